@@ -1,0 +1,409 @@
+"""The batch: readings of one series as columns, with its name rules, limits, encoding and decoding; no I/O.
+
+Each door (SDK, HTTP, inbox) makes its batches here, once, and encodes them once, canonically, on one line; from there
+to the browser nothing encodes them again.
+"""
+
+from __future__ import annotations
+
+import math
+import time as _clock
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tidewire.errors import InvalidInput, LimitExceeded
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Batch",
+    "EncodedBatch",
+    "Limits",
+    "checked_labels",
+    "checked_name",
+    "checked_time_ms",
+    "checked_unit",
+    "checked_value",
+    "decode_batch",
+    "encode_batch",
+    "labels_of_series_key",
+    "make_batch",
+    "series_key",
+]
+
+_NAME_BYTES: Final = 255
+_UNIT_BYTES: Final = 63
+_MIN_MS: Final = 631_152_000_000.0  # 1990-01-01T00:00:00Z
+_AHEAD_MS: Final = 24 * 3_600_000.0
+_FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one door accepts; past a limit nothing of the batch is stored and the refusal names the limit.
+
+    Attributes:
+        labels: labels of one series.
+        readings: readings of one batch.
+        batch_bytes: bytes of one encoded batch.
+        series: series of one metric.
+        metrics: metrics in all.
+    """
+
+    labels: int = 32
+    readings: int = 1_000
+    batch_bytes: int = 256 * 1024
+    series: int = 2_000
+    metrics: int = 100_000
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Readings of one series that travel and are stored together, as columns of equal length, at least 1.
+
+    Attributes:
+        metric: the name of the measured quantity and its address, such as ``furnace/temperature``.
+        labels: dimensions of the series, sorted by name.
+        unit: a UCUM string, verbatim.
+        time: float64[n], milliseconds since the Unix epoch, UTC, in any order.
+        value: float64[n]; None is a reading whose value is not a number.
+        text: n strings or None; a reading with a text is an event.
+        step: n numbers or None; the x of people who count steps.
+    """
+
+    metric: str
+    labels: dict[str, str] = {}
+    unit: str = ""
+    time: list[float]
+    value: list[float | None]
+    text: list[str | None] | None = None
+    step: list[float | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+class EncodedBatch(NamedTuple):
+    """A batch as the log takes it: everything the append function needs, so that Lua never parses JSON.
+
+    Attributes:
+        metric: its name, UTF-8.
+        body: the canonical encoding, one line.
+        series: the series key.
+        last: a one-reading batch, encoded: the newest reading by time.
+        count: readings in it.
+    """
+
+    metric: str
+    body: bytes
+    series: str
+    last: bytes
+    count: int
+
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Batch)
+
+
+def _utf8(field: str, text: object, max_bytes: int) -> str:
+    if not isinstance(text, str):
+        raise InvalidInput(field, text, f"expected a string, got {type(text).__name__}")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(field, text, "holds a lone surrogate; decode it properly and send UTF-8") from None
+    if size > max_bytes:
+        raise InvalidInput(field, text, f"is {size} bytes of UTF-8, at most {max_bytes} are allowed")
+    return text
+
+
+def _check_characters(field: str, text: str) -> None:
+    for position, character in enumerate(text):
+        if unicodedata.category(character) in _FORBIDDEN:
+            name = unicodedata.name(character, f"U+{ord(character):04X}")
+            raise InvalidInput(field, text, f"character {position} ({name}) is a control, format or separator character")
+        if character in "*?[]":
+            raise InvalidInput(field, text, f"'{character}' is reserved for patterns")
+    if not unicodedata.is_normalized("NFC", text):
+        raise InvalidInput(field, text, "is not in Unicode normal form C; apply unicodedata.normalize('NFC', …)")
+
+
+@lru_cache(maxsize=65_536)
+def checked_name(metric: str) -> str:
+    """Return the name of a metric as given.
+
+    Raises:
+        InvalidInput: empty, longer than 255 bytes, not NFC, an empty level, or a character of Cc, Cf, Cs, Zl, Zp
+            or ``* ? [ ]``.
+    """
+    _utf8("metric", metric, _NAME_BYTES)
+    if not metric:
+        raise InvalidInput("metric", metric, "is empty; expected a name such as 'furnace/temperature'")
+    _check_characters("metric", metric)
+    if metric.startswith("/") or metric.endswith("/"):
+        raise InvalidInput("metric", metric, "starts or ends with '/'; '/' only separates levels")
+    if "//" in metric:
+        raise InvalidInput("metric", metric, "has an empty level ('//')")
+    return metric
+
+
+@lru_cache(maxsize=65_536)
+def _checked_label(name: str, value: str) -> None:
+    field = f"labels[{name!r}]"
+    _utf8("labels", name, _NAME_BYTES)
+    if not name or "/" in name:
+        raise InvalidInput("labels", name, "a label's name must not be empty and must not contain '/'")
+    _check_characters("labels", name)
+    _utf8(field, value, _NAME_BYTES)
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise InvalidInput(field, value, "holds a control character")
+
+
+def checked_labels(labels: Mapping[str, str] | None, limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
+    """Return the labels sorted by name.
+
+    Raises:
+        InvalidInput: not strings to strings, a bad name, a control character, a value over 255 bytes.
+        LimitExceeded: more labels than allowed.
+    """
+    if not labels:
+        return {}
+    if not isinstance(labels, Mapping):
+        raise InvalidInput("labels", labels, "expected an object of strings, such as {'site': 'A'}")
+    if len(labels) > limits.labels:
+        raise LimitExceeded("labels", limits.labels, len(labels), "use fewer dimensions, or a level of the metric's name")
+    for name, value in labels.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidInput(f"labels[{name!r}]", value, "labels map strings to strings; quote the value")
+        _checked_label(name, value)
+    return dict(sorted(labels.items()))
+
+
+@lru_cache(maxsize=4_096)
+def checked_unit(unit: str) -> str:
+    """Return the unit as given.
+
+    Raises:
+        InvalidInput: not a string of at most 63 bytes without control, format or separator characters.
+    """
+    _utf8("unit", unit, _UNIT_BYTES)
+    if any(unicodedata.category(character) in _FORBIDDEN for character in unit):
+        raise InvalidInput("unit", unit, "holds a control, format or separator character")
+    return unit
+
+
+def _implausible(field: str, value: object, time_ms: float, now_ms: float) -> InvalidInput:
+    for unit, factor in (("seconds", 1e3), ("microseconds", 1e-3), ("nanoseconds", 1e-6)):
+        if _MIN_MS <= time_ms * factor <= now_ms + _AHEAD_MS:
+            if math.isfinite(time_ms) and -6e13 < time_ms < 2.5e14:
+                year = 1970 + int(time_ms / 31_556_952_000)
+                return InvalidInput(field, value, f"is in {year} as milliseconds; did you mean {unit}?")
+            return InvalidInput(field, value, f"is no plausible time in milliseconds; did you mean {unit}?")
+    return InvalidInput(field, value, "expected milliseconds since 1970 (UTC) between 1990-01-01 and 24 h from now")
+
+
+def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None = None) -> float:
+    """Return a time as milliseconds since the Unix epoch, UTC.
+
+    Args:
+        value: a number of milliseconds, an aware `datetime`, or RFC 3339 text with an offset.
+        field: what to name in the error.
+        now_ms: the present, for the upper bound; the system's clock if None.
+
+    Raises:
+        InvalidInput: another type, no offset, or a time before 1990-01-01 or more than 24 h ahead.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidInput(field, value, "expected RFC 3339 with an offset, such as 2026-01-31T12:00:00.5Z") from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidInput(field, str(value), "has no time zone; add an offset ('Z'), or use .astimezone()")
+        value = value.timestamp() * 1e3
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise InvalidInput(field, value, "expected milliseconds since 1970, RFC 3339 with an offset, or a datetime")
+    try:
+        time_ms = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput(field, value, "is no finite number") from None
+    now_ms = _clock.time() * 1e3 if now_ms is None else now_ms
+    if not _MIN_MS <= time_ms <= now_ms + _AHEAD_MS:
+        raise _implausible(field, value, time_ms, now_ms)
+    return time_ms
+
+
+def checked_value(value: object, *, field: str = "value") -> float | None:
+    """Return a value as float64, or None for "not a number" (None, NaN and the infinities).
+
+    Raises:
+        InvalidInput: a string or another thing that is no number, or an integer beyond float64.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise InvalidInput(field, value, f"expected a number, true, false or null, got {type(value).__name__}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput(field, value, "is no number that float64 can hold") from None
+    return number if math.isfinite(number) else None
+
+
+def _column(field: str, given: Any) -> list[Any]:
+    if hasattr(given, "tolist"):  # NumPy arrays and scalars, pandas Series
+        given = given.tolist()
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise InvalidInput(field, given, "expected a list")
+    return list(given)
+
+
+def _is_column(given: object) -> bool:
+    if isinstance(given, (str, bytes, Mapping)):
+        return False
+    shape = getattr(given, "shape", None)
+    return isinstance(given, Sequence) if shape is None else len(shape) == 1
+
+
+def _optional_number(value: object, field: str) -> float | None:
+    return None if value is None else checked_value(value, field=field)
+
+
+def make_batch(
+    metric: str,
+    value: Any,
+    *,
+    time: Any = None,
+    unit: str = "",
+    labels: Mapping[str, str] | None = None,
+    text: Any = None,
+    step: Any = None,
+    limits: Limits = DEFAULT_LIMITS,
+    now_ms: float | None = None,
+) -> Batch:
+    """Return the checked batch of one reading or of columns of readings.
+
+    Args:
+        metric: the name.
+        value: one number (or None), or n of them (list, NumPy array, pandas Series).
+        time: as `checked_time_ms`, one or n; all `now_ms` if None.
+        unit: a UCUM string.
+        labels: dimensions of the series.
+        text: a string or n strings or None: makes readings events.
+        step: a number or n numbers or None.
+        limits: what to allow.
+        now_ms: the present, milliseconds; the system's clock if None.
+
+    Raises:
+        InvalidInput: with the field, the value and what to do.
+        LimitExceeded: more readings or labels than allowed.
+    """
+    now_ms = _clock.time() * 1e3 if now_ms is None else now_ms
+    checked_name(metric if isinstance(metric, str) else _utf8("metric", metric, 0))
+    checked_unit(unit if isinstance(unit, str) else _utf8("unit", unit, 0))
+    labels_ = checked_labels(labels, limits)
+    if not _is_column(value):
+        time_ = [now_ms if time is None else checked_time_ms(time, now_ms=now_ms)]
+        return Batch(
+            metric=metric,
+            labels=labels_,
+            unit=unit,
+            time=time_,
+            value=[checked_value(value)],
+            text=None if text is None else [_utf8("text", text, limits.batch_bytes)],
+            step=None if step is None else [_optional_number(step, "step")],
+        )
+    values = _column("value", value)
+    if not values:
+        raise InvalidInput("value", values, "is empty; a batch holds at least one reading")
+    if len(values) > limits.readings:
+        raise LimitExceeded("readings", limits.readings, len(values), "split the batch")
+    times = [now_ms] * len(values) if time is None else _column("time", time)
+    columns: dict[str, list[Any] | None] = {"time": times}
+    columns["text"] = None if text is None else _column("text", text)
+    columns["step"] = None if step is None else _column("step", step)
+    for name, column in columns.items():
+        if column is not None and len(column) != len(values):
+            raise InvalidInput(name, len(column), f"has {len(column)} entries, value has {len(values)}: columns must be equally long")
+    texts, steps = columns["text"], columns["step"]
+    return Batch(
+        metric=metric,
+        labels=labels_,
+        unit=unit,
+        time=[checked_time_ms(t, field=f"time[{i}]", now_ms=now_ms) for i, t in enumerate(times)],
+        value=[checked_value(v, field=f"value[{i}]") for i, v in enumerate(values)],
+        text=None if texts is None else [t if t is None else _utf8(f"text[{i}]", t, limits.batch_bytes) for i, t in enumerate(texts)],
+        step=None if steps is None else [_optional_number(s, f"step[{i}]") for i, s in enumerate(steps)],
+    )
+
+
+@lru_cache(maxsize=65_536)
+def _series_key(items: tuple[tuple[str, str], ...]) -> str:
+    return _encode(dict(items)).decode()
+
+
+def series_key(labels: Mapping[str, str]) -> str:
+    """Return the key of a series within its metric: compact JSON of the labels sorted by name, ``{}`` if none."""
+    return _series_key(tuple(sorted(labels.items()))) if labels else "{}"
+
+
+def labels_of_series_key(key: str | bytes) -> dict[str, str]:
+    """Return the labels that a series key names.
+
+    Raises:
+        InvalidInput: the key is not JSON of strings to strings.
+    """
+    try:
+        return msgspec.json.decode(key, type=dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise InvalidInput("series", key, str(error)) from None
+
+
+def encode_batch(batch: Batch, limits: Limits = DEFAULT_LIMITS) -> EncodedBatch:
+    """Return a batch as the log takes it.
+
+    Raises:
+        LimitExceeded: the encoding is larger than `limits.batch_bytes`.
+    """
+    body = _encode(batch)
+    if len(body) > limits.batch_bytes:
+        raise LimitExceeded("batch_bytes", limits.batch_bytes, len(body), "split the batch")
+    count = len(batch.time)
+    last = body
+    if count > 1:
+        newest = max(range(count), key=lambda i: (batch.time[i], i))
+        last = _encode(
+            Batch(
+                metric=batch.metric,
+                labels=batch.labels,
+                unit=batch.unit,
+                time=[batch.time[newest]],
+                value=[batch.value[newest]],
+                text=None if batch.text is None else [batch.text[newest]],
+                step=None if batch.step is None else [batch.step[newest]],
+            )
+        )
+    return EncodedBatch(batch.metric, body, series_key(batch.labels), last, count)
+
+
+def decode_batch(body: bytes | str) -> Batch:
+    """Return the batch that a body holds; for what Tidewire wrote, whose names and times were checked at its door.
+
+    Raises:
+        InvalidInput: not JSON of a batch, or its columns are empty or of unequal length.
+    """
+    try:
+        batch = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("batch", body, str(error)) from None
+    count = len(batch.time)
+    columns = (batch.value, batch.text, batch.step)
+    if not count or any(column is not None and len(column) != count for column in columns):
+        raise InvalidInput("batch", body, "columns must have equal length, at least 1")
+    return batch

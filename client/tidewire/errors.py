@@ -1,0 +1,145 @@
+"""The error tree of the SDK: each error is named for the fact, and carries the facts as attributes.
+
+TidewireError
+├── InvalidInput (ValueError)      a name, label, unit, time, value or body that can never work
+│   ├── InvalidPattern
+│   └── InvalidCursor
+├── LimitExceeded                  a stated limit was passed: split or shorten, then try again
+├── LogUnavailable                 Redis did not answer in time, or refused for now: try again after a pause
+│   └── LogFull                    Redis is at its memory limit and refuses appends
+├── PublishConflict                an idempotency key came again with another body
+├── ServiceUnavailable             the service did not answer, or asked for a pause
+├── ServiceRefused                 the service said no for good (a 4xx problem)
+└── MissingExtra (ImportError)     an optional part of the distribution is not installed
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "InvalidCursor",
+    "InvalidInput",
+    "InvalidPattern",
+    "LimitExceeded",
+    "LogFull",
+    "LogUnavailable",
+    "MissingExtra",
+    "PublishConflict",
+    "ServiceRefused",
+    "ServiceUnavailable",
+    "TidewireError",
+]
+
+_SHOWN_CHARS = 80
+
+
+def shown(value: object) -> str:
+    """Return a short, printable form of a value for an error message (at most 80 characters)."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+
+
+class TidewireError(Exception):
+    """The root of every error raised by Tidewire."""
+
+
+class InvalidInput(TidewireError, ValueError):
+    """Something given can never work as it is.
+
+    Attributes:
+        field: the field that is wrong, for example ``metric`` or ``time[3]``.
+        value: a short form of what was given.
+        reason: what is wrong, what was expected, and what to do.
+    """
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        self.field = field
+        self.value = shown(value)
+        self.reason = reason
+        super().__init__(f"{field} {self.value}: {reason}")
+
+
+class InvalidPattern(InvalidInput):
+    """A pattern that selects metrics cannot be read."""
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor cannot be read; it was not made by Tidewire, or was cut."""
+
+
+class LimitExceeded(TidewireError):
+    """A stated limit was passed.
+
+    Attributes:
+        limit: the name of the setting.
+        allowed: its value.
+        got: what was given, in the same unit.
+    """
+
+    def __init__(self, limit: str, allowed: float, got: float, remedy: str) -> None:
+        self.limit = limit
+        self.allowed = allowed
+        self.got = got
+        self.remedy = remedy
+        super().__init__(f"{limit}: {got:g} is more than the {allowed:g} allowed; {remedy}")
+
+
+class LogUnavailable(TidewireError):
+    """Redis did not answer in time, closed the connection, or refused for now; trying again can help.
+
+    Attributes:
+        retry_after_s: a pause after which it makes sense to try again, in seconds.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
+
+
+class LogFull(LogUnavailable):
+    """Redis is at its memory limit and refuses appends until memory is freed."""
+
+
+class PublishConflict(TidewireError):
+    """An idempotency key was used before with another body; nothing was stored."""
+
+
+class ServiceUnavailable(TidewireError):
+    """The service did not answer, or asked for a pause.
+
+    Attributes:
+        retry_after_s: a pause after which it makes sense to try again, in seconds.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
+
+
+class ServiceRefused(TidewireError):
+    """The service said no for good.
+
+    Attributes:
+        status: the HTTP status.
+        detail: the problem's detail, as the service gave it.
+        rejected: rows that were refused, where the service names them.
+    """
+
+    def __init__(self, status: int, detail: str, rejected: tuple[dict[str, object], ...] = ()) -> None:
+        self.status = status
+        self.detail = detail
+        self.rejected = rejected
+        super().__init__(f"HTTP {status}: {detail}")
+
+
+class MissingExtra(TidewireError, ImportError):
+    """An optional part of the distribution is not installed.
+
+    Attributes:
+        extra: the extra to install.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{what} needs the extra '{extra}': pip install 'tidewire[{extra}]'")

@@ -1,0 +1,63 @@
+"""Every name that Tidewire gives to a thing in Redis; nothing else makes one."""
+
+from __future__ import annotations
+
+from tidewire.errors import InvalidInput
+
+__all__ = ["Keys"]
+
+
+class Keys:
+    """The keys and channels of one prefix and one partition.
+
+    Args:
+        prefix: first part of every name, without braces.
+        partition: the hash tag; ``"0"`` unless Redis is a Cluster.
+
+    Attributes:
+        base: what every key of the partition starts with, ``tw:{0}:``; the Lua functions build on it.
+        clock: hash: epoch, run, ms, n, chain, forgot.
+        tail: hash metric → last id; the directory.
+        live: the one Pub/Sub channel of the partition.
+        lease: who appends what arrives on the inbox channel, and who sweeps.
+        inbox: stream of the durable inbox; also the start of the inbox channels.
+        inbox_channels: what to PSUBSCRIBE to for ``PUBLISH tw:in:<metric>``.
+        inbox_marker: channel on which a new lease holder marks its start; matches `inbox_channels`, is no metric's.
+        inbox_dead: stream of what could not be read, MAXLEN 1,000.
+        inbox_group: the consumer group of the inbox.
+    """
+
+    def __init__(self, prefix: str = "tw", partition: str = "0") -> None:
+        if not prefix or "{" in prefix or "}" in prefix:
+            raise InvalidInput("prefix", prefix, "must not be empty and must not contain braces (they name the partition)")
+        self.prefix = prefix
+        self.base = f"{prefix}:{{{partition}}}:"
+        self.clock = f"{self.base}clock"
+        self.tail = f"{self.base}tail"
+        self.live = f"{self.base}live"
+        self.lease = f"{self.base}lease"
+        self.inbox = f"{prefix}:in"
+        self.inbox_channels = f"{prefix}:in:*"
+        self.inbox_marker = f"{prefix}:in:*"
+        self.inbox_dead = f"{prefix}:in:dead"
+        self.inbox_group = "tw"
+
+    def log(self, metric: str) -> str:
+        """Return the stream that holds the retained batches of a metric."""
+        return f"{self.base}log:{metric}"
+
+    def last(self, metric: str) -> str:
+        """Return the hash series → id and last reading of a metric."""
+        return f"{self.base}last:{metric}"
+
+    def publisher(self, publisher: str) -> str:
+        """Return the key with the highest sequence that a publisher had acknowledged."""
+        return f"{self.base}pub:{publisher}"
+
+    def once(self, key: str) -> str:
+        """Return the key that remembers an idempotency key for 24 h."""
+        return f"{self.base}once:{key}"
+
+    def inbox_metric(self, channel: str) -> str:
+        """Return the metric that an inbox channel names."""
+        return channel[len(self.inbox) + 1 :]

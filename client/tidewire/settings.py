@@ -1,0 +1,158 @@
+"""Settings: each option declared once, read once at the entry; default < ``TIDEWIRE_<FIELD>`` < ``--field``.
+
+A program's settings are one frozen `msgspec.Struct` whose fields are ``Annotated[type, Option("what it does", unit="s")]``.
+Help texts, environment names and the table in the docs all come from that declaration.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
+
+import click
+import msgspec
+
+from tidewire.errors import InvalidInput
+
+__all__ = ["ClientSettings", "Option", "SettingRow", "click_options", "load_settings", "settings_table"]
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+ENVIRONMENT_PREFIX: Final = "TIDEWIRE_"
+
+
+class Option(NamedTuple):
+    """What a setting means.
+
+    Attributes:
+        help: one sentence; a unit belongs in the field's name.
+        minimum: smallest allowed value, or None.
+        maximum: largest allowed value, or None.
+        secret: True keeps the value out of ``repr``, logs and problems.
+        hidden: True if it is set by environment only.
+    """
+
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    secret: bool = False
+    hidden: bool = False
+
+
+class SettingRow(NamedTuple):
+    """One row of the table of settings: its name, environment name, type, default and help."""
+
+    name: str
+    environment: str
+    type: str
+    default: str
+    help: str
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the SDK publishes to and reads from, when it is not told."""
+
+    redis: Annotated[str, Option("Redis to publish to, redis:// or rediss://")] = "redis://127.0.0.1:6379"
+    url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
+    token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
+    prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
+
+
+def _options(settings: type[msgspec.Struct]) -> dict[str, tuple[Any, Option]]:
+    found = {}
+    for name, hint in typing.get_type_hints(settings, include_extras=True).items():
+        option = next((meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, Option)), None)
+        if option is not None:
+            found[name] = (hint.__origin__, option)
+    return found
+
+
+def _plain_type(hint: Any) -> Any:
+    """Return the type inside ``X | None``."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
+def _converted(source: str, hint: Any, option: Option, given: object) -> object:
+    shown = "…" if option.secret else given
+    if typing.get_origin(_plain_type(hint)) is tuple and isinstance(given, str):
+        given = tuple(part.strip() for part in given.split(",") if part.strip())
+    try:
+        value = msgspec.convert(given, hint, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(source, shown, str(error)) from None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if option.minimum is not None and value < option.minimum:
+            raise InvalidInput(source, shown, f"must be at least {option.minimum:g}")
+        if option.maximum is not None and value > option.maximum:
+            raise InvalidInput(source, shown, f"must be at most {option.maximum:g}")
+    return value
+
+
+def load_settings(
+    settings: type[_Struct], given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> _Struct:
+    """Return the settings of a program: what was given, else the environment, else the default.
+
+    Args:
+        settings: the Struct that declares them.
+        given: values from the command line or the caller; None values count as not given.
+        environ: the environment; the process's own if None.
+
+    Raises:
+        InvalidInput: a value of the wrong type or out of bounds; names the option or the variable.
+    """
+    environ = os.environ if environ is None else environ
+    given = given or {}
+    values: dict[str, Any] = {}
+    for name, (hint, option) in _options(settings).items():
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if given.get(name) is not None:
+            values[name] = _converted(f"--{name.replace('_', '-')}", hint, option, given[name])
+        elif environ.get(variable, "") != "":
+            values[name] = _converted(variable, hint, option, environ[variable])
+    return settings(**values)
+
+
+def click_options(settings: type[msgspec.Struct], *names: str) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the options of a settings Struct to a click command (all, or those named).
+
+    Every option's default is None, so that `load_settings` sees which were given.
+    """
+
+    def decorate(command: _Command) -> _Command:
+        for name, (hint, option) in reversed(_options(settings).items()):
+            if option.hidden or (names and name not in names):
+                continue
+            dashed = name.replace("_", "-")
+            plain = _plain_type(hint)
+            default = next(f.default for f in msgspec.structs.fields(settings) if f.name == name)
+            text = f"{option.help}  [{ENVIRONMENT_PREFIX}{name.upper()}"
+            text += "]" if option.secret or default in (None, "", ()) else f"; default {_shown_default(default)}]"
+            if plain is bool:
+                command = click.option(f"--{dashed}/--no-{dashed}", name, default=None, help=text)(command)
+            else:
+                kind = plain if plain in (int, float) else str
+                command = click.option(f"--{dashed}", name, default=None, type=kind, help=text)(command)
+        return command
+
+    return decorate
+
+
+def _shown_default(default: object) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def settings_table(settings: type[msgspec.Struct]) -> list[SettingRow]:
+    """Return the table of a program's settings, for the docs."""
+    rows = []
+    defaults = {field.name: field.default for field in msgspec.structs.fields(settings)}
+    for name, (hint, option) in _options(settings).items():
+        kind = getattr(hint, "__name__", str(hint))
+        default = "" if option.secret else _shown_default(defaults[name])
+        rows.append(SettingRow(name, ENVIRONMENT_PREFIX + name.upper(), kind, default, option.help))
+    return rows

@@ -1,0 +1,1 @@
+"""The Litestar service: from the log to every subscriber."""
