@@ -126,7 +126,9 @@ def _check_characters(field: str, text: str) -> None:
     for position, character in enumerate(text):
         if unicodedata.category(character) in _FORBIDDEN:
             name = unicodedata.name(character, f"U+{ord(character):04X}")
-            raise InvalidInput(field, text, f"character {position} ({name}) is a control, format or separator character")
+            raise InvalidInput(
+                field, text, f"character {position} ({name}) is a control, format or separator character"
+            )
         if character in "*?[]":
             raise InvalidInput(field, text, f"'{character}' is reserved for patterns")
     if not unicodedata.is_normalized("NFC", text):
@@ -176,7 +178,9 @@ def checked_labels(labels: Mapping[str, str] | None, limits: Limits = DEFAULT_LI
     if not isinstance(labels, Mapping):
         raise InvalidInput("labels", labels, "expected an object of strings, such as {'site': 'A'}")
     if len(labels) > limits.labels:
-        raise LimitExceeded("labels", limits.labels, len(labels), "use fewer dimensions, or a level of the metric's name")
+        raise LimitExceeded(
+            "labels", limits.labels, len(labels), "use fewer dimensions, or a level of the metric's name"
+        )
     for name, value in labels.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidInput(f"labels[{name!r}]", value, "labels map strings to strings; quote the value")
@@ -222,7 +226,9 @@ def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None 
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise InvalidInput(field, value, "expected RFC 3339 with an offset, such as 2026-01-31T12:00:00.5Z") from None
+            raise InvalidInput(
+                field, value, "expected RFC 3339 with an offset, such as 2026-01-31T12:00:00.5Z"
+            ) from None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidInput(field, str(value), "has no time zone; add an offset ('Z'), or use .astimezone()")
@@ -330,7 +336,9 @@ def make_batch(
     columns["step"] = None if step is None else _column("step", step)
     for name, column in columns.items():
         if column is not None and len(column) != len(values):
-            raise InvalidInput(name, len(column), f"has {len(column)} entries, value has {len(values)}: columns must be equally long")
+            raise InvalidInput(
+                name, len(column), f"has {len(column)} entries, value has {len(values)}: columns must be equally long"
+            )
     texts, steps = columns["text"], columns["step"]
     return Batch(
         metric=metric,
@@ -338,7 +346,9 @@ def make_batch(
         unit=unit,
         time=[checked_time_ms(t, field=f"time[{i}]", now_ms=now_ms) for i, t in enumerate(times)],
         value=[checked_value(v, field=f"value[{i}]") for i, v in enumerate(values)],
-        text=None if texts is None else [t if t is None else _utf8(f"text[{i}]", t, limits.batch_bytes) for i, t in enumerate(texts)],
+        text=None
+        if texts is None
+        else [t if t is None else _utf8(f"text[{i}]", t, limits.batch_bytes) for i, t in enumerate(texts)],
         step=None if steps is None else [_optional_number(s, f"step[{i}]") for i, s in enumerate(steps)],
     )
 

@@ -82,7 +82,9 @@ class Cursor(NamedTuple):
         ms36, dash, n36 = position.partition("-")
         plain = len(text) <= _MAX_CHARS and text.isascii() and epoch.isalnum() and ms36.isalnum() and n36.isalnum()
         if not (plain and dot and dash):
-            raise InvalidCursor("cursor", text, "expected epoch.ms-n as an earlier event's id gave it; leave it out to start anew")
+            raise InvalidCursor(
+                "cursor", text, "expected epoch.ms-n as an earlier event's id gave it; leave it out to start anew"
+            )
         ms, n = int(ms36, 36), int(n36, 36)
         if ms >= _MAX_MS or n > _N_MASK:
             raise InvalidCursor("cursor", text, "names a time far beyond any clock; leave it out to start anew")

@@ -29,7 +29,9 @@ class Keys:
 
     def __init__(self, prefix: str = "tw", partition: str = "0") -> None:
         if not prefix or "{" in prefix or "}" in prefix:
-            raise InvalidInput("prefix", prefix, "must not be empty and must not contain braces (they name the partition)")
+            raise InvalidInput(
+                "prefix", prefix, "must not be empty and must not contain braces (they name the partition)"
+            )
         self.prefix = prefix
         self.base = f"{prefix}:{{{partition}}}:"
         self.clock = f"{self.base}clock"

@@ -104,7 +104,9 @@ class Decoder:
                 yield event
         self._rest = rest
         if len(rest) + self._data_bytes > self._max_event_bytes:
-            raise LimitExceeded("max_event_bytes", self._max_event_bytes, len(rest) + self._data_bytes, "end the stream")
+            raise LimitExceeded(
+                "max_event_bytes", self._max_event_bytes, len(rest) + self._data_bytes, "end the stream"
+            )
 
     def _field(self, line: bytes) -> None:
         name, _, raw = line.partition(b":")
