@@ -96,14 +96,14 @@ class EncodedBatch(NamedTuple):
         body: the canonical encoding, one line.
         series: the series key.
         last: a one-reading batch, encoded: the newest reading by time.
-        count: readings in it.
+        readings: how many it holds.
     """
 
     metric: str
     body: bytes
     series: str
     last: bytes
-    count: int
+    readings: int
 
 
 _encode = msgspec.json.Encoder().encode

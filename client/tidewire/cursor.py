@@ -1,7 +1,7 @@
 """The cursor: a position in the log that resumes a subscription; pure.
 
-An **id** is one integer, ``ms << 32 | n``: the millisecond of the log's clock and a counter within it. Ids rise strictly
-over all metrics of a partition. A **cursor** is an id with the epoch that minted it; its text is
+An **id** is one integer, ``ms << 32 | n``: the millisecond of the log's clock and a counter within it. Ids rise
+strictly over all metrics of a partition. A **cursor** is an id with the epoch that minted it; its text is
 ``epoch.ms36-n36``, about 18 characters of ``[A-Za-z0-9._-]``.
 """
 

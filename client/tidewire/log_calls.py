@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tidewire.batch import EncodedBatch, Limits
+from tidewire.batch import EncodedBatch, Limits, decode_batch
 from tidewire.cursor import Cursor, id_ms, parse_id
 from tidewire.errors import LogUnavailable, PublishConflict
 from tidewire.keys import Keys
@@ -71,7 +71,7 @@ class LastReading(NamedTuple):
     """The newest state of a series: the id of its last batch, its readings so far, and a one-reading batch."""
 
     id: int
-    count: int
+    readings: int
     body: bytes
 
 
@@ -176,7 +176,7 @@ class LogFunctions:
         key = f"{once.key}:{call.chunk}" if once.key else ""
         columns: list[object] = []
         for batch in call.batches:
-            columns += (batch.metric, batch.body, batch.series, batch.last, batch.count)
+            columns += (batch.metric, batch.body, batch.series, batch.last, batch.readings)
         return self._call(
             "append",
             secrets.token_hex(8),
@@ -232,14 +232,22 @@ def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:
     raise LogUnavailable(f"the log answered {kind!r}; is another version of Tidewire's functions loaded?")
 
 
-def parse_entries(reply: Sequence[Any]) -> tuple[list[Entry], int]:
-    """Return the entries of an XRANGE reply, and how many were skipped because no append of ours wrote them."""
+def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[Entry], int]:
+    """Return the entries of an XRANGE reply, and how many were skipped because no append of ours wrote them.
+
+    Args:
+        reply: (id, fields) pairs.
+        check: also decode each body; False where the reader decodes it anyway.
+    """
     entries, skipped = [], 0
     for raw_id, fields in reply:
         try:
             values = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-            entries.append(Entry(parse_id(raw_id), parse_id(values[b"p"]), values[b"d"]))
-        except (KeyError, TypeError, ValueError):
+            entry = Entry(parse_id(raw_id), parse_id(values[b"p"]), values[b"d"])
+            if check:
+                decode_batch(entry.body)
+            entries.append(entry)
+        except (KeyError, TypeError, ValueError):  # InvalidInput is a ValueError
             skipped += 1
     return entries, skipped
 

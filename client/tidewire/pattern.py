@@ -1,7 +1,7 @@
 """The pattern that selects metrics: ``*`` within one level, ``**`` any number of levels; pure, and linear in the name.
 
-A pattern is run as a nondeterministic automaton whose set of states is one integer (bit-parallel, Baeza-Yates and Gonnet
-1992; Navarro 2001): no pattern can make matching backtrack.
+A pattern is run as a nondeterministic automaton whose set of states is one integer (bit-parallel, Baeza-Yates
+and Gonnet 1992; Navarro 2001): no pattern can make matching backtrack.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Redis log: append, read after an id, and the clock; the one write path and the one read path of Tidewire.
 
-`RedisLog` is for asyncio, `BlockingRedisLog` for a publisher's thread. Neither retries by itself: an append is retried by
-its publisher, under its sequence; a read by whoever wanted it. Every call has a deadline.
+`RedisLog` is for asyncio, `BlockingRedisLog` for a publisher's thread. Neither retries by itself: an append is
+retried by its publisher, under its sequence; a read by whoever wanted it. Every call has a deadline.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _translated(url: str) -> Iterator[None]:
         yield
     except TidewireError:
         raise
-    except (redis.OutOfMemoryError,) as error:
+    except redis.OutOfMemoryError as error:
         raise LogFull(
             f"Redis at {url} is full and refuses appends ({error}); free memory or raise maxmemory"
         ) from error
@@ -231,19 +231,28 @@ class RedisLog(_Base):
                     raise reply
         return replies
 
-    def _entries(self, reply: Any) -> list[Entry]:
+    def _entries(self, reply: Any, *, check: bool = False) -> list[Entry]:
         if isinstance(reply, Exception):  # WRONGTYPE: a foreign thing under the key of a log
             self.skipped_entries += 1
             return []
-        entries, skipped = parse_entries(reply)
+        entries, skipped = parse_entries(reply, check=check)
         self.skipped_entries += skipped
         return entries
 
     async def entries_after(self, positions: Sequence[tuple[str, int]], count: int | None = None) -> list[list[Entry]]:
-        """Return for each (metric, id) the entries after the id, oldest first, at most `count`; foreign ones skipped."""
+        """Return for each (metric, id) the entries after the id, oldest first, at most `count`, ours only."""
         limit = () if count is None else ("COUNT", count)
         commands = [("XRANGE", self.keys.log(metric), f"({id_text(id_)}", "+", *limit) for metric, id_ in positions]
-        return [self._entries(reply) for reply in await self._pipelined(commands)]
+        lists = []
+        for (metric, _), reply in zip(positions, await self._pipelined(commands), strict=True):
+            entries = self._entries(reply, check=True)
+            # a page with foreign entries in it is short, not exhausted: whoever pages must be able to tell
+            while count is not None and isinstance(reply, list) and len(reply) == count and len(entries) < count:
+                command = ("XRANGE", self.keys.log(metric), b"(" + reply[-1][0], "+", "COUNT", count)
+                reply = (await self._pipelined([command]))[0]
+                entries += self._entries(reply, check=True)
+            lists.append(entries if count is None else entries[:count])
+        return lists
 
     async def entries_between(self, metric: str, first: int, last: int, count: int) -> list[Entry]:
         """Return the entries of a metric with first ≤ id ≤ last, oldest first, at most `count`."""
@@ -252,7 +261,7 @@ class RedisLog(_Base):
 
     async def last_readings(self, metrics: Sequence[str]) -> list[dict[bytes, LastReading]]:
         """Return for each metric its series with their last readings; keys are series keys."""
-        found = []
+        found: list[dict[bytes, LastReading]] = []
         for reply in await self._pipelined([("HGETALL", self.keys.last(metric)) for metric in metrics]):
             if isinstance(reply, Exception):
                 self.skipped_entries += 1

@@ -1,7 +1,7 @@
 """Settings: each option declared once, read once at the entry; default < ``TIDEWIRE_<FIELD>`` < ``--field``.
 
-A program's settings are one frozen `msgspec.Struct` whose fields are ``Annotated[type, Option("what it does", unit="s")]``.
-Help texts, environment names and the table in the docs all come from that declaration.
+A program's settings are one frozen `msgspec.Struct` whose fields are ``Annotated[type, Option("what it
+does")]``. Help texts, environment names and the table in the docs all come from that declaration.
 """
 
 from __future__ import annotations

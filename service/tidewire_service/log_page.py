@@ -1,0 +1,81 @@
+"""One page of the log, merged over metrics: what may be delivered, what is gone, and how far the page reaches; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tidewire.log_calls import Entry
+
+__all__ = ["Hole", "LogPage", "PageEntry", "merge_page"]
+
+
+class PageEntry(NamedTuple):
+    """One batch of a page."""
+
+    id: int
+    metric: str
+    body: bytes
+
+
+class Hole(NamedTuple):
+    """Batches of a metric that can no longer be replayed: those with after < id ≤ upto."""
+
+    metric: str
+    after: int
+    upto: int
+
+
+class LogPage(NamedTuple):
+    """A merged page.
+
+    Attributes:
+        entries: in id order, all ≤ bound.
+        holes: what was trimmed, per metric.
+        bound: everything of the metrics up to here is in `entries` or in `holes`.
+        complete: False if some metric's page was full below the barrier: read again from `bound`.
+    """
+
+    entries: list[PageEntry]
+    holes: list[Hole]
+    bound: int
+    complete: bool
+
+
+def merge_page(
+    metrics: Sequence[str],
+    lists: Sequence[Sequence[Entry]],
+    after: int,
+    barrier: int,
+    tails: Mapping[str, int],
+    page: int,
+) -> LogPage:
+    """Merge what was read after an id, without upper bound, from each metric's log (PROTOCOL rules 7, 8, 12).
+
+    Args:
+        metrics: those whose tail lies after `after`.
+        lists: for each at most `page` entries with id > after, oldest first.
+        after: the cursor.
+        barrier: a verified position fixed before the metrics were taken and the reads made.
+        tails: last ids as known when the barrier was fixed, or later.
+        page: the limit of the read; a list of that length may go on.
+    """
+    bound = barrier
+    holes = []
+    for metric, entries in zip(metrics, lists, strict=True):
+        if not entries:
+            if tails.get(metric, 0) > after:  # the tail says there was something: trimmed to nothing
+                holes.append(Hole(metric, after, tails[metric]))
+            continue
+        if entries[0].prev > after:  # tested on the first entry even beyond the barrier
+            holes.append(Hole(metric, after, entries[0].prev))
+        if len(entries) >= page:
+            bound = min(bound, entries[-1].id)
+    merged = [
+        PageEntry(entry.id, metric, entry.body)
+        for metric, entries in zip(metrics, lists, strict=True)
+        for entry in entries
+        if entry.id <= bound
+    ]
+    merged.sort()
+    return LogPage(merged, holes, bound, bound == barrier)

@@ -1,0 +1,296 @@
+"""The pump: the hub's proof of continuity, one id; a state machine over an abstract log, without I/O.
+
+Its position is a verified prefix of the partition: everything up to it was seen, or is announced as a gap. Only the pump
+changes epoch, position, chain, tails and ring, one operation at a time (PROTOCOL rules 6 to 9, rows 23 to 25).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from tidewire.cursor import Cursor, parse_id
+from tidewire.lineage import Clock, Fork, Seen, fork_after, minting_epoch
+from tidewire_service.log_page import PageEntry, merge_page
+from tidewire_service.ring import Ring, RingEntry, encode_data
+from tidewire_service.steps import ReadClock, ReadEntries, ReadTails, Steps
+
+__all__ = ["FrameError", "Listener", "LiveFrame", "Pump", "parse_frame"]
+
+_FILL_PAGE: Final = (
+    500  # entries of one metric; a larger hole is skipped: subscriptions catch up from their own cursors
+)
+_FILL_METRICS: Final = 2_000
+
+
+class FrameError(ValueError):
+    """A message on the live channel is no live frame."""
+
+
+class LiveFrame(NamedTuple):
+    """One Pub/Sub message: the batches of one append call.
+
+    Attributes:
+        epoch: of the ids.
+        before: `pp`, the last id of the partition before the call.
+        entries: in id order, at least one.
+    """
+
+    epoch: str
+    before: int
+    entries: Sequence[PageEntry]
+
+
+class Listener(Protocol):
+    """What the pump tells its hub; called without an await between a decision and its announcement."""
+
+    def applied(self, entry: RingEntry) -> None:
+        """Take a batch that extends the position."""
+
+    def born(self, metric: str) -> None:
+        """Take a metric that was not in the directory before."""
+
+    def interrupted(self) -> None:
+        """Let every live subscription fall back to its own cursor: continuity cannot be shown to it from memory.
+
+        Called before epoch, position and ring change.
+        """
+
+    def settled(self) -> None:
+        """Take the position as it now is, after a start, a fork, a reset or a fill."""
+
+
+def parse_frame(message: bytes) -> LiveFrame:
+    """Return the live frame of a message: ``1 <epoch> <pp> <k>`` and k times ``<id> <bytes> <bytes>`` metric body.
+
+    Raises:
+        FrameError: it is none.
+    """
+    try:
+        end = message.index(b"\n")
+        version, epoch, before, count = message[:end].split(b" ")
+        if version != b"1":
+            raise FrameError(f"version {version!r}")
+        entries = []
+        for _ in range(int(count)):
+            start = end + 1
+            end = message.index(b"\n", start)
+            id_, metric_bytes, body_bytes = message[start:end].split(b" ")
+            start, middle = end + 1, end + 1 + int(metric_bytes)
+            end = middle + int(body_bytes)
+            entries.append(PageEntry(parse_id(id_), message[start:middle].decode(), message[middle:end]))
+            end -= 1
+        if end != len(message) - 1 or not entries:
+            raise FrameError("truncated")
+        return LiveFrame(epoch.decode("ascii"), parse_id(before), entries)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FrameError(str(error)) from error
+
+
+class Pump:
+    """The position, the lineage, the directory and the ring of one partition.
+
+    Attributes:
+        epoch: the epoch in which the position is stated.
+        position: everything up to this id was applied or skipped.
+        chain: the lineage.
+        tails: metric → last id; never behind the position, may be ahead of it.
+        ring: the batches after its floor.
+        clock: the last reply of the clock.
+        frames: live frames seen, stale and double ones too.
+        behind: an id that a check found beyond the position; the next check fills if it was not reached. 0: none.
+        deaf: the live connection is up but carries no frames; rebuild it.
+        counters: what happened how often.
+    """
+
+    def __init__(self, listener: Listener, ring: Ring, *, fill_page: int = _FILL_PAGE) -> None:
+        self.listener = listener
+        self.ring = ring
+        self.epoch = ""
+        self.position = 0
+        self.chain: tuple[Fork, ...] = ()
+        self.tails: dict[str, int] = {}
+        self.clock: Clock | None = None
+        self.counters: Counter[str] = Counter()
+        self.frames = 0
+        self.behind = 0
+        self.deaf = False
+        self._frames_at_fill = -1
+        self._fill_page = fill_page
+
+    # -- what the rest may ask
+
+    def label(self, id_: int) -> str:
+        """Return the epoch in which an id was minted."""
+        return minting_epoch(self.chain, id_)
+
+    def cursor(self, id_: int) -> Cursor:
+        """Return the cursor of an id: the same before and after a restart of Redis (rule 14)."""
+        return Cursor(minting_epoch(self.chain, id_), id_)
+
+    def seen(self) -> Seen | None:
+        """Return the evidence that this hub can give."""
+        return Seen(self.position, self.chain) if self.epoch else None
+
+    # -- operations, run one at a time
+
+    def start(self) -> Steps[None]:
+        """Take the first position: the clock, then the directory (rule 6)."""
+        clock, tails = yield from self._clock_and_tails()
+        self._begin(clock, tails)
+
+    def on_frame(self, frame: LiveFrame) -> Steps[None]:
+        """Judge one live frame (rule 7)."""
+        self.frames += 1
+        if frame.epoch != self.epoch:
+            yield from self._sync()
+            if frame.epoch != self.epoch:
+                self.counters["frames_stale"] += 1
+                return
+        if frame.entries[-1].id <= self.position:
+            self.counters["frames_duplicate"] += 1
+            return
+        if frame.before > self.position:
+            self.counters["holes"] += 1
+            yield from self._fill()
+            if frame.epoch != self.epoch or frame.before > self.position:
+                self.counters["frames_stale"] += 1
+                return
+        self.apply(frame)
+
+    def apply(self, frame: LiveFrame) -> None:
+        """Apply a frame that continues the position; batches at or before it are dropped."""
+        for entry in frame.entries:
+            if entry.id > self.position:
+                self._push(entry)
+
+    def continues(self, frame: LiveFrame) -> bool:
+        """Tell whether a frame can be applied at once, without asking anybody: the usual case."""
+        return frame.before == self.position and frame.epoch == self.epoch
+
+    def look(self) -> Steps[None]:
+        """Compare the clock with the position, and fill what is missing at once: somebody waits for it."""
+        yield from self._sync()
+        yield from self._fill()
+
+    def check(self) -> Steps[None]:
+        """Compare the clock with the position; fill if it is still behind what an earlier check saw (rule 9).
+
+        A frame may just be on its way: `behind` then holds the id to be reached before the next check.
+        """
+        self.counters["checks"] += 1
+        clock = yield from self._sync()
+        if clock.id <= self.position:
+            self.behind = 0
+            self._frames_at_fill = -1
+        elif self.behind and self.position < self.behind:
+            self.counters["checks_behind"] += 1
+            self.deaf = self._frames_at_fill == self.frames  # twice behind with no frame between: up but deaf
+            self._frames_at_fill = self.frames
+            self.behind = 0
+            yield from self._fill()
+        else:
+            self.behind = clock.id
+
+    # -- parts
+
+    def _clock_and_tails(self) -> Steps[tuple[Clock, dict[str, int]]]:
+        """Read the clock and the directory as of one lineage."""
+        while True:
+            clock: Clock = yield ReadClock(self.seen())
+            tails: dict[str, int] = yield ReadTails()
+            again: Clock = yield ReadClock(self.seen())
+            if again.epoch == clock.epoch:
+                return clock, tails
+
+    def _begin(self, clock: Clock, tails: dict[str, int]) -> None:
+        self.clock = clock
+        self.epoch, self.position, self.chain = clock.epoch, clock.id, clock.chain
+        self.ring.clear(clock.id)
+        self.tails = {}
+        self._raise_tails(tails)
+        self.listener.settled()
+
+    def _sync(self) -> Steps[Clock]:
+        """Adopt the clock's lineage; return one reply of the clock whose epoch is now ours."""
+        clock: Clock = yield ReadClock(self.seen())
+        if clock.epoch == self.epoch and clock.id >= self.position:
+            self.clock = clock
+            return clock
+        # the lineage changed (or went back, which only a lost clock key inside one epoch could do): take it as a whole
+        clock, tails = yield from self._clock_and_tails()
+        if clock.epoch == self.epoch and clock.id >= self.position:
+            self.clock = clock
+            return clock
+        self.listener.interrupted()
+        found = fork_after(clock.chain, self.epoch) if clock.epoch != self.epoch else None
+        if found is None:
+            self.counters["resets"] += 1
+            self._begin(clock, tails)
+            return clock
+        fork = found[0]
+        self.counters["forks"] += 1
+        if fork is not None and self.position > fork:
+            self.counters["forks_cut"] += 1
+            self.position = fork
+            self.ring.cut(fork)
+        self.clock = clock
+        self.epoch, self.chain = clock.epoch, clock.chain
+        self.tails = {}
+        self._raise_tails(tails)
+        self.listener.settled()
+        return clock
+
+    def _fill(self) -> Steps[None]:
+        """Read what lies between the position and the clock; what is too much or gone is left to the subscriptions."""
+        while True:
+            clock = yield from self._sync()
+            epoch, barrier = clock.epoch, clock.id
+            if barrier <= self.position:
+                return
+            tails: dict[str, int] = yield ReadTails()
+            metrics = [metric for metric, tail in tails.items() if tail > self.position]
+            after, page = self.position, None
+            if len(metrics) <= _FILL_METRICS:
+                lists = yield ReadEntries(tuple((metric, after) for metric in metrics), self._fill_page)
+                page = merge_page(metrics, lists, after, barrier, tails, self._fill_page)
+            again: Clock = yield ReadClock(self.seen())
+            if again.epoch != epoch:
+                continue
+            # from here on without a step: a subscription must never see half of a fill (row 25)
+            self._raise_tails(tails)
+            if page is None or page.holes or not page.complete:
+                self.counters["fills_skipped"] += 1
+                self.listener.interrupted()
+                self.position = barrier
+                self.ring.clear(barrier)
+                self.listener.settled()
+                return
+            self.counters["fills"] += 1
+            self.counters["entries_filled"] += len(page.entries)
+            for entry in page.entries:
+                self._push(entry)
+            self.position = barrier
+            self.listener.settled()
+            return
+
+    def _push(self, entry: PageEntry) -> None:
+        data = encode_data(minting_epoch(self.chain, entry.id), entry.id, entry.body)
+        ring_entry = RingEntry(entry.id, entry.metric, entry.body, data)
+        if entry.metric not in self.tails:
+            self.listener.born(entry.metric)
+        if entry.id > self.tails.get(entry.metric, 0):
+            self.tails[entry.metric] = entry.id
+        self.ring.append(ring_entry)
+        self.position = entry.id
+        self.listener.applied(ring_entry)
+
+    def _raise_tails(self, tails: dict[str, int]) -> None:
+        """Tails only rise, even past the position (row 9)."""
+        for metric, tail in tails.items():
+            if metric not in self.tails:
+                self.listener.born(metric)
+                self.tails[metric] = tail
+            elif tail > self.tails[metric]:
+                self.tails[metric] = tail

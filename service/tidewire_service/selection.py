@@ -1,0 +1,88 @@
+"""A selection: which metrics and labels some subscriptions share, and the bytes that are pending for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from tidewire.pattern import Pattern
+from tidewire_service.ring import Ring, RingEntry
+
+if TYPE_CHECKING:
+    from tidewire_service.subscription import Subscription
+
+__all__ = ["Selection", "SelectionKey"]
+
+_PAGE_BYTES = 256 * 1024
+
+
+class SelectionKey(NamedTuple):
+    """What makes two subscriptions share their bytes."""
+
+    patterns: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+class Selection:
+    """The metrics that match some patterns, and the live subscriptions that share them.
+
+    Attributes:
+        key: the patterns and labels.
+        metrics: those of the directory that match; maintained by the hub as metrics are born.
+        live: subscriptions that get the shared bytes.
+        pending: SSE events since the last flush.
+    """
+
+    def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...]) -> None:
+        self.key = key
+        self.metrics: set[str] = set()
+        self.live: set[Subscription] = set()
+        self.pending: list[bytes] = []
+        self.users = 0
+        self._patterns = patterns
+        self._labels = key.labels
+        self._pages: dict[tuple[int, int], tuple[bytes, int]] = {}
+
+    def matches(self, metric: str) -> bool:
+        """Tell whether the metric is selected, whatever its labels."""
+        return any(pattern.matches(metric) for pattern in self._patterns)
+
+    def wants(self, entry: RingEntry) -> bool:
+        """Tell whether a batch of a selected metric has the labels asked for."""
+        return not self._labels or self.wants_labels(entry.labels)
+
+    def wants_labels(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether a series of a selected metric has the labels asked for."""
+        return all(labels.get(name) == value for name, value in self._labels)
+
+    def joined(self) -> bytes:
+        """Return the pending events as one bytes object, and forget them."""
+        data = self.pending[0] if len(self.pending) == 1 else b"".join(self.pending)
+        self.pending.clear()
+        return data
+
+    def ring_page(self, ring: Ring, after: int, upto: int, max_bytes: int = _PAGE_BYTES) -> tuple[bytes, int]:
+        """Return the events after an id from the ring, and up to where they reach.
+
+        Subscriptions that come back together ask for the same page: it is made once and kept until the next flush.
+        """
+        page = self._pages.get((after, upto))
+        if page is None:
+            page = self._pages[after, upto] = self._made_page(ring.after(after, upto), upto, max_bytes)
+        return page
+
+    def _made_page(self, entries: Iterable[RingEntry], upto: int, max_bytes: int) -> tuple[bytes, int]:
+        parts, size = [], 0
+        for entry in entries:
+            if entry.metric not in self.metrics or not self.wants(entry):
+                continue
+            parts.append(entry.data)
+            size += len(entry.data)
+            if size >= max_bytes:
+                return b"".join(parts), entry.id
+        return b"".join(parts), upto
+
+    def forget_pages(self) -> None:
+        """Drop the pages kept since the last flush."""
+        if self._pages:
+            self._pages.clear()

@@ -1,0 +1,287 @@
+"""One subscription: catching up from its cursor, or live; pure, over the requests of `steps.py`.
+
+One mechanism serves resume, first load, slow readers and outages: a subscription that is not live reads from its cursor,
+first the hub's ring, then the log, never past the flushed position as it was before the reads, at the pace of its socket.
+It goes live in the same step in which its cursor equals the flushed position.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import msgspec
+
+from tidewire.batch import labels_of_series_key
+from tidewire.cursor import Cursor, id_from_ms
+from tidewire.errors import InvalidInput
+from tidewire.lineage import Clock, judge
+from tidewire.log_calls import LastReading
+from tidewire.sse import encode_event
+from tidewire_service.log_page import Hole, merge_page
+from tidewire_service.ring import RingEntry, encode_data
+from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, Steps, Wait
+
+if TYPE_CHECKING:
+    from tidewire_service.fanout import Fanout
+    from tidewire_service.selection import Selection
+
+__all__ = ["EndReason", "Replay", "Sink", "Subscription"]
+
+PROTOCOL_VERSION: Final = 1
+_PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
+_MIN_PAGE, _MAX_PAGE = 16, 256  # of one metric
+_CHUNK_BYTES: Final = 256 * 1024
+
+
+class EndReason(StrEnum):
+    """Why a stream ended."""
+
+    CLIENT_GONE = "client_gone"
+    DRAIN = "drain"
+    MAX_AGE = "max_age"
+    SLOW = "slow"
+    WRITE_TIMEOUT = "write_timeout"
+    OVERLOAD = "overload"
+    ERROR = "error"
+
+
+class Replay(NamedTuple):
+    """What to send before the live batches: ``last`` reading of each series, ``none``, or a ``span`` in milliseconds."""
+
+    kind: str
+    span_ms: float = 0.0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind != "span" else f"{self.span_ms / 1e3:g}s"
+
+
+class Sink(Protocol):
+    """Where a subscription's bytes go."""
+
+    def write(self, data: bytes) -> bool:
+        """Hand over bytes; False: they are parked and will be written before anything later. Never called twice then."""
+
+
+class Subscription:
+    """One subscriber's place in the hub.
+
+    Attributes:
+        cursor: while catching up, everything up to here was handed to the socket; while live, see `Fanout.flushed`.
+        live: gets the shared bytes of its selection.
+        parked: the cursor that will hold once the socket has taken what was parked, or None.
+    """
+
+    __slots__ = ("_announce", "_fanout", "_resume", "cursor", "ended", "live", "parked", "replay", "selection", "sink")
+
+    def __init__(
+        self, fanout: Fanout, selection: Selection, sink: Sink, replay: Replay, resume: Cursor | None = None
+    ) -> None:
+        self._fanout = fanout
+        self.selection = selection
+        self.sink = sink
+        self.replay = replay
+        self._resume = resume
+        self.cursor = Cursor("", 0)
+        self.live = False
+        self.ended = False
+        self.parked: Cursor | None = None
+        self._announce = True
+
+    def hand(self, data: bytes, cursor: Cursor) -> bool:
+        """Hand bytes to the socket; the cursor moves when the socket has them."""
+        if self.sink.write(data):
+            self.cursor = cursor
+            return True
+        self.parked = cursor
+        return False
+
+    def written(self) -> None:
+        """The socket has taken what was parked."""
+        if self.parked is not None:
+            self.cursor, self.parked = self.parked, None
+
+    # -- catching up
+
+    def run(self) -> Steps[None]:
+        """Say hello, replay, and catch up until live."""
+        yield from self._hello()
+        yield from self.catch_up()
+
+    def catch_up(self) -> Steps[None]:
+        """Read from the cursor until it equals the flushed position, then be live in the same step."""
+        fanout = self._fanout
+        while True:
+            yield Drain()
+            if self.cursor.epoch != fanout.pump.epoch or self.cursor.id > fanout.flushed:
+                moved = yield from self._resolve()
+                if not moved:
+                    yield Wait()
+                continue
+            if self.cursor.id == fanout.flushed:
+                if not self._announce or self._say_live():
+                    fanout.go_live(self)
+                    return
+                continue
+            if self.cursor.id >= fanout.pump.ring.floor:
+                data, bound = self.selection.ring_page(fanout.pump.ring, self.cursor.id, fanout.flushed)
+                fanout.pump.counters["pages_ring"] += 1
+                self._hand_page(data, Cursor(self.cursor.epoch, bound))
+                continue
+            yield from self._log_page()
+
+    def _say_live(self) -> bool:
+        self._announce = False
+        cursor = self._fanout.pump.cursor(self.cursor.id)
+        data = encode_event(msgspec.json.encode({"cursor": str(cursor)}), id_=str(cursor), event="live")
+        return self.hand(data, self.cursor)
+
+    def _hand_page(self, data: bytes, cursor: Cursor) -> None:
+        if data:
+            self.hand(data, cursor)
+        else:
+            self.cursor = cursor
+
+    def _log_page(self) -> Steps[None]:
+        """Read one page of the log and hand it over, unless the lineage changed meanwhile (rule 12)."""
+        fanout, pump = self._fanout, self._fanout.pump
+        epoch, after = self.cursor.epoch, self.cursor.id
+        # the barrier first, then the metrics known at this very instant (rows 3 and 4)
+        barrier = fanout.flushed
+        tails = {metric: tail for metric in self.selection.metrics if (tail := pump.tails.get(metric, 0)) > after}
+        page = merge_page((), (), after, barrier, {}, 1)
+        if tails:
+            metrics = tuple(tails)
+            count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), fanout.log_page)
+            lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count)
+            clock: Clock = yield ReadClock(pump.seen())
+            if clock.epoch != epoch or pump.epoch != epoch:
+                fanout.pump.counters["pages_discarded"] += 1
+                yield Wait()
+                return
+            page = merge_page(metrics, lists, after, barrier, tails, count)
+        pump.counters["pages_log"] += 1
+        parts = [self._gap(hole) for hole in page.holes]
+        for entry in page.entries:
+            data = encode_data(pump.label(entry.id), entry.id, entry.body)
+            if self.selection.wants(RingEntry(entry.id, entry.metric, entry.body, data)):
+                parts.append(data)
+        self._hand_page(b"".join(parts), Cursor(epoch, page.bound))
+
+    def _gap(self, hole: Hole) -> bytes:
+        pump = self._fanout.pump
+        self._announce = True  # row 14: else a catch-up without data would repeat the gap at each reconnect
+        pump.counters["gaps_trimmed"] += 1
+        gap = {
+            "kind": "trimmed",
+            "metric": hole.metric,
+            "from": str(pump.cursor(hole.after)),
+            "to": str(pump.cursor(hole.upto)),
+        }
+        return encode_event(msgspec.json.encode(gap), event="gap")
+
+    def _resolve(self) -> Steps[bool]:
+        """Judge a cursor of another epoch, or ahead of the hub (rules 3 and 10); return whether it moved."""
+        fanout, pump = self._fanout, self._fanout.pump
+        clock: Clock = yield Look()
+        yield Drain()
+        epoch, id_ = self.cursor
+        if epoch == pump.epoch:
+            if id_ > fanout.flushed and clock.epoch == epoch and id_ > clock.id:
+                # beyond the clock of its own epoch: forged or misrouted, never to be waited for
+                self._say_lost(clock.id, id_, Cursor(epoch, clock.id))
+                return True
+            return id_ <= fanout.flushed
+        verdict = judge(pump.chain, epoch, id_)
+        if not verdict.known:
+            yield from self._reset()
+        elif verdict.lost_from is not None:
+            self._say_lost(verdict.lost_from, id_, Cursor(pump.epoch, verdict.id))
+        else:
+            self.cursor = Cursor(pump.epoch, verdict.id)
+        return True
+
+    def _say_lost(self, lost_from: int, upto: int, cursor: Cursor) -> None:
+        pump = self._fanout.pump
+        pump.counters["gaps_lost"] += 1
+        self._announce = True
+        gap = {"kind": "lost", "from": str(pump.cursor(lost_from)), "to": str(Cursor(self.cursor.epoch, upto))}
+        data = encode_event(msgspec.json.encode(gap), id_=str(pump.cursor(cursor.id)), event="gap")
+        self.hand(data, cursor)
+
+    def _reset(self) -> Steps[None]:
+        """Tell that the log itself was lost, and start anew as the replay asks."""
+        pump = self._fanout.pump
+        pump.counters["resets_sent"] += 1
+        self._announce = True
+        reset = {"epoch": pump.epoch, "reason": "the log of this cursor no longer exists; the stream starts anew"}
+        start = self._start()
+        data = encode_event(msgspec.json.encode(reset), id_=str(pump.cursor(start.id)), event="reset")
+        self.hand(data, start)
+        if self.replay.kind == "last":
+            yield from self._snapshot()
+
+    # -- the beginning
+
+    def _start(self) -> Cursor:
+        """Return where a fresh subscription starts."""
+        fanout = self._fanout
+        if self.replay.kind == "span":
+            start = id_from_ms(max(0, int(fanout.log_time_ms() - self.replay.span_ms))) - 1
+            return Cursor(fanout.pump.epoch, min(max(start, 0), fanout.flushed))
+        return Cursor(fanout.pump.epoch, fanout.flushed)
+
+    def _hello(self) -> Steps[None]:
+        fanout = self._fanout
+        while not fanout.pump.epoch:  # Redis was never there: the stream is open, its start is not known yet
+            yield Wait()
+        yield Drain()
+        fresh = self._resume is None
+        self.cursor = self._resume if self._resume is not None else self._start()
+        snapshot = fresh and self.replay.kind == "last"
+        hello = {
+            "version": PROTOCOL_VERSION,
+            "cursor": str(self.cursor),
+            "resumed": not fresh,
+            "replay": str(self.replay),
+            "matched": len(self.selection.metrics),
+            "time_ms": round(fanout.log_time_ms()),
+            **fanout.hello,
+        }
+        id_ = None if snapshot else str(self.cursor)
+        self.hand(encode_event(msgspec.json.encode(hello), id_=id_, event="hello"), self.cursor)
+        if snapshot:
+            yield from self._snapshot()
+
+    def _snapshot(self) -> Steps[None]:
+        """Send the last reading of each series, without ids (row 14); what is newer than the cursor comes live."""
+        fanout, pump = self._fanout, self._fanout.pump
+        barrier = self.cursor.id if self.parked is None else self.parked.id
+        metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in pump.tails)
+        for first in range(0, len(metrics), _PAGE_ENTRIES):
+            part = metrics[first : first + _PAGE_ENTRIES]
+            found: list[dict[bytes, LastReading]] = yield ReadLast(part)
+            chunk, size = [], 0
+            for series in found:
+                for key, last in sorted(series.items()):
+                    if last.id > barrier or not self._wants_series(key):
+                        continue
+                    data = encode_event(last.body)
+                    chunk.append(data)
+                    size += len(data)
+                    if size >= _CHUNK_BYTES:
+                        yield Drain()
+                        self.hand(b"".join(chunk), self.cursor)
+                        chunk, size = [], 0
+            if chunk:
+                yield Drain()
+                self.hand(b"".join(chunk), self.cursor)
+        fanout.pump.counters["snapshots"] += 1
+
+    def _wants_series(self, key: bytes) -> bool:
+        if not self.selection.key.labels:
+            return True
+        try:
+            return self.selection.wants_labels(labels_of_series_key(key))
+        except InvalidInput:
+            return False
