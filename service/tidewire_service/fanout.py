@@ -1,7 +1,7 @@
 """The fan-out: selections, subscriptions and the flush; pure, the listener of the pump.
 
-What live subscriptions have is stated by one id, `flushed`: the pump's position as it was at the last flush. A flush hands
-each selection's pending events, joined once, to all its live subscriptions.
+What live subscriptions have is stated by one id, `flushed`: the pump's position as it was at the last flush. A flush
+hands each selection's pending events, joined once, to all its live subscriptions.
 """
 
 from __future__ import annotations
@@ -118,6 +118,10 @@ class Fanout:
         self.pump.counters["flushes"] += 1
         self.pump.counters["deliveries"] += delivered
         return delivered
+
+    def fall_back(self, subscription: Subscription) -> None:
+        """Let a live subscription whose socket is full catch up from what it was handed."""
+        self._fall_back(subscription, Cursor(self.pump.epoch, self.flushed))
 
     def _fall_back(self, subscription: Subscription, cursor: Cursor) -> None:
         subscription.selection.live.discard(subscription)

@@ -1,7 +1,7 @@
 """The pump: the hub's proof of continuity, one id; a state machine over an abstract log, without I/O.
 
-Its position is a verified prefix of the partition: everything up to it was seen, or is announced as a gap. Only the pump
-changes epoch, position, chain, tails and ring, one operation at a time (PROTOCOL rules 6 to 9, rows 23 to 25).
+Its position is a verified prefix of the partition: everything up to it was seen, or is announced as a gap. Only the
+pump changes epoch, position, chain, tails and ring, one operation at a time (PROTOCOL rules 6 to 9, rows 23 to 25).
 """
 
 from __future__ import annotations

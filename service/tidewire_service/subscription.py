@@ -1,8 +1,8 @@
 """One subscription: catching up from its cursor, or live; pure, over the requests of `steps.py`.
 
-One mechanism serves resume, first load, slow readers and outages: a subscription that is not live reads from its cursor,
-first the hub's ring, then the log, never past the flushed position as it was before the reads, at the pace of its socket.
-It goes live in the same step in which its cursor equals the flushed position.
+One mechanism serves resume, first load, slow readers and outages: a subscription that is not live reads from its
+cursor, first the hub's ring, then the log, never past the flushed position as it was before the reads, at the pace of
+its socket. It goes live in the same step in which its cursor equals the flushed position.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EndReason(StrEnum):
 
 
 class Replay(NamedTuple):
-    """What to send before the live batches: ``last`` reading of each series, ``none``, or a ``span`` in milliseconds."""
+    """What to send before the live batches: ``last`` reading of each series, ``none``, or a ``span``, milliseconds."""
 
     kind: str
     span_ms: float = 0.0
@@ -60,7 +60,7 @@ class Sink(Protocol):
     """Where a subscription's bytes go."""
 
     def write(self, data: bytes) -> bool:
-        """Hand over bytes; False: they are parked and will be written before anything later. Never called twice then."""
+        """Hand over bytes; False: they are parked, and nothing may be written before they are."""
 
 
 class Subscription:

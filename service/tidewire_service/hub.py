@@ -1,0 +1,447 @@
+"""The hub: the asyncio shell of the pump and the fan-out; one per service process, on one Pub/Sub connection.
+
+It answers what the pure core asks for from Redis, flushes at an adaptive tick (idle: at once; busy: once a tick), and
+runs one task for each subscription that is catching up, and none for those that are live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+
+from tidewire.cursor import Cursor, id_ms
+from tidewire.errors import LogUnavailable
+from tidewire.lineage import Clock
+from tidewire.pattern import Pattern
+from tidewire.redis_log import RedisLog
+from tidewire_service.fanout import Fanout
+from tidewire_service.live_connection import LiveConnection
+from tidewire_service.pump import FrameError, LiveFrame, parse_frame
+from tidewire_service.ring import Ring, RingEntry
+from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Request, Steps, Wait
+from tidewire_service.subscription import Replay, Sink, Subscription
+
+__all__ = ["Hub", "HubSettings"]
+
+CHECK_S: Final = 0.5
+GRACE_S: Final = 0.2  # a frame that the clock knows of may still be on its way
+_READY_S: Final = 3.0  # without a successful look for longer, the hub is not ready
+_MAX_QUEUED_BYTES: Final = 64 << 20  # of live frames that wait for a fill; dropped together past it, found as a hole
+_READERS: Final = 8  # concurrent reads for subscriptions: half of the pool, the rest is the pump's and the routes'
+_DEADLINE_S: Final = 2.0  # of one read of the pump: half of the 5 s in which readiness must tell
+
+logger = structlog.get_logger("tidewire.hub")
+T = TypeVar("T")
+
+
+class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The tick and the ring's bound; declared with their meaning in `settings.ServiceSettings`."""
+
+    tick_ms: float = 10.0
+    ring_bytes: int = 64 << 20
+
+
+class Hub:
+    """The fan-out of one process.
+
+    Args:
+        log: the Redis log.
+        url: of Redis, for the live connection (with its password).
+        settings: tick and bounds.
+        limits: shown in each hello.
+
+    Attributes:
+        log: the Redis log.
+        fanout: the pure core.
+        connection: the live connection.
+        on_inbox: called with (channel, payload) for each message on an inbox channel; None: ignored.
+    """
+
+    def __init__(
+        self, log: RedisLog, url: str, settings: HubSettings | None = None, *, limits: Mapping[str, Any] | None = None
+    ) -> None:
+        self.log = log
+        self.settings = settings or HubSettings()
+        self.fanout = Fanout(
+            Ring(0, self.settings.ring_bytes),
+            log_time_ms=self.log_time_ms,
+            hello={"tick_ms": self.settings.tick_ms, "limits": dict(limits or {})},
+            fell_back=self._fell_back,
+        )
+        self.connection = LiveConnection(url, log.keys, self._on_message)
+        self.on_inbox: Callable[[str, bytes], None] | None = None
+        self.on_fall_back: Callable[[Subscription], None] | None = None
+        self.flushed_ms: Counter[int] = Counter()
+        self._live_channel = log.keys.live.encode()
+        self._tick_s = self.settings.tick_ms / 1e3
+        self._queue: deque[LiveFrame] = deque()
+        self._queued_bytes = 0
+        self._busy = True  # until the first position is known
+        self._looks: list[asyncio.Future[Clock]] = []
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._flush_due: asyncio.Handle | None = None
+        self._last_flush = 0.0
+        self._last_look = float("-inf")
+        self._clock_offset_ms = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reachable = True
+        self._shared: dict[ReadEntries | ReadLast, asyncio.Task[Any]] = {}
+        self._readers = asyncio.Semaphore(_READERS)
+        self._clock_wanted: list[asyncio.Future[Clock]] = []
+        self._clock_reading: asyncio.Task[None] | None = None
+
+    # -- what routes may ask
+
+    @property
+    def position(self) -> Cursor:
+        """The position that live subscribers have."""
+        return self.fanout.pump.cursor(self.fanout.flushed) if self.fanout.pump.epoch else Cursor("", 0)
+
+    @property
+    def tails(self) -> Mapping[str, int]:
+        """The directory: metric → last id."""
+        return self.fanout.pump.tails
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What happened how often."""
+        return self.fanout.pump.counters
+
+    @property
+    def last_look_age_s(self) -> float:
+        """Seconds since the clock was last read."""
+        return time.monotonic() - self._last_look
+
+    @property
+    def ready(self) -> bool:
+        """The position is known and was compared with the clock lately, and live frames can arrive."""
+        return bool(self.fanout.pump.epoch) and self.last_look_age_s < _READY_S and self.connection.up
+
+    def metrics_matching(self, patterns: Sequence[Pattern]) -> list[str]:
+        """Return the metrics of the directory that any pattern selects, sorted."""
+        return sorted(metric for metric in self.tails if any(pattern.matches(metric) for pattern in patterns))
+
+    def add_observer(self, callback: Callable[[RingEntry], None]) -> None:
+        """Call back for each applied live batch; must be quick."""
+        self.fanout.observe(callback)
+
+    def log_time_ms(self) -> float:
+        """Return the log's clock now: Redis time, milliseconds since the Unix epoch."""
+        return time.time() * 1e3 + self._clock_offset_ms
+
+    def gauges(self) -> dict[str, float]:
+        """Return what is held right now."""
+        live = sum(subscription.live for subscription in self.fanout.subscriptions)
+        ring = self.fanout.pump.ring
+        return {
+            "subscriptions_live": live,
+            "subscriptions_catching_up": len(self.fanout.subscriptions) - live,
+            "ring_bytes": ring.bytes,
+            "ring_batches": len(ring),
+            "metrics": len(self.tails),
+            "frames_queued": len(self._queue),
+            "log_skipped_entries": self.log.skipped_entries,
+            "live_connects": self.connection.connects,
+            "position_ms": id_ms(self.fanout.flushed),
+            "look_age_s": min(self.last_look_age_s, 1e6),
+        }
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start the pump and the live connection; returns at once, also without Redis."""
+        self._tasks = [
+            asyncio.create_task(self.connection.run(), name="tidewire-live"),
+            asyncio.create_task(self._run(), name="tidewire-pump"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_report)
+
+    async def close(self) -> None:
+        """Stop both."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._flush_due is not None:
+            self._flush_due.cancel()
+
+    # -- the pump
+
+    def _on_message(self, channel: bytes, payload: bytes) -> None:
+        if channel != self._live_channel:
+            if self.on_inbox is not None:
+                self.on_inbox(channel.decode(errors="replace"), payload)
+            return
+        pump = self.fanout.pump
+        try:
+            frame = parse_frame(payload)
+        except FrameError:
+            pump.counters["frames_garbled"] += 1
+            return
+        if not self._busy and pump.continues(frame):
+            pump.frames += 1
+            pump.apply(frame)
+            self._schedule_flush()
+            return
+        self._queue.append(frame)
+        self._queued_bytes += len(payload)
+        if self._queued_bytes > _MAX_QUEUED_BYTES:
+            pump.counters["frames_dropped"] += len(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+        self._wake.set()
+
+    async def _run(self) -> None:
+        """Run one operation of the pump after another."""
+        pump, next_check = self.fanout.pump, 0.0
+        while True:
+            now = time.monotonic()
+            try:
+                if not pump.epoch:
+                    await self._operate(pump.start())
+                elif self._looks:
+                    await self._look()
+                elif self._queue:
+                    await self._judge_queued()
+                elif now >= next_check:
+                    await self._operate(pump.check())
+                    next_check = time.monotonic() + (GRACE_S if pump.behind else CHECK_S)
+                    if pump.deaf:
+                        pump.deaf = False
+                        pump.counters["connections_deaf"] += 1
+                        self.connection.rebuild()
+                else:
+                    self._busy = False
+                    await _wait(self._wake, next_check - now)
+                    self._wake.clear()
+                self._note_reachable(None)
+            except LogUnavailable as error:
+                self._note_reachable(error)
+                next_check = time.monotonic() + CHECK_S
+                await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - jitter
+            except Exception:
+                # the top of a task: one bad operation must not end the proof of continuity; the next check goes on
+                pump.counters["pump_errors"] += 1
+                logger.exception("pump_operation_failed")
+                next_check = time.monotonic() + CHECK_S
+                await asyncio.sleep(CHECK_S)
+
+    async def _judge_queued(self) -> None:
+        pump = self.fanout.pump
+        while self._queue:
+            frame = self._queue.popleft()
+            if pump.continues(frame):
+                pump.frames += 1
+                pump.apply(frame)
+            else:
+                await self._operate(pump.on_frame(frame))
+            if not self._queue:
+                self._queued_bytes = 0
+        self._schedule_flush()
+
+    async def _look(self) -> None:
+        waiting, self._looks = self._looks, []
+        try:
+            await self._operate(self.fanout.pump.look())
+        except LogUnavailable as error:
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(LogUnavailable(str(error)))
+            raise
+        clock = self.fanout.pump.clock
+        for future in waiting:
+            if not future.done() and clock is not None:
+                future.set_result(clock)
+
+    async def _operate(self, steps: Steps[None]) -> None:
+        self._busy = True
+        try:
+            await self._drive(steps, self._read)
+        finally:
+            steps.close()
+        self._last_look = time.monotonic()
+        if self.fanout.dirty:
+            self._schedule_flush()
+        self._tell_moved()
+
+    async def _drive(self, steps: Steps[T], answer: Callable[[Request], Coroutine[Any, Any, Any]]) -> T:
+        reply: Any = None
+        while True:
+            try:
+                request = steps.send(reply)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            reply = await answer(request)
+
+    async def _read(self, request: Request) -> Any:
+        """Answer a read of the core from Redis, within a deadline."""
+        log = self.log
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                match request:
+                    case ReadClock(seen):
+                        started = time.time() * 1e3
+                        clock = await log.clock(seen)
+                        self._clock_offset_ms = clock.now_ms - (started + time.time() * 1e3) / 2
+                        return clock
+                    case ReadTails():
+                        return await log.tails()
+                    case ReadEntries(positions, page):
+                        return await log.entries_after(positions, page)
+                    case ReadLast(metrics):
+                        return await log.last_readings(metrics)
+        except TimeoutError as error:
+            raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
+        raise TypeError(f"no read: {request!r}")
+
+    def _note_reachable(self, error: LogUnavailable | None) -> None:
+        if (error is None) == self._reachable:
+            return
+        self._reachable = error is None
+        self.counters["redis_lost" if error else "redis_back"] += 1
+        if error is None:
+            logger.info("redis_came_back", redis=self.log.url)
+        else:
+            logger.warning("redis_was_lost", redis=self.log.url, error=str(error))
+
+    # -- flush
+
+    def _schedule_flush(self) -> None:
+        if self._flush_due is not None or not self.fanout.dirty:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._last_flush + self._tick_s
+        self._flush_due = loop.call_soon(self._flush) if loop.time() >= due else loop.call_at(due, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = None
+        self.fanout.flush()
+        self._last_flush = asyncio.get_running_loop().time()
+        self.flushed_ms[_bucket(self.log_time_ms() - id_ms(self.fanout.flushed))] += 1
+        self._tell_moved()
+
+    def _tell_moved(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    # -- subscriptions
+
+    def attach(
+        self, patterns: Sequence[str], labels: Mapping[str, str], sink: Sink, replay: Replay, resume: Cursor | None
+    ) -> Subscription:
+        """Return a new subscription, catching up; the caller drives it with `catch_up`."""
+        return self.fanout.attach(tuple(patterns), labels, sink, replay, resume)
+
+    def detach(self, subscription: Subscription) -> None:
+        """Forget a subscription."""
+        self.fanout.detach(subscription)
+
+    def _fell_back(self, subscription: Subscription) -> None:
+        if self.on_fall_back is not None:
+            self.on_fall_back(subscription)
+
+    async def look(self) -> Clock:
+        """Return the clock of a look of the pump that begins after now."""
+        future: asyncio.Future[Clock] = asyncio.get_running_loop().create_future()
+        self._looks.append(future)
+        self._wake.set()
+        return await future
+
+    async def moved(self) -> None:
+        """Wait until the hub may have moved, at most one check interval."""
+        await _wait(self._moved, CHECK_S)
+
+    async def catch_up(self, steps: Steps[None], drained: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Drive one subscription until it is live; reads that fail are tried again until Redis is back.
+
+        Args:
+            steps: of `Subscription.run` or `Subscription.catch_up`.
+            drained: waits until the socket takes bytes again.
+        """
+
+        async def answer(request: Request) -> Any:
+            pause_s = 0.1
+            while True:
+                try:
+                    match request:
+                        case Look():
+                            return await self.look()
+                        case ReadClock():
+                            return await self._fresh_clock()
+                        case ReadEntries() | ReadLast():
+                            return await self._shared_read(request)
+                        case Wait():
+                            return await self.moved()
+                        case Drain():
+                            return await drained()
+                except LogUnavailable:
+                    await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                    pause_s = min(1.0, pause_s * 2)
+
+        await self._drive(steps, answer)
+
+    async def _shared_read(self, request: ReadEntries | ReadLast) -> Any:
+        """Read for a subscription; those that ask for the very same thing while it is being read share the answer."""
+        reading = self._shared.get(request)
+        if reading is None:
+            reading = asyncio.create_task(self._bounded_read(request))
+            self._shared[request] = reading
+            reading.add_done_callback(lambda _: self._shared.pop(request, None))
+        else:
+            self.counters["reads_shared"] += 1
+        return await asyncio.shield(reading)
+
+    async def _bounded_read(self, request: ReadEntries | ReadLast) -> Any:
+        async with self._readers:
+            self.counters["reads"] += 1
+            return await self._read(request)
+
+    async def _fresh_clock(self) -> Clock:
+        """Return a reply of the clock that was asked for after now; all who ask during one reading share the next."""
+        future: asyncio.Future[Clock] = asyncio.get_running_loop().create_future()
+        self._clock_wanted.append(future)
+        if self._clock_reading is None:
+            self._clock_reading = asyncio.create_task(self._read_clocks())
+        return await future
+
+    async def _read_clocks(self) -> None:
+        while self._clock_wanted:
+            waiting, self._clock_wanted = self._clock_wanted, []
+            try:
+                clock = await self._read(ReadClock(self.fanout.pump.seen()))
+            except LogUnavailable as error:
+                for future in waiting:
+                    if not future.done():
+                        future.set_exception(LogUnavailable(str(error)))
+            else:
+                for future in waiting:
+                    if not future.done():
+                        future.set_result(clock)
+        self._clock_reading = None
+
+
+def _bucket(latency_ms: float) -> int:
+    """Return the histogram bucket of a latency: its upper bound in ms, a power of two, 0 below one."""
+    return 0 if latency_ms < 1 else 1 << min(16, int(latency_ms).bit_length())
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, at most so long."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("hub_task_died", task=task.get_name(), exc_info=task.exception())

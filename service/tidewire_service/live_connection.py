@@ -1,0 +1,160 @@
+"""The process's one Pub/Sub connection: live frames and inbox messages, read with hiredis straight from the transport.
+
+It reconnects by itself and tells nobody: continuity is proven from the frames and the clock, never from a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import hiredis
+import structlog
+from redis.asyncio.connection import parse_url
+
+from tidewire.keys import Keys
+
+__all__ = ["LiveConnection"]
+
+_PING_S: Final = 3.0  # a half-open connection is noticed after three silent intervals at the latest
+_CONNECT_S: Final = 2.0
+_MAX_BACKOFF_S: Final = 1.0
+
+logger = structlog.get_logger("tidewire.hub")
+
+
+def _command(*words: str | bytes) -> bytes:
+    parts = [word.encode() if isinstance(word, str) else word for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+class _Reader(asyncio.Protocol):
+    """Parses replies and hands Pub/Sub messages on; no message is ever queued here."""
+
+    def __init__(self, on_message: Callable[[bytes, bytes], None]) -> None:
+        self._on_message = on_message
+        self._parser = hiredis.Reader()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+        self.heard = False
+        self.subscribed = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        self._parser.feed(data)
+        try:
+            while (reply := self._parser.gets()) is not False:
+                self._take(reply)
+        except hiredis.ProtocolError as error:
+            logger.warning("live_connection_garbled", error=str(error))
+            self.abort()
+
+    def _take(self, reply: Any) -> None:
+        if isinstance(reply, list):
+            kind = reply[0]
+            if kind == b"message":
+                self._on_message(reply[1], reply[2])
+            elif kind == b"pmessage":
+                self._on_message(reply[2], reply[3])
+            elif kind in {b"subscribe", b"psubscribe"}:
+                self.subscribed += 1
+        elif isinstance(reply, hiredis.ReplyError):
+            logger.warning("live_connection_refused", error=str(reply))
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class LiveConnection:
+    """Keeps one subscribed connection up.
+
+    Args:
+        url: of Redis.
+        keys: whose live channel and inbox channels to listen to.
+        on_message: called with (channel, payload) for each message; must be quick.
+    """
+
+    def __init__(self, url: str, keys: Keys, on_message: Callable[[bytes, bytes], None]) -> None:
+        self._options: dict[str, Any] = dict(parse_url(url))
+        self._tls = url.startswith("rediss://")
+        self._keys = keys
+        self._on_message = on_message
+        self._reader: _Reader | None = None
+        self.connects = 0
+
+    @property
+    def up(self) -> bool:
+        """Both subscriptions were confirmed on a connection that still stands."""
+        return self._reader is not None and self._reader.subscribed >= 2 and not self._reader.closed.done()
+
+    def rebuild(self) -> None:
+        """Drop the connection; `run` makes a new one."""
+        if self._reader is not None:
+            self._reader.abort()
+
+    async def run(self) -> None:
+        """Connect, listen, reconnect with jitter; until cancelled."""
+        backoff_s = 0.05
+        while True:
+            try:
+                reader = await asyncio.wait_for(self._connect(), _CONNECT_S)
+            except (OSError, TimeoutError) as error:
+                logger.debug("live_connection_failed", error=str(error))
+                reader = None
+            if reader is not None:
+                try:
+                    await self._listen(reader)
+                finally:
+                    reader.abort()
+                    self._reader = None
+                if reader.subscribed:
+                    backoff_s = 0.05
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)
+
+    async def _connect(self) -> _Reader:
+        loop, options = asyncio.get_running_loop(), self._options
+        if "path" in options:
+            _, reader = await loop.create_unix_connection(lambda: _Reader(self._on_message), options["path"])
+        else:
+            host, port = options.get("host", "127.0.0.1"), int(options.get("port", 6379))
+            context = ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if self._tls else None
+            _, reader = await loop.create_connection(lambda: _Reader(self._on_message), host, port, ssl=context)
+        assert reader.transport is not None  # noqa: S101 - create_connection has called connection_made
+        commands = []
+        if options.get("password"):
+            user = (options["username"],) if options.get("username") else ()
+            commands.append(_command("AUTH", *user, options["password"]))
+        commands.append(_command("CLIENT", "SETNAME", "tidewire-hub"))
+        commands.append(_command("SUBSCRIBE", self._keys.live))
+        commands.append(_command("PSUBSCRIBE", self._keys.inbox_channels))
+        reader.transport.write(b"".join(commands))
+        self.connects += 1
+        self._reader = reader
+        return reader
+
+    async def _listen(self, reader: _Reader) -> None:
+        """Wait for the end of a connection; a peer that does not answer a ping in time ends it."""
+        while not reader.closed.done():
+            reader.heard = False
+            if reader.transport is not None:
+                reader.transport.write(_command("PING"))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(reader.closed), _PING_S)
+                return
+            if not reader.heard:
+                logger.warning("live_connection_silent", seconds=_PING_S)
+                return
