@@ -144,12 +144,14 @@ class LiveView:
         if len(late) == series.late.maxlen:
             return window.first
         newest_ms = float(seen["last_time_ms"])
-        if not (window.records[at]["flags"] & FLAG_MEAN or math.isnan(seen["last_value"])):
-            newest_ms = series.first_after(newest_ms)  # a closed bucket keeps its last reading
-        start_ms = min([newest_ms, *late])
-        if not math.isfinite(start_ms):
-            return window.first if start_ms < 0 else window.last
-        return math.floor(start_ms / self.step_ms)
+        if math.isnan(seen["last_value"]):
+            start_ms = newest_ms  # the line ended there, and does no longer
+        else:
+            start_ms = series.first_after(newest_ms)
+        start = np.floor(min([start_ms, *late]) / window.step_ms)
+        if window.records[at]["flags"] & FLAG_MEAN:
+            start = min(start, window.newest[at])  # it ended in a last value, and becomes a mean
+        return int(np.clip(start, window.first, window.last))
 
     def _whose_turn(self) -> range:
         count = len(self._window.series)

@@ -58,6 +58,7 @@ class Window:
         self.count = count
         self.first = 0
         n = len(self.series)
+        self.newest = np.full(n, np.inf)  # number of the newest bucket drawn, whose line is its last value
         self.data = np.full((n, count, 3), np.nan, dtype=np.float32)
         self.records = np.zeros(n, dtype=RECORD)
         self.records["index"] = self.indices
@@ -94,6 +95,7 @@ class Window:
         lines = np.empty((rows.shape[1], 3))
         lines[:, 0] = rows[SUM] / rows[COUNT] if record["flags"] & FLAG_MEAN else rows[LAST]
         lines[-1, 0] = rows[LAST, -1]
+        self.newest[at] = rows[NUMBER, -1]
         lines[:, 1] = rows[MIN]
         lines[:, 2] = rows[MAX]
         target[(rows[NUMBER] - start).astype(np.intp)] = as_float32(lines - base)

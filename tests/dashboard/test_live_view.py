@@ -1,0 +1,302 @@
+"""The live view: frames by delta show what a snapshot would, and only what changed is sent."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidewire.batch import Batch
+from tidewire.buckets import LAST, bucket_readings
+from tidewire.live_view import LiveView
+from tidewire.store import Store
+from tidewire.view_frame import DELTA, FLAG_MEAN, FLAG_PARTIAL, SNAPSHOT, base_for, unpack_frame
+from tidewire.window import Older, pack_range
+
+T0 = 1_790_000_000_000
+NAN = math.nan
+
+
+class DeckModel:
+    """What a deck keeps of the frames of one view: the reading side of docs/view-frame.md.
+
+    `lines[index][bucket]` is (line, min, max) with the base added back.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[int, dict[int, tuple[float, float, float]]] = {}
+        self.records: dict[int, np.void] = {}
+        self.last = -1
+        self.first = 0
+        self.count = 0
+        self.seq = -1
+        self.kinds: list[int] = []
+
+    def apply(self, data: bytes) -> None:
+        frame = unpack_frame(data)
+        self.kinds.append(frame.kind)
+        first, buckets = int(frame.first), frame.body.shape[1]
+        if frame.kind == SNAPSHOT:
+            self.lines, self.first, self.count = {}, first, buckets
+        else:
+            assert frame.kind == DELTA
+            assert first <= self.last + 1, "a hole"
+        assert frame.seq > self.seq
+        self.seq, self.last = frame.seq, first + buckets - 1
+        for record, body in zip(frame.records, frame.body, strict=True):
+            index = int(record["index"])
+            line = self.lines.setdefault(index, {})
+            if frame.kind == DELTA:
+                assert record["base"] == self.records[index]["base"], "a base changes only with a snapshot"
+            self.records[index] = record
+            for bucket in range(first, self.last + 1):
+                line.pop(bucket, None)
+            for at in np.flatnonzero(~np.isnan(body[:, 1])).tolist():
+                line[first + at] = tuple((body[at].astype(float) + float(record["base"])).tolist())
+
+    def window(self, index: int) -> dict[int, tuple[float, float, float]]:
+        """Return the buckets of the present window."""
+        return {bucket: line for bucket, line in self.lines[index].items() if bucket > self.last - self.count}
+
+
+def put(store: Store, metric: str, times: list[float], values: list[float | None], at: float, n: int = 0) -> None:
+    store.append(Batch(metric=metric, time=times, value=values), int(at) << 32 | n)
+
+
+def steady(store: Store, metric: str, start: float, end: float, every: float) -> None:
+    """One batch of readings at a pace, value = seconds since T0."""
+    times = np.arange(start, end, every).tolist()
+    put(store, metric, times, [(time - T0) / 1_000 for time in times], end)
+
+
+offset_lists = st.lists(st.integers(-4_000, 200), min_size=1, max_size=12)
+step_of = st.sampled_from([100, 1_000])
+events = st.lists(
+    st.one_of(
+        st.tuples(st.just("time"), st.integers(0, 900)),
+        st.tuples(
+            st.just("read"),
+            st.integers(0, 2),
+            st.lists(st.integers(-4_000, 200), min_size=1, max_size=12),
+            st.booleans(),
+        ),
+        st.tuples(st.just("draw"), st.integers(0, 1)),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(events, step_of)
+def test_deltas_over_skipped_ticks_show_what_the_readings_say(script: list[tuple[object, ...]], step_ms: int) -> None:
+    store = Store()
+    store.covered_from_ms = T0 - 1e9
+    for name in range(3):
+        steady(store, f"m{name}", T0 - 3_000, T0, [70, 400, 2_500][name])
+    view = LiveView(store, (0, 1, 2), 20 * step_ms, 22)
+    assert view.step_ms == step_ms
+    decks = [DeckModel(), DeckModel()]
+    now, ids = float(T0), 0
+    view.tick(0, now)
+    for deck in decks:
+        deck.apply(view.frame(0, None))
+    for seq, event in enumerate(script, 1):
+        if event[0] == "time":
+            now += event[1]  # type: ignore[operator]
+        elif event[0] == "read":
+            ids += 1
+            offsets: list[int] = event[2]  # type: ignore[assignment]
+            values = [None if event[3] and n % 3 == 0 else float(offset) for n, offset in enumerate(offsets)]
+            put(store, f"m{event[1]}", [now + offset for offset in offsets], values, now, ids)
+        view.tick(seq, now)
+        deck = decks[event[1] if event[0] == "draw" else 0]  # type: ignore[index]
+        deck.apply(view.frame(0, deck.seq))
+    view.tick(10_000, now)
+    for deck in decks:
+        deck.apply(view.frame(0, deck.seq))
+        for index in range(3):
+            held = store.series[index].raw.rows()
+            rows = bucket_readings(held[0], held[1], step_ms)
+            first, last = math.floor(now / step_ms) - 20, math.floor(now / step_ms)
+            rows = rows[:, (rows[0] >= first) & (rows[0] <= last)]
+            drawn = deck.window(index)
+            assert sorted(drawn) == rows[0].tolist()
+            mean = bool(deck.records[index]["flags"] & FLAG_MEAN)
+            for at, row in enumerate(rows.T):
+                number, last_value, low, high, total, count = row.tolist()
+                newest = at == rows.shape[1] - 1
+                line = last_value if newest or not mean else total / count
+                state = store.state[index]
+                if math.isnan(state["last_value"]) and state["last_time_ms"] // step_ms == number:
+                    line = NAN
+                assert drawn[int(number)] == pytest.approx((line, low, high), rel=1e-5, abs=1e-3, nan_ok=True)
+
+
+def test_without_late_readings_only_the_last_bucket_is_sent_again() -> None:
+    store = Store()
+    steady(store, "m", T0 - 60_000, T0, 100)
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0)
+    view.frame(0, None)
+    for seq in range(2, 60):
+        now = T0 + (seq - 1) * 200.0
+        steady(store, "m", now - 200 + 1, now, 99)
+        view.tick(seq, now)
+        frame = unpack_frame(view.frame(0, seq - 1))
+        assert frame.kind == DELTA
+        assert frame.first >= math.floor((now - 201) / 1_000), "the bucket that ended in a last value is a mean now"
+        assert frame.first + frame.body.shape[1] - 1 == math.floor(now / 1_000)
+
+
+def test_a_late_reading_sends_from_its_bucket_on_and_no_more() -> None:
+    store = Store()
+    steady(store, "m", T0 - 60_000, T0, 1_000)
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0)
+    put(store, "m", [T0 - 7_500.0], [99.0], T0, 1)
+    view.tick(2, T0)
+    frame = unpack_frame(view.frame(0, 1))
+    assert frame.kind == DELTA
+    assert frame.first == T0 // 1_000 - 8
+    assert frame.body[0, 0].tolist() == [99.0, pytest.approx(-8), 99.0]
+
+
+def test_a_viewer_that_is_too_far_behind_gets_a_snapshot() -> None:
+    store = Store()
+    steady(store, "m", T0 - 60_000, T0, 1_000)
+    view = LiveView(store, (0,), 60_000, 62)
+    for seq in range(1, 300):
+        view.tick(seq, T0 + seq)
+    assert unpack_frame(view.frame(0, 1)).kind == SNAPSHOT
+    assert unpack_frame(view.frame(0, 290)).kind == DELTA
+    view.tick(300, T0 + 3_600_000)
+    assert unpack_frame(view.frame(0, 299)).kind == SNAPSHOT
+
+
+def test_viewers_of_one_view_share_the_same_bytes() -> None:
+    store = Store()
+    steady(store, "m", T0 - 60_000, T0, 1_000)
+    view = LiveView(store, None, 60_000, 62)
+    view.tick(1, T0)
+    assert view.frame(1, None) is view.frame(1, None)
+    view.tick(2, T0 + 100)
+    assert view.frame(1, 1) is view.frame(1, 1)
+
+
+def test_a_birth_starts_a_view_of_all_series_anew() -> None:
+    store = Store()
+    view = LiveView(store, None, 60_000, 62)
+    view.tick(1, T0)
+    assert unpack_frame(view.frame(1, None)).body.shape == (0, 61, 3)
+    steady(store, "m", T0 - 60_000, T0, 1_000)
+    view.tick(2, T0)
+    frame = unpack_frame(view.frame(1, 1))
+    assert (frame.kind, frame.view, frame.records["index"].tolist()) == (SNAPSHOT, 1, [0])
+
+
+def test_the_line_is_the_mean_from_two_readings_a_bucket_on_and_ends_with_the_last_value() -> None:
+    store = Store()
+    steady(store, "fast", T0 - 60_000, T0, 100)
+    steady(store, "slow", T0 - 60_000, T0, 1_000)
+    view = LiveView(store, (0, 1), 60_000, 62)
+    view.tick(1, T0)
+    frame = unpack_frame(view.frame(0, None))
+    assert (frame.records["flags"] & FLAG_MEAN).tolist() == [1, 0]
+    fast = frame.body[0]
+    assert fast[-3].tolist() == pytest.approx([-1.55, -2.0, -1.1], rel=1e-6)
+    assert fast[-2].tolist() == pytest.approx([-0.1, -1.0, -0.1], rel=1e-6)
+    assert np.isnan(fast[-1]).all(), "now lies at the start of a bucket that holds nothing yet"
+    assert frame.records["last_value"].tolist() == [pytest.approx(-0.1), pytest.approx(-1.0)]
+
+
+def test_a_series_that_gets_faster_turns_to_its_mean_with_a_snapshot() -> None:
+    store = Store()
+    steady(store, "m", T0 - 60_000, T0, 1_000)
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0)
+    kinds = []
+    for seq in range(2, 202):
+        now = T0 + (seq - 1) * 200.0
+        steady(store, "m", now - 199, now + 1, 20)
+        view.tick(seq, now)
+        kinds.append(unpack_frame(view.frame(0, seq - 1)).kind)
+    assert kinds.count(SNAPSHOT) == 1
+    assert unpack_frame(view.frame(0, None)).records["flags"][0] & FLAG_MEAN
+
+
+def test_change_compares_with_the_window_before_where_that_is_covered() -> None:
+    store = Store()
+    store.covered_from_ms = T0 - 130_000.0
+    times = [T0 - 130_000.0 + n * 1_000 for n in range(130)]
+    put(store, "m", times, [10.0 if time < T0 - 60_000 else 12.0 for time in times], T0, 1)
+    put(store, "young", [T0 - 90_000.0 + n * 1_000 for n in range(90)], [1.0] * 90, T0, 2)
+    view = LiveView(store, (0, 1), 60_000, 62)
+    view.tick(1, T0 - 1)
+    change = unpack_frame(view.frame(0, None)).records["change"]
+    assert change[0] == pytest.approx(0.2)
+    assert math.isnan(change[1]), "its first window began before its first reading"
+    store.covered_from_ms = T0 - 100_000.0
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0 - 1)
+    assert math.isnan(unpack_frame(view.frame(0, None)).records["change"][0])
+
+
+def test_what_memory_does_not_hold_comes_from_the_history() -> None:
+    store = Store()
+    store.covered_from_ms = T0 - 10_000.0
+    steady(store, "m", T0 - 10_000, T0, 1_000)
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0)
+    assert unpack_frame(view.frame(0, None)).records["flags"][0] & FLAG_PARTIAL
+    assert view.partial == [0]
+    numbers = np.arange(T0 // 1_000 - 70, T0 // 1_000 + 1.0)
+    table = np.stack((numbers, *[np.full(numbers.size, 5.0)] * 4, np.ones(numbers.size)))
+    view.set_older(Older({0: table}, T0 - 70_000.0, float(T0)))
+    view.tick(2, T0)
+    frame = unpack_frame(view.frame(0, 1))
+    assert frame.kind == SNAPSHOT
+    assert view.partial == []
+    assert frame.body[0, :50, 0].tolist() == [5.0] * 50
+    assert frame.body[0, 50:60, 0].tolist() == pytest.approx(list(range(-10, 0)))
+    assert LAST == 1
+
+
+def test_small_changes_of_large_values_keep_their_digits() -> None:
+    store = Store()
+    times = [T0 - 1_000.0 * n for n in range(59, -1, -1)]
+    values = [1e12 + n / 8 for n in range(60)]
+    put(store, "counter", times, values, T0)
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0 + 999)
+    frame = unpack_frame(view.frame(0, None))
+    drawn = frame.body[0, 1:, 0].astype(float) + frame.records["base"][0]
+    assert drawn.tolist() == values
+    assert base_for(0.0, 1.0) == 0.0
+    assert base_for(921.4, 921.4) == 921.4
+    assert base_for(NAN, NAN) == 0.0
+
+
+def test_values_beyond_float32_are_drawn_at_its_edge() -> None:
+    store = Store()
+    put(store, "m", [T0 - 2_000.0, T0 - 1_000.0], [1e300, -1e300], T0)
+    view = LiveView(store, (0,), 60_000, 62)
+    view.tick(1, T0)
+    frame = unpack_frame(view.frame(0, None))
+    assert np.isfinite(frame.body[0, -3:-1]).all()
+    assert frame.records["last_value"][0] == -1e300
+
+
+def test_a_range_is_one_fixed_window() -> None:
+    store = Store()
+    store.covered_from_ms = T0 - 100_000.0
+    steady(store, "a", T0 - 60_000, T0, 1_000)
+    steady(store, "b", T0 - 60_000, T0, 100)
+    frame = unpack_frame(pack_range(store, (1, 0), T0 // 1_000 - 30, 10, 1_000, request_id=7, seq=3, now_ms=float(T0)))
+    assert (frame.kind, frame.view, frame.first, frame.step_ms) == (4, 7, T0 // 1_000 - 30, 1_000)
+    assert frame.records["index"].tolist() == [1, 0]
+    assert frame.body[1, :, 0].tolist() == pytest.approx(list(range(-30, -20)))
+    assert not (frame.records["flags"] & FLAG_PARTIAL).any()

@@ -1,0 +1,261 @@
+"""The store: what was appended, in whatever order, is what its rings and tiers hold."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidewire.batch import Batch
+from tidewire.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM, step_for
+from tidewire.ring import Ring
+from tidewire.store import Store
+
+T0 = 1_790_000_000_000  # a whole second
+
+
+def batch(times: list[float], values: list[float | None], metric: str = "m", **more: object) -> Batch:
+    return Batch(metric=metric, time=times, value=values, **more)  # type: ignore[arg-type]
+
+
+def id_at(ms: float, n: int = 0) -> int:
+    return int(ms) << 32 | n
+
+
+@given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 32))
+def test_a_ring_holds_the_newest_rows_side_by_side(sizes: list[int], capacity: int) -> None:
+    ring, expected = Ring(2, capacity), np.empty((2, 0))
+    for size in sizes:
+        rows = np.arange(expected.shape[1], expected.shape[1] + size, dtype=float)
+        both = np.stack((rows, -rows))
+        if size == 1:
+            ring.append_row((both[0, 0], both[1, 0]))
+        else:
+            ring.append(both)
+        expected = np.concatenate((expected, both), axis=1)
+        assert ring.rows().tolist() == expected[:, -capacity:].tolist()[:2]
+        assert ring.last_row() == expected[:, -1].tolist()
+    assert ring.dropped == (expected.shape[1] > capacity)
+
+
+def test_a_window_is_a_contiguous_view_of_the_ring() -> None:
+    ring = Ring(2, 8)
+    for number in range(13):
+        ring.append_row((float(number), 0.0))
+    times = ring.rows()[0]
+    assert times.flags.c_contiguous
+    assert times.base is not None
+    assert times.tolist() == [5, 6, 7, 8, 9, 10, 11, 12]
+
+
+@given(st.integers(0, 20), st.integers(0, 8), st.integers(0, 8))
+def test_a_ring_grows_and_loses_its_tail_without_disorder(before: int, cut: int, after: int) -> None:
+    ring = Ring(1, 8)
+    expected = [float(number) for number in range(before)][-8:]
+    for number in range(before):
+        ring.append_row((float(number),))
+    ring.grow(16)
+    cut = min(cut, len(expected))
+    tail = [100.0 + number for number in range(after)]
+    ring.replace_tail(cut, np.array([tail]).reshape(1, -1))
+    expected = expected[: len(expected) - cut] + tail
+    assert ring.rows()[0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("window_ms", "buckets", "step_ms"),
+    [
+        (300_000, 340, 1_000),
+        (60_000, 340, 200),
+        (86_400_000, 340, 300_000),
+        (900_000, 340, 5_000),
+        (1_000, 2, 1_000),
+        (86_400_000, 2, 900_000),
+    ],
+)
+def test_the_step_is_the_smallest_of_the_ladder_whose_window_fits(window_ms: int, buckets: int, step_ms: int) -> None:
+    assert step_for(window_ms, buckets) == step_ms
+
+
+reading = st.tuples(st.integers(0, 9_000), st.one_of(st.none(), st.integers(-5, 5)))
+
+
+@settings(max_examples=300)
+@given(st.lists(st.lists(reading, min_size=1, max_size=8), min_size=1, max_size=12))
+def test_late_and_unordered_readings_end_up_where_they_belong(batches: list[list[tuple[int, int | None]]]) -> None:
+    store = Store()
+    arrived: list[tuple[float, float]] = []
+    for number, readings in enumerate(batches):
+        times = [T0 + float(time) for time, _ in readings]
+        values = [None if value is None else float(value) for _, value in readings]
+        assert store.append(batch(times, values), id_at(T0 + 10_000, number + 1)) == len(readings)
+        arrived += sorted(
+            ((time, math.nan if value is None else value) for time, value in zip(times, values, strict=True)),
+            key=lambda r: r[0],
+        )
+    ordered = sorted(arrived, key=lambda row: row[0])  # stable: of one time, the earlier arrival comes first
+    series = store.series[0]
+    held = series.raw.rows()
+    assert held[0].tolist() == [time for time, _ in ordered]
+    np.testing.assert_array_equal(held[1], [value for _, value in ordered])
+
+    seconds: dict[float, list[float]] = {}
+    for time, value in ordered:
+        if not math.isnan(value):
+            seconds.setdefault(time // 1_000, []).append(value)
+    rows = series.seconds.rows()
+    assert rows[NUMBER].tolist() == list(seconds)
+    for at, values_of in enumerate(seconds.values()):
+        expected = [values_of[-1], min(values_of), max(values_of), sum(values_of), len(values_of)]
+        assert rows[[LAST, MIN, MAX, SUM, COUNT], at].tolist() == pytest.approx(expected)
+
+    state = store.state[0]
+    assert state["total"] == len(arrived)
+    assert state["last_time_ms"] == ordered[-1][0]
+    np.testing.assert_array_equal(state["last_value"], ordered[-1][1])
+
+
+def test_a_batch_that_comes_again_is_dropped_and_counted() -> None:
+    store = Store()
+    first = batch([T0, T0 + 1.0], [1.0, 2.0])
+    store.append(first, id_at(T0))
+    store.append(batch([T0 + 2.0], [3.0]), id_at(T0 + 5))
+    assert store.append(first, id_at(T0)) == 0
+    assert store.duplicates == 2
+    assert store.state[0]["total"] == 3
+
+
+def test_after_a_lost_log_readings_are_compared_one_by_one() -> None:
+    store = Store()
+    store.append(batch([T0, T0 + 1.0], [1.0, 2.0]), id_at(T0 + 50))
+    store.new_lineage()
+    assert store.append(batch([T0, T0 + 1.0, T0 + 2.0], [1.0, 9.0, 3.0]), id_at(T0 + 20)) == 2
+    assert store.series[0].raw.rows().tolist() == [[T0, T0 + 1, T0 + 1, T0 + 2], [1, 2, 9, 3]]
+    assert store.append(batch([T0 + 2.0], [3.0]), id_at(T0 + 60)) == 1, "beyond the doubtful ids equal readings are new"
+
+
+def test_a_snapshot_and_the_batch_it_came_from_count_once() -> None:
+    store = Store()
+    assert store.append(batch([T0 + 2.0], [3.0]), id_at(T0 + 9), snapshot=True) == 1
+    assert store.state[0]["last_id_ms"] == T0 + 9
+    assert store.append(batch([T0, T0 + 1.0, T0 + 2.0], [1.0, 2.0, 3.0]), id_at(T0 + 9)) == 2
+    assert store.append(batch([T0 + 2.0], [3.0]), id_at(T0 + 9), snapshot=True) == 0
+    assert store.series[0].raw.rows()[1].tolist() == [1, 2, 3]
+
+
+def test_equal_readings_in_new_batches_all_count() -> None:
+    store = Store()
+    for n in range(3):
+        assert store.append(batch([T0], [1.0]), id_at(T0, n + 1)) == 1
+    assert store.series[0].buckets(1_000, T0 // 1_000, T0 // 1_000)[COUNT].tolist() == [3]
+
+
+def test_the_expected_interval_is_the_median_of_the_last_twenty() -> None:
+    store = Store()
+    store.append(batch([T0, T0 + 100.0], [1.0, 1.0]), id_at(T0))
+    assert math.isnan(store.series[0].expected_ms())
+    times = [T0 + 1_000.0 + 250 * n + (9_000 if n > 30 else 0) for n in range(40)]
+    store.append(batch(times, [1.0] * 40), id_at(T0 + 1))
+    assert store.series[0].expected_ms() == 250
+
+
+def test_rates_are_of_the_last_minute_of_log_time() -> None:
+    store = Store()
+    for second in range(180):
+        store.append(batch([T0 + second * 1_000.0 + n for n in range(6)], [0.0] * 6), id_at(T0 + second * 1_000))
+    one = np.array([0])
+    assert store.rates(one, T0 + 180_000).tolist() == [pytest.approx(6.0)]
+    assert store.readings_per_s(T0 + 180_000) == pytest.approx(6.0)
+    assert store.rates(one, T0 + 210_000)[0] == pytest.approx(3.0, abs=0.2)
+    assert store.rates(one, T0 + 400_000).tolist() == [0.0]
+    assert store.readings_per_s(T0 + 400_000) == 0.0
+
+
+def test_raw_readings_reach_back_as_long_as_asked_and_seconds_longer() -> None:
+    store = Store(raw_ms=10_000, seconds_ms=100_000)
+    for n in range(40_000):
+        store.append(batch([T0 + n * 10.0], [1.0]), id_at(T0 + n * 10, n + 1))
+    series = store.series[0]
+    newest = T0 + 399_990
+    assert series.raw.rows()[0, 0] <= newest - 10_000
+    assert series.raw.capacity <= 2_048
+    assert series.seconds.rows()[NUMBER, 0] * 1_000 <= newest - 100_000
+    assert series.seconds.capacity <= 256
+    assert store.covered(series, 200) == np.inf, "nobody said since when the store was fed"
+    store.covered_from_ms = T0
+    assert newest - 30_000 < store.covered(series, 200) <= newest - 10_000
+    assert newest - 300_000 < store.covered(series, 1_000) <= newest - 100_000
+
+
+def test_past_its_bound_the_least_recently_seen_series_lose_their_blocks_and_nothing_else() -> None:
+    store = Store(store_bytes=1 << 20)
+    for name in range(40):
+        store.append(batch([T0], [1.0], f"s/{name}"), id_at(T0, name + 1))
+    looked_at = store.series[0]
+    id_ = 100
+    for n in range(1, 600):
+        store.see([0])
+        for name in range(40):
+            id_ += 1
+            store.append(batch([T0 + n * 1_000.0], [float(n)], f"s/{name}"), id_at(T0 + n * 1_000, id_))
+            assert store.bytes_used <= store.store_bytes
+    assert store.bytes_used == sum(series.nbytes for series in store.series)
+    assert looked_at.evicted_ms == -np.inf
+    assert looked_at.raw.rows()[1].tolist() == [1.0, *map(float, range(1, 600))]
+    lost = [series for series in store.series if series.evicted_ms > 0]
+    assert lost
+    assert store.covered(lost[0], 1_000) >= lost[0].evicted_ms
+    assert set(store.state["total"][:40].tolist()) == {600.0}
+
+
+def test_a_flood_in_one_series_takes_a_quarter_of_the_store_at_most() -> None:
+    store = Store(store_bytes=1 << 20)
+    store.append(batch([T0], [1.0], "quiet"), id_at(T0))
+    for n in range(40):
+        times = [T0 + 1 + n + i / 1_000 for i in range(1_000)]
+        store.append(batch(times, [0.5] * 1_000, "flood"), id_at(T0 + n, n + 2))
+    quiet, flood = store.series
+    assert flood.nbytes <= store.store_bytes // 4
+    assert flood.raw.dropped
+    assert flood.raw.rows()[0, -1] == T0 + 1 + 39 + 0.999
+    assert quiet.raw.rows().tolist() == [[T0], [1.0]]
+
+
+def test_series_past_the_limit_are_refused_and_counted_and_old_ones_go_on() -> None:
+    store = Store(max_series=2)
+    for name in ("a", "b", "c"):
+        store.append(batch([T0], [1.0], name), id_at(T0, 1))
+    assert (len(store.series), store.refused) == (2, 1)
+    assert store.append(batch([T0 + 1.0], [1.0], "a"), id_at(T0 + 1)) == 1
+
+
+def test_the_directory_tells_births_and_changed_units_by_version() -> None:
+    store = Store()
+    store.append(batch([T0], [1.0], "a", unit="Cel"), id_at(T0, 1))
+    store.append(batch([T0], [1.0], "a", unit="Cel", labels={"site": "B"}), id_at(T0, 2))
+    version = store.directory_version
+    assert [series.labels for series in store.changed_since(0)] == [{}, {"site": "B"}]
+    assert store.changed_since(version) == []
+    store.append(batch([T0 + 1.0], [1.0], "a", unit="K"), id_at(T0 + 1))
+    assert [(series.index, series.unit) for series in store.changed_since(version)] == [(0, "K")]
+    assert store.find("a", {"site": "B"}) is store.series[1]
+
+
+def test_readings_with_a_text_are_events_and_are_bounded() -> None:
+    store = Store(max_events=3)
+    for n in range(5):
+        store.append(batch([T0 + n], [None], "annotations", text=[f"deploy {n}"]), id_at(T0 + n))
+    assert [event.text for event in store.events] == ["deploy 2", "deploy 3", "deploy 4"]
+    assert store.events_version == 5
+    assert math.isnan(store.state[0]["last_value"])
+
+
+def test_many_more_series_than_rows_at_first() -> None:
+    store = Store()
+    for name in range(1_000):
+        store.append(batch([T0 + 1.0], [float(name)], f"s/{name}"), id_at(T0, name + 1))
+    assert store.state["last_value"][:1_000].tolist() == list(map(float, range(1_000)))
+    assert store.rates(np.arange(1_000), T0 + 2_000).tolist() == pytest.approx([1 / 60] * 1_000)
