@@ -1,0 +1,75 @@
+/** Builds the deck, compares it with the committed file (--check), runs the tests (--test) or the fake server (--dev). */
+import { build, transform } from "esbuild";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const committed = fileURLToPath(new URL("../tidewire/static/deck.js", import.meta.url));
+const MAX_BYTES = 150_000;
+
+/** Style sheets become strings; esbuild would bundle them as they are written, comments and all. */
+const styles = {
+  name: "styles",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\.css$/ }, async ({ path }) => {
+      const { code } = await transform(readFileSync(path, "utf8"), { loader: "css", minify: true });
+      return { contents: code.trim(), loader: "text" };
+    });
+  },
+};
+
+const options = {
+  absWorkingDir: here,
+  entryPoints: ["src/main.ts"],
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  charset: "utf8",
+  legalComments: "eof",
+  plugins: [styles],
+  banner: { js: "/*! The Tidewire deck, MIT; built from client/chart, do not edit. */" },
+  outfile: committed,
+};
+
+if (process.argv.includes("--test")) {
+  rmSync(`${here}.test`, { recursive: true, force: true });
+  mkdirSync(`${here}.test`);
+  const tests = readdirSync(`${here}test`).filter((name) => name.endsWith(".test.ts"));
+  await build({
+    absWorkingDir: here,
+    entryPoints: tests.map((name) => `test/${name}`),
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    plugins: [styles],
+    sourcemap: "inline",
+    outdir: ".test",
+    outExtension: { ".js": ".mjs" },
+  });
+  const files = tests.map((name) => `.test/${name.replace(/\.ts$/, ".mjs")}`);
+  const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { cwd: here, stdio: "inherit" });
+  process.exit(run.status ?? 1);
+}
+
+if (process.argv.includes("--dev")) {
+  await build(options);
+  await build({ absWorkingDir: here, entryPoints: ["dev/serve.ts"], bundle: true, format: "esm", platform: "node", target: "node20", outfile: ".test/serve.mjs" });
+  await import(new URL("./.test/serve.mjs", import.meta.url).href);
+  await new Promise(() => {});
+}
+
+const check = process.argv.includes("--check");
+const result = await build({ ...options, write: !check });
+const bytes = check ? result.outputFiles[0].contents : readFileSync(committed);
+if (bytes.length >= MAX_BYTES) {
+  console.error(`deck.js is ${bytes.length} bytes; the bound is ${MAX_BYTES}`);
+  process.exit(1);
+}
+if (check && !Buffer.from(bytes).equals(readFileSync(committed))) {
+  console.error("client/tidewire/static/deck.js is not what client/chart builds: run `npm run build` and commit it");
+  process.exit(1);
+}
+console.log(`deck.js ${bytes.length} bytes${check ? ", as committed" : ""}`);

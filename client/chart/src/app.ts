@@ -1,0 +1,264 @@
+/** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
+import { h, show } from "./dom";
+import { DeckPage } from "./deck";
+import { EmptyPage } from "./empty";
+import { Header } from "./header";
+import { helpKeys, HelpOverlay } from "./help";
+import { Overview } from "./overview";
+import { SocketPort, type Link } from "./port";
+import { Session } from "./session";
+import { Timeline } from "./timeline";
+import { applyTokens, DARK, type Tokens } from "./tokens";
+import { formatState, parseState, type PageState } from "./url";
+
+export interface AppOptions {
+  root: HTMLElement;
+  prefix: string;
+  fallbackPage: "overview" | "deck";
+  theme: () => string;
+  socketAddress: () => string;
+}
+
+/** What a page of the app does. */
+export interface Page {
+  readonly element: HTMLElement;
+  /** Draw; `what` is false for a tick of the clock without new readings. */
+  draw(fresh: boolean): void;
+  directoryChanged(): void;
+  stateChanged(): void;
+  key(event: KeyboardEvent): boolean;
+  destroy(): void;
+}
+
+const TICK_MS = 250;
+/** Without frames the axis still moves: this often. */
+const IDLE_DRAW_MS = 1_000;
+const RELOAD_GUARD_MS = 60_000;
+
+export class App {
+  readonly session: Session;
+  readonly timeline: Timeline;
+  state: PageState;
+  tokens: Tokens = DARK;
+  private page: Page | null = null;
+  private readonly header: Header;
+  private readonly body = h("main", { class: "body" });
+  private readonly help = new HelpOverlay();
+  private readonly empty: EmptyPage;
+  private readonly port: SocketPort;
+  private readonly dark = window.matchMedia("(prefers-color-scheme: dark)");
+  private frameWaiting = false;
+  private fresh = false;
+  private lastDraw = 0;
+  private readonly timer: number;
+  private readonly undo: (() => void)[] = [];
+
+  constructor(readonly options: AppOptions) {
+    this.state = parseState(location.pathname, location.search, options.prefix, options.fallbackPage);
+    this.session = new Session(
+      () => this.state.page,
+      (what) => this.heard(what),
+    );
+    this.timeline = new Timeline(this.session);
+    this.header = new Header(this);
+    this.empty = new EmptyPage(this);
+    options.root.append(this.header.element, this.body, this.help.element);
+    this.applyTheme();
+    this.openPage();
+    this.port = new SocketPort(
+      options.socketAddress,
+      { text: (m) => this.session.onText(m), frame: (f) => this.session.onFrame(f), link: (l) => this.linked(l) },
+      () => this.reloadOnce(),
+    );
+    this.session.port = this.port;
+    this.timer = window.setInterval(() => this.tick(), TICK_MS);
+    this.listen(window, "popstate", () => this.popped());
+    this.listen(document, "visibilitychange", () => this.visibility());
+    this.listen(window, "keydown", (event) => this.key(event as KeyboardEvent));
+    this.listen(this.dark, "change", () => this.applyTheme());
+  }
+
+  private listen(target: EventTarget, name: string, heard: (event: Event) => void): void {
+    target.addEventListener(name, heard);
+    this.undo.push(() => target.removeEventListener(name, heard));
+  }
+
+  private linked(link: Link): void {
+    this.session.link = link;
+    if (link.state === "open" && !document.hidden) this.session.hello();
+    this.header.draw();
+    this.options.root.classList.toggle("offline", this.offline());
+  }
+
+  /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
+  offline(): boolean {
+    const lost = this.session.link.state === "waiting" || this.session.link.attempts > 0 || this.session.link.state === "signed-out";
+    return lost || this.session.status?.state === "reconnecting" || this.session.status?.state === "ended";
+  }
+
+  /** The ticket is unknown: the page's session is gone. The URL holds everything, so load it again, once a minute at most. */
+  private reloadOnce(): boolean {
+    const key = "tidewire-reloaded";
+    const before = Number(sessionStorage.getItem(key) ?? 0);
+    if (Date.now() - before > RELOAD_GUARD_MS) {
+      sessionStorage.setItem(key, String(Date.now()));
+      location.reload();
+      return false;
+    }
+    return true;
+  }
+
+  private heard(what: "frame" | "directory" | "status"): void {
+    if (what === "directory") {
+      this.header.directoryChanged();
+      this.page?.directoryChanged();
+    }
+    if (what === "frame") this.fresh = true;
+    if (what === "status") this.options.root.classList.toggle("offline", this.offline());
+    this.requestDraw();
+  }
+
+  requestDraw(): void {
+    if (this.frameWaiting || document.hidden) return;
+    this.frameWaiting = true;
+    requestAnimationFrame(() => {
+      this.frameWaiting = false;
+      const fresh = this.fresh;
+      this.fresh = false;
+      this.lastDraw = performance.now();
+      this.draw(fresh);
+      this.session.acknowledge();
+    });
+  }
+
+  private draw(fresh: boolean): void {
+    this.session.counters.draws++;
+    const metrics = this.session.directory.byMetric.size;
+    const nothing = this.session.status !== null && metrics === 0 && this.session.status.state === "live";
+    show(this.empty.element, nothing);
+    if (this.page) show(this.page.element, !nothing);
+    this.options.root.classList.toggle("nothing", nothing);
+    if (nothing) this.empty.draw();
+    else this.page?.draw(fresh);
+    this.header.draw();
+  }
+
+  private tick(): void {
+    if (document.hidden) return;
+    this.header.draw();
+    if (performance.now() - this.lastDraw > IDLE_DRAW_MS) this.requestDraw();
+  }
+
+  private visibility(): void {
+    this.session.hello(document.hidden);
+    if (!document.hidden) this.requestDraw();
+  }
+
+  private popped(): void {
+    const before = this.state;
+    this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
+    this.applyTheme();
+    if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
+    else this.page?.stateChanged();
+    this.requestDraw();
+  }
+
+  private openPage(): void {
+    this.timeline.resume();
+    this.page?.destroy();
+    this.page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
+    this.body.replaceChildren(this.page.element, this.empty.element);
+    this.header.pageChanged();
+    document.title = this.state.page === "deck" ? `${this.state.slug} · Tidewire` : "Tidewire";
+    this.page.directoryChanged();
+  }
+
+  /** Change the state and its address; `push` makes it a step of the browser's history. */
+  change(part: Partial<PageState>, push = false): void {
+    const before = this.state;
+    this.state = { ...before, ...part };
+    const address = formatState(this.state, this.options.prefix);
+    if (push) history.pushState(null, "", address);
+    else history.replaceState(history.state, "", address);
+    if (part.theme !== undefined) this.applyTheme();
+    if (before.windowMs !== this.state.windowMs) this.live();
+    if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
+    else this.page?.stateChanged();
+    this.header.stateChanged();
+    this.requestDraw();
+  }
+
+  addressOf(part: Partial<PageState>): string {
+    return formatState({ ...this.state, ...part }, this.options.prefix);
+  }
+
+  pause(): void {
+    this.timeline.pause();
+    this.requestDraw();
+  }
+
+  live(): void {
+    this.timeline.resume();
+    this.requestDraw();
+  }
+
+  togglePause(): void {
+    if (this.timeline.paused) this.live();
+    else this.pause();
+  }
+
+  /** Series whose new readings are counted while the page is paused. */
+  watched(): Iterable<number> {
+    return this.page instanceof DeckPage ? this.page.watched() : this.session.directory.byIndex.keys();
+  }
+
+  theme(): "dark" | "light" {
+    const wanted = this.state.theme ?? this.options.theme();
+    return wanted === "light" || wanted === "dark" ? wanted : this.dark.matches ? "dark" : "light";
+  }
+
+  applyTheme(): void {
+    this.tokens = applyTokens(this.options.root, this.theme());
+    this.header.stateChanged();
+    this.page?.stateChanged();
+    this.requestDraw();
+  }
+
+  toggleTheme(): void {
+    this.change({ theme: this.theme() === "dark" ? "light" : "dark" });
+  }
+
+  private key(event: KeyboardEvent): void {
+    const target = event.composedPath()[0] as HTMLElement;
+    const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    // Space on a focused button presses the button.
+    if (event.key === " " && target instanceof HTMLButtonElement) return;
+    if (this.help.key(event) || this.header.key(event) || this.page?.key(event) || helpKeys(event, this)) event.preventDefault();
+  }
+
+  openHelp(): void {
+    this.help.open();
+  }
+
+  debug(): Record<string, unknown> {
+    return {
+      counters: { ...this.session.counters },
+      series: this.session.directory.list.length,
+      paused: this.timeline.paused,
+      link: this.session.link.state,
+      page: this.state.page,
+      lastValues: Object.fromEntries([...this.session.views[1].slots.values(), ...this.session.views[0].slots.values()].map((slot) => [slot.index, slot.lastValue])),
+      charts: this.page instanceof DeckPage ? this.page.debug() : [],
+    };
+  }
+
+  destroy(): void {
+    window.clearInterval(this.timer);
+    for (const undo of this.undo) undo();
+    this.page?.destroy();
+    this.header.destroy();
+    this.port.close();
+    this.options.root.remove();
+  }
+}

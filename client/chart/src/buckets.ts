@@ -1,0 +1,157 @@
+/** What a chart draws of a ring: buckets merged to the plot's pixels, the gaps between them, and the value at a time. */
+import { FLAG_MEAN } from "./frame";
+import type { Ring, Slot } from "./ring";
+
+/** Narrowest bucket on screen, px; a little under 2 so that a window that is 1 % too long does not halve the detail. */
+const MIN_BUCKET_PX = 1.9;
+
+/** How many buckets of a view become one on a plot of this width. */
+export function mergeFactor(buckets: number, px: number): number {
+  return Math.max(1, Math.ceil((buckets * MIN_BUCKET_PX) / Math.max(1, px)));
+}
+
+/** The merged buckets of one series; arrays are kept and reused from draw to draw. */
+export class Trace {
+  n = 0;
+  /** Time of each bucket that holds a reading: its middle, but the newest reading's own time for the last one. */
+  time = new Float64Array(0);
+  line = new Float64Array(0);
+  min = new Float64Array(0);
+  max = new Float64Array(0);
+  /** 1 where the line does not continue from the bucket before: a gap lies between. */
+  breaks = new Uint8Array(0);
+  lo = NaN;
+  hi = NaN;
+  /** Largest magnitude, and whether every reading of the window is a whole number. */
+  magnitude = 0;
+  integers = true;
+  /** True when some bucket spans a range, so that there is a band to draw. */
+  band = false;
+  /** First bucket that lies in the window: bucket 0 may be left of it, so that the line enters at the edge. */
+  stepMs = 0;
+
+  private reserve(n: number): void {
+    if (this.time.length >= n) return;
+    const size = n + 16;
+    this.time = new Float64Array(size);
+    this.line = new Float64Array(size);
+    this.min = new Float64Array(size);
+    this.max = new Float64Array(size);
+    this.breaks = new Uint8Array(size);
+  }
+
+  /** Read the window [startMs, endMs] of one series, `factor` buckets at a time, split where the silence exceeds `gapMs`. */
+  read(ring: Ring, slot: Slot, startMs: number, endMs: number, factor: number, gapMs: number): void {
+    const step = ring.stepMs;
+    const from = Math.max(ring.first, Math.floor(startMs / step) - factor);
+    const to = Math.min(ring.last, Math.floor(endMs / step));
+    this.reserve(Math.max(0, Math.ceil((to - from + 1) / factor) + 2));
+    const mean = (slot.flags & FLAG_MEAN) !== 0;
+    const data = slot.data;
+    const base = slot.base;
+    const newest = slot.lastTimeMs;
+    let n = 0;
+    let lo = Infinity;
+    let hi = -Infinity;
+    let integers = true;
+    let band = false;
+    let previousEnd = NaN;
+    this.stepMs = step * factor;
+    for (let group = Math.floor(from / factor) * factor; group <= to; group += factor) {
+      let sum = 0;
+      let count = 0;
+      let last = NaN;
+      let min = Infinity;
+      let max = -Infinity;
+      let firstBucket = 0;
+      let lastBucket = 0;
+      for (let bucket = Math.max(group, from); bucket < group + factor && bucket <= to; bucket++) {
+        const at = ring.offset(bucket);
+        const value = data[at];
+        if (value !== value) continue;
+        if (count === 0) firstBucket = bucket;
+        lastBucket = bucket;
+        last = value;
+        sum += value;
+        count++;
+        if (data[at + 1] < min) min = data[at + 1];
+        if (data[at + 2] > max) max = data[at + 2];
+      }
+      if (count === 0) continue;
+      const holdsNewest = newest >= group * step && newest < (group + factor) * step;
+      const value = base + (mean && !holdsNewest ? sum / count : last);
+      min += base;
+      max += base;
+      const middle = (group + factor / 2) * step;
+      // Between two buckets the silence is at least from the end of one to the start of the next.
+      const silence = firstBucket * step - previousEnd;
+      this.breaks[n] = n > 0 && silence > gapMs - step ? 1 : 0;
+      previousEnd = (lastBucket + 1) * step;
+      this.time[n] = holdsNewest ? newest : middle;
+      this.line[n] = holdsNewest && !Number.isNaN(slot.lastValue) ? slot.lastValue : value;
+      this.min[n] = min;
+      this.max[n] = max;
+      n++;
+      if (min < lo) lo = min;
+      if (max > hi) hi = max;
+      if (max > min) band = true;
+      if (integers && (!whole(min) || !whole(max))) integers = false;
+    }
+    this.n = n;
+    this.lo = n ? lo : NaN;
+    this.hi = n ? hi : NaN;
+    this.magnitude = n ? Math.max(Math.abs(lo), Math.abs(hi)) : 0;
+    this.integers = integers && n > 0;
+    this.band = band;
+  }
+
+  /** Index of the bucket nearest a time and no further than one gap, or -1. */
+  nearest(timeMs: number, reachMs: number): number {
+    let lo = 0;
+    let hi = this.n - 1;
+    if (hi < 0) return -1;
+    while (hi - lo > 1) {
+      const middle = (lo + hi) >> 1;
+      if (this.time[middle] <= timeMs) lo = middle;
+      else hi = middle;
+    }
+    const best = Math.abs(this.time[lo] - timeMs) <= Math.abs(this.time[hi] - timeMs) ? lo : hi;
+    return Math.abs(this.time[best] - timeMs) <= reachMs ? best : -1;
+  }
+}
+
+function whole(value: number): boolean {
+  return Math.abs(value - Math.round(value)) < 1e-6 * Math.max(1, Math.abs(value));
+}
+
+/** A silence of every series of a chart at once. */
+export interface Silence {
+  fromMs: number;
+  toMs: number;
+}
+
+/** The gaps that all traces share: only there is the chart silent; a gap of one series among others just breaks its line. */
+export function sharedGaps(traces: readonly Trace[]): Silence[] {
+  let shared: Silence[] | null = null;
+  for (const trace of traces) {
+    const own: Silence[] = [];
+    for (let i = 1; i < trace.n; i++) {
+      if (trace.breaks[i]) own.push({ fromMs: trace.time[i - 1] + trace.stepMs / 2, toMs: trace.time[i] - trace.stepMs / 2 });
+    }
+    shared = shared === null ? own : intersect(shared, own);
+    if (shared.length === 0) return shared;
+  }
+  return shared ?? [];
+}
+
+function intersect(a: readonly Silence[], b: readonly Silence[]): Silence[] {
+  const both: Silence[] = [];
+  for (const one of a) {
+    for (const other of b) {
+      const fromMs = Math.max(one.fromMs, other.fromMs);
+      const toMs = Math.min(one.toMs, other.toMs);
+      if (toMs > fromMs) both.push({ fromMs, toMs });
+    }
+  }
+  return both;
+}

@@ -1,0 +1,306 @@
+/** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
+import { mergeFactor, sharedGaps, Trace } from "./buckets";
+import { ChartFrame } from "./card";
+import type { Series } from "./directory";
+import { clock, formatNumber, longSpan } from "./format";
+import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "./freshness";
+import { unitsOf } from "./layout";
+import type { Flag, Limit } from "./marks";
+import { chartTitle } from "./naming";
+import { Overlay, type OverlayRow } from "./overlay";
+import { GUTTER, Plot, type Picture } from "./plot";
+import { alertOf, chartFreshness, limitsOf, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
+import type { Ring, Slot } from "./ring";
+import { yRange } from "./scale";
+import type { EventMark, Threshold } from "./session";
+import type { Tokens } from "./tokens";
+import { isAmount, startsAtZero } from "./units";
+
+/** What every chart of a page draws from at one moment. */
+export interface Moment {
+  ring: Ring;
+  startMs: number;
+  endMs: number;
+  /** The log's clock, also while the page is paused: ages are true. */
+  nowMs: number;
+  paused: boolean;
+  zoomed: boolean;
+  tokens: Tokens;
+  events: readonly EventMark[];
+  thresholds: readonly Threshold[];
+  speak: boolean;
+}
+
+/** Px per bucket above which a zoomed view shows its readings as points. */
+const POINT_PX = 5;
+
+export class Chart {
+  readonly card: ChartFrame;
+  readonly overlay = new Overlay();
+  plot: Plot | null = null;
+  visible = true;
+  series: Series[] = [];
+  private tokens: Tokens | null = null;
+  private traces: Trace[] = [];
+  private slots: (Slot | undefined)[] = [];
+  private print: Print = printOf("", 0, false);
+  private crossMs = NaN;
+  private hovered = false;
+  private moment: Moment | null = null;
+  private reported = "";
+
+  constructor() {
+    this.card = new ChartFrame(() => this.reload());
+  }
+
+  /** Title of the chart; also what its buttons are named after. */
+  get title(): string {
+    return chartTitle([...new Set(this.series.map((one) => one.metric))]);
+  }
+
+  setSeries(series: Series[]): void {
+    const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}`).join();
+    if (key === this.reported) return;
+    this.reported = key;
+    this.series = series;
+    const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
+    this.traces = series.map(() => new Trace());
+    this.card.legend.build(series, (one) => (manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend));
+    this.reload();
+  }
+
+  private reload(): void {
+    this.plot?.destroy();
+    this.plot = null;
+    this.card.clearError();
+    if (this.moment) this.draw(this.moment);
+  }
+
+  /** Draw; an error stops this chart and no other. */
+  draw(moment: Moment): void {
+    this.moment = moment;
+    if (!this.visible || this.card.failed || this.series.length === 0) return;
+    try {
+      const units = unitsOf(this.series);
+      if (units.length > 1) {
+        const shown = units.map((unit) => printOf(unit, 1, false).unit.text || "no unit");
+        throw new Error(`Series have different units: ${shown.join(", ")}.`);
+      }
+      this.paint(moment);
+    } catch (error) {
+      this.plot?.destroy();
+      this.plot = null;
+      this.overlay.hide();
+      this.card.fail(this.title, error as Error);
+    }
+  }
+
+  private paint(moment: Moment): void {
+    const { ring, tokens } = moment;
+    const host = this.card.plotHost;
+    const width = host.clientWidth;
+    const height = host.clientHeight;
+    this.slots = slotsOf(ring, this.series);
+    const loaded = this.slots.some((slot) => slot !== undefined);
+    this.card.loading(!loaded, this.title);
+    if (!loaded || width < 120 || height < 60) return;
+    this.tokens = tokens;
+    if (!this.plot) {
+      this.plot = new Plot(host, () => this.tokens as Tokens);
+      host.append(this.overlay.element);
+    }
+    const plotWidth = width - GUTTER.left - GUTTER.right;
+    const buckets = (moment.endMs - moment.startMs) / ring.stepMs;
+    const factor = mergeFactor(buckets, plotWidth);
+    this.read(moment, factor);
+    const picture = this.picture(moment, (plotWidth / buckets) * factor);
+    this.plot.draw(picture, width, height);
+    this.words(moment, picture.limits);
+    this.updateOverlay();
+  }
+
+  private read(moment: Moment, factor: number): void {
+    const { ring, startMs, endMs } = moment;
+    let magnitude = 0;
+    let integers = true;
+    this.slots.forEach((slot, i) => {
+      const trace = this.traces[i];
+      if (!slot) {
+        trace.n = 0;
+        return;
+      }
+      trace.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs));
+      if (trace.n === 0) return;
+      magnitude = Math.max(magnitude, trace.magnitude);
+      integers &&= trace.integers;
+    });
+    if (magnitude === 0) for (const slot of this.slots) if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
+    this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
+  }
+
+  private picture(moment: Moment, bucketPx: number): Picture {
+    const { ring, startMs, endMs, nowMs, tokens } = moment;
+    let lo = Infinity;
+    let hi = -Infinity;
+    for (const trace of this.traces) {
+      if (trace.n === 0) continue;
+      lo = Math.min(lo, trace.lo);
+      hi = Math.max(hi, trace.hi);
+    }
+    const limits = limitsOf(moment.thresholds, this.series, this.print);
+    // A threshold near the readings pulls the range; one far away would flatten them.
+    const range = hi - lo || Math.abs(hi) * 0.01 || 1;
+    for (const { value } of limits) if (value > lo - range && value < hi + range) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
+    const unit = this.series[0].unit;
+    const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
+    const stale = this.slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, ring.stepMs, nowMs)));
+    const silent = stale.every(Boolean) && !moment.zoomed;
+    const lastMs = Math.max(...this.slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
+    const { state, ageMs, newest } = chartFreshness(this.slots, ring.stepMs, nowMs);
+    const used = new Map<number, number>();
+    const dashed = this.series.map((one) => {
+      const before = used.get(one.colour) ?? 0;
+      used.set(one.colour, before + 1);
+      return before > 0;
+    });
+    return {
+      traces: this.traces,
+      colours: this.series.map((one) => tokens.series[one.colour]),
+      dashed,
+      startMs,
+      endMs,
+      yLo,
+      yHi,
+      divisor: this.print.unit.divisor,
+      gaps: sharedGaps(this.traces.filter((trace) => trace.n > 0)),
+      tailMs: silent && lastMs < endMs ? lastMs : NaN,
+      tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : "",
+      stale: moment.zoomed ? stale.map(() => false) : stale,
+      edges: !moment.zoomed,
+      area: this.series.length === 1 && isAmount(unit),
+      points: moment.zoomed && bucketPx > POINT_PX,
+      limits,
+      flags: this.flags(moment),
+    };
+  }
+
+  private flags(moment: Moment): Flag[] {
+    const flags: Flag[] = [];
+    for (const event of moment.events) {
+      if (event.time_ms < moment.startMs || event.time_ms > moment.endMs) continue;
+      if (event.metric === "annotations" || this.series.some((one) => one.metric === event.metric)) flags.push({ timeMs: event.time_ms, text: event.text });
+    }
+    return flags;
+  }
+
+  private words(moment: Moment, limits: readonly Limit[]): void {
+    const { state, ageMs } = chartFreshness(this.slots, moment.ring.stepMs, moment.nowMs);
+    const live = state === "live" || state === "unknown";
+    let alert: "warn" | "critical" | null = null;
+    if (limits.length > 0 && live) {
+      this.series.forEach((one, i) => {
+        const own = alertOf(moment.thresholds, one, this.slots[i]?.lastValue ?? NaN);
+        if (own && alert !== "critical") alert = own;
+      });
+    }
+    const words = chartWords(state, ageMs);
+    this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
+    const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, Math.max(0, this.print.decimals - 1))];
+    this.card.legend.fit(this.card.legendWidth(), widths, this.print.decimals);
+    this.legendValues(moment);
+    if (moment.speak) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
+  }
+
+  private legendValues(moment: Moment): void {
+    const decimals = this.print.decimals - this.card.legend.fewerDecimals;
+    const values = this.series.map((_, i) => {
+      const at = this.valueAt(i);
+      return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
+    });
+    const { state } = chartFreshness(this.slots, moment.ring.stepMs, moment.nowMs);
+    this.card.legend.update(values, this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata");
+  }
+
+  /** The drawn value at the crosshair; null without one, NaN inside a gap. */
+  private valueAt(i: number): number | null {
+    if (Number.isNaN(this.crossMs)) return null;
+    const k = this.bucketAt(i);
+    return k < 0 ? NaN : this.traces[i].line[k];
+  }
+
+  private bucketAt(i: number): number {
+    const trace = this.traces[i];
+    const slot = this.slots[i];
+    const limit = slot ? gapLimitMs(slot.expectedMs, trace.stepMs) : NaN;
+    return trace.nearest(this.crossMs, Math.max(trace.stepMs, (Number.isNaN(limit) ? trace.stepMs * 3 : limit) / 2));
+  }
+
+  /** Set the shared crosshair; NaN removes it. */
+  crosshair(timeMs: number, hovered: boolean): void {
+    this.crossMs = timeMs;
+    this.hovered = hovered;
+    if (!this.moment || !this.plot || !this.visible || this.card.failed) return;
+    this.legendValues(this.moment);
+    this.updateOverlay();
+  }
+
+  private updateOverlay(): void {
+    const plot = this.plot;
+    const moment = this.moment;
+    if (!plot || !moment) return;
+    if (Number.isNaN(this.crossMs)) {
+      this.overlay.hide();
+      return;
+    }
+    const rows: OverlayRow[] = [];
+    this.series.forEach((one, i) => {
+      const k = this.bucketAt(i);
+      if (k < 0) return;
+      const trace = this.traces[i];
+      const [low, high] = [printValue(trace.min[k], this.print), printValue(trace.max[k], this.print)];
+      rows.push({
+        colour: moment.tokens.series[one.colour],
+        label: one.legend || one.name,
+        value: printValue(trace.line[k], this.print),
+        range: trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
+        x: plot.x.a * trace.time[k] + plot.x.b,
+        y: plot.y.a * trace.line[k] + plot.y.b,
+      });
+    });
+    const ago = moment.zoomed ? NaN : moment.endMs - this.crossMs;
+    this.overlay.at(plot, this.crossMs, rows, this.hovered, ago, (l, t, r, b) => this.readingsIn(l, t, r, b));
+  }
+
+  private readingsIn(left: number, top: number, right: number, bottom: number): number {
+    const plot = this.plot as Plot;
+    let count = 0;
+    for (const trace of this.traces) {
+      for (let i = 0; i < trace.n; i++) {
+        const x = plot.x.a * trace.time[i] + plot.x.b;
+        const y = plot.y.a * trace.line[i] + plot.y.b;
+        if (x > left && x < right && y > top && y < bottom) count++;
+      }
+    }
+    return count;
+  }
+
+  /** What "Copy details" puts on the clipboard. */
+  details(): string {
+    return `${this.title} at ${clock(Date.now())}, window ${longSpan((this.moment?.endMs ?? 0) - (this.moment?.startMs ?? 0))}`;
+  }
+
+  /** For browser tests: what the plot ends with. */
+  debug(): Record<string, unknown> {
+    return {
+      title: this.title,
+      plot: this.plot?.box,
+      series: this.series.map((one, i) => ({ key: one.key, buckets: this.traces[i]?.n ?? 0, last: this.slots[i]?.lastValue ?? null, end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null })),
+    };
+  }
+
+  destroy(): void {
+    this.plot?.destroy();
+    this.plot = null;
+    this.card.element.remove();
+  }
+}

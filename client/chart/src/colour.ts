@@ -1,0 +1,21 @@
+/** Which of the six series colours a series has, everywhere it is drawn. */
+
+export const COLOURS = 6;
+
+/** FNV-1a, 32 bits, over the UTF-8 of a name. */
+export function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+}
+
+/** Index of the colour: series of one metric take neighbouring colours, so that up to six never collide. */
+export function colourIndex(metric: string, rank: number): number {
+  return (fnv1a(metric) + rank) % COLOURS;
+}
+
+/** A `#RRGGBB` colour with an alpha, for canvas fills. */
+export function withAlpha(hex: string, alpha: number): string {
+  const n = parseInt(hex.slice(1), 16);
+  return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
+}

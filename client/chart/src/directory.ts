@@ -1,0 +1,79 @@
+/** The directory of series a Python process announced, with what follows from it: colours, groups, order. */
+import { colourIndex } from "./colour";
+import { byName, groupOf, labelKey, legendLabel, nameInGroup, shortLabels, type Labels } from "./naming";
+
+export interface Series {
+  readonly index: number;
+  readonly metric: string;
+  readonly labels: Labels;
+  readonly unit: string;
+  readonly key: string;
+  readonly group: string;
+  /** Name inside its group, and its labels in short. */
+  readonly name: string;
+  readonly short: string;
+  readonly legend: string;
+  /** Lower case text that the search box looks in. */
+  readonly haystack: string;
+  colour: number;
+}
+
+/** One entry of the `series` message. */
+export interface SeriesEntry {
+  i: number;
+  metric: string;
+  labels?: Record<string, string>;
+  unit?: string;
+}
+
+export class Directory {
+  readonly byIndex = new Map<number, Series>();
+  /** All series, by metric name, then by labels. */
+  list: Series[] = [];
+  readonly byMetric = new Map<string, Series[]>();
+  /** Raised by every change. */
+  version = 0;
+
+  update(full: boolean, entries: readonly SeriesEntry[]): void {
+    if (full) this.byIndex.clear();
+    for (const entry of entries) {
+      const labels = entry.labels ?? {};
+      const short = shortLabels(labels);
+      this.byIndex.set(entry.i, {
+        index: entry.i,
+        metric: entry.metric,
+        labels,
+        unit: entry.unit ?? "",
+        key: labelKey(labels),
+        group: groupOf(entry.metric),
+        name: nameInGroup(entry.metric),
+        short,
+        legend: legendLabel(labels),
+        haystack: `${entry.metric} ${short} ${labelKey(labels)}`.toLowerCase(),
+        colour: 0,
+      });
+    }
+    this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
+    this.byMetric.clear();
+    for (const series of this.list) {
+      const same = this.byMetric.get(series.metric);
+      if (same) same.push(series);
+      else this.byMetric.set(series.metric, [series]);
+    }
+    // The rank is by plain text order, which Python's sort gives as well; the order on screen is by numbers.
+    for (const [metric, same] of this.byMetric) {
+      const ranked = [...same].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+      ranked.forEach((series, rank) => (series.colour = colourIndex(metric, rank)));
+    }
+    this.version++;
+  }
+
+  find(metric: string, key: string): Series | undefined {
+    return this.byMetric.get(metric)?.find((series) => series.key === key);
+  }
+
+  /** First levels in name order: the decks that exist by themselves. */
+  groups(): string[] {
+    return [...new Set(this.list.map((series) => series.group))].sort(byName);
+  }
+}

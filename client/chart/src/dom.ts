@@ -1,0 +1,111 @@
+/** Making elements: data only ever becomes text, never markup. */
+
+type Attributes = Record<string, string | number | boolean | undefined | ((event: never) => void)>;
+
+/** An element; attributes named `on…` are listeners, `false` and undefined leave an attribute out. */
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: (Node | string | null)[]): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value as unknown as EventListener);
+    else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const child of children) if (child !== null) element.append(child);
+  return element;
+}
+
+/** Set text only when it changes, so that nothing is laid out for nothing. */
+export function setText(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export function setAttribute(element: Element, name: string, value: string): void {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+export function show(element: HTMLElement, visible: boolean): void {
+  if (element.hidden === visible) element.hidden = !visible;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Icon outlines on a 16 px grid, stroke 1.6. */
+const ICONS = {
+  search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9ZM10.4 10.4 14 14",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  play: "M4.5 3v10l8-5Z",
+  link: "M6.7 9.3a2.8 2.8 0 0 0 4 0l2.2-2.2a2.83 2.83 0 0 0-4-4l-.9.9M9.3 6.7a2.8 2.8 0 0 0-4 0L3.1 8.9a2.83 2.83 0 0 0 4 4l.9-.9",
+  sun: "M8 5.2a2.8 2.8 0 1 0 0 5.6 2.8 2.8 0 0 0 0-5.6ZM8 1.2v1.4M8 13.4v1.4M1.2 8h1.4M13.4 8h1.4M3.2 3.2l1 1M11.8 11.8l1 1M3.2 12.8l1-1M11.8 4.2l1-1",
+  moon: "M13.5 9.6A5.8 5.8 0 0 1 6.4 2.5a5.8 5.8 0 1 0 7.1 7.1Z",
+  chevron: "m4.5 6.5 3.5 3.5 3.5-3.5",
+  plus: "M8 3v10M3 8h10",
+  close: "m4 4 8 8M12 4l-8 8",
+  copy: "M6 6h7v7H6ZM10 6V3H3v7h3",
+  check: "m3 8.5 3.2 3.2L13 5",
+  warn: "M8 2.4 14.4 13.4H1.6ZM8 6.6v3M8 11.4v.2",
+  critical: "M5.4 2h5.2L14 5.4v5.2L10.6 14H5.4L2 10.6V5.4ZM8 5v3.4M8 10.8v.2",
+  clock: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2ZM8 4.8V8l2 1.4",
+  nodata: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2ZM4 12 12 4",
+  retry: "M13.2 8A5.2 5.2 0 1 1 11.5 4.2L13.2 5.8M13.2 2.4v3.4H9.8",
+  ring: "M8 2.5A5.5 5.5 0 1 1 2.5 8",
+  wide: "M9.5 2.5h4v4M6.5 13.5h-4v-4M13.5 2.5 9.5 6.5M2.5 13.5l4-4",
+  narrow: "M13.5 6.5h-4v-4M2.5 9.5h4v4M9.5 6.5l4-4M6.5 9.5l-4 4",
+  unzoom: "M3 8a5 5 0 1 1 1.6 3.7M3 12.5V8.9h3.6",
+  open: "M6.5 3.5h-3v9h9v-3M9.5 2.5h4v4M13.5 2.5 7.5 8.5",
+} as const;
+
+export type IconName = keyof typeof ICONS;
+
+export function icon(name: IconName, size = 16): SVGSVGElement {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("width", String(size));
+  svg.setAttribute("height", String(size));
+  svg.setAttribute("class", `icon icon-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** The mark: a wave that ends in the live dot. */
+export function mark(size = 24): SVGSVGElement {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("width", String(size));
+  svg.setAttribute("height", String(size));
+  svg.setAttribute("class", "mark");
+  svg.setAttribute("aria-hidden", "true");
+  const wave = document.createElementNS(SVG, "path");
+  wave.setAttribute("d", "M1.5 14.5C3.2 10 4.6 8 6.4 8c3.6 0 3.4 9.5 7 9.5 2.6 0 3.6-4.2 5.3-8.2");
+  const dot = document.createElementNS(SVG, "circle");
+  dot.setAttribute("cx", "20");
+  dot.setAttribute("cy", "8");
+  dot.setAttribute("r", "2.6");
+  svg.append(wave, dot);
+  return svg;
+}
+
+/** A button that is an icon; its name is spoken and shown as a tip. */
+export function iconButton(name: IconName, label: string, onclick: () => void, hook: string): HTMLButtonElement {
+  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, "data-tw": hook, onclick }, icon(name));
+}
+
+/** A group of choices of which one is pressed. */
+export class Segments<T extends string> {
+  readonly element: HTMLElement;
+  private readonly buttons = new Map<T, HTMLButtonElement>();
+
+  constructor(label: string, hook: string, choices: readonly (readonly [T, string])[], choose: (value: T) => void) {
+    this.element = h("div", { class: "segments", role: "group", "aria-label": label, "data-tw": hook });
+    for (const [value, text] of choices) {
+      const button = h("button", { type: "button", "data-value": value, "aria-pressed": "false", onclick: () => choose(value) }, text);
+      this.buttons.set(value, button);
+      this.element.append(button);
+    }
+  }
+
+  select(value: T | null): void {
+    for (const [own, button] of this.buttons) setAttribute(button, "aria-pressed", String(own === value));
+  }
+}

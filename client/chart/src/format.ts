@@ -1,0 +1,93 @@
+/** Numbers, ages, spans and times as text whose width does not change from one reading to the next. */
+
+const MAX_DECIMALS = 3;
+
+/** Decimals that give four significant digits at the largest magnitude of the window; none for counts. */
+export function decimalsFor(magnitude: number, integers: boolean): number {
+  if (integers || !Number.isFinite(magnitude)) return 0;
+  const digits = magnitude < 1 ? 1 : Math.floor(Math.log10(magnitude) + 1e-9) + 1;
+  return Math.min(MAX_DECIMALS, Math.max(0, 4 - digits));
+}
+
+/** 1328.4 → "1,328"; NaN → "–". */
+export function formatNumber(value: number, decimals: number): string {
+  if (Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  const size = Math.abs(value);
+  if (size >= 1e12 || (size !== 0 && size < 0.0005 && decimals > 0)) return value.toExponential(2).replace("-", "−");
+  let text = size.toFixed(decimals);
+  const dot = decimals > 0 ? text.length - decimals - 1 : text.length;
+  for (let at = dot - 3; at > 0; at -= 3) text = `${text.slice(0, at)},${text.slice(at)}`;
+  return value < 0 && Number(size.toFixed(decimals)) !== 0 ? `−${text}` : text;
+}
+
+/** 0.024 → "2.4 %"; the sign is drawn as a triangle. */
+export function formatChange(change: number): string {
+  const percent = Math.abs(change) * 100;
+  if (percent < 0.05) return "±0.0 %";
+  return percent >= 999.95 ? ">999 %" : `${percent.toFixed(1)} %`;
+}
+
+/** Age on a tile: 0.2 s, 12 s, 3 min ago is `ago`. */
+export function shortAge(ageMs: number): string {
+  const s = Math.max(0, ageMs) / 1000;
+  if (s < 9.95) return `${s.toFixed(1)} s`;
+  return span(ageMs);
+}
+
+/** 42 s, 3 min, 5 h, 2 d: whole units, rounded down so that 59.9 s is not yet a minute. */
+export function span(ms: number): string {
+  const s = Math.floor(Math.max(0, ms) / 1000);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 172_800) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86_400)} d`;
+}
+
+/** 1 min 38 s: two units, for reading off a crosshair. */
+export function longSpan(ms: number): string {
+  const s = Math.round(Math.max(0, ms) / 1000);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return s % 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${s / 60} min`;
+  const h = Math.floor(s / 3600);
+  const min = Math.floor((s % 3600) / 60);
+  return min ? `${h} h ${min} min` : `${h} h`;
+}
+
+/** The value behind LIVE: 10 ms steps below half a second, then tenths. */
+export function liveAge(ageMs: number): string {
+  const age = Math.max(0, ageMs);
+  if (age < 500) return `${Math.max(10, Math.round(age / 10) * 10)} ms`;
+  return age < 9_950 ? `${(age / 1000).toFixed(1)} s` : span(age);
+}
+
+/** "1 s", "200 ms": the interval at which readings of a series are expected. */
+export function interval(ms: number): string {
+  if (ms < 950) return `${Math.round(ms / 10) * 10 || Math.round(ms)} ms`;
+  const s = ms / 1000;
+  return s < 60 ? `${Number(s.toFixed(s < 10 ? 1 : 0))} s` : span(ms);
+}
+
+const pad = (n: number, width = 2): string => String(n).padStart(width, "0");
+
+/** Local wall-clock time of a Unix ms: 14:03, 14:03:20, 14:03:20.4 or 14:03:20.418. */
+export function clock(ms: number, form: "min" | "s" | "tenth" | "ms" = "s"): string {
+  if (!Number.isFinite(ms)) return "–";
+  const at = new Date(ms);
+  const hm = `${pad(at.getHours())}:${pad(at.getMinutes())}`;
+  if (form === "min") return hm;
+  const hms = `${hm}:${pad(at.getSeconds())}`;
+  if (form === "s") return hms;
+  return form === "tenth" ? `${hms}.${Math.floor(at.getMilliseconds() / 100)}` : `${hms}.${pad(at.getMilliseconds(), 3)}`;
+}
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+export function day(ms: number): string {
+  const at = new Date(ms);
+  return `${at.getDate()} ${MONTHS[at.getMonth()]}`;
+}
+
+export function plural(n: number, one: string, many: string): string {
+  return `${formatNumber(n, 0)} ${n === 1 ? one : many}`;
+}

@@ -1,0 +1,90 @@
+/** Decodes one binary view frame (docs/view-frame.md) without allocating per bucket. */
+
+export const VERSION = 1;
+export const HEADER_BYTES = 32;
+export const RECORD_BYTES = 64;
+export const SNAPSHOT = 1;
+export const DELTA = 2;
+export const RANGE = 4;
+export const FLAG_MEAN = 1;
+export const FLAG_PARTIAL = 2;
+
+/** One series of a frame; times are Unix ms on the log's clock. */
+export interface SeriesRecord {
+  index: number;
+  base: number;
+  lastValue: number;
+  lastTimeMs: number;
+  lastIdMs: number;
+  total: number;
+  expectedMs: number;
+  change: number;
+  rate: number;
+  flags: number;
+}
+
+export interface Frame {
+  kind: number;
+  seq: number;
+  nowMs: number;
+  /** Number of the first bucket; bucket b covers [b * stepMs, (b + 1) * stepMs). */
+  first: number;
+  buckets: number;
+  view: number;
+  stepMs: number;
+  records: SeriesRecord[];
+  /** [series][bucket][line, min, max], each minus the base of its series; NaN where a bucket is empty. */
+  body: Float32Array;
+}
+
+/** The bytes are not a view frame of this version. */
+export class FrameError extends Error {}
+
+export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
+  const bytes = ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
+  if (bytes.byteLength < HEADER_BYTES) throw new FrameError(`a view frame of ${bytes.byteLength} bytes has no header`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = view.getUint8(0);
+  if (version !== VERSION) throw new FrameError(`view frame version ${version}, expected ${VERSION}`);
+  const series = view.getUint16(2, true);
+  const buckets = view.getUint16(24, true);
+  const bodyAt = HEADER_BYTES + series * RECORD_BYTES;
+  const floats = series * buckets * 3;
+  if (bytes.byteLength !== bodyAt + floats * 4) {
+    throw new FrameError(`a view frame of ${bytes.byteLength} bytes, expected ${bodyAt + floats * 4}`);
+  }
+  const records: SeriesRecord[] = new Array(series);
+  for (let s = 0, at = HEADER_BYTES; s < series; s++, at += RECORD_BYTES) {
+    records[s] = {
+      base: view.getFloat64(at, true),
+      lastValue: view.getFloat64(at + 8, true),
+      lastTimeMs: view.getFloat64(at + 16, true),
+      lastIdMs: view.getFloat64(at + 24, true),
+      total: view.getFloat64(at + 32, true),
+      expectedMs: view.getFloat32(at + 40, true),
+      change: view.getFloat32(at + 44, true),
+      rate: view.getFloat32(at + 48, true),
+      flags: view.getUint32(at + 52, true),
+      index: view.getUint32(at + 56, true),
+    };
+  }
+  const start = bytes.byteOffset + bodyAt;
+  // A host may hand over a view that is not aligned for float32; then the body is copied once.
+  const body =
+    start % 4 === 0
+      ? new Float32Array(bytes.buffer as ArrayBuffer, start, floats)
+      : new Float32Array(bytes.slice(bodyAt).buffer, 0, floats);
+  return {
+    kind: view.getUint8(1),
+    seq: view.getUint32(4, true),
+    nowMs: view.getFloat64(8, true),
+    first: view.getFloat64(16, true),
+    buckets,
+    view: view.getUint16(26, true),
+    stepMs: view.getUint32(28, true),
+    records,
+    body,
+  };
+}

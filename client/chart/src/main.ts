@@ -1,0 +1,80 @@
+/** The module: tells the host apart (dashboard page or notebook) and starts the app or the notebook frame. */
+import { App } from "./app";
+import deckCss from "./deck.css";
+import { h } from "./dom";
+import { NotebookFrame } from "./notebook";
+import type { WidgetModel } from "./port";
+
+/** What the dashboard's component offers; the deck reads properties and listens, nothing else. */
+interface PanelModel {
+  page?: string;
+  socket_path?: string;
+  ticket?: string;
+  theme?: string;
+  assets?: string;
+  dashboard_prefix?: string;
+  send_msg?: unknown;
+  on?: (name: string, heard: () => void) => void;
+}
+
+interface RenderArguments {
+  model: unknown;
+  el: HTMLElement;
+}
+
+const LATIN = "U+0000-00FF,U+0131,U+0152-0153,U+02BB-02BC,U+02C6,U+02DA,U+02DC,U+0304,U+0308,U+0329,U+2000-206F,U+20AC,U+2122,U+2191,U+2193,U+2212,U+2215,U+FEFF,U+FFFD";
+const LATIN_EXT = "U+0100-02BA,U+02BD-02C5,U+02C7-02CC,U+02CE-02D7,U+02DD-02FF,U+0304,U+0308,U+0329,U+1D00-1DBF,U+1E00-1E9F,U+1EF2-1EFF,U+2020,U+20A0-20AB,U+20AD-20C0,U+2113,U+2C60-2C7F,U+A720-A7FF";
+
+/** A face declared inside a shadow root is ignored: fonts belong to the document. */
+function loadFonts(assets: string, loaded: () => void): void {
+  for (const [file, unicodeRange] of [["inter-latin.woff2", LATIN], ["inter-latin-ext.woff2", LATIN_EXT]] as const) {
+    const address = new URL(`${assets.replace(/\/$/, "")}/${file}`, document.baseURI).href;
+    const face = new FontFace("Inter", `url(${JSON.stringify(address)})`, { weight: "100 900", unicodeRange, display: "swap" });
+    document.fonts.add(face);
+    // Canvas text does not ask for a face by itself.
+    if (file === "inter-latin.woff2") face.load().then(loaded, () => undefined);
+  }
+}
+
+function startDashboard(model: PanelModel, el: HTMLElement, root: HTMLElement): () => void {
+  const socketBase = new URL(model.socket_path || "../frames", location.href);
+  const prefix = (model.dashboard_prefix ?? "").replace(/\/$/, "");
+  const app = new App({
+    root,
+    prefix,
+    fallbackPage: model.page === "deck" ? "deck" : "overview",
+    theme: () => model.theme ?? "auto",
+    socketAddress: () => {
+      const address = new URL(socketBase);
+      address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+      address.hash = "";
+      address.search = "";
+      if (model.ticket) address.searchParams.set("ticket", model.ticket);
+      return address.href;
+    },
+  });
+  if (model.assets) loadFonts(model.assets, () => app.applyTheme());
+  el.append(root);
+  const destroy = (): void => app.destroy();
+  model.on?.("theme", () => app.applyTheme());
+  model.on?.("remove", destroy);
+  (window as unknown as Record<string, unknown>).__tidewire = Object.freeze({ state: () => app.debug() });
+  return destroy;
+}
+
+function render({ model, el }: RenderArguments): (() => void) | void {
+  const root = h("div", { class: "tw-deck", "data-tw": "deck" });
+  const style = h("style", {}, deckCss);
+  root.append(style);
+  const widget = model as WidgetModel;
+  const panel = model as PanelModel;
+  if (typeof panel.send_msg !== "function" && typeof widget.get === "function" && typeof widget.send === "function") {
+    root.classList.add("notebook");
+    el.append(root);
+    const frame = new NotebookFrame(widget, root);
+    return () => frame.destroy();
+  }
+  return startDashboard(panel, el, root);
+}
+
+export default { render };

@@ -1,0 +1,240 @@
+/** The notebook frame: one chart per metric of the pattern, stacked, fed by a kernel that may be too busy to listen. */
+import { Chart, type Moment } from "./chart";
+import { Chip } from "./chip";
+import { Crosshair } from "./crosshair";
+import { h, icon, iconButton, Segments, setAttribute, setText, show } from "./dom";
+import { plural } from "./format";
+import { WidgetPort, type WidgetModel } from "./port";
+import { CHARTS, Session } from "./session";
+import { Timeline } from "./timeline";
+import { applyTokens, DARK, type Tokens } from "./tokens";
+import { DEFAULT_WINDOW_MS, WINDOWS, windowName } from "./url";
+import { GUTTER } from "./plot";
+
+const FPS = 5;
+const TICK_MS = 250;
+const IDLE_DRAW_MS = 1_000;
+const MAX_BUCKETS = 1_000;
+/** Charts of one frame; a wider pattern belongs on the dashboard. */
+const MAX_CHARTS = 24;
+const SPEAK_MS = 5_000;
+
+export class NotebookFrame {
+  readonly session: Session;
+  readonly timeline: Timeline;
+  private tokens: Tokens = DARK;
+  private readonly charts = new Map<string, Chart>();
+  private readonly body = h("div", { class: "nb-charts" });
+  private readonly count = h("span", { class: "nb-count" });
+  private readonly wait = h("p", { class: "nb-wait" });
+  private readonly windows: Segments<string>;
+  private readonly pause: HTMLButtonElement;
+  private readonly chip: Chip;
+  private readonly crosshair: Crosshair;
+  private readonly port: WidgetPort;
+  private readonly timer: number;
+  private readonly resizer: ResizeObserver;
+  private readonly watcher: IntersectionObserver;
+  private readonly dark = window.matchMedia("(prefers-color-scheme: dark)");
+  private windowMs: number;
+  private waiting = false;
+  private drawnAt = 0;
+  private spokenAt = 0;
+  private readonly seen = (): void => {
+    if (!document.hidden) this.requestDraw();
+  };
+  private readonly themed = (): void => this.applyTheme();
+  private readonly windowed = (): void => this.setWindow(Number(this.model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
+
+  constructor(
+    private readonly model: WidgetModel,
+    private readonly root: HTMLElement,
+  ) {
+    this.windowMs = Number(model.get("window_ms")) || DEFAULT_WINDOW_MS;
+    this.session = new Session(
+      () => "deck",
+      (what) => {
+        if (what === "directory") this.directory();
+        this.requestDraw();
+      },
+    );
+    this.timeline = new Timeline(this.session);
+    this.chip = new Chip(this);
+    this.crosshair = new Crosshair(
+      () => [...this.charts.values()],
+      (span) => this.timeline.zoomTo(span, this.indices(), this.buckets(), () => this.requestDraw()),
+      () => this.live(),
+    );
+    const presets = WINDOWS.slice(0, 4).map(([name]) => [name, name] as const);
+    this.windows = new Segments("Window", "windows", presets, (name) => this.setWindow(WINDOWS.find(([own]) => own === name)?.[1] ?? DEFAULT_WINDOW_MS, true));
+    this.pause = iconButton("pause", "Pause", () => (this.timeline.paused ? this.live() : this.freeze()), "pause");
+    const pattern = String(model.get("pattern") ?? "");
+    const head = h("header", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.count, this.chip.element, h("span", { class: "grow" }), this.windows.element, this.pause);
+    const url = String(model.get("dashboard_url") ?? "");
+    if (/^https?:\/\//.test(url)) head.append(h("a", { class: "icon-button", href: url, target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard" }, icon("open")));
+    setText(this.wait, `Waiting for the first reading of ${pattern || "**"}`);
+    root.append(head, this.body, this.wait);
+    this.applyTheme();
+    this.watcher = new IntersectionObserver((entries) => {
+      for (const entry of entries) for (const chart of this.charts.values()) if (chart.card.element === entry.target) chart.visible = entry.isIntersecting;
+      this.requestDraw();
+    });
+    this.resizer = new ResizeObserver(() => {
+      this.ask();
+      this.requestDraw();
+    });
+    this.resizer.observe(root);
+    // Keys belong to the frame that has the focus: the notebook has keys of its own.
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.live();
+      if (this.crosshair.key(event)) {
+        event.preventDefault();
+        event.stopPropagation();
+      }
+    });
+    model.on("change:theme", this.themed);
+    model.on("change:window_ms", this.windowed);
+    this.dark.addEventListener("change", this.themed);
+    document.addEventListener("visibilitychange", this.seen);
+    this.port = new WidgetPort(model, {
+      text: (message) => this.session.onText(message),
+      frame: (data) => this.session.onFrame(data),
+      link: (link) => {
+        this.session.link = link;
+        this.session.hello();
+        this.ask();
+      },
+    });
+    this.session.port = this.port;
+    this.windows.select(windowName(this.windowMs));
+    this.timer = window.setInterval(() => this.tick(), TICK_MS);
+  }
+
+  private tick(): void {
+    if (document.hidden) return;
+    this.chip.draw();
+    if (performance.now() - this.drawnAt > IDLE_DRAW_MS) this.requestDraw();
+  }
+
+  private applyTheme(): void {
+    const wanted = this.model.get("theme");
+    // A notebook says its theme on the body: JupyterLab and VS Code by attribute, others by the system.
+    const lab = document.body.dataset.jpThemeLight;
+    const code = document.body.dataset.vscodeThemeKind;
+    const ambient = lab !== undefined ? lab === "false" : code !== undefined ? code.includes("dark") : this.dark.matches;
+    const theme = wanted === "dark" || wanted === "light" ? wanted : ambient ? "dark" : "light";
+    this.tokens = applyTokens(this.root, theme);
+    this.requestDraw();
+  }
+
+  private indices(): number[] {
+    return this.session.directory.list.map((series) => series.index);
+  }
+
+  private buckets(): number {
+    return Math.min(MAX_BUCKETS, Math.max(60, Math.ceil((this.root.clientWidth - GUTTER.left - GUTTER.right) / 2)));
+  }
+
+  private ask(): void {
+    if (this.root.clientWidth === 0) return;
+    this.session.want(CHARTS, { series: null, window_ms: this.windowMs, buckets: this.buckets(), fps: FPS });
+  }
+
+  private setWindow(windowMs: number, tell: boolean): void {
+    this.live();
+    if (windowMs === this.windowMs) return;
+    this.windowMs = windowMs;
+    this.windows.select(windowName(windowMs));
+    if (tell) {
+      this.model.set("window_ms", windowMs);
+      this.model.save_changes();
+    }
+    this.ask();
+  }
+
+  private live(): void {
+    this.timeline.resume();
+    this.paused();
+  }
+
+  private freeze(): void {
+    this.timeline.pause();
+    this.paused();
+  }
+
+  private paused(): void {
+    const paused = this.timeline.paused;
+    this.pause.replaceChildren(icon(paused ? "play" : "pause"));
+    setAttribute(this.pause, "aria-label", paused ? "Back to live" : "Pause");
+    this.requestDraw();
+  }
+
+  private directory(): void {
+    const { byMetric, list } = this.session.directory;
+    setText(this.count, plural(list.length, "series", "series"));
+    const metrics = [...byMetric.keys()].filter((metric) => metric !== "annotations").slice(0, MAX_CHARTS);
+    for (const [metric, chart] of this.charts) {
+      if (metrics.includes(metric)) continue;
+      this.watcher.unobserve(chart.card.element);
+      chart.destroy();
+      this.charts.delete(metric);
+    }
+    metrics.forEach((metric, i) => {
+      let chart = this.charts.get(metric);
+      if (!chart) {
+        chart = new Chart();
+        this.charts.set(metric, chart);
+        this.crosshair.attach(chart);
+        this.watcher.observe(chart.card.element);
+      }
+      chart.setSeries(byMetric.get(metric) ?? []);
+      if (this.body.children[i] !== chart.card.element) this.body.insertBefore(chart.card.element, this.body.children[i] ?? null);
+    });
+    show(this.wait, metrics.length === 0);
+  }
+
+  private requestDraw(): void {
+    if (this.waiting || document.hidden) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    const now = performance.now();
+    this.drawnAt = now;
+    this.session.counters.draws++;
+    this.chip.draw();
+    const { timeline, session } = this;
+    const speak = now - this.spokenAt > SPEAK_MS;
+    if (speak) this.spokenAt = now;
+    const moment: Moment = {
+      ring: timeline.ring(CHARTS),
+      ...timeline.window(this.windowMs),
+      nowMs: timeline.now(),
+      paused: timeline.paused,
+      zoomed: timeline.zoom !== null,
+      tokens: this.tokens,
+      events: session.events,
+      thresholds: session.thresholds,
+      speak,
+    };
+    this.crosshair.frame(moment);
+    for (const chart of this.charts.values()) chart.draw(moment);
+  }
+
+  destroy(): void {
+    window.clearInterval(this.timer);
+    this.model.off("change:theme", this.themed);
+    this.model.off("change:window_ms", this.windowed);
+    this.dark.removeEventListener("change", this.themed);
+    document.removeEventListener("visibilitychange", this.seen);
+    this.watcher.disconnect();
+    this.resizer.disconnect();
+    this.port.close();
+    for (const chart of this.charts.values()) chart.destroy();
+    this.root.remove();
+  }
+}

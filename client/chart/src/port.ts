@@ -1,0 +1,149 @@
+/** The port between the deck and Python: the dashboard's WebSocket with its back-off, or anywidget's comm. */
+
+/** How the connection to Python stands. Times are of performance.now(). */
+export interface Link {
+  state: "connecting" | "open" | "waiting" | "signed-out";
+  /** When the connection was lost, Unix ms of this browser; NaN while it stands. */
+  lostAtMs: number;
+  attempts: number;
+  retryAt: number;
+}
+
+export interface PortEvents {
+  text(message: Record<string, unknown>): void;
+  frame(data: ArrayBuffer | ArrayBufferView): void;
+  link(link: Link): void;
+}
+
+export interface Port {
+  send(message: Record<string, unknown>): void;
+  ack(view: number, seq: number): void;
+  retry(): void;
+  close(): void;
+}
+
+const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000];
+const JITTER = 0.2;
+export const CLOSE_UNKNOWN_TICKET = 4401;
+
+/** Wait before the n-th attempt, n from 1, spread by ± 20 % so that viewers do not come back in step. */
+export function backoffMs(attempt: number, random: number): number {
+  const base = BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length) - 1];
+  return base * (1 + JITTER * (2 * random - 1));
+}
+
+export class SocketPort implements Port {
+  private socket: WebSocket | null = null;
+  private timer = 0;
+  private closed = false;
+  private readonly link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN };
+
+  /** `address` is asked anew at each attempt: the ticket may have changed. */
+  constructor(
+    private readonly address: () => string,
+    private readonly events: PortEvents,
+    private readonly refused: () => boolean,
+  ) {
+    this.open();
+  }
+
+  private open(): void {
+    window.clearTimeout(this.timer);
+    const socket = new WebSocket(this.address());
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.change("connecting");
+    socket.onopen = () => {
+      this.link.attempts = 0;
+      this.link.lostAtMs = NaN;
+      this.change("open");
+    };
+    socket.onmessage = (event: MessageEvent) => {
+      if (typeof event.data === "string") this.events.text(JSON.parse(event.data) as Record<string, unknown>);
+      else this.events.frame(event.data as ArrayBuffer);
+    };
+    socket.onclose = (event: CloseEvent) => this.lost(socket, event.code);
+  }
+
+  private lost(socket: WebSocket, code: number): void {
+    if (this.closed || socket !== this.socket) return;
+    this.socket = null;
+    if (code === CLOSE_UNKNOWN_TICKET && this.refused()) {
+      this.change("signed-out");
+      return;
+    }
+    if (Number.isNaN(this.link.lostAtMs)) this.link.lostAtMs = Date.now();
+    this.link.attempts++;
+    const wait = backoffMs(this.link.attempts, Math.random());
+    this.link.retryAt = performance.now() + wait;
+    this.timer = window.setTimeout(() => this.open(), wait);
+    this.change("waiting");
+  }
+
+  private change(state: Link["state"]): void {
+    this.link.state = state;
+    this.events.link({ ...this.link });
+  }
+
+  send(message: Record<string, unknown>): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  ack(view: number, seq: number): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(`a${view}:${seq}`);
+  }
+
+  retry(): void {
+    if (this.link.state === "waiting") this.open();
+    else this.send({ t: "retry" });
+  }
+
+  close(): void {
+    this.closed = true;
+    window.clearTimeout(this.timer);
+    this.socket?.close(1000);
+    this.socket = null;
+  }
+}
+
+/** What the deck uses of an anywidget model. */
+export interface WidgetModel {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  send(message: unknown): void;
+  on(name: string, callback: (...args: never[]) => void): void;
+  off(name: string, callback: (...args: never[]) => void): void;
+}
+
+/** A kernel may be busy and hear nothing: it pushes by its own clock, and frames are not acknowledged. */
+export class WidgetPort implements Port {
+  private readonly listener: (message: Record<string, unknown>, buffers?: ArrayBufferView[]) => void;
+
+  constructor(
+    private readonly model: WidgetModel,
+    events: PortEvents,
+  ) {
+    this.listener = (message, buffers) => {
+      if (buffers && buffers.length > 0) for (const buffer of buffers) events.frame(buffer);
+      else if (message && typeof message.t === "string") events.text(message);
+    };
+    model.on("msg:custom", this.listener as (...args: never[]) => void);
+    // The listener comes first: what the kernel pushes at once must not be missed.
+    queueMicrotask(() => events.link({ state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN }));
+  }
+
+  send(message: Record<string, unknown>): void {
+    this.model.send(message);
+  }
+
+  ack(): void {}
+
+  retry(): void {
+    this.model.send({ t: "retry" });
+  }
+
+  close(): void {
+    this.model.off("msg:custom", this.listener as (...args: never[]) => void);
+  }
+}

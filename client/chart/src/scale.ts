@@ -1,0 +1,88 @@
+/** Ranges and ticks of the two axes. */
+
+const MANTISSAS = [1, 2, 2.5, 5, 10];
+
+/** Step m·10ⁿ, m ∈ {1, 2, 2.5, 5}, whose number of ticks inside [lo, hi] is nearest 4, ties to the finer one. */
+export function niceStep(lo: number, hi: number): number {
+  const span = hi - lo;
+  if (!(span > 0) || !Number.isFinite(span)) return 1;
+  const power = Math.pow(10, Math.floor(Math.log10(span / 4)));
+  let best = power;
+  let bestMiss = Infinity;
+  for (const scale of [power / 10, power, power * 10]) {
+    for (const m of MANTISSAS) {
+      const step = m * scale;
+      const count = Math.floor(hi / step + 1e-9) - Math.ceil(lo / step - 1e-9) + 1;
+      const miss = Math.abs(count - 4);
+      if (miss < bestMiss) {
+        bestMiss = miss;
+        best = step;
+      }
+    }
+  }
+  return best;
+}
+
+export function ticksIn(lo: number, hi: number, step: number): number[] {
+  const ticks: number[] = [];
+  const first = Math.ceil(lo / step - 1e-9);
+  const last = Math.floor(hi / step + 1e-9);
+  for (let i = first; i <= last && ticks.length < 64; i++) ticks.push(i * step);
+  return ticks;
+}
+
+/** Decimals that a tick step needs: 0.05 → 2, 2.5 → 1, 20 → 0. */
+export function stepDecimals(step: number): number {
+  for (let decimals = 0; decimals < 9; decimals++) {
+    const scaled = step * Math.pow(10, decimals);
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return decimals;
+  }
+  return 9;
+}
+
+/** The y range of a chart: 9 % of padding each side, from zero where the unit is an amount. */
+export function yRange(min: number, max: number, fromZero: boolean): [number, number] {
+  if (!Number.isFinite(min) || !Number.isFinite(max)) return [0, 1];
+  if (fromZero && min >= 0) {
+    if (max === 0) return [0, 1];
+    return [0, max * 1.09];
+  }
+  let lo = min;
+  let hi = max;
+  // A flat line stays flat: the span is at least 0.4 % of the value.
+  const least = Math.max(Math.abs(max), Math.abs(min)) * 0.004 || 1;
+  if (hi - lo < least) {
+    const middle = (hi + lo) / 2;
+    lo = middle - least / 2;
+    hi = middle + least / 2;
+  }
+  const pad = (hi - lo) * 0.09;
+  return [lo - pad, hi + pad];
+}
+
+const S = 1_000;
+const MIN = 60 * S;
+const H = 60 * MIN;
+const TIME_STEPS = [
+  100, 200, 500, S, 2 * S, 5 * S, 10 * S, 15 * S, 30 * S, MIN, 2 * MIN, 5 * MIN, 10 * MIN, 15 * MIN, 30 * MIN, H, 2 * H, 3 * H, 6 * H, 12 * H, 24 * H,
+];
+
+/** Px that labels need from centre to centre: HH:MM, and HH:MM:SS when the step is under a minute. */
+const PITCH_MIN = 52;
+const PITCH_S = 76;
+
+/** The finest time step whose labels do not touch. */
+export function timeStep(spanMs: number, px: number): number {
+  for (const step of TIME_STEPS) {
+    if ((step / spanMs) * px >= (step < MIN ? PITCH_S : PITCH_MIN)) return step;
+  }
+  return TIME_STEPS[TIME_STEPS.length - 1];
+}
+
+/** Ticks at multiples of the step in local time, so that 6 h steps fall on local midnight. */
+export function timeTicks(startMs: number, endMs: number, stepMs: number): number[] {
+  const zone = new Date(startMs).getTimezoneOffset() * MIN;
+  const ticks: number[] = [];
+  for (let at = Math.ceil((startMs - zone) / stepMs) * stepMs + zone; at <= endMs && ticks.length < 64; at += stepMs) ticks.push(at);
+  return ticks;
+}

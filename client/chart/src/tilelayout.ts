@@ -1,0 +1,66 @@
+/** Where the tiles of the overview lie: groups, columns, rows; and which of them a box of pixels touches. Pure. */
+import type { Series } from "./directory";
+
+export const PAD = 16;
+export const GAP = 12;
+export const TILE_HEIGHT = 104;
+const LEAST_WIDTH = 168;
+const HEAD_FIRST = 30;
+const HEAD_NEXT = 32;
+
+export interface TileBox {
+  series: Series;
+  left: number;
+  top: number;
+  width: number;
+}
+
+export interface GroupHead {
+  name: string;
+  count: number;
+  top: number;
+  height: number;
+}
+
+export interface TileLayout {
+  tiles: TileBox[];
+  heads: GroupHead[];
+  height: number;
+  columns: number;
+}
+
+/** Lay out groups of series (each in its order) across a width. */
+export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number): TileLayout {
+  const inner = Math.max(LEAST_WIDTH, width - 2 * PAD);
+  const columns = Math.max(1, Math.floor((inner + GAP) / (LEAST_WIDTH + GAP)));
+  const exact = (inner - (columns - 1) * GAP) / columns;
+  const tiles: TileBox[] = [];
+  const heads: GroupHead[] = [];
+  let top = 0;
+  groups.forEach((group, g) => {
+    const height = g === 0 ? HEAD_FIRST : HEAD_NEXT;
+    heads.push({ name: group.name, count: group.series.length, top, height });
+    top += height;
+    group.series.forEach((series, i) => {
+      const column = i % columns;
+      const left = Math.round(PAD + column * (exact + GAP));
+      const right = Math.round(PAD + column * (exact + GAP) + exact);
+      tiles.push({ series, left, top: top + Math.floor(i / columns) * (TILE_HEIGHT + GAP), width: right - left });
+    });
+    const rows = Math.ceil(group.series.length / columns);
+    top += rows * TILE_HEIGHT + Math.max(0, rows - 1) * GAP;
+  });
+  return { tiles, heads, height: top + PAD, columns };
+}
+
+/** First tile whose lower edge is below `top`: tiles are in order of their rows. */
+export function firstVisible(layout: TileLayout, top: number): number {
+  let lo = 0;
+  let hi = layout.tiles.length;
+  while (lo < hi) {
+    const middle = (lo + hi) >> 1;
+    if (layout.tiles[middle].top + TILE_HEIGHT < top) lo = middle + 1;
+    else hi = middle;
+  }
+  return lo;
+}

@@ -1,0 +1,240 @@
+/** Draws tiles on one canvas: label, state, value, unit, change, sparkline, state bar. */
+import { mergeFactor } from "./buckets";
+import { withAlpha } from "./colour";
+import type { Series } from "./directory";
+import type { Ctx } from "./draw";
+import { formatChange, shortAge, span } from "./format";
+import { freshness, tileWhen, type Freshness } from "./freshness";
+import { alertOf, printOf, printValue } from "./reading";
+import type { Ring, Slot } from "./ring";
+import type { Threshold } from "./session";
+import { drawSpark, readSpark } from "./spark";
+import { TILE_HEIGHT, type TileBox } from "./tilelayout";
+import { font, type Tokens } from "./tokens";
+
+export interface TileMoment {
+  ring: Ring;
+  nowMs: number;
+  startMs: number;
+  endMs: number;
+  tokens: Tokens;
+  thresholds: readonly Threshold[];
+}
+
+export type TileState = Freshness | "warn" | "critical";
+
+const SPARK_LEFT = 4;
+const SPARK_RIGHT = 10;
+const SPARK_TOP = 66;
+const SPARK_HEIGHT = 32;
+/** Below this width the value is 24 px, so that unit and change still fit beside it. */
+const NARROW_TILE = 182;
+
+export function tileState(slot: Slot | undefined, series: Series, moment: TileMoment): TileState {
+  if (!slot) return "unknown";
+  const state = freshness(slot, moment.ring.stepMs, moment.nowMs);
+  return (state === "live" || state === "unknown") ? (alertOf(moment.thresholds, series, slot.lastValue) ?? state) : state;
+}
+
+export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, moment: TileMoment): void {
+  const { tokens } = moment;
+  const { left, width, series } = box;
+  const right = left + width;
+  ctx.beginPath();
+  ctx.roundRect(left, top, width, TILE_HEIGHT, 8);
+  ctx.fillStyle = tokens.cardBorder;
+  ctx.fill();
+  ctx.beginPath();
+  ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
+  ctx.fillStyle = tokens.surface;
+  ctx.fill();
+  if (!slot) {
+    skeleton(ctx, left, top, width, tokens);
+    label(ctx, series, left + 14, top + 22, right - 12, tokens);
+    return;
+  }
+  const state = tileState(slot, series, moment);
+  const silent = state === "stale" || state === "nodata";
+  const ageMs = moment.nowMs - slot.lastIdMs;
+  const stateLeft = stateText(ctx, state, ageMs, right - 12, top + 22, tokens);
+  label(ctx, series, left + 14, top + 22, stateLeft - 8, tokens);
+  const factor = mergeFactor((moment.endMs - moment.startMs) / moment.ring.stepMs, width - SPARK_LEFT - SPARK_RIGHT);
+  const trace = readSpark(moment.ring, slot, moment.startMs, moment.endMs, factor);
+  const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
+  value(ctx, printValue(slot.lastValue, print), print.unit.text, left + 14, top + 55, width, silent, tokens);
+  when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  ctx.save();
+  ctx.beginPath();
+  ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
+  ctx.clip();
+  const spark = { left: left + SPARK_LEFT, top: top + SPARK_TOP, width: width - SPARK_LEFT - SPARK_RIGHT, height: SPARK_HEIGHT, hatchRight: right };
+  drawSpark(ctx, tokens, trace, spark, moment.startMs, moment.endMs, state === "warn" || state === "critical" ? "live" : state, {
+    colour: tokens.series[series.colour],
+    width: 1.25,
+    bandAlpha: 0.16,
+    dot: 2,
+    alpha: silent ? 0.62 : 1,
+  });
+  bar(ctx, state, left, top, tokens);
+  ctx.restore();
+}
+
+function label(ctx: Ctx, series: Series, x: number, y: number, right: number, tokens: Tokens): void {
+  ctx.font = font(400, 12);
+  ctx.textAlign = "left";
+  ctx.textBaseline = "alphabetic";
+  const short = series.short;
+  const labelWidth = short ? ctx.measureText(short).width + 5 : 0;
+  const name = fit(ctx, series.name, Math.max(12, right - x - labelWidth));
+  ctx.fillStyle = tokens.secondary;
+  ctx.fillText(name, x, y);
+  if (!short) return;
+  ctx.fillStyle = tokens.muted;
+  ctx.fillText(short, x + ctx.measureText(name).width + 5, y);
+}
+
+/** Names are cut with an ellipsis; label sets never are. */
+function fit(ctx: Ctx, text: string, width: number): string {
+  if (ctx.measureText(text).width <= width) return text;
+  let cut = text.length;
+  while (cut > 1 && ctx.measureText(`${text.slice(0, cut)}…`).width > width) cut--;
+  return `${text.slice(0, cut)}…`;
+}
+
+/** The state at the right of the label; the x where it begins. */
+function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: number, tokens: Tokens): number {
+  ctx.textAlign = "right";
+  if (state === "live" || state === "unknown") {
+    ctx.font = font(500, 11);
+    ctx.fillStyle = tokens.muted;
+    const text = Number.isFinite(ageMs) ? shortAge(ageMs) : "";
+    ctx.fillText(text, right, y);
+    return right - ctx.measureText(text).width;
+  }
+  const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
+  const text = { warn: "WARN", critical: "CRITICAL", stale: `STALE ${span(ageMs)}`, nodata: "NO DATA" }[state];
+  ctx.font = font(600, 11);
+  ctx.letterSpacing = "0.33px";
+  ctx.fillStyle = colour;
+  ctx.fillText(text, right, y);
+  const width = ctx.measureText(text).width;
+  ctx.letterSpacing = "0px";
+  stateIcon(ctx, state, right - width - 18, y - 10, colour);
+  return right - width - 18;
+}
+
+/** Icons of 12 px, so that colour is never the only sign. */
+function stateIcon(ctx: Ctx, state: "warn" | "critical" | "stale" | "nodata", x: number, y: number, colour: string): void {
+  ctx.save();
+  ctx.translate(x, y);
+  ctx.scale(12 / 16, 12 / 16);
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 1.7;
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  ctx.beginPath();
+  if (state === "warn") {
+    ctx.moveTo(8, 2.4);
+    ctx.lineTo(14.4, 13.4);
+    ctx.lineTo(1.6, 13.4);
+    ctx.closePath();
+  } else if (state === "critical") {
+    ctx.moveTo(5.4, 2);
+    for (const [px, py] of [[10.6, 2], [14, 5.4], [14, 10.6], [10.6, 14], [5.4, 14], [2, 10.6], [2, 5.4]]) ctx.lineTo(px, py);
+    ctx.closePath();
+  } else {
+    ctx.arc(8, 8, 5.8, 0, 7);
+  }
+  if (state === "nodata") {
+    ctx.moveTo(4, 12);
+    ctx.lineTo(12, 4);
+  } else if (state === "stale") {
+    ctx.moveTo(8, 4.8);
+    ctx.lineTo(8, 8);
+    ctx.lineTo(10, 9.4);
+  } else {
+    ctx.moveTo(8, 6);
+    ctx.lineTo(8, 9);
+    ctx.moveTo(8, 11.3);
+    ctx.lineTo(8, 11.4);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+function value(ctx: Ctx, text: string, unit: string, x: number, y: number, width: number, silent: boolean, tokens: Tokens): void {
+  const size = width < NARROW_TILE ? 24 : 26;
+  ctx.textAlign = "left";
+  ctx.font = font(600, size);
+  ctx.letterSpacing = `${-0.022 * size}px`;
+  ctx.fillStyle = silent ? tokens.muted : tokens.text;
+  ctx.fillText(text, x, y);
+  const wide = ctx.measureText(text).width;
+  ctx.letterSpacing = "0px";
+  ctx.font = font(400, 12);
+  ctx.fillStyle = tokens.muted;
+  ctx.fillText(unit, x + wide + 4, y);
+}
+
+function when(ctx: Ctx, state: TileState, slot: Slot, ageMs: number, right: number, y: number, tokens: Tokens): void {
+  ctx.font = font(500, 11);
+  ctx.textAlign = "right";
+  ctx.fillStyle = tokens.secondary;
+  if (state === "stale" || state === "nodata") {
+    ctx.fillText(tileWhen(state, ageMs, slot.lastTimeMs), right, y);
+    return;
+  }
+  if (Number.isNaN(slot.change)) return;
+  const text = formatChange(slot.change);
+  ctx.fillText(text, right, y);
+  if (text.startsWith("±")) return;
+  const x = right - ctx.measureText(text).width - 11;
+  ctx.fillStyle = tokens.muted;
+  ctx.beginPath();
+  // A triangle, not a glyph: ▲ drops below the baseline.
+  if (slot.change > 0) {
+    ctx.moveTo(x, y - 1);
+    ctx.lineTo(x + 8, y - 1);
+    ctx.lineTo(x + 4, y - 8);
+  } else {
+    ctx.moveTo(x, y - 8);
+    ctx.lineTo(x + 8, y - 8);
+    ctx.lineTo(x + 4, y - 1);
+  }
+  ctx.fill();
+}
+
+function bar(ctx: Ctx, state: TileState, left: number, top: number, tokens: Tokens): void {
+  if (state === "live" || state === "unknown") return;
+  ctx.fillStyle = state === "warn" ? tokens.warnMark : state === "critical" ? tokens.critical : tokens.stale;
+  if (state !== "nodata") {
+    ctx.fillRect(left, top, 3, TILE_HEIGHT);
+    return;
+  }
+  for (let y = 0; y < TILE_HEIGHT; y += 8) ctx.fillRect(left, top + y, 3, 4);
+}
+
+function skeleton(ctx: Ctx, left: number, top: number, width: number, tokens: Tokens): void {
+  ctx.fillStyle = withAlpha(tokens.border, 0.6);
+  ctx.beginPath();
+  ctx.roundRect(left + 14, top + 34, Math.min(92, width - 40), 20, 4);
+  ctx.fill();
+  ctx.fillRect(left + 14, top + 82, width - 28, 1);
+}
+
+/** A tile before the directory is known. */
+export function drawEmptyTile(ctx: Ctx, left: number, top: number, width: number, tokens: Tokens): void {
+  ctx.beginPath();
+  ctx.roundRect(left + 0.5, top + 0.5, width - 1, TILE_HEIGHT - 1, 8);
+  ctx.fillStyle = tokens.surface;
+  ctx.fill();
+  ctx.strokeStyle = tokens.cardBorder;
+  ctx.lineWidth = 1;
+  ctx.stroke();
+  ctx.fillStyle = withAlpha(tokens.border, 0.6);
+  ctx.beginPath();
+  ctx.roundRect(left + 14, top + 13, Math.min(96, width - 40), 8, 4);
+  ctx.fill();
+  skeleton(ctx, left, top, width, tokens);
+}
+

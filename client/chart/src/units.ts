@@ -1,0 +1,80 @@
+/** How a UCUM unit is written on the screen, and the scale of quantities whose magnitude varies. */
+
+/** A unit for the screen: values are divided by `divisor` before they are printed. */
+export interface ShownUnit {
+  text: string;
+  divisor: number;
+}
+
+/** UCUM code → what people write. A code that is not here is shown as it is. */
+const WORDS: Readonly<Record<string, string>> = {
+  "1": "",
+  Cel: "°C",
+  "[degF]": "°F",
+  K: "K",
+  "%": "%",
+  bit: "bit",
+  "bit/s": "bit/s",
+  KiBy: "KiB",
+  MiBy: "MiB",
+  GiBy: "GiB",
+  TiBy: "TiB",
+  kBy: "kB",
+  MBy: "MB",
+  GBy: "GB",
+  "KiBy/s": "KiB/s",
+  "MiBy/s": "MiB/s",
+  "GiBy/s": "GiB/s",
+  "kBy/s": "kB/s",
+  "MBy/s": "MB/s",
+  us: "µs",
+  Ohm: "Ω",
+  deg: "°",
+  "m3": "m³",
+  "m2": "m²",
+  "m3/h": "m³/h",
+  "m/s2": "m/s²",
+  "N.m": "N·m",
+  "kW.h": "kWh",
+  "W.h": "Wh",
+  "1/s": "/s",
+  "/s": "/s",
+  "1/min": "/min",
+  "{rpm}": "rpm",
+  "[ppm]": "ppm",
+  "[ppb]": "ppb",
+  "[pH]": "pH",
+  "[psi]": "psi",
+  "[ft_i]": "ft",
+  "[gal_us]/min": "gal/min",
+};
+
+/** Units that grow: the largest magnitude of the window picks the step. */
+const SCALES: Readonly<Record<string, readonly (readonly [number, string])[]>> = {
+  By: [[1, "B"], [1e3, "kB"], [1e6, "MB"], [1e9, "GB"], [1e12, "TB"]],
+  "By/s": [[1, "B/s"], [1e3, "kB/s"], [1e6, "MB/s"], [1e9, "GB/s"], [1e12, "TB/s"]],
+};
+
+export function shownUnit(unit: string | undefined, magnitude: number): ShownUnit {
+  const code = unit ?? "";
+  const scale = SCALES[code];
+  if (scale) {
+    let [divisor, text] = scale[0];
+    for (const step of scale) if (magnitude >= step[0]) [divisor, text] = step;
+    return { text, divisor };
+  }
+  const word = WORDS[code];
+  if (word !== undefined) return { text: word, divisor: 1 };
+  // A UCUM annotation stands for the thing counted: {parts} → parts, {batches}/s → batches/s.
+  return { text: code.replace(/\{([^{}]*)\}/g, "$1"), divisor: 1 };
+}
+
+/** Percentages and rates of counted things or bytes read as amounts: their axis starts at 0. */
+export function startsAtZero(unit: string | undefined): boolean {
+  return /^(%|(1|([KMGT]i|[kMGT])?By|([kMGT])?bit|\{[^{}]*\})?\/(s|min|h))$/.test(unit ?? "");
+}
+
+/** An amount of something, filled down to the foot of the plot when it is alone on a chart. */
+export function isAmount(unit: string | undefined): boolean {
+  return /^([KMGT]i|[kMGT])?By$/.test(unit ?? "");
+}
