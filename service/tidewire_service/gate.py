@@ -1,0 +1,146 @@
+"""The gate: what every request must satisfy before any route sees it: size of its head, Host, origin."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from tidewire.errors import shown
+from tidewire_service.problems import Refused, send_problem
+from tidewire_service.settings import ServiceSettings
+
+__all__ = ["STREAM_PATH", "Gate", "host_name"]
+
+STREAM_PATH: Final = "/v1/stream"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# On every answer; the schema page alone widens its own policy.
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+)
+
+
+def host_name(authority: str) -> str | None:
+    """Return the host of ``host[:port]`` in lower case, without brackets; None if it is not of that form."""
+    if authority.startswith("["):
+        host, bracket, port = authority[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            return None
+        port = port[1:]
+    else:
+        host, _, port = authority.partition(":")
+    if not host or not port.isascii() or (port and not port.isdigit()):
+        return None
+    return host.lower()
+
+
+class Gate:
+    """An ASGI app around the app; nothing behind it is reached by a request that it refuses.
+
+    A browser tells where a request comes from (``Origin``, ``Sec-Fetch-Site``): pages of other sites may not write,
+    stream or read here. A name that an attacker rebinds to 127.0.0.1 is not among the allowed hosts. What is no
+    browser sends neither and passes.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
+        """Put the gate before an app, with the limits and names of `settings`."""
+        self._app = app
+        self._max_header_bytes = settings.max_header_bytes
+        self._max_url_bytes = settings.max_url_bytes
+        self._hosts = frozenset(name.lower().strip("[]") for name in (*settings.allowed_hosts, settings.host))
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request, or hand it on."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await send_problem(_with_headers(send), refusal)
+            return
+        scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
+        await self._app(scope, receive, _with_headers(send))
+
+    def _refusal(self, scope: HTTPScope) -> Refused | None:
+        size = 0
+        found: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            size += len(name) + len(value) + 4
+            if name == b"host" and name in found:
+                return Refused(400, "Bad Host", "the request names its Host twice")
+            found[name] = value
+        if size > self._max_header_bytes:
+            return Refused(
+                431,
+                "Headers too large",
+                f"the headers are {size} bytes; max_header_bytes allows {self._max_header_bytes}",
+            )
+        url = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if url > self._max_url_bytes:
+            return Refused(
+                414, "URL too long", f"path and query are {url} bytes; max_url_bytes allows {self._max_url_bytes}"
+            )
+        return self._foreign_host(found) or self._foreign_page(scope, found)
+
+    def _foreign_host(self, headers: dict[bytes, bytes]) -> Refused | None:
+        given = headers.get(b"host", b"").decode("latin-1")
+        host = host_name(given)
+        if host is None:
+            return Refused(400, "Bad Host", f"the Host {shown(given)} is not of the form name:port")
+        if host not in self._hosts:
+            detail = (
+                f"the Host {shown(given)} is not one of this service; add its name to allowed_hosts if it should be"
+            )
+            return Refused(421, "Misdirected request", detail)
+        return None
+
+    def _foreign_page(self, scope: HTTPScope, headers: dict[bytes, bytes]) -> Refused | None:
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        site = headers.get(b"sec-fetch-site", b"")
+        if origin:
+            own = origin in self._origins or _same_origin(origin, headers[b"host"].decode("latin-1").lower())
+            if own:
+                return None
+            detail = f"pages of {shown(origin)} may not use this service; add it to allowed_origins if they should"
+            return Refused(403, "Foreign origin", detail)
+        if site in (b"", b"same-origin", b"none"):
+            return None
+        followed_a_link = (
+            headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+        )
+        if followed_a_link and scope["method"] in _SAFE_METHODS and scope["path"].rstrip("/") != STREAM_PATH:
+            return None
+        return Refused(403, "Foreign origin", "the request comes from a page of another site")
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        default = _DEFAULT_PORTS.get(parts.scheme)
+        if default is None or parts.hostname is None:
+            return False
+        port = parts.port or default
+    except ValueError:
+        return False
+    own_port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else str(default)
+    return host_name(host) == parts.hostname and own_port == str(port)
+
+
+def _with_headers(send: Send) -> Send:
+    """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine."""
+
+    def sending(message: Message) -> object:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            given = {name.lower() for name, _ in headers}
+            message["headers"] = [*headers, *(header for header in _HEADERS if header[0] not in given)]
+        return send(message)
+
+    return sending  # type: ignore[return-value]  # called and awaited, which is all that an ASGI app does with it

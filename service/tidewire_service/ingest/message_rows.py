@@ -1,0 +1,92 @@
+"""What foreign producers put into Redis as rows: a number or JSON on a channel, fields of a stream entry; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tidewire.batch import Limits
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire_service.ingest.csv_rows import parse_number
+from tidewire_service.ingest.json_rows import parse_json
+
+__all__ = ["entry_row", "message_row"]
+
+_FIELDS: Final = frozenset({"metric", "value", "time", "unit", "labels", "text", "step"})
+_LISTS: Final = frozenset({"value", "time", "text", "step"})
+
+
+def _text(field: str, raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(field, raw[:60], "is no UTF-8") from None
+
+
+def message_row(metric: str, payload: bytes, limits: Limits) -> dict[str, Any]:
+    """Return the row of ``PUBLISH tw:in:<metric> <payload>``: a number, or a JSON batch or row.
+
+    Args:
+        metric: what the channel names.
+        payload: a number as text, or a JSON object whose metric is absent or the same.
+        limits: what to allow.
+
+    Raises:
+        InvalidInput: neither, or another metric than the channel's.
+        LimitExceeded: too long.
+    """
+    if len(payload) > limits.batch_bytes:
+        raise LimitExceeded("batch_bytes", limits.batch_bytes, len(payload), "split the batch")
+    stripped = payload.strip()
+    if stripped.startswith(b"{"):
+        row = parse_json(stripped)
+        if row.get("metric", metric) != metric:
+            raise InvalidInput("metric", row["metric"], f"is not the channel's ({metric!r}); leave it out")
+        return {**row, "metric": metric}
+    if not stripped:
+        raise InvalidInput("value", payload, "is empty; expected a number or a JSON batch")
+    return {"metric": metric, "value": parse_number("value", _text("value", stripped[:1_000]))}
+
+
+def entry_row(fields: Mapping[bytes, bytes], time_ms: float, limits: Limits) -> dict[str, Any]:
+    """Return the row of ``XADD tw:in * metric … value … [time unit labels text step]``.
+
+    Args:
+        fields: of the entry; ``value`` is a number or a JSON list, ``labels`` a JSON object, ``time`` ms or RFC 3339.
+        time_ms: when it was added, Unix ms; the reading's time if it has none.
+        limits: what to allow.
+
+    Raises:
+        InvalidInput: a field that is unknown or cannot be read.
+        LimitExceeded: too long.
+    """
+    size = sum(len(name) + len(value) for name, value in fields.items())
+    if size > limits.batch_bytes:
+        raise LimitExceeded("batch_bytes", limits.batch_bytes, size, "split the batch")
+    row: dict[str, Any] = {}
+    for raw_name, raw in fields.items():
+        name = _text("field", raw_name)
+        if name not in _FIELDS:
+            raise InvalidInput(name, raw[:60], f"is no field of a reading; the fields are {', '.join(sorted(_FIELDS))}")
+        text = _text(name, raw)
+        if name == "labels":
+            row[name] = parse_json(raw) if text.strip() else {}
+        elif name in _LISTS and text.lstrip().startswith("[") and name != "text":
+            row[name] = parse_json(raw)
+        elif name in ("value", "step"):
+            row[name] = parse_number(name, text)
+        elif name == "time":
+            row[name] = _time(text.strip())
+        elif text:
+            row[name] = text
+    if row.get("time") is None:
+        values = row.get("value")
+        row["time"] = [time_ms] * len(values) if isinstance(values, list) else time_ms
+    return row
+
+
+def _time(text: str) -> float | str | None:
+    try:
+        return parse_number("time", text)
+    except InvalidInput:
+        return text  # RFC 3339, checked with the row

@@ -1,0 +1,241 @@
+"""Rows into batches: each row is checked by itself, good ones are grouped and encoded, bad ones are named; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tidewire.batch import (
+    Batch,
+    EncodedBatch,
+    Limits,
+    checked_labels,
+    checked_name,
+    checked_time_ms,
+    checked_unit,
+    checked_value,
+    encode_batch,
+    make_batch,
+    series_key,
+)
+from tidewire.errors import InvalidInput, LimitExceeded, shown
+
+__all__ = ["Intake", "Rejected", "Row", "collect"]
+
+_FIELDS: Final = ("metric", "labels", "unit", "time", "value", "text", "step")
+_REFUSALS: Final = {
+    "series": ("labels", "would be one series too many of this metric (max_series); use fewer values of its labels"),
+    "metrics": ("metric", "would be one metric too many (max_metrics); older metrics are not affected"),
+    "poison": ("metric", "something foreign lies in this metric's keys in Redis; delete it there, or use another name"),
+}
+
+Row = Mapping[str, Any] | InvalidInput
+"""One row as a format gives it: its fields, or why it could not be read."""
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A row that was refused.
+
+    Attributes:
+        row: its place among the rows of the body, from 0; a CSV header is no row.
+        field: what is wrong.
+        value: a short form of what was given there.
+        reason: what was expected and what to do.
+    """
+
+    row: int
+    field: str
+    value: str
+    reason: str
+
+
+class Intake(NamedTuple):
+    """What one body holds.
+
+    Attributes:
+        batches: the good rows, encoded, in order of first sight of their series.
+        rows: for each batch the rows it came from.
+        rejected: the bad rows.
+    """
+
+    batches: list[EncodedBatch]
+    rows: list[tuple[int, ...]]
+    rejected: list[Rejected]
+
+    def refused(self, results: tuple[int | str, ...]) -> list[Rejected]:
+        """Return the rows whose batches the log itself refused.
+
+        Args:
+            results: of the append; empty if it was a duplicate.
+        """
+        found = []
+        for batch, rows, result in zip(self.batches, self.rows, results, strict=False):
+            if isinstance(result, str):
+                field, reason = _REFUSALS.get(result, ("metric", result))
+                value = shown(batch.series if field == "labels" else batch.metric)
+                found += [Rejected(row, field, value, reason) for row in rows]
+        return found
+
+
+class _Group:
+    """Flat rows of one series on their way to a batch."""
+
+    __slots__ = ("labels", "metric", "rows", "steps", "texts", "times", "unit", "values")
+
+    def __init__(self, metric: str, labels: dict[str, str], unit: str) -> None:
+        self.metric, self.labels, self.unit = metric, labels, unit
+        self.rows: list[int] = []
+        self.times: list[float] = []
+        self.values: list[float | None] = []
+        self.texts: list[str | None] = []
+        self.steps: list[float | None] = []
+
+    def batch(self, first: int, end: int) -> Batch:
+        texts, steps = self.texts[first:end], self.steps[first:end]
+        return Batch(
+            metric=self.metric,
+            labels=self.labels,
+            unit=self.unit,
+            time=self.times[first:end],
+            value=self.values[first:end],
+            text=texts if any(text is not None for text in texts) else None,
+            step=steps if any(step is not None for step in steps) else None,
+        )
+
+
+def collect(rows: Iterable[Row], limits: Limits, max_rows: int, now_ms: float) -> Intake:
+    """Return the batches of the good rows and the names of the bad ones.
+
+    A row is a batch if its ``value`` is a list. Flat rows are grouped by metric, labels and unit, in order of first
+    sight, and split at the limits.
+
+    Args:
+        rows: as the format gives them, in order.
+        limits: what to allow of a batch.
+        max_rows: rows of one body.
+        now_ms: the time of a reading without one, Unix ms.
+
+    Raises:
+        LimitExceeded: more rows than `max_rows`.
+    """
+    intake = Intake([], [], [])
+    groups: list[_Group | tuple[int, Batch]] = []
+    open_groups: dict[tuple[str, str, str], _Group] = {}
+    for number, row in enumerate(rows):
+        if number >= max_rows:
+            raise LimitExceeded("max_rows", max_rows, number + 1, "split the body")
+        try:
+            if isinstance(row, InvalidInput):
+                raise row
+            _take(number, row, limits, now_ms, groups, open_groups)
+        except InvalidInput as error:
+            intake.rejected.append(Rejected(number, error.field, error.value, error.reason))
+        except LimitExceeded as error:
+            intake.rejected.append(Rejected(number, error.limit, f"{error.got:g}", str(error)))
+    for group in groups:
+        if isinstance(group, _Group):
+            _emit(group, 0, len(group.rows), limits, intake)
+        else:
+            _encode((group[0],), group[1], limits, intake)
+    intake.rejected.sort(key=lambda rejected: rejected.row)
+    return intake
+
+
+def _take(
+    number: int,
+    row: Mapping[str, Any],
+    limits: Limits,
+    now_ms: float,
+    groups: list[_Group | tuple[int, Batch]],
+    open_groups: dict[tuple[str, str, str], _Group],
+) -> None:
+    if not isinstance(row, Mapping):
+        raise InvalidInput("row", row, "expected an object with metric, value and, if known, time, unit and labels")
+    unknown = [name for name in row if name not in _FIELDS]
+    if unknown:
+        raise InvalidInput(
+            str(unknown[0]), row[unknown[0]], f"is no field of a row; the fields are {', '.join(_FIELDS)}"
+        )
+    metric, text = row.get("metric"), row.get("text")
+    if metric is None:
+        raise InvalidInput("metric", None, "is missing; expected a name such as 'furnace/temperature'")
+    if "value" not in row and text is None:
+        raise InvalidInput("value", None, "is missing; expected a number, null, or a list of them")
+    value, unit, labels = row.get("value"), row.get("unit") or "", row.get("labels")
+    if isinstance(value, list):
+        batch = make_batch(
+            metric,
+            value,
+            time=row.get("time"),
+            unit=unit,
+            labels=labels,
+            text=text,
+            step=row.get("step"),
+            limits=limits,
+            now_ms=now_ms,
+        )
+        groups.append((number, batch))
+        return
+    if not isinstance(metric, str):
+        raise InvalidInput("metric", metric, f"expected a string, got {type(metric).__name__}")
+    if not isinstance(unit, str):
+        raise InvalidInput("unit", unit, f"expected a string, got {type(unit).__name__}")
+    checked_name(metric)
+    checked_unit(unit)
+    labels_ = checked_labels(labels, limits)
+    time, step = row.get("time"), row.get("step")
+    time_ms = now_ms if time is None else checked_time_ms(time, now_ms=now_ms)
+    number_ = checked_value(value)
+    step_ = None if step is None else checked_value(step, field="step")
+    if text is not None:
+        _check_text(text)
+    key = (metric, series_key(labels_), unit)
+    group = open_groups.get(key)
+    if group is None or len(group.rows) >= limits.readings:
+        group = open_groups[key] = _Group(metric, labels_, unit)
+        groups.append(group)
+    group.rows.append(number)
+    group.times.append(time_ms)
+    group.values.append(number_)
+    group.texts.append(text)
+    group.steps.append(step_)
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidInput("text", text, f"expected a string, got {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("text", text, "holds a lone surrogate; decode it properly and send UTF-8") from None
+
+
+def _emit(group: _Group, first: int, end: int, limits: Limits, intake: Intake) -> None:
+    """Encode readings first … end of a group as one batch, or as two halves if their bytes pass the limit."""
+    rows = tuple(group.rows[first:end])
+    batch = group.batch(first, end)
+    if end - first == 1:
+        _encode(rows, batch, limits, intake)
+        return
+    try:
+        encoded = encode_batch(batch, limits)
+    except LimitExceeded:
+        middle = (first + end) // 2
+        _emit(group, first, middle, limits, intake)
+        _emit(group, middle, end, limits, intake)
+        return
+    intake.batches.append(encoded)
+    intake.rows.append(rows)
+
+
+def _encode(rows: tuple[int, ...], batch: Batch, limits: Limits, intake: Intake) -> None:
+    try:
+        encoded = encode_batch(batch, limits)
+    except LimitExceeded as error:
+        field = "text" if batch.text else "value"
+        intake.rejected.extend(Rejected(row, field, f"{error.got:g} bytes", str(error)) for row in rows)
+        return
+    intake.batches.append(encoded)
+    intake.rows.append(rows)

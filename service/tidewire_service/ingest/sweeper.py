@@ -1,0 +1,38 @@
+"""The sweeper: the lease holder trims idle metrics by age and forgets those silent for long, each minute."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from tidewire.errors import LogUnavailable
+from tidewire_service.hub import Hub
+from tidewire_service.ingest.lease import Lease
+
+__all__ = ["sweep_each_minute"]
+
+_INTERVAL_S: Final = 60.0
+_METRICS_A_CALL: Final = 200
+_PAUSE_S: Final = 0.01  # between two calls: appends of others go first
+
+_log = structlog.get_logger("tidewire_service")
+
+
+async def sweep_each_minute(hub: Hub, lease: Lease, interval_s: float = _INTERVAL_S) -> None:
+    """Sweep while the lease is held; until cancelled."""
+    while True:
+        await asyncio.sleep(interval_s)
+        if not lease.held:
+            continue
+        metrics = sorted(hub.tails)
+        forgotten = 0
+        try:
+            for first in range(0, len(metrics), _METRICS_A_CALL):
+                forgotten += await hub.log.sweep(metrics[first : first + _METRICS_A_CALL])
+                await asyncio.sleep(_PAUSE_S)
+        except LogUnavailable as error:
+            _log.debug("sweep_failed", error=str(error))
+        if forgotten:
+            _log.info("metrics_forgotten", count=forgotten)

@@ -1,0 +1,143 @@
+"""GET /v1/catalog: every series with its unit, last reading and rate, and the cursor from which to stream on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.datastructures import State
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+
+from tidewire.batch import decode_batch
+from tidewire.cursor import id_text
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.log_calls import LastReading
+from tidewire_service.directory import read_directory
+from tidewire_service.hub import Hub
+from tidewire_service.problems import MEDIA_TYPE, Problem
+from tidewire_service.rates import Rates
+from tidewire_service.routes.query import MISSPELT, parse_query
+from tidewire_service.settings import ServiceSettings
+
+__all__ = ["CatalogJson", "CatalogReads", "SeriesInfo", "get_catalog"]
+
+_METRICS_AT_ONCE: Final = 200
+
+
+class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of the catalogue.
+
+    Attributes:
+        id: of its last batch, ``ms-n`` of the log's clock.
+        time: of its last reading, Unix ms.
+        value: of its last reading; null if that is no number.
+        text: of its last reading, if it is an event.
+        count: readings so far, trimmed ones too.
+        rate: readings per second over the last 60 s as this process saw them; null until it has watched for 10 s.
+    """
+
+    metric: str
+    labels: dict[str, str]
+    unit: str
+    id: str
+    time: float
+    value: float | None
+    text: str | None
+    count: int
+    rate: float | None
+
+
+class CatalogJson(msgspec.Struct, frozen=True):
+    """The catalogue; a stream from `cursor` goes on where it ends."""
+
+    cursor: str
+    series: list[SeriesInfo]
+
+
+class CatalogReads:
+    """Answers from the directory, the last readings in Redis, and what this process counted."""
+
+    def __init__(self, hub: Hub, rates: Rates, settings: ServiceSettings) -> None:
+        self._hub = hub
+        self._rates = rates
+        self._settings = settings
+
+    async def read(self, query_string: bytes) -> Response[bytes]:
+        """Answer one request."""
+        query = parse_query(query_string, MISSPELT)
+        patterns = query.patterns(self._settings.max_patterns, default="**")
+        labels = query.labels()
+        log = self._hub.log
+        directory = await read_directory(self._hub, log, patterns)
+        rate = self._rates.per_second()
+        metrics = sorted(directory.tails)
+        found: list[SeriesInfo] = []
+        for first in range(0, len(metrics), _METRICS_AT_ONCE):
+            part = metrics[first : first + _METRICS_AT_ONCE]
+            last_readings = await log.last_readings(part)
+            found += await asyncio.to_thread(_series_of, part, last_readings, labels, rate)
+            if len(found) > self._settings.catalog_rows:
+                remedy = "ask for fewer metrics (metric=, label=)"
+                raise LimitExceeded("catalog_rows", self._settings.catalog_rows, len(found), remedy)
+        body = await asyncio.to_thread(msgspec.json.encode, CatalogJson(str(directory.upto), found))
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _series_of(
+    metrics: list[str],
+    last_readings: list[dict[bytes, LastReading]],
+    labels: Mapping[str, str],
+    rate: Callable[[str, str], float | None],
+) -> list[SeriesInfo]:
+    found = []
+    for metric, by_series in zip(metrics, last_readings, strict=True):
+        for key in sorted(by_series):
+            last = by_series[key]
+            try:
+                batch = decode_batch(last.body)
+            except InvalidInput:
+                continue  # of a foreign hand
+            if any(batch.labels.get(name) != value for name, value in labels.items()):
+                continue
+            found.append(
+                SeriesInfo(
+                    metric=metric,
+                    labels=batch.labels,
+                    unit=batch.unit,
+                    id=id_text(last.id),
+                    time=batch.time[0],
+                    value=batch.value[0],
+                    text=batch.text[0] if batch.text else None,
+                    count=last.readings,
+                    rate=rate(metric, key.decode(errors="replace")),
+                )
+            )
+    return found
+
+
+@get(
+    "/v1/catalog",
+    summary="List the series",
+    description="Every series that matches, with its last reading; and the cursor from which to stream on.",
+    responses={
+        200: ResponseSpec(CatalogJson, description="The series", generate_examples=False),
+        422: ResponseSpec(
+            Problem, description="A field cannot be read", generate_examples=False, media_type=MEDIA_TYPE
+        ),
+        503: ResponseSpec(Problem, description="Redis is away", generate_examples=False, media_type=MEDIA_TYPE),
+    },
+)
+async def get_catalog(
+    request: Request[Any, Any, State],
+    catalog_reads: CatalogReads,
+    metric: Annotated[
+        list[str] | None, Parameter(description="a metric or pattern; may be repeated; all if absent")
+    ] = None,
+    label: Annotated[list[str] | None, Parameter(description="`name:value`; may be repeated, all must hold")] = None,
+) -> Response[bytes]:
+    """Answer with the catalogue."""
+    return await catalog_reads.read(request.scope["query_string"])

@@ -1,0 +1,107 @@
+"""GET /v1/history: the readings of a span, or their buckets, in five formats."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from litestar import Request, Response, get
+from litestar.datastructures import State
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+
+from tidewire.errors import InvalidInput
+from tidewire_service.buckets import step_for
+from tidewire_service.directory import read_directory
+from tidewire_service.history import Span, read_history
+from tidewire_service.hub import Hub
+from tidewire_service.problems import MEDIA_TYPE, Problem
+from tidewire_service.routes.query import MISSPELT, parse_query
+from tidewire_service.settings import ServiceSettings
+from tidewire_service.tables import FORMATS, HistoryJson
+
+__all__ = ["HistoryReads", "get_history"]
+
+_DEFAULT_START_MS: Final = 15 * 60e3
+_MAX_POINTS: Final = 100_000
+
+
+class HistoryReads:
+    """The history requests of one process, at most `history_at_once` worked on at a time; others wait their turn."""
+
+    def __init__(self, hub: Hub, settings: ServiceSettings) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._turns = asyncio.Semaphore(settings.history_at_once)
+
+    async def read(self, query_string: bytes) -> Response[bytes]:
+        """Answer one request."""
+        settings, log = self._settings, self._hub.log
+        query = parse_query(query_string, MISSPELT)
+        patterns = query.patterns(settings.max_patterns)
+        labels = query.labels()
+        points = query.number("points", 1, _MAX_POINTS)
+        name = query.one("format") or "json"
+        form = FORMATS.get(name)
+        if form is None:
+            raise InvalidInput("format", name, f"expected one of {', '.join(FORMATS)}")
+        async with self._turns:
+            directory = await read_directory(self._hub, log, patterns)
+            now_ms = directory.now_ms
+            start_ms, end_ms = query.time_ms("start", now_ms), query.time_ms("end", now_ms)
+            start_ms = now_ms - _DEFAULT_START_MS if start_ms is None else start_ms
+            if end_ms is not None and end_ms <= start_ms:
+                raise InvalidInput("end", query.one("end"), "is not after start; expected start < end")
+            width_ms = (now_ms if end_ms is None else end_ms) - start_ms
+            step_ms = step_for(max(width_ms, 1.0), points) if points else 0
+            history = await read_history(
+                log,
+                directory.tails,
+                labels,
+                Span(start_ms, end_ms, step_ms),
+                directory.upto,
+                max_rows=settings.history_rows,
+                max_batches=settings.history_scan_batches,
+            )
+            body = await asyncio.to_thread(form.encode, history)
+        headers = {"Cache-Control": "no-store", "Tidewire-Cursor": str(history.cursor)}
+        if name not in ("json", "ndjson"):
+            headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.ending}"'
+        return Response(body, media_type=form.media_type, headers=headers)
+
+
+@get(
+    "/v1/history",
+    summary="Read a span of the past",
+    description=(
+        "Readings whose own time lies in start ≤ time < end, by series; or, with `points`, buckets from the epoch on. "
+        "The cursor of the answer (also in the header `Tidewire-Cursor`) is where a stream goes on without a gap."
+    ),
+    responses={
+        200: ResponseSpec(HistoryJson, description="By format; JSON is shown", generate_examples=False),
+        413: ResponseSpec(
+            Problem, description="Too much; says how to ask for less", generate_examples=False, media_type=MEDIA_TYPE
+        ),
+        422: ResponseSpec(
+            Problem, description="A field cannot be read", generate_examples=False, media_type=MEDIA_TYPE
+        ),
+        503: ResponseSpec(Problem, description="Redis is away", generate_examples=False, media_type=MEDIA_TYPE),
+    },
+)
+async def get_history(
+    request: Request[Any, Any, State],
+    history_reads: HistoryReads,
+    metric: Annotated[list[str] | None, Parameter(description="a metric or pattern; may be repeated")] = None,
+    label: Annotated[list[str] | None, Parameter(description="`name:value`; may be repeated, all must hold")] = None,
+    start: Annotated[str | None, Parameter(description="`-15m` (default), RFC 3339, or Unix ms; inclusive")] = None,
+    end: Annotated[str | None, Parameter(description="like start; exclusive; everything newer if absent")] = None,
+    points: Annotated[
+        str | None,
+        Parameter(description="at most so many buckets a series, of a round width: last, min, max, mean, count"),
+    ] = None,
+    format_: Annotated[
+        str | None, Parameter(query="format", description="json (default), ndjson, csv, parquet or arrow")
+    ] = None,
+) -> Response[bytes]:
+    """Answer with a span of the past."""
+    return await history_reads.read(request.scope["query_string"])

@@ -1,0 +1,176 @@
+"""The query string of a read as checked values; pure, shared by stream, history and catalogue."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl
+
+from tidewire.batch import checked_labels, checked_time_ms
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.pattern import Pattern, compile_pattern
+
+__all__ = ["Query", "parse_query", "parse_span_ms"]
+
+_MAX_FIELDS: Final = 1_024
+_SPAN: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)", re.ASCII)
+_UNIT_MS: Final = {"ms": 1.0, "s": 1e3, "m": 60e3, "h": 3_600e3, "d": 86_400e3}
+_MAX_SPAN_MS: Final = 366 * 86_400e3
+
+
+class Query(NamedTuple):
+    """A query string, its fields in order; an empty value counts as absent."""
+
+    fields: tuple[tuple[str, str], ...]
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a field."""
+        return [value for field, value in self.fields if field == name]
+
+    def one(self, name: str) -> str:
+        """Return the value of a field that may be given once, or an empty text.
+
+        Raises:
+            InvalidInput: it is given twice with different values.
+        """
+        found = dict.fromkeys(self.all(name))
+        if len(found) > 1:
+            raise InvalidInput(name, list(found), "is given more than once")
+        return next(iter(found), "")
+
+    def patterns(self, max_patterns: int, default: str | None = None) -> tuple[Pattern, ...]:
+        """Return the patterns of ``metric=``, each once.
+
+        Raises:
+            InvalidPattern: one cannot be read.
+            InvalidInput: there is none and no default.
+            LimitExceeded: too many.
+        """
+        texts = list(dict.fromkeys(self.all("metric"))) or ([default] if default else [])
+        if not texts:
+            raise InvalidInput(
+                "metric", "", "is missing; name a metric or a pattern, such as metric=furnace/* or metric=**"
+            )
+        if len(texts) > max_patterns:
+            raise LimitExceeded(
+                "max_patterns", max_patterns, len(texts), "use a pattern with * or **, or several requests"
+            )
+        return tuple(compile_pattern(text) for text in texts)
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels of ``label=name:value``; all must hold.
+
+        Raises:
+            InvalidInput: not of that form, a bad name or value, or one name with two values.
+        """
+        found: dict[str, str] = {}
+        for text in self.all("label"):
+            name, colon, value = text.partition(":")
+            if not colon or not value:
+                raise InvalidInput("label", text, "expected name:value, such as label=site:A")
+            if found.get(name, value) != value:
+                raise InvalidInput("label", text, f"{name!r} cannot have two values; all labels must hold")
+            found[name] = value
+        try:
+            return checked_labels(found)
+        except LimitExceeded as error:
+            raise InvalidInput("label", len(found), str(error)) from None
+
+    def number(self, name: str, minimum: int, maximum: int) -> int | None:
+        """Return a whole number, or None if absent.
+
+        Raises:
+            InvalidInput: no number, or out of bounds.
+        """
+        text = self.one(name)
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= 12 and minimum <= int(text) <= maximum):
+            raise InvalidInput(name, text, f"expected a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    def time_ms(self, name: str, now_ms: float) -> float | None:
+        """Return a time as Unix milliseconds, or None if absent.
+
+        Args:
+            name: the field: ``-15m`` (before now), ``now``, RFC 3339 with an offset, or milliseconds.
+            now_ms: the present.
+
+        Raises:
+            InvalidInput: none of these.
+        """
+        text = self.one(name)
+        if not text:
+            return None
+        if text == "now":
+            return now_ms
+        if text.startswith("-"):
+            return now_ms - parse_span_ms(name, text[1:], shown=text)
+        number = _plain_number(text)
+        # a "+" in a query string is a space; an offset such as +02:00 often arrives so
+        return checked_time_ms(text.replace(" ", "+") if number is None else number, field=name, now_ms=now_ms)
+
+
+def _plain_number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and len(text) <= 40 else None
+
+
+def parse_span_ms(name: str, text: str, *, shown: str = "") -> float:
+    """Return a span such as ``5m`` in milliseconds.
+
+    Args:
+        name: what to name in the error.
+        text: a number and one of ms, s, m, h, d; more than 0, at most 366 d.
+        shown: what was given, if it was more than `text`.
+
+    Raises:
+        InvalidInput: not of that form.
+    """
+    found = _SPAN.fullmatch(text)
+    span_ms = float(found[1]) * _UNIT_MS[found[2]] if found else 0.0
+    if not 0 < span_ms <= _MAX_SPAN_MS:
+        raise InvalidInput(
+            name, shown or text, "expected a number and a unit of ms, s, m, h or d, such as 15m; at most 366d"
+        )
+    return span_ms
+
+
+def parse_query(query: bytes, known: Mapping[str, str] | None = None) -> Query:
+    """Return the fields of a query string.
+
+    Args:
+        query: as it arrived, percent-encoded UTF-8.
+        known: fields that exist; a likely misspelling of one (``metrics``, ``labels``) is refused with its remedy.
+
+    Raises:
+        InvalidInput: not UTF-8, too many fields, or a misspelt one.
+    """
+    try:
+        pairs = parse_qsl(query.decode("ascii"), encoding="utf-8", errors="strict", max_num_fields=_MAX_FIELDS)
+    except UnicodeDecodeError:
+        raise InvalidInput("query", query[:60], "is not percent-encoded UTF-8") from None
+    except ValueError:
+        raise InvalidInput("query", query[:60], f"has more than {_MAX_FIELDS} fields") from None
+    for name, value in pairs:
+        if known and name in known:
+            raise InvalidInput(name, value, f"is unknown; did you mean {known[name]}=?")
+    return Query(tuple(pairs))
+
+
+MISSPELT: Final = {
+    "metrics": "metric",
+    "pattern": "metric",
+    "patterns": "metric",
+    "labels": "label",
+    "from": "start",
+    "to": "end",
+    "since": "start",
+    "until": "end",
+}
+"""Fields that people try first."""

@@ -1,0 +1,220 @@
+"""POST /v1/readings: the HTTP door; good rows are committed, bad ones are named."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.datastructures import State
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.log_calls import Once
+from tidewire.redis_log import RedisLog
+from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows
+from tidewire_service.ingest.rows import Intake, Rejected
+from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
+from tidewire_service.settings import ServiceSettings
+from tidewire_service.telemetry import Telemetry
+
+__all__ = ["Posts", "Taken", "post_readings"]
+
+_INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 1 ms; more goes to a thread
+_DISCARD_BODIES: Final = 8  # bodies' worth of bytes that are read and dropped, so that the refusal reaches the sender
+_DISCARD_S: Final = 2.0
+_SEQUENCE_KEY: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([1-9][0-9]{0,11})", re.ASCII)
+_PLAIN_KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of a body.
+
+    Attributes:
+        accepted: readings in the log.
+        rejected: rows that are not.
+        cursor: the position after the append: a stream from here starts after these readings.
+    """
+
+    accepted: int
+    rejected: list[Rejected]
+    cursor: str
+
+
+class Posts:
+    """The bodies being taken at this moment, at most `max_posts`; one more is told to come back."""
+
+    def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry) -> None:
+        self._log = log
+        self._settings = settings
+        self._telemetry = telemetry
+        self._limits = BodyLimits(settings.max_decompressed_bytes, settings.max_rows, settings.limits)
+        self._taking = 0
+
+    async def take(self, request: Request[Any, Any, State]) -> Response[bytes]:
+        """Read, check and append the body of one request."""
+        if self._taking >= self._settings.max_posts:
+            raise Refused(
+                429,
+                "Too many requests",
+                f"{self._taking} bodies are being taken (max_posts); try again",
+                {"Retry-After": "1"},
+            )
+        self._taking += 1
+        try:
+            return await self._take(request)
+        finally:
+            self._taking -= 1
+
+    async def _take(self, request: Request[Any, Any, State]) -> Response[bytes]:
+        headers = request.headers
+        read = checked_format(headers.get("content-type", ""))
+        packed = checked_encoding(headers.get("content-encoding", ""))
+        key = headers.get("idempotency-key", "")
+        checked_key = _publisher_and_sequence(key)
+        body = await _read_body(request, self._settings.max_body_bytes)
+        now_ms = time.time() * 1e3
+        if len(body) <= _INLINE_BYTES and not packed:
+            intake = read_rows(body, read, packed=packed, limits=self._limits, now_ms=now_ms)
+        else:
+            intake = await asyncio.to_thread(read_rows, body, read, packed=packed, limits=self._limits, now_ms=now_ms)
+        if not intake.batches:
+            return self._all_refused(intake.rejected)
+        publisher, sequence = checked_key
+        once = Once(key, hashlib.sha256(body).hexdigest()) if key and not publisher else None
+        appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
+        return self._answer(intake, appended.results, str(appended.cursor))
+
+    def _answer(self, intake: Intake, results: tuple[int | str, ...], cursor: str) -> Response[bytes]:
+        rejected = intake.rejected
+        if any(isinstance(result, str) for result in results):
+            rejected = sorted(rejected + intake.refused(results), key=lambda refused: refused.row)
+            kept = [batch for batch, result in zip(intake.batches, results, strict=True) if not isinstance(result, str)]
+        else:
+            kept = intake.batches
+        if not kept:
+            return self._all_refused(rejected)
+        accepted = sum(batch.readings for batch in kept)
+        self._telemetry.accepted.labels("http").inc(accepted)
+        self._count(rejected)
+        return Response(
+            msgspec.json.encode(Taken(accepted, rejected, cursor)), status_code=200, media_type="application/json"
+        )
+
+    def _all_refused(self, rejected: list[Rejected]) -> Response[bytes]:
+        self._count(rejected)
+        first = rejected[0]
+        problem, _ = problem_of(InvalidInput(first.field, None, first.reason))
+        refused = msgspec.structs.replace(
+            problem,
+            value=first.value,
+            detail=f"no row could be taken; row {first.row}: {first.field} {first.value}: {first.reason}",
+            rejected=[msgspec.structs.asdict(row) for row in rejected],
+        )
+        return Response(msgspec.json.encode(refused), status_code=refused.status, media_type=MEDIA_TYPE)
+
+    def _count(self, rejected: list[Rejected]) -> None:
+        for row in rejected:
+            field = row.field.partition("[")[0]
+            self._telemetry.rejected.labels("http", field if field in _COUNTED else "other").inc()
+
+
+_COUNTED: Final = frozenset({"metric", "labels", "unit", "time", "value", "text", "step", "row", "readings", "body"})
+
+
+def _publisher_and_sequence(key: str) -> tuple[str, int]:
+    """Return what ``<publisher>:<seq>`` names; an empty publisher for any other key.
+
+    Raises:
+        InvalidInput: a key that is neither, such as one with spaces or of more than 255 characters.
+    """
+    found = _SEQUENCE_KEY.fullmatch(key)
+    if found:
+        return found[1], int(found[2])
+    if key and not _PLAIN_KEY.fullmatch(key):
+        raise InvalidInput("Idempotency-Key", key, "expected 1 to 255 printable ASCII characters without spaces")
+    return "", 0
+
+
+async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes:
+    """Return the body.
+
+    Raises:
+        LimitExceeded: it is longer; some of the rest is read and dropped, so that the sender reads the answer at all.
+    """
+    declared = request.headers.get("content-length", "")
+    expects = request.headers.get("expect", "").lower() == "100-continue"
+    if expects and declared.isdigit() and int(declared) > max_bytes:  # it waits for our word: nothing is on its way
+        raise LimitExceeded("max_body_bytes", max_bytes, int(declared), "split the body, or send it with gzip")
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > max_bytes:
+            pieces.clear()
+            break
+        pieces.append(piece)
+    if size > max_bytes:
+        size = await _discard(request, size, max_bytes * _DISCARD_BODIES)
+        got = int(declared) if declared.isdigit() else size
+        raise LimitExceeded("max_body_bytes", max_bytes, got, "split the body, or send it with gzip")
+    if not size:
+        raise MalformedBody("body", "", "is empty; send readings as JSON, NDJSON or CSV")
+    return b"".join(pieces)
+
+
+async def _discard(request: Request[Any, Any, State], size: int, max_bytes: int) -> int:
+    more = True
+    try:
+        async with asyncio.timeout(_DISCARD_S):
+            while more and size < max_bytes:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    break
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
+    except TimeoutError:
+        return size
+    return size
+
+
+@post(
+    "/v1/readings",
+    status_code=200,
+    summary="Publish readings",
+    description=(
+        "A batch, a list of batches, or flat rows; JSON, NDJSON or CSV, packed with gzip or not. A row is a batch "
+        "if its `value` is a list. Good rows are stored and bad ones named. 400 and 422: this can never work; 413: "
+        "split it; "
+        "429 and 503: wait for `Retry-After`, then try again."
+    ),
+    responses={
+        200: ResponseSpec(Taken, description="At least one row was stored", generate_examples=False),
+        400: ResponseSpec(
+            Problem, description="The body cannot be read", generate_examples=False, media_type=MEDIA_TYPE
+        ),
+        413: ResponseSpec(Problem, description="Split it", generate_examples=False, media_type=MEDIA_TYPE),
+        415: ResponseSpec(Problem, description="Another media type", generate_examples=False, media_type=MEDIA_TYPE),
+        422: ResponseSpec(Problem, description="No row could be taken", generate_examples=False, media_type=MEDIA_TYPE),
+        429: ResponseSpec(Problem, description="Try again", generate_examples=False, media_type=MEDIA_TYPE),
+        503: ResponseSpec(Problem, description="Redis is away or full", generate_examples=False, media_type=MEDIA_TYPE),
+    },
+)
+async def post_readings(
+    request: Request[Any, Any, State],
+    posts: Posts,
+    idempotency_key: Annotated[
+        str | None,
+        Parameter(
+            header="Idempotency-Key",
+            description="`<publisher>:<seq>` with a sequence that rises by call, or any key, remembered for 24 h",
+        ),
+    ] = None,
+) -> Response[bytes]:
+    """Take the readings of a body."""
+    return await posts.take(request)

@@ -1,0 +1,81 @@
+"""GET /schema: the OpenAPI document and its page, served with everything it needs from this process."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, Final
+
+from litestar import Request, Response, get
+from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+
+from tidewire import __version__
+
+__all__ = ["get_schema_asset", "openapi_config"]
+
+_PAGE: Final = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tidewire: the HTTP API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/schema/assets/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<script src="/schema/assets/swagger-ui-bundle.js"></script>
+<script src="/schema/assets/page.js"></script>
+</body>
+</html>
+"""
+_MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript"}
+_ASSETS: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "page.js"})
+# What the page may load: this process only. Swagger UI sets style attributes, and has small pictures inline.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src "
+    "'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class _OfflinePage(OpenAPIRenderPlugin):
+    """Swagger UI, from the package's own files."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/ui", media_type="text/html; charset=utf-8")  # type: ignore[arg-type]  # any media type
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the page; it reads the document itself."""
+        return _PAGE
+
+
+@get("/schema/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
+def get_schema_asset(request: Request[Any, Any, State], name: str) -> Response[bytes]:
+    """Answer with one of the page's files."""
+    if name not in _ASSETS:
+        raise NotFoundException
+    body = files("tidewire_service").joinpath(f"static/swagger/{name}").read_bytes()
+    media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+    return Response(body, media_type=media_type, headers={"Cache-Control": "max-age=3600"})
+
+
+def add_policy(response: Response[Any]) -> Response[Any]:
+    """Widen the content security policy for the page."""
+    if str(response.media_type).startswith("text/html"):
+        response.headers["Content-Security-Policy"] = _POLICY
+    return response
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return what Litestar makes the document from."""
+    return OpenAPIConfig(
+        title="Tidewire",
+        version=__version__,
+        description="Live metrics: what was published is what you see, live, and you are told when it is not.",
+        path="/schema",
+        render_plugins=[_OfflinePage(), JsonRenderPlugin()],
+        use_handler_docstrings=False,
+    )

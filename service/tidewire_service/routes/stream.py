@@ -1,0 +1,133 @@
+"""GET /v1/stream: a request for a stream as checked values, handed to the streams of the process."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any, Final, cast
+
+from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
+from litestar.handlers import asgi
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    PathItem,
+    Schema,
+)
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.types import Message, Receive, Scope, Send
+
+from tidewire.cursor import Cursor
+from tidewire.errors import InvalidInput
+from tidewire_service.gate import STREAM_PATH
+from tidewire_service.problems import Refused
+from tidewire_service.routes.query import MISSPELT, parse_query, parse_span_ms
+from tidewire_service.stream import StreamRequest, Streams
+from tidewire_service.subscription import Replay
+
+__all__ = ["STREAM_PATH_ITEM", "parse_stream_request", "stream_route"]
+
+_UNBUILT: Final = ("every", "on_slow")
+
+
+def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: int) -> StreamRequest:
+    """Return what a subscriber asks for.
+
+    Args:
+        query_string: percent-encoded.
+        last_event_id: the header's value; wins over ``cursor=``, which wins over ``replay=``; empty means absent.
+        max_patterns: how many patterns one stream may have.
+
+    Raises:
+        InvalidInput: a field that cannot be read, with its remedy; InvalidPattern and InvalidCursor are such.
+        LimitExceeded: too many patterns.
+    """
+    query = parse_query(query_string, MISSPELT)
+    for name in _UNBUILT:
+        if query.one(name):
+            raise InvalidInput(name, query.one(name), "is not supported by this version; leave it out")
+    patterns = query.patterns(max_patterns)
+    given = last_event_id or query.one("cursor")
+    replay = query.one("replay") or "last"
+    return StreamRequest(
+        patterns=tuple(pattern.text for pattern in patterns),
+        labels=query.labels(),
+        replay=Replay(replay) if replay in ("last", "none") else Replay("span", _span_ms(replay)),
+        cursor=Cursor.parse(given) if given else None,
+    )
+
+
+def _span_ms(replay: str) -> float:
+    try:
+        return parse_span_ms("replay", replay)
+    except InvalidInput as error:
+        raise InvalidInput("replay", replay, f"expected last, none, or a span; {error.reason}") from None
+
+
+def stream_route(streams: Streams, max_patterns: int) -> Any:
+    """Return the route; a raw ASGI app, since nothing may stand between the hub and the socket."""
+
+    @asgi(STREAM_PATH, copy_scope=False)
+    async def get_stream(scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the request and serve the stream until it ends."""
+        if scope["type"] != ScopeType.HTTP:
+            raise NotFoundException
+        if scope["method"] != "GET":
+            raise Refused(405, "Method not allowed", "a stream is read with GET", {"Allow": "GET"})
+        headers = {name: value for name, value in scope["headers"] if name == b"last-event-id"}
+        last_event_id = headers.get(b"last-event-id", b"").decode("latin-1").strip()
+        request = parse_stream_request(scope["query_string"], last_event_id, max_patterns)
+        raw_send: Send = scope.get("tidewire.send", send)  # type: ignore[assignment]
+
+        def sending(message: Message) -> Any:
+            # the first message goes past the app, which then knows that the response has begun; the rest directly
+            return (send if message["type"] == "http.response.start" else raw_send)(message)
+
+        await streams.serve(cast("MutableMapping[str, Any]", scope), receive, sending, request)
+
+    return get_stream
+
+
+def _text(description: str) -> Schema:
+    return Schema(type=OpenAPIType.STRING, description=description)
+
+
+def _parameter(
+    name: str, description: str, *, where: str = "query", many: bool = False, required: bool = False
+) -> Parameter:
+    schema = (
+        Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.STRING))
+        if many
+        else Schema(type=OpenAPIType.STRING)
+    )
+    return Parameter(name=name, param_in=where, schema=schema, description=description, required=required)
+
+
+STREAM_PATH_ITEM: Final = PathItem(
+    get=Operation(
+        operation_id="GetStream",
+        summary="Stream readings live",
+        description=(
+            "Server-Sent Events. Data events are unnamed and hold one batch; their `id` is a cursor. `hello`, `live`, "
+            "`gap`, `reset`, `skipped` and `bye` are control events. A stream goes on where it ended when "
+            "`Last-Event-ID` or "
+            "`cursor` says so, exactly once, for as long as the log reaches back."
+        ),
+        parameters=[
+            _parameter("metric", "a metric, or a pattern with `*` and `**`; may be repeated", many=True, required=True),
+            _parameter("label", "`name:value`; may be repeated, all must hold", many=True),
+            _parameter("replay", "`last` (default): the last reading of each series; `none`; or a span such as `5m`"),
+            _parameter("cursor", "where to go on, if there is no `Last-Event-ID`"),
+            _parameter("Last-Event-ID", "where to go on; sent by `EventSource` by itself", where="header"),
+        ],
+        responses={
+            "200": OpenAPIResponse(
+                description="The stream", content={"text/event-stream": OpenAPIMediaType(schema=_text("events"))}
+            ),
+            "422": OpenAPIResponse(description="A field cannot be read; do not ask again"),
+        },
+    )
+)
+"""The route as the OpenAPI document has it, which Litestar cannot see in a raw ASGI app."""

@@ -1,0 +1,69 @@
+"""The command `tidewire serve`: one service process, or several on one port."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import click
+import msgspec
+import structlog
+
+from tidewire.errors import InvalidInput
+from tidewire.settings import click_options, load_settings
+from tidewire_service.app import create_app
+from tidewire_service.server import listening_socket, run
+from tidewire_service.settings import ServiceSettings, without_password
+from tidewire_service.telemetry import configure_logging
+from tidewire_service.workers import Workers, inherited_socket
+
+__all__ = ["command"]
+
+_FAILED: Final = 1
+_log = structlog.get_logger("tidewire_service")
+
+
+@click.command("serve", short_help="Run the HTTP service on a Redis.")
+@click_options(ServiceSettings)
+def command(**given: Any) -> None:
+    """Run the HTTP service: streams, readings, history, catalogue.
+
+    Ends on SIGTERM or Ctrl-C: streams first, told when to come back.
+    """
+    try:
+        settings = load_settings(ServiceSettings, given)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+    configure_logging(settings.log_level, settings.log_format)
+    worker_socket = inherited_socket()
+    if worker_socket is not None:
+        run(create_app(settings), settings, [worker_socket])
+        return
+    app = create_app(settings)  # once here: what fails at import fails before any worker is started, and only once
+    try:
+        sockets = [listening_socket(settings.host, settings.port, shared=settings.workers > 1)]
+        port = sockets[0].getsockname()[1]
+        sockets += [listening_socket(settings.host, port, shared=True) for _ in range(settings.workers - 1)]
+    except OSError as error:
+        click.echo(
+            f"tidewire serve: cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "choose another with --port",
+            err=True,
+        )
+        sys.exit(_FAILED)
+    settings = msgspec.structs.replace(settings, port=port)
+    _log.info(
+        "service_started",
+        url=f"http://{_shown_host(settings.host)}:{port}",
+        redis=without_password(settings.redis),
+        workers=settings.workers,
+    )
+    if settings.workers == 1:
+        run(app, settings, sockets)
+    else:
+        Workers(sockets, settings.drain_s).run(sys.argv)
+    _log.info("service_ended")
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,134 @@
+"""The HTTP server of one process: uvicorn, with an end that streams hear of first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Generator, Sequence
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from tidewire_service.http_protocol import StreamingHttpProtocol
+from tidewire_service.settings import ServiceSettings
+
+__all__ = ["Server", "listening_socket", "make_server"]
+
+_GRACE_S: Final = 5.0  # after the drain, for requests that are still being answered
+_BACKLOG: Final = 2_048
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_log = structlog.get_logger("tidewire_service")
+
+
+class Server(uvicorn.Server):
+    """uvicorn waits for open connections before it tells the app to stop, and streams never end by themselves.
+
+    So the first signal, or `stop`, starts the drain at once; the second one ends without waiting.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Litestar) -> None:
+        super().__init__(config)
+        self._litestar = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop; returns normally, so that the process ends with 0."""
+        self._loop = asyncio.get_running_loop()
+        with self.capture_signals():
+            await self._serve(sockets)
+
+    def stop(self) -> None:
+        """Start the end; from any thread or a signal handler."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._start_drain)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End on the first signal, without waiting on the second."""
+        if self.should_exit:
+            self.force_exit = True
+        self.stop()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Handle SIGINT and SIGTERM; uvicorn's own raises them again at the end: the process would not end with 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _start_drain(self) -> None:
+        if self._drain is None:
+            _log.info("drain_started", streams=len(self._litestar.state.streams))
+            self._drain = asyncio.create_task(self._litestar.state.drain(), name="tidewire-drain")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, then connections, then the app."""
+        self._start_drain()
+        await super().shutdown(sockets)
+        if self._drain is not None:
+            await self._drain
+
+
+def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a socket bound to an address.
+
+    Args:
+        host: address or name.
+        port: 0 takes a free one.
+        shared: other processes bind to the same port; the kernel spreads connections over them.
+
+    Raises:
+        OSError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+        sock.set_inheritable(True)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def make_server(app: Litestar, settings: ServiceSettings) -> Server:
+    """Return the server of an app; `serve(sockets=[…])` runs it."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=StreamingHttpProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=int(settings.drain_s + _GRACE_S),
+        timeout_keep_alive=30,
+    )
+    return Server(config, app)
+
+
+def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    make_server(app, settings).run(list(sockets))

@@ -1,0 +1,178 @@
+"""Telemetry: structured logs and the Prometheus registry of one service process; nothing here runs per reading."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
+from typing import Any, Final, TextIO
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tidewire_service.gate import STREAM_PATH
+from tidewire_service.settings import LogFormat
+
+__all__ = ["Observed", "Telemetry", "configure_logging"]
+
+_log = structlog.get_logger("tidewire_service")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET: Final = ("/health/", "/metrics", "/v1/readings")  # asked many times a minute: only their failures are logged
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_PATH_CHARS: Final = 200
+
+
+def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send the events of structlog and of the standard library to one stream, as JSON unless it is a terminal.
+
+    Args:
+        level: the least severe level that is written.
+        form: ``json``, ``console``, or ``auto``.
+        stream: standard error if None.
+    """
+    stream = stream or sys.stderr
+    as_json = form == "json" or (form == "auto" and not stream.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Any]
+    if as_json:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in (
+        "uvicorn",
+        "uvicorn.error",
+        "uvicorn.access",
+    ):  # theirs go the same way; access is logged by `Observed`
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"
+
+
+class Telemetry:
+    """The counters of one process.
+
+    Attributes:
+        registry: what ``/metrics`` shows.
+        requests: requests by method, route and status; a path without a route counts as ``-``, so the size stays flat.
+        seconds: how long requests took, by route; streams are not in it.
+        accepted: readings taken, by door.
+        rejected: rows or messages refused, by door and reason.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "tidewire_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "tidewire_http_seconds",
+            "Time to answer, without streams",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.accepted = Counter("tidewire_readings_accepted", "Readings taken", ["door"], registry=self.registry)
+        self.rejected = Counter(
+            "tidewire_rows_rejected", "Rows or messages refused", ["door", "reason"], registry=self.registry
+        )
+        ProcessCollector(registry=self.registry)
+
+    def show(
+        self, prefix: str, read: Callable[[], Mapping[str, float]], *, falls: bool = False, label: str = ""
+    ) -> None:
+        """Show a mapping of names to numbers as it is at each scrape.
+
+        Args:
+            prefix: first part of the metric's name; the rest is the key, unless there is a label.
+            read: returns the mapping.
+            falls: the numbers may fall: gauges, not counters.
+            label: one metric with the keys as this label's values, for few keys.
+        """
+        self.registry.register(_Shown(prefix, read, falls, label))
+
+
+class _Shown(Collector):
+    """A mapping as metrics, read at scrape time."""
+
+    def __init__(self, prefix: str, read: Callable[[], Mapping[str, float]], falls: bool, label: str) -> None:
+        self._prefix = prefix
+        self._read = read
+        self._family = GaugeMetricFamily if falls else CounterMetricFamily
+        self._label = label
+
+    def collect(self) -> Iterable[Metric]:
+        found = dict(self._read())
+        if self._label:
+            family = self._family(self._prefix, self._prefix.replace("_", " "), labels=[self._label])
+            for key, value in found.items():
+                family.add_metric([str(key)], value)
+            yield family
+            return
+        for name, value in found.items():
+            yield self._family(f"{self._prefix}_{name}", name.replace("_", " "), value=value)
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # names are known only when there is something to show
+
+
+class Observed:
+    """An ASGI app around the app that counts and logs requests: method, path and status, never the query."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        """Watch what `app` answers."""
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, and note its answer when it starts."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+
+        def sending(message: Message) -> object:  # a plain function: a stream's sends pay no coroutine for it
+            if message["type"] == "http.response.start":
+                self._note(scope, message["status"], perf_counter() - started)
+            return send(message)
+
+        await self._app(scope, receive, sending)  # type: ignore[arg-type]  # called and awaited, no more
+
+    def _note(self, scope: HTTPScope, status: int, seconds: float) -> None:
+        route = scope.get("path_template") or "-"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._telemetry.requests.labels(method, route, str(status)).inc()
+        if route != STREAM_PATH:
+            self._telemetry.seconds.labels(route).observe(seconds)
+        write = _log.info
+        if status >= 500:
+            write = _log.warning
+        elif status < 400 and route.startswith(_QUIET):
+            write = _log.debug
+        # the raw path: still percent-encoded, so that nothing in it can start a line of its own
+        path = (scope.get("raw_path") or b"")[:_PATH_CHARS].decode("ascii", "backslashreplace")
+        write("request_answered", method=method, path=path, status=status, ms=round(seconds * 1e3, 2))

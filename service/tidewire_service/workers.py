@@ -1,0 +1,129 @@
+"""Several service processes on one port, supervised from one: each has its own socket, a dead one is started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final
+
+import structlog
+
+__all__ = ["WORKER_SOCKET", "Workers", "inherited_socket"]
+
+WORKER_SOCKET: Final = "TIDEWIRE_WORKER_SOCKET"
+_CHECK_S: Final = 0.1
+_FIRST_PAUSE_S: Final = 0.2
+_MAX_PAUSE_S: Final = 10.0
+_SETTLED_S: Final = 30.0  # a worker that lived so long starts again at once
+_GRACE_S: Final = 10.0
+_CODE: Final = "from tidewire_service.serve import command; command()"
+
+_log = structlog.get_logger("tidewire_service")
+
+
+def inherited_socket() -> socket.socket | None:
+    """Return the socket that a supervisor gave this process, or None; the process then ends with its supervisor."""
+    given = os.environ.get(WORKER_SOCKET, "")  # no setting: it is the word between supervisor and worker
+    if not given:
+        return None
+    number, _, pipe = given.partition(":")
+    threading.Thread(target=_end_with_supervisor, args=(int(pipe),), name="tidewire-supervisor", daemon=True).start()
+    return socket.socket(fileno=int(number))
+
+
+def _end_with_supervisor(pipe: int) -> None:
+    """Wait for the end of a pipe that only the supervisor can write to: it closes however the supervisor ends."""
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Worker:
+    """One socket, and the process that serves it at the moment."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        self.start_at = 0.0
+        self.pause_s = _FIRST_PAUSE_S
+
+
+class Workers:
+    """Starts and restarts the workers; ends all of them on SIGTERM or SIGINT."""
+
+    def __init__(self, sockets: Sequence[socket.socket], drain_s: float) -> None:
+        self._workers = [_Worker(sock) for sock in sockets]
+        self._grace_s = drain_s + _GRACE_S
+        self._stopping = threading.Event()
+        self._alive, self._held = os.pipe()
+
+    def run(self, arguments: Sequence[str]) -> None:
+        """Run the workers with the command's own arguments until told to stop.
+
+        Args:
+            arguments: ``sys.argv`` of this process; its options are the workers' options.
+        """
+        options = list(arguments[1:])
+        if options[:1] == ["serve"]:
+            options = options[1:]
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not self._stopping.is_set():
+                for worker in self._workers:
+                    self._tend(worker, options)
+                self._stopping.wait(_CHECK_S)
+        finally:
+            self._end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+
+    def _tend(self, worker: _Worker, options: list[str]) -> None:
+        now = time.monotonic()
+        if worker.process is not None:
+            status = worker.process.poll()
+            if status is None:
+                return
+            lived_s = now - worker.started
+            worker.pause_s = _FIRST_PAUSE_S if lived_s > _SETTLED_S else min(_MAX_PAUSE_S, worker.pause_s * 2)
+            worker.start_at = now + worker.pause_s
+            _log.warning("worker_died", pid=worker.process.pid, status=status, again_in_s=worker.pause_s)
+            worker.process = None
+        if now >= worker.start_at:
+            number = worker.socket.fileno()
+            worker.process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+                [sys.executable, "-c", _CODE, *options],
+                pass_fds=(number, self._alive),
+                env={**os.environ, WORKER_SOCKET: f"{number}:{self._alive}"},
+                start_new_session=True,  # Ctrl-C reaches the supervisor, which tells the workers
+            )
+            worker.started = now
+            _log.info("worker_started", pid=worker.process.pid)
+
+    def _end(self) -> None:
+        running = [worker.process for worker in self._workers if worker.process is not None]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        deadline = time.monotonic() + self._grace_s
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _log.error("worker_killed", pid=process.pid)
+                process.kill()
+                process.wait()
+        for worker in self._workers:
+            worker.socket.close()
+        os.close(self._held)
+        os.close(self._alive)
