@@ -11,10 +11,11 @@ from typing import Any
 
 from tidewire.cursor import Cursor
 from tidewire.pattern import compile_patterns
+from tidewire_service.conflated_selection import ConflatedSelection
 from tidewire_service.pump import Pump
 from tidewire_service.ring import Ring, RingEntry
 from tidewire_service.selection import Selection, SelectionKey
-from tidewire_service.subscription import Replay, Sink, Subscription
+from tidewire_service.subscription import OnSlow, Replay, Sink, Subscription
 
 __all__ = ["Fanout"]
 
@@ -52,6 +53,8 @@ class Fanout:
         self.log_page = log_page
         self.flushed = 0
         self.dirty = False
+        self.conflated: list[ConflatedSelection] = []
+        self._interrupted = False
         self.subscriptions: set[Subscription] = set()
         self._fell_back = fell_back
         self._selections: dict[SelectionKey, Selection] = {}
@@ -65,12 +68,11 @@ class Fanout:
         """Keep a batch for the next flush of the selections that want it."""
         self.dirty = True
         for selection in self._by_metric[entry.metric]:
-            if selection.wants(entry):
-                if not selection.pending:
-                    self._pending.append(selection)
-                selection.pending.append(entry.data)
+            if selection.wants(entry) and selection.take(entry):
+                self._pending.append(selection)
         for observe in self._observers:
             observe(entry)
+        entry.release()
 
     def born(self, metric: str) -> None:
         """Let a new metric join the selections that match it."""
@@ -86,11 +88,16 @@ class Fanout:
         self.flush()
         for selection in self._selections.values():
             for subscription in tuple(selection.live):
-                self._fall_back(subscription, Cursor(self.pump.epoch, self.flushed))
+                self._fall_back(subscription, Cursor(self.pump.epoch, selection.flushed), slow=False)
+        self._interrupted = True
 
     def settled(self) -> None:
         """State the position anew."""
         self.flush()
+        if self._interrupted:
+            self._interrupted = False
+            for selection in self.conflated:
+                selection.rebase(self.pump.ring, self.pump.position)
 
     # -- flush
 
@@ -108,7 +115,7 @@ class Fanout:
                 if not subscription.sink.write(data):
                     blocked.append(subscription)
             for subscription in blocked:
-                self._fall_back(subscription, before)
+                self._fall_back(subscription, before, slow=True)
                 subscription.parked = after
         self._pending.clear()
         self.flushed = position
@@ -121,39 +128,76 @@ class Fanout:
 
     def fall_back(self, subscription: Subscription) -> None:
         """Let a live subscription whose socket is full catch up from what it was handed."""
-        self._fall_back(subscription, Cursor(self.pump.epoch, self.flushed))
+        self._fall_back(subscription, Cursor(self.pump.epoch, subscription.selection.flushed), slow=True)
 
-    def _fall_back(self, subscription: Subscription, cursor: Cursor) -> None:
+    def _fall_back(self, subscription: Subscription, cursor: Cursor, *, slow: bool) -> None:
         subscription.selection.live.discard(subscription)
         subscription.live = False
         subscription.cursor = cursor
-        self.pump.counters["fallbacks"] += 1
+        subscription.slow = slow
+        self.pump.counters["fallbacks_slow" if slow else "fallbacks_interrupted"] += 1
         self._fell_back(subscription)
 
     def go_live(self, subscription: Subscription) -> None:
         """Let a subscription whose cursor equals the flushed position share the bytes of its selection."""
-        subscription.live = True
+        subscription.live, subscription.slow = True, False
         subscription.selection.live.add(subscription)  # what is pending lies after the flushed position: it comes next
+
+    def close_intervals(self, watermark_ms: float) -> None:
+        """Hand out the intervals that no id can join any more.
+
+        Args:
+            watermark_ms: every id beyond the position is minted at or after it, in the log's clock.
+        """
+        for selection in self.conflated:
+            before = Cursor(self.pump.epoch, selection.flushed)
+            data = selection.close(self.pump.ring, self.pump.position, watermark_ms)
+            if not data:
+                continue
+            self.pump.counters["intervals"] += 1
+            for subscription in tuple(selection.live):
+                self.pump.counters["deliveries"] += 1
+                if not subscription.sink.write(data):
+                    self._fall_back(subscription, before, slow=True)
+                    subscription.parked = Cursor(self.pump.epoch, selection.flushed)
 
     # -- subscriptions
 
     def attach(
-        self, patterns: tuple[str, ...], labels: Mapping[str, str], sink: Sink, replay: Replay, resume: Cursor | None
+        self,
+        patterns: tuple[str, ...],
+        labels: Mapping[str, str],
+        sink: Sink,
+        replay: Replay,
+        resume: Cursor | None,
+        *,
+        every_ms: int = 0,
+        on_slow: OnSlow = OnSlow.CATCHUP,
     ) -> Subscription:
         """Return a new subscription, catching up; memory only (rule 11)."""
-        key = SelectionKey(tuple(sorted(set(patterns))), tuple(sorted(labels.items())))
-        selection = self._selections.get(key)
-        if selection is None:
-            self.flush()  # a new selection has nothing pending: start it where nobody has
-            selection = self._selections[key] = Selection(key, compile_patterns(key.patterns))
-            for metric in self._by_metric:
-                if selection.matches(metric):
-                    selection.metrics.add(metric)
-                    self._by_metric[metric] += (selection,)
+        key = SelectionKey(tuple(sorted(set(patterns))), tuple(sorted(labels.items())), every_ms)
+        selection = self._selections.get(key) or self._selected(key)
         selection.users += 1
-        subscription = Subscription(self, selection, sink, replay, resume)
+        subscription = Subscription(self, selection, sink, replay, resume, on_slow)
         self.subscriptions.add(subscription)
         return subscription
+
+    def _selected(self, key: SelectionKey) -> Selection:
+        self.flush()  # a new selection has nothing pending: start it where nobody has
+        patterns = compile_patterns(key.patterns)
+        if key.every_ms:
+            selection: Selection = ConflatedSelection(key, patterns, lambda: self.flushed, self.pump.label)
+        else:
+            selection = Selection(key, patterns, lambda: self.flushed)
+        self._selections[key] = selection
+        for metric in self._by_metric:
+            if selection.matches(metric):
+                selection.metrics.add(metric)
+                self._by_metric[metric] += (selection,)
+        if isinstance(selection, ConflatedSelection):
+            selection.rebase(self.pump.ring, self.pump.position)
+            self.conflated.append(selection)
+        return selection
 
     def detach(self, subscription: Subscription) -> None:
         """Forget a subscription; its selection goes with its last user."""
@@ -170,6 +214,8 @@ class Fanout:
                 self._by_metric[metric] = tuple(s for s in self._by_metric[metric] if s is not selection)
             if selection in self._pending:
                 self._pending.remove(selection)
+            if isinstance(selection, ConflatedSelection):
+                self.conflated.remove(selection)
 
     def observe(self, callback: Callable[[RingEntry], None]) -> None:
         """Call back for every applied batch; must be quick."""

@@ -26,11 +26,12 @@ from tidewire_service.live_connection import LiveConnection
 from tidewire_service.pump import FrameError, LiveFrame, parse_frame
 from tidewire_service.ring import Ring, RingEntry
 from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Request, Steps, Wait
-from tidewire_service.subscription import Replay, Sink, Subscription
+from tidewire_service.subscription import OnSlow, Replay, Sink, Subscription
 
 __all__ = ["Hub", "HubSettings"]
 
 CHECK_S: Final = 0.5
+EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before it has arrived
 GRACE_S: Final = 0.2  # a frame that the clock knows of may still be on its way
 _READY_S: Final = 3.0  # without a successful look for longer, the hub is not ready
 _MAX_QUEUED_BYTES: Final = 64 << 20  # of live frames that wait for a fill; dropped together past it, found as a hole
@@ -86,6 +87,7 @@ class Hub:
         self._busy = True  # until the first position is known
         self._looks: list[asyncio.Future[Clock]] = []
         self._wake = asyncio.Event()
+        self._intervals_wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._flush_due: asyncio.Handle | None = None
         self._last_flush = 0.0
@@ -161,6 +163,7 @@ class Hub:
         self._tasks = [
             asyncio.create_task(self.connection.run(), name="tidewire-live"),
             asyncio.create_task(self._run(), name="tidewire-pump"),
+            asyncio.create_task(self._close_intervals(), name="tidewire-intervals"),
         ]
         for task in self._tasks:
             task.add_done_callback(_report)
@@ -335,10 +338,23 @@ class Hub:
     # -- subscriptions
 
     def attach(
-        self, patterns: Sequence[str], labels: Mapping[str, str], sink: Sink, replay: Replay, resume: Cursor | None
+        self,
+        patterns: Sequence[str],
+        labels: Mapping[str, str],
+        sink: Sink,
+        replay: Replay,
+        resume: Cursor | None,
+        *,
+        every_ms: int = 0,
+        on_slow: OnSlow = OnSlow.CATCHUP,
     ) -> Subscription:
         """Return a new subscription, catching up; the caller drives it with `catch_up`."""
-        return self.fanout.attach(tuple(patterns), labels, sink, replay, resume)
+        subscription = self.fanout.attach(
+            tuple(patterns), labels, sink, replay, resume, every_ms=every_ms, on_slow=on_slow
+        )
+        if every_ms:
+            self._intervals_wanted.set()
+        return subscription
 
     def detach(self, subscription: Subscription) -> None:
         """Forget a subscription."""
@@ -347,6 +363,27 @@ class Hub:
     def _fell_back(self, subscription: Subscription) -> None:
         if self.on_fall_back is not None:
             self.on_fall_back(subscription)
+
+    async def _close_intervals(self) -> None:
+        """Look at the clock just after each edge of an interval, and hand out what it closes."""
+        while True:
+            if not self.fanout.conflated:
+                self._intervals_wanted.clear()
+                await self._intervals_wanted.wait()
+            every = {selection.every_ms for selection in self.fanout.conflated}
+            now_ms = self.log_time_ms()
+            due_ms = min(((int(now_ms) // every_ms + 1) * every_ms for every_ms in every), default=now_ms + 100)
+            await asyncio.sleep((due_ms - now_ms + EDGE_MS) / 1e3)
+            try:
+                clock = await self.look()
+            except LogUnavailable:
+                continue
+            pump = self.fanout.pump
+            watermark_ms = float(id_ms(pump.position))
+            if clock.epoch == pump.epoch and clock.id <= pump.position:
+                watermark_ms = max(watermark_ms, clock.now_ms)
+            self.fanout.close_intervals(watermark_ms)
+            self._tell_moved()
 
     async def look(self) -> Clock:
         """Return the clock of a look of the pump that begins after now."""

@@ -5,24 +5,17 @@ It holds every batch after its floor up to the hub's position, so a cursor at or
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
+from tidewire.batch import Batch, decode_batch
 from tidewire.cursor import Cursor
+from tidewire.errors import InvalidInput
 
 __all__ = ["Ring", "RingEntry", "encode_data"]
 
 _ENTRY_OVERHEAD: Final = 200  # bytes of Python objects around one small batch, measured with tracemalloc
-
-
-class _Labels(msgspec.Struct):
-    labels: dict[str, str] = {}
-
-
-_labels_decoder = msgspec.json.Decoder(_Labels)
 
 
 def encode_data(epoch: str, id_: int, body: bytes) -> bytes:
@@ -33,24 +26,37 @@ def encode_data(epoch: str, id_: int, body: bytes) -> bytes:
 class RingEntry:
     """One batch as it goes out: its id, its metric and its SSE event."""
 
-    __slots__ = ("_labels", "body", "data", "id", "metric")
+    __slots__ = ("_batch", "_labels", "body", "data", "id", "metric")
 
     def __init__(self, id_: int, metric: str, body: bytes, data: bytes) -> None:
         self.id = id_
         self.metric = metric
         self.body = body
         self.data = data
+        self._batch: Batch | None = None
         self._labels: dict[str, str] | None = None
+
+    @property
+    def batch(self) -> Batch | None:
+        """The decoded batch, or None if the body is none; kept until `release`."""
+        if self._batch is None:
+            try:
+                self._batch = decode_batch(self.body)
+            except InvalidInput:
+                return None
+        return self._batch
 
     @property
     def labels(self) -> dict[str, str]:
         """The batch's labels, decoded at first use: only subscriptions with label filters ask."""
         if self._labels is None:
-            try:
-                self._labels = _labels_decoder.decode(self.body).labels
-            except msgspec.MsgspecError:
-                self._labels = {}
+            batch = self.batch
+            self._labels = {} if batch is None else batch.labels
         return self._labels
+
+    def release(self) -> None:
+        """Forget the decoded batch: the ring holds bytes."""
+        self._batch = None
 
 
 class Ring:
@@ -97,6 +103,13 @@ class Ring:
         last = bisect_right(self._ids, upto, first)
         for index in range(first, last):
             yield self._entries[index]
+
+    def last_before(self, id_: int) -> int:
+        """Return the largest id below `id_` up to which nothing is missing here: an entry's, else the floor, else 0."""
+        index = bisect_left(self._ids, id_, self._start)
+        if index > self._start:
+            return self._ids[index - 1]
+        return self.floor if self.floor < id_ else 0
 
     def clear(self, floor: int) -> None:
         """Forget everything; only cursors at or above the new floor can be served."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidewire.pattern import Pattern
 from tidewire_service.ring import Ring, RingEntry
@@ -13,14 +13,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Selection", "SelectionKey"]
 
-_PAGE_BYTES = 256 * 1024
+_PAGE_BYTES: Final = 256 * 1024
 
 
 class SelectionKey(NamedTuple):
-    """What makes two subscriptions share their bytes."""
+    """What makes two subscriptions share their bytes.
+
+    Attributes:
+        patterns: sorted.
+        labels: sorted; all must hold.
+        every_ms: the interval of a conflated selection, 0 for raw batches.
+    """
 
     patterns: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
+    every_ms: int = 0
 
 
 class Selection:
@@ -31,9 +38,10 @@ class Selection:
         metrics: those of the directory that match; maintained by the hub as metrics are born.
         live: subscriptions that get the shared bytes.
         pending: SSE events since the last flush.
+        users: subscriptions, live or not.
     """
 
-    def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...]) -> None:
+    def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...], flushed: Callable[[], int]) -> None:
         self.key = key
         self.metrics: set[str] = set()
         self.live: set[Subscription] = set()
@@ -41,7 +49,13 @@ class Selection:
         self.users = 0
         self._patterns = patterns
         self._labels = key.labels
+        self._flushed = flushed
         self._pages: dict[tuple[int, int], tuple[bytes, int]] = {}
+
+    @property
+    def flushed(self) -> int:
+        """Live subscriptions were handed everything of the selection up to this id; the barrier of every catch-up."""
+        return self._flushed()
 
     def matches(self, metric: str) -> bool:
         """Tell whether the metric is selected, whatever its labels."""
@@ -54,6 +68,11 @@ class Selection:
     def wants_labels(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a series of a selected metric has the labels asked for."""
         return all(labels.get(name) == value for name, value in self._labels)
+
+    def take(self, entry: RingEntry) -> bool:
+        """Keep a batch for the next flush; True if it is the first since the last one."""
+        self.pending.append(entry.data)
+        return len(self.pending) == 1
 
     def joined(self) -> bytes:
         """Return the pending events as one bytes object, and forget them."""
@@ -68,14 +87,18 @@ class Selection:
         """
         page = self._pages.get((after, upto))
         if page is None:
-            page = self._pages[after, upto] = self._made_page(ring.after(after, upto), upto, max_bytes)
+            page = self._pages[after, upto] = self._made_page(ring, after, upto, max_bytes)
         return page
 
-    def _made_page(self, entries: Iterable[RingEntry], upto: int, max_bytes: int) -> tuple[bytes, int]:
+    def wanted(self, ring: Ring, after: int, upto: int) -> Iterable[RingEntry]:
+        """Yield the batches of the selection with after < id ≤ upto from the ring."""
+        for entry in ring.after(after, upto):
+            if entry.metric in self.metrics and self.wants(entry):
+                yield entry
+
+    def _made_page(self, ring: Ring, after: int, upto: int, max_bytes: int) -> tuple[bytes, int]:
         parts, size = [], 0
-        for entry in entries:
-            if entry.metric not in self.metrics or not self.wants(entry):
-                continue
+        for entry in self.wanted(ring, after, upto):
             parts.append(entry.data)
             size += len(entry.data)
             if size >= max_bytes:

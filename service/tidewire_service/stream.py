@@ -19,7 +19,7 @@ import structlog
 from tidewire.cursor import Cursor
 from tidewire.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.hub import Hub
-from tidewire_service.subscription import EndReason, Replay, Subscription
+from tidewire_service.subscription import EndReason, OnSlow, Replay, Subscription
 
 __all__ = ["StreamRequest", "StreamSettings", "Streams"]
 
@@ -59,12 +59,16 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
         labels: all must hold.
         replay: what to send first, unless a cursor resumes.
         cursor: where to go on.
+        every_ms: length of an interval of a conflated stream; 0 for raw batches.
+        on_slow: what to do when its socket is full.
     """
 
     patterns: tuple[str, ...]
     labels: Mapping[str, str] = {}
     replay: Replay = Replay("last")
     cursor: Cursor | None = None
+    every_ms: int = 0
+    on_slow: OnSlow = OnSlow.CATCHUP
 
 
 class _Carried:
@@ -241,7 +245,15 @@ class Streams:
             return
         transport = scope.get("extensions", {}).get("tidewire.transport")
         stream = _Stream(self.hub, send, transport, settings)
-        subscription = self.hub.attach(request.patterns, request.labels, stream, request.replay, request.cursor)
+        subscription = self.hub.attach(
+            request.patterns,
+            request.labels,
+            stream,
+            request.replay,
+            request.cursor,
+            every_ms=request.every_ms,
+            on_slow=request.on_slow,
+        )
         stream.subscription = subscription
         self._open[subscription] = stream
         if self._sweeper is None or self._sweeper.done():
@@ -283,7 +295,11 @@ class Streams:
 
     def _on_fall_back(self, subscription: Subscription) -> None:
         stream = self._open.get(subscription)
-        if stream is not None:
+        if stream is None:
+            return
+        if subscription.slow and subscription.on_slow is OnSlow.DISCONNECT:
+            stream.end(EndReason.SLOW)
+        else:
             stream.catch_up()
 
     async def _sweep(self) -> None:

@@ -7,6 +7,7 @@ its socket. It goes live in the same step in which its cursor equals the flushed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -18,6 +19,8 @@ from tidewire.errors import InvalidInput
 from tidewire.lineage import Clock, judge
 from tidewire.log_calls import LastReading
 from tidewire.sse import encode_event
+from tidewire_service.conflated_selection import ConflatedSelection
+from tidewire_service.conflation import Conflator, interval_of, thinned
 from tidewire_service.log_page import Hole, merge_page
 from tidewire_service.ring import RingEntry, encode_data
 from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, Steps, Wait
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from tidewire_service.fanout import Fanout
     from tidewire_service.selection import Selection
 
-__all__ = ["EndReason", "Replay", "Sink", "Subscription"]
+__all__ = ["EndReason", "OnSlow", "Replay", "Sink", "Subscription"]
 
 PROTOCOL_VERSION: Final = 1
 _PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
@@ -44,6 +47,14 @@ class EndReason(StrEnum):
     WRITE_TIMEOUT = "write_timeout"
     OVERLOAD = "overload"
     ERROR = "error"
+
+
+class OnSlow(StrEnum):
+    """What happens to a subscription whose socket is full: read it all later, only the last of each series, or end."""
+
+    CATCHUP = "catchup"
+    CONFLATE = "conflate"
+    DISCONNECT = "disconnect"
 
 
 class Replay(NamedTuple):
@@ -70,12 +81,35 @@ class Subscription:
         cursor: while catching up, everything up to here was handed to the socket; while live, see `Fanout.flushed`.
         live: gets the shared bytes of its selection.
         parked: the cursor that will hold once the socket has taken what was parked, or None.
+        on_slow: what to do when the socket is full.
+        slow: fell back because its socket was full.
     """
 
-    __slots__ = ("_announce", "_fanout", "_resume", "cursor", "ended", "live", "parked", "replay", "selection", "sink")
+    __slots__ = (
+        "_announce",
+        "_carry",
+        "_emitted",
+        "_fanout",
+        "_resume",
+        "cursor",
+        "ended",
+        "live",
+        "on_slow",
+        "parked",
+        "replay",
+        "selection",
+        "sink",
+        "slow",
+    )
 
     def __init__(
-        self, fanout: Fanout, selection: Selection, sink: Sink, replay: Replay, resume: Cursor | None = None
+        self,
+        fanout: Fanout,
+        selection: Selection,
+        sink: Sink,
+        replay: Replay,
+        resume: Cursor | None = None,
+        on_slow: OnSlow = OnSlow.CATCHUP,
     ) -> None:
         self._fanout = fanout
         self.selection = selection
@@ -86,7 +120,12 @@ class Subscription:
         self.live = False
         self.ended = False
         self.parked: Cursor | None = None
+        self.on_slow = on_slow
+        self.slow = False
         self._announce = True
+        every_ms = selection.key.every_ms
+        self._carry = Conflator(every_ms) if every_ms else None
+        self._emitted = 0
 
     def hand(self, data: bytes, cursor: Cursor) -> bool:
         """Hand bytes to the socket; the cursor moves when the socket has them."""
@@ -113,22 +152,58 @@ class Subscription:
         fanout = self._fanout
         while True:
             yield Drain()
-            if self.cursor.epoch != fanout.pump.epoch or self.cursor.id > fanout.flushed:
+            if self._carry and self.cursor.epoch != fanout.pump.epoch:
+                # what was summed up so far may lie beyond a fork: read it again from the last interval sent
+                self._carry.clear()
+                self.cursor = Cursor(self.cursor.epoch, self._emitted)
+            if self.cursor.epoch != fanout.pump.epoch or self.cursor.id > self.selection.flushed:
                 moved = yield from self._resolve()
                 if not moved:
                     yield Wait()
                 continue
-            if self.cursor.id == fanout.flushed:
+            if self.cursor.id == self.selection.flushed:
                 if not self._announce or self._say_live():
                     fanout.go_live(self)
                     return
                 continue
             if self.cursor.id >= fanout.pump.ring.floor:
-                data, bound = self.selection.ring_page(fanout.pump.ring, self.cursor.id, fanout.flushed)
-                fanout.pump.counters["pages_ring"] += 1
-                self._hand_page(data, Cursor(self.cursor.epoch, bound))
+                self._ring_page()
                 continue
             yield from self._log_page()
+
+    def _ring_page(self) -> None:
+        pump, selection = self._fanout.pump, self.selection
+        pump.counters["pages_ring"] += 1
+        after, upto = self.cursor.id, selection.flushed
+        if self._carry or self.slow:
+            entries = list(selection.wanted(pump.ring, after, upto))
+            data, bound = self._encoded(entries, upto, upto), upto
+        else:
+            data, bound = selection.ring_page(pump.ring, after, upto)
+        self._hand_page(data, Cursor(self.cursor.epoch, bound))
+
+    def _encoded(self, entries: Iterable[RingEntry], bound: int, barrier: int) -> bytes:
+        """Return the events of a page's batches: raw, thinned for a slow subscriber that wants it, or as intervals."""
+        selection, pump = self.selection, self._fanout.pump
+        if isinstance(selection, ConflatedSelection) and self._carry is not None:
+            for entry in entries:
+                self._carry.add(entry)
+                entry.release()
+            # an interval that goes on beyond the page waits for the rest of it; at the barrier nothing is missing
+            before = None if bound == barrier else interval_of(bound, selection.every_ms)
+            events = list(self._carry.take(before))
+            if events:
+                self._emitted = events[-1].id
+            return selection.encoded(events, self._carry)
+        if not (self.slow and self.on_slow is OnSlow.CONFLATE):
+            return b"".join(entry.data for entry in entries)
+        kept, left_out = thinned(entries)
+        parts = []
+        for metric, count, first, last in left_out:
+            pump.counters["batches_skipped"] += count
+            skipped = {"metric": metric, "count": count, "from": str(pump.cursor(first)), "to": str(pump.cursor(last))}
+            parts.append(encode_event(msgspec.json.encode(skipped), event="skipped"))
+        return b"".join(parts + [entry.data for entry in kept])
 
     def _say_live(self) -> bool:
         self._announce = False
@@ -147,7 +222,9 @@ class Subscription:
         fanout, pump = self._fanout, self._fanout.pump
         epoch, after = self.cursor.epoch, self.cursor.id
         # the barrier first, then the metrics known at this very instant (rows 3 and 4)
-        barrier = fanout.flushed
+        barrier = self.selection.flushed
+        if self._carry is not None and not self._carry:
+            self._emitted = after
         tails = {metric: tail for metric in self.selection.metrics if (tail := pump.tails.get(metric, 0)) > after}
         page = merge_page((), (), after, barrier, {}, 1)
         if tails:
@@ -161,12 +238,14 @@ class Subscription:
                 return
             page = merge_page(metrics, lists, after, barrier, tails, count)
         pump.counters["pages_log"] += 1
-        parts = [self._gap(hole) for hole in page.holes]
-        for entry in page.entries:
-            data = encode_data(pump.label(entry.id), entry.id, entry.body)
-            if self.selection.wants(RingEntry(entry.id, entry.metric, entry.body, data)):
-                parts.append(data)
-        self._hand_page(b"".join(parts), Cursor(epoch, page.bound))
+        gaps = b"".join([self._gap(hole) for hole in page.holes])
+        entries = []
+        for found in page.entries:
+            data = encode_data(pump.label(found.id), found.id, found.body)
+            entry = RingEntry(found.id, found.metric, found.body, data)
+            if self.selection.wants(entry):
+                entries.append(entry)
+        self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
 
     def _gap(self, hole: Hole) -> bytes:
         pump = self._fanout.pump
@@ -182,16 +261,15 @@ class Subscription:
 
     def _resolve(self) -> Steps[bool]:
         """Judge a cursor of another epoch, or ahead of the hub (rules 3 and 10); return whether it moved."""
-        fanout, pump = self._fanout, self._fanout.pump
         clock: Clock = yield Look()
         yield Drain()
         epoch, id_ = self.cursor
         if epoch == pump.epoch:
-            if id_ > fanout.flushed and clock.epoch == epoch and id_ > clock.id:
+            if id_ > self.selection.flushed and clock.epoch == epoch and id_ > clock.id:
                 # beyond the clock of its own epoch: forged or misrouted, never to be waited for
                 self._say_lost(clock.id, id_, Cursor(epoch, clock.id))
                 return True
-            return id_ <= fanout.flushed
+            return id_ <= self.selection.flushed
         verdict = judge(pump.chain, epoch, id_)
         if not verdict.known:
             yield from self._reset()
@@ -228,8 +306,8 @@ class Subscription:
         fanout = self._fanout
         if self.replay.kind == "span":
             start = id_from_ms(max(0, int(fanout.log_time_ms() - self.replay.span_ms))) - 1
-            return Cursor(fanout.pump.epoch, min(max(start, 0), fanout.flushed))
-        return Cursor(fanout.pump.epoch, fanout.flushed)
+            return Cursor(fanout.pump.epoch, min(max(start, 0), self.selection.flushed))
+        return Cursor(fanout.pump.epoch, self.selection.flushed)
 
     def _hello(self) -> Steps[None]:
         fanout = self._fanout
@@ -255,7 +333,7 @@ class Subscription:
 
     def _snapshot(self) -> Steps[None]:
         """Send the last reading of each series, without ids (row 14); what is newer than the cursor comes live."""
-        fanout, pump = self._fanout, self._fanout.pump
+        pump = self._fanout.pump
         barrier = self.cursor.id if self.parked is None else self.parked.id
         metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in pump.tails)
         for first in range(0, len(metrics), _PAGE_ENTRIES):
@@ -276,7 +354,7 @@ class Subscription:
             if chunk:
                 yield Drain()
                 self.hand(b"".join(chunk), self.cursor)
-        fanout.pump.counters["snapshots"] += 1
+        pump.counters["snapshots"] += 1
 
     def _wants_series(self, key: bytes) -> bool:
         if not self.selection.key.labels:
