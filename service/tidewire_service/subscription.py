@@ -261,6 +261,7 @@ class Subscription:
 
     def _resolve(self) -> Steps[bool]:
         """Judge a cursor of another epoch, or ahead of the hub (rules 3 and 10); return whether it moved."""
+        pump = self._fanout.pump
         clock: Clock = yield Look()
         yield Drain()
         epoch, id_ = self.cursor
