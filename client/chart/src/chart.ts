@@ -2,7 +2,8 @@
 import { mergeFactor, sharedGaps, Trace } from "./buckets";
 import { ChartFrame } from "./card";
 import type { Series } from "./directory";
-import { clock, formatNumber, longSpan } from "./format";
+import { formatNumber } from "./format";
+import { FLAG_MEAN } from "./frame";
 import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "./freshness";
 import { unitsOf } from "./layout";
 import type { Flag, Limit } from "./marks";
@@ -33,6 +34,9 @@ export interface Moment {
 
 /** Px per bucket above which a zoomed view shows its readings as points. */
 const POINT_PX = 5;
+
+/** A threshold within this share of the readings' range is near. */
+const NEAR = 0.5;
 
 export class Chart {
   readonly card: ChartFrame;
@@ -150,7 +154,7 @@ export class Chart {
     const limits = limitsOf(moment.thresholds, this.series, this.print);
     // A threshold near the readings pulls the range; one far away would flatten them.
     const range = hi - lo || Math.abs(hi) * 0.01 || 1;
-    for (const { value } of limits) if (value > lo - range && value < hi + range) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
+    for (const { value } of limits) if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
     const unit = this.series[0].unit;
     const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
     const stale = this.slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, ring.stepMs, nowMs)));
@@ -174,10 +178,10 @@ export class Chart {
       divisor: this.print.unit.divisor,
       gaps: sharedGaps(this.traces.filter((trace) => trace.n > 0)),
       tailMs: silent && lastMs < endMs ? lastMs : NaN,
-      tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : "",
+      tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
       stale: moment.zoomed ? stale.map(() => false) : stale,
       edges: !moment.zoomed,
-      area: this.series.length === 1 && isAmount(unit),
+      area: this.series.length === 1 && isAmount(unit) && ((this.slots[0]?.flags ?? 0) & FLAG_MEAN) === 0,
       points: moment.zoomed && bucketPx > POINT_PX,
       limits,
       flags: this.flags(moment),
@@ -282,11 +286,6 @@ export class Chart {
       }
     }
     return count;
-  }
-
-  /** What "Copy details" puts on the clipboard. */
-  details(): string {
-    return `${this.title} at ${clock(Date.now())}, window ${longSpan((this.moment?.endMs ?? 0) - (this.moment?.startMs ?? 0))}`;
   }
 
   /** For browser tests: what the plot ends with. */

@@ -27,6 +27,11 @@ export function hatch(ctx: Ctx, tokens: Tokens, left: number, top: number, width
   ctx.restore();
 }
 
+/** A name for a canvas: tabular figures widen "-" (`line -1`), and a canvas has one setting for all its text. */
+export function canvasName(text: string): string {
+  return text.replaceAll("-", "\u2010");
+}
+
 export function dot(ctx: Ctx, x: number, y: number, radius: number, colour: string): void {
   ctx.beginPath();
   ctx.arc(x, y, radius, 0, 7);

@@ -50,10 +50,11 @@ export function spoken(state: Freshness, ageMs: number): string {
   return `${word}last reading ${ago}`;
 }
 
-/** The sentence inside the hatching of a silent chart. */
-export function silentWords(ageMs: number, expectedMs: number): string {
-  const every = Number.isFinite(expectedMs) ? ` · expected every ${interval(expectedMs)}` : "";
-  return `last value ${span(ageMs)} ago${every}`;
+/** The sentence inside the hatching of a silent chart, the longest first: the one that fits is drawn. */
+export function silentWords(ageMs: number, expectedMs: number): string[] {
+  const last = `last value ${span(ageMs)} ago`;
+  const every = Number.isFinite(expectedMs) ? [`${last} · expected every ${interval(expectedMs)}`] : [];
+  return [...every, last, span(ageMs)];
 }
 
 /** The second line of a tile that is not live: the time of its last reading, or how long ago. */

@@ -1,6 +1,6 @@
 /** What is drawn over the readings of a chart: thresholds as dashed lines with their words inside, events as flags. */
 import { withAlpha } from "./colour";
-import { haloText, type Ctx } from "./draw";
+import { canvasName, haloText, type Ctx } from "./draw";
 import type { Linear } from "./paths";
 import type { Picture } from "./plot";
 import { font, type Tokens } from "./tokens";
@@ -90,7 +90,8 @@ export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], fra
     const x = Math.round(frame.x.a * flag.timeMs + frame.x.b);
     ctx.fillStyle = withAlpha(tokens.secondary, 0.55);
     ctx.fillRect(x, top - 20, 1, height + 20);
-    const wide = Math.ceil(ctx.measureText(flag.text).width) + 23;
+    const text = canvasName(flag.text);
+    const wide = Math.ceil(ctx.measureText(text).width) + 23;
     const mirrored = x + wide > right + 20;
     const from = mirrored ? x - wide + 1 : x;
     // A flag that would cover the one before keeps its line; the words come with the crosshair.
@@ -103,7 +104,7 @@ export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], fra
     ctx.fillStyle = tokens.secondary;
     pennant(ctx, from + 7, top - 16);
     ctx.fillStyle = tokens.text;
-    ctx.fillText(flag.text, from + 17, top - 8);
+    ctx.fillText(text, from + 17, top - 8);
   }
 }
 

@@ -2,7 +2,7 @@
 import type { App, Page } from "./app";
 import type { Series } from "./directory";
 import { h, icon, Segments, setAttribute, setText, show } from "./dom";
-import { fitCanvas } from "./draw";
+import { canvasName, fitCanvas } from "./draw";
 import { formatNumber, plural } from "./format";
 import { spoken } from "./freshness";
 import { byName } from "./naming";
@@ -208,8 +208,9 @@ export class Overview implements Page {
       ctx.textAlign = "left";
       ctx.font = font(600, 13);
       ctx.fillStyle = moment.tokens.text;
-      ctx.fillText(head.name, PAD, y);
-      const after = PAD + ctx.measureText(head.name).width + 8;
+      const name = canvasName(head.name);
+      ctx.fillText(name, PAD, y);
+      const after = PAD + ctx.measureText(name).width + 8;
       ctx.font = font(400, 12);
       ctx.fillStyle = moment.tokens.muted;
       ctx.fillText(`${formatNumber(head.count, 0)} series`, after, y);

@@ -27,7 +27,7 @@ export interface Picture {
   gaps: readonly Silence[];
   /** Start of the silence up to the right edge, and what is said of it; NaN when the chart is live. */
   tailMs: number;
-  tailText: string;
+  tailText: readonly string[];
   /** For each trace: its newest reading is too old. */
   stale: readonly boolean[];
   /** The newest reading of each trace is inside the window and ends the line. */
@@ -108,9 +108,9 @@ export class Plot {
       if (trace.n === 0 || (!trace.band && !picture.area)) return;
       ctx.globalAlpha = picture.stale[i] ? STALE_ALPHA : 1;
       ctx.beginPath();
-      if (trace.band) bandPath(trace, this.x, this.y, ctx);
-      else areaPath(trace, this.x, this.y, top + height, ctx);
-      ctx.fillStyle = trace.band ? withAlpha(picture.colours[i], this.tokens().bandAlpha) : this.areaFill(ctx, picture.colours[i]);
+      if (picture.area) areaPath(trace, this.x, this.y, top + height, ctx);
+      else bandPath(trace, this.x, this.y, ctx);
+      ctx.fillStyle = picture.area ? this.areaFill(ctx, picture.colours[i]) : withAlpha(picture.colours[i], this.tokens().bandAlpha);
       ctx.fill();
     });
     picture.traces.forEach((trace, i) => {
@@ -198,13 +198,13 @@ export class Plot {
     const label = (fromMs: number, toMs: number, words: readonly string[], middle: boolean): void => {
       const from = Math.max(left, this.x.a * fromMs + this.x.b);
       const to = Math.min(left + width, this.x.a * toMs + this.x.b);
-      const text = words.find((one) => ctx.measureText(one).width + 24 <= to - from);
+      const text = words.find((one) => ctx.measureText(one).width + 12 <= to - from - 2);
       if (text) boxedText(ctx, this.tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
     };
     for (const gap of picture.gaps) {
       const long = span(gap.toMs - gap.fromMs + 500);
       label(gap.fromMs, gap.toMs, [`no data ${long}`, long], false);
     }
-    if (picture.tailText) label(picture.tailMs, picture.endMs, [picture.tailText], true);
+    if (picture.tailText.length > 0) label(picture.tailMs, picture.endMs, picture.tailText, true);
   }
 }

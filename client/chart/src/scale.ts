@@ -1,8 +1,9 @@
 /** Ranges and ticks of the two axes. */
 
-const MANTISSAS = [1, 2, 2.5, 5, 10];
+/** 2.5 last: on a tie 50 reads better than 25. */
+const MANTISSAS = [1, 2, 5, 2.5];
 
-/** Step m·10ⁿ, m ∈ {1, 2, 2.5, 5}, whose number of ticks inside [lo, hi] is nearest 4, ties to the finer one. */
+/** Step m·10ⁿ, m ∈ {1, 2, 2.5, 5}, whose number of ticks inside [lo, hi] is nearest 4. */
 export function niceStep(lo: number, hi: number): number {
   const span = hi - lo;
   if (!(span > 0) || !Number.isFinite(span)) return 1;

@@ -12,6 +12,7 @@ import { drawSpark, readSpark } from "./spark";
 
 const ROW = 26;
 const GROUP = 28;
+const GROUP_GAP = 4;
 const SPARK = { width: 40, height: 16 };
 const SPARK_WINDOW_MS = 120_000;
 /** Rows kept beyond the visible ones. */
@@ -93,6 +94,7 @@ export class Sidebar {
     this.entries = [];
     let top = 0;
     for (const [name, series] of byGroup) {
+      if (top > 0) top += GROUP_GAP;
       const open = wanted.length > 0 || !this.closed.has(name);
       this.entries.push({ kind: "group", name, count: series.length, top, open });
       top += GROUP;

@@ -2,7 +2,7 @@
 import { mergeFactor } from "./buckets";
 import { withAlpha } from "./colour";
 import type { Series } from "./directory";
-import type { Ctx } from "./draw";
+import { canvasName, type Ctx } from "./draw";
 import { formatChange, shortAge, span } from "./format";
 import { freshness, tileWhen, type Freshness } from "./freshness";
 import { alertOf, printOf, printValue } from "./reading";
@@ -83,9 +83,9 @@ function label(ctx: Ctx, series: Series, x: number, y: number, right: number, to
   ctx.font = font(400, 12);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  const short = series.short;
+  const short = canvasName(series.short);
   const labelWidth = short ? ctx.measureText(short).width + 5 : 0;
-  const name = fit(ctx, series.name, Math.max(12, right - x - labelWidth));
+  const name = fit(ctx, canvasName(series.name), Math.max(12, right - x - labelWidth));
   ctx.fillStyle = tokens.secondary;
   ctx.fillText(name, x, y);
   if (!short) return;
