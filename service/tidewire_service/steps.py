@@ -1,7 +1,7 @@
 """What the pure core asks of the world: operations are generators that yield these requests and are sent answers.
 
-The asyncio shell answers them from Redis and the socket (`hub.py`); the protocol tests answer them from an abstract log,
-one at a time, in every order they can think of.
+The asyncio shell answers them from Redis and the socket (`hub.py`); the protocol tests answer them from an abstract
+log, one at a time, in every order they can think of.
 """
 
 from __future__ import annotations
