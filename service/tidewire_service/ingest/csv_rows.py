@@ -63,9 +63,13 @@ def csv_rows(body: bytes) -> Iterator[Row]:
         if header is None:
             raise MalformedBody("body", "", "expected a header line such as metric,time,value,unit,site")
         columns = _checked_header(header)
+        empty = True
         for cells in lines:
             if cells:
+                empty = False
                 yield _row(columns, cells)
+        if empty:
+            raise MalformedBody("body", "", "has a header and no rows; expected at least one line under it")
     except csv.Error as error:
         raise MalformedBody(
             "body", f"line {lines.line_num}", f'{error}; quote cells with " and double the quotes in them'

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from tidewire.batch import decode_batch
 from tidewire.cursor import id_text
@@ -133,11 +134,13 @@ def _series_of(
 )
 async def get_catalog(
     request: Request[Any, Any, State],
-    catalog_reads: CatalogReads,
+    catalog_reads: NamedDependency[CatalogReads],
     metric: Annotated[
-        list[str] | None, Parameter(description="a metric or pattern; may be repeated; all if absent")
+        list[str] | None, QueryParameter(description="a metric or pattern; may be repeated; all if absent")
     ] = None,
-    label: Annotated[list[str] | None, Parameter(description="`name:value`; may be repeated, all must hold")] = None,
+    label: Annotated[
+        list[str] | None, QueryParameter(description="`name:value`; may be repeated, all must hold")
+    ] = None,
 ) -> Response[bytes]:
     """Answer with the catalogue."""
     return await catalog_reads.read(request.scope["query_string"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from tidewire_service.readiness import Readiness, ReadinessJson
@@ -28,7 +29,7 @@ def get_live() -> Response[dict[str, bool]]:
         503: ResponseSpec(ReadinessJson, description="Not ready", generate_examples=False),
     },
 )
-async def get_ready(readiness: Readiness) -> Response[bytes]:
+async def get_ready(readiness: NamedDependency[Readiness]) -> Response[bytes]:
     """Answer with what was found just now."""
     found = await readiness.check()
     headers = _NO_STORE if found.ready else {**_NO_STORE, "Retry-After": "1"}

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput
 from tidewire_service.buckets import step_for
@@ -90,17 +91,21 @@ class HistoryReads:
 )
 async def get_history(
     request: Request[Any, Any, State],
-    history_reads: HistoryReads,
-    metric: Annotated[list[str] | None, Parameter(description="a metric or pattern; may be repeated")] = None,
-    label: Annotated[list[str] | None, Parameter(description="`name:value`; may be repeated, all must hold")] = None,
-    start: Annotated[str | None, Parameter(description="`-15m` (default), RFC 3339, or Unix ms; inclusive")] = None,
-    end: Annotated[str | None, Parameter(description="like start; exclusive; everything newer if absent")] = None,
+    history_reads: NamedDependency[HistoryReads],
+    metric: Annotated[list[str] | None, QueryParameter(description="a metric or pattern; may be repeated")] = None,
+    label: Annotated[
+        list[str] | None, QueryParameter(description="`name:value`; may be repeated, all must hold")
+    ] = None,
+    start: Annotated[
+        str | None, QueryParameter(description="`-15m` (default), RFC 3339, or Unix ms; inclusive")
+    ] = None,
+    end: Annotated[str | None, QueryParameter(description="like start; exclusive; everything newer if absent")] = None,
     points: Annotated[
         str | None,
-        Parameter(description="at most so many buckets a series, of a round width: last, min, max, mean, count"),
+        QueryParameter(description="at most so many buckets a series, of a round width: last, min, max, mean, count"),
     ] = None,
     format_: Annotated[
-        str | None, Parameter(query="format", description="json (default), ndjson, csv, parquet or arrow")
+        str | None, QueryParameter(name="format", description="json (default), ndjson, csv, parquet or arrow")
     ] = None,
 ) -> Response[bytes]:
     """Answer with a span of the past."""

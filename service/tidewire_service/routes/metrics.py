@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tidewire_service.telemetry import Telemetry
@@ -11,6 +12,6 @@ __all__ = ["get_metrics"]
 
 
 @get("/metrics", summary="Counters for Prometheus", media_type="text/plain", sync_to_thread=False)
-def get_metrics(telemetry: Telemetry) -> Response[bytes]:
+def get_metrics(telemetry: NamedDependency[Telemetry]) -> Response[bytes]:
     """Answer with the counters; their number does not grow with metrics or subscribers."""
     return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)

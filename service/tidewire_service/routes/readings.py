@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.log_calls import Once
@@ -207,11 +208,11 @@ async def _discard(request: Request[Any, Any, State], size: int, max_bytes: int)
 )
 async def post_readings(
     request: Request[Any, Any, State],
-    posts: Posts,
+    posts: NamedDependency[Posts],
     idempotency_key: Annotated[
         str | None,
-        Parameter(
-            header="Idempotency-Key",
+        HeaderParameter(
+            name="Idempotency-Key",
             description="`<publisher>:<seq>` with a sequence that rises by call, or any key, remembered for 24 h",
         ),
     ] = None,

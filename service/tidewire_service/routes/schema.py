@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.params import FromPath
 
 from tidewire import __version__
 
@@ -53,7 +54,7 @@ class _OfflinePage(OpenAPIRenderPlugin):
 
 
 @get("/schema/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
-def get_schema_asset(request: Request[Any, Any, State], name: str) -> Response[bytes]:
+def get_schema_asset(request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
     """Answer with one of the page's files."""
     if name not in _ASSETS:
         raise NotFoundException

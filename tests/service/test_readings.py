@@ -1,0 +1,314 @@
+"""POST /v1/readings: what is taken, in every format, and what is refused, row by row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from typing import Any
+
+import pytest
+
+NOW_MS = time.time() * 1e3
+GOOD = {"metric": "good", "value": 1}
+
+
+async def test_a_reading_a_batch_a_list_and_flat_rows_are_taken(service: Any) -> None:
+    for body in (
+        {"metric": "one", "value": 921.4, "unit": "Cel", "labels": {"site": "A"}},
+        {
+            "metric": "batch",
+            "time": [NOW_MS - 2, NOW_MS - 1.5],
+            "value": [1, None],
+            "text": [None, "deploy"],
+            "step": [1, 2],
+        },
+        [{"metric": "listed", "value": [1, 2, 3]}, {"metric": "listed", "value": [4]}],
+        [{"metric": "flat", "value": v, "time": NOW_MS + v} for v in range(5)],
+    ):
+        answer = await service.post(body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["rejected"] == []
+    assert await service.stored() == {
+        "one": [921.4], "batch": [1, None], "listed": [1, 2, 3, 4], "flat": [0, 1, 2, 3, 4],
+    }  # fmt: skip
+    batch = (await service.history("batch"))["series"][0]
+    assert batch["time"] == [NOW_MS - 2, NOW_MS - 1.5]
+    assert batch["text"] == [None, "deploy"]
+    assert batch["step"] == [1, 2]
+
+
+async def test_flat_rows_are_stored_as_one_batch_for_each_series(service: Any, valkey: Any) -> None:
+    rows = [{"metric": "m", "value": n, "labels": {"site": "AB"[n % 2]}} for n in range(10)]
+    answer = await service.post(rows)
+    assert answer.json()["accepted"] == 10
+    bodies = [json.loads(fields[b"d"]) for _, fields in valkey.client.xrange("tw:{0}:log:m")]
+    assert [(body["labels"]["site"], body["value"]) for body in bodies] == [
+        ("A", [0, 2, 4, 6, 8]),
+        ("B", [1, 3, 5, 7, 9]),
+    ]
+
+
+async def test_a_long_list_of_rows_is_split_at_the_limits(start: Any, valkey: Any) -> None:
+    service = await start(max_readings=4, max_batch_bytes=1_000)
+    await service.post([{"metric": "m", "value": n} for n in range(10)])
+    await service.post([{"metric": "t", "value": n, "text": "x" * 400} for n in range(3)])
+    assert [len(json.loads(f[b"d"])["value"]) for _, f in valkey.client.xrange("tw:{0}:log:m")] == [4, 4, 2]
+    assert [len(json.loads(f[b"d"])["value"]) for _, f in valkey.client.xrange("tw:{0}:log:t")] == [1, 2]
+
+
+async def test_ndjson_lines_are_rows(service: Any) -> None:
+    body = b'{"metric":"a","value":1}\n\n{"metric":"a","value":\n{"metric":"b","value":[2,3]}\r\n'
+    answer = await service.post(body, "application/x-ndjson")
+    assert answer.status_code == 200
+    assert answer.json()["accepted"] == 3
+    assert [(row["row"], row["field"]) for row in answer.json()["rejected"]] == [(1, "body")]
+    assert await service.stored() == {"a": [1], "b": [2, 3]}
+
+
+async def test_csv_columns_are_fields_and_labels(service: Any) -> None:
+    body = (
+        "\ufeffmetric,time,value,unit,site,text\r\n"
+        f'furnace/temperature,{NOW_MS},921.4,Cel,"A, ""north""",\r\n'
+        "\r\n"
+        "furnace/temperature,2026-01-31T12:00:00.5Z,,Cel,B,deploy\r\n"
+        "pump/on,,true,,,\r\n"
+    )
+    answer = await service.post(body, "text/csv; charset=utf-8")
+    assert answer.json()["rejected"] == []
+    found = (await service.history(start="2026-01-01T00:00:00Z"))["series"]
+    assert [(s["metric"], s["labels"], s["unit"], s["value"], s.get("text")) for s in found] == [
+        ("furnace/temperature", {"site": 'A, "north"'}, "Cel", [921.4], None),
+        ("furnace/temperature", {"site": "B"}, "Cel", [None], ["deploy"]),
+        ("pump/on", {}, "", [1.0], None),
+    ]
+    assert found[1]["time"] == [1769860800500.0]
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [gzip.compress(b'{"metric":"a","value":1}'), gzip.compress(b'{"metric":"a",') + gzip.compress(b'"value":1}')],
+)
+async def test_gzip_is_unpacked(service: Any, packed: bytes) -> None:
+    answer = await service.post(packed, **{"Content-Encoding": "gzip"})
+    assert answer.status_code == 200, answer.text
+    assert await service.stored() == {"a": [1]}
+
+
+async def test_the_cursor_of_the_answer_is_after_the_readings(service: Any) -> None:
+    cursor = (await service.post(GOOD)).json()["cursor"]
+    await service.post({"metric": "next", "value": 2})
+    async with service.http.stream("GET", "/v1/stream", params={"metric": "**", "cursor": cursor}) as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith('data: {"metric"'):
+                assert json.loads(line[6:])["metric"] == "next"
+                break
+
+
+BAD_ROWS = [
+    ({"value": 1}, "metric", "missing"),
+    ({"metric": "", "value": 1}, "metric", "empty"),
+    ({"metric": 5, "value": 1}, "metric", "string"),
+    ({"metric": "a*", "value": 1}, "metric", "reserved"),
+    ({"metric": "/a", "value": 1}, "metric", "separates"),
+    ({"metric": "a//b", "value": 1}, "metric", "empty level"),
+    ({"metric": "a\nb", "value": 1}, "metric", "control"),
+    ({"metric": "a\u2028b", "value": 1}, "metric", "separator"),
+    ({"metric": "\ufeffa", "value": 1}, "metric", "format"),
+    ({"metric": "e\u0301", "value": 1}, "metric", "normal form"),
+    ({"metric": "x" * 256, "value": 1}, "metric", "255"),
+    ({"metric": "a", "value": 1, "labels": {"site": 5}}, "labels['site']", "quote"),
+    ({"metric": "a", "value": 1, "labels": {"a/b": "x"}}, "labels", "'/'"),
+    ({"metric": "a", "value": 1, "labels": {"site": "a\0"}}, "labels['site']", "control"),
+    ({"metric": "a", "value": 1, "labels": ["site"]}, "labels", "object"),
+    ({"metric": "a", "value": 1, "labels": {str(n): "x" for n in range(33)}}, "labels", "32"),
+    ({"metric": "a", "value": 1, "unit": "x" * 64}, "unit", "63"),
+    ({"metric": "a", "value": 1, "unit": 5}, "unit", "string"),
+    ({"metric": "a", "value": 1, "time": 1763871234}, "time", "did you mean seconds"),
+    ({"metric": "a", "value": 1, "time": NOW_MS + 2 * 86_400e3}, "time", "24 h"),
+    ({"metric": "a", "value": 1, "time": "2026-01-31T12:00:00"}, "time", "offset"),
+    ({"metric": "a", "value": 1, "time": "yesterday"}, "time", "RFC 3339"),
+    ({"metric": "a", "value": "921.4"}, "value", "number"),
+    ({"metric": "a", "value": {"x": 1}}, "value", "number"),
+    ({"metric": "a"}, "value", "missing"),
+    ({"metric": "a", "value": []}, "value", "at least one"),
+    ({"metric": "a", "value": [1, "x"]}, "value[1]", "number"),
+    ({"metric": "a", "value": [1, 2], "time": [NOW_MS]}, "time", "equally long"),
+    ({"metric": "a", "value": [1, 2], "text": ["x"]}, "text", "equally long"),
+    ({"metric": "a", "value": [1] * 1_001}, "readings", "split"),
+    ({"metric": "a", "value": 1, "text": 5}, "text", "string"),
+    ({"metric": "a", "value": 1, "text": "x" * 300_000}, "text", "split"),
+    ({"metric": "a", "value": 1, "step": "x"}, "step", "number"),
+    ({"metric": "a", "value": 1, "tags": {}}, "tags", "no field"),
+    ("a", "row", "object"),
+    (None, "row", "object"),
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "remedy"), BAD_ROWS, ids=[f"{field}-{n}" for n, (_, field, _) in enumerate(BAD_ROWS)]
+)
+async def test_a_bad_row_is_named_and_the_good_ones_around_it_are_stored(
+    service: Any, row: Any, field: str, remedy: str
+) -> None:
+    answer = await service.post([GOOD, row, {"metric": "good", "value": 2}])
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["accepted"] == 2
+    assert [(r["row"], r["field"]) for r in found["rejected"]] == [(1, field)]
+    assert remedy in found["rejected"][0]["reason"]
+    assert len(found["rejected"][0]["value"]) <= 80
+    alone = await service.post([row])
+    assert alone.status_code == 422, alone.text
+    assert alone.headers["content-type"] == "application/problem+json"
+    assert alone.json()["rejected"][0]["field"] == alone.json()["field"] == field
+    assert remedy in alone.json()["detail"]
+    assert await service.stored() == {"good": [1, 2]}
+
+
+BAD_BODIES = [
+    (b"", "application/json", 400, "empty"),
+    (b"[]", "application/json", 400, "at least one"),
+    (b"5", "application/json", 400, "batch or row"),
+    (b'{"metric":"a","value":NaN}', "application/json", 400, "null"),
+    (b'{"metric":"a","value":1e999}', "application/json", 400, "range"),
+    (b'{"metric":"\\ud800","value":1}', "application/json", 400, "UTF-8"),
+    (b'{"metric":"\xed\xa0\x80","value":1}', "application/json", 400, "UTF-8"),
+    (b'{"metric":"a","value":1', "application/json", 400, "JSON"),
+    (b"[" * 100_000 + b"]" * 100_000, "application/json", 400, "deeply"),
+    (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "application/json", 400, "deeply"),
+    (b'{"metric":"a","value":' + b"9" * 1_000_000 + b"}", "application/json", 400, "range"),
+    (b"\n \n", "application/x-ndjson", 400, "each line"),
+    (b"\xff\xfe", "text/csv", 400, "UTF-8"),
+    (b"metric,value\n", "text/csv", 400, "at least one"),
+    (b"time,value\n1,2\n", "text/csv", 400, "'metric'"),
+    (b"metric,unit\na,b\n", "text/csv", 400, "'value'"),
+    (b"metric,value,value\na,1,2\n", "text/csv", 400, "twice"),
+    (b"metric,value,\na,1,2\n", "text/csv", 400, "without a name"),
+    (b'metric,value\na,1\n"b,2\n', "text/csv", 400, "quote"),
+    (b"metric,value\na," + b"9" * 1_000 + b"\n", "text/csv", 422, "number"),
+    (b"metric;value\na;1\n", "text/csv", 400, "commas"),
+    (b"x", "text/plain", 415, "application/json"),
+    (b"metric=a&value=1", "application/x-www-form-urlencoded", 415, "curl"),
+    (b"x", "multipart/form-data; boundary=x", 415, "application/json"),
+    (b"{}", "", 415, "application/json"),
+    (b"{}", "application/json; charset=latin-1", 415, "UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("body", "media_type", "status", "remedy"), BAD_BODIES, ids=range(len(BAD_BODIES)))
+async def test_a_body_that_cannot_be_read_is_refused_quickly_and_stores_nothing(
+    service: Any, body: bytes, media_type: str, status: int, remedy: str
+) -> None:
+    await service.post(GOOD)  # so that what is timed is not the first connection
+    started = time.perf_counter()
+    answer = await service.post(body, media_type)
+    elapsed_s = time.perf_counter() - started
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert remedy in answer.json()["detail"]
+    assert elapsed_s < 0.5  # the server's own share is measured in test_hostile
+    assert await service.stored() == {"good": [1]}
+    assert (await service.post(GOOD)).status_code == 200
+
+
+async def test_a_line_of_csv_cannot_smuggle_cells_or_rows(service: Any) -> None:
+    body = 'metric,value,site\na,1,x,extra\na,2\n"b\nc",3,x\na,"4\n5",x\na,6,"y"\n'
+    answer = await service.post(body, "text/csv")
+    assert answer.json()["accepted"] == 1
+    assert [(r["row"], r["field"]) for r in answer.json()["rejected"]] == [
+        (0, "row"),
+        (1, "row"),
+        (2, "metric"),
+        (3, "value"),
+    ]
+    assert await service.stored() == {"a": [6]}
+
+
+async def test_too_large_bodies_say_how_to_split(start: Any) -> None:
+    service = await start(max_body_bytes=10_000, max_decompressed_bytes=20_000, max_rows=5)
+    long = await service.post(b" " * 10_001)
+    assert long.status_code == 413
+    assert "split" in long.json()["detail"]
+    assert long.json()["limit"] == {"max_body_bytes": 10_000}
+
+    async def chunks() -> Any:
+        for _ in range(20):
+            yield b" " * 1_000
+
+    chunked = await service.http.post("/v1/readings", content=chunks(), headers={"Content-Type": "application/json"})
+    assert chunked.status_code == 413
+    bomb = await service.post(gzip.compress(b" " * 20_001), **{"Content-Encoding": "gzip"})
+    assert (bomb.status_code, bomb.json()["limit"]) == (413, {"max_decompressed_bytes": 20_000})
+    rows = await service.post([GOOD] * 6)
+    assert (rows.status_code, rows.json()["limit"]) == (413, {"max_rows": 5})
+    assert await service.stored() == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "status", "remedy"),
+    [
+        (b"no gzip", "gzip", 400, "no gzip"),
+        (gzip.compress(b'{"metric":"a","value":1}')[:-9], "gzip", 400, "cut"),
+        (gzip.compress(b'{"metric":"a","value":1}') + b"tail", "gzip", 400, "no gzip"),
+        (b"x", "br", 415, "send gzip"),
+        (b"x", "gzip, gzip", 415, "send gzip"),
+    ],
+)
+async def test_a_broken_packing_is_refused(service: Any, body: bytes, coding: str, status: int, remedy: str) -> None:
+    answer = await service.post(body, **{"Content-Encoding": coding})
+    assert answer.status_code == status
+    assert remedy in answer.json()["detail"]
+    assert await service.stored() == {}
+
+
+async def test_one_series_or_metric_too_many_is_refused_and_the_old_ones_go_on(start: Any) -> None:
+    service = await start(max_series=2, max_metrics=2)
+    rows = [{"metric": "a", "value": n, "labels": {"n": str(n)}} for n in range(3)]
+    answer = await service.post(rows)
+    assert answer.json()["accepted"] == 2
+    assert answer.json()["rejected"][0]["row"] == 2
+    assert "max_series" in answer.json()["rejected"][0]["reason"]
+    await service.post({"metric": "b", "value": 1})
+    third = await service.post({"metric": "c", "value": 1})
+    assert third.status_code == 422
+    assert "max_metrics" in third.json()["detail"]
+    again = await service.post(rows[:2])
+    assert again.json()["accepted"] == 2
+
+
+async def test_an_idempotency_key_stores_a_body_once(service: Any) -> None:
+    first = await service.post(GOOD, **{"Idempotency-Key": "key-1"})
+    again = await service.post(GOOD, **{"Idempotency-Key": "key-1"})
+    assert (again.status_code, again.json()) == (200, first.json())
+    other = await service.post({"metric": "good", "value": 2}, **{"Idempotency-Key": "key-1"})
+    assert other.status_code == 422
+    assert "new key" in other.json()["detail"]
+    assert await service.stored() == {"good": [1]}
+
+
+async def test_a_publishers_sequence_stores_each_number_once(service: Any) -> None:
+    for sequence, value in ((1, 10), (2, 20), (2, 20), (1, 10), (3, 30)):
+        answer = await service.post({"metric": "m", "value": value}, **{"Idempotency-Key": f"press-7:{sequence}"})
+        assert answer.status_code == 200
+    assert await service.stored() == {"m": [10, 20, 30]}
+
+
+@pytest.mark.parametrize("key", ["has space", "x" * 256])
+async def test_a_bad_idempotency_key_is_refused(service: Any, key: str) -> None:
+    answer = await service.post(GOOD, **{"Idempotency-Key": key})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "Idempotency-Key"
+    assert await service.stored() == {}
+
+
+async def test_more_bodies_at_once_than_allowed_are_told_to_come_back(start: Any, valkey: Any) -> None:
+    import asyncio
+
+    service = await start(max_posts=2)
+    valkey.client.execute_command("CLIENT", "PAUSE", 800, "WRITE")
+    answers = await asyncio.gather(*(service.post(GOOD) for _ in range(6)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [200, 200, 429, 429, 429, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
