@@ -20,6 +20,7 @@ from tidewire.window import NO_OLDER, Older, Window
 __all__ = ["LiveView"]
 
 _TICKS_KEPT: Final = 128  # a viewer that is further behind gets a snapshot
+_MAX_CELLS: Final = 1_000_000  # buckets of all series of a view: 12 MB a snapshot
 _REVIEW_TICKS: Final = 25  # in so many ticks each series is asked once whether its line and base still suit it
 
 
@@ -28,7 +29,8 @@ class LiveView:
 
     Args:
         store: where the series are.
-        indices: of the series, in the order of the records; None for all there are, in index order.
+        indices: of the series, in the order of the records; None for all there are, in index order. At most a million
+            buckets in all; series beyond that are left out.
         window_ms: length of the window; it ends at the log's clock.
         buckets: how many are wanted at most.
 
@@ -43,6 +45,7 @@ class LiveView:
         self._all = indices is None
         self._wanted = indices or ()
         self._count = math.ceil(window_ms / self.step_ms) + 1
+        self._limit = min(MAX_SERIES, _MAX_CELLS // self._count)
         self._window = Window(store, (), self.step_ms, self._count)
         self._fresh = False
         self._older = NO_OLDER
@@ -75,7 +78,7 @@ class LiveView:
         last = math.floor(now_ms / self.step_ms)
         with self.store.lock:
             shift = last - self._window.last
-            births = self._all and min(len(self.store.series), MAX_SERIES) != len(self._window.series)
+            births = self._all and min(len(self.store.series), self._limit) != len(self._window.series)
             if births or not self._fresh or not 0 <= shift < self._count:
                 self._build(last, now_ms)
                 changed = self._window.first
@@ -103,7 +106,7 @@ class LiveView:
         return packed
 
     def _build(self, last: int, now_ms: float) -> None:
-        indices = tuple(range(min(len(self.store.series), MAX_SERIES))) if self._all else self._wanted
+        indices = tuple(range(min(len(self.store.series), self._limit))) if self._all else self._wanted[: self._limit]
         window = self._window = Window(self.store, indices, self.step_ms, self._count)
         window.older = self._older
         window.first = last - self._count + 1
@@ -144,10 +147,8 @@ class LiveView:
         if len(late) == series.late.maxlen:
             return window.first
         newest_ms = float(seen["last_time_ms"])
-        if math.isnan(seen["last_value"]):
-            start_ms = newest_ms  # the line ended there, and does no longer
-        else:
-            start_ms = series.first_after(newest_ms)
+        ended = math.isnan(seen["last_value"])  # the line ended there, and does no longer
+        start_ms = newest_ms if ended else series.first_after(newest_ms)
         start = np.floor(min([start_ms, *late]) / window.step_ms)
         if window.records[at]["flags"] & FLAG_MEAN:
             start = min(start, window.newest[at])  # it ended in a last value, and becomes a mean

@@ -95,6 +95,7 @@ class Store:
         self.bytes_used = 0
         self.duplicates = 0
         self.refused = 0
+        self._metrics: set[str] = set()
         self._by_key: dict[tuple[str, str], Series] = {}
         self._columns()
         self._arrivals = np.zeros((64, RATE_S + 1), dtype=np.float32)  # readings per second of log time, modulo
@@ -130,6 +131,8 @@ class Store:
                 if series is None:
                     self.refused += len(batch.time)
                     return 0
+            if snapshot and 0 < id_ <= series.last_id:
+                return 0
             compare = snapshot or id_ <= max(self._doubtful_id, series.doubtful_id)
             if id_ <= series.last_id and not compare:
                 self.duplicates += len(batch.time)
@@ -163,6 +166,7 @@ class Store:
             self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._looks)
             self._by_key[key] = series
             self.series.append(series)
+            self._metrics.add(batch.metric)
         series.unit = batch.unit
         self.directory_version += 1
         self.state["changed_at"][series.index] = self.directory_version
@@ -251,6 +255,11 @@ class Store:
                 self.events_version += 1
 
     # -- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> int:
+        """Return how many different metrics the series are of."""
+        return len(self._metrics)
 
     def find(self, metric: str, labels: dict[str, str]) -> Series | None:
         """Return the series of these labels, None if it was never seen."""

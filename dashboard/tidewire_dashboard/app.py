@@ -1,0 +1,218 @@
+"""The dashboard's program: its pages and routes, and `tidewire dashboard`; the only wiring."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import panel as pn
+from bokeh.server.server import Server
+from jinja2 import Template
+from panel.io.server import get_server
+from tornado.web import RequestHandler, StaticFileHandler
+
+from tidewire.errors import InvalidInput
+from tidewire.settings import click_options, load_settings
+from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
+from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
+from tidewire_dashboard.history import History
+from tidewire_dashboard.room import Room
+from tidewire_dashboard.settings import DashboardSettings
+from tidewire_dashboard.source import Source
+
+__all__ = ["Dashboard", "command", "running_dashboard"]
+
+_log = logging.getLogger("tidewire")
+_STATIC: Final = Path(__file__).with_name("static")
+_FOR_EVER_S: Final = 365 * 86_400
+_SESSION_MS: Final = 30_000  # a page whose socket to Panel is gone so long is forgotten
+_CHECK_SESSIONS_MS: Final = 10_000
+
+# The surface of both themes, so that nothing flashes before the module has loaded.
+_PAGE: Final = Template("""{% extends base %}
+{% block title %}Tidewire{% endblock %}
+{% block postamble %}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="dark light">
+<style>
+html, body { margin: 0; height: 100%; background: #0E1116; overflow: hidden; }
+html[data-theme="light"] { background: #F4F6F9; }
+@media (prefers-color-scheme: light) { html:not([data-theme="dark"]) { background: #F4F6F9; } }
+</style>
+<script>
+const asked = new URLSearchParams(location.search).get("theme");
+if (asked) document.documentElement.dataset.theme = asked;
+</script>
+{% endblock %}
+{% block contents %}<main style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</main>{% endblock %}
+""")
+
+
+class Dashboard:
+    """A dashboard that listens.
+
+    Attributes:
+        url: where.
+        source: what it shows.
+        hub: its viewers.
+        server: Bokeh's server.
+    """
+
+    def __init__(self, settings: DashboardSettings, source: Source, hub: SocketHub) -> None:
+        self.source = source
+        self.hub = hub
+        self.server = _server(settings, hub)
+        self.url = f"http://{_bracketed(settings.dashboard_host)}:{self.server.port}"
+
+
+@asynccontextmanager
+async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashboard]:
+    """Run a dashboard in this event loop until the block ends.
+
+    Raises:
+        InvalidInput: the host is not a loopback address, or the port is taken.
+    """
+    _check_host(settings.dashboard_host)
+    history = History(settings.url, settings.token)
+    source = Source(settings)
+    hub = SocketHub(Room(source, history, redis=settings.redis))
+    dashboard = Dashboard(settings, source, hub)
+    try:
+        with source:
+            dashboard.server.start()
+            yield dashboard
+    finally:
+        dashboard.server.unlisten()
+        dashboard.server.stop()
+        await hub.close()
+        await history.close()
+
+
+def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
+    version = bundle_version()
+    fonts = {"path": str(_STATIC)}
+    module = {"path": str(bundle_path().parent)}
+    hosts = settings.dashboard_allowed_hosts
+    try:
+        server = get_server(
+            {"/": lambda: _page("overview", hub), "/d/{slug}": lambda: _page("deck", hub)},
+            port=settings.dashboard_port,
+            address=settings.dashboard_host,
+            title="Tidewire",
+            location=False,
+            extra_patterns=[
+                ("/frames", FrameSocket, {"hub": hub}),
+                (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
+                (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
+            ],
+            unused_session_lifetime_milliseconds=_SESSION_MS,
+            check_unused_sessions_milliseconds=_CHECK_SESSIONS_MS,
+        )
+    except OSError as error:
+        reason = f"cannot be listened on ({error.strerror or error}); choose another one with --port"
+        raise InvalidInput("port", settings.dashboard_port, reason) from error
+    # A page of another name that resolves to this machine must not read what is here (DNS rebinding). Bokeh checks the
+    # origin of its own socket only, and offers no public way to its Tornado application.
+    tornado = server._tornado
+    allowed = "|".join(re.escape(host) for host in hosts)
+    tornado.add_handlers(rf"(?i:(?!(?:{allowed})$).*)", [(r".*", _WrongHost)])
+    tornado.websocket_origins.clear()
+    tornado.websocket_origins.update(f"{_bracketed(host)}:*" for host in hosts)
+    return server
+
+
+def _page(page: str, hub: SocketHub) -> Deck:
+    """Return the root of a new session's document, and give the document the page around it."""
+    ticket = hub.tickets.issue()
+    pn.state.on_session_destroyed(lambda _context: hub.tickets.revoke(ticket))
+    prefix = (pn.state.base_url or "/").rstrip("/")
+    document = pn.state.curdoc
+    if document is not None:
+        document.template = _PAGE
+    return Deck(  # type: ignore[no-untyped-call]  # Panel is not typed
+        page=page,
+        socket_path=f"{prefix}/frames",
+        ticket=ticket,
+        assets=f"{prefix}/{ASSETS}",
+        dashboard_prefix=prefix,
+        sizing_mode="stretch_both",
+    )
+
+
+class _ForEver(StaticFileHandler):
+    """Files whose address changes with their content."""
+
+    def get_cache_time(self, path: str, modified: Any, mime_type: str) -> int:
+        """Return how long a browser may keep it, in seconds."""
+        return _FOR_EVER_S
+
+    def set_extra_headers(self, path: str) -> None:
+        """Let a browser keep it without asking, and take its type as said."""
+        self.set_header("Cache-Control", f"public, max-age={_FOR_EVER_S}, immutable")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
+class _WrongHost(RequestHandler):
+    """Answers requests that name a host which is not this dashboard's."""
+
+    def prepare(self) -> None:
+        """Refuse."""
+        self.set_status(421)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(
+            f"This dashboard does not answer to the name {self.request.host_name!r}; "
+            "add it with --dashboard-allowed-hosts if it should.\n"
+        )
+
+
+def _check_host(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise InvalidInput(
+            "host", host, "only a loopback address is allowed, such as 127.0.0.1: there is no log-in yet"
+        )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+async def _serve(settings: DashboardSettings) -> None:
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ending.set)
+    async with running_dashboard(settings) as dashboard:
+        click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
+        await ending.wait()
+
+
+@click.command(name="dashboard")
+@click.option(
+    "--host", "dashboard_host", default=None, help="address to listen on  [TIDEWIRE_DASHBOARD_HOST; default 127.0.0.1]"
+)
+@click.option(
+    "--port",
+    "dashboard_port",
+    type=int,
+    default=None,
+    help="port, 0 for a free one  [TIDEWIRE_DASHBOARD_PORT; default 5006]",
+)
+@click_options(DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts")
+def command(**given: Any) -> None:
+    """Serve the live dashboard of a Tidewire service."""
+    try:
+        asyncio.run(_serve(load_settings(DashboardSettings, given)))
+    except InvalidInput as error:
+        raise click.ClickException(str(error)) from error

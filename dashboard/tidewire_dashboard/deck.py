@@ -1,0 +1,46 @@
+"""The deck as Panel sees it: one component that loads the chart module and tells it where its frames are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import param
+from panel.custom import JSComponent
+
+import tidewire
+
+__all__ = ["ASSETS", "Deck", "bundle_path", "bundle_version"]
+
+ASSETS: Final = "assets"  # what the dashboard serves the module and the fonts under, below its prefix
+
+
+def bundle_path() -> Path:
+    """Return the chart module as it was built."""
+    return Path(tidewire.__file__).with_name("static") / "deck.js"
+
+
+def bundle_version() -> str:
+    """Return the hash of the chart module, the part of its URL that lets browsers keep it for ever."""
+    return hashlib.sha256(bundle_path().read_bytes()).hexdigest()[:12]
+
+
+class Deck(JSComponent):
+    """The chart surface of one viewer. It carries no data: that comes over the frame socket."""
+
+    page = param.String(default="overview", regex="overview|deck", doc="used when the path says neither")
+    socket_path = param.String(default="/frames", doc="absolute path of the frame socket")
+    ticket = param.String(default="", doc="admits this page to the frame socket")
+    theme = param.String(default="auto", regex="auto|dark|light", doc="the theme of the URL wins")
+    assets = param.String(default=f"/{ASSETS}", doc="base path of the fonts")
+    dashboard_prefix = param.String(default="", doc="'' or '/prefix'")
+
+    _bundle = bundle_path()
+    _render_policy = "manual"
+
+    @classmethod
+    def _component_resource_path(cls, esm_path: os.PathLike[str], compiled: Any) -> str:
+        """Return the module's address below the dashboard's prefix; Panel's own has no version in it."""
+        return f"{ASSETS}/{bundle_version()}/deck.js"

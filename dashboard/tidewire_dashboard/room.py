@@ -1,0 +1,235 @@
+"""The room: what all viewers of this process share: the tick, the views that several watch, the past, the messages.
+
+Each distinct view is packed once per tick, whoever watches it, and every viewer that is as far gets the same bytes.
+Without viewers nothing ticks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from tidewire.buckets import step_for
+from tidewire.errors import ServiceUnavailable
+from tidewire.live_view import LiveView
+from tidewire.window import NO_OLDER, pack_range
+from tidewire_dashboard.history import History
+from tidewire_dashboard.source import Source
+
+if TYPE_CHECKING:
+    from tidewire_dashboard.viewer import RangeRequest, Viewer
+
+__all__ = ["Room", "SharedView", "ViewKey"]
+
+_log = logging.getLogger("tidewire")
+_OLDER_AGAIN_MS: Final = 15_000.0  # before the past of one view is asked for again
+_RANGE_CELLS: Final = 1_000_000
+_MAX_VIEWERS: Final = 5_000
+
+
+class ViewKey(NamedTuple):
+    """What makes two views the same."""
+
+    series: tuple[int, ...] | None
+    window_ms: float
+    buckets: int
+
+
+class SharedView:
+    """A live view and how many viewers watch it."""
+
+    __slots__ = ("asked_ms", "key", "live", "reading", "watchers")
+
+    def __init__(self, key: ViewKey, live: LiveView) -> None:
+        self.key = key
+        self.live = live
+        self.watchers = 0
+        self.asked_ms = -math.inf  # when its past was asked for last
+        self.reading: asyncio.Task[None] | None = None
+
+
+class Room:
+    """Everything that viewers share; to be used in one event loop.
+
+    Args:
+        source: where readings come from.
+        history: where the past comes from.
+        redis: the Redis that the page of a fresh installation tells publishers to use.
+        clock_ms: any clock that rises, for lags.
+
+    Attributes:
+        seq: number of the present tick.
+        viewers: who is here.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        history: History,
+        *,
+        redis: str,
+        clock_ms: Callable[[], float] = lambda: time.monotonic() * 1e3,
+    ) -> None:
+        self.source = source
+        self.history = history
+        self.clock_ms = clock_ms
+        self.seq = 1
+        self.viewers: set[Viewer] = set()
+        self.snippet = msgspec.json.encode({"t": "snippet", "url": source.url, "redis": redis}).decode()
+        self._views: dict[ViewKey, SharedView] = {}
+        self._ranges: dict[Viewer, asyncio.Task[None]] = {}
+        self._directories: dict[int, tuple[int, str]] = {}
+
+    @property
+    def full(self) -> bool:
+        """Tell whether no further viewer is taken."""
+        return len(self.viewers) >= _MAX_VIEWERS
+
+    # -- the tick ------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Send every viewer what is due."""
+        self.seq += 1
+        for viewer in list(self.viewers):
+            try:
+                viewer.tick()
+            except Exception:  # one viewer's trouble is not another's
+                _log.exception("a viewer could not be served")
+                viewer.fail()
+
+    def pack(self, shared: SharedView) -> None:
+        """Bring a view up to this tick, unless it is; ask for its past where memory does not reach."""
+        now_ms = self.source.feed.now_ms()
+        live = shared.live
+        live.tick(self.seq, now_ms)
+        if live.partial and shared.reading is None and self.clock_ms() - shared.asked_ms > _OLDER_AGAIN_MS:
+            shared.asked_ms = self.clock_ms()
+            shared.reading = self._own(self._read_older(shared, now_ms))
+
+    def enter(self, key: ViewKey) -> SharedView:
+        """Watch a view."""
+        series = None if key.series is None else tuple(i for i in key.series if i < len(self.source.store.series))
+        key = key._replace(series=series)
+        shared = self._views.get(key)
+        if shared is None:
+            live = LiveView(self.source.store, series, key.window_ms, key.buckets)
+            shared = self._views[key] = SharedView(key, live)
+        shared.watchers += 1
+        return shared
+
+    def leave(self, shared: SharedView) -> None:
+        """Watch a view no longer; the last one to leave closes it."""
+        shared.watchers -= 1
+        if not shared.watchers:
+            self._views.pop(shared.key, None)
+            if shared.reading is not None:
+                shared.reading.cancel()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [*self._ranges.values(), *(view.reading for view in self._views.values() if view.reading is not None)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- the past ------------------------------------------------------------------------------------------------
+
+    async def _read_older(self, shared: SharedView, now_ms: float) -> None:
+        live, store = shared.live, self.source.store
+        count = math.ceil(live.window_ms / live.step_ms) + 1
+        first = math.floor(now_ms / live.step_ms) - count + 1
+        try:
+            series = [store.series[index] for index in live.partial]
+            live.set_older(await self.history.older(series, first, count, live.step_ms))
+        except ServiceUnavailable as error:
+            _log.info("a window of %d s stays partly empty: %s", live.window_ms / 1e3, error)
+        finally:
+            shared.reading = None
+
+    def answer_range(self, viewer: Viewer, request: RangeRequest) -> None:
+        """Answer one fixed window; a viewer's next question takes the place of one not answered yet."""
+        self.forget_range(viewer)
+        self._ranges[viewer] = self._own(self._answer_range(viewer, request))
+
+    def forget_range(self, viewer: Viewer) -> None:
+        """End the answering of a viewer's last question."""
+        task = self._ranges.pop(viewer, None)
+        if task is not None:
+            task.cancel()
+
+    async def _answer_range(self, viewer: Viewer, request: RangeRequest) -> None:
+        store = self.source.store
+        step_ms = step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
+        first = math.floor(request.start_ms / step_ms)
+        count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
+        indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]
+        if count * len(indices) > _RANGE_CELLS or count > 0xFFFF:
+            viewer.send_problem("this window is too long for so many series")
+            return
+        series = [store.series[index] for index in indices]
+        older = NO_OLDER
+        missing = [one for one in series if store.covered(one, step_ms) > request.start_ms]
+        if missing:
+            try:
+                older = await self.history.older(missing, first, count, step_ms)
+            except ServiceUnavailable as error:
+                viewer.send_problem(str(error))
+        frame = pack_range(
+            store,
+            indices,
+            first,
+            count,
+            step_ms,
+            request_id=request.id & 0xFFFF,
+            seq=self.seq,
+            now_ms=self.source.feed.now_ms(),
+            older=older,
+        )
+        viewer.send_range(frame)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_report)
+        return task
+
+    # -- the messages --------------------------------------------------------------------------------------------
+
+    def directory_since(self, version: int) -> tuple[str, int]:
+        """Return the `series` message for a viewer that knows this version (-1: nothing), and the version it makes."""
+        store = self.source.store
+        with store.lock:
+            present = store.directory_version
+            kept = self._directories.get(version)
+            if kept is None or kept[0] != present:
+                if kept is not None or len(self._directories) > 64:
+                    self._directories.clear()
+                entries = [
+                    {"i": series.index, "metric": series.metric, "labels": series.labels, "unit": series.unit}
+                    for series in store.changed_since(version)
+                ]
+                message = {"t": "series", "full": version < 0, "series": entries}
+                kept = self._directories[version] = (present, msgspec.json.encode(message).decode())
+        return kept[1], present
+
+    def events(self) -> tuple[str, int]:
+        """Return the `events` message and the version it makes."""
+        store = self.source.store
+        with store.lock:
+            version = store.events_version
+            events = [event._asdict() for event in sorted(store.events)]
+        return msgspec.json.encode({"t": "events", "full": True, "events": events}).decode(), version
+
+    def status(self, lag_ms: float) -> str:
+        """Return the `status` message for a viewer that is so late."""
+        return msgspec.json.encode(self.source.message() | {"lag_ms": round(lag_ms)}).decode()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("a question for the past failed", exc_info=error)

@@ -1,0 +1,94 @@
+"""The source: the one SSE consumer of this process, its store, and what it knows of the service's health."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+import httpx
+import msgspec
+
+from tidewire.feed import Feed
+from tidewire.store import Store
+from tidewire_dashboard.settings import DashboardSettings
+
+__all__ = ["Source"]
+
+_log = logging.getLogger("tidewire")
+_HEALTH_S: Final = 10.0
+_HEALTH_UNWELL_S: Final = 2.0
+_HEALTH_TIMEOUT_S: Final = 2.0
+
+
+class _Ready(msgspec.Struct):
+    reason: str = ""
+    redis_ms: float | None = None
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What the service said of itself last; None where it is not known."""
+
+    service_ok: bool | None = None
+    redis_ok: bool | None = None
+    reason: str = ""
+
+
+class Source:
+    """The stream of all metrics into one store, for every viewer; a context manager that starts and stops its thread.
+
+    Args:
+        settings: which service, and how much memory.
+
+    Attributes:
+        store: what was received.
+        feed: the subscription.
+        health: what the service said of itself last; another object after each change.
+    """
+
+    def __init__(self, settings: DashboardSettings) -> None:
+        self.url = settings.url.rstrip("/")
+        self.store = Store(store_bytes=settings.store_bytes)
+        self.health = Health()
+        self.feed = Feed(
+            self.store,
+            ("**",),
+            url=self.url,
+            token=settings.token,
+            replay_s=round(self.store.raw_ms / 1e3),
+            beside=(self._watch_health,),
+            name="tidewire-source",
+        )
+
+    def __enter__(self) -> Source:
+        self.feed.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.feed.stop()
+
+    def message(self) -> dict[str, object]:
+        """Return the `status` message, but for the viewer's own lag."""
+        health = self.health
+        return self.feed.message() | {"service_ok": health.service_ok, "redis_ok": health.redis_ok}
+
+    async def _watch_health(self) -> None:
+        async with httpx.AsyncClient(base_url=self.url, timeout=_HEALTH_TIMEOUT_S, trust_env=False) as http:
+            while True:
+                health = await _health(http)
+                if health != self.health:
+                    _log.info("health of %s: %s", self.url, health)
+                    self.health = health
+                well = health.service_ok and health.redis_ok and self.feed.status.state == "live" and self.store.series
+                await asyncio.sleep(_HEALTH_S if well else _HEALTH_UNWELL_S)
+
+
+async def _health(http: httpx.AsyncClient) -> Health:
+    try:
+        answer = await http.get("/health/ready")
+        ready = msgspec.json.decode(answer.content, type=_Ready)
+    except httpx.HTTPError as error:
+        return Health(service_ok=False, reason=str(error) or type(error).__name__)
+    except msgspec.MsgspecError:
+        return Health(service_ok=False, reason="what answers there is no Tidewire service")
+    return Health(service_ok=True, redis_ok=ready.redis_ms is not None, reason=ready.reason)

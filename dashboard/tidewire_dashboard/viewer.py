@@ -1,0 +1,220 @@
+"""One viewer: what its deck asked for, and what of it is sent when; no sockets here.
+
+Nothing queues: at most one frame of each view is un-acknowledged, and a text message is only written once the one
+before has left; then it says what holds at that moment. A hidden viewer is sent nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+
+from tidewire.errors import InvalidInput
+from tidewire_dashboard.pacing import Pacing
+from tidewire_dashboard.room import Room, SharedView, ViewKey
+
+__all__ = ["Port", "Viewer"]
+
+_MAX_SERIES: Final = 2_000
+_STATUS_EVERY_TICKS: Final = 10
+_ACK_CHARS: Final = 24
+_MAX_UNSENT: Final = 8  # two frames, the texts of one tick, and answers to ranges
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
+Buckets = Annotated[int, msgspec.Meta(ge=2, le=2_000)]
+Indices = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=_MAX_SERIES)]
+
+
+class Port(Protocol):
+    """What a viewer writes to."""
+
+    @property
+    def unsent(self) -> int:
+        """Return how many messages have not left for the network yet."""
+
+    def send(self, data: bytes | str) -> None:
+        """Send one message: bytes as a binary one."""
+
+    def fail(self) -> None:
+        """Close, so that the deck connects anew."""
+
+
+class _Hello(msgspec.Struct, tag_field="t", tag="hello"):
+    page: Literal["overview", "deck"] = "deck"
+    hidden: bool = False
+
+
+class _View(msgspec.Struct, tag_field="t", tag="view"):
+    view: Literal[0, 1]
+    series: Indices | None
+    window_ms: Positive
+    buckets: Buckets
+    fps: Annotated[int, msgspec.Meta(ge=1, le=10)] = 5
+
+
+class _Close(msgspec.Struct, tag_field="t", tag="close"):
+    view: Literal[0, 1]
+
+
+class RangeRequest(msgspec.Struct, tag_field="t", tag="range"):
+    """One fixed window of the past, Unix ms."""
+
+    id: int
+    series: Indices
+    start_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    end_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    buckets: Buckets
+
+
+class _Hidden(msgspec.Struct, tag_field="t", tag="hidden"):
+    hidden: bool = True
+
+
+class _Retry(msgspec.Struct, tag_field="t", tag="retry"):
+    pass
+
+
+_Message = _Hello | _View | _Close | RangeRequest | _Hidden | _Retry
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+class _OpenView:
+    __slots__ = ("pacing", "shared")
+
+    def __init__(self, shared: SharedView, fps: int) -> None:
+        self.shared = shared
+        self.pacing = Pacing(fps)
+
+
+class Viewer:
+    """One deck at the other end of a port.
+
+    Args:
+        room: what all viewers share.
+        port: where to write.
+    """
+
+    def __init__(self, room: Room, port: Port) -> None:
+        self.hidden = True  # until the first hello
+        self._room = room
+        self._port = port
+        self._views: dict[int, _OpenView] = {}
+        self._directory_version = -1
+        self._events_version = -1
+        self._status: object = None
+        self._status_tick = 0
+
+    def close(self) -> None:
+        """Give up its views."""
+        for view in self._views.values():
+            self._room.leave(view.shared)
+        self._views.clear()
+        self._room.forget_range(self)
+
+    def hear(self, message: str | bytes) -> None:
+        """Take one message of the deck.
+
+        Raises:
+            InvalidInput: it is none of docs/view-frame.md.
+        """
+        if isinstance(message, str) and message.startswith("a"):
+            self._acknowledge(message)
+            return
+        try:
+            request = _decode(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InvalidInput("message", message[:80], str(error)) from None
+        match request:
+            case _Hello():
+                self._hello(hidden=request.hidden)
+            case _View():
+                self._open(request)
+            case _Close():
+                self._leave(request.view)
+            case RangeRequest():
+                self._room.answer_range(self, request)
+            case _Hidden():
+                self.hidden = request.hidden
+            case _Retry():
+                self._room.source.feed.retry_now()
+
+    def tick(self) -> None:
+        """Send what is due; called once per tick of the room."""
+        if self.hidden:
+            return
+        self._send_texts()
+        for number, view in self._views.items():
+            if view.pacing.tick(self._room.seq):
+                self._send_frame(number, view)
+
+    def send_range(self, frame: bytes) -> None:
+        """Send the answer to a range, unless the tab is hidden or takes nothing."""
+        if not self.hidden and self._port.unsent < _MAX_UNSENT:
+            self._port.send(frame)
+
+    def fail(self) -> None:
+        """Close the port, so that the deck connects anew."""
+        self._port.fail()
+
+    def send_problem(self, reason: str) -> None:
+        """Say something that the person should see."""
+        if not self._port.unsent:
+            self._port.send(msgspec.json.encode({"t": "error", "reason": reason}).decode())
+
+    def _hello(self, *, hidden: bool) -> None:
+        self.hidden = hidden
+        self._directory_version = self._events_version = -1
+        self._status = None
+        for view in self._views.values():
+            view.pacing.restart()
+        if not hidden:
+            self._port.send(self._room.snippet)
+            self._send_texts()
+            for number, view in self._views.items():
+                self._send_frame(number, view)
+
+    def _open(self, request: _View) -> None:
+        self._leave(request.view)
+        series = None if request.series is None else tuple(dict.fromkeys(request.series))
+        shared = self._room.enter(ViewKey(series, request.window_ms, request.buckets))
+        view = self._views[request.view] = _OpenView(shared, request.fps)
+        if not self.hidden:
+            self._send_texts()
+            self._send_frame(request.view, view)
+
+    def _leave(self, number: int) -> None:
+        view = self._views.pop(number, None)
+        if view is not None:
+            self._room.leave(view.shared)
+
+    def _acknowledge(self, message: str) -> None:
+        number, colon, seq = message[1:_ACK_CHARS].partition(":")
+        if not (colon and number.isdecimal() and seq.isdecimal()):
+            raise InvalidInput("message", message[:80], "expected a<view>:<seq>")
+        view = self._views.get(int(number))
+        if view is not None and view.pacing.acknowledged(int(seq)) and not self.hidden:
+            self._send_frame(int(number), view)
+
+    def _send_frame(self, number: int, view: _OpenView) -> None:
+        self._room.pack(view.shared)
+        self._port.send(view.shared.live.frame(number, view.pacing.since))
+        view.pacing.sent(self._room.seq, self._room.clock_ms())
+
+    def _send_texts(self) -> None:
+        """Send what the deck does not know yet of directory, events and status."""
+        if self._port.unsent:
+            return
+        room, store = self._room, self._room.source.store
+        if self._directory_version != store.directory_version:
+            message, self._directory_version = room.directory_since(self._directory_version)
+            self._port.send(message)
+        if self._events_version != store.events_version:
+            message, self._events_version = room.events()
+            self._port.send(message)
+        state = (room.source.feed.status, room.source.health)
+        if state != self._status or room.seq - self._status_tick >= _STATUS_EVERY_TICKS:
+            self._status, self._status_tick = state, room.seq
+            now_ms = room.clock_ms()
+            lag_ms = max((view.pacing.lag_ms(now_ms) for view in self._views.values()), default=0.0)
+            self._port.send(room.status(lag_ms))
