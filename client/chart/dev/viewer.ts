@@ -85,7 +85,7 @@ export class Viewer {
     this.json({
       t: "thresholds",
       thresholds: [
-        { metric: "furnace/temperature", labels: {}, warn_above: 935, critical_above: 960, warn_below: null, critical_below: null },
+        { metric: "furnace/temperature", labels: {}, warn_above: 935, critical_above: null, warn_below: null, critical_below: null },
         { metric: "line-1/flow", labels: {}, warn_above: null, critical_above: null, warn_below: null, critical_below: 117 },
       ],
     });

@@ -87,7 +87,7 @@ export class App {
     this.session.link = link;
     if (link.state === "open" && !document.hidden) this.session.hello();
     this.header.draw();
-    this.options.root.classList.toggle("offline", this.offline());
+    this.requestDraw();
   }
 
   /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
@@ -114,7 +114,6 @@ export class App {
       this.page?.directoryChanged();
     }
     if (what === "frame") this.fresh = true;
-    if (what === "status") this.options.root.classList.toggle("offline", this.offline());
     this.requestDraw();
   }
 

@@ -18,6 +18,9 @@ export class Trace {
   line = new Float64Array(0);
   min = new Float64Array(0);
   max = new Float64Array(0);
+  /** Where a gap lies before a bucket: the end of the last bucket that held a reading, and the start of the next. */
+  gapFrom = new Float64Array(0);
+  gapTo = new Float64Array(0);
   /** 1 where the line does not continue from the bucket before: a gap lies between. */
   breaks = new Uint8Array(0);
   lo = NaN;
@@ -27,7 +30,7 @@ export class Trace {
   integers = true;
   /** True when some bucket spans a range, so that there is a band to draw. */
   band = false;
-  /** First bucket that lies in the window: bucket 0 may be left of it, so that the line enters at the edge. */
+  /** Width of a merged bucket. */
   stepMs = 0;
 
   private reserve(n: number): void {
@@ -37,6 +40,8 @@ export class Trace {
     this.line = new Float64Array(size);
     this.min = new Float64Array(size);
     this.max = new Float64Array(size);
+    this.gapFrom = new Float64Array(size);
+    this.gapTo = new Float64Array(size);
     this.breaks = new Uint8Array(size);
   }
 
@@ -86,6 +91,8 @@ export class Trace {
       // Between two buckets the silence is at least from the end of one to the start of the next.
       const silence = firstBucket * step - previousEnd;
       this.breaks[n] = n > 0 && silence > gapMs - step ? 1 : 0;
+      this.gapFrom[n] = previousEnd;
+      this.gapTo[n] = firstBucket * step;
       previousEnd = (lastBucket + 1) * step;
       this.time[n] = holdsNewest ? newest : middle;
       this.line[n] = holdsNewest && !Number.isNaN(slot.lastValue) ? slot.lastValue : value;
@@ -136,7 +143,7 @@ export function sharedGaps(traces: readonly Trace[]): Silence[] {
   for (const trace of traces) {
     const own: Silence[] = [];
     for (let i = 1; i < trace.n; i++) {
-      if (trace.breaks[i]) own.push({ fromMs: trace.time[i - 1] + trace.stepMs / 2, toMs: trace.time[i] - trace.stepMs / 2 });
+      if (trace.breaks[i]) own.push({ fromMs: trace.gapFrom[i], toMs: trace.gapTo[i] });
     }
     shared = shared === null ? own : intersect(shared, own);
     if (shared.length === 0) return shared;

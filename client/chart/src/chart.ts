@@ -1,6 +1,7 @@
 /** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
 import { mergeFactor, sharedGaps, Trace } from "./buckets";
 import { ChartFrame } from "./card";
+import { paler } from "./colour";
 import type { Series } from "./directory";
 import { formatNumber } from "./format";
 import { FLAG_MEAN } from "./frame";
@@ -26,13 +27,15 @@ export interface Moment {
   nowMs: number;
   paused: boolean;
   zoomed: boolean;
+  /** Nothing new can arrive: the same picture, a little paler. */
+  offline: boolean;
   tokens: Tokens;
   events: readonly EventMark[];
   thresholds: readonly Threshold[];
   speak: boolean;
 }
 
-/** Px per bucket above which a zoomed view shows its readings as points. */
+/** Px per reading above which a zoomed view shows its readings as points. */
 const POINT_PX = 5;
 
 /** A threshold within this share of the readings' range is near. */
@@ -117,7 +120,7 @@ export class Chart {
     const buckets = (moment.endMs - moment.startMs) / ring.stepMs;
     const factor = mergeFactor(buckets, plotWidth);
     this.read(moment, factor);
-    const picture = this.picture(moment, (plotWidth / buckets) * factor);
+    const picture = this.picture(moment, plotWidth / Math.max(1, ...this.traces.map((trace) => trace.n)));
     this.plot.draw(picture, width, height);
     this.words(moment, picture.limits);
     this.updateOverlay();
@@ -142,7 +145,7 @@ export class Chart {
     this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
   }
 
-  private picture(moment: Moment, bucketPx: number): Picture {
+  private picture(moment: Moment, readingPx: number): Picture {
     const { ring, startMs, endMs, nowMs, tokens } = moment;
     let lo = Infinity;
     let hi = -Infinity;
@@ -169,7 +172,7 @@ export class Chart {
     });
     return {
       traces: this.traces,
-      colours: this.series.map((one) => tokens.series[one.colour]),
+      colours: this.series.map((one) => (moment.offline ? paler(tokens.series[one.colour]) : tokens.series[one.colour])),
       dashed,
       startMs,
       endMs,
@@ -179,10 +182,11 @@ export class Chart {
       gaps: sharedGaps(this.traces.filter((trace) => trace.n > 0)),
       tailMs: silent && lastMs < endMs ? lastMs : NaN,
       tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
+      alpha: moment.offline ? 0.75 : 1,
       stale: moment.zoomed ? stale.map(() => false) : stale,
       edges: !moment.zoomed,
       area: this.series.length === 1 && isAmount(unit) && ((this.slots[0]?.flags ?? 0) & FLAG_MEAN) === 0,
-      points: moment.zoomed && bucketPx > POINT_PX,
+      points: moment.zoomed && readingPx > POINT_PX,
       limits,
       flags: this.flags(moment),
     };
@@ -209,14 +213,14 @@ export class Chart {
     }
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
-    const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, Math.max(0, this.print.decimals - 1))];
+    const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals)];
     this.card.legend.fit(this.card.legendWidth(), widths, this.print.decimals);
     this.legendValues(moment);
     if (moment.speak) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
   }
 
   private legendValues(moment: Moment): void {
-    const decimals = this.print.decimals - this.card.legend.fewerDecimals;
+    const decimals = this.print.decimals - (this.print.decimals > 1 ? this.card.legend.fewerDecimals : 0);
     const values = this.series.map((_, i) => {
       const at = this.valueAt(i);
       return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
@@ -237,6 +241,16 @@ export class Chart {
     const slot = this.slots[i];
     const limit = slot ? gapLimitMs(slot.expectedMs, trace.stepMs) : NaN;
     return trace.nearest(this.crossMs, Math.max(trace.stepMs, (Number.isNaN(limit) ? trace.stepMs * 3 : limit) / 2));
+  }
+
+  /** The time of the drawn reading nearest a time: what the crosshair stands on. */
+  snap(timeMs: number): number {
+    let best = NaN;
+    for (const trace of this.traces) {
+      const k = trace.nearest(timeMs, Math.max(trace.stepMs, 2_000));
+      if (k >= 0 && !(Math.abs(trace.time[k] - timeMs) >= Math.abs(best - timeMs))) best = trace.time[k];
+    }
+    return Number.isNaN(best) ? timeMs : best;
   }
 
   /** Set the shared crosshair; NaN removes it. */

@@ -55,7 +55,7 @@ export class Crosshair {
       if (Math.abs(x - this.drag.startX) >= DRAG_PX) chart.overlay.showBrush(this.drag.startX, x, chart.plot);
     }
     if (this.locked) return;
-    this.timeMs = this.timeAt(chart, x);
+    this.timeMs = chart.snap(this.timeAt(chart, x));
     this.show();
   }
 

@@ -2,7 +2,7 @@
 import type { App, Page } from "./app";
 import { Chart, type Moment } from "./chart";
 import type { Series } from "./directory";
-import { h, iconButton, icon, show } from "./dom";
+import { h, iconButton, show } from "./dom";
 import { Crosshair } from "./crosshair";
 import { defaultCharts, moveChart, removeChart, resizeChart, resolve, toggleSeries, isOnDeck } from "./layout";
 import { GUTTER } from "./plot";
@@ -139,12 +139,11 @@ export class DeckPage implements Page {
   private menu(chart: Chart, at: number, columns: Columns): void {
     const next = COLUMNS[(COLUMNS.indexOf(columns) + 1) % COLUMNS.length];
     const grow = next > columns;
-    const resize = iconButton(grow ? "wide" : "narrow", `${grow ? "Widen" : "Narrow"} ${chart.title} to ${next} of 12 columns`, () => this.setCharts(resizeChart(this.specs(), at, next)), "chart-resize");
-    const remove = iconButton("close", `Remove ${chart.title}`, () => this.setCharts(removeChart(this.specs(), at)), "chart-remove");
-    const buttons: Node[] = [resize, remove];
-    if (this.app.timeline.zoom) buttons.unshift(iconButton("unzoom", "Back to live", () => this.app.live(), "chart-unzoom"));
-    for (const button of buttons) (button as Element).querySelector("svg")?.replaceWith(icon((button as HTMLElement).dataset.tw === "chart-remove" ? "close" : (button as HTMLElement).dataset.tw === "chart-unzoom" ? "unzoom" : grow ? "wide" : "narrow", 14));
-    chart.card.menu.replaceChildren(...buttons);
+    const resize = iconButton(grow ? "wide" : "narrow", `${grow ? "Widen" : "Narrow"} ${chart.title} to ${next} of 12 columns`, () => this.setCharts(resizeChart(this.specs(), at, next)), "chart-resize", 14);
+    const remove = iconButton("close", `Remove ${chart.title}`, () => this.setCharts(removeChart(this.specs(), at)), "chart-remove", 14);
+    const buttons = [resize, remove];
+    if (this.app.timeline.zoom) buttons.unshift(iconButton("unzoom", "Back to live", () => this.app.live(), "chart-unzoom", 14));
+    chart.card.menu.replaceChildren(h("div", { class: "card-buttons" }, ...buttons));
   }
 
   /** Ask for the views this page needs now. */
@@ -207,6 +206,7 @@ export class DeckPage implements Page {
       nowMs: timeline.now(),
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
+      offline: this.app.offline(),
       tokens: this.app.tokens,
       events: session.events,
       thresholds: session.thresholds,

@@ -87,8 +87,8 @@ export function mark(size = 24): SVGSVGElement {
 }
 
 /** A button that is an icon; its name is spoken and shown as a tip. */
-export function iconButton(name: IconName, label: string, onclick: () => void, hook: string): HTMLButtonElement {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, "data-tw": hook, onclick }, icon(name));
+export function iconButton(name: IconName, label: string, onclick: () => void, hook: string, size = 16): HTMLButtonElement {
+  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, "data-tw": hook, onclick }, icon(name, size));
 }
 
 /** A group of choices of which one is pressed. */

@@ -1,10 +1,14 @@
 /** Numbers, ages, spans and times as text whose width does not change from one reading to the next. */
 
 const MAX_DECIMALS = 3;
+/** Instead of decimals: the values of the window are so small, or so large, that only powers of ten tell them. */
+export const SCIENTIFIC = -1;
 
 /** Decimals that give four significant digits at the largest magnitude of the window; none for counts. */
 export function decimalsFor(magnitude: number, integers: boolean): number {
-  if (integers || !Number.isFinite(magnitude)) return 0;
+  if (!Number.isFinite(magnitude)) return 0;
+  if (integers && magnitude < 1e12) return 0;
+  if (magnitude >= 1e12 || (magnitude > 0 && magnitude < 0.001)) return SCIENTIFIC;
   const digits = magnitude < 1 ? 1 : Math.floor(Math.log10(magnitude) + 1e-9) + 1;
   return Math.min(MAX_DECIMALS, Math.max(0, 4 - digits));
 }
@@ -14,7 +18,7 @@ export function formatNumber(value: number, decimals: number): string {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
-  if (size >= 1e12 || (size !== 0 && size < 0.0005 && decimals > 0)) return value.toExponential(2).replace("-", "−");
+  if (decimals === SCIENTIFIC || size >= 1e15) return value.toExponential(2).replaceAll("-", "−");
   let text = size.toFixed(decimals);
   const dot = decimals > 0 ? text.length - decimals - 1 : text.length;
   for (let at = dot - 3; at > 0; at -= 3) text = `${text.slice(0, at)},${text.slice(at)}`;

@@ -28,7 +28,10 @@ export interface Frame2d {
 /** Px over which the ends of a line are searched for readings that the label would cover. */
 const LABEL_HEIGHT = 16;
 
-export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line"): void {
+/** Boxes of the labels placed so far in one drawing, so that two thresholds close together stay readable. */
+export type Placed = { left: number; right: number; top: number }[];
+
+export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = []): void {
   const { left, top, width, height } = frame.box;
   const y = Math.round(frame.y.a * limit.value + frame.y.b);
   if (y < top || y > top + height) return;
@@ -56,7 +59,10 @@ export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Fr
   if (above && y - top < LABEL_HEIGHT) above = false;
   if (!above && top + height - y < LABEL_HEIGHT) above = true;
   const boxTop = above ? y - LABEL_HEIGHT : y + 2;
-  const atLeft = covered(frame, picture, left, left + wide + 8, boxTop) <= covered(frame, picture, left + width - wide - 8, left + width, boxTop);
+  const weight = (from: number, to: number): number =>
+    covered(frame, picture, from, to, boxTop) + (placed.some((box) => box.left < to && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT) ? 1e6 : 0);
+  const atLeft = weight(left, left + wide + 8) <= weight(left + width - wide - 8, left + width);
+  placed.push(atLeft ? { left, right: left + wide + 8, top: boxTop } : { left: left + width - wide - 8, right: left + width, top: boxTop });
   ctx.textAlign = atLeft ? "left" : "right";
   haloText(ctx, limit.text, atLeft ? left + 4 : left + width - 4, above ? y - 6 : y + 13, limit.level === "warn" ? tokens.warn : tokens.critical, tokens.surface);
 }

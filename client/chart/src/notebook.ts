@@ -216,6 +216,7 @@ export class NotebookFrame {
       nowMs: timeline.now(),
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
+      offline: session.status?.state === "reconnecting" || session.status?.state === "ended",
       tokens: this.tokens,
       events: session.events,
       thresholds: session.thresholds,

@@ -40,7 +40,7 @@ export class Overview implements Page {
   private readonly sort: Segments<Sort>;
   private readonly scroller = h("div", { class: "tile-scroll", "data-tw": "tiles", tabindex: "-1" });
   private readonly canvas = h("canvas", { class: "tile-canvas", "aria-hidden": "true", "data-tw": "tile-canvas" });
-  private readonly layer = h("div", { class: "tile-layer", "data-tw": "tile-layer", role: "list" });
+  private readonly layer = h("div", { class: "tile-layer", "data-tw": "tile-layer", role: "group", "aria-label": "Series" });
   private readonly links: HTMLAnchorElement[] = [];
   private readonly none = h("p", { class: "tile-none", "data-tw": "no-match" });
   private readonly resizer: ResizeObserver;
@@ -247,7 +247,7 @@ export class Overview implements Page {
   }
 
   private createLink(): HTMLAnchorElement {
-    const link = h("a", { class: "tile-link", "data-tw": "tile", role: "listitem" });
+    const link = h("a", { class: "tile-link", "data-tw": "tile" });
     link.addEventListener("click", (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();

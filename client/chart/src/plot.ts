@@ -4,7 +4,7 @@ import { withAlpha } from "./colour";
 import { h } from "./dom";
 import { boxedText, dot, fitCanvas, hatch, liveDot, staleDot, type Ctx } from "./draw";
 import { clock, day, formatNumber, span } from "./format";
-import { drawEvents, drawThresholds, type Flag, type Limit } from "./marks";
+import { drawEvents, drawThresholds, type Flag, type Limit, type Placed } from "./marks";
 import { areaPath, bandPath, linear, linePath, type Linear } from "./paths";
 import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks } from "./scale";
 import { font, type Tokens } from "./tokens";
@@ -28,6 +28,8 @@ export interface Picture {
   /** Start of the silence up to the right edge, and what is said of it; NaN when the chart is live. */
   tailMs: number;
   tailText: readonly string[];
+  /** Of all readings: 1, or less when nothing new can arrive. */
+  alpha: number;
   /** For each trace: its newest reading is too old. */
   stale: readonly boolean[];
   /** The newest reading of each trace is inside the window and ends the line. */
@@ -70,7 +72,8 @@ export class Plot {
     this.xAxis(ctx, picture);
     this.silences(ctx, picture);
     this.series(ctx, picture);
-    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line");
+    const placed: Placed = [];
+    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed);
     this.readings(ctx, picture);
     this.gapLabels(ctx, picture);
     drawEvents(ctx, this.tokens(), picture.flags, this, picture);
@@ -106,7 +109,7 @@ export class Plot {
     ctx.lineWidth = 1.5;
     picture.traces.forEach((trace, i) => {
       if (trace.n === 0 || (!trace.band && !picture.area)) return;
-      ctx.globalAlpha = picture.stale[i] ? STALE_ALPHA : 1;
+      ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
       ctx.beginPath();
       if (picture.area) areaPath(trace, this.x, this.y, top + height, ctx);
       else bandPath(trace, this.x, this.y, ctx);
@@ -115,7 +118,7 @@ export class Plot {
     });
     picture.traces.forEach((trace, i) => {
       if (trace.n === 0) return;
-      ctx.globalAlpha = picture.stale[i] ? STALE_ALPHA : 1;
+      ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
       ctx.setLineDash(picture.dashed[i] ? [6, 3] : []);
       ctx.beginPath();
       linePath(trace, this.x, this.y, ctx);
@@ -202,7 +205,7 @@ export class Plot {
       if (text) boxedText(ctx, this.tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
     };
     for (const gap of picture.gaps) {
-      const long = span(gap.toMs - gap.fromMs + 500);
+      const long = span(gap.toMs - gap.fromMs);
       label(gap.fromMs, gap.toMs, [`no data ${long}`, long], false);
     }
     if (picture.tailText.length > 0) label(picture.tailMs, picture.endMs, picture.tailText, true);

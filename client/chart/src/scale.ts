@@ -1,4 +1,5 @@
 /** Ranges and ticks of the two axes. */
+import { SCIENTIFIC } from "./format";
 
 /** 2.5 last: on a tie 50 reads better than 25. */
 const MANTISSAS = [1, 2, 5, 2.5];
@@ -34,6 +35,7 @@ export function ticksIn(lo: number, hi: number, step: number): number[] {
 
 /** Decimals that a tick step needs: 0.05 → 2, 2.5 → 1, 20 → 0. */
 export function stepDecimals(step: number): number {
+  if (step < 1e-5 || step >= 1e12) return SCIENTIFIC;
   for (let decimals = 0; decimals < 9; decimals++) {
     const scaled = step * Math.pow(10, decimals);
     if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return decimals;

@@ -50,7 +50,11 @@ export class Timeline {
     }
     this.zoom = { startMs, endMs };
     this.detail = null;
-    this.session.range(series, startMs, endMs, buckets, (ring) => {
+    // A little more on both sides, so that lines reach the edges of the plot.
+    let pad = 0;
+    for (const index of series) pad = Math.max(pad, this.session.views[CHARTS].slots.get(index)?.expectedMs || 0);
+    pad = Math.min(2 * pad, (endMs - startMs) / 4);
+    this.session.range(series, startMs - pad, endMs + pad, buckets, (ring) => {
       this.detail = ring;
       arrived();
     });

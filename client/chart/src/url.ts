@@ -111,8 +111,7 @@ export function parseState(path: string, search: string, prefix: string, fallbac
     const value = equals < 0 ? "" : pair.slice(equals + 1).replace(/\+/g, " ");
     if (name === "c") {
       anyChart = true;
-      // A link that passed through a mail program may have its separators escaped once more.
-      const chart = parseChart(/^[^,()]*%28/i.test(value) ? unescape(value) : value);
+      const chart = parseChart(value);
       if (chart) charts.push(chart);
     } else {
       fields.set(name, unescape(value));

@@ -1,0 +1,117 @@
+/** What a chart draws: merging to pixels, gaps, the newest value at the end, paths without lines across silences. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mergeFactor, sharedGaps, Trace } from "../src/buckets";
+import { decodeFrame } from "../src/frame";
+import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/paths";
+import { Ring } from "../src/ring";
+import { encodeFrame, type PackedSeries } from "./encode";
+
+function ringOf(series: PackedSeries, buckets: number, first = 0): Ring {
+  const ring = new Ring();
+  ring.apply(decodeFrame(encodeFrame({ kind: 1, first, buckets, stepMs: 1000, series: [{ index: 0, ...series }] })));
+  return ring;
+}
+
+function read(ring: Ring, startMs: number, endMs: number, factor: number, gapMs = 2_000): Trace {
+  const trace = new Trace();
+  const slot = ring.slots.get(0);
+  assert.ok(slot);
+  trace.read(ring, slot, startMs, endMs, factor, gapMs);
+  return trace;
+}
+
+class Recorder implements PathLike {
+  steps: string[] = [];
+  moveTo(x: number, y: number): void {
+    this.steps.push(`M${Math.round(x)},${Math.round(y)}`);
+  }
+  lineTo(x: number, y: number): void {
+    this.steps.push(`L${Math.round(x)},${Math.round(y)}`);
+  }
+  closePath(): void {
+    this.steps.push("Z");
+  }
+}
+
+const same = (...values: number[]): number[] => values.flatMap((value) => [value, value, value]);
+
+test("buckets are merged until each has about two pixels", () => {
+  assert.equal(mergeFactor(300, 674), 1);
+  assert.equal(mergeFactor(300, 294), 2);
+  assert.equal(mergeFactor(2000, 294), 13);
+  assert.equal(mergeFactor(10, 294), 1);
+});
+
+test("merged buckets are anchored to the epoch and keep min and max", () => {
+  const ring = ringOf({ data: [1, 0, 2, 3, 2, 9, 5, 4, 6, 7, 7, 7], lastTimeMs: 3500, lastValue: 7, flags: 1 }, 4);
+  const trace = read(ring, 0, 4000, 2);
+  assert.equal(trace.n, 2);
+  assert.deepEqual([trace.line[0], trace.min[0], trace.max[0]], [2, 0, 9]);
+  assert.deepEqual([...trace.time.slice(0, 2)], [1000, 3500]);
+});
+
+test("the end of the line is the last value at its own time, however the buckets are merged", () => {
+  const ring = ringOf({ data: same(1, 2, 3, 10), lastTimeMs: 3250, lastValue: 10.125, flags: 1 }, 4);
+  for (const factor of [1, 2, 3, 4]) {
+    const trace = read(ring, 0, 4000, factor);
+    assert.equal(trace.line[trace.n - 1], 10.125);
+    assert.equal(trace.time[trace.n - 1], 3250);
+  }
+});
+
+test("the base is added back in float64", () => {
+  const ring = ringOf({ base: 1e12, data: same(0.25, 0.5), lastTimeMs: 1500, lastValue: 1e12 + 0.5 }, 2);
+  const trace = read(ring, 0, 2000, 1);
+  assert.deepEqual([trace.line[0], trace.line[1]], [1e12 + 0.25, 1e12 + 0.5]);
+});
+
+test("a silence breaks the line, a short one does not, and an unknown interval never does", () => {
+  const ring = ringOf({ data: same(1, NaN, 2, NaN, NaN, NaN, 3), lastTimeMs: 6500, lastValue: 3 }, 7);
+  assert.deepEqual([...read(ring, 0, 7000, 1).breaks.slice(0, 3)], [0, 0, 1]);
+  assert.deepEqual([...read(ring, 0, 7000, 1, NaN).breaks.slice(0, 3)], [0, 0, 0]);
+  const gaps = sharedGaps([read(ring, 0, 7000, 1)]);
+  assert.deepEqual(gaps, [{ fromMs: 3000, toMs: 6000 }]);
+});
+
+test("only a silence of all series of a chart is hatched", () => {
+  const silent = read(ringOf({ data: same(1, NaN, NaN, NaN, NaN, 2), lastTimeMs: 5500, lastValue: 2 }, 6), 0, 6000, 1);
+  const busy = read(ringOf({ data: same(1, 1, 1, 1, 1, 1), lastTimeMs: 5500, lastValue: 1 }, 6), 0, 6000, 1);
+  const late = read(ringOf({ data: same(1, 1, NaN, NaN, NaN, 2), lastTimeMs: 5500, lastValue: 2 }, 6), 0, 6000, 1);
+  assert.deepEqual(sharedGaps([silent, busy]), []);
+  assert.deepEqual(sharedGaps([silent, late]), [{ fromMs: 2000, toMs: 5000 }]);
+});
+
+test("whole numbers are known as counts", () => {
+  assert.equal(read(ringOf({ data: same(11, 12), lastTimeMs: 1500, lastValue: 12 }, 2), 0, 2000, 1).integers, true);
+  assert.equal(read(ringOf({ data: same(11, 12.5), lastTimeMs: 1500, lastValue: 12.5 }, 2), 0, 2000, 1).integers, false);
+});
+
+test("no line crosses a gap, and a lonely reading is a point", () => {
+  const trace = read(ringOf({ data: same(0, 1, NaN, NaN, NaN, 4, NaN, NaN, NaN, 8, 9), lastTimeMs: 10_500, lastValue: 9 }, 11), 0, 11_000, 1);
+  const path = new Recorder();
+  linePath(trace, linear(0, 11_000, 0, 110), linear(0, 10, 100, 0), path);
+  assert.deepEqual(path.steps, ["M5,100", "L15,90", "M55,60", "L55,60", "M95,20", "L105,10"]);
+});
+
+test("a band is closed per run, and where min is max there is none", () => {
+  const y = linear(0, 10, 100, 0);
+  const x = linear(0, 2000, 0, 20);
+  const flat = new Recorder();
+  bandPath(read(ringOf({ data: same(1, 2), lastTimeMs: 1500, lastValue: 2 }, 2), 0, 2000, 1), x, y, flat);
+  assert.deepEqual(flat.steps, []);
+  const thick = new Recorder();
+  bandPath(read(ringOf({ data: [1, 0, 2, 2, 1, 3], lastTimeMs: 1500, lastValue: 2 }, 2), 0, 2000, 1), x, y, thick);
+  assert.deepEqual(thick.steps, ["M5,80", "L15,70", "L15,90", "L5,100", "Z"]);
+  const area = new Recorder();
+  areaPath(read(ringOf({ data: same(1, 2), lastTimeMs: 1500, lastValue: 2 }, 2), 0, 2000, 1), x, y, 100, area);
+  assert.deepEqual(area.steps, ["M5,100", "L5,90", "L15,80", "L15,100", "Z"]);
+});
+
+test("the value at a time is a drawn bucket, or nothing inside a gap", () => {
+  const trace = read(ringOf({ data: same(1, 2, NaN, NaN, NaN, NaN, 3), lastTimeMs: 6500, lastValue: 3 }, 7), 0, 7000, 1);
+  assert.equal(trace.nearest(600, 1000), 0);
+  assert.equal(trace.nearest(1400, 1000), 1);
+  assert.equal(trace.nearest(4000, 1000), -1);
+  assert.equal(trace.nearest(9000, 1000), -1);
+});

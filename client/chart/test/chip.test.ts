@@ -1,0 +1,50 @@
+/** The chip says one true thing, and tells the two connections apart. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { chipState, type ChipInput } from "../src/chipstate";
+import { backoffMs } from "../src/port";
+
+const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
+const input = (part: Partial<ChipInput> = {}): ChipInput => ({
+  link: { state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN },
+  perfNow: 10_000,
+  status: { state: "live" },
+  nowMs: now,
+  pausedAtMs: NaN,
+  newestIdMs: now - 118,
+  anyLive: true,
+  metrics: 38,
+  ...part,
+});
+const words = (part: Partial<ChipInput>): string => {
+  const { word, value, lost } = chipState(input(part));
+  return `${word} ${value}${lost ? ` (${lost})` : ""}`.trim();
+};
+
+test("each state has its word", () => {
+  assert.equal(words({}), "LIVE 120 ms");
+  assert.equal(words({ metrics: 0, newestIdMs: NaN }), "CONNECTED 0 metrics");
+  assert.equal(words({ anyLive: false, newestIdMs: now - 8_200 }), "STALE 8 s");
+  assert.equal(words({ pausedAtMs: now }), "PAUSED 14:03:20");
+  assert.equal(words({ status: { state: "live", recovered: 412 } }), "RECOVERED 412 readings");
+  assert.equal(words({ status: { state: "live", lag_ms: 2_100 } }), "LAGGING 2.1 s");
+  assert.equal(words({ status: { state: "live", gap: { from_ms: now - 198_000, to_ms: now - 156_000 } } }), "GAP 14:00:02 – 14:00:44");
+});
+
+test("the lost service and the lost dashboard are told apart", () => {
+  assert.equal(words({ status: { state: "reconnecting", retry_at_ms: now + 2_400, attempts: 4 } }), "RECONNECTING 3 s (service)");
+  assert.equal(words({ link: { state: "waiting", lostAtMs: now, attempts: 2, retryAt: 11_900 } }), "RECONNECTING 2 s (dashboard)");
+  assert.equal(words({ link: { state: "connecting", lostAtMs: now, attempts: 2, retryAt: 0 } }), "RECONNECTING now (dashboard)");
+  assert.equal(words({ link: { state: "signed-out", lostAtMs: NaN, attempts: 0, retryAt: NaN } }), "SIGNED OUT log in");
+});
+
+test("a lost connection outranks a pause, and a pause outranks good news", () => {
+  assert.equal(words({ pausedAtMs: now, status: { state: "reconnecting", retry_at_ms: now + 1_000 } }), "RECONNECTING 1 s (service)");
+  assert.equal(words({ pausedAtMs: now, status: { state: "live", recovered: 5 } }), "PAUSED 14:03:20");
+});
+
+test("attempts back off to eight seconds and are spread", () => {
+  assert.deepEqual([1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, 0.5)), [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+  assert.equal(backoffMs(1, 0), 400);
+  assert.equal(backoffMs(1, 1), 600);
+});

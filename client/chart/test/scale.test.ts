@@ -1,0 +1,68 @@
+/** Axes: ticks people would choose, labels that do not touch; and the places of the tiles. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Directory } from "../src/directory";
+import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks, yRange } from "../src/scale";
+import { firstVisible, layoutTiles } from "../src/tilelayout";
+
+test("the y axis has three to five ticks", () => {
+  assert.equal(niceStep(0, 62), 20);
+  assert.equal(niceStep(0, 108), 50);
+  assert.equal(niceStep(29, 51), 5);
+  assert.equal(niceStep(6.07, 6.34), 0.05);
+  assert.equal(niceStep(306, 318.5), 2.5);
+  for (let i = 0; i < 400; i++) {
+    const lo = Math.sin(i) * 10 ** ((i % 9) - 3);
+    const hi = lo + (1 + (i % 13)) * 10 ** ((i % 7) - 3);
+    const count = ticksIn(lo, hi, niceStep(lo, hi)).length;
+    assert.ok(count >= 2 && count <= 6, `${lo}…${hi}: ${count}`);
+  }
+});
+
+test("decimals of a step", () => {
+  assert.deepEqual([20, 2.5, 0.05, 1e-4].map(stepDecimals), [0, 1, 2, 4]);
+});
+
+test("the y range pads 9 % and starts amounts at zero", () => {
+  const [lo, hi] = yRange(100, 200, false);
+  assert.ok(Math.abs(lo - 91) < 1e-9 && Math.abs(hi - 209) < 1e-9);
+  assert.deepEqual(yRange(40, 100, true), [0, 100 * 1.09]);
+  assert.deepEqual(yRange(0, 0, true), [0, 1]);
+  assert.deepEqual(yRange(NaN, NaN, false), [0, 1]);
+  const flat = yRange(500, 500, false);
+  assert.ok(flat[1] - flat[0] >= 2 && flat[0] < 500 && flat[1] > 500);
+});
+
+test("time labels keep their distance", () => {
+  assert.equal(timeStep(300_000, 294), 60_000);
+  assert.equal(timeStep(300_000, 674), 60_000);
+  assert.equal(timeStep(300_000, 1_340), 30_000);
+  assert.equal(timeStep(40_000, 674), 5_000);
+  assert.equal(timeStep(86_400_000, 294), 6 * 3_600_000);
+});
+
+test("time ticks fall on round local times", () => {
+  const start = new Date(2026, 0, 5, 13, 58, 20).getTime();
+  const ticks = timeTicks(start, start + 300_000, 60_000).map((at) => new Date(at));
+  assert.equal(ticks.length, 5);
+  for (const tick of ticks) assert.equal(tick.getSeconds(), 0);
+  const night = timeTicks(start, start + 86_400_000, 6 * 3_600_000).map((at) => new Date(at).getHours());
+  assert.deepEqual(night, [18, 0, 6, 12]);
+});
+
+test("seven columns at 1440, heads of 30 and 32, the last row ends with its padding", () => {
+  const directory = new Directory();
+  directory.update(true, Array.from({ length: 16 }, (_, i) => ({ i, metric: `${i < 9 ? "a" : "b"}/m${String(i).padStart(2, "0")}` })));
+  const groups = ["a", "b"].map((name) => ({ name, series: directory.list.filter((series) => series.group === name) }));
+  const layout = layoutTiles(groups, 1440);
+  assert.equal(layout.columns, 7);
+  assert.deepEqual(layout.heads.map((head) => head.top), [0, 30 + 104 + 12 + 104]);
+  assert.equal(layout.tiles[0].top, 30);
+  assert.equal(layout.tiles[0].left, 16);
+  assert.equal(layout.tiles[6].left + layout.tiles[6].width, 1424);
+  assert.equal(layout.tiles[9].top, 250 + 32);
+  assert.equal(layout.height, 282 + 104 + 16);
+  assert.equal(firstVisible(layout, 0), 0);
+  assert.equal(firstVisible(layout, 140), 7);
+  assert.equal(firstVisible(layout, 5_000), 16);
+});

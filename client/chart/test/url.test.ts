@@ -1,0 +1,87 @@
+/** The address of a page holds its whole state, for names of any characters. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Directory } from "../src/directory";
+import { defaultCharts, isOnDeck, moveChart, removeChart, resizeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
+import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/url";
+
+const round = (state: PageState, prefix = ""): PageState => {
+  const [path, search = ""] = formatState(state, prefix).split("?");
+  return parseState(path, search, prefix);
+};
+const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null };
+
+test("a state survives its address", () => {
+  for (const prefix of ["", "/dash"]) {
+    assert.deepEqual(round(base, prefix), base);
+    const overview: PageState = { ...base, page: "overview", slug: "", filter: "stale", sort: "rate" };
+    assert.deepEqual(round(overview, prefix), overview);
+    assert.deepEqual(round({ ...base, charts: [] }, prefix).charts, []);
+  }
+});
+
+test("names with every separator survive as well", () => {
+  const wild = "a,b(c)=d:8/é%~+&?#";
+  const charts: ChartSpec[] = [
+    { series: [{ metric: wild, labels: { [`k${wild}`]: wild, plain: "x" } }, { metric: wild }], columns: 8 },
+    { series: [{ metric: "host/cpu", labels: {} }], columns: 4 },
+  ];
+  assert.deepEqual(round({ ...base, charts }).charts, charts);
+});
+
+test("charts are readable in the address", () => {
+  assert.equal(formatChart({ series: [{ metric: "furnace/temperature" }], columns: 8 }), "furnace/temperature:8");
+  assert.equal(formatChart({ series: [{ metric: "host/net", labels: { direction: "rx" } }], columns: 4 }), "host/net(direction=rx)");
+  assert.deepEqual(parseChart("host/cpu(core=0),host/cpu(core=1):12"), { series: [{ metric: "host/cpu", labels: { core: "0" } }, { metric: "host/cpu", labels: { core: "1" } }], columns: 12 });
+  assert.equal(parseChart(""), null);
+});
+
+test("a broken address gives the defaults", () => {
+  const state = parseState("/", "w=7m&theme=pink&sort=%E0%A4&filter=&c", "");
+  assert.deepEqual([state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts], ["overview", 300_000, null, "name", "all", []]);
+  assert.equal(parseState("/elsewhere", "", "", "deck").page, "deck");
+});
+
+function plant(): Directory {
+  const directory = new Directory();
+  const entries = [
+    ["host/cpu", { core: "0" }, "%"],
+    ["host/cpu", { core: "1" }, "%"],
+    ["host/memory", {}, "GiBy"],
+    ["line-1/flow", {}, "L/min"],
+    ["annotations", {}, ""],
+  ] as const;
+  directory.update(true, entries.map(([metric, labels, unit], i) => ({ i, metric, labels, unit })));
+  return directory;
+}
+
+test("a deck without charts has one per metric of its group, or of the first metrics", () => {
+  const metrics = (slug: string): string[] => defaultCharts(plant(), slug).map((chart) => chart.series[0].metric);
+  assert.deepEqual(metrics("host"), ["host/cpu", "host/memory"]);
+  assert.deepEqual(metrics("all"), ["host/cpu", "host/memory", "line-1/flow"]);
+});
+
+test("a series is toggled onto the chart of its metric, or onto one of its own", () => {
+  const directory = plant();
+  const flow = directory.find("line-1/flow", "");
+  const core1 = directory.find("host/cpu", "core=1");
+  assert.ok(flow && core1);
+  let charts = toggleSeries(directory, defaultCharts(directory, "host"), flow);
+  assert.deepEqual(charts.map(formatChart), ["host/cpu", "host/memory", "line-1/flow"]);
+  charts = toggleSeries(directory, charts, core1);
+  assert.deepEqual(charts.map(formatChart), ["host/cpu(core=0)", "host/memory", "line-1/flow"]);
+  assert.equal(isOnDeck(directory, charts, core1), false);
+  charts = toggleSeries(directory, charts, core1);
+  assert.deepEqual(resolve(directory, charts[0]).map((series) => series.key), ["core=0", "core=1"]);
+  charts = toggleSeries(directory, charts, flow);
+  assert.equal(charts.length, 2);
+});
+
+test("charts are moved, resized and removed; mixed units are found", () => {
+  const directory = plant();
+  const charts = defaultCharts(directory, "all");
+  assert.deepEqual(moveChart(charts, 2, 0).map(formatChart), ["line-1/flow", "host/cpu", "host/memory"]);
+  assert.deepEqual(resizeChart(charts, 1, 8).map(formatChart), ["host/cpu", "host/memory:8", "line-1/flow"]);
+  assert.deepEqual(removeChart(charts, 0).map(formatChart), ["host/memory", "line-1/flow"]);
+  assert.deepEqual(unitsOf(resolve(directory, { series: [{ metric: "host/cpu" }, { metric: "host/memory" }], columns: 4 })), ["%", "GiBy"]);
+});

@@ -1,0 +1,125 @@
+/** Units, numbers, ages and names as they are written on the screen. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { colourIndex, fnv1a, paler, withAlpha } from "../src/colour";
+import { Directory } from "../src/directory";
+import { decimalsFor, formatChange, formatNumber, interval, liveAge, longSpan, shortAge, span } from "../src/format";
+import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "../src/freshness";
+import { chartTitle, groupOf, legendLabel, nameInGroup, shortLabels } from "../src/naming";
+import { isAmount, shownUnit, startsAtZero } from "../src/units";
+
+test("units are written as people write them, and unknown ones as they are", () => {
+  const shown = (unit: string | undefined, magnitude = 1): string => shownUnit(unit, magnitude).text;
+  assert.equal(shown("Cel"), "°C");
+  assert.equal(shown("%"), "%");
+  assert.equal(shown("1"), "");
+  assert.equal(shown(undefined), "");
+  assert.equal(shown("GiBy"), "GiB");
+  assert.equal(shown("{parts}"), "parts");
+  assert.equal(shown("{batches}/s"), "batches/s");
+  assert.equal(shown("furlong/fortnight"), "furlong/fortnight");
+  assert.deepEqual(shownUnit("By", 950), { text: "B", divisor: 1 });
+  assert.deepEqual(shownUnit("By", 4_200), { text: "kB", divisor: 1e3 });
+  assert.deepEqual(shownUnit("By/s", 82e6), { text: "MB/s", divisor: 1e6 });
+  assert.deepEqual(shownUnit("By", 3e9), { text: "GB", divisor: 1e9 });
+});
+
+test("percentages and rates start at zero, speeds and temperatures do not", () => {
+  for (const unit of ["%", "By/s", "1/s", "/s", "{batches}/s", "MBy/s", "bit/s"]) assert.equal(startsAtZero(unit), true, unit);
+  for (const unit of ["Cel", "m/s", "mm/s", "L/min", "m/min", "By", "1", ""]) assert.equal(startsAtZero(unit), false, unit);
+  assert.equal(isAmount("GiBy"), true);
+  assert.equal(isAmount("By/s"), false);
+});
+
+test("four significant digits, with the decimals of the largest magnitude", () => {
+  assert.equal(decimalsFor(939.3, false), 1);
+  assert.equal(decimalsFor(45.72, false), 2);
+  assert.equal(decimalsFor(6.239, false), 3);
+  assert.equal(decimalsFor(0.0123, false), 3);
+  assert.equal(decimalsFor(1328, false), 0);
+  assert.equal(decimalsFor(1000, false), 0);
+  assert.equal(decimalsFor(12, true), 0);
+  assert.equal(decimalsFor(NaN, false), 0);
+  assert.equal(formatNumber(3e-4, decimalsFor(3e-4, false)), "3.00e−4");
+});
+
+test("numbers keep their width and say when they are none", () => {
+  assert.equal(formatNumber(1328, 0), "1,328");
+  assert.equal(formatNumber(1234567.891, 2), "1,234,567.89");
+  assert.equal(formatNumber(-1234.5, 1), "−1,234.5");
+  assert.equal(formatNumber(-0.0001, 1), "0.0");
+  assert.equal(formatNumber(NaN, 2), "–");
+  assert.equal(formatNumber(Infinity, 2), "∞");
+  assert.equal(formatNumber(9.5, 3).length, formatNumber(1.111, 3).length);
+});
+
+test("change against the previous window", () => {
+  assert.equal(formatChange(0.0563), "5.6 %");
+  assert.equal(formatChange(-0.024), "2.4 %");
+  assert.equal(formatChange(0.0004), "±0.0 %");
+  assert.equal(formatChange(55), ">999 %");
+});
+
+test("ages and spans", () => {
+  assert.equal(liveAge(118), "120 ms");
+  assert.equal(liveAge(3), "10 ms");
+  assert.equal(liveAge(640), "0.6 s");
+  assert.equal(shortAge(180), "0.2 s");
+  assert.equal(span(59_900), "59 s");
+  assert.equal(span(185_000), "3 min");
+  assert.equal(span(86_400_000), "24 h");
+  assert.equal(longSpan(98_000), "1 min 38 s");
+  assert.equal(interval(200), "200 ms");
+  assert.equal(interval(1_000), "1 s");
+});
+
+test("live, stale and no data follow the expected interval", () => {
+  const at = (age: number, expectedMs: number): string => freshness({ lastIdMs: 1e12 - age, expectedMs }, 1_000, 1e12);
+  assert.equal(at(1_900, 100), "live");
+  assert.equal(at(2_100, 100), "stale");
+  assert.equal(at(61_000, 100), "nodata");
+  assert.equal(at(20_000, 10_000), "live");
+  assert.equal(at(31_000, 10_000), "stale");
+  assert.equal(at(290_000, 10_000), "stale");
+  assert.equal(at(301_000, 10_000), "nodata");
+  assert.equal(at(5_000, NaN), "unknown");
+  assert.equal(gapLimitMs(100, 15_000), 30_000);
+});
+
+test("the words of a chart and of a screen reader", () => {
+  assert.deepEqual(chartWords("live", 240), { word: "LIVE", value: "240 ms" });
+  assert.deepEqual(chartWords("stale", 8_400), { word: "STALE", value: "8 s" });
+  assert.deepEqual(chartWords("nodata", 190_000), { word: "NO DATA", value: "3 min" });
+  assert.equal(spoken("live", 200), "live, last reading 0.2 seconds ago");
+  assert.equal(silentWords(190_000, 1_000)[0], "last value 3 min ago · expected every 1 s");
+});
+
+test("names and labels", () => {
+  assert.equal(groupOf("line-1/flow"), "line-1");
+  assert.equal(nameInGroup("tidewire/latency/p99"), "latency/p99");
+  assert.equal(nameInGroup("loss"), "loss");
+  assert.equal(shortLabels({ site: "A" }), "A");
+  assert.equal(shortLabels({ core: "0" }), "core0");
+  assert.equal(legendLabel({ site: "A" }), "site A");
+  assert.equal(legendLabel({ direction: "rx" }), "rx");
+  assert.equal(chartTitle(["host/cpu"]), "host/cpu");
+  assert.equal(chartTitle(["host/cpu", "host/load"]), "host/cpu + load");
+});
+
+test("a series keeps its colour: hash of the metric plus rank of its labels", () => {
+  assert.equal(fnv1a(""), 0x811c9dc5);
+  assert.equal(fnv1a("a"), 0xe40c292c);
+  const directory = new Directory();
+  directory.update(true, ["C", "A", "B"].map((site, i) => ({ i, metric: "furnace/temperature", labels: { site }, unit: "Cel" })));
+  const base = fnv1a("furnace/temperature") % 6;
+  assert.deepEqual(directory.list.map((series) => [series.key, series.colour]), [["site=A", base], ["site=B", (base + 1) % 6], ["site=C", (base + 2) % 6]]);
+  assert.equal(colourIndex("furnace/temperature", 7), (fnv1a("furnace/temperature") + 7) % 6);
+  directory.update(false, [{ i: 1, metric: "furnace/temperature", labels: { site: "A" }, unit: "K" }]);
+  assert.equal(directory.byIndex.get(1)?.unit, "K");
+  assert.equal(directory.list.length, 3);
+});
+
+test("colours are mixed as the style sheet would", () => {
+  assert.equal(withAlpha("#3581F6", 0.14), "rgba(53,129,246,0.14)");
+  assert.equal(paler("#808080"), "#808080");
+});
