@@ -54,7 +54,7 @@ export const PLANT: FakeSeries[] = [
   core(7, 14),
   make("host/disk", { direction: "read" }, "By/s", 1_000, (t) => 1e6 * (12.5 + 2 * wander(14, t, 7) + noise(15, Math.floor(t)))),
   make("host/disk", { direction: "write" }, "By/s", 1_000, (t) => 1e6 * (38 + 4 * wander(16, t, 7) + 2 * noise(17, Math.floor(t)))),
-  make("host/memory", {}, "GiBy", 1_000, (t) => 40.5 + 2.6 * (((t + 400) % 93) / 93) ** 0.8 + 0.02 * noise(18, Math.floor(t))),
+  make("host/memory", {}, "GiBy", 1_000, (t) => 40.5 + 2.6 * ((((t + 400) % 93) + 93) % 93 / 93) ** 0.8 + 0.02 * noise(18, Math.floor(t))),
   make("host/net", { direction: "rx" }, "By/s", 1_000, (t) => 1e6 * (82 + 9 * wander(19, t, 9) + 8 * noise(20, Math.floor(t)))),
   make("host/net", { direction: "tx" }, "By/s", 1_000, (t) => 1e6 * (31 + 4 * wander(21, t, 9) + 3 * noise(22, Math.floor(t)) + 18 * step(t, -85, -70, 8))),
   make("host/temperature", { sensor: "package" }, "Cel", 1_000, (t) => 60 + 3 * wander(23, t, 18)),

@@ -21,16 +21,17 @@ export class ChartFrame {
   private readonly freshText = h("span", {});
   private readonly skeleton = h("div", { class: "skeleton", "aria-hidden": "true" });
   private readonly error = h("div", { class: "card-error", "data-tw": "chart-error", role: "status" });
+  private readonly nothing = h("p", { class: "card-absent", "data-tw": "chart-absent" });
   private alertNow = "";
   private copyText = "";
 
   constructor(private readonly reload: () => void) {
     this.fresh.append(this.freshDot, this.freshText);
     this.pill.append(icon("clock", 12), this.pillText);
-    for (const hidden of [this.alert, this.pill, this.fresh, this.error]) show(hidden, false);
+    for (const hidden of [this.alert, this.pill, this.fresh, this.error, this.nothing]) show(hidden, false);
     for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"]) this.skeleton.append(h("i", { class: `sk-${part}` }));
     this.head = h("header", { class: "card-head" }, this.name, this.unit, h("span", { class: "grow" }), this.menu, this.alert, this.pill, this.fresh);
-    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.skeleton, this.error);
+    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.skeleton, this.nothing, this.error);
   }
 
   loading(yes: boolean, title: string): void {
@@ -41,9 +42,13 @@ export class ChartFrame {
     if (yes) setText(this.name, "");
   }
 
-  /** Room of the legend row. */
-  legendWidth(): number {
-    return this.element.clientWidth - 26;
+  /** A chart whose series nobody has published: its place and its name stay. */
+  absent(yes: boolean, title: string): void {
+    show(this.nothing, yes);
+    if (!yes) return;
+    this.loading(false, title);
+    setText(this.name, title);
+    setText(this.nothing, "Nothing published under this name yet");
   }
 
   update(title: string, unit: string, state: Freshness, words: { word: string; value: string }, alert: "warn" | "critical" | null, paused: boolean): void {

@@ -38,6 +38,8 @@ export interface Moment {
 /** Px per reading above which a zoomed view shows its readings as points. */
 const POINT_PX = 5;
 
+/** Px left and right of the legend row. */
+const LEGEND_PAD = 26;
 /** A threshold within this share of the readings' range is near. */
 const NEAR = 0.5;
 
@@ -55,17 +57,29 @@ export class Chart {
   private hovered = false;
   private moment: Moment | null = null;
   private reported = "";
+  private wanted = "";
+  private width = 0;
+  private height = 0;
+  private readonly sizes: ResizeObserver;
 
   constructor() {
     this.card = new ChartFrame(() => this.reload());
+    this.sizes = new ResizeObserver(([entry]) => {
+      this.width = entry.contentRect.width;
+      this.height = entry.contentRect.height;
+      if (this.moment) this.draw(this.moment);
+    });
+    this.sizes.observe(this.card.plotHost);
   }
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
-    return chartTitle([...new Set(this.series.map((one) => one.metric))]);
+    return this.series.length > 0 ? chartTitle([...new Set(this.series.map((one) => one.metric))]) : this.wanted;
   }
 
-  setSeries(series: Series[]): void {
+  /** `wanted` names the chart while none of its series is known; empty while the directory is not. */
+  setSeries(series: Series[], wanted = ""): void {
+    this.wanted = wanted;
     const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}`).join();
     if (key === this.reported) return;
     this.reported = key;
@@ -86,6 +100,7 @@ export class Chart {
   /** Draw; an error stops this chart and no other. */
   draw(moment: Moment): void {
     this.moment = moment;
+    this.card.absent(this.series.length === 0 && this.wanted !== "", this.wanted);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     try {
       const units = unitsOf(this.series);
@@ -105,8 +120,9 @@ export class Chart {
   private paint(moment: Moment): void {
     const { ring, tokens } = moment;
     const host = this.card.plotHost;
-    const width = host.clientWidth;
-    const height = host.clientHeight;
+    // Measured once, then told by the observer: reading the layout between two charts' texts would redo it for each.
+    if (this.width === 0) [this.width, this.height] = [host.clientWidth, host.clientHeight];
+    const { width, height } = this;
     this.slots = slotsOf(ring, this.series);
     const loaded = this.slots.some((slot) => slot !== undefined);
     this.card.loading(!loaded, this.title);
@@ -214,7 +230,7 @@ export class Chart {
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
     const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals)];
-    this.card.legend.fit(this.card.legendWidth(), widths, this.print.decimals);
+    this.card.legend.fit(this.width - LEGEND_PAD, widths, this.print.decimals);
     this.legendValues(moment);
     if (moment.speak) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
   }
@@ -312,6 +328,7 @@ export class Chart {
   }
 
   destroy(): void {
+    this.sizes.disconnect();
     this.plot?.destroy();
     this.plot = null;
     this.card.element.remove();

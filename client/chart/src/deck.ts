@@ -5,6 +5,7 @@ import type { Series } from "./directory";
 import { h, iconButton, show } from "./dom";
 import { Crosshair } from "./crosshair";
 import { defaultCharts, moveChart, removeChart, resizeChart, resolve, toggleSeries, isOnDeck } from "./layout";
+import { chartTitle } from "./naming";
 import { GUTTER } from "./plot";
 import { Rearrange } from "./rearrange";
 import { CHARTS, LIST } from "./session";
@@ -33,6 +34,7 @@ export class DeckPage implements Page {
   private readonly none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
   private readonly sidebar: Sidebar;
   private held: Held[] = [];
+  private readonly placeholders: Chart[] = [];
   private readonly watcher: IntersectionObserver;
   private readonly resizer: ResizeObserver;
   private readonly rearrange: Rearrange;
@@ -111,13 +113,15 @@ export class DeckPage implements Page {
       before.delete(key);
       return one;
     });
+    for (const placeholder of this.placeholders.splice(0)) placeholder.destroy();
     for (const gone of before.values()) {
       this.watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
     }
     this.held.forEach(({ chart }, i) => {
       const { element } = chart.card;
-      chart.setSeries(resolve(directory, specs[i]));
+      const names = [...new Set(specs[i].series.map((ref) => ref.metric))];
+      chart.setSeries(resolve(directory, specs[i]), directory.list.length > 0 ? chartTitle(names) : "");
       element.style.gridColumn = `span ${specs[i].columns}`;
       element.dataset.columns = String(specs[i].columns);
       if (this.grid.children[i] !== element) this.grid.insertBefore(element, this.grid.children[i] ?? null);
@@ -223,9 +227,9 @@ export class DeckPage implements Page {
     for (let i = 0; i < 9; i++) {
       const chart = new Chart();
       chart.card.loading(true, "Loading");
-      chart.card.element.classList.add("placeholder");
       chart.card.element.style.gridColumn = "span 4";
       this.grid.append(chart.card.element);
+      this.placeholders.push(chart);
     }
   }
 

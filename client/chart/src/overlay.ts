@@ -1,7 +1,7 @@
 /** The crosshair of one chart: line, dots, time pill and sorted tooltip, as elements above the canvas. */
 import { h, setText, show } from "./dom";
 import { clock, longSpan } from "./format";
-import type { Plot } from "./plot";
+import { GUTTER, type Plot } from "./plot";
 
 /** One row of the tooltip. */
 export interface OverlayRow {
@@ -101,8 +101,8 @@ export class Overlay {
   }
 
   private place(x: number, plot: Plot, readings: (left: number, top: number, right: number, bottom: number) => number): void {
-    const cardWidth = this.element.clientWidth;
-    const cardHeight = this.element.clientHeight;
+    const cardWidth = plot.box.left + plot.box.width + GUTTER.right;
+    const cardHeight = plot.box.top + plot.box.height + GUTTER.bottom;
     const wide = this.tip.offsetWidth;
     const high = this.tip.offsetHeight;
     const fits = x + TIP_AWAY + wide <= cardWidth - CARD_EDGE;
