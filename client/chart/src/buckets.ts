@@ -10,6 +10,19 @@ export function mergeFactor(buckets: number, px: number): number {
   return Math.max(1, Math.ceil((buckets * MIN_BUCKET_PX) / Math.max(1, px)));
 }
 
+/** Widest bucket a view is asked for, px: finer ones are merged by the deck. */
+const MAX_BUCKET_PX = 2.6;
+/** Widths in ms that Python gives a view's buckets. */
+export const STEP_LADDER = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000];
+
+/** Buckets to ask a view for: those of the widest step that still gives every plot one per 2.6 px. */
+export function bucketsFor(windowMs: number, px: number): number {
+  const least = px / MAX_BUCKET_PX;
+  let step = STEP_LADDER[0];
+  for (const wider of STEP_LADDER) if (windowMs / wider >= least) step = wider;
+  return Math.min(2_000, Math.ceil(windowMs / step));
+}
+
 /** The merged buckets of one series; arrays are kept and reused from draw to draw. */
 export class Trace {
   n = 0;
@@ -48,8 +61,10 @@ export class Trace {
   /** Read the window [startMs, endMs] of one series, `factor` buckets at a time, split where the silence exceeds `gapMs`. */
   read(ring: Ring, slot: Slot, startMs: number, endMs: number, factor: number, gapMs: number): void {
     const step = ring.stepMs;
-    const from = Math.max(ring.first, Math.floor(startMs / step) - factor);
-    const to = Math.min(ring.last, Math.floor(endMs / step));
+    // One reading beyond each edge, so that the line enters and leaves the plot instead of starting inside it.
+    const beyond = Math.max(step * factor, 1.5 * slot.expectedMs || 0);
+    const from = Math.max(ring.first, Math.floor((startMs - beyond) / step));
+    const to = Math.min(ring.last, Math.floor((endMs + beyond) / step));
     this.reserve(Math.max(0, Math.ceil((to - from + 1) / factor) + 2));
     const mean = (slot.flags & FLAG_MEAN) !== 0;
     const data = slot.data;

@@ -162,7 +162,7 @@ export class Chart {
   }
 
   private picture(moment: Moment, readingPx: number): Picture {
-    const { ring, startMs, endMs, nowMs, tokens } = moment;
+    const { startMs, endMs, nowMs, tokens } = moment;
     let lo = Infinity;
     let hi = -Infinity;
     for (const trace of this.traces) {
@@ -176,10 +176,10 @@ export class Chart {
     for (const { value } of limits) if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
     const unit = this.series[0].unit;
     const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
-    const stale = this.slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, ring.stepMs, nowMs)));
+    const stale = this.slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, nowMs)));
     const silent = stale.every(Boolean) && !moment.zoomed;
     const lastMs = Math.max(...this.slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
-    const { state, ageMs, newest } = chartFreshness(this.slots, ring.stepMs, nowMs);
+    const { state, ageMs, newest } = chartFreshness(this.slots, nowMs);
     const used = new Map<number, number>();
     const dashed = this.series.map((one) => {
       const before = used.get(one.colour) ?? 0;
@@ -218,7 +218,7 @@ export class Chart {
   }
 
   private words(moment: Moment, limits: readonly Limit[]): void {
-    const { state, ageMs } = chartFreshness(this.slots, moment.ring.stepMs, moment.nowMs);
+    const { state, ageMs } = chartFreshness(this.slots, moment.nowMs);
     const live = state === "live" || state === "unknown";
     let alert: "warn" | "critical" | null = null;
     if (limits.length > 0 && live) {
@@ -241,7 +241,7 @@ export class Chart {
       const at = this.valueAt(i);
       return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
     });
-    const { state } = chartFreshness(this.slots, moment.ring.stepMs, moment.nowMs);
+    const { state } = chartFreshness(this.slots, moment.nowMs);
     this.card.legend.update(values, this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata");
   }
 

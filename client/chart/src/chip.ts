@@ -48,7 +48,7 @@ export class Chip {
       for (const slot of ring.slots.values()) {
         if (!(slot.lastIdMs <= newest)) newest = Number.isFinite(slot.lastIdMs) ? slot.lastIdMs : newest;
         if (anyLive) continue;
-        const state = freshness(slot, ring.stepMs, now);
+        const state = freshness(slot, now);
         anyLive = state === "live" || (state === "unknown" && now - slot.lastIdMs < YOUNG_MS);
       }
     }

@@ -1,5 +1,6 @@
 /** The deck page: sidebar and chart grid, which charts there are, and the two views they are drawn from. */
 import type { App, Page } from "./app";
+import { bucketsFor } from "./buckets";
 import { Chart, type Moment } from "./chart";
 import type { Series } from "./directory";
 import { h, iconButton, show } from "./dom";
@@ -19,7 +20,6 @@ const SIDEBAR_WINDOW_MS = 120_000;
 const SIDEBAR_BUCKETS = 60;
 const PAUSED_DRAW_MS = 1_000;
 const SPEAK_MS = 5_000;
-const MAX_BUCKETS = 2_000;
 
 interface Held {
   key: string;
@@ -157,7 +157,7 @@ export class DeckPage implements Page {
     let widest = 0;
     for (const { chart } of this.held) widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
     if (series.length > 0 && widest > 0) {
-      const buckets = Math.min(MAX_BUCKETS, Math.ceil(widest / 2));
+      const buckets = bucketsFor(windowMs, widest);
       this.app.session.want(CHARTS, { series, window_ms: windowMs, buckets, fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS });
     } else if (series.length === 0) {
       this.app.session.want(CHARTS, null);
@@ -180,7 +180,7 @@ export class DeckPage implements Page {
 
   private zoom(startMs: number, endMs: number): void {
     const widest = Math.max(...this.held.map(({ chart }) => chart.plot?.box.width ?? 0));
-    this.app.timeline.zoomTo({ startMs, endMs }, [...this.watched()], Math.min(MAX_BUCKETS, Math.max(50, Math.round(widest))), () => this.refresh());
+    this.app.timeline.zoomTo({ startMs, endMs }, [...this.watched()], Math.max(50, Math.round(widest)), () => this.refresh());
     this.reconcile();
   }
 

@@ -9,7 +9,7 @@ export interface Timing {
   expectedMs: number;
 }
 
-/** Silence longer than this is a gap, and against now makes a series stale; NaN with fewer than 3 readings. */
+/** Silence longer than this is a gap; NaN with fewer than 3 readings. With a step of 0: against now, it makes a series stale. */
 export function gapLimitMs(expectedMs: number, stepMs: number): number {
   return Number.isNaN(expectedMs) ? NaN : Math.max(3 * expectedMs, 2_000, 2 * stepMs);
 }
@@ -18,12 +18,13 @@ export function noDataLimitMs(expectedMs: number): number {
   return Number.isNaN(expectedMs) ? NaN : Math.max(30 * expectedMs, 60_000);
 }
 
-export function freshness(timing: Timing, stepMs: number, nowMs: number): Freshness {
+/** The width of buckets says nothing about now: a window of a day goes stale as fast as one of a minute. */
+export function freshness(timing: Timing, nowMs: number): Freshness {
   const age = nowMs - timing.lastIdMs;
   if (!Number.isFinite(age)) return "unknown";
   if (Number.isNaN(timing.expectedMs)) return "unknown";
   if (age > noDataLimitMs(timing.expectedMs)) return "nodata";
-  return age > gapLimitMs(timing.expectedMs, stepMs) ? "stale" : "live";
+  return age > gapLimitMs(timing.expectedMs, 0) ? "stale" : "live";
 }
 
 /** The word and value of a chart's title row: LIVE 120 ms, STALE 8 s, NO DATA 3 min. */

@@ -1,4 +1,5 @@
 /** The notebook frame: one chart per metric of the pattern, stacked, fed by a kernel that may be too busy to listen. */
+import { bucketsFor } from "./buckets";
 import { Chart, type Moment } from "./chart";
 import { Chip } from "./chip";
 import { Crosshair } from "./crosshair";
@@ -132,7 +133,7 @@ export class NotebookFrame {
   }
 
   private buckets(): number {
-    return Math.min(MAX_BUCKETS, Math.max(60, Math.ceil((this.root.clientWidth - GUTTER.left - GUTTER.right) / 2)));
+    return Math.min(MAX_BUCKETS, bucketsFor(this.windowMs, Math.max(120, this.root.clientWidth - GUTTER.left - GUTTER.right)));
   }
 
   private ask(): void {

@@ -1,5 +1,6 @@
 /** The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links. */
 import type { App, Page } from "./app";
+import { bucketsFor } from "./buckets";
 import type { Series } from "./directory";
 import { h, icon, Segments, setAttribute, setText, show } from "./dom";
 import { canvasName, fitCanvas } from "./draw";
@@ -14,7 +15,8 @@ import { firstVisible, GAP, layoutTiles, PAD, TILE_HEIGHT, type TileLayout } fro
 import { font } from "./tokens";
 import { SORTS, type Filter, type Sort } from "./url";
 
-const TILE_BUCKETS = 96;
+/** Sparklines of the widest usual tile. */
+const TILE_PX = 178;
 /** Above this many series one frame a second is enough: nobody reads 500 numbers twice a second. */
 const MANY_SERIES = 500;
 /** Sorting by a live value, or a filter by state, is looked at again this often. */
@@ -113,7 +115,7 @@ export class Overview implements Page {
   private ask(): void {
     const fps = this.app.session.directory.list.length > MANY_SERIES ? 1 : 2;
     this.app.session.want(0, null);
-    this.app.session.want(LIST, { series: null, window_ms: this.app.state.windowMs, buckets: TILE_BUCKETS, fps });
+    this.app.session.want(LIST, { series: null, window_ms: this.app.state.windowMs, buckets: bucketsFor(this.app.state.windowMs, TILE_PX), fps });
   }
 
   private moment(): TileMoment {

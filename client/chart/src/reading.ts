@@ -39,16 +39,16 @@ export function valueWidthCh(traces: readonly Trace[], print: Print, decimals = 
 }
 
 /** Freshness of a chart: that of its newest series. */
-export function chartFreshness(slots: readonly (Slot | undefined)[], stepMs: number, nowMs: number): { state: Freshness; ageMs: number; newest: Slot | null } {
+export function chartFreshness(slots: readonly (Slot | undefined)[], nowMs: number): { state: Freshness; ageMs: number; newest: Slot | null } {
   let newest: Slot | null = null;
   let live = false;
   for (const slot of slots) {
     if (!slot || !Number.isFinite(slot.lastIdMs)) continue;
-    if (freshness(slot, stepMs, nowMs) === "live") live = true;
+    if (freshness(slot, nowMs) === "live") live = true;
     if (!newest || slot.lastIdMs > newest.lastIdMs) newest = slot;
   }
   if (!newest) return { state: "nodata", ageMs: NaN, newest: null };
-  return { state: live ? "live" : freshness(newest, stepMs, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
+  return { state: live ? "live" : freshness(newest, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
 }
 
 function applies(threshold: Threshold, series: Series): boolean {

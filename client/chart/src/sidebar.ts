@@ -203,7 +203,7 @@ export class Sidebar {
       return;
     }
     const now = session.now();
-    const state = freshness(slot, ring.stepMs, now);
+    const state = freshness(slot, now);
     const alert = state === "live" ? alertOf(session.thresholds, series, slot.lastValue) : null;
     row.dot.className = `age ${alert ?? state}`;
     const factor = Math.max(1, Math.ceil(SPARK_WINDOW_MS / ring.stepMs / SPARK.width));

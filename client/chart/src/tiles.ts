@@ -32,7 +32,7 @@ const NARROW_TILE = 182;
 
 export function tileState(slot: Slot | undefined, series: Series, moment: TileMoment): TileState {
   if (!slot) return "unknown";
-  const state = freshness(slot, moment.ring.stepMs, moment.nowMs);
+  const state = freshness(slot, moment.nowMs);
   return (state === "live" || state === "unknown") ? (alertOf(moment.thresholds, series, slot.lastValue) ?? state) : state;
 }
 

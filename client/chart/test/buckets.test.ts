@@ -1,7 +1,7 @@
 /** What a chart draws: merging to pixels, gaps, the newest value at the end, paths without lines across silences. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mergeFactor, sharedGaps, Trace } from "../src/buckets";
+import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/buckets";
 import { decodeFrame } from "../src/frame";
 import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/paths";
 import { Ring } from "../src/ring";
@@ -41,6 +41,19 @@ test("buckets are merged until each has about two pixels", () => {
   assert.equal(mergeFactor(300, 294), 2);
   assert.equal(mergeFactor(2000, 294), 13);
   assert.equal(mergeFactor(10, 294), 1);
+});
+
+test("a view is asked for buckets of at most 2.6 px", () => {
+  assert.equal(bucketsFor(300_000, 294), 150);
+  assert.equal(bucketsFor(300_000, 674), 300);
+  assert.equal(bucketsFor(60_000, 294), 120);
+  assert.equal(bucketsFor(86_400_000, 294), 144);
+  for (const windowMs of [60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000]) {
+    for (const px of [120, 294, 355, 674, 1_340, 2_400]) {
+      const buckets = bucketsFor(windowMs, px);
+      assert.ok(px / buckets <= 2.6 && px / buckets > 0.9, `${windowMs} ${px}: ${buckets}`);
+    }
+  }
 });
 
 test("merged buckets are anchored to the epoch and keep min and max", () => {

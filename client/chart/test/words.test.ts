@@ -74,7 +74,7 @@ test("ages and spans", () => {
 });
 
 test("live, stale and no data follow the expected interval", () => {
-  const at = (age: number, expectedMs: number): string => freshness({ lastIdMs: 1e12 - age, expectedMs }, 1_000, 1e12);
+  const at = (age: number, expectedMs: number): string => freshness({ lastIdMs: 1e12 - age, expectedMs }, 1e12);
   assert.equal(at(1_900, 100), "live");
   assert.equal(at(2_100, 100), "stale");
   assert.equal(at(61_000, 100), "nodata");
