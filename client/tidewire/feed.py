@@ -249,7 +249,8 @@ class Feed:
             self._clock_ms = max(self._clock_ms, (id_ >> 32) - time.monotonic() * 1e3)
 
     def _connected(self, state: Connected) -> None:
-        self._clock_ms = state.time_ms - time.monotonic() * 1e3
+        if state.time_ms:
+            self._clock_ms = state.time_ms - time.monotonic() * 1e3
         now_ms = self.now_ms()
         lost = self.status.state == "reconnecting"
         self._filling = 0 if lost or state.resumed else None

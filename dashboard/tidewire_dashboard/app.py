@@ -20,10 +20,10 @@ from panel.io.server import get_server
 from tornado.web import RequestHandler, StaticFileHandler
 
 from tidewire.errors import InvalidInput
+from tidewire.past import Past
 from tidewire.settings import click_options, load_settings
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
-from tidewire_dashboard.history import History
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.source import Source
@@ -81,9 +81,9 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
         InvalidInput: the host is not a loopback address, or the port is taken.
     """
     _check_host(settings.dashboard_host)
-    history = History(settings.url, settings.token)
+    past = Past(settings.url, settings.token)
     source = Source(settings)
-    hub = SocketHub(Room(source, history, redis=settings.redis))
+    hub = SocketHub(Room(source, past, redis=settings.redis))
     dashboard = Dashboard(settings, source, hub)
     try:
         with source:
@@ -93,7 +93,7 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
         dashboard.server.unlisten()
         dashboard.server.stop()
         await hub.close()
-        await history.close()
+        await past.close()
 
 
 def _server(settings: DashboardSettings, hub: SocketHub) -> Server:

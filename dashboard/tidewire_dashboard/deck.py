@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import param
 from panel.custom import JSComponent
+from panel.io.state import state
 
 import tidewire
 
@@ -22,6 +24,7 @@ def bundle_path() -> Path:
     return Path(tidewire.__file__).with_name("static") / "deck.js"
 
 
+@lru_cache(maxsize=1)
 def bundle_version() -> str:
     """Return the hash of the chart module, the part of its URL that lets browsers keep it for ever."""
     return hashlib.sha256(bundle_path().read_bytes()).hexdigest()[:12]
@@ -42,5 +45,5 @@ class Deck(JSComponent):
 
     @classmethod
     def _component_resource_path(cls, esm_path: os.PathLike[str], compiled: Any) -> str:
-        """Return the module's address below the dashboard's prefix; Panel's own has no version in it."""
-        return f"{ASSETS}/{bundle_version()}/deck.js"
+        """Return the module's address, relative to the page; Panel's own has no version in it."""
+        return f"{state.rel_path}/{ASSETS}/{bundle_version()}/deck.js".removeprefix("/")

@@ -15,21 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tidewire.buckets import step_for
-from tidewire.errors import ServiceUnavailable
+from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.live_view import LiveView
-from tidewire.window import NO_OLDER, pack_range
-from tidewire_dashboard.history import History
+from tidewire.past import Past, RangeRequest, answer_range
 from tidewire_dashboard.source import Source
 
 if TYPE_CHECKING:
-    from tidewire_dashboard.viewer import RangeRequest, Viewer
+    from tidewire_dashboard.viewer import Viewer
 
 __all__ = ["Room", "SharedView", "ViewKey"]
 
 _log = logging.getLogger("tidewire")
 _OLDER_AGAIN_MS: Final = 15_000.0  # before the past of one view is asked for again
-_RANGE_CELLS: Final = 1_000_000
 _MAX_VIEWERS: Final = 5_000
 
 
@@ -59,7 +56,7 @@ class Room:
 
     Args:
         source: where readings come from.
-        history: where the past comes from.
+        past: where the past comes from.
         redis: the Redis that the page of a fresh installation tells publishers to use.
         clock_ms: any clock that rises, for lags.
 
@@ -71,13 +68,13 @@ class Room:
     def __init__(
         self,
         source: Source,
-        history: History,
+        past: Past,
         *,
         redis: str,
         clock_ms: Callable[[], float] = lambda: time.monotonic() * 1e3,
     ) -> None:
         self.source = source
-        self.history = history
+        self.past = past
         self.clock_ms = clock_ms
         self.seq = 1
         self.viewers: set[Viewer] = set()
@@ -141,14 +138,10 @@ class Room:
     # -- the past ------------------------------------------------------------------------------------------------
 
     async def _read_older(self, shared: SharedView, now_ms: float) -> None:
-        live, store = shared.live, self.source.store
-        count = math.ceil(live.window_ms / live.step_ms) + 1
-        first = math.floor(now_ms / live.step_ms) - count + 1
         try:
-            series = [store.series[index] for index in live.partial]
-            live.set_older(await self.history.older(series, first, count, live.step_ms))
+            await self.past.fill(shared.live, now_ms)
         except ServiceUnavailable as error:
-            _log.info("a window of %d s stays partly empty: %s", live.window_ms / 1e3, error)
+            _log.info("a window of %d s stays partly empty: %s", shared.live.window_ms / 1e3, error)
         finally:
             shared.reading = None
 
@@ -164,34 +157,15 @@ class Room:
             task.cancel()
 
     async def _answer_range(self, viewer: Viewer, request: RangeRequest) -> None:
-        store = self.source.store
-        step_ms = step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
-        first = math.floor(request.start_ms / step_ms)
-        count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
-        indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]
-        if count * len(indices) > _RANGE_CELLS or count > 0xFFFF:
-            viewer.send_problem("this window is too long for so many series")
+        feed = self.source.feed
+        try:
+            frame, problem = await answer_range(request, feed.store, self.past, seq=self.seq, now_ms=feed.now_ms())
+        except LimitExceeded as error:
+            viewer.send_problem(str(error))
             return
-        series = [store.series[index] for index in indices]
-        older = NO_OLDER
-        missing = [one for one in series if store.covered(one, step_ms) > request.start_ms]
-        if missing:
-            try:
-                older = await self.history.older(missing, first, count, step_ms)
-            except ServiceUnavailable as error:
-                viewer.send_problem(str(error))
-        frame = pack_range(
-            store,
-            indices,
-            first,
-            count,
-            step_ms,
-            request_id=request.id & 0xFFFF,
-            seq=self.seq,
-            now_ms=self.source.feed.now_ms(),
-            older=older,
-        )
         viewer.send_range(frame)
+        if problem:
+            viewer.send_problem(problem)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

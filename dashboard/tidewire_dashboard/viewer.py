@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 
 from tidewire.errors import InvalidInput
+from tidewire.past import RangeRequest
 from tidewire_dashboard.pacing import Pacing
 from tidewire_dashboard.room import Room, SharedView, ViewKey
 
@@ -55,16 +56,6 @@ class _View(msgspec.Struct, tag_field="t", tag="view"):
 
 class _Close(msgspec.Struct, tag_field="t", tag="close"):
     view: Literal[0, 1]
-
-
-class RangeRequest(msgspec.Struct, tag_field="t", tag="range"):
-    """One fixed window of the past, Unix ms."""
-
-    id: int
-    series: Indices
-    start_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
-    end_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
-    buckets: Buckets
 
 
 class _Hidden(msgspec.Struct, tag_field="t", tag="hidden"):

@@ -1,23 +1,27 @@
-"""The past that memory does not hold: buckets from the service's history, a few requests at a time, kept shortly."""
+"""The past that memory does not hold: buckets from the service's history, for views and for ranges."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import httpx
 import msgspec
 import numpy as np
 
 from tidewire.batch import series_key
-from tidewire.errors import ServiceUnavailable
+from tidewire.buckets import step_for
+from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.live_view import LiveView
 from tidewire.ring import Floats
 from tidewire.series import Series
-from tidewire.window import Older
+from tidewire.store import Store
+from tidewire.window import NO_OLDER, Older, pack_range
 
-__all__ = ["History"]
+__all__ = ["Past", "RangeRequest", "answer_range"]
 
 _AT_ONCE: Final = 4
 _METRICS_PER_REQUEST: Final = 32
@@ -26,7 +30,19 @@ _KEPT_S: Final = 20.0
 _TIMEOUT_S: Final = 20.0
 _MAX_BYTES: Final = 64 << 20
 
+_MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
+
 Tables = dict[tuple[str, str], Floats]
+
+
+class RangeRequest(msgspec.Struct, frozen=True, tag_field="t", tag="range"):
+    """One fixed window of the past, as the deck asks for it; times are Unix ms."""
+
+    id: int
+    series: Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=2_000)]
+    start_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    end_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
 
 
 class _Columns(msgspec.Struct):
@@ -45,8 +61,8 @@ class _Answer(msgspec.Struct):
     series: list[_Columns]
 
 
-class History:
-    """Reads `/v1/history` for all viewers of this process; to be used in one event loop, and closed.
+class Past:
+    """Reads `/v1/history`; to be used in one event loop, and closed.
 
     Args:
         url: the service.
@@ -80,6 +96,17 @@ class History:
         keyed = {one.index: found.get((one.metric, series_key(one.labels))) for one in series}
         tables_by_index = {index: table for index, table in keyed.items() if table is not None}
         return Older(tables_by_index, float(first * step_ms), float((first + count) * step_ms))
+
+    async def fill(self, view: LiveView, now_ms: float) -> None:
+        """Give a live view what memory does not hold of its window.
+
+        Raises:
+            ServiceUnavailable: the service did not answer, or refused; says why.
+        """
+        count = math.ceil(view.window_ms / view.step_ms) + 1
+        first = math.floor(now_ms / view.step_ms) - count + 1
+        missing = [view.store.series[index] for index in view.partial]
+        view.set_older(await self.older(missing, first, count, view.step_ms))
 
     async def _part(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
         now_s = time.monotonic()
@@ -140,3 +167,33 @@ def _detail(response: httpx.Response) -> str:
     except msgspec.MsgspecError:
         problem = {}
     return f"the service answered {response.status_code} to a question for the past: {problem.get('detail', '')}"
+
+
+async def answer_range(
+    request: RangeRequest, store: Store, past: Past, *, seq: int, now_ms: float
+) -> tuple[bytes, str]:
+    """Return the frame that answers a range, and what went wrong with it, empty if nothing did.
+
+    Where memory does not reach, the history is asked; when that fails, the frame holds what memory does.
+
+    Raises:
+        LimitExceeded: the window is too long for so many series.
+    """
+    step_ms = step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
+    first = math.floor(request.start_ms / step_ms)
+    count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
+    indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]
+    if count > 0xFFFF or count * len(indices) > _MAX_CELLS:
+        raise LimitExceeded("buckets of a range", _MAX_CELLS, count * len(indices), "ask for fewer series or less time")
+    missing = [one for one in map(store.series.__getitem__, indices) if store.covered(one, step_ms) > request.start_ms]
+    older, problem = NO_OLDER, ""
+    if missing:
+        try:
+            older = await past.older(missing, first, count, step_ms)
+        except ServiceUnavailable as error:
+            problem = str(error)
+    request_id = request.id & 0xFFFF
+    frame = pack_range(
+        store, indices, first, count, step_ms, request_id=request_id, seq=seq, now_ms=now_ms, older=older
+    )
+    return frame, problem

@@ -1,0 +1,218 @@
+"""The live notebook chart: `watch("furnace/**")` draws in the cell with the dashboard's own chart module.
+
+It only pushes: while a cell runs, the kernel hears nothing from the browser. One thread per chart, and running the cell
+again replaces the chart.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import re
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+
+from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.pattern import compile_patterns
+from tidewire.settings import ClientSettings, load_settings
+
+try:
+    import anywidget
+    import numpy as np
+    import traitlets
+except ImportError as error:  # the SDK alone does not need them
+    raise MissingExtra("watch()", "notebook") from error
+
+from tidewire.feed import Feed
+from tidewire.past import RangeRequest
+from tidewire.pusher import Wishes, push
+from tidewire.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Chart", "watch"]
+
+_log = logging.getLogger("tidewire")
+_SPAN: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)", re.ASCII)
+_SPAN_MS: Final = {"s": 1e3, "m": 60e3, "h": 3_600e3}
+_LONGEST_MS: Final = 24 * 3_600e3
+_REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
+_STORE_BYTES: Final = 64 << 20
+
+
+class Chart(anywidget.AnyWidget):
+    """A live chart in a notebook; made by `watch`.
+
+    Args:
+        patterns: metrics to draw.
+        window_ms: length of the window.
+        url: the service.
+        token: bearer token, empty for none.
+        labels: labels that must hold.
+    """
+
+    _esm = (Path(__file__).with_name("static") / "deck.js").read_text(encoding="utf-8")
+    pattern = traitlets.Unicode("").tag(sync=True)
+    window_ms = traitlets.Float(300_000.0).tag(sync=True)
+    theme = traitlets.Unicode("auto").tag(sync=True)
+    dashboard_url = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        patterns: tuple[str, ...],
+        window_ms: float,
+        *,
+        url: str,
+        token: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(pattern=", ".join(patterns), window_ms=window_ms)
+        self._store = Store(store_bytes=_STORE_BYTES)
+        self._wishes = wishes = Wishes(window_ms)
+        this = weakref.ref(self)
+        shortest, longest = _REPLAY_S
+        self._feed = feed = Feed(
+            self._store,
+            patterns,
+            url=url,
+            token=token,
+            labels=labels,
+            replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
+            beside=(lambda: push(this, feed, wishes),),
+            name=f"tidewire-watch {self.pattern}",
+        )
+        self.on_msg(Chart._hear)
+        feed.start()
+        atexit.register(feed.stop)
+
+    def pause(self) -> None:
+        """Let the picture stand still; readings are still received. `resume` goes on."""
+        self._wishes.paused = True
+
+    def resume(self) -> None:
+        """Draw live again, after `pause`."""
+        self._wishes.anew = True
+        self._wishes.paused = False
+
+    def close(self) -> None:
+        """End the chart: its thread and its connection."""
+        atexit.unregister(self._feed.stop)
+        self._feed.stop()
+        super().close()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
+
+        Returns:
+            Columns `time` (UTC), `metric`, one per label, `value` (NaN: no number), ordered by metric, labels, time.
+        """
+        import pandas as pd  # noqa: PLC0415  # only here
+
+        since_ms = self._feed.now_ms() - self.window_ms
+        parts = []
+        with self._store.lock:
+            for series in self._store.series:
+                rows = series.raw.rows()
+                rows = rows[:, np.searchsorted(rows[0], since_ms) :].copy()
+                names = {"metric": series.metric, **series.labels}
+                parts.append(
+                    pd.DataFrame({"time": pd.to_datetime(rows[0], unit="ms", utc=True), **names, "value": rows[1]})
+                )
+        if not parts:
+            return pd.DataFrame({"time": pd.to_datetime([], utc=True), "metric": [], "value": []})
+        table = pd.concat(parts, ignore_index=True)
+        labels = [name for name in table.columns if name not in ("time", "metric", "value")]
+        table = table[["time", "metric", *labels, "value"]]
+        return table.sort_values(["metric", *labels, "time"], kind="stable", ignore_index=True)
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the chart still receives readings."""
+        return self._feed.running
+
+    def _hear(self, content: object, _buffers: object) -> None:
+        """Take a message of the deck; it comes only while no cell runs."""
+        kind = content.get("t") if isinstance(content, dict) else None
+        if kind == "hello":
+            self._wishes.anew = True
+        elif kind == "retry":
+            self._feed.retry_now()
+        elif kind in _MESSAGES:
+            try:
+                message = msgspec.convert(content, _MESSAGES[kind])
+            except msgspec.ValidationError as error:
+                _log.warning("a message of the chart cannot be read: %s", error)
+                return
+            if isinstance(message, RangeRequest):
+                self._wishes.ranges.append(message)
+            else:
+                self._wishes.buckets = message.buckets
+                self.window_ms = message.window_ms
+
+    @traitlets.observe("window_ms")
+    def _resized(self, _change: object) -> None:
+        self._wishes.window_ms = min(_LONGEST_MS, max(1_000.0, self.window_ms))
+
+    def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
+        """Send the deck a text message, or a frame."""
+        self.send(message, buffers=None if frame is None else [frame])
+
+
+class _View(msgspec.Struct):
+    window_ms: Annotated[float, msgspec.Meta(ge=1_000, le=_LONGEST_MS)]
+    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
+
+
+_MESSAGES: Final[dict[object, type[_View] | type[RangeRequest]]] = {"view": _View, "range": RangeRequest}
+_charts: dict[str, list[tuple[str, Chart]]] = {}  # by cell: the execution that made it, and the chart
+
+
+def watch(*patterns: str, window: str = "5m", url: str | None = None, labels: Mapping[str, str] | None = None) -> Chart:
+    """Return a live chart of metrics, to be the last expression of a notebook cell.
+
+    Running the cell again replaces its charts: one thread and one connection each, however often.
+
+    Args:
+        patterns: metrics, such as ``"furnace/**"``.
+        window: how much time it shows, such as ``"90s"``, ``"5m"`` or ``"1h"``; at most 24 h.
+        url: the service; ``TIDEWIRE_URL`` if None.
+        labels: labels that must hold.
+
+    Raises:
+        InvalidInput: a pattern or the window cannot be read.
+        MissingExtra: the extra `notebook` is not installed.
+    """
+    found = _SPAN.fullmatch(window)
+    window_ms = float(found[1]) * _SPAN_MS[found[2]] if found else 0.0
+    if not 1_000 <= window_ms <= _LONGEST_MS:
+        raise InvalidInput("window", window, "expected a number and a unit of s, m or h, such as 5m; from 1s to 24h")
+    compile_patterns(patterns)
+    if not patterns:
+        raise InvalidInput("patterns", patterns, "name at least one metric or pattern, such as 'furnace/**'")
+    settings = load_settings(ClientSettings, {"url": url})
+    cell, execution = _present_cell(", ".join(patterns))
+    for made_by, chart in _charts.pop(cell, []):
+        if made_by == execution:
+            _charts.setdefault(cell, []).append((made_by, chart))
+        else:
+            chart.close()
+    chart = Chart(tuple(patterns), window_ms, url=settings.url, token=settings.token, labels=labels)
+    _charts.setdefault(cell, []).append((execution, chart))
+    return chart
+
+
+def _present_cell(otherwise: str) -> tuple[str, str]:
+    """Return what stays when a cell is run again (`otherwise` where the host has no cells), and what does not."""
+    try:
+        from IPython import get_ipython  # noqa: PLC0415  # only in notebooks
+    except ImportError:
+        return otherwise, ""
+    kernel = getattr(get_ipython(), "kernel", None)
+    parent = kernel.get_parent() if kernel is not None else {}
+    cell = str((parent.get("metadata") or {}).get("cellId") or otherwise)
+    return cell, str((parent.get("header") or {}).get("msg_id", ""))
