@@ -145,7 +145,7 @@ def _table(history: History) -> pa.Table:
 
     def repeated(texts: list[str | None]) -> pa.Array:
         indices = np.repeat(np.arange(len(texts), dtype=np.int32), lengths)
-        return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(texts, pa.string()))
+        return pa.array(texts, pa.string()).dictionary_encode().take(pa.array(indices))
 
     def floats(name: str) -> pa.Array:
         parts = [_floats(series, name) for series in history.series]

@@ -24,6 +24,7 @@ _WORDS: Final = {
     "": None, "null": None, "nan": None, "inf": None, "+inf": None, "-inf": None, "infinity": None, "-infinity": None,
     "true": 1.0, "false": 0.0,
 }  # fmt: skip
+_MAX_COLUMNS: Final = 256
 _SHOWN_CHARS: Final = 60
 _MAX_DIGITS: Final = 400  # float64 has at most 17 that matter and 309 before the point
 
@@ -77,6 +78,8 @@ def csv_rows(body: bytes) -> Iterator[Row]:
 
 
 def _checked_header(header: list[str]) -> list[str]:
+    if len(header) > _MAX_COLUMNS:
+        raise MalformedBody("header", len(header), f"names more than {_MAX_COLUMNS} columns; a series has few labels")
     columns = [name.strip() for name in header]
     for name in columns:
         if not name:

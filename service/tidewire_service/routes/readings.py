@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,6 +14,8 @@ from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
 
 from tidewire.errors import InvalidInput, LimitExceeded
@@ -184,9 +187,45 @@ async def _discard(request: Request[Any, Any, State], size: int, max_bytes: int)
     return size
 
 
+_EXAMPLE: Final = {"metric": "furnace/temperature", "labels": {"site": "A"}, "unit": "Cel", "value": 921.4}
+_ROW: Final = Schema(
+    type=OpenAPIType.OBJECT,
+    description="a reading, or a batch of columns of equal length; the time is Unix ms or RFC 3339, now if absent",
+    required=["metric", "value"],
+    properties={
+        "metric": Schema(type=OpenAPIType.STRING),
+        "labels": Schema(type=OpenAPIType.OBJECT, additional_properties=Schema(type=OpenAPIType.STRING)),
+        "unit": Schema(type=OpenAPIType.STRING, description="UCUM, such as Cel or By/s"),
+        **{name: Schema(description="one, or a list") for name in ("time", "value", "text", "step")},
+    },
+    examples=[_EXAMPLE],
+)
+
+
+@dataclass
+class _Operation(Operation):
+    """The operation with its body, which Litestar does not see: it is read as it comes."""
+
+    def __post_init__(self) -> None:
+        rows = Schema(one_of=[_ROW, Schema(type=OpenAPIType.ARRAY, items=_ROW, min_items=1)])
+        lines = Schema(type=OpenAPIType.STRING, description="one row on each line")
+        table = Schema(
+            type=OpenAPIType.STRING, description="columns metric, time, value, unit, text, step; others are labels"
+        )
+        self.request_body = RequestBody(
+            required=True,
+            content={
+                "application/json": OpenAPIMediaType(schema=rows),
+                "application/x-ndjson": OpenAPIMediaType(schema=lines),
+                "text/csv": OpenAPIMediaType(schema=table),
+            },
+        )
+
+
 @post(
     "/v1/readings",
     status_code=200,
+    operation_class=_Operation,
     summary="Publish readings",
     description=(
         "A batch, a list of batches, or flat rows; JSON, NDJSON or CSV, packed with gzip or not. A row is a batch "

@@ -1,0 +1,153 @@
+"""GET /v1/catalog, /health/* and /metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from tidewire.cursor import parse_id
+
+NOW_MS = time.time() * 1e3
+
+
+async def test_the_catalogue_has_every_series_with_its_last_reading(service: Any) -> None:
+    await service.post(
+        {"metric": "a", "time": [NOW_MS, NOW_MS - 5], "value": [1, 2], "labels": {"site": "A"}, "unit": "Cel"}
+    )
+    await service.post({"metric": "a", "time": [NOW_MS + 1], "value": [None], "labels": {"site": "B"}})
+    await service.post({"metric": "b/c", "time": [NOW_MS], "value": [3], "text": ["flag"]})
+    await service.post({"metric": "a", "time": [NOW_MS + 2], "value": [4], "labels": {"site": "A"}, "unit": "Cel"})
+    found = (await service.http.get("/v1/catalog")).json()
+    shown = [
+        (s["metric"], s["labels"], s["unit"], s["time"], s["value"], s["count"], s["text"]) for s in found["series"]
+    ]
+    assert shown == [
+        ("a", {"site": "A"}, "Cel", NOW_MS + 2, 4, 3, None),
+        ("a", {"site": "B"}, "", NOW_MS + 1, None, 1, None),
+        ("b/c", {}, "", NOW_MS, 3, 1, "flag"),
+    ]
+    assert abs(parse_id(found["series"][0]["id"]) / 2**32 - time.time() * 1e3) < 60_000
+    assert all(series["rate"] is None for series in found["series"])  # it has not watched for long enough
+
+    async def names(**query: Any) -> list[str]:
+        answer = (await service.http.get("/v1/catalog", params=query)).json()
+        return [s["metric"] + s["labels"].get("site", "") for s in answer["series"]]
+
+    assert await names(metric="b/*") == ["b/c"]
+    assert await names(label="site:B") == ["aB"]
+    assert await names(metric="none") == []
+    bad = await service.http.get("/v1/catalog", params={"metric": "a["})
+    assert (bad.status_code, bad.json()["field"]) == (422, "pattern")
+
+
+async def test_a_stream_goes_on_where_the_catalogue_ends(service: Any) -> None:
+    await service.post({"metric": "m", "value": 1})
+    cursor = (await service.http.get("/v1/catalog")).json()["cursor"]
+    await service.post({"metric": "m", "value": 2})
+    async with service.http.stream("GET", "/v1/stream", params={"metric": "**", "cursor": cursor}) as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith('data: {"metric"'):
+                assert json.loads(line[6:])["value"] == [2]
+                break
+
+
+async def test_a_catalogue_that_is_too_long_says_so(start: Any) -> None:
+    service = await start(catalog_rows=2)
+    await service.post([{"metric": f"m/{n}", "value": n} for n in range(3)])
+    answer = await service.http.get("/v1/catalog")
+    assert answer.status_code == 413
+    assert "metric=" in answer.json()["detail"]
+    assert (await service.http.get("/v1/catalog?metric=m/1")).status_code == 200
+
+
+async def test_readiness_is_true_about_redis(service: Any, valkey: Any, eventually: Any) -> None:
+    assert (await service.http.get("/health/live")).json() == {"live": True}
+    ready = await service.http.get("/health/ready")
+    assert ready.json()["ready"] is True
+    assert ready.json()["redis_ms"] < 1_000
+
+    os.kill(valkey.pid, signal.SIGSTOP)
+    stopped = time.monotonic()
+
+    async def not_ready() -> bool:
+        answer = await service.http.get("/health/ready")
+        return answer.status_code == 503 and bool(answer.json()["reason"]) and "retry-after" in answer.headers
+
+    await eventually(not_ready)
+    assert time.monotonic() - stopped < 5
+    assert (await service.http.get("/health/live")).status_code == 200
+    os.kill(valkey.pid, signal.SIGCONT)
+    await service.ready()
+
+
+async def test_without_redis_reads_and_writes_answer_503_and_go_on_when_it_is_back(start: Any, valkey: Any) -> None:
+    service = await start(redis_timeout_s=1)
+    await service.post({"metric": "m", "value": 1})
+    valkey.stop()
+    for answer in (
+        await service.post({"metric": "m", "value": 2}),
+        await service.http.get("/v1/history?metric=m"),
+        await service.http.get("/v1/catalog"),
+    ):
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "Redis" in answer.json()["detail"]
+    assert (await service.http.get("/health/ready")).status_code == 503
+    assert (await service.http.get("/metrics")).status_code == 200
+    valkey.start()
+    await service.ready()
+    await service.post({"metric": "m", "value": 3})
+    assert await service.stored() == {"m": [1, 3]}
+
+
+async def test_the_service_starts_without_redis_and_becomes_ready_with_it(start: Any, valkey: Any) -> None:
+    valkey.stop()
+    service = await start(wait=False, redis_timeout_s=1)
+    assert (await service.http.get("/health/ready")).status_code == 503
+    assert (await service.post({"metric": "m", "value": 1})).status_code == 503
+    valkey.start()
+    await service.ready()
+    assert (await service.post({"metric": "m", "value": 1})).status_code == 200
+
+
+async def test_a_full_redis_answers_503_until_memory_is_freed(service: Any, valkey: Any) -> None:
+    await service.post({"metric": "m", "value": 1})
+    valkey.client.config_set("maxmemory", "1mb")
+    full = await service.post({"metric": "m", "value": 2})
+    assert full.status_code == 503, full.text
+    assert full.json()["type"].endswith("log-full")
+    assert "maxmemory" in full.json()["detail"]
+    assert "retry-after" in full.headers
+    valkey.client.config_set("maxmemory", "0")
+    assert (await service.post({"metric": "m", "value": 3})).status_code == 200
+    assert await service.stored() == {"m": [1, 3]}
+
+
+async def test_metrics_count_and_do_not_grow_with_names(service: Any) -> None:
+    async def scrape() -> dict[str, float]:
+        answer = await service.http.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    await service.post([{"metric": "m", "value": [1, 2]}, {"metric": "m*", "value": 1}])
+    for path in ("/nothing", "/v1/history?metric=", "/v1/catalog", "/health/live"):
+        await service.http.get(path)
+    await scrape()
+    before = await scrape()
+    assert before['tidewire_readings_accepted_total{door="http"}'] == 2
+    assert before['tidewire_rows_rejected_total{door="http",reason="metric"}'] == 1
+    assert before['tidewire_http_requests_total{method="GET",route="-",status="404"}'] == 1
+    assert before["tidewire_hub_metrics"] == 1
+    for n in range(100):
+        await service.post({"metric": f"name/{n}", "value": 1, f"field{n}": 1})
+        await service.post({"metric": f"name/{n}", "value": 1})
+        await service.http.get(f"/{n}")
+    await service.http.request("WEIRD", "/x")
+    after = await scrape()
+    assert after["tidewire_hub_metrics"] == 101
+    assert len(after) - len(before) < 20

@@ -1,0 +1,118 @@
+"""The gate: Host, Origin, Sec-Fetch-Site and sizes, on every route."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+PATHS = [
+    "/v1/stream?metric=**",
+    "/v1/history?metric=**",
+    "/v1/catalog",
+    "/health/ready",
+    "/metrics",
+    "/schema",
+    "/nothing",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_foreign_host_is_refused_everywhere(service: Any, path: str) -> None:
+    for host in (
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "user@localhost",
+    ):
+        answer = await service.http.get(path, headers={"Host": host})
+        assert answer.status_code == 421, (path, host)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "allowed_hosts" in answer.json()["detail"]
+    for host in ("localhost:abc", "[::1", ""):
+        assert (await service.http.get(path, headers={"Host": host})).status_code == 400, host
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:9999", "[::1]:8000", "[::1]"])
+async def test_loopback_names_are_allowed_at_any_port(service: Any, host: str) -> None:
+    assert (await service.http.get("/health/live", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+    ],
+)
+async def test_a_page_of_another_site_is_refused_everywhere(service: Any, path: str, headers: dict[str, str]) -> None:
+    answer = await service.http.get(path, headers=headers)
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_another_site_can_neither_post_nor_follow_a_link_to_a_stream(service: Any) -> None:
+    body = {"metric": "m", "value": 1}
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert (await service.post(body, **headers)).status_code == 403
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert (await service.http.get("/v1/stream?metric=**", headers=link)).status_code == 403
+    assert (await service.post(body, **link)).status_code == 403
+    assert (await service.http.get("/schema", headers=link)).status_code == 200
+    preflight = await service.http.options(
+        "/v1/readings", headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    )
+    assert preflight.status_code == 403
+    assert await service.stored() == {}
+
+
+async def test_our_own_pages_and_no_pages_are_allowed(service: Any) -> None:
+    body = {"metric": "m", "value": 1}
+    for headers in (
+        {},
+        {"Origin": service.url, "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ):
+        assert (await service.post(body, **headers)).status_code == 200, headers
+
+
+async def test_an_allowed_origin_may_read_and_write(start: Any) -> None:
+    service = await start(allowed_origins=("https://board.example",))
+    headers = {"Origin": "https://board.example", "Sec-Fetch-Site": "cross-site"}
+    preflight = await service.http.options("/v1/readings", headers={**headers, "Access-Control-Request-Method": "POST"})
+    assert preflight.status_code == 204
+    answer = await service.http.get("/v1/catalog", headers=headers)
+    assert answer.headers["access-control-allow-origin"] == "https://board.example"
+    async with service.http.stream("GET", "/v1/stream?metric=**", headers=headers) as stream:
+        assert stream.headers["access-control-allow-origin"] == "https://board.example"
+    assert (await service.http.get("/v1/catalog", headers={"Origin": "https://board.example.evil"})).status_code == 403
+
+
+async def test_heads_that_are_too_large_are_refused_and_the_connection_closed(start: Any) -> None:
+    service = await start(max_header_bytes=4_096, max_url_bytes=2_048)
+    headers = await service.http.get("/health/live", headers={"X": "x" * 4_096})
+    assert (headers.status_code, headers.headers["connection"]) == (431, "close")
+    url = await service.http.get("/health/live?" + "x" * 2_048)
+    assert (url.status_code, url.headers["connection"]) == (414, "close")
+
+
+async def test_two_hosts_are_refused(service: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+    writer.close()
+
+
+async def test_every_answer_has_the_usual_headers(service: Any) -> None:
+    for path in PATHS[1:]:
+        answer = await service.http.get(path)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "server" not in answer.headers

@@ -1,0 +1,236 @@
+"""GET /v1/history: spans, buckets, filters, formats and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import math
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+BASE_MS = math.floor(time.time() / 60) * 60_000.0 - 600_000  # a whole minute, ten minutes ago
+
+
+async def _publish(service: Any, metric: str, times: list[float], values: list[Any], **more: Any) -> None:
+    answer = await service.post({"metric": metric, "time": times, "value": values, **more})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_readings_come_back_by_their_own_time_oldest_first(service: Any) -> None:
+    await _publish(service, "m", [BASE_MS + 3, BASE_MS + 1], [3, 1])
+    await _publish(service, "m", [BASE_MS + 2, BASE_MS + 4], [None, 4], unit="Cel")
+    found = await service.history("m", start=str(BASE_MS + 1), end=str(BASE_MS + 4))
+    assert found["step_ms"] is None
+    assert (found["start_ms"], found["end_ms"]) == (BASE_MS + 1, BASE_MS + 4)
+    assert found["series"] == [
+        {
+            "metric": "m",
+            "labels": {},
+            "unit": "Cel",
+            "time": [BASE_MS + 1, BASE_MS + 2, BASE_MS + 3],
+            "value": [1, None, 3],
+        }
+    ]
+
+
+async def test_start_and_end_are_spans_texts_or_milliseconds(service: Any) -> None:
+    await _publish(service, "m", [BASE_MS], [1])
+    text = datetime.fromtimestamp(BASE_MS / 1e3, UTC)
+    for start in (str(BASE_MS), "-30m", text.isoformat(), text.strftime("%Y-%m-%dT%H:%M:%SZ"), "", None):
+        assert (await service.history("m", start=start))["series"], start
+    for span in ({"start": "-1m"}, {"end": "-30m", "start": "-1h"}, {"start": BASE_MS + 1}, {"end": BASE_MS}):
+        assert (await service.history("m", **span))["series"] == [], span
+    # an offset's plus sign arrives as a space when it is not escaped
+    plain = await service.http.get(f"/v1/history?metric=m&start={text.strftime('%Y-%m-%dT%H:%M:%S+00:00')}")
+    assert plain.json()["series"]
+
+
+async def test_buckets_are_anchored_to_the_epoch(service: Any) -> None:
+    times = [BASE_MS + offset for offset in (0, 400, 999, 1_000, 5_500, 5_400, 5_600)]
+    await _publish(service, "m", times[:4], [5, 1, 3, None])
+    await _publish(service, "m", times[4:], [7, 9, None])
+    found = await service.history("m", points=10, start=str(BASE_MS), end=str(BASE_MS + 10_000))
+    assert found["step_ms"] == 1_000
+    assert found["series"] == [
+        {
+            "metric": "m",
+            "labels": {},
+            "unit": "",
+            "time": [BASE_MS, BASE_MS + 1_000, BASE_MS + 5_000],
+            "value": [3, None, None],
+            "min": [1, None, 7],
+            "max": [5, None, 9],
+            "mean": [3, None, 8],
+            "count": [3, 1, 3],
+        }
+    ]
+
+
+async def test_patterns_and_labels_select_series(service: Any) -> None:
+    for site in "AB":
+        await _publish(service, "furnace/a/temperature", [BASE_MS], [1], labels={"site": site, "zone": "x:y"})
+    await _publish(service, "furnace/b", [BASE_MS], [2])
+
+    async def names(**query: Any) -> list[tuple[str, str]]:
+        found = await service.history(**query)
+        return [(series["metric"], series["labels"].get("site", "")) for series in found["series"]]
+
+    assert await names(metric="**") == [
+        ("furnace/a/temperature", "A"),
+        ("furnace/a/temperature", "B"),
+        ("furnace/b", ""),
+    ]
+    assert await names(metric="furnace/*") == [("furnace/b", "")]
+    assert await names(metric="**", label="site:A") == [("furnace/a/temperature", "A")]
+    assert await names(metric="**", label=["site:B", "zone:x:y"]) == [("furnace/a/temperature", "B")]
+    assert await names(metric="**", label=["site:B", "zone:z"]) == []
+    assert await names(metric=["furnace/b", "furnace/*/temperature"], label="site:A") == [
+        ("furnace/a/temperature", "A")
+    ]
+    assert await names(metric="unborn") == []
+
+
+async def test_what_was_acknowledged_is_found_at_once(service: Any) -> None:
+    for n in range(50):
+        await _publish(service, f"born/{n}", [BASE_MS], [n])
+        assert (await service.history(f"born/{n}"))["series"], n
+
+
+async def test_a_long_history_is_read_in_pages(service: Any) -> None:
+    for first in range(0, 1_200, 100):
+        await service.post([{"metric": "m", "time": [BASE_MS + n], "value": [n]} for n in range(first, first + 100)])
+    found = await service.history("m")
+    assert found["series"][0]["value"] == list(range(1_200))
+    buckets = await service.history("m", points=2, start=str(BASE_MS), end=str(BASE_MS + 2_000))
+    assert buckets["series"][0]["count"] == [1_000, 200]
+
+
+async def test_the_cursor_of_a_history_goes_on_without_a_gap(service: Any) -> None:
+    await _publish(service, "m", [BASE_MS], [1])
+    cursor = (await service.history("m"))["cursor"]
+    await _publish(service, "m", [BASE_MS + 1], [2])
+    async with service.http.stream("GET", "/v1/stream", params={"metric": "m", "cursor": cursor}) as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith('data: {"metric"'):
+                assert json.loads(line[6:])["value"] == [2]
+                break
+
+
+async def test_every_format_holds_the_same(service: Any) -> None:
+    await _publish(
+        service, "a", [BASE_MS, BASE_MS + 0.5], [1.5, None], labels={"site": 'x,"y"'}, unit="Cel", text=[None, "flag"]
+    )
+    await _publish(service, "b", [BASE_MS + 1], [2], labels={"line": "7", "metric": "odd"})
+
+    async def get(form: str, **query: Any) -> Any:
+        answer = await service.http.get("/v1/history", params={"metric": "**", "format": form, **query})
+        assert answer.status_code == 200
+        assert answer.headers["tidewire-cursor"]
+        return answer
+
+    lines = [json.loads(line) for line in (await get("ndjson")).text.splitlines()]
+    assert lines == (await service.history())["series"]
+
+    table = list(csv.DictReader(io.StringIO((await get("csv")).text)))
+    assert [row["metric"] for row in table] == ["a", "a", "b"]
+    assert [row["value"] for row in table] == ["1.5", "", "2.0"]
+    assert [row["site"] for row in table] == ['x,"y"', 'x,"y"', ""]
+    assert table[1]["text"] == "flag"
+    assert float(table[1]["time"]) == BASE_MS + 0.5
+    assert table[2]["label.metric"] == "odd"
+
+    for form, read in (("parquet", pq.read_table), ("arrow", lambda data: pa.ipc.open_stream(data).read_all())):
+        rows = read(io.BytesIO((await get(form)).content)).to_pylist()
+        assert [row["value"] for row in rows] == [1.5, None, 2.0], form
+        assert [row["metric"] for row in rows] == ["a", "a", "b"]
+        assert [row["site"] for row in rows] == ['x,"y"', 'x,"y"', None]
+        assert rows[1]["time"].timestamp() * 1e3 == pytest.approx(BASE_MS + 0.5)
+        assert rows[0]["unit"] == "Cel"
+        assert rows[1]["text"] == "flag"
+        buckets = read(io.BytesIO((await get(form, points=10)).content)).to_pylist()
+        assert [(row["value"], row["min"], row["count"]) for row in buckets] == [(None, 1.5, 2), (2.0, 2.0, 1)]
+        assert read(io.BytesIO((await get(form, metric="none")).content)).num_rows == 0
+
+
+async def test_csv_goes_back_in_as_it_came_out(service: Any) -> None:
+    await _publish(service, "a", [BASE_MS, BASE_MS + 0.5], [1.5, None], labels={"site": "A"}, unit="Cel")
+    text = (await service.http.get("/v1/history", params={"metric": "a", "format": "csv"})).content
+    await service.post(text.replace(b"a,1", b"copy,1").replace(b"\na,", b"\ncopy,"), "text/csv")
+    original, copy = (await service.history())["series"]
+    assert {**original, "metric": "copy"} == copy
+
+
+async def test_a_formula_in_a_name_is_no_formula_in_the_export(service: Any) -> None:
+    await _publish(service, "=HYPERLINK(1)", [BASE_MS], [-1], labels={"@x": "+1", "y": "-2"}, text=["=1+1"])
+    text = (await service.http.get("/v1/history", params={"metric": "**", "format": "csv"})).text
+    header, row = csv.reader(io.StringIO(text))
+    assert not [cell for cell in header if cell.startswith(("=", "+", "-", "@"))]
+    assert [cell for cell in row if cell.startswith(("=", "+", "-", "@"))] == ["-1.0"]
+
+
+async def test_too_much_says_how_to_ask_for_less(start: Any) -> None:
+    service = await start(history_rows=100, history_scan_batches=50)
+    await _publish(service, "m", [BASE_MS + n for n in range(101)], [1] * 101)
+    long = await service.http.get("/v1/history", params={"metric": "m"})
+    assert long.status_code == 413
+    assert "points=" in long.json()["detail"]
+    assert (await service.http.get("/v1/history", params={"metric": "m", "points": 50})).status_code == 200
+    await service.post([{"metric": "n", "value": [1]} for _ in range(60)])
+    scanned = await service.http.get("/v1/history", params={"metric": "n", "points": 1})
+    assert (scanned.status_code, scanned.json()["limit"]) == (413, {"history_scan_batches": 50})
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "remedy"),
+    [
+        ("", "metric", "metric=**"),
+        ("metric=", "metric", "metric=**"),
+        ("metric=a**", "pattern", "whole level"),
+        ("metric=a//b", "pattern", "empty level"),
+        ("metric=%ff", "query", "UTF-8"),
+        ("metric=**&start=yesterday", "start", "RFC 3339"),
+        ("metric=**&start=-15", "start", "15m"),
+        ("metric=**&start=1763871234", "start", "seconds"),
+        ("metric=**&start=-1m&end=-2m", "end", "start < end"),
+        ("metric=**&points=0", "points", "whole number"),
+        ("metric=**&points=many", "points", "whole number"),
+        ("metric=**&points=5&points=6", "points", "more than once"),
+        ("metric=**&format=xlsx", "format", "parquet"),
+        ("metric=**&label=site", "label", "name:value"),
+        ("metric=**&label=site:A&label=site:B", "label", "two values"),
+        ("metrics=**", "metrics", "metric=?"),
+        ("metric=**&" + "&".join(f"x{n}=1" for n in range(1_100)), "query", "fields"),
+    ],
+)
+async def test_a_bad_field_is_named_with_its_remedy(service: Any, query: str, field: str, remedy: str) -> None:
+    answer = await service.http.get(f"/v1/history?{query}")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["field"] == field
+    assert remedy in answer.json()["detail"]
+
+
+async def test_a_foreign_entry_in_the_log_is_skipped(service: Any, valkey: Any) -> None:
+    await _publish(service, "m", [BASE_MS], [1])
+    key = "tw:{0}:log:m"
+    for fields in (
+        {"x": "y"},
+        {"p": "0-0", "d": b"\xff{"},
+        {"p": "0-0", "d": '{"metric":"m","time":[1],"value":[1,2]}'},
+    ):
+        valkey.client.xadd(key, fields)
+    await _publish(service, "after", [BASE_MS], [2])
+    assert [series["value"] for series in (await service.history())["series"]] == [[2], [1]]
+
+
+async def test_histories_beyond_those_at_once_wait_their_turn(start: Any) -> None:
+    service = await start(history_at_once=1)
+    await _publish(service, "m", [BASE_MS], [1])
+    answers = await asyncio.gather(*(service.history("m") for _ in range(10)))
+    assert all(answer["series"] for answer in answers)

@@ -1,0 +1,164 @@
+"""Hostile input: answered quickly, never with a 500, memory bounded; measured as the server's own time."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+import zlib
+from typing import Any
+
+import psutil
+import pytest
+
+from tidewire.batch import Limits
+from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
+from tidewire.errors import InvalidInput, LimitExceeded
+
+MIB = 1 << 20
+LIMITS = BodyLimits(8 * MIB, 20_000, Limits())
+
+
+def _pack(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    return packer.compress(data) + packer.flush()
+
+
+BOMB = _pack(b"\0" * (256 * MIB))
+BAD = {
+    "gzip bomb": (BOMB, "application/json", True),
+    "lists 10^5 deep": (b"[" * 100_000, "application/json", False),
+    "objects 10^5 deep": (b'{"a":' * 100_000, "application/json", False),
+    "10^6 digits": (b'[{"metric":"a","value":' + b"9" * 1_000_000 + b"}]", "application/json", False),
+    "10^6 digits in csv": (b"metric,value\na," + b"9" * 1_000_000 + b"\n", "text/csv", False),
+    "10^6 digits in quotes": (b'[{"metric":"a","value":"' + b"9" * 1_000_000 + b'"}]', "application/json", False),
+    "lone surrogates": (b'[{"metric":"' + b"\\ud800" * 100_000 + b'","value":1}]', "application/json", False),
+    "bare NaN": (b'{"metric":"a","value":NaN}', "application/json", False),
+    "one column longer": (b'{"metric":"a","value":[1,2],"time":[1]}', "application/json", False),
+    "a name of 1 MB": (b'{"metric":"' + b"a" * 1_000_000 + b'","value":1}', "application/json", False),
+    "a pattern of stars": (b'{"metric":"' + b"*" * 200_000 + b'","value":1}', "application/json", False),
+    "10^5 labels": (
+        b'{"metric":"a","value":1,"labels":{' + b",".join(b'"%d":"x"' % n for n in range(60_000)) + b"}}",
+        "application/json",
+        False,
+    ),
+    "quotes without end": (b"metric,value\n" + b'"' * 900_001, "text/csv", False),
+    "commas": (b"metric,value\n" + b"," * 900_000, "text/csv", False),
+    "header of commas": (b",".join(b"c%d" % n for n in range(120_000)), "text/csv", False),
+    "empty lines": (b"\n" * 1_000_000, "application/x-ndjson", False),
+    "braces on lines": (b"{\n" * 19_000, "application/x-ndjson", False),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_bodies_cost_little_time(name: str) -> None:
+    body, media_type, packed = BAD[name]
+    read = checked_format(media_type)
+    best_s = 1e9
+    for _ in range(3):
+        started = time.perf_counter()
+        try:
+            intake = read_rows(body, read, packed=packed, limits=LIMITS, now_ms=time.time() * 1e3)
+            assert not intake.batches
+            assert intake.rejected
+        except (InvalidInput, LimitExceeded) as error:
+            assert len(str(error)) < 600
+        best_s = min(best_s, time.perf_counter() - started)
+    assert best_s < 0.05 or name in {"braces on lines"}, f"{best_s * 1e3:.1f} ms"
+    assert best_s < 0.5
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_bodies_are_refused_and_the_connection_stays_usable(service: Any, name: str) -> None:
+    body, media_type, packed = BAD[name]
+    answer = await service.post(body, media_type, **({"Content-Encoding": "gzip"} if packed else {}))
+    assert answer.status_code in (400, 413, 422), answer.text[:500]
+    assert len(answer.content) < 8 * MIB
+    good = await service.post({"metric": "good", "value": 1})
+    assert good.status_code == 200
+    assert await service.stored() == {"good": [1]}
+
+
+def test_a_bomb_is_unpacked_no_further_than_the_bound() -> None:
+    peak, done = [0], threading.Event()
+    process = psutil.Process()
+    base = process.memory_info().rss
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(LimitExceeded):
+            unpacked(BOMB, 8 * MIB)
+    finally:
+        done.set()
+        watcher.join()
+    assert peak[0] - base < 40 * MIB
+
+
+async def test_readings_go_on_beside_a_flood_of_large_bodies(service: Any) -> None:
+    import asyncio
+
+    rows = [{"metric": f"m/{n % 50}", "value": n, "labels": {"site": "A"}} for n in range(14_000)]
+    body = json.dumps(rows).encode()
+
+    async def small() -> list[float]:
+        taken = []
+        for n in range(20):
+            started = time.perf_counter()
+            assert (await service.post({"metric": "small", "value": n})).status_code == 200
+            taken.append(time.perf_counter() - started)
+        return taken
+
+    large = [asyncio.create_task(service.post(body)) for _ in range(4)]
+    taken = await small()
+    assert {answer.status_code for answer in await asyncio.gather(*large)} == {200}
+    assert sorted(taken)[10] < 0.5
+
+
+async def test_sse_is_not_injected_by_names_labels_units_or_texts(service: Any) -> None:
+    poison = "a\u0085b"  # a line break to some, none to SSE
+    rows = [
+        {"metric": "text", "value": 1, "text": "x\r\nid: 1\r\n\r\ndata: {}\u2028\u2029\0\ufeff"},
+        {"metric": "label", "value": 1, "labels": {"site": "\u2028data: x"}},
+        {"metric": poison, "value": 1},
+        {"metric": "unit", "value": 1, "unit": "a\nb"},
+        {"metric": "end", "value": 1},
+    ]
+    answer = await service.post(rows)
+    assert [row["row"] for row in answer.json()["rejected"]] == [2, 3]
+    events: list[list[str]] = [[]]
+    async with service.http.stream("GET", "/v1/stream?metric=**") as stream:
+        text = b""
+        async for chunk in stream.aiter_raw():
+            text += chunk
+            if b"event: live" in text:
+                break
+    events = [block.split(b"\n") for block in text.split(b"\n\n")]
+    data = [json.loads(line[6:]) for event in events for line in event if line.startswith(b'data: {"metric"')]
+    assert {batch["metric"] for batch in data} == {"text", "label", "end"}
+    assert next(batch for batch in data if batch["metric"] == "text")["text"] == [rows[0]["text"]]
+    assert all(line.split(b":")[0] in (b"data", b"id", b"event", b"retry", b"") for event in events for line in event)
+
+
+@pytest.mark.parametrize("path", ["/v1/stream", "/v1/history", "/v1/catalog"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "metric=" + "%2A" * 5_000,
+        "metric=a&metric=" + "b" * 300,
+        "metric=%00",
+        "metric=a%0Ab",
+        "label=:&metric=a",
+        "metric=%ED%A0%80",
+        "label=%ff&metric=a",
+    ],
+)
+async def test_hostile_queries_are_refused(service: Any, path: str, query: str) -> None:
+    answer = await service.http.get(f"{path}?{query}")
+    assert answer.status_code in (413, 422), (answer.status_code, answer.text[:300])
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,120 @@
+"""GET /v1/stream: what the route takes and refuses; the stream itself is tested with the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tidewire.cursor import Cursor
+from tidewire.errors import InvalidInput
+from tidewire.sse import Decoder, ServerEvent
+from tidewire_service.routes.stream import parse_stream_request
+from tidewire_service.subscription import Replay
+
+CURSOR = "abc1234.mwt3mg8f-1"
+
+
+def _parse(query: str, last_event_id: str = "") -> Any:
+    return parse_stream_request(query.encode(), last_event_id, 16)
+
+
+def test_patterns_labels_and_replay_are_read() -> None:
+    request = _parse("metric=a/*&metric=b%2Fc&metric=a/*&label=site:A&label=zone:x:y&replay=5m")
+    assert request.patterns == ("a/*", "b/c")
+    assert request.labels == {"site": "A", "zone": "x:y"}
+    assert request.replay == Replay("span", 300_000)
+    assert request.cursor is None
+    assert _parse("metric=a").replay == _parse("metric=a&replay=").replay == Replay("last")
+    assert _parse("metric=a&replay=none").replay == Replay("none")
+
+
+def test_the_header_wins_over_the_cursor_and_empty_is_absent() -> None:
+    other = "abc1234.mwt3mg8f-2"
+    assert _parse(f"metric=a&cursor={CURSOR}").cursor == Cursor.parse(CURSOR)
+    assert _parse(f"metric=a&cursor={CURSOR}", other).cursor == Cursor.parse(other)
+    assert _parse("metric=a&cursor=", "").cursor is None
+    assert _parse(f"metric=a&cursor={CURSOR}", "").cursor == Cursor.parse(CURSOR)
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "field"),
+    [
+        ("", "", "metric"),
+        ("metric=", "", "metric"),
+        ("metric=a**", "", "pattern"),
+        ("metric=a&replay=all", "", "replay"),
+        ("metric=a&replay=5", "", "replay"),
+        ("metric=a&replay=-5m", "", "replay"),
+        ("metric=a&replay=0s", "", "replay"),
+        ("metric=a&replay=9999d", "", "replay"),
+        ("metric=a&cursor=x", "", "cursor"),
+        ("metric=a", "not a cursor", "cursor"),
+        ("metric=a", "abc1234.zzzzzzzzzzzzzzz-0", "cursor"),
+        ("metric=a&label=x", "", "label"),
+        ("metrics=a", "", "metrics"),
+    ],
+)
+def test_bad_fields_are_named(query: str, header: str, field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        _parse(query, header)
+    assert caught.value.field == field
+    assert caught.value.reason
+
+
+async def test_a_refusal_is_a_problem_and_final(service: Any) -> None:
+    for path in ("/v1/stream", "/v1/stream?metric=a[", "/v1/stream?metric=a&cursor=x"):
+        answer = await service.http.get(path, headers={"Accept": "text/event-stream"})
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+    many = await service.http.get("/v1/stream?" + "&".join(f"metric=m{n}" for n in range(300)))
+    assert many.status_code == 413
+    for method in ("POST", "PUT", "HEAD", "OPTIONS"):
+        answer = await service.http.request(method, "/v1/stream?metric=a")
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == "GET"
+
+
+async def test_a_stream_begins_at_once_and_carries_each_batch(service: Any) -> None:
+    await service.post({"metric": "m", "value": 1})
+    decoder = Decoder()
+    seen: list[ServerEvent] = []
+    async with service.http.stream("GET", "/v1/stream", params={"metric": "m"}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-cache, no-transform"
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert "content-encoding" not in answer.headers
+        async for chunk in answer.aiter_raw():
+            for event in decoder.feed(chunk):
+                seen.append(event)
+                if event.event == "live":
+                    await service.post({"metric": "m", "value": 2})
+            if [event.event for event in seen].count("message") == 2:
+                break
+    assert [event.event for event in seen] == ["hello", "message", "live", "message"]
+    assert [json.loads(event.data)["value"] for event in seen if event.event == "message"] == [[1], [2]]
+    assert 2_000 <= (decoder.retry_ms or 0) <= 6_000
+
+
+async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, eventually: Any) -> None:
+    service = await start()
+    texts = [b""] * 100
+    import httpx
+
+    async def listen(n: int, http: httpx.AsyncClient) -> None:
+        async with http.stream("GET", "/v1/stream", params={"metric": "m"}) as answer:
+            async for chunk in answer.aiter_raw():
+                texts[n] += chunk
+
+    limits = httpx.Limits(max_connections=200)
+    async with httpx.AsyncClient(base_url=service.url, timeout=20, limits=limits, trust_env=False) as http:
+        tasks = [asyncio.create_task(listen(n, http)) for n in range(100)]
+        await eventually(lambda: all(b"event: live" in text for text in texts))
+        await service.post({"metric": "m", "value": 42})
+        await eventually(lambda: all(b"42.0" in text or b"[42]" in text for text in texts))
+        service.server.stop()
+        await asyncio.gather(*tasks)
+    assert all(b"event: bye" in text for text in texts)
