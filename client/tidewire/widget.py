@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import re
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,6 +62,7 @@ class Chart(anywidget.AnyWidget):
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
     dashboard_url = traitlets.Unicode("").tag(sync=True)
+    _feed: Feed | None = None  # ipywidgets closes what was made by half
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class Chart(anywidget.AnyWidget):
         self._wishes = wishes = Wishes(window_ms)
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
-        self._feed = feed = Feed(
+        feed = self._feed = Feed(
             self._store,
             patterns,
             url=url,
@@ -86,6 +88,7 @@ class Chart(anywidget.AnyWidget):
             beside=(lambda: push(this, feed, wishes),),
             name=f"tidewire-watch {self.pattern}",
         )
+        self.observe(self._resized, "window_ms")
         self.on_msg(Chart._hear)
         feed.start()
         atexit.register(feed.stop)
@@ -101,8 +104,9 @@ class Chart(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the chart: its thread and its connection."""
-        atexit.unregister(self._feed.stop)
-        self._feed.stop()
+        if self._feed is not None:
+            atexit.unregister(self._feed.stop)
+            self._feed.stop()
         super().close()
 
     def to_pandas(self) -> pd.DataFrame:
@@ -113,7 +117,8 @@ class Chart(anywidget.AnyWidget):
         """
         import pandas as pd  # noqa: PLC0415  # only here
 
-        since_ms = self._feed.now_ms() - self.window_ms
+        now_ms = time.time() * 1e3 if self._feed is None else self._feed.now_ms()
+        since_ms = now_ms - self.window_ms
         parts = []
         with self._store.lock:
             for series in self._store.series:
@@ -133,14 +138,14 @@ class Chart(anywidget.AnyWidget):
     @property
     def running(self) -> bool:
         """Tell whether the chart still receives readings."""
-        return self._feed.running
+        return self._feed is not None and self._feed.running
 
     def _hear(self, content: object, _buffers: object) -> None:
         """Take a message of the deck; it comes only while no cell runs."""
         kind = content.get("t") if isinstance(content, dict) else None
         if kind == "hello":
             self._wishes.anew = True
-        elif kind == "retry":
+        elif kind == "retry" and self._feed is not None:
             self._feed.retry_now()
         elif kind in _MESSAGES:
             try:
@@ -154,7 +159,6 @@ class Chart(anywidget.AnyWidget):
                 self._wishes.buckets = message.buckets
                 self.window_ms = message.window_ms
 
-    @traitlets.observe("window_ms")
     def _resized(self, _change: object) -> None:
         self._wishes.window_ms = min(_LONGEST_MS, max(1_000.0, self.window_ms))
 
