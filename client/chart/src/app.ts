@@ -85,7 +85,10 @@ export class App {
 
   private linked(link: Link): void {
     this.session.link = link;
-    if (link.state === "open" && !document.hidden) this.session.hello();
+    if (link.state === "open") {
+      this.session.connected();
+      if (!document.hidden) this.session.hello();
+    }
     this.header.draw();
     this.requestDraw();
   }
@@ -218,6 +221,8 @@ export class App {
 
   applyTheme(): void {
     this.tokens = applyTokens(this.options.root, this.theme());
+    // The page behind the deck has the same colour when it is overscrolled.
+    document.documentElement.dataset.theme = this.theme();
     this.header.stateChanged();
     this.page?.stateChanged();
     this.requestDraw();

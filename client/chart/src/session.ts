@@ -79,6 +79,7 @@ export class Session {
   private readonly awaited = new Map<number, number>();
   private readonly ranges = new Map<number, (frame: Frame) => void>();
   private rangeId = 0;
+  private viewsKnown = false;
   private clockMs = NaN;
   private clockAt = 0;
 
@@ -105,7 +106,14 @@ export class Session {
     }
     this.acks.clear();
     this.port?.send({ t: "hello", page: this.page(), hidden: false });
+    if (this.viewsKnown) return;
+    this.viewsKnown = true;
     for (const message of this.wanted.values()) this.port?.send(JSON.parse(message) as Record<string, unknown>);
+  }
+
+  /** A new connection: Python knows no view of this viewer yet. */
+  connected(): void {
+    this.viewsKnown = false;
   }
 
   /** Ask for a view, or close it; nothing is sent when it is what was asked before. */

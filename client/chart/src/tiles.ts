@@ -114,13 +114,11 @@ function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: 
   const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
   const text = { warn: "WARN", critical: "CRITICAL", stale: `STALE ${span(ageMs)}`, nodata: "NO DATA" }[state];
   ctx.font = font(600, 11);
-  ctx.letterSpacing = "0.33px";
   ctx.fillStyle = colour;
   ctx.fillText(text, right, y);
   const width = ctx.measureText(text).width;
-  ctx.letterSpacing = "0px";
-  stateIcon(ctx, state, right - width - 18, y - 10, colour);
-  return right - width - 18;
+  stateIcon(ctx, state, right - width - 16, y - 10, colour);
+  return right - width - 16;
 }
 
 /** Icons of 12 px, so that colour is never the only sign. */
@@ -194,12 +192,12 @@ function when(ctx: Ctx, state: TileState, slot: Slot, ageMs: number, right: numb
   // A triangle, not a glyph: ▲ drops below the baseline.
   if (slot.change > 0) {
     ctx.moveTo(x, y - 1);
-    ctx.lineTo(x + 8, y - 1);
-    ctx.lineTo(x + 4, y - 8);
+    ctx.lineTo(x + 7, y - 1);
+    ctx.lineTo(x + 3.5, y - 7);
   } else {
-    ctx.moveTo(x, y - 8);
-    ctx.lineTo(x + 8, y - 8);
-    ctx.lineTo(x + 4, y - 1);
+    ctx.moveTo(x, y - 7);
+    ctx.lineTo(x + 7, y - 7);
+    ctx.lineTo(x + 3.5, y - 1);
   }
   ctx.fill();
 }
@@ -208,10 +206,10 @@ function bar(ctx: Ctx, state: TileState, left: number, top: number, tokens: Toke
   if (state === "live" || state === "unknown") return;
   ctx.fillStyle = state === "warn" ? tokens.warnMark : state === "critical" ? tokens.critical : tokens.stale;
   if (state !== "nodata") {
-    ctx.fillRect(left, top, 3, TILE_HEIGHT);
+    ctx.fillRect(left + 1, top, 3, TILE_HEIGHT);
     return;
   }
-  for (let y = 0; y < TILE_HEIGHT; y += 8) ctx.fillRect(left, top + y, 3, 4);
+  for (let y = 0; y < TILE_HEIGHT; y += 8) ctx.fillRect(left + 1, top + y, 3, 4);
 }
 
 function skeleton(ctx: Ctx, left: number, top: number, width: number, tokens: Tokens): void {
