@@ -43,6 +43,7 @@ export class App {
   private page: Page | null = null;
   private readonly header: Header;
   private readonly body = h("main", { class: "body" });
+  private readonly heading = h("h1", { class: "spoken" });
   private readonly help = new HelpOverlay();
   private readonly empty: EmptyPage;
   private readonly port: SocketPort;
@@ -135,9 +136,10 @@ export class App {
 
   private draw(fresh: boolean): void {
     this.session.counters.draws++;
-    const metrics = this.session.directory.byMetric.size;
-    const nothing = this.session.status !== null && metrics === 0 && this.session.status.state === "live";
+    const { status, directory } = this.session;
+    const nothing = status?.state === "live" && !status.metrics && directory.list.length === 0;
     show(this.empty.element, nothing);
+    show(this.heading, !nothing);
     if (this.page) show(this.page.element, !nothing);
     this.options.root.classList.toggle("nothing", nothing);
     if (nothing) this.empty.draw();
@@ -169,7 +171,8 @@ export class App {
     this.timeline.resume();
     this.page?.destroy();
     this.page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
-    this.body.replaceChildren(this.page.element, this.empty.element);
+    this.heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
+    this.body.replaceChildren(this.heading, this.page.element, this.empty.element);
     this.header.pageChanged();
     document.title = this.state.page === "deck" ? `${this.state.slug} · Tidewire` : "Tidewire";
     this.page.directoryChanged();

@@ -39,6 +39,7 @@ export class ChartFrame {
     setAttribute(this.element, "aria-busy", String(yes));
     setAttribute(this.element, "aria-label", title);
     this.element.dataset.metric = title;
+    if (this.silent) setAttribute(this.plotHost, "aria-label", `${title || "Chart"}, loading`);
     if (yes) setText(this.name, "");
   }
 
@@ -49,6 +50,7 @@ export class ChartFrame {
     this.loading(false, title);
     setText(this.name, title);
     setText(this.nothing, "Nothing published under this name yet");
+    setAttribute(this.plotHost, "aria-label", `${title}, nothing published yet`);
   }
 
   update(title: string, unit: string, state: Freshness, words: { word: string; value: string }, alert: "warn" | "critical" | null, paused: boolean): void {
@@ -71,7 +73,13 @@ export class ChartFrame {
     }
   }
 
+  /** Nothing has been said of this chart yet. */
+  get silent(): boolean {
+    return !this.plotHost.hasAttribute("data-said");
+  }
+
   speak(text: string): void {
+    this.plotHost.dataset.said = "";
     setAttribute(this.plotHost, "aria-label", text);
   }
 

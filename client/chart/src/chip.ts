@@ -1,6 +1,6 @@
 /** The connection chip: its word, its popover with the reason, and "Retry now". */
 import { chipState, whyLost, type ChipInput } from "./chipstate";
-import { h, icon, setText, show, setAttribute } from "./dom";
+import { h, icon, setText, show } from "./dom";
 import { freshness } from "./freshness";
 import type { Session } from "./session";
 import type { Timeline } from "./timeline";
@@ -31,7 +31,7 @@ export class Chip {
   private lastWord = "";
 
   constructor(private readonly app: ChipSubject) {
-    this.chip.append(this.mark, this.word, this.value);
+    this.chip.append(this.mark, this.word, " ", this.value);
     this.element.append(this.chip, this.retry, this.why, this.spoken);
     this.retry.addEventListener("click", () => app.session.port?.retry());
     this.chip.addEventListener("click", () => {
@@ -89,7 +89,6 @@ export class Chip {
       }
     }
     this.element.classList.toggle("has-why", why !== null);
-    setAttribute(this.chip, "aria-label", `${state.word} ${state.value}`.trim());
     if (this.lastWord !== state.word) {
       if (this.lastWord !== "") setText(this.spoken, `${state.word.toLowerCase()} ${state.value}`);
       this.lastWord = state.word;

@@ -70,11 +70,13 @@ export class NotebookFrame {
     this.windows = new Segments("Window", "windows", presets, (name) => this.setWindow(WINDOWS.find(([own]) => own === name)?.[1] ?? DEFAULT_WINDOW_MS, true));
     this.pause = iconButton("pause", "Pause", () => (this.timeline.paused ? this.live() : this.freeze()), "pause");
     const pattern = String(model.get("pattern") ?? "");
-    const head = h("header", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.count, this.chip.element, h("span", { class: "grow" }), this.windows.element, this.pause);
+    const head = h("div", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.count, this.chip.element, h("span", { class: "grow" }), this.windows.element, this.pause);
     const url = String(model.get("dashboard_url") ?? "");
     if (/^https?:\/\//.test(url)) head.append(h("a", { class: "icon-button", href: url, target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard" }, icon("open")));
     setText(this.wait, `Waiting for the first reading of ${pattern || "**"}`);
     root.append(head, this.body, this.wait);
+    setAttribute(root, "role", "region");
+    setAttribute(root, "aria-label", `Live charts of ${pattern}`);
     this.applyTheme();
     this.watcher = new IntersectionObserver((entries) => {
       for (const entry of entries) for (const chart of this.charts.values()) if (chart.card.element === entry.target) chart.visible = entry.isIntersecting;

@@ -4,7 +4,7 @@ import type { Series } from "./directory";
 import { h, icon, setAttribute, setText, show } from "./dom";
 import { fitCanvas } from "./draw";
 import { formatNumber, plural } from "./format";
-import { freshness, spoken } from "./freshness";
+import { freshness } from "./freshness";
 import { printOf, printValue, alertOf } from "./reading";
 import { SERIES_TYPE } from "./rearrange";
 import { LIST } from "./session";
@@ -165,9 +165,9 @@ export class Sidebar {
       "button",
       { type: "button", class: "side-row", draggable: "true", "data-tw": "sidebar-row" },
       dot,
-      h("span", { class: "side-name" }, name, short),
+      h("span", { class: "side-name" }, name, " ", short, " "),
       h("span", { class: "side-mid" }, canvas, h("span", { class: "side-plus", "aria-hidden": "true" }, icon("plus", 14))),
-      h("span", { class: "side-value" }, value, unit),
+      h("span", { class: "side-value" }, value, " ", unit),
     );
     const row: Row = { element: button, button, dot, name, short, canvas, value, unit, shown: null };
     button.addEventListener("click", () => row.shown && this.deck.toggle(row.shown));
@@ -211,8 +211,6 @@ export class Sidebar {
     const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
     setText(row.value, printValue(slot.lastValue, print));
     setText(row.unit, print.unit.text);
-    setAttribute(row.button, "aria-label", `${series.metric} ${series.short}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${on ? "on this deck" : "not on this deck"}`);
-    row.button.dataset.spoken = spoken(state, now - slot.lastIdMs);
     ctx.save();
     ctx.scale(ratio, ratio);
     const box = { left: 0, top: 0, width: SPARK.width, height: SPARK.height, hatchRight: SPARK.width };
