@@ -1,0 +1,143 @@
+"""The two ways of a publisher's calls: straight to Redis, or over HTTP; the same append function is behind both."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tidewire.batch import EncodedBatch
+from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tidewire.redis_log import BlockingRedisLog
+
+__all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
+
+_GZIP_FROM_BYTES: Final = 1_024
+_PAUSE_S: Final = 1.0
+_REASONS: Final[Mapping[str, str]] = {
+    "series": "the metric has as many series as are allowed",
+    "metrics": "there are as many metrics as are allowed",
+    "poison": "a foreign entry or type is in the metric's keys in Redis",
+}
+
+
+class Sent(NamedTuple):
+    """The answer to one call: batches refused for good, and why."""
+
+    refused: int
+    reason: str
+
+
+class Transport(Protocol):
+    """One way to send a call."""
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Send one call; sending it again with the same sequence appends nothing twice.
+
+        Raises:
+            LogUnavailable, ServiceUnavailable: try the same call again after `retry_after_s`.
+            LimitExceeded: too large: split it.
+            ServiceRefused: never.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class RedisTransport:
+    """Calls the append function in Redis."""
+
+    def __init__(self, url: str, *, prefix: str = "tw", timeout_s: float = 5.0) -> None:
+        self._url, self._prefix, self._timeout_s = url, prefix, timeout_s
+        self._log: BlockingRedisLog | None = None
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Append one call."""
+        if self._log is None:
+            from tidewire.redis_log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
+
+            self._log = BlockingRedisLog(self._url, prefix=self._prefix, timeout_s=self._timeout_s)
+        appended = self._log.append(batches, publisher=publisher, sequence=sequence)
+        refused = [result for result in appended.results if isinstance(result, str)]
+        return Sent(len(refused), _REASONS.get(refused[0], refused[0]) if refused else "")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+
+class HttpTransport:
+    """Posts to ``/v1/readings`` of a service, with an idempotency key."""
+
+    def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
+        self._url = f"{url.rstrip('/')}/v1/readings"
+        self._token, self._timeout_s = token, timeout_s
+        self._client: httpx.Client | None = None
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Post one call."""
+        import httpx  # noqa: PLC0415 - costs 80 ms at import
+
+        if self._client is None:
+            local = urlsplit(self._url).hostname in {"127.0.0.1", "localhost", "::1"}
+            self._client = httpx.Client(timeout=self._timeout_s, trust_env=not local)
+        body = b"[" + b",".join(batch.body for batch in batches) + b"]"
+        headers = {"content-type": "application/json", "idempotency-key": f"{publisher}:{sequence}"}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        if len(body) >= _GZIP_FROM_BYTES:
+            body = gzip.compress(body, compresslevel=1)
+            headers["content-encoding"] = "gzip"
+        try:
+            response = self._client.post(self._url, content=body, headers=headers)
+        except httpx.TransportError as error:
+            reason = f"{self._url}: {error or type(error).__name__}"
+            raise ServiceUnavailable(reason, _PAUSE_S) from error
+        return self._answer(response, len(batches))
+
+    def _answer(self, response: httpx.Response, count: int) -> Sent:
+        status = response.status_code
+        try:
+            answer = msgspec.json.decode(response.content, type=dict[str, object])
+        except msgspec.MsgspecError:
+            answer = {}
+        rejected = answer.get("rejected")
+        rows = [row for row in rejected if isinstance(row, dict)] if isinstance(rejected, list) else []
+        detail = str(answer.get("detail") or (rows[0].get("reason") if rows else "") or f"HTTP {status}")
+        if status == 200:
+            return Sent(len(rows), detail if rows else "")
+        if status == 413 and count > 1:
+            raise LimitExceeded("body", 0, len(response.request.content), "split the call")
+        if status in {408, 425, 429} or status >= 500:
+            after = response.headers.get("retry-after", "")
+            raise ServiceUnavailable(f"HTTP {status} {detail}", float(after) if after.isdigit() else _PAUSE_S)
+        raise ServiceRefused(status, detail, tuple(rows))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def open_transport(url: str, *, token: str = "", prefix: str = "tw") -> Transport:
+    """Return the transport that a URL names; nothing is connected yet.
+
+    Raises:
+        InvalidInput: a scheme other than redis, rediss, unix, http or https.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme in {"redis", "rediss", "unix"}:
+        return RedisTransport(url, prefix=prefix)
+    if scheme in {"http", "https"}:
+        return HttpTransport(url, token=token)
+    raise InvalidInput("url", url.rpartition("@")[2], "expected redis://, rediss://, unix://, http:// or https://")
