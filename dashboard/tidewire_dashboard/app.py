@@ -32,6 +32,7 @@ __all__ = ["Dashboard", "command", "running_dashboard"]
 
 _log = logging.getLogger("tidewire")
 _STATIC: Final = Path(__file__).with_name("static")
+_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
 _FOR_EVER_S: Final = 365 * 86_400
 _SESSION_MS: Final = 30_000  # a page whose socket to Panel is gone so long is forgotten
 _CHECK_SESSIONS_MS: Final = 10_000
@@ -154,6 +155,10 @@ class _ForEver(StaticFileHandler):
         """Return how long a browser may keep it, in seconds."""
         return _FOR_EVER_S
 
+    def get_content_type(self) -> str:
+        """Return the type; the tables of operating systems differ."""
+        return _TYPES.get(Path(self.path).suffix, "application/octet-stream")
+
     def set_extra_headers(self, path: str) -> None:
         """Let a browser keep it without asking, and take its type as said."""
         self.set_header("Cache-Control", f"public, max-age={_FOR_EVER_S}, immutable")
@@ -191,9 +196,9 @@ def _bracketed(host: str) -> str:
 async def _serve(settings: DashboardSettings) -> None:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ending.set)
     async with running_dashboard(settings) as dashboard:
+        for number in (signal.SIGINT, signal.SIGTERM):  # after Panel has installed its own for SIGINT
+            loop.add_signal_handler(number, ending.set)
         click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
         await ending.wait()
 

@@ -1,0 +1,310 @@
+"""Viewers in a room: what each is sent, by a port that records; the source is real, its thread is not started."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tidewire.batch import Batch
+from tidewire.errors import InvalidInput
+from tidewire.past import Past
+from tidewire.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
+from tidewire_dashboard.room import Room
+from tidewire_dashboard.settings import DashboardSettings
+from tidewire_dashboard.source import Source
+from tidewire_dashboard.viewer import Viewer
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Port:
+    """Records what is sent."""
+
+    def __init__(self) -> None:
+        self.unsent = 0
+        self.sent: list[bytes | str] = []
+        self.failed = False
+
+    def send(self, data: bytes | str) -> None:
+        self.sent.append(data)
+
+    def fail(self) -> None:
+        self.failed = True
+
+    def take(self) -> list[bytes | str]:
+        taken, self.sent = self.sent, []
+        return taken
+
+    def frames(self) -> list[bytes]:
+        return [data for data in self.take() if isinstance(data, bytes)]
+
+    def texts(self) -> list[dict[str, Any]]:
+        return [json.loads(data) for data in self.take() if isinstance(data, str)]
+
+
+class Rig:
+    """A room with a source that the test writes to."""
+
+    def __init__(self) -> None:
+        self.source = Source(DashboardSettings(url=NOWHERE))
+        self.store = self.source.store
+        self.store.covered_from_ms = 0
+        self.past = Past(NOWHERE)
+        self.room = Room(self.source, self.past, redis="redis://127.0.0.1:6379")
+        self.ids = 0
+
+    def put(self, metric: str, *values: float, text: str | None = None) -> None:
+        now_ms, self.ids = time.time() * 1e3, self.ids + 1
+        times = [now_ms - 100 * (len(values) - n) for n in range(len(values))]
+        texts = None if text is None else [text] * len(values)
+        self.store.append(
+            Batch(metric=metric, time=times, value=list(values), text=texts), int(now_ms) << 32 | self.ids
+        )
+
+    def viewer(self) -> tuple[Viewer, Port]:
+        port = Port()
+        viewer = Viewer(self.room, port)
+        self.room.viewers.add(viewer)
+        return viewer, port
+
+    def ticks(self, count: int) -> None:
+        for _ in range(count):
+            self.room.tick()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    await rig.room.close()
+    await rig.past.close()
+
+
+HELLO = '{"t":"hello","page":"deck","hidden":false}'
+
+
+def view(number: int = 0, series: list[int] | None = None, fps: int = 10) -> str:
+    return json.dumps({"t": "view", "view": number, "series": series, "window_ms": 60_000, "buckets": 62, "fps": fps})
+
+
+async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Rig) -> None:
+    rig.put("m", 1.0, 2.0)
+    rig.put("annotations", 0.0, text="deploy v2")
+    viewer, port = rig.viewer()
+    viewer.hear(view(1))
+    assert port.take() == [], "before its hello a viewer is sent nothing"
+    viewer.hear(HELLO)
+    sent = port.take()
+    texts = [json.loads(data) for data in sent if isinstance(data, str)]
+    assert [text["t"] for text in texts] == ["snippet", "series", "events", "status"]
+    assert texts[0] == {"t": "snippet", "url": NOWHERE, "redis": "redis://127.0.0.1:6379"}
+    assert texts[1]["full"]
+    assert texts[1]["series"][0] == {"i": 0, "metric": "m", "labels": {}, "unit": ""}
+    assert texts[2]["events"][0] | {"time_ms": 0} == {
+        "time_ms": 0,
+        "text": "deploy v2",
+        "metric": "annotations",
+        "labels": {},
+    }
+    assert texts[3]["state"] == "connecting"
+    assert texts[3]["metrics"] == 2
+    assert isinstance(sent[-1], bytes)
+    assert unpack_frame(sent[-1]).kind == SNAPSHOT
+    assert unpack_frame(sent[-1]).records["index"].tolist() == [0, 1]
+
+
+async def test_two_viewers_of_one_view_are_sent_the_same_bytes_object(rig: Rig) -> None:
+    rig.put("m", *[1.0] * 40)
+    ports = []
+    for _ in range(2):
+        viewer, port = rig.viewer()
+        viewer.hear(HELLO)
+        viewer.hear(view(0, [0]))
+        ports.append(port)
+    first, second = (port.frames() for port in ports)
+    assert first[0] is second[0]
+    for viewer in rig.room.viewers:
+        viewer.hear(f"a0:{rig.room.seq}")
+    rig.put("m", 2.0)
+    rig.ticks(1)
+    first, second = (port.frames() for port in ports)
+    assert unpack_frame(first[0]).kind == DELTA
+    assert first[0] is second[0]
+
+
+async def test_a_viewer_that_does_not_acknowledge_costs_one_frame_and_others_go_on(rig: Rig) -> None:
+    rig.put("m", *[1.0] * 40)
+    slow, slow_port = rig.viewer()
+    quick, quick_port = rig.viewer()
+    for viewer in (slow, quick):
+        viewer.hear(HELLO)
+        viewer.hear(view(0, [0]))
+    slow_port.take()
+    quick_port.take()
+    quick.hear(f"a0:{rig.room.seq}")
+    for n in range(20):
+        rig.put("m", float(n))
+        rig.ticks(1)
+        assert len(quick_port.frames()) == 1
+        quick.hear(f"a0:{rig.room.seq}")
+    assert slow_port.frames() == []
+    slow.hear("a0:1")
+    frame = unpack_frame(slow_port.frames()[0])
+    assert frame.kind == DELTA, "one frame with all it missed"
+    assert frame.records["last_value"][0] == 19.0
+
+
+async def test_a_hidden_viewer_is_sent_nothing_and_one_snapshot_on_its_return(rig: Rig) -> None:
+    rig.put("m", 1.0)
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    viewer.hear(view(0, [0]))
+    viewer.hear('{"t":"hidden","hidden":true}')
+    port.take()
+    rig.put("n", 2.0)
+    rig.ticks(50)
+    viewer.hear(f"a0:{rig.room.seq}")
+    assert port.take() == []
+    viewer.hear(HELLO)
+    sent = port.take()
+    assert [unpack_frame(data).kind for data in sent if isinstance(data, bytes)] == [SNAPSHOT]
+
+
+async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(rig: Rig) -> None:
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    port.take()
+    port.unsent = 1
+    for name in range(5):
+        rig.put(f"m{name}", 1.0)
+        rig.ticks(20)
+    assert port.take() == []
+    port.unsent = 0
+    rig.ticks(1)
+    texts = port.texts()
+    assert [text["t"] for text in texts] == ["series", "status"]
+    assert [series["i"] for series in texts[0]["series"]] == [0, 1, 2, 3, 4]
+    assert not texts[0]["full"]
+
+
+async def test_the_status_comes_once_a_second_and_tells_the_lag(rig: Rig) -> None:
+    now = [0.0]
+    rig.room.clock_ms = lambda: now[0]
+    rig.put("m", 1.0)
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    viewer.hear(view(0, [0]))
+    port.take()
+    for _ in range(30):
+        now[0] += 100
+        rig.ticks(1)
+    lags = [text["lag_ms"] for text in port.texts() if text["t"] == "status"]
+    assert lags == [900, 1900, 2900]
+
+
+async def test_views_are_shared_while_watched_and_forgotten_after(rig: Rig) -> None:
+    rig.put("m", 1.0)
+    viewers = [rig.viewer()[0] for _ in range(3)]
+    for viewer in viewers:
+        viewer.hear(HELLO)
+        viewer.hear(view(0, [0]))
+        viewer.hear(view(1))
+    assert len(rig.room._views) == 2
+    viewers[0].hear('{"t":"close","view":0}')
+    for viewer in viewers[1:]:
+        viewer.close()
+    assert len(rig.room._views) == 1
+    viewers[0].close()
+    assert rig.room._views == {}
+
+
+async def test_one_viewer_that_cannot_be_served_does_not_disturb_the_others(rig: Rig) -> None:
+    rig.put("m", 1.0)
+    broken, broken_port = rig.viewer()
+    _, well_port = viewer = rig.viewer()
+    for one in (broken, viewer[0]):
+        one.hear(HELLO)
+        one.hear(view(0, [0], fps=10))
+    seq = rig.room.seq
+    broken_port.send = lambda _: 1 / 0  # type: ignore[method-assign,assignment]
+    for one in (broken, viewer[0]):
+        if one is not broken:
+            one.hear(f"a0:{seq}")
+    well_port.take()
+    rig.ticks(10)
+    assert broken_port.failed
+    assert well_port.frames()
+
+
+async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Any) -> None:
+    rig.put("m", 1.0, 2.0, 3.0)
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    port.take()
+    end_ms = time.time() * 1e3
+    asked = {
+        "t": "range",
+        "id": 65_543,
+        "series": [0, 99],
+        "start_ms": end_ms - 30_000,
+        "end_ms": end_ms,
+        "buckets": 40,
+    }
+    viewer.hear(json.dumps(asked))
+    await eventually(lambda: any(isinstance(data, bytes) for data in port.sent))
+    frame = unpack_frame(port.frames()[0])
+    assert (frame.kind, frame.view, frame.step_ms) == (RANGE, 7, 1_000)
+    assert frame.records["index"].tolist() == [0]
+
+
+async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(rig: Rig, eventually: Any) -> None:
+    rig.store.covered_from_ms = time.time() * 1e3 - 1_000
+    rig.put("m", 1.0)
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    port.take()
+    asked = {"t": "range", "id": 1, "series": [0], "start_ms": 1.79e12, "end_ms": 1.79e12 + 30_000, "buckets": 40}
+    viewer.hear(json.dumps(asked))
+    await eventually(lambda: len(port.sent) == 2)
+    assert "history could not be read" in port.texts()[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "a",
+        "a0",
+        "a0:x",
+        "a0:1:2",
+        "{}",
+        "[]",
+        '{"t":"nothing"}',
+        '{"t":"view","view":2,"series":null,"window_ms":1000,"buckets":10}',
+        '{"t":"view","view":0,"series":[-1],"window_ms":1000,"buckets":10}',
+        '{"t":"view","view":0,"series":null,"window_ms":1e9,"buckets":10}',
+        '{"t":"view","view":0,"series":null,"window_ms":1000,"buckets":1e9}',
+        '{"t":"view","view":0,"series":null,"window_ms":1000,"buckets":10,"fps":0}',
+        '{"t":"range","id":1,"series":[0],"start_ms":null,"end_ms":1,"buckets":10}',
+        b"\xff\xfe",
+        "[" * 10_000,
+    ],
+)
+async def test_what_is_no_message_is_refused_with_its_reason(rig: Rig, message: str | bytes) -> None:
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    with pytest.raises(InvalidInput, match="message"):
+        viewer.hear(message)
+    rig.ticks(1)
+    assert not port.failed
+
+
+async def test_a_view_of_unknown_series_is_empty_and_not_an_error(rig: Rig) -> None:
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    viewer.hear(view(0, [7, 8]))
+    assert unpack_frame(port.frames()[0]).body.shape == (0, 61, 3)
