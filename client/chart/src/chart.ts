@@ -4,7 +4,6 @@ import { ChartFrame } from "./card";
 import { paler } from "./colour";
 import type { Series } from "./directory";
 import { formatNumber } from "./format";
-import { FLAG_MEAN } from "./frame";
 import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "./freshness";
 import { unitsOf } from "./layout";
 import type { Flag, Limit } from "./marks";
@@ -201,7 +200,7 @@ export class Chart {
       alpha: moment.offline ? 0.75 : 1,
       stale: moment.zoomed ? stale.map(() => false) : stale,
       edges: !moment.zoomed,
-      area: this.series.length === 1 && isAmount(unit) && ((this.slots[0]?.flags ?? 0) & FLAG_MEAN) === 0,
+      area: this.series.length === 1 && isAmount(unit),
       points: moment.zoomed && readingPx > POINT_PX,
       limits,
       flags: this.flags(moment),

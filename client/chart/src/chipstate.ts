@@ -78,7 +78,7 @@ export function whyLost(chip: ChipState, input: ChipInput): Why | null {
   const next = chip.value === "now" ? "trying now" : `next in ${chip.value}`;
   if (chip.lost === "dashboard") {
     rows.push(["Attempts", `${link.attempts} · ${next}`]);
-    return { title: `Dashboard lost at ${clock(link.lostAtMs)}`, text: `This browser lost the dashboard at ${location.host}. ${kept}`, rows };
+    return { title: `Dashboard lost at ${clock(link.lostAtMs)}`, text: `This browser lost the dashboard at ${location.host}${link.reason ? ` (${link.reason})` : ""}. ${kept}`, rows };
   }
   rows.push(["Attempts", `${status?.attempts ?? 0} · ${next}`]);
   if (status?.retention_ms) rows.push(["Log keeps", span(status.retention_ms).replace(/^2 d$/, "48 h")]);

@@ -5,7 +5,7 @@ import { Chart, type Moment } from "./chart";
 import type { Series } from "./directory";
 import { h, iconButton, show } from "./dom";
 import { Crosshair } from "./crosshair";
-import { defaultCharts, moveChart, removeChart, resizeChart, resolve, toggleSeries, isOnDeck } from "./layout";
+import { defaultCharts, moveChart, removeChart, resizeChart, resolve, toggleSeries, isOnDeck, refOf } from "./layout";
 import { chartTitle } from "./naming";
 import { GUTTER } from "./plot";
 import { Rearrange } from "./rearrange";
@@ -84,7 +84,7 @@ export class DeckPage implements Page {
   private overlaySeries(at: number, index: number): void {
     const series = this.app.session.directory.byIndex.get(index);
     if (!series) return;
-    const charts = this.specs().map((chart, i) => (i === at ? { ...chart, series: [...chart.series, { metric: series.metric, labels: series.labels }] } : chart));
+    const charts = this.specs().map((chart, i) => (i === at ? { ...chart, series: [...chart.series, refOf(this.app.session.directory, series)] } : chart));
     this.setCharts(charts);
   }
 

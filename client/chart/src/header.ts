@@ -5,6 +5,8 @@ import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from
 import { PauseStrip } from "./strip";
 import { WINDOWS, windowName } from "./url";
 
+const NOTICE_MS = 8_000;
+
 export class Header {
   readonly element: HTMLElement;
   private readonly chip: Chip;
@@ -18,6 +20,8 @@ export class Header {
   private readonly theme: HTMLButtonElement;
   private readonly link: HTMLButtonElement;
   private readonly said = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
+  private readonly notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
+  private noticeShown = "";
   private menuKey = "";
   private readonly away = (event: Event): void => {
     if (!event.composedPath().includes(this.decksButton.parentElement as HTMLElement)) this.closeMenu();
@@ -45,7 +49,7 @@ export class Header {
       h("span", { class: "sep" }),
       h("nav", { class: "pages", "aria-label": "Pages" }, this.overview, h("span", { class: "anchor" }, this.decksButton, this.menu)),
       this.chip.element,
-      h("div", { class: "centre" }, this.strip.element),
+      h("div", { class: "centre" }, this.strip.element, this.notice),
       this.windows.element,
       h("div", { class: "icons" }, this.pause, this.link, this.theme),
       this.said,
@@ -129,7 +133,20 @@ export class Header {
     }
   }
 
+  /** What Python says that the person should see; for a while, or until something else is said. */
+  private drawNotice(): void {
+    const { problem } = this.app.session;
+    if (problem === this.noticeShown) return;
+    this.noticeShown = problem;
+    setText(this.notice, problem);
+    this.notice.title = problem;
+    window.setTimeout(() => {
+      if (this.app.session.problem === problem) this.app.session.problem = "";
+    }, NOTICE_MS);
+  }
+
   draw(): void {
+    this.drawNotice();
     this.chip.draw();
     this.strip.draw();
     const paused = this.app.timeline.paused;

@@ -50,7 +50,8 @@ export function withSeries(directory: Directory, charts: readonly ChartSpec[], s
   return charts.map((chart, i) => (i === at ? { ...chart, series: [...chart.series, ref] } : chart));
 }
 
-function refOf(directory: Directory, series: Series): SeriesRef {
+/** The shortest way to name one series: by its metric alone when that has no other. */
+export function refOf(directory: Directory, series: Series): SeriesRef {
   const alone = directory.byMetric.get(series.metric)?.length === 1;
   return alone ? { metric: series.metric } : { metric: series.metric, labels: series.labels };
 }

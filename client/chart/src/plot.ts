@@ -97,7 +97,7 @@ export class Plot {
     }
   }
 
-  /** Bands (or the area) first, then all lines, clipped to the plot. */
+  /** Areas and bands first, then all lines, clipped to the plot. */
   private series(ctx: Ctx, picture: Picture): void {
     const { left, top, width, height } = this.box;
     ctx.save();
@@ -110,10 +110,16 @@ export class Plot {
     picture.traces.forEach((trace, i) => {
       if (trace.n === 0 || (!trace.band && !picture.area)) return;
       ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
+      if (picture.area) {
+        ctx.beginPath();
+        areaPath(trace, this.x, this.y, top + height, ctx);
+        ctx.fillStyle = this.areaFill(ctx, picture.colours[i]);
+        ctx.fill();
+      }
+      if (!trace.band) return;
       ctx.beginPath();
-      if (picture.area) areaPath(trace, this.x, this.y, top + height, ctx);
-      else bandPath(trace, this.x, this.y, ctx);
-      ctx.fillStyle = picture.area ? this.areaFill(ctx, picture.colours[i]) : withAlpha(picture.colours[i], this.tokens().bandAlpha);
+      bandPath(trace, this.x, this.y, ctx);
+      ctx.fillStyle = withAlpha(picture.colours[i], this.tokens().bandAlpha);
       ctx.fill();
     });
     picture.traces.forEach((trace, i) => {

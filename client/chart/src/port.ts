@@ -7,6 +7,8 @@ export interface Link {
   lostAtMs: number;
   attempts: number;
   retryAt: number;
+  /** Why the other end closed, in its words; often empty. */
+  reason: string;
 }
 
 export interface PortEvents {
@@ -36,7 +38,7 @@ export class SocketPort implements Port {
   private socket: WebSocket | null = null;
   private timer = 0;
   private closed = false;
-  private readonly link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN };
+  private readonly link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
 
   /** `address` is asked anew at each attempt: the ticket may have changed. */
   constructor(
@@ -62,10 +64,10 @@ export class SocketPort implements Port {
       if (typeof event.data === "string") this.events.text(JSON.parse(event.data) as Record<string, unknown>);
       else this.events.frame(event.data as ArrayBuffer);
     };
-    socket.onclose = (event: CloseEvent) => this.lost(socket, event.code);
+    socket.onclose = (event: CloseEvent) => this.lost(socket, event);
   }
 
-  private lost(socket: WebSocket, code: number): void {
+  private lost(socket: WebSocket, { code, reason }: CloseEvent): void {
     if (this.closed || socket !== this.socket) return;
     this.socket = null;
     if (code === CLOSE_UNKNOWN_TICKET && this.refused()) {
@@ -74,6 +76,7 @@ export class SocketPort implements Port {
     }
     if (Number.isNaN(this.link.lostAtMs)) this.link.lostAtMs = Date.now();
     this.link.attempts++;
+    this.link.reason = reason;
     const wait = backoffMs(this.link.attempts, Math.random());
     this.link.retryAt = performance.now() + wait;
     this.timer = window.setTimeout(() => this.open(), wait);
@@ -130,7 +133,7 @@ export class WidgetPort implements Port {
     };
     model.on("msg:custom", this.listener as (...args: never[]) => void);
     // The listener comes first: what the kernel pushes at once must not be missed.
-    queueMicrotask(() => events.link({ state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN }));
+    queueMicrotask(() => events.link({ state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" }));
   }
 
   send(message: Record<string, unknown>): void {

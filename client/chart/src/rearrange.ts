@@ -17,13 +17,13 @@ export class Rearrange {
     card.addEventListener("dragover", (event) => {
       if (!event.dataTransfer?.types.includes(SERIES_TYPE)) return;
       event.preventDefault();
-      card.classList.add("drop");
+      card.classList.add("drop", "drop-series");
     });
     card.addEventListener("dragleave", (event) => {
-      if (!card.contains(event.relatedTarget as Node | null)) card.classList.remove("drop");
+      if (!card.contains(event.relatedTarget as Node | null)) card.classList.remove("drop", "drop-series");
     });
     card.addEventListener("drop", (event) => {
-      card.classList.remove("drop");
+      card.classList.remove("drop", "drop-series");
       const series = event.dataTransfer?.getData(SERIES_TYPE);
       if (!series) return;
       event.preventDefault();

@@ -66,7 +66,7 @@ export class Session {
   readonly directory = new Directory();
   readonly views: readonly [Ring, Ring] = [new Ring(), new Ring()];
   status: Status | null = null;
-  link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN };
+  link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
   events: EventMark[] = [];
   thresholds: Threshold[] = [];
   snippet: Snippet | null = null;

@@ -6,7 +6,7 @@ import { backoffMs } from "../src/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
 const input = (part: Partial<ChipInput> = {}): ChipInput => ({
-  link: { state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN },
+  link: { state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" },
   perfNow: 10_000,
   status: { state: "live" },
   nowMs: now,
@@ -33,9 +33,9 @@ test("each state has its word", () => {
 
 test("the lost service and the lost dashboard are told apart", () => {
   assert.equal(words({ status: { state: "reconnecting", retry_at_ms: now + 2_400, attempts: 4 } }), "RECONNECTING 3 s (service)");
-  assert.equal(words({ link: { state: "waiting", lostAtMs: now, attempts: 2, retryAt: 11_900 } }), "RECONNECTING 2 s (dashboard)");
-  assert.equal(words({ link: { state: "connecting", lostAtMs: now, attempts: 2, retryAt: 0 } }), "RECONNECTING now (dashboard)");
-  assert.equal(words({ link: { state: "signed-out", lostAtMs: NaN, attempts: 0, retryAt: NaN } }), "SIGNED OUT log in");
+  assert.equal(words({ link: { state: "waiting", lostAtMs: now, attempts: 2, retryAt: 11_900, reason: "" } }), "RECONNECTING 2 s (dashboard)");
+  assert.equal(words({ link: { state: "connecting", lostAtMs: now, attempts: 2, retryAt: 0, reason: "" } }), "RECONNECTING now (dashboard)");
+  assert.equal(words({ link: { state: "signed-out", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" } }), "SIGNED OUT log in");
 });
 
 test("a lost connection outranks a pause, and a pause outranks good news", () => {
