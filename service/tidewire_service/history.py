@@ -152,6 +152,11 @@ def _extend(target: list[T | None], column: list[T | None] | None, kept: list[bo
         target.extend(item for item, keep in zip(column, kept, strict=True) if keep)
 
 
+def _series_order(key: tuple[str, str]) -> tuple[str, bool, str]:
+    metric, series = key
+    return metric, series != "{}", series  # the series without labels first
+
+
 class _Collection:
     """All series of one request."""
 
@@ -190,7 +195,7 @@ class _Collection:
 
     def columns(self) -> list[SeriesColumns]:
         """Return what was collected, without series that have nothing in the span."""
-        found = (self._series[key].columns() for key in sorted(self._series))
+        found = (self._series[key].columns() for key in sorted(self._series, key=_series_order))
         return [series for series in found if len(series)]
 
 

@@ -34,9 +34,9 @@ def command(**given: Any) -> None:
         settings = load_settings(ServiceSettings, given)
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
-    configure_logging(settings.log_level, settings.log_format)
     worker_socket = inherited_socket()
     if worker_socket is not None:
+        configure_logging(settings.log_level, settings.log_format)
         run(create_app(settings), settings, [worker_socket])
         return
     app = create_app(settings)  # once here: what fails at import fails before any worker is started, and only once
@@ -52,6 +52,7 @@ def command(**given: Any) -> None:
         )
         sys.exit(_FAILED)
     settings = msgspec.structs.replace(settings, port=port)
+    configure_logging(settings.log_level, settings.log_format)
     _log.info(
         "service_started",
         url=f"http://{_shown_host(settings.host)}:{port}",

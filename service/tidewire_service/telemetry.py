@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
@@ -11,10 +12,11 @@ from typing import Any, Final, TextIO
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidewire import __version__
 from tidewire_service.gate import STREAM_PATH
 from tidewire_service.settings import LogFormat
 
@@ -101,6 +103,9 @@ class Telemetry:
             "tidewire_rows_rejected", "Rows or messages refused", ["door", "reason"], registry=self.registry
         )
         ProcessCollector(registry=self.registry)
+        # with several workers on one port, this tells which of them a scrape reached
+        process = Gauge("tidewire_process", "This process", ["version", "pid"], registry=self.registry)
+        process.labels(__version__, str(os.getpid())).set(1)
 
     def show(
         self, prefix: str, read: Callable[[], Mapping[str, float]], *, falls: bool = False, label: str = ""

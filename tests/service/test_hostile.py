@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import asyncio
 import json
 import threading
 import time
@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from tidewire.batch import Limits
-from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 
 MIB = 1 << 20
 LIMITS = BodyLimits(8 * MIB, 20_000, Limits())
@@ -63,10 +63,10 @@ def test_bad_bodies_cost_little_time(name: str) -> None:
             assert not intake.batches
             assert intake.rejected
         except (InvalidInput, LimitExceeded) as error:
-            assert len(str(error)) < 600
+            assert len(str(error)) < 600  # noqa: PT017 - either outcome is right
         best_s = min(best_s, time.perf_counter() - started)
-    assert best_s < 0.05 or name in {"braces on lines"}, f"{best_s * 1e3:.1f} ms"
-    assert best_s < 0.5
+    allowed_s = 0.5 if name == "braces on lines" else 0.05  # 19,000 bad rows, each of them named
+    assert best_s < allowed_s, f"{best_s * 1e3:.1f} ms"
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -101,8 +101,6 @@ def test_a_bomb_is_unpacked_no_further_than_the_bound() -> None:
 
 
 async def test_readings_go_on_beside_a_flood_of_large_bodies(service: Any) -> None:
-    import asyncio
-
     rows = [{"metric": f"m/{n % 50}", "value": n, "labels": {"site": "A"}} for n in range(14_000)]
     body = json.dumps(rows).encode()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from tidewire.cursor import Cursor
@@ -102,7 +103,6 @@ async def test_a_stream_begins_at_once_and_carries_each_batch(service: Any) -> N
 async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, eventually: Any) -> None:
     service = await start()
     texts = [b""] * 100
-    import httpx
 
     async def listen(n: int, http: httpx.AsyncClient) -> None:
         async with http.stream("GET", "/v1/stream", params={"metric": "m"}) as answer:

@@ -96,7 +96,7 @@ def _series_of(
 ) -> list[SeriesInfo]:
     found = []
     for metric, by_series in zip(metrics, last_readings, strict=True):
-        for key in sorted(by_series):
+        for key in sorted(by_series, key=lambda key: (key != b"{}", key)):  # the one without labels first
             last = by_series[key]
             try:
                 batch = decode_batch(last.body)
