@@ -1,21 +1,19 @@
 /** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
-import { mergeFactor, sharedGaps, Trace } from "./buckets";
+import { mergeFactor, Trace } from "./buckets";
 import { ChartFrame } from "./card";
-import { paler } from "./colour";
 import type { Series } from "./directory";
 import { formatNumber } from "./format";
-import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "./freshness";
+import { chartWords, gapLimitMs, spoken } from "./freshness";
 import { unitsOf } from "./layout";
-import type { Flag, Limit } from "./marks";
+import type { Limit } from "./marks";
 import { chartTitle } from "./naming";
 import { Overlay, type OverlayRow } from "./overlay";
-import { GUTTER, Plot, type Picture } from "./plot";
-import { alertOf, chartFreshness, limitsOf, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
+import { composePicture, type Parts } from "./picture";
+import { GUTTER, Plot } from "./plot";
+import { alertOf, chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
 import type { Ring, Slot } from "./ring";
-import { yRange } from "./scale";
 import type { EventMark, Threshold } from "./session";
 import type { Tokens } from "./tokens";
-import { isAmount, startsAtZero } from "./units";
 
 /** What every chart of a page draws from at one moment. */
 export interface Moment {
@@ -34,24 +32,20 @@ export interface Moment {
   speak: boolean;
 }
 
-/** Px per reading above which a zoomed view shows its readings as points. */
-const POINT_PX = 5;
 
 /** Px left and right of the legend row. */
 const LEGEND_PAD = 26;
-/** A threshold within this share of the readings' range is near. */
-const NEAR = 0.5;
 
-export class Chart {
+export class Chart implements Parts {
   readonly card: ChartFrame;
   readonly overlay = new Overlay();
   plot: Plot | null = null;
   visible = true;
   series: Series[] = [];
   private tokens: Tokens | null = null;
-  private traces: Trace[] = [];
-  private slots: (Slot | undefined)[] = [];
-  private print: Print = printOf("", 0, false);
+  traces: Trace[] = [];
+  slots: (Slot | undefined)[] = [];
+  print: Print = printOf("", 0, false);
   private crossMs = NaN;
   private hovered = false;
   private moment: Moment | null = null;
@@ -135,7 +129,7 @@ export class Chart {
     const buckets = (moment.endMs - moment.startMs) / ring.stepMs;
     const factor = mergeFactor(buckets, plotWidth);
     this.read(moment, factor);
-    const picture = this.picture(moment, plotWidth / Math.max(1, ...this.traces.map((trace) => trace.n)));
+    const picture = composePicture(this, moment, plotWidth);
     this.plot.draw(picture, width, height);
     this.words(moment, picture.limits);
     this.updateOverlay();
@@ -158,62 +152,6 @@ export class Chart {
     });
     if (magnitude === 0) for (const slot of this.slots) if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
     this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
-  }
-
-  private picture(moment: Moment, readingPx: number): Picture {
-    const { startMs, endMs, nowMs, tokens } = moment;
-    let lo = Infinity;
-    let hi = -Infinity;
-    for (const trace of this.traces) {
-      if (trace.n === 0) continue;
-      lo = Math.min(lo, trace.lo);
-      hi = Math.max(hi, trace.hi);
-    }
-    const limits = limitsOf(moment.thresholds, this.series, this.print);
-    // A threshold near the readings pulls the range; one far away would flatten them.
-    const range = hi - lo || Math.abs(hi) * 0.01 || 1;
-    for (const { value } of limits) if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
-    const unit = this.series[0].unit;
-    const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
-    const stale = this.slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, nowMs)));
-    const silent = stale.every(Boolean) && !moment.zoomed;
-    const lastMs = Math.max(...this.slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
-    const { state, ageMs, newest } = chartFreshness(this.slots, nowMs);
-    const used = new Map<number, number>();
-    const dashed = this.series.map((one) => {
-      const before = used.get(one.colour) ?? 0;
-      used.set(one.colour, before + 1);
-      return before > 0;
-    });
-    return {
-      traces: this.traces,
-      colours: this.series.map((one) => (moment.offline ? paler(tokens.series[one.colour]) : tokens.series[one.colour])),
-      dashed,
-      startMs,
-      endMs,
-      yLo,
-      yHi,
-      divisor: this.print.unit.divisor,
-      gaps: sharedGaps(this.traces.filter((trace) => trace.n > 0)),
-      tailMs: silent && lastMs < endMs ? lastMs : NaN,
-      tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
-      alpha: moment.offline ? 0.75 : 1,
-      stale: moment.zoomed ? stale.map(() => false) : stale,
-      edges: !moment.zoomed,
-      area: this.series.length === 1 && isAmount(unit),
-      points: moment.zoomed && readingPx > POINT_PX,
-      limits,
-      flags: this.flags(moment),
-    };
-  }
-
-  private flags(moment: Moment): Flag[] {
-    const flags: Flag[] = [];
-    for (const event of moment.events) {
-      if (event.time_ms < moment.startMs || event.time_ms > moment.endMs) continue;
-      if (event.metric === "annotations" || this.series.some((one) => one.metric === event.metric)) flags.push({ timeMs: event.time_ms, text: event.text });
-    }
-    return flags;
   }
 
   private words(moment: Moment, limits: readonly Limit[]): void {

@@ -1,16 +1,14 @@
 /** The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links. */
 import type { App, Page } from "./app";
 import { bucketsFor } from "./buckets";
+import { describe, filterOf, sorted } from "./catalogue";
 import type { Series } from "./directory";
 import { h, icon, Segments, setAttribute, setText, show } from "./dom";
 import { canvasName, fitCanvas } from "./draw";
 import { formatNumber, plural } from "./format";
-import { spoken } from "./freshness";
 import { byName } from "./naming";
-import { printOf, printValue } from "./reading";
-import type { Slot } from "./ring";
 import { LIST } from "./session";
-import { drawEmptyTile, drawTile, tileState, type TileMoment, type TileState } from "./tiles";
+import { drawEmptyTile, drawTile, tileState, type TileMoment } from "./tiles";
 import { firstVisible, GAP, layoutTiles, PAD, TILE_HEIGHT, type TileLayout } from "./tilelayout";
 import { font } from "./tokens";
 import { SORTS, type Filter, type Sort } from "./url";
@@ -278,32 +276,3 @@ export class Overview implements Page {
     this.element.remove();
   }
 }
-
-function filterOf(state: TileState): Filter[] {
-  if (state === "stale") return ["stale"];
-  if (state === "nodata") return ["nodata"];
-  if (state === "warn" || state === "critical") return ["live", "warn"];
-  return state === "live" ? ["live"] : [];
-}
-
-function sorted(series: Series[], sort: Sort, moment: TileMoment): Series[] {
-  if (sort === "name") return series;
-  const of = (one: Series): number => {
-    const slot = moment.ring.slots.get(one.index);
-    if (!slot) return -Infinity;
-    const key = sort === "value" ? slot.lastValue : sort === "rate" ? slot.rate : moment.nowMs - slot.lastIdMs;
-    return Number.isNaN(key) ? -Infinity : key;
-  };
-  return [...series].sort((a, b) => of(b) - of(a) || byName(a.metric, b.metric) || byName(a.key, b.key));
-}
-
-function describe(series: Series, slot: Slot | undefined, moment: TileMoment): string {
-  const name = `${series.metric} ${series.short}`.trim();
-  if (!slot) return `${name}, no reading yet`;
-  const state = tileState(slot, series, moment);
-  const print = printOf(series.unit, Math.abs(slot.lastValue) || 0, false);
-  const alert = state === "warn" || state === "critical" ? `${state}, ` : "";
-  const freshnessState = state === "warn" || state === "critical" ? "live" : state;
-  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alert}${spoken(freshnessState, moment.nowMs - slot.lastIdMs)}`;
-}
-
