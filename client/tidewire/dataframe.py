@@ -1,0 +1,234 @@
+"""DataFrames: the history, the catalogue and the last readings out of a service, and frames in through a publisher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import msgspec
+
+from tidewire.batch import checked_labels
+from tidewire.errors import MissingExtra, ServiceRefused, ServiceUnavailable
+from tidewire.pattern import compile_pattern
+from tidewire.publisher import Publisher
+from tidewire.settings import ClientSettings, load_settings
+from tidewire.subscriber import client_options, service_url
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SeriesInfo", "catalog", "history", "last", "publish_frame", "series_infos"]
+
+_TIMEOUT_S: Final = 120.0
+_RESERVED: Final = ("metric", "time", "value", "unit", "text", "step", "min", "max", "mean", "count")
+_ROWS_PER_BATCH: Final = 1_000
+
+
+class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of the catalogue.
+
+    Attributes:
+        time: of the last reading, milliseconds since the Unix epoch, UTC.
+        value: the last reading's, None if it is no number.
+        count: readings so far.
+        rate: readings per second over the last 60 s, None if unknown.
+    """
+
+    metric: str
+    labels: dict[str, str] = {}
+    unit: str = ""
+    id: str = ""
+    time: float = 0.0
+    value: float | None = None
+    text: str | None = None
+    count: int = 0
+    rate: float | None = None
+
+
+class _Catalog(msgspec.Struct):
+    cursor: str
+    series: list[SeriesInfo]
+
+
+def _pandas() -> Any:
+    try:
+        import pandas  # noqa: PLC0415 - heavy, and an extra
+    except ImportError as error:
+        raise MissingExtra("history(), catalog() and last()", "notebook") from error
+    return pandas
+
+
+def _get(path: str, params: list[tuple[str, Any]], url: str | None, token: str | None) -> bytes:
+    base = service_url(url)
+    token = load_settings(ClientSettings).token if token is None else token
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        with httpx.Client(timeout=_TIMEOUT_S, **client_options(base)) as client:
+            response = client.get(f"{base}{path}", params=params, headers=headers)
+    except httpx.TransportError as error:
+        reason = f"no answer from {base} ({error or type(error).__name__}); is the service up? Try: tidewire doctor"
+        raise ServiceUnavailable(reason) from error
+    if response.status_code == 200:
+        return response.content
+    try:
+        detail = str(msgspec.json.decode(response.content, type=dict[str, Any]).get("detail", ""))
+    except msgspec.MsgspecError:
+        detail = response.text[:200]
+    if response.status_code in {429, 503}:
+        after = response.headers.get("retry-after", "")
+        raise ServiceUnavailable(detail, float(after) if after.isdigit() else 1.0)
+    raise ServiceRefused(response.status_code, detail)
+
+
+def _selection(patterns: tuple[str, ...], labels: Mapping[str, str] | None) -> list[tuple[str, Any]]:
+    params: list[tuple[str, Any]] = [("metric", compile_pattern(pattern).text) for pattern in patterns]
+    return params + [("label", f"{name}:{value}") for name, value in checked_labels(labels).items()]
+
+
+def _time(value: str | float | datetime) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def history(
+    *patterns: str,
+    start: str | float | datetime = "-15m",
+    end: str | float | datetime | None = None,
+    points: int | None = None,
+    labels: Mapping[str, str] | None = None,
+    wide: bool = False,
+    url: str | None = None,
+    token: str | None = None,
+) -> pd.DataFrame:
+    """Return readings of the past.
+
+    Args:
+        patterns: metrics or patterns.
+        start: from when on: ``-15m``, RFC 3339, an aware datetime, or milliseconds since the Unix epoch.
+        end: until when; now if None.
+        points: buckets to ask the service for instead of raw readings.
+        labels: all must hold.
+        wide: one column per series, indexed by time; else tidy, one row per reading.
+        url: of the service.
+        token: bearer token.
+
+    Returns:
+        Tidy: columns metric, time (UTC), value, unit, with `points` also min, max, mean, count, and a column for each
+        label. Wide: float64 columns named ``metric`` or ``metric{label=value}``.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: a pattern, time or size that the service refuses; the message says how to ask for less.
+        MissingExtra: pandas or pyarrow is not installed.
+    """
+    pandas = _pandas()
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
+    except ImportError as error:
+        raise MissingExtra("history()", "notebook") from error
+    params = [*_selection(patterns or ("**",), labels), ("start", _time(start)), ("format", "arrow")]
+    if end is not None:
+        params.append(("end", _time(end)))
+    if points is not None:
+        params.append(("points", points))
+    frame: pd.DataFrame = pa.ipc.open_stream(_get("/v1/history", params, url, token)).read_all().to_pandas()
+    if not wide:
+        return frame
+    names = [column for column in frame.columns if column not in _RESERVED]
+    series = frame["metric"].astype(str)
+    if names and len(frame):
+        series = series + frame[names].apply(_label_suffix, axis=1)
+    table = pandas.DataFrame({"time": frame["time"], "series": series, "value": frame["value"]})
+    pivoted: pd.DataFrame = table.pivot_table(index="time", columns="series", values="value", aggfunc="last")
+    return pivoted
+
+
+def _label_suffix(row: Any) -> str:
+    shown = ",".join(f"{name}={value}" for name, value in row.items() if isinstance(value, str))
+    return f"{{{shown}}}" if shown else ""
+
+
+def series_infos(
+    *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
+) -> list[SeriesInfo]:
+    """Return the catalogue as values; needs no pandas.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: the service refuses the request.
+    """
+    body = _get("/v1/catalog", _selection(patterns or ("**",), labels), url, token)
+    return msgspec.json.decode(body, type=_Catalog).series
+
+
+def catalog(
+    *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
+) -> pd.DataFrame:
+    """Return every series: metric, labels, unit, time and value of its last reading, count, rate.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: the service refuses the request.
+        MissingExtra: pandas is not installed.
+    """
+    pandas = _pandas()
+    rows = [msgspec.structs.asdict(info) for info in series_infos(*patterns, labels=labels, url=url, token=token)]
+    columns = ["metric", "labels", "unit", "time", "value", "text", "count", "rate"]
+    frame: pd.DataFrame = pandas.DataFrame(rows, columns=columns)
+    frame["time"] = pandas.to_datetime(frame["time"], unit="ms", utc=True)
+    return frame
+
+
+def last(
+    *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
+) -> pd.DataFrame:
+    """Return the last reading of each series, newest first: metric, labels, unit, time, value.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: the service refuses the request.
+        MissingExtra: pandas is not installed.
+    """
+    frame = catalog(*patterns, labels=labels, url=url, token=token)
+    return frame[["metric", "labels", "unit", "time", "value"]].sort_values("time", ascending=False, ignore_index=True)
+
+
+def publish_frame(
+    frame: pd.DataFrame,
+    *,
+    metric: str | None = None,
+    prefix: str = "",
+    unit: str = "",
+    labels: Mapping[str, str] | None = None,
+    publisher: Publisher | None = None,
+) -> int:
+    """Publish the numeric columns of a frame whose index is time; return how many readings were handed over.
+
+    Args:
+        frame: indexed by aware times (a naive index is refused); one metric per numeric column.
+        metric: name for a frame of one numeric column; its column name if None.
+        prefix: put before each column's name, such as ``plant/``.
+        unit: of all columns.
+        labels: of all columns.
+        publisher: where to publish; one of its own, flushed before this returns, if None.
+
+    Raises:
+        InvalidInput: an index that is no aware time, or a column name that is no metric.
+    """
+    numeric = frame.select_dtypes("number")
+    times = [stamp.to_pydatetime() if hasattr(stamp, "to_pydatetime") else stamp for stamp in frame.index]
+    target = publisher or Publisher()
+    published = 0
+    try:
+        for name in numeric.columns:
+            values = numeric[name].tolist()
+            for first in range(0, len(values), _ROWS_PER_BATCH):
+                part = slice(first, first + _ROWS_PER_BATCH)
+                named = metric if metric is not None and numeric.shape[1] == 1 else f"{prefix}{name}"
+                target.publish(named, values[part], time=times[part], unit=unit, labels=labels)
+                published += len(values[part])
+    finally:
+        if publisher is None:
+            target.close()
+    return published
