@@ -21,6 +21,8 @@ const MANY_SERIES = 500;
 const REORDER_MS = 1_000;
 const SCROLL_REST_MS = 120;
 const PAUSED_DRAW_MS = 1_000;
+/** What is said of a tile is this old at most. */
+const SPEAK_MS = 5_000;
 
 const FILTER_WORDS: readonly (readonly [Filter, string])[] = [
   ["all", "All"],
@@ -51,6 +53,8 @@ export class Overview implements Page {
   private drawnVersion = -1;
   private dirty = true;
   private scrolling = 0;
+  private linkedAt = 0;
+  private linkedVersion = -1;
 
   constructor(private readonly app: App) {
     this.search.value = app.state.query;
@@ -168,7 +172,8 @@ export class Overview implements Page {
     const nothing = found === 0 && counts.all > 0;
     show(this.none, nothing);
     if (nothing) setText(this.none, query ? `No series matches “${query}”` : "No series here");
-    if (moved || sort !== "name" || filter !== "all") this.placeLinks();
+    const due = now - this.linkedAt > SPEAK_MS || (this.linkedVersion < 1 && moment.ring.version > 0);
+    if (moved || due || sort !== "name" || filter !== "all") this.placeLinks();
   }
 
   private toolbar(counts: Record<Filter, number>, filter: Filter): void {
@@ -228,6 +233,8 @@ export class Overview implements Page {
     const scroll = this.scroller.scrollTop;
     const height = this.scroller.clientHeight;
     const moment = this.moment();
+    this.linkedAt = performance.now();
+    this.linkedVersion = moment.ring.version;
     let used = 0;
     for (let i = firstVisible(this.layout, scroll); i < this.layout.tiles.length; i++) {
       const box = this.layout.tiles[i];
