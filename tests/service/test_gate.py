@@ -116,3 +116,39 @@ async def test_every_answer_has_the_usual_headers(service: Any) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"x" * 65_536, b"GET / HTTP/1.1\r\nx: ", b"GET / HTTP/1.1\r\n"])
+async def test_a_head_without_end_is_cut(service: Any, head: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(head)
+    piece = b"y: " + b"z" * 1_000 + b"\r\n" if head.endswith(b"\n") else b"z" * 1_000
+    sent = 0
+    try:
+        while sent < 4 << 20:
+            writer.write(piece)
+            await writer.drain()
+            sent += len(piece)
+        answer = await asyncio.wait_for(reader.read(), 5)
+    except ConnectionError:
+        answer = b"HTTP/1.1 431"  # the server had closed before all of it was sent
+    assert answer.startswith(b"HTTP/1.1 431")
+    writer.close()
+
+
+async def test_trailers_without_end_are_cut(service: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(
+        b"POST /v1/readings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n"
+    )
+
+    async def flood() -> None:
+        for _ in range(4_000):
+            writer.write(b"t: " + b"z" * 1_000 + b"\r\n")
+            await writer.drain()
+        await asyncio.wait_for(reader.readexactly(1 << 20), 5)
+
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await flood()
+    writer.close()
