@@ -14,6 +14,7 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 
 from tidewire.redis_log import RedisLog
+from tidewire_service.audit import audit_when_reached
 from tidewire_service.gate import STREAM_PATH, Gate
 from tidewire_service.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
@@ -78,6 +79,9 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         await hub.start()
         tasks = [
+            asyncio.create_task(
+                keep_running("audit", lambda: audit_when_reached(log), failures), name="tidewire-audit"
+            ),
             asyncio.create_task(keep_running("inbox", inbox.run, failures), name="tidewire-inbox"),
             asyncio.create_task(
                 keep_running("sweeper", lambda: sweep_each_minute(hub, inbox.lease), failures), name="tidewire-sweeper"

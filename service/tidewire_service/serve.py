@@ -62,7 +62,7 @@ def command(**given: Any) -> None:
     if settings.workers == 1:
         run(app, settings, sockets)
     else:
-        Workers(sockets, settings.drain_s).run(sys.argv)
+        Workers(sockets, settings).run()
     _log.info("service_ended")
 
 

@@ -71,9 +71,6 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         3_600.0
     )
     write_timeout_s: Annotated[float, Option("a socket that takes nothing for so long is closed", minimum=0.1)] = 30.0
-    subscriber_buffer_bytes: Annotated[
-        int, Option("bytes waiting for one subscriber before it catches up from the log", minimum=4096)
-    ] = 1 << 20
     ring_bytes: Annotated[int, Option("bytes of recent batches kept in memory", minimum=1 << 16)] = 64 << 20
     max_streams: Annotated[int, Option("streams open at the same time in one process", minimum=1)] = 20_000
 

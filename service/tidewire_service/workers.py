@@ -14,7 +14,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
+import msgspec
 import structlog
+
+from tidewire.settings import ENVIRONMENT_PREFIX
+from tidewire_service.settings import ServiceSettings
 
 __all__ = ["WORKER_SOCKET", "Workers", "inherited_socket"]
 
@@ -27,6 +31,15 @@ _GRACE_S: Final = 10.0
 _CODE: Final = "from tidewire_service.serve import command; command()"
 
 _log = structlog.get_logger("tidewire_service")
+
+
+def _environment(settings: ServiceSettings) -> dict[str, str]:
+    """Return the settings as a worker reads them; never on its command line, which others can see."""
+    found = {}
+    for name, value in msgspec.structs.asdict(settings).items():
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        found[ENVIRONMENT_PREFIX + name.upper()] = text
+    return found
 
 
 def inherited_socket() -> socket.socket | None:
@@ -59,26 +72,20 @@ class _Worker:
 class Workers:
     """Starts and restarts the workers; ends all of them on SIGTERM or SIGINT."""
 
-    def __init__(self, sockets: Sequence[socket.socket], drain_s: float) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], settings: ServiceSettings) -> None:
         self._workers = [_Worker(sock) for sock in sockets]
-        self._grace_s = drain_s + _GRACE_S
+        self._grace_s = settings.drain_s + _GRACE_S
+        self._environment = _environment(settings)
         self._stopping = threading.Event()
         self._alive, self._held = os.pipe()
 
-    def run(self, arguments: Sequence[str]) -> None:
-        """Run the workers with the command's own arguments until told to stop.
-
-        Args:
-            arguments: ``sys.argv`` of this process; its options are the workers' options.
-        """
-        options = list(arguments[1:])
-        if options[:1] == ["serve"]:
-            options = options[1:]
+    def run(self) -> None:
+        """Run the workers until told to stop."""
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while not self._stopping.is_set():
                 for worker in self._workers:
-                    self._tend(worker, options)
+                    self._tend(worker)
                 self._stopping.wait(_CHECK_S)
         finally:
             self._end()
@@ -88,7 +95,7 @@ class Workers:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()
 
-    def _tend(self, worker: _Worker, options: list[str]) -> None:
+    def _tend(self, worker: _Worker) -> None:
         now = time.monotonic()
         if worker.process is not None:
             status = worker.process.poll()
@@ -102,9 +109,9 @@ class Workers:
         if now >= worker.start_at:
             number = worker.socket.fileno()
             worker.process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                [sys.executable, "-c", _CODE, *options],
+                [sys.executable, "-c", _CODE],
                 pass_fds=(number, self._alive),
-                env={**os.environ, WORKER_SOCKET: f"{number}:{self._alive}"},
+                env={**os.environ, **self._environment, WORKER_SOCKET: f"{number}:{self._alive}"},
                 start_new_session=True,  # Ctrl-C reaches the supervisor, which tells the workers
             )
             worker.started = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,6 +10,8 @@ import time
 from typing import Any
 
 from tidewire.cursor import parse_id
+from tidewire.log_calls import ServerInfo
+from tidewire_service.audit import findings
 
 NOW_MS = time.time() * 1e3
 
@@ -151,3 +154,61 @@ async def test_metrics_count_and_do_not_grow_with_names(service: Any) -> None:
     after = await scrape()
     assert after["tidewire_hub_metrics"] == 101
     assert len(after) - len(before) < 20
+
+
+async def test_while_redis_is_paused_writes_are_refused_in_time_and_go_on_after_it(start: Any, valkey: Any) -> None:
+    service = await start(redis_timeout_s=1)
+    os.kill(valkey.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    answers = await asyncio.gather(*(service.post({"metric": "paused", "value": n}) for n in range(64)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert all("retry-after" in answer.headers for answer in answers)
+    assert time.monotonic() - started < 4
+    os.kill(valkey.pid, signal.SIGCONT)
+    await service.ready()
+    answers = await asyncio.gather(*(service.post({"metric": "after", "value": n}) for n in range(64)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted((await service.stored())["after"]) == list(range(64))
+
+
+async def test_foreign_types_in_our_keys_are_skipped_and_counted(service: Any, valkey: Any) -> None:
+    await service.post([{"metric": name, "value": 1} for name in ("good", "log", "last", "garbled")])
+    client = valkey.client
+    client.delete("tw:{0}:log:log", "tw:{0}:last:last")
+    client.set("tw:{0}:log:log", "a string")
+    client.set("tw:{0}:last:last", "a string")
+    client.hset("tw:{0}:last:garbled", "{}", "garbage")
+    client.hset("tw:{0}:tail", "no id", "no id")
+    assert await service.stored() == {"garbled": [1], "good": [1], "last": [1]}
+    catalog = (await service.http.get("/v1/catalog")).json()["series"]
+    assert [series["metric"] for series in catalog] == ["good", "log"]
+    assert (await service.post({"metric": "good", "value": 2})).status_code == 200
+    poisoned = await service.post(
+        [{"metric": "log", "value": 1}, {"metric": "last", "value": 1}, {"metric": "good", "value": 3}]
+    )
+    assert poisoned.status_code == 200
+    assert [row["row"] for row in poisoned.json()["rejected"]] == [0, 1]
+    assert "foreign" in poisoned.json()["rejected"][0]["reason"]
+
+
+def test_settings_of_redis_that_break_the_promise_are_named() -> None:
+    good = ServerInfo("Valkey", "9.1", True, "noeviction", 0, 0)
+    assert findings(good) == []
+    bad = findings(good._replace(append_only=False, eviction_policy="allkeys-lru"))
+    assert "noeviction" in bad[0]
+    assert "appendonly" in bad[1]
+
+
+async def test_the_audit_is_logged_when_redis_is_first_reached(
+    start: Any, valkey: Any, capsys: Any, eventually: Any
+) -> None:
+    valkey.client.config_set("maxmemory-policy", "allkeys-lru")
+    await start()
+    logged = ""
+
+    def warned() -> bool:
+        nonlocal logged
+        logged += capsys.readouterr().out
+        return "redis_setting_risky" in logged and "allkeys-lru" in logged
+
+    await eventually(warned)
