@@ -156,9 +156,7 @@ async def measure(viewers: int, seconds: float) -> None:
         print(f"{machine}, Python {platform.python_version()}")
         print(f"dashboard without viewers, ingest of {SERIES * RATE} readings/s: {alone:.3f} core")
         print(f"page opened (server): median {statistics.median(opened):.0f} ms of {len(opened)}")
-        print(
-            f"{viewers} viewers x 20 charts x 4 series: {used:.3f} core, {(used - alone) * 1e3 / viewers:.2f} ms/s per viewer"
-        )
+        print(f"{viewers} viewers x 20 charts x 4 series: {used:.3f} core, {each:.2f} ms/s each")
         print(f"frames/s per viewer: median {statistics.median(rates):.2f}, lowest {min(rates):.2f}")
         print(f"gap between frames: p50 {p50:.0f} ms, p95 {p95:.0f} ms")
         print(f"first frame after connecting, all at once: slowest {max(deck.first_s for deck in decks):.2f} s")

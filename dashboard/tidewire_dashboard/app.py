@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import re
@@ -221,3 +222,4 @@ def command(**given: Any) -> None:
         asyncio.run(_serve(load_settings(DashboardSettings, given)))
     except InvalidInput as error:
         raise click.ClickException(str(error)) from error
+    gc.freeze()  # everything is closed; the interpreter's last look at Panel's objects would take two seconds
