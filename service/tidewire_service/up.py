@@ -161,7 +161,7 @@ def _run(settings: UpSettings, chosen: ChosenRedis, supervisor: Supervisor, star
     quiet = {**environment, "TIDEWIRE_LOG_LEVEL": "warning"}
     supervisor.add(Child("service", ["serve", "--port", str(settings.port)], quiet))
     supervisor.add(
-        Child("dashboard", ["dashboard", "--dashboard-port", str(settings.dashboard_port), "--url", service], quiet)
+        Child("dashboard", ["dashboard"], {**quiet, "TIDEWIRE_DASHBOARD_PORT": str(settings.dashboard_port)})
     )
     if settings.host:
         supervisor.add(Child("host publisher", ["host", "--to", chosen.url], quiet))
@@ -171,7 +171,7 @@ def _run(settings: UpSettings, chosen: ChosenRedis, supervisor: Supervisor, star
     click.echo(f"  redis      {chosen.what}")
     click.echo("\n  Publish from Python:\n")
     click.echo(_SNIPPET.format(url=service if chosen.server or "@" in chosen.url else chosen.url))
-    waiting = {f"{service}/health/ready": "service", f"{dashboard}/": "dashboard"}
+    waiting = {f"{service}/health/live": "service", f"{dashboard}/": "dashboard"}
     late_s = time.monotonic() + _READY_S
     told_late = False
 
