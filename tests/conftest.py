@@ -1,0 +1,297 @@
+"""Fixtures of all tests: a fresh Valkey, the service on a real uvicorn, a browser; and what may be skipped where.
+
+Everything is real and belongs to one test: the server on a port of its own, its data in the test's directory. Whatever
+needs a program that Python does not bring (Chromium, Node) is skipped with its reason; `TIDEWIRE_CI=1` forbids skips.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import redis
+
+from tidewire_service.app import create_app
+from tidewire_service.embedded import EmbeddedServer, free_port
+from tidewire_service.server import listening_socket, make_server
+from tidewire_service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+# -- what this machine can run
+
+
+def chromium() -> str | None:
+    """Return the path of an installed Chromium, None if there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+_NEEDS = {
+    "browser": (chromium, "needs Chromium: apt-get install chromium"),
+    "node": (lambda: shutil.which("node"), "needs Node.js 20 or newer"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests whose marker names a program that is not here."""
+    for marker, (found, reason) in _NEEDS.items():
+        if found():
+            continue
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _not_run(session: pytest.Session) -> list[str]:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    stats = {} if reporter is None else reporter.stats
+    return [report.nodeid for outcome in ("skipped", "xfailed", "xpassed") for report in stats.get(outcome, [])]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run of CI that skipped anything: there, all programs are installed."""
+    if os.environ.get("TIDEWIRE_CI") == "1" and not hasattr(session.config, "workerinput") and _not_run(session):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what CI forbids."""
+    if os.environ.get("TIDEWIRE_CI") == "1" and (not_run := _not_run(terminalreporter._session)):
+        terminalreporter.section("skips are forbidden here (TIDEWIRE_CI=1)", sep="!", red=True)
+        for node in not_run:
+            terminalreporter.write_line(node)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this shell's TIDEWIRE_… and proxies away from the tests."""
+    for name in list(os.environ):
+        if (name.startswith("TIDEWIRE_") and name != "TIDEWIRE_CI") or name.lower() in ("http_proxy", "all_proxy"):
+            monkeypatch.delenv(name)
+
+
+# -- waiting
+
+
+async def _eventually(condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
+    """Wait until a condition (plain or awaitable) holds, and return what it returned."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        found = condition()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not come true within {limit_s} s")
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[Any]]:
+    """Wait until a condition (plain or awaitable) holds, for at most `limit_s`."""
+    return _eventually
+
+
+# -- Valkey
+
+
+class Valkey:
+    """The bundled server, for one test: kill it, pause it, start it again on the same port and data.
+
+    Attributes:
+        url: ``redis://127.0.0.1:…``.
+        port: of it.
+        directory: its append-only file and its log.
+        client: a plain redis-py client, for looking and for what a foreign program would do.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.client = redis.Redis(port=self.port)
+        self._server: EmbeddedServer | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._server is not None, "not started"
+        pid = self._server.pid
+        assert pid is not None, "not running"
+        return pid
+
+    def start(self, **options: str) -> None:
+        """Start it; options are of its configuration, such as ``maxmemory="4mb"``."""
+        named = {name.replace("_", "-"): value for name, value in options.items()}
+        server = EmbeddedServer(self.directory, self.port, named)
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """End it cleanly; the data stays."""
+        if self._server is not None:
+            if self._server.pid is not None:
+                self.resume()
+            self._server.stop()
+            self._server = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while self._server is not None and self._server.pid is not None:
+            assert time.monotonic() < deadline, "SIGKILL had no effect"
+            time.sleep(0.001)
+        self.stop()
+
+    def restart(self, **options: str) -> None:
+        """End it cleanly and start it on the same data."""
+        self.stop()
+        self.start(**options)
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End the pause."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
+    def cli(self, *command: Any) -> Any:
+        """Run one command, as redis-cli would."""
+        return self.client.execute_command(*command)
+
+    def close(self) -> None:
+        self.client.close()
+        self.stop()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A fresh Valkey of this test alone, running."""
+    server = Valkey(tmp_path / "valkey")
+    server.start()
+    yield server
+    server.close()
+
+
+# -- the service
+
+
+class Service:
+    """A service on a real uvicorn in the test's own loop; its port stays its own over stop and start.
+
+    Attributes:
+        url: where.
+        app: the Litestar app; `app.state.hub` is its hub. None while stopped.
+        http: a client of it.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False)
+        self.app: Any = None
+        self._ending: Callable[[], Awaitable[None]] | None = None
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Start it; without `wait` it may not be ready yet, for example because Redis is away."""
+        app = create_app(self.settings)
+        server = make_server(app, self.settings)
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        task = asyncio.create_task(server.serve([listening_socket("127.0.0.1", self.port)]))
+
+        async def end() -> None:
+            server.stop()
+            await task
+
+        self.app, self._ending = app, end
+        await _eventually(lambda: server.started or task.done())
+        if wait:
+            await self.ready()
+
+    async def ready(self, limit_s: float = 10.0) -> None:
+        """Wait until it says that it is ready."""
+
+        async def is_ready() -> bool:
+            return (await self.http.get("/health/ready")).status_code == 200
+
+        await _eventually(is_ready, limit_s)
+
+    async def stop(self) -> None:
+        """End it as SIGTERM does."""
+        if self._ending is not None:
+            ending, self._ending = self._ending, None
+            await ending()
+            self.app = None
+
+    async def publish(self, metric: str, *values: float | None, **more: Any) -> str:
+        """Publish readings over HTTP, now unless `time` says when; return the cursor of the answer."""
+        now_ms = time.time() * 1e3
+        times = more.pop("time", [now_ms - len(values) + 1 + n for n in range(len(values))])
+        body = {"metric": metric, "time": times, "value": list(values), **more}
+        answer = await self.http.post("/v1/readings", json=body)
+        assert answer.status_code == 200, answer.text
+        cursor: str = answer.json()["cursor"]
+        return cursor
+
+
+StartService = Callable[..., Awaitable[Service]]
+
+
+@pytest.fixture
+async def start_service(valkey: Valkey) -> AsyncIterator[StartService]:
+    """Start services on this test's Valkey, with settings of their own; all are ended after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin(*, wait: bool = True, **options: Any) -> Service:
+            service = Service(ServiceSettings(**{"redis": valkey.url, "port": 0, "drain_s": 0.1, **options}))
+            stack.push_async_callback(service.http.aclose)
+            stack.push_async_callback(service.stop)
+            await service.start(wait=wait)
+            return service
+
+        yield begin
+
+
+@pytest.fixture
+async def service(start_service: StartService) -> Service:
+    """A service on this test's Valkey, ready."""
+    return await start_service()
+
+
+# -- a browser
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A headless Chromium; mark the test with `browser`."""
+    from playwright.async_api import async_playwright  # noqa: PLC0415 - starts a driver; only where it is used
+
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        yield started
+        await started.close()
