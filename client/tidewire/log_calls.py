@@ -94,7 +94,8 @@ class Appended(NamedTuple):
         id: the last id of the partition after the append.
         results: for each batch its id, or why it was refused: ``"series"`` (too many series of the metric),
             ``"metrics"`` (too many metrics), ``"poison"`` (a foreign entry or type in the metric's keys),
-            ``"lease"`` (the inbox lease is another's; nothing was appended). Empty if `duplicate`.
+            ``"lease"`` (the inbox lease is another's; nothing was appended). Of a duplicate the
+            refusals are told again, and the other ids are the last one of that call.
         duplicate: this very call had been taken before; nothing was appended now.
     """
 
@@ -223,13 +224,23 @@ def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:
         results = tuple(part[1:].decode() if part[0] == 33 else parse_id(part) for part in reply[3:])  # 33: '!'
         return Appended(epoch, last, results, duplicate=False)
     if kind == b"duplicate":
-        return Appended(epoch, last, (), duplicate=True)
+        return Appended(epoch, last, _results_again(reply[3].decode(), last, len(call.batches)), duplicate=True)
     if kind == b"lease":
         return Appended(epoch, last, ("lease",) * len(call.batches), duplicate=False)
     if kind == b"conflict":
         key = call.once.key if call.once else ""
         raise PublishConflict(f"the idempotency key {key!r} was used with another body; use a new key for a new body")
     raise LogUnavailable(f"the log answered {kind!r}; is another version of Tidewire's functions loaded?")
+
+
+def _results_again(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
+    """Return the results of a call that was taken before, from what the log remembers: ``place!reason,…``."""
+    results: list[int | str] = [last] * count
+    for refusal in filter(None, refusals.split(",")):
+        place, _, reason = refusal.partition("!")
+        if int(place) < count:
+            results[int(place)] = reason
+    return tuple(results)
 
 
 def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[Entry], int]:

@@ -285,10 +285,14 @@ async def test_an_idempotency_key_stores_a_body_once(service: Any) -> None:
     first = await service.post(GOOD, **{"Idempotency-Key": "key-1"})
     again = await service.post(GOOD, **{"Idempotency-Key": "key-1"})
     assert (again.status_code, again.json()) == (200, first.json())
+    for at in (1, 2):  # packed twice, a second apart: other bytes, the same body
+        packed = gzip.compress(json.dumps(GOOD, separators=(",", ":")).encode(), mtime=at)
+        answer = await service.post(packed, **{"Idempotency-Key": "key-2", "Content-Encoding": "gzip"})
+        assert answer.status_code == 200
     other = await service.post({"metric": "good", "value": 2}, **{"Idempotency-Key": "key-1"})
     assert other.status_code == 422
     assert "new key" in other.json()["detail"]
-    assert await service.stored() == {"good": [1]}
+    assert await service.stored() == {"good": [1, 1]}
 
 
 async def test_a_publishers_sequence_stores_each_number_once(service: Any) -> None:
@@ -314,3 +318,31 @@ async def test_more_bodies_at_once_than_allowed_are_told_to_come_back(start: Any
     assert statuses == [200, 200, 429, 429, 429, 429]
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("key", ["any-key", "press-7:1"])
+async def test_a_repeated_body_is_told_again_what_was_refused(start: Any, key: str) -> None:
+    service = await start(max_series=2)
+    rows = [{"metric": "m", "value": n, "labels": {"n": str(n)}} for n in range(4)] + [{"metric": "bad*", "value": 1}]
+    first = await service.post(rows, **{"Idempotency-Key": key})
+    assert first.json()["accepted"] == 2
+    assert [row["row"] for row in first.json()["rejected"]] == [2, 3, 4]
+    again = await service.post(rows, **{"Idempotency-Key": key})
+    assert (again.status_code, again.json()) == (200, first.json())
+    refused = await service.post(rows[2:3], **{"Idempotency-Key": f"{key}1"})
+    assert refused.status_code == 422
+    assert (await service.post(rows[2:3], **{"Idempotency-Key": f"{key}1"})).status_code == 422
+
+
+async def test_a_body_of_several_calls_that_was_cut_between_them_is_completed(start: Any, valkey: Any) -> None:
+    service = await start(max_series=900)
+    rows = [{"metric": "m", "value": n, "labels": {"n": str(n)}} for n in range(1_000)]
+    await service.post(rows[:1], **{"Idempotency-Key": "other"})
+    first = await service.post(rows, **{"Idempotency-Key": "press-7:5"})
+    assert (first.json()["accepted"], len(first.json()["rejected"])) == (900, 100)
+    # as if the process had died after its first call of 500 batches
+    highest, _, rest = valkey.client.get("tw:{0}:pub:press-7").partition(b" ")
+    valkey.client.set("tw:{0}:pub:press-7", b"%d %b" % (int(highest) - 1, rest.split(b" ")[0]))
+    again = await service.post(rows, **{"Idempotency-Key": "press-7:5"})
+    assert again.status_code == 200
+    assert [row["row"] for row in again.json()["rejected"]] == list(range(900, 1_000))

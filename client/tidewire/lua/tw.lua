@@ -111,15 +111,18 @@ local function clock_call(keys, argv)
   return clock_reply(clock)
 end
 
--- Rule 5: has this very call been taken before? Returns the reply it deserves, or nil.
+-- Rule 5: has this very call been taken before? Returns the reply it deserves, or nil. What is remembered of a call is
+-- `sequence id refusals` or `hash id refusals`; refusals are `place!reason,…`, so that a retry is told the same.
 local function answered_before(base, publisher, sequence, once, once_hash, epoch)
   if publisher ~= '' then
-    local highest, id = string.match(redis.call('GET', base .. 'pub:' .. publisher) or '', '^(%d+) (.+)$')
-    if highest and tonumber(sequence) <= tonumber(highest) then return { 'duplicate', epoch, id } end
+    local highest, id, refused = string.match(redis.call('GET', base .. 'pub:' .. publisher) or '', '^(%d+) (%S+) ?(.*)$')
+    if highest and tonumber(sequence) <= tonumber(highest) then
+      return { 'duplicate', epoch, id, tonumber(sequence) == tonumber(highest) and refused or '' }
+    end
   end
   if once ~= '' then
-    local hash, id = string.match(redis.call('GET', base .. 'once:' .. once) or '', '^(%S+) (.+)$')
-    if hash then return { hash == once_hash and 'duplicate' or 'conflict', epoch, id } end
+    local hash, id, refused = string.match(redis.call('GET', base .. 'once:' .. once) or '', '^(%S+) (%S+) ?(.*)$')
+    if hash then return { hash == once_hash and 'duplicate' or 'conflict', epoch, id, refused } end
   end
   return nil
 end
@@ -166,7 +169,7 @@ local function append_call(keys, argv)
   }
   local position = id_text(clock.ms, clock.n)
   local inbox_ids = tonumber(argv[17])
-  local reply, frame, appended = { 'ok', epoch, '' }, { '' }, 0
+  local reply, frame, appended, refused = { 'ok', epoch, '' }, { '' }, 0, {}
   appends = appends + 1
   for first = 18 + inbox_ids, #argv, 5 do
     local metric, body = argv[first], argv[first + 1]
@@ -175,12 +178,15 @@ local function append_call(keys, argv)
     if string.byte(id) ~= 33 then -- '!'
       appended = appended + 1
       frame[#frame + 1] = id .. ' ' .. #metric .. ' ' .. #body .. '\n' .. metric .. body
+    else
+      refused[#refused + 1] = (#reply - 4) .. id
     end
   end
   local last = id_text(clock.ms, clock.n)
   reply[3] = last
-  if argv[4] ~= '' then redis.call('SET', base .. 'pub:' .. argv[4], argv[5] .. ' ' .. last, 'PX', 2592000000) end
-  if argv[6] ~= '' then redis.call('SET', base .. 'once:' .. argv[6], argv[7] .. ' ' .. last, 'PX', argv[8]) end
+  local answer = ' ' .. last .. (#refused > 0 and ' ' .. table.concat(refused, ',') or '')
+  if argv[4] ~= '' then redis.call('SET', base .. 'pub:' .. argv[4], argv[5] .. answer, 'PX', 2592000000) end
+  if argv[6] ~= '' then redis.call('SET', base .. 'once:' .. argv[6], argv[7] .. answer, 'PX', argv[8]) end
   if inbox_ids > 0 then
     redis.call('XACK', argv[15], argv[16], unpack(argv, 18, 17 + inbox_ids))
     redis.call('XDEL', argv[15], unpack(argv, 18, 17 + inbox_ids))

@@ -107,13 +107,11 @@ def unpacked(body: bytes, max_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def read_rows(body: bytes, read: Format, *, packed: bool, limits: BodyLimits, now_ms: float) -> Intake:
+def read_rows(body: bytes, read: Format, *, limits: BodyLimits, now_ms: float) -> Intake:
     """Return the batches and the refused rows of a body; takes about 5 µs a row, so do it in a thread if it is large.
 
     Raises:
         MalformedBody: the body as a whole cannot be read.
-        LimitExceeded: it is too large once unpacked, or has too many rows.
+        LimitExceeded: it has too many rows.
     """
-    if packed:
-        body = unpacked(body, limits.max_decompressed_bytes)
     return collect(read(body), limits.batch, limits.max_rows, now_ms)

@@ -68,10 +68,10 @@ class Intake(NamedTuple):
         """Return the rows whose batches the log itself refused.
 
         Args:
-            results: of the append; empty if it was a duplicate.
+            results: of the append, one for each batch.
         """
         found = []
-        for batch, rows, result in zip(self.batches, self.rows, results, strict=False):
+        for batch, rows, result in zip(self.batches, self.rows, results, strict=True):
             if isinstance(result, str):
                 field, reason = _REFUSALS.get(result, ("metric", result))
                 value = shown(batch.series if field == "labels" else batch.metric)

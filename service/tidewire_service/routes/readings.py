@@ -21,7 +21,7 @@ from litestar.params import HeaderParameter
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.log_calls import Once
 from tidewire.redis_log import RedisLog
-from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows
+from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows, unpacked
 from tidewire_service.ingest.rows import Intake, Rejected
 from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
 from tidewire_service.settings import ServiceSettings
@@ -82,11 +82,13 @@ class Posts:
         key = headers.get("idempotency-key", "")
         checked_key = _publisher_and_sequence(key)
         body = await _read_body(request, self._settings.max_body_bytes)
+        if packed:
+            body = await asyncio.to_thread(unpacked, body, self._limits.max_decompressed_bytes)
         now_ms = time.time() * 1e3
-        if len(body) <= _INLINE_BYTES and not packed:
-            intake = read_rows(body, read, packed=packed, limits=self._limits, now_ms=now_ms)
+        if len(body) <= _INLINE_BYTES:
+            intake = read_rows(body, read, limits=self._limits, now_ms=now_ms)
         else:
-            intake = await asyncio.to_thread(read_rows, body, read, packed=packed, limits=self._limits, now_ms=now_ms)
+            intake = await asyncio.to_thread(read_rows, body, read, limits=self._limits, now_ms=now_ms)
         if not intake.batches:
             return self._all_refused(intake.rejected)
         publisher, sequence = checked_key
