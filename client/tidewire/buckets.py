@@ -7,7 +7,6 @@ them are left out.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
@@ -40,17 +39,17 @@ LADDER_MS: Final = (
 def step_for(window_ms: float, buckets: int) -> int:
     """Return the smallest width of the ladder with which a window needs no more than this many buckets.
 
-    A window that does not start on a bucket's edge touches one more bucket than fit into it; that one counts.
+    A window that does not start on a bucket's edge touches one more than that.
 
     Args:
         window_ms: length of the window.
-        buckets: how many are wanted at most, at least 2.
+        buckets: how many are wanted at most.
 
     Returns:
         Milliseconds; the widest of the ladder if even that needs more.
     """
     for step_ms in LADDER_MS:
-        if math.ceil(window_ms / step_ms) + 1 <= buckets:
+        if window_ms <= buckets * step_ms:
             return step_ms
     return LADDER_MS[-1]
 

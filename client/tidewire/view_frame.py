@@ -109,16 +109,17 @@ def unpack_frame(data: bytes) -> ViewFrame:
     return ViewFrame(kind, seq, now_ms, first, view, step_ms, records, body)
 
 
-def base_for(low: float, high: float) -> float:
+def base_for(low: float, high: float, before: float = 0.0) -> float:
     """Return what to subtract from a series before it is rounded to float32: 0 unless it is large against its range.
 
     Args:
         low: smallest value of the window, NaN for none.
         high: largest.
+        before: the base so far, kept while it serves: another one costs a snapshot.
     """
-    magnitude = max(abs(low), abs(high))
-    if np.isnan(magnitude) or high - low >= magnitude * _NARROW:
-        return 0.0
+    for base in (before, 0.0):
+        if not high - low < max(abs(low - base), abs(high - base)) * _NARROW:  # true for NaN as well
+            return base
     return low
 
 

@@ -110,9 +110,7 @@ class Window:
         before = (record["flags"] & FLAG_MEAN, record["base"])
         base, mean = 0.0, False
         if rows.shape[1]:
-            base = base_for(rows[MIN].min(), rows[MAX].max())
-            if base and record["base"] and abs(record["base"] - base) <= abs(base) / 16:
-                base = record["base"]  # near enough; another one would cost a snapshot
+            base = base_for(rows[MIN].min(), rows[MAX].max(), record["base"])
             mean = rows[COUNT].mean() >= (_LAST_BELOW if before[0] else _MEAN_FROM)
         record["base"] = base
         record["flags"] = record["flags"] & ~np.uint32(FLAG_MEAN) | np.uint32(mean * FLAG_MEAN)

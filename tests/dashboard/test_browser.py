@@ -1,0 +1,144 @@
+"""The dashboard in Chromium, a real service behind it: what a person sees, and that no other host is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tidewire_dashboard.app import Dashboard
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+# What a chart is asked: the value printed by its newest frame, and where its line ends.
+CHART = "() => window.__tidewire?.state().charts[0]?.series[0] ?? null"
+
+
+class Tab:
+    """A page and what went over it."""
+
+    def __init__(self, page: Any, base: str) -> None:
+        self.page = page
+        self.base = base
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+
+    async def open(self, path: str) -> None:
+        await self.page.goto(self.base + path)
+
+    async def until(self, script: str, argument: Any = None, limit_s: float = 15) -> Any:
+        handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3)
+        return await handle.json_value()
+
+    async def sees(self, text: str, limit_s: float = 15) -> None:
+        await self.page.get_by_text(text).first.wait_for(timeout=limit_s * 1e3)
+
+
+@pytest.fixture
+async def tab(dashboard: Dashboard) -> AsyncIterator[Tab]:
+    from playwright.async_api import async_playwright  # noqa: PLC0415  # only where there is a browser
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page(viewport={"width": 1440, "height": 900})
+        tab = Tab(page, dashboard.url)
+        yield tab
+        await browser.close()
+        port = str(dashboard.server.port)
+        hosts = {urlsplit(url).netloc for url in tab.requests if not url.startswith(("data:", "blob:"))}
+        assert hosts == {f"127.0.0.1:{port}"}, "a page works without any other host"
+
+
+async def test_a_fresh_dashboard_says_what_to_publish_and_the_first_reading_appears_by_itself(
+    tab: Tab, service: Any
+) -> None:
+    await tab.open("/")
+    await tab.sees("No metrics yet")
+    await tab.sees("Service ok")
+    await service.publish("furnace/temperature", 921.5, unit="Cel", labels={"site": "A"})
+    await tab.until("() => window.__tidewire.state().lastValues[0] === 921.5")
+    assert await tab.page.title() == "Tidewire"
+    assert tab.errors == []
+
+
+async def test_history_is_there_on_open_and_the_end_of_the_line_is_the_newest_reading(tab: Tab, service: Any) -> None:
+    now_ms = time.time() * 1e3
+    times = [now_ms - 200_000 + n * 1_000 for n in range(200)]
+    await service.publish("furnace/temperature", *map(float, range(200)), time=times, unit="Cel")
+    started = time.monotonic()
+    await tab.open("/d/furnace?w=5m")
+    await tab.until(f"() => (({CHART})()?.buckets ?? 0) > 90")
+    assert time.monotonic() - started < 5
+    for value in (250.5, 251.25, 252.0):
+        await service.publish("furnace/temperature", value, unit="Cel")
+        await tab.until(
+            f"(value) => {{ const s = ({CHART})(); return s?.last === value && s.end === value; }}", value, 3
+        )
+    assert tab.errors == []
+
+
+async def test_the_chip_says_that_the_service_is_away_and_nothing_is_missing_after(
+    tab: Tab, service: Any, dashboard: Dashboard
+) -> None:
+    await service.publish("furnace/temperature", 1.0)
+    await tab.open("/d/furnace")
+    await tab.until(f"() => ({CHART})()?.last === 1")
+    chip = tab.page.locator('[data-tw="chip"]')
+    await tab.sees("LIVE")
+    await service.stop()
+    await tab.until("() => document.title !== ''")
+    await tab.sees("RECONNECTING")
+    assert await chip.is_visible()
+    await service.start()
+    await service.publish("furnace/temperature", 2.0, 3.0)
+    dashboard.source.feed.retry_now()
+    await tab.until(f"() => ({CHART})()?.last === 3", None, 30)
+    await tab.until("() => window.__tidewire.state().link === 'open'")
+    total = dashboard.source.store.state["total"][0]
+    assert total == 3
+
+
+async def test_names_labels_and_units_are_text_and_never_markup(tab: Tab, service: Any) -> None:
+    evil = "<img src=x onerror=window.hacked=1>"
+    await service.publish(f"evil/{evil}", 1.0, unit="<b>x</b>", labels={"k": f'"{evil}'})
+    await service.publish("annotations", None, text=[evil])
+    for path in ("/", "/d/evil"):
+        await tab.open(path)
+        await tab.until("() => window.__tidewire?.state().series === 2")
+        await tab.until("() => Object.keys(window.__tidewire.state().lastValues).length > 0")
+    assert await tab.page.evaluate("() => window.hacked === undefined")
+    assert not [url for url in tab.requests if url.endswith("/x")]
+
+
+async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
+    tab: Tab, dashboard: Dashboard, service: Any
+) -> None:
+    await service.publish("furnace/temperature", 1.0)
+    await tab.open("/d/furnace?w=1m")
+    await tab.until(f"() => ({CHART})()?.last === 1")
+    tickets = dashboard.hub.tickets
+    for ticket in list(tickets._tickets):
+        tickets.revoke(ticket)
+    loads = len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")])
+    for handler in list(dashboard.hub.room.viewers):
+        handler.fail()
+    async with asyncio.timeout(20):
+        while len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")]) == loads:
+            await asyncio.sleep(0.02)
+    await tab.until(f"() => ({CHART})()?.last === 1")

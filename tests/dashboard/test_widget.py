@@ -1,0 +1,147 @@
+"""watch() without a notebook: what the chart pushes, how often, and that it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tidewire import widget
+from tidewire.errors import InvalidInput
+from tidewire.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
+from tidewire.widget import Chart, watch
+
+
+class Notebook:
+    """Records what charts send."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[tuple[float, Any, bytes | None]] = []
+        self.charts: list[Chart] = []
+
+        def send(_chart: Chart, content: Any, buffers: list[bytes] | None = None) -> None:
+            self.sent.append((time.monotonic(), content, buffers[0] if buffers else None))
+
+        monkeypatch.setattr(Chart, "send", send)
+
+    def watch(self, *patterns: str, **more: Any) -> Chart:
+        chart = watch(*patterns, **more)
+        self.charts.append(chart)
+        return chart
+
+    def frames(self) -> list[Any]:
+        return [unpack_frame(frame) for _, _, frame in self.sent if frame is not None]
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    notebook = Notebook(monkeypatch)
+    yield notebook
+    for chart in notebook.charts:
+        chart.close()
+    widget._charts.clear()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tidewire-watch")]
+
+
+async def test_a_chart_pushes_its_history_and_then_deltas_and_never_waits_to_be_asked(
+    service: Any, notebook: Notebook, eventually: Any
+) -> None:
+    now_ms = time.time() * 1e3
+    await service.publish(
+        "furnace/temperature", *map(float, range(100)), time=[now_ms - 100_000 + n * 1e3 for n in range(100)]
+    )
+    await service.publish("other", 1.0)
+    chart = notebook.watch("furnace/**", url=service.url)
+    await eventually(lambda: any(frame.records["total"].tolist() == [100] for frame in notebook.frames()))
+    assert notebook.frames()[0].kind == SNAPSHOT
+    await service.publish("furnace/temperature", 500.0)
+    await eventually(lambda: notebook.frames()[-1].records["last_value"].tolist() == [500.0])
+    assert notebook.frames()[-1].kind == DELTA
+    directory = [content for _, content, _ in notebook.sent if content["t"] == "series"]
+    assert [series["metric"] for series in directory[-1]["series"]] == ["furnace/temperature"]
+    table = chart.to_pandas()
+    assert table["value"].tolist() == [*map(float, range(100)), 500.0]
+    assert str(table["time"].dt.tz) == "UTC"
+
+
+async def test_a_chart_keeps_within_five_messages_a_second(service: Any, notebook: Notebook, eventually: Any) -> None:
+    await service.publish("m", 1.0)
+    notebook.watch("m", url=service.url)
+    await eventually(lambda: len(notebook.frames()) >= 24)
+    started = notebook.sent[0][0] + 1
+    steady = [at for at, _, _ in notebook.sent if at >= started]
+    assert len(steady) / (steady[-1] - steady[0]) <= 5.5
+    kinds = [frame.kind for frame in notebook.frames()]
+    assert kinds.count(SNAPSHOT) <= 3
+
+
+async def test_running_the_cell_again_replaces_the_chart(
+    service: Any, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for execution in range(10):
+        monkeypatch.setattr(widget, "_present_cell", lambda _, run=execution: ("cell", str(run)))
+        chart = notebook.watch("m", url=service.url)
+        second = notebook.watch("n", url=service.url)
+        assert chart.running
+        assert second.running
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("tidewire-watch")]
+    assert len(threads) == 2, "both charts of the last run, and none of those before"
+    assert len(widget._charts) == 1
+
+
+async def test_a_paused_chart_stands_still_and_goes_on_with_a_snapshot(
+    service: Any, notebook: Notebook, eventually: Any
+) -> None:
+    await service.publish("m", 1.0)
+    chart = notebook.watch("m", url=service.url)
+    await eventually(notebook.frames)
+    chart.pause()
+    before = len(notebook.frames())
+    statuses = len([1 for _, content, _ in notebook.sent if content["t"] == "status"])
+    await eventually(lambda: len([1 for _, content, _ in notebook.sent if content["t"] == "status"]) > statuses + 1)
+    assert len(notebook.frames()) <= before + 1
+    await service.publish("m", 2.0)
+    chart.resume()
+    await eventually(lambda: notebook.frames()[-1].records["last_value"].tolist() == [2.0])
+
+
+async def test_what_the_deck_says_is_heard_and_nonsense_is_not(
+    service: Any, notebook: Notebook, eventually: Any
+) -> None:
+    await service.publish("m", 1.0)
+    chart = notebook.watch("m", url=service.url)
+    await eventually(notebook.frames)
+    for nonsense in (None, [], {}, {"t": "view"}, {"t": "view", "window_ms": "x", "buckets": 5}, {"t": "range"}):
+        chart._hear(nonsense, [])
+    chart._hear({"t": "view", "view": 0, "series": None, "window_ms": 60_000, "buckets": 62, "fps": 5}, [])
+    assert chart.window_ms == 60_000
+    await eventually(lambda: notebook.frames()[-1].step_ms == 1_000)
+    end_ms = time.time() * 1e3
+    chart._hear({"t": "range", "id": 9, "series": [0], "start_ms": end_ms - 9_000, "end_ms": end_ms, "buckets": 20}, [])
+    await eventually(lambda: any(frame.kind == RANGE and frame.view == 9 for frame in notebook.frames()))
+    assert json.dumps([content for _, content, _ in notebook.sent])
+
+
+@pytest.mark.parametrize("window", ["", "5", "5 m", "-5m", "0s", "25h", "5d"])
+def test_a_window_that_cannot_be_read_says_what_would_be(window: str) -> None:
+    with pytest.raises(InvalidInput, match="5m"):
+        watch("m", window=window)
+
+
+def test_a_pattern_is_needed() -> None:
+    with pytest.raises(InvalidInput, match="at least one"):
+        watch()
+
+
+def test_without_the_extra_one_sentence_says_what_to_install() -> None:
+    program = "import sys; sys.modules['anywidget'] = None\nimport tidewire.widget"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.endswith("watch() needs the extra 'notebook': pip install 'tidewire[notebook]'")
