@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tidewire.errors import MissingExtra, TidewireError
 
@@ -128,6 +130,7 @@ class EmbeddedServer:
         self.port = port
         self.url = f"redis://127.0.0.1:{port}"
         self._options = {**OPTIONS, **(options or {})}
+        self._log = directory / "valkey.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
 
@@ -136,16 +139,30 @@ class EmbeddedServer:
         """The server's process id, None if it does not run."""
         return None if self._process is None or self._process.poll() is not None else self._process.pid
 
-    def start(self) -> None:
+    def start(self) -> subprocess.Popen[bytes]:
         """Start the server and wait until it answers.
 
         Raises:
             DataDirectoryInUse: another process uses the directory.
             EmbeddedServerFailed: it ended, or did not answer in time.
         """
+        process = self.launch()
+        try:
+            self._wait(process)
+        except BaseException:
+            self.stop()
+            raise
+        return process
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the server and return at once; the owner of the process looks after it.
+
+        Raises:
+            DataDirectoryInUse: another process uses the directory.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._take_directory()
-        log = self.directory / "valkey.log"
+        log = self._log
         arguments = [str(server_binary()), "--port", str(self.port), "--dir", str(self.directory)]
         for name, value in self._options.items():
             arguments += [f"--{name}", *(value.split(" ") if value else [""])]
@@ -153,11 +170,7 @@ class EmbeddedServer:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as out:
             self._process = _start_bound(arguments, out)
-        try:
-            self._wait(log)
-        except BaseException:
-            self.stop()
-            raise
+        return self._process
 
     def _take_directory(self) -> None:
         if self._lock is not None:
@@ -173,12 +186,13 @@ class EmbeddedServer:
         os.set_inheritable(lock.fileno(), False)
         self._lock = lock
 
-    def _wait(self, log: Path) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         started = time.monotonic()
-        client = redis.Redis(port=self.port, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None)
+        once = Retry(NoBackoff(), 0)
+        client = redis.Redis(port=self.port, socket_timeout=1.0, socket_connect_timeout=1.0, retry=once)
         while True:
-            if self._process is None or self._process.poll() is not None:
-                tail = log.read_text(errors="replace").splitlines()[-3:]
+            if process.poll() is not None:
+                tail = self._log.read_text(errors="replace").splitlines()[-3:]
                 raise EmbeddedServerFailed(f"the bundled Valkey ended at its start: {' | '.join(tail)}")
             waited_s = time.monotonic() - started
             try:
@@ -190,7 +204,7 @@ class EmbeddedServer:
                 if waited_s > _START_S:
                     raise EmbeddedServerFailed(f"the bundled Valkey did not answer on {self.url}") from None
             else:
-                if answering == self._process.pid:  # and not a server that was on this port before
+                if answering == process.pid:  # and not a server that was on this port before
                     client.close()
                     return
             time.sleep(0.02)

@@ -24,7 +24,7 @@ __all__ = ["Observed", "Telemetry", "configure_logging"]
 
 _log = structlog.get_logger("tidewire_service")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET: Final = ("/health/", "/metrics", "/v1/readings")  # asked many times a minute: only their failures are logged
+_QUIET: Final = ("/metrics", "/v1/readings")  # asked many times a minute: only their failures are logged
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PATH_CHARS: Final = 200
 
@@ -174,10 +174,10 @@ class Observed:
         if route != STREAM_PATH:
             self._telemetry.seconds.labels(route).observe(seconds)
         write = _log.info
-        if status >= 500:
+        if route.startswith("/health/") or (status < 400 and route.startswith(_QUIET)):
+            write = _log.debug  # "are you ready?" is asked all the time, and "no" is an answer
+        elif status >= 500:
             write = _log.warning
-        elif status < 400 and route.startswith(_QUIET):
-            write = _log.debug
         # the raw path: still percent-encoded, so that nothing in it can start a line of its own
         path = (scope.get("raw_path") or b"")[:_PATH_CHARS].decode("ascii", "backslashreplace")
         write("request_answered", method=method, path=path, status=status, ms=round(seconds * 1e3, 2))

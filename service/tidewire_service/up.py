@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http
+import http.client
+import math
+import os
 import socket
+import sys
 import time
-import urllib.error
-import urllib.request
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -14,6 +18,8 @@ import click
 import msgspec
 import redis
 from platformdirs import user_data_path
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tidewire._version import __version__
 from tidewire.errors import InvalidInput, TidewireError
@@ -38,17 +44,17 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_port: Annotated[
         int, Option("run the bundled server on this port, whatever listens on 6379", minimum=0, maximum=65_535)
     ] = 0
-    data_dir: Annotated[str, Option("directory of the bundled server's append-only file")] = ""
-    host: Annotated[bool, Option("publish this machine's CPU, memory, disk and network")] = True
-    open: Annotated[bool, Option("open the dashboard in a browser")] = False
+    data_dir: Annotated[
+        str, Option("directory of the bundled server's append-only file; else in your user data directory")
+    ] = ""
 
 
 class ChosenRedis(NamedTuple):
-    """The Redis in use: its URL, what it is, and the server if it is the bundled one."""
+    """The Redis in use: its URL, what it is, and the child that it is if it is the bundled one."""
 
     url: str
     what: str
-    server: EmbeddedServer | None
+    child: Child | None = None
 
 
 def _listening(port: int) -> bool:
@@ -68,20 +74,25 @@ def _check_free(port: int, option: str, what: str) -> None:
 
 def unsuitable(url: str) -> str | None:
     """Return why a Redis should not be adopted; None: it wants no password, is new enough and does not evict."""
-    client = redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=0.5)
+    once = Retry(NoBackoff(), 0)
+    client = redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=0.5, retry=once)
     try:
-        server, memory = client.info("server"), client.info("memory")
+        info = client.info("everything")
     except redis.AuthenticationError:
         return "it wants a password (give it with --redis)"
     except (redis.RedisError, OSError) as error:
         return f"it does not answer as a Redis ({type(error).__name__})"
     finally:
         client.close()
-    version = str(server.get("redis_version", "0.0"))
+    version = str(info.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         return f"its version {version} is older than 7.0"
-    if int(memory.get("maxmemory", 0)) and memory.get("maxmemory_policy") != "noeviction":
-        return f"it evicts keys ({memory.get('maxmemory_policy')})"
+    if info.get("role") != "master":
+        return "it is a replica"
+    if info.get("cluster_enabled"):
+        return "it is part of a cluster"
+    if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
+        return f"it evicts keys ({info.get('maxmemory_policy')})"
     return None
 
 
@@ -93,40 +104,51 @@ def choose_redis(settings: UpSettings) -> ChosenRedis:
         EmbeddedServerFailed: the bundled server did not start.
     """
     if settings.redis and not settings.redis_port:
-        return ChosenRedis(settings.redis, without_password(settings.redis), None)
+        return ChosenRedis(settings.redis, without_password(settings.redis))
     local, reason = f"redis://127.0.0.1:{_REDIS_PORT}", ""
     if not settings.redis_port and _listening(_REDIS_PORT):
         found = unsuitable(local)
         if found is None:
-            return ChosenRedis(local, f"{local}, found running", None)
+            return ChosenRedis(local, f"{local}, found running")
         reason = f"; the one on {_REDIS_PORT} is left alone: {found}"
     if settings.redis_port:
         _check_free(settings.redis_port, "--redis-port", "bundled Valkey")
-    port = settings.redis_port or free_port(_REDIS_PORT)
-    directory = Path(settings.data_dir) if settings.data_dir else user_data_path("tidewire") / "valkey"
-    server = EmbeddedServer(directory, port)
-    server.start()
-    return ChosenRedis(server.url, f"{server.url}, bundled Valkey, data in {directory}{reason}", server)
+    directory = Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("tidewire")
+    server = EmbeddedServer(directory / "valkey", settings.redis_port or free_port(_REDIS_PORT))
+    child = Child("bundled Valkey", server.launch, process=server.start(), last=True)
+    return ChosenRedis(server.url, f"{server.url}, bundled Valkey, data in {server.directory}{reason}", child)
 
 
-def _answers(url: str) -> bool:
+def _answers(address: str, path: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=0.5)
     try:
-        with urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310 - our own http address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
-_SNIPPET: Final = """\
-    import tidewire
-    publisher = tidewire.Publisher("{url}")
-    publisher.publish("furnace/temperature", 921.4, unit="Cel")
+_BANNER: Final = """\
+Tidewire {version}
+  dashboard  {dashboard}
+  service    {service}  (its API: {service}/schema)
+  redis      {redis}
+
+Publish from Python, for example with {python}:
+
+import math, time, tidewire
+publisher = tidewire.Publisher("{target}")
+for n in range(600): publisher.publish("demo/wave", math.sin(n / 10)); time.sleep(0.1)
 """
 
 
 @click.command("up", short_help="Run everything: Redis, service, dashboard and a host publisher.")
 @click_options(UpSettings)
-def command(**given: object) -> None:
+@click.option("--no-host", is_flag=True, help="Do not publish this machine's CPU, memory, disk and network.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
+def command(no_host: bool, open_browser: bool, **given: object) -> None:
     """Run everything on this machine, and end all of it with Ctrl-C.
 
     Uses --redis or TIDEWIRE_REDIS; else a Redis on 127.0.0.1:6379 that wants no password and does not evict; else the
@@ -135,58 +157,74 @@ def command(**given: object) -> None:
     started_s = time.monotonic()
     try:
         settings = load_settings(UpSettings, given)
+        if settings.port == settings.dashboard_port:
+            raise InvalidInput("--dashboard-port", settings.dashboard_port, "is the port of the service, --port")
         _check_free(settings.port, "--port", "service")
         _check_free(settings.dashboard_port, "--dashboard-port", "dashboard")
+        chosen = choose_redis(settings)
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
-    supervisor = Supervisor(lambda line: click.echo(f"tidewire: {line}", err=True))
-    supervisor.catch_signals()
-    chosen = None
-    try:
-        chosen = choose_redis(settings)
-        _run(settings, chosen, supervisor, started_s)
     except TidewireError as error:
         raise click.ClickException(str(error)) from None
+    supervisor = Supervisor(lambda line: click.echo(f"tidewire: {line}", err=True))
+    supervisor.catch_signals()
+    try:
+        _run(settings, chosen, supervisor, started_s, host=not no_host, open_browser=open_browser)
     finally:
         supervisor.end()
-        if chosen is not None and chosen.server is not None:
-            chosen.server.stop()
     click.echo("tidewire: everything ended")
 
 
-def _run(settings: UpSettings, chosen: ChosenRedis, supervisor: Supervisor, started_s: float) -> None:
-    service = f"http://127.0.0.1:{settings.port}"
-    dashboard = f"http://127.0.0.1:{settings.dashboard_port}"
-    environment = {"TIDEWIRE_REDIS": chosen.url, "TIDEWIRE_URL": service}
-    quiet = {**environment, "TIDEWIRE_LOG_LEVEL": "warning"}
-    supervisor.add(Child("service", ["serve", "--port", str(settings.port)], quiet))
-    supervisor.add(
-        Child("dashboard", ["dashboard"], {**quiet, "TIDEWIRE_DASHBOARD_PORT": str(settings.dashboard_port)})
+def _run(
+    settings: UpSettings,
+    chosen: ChosenRedis,
+    supervisor: Supervisor,
+    started_s: float,
+    *,
+    host: bool,
+    open_browser: bool,
+) -> None:
+    service, dashboard = f"127.0.0.1:{settings.port}", f"127.0.0.1:{settings.dashboard_port}"
+    environment = {
+        "TIDEWIRE_LOG_LEVEL": os.environ.get("TIDEWIRE_LOG_LEVEL", "warning"),
+        "TIDEWIRE_REDIS": chosen.url,  # by environment: every user of the machine sees command lines
+        "TIDEWIRE_URL": f"http://{service}",
+    }
+    commands = {
+        "service": ["serve", "--host", "127.0.0.1", "--port", str(settings.port)],
+        "dashboard": ["dashboard", "--host", "127.0.0.1", "--port", str(settings.dashboard_port)],
+    }
+    if host:
+        commands["host publisher"] = ["host"]
+    if chosen.child is not None:
+        supervisor.add(chosen.child)
+    for name, arguments in commands.items():
+        supervisor.add(Child(name, partial(supervisor.command, *arguments, environment=environment)))
+    click.echo(
+        _BANNER.format(
+            version=__version__,
+            dashboard=f"http://{dashboard}",
+            service=f"http://{service}",
+            redis=chosen.what,
+            python=sys.executable,
+            target=f"http://{service}" if "@" in chosen.url else chosen.url,
+        )
     )
-    if settings.host:
-        supervisor.add(Child("host publisher", ["host", "--to", chosen.url], quiet))
-    click.echo(f"Tidewire {__version__}")
-    click.echo(f"  dashboard  {dashboard}")
-    click.echo(f"  service    {service}  (API: {service}/schema)")
-    click.echo(f"  redis      {chosen.what}")
-    click.echo("\n  Publish from Python:\n")
-    click.echo(_SNIPPET.format(url=service if chosen.server or "@" in chosen.url else chosen.url))
-    waiting = {f"{service}/health/live": "service", f"{dashboard}/": "dashboard"}
+    waiting = {"service": (service, "/health/ready"), "dashboard": (dashboard, "/")}
     late_s = time.monotonic() + _READY_S
-    told_late = False
 
     def watch() -> None:
-        nonlocal told_late
+        nonlocal late_s
         if not waiting:
             return
-        for url in [url for url in waiting if _answers(url)]:
-            del waiting[url]
+        for name in [name for name, where in waiting.items() if _answers(*where)]:
+            del waiting[name]
         if not waiting:
-            click.echo(f"  Ready after {time.monotonic() - started_s:.1f} s; Ctrl-C ends everything.\n")
-            if settings.open:
-                webbrowser.open(dashboard)
-        elif not told_late and time.monotonic() > late_s:
-            told_late = True
-            click.echo(f"tidewire: not ready yet: {', '.join(waiting.values())}; try: tidewire doctor", err=True)
+            click.echo(f"Ready after {time.monotonic() - started_s:.1f} s; Ctrl-C ends everything.")
+            if open_browser:
+                webbrowser.open(f"http://{dashboard}")
+        elif time.monotonic() > late_s:
+            late_s = math.inf
+            click.echo(f"tidewire: not ready yet: {', '.join(waiting)}; `tidewire doctor` may know why", err=True)
 
     supervisor.run(watch)

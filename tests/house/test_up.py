@@ -1,0 +1,232 @@
+"""`tidewire up` as a stranger runs it: which Redis it takes, what it prints, what it restarts, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import redis
+from click.testing import CliRunner
+
+from tidewire_service.embedded import free_port
+from tidewire_service.up import command, unsuitable
+
+ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+
+
+class Up:
+    """A running `tidewire up`."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.port, self.dashboard_port, self.redis_port = free_port(), free_port(), free_port()
+        ports = {"--port": self.port, "--dashboard-port": self.dashboard_port, "--data-dir": directory / "data"}
+        if "--redis" not in options:
+            ports["--redis-port"] = self.redis_port
+        named = [str(part) for pair in ports.items() for part in pair]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.dashboard_url = f"http://127.0.0.1:{self.dashboard_port}"
+        self.redis_url = f"redis://127.0.0.1:{self.redis_port}"
+        self.text = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tidewire", "up", *named, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            cwd=directory,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.text += line
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """Return its children by what they are."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                words = child.cmdline()
+                found["valkey" if "valkey-server" in words[0] else words[words.index("tidewire") + 1]] = child
+        return found
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    started: list[Up] = []
+
+    def begin(*options: str) -> Up:
+        started.append(Up(tmp_path, *options))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.end()
+
+
+def _running(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("number", ENDS)
+async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
+    up: Callable[..., Up], eventually: Any, number: int
+) -> None:
+    running = up()
+    ready = await eventually(lambda: re.search(r"Ready after ([\d.]+) s", running.text), limit_s=60)
+    assert float(ready[1]) < 30, running.text
+    async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
+
+        async def cpu() -> Any:
+            series = (await http.get("/v1/catalog", params={"metric": "host/cpu"})).json()["series"]
+            return series if series and series[0]["count"] >= 2 else None
+
+        series = await eventually(cpu)
+        assert len(series) == psutil.cpu_count()
+        assert {each["unit"] for each in series} == {"%"}
+        assert (await http.get(running.dashboard_url)).status_code == 200
+    children = running.processes()
+    assert children.keys() == {"valkey", "serve", "dashboard", "host"}
+    running.process.send_signal(number)
+    running.process.wait(15)
+    await eventually(lambda: not [name for name, child in children.items() if _running(child)], limit_s=15)
+    if number != signal.SIGKILL:
+        assert running.process.returncode == 0
+        await eventually(lambda: "everything ended" in running.text)
+    assert "Traceback" not in running.text
+
+
+async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..., Up], eventually: Any) -> None:
+    running = up()
+    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    before = running.processes()
+    for name, said in (("serve", "service"), ("host", "host publisher"), ("valkey", "bundled Valkey")):
+        before[name].kill()
+        await eventually(lambda said=said: f"the {said} ended by signal SIGKILL; it starts again in" in running.text)
+
+    def all_new() -> bool:
+        now = running.processes()
+        new = {name for name, child in now.items() if child.pid != before[name].pid}
+        return new == {"serve", "host", "valkey"}
+
+    await eventually(all_new, limit_s=20)
+    async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
+
+        async def count() -> int:
+            with contextlib.suppress(httpx.TransportError):
+                answer = await http.get("/v1/catalog", params={"metric": "host/load"})
+                if answer.status_code == 200 and answer.json()["series"]:
+                    return int(answer.json()["series"][0]["count"])
+            return 0
+
+        first = await eventually(count, limit_s=20)
+
+        async def grew() -> bool:
+            return await count() > first
+
+        await eventually(grew, limit_s=20)
+
+
+async def test_the_printed_snippet_works_when_pasted(up: Callable[..., Up], eventually: Any, tmp_path: Path) -> None:
+    running = up("--no-host")
+    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    assert running.processes().keys() == {"valkey", "serve", "dashboard"}
+    snippet = re.search(r"^import math.*\n.*\n.*\n", running.text, re.MULTILINE)
+    assert snippet is not None
+    assert running.redis_url in snippet[0]
+    with subprocess.Popen([sys.executable, "-c", snippet[0]], cwd=tmp_path) as producer:
+        async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
+
+            async def shown() -> bool:
+                series = (await http.get("/v1/catalog", params={"metric": "demo/*"})).json()["series"]
+                return bool(series) and series[0]["count"] >= 5
+
+            await eventually(shown)
+        producer.kill()
+
+
+async def test_a_given_redis_is_used_and_its_password_is_not_shown(
+    up: Callable[..., Up], eventually: Any, valkey: Any
+) -> None:
+    valkey.client.config_set("requirepass", "hunter2")
+    running = up("--redis", f"redis://:hunter2@127.0.0.1:{valkey.port}")
+    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    children = running.processes()
+    assert children.keys() == {"serve", "dashboard", "host"}
+    assert "hunter2" not in running.text
+    assert not [child for child in children.values() if "hunter2" in " ".join(child.cmdline())]
+    assert f'Publisher("{running.url}")' in running.text
+    log = redis.Redis(port=valkey.port, password="hunter2")
+    await eventually(lambda: log.hexists("tw:{0}:tail", "host/load"))
+    log.close()
+
+
+# -- which Redis is adopted
+
+
+def test_a_redis_that_keeps_everything_and_wants_no_password_is_suitable(valkey: Any) -> None:
+    assert unsuitable(valkey.url) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "evicts keys \\(allkeys-lru\\)"),
+        ("requirepass", "secret", "password"),
+        ("replicaof", "127.0.0.1 1", "replica"),
+    ],
+)
+def test_a_redis_that_would_break_the_promise_is_left_alone(valkey: Any, setting: str, value: str, reason: str) -> None:
+    if setting == "replicaof":
+        valkey.cli("REPLICAOF", *value.split())
+    else:
+        valkey.client.config_set(setting, value)
+    assert re.search(reason, unsuitable(valkey.url) or "")
+
+
+def test_something_else_on_the_port_is_not_taken_for_a_redis() -> None:
+    assert "does not answer as a Redis" in str(unsuitable(f"redis://127.0.0.1:{free_port()}"))
+
+
+# -- what it refuses
+
+
+@pytest.mark.parametrize("option", ["--port", "--dashboard-port", "--redis-port"])
+def test_a_taken_port_is_named_with_the_option_that_changes_it(valkey: Any, option: str, tmp_path: Path) -> None:
+    ports = {"--port": free_port(), "--dashboard-port": free_port(), "--redis-port": free_port(), option: valkey.port}
+    named = [str(part) for pair in ports.items() for part in pair]
+    result = CliRunner().invoke(command, [*named, "--data-dir", str(tmp_path / "data")])
+    assert result.exit_code == 2
+    assert option in result.output
+    assert str(valkey.port) in result.output
+    assert "taken" in result.output
+
+
+def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey: Any) -> None:
+    ports = ["--port", free_port(), "--dashboard-port", free_port(), "--redis-port", free_port()]
+    result = CliRunner().invoke(command, [*map(str, ports), "--data-dir", str(valkey.directory.parent)])
+    assert result.exit_code == 1
+    assert "--data-dir" in result.output
+    assert os.fspath(valkey.directory) in result.output
