@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import click
 import psutil
 
-from tidewire.publisher import Publisher
+from tidewire.commands_data import labels_of
+from tidewire.publisher import Publisher, publish_url
+from tidewire_service.settings import without_password
 
-__all__ = ["HostReading", "HostReadings", "command"]
-
-EVERY_S: Final = 1.0
+__all__ = ["HostReading", "HostReadings", "command", "next_second", "publish_host"]
 
 
 class HostReading(NamedTuple):
@@ -38,7 +39,10 @@ class HostReadings:
 
     @staticmethod
     def _disk_bytes() -> dict[str, int]:
-        counters = psutil.disk_io_counters()
+        try:
+            counters = psutil.disk_io_counters()
+        except NotImplementedError:  # a container that does not see its disks
+            return {}
         return {} if counters is None else {"read": counters.read_bytes, "write": counters.write_bytes}
 
     @staticmethod
@@ -73,31 +77,52 @@ class HostReadings:
 
     @staticmethod
     def _temperatures() -> Iterator[HostReading]:
-        sensors: Any = getattr(psutil, "sensors_temperatures", dict)
+        sensors: Any = getattr(psutil, "sensors_temperatures", dict)  # not on macOS
+        found: dict[str, float] = {}
         for chip, entries in sensors().items():
             for place, entry in enumerate(entries):
                 if entry.current is not None:
-                    sensor = f"{chip} {entry.label or place}"
-                    yield HostReading("host/temperature", float(entry.current), "Cel", {"sensor": sensor})
+                    found.setdefault(f"{chip} {entry.label or place}", float(entry.current))
+        for sensor, current in found.items():
+            yield HostReading("host/temperature", current, "Cel", {"sensor": sensor})
 
 
-def publish_host(publisher: Publisher, stop: threading.Event) -> None:
-    """Publish at each full second until told to stop."""
+def next_second(published_s: int, now_s: float) -> int:
+    """Return the second at which to publish next: the following one, or, after a sleep or a set clock, the coming one.
+
+    Args:
+        published_s: the second published last, Unix epoch; 0 for none.
+        now_s: the time, Unix epoch.
+
+    Returns:
+        A full second, at most 1.5 s away, at least 0.3 s away if none was published: a share of less says nothing.
+    """
+    following = published_s + 1
+    if 0 <= following - now_s <= 1.5:
+        return following
+    return math.floor(now_s + (0 if published_s else 0.3)) + 1
+
+
+def publish_host(publisher: Publisher, stop: threading.Event, labels: Mapping[str, str] | None = None) -> None:
+    """Publish at each full second, with that second as the time, until told to stop."""
     readings = HostReadings()
-    while not stop.wait(EVERY_S - time.time() % EVERY_S):
-        now_ms = time.time() * 1e3
-        for metric, value, unit, labels in readings.take():
-            publisher.publish(metric, value, unit=unit, labels=labels, time=now_ms)
+    second = next_second(0, time.time())
+    while not stop.wait(max(0.0, second - time.time())):
+        for metric, value, unit, own in readings.take():
+            publisher.publish(metric, value, unit=unit, labels={**(labels or {}), **own}, time=second * 1e3)
+        second = next_second(second, time.time())
 
 
 @click.command("host", short_help="Publish this machine's CPU, memory, disk and network.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of all readings, such as host=a.")
 @click.option(
     "--to", "target", default=None, help="redis:// or http:// to publish to  [TIDEWIRE_REDIS or TIDEWIRE_URL]"
 )
-def command(target: str | None) -> None:
+def command(target: str | None, labels: tuple[str, ...]) -> None:
     """Publish this machine's CPU per core, load, memory, swap, disk and network rates and temperature, every second."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with Publisher(target) as publisher:
-        publish_host(publisher, stop)
+        click.echo(f"Publishing this machine to {without_password(publish_url(target))}; Ctrl-C ends it.")
+        publish_host(publisher, stop, labels_of(labels))
