@@ -31,6 +31,7 @@ class Health(msgspec.Struct, frozen=True):
 
     service_ok: bool | None = None
     redis_ok: bool | None = None
+    redis: str = ""
     reason: str = ""
 
 
@@ -70,15 +71,16 @@ class Source:
     def message(self) -> dict[str, object]:
         """Return the `status` message, but for the viewer's own lag."""
         health = self.health
-        return self.feed.message() | {"service_ok": health.service_ok, "redis_ok": health.redis_ok}
+        found = {"service_ok": health.service_ok, "redis_ok": health.redis_ok, "redis": health.redis}
+        return self.feed.message() | found
 
     async def _watch_health(self) -> None:
         async with httpx.AsyncClient(base_url=self.url, timeout=_HEALTH_TIMEOUT_S, trust_env=False) as http:
             while True:
                 health = await _health(http)
-                if health != self.health:
+                if (health.service_ok, health.redis_ok) != (self.health.service_ok, self.health.redis_ok):
                     _log.info("health of %s: %s", self.url, health)
-                    self.health = health
+                self.health = health
                 well = health.service_ok and health.redis_ok and self.feed.status.state == "live" and self.store.series
                 await asyncio.sleep(_HEALTH_S if well else _HEALTH_UNWELL_S)
 
@@ -91,4 +93,6 @@ async def _health(http: httpx.AsyncClient) -> Health:
         return Health(service_ok=False, reason=str(error) or type(error).__name__)
     except msgspec.MsgspecError:
         return Health(service_ok=False, reason="what answers there is no Tidewire service")
-    return Health(service_ok=True, redis_ok=ready.redis_ms is not None, reason=ready.reason)
+    if ready.redis_ms is None:
+        return Health(service_ok=True, redis_ok=False, reason=ready.reason)
+    return Health(service_ok=True, redis_ok=True, redis=f"answers in {ready.redis_ms:.1f} ms", reason=ready.reason)
