@@ -1,0 +1,319 @@
+"""The Lua functions and the Redis log against a real server: ids, epochs, duplicates, limits, foreign things, the inbox."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tidewire.batch import EncodedBatch, Limits, decode_batch, encode_batch, make_batch
+from tidewire.cursor import id_ms, id_text
+from tidewire.errors import LogFull, LogUnavailable, PublishConflict
+from tidewire.lineage import Fork, Seen
+from tidewire.log_calls import Appended, Once, Retention, split_calls
+from tidewire.redis_log import BlockingRedisLog, RedisLog
+from tidewire_service.pump import parse_frame
+
+
+def batch(metric: str, *values: float, **more: Any) -> EncodedBatch:
+    return encode_batch(make_batch(metric, list(values), **more))
+
+
+def retried(call: Callable[[], Appended]) -> Appended:
+    """Call as a publisher does: again, when the connection of before was found closed."""
+    try:
+        return call()
+    except LogUnavailable:
+        return call()
+
+
+@pytest.fixture
+async def log(valkey: Any) -> AsyncIterator[RedisLog]:
+    log = RedisLog(valkey.url)
+    yield log
+    await log.close()
+
+
+async def test_ids_rise_over_all_metrics_and_each_points_at_its_metrics_predecessor(log: RedisLog) -> None:
+    first = await log.append([batch("a", 1), batch("b", 2), batch("a", 3)])
+    second = await log.append([batch("b", 4)])
+    ids = [*first.results, *second.results]
+    assert ids == sorted(set(ids), key=int)
+    a, b = await log.entries_after([("a", 0), ("b", 0)], 10)
+    assert [(e.id, e.prev) for e in a] == [(ids[0], 0), (ids[2], ids[0])]
+    assert [(e.id, e.prev) for e in b] == [(ids[1], 0), (ids[3], ids[1])]
+    assert await log.tails() == {"a": ids[2], "b": ids[3]}
+
+
+async def test_one_call_is_one_live_frame_that_carries_the_id_before_it(log: RedisLog) -> None:
+    pubsub = log.redis.pubsub()
+    await pubsub.subscribe(log.keys.live)
+    before = (await log.append([batch("a", 1)])).id
+    appended = await log.append([batch("a", 2), batch("ünï/cödé", 3)])
+    frames = [parse_frame(message["data"]) async for message in _take(pubsub, 3) if message["type"] == "message"]
+    await pubsub.aclose()
+    assert frames[1].before == before
+    assert frames[1].epoch == appended.epoch
+    assert [(e.id, e.metric) for e in frames[1].entries] == [
+        (appended.results[0], "a"),
+        (appended.results[1], "ünï/cödé"),
+    ]
+    assert decode_batch(frames[1].entries[1].body).value == [3.0]
+
+
+async def _take(pubsub: Any, count: int) -> AsyncIterator[Any]:
+    for _ in range(count):
+        message = await pubsub.get_message(timeout=5)
+        assert message is not None
+        yield message
+
+
+async def test_row_28_a_publishers_sequence_never_appends_twice_and_never_expires_with_a_key(log: RedisLog) -> None:
+    first = await log.append([batch("a", 1)], publisher="p", sequence=1)
+    again = await log.append([batch("a", 1)], publisher="p", sequence=1)
+    await log.append([batch("a", 2)], publisher="p", sequence=2)
+    late = await log.append([batch("a", 1)], publisher="p", sequence=1)  # whenever the lost reply is retried
+    other = await log.append([batch("a", 9)], publisher="q", sequence=1)
+    assert (first.duplicate, again.duplicate, late.duplicate, other.duplicate) == (False, True, True, False)
+    assert again.id == first.id
+    assert len((await log.entries_after([("a", 0)], 10))[0]) == 3
+
+
+async def test_a_publisher_whose_call_is_split_is_still_taken_once(log: RedisLog) -> None:
+    many = [batch("a", float(n)) for n in range(1_200)]
+    assert [len(part) for part in split_calls(many)] == [500, 500, 200]
+    await log.append(many, publisher="p", sequence=1)
+    again = await log.append(many, publisher="p", sequence=1)
+    assert again.duplicate
+    assert len((await log.entries_after([("a", 0)]))[0]) == 1_200
+
+
+async def test_an_idempotency_key_answers_the_same_body_and_refuses_another(log: RedisLog) -> None:
+    first = await log.append([batch("a", 1)], once=Once("key", "hash"))
+    again = await log.append([batch("a", 1)], once=Once("key", "hash"))
+    assert again.duplicate
+    assert again.id == first.id
+    with pytest.raises(PublishConflict, match="key"):
+        await log.append([batch("a", 2)], once=Once("key", "other"))
+
+
+async def test_row_16_each_server_process_mints_an_epoch_and_the_old_one_stays_in_the_chain(
+    log: RedisLog, valkey: Any
+) -> None:
+    first = await log.append([batch("a", 1)])
+    valkey.restart()
+    with contextlib.suppress(LogUnavailable):  # the connection of before may be found closed only now
+        await log.ping()
+    clock = await log.clock()
+    assert clock.epoch != first.epoch
+    assert clock.chain == (Fork(first.epoch, 0, None), Fork(clock.epoch, first.id, None))
+    second = await log.append([batch("a", 2)])
+    assert second.epoch == clock.epoch
+    assert second.id > first.id
+    assert (await log.clock()).epoch == clock.epoch, "one process, one epoch"
+
+
+async def test_two_empty_starts_mint_different_epochs(log: RedisLog, valkey: Any) -> None:
+    epochs = set()
+    for _ in range(5):
+        valkey.cli("FLUSHALL")
+        epochs.add((await log.clock()).epoch)
+    assert len(epochs) == 5
+    assert all(len(epoch) == 7 and epoch.isalnum() for epoch in epochs)
+
+
+async def test_rows_19_and_20_evidence_of_lost_writes_opens_an_epoch_that_says_from_where(log: RedisLog) -> None:
+    kept = await log.append([batch("a", 1)])
+    chain = (await log.clock()).chain
+    # somebody saw more acknowledged than this lineage holds: a failover lost it
+    beyond = Seen(kept.id + (7 << 32), (*chain, Fork("elsewhr", kept.id, None)))
+    clock = await log.clock(beyond)
+    assert clock.epoch != kept.epoch
+    assert clock.chain[-1].lost == kept.id
+    assert (await log.clock(beyond)).epoch == clock.epoch, "heard once"
+    assert (await log.clock(Seen(kept.id, chain))).epoch == clock.epoch, "nothing lost for who saw no more"
+
+
+async def test_the_chain_keeps_64_entries(log: RedisLog) -> None:
+    kept = await log.append([batch("a", 1)])
+    for n in range(70):
+        clock = await log.clock()
+        await log.clock(Seen(kept.id + (1 << 40) + n, (*clock.chain, Fork(f"x{n:06d}", clock.id, None))))
+        await log.append([batch("a", 1)])
+    assert len((await log.clock()).chain) == 64
+
+
+async def test_a_publisher_hands_in_its_evidence_when_the_epoch_moved(valkey: Any, log: RedisLog) -> None:
+    other = RedisLog(valkey.url)
+    await other.append([batch("a", 1)])
+    valkey.restart()
+    with contextlib.suppress(LogUnavailable):
+        await other.ping()
+    appended = await other.append([batch("a", 2)])  # "clock first", then the same call
+    assert appended.epoch == (await log.clock()).epoch
+    await other.close()
+
+
+async def test_row_26_a_log_without_its_directory_entry_is_dropped_at_birth(log: RedisLog, valkey: Any) -> None:
+    await log.append([batch("a", 1), batch("a", 2, labels={"x": "y"})])
+    valkey.cli("DEL", log.keys.clock)
+    appended = await log.append([batch("a", 3)])
+    assert appended.results == (appended.id,)
+    entries = (await log.entries_after([("a", 0)], 10))[0]
+    assert [(e.id, e.prev) for e in entries] == [(appended.id, 0)]
+    assert list((await log.last_readings(["a"]))[0]) == [b"{}"]
+
+
+async def test_limits_refuse_the_new_and_keep_the_old(valkey: Any) -> None:
+    log = RedisLog(valkey.url, limits=Limits(series=2, metrics=2))
+    appended = await log.append(
+        [batch("a", 1, labels={"n": str(n)}) for n in range(3)]
+        + [batch("b", 1), batch("c", 1), batch("a", 2, labels={"n": "0"})]
+    )
+    assert [r if isinstance(r, str) else "ok" for r in appended.results] == [
+        "ok",
+        "ok",
+        "series",
+        "ok",
+        "metrics",
+        "ok",
+    ]
+    readings = (await log.last_readings(["a"]))[0]
+    assert {key: last.readings for key, last in readings.items()} == {b'{"n":"0"}': 2, b'{"n":"1"}': 1}
+    await log.close()
+
+
+async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(log: RedisLog, valkey: Any) -> None:
+    await log.append([batch("a", 1), batch("b", 1)])
+    valkey.cli("DEL", log.keys.log("a"))
+    valkey.cli("SET", log.keys.log("a"), "x")
+    ahead = id_text((id_ms((await log.clock()).id) + 10**9) << 32)
+    valkey.cli("XADD", log.keys.log("b"), ahead, "p", "0-0", "d", "x")
+    appended = await log.append([batch("a", 2), batch("b", 2), batch("c", 2)])
+    assert appended.results[:2] == ("poison", "poison")
+    assert appended.results[2] == appended.id
+    assert await log.entries_after([("a", 0)], 10) == [[]]
+    assert log.skipped_entries >= 1
+
+
+async def test_garbage_between_entries_is_skipped_counted_and_does_not_end_a_page(log: RedisLog, valkey: Any) -> None:
+    ids = []
+    for n in range(4):
+        ids.append((await log.append([batch("a", n)])).id)
+        valkey.cli("XADD", log.keys.log("a"), f"{id_ms(ids[-1])}-{(ids[-1] & 0xFFFFFFFF) + 1}", "hand", "written")
+        for body in (b"{not json", b'{"metric":"a","time":[1],"value":[]}'):
+            top = valkey.cli("XREVRANGE", log.keys.log("a"), "+", "-", "COUNT", 1)[0][0].decode().split("-")
+            valkey.cli("XADD", log.keys.log("a"), f"{top[0]}-{int(top[1]) + 1}", "p", "0-0", "d", body)
+    # the log's clock moves on: ours stay appendable although foreign ids lie between
+    found, after = [], 0
+    while page := (await log.entries_after([("a", after)], 2))[0]:
+        found += [entry.id for entry in page]
+        after = page[-1].id
+    assert found == ids
+    assert log.skipped_entries >= 12
+
+
+async def test_retention_by_count_and_by_age(valkey: Any) -> None:
+    log = RedisLog(valkey.url, retention=Retention(batches=3, age_s=86_400))
+    for n in range(10):
+        await log.append([batch("a", n)])
+    assert len((await log.entries_after([("a", 0)]))[0]) == 3
+    await log.close()
+    old = RedisLog(valkey.url, retention=Retention(batches=10_000, age_s=-10, silent_s=1_000))
+    await old.append([batch("b", float(n)) for n in range(300)])
+    for _ in range(70):
+        await old.append([batch("b", 1)])
+    assert await old.sweep(["a", "b"]) == 0
+    assert len((await old.entries_after([("b", 0)]))[0]) < 100, "trimmed by age in whole nodes"
+    await old.close()
+
+
+async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey: Any) -> None:
+    log = RedisLog(valkey.url, retention=Retention(silent_s=-10))
+    gone = await log.append([batch("a", 1)])
+    assert await log.sweep(["a"]) == 1
+    assert await log.tails() == {}
+    await log.append([batch("a", 2)])
+    assert (await log.entries_after([("a", 0)], 10))[0][0].prev == gone.id
+    await log.close()
+
+
+async def test_row_27_the_inbox_lease_changes_hands_with_a_marker_and_the_old_holder_appends_nothing(
+    log: RedisLog, valkey: Any
+) -> None:
+    pubsub = log.redis.pubsub()
+    await pubsub.psubscribe(log.keys.inbox_channels)
+    assert await log.take_lease("a", 60_000) == 2
+    assert await log.take_lease("a", 60_000) == 1
+    assert await log.take_lease("b", 60_000) == 0
+    assert (await log.append([batch("m", 1)], lease="a")).results != ("lease",)
+    valkey.cli("DEL", log.keys.lease)
+    assert await log.take_lease("b", 60_000) == 2
+    assert (await log.append([batch("m", 2)], lease="a")).results == ("lease",)
+    assert (await log.append([batch("m", 3)], lease="b")).results != ("lease",)
+    markers = [m["data"] async for m in _take(pubsub, 3) if m["type"] == "pmessage"]
+    assert markers == [b"a", b"b"]
+    await pubsub.aclose()
+
+
+async def test_inbox_entries_are_acknowledged_and_deleted_in_the_step_that_appends(log: RedisLog, valkey: Any) -> None:
+    valkey.cli("XGROUP", "CREATE", log.keys.inbox, log.keys.inbox_group, "0", "MKSTREAM")
+    entry = valkey.cli("XADD", log.keys.inbox, "*", "metric", "m", "value", "1").decode()
+    valkey.cli("XREADGROUP", "GROUP", log.keys.inbox_group, "c", "STREAMS", log.keys.inbox, ">")
+    await log.append([batch("m", 1)], inbox_ids=[entry])
+    assert valkey.cli("XLEN", log.keys.inbox) == 0
+    assert valkey.cli("XPENDING", log.keys.inbox, log.keys.inbox_group)["pending"] == 0
+
+
+async def test_a_full_redis_refuses_an_append_as_a_whole_and_the_clock_still_answers(valkey: Any) -> None:
+    valkey.restart(maxmemory="3mb")
+    log = RedisLog(valkey.url)
+    before = await log.append([batch("a", 1)])
+    large = [batch("fill", *[1.0] * 1_000) for _ in range(20)]
+    with pytest.raises(LogFull):
+        for _ in range(100):
+            await log.append(large)
+    entries = (await log.entries_after([("fill", 0)]))[0]
+    clock = await log.clock()
+    assert clock.id == (entries[-1].id if entries else before.id), "what was refused left nothing behind"
+    await log.close()
+
+
+async def test_functions_that_are_gone_are_loaded_again(log: RedisLog, valkey: Any) -> None:
+    await log.append([batch("a", 1)])
+    valkey.cli("FUNCTION", "FLUSH")
+    assert (await log.append([batch("a", 2)])).duplicate is False
+
+
+async def test_no_answer_is_log_unavailable_within_the_deadline(valkey: Any) -> None:
+    log = RedisLog(valkey.url, timeout_s=0.3)
+    await log.append([batch("a", 1)])
+    valkey.pause()
+    with pytest.raises(LogUnavailable):
+        await log.append([batch("a", 2)])
+    valkey.resume()
+    valkey.stop()
+    with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1"):
+        await log.ping()
+    await log.close()
+
+
+def test_the_blocking_log_appends_as_the_other_does(valkey: Any) -> None:
+    log = BlockingRedisLog(valkey.url)
+    first = log.append([batch("a", 1)], publisher="p", sequence=1)
+    assert log.append([batch("a", 1)], publisher="p", sequence=1).duplicate
+    valkey.restart()
+    second = retried(lambda: log.append([batch("a", 2)], publisher="p", sequence=2))
+    assert second.epoch != first.epoch
+    assert second.id > first.id
+    log.close()
+
+
+async def test_a_password_is_in_no_error(valkey: Any) -> None:
+    log = RedisLog(f"redis://:geheim@127.0.0.1:{valkey.port}/0")
+    with pytest.raises(LogUnavailable) as caught:
+        await log.ping()
+    assert "geheim" not in str(caught.value)
+    await log.close()

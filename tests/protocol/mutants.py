@@ -1,0 +1,374 @@
+"""Each rule of the protocol switched off alone, in the real code: what its trace must catch.
+
+A mutant is a function that takes pytest's `monkeypatch` (or the hunt's own) and patches one decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import world as worlds
+
+from tidewire.cursor import Cursor
+from tidewire.lineage import fork_after
+from tidewire_service import log_page, pump, subscription
+from tidewire_service.fanout import Fanout
+from tidewire_service.log_page import Hole, LogPage, PageEntry
+from tidewire_service.pump import Pump
+from tidewire_service.ring import RingEntry, encode_data
+from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadTails, Wait
+from tidewire_service.subscription import Subscription
+
+Patch = Any
+MUTANTS: dict[str, Callable[[Patch], None]] = {}
+
+
+def mutant(rule: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    def register(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        MUTANTS[rule] = function
+        return function
+
+    return register
+
+
+def _merge(patch: Patch, function: Any) -> None:
+    patch.setattr(pump, "merge_page", function)
+    patch.setattr(subscription, "merge_page", function)
+
+
+def _page(metrics: Any, lists: Any, holes: list[Hole], bound: int, barrier: int) -> LogPage:
+    merged = sorted(
+        PageEntry(e.id, m, e.body) for m, es in zip(metrics, lists, strict=True) for e in es if e.id <= bound
+    )
+    return LogPage(merged, holes, bound, bound == barrier)
+
+
+@mutant("pp")
+def _(patch: Patch) -> None:
+    def on_frame(self: Pump, frame: Any) -> Any:
+        self.frames += 1
+        if frame.epoch != self.epoch:
+            yield from self._sync()
+            if frame.epoch != self.epoch:
+                return
+        self.apply(frame)  # whatever lies between
+
+    patch.setattr(Pump, "on_frame", on_frame)
+
+
+@mutant("check")
+def _(patch: Patch) -> None:
+    def check(self: Pump) -> Any:
+        return
+        yield
+
+    patch.setattr(Pump, "check", check)
+
+
+@mutant("barrier")
+def _(patch: Patch) -> None:
+    def merge_page(metrics: Any, lists: Any, after: int, barrier: int, tails: Any, page: int) -> LogPage:
+        found = log_page.merge_page(metrics, lists, after, barrier, tails, page)
+        top = max([e.id for es in lists for e in es] or [barrier])
+        bound = max(top, barrier) if found.complete else found.bound
+        return LogPage(_page(metrics, lists, [], bound, bound).entries, found.holes, bound, True)
+
+    _merge(patch, merge_page)
+
+
+def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: bool = True) -> Any:
+    """As `Subscription._log_page`, with one rule to switch off."""
+    core = self._fanout.pump
+    epoch, after = self.cursor.epoch, self.cursor.id
+    barrier = self.selection.flushed
+    tails = {m: t for m in self.selection.metrics if (t := core.tails.get(m, 0)) > after}
+    if metrics_first:
+        yield Wait()
+        barrier = self.selection.flushed
+    page = log_page.merge_page((), (), after, barrier, {}, 1)
+    if tails:
+        metrics = tuple(tails)
+        count = self._fanout.log_page
+        lists = yield ReadEntries(tuple((m, after) for m in metrics), count)
+        clock = yield ReadClock(core.seen())
+        if recheck and (clock.epoch != epoch or core.epoch != epoch):
+            yield Wait()
+            return
+        page = subscription.merge_page(metrics, lists, after, barrier, tails, count)
+    gaps = b"".join([self._gap(hole) for hole in page.holes])
+    entries = []
+    for found in page.entries:
+        data = encode_data(core.label(found.id), found.id, found.body)
+        entries.append(RingEntry(found.id, found.metric, found.body, data))
+    self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
+
+
+@mutant("dirafter")
+def _(patch: Patch) -> None:
+    patch.setattr(Subscription, "_log_page", lambda self: _log_page_with(self, metrics_first=True))
+
+
+@mutant("recheck")
+def _(patch: Patch) -> None:
+    patch.setattr(Subscription, "_log_page", lambda self: _log_page_with(self, recheck=False))
+
+
+@mutant("pagemin")
+def _(patch: Patch) -> None:
+    def merge_page(metrics: Any, lists: Any, after: int, barrier: int, tails: Any, page: int) -> LogPage:
+        found = log_page.merge_page(metrics, lists, after, barrier, tails, page)
+        top = max([e.id for es in lists for e in es if e.id <= barrier] or [barrier])
+        bound = found.bound if found.complete else top
+        return _page(metrics, lists, found.holes, bound, barrier)
+
+    _merge(patch, merge_page)
+
+
+@mutant("ptest")
+def _(patch: Patch) -> None:
+    def merge_page(metrics: Any, lists: Any, after: int, barrier: int, tails: Any, page: int) -> LogPage:
+        found = log_page.merge_page(metrics, lists, after, barrier, tails, page)
+        empty = {m for m, es in zip(metrics, lists, strict=True) if not es}
+        return found._replace(holes=[hole for hole in found.holes if hole.metric in empty])
+
+    _merge(patch, merge_page)
+
+
+@mutant("ptest_bounded")
+def _(patch: Patch) -> None:
+    def merge_page(metrics: Any, lists: Any, after: int, barrier: int, tails: Any, page: int) -> LogPage:
+        found = log_page.merge_page(metrics, lists, after, barrier, tails, page)
+        within = {m for m, es in zip(metrics, lists, strict=True) if not es or es[0].id <= barrier}
+        return found._replace(holes=[hole for hole in found.holes if hole.metric in within])
+
+    _merge(patch, merge_page)
+
+
+@mutant("emptytest")
+def _(patch: Patch) -> None:
+    def merge_page(metrics: Any, lists: Any, after: int, barrier: int, tails: Any, page: int) -> LogPage:
+        return log_page.merge_page(metrics, lists, after, barrier, {}, page)
+
+    _merge(patch, merge_page)
+
+
+@mutant("tailsmax")
+def _(patch: Patch) -> None:
+    fill = Pump._fill
+
+    def kept(self: Pump) -> Any:
+        raising = self._raise_tails
+        self._raise_tails = lambda tails: [self.listener.born(m) for m in tails]  # type:
+        ignore[method-assign,assignment,func-returns-value] try:
+            yield from fill(self)
+        finally:
+            self._raise_tails = raising
+
+    patch.setattr(Pump, "_fill", kept)
+
+
+@mutant("filt")
+def _(patch: Patch) -> None:
+    def resolve(self: Subscription) -> Any:
+        if self.cursor.epoch == self._fanout.pump.epoch and self.cursor.id > self.selection.flushed:
+            self.cursor = Cursor(self.cursor.epoch, self.selection.flushed)  # as if the hub knew better
+            return True
+        return (yield from original(self))
+
+    original = Subscription._resolve
+    patch.setattr(Subscription, "_resolve", resolve)
+
+
+@mutant("atomicjoin")
+def _(patch: Patch) -> None:
+    def catch_up(self: Subscription) -> Any:
+        steps = original(self)
+        answer = None
+        while True:
+            going: list[Any] = []
+            fanout = self._fanout
+            real, fanout.go_live = fanout.go_live, going.append
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                fanout.go_live = real
+                yield Wait()  # the moment between "complete" and "live"
+                if not self.ended:
+                    real(self)
+                return
+            fanout.go_live = real
+            answer = yield request
+
+    original = Subscription.catch_up
+    patch.setattr(Subscription, "catch_up", catch_up)
+
+
+@mutant("holdcur")
+def _(patch: Patch) -> None:
+    def fall_back(self: Fanout, sub: Subscription, cursor: Cursor, *, slow: bool) -> None:
+        original(self, sub, cursor, slow=slow)
+        if slow:
+            sub.cursor = Cursor(self.pump.epoch, self.pump.position)  # as if the socket had it
+            sub.sink.parked = None
+
+    original = Fanout._fall_back
+    patch.setattr(Fanout, "_fall_back", fall_back)
+
+
+@mutant("hello")
+def _(patch: Patch) -> None:
+    def hello(self: Subscription) -> Any:
+        steps = original(self)
+        answer = None
+        while True:
+            hand = Subscription.hand
+
+            def forward(sub: Subscription, data: bytes, cursor: Cursor, hand: Any = hand) -> bool:
+                barrier = str(sub._fanout.pump.cursor(sub.selection.flushed)).encode()
+                head, _, rest = data.partition(b"\nid: ")
+                return hand(sub, head + b"\nid: " + barrier + b"\n" + rest.partition(b"\n")[2], cursor)
+
+            Subscription.hand = forward
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                return
+            finally:
+                Subscription.hand = hand
+            answer = yield request
+
+    original = Subscription._hello
+    patch.setattr(Subscription, "_hello", hello)
+
+
+@mutant("chain")
+def _(patch: Patch) -> None:
+    def clock(self: worlds.Redis, seen: Any = None) -> Any:
+        self.data.run = self.run  # a new process is not noticed
+        return original(self, None)
+
+    original = worlds.Redis.clock
+    patch.setattr(worlds.Redis, "clock", clock)
+
+
+@mutant("cut")
+def _(patch: Patch) -> None:
+    class Uncut:
+        """A chain's answer without its fork."""
+
+    def never(chain: Any, epoch: str) -> Any:
+        found = fork_after(chain, epoch)
+        return None if found is None else (None, found[1])
+
+    patch.setattr(pump, "fork_after", never)
+
+
+@mutant("seen")
+def _(patch: Patch) -> None:
+    patch.setattr(worlds.Redis, "_hear", lambda self, data, seen: None)
+
+
+@mutant("lineage")
+def _(patch: Patch) -> None:
+    def hear(self: worlds.Redis, data: Any, seen: Any) -> None:
+        original(self, data, seen._replace(chain=seen.chain[-1:]))
+
+    original = worlds.Redis._hear
+    patch.setattr(worlds.Redis, "_hear", hear)
+
+
+@mutant("askclock")
+def _(patch: Patch) -> None:
+    def on_frame(self: Pump, frame: Any) -> Any:
+        if frame.epoch != self.epoch:
+            self.listener.interrupted()
+            self.epoch, self.position = frame.epoch, frame.before
+            self.chain = (*self.chain[:0], worlds.Fork(frame.epoch, 0, None))
+            self.ring.clear(frame.before)
+            self.listener.settled()
+        yield from original(self, frame)
+
+    original = Pump.on_frame
+    patch.setattr(Pump, "on_frame", on_frame)
+
+
+@mutant("onewriter")
+def _(patch: Patch) -> None:
+    def step(self: worlds.Operation) -> None:
+        if not isinstance(self.request, Look):
+            original(self)
+            return
+        own = self.__dict__.setdefault("own_look", None)
+        if own is None:
+            own = self.own_look = worlds.Operation(self.hub, self.hub.fanout.pump.look())
+        elif not own.done:
+            own.step()
+        if own.done:
+            self.own_look = None
+            self._send(self.hub.fanout.pump.clock)
+
+    original = worlds.Operation.step
+    patch.setattr(worlds.Operation, "step", step)
+
+
+@mutant("onereply")
+def _(patch: Patch) -> None:
+    def resolve(self: Subscription) -> Any:
+        core = self._fanout.pump
+        yield Look()
+        yield Drain()
+        epoch, id_ = self.cursor
+        if epoch == core.epoch:
+            if id_ > self.selection.flushed and id_ > core.position:
+                self._say_lost(core.position, id_, Cursor(epoch, core.position))
+                return True
+            return id_ <= self.selection.flushed
+        return (yield from original(self))
+
+    original = Subscription._resolve
+    patch.setattr(Subscription, "_resolve", resolve)
+
+
+@mutant("gapatomic")
+def _(patch: Patch) -> None:
+    def fill(self: Pump) -> Any:
+        while True:
+            clock = yield from self._sync()
+            epoch, barrier = clock.epoch, clock.id
+            if barrier <= self.position:
+                return
+            tails = yield ReadTails()
+            metrics = [m for m, t in tails.items() if t > self.position]
+            lists = yield ReadEntries(tuple((m, self.position) for m in metrics), self._fill_page)
+            page = log_page.merge_page(metrics, lists, self.position, barrier, tails, self._fill_page)
+            again = yield ReadClock(self.seen())
+            if again.epoch != epoch:
+                continue
+            self._raise_tails(tails)
+            yield ReadTails()  # the gap is known, and half applied
+            for entry in page.entries:
+                self._push(entry)
+            self.position = barrier
+            self.listener.settled()
+            return
+
+    patch.setattr(Pump, "_fill", fill)
+
+
+@mutant("orphan")
+def _(patch: Patch) -> None:
+    def entries(self: worlds.Redis, metric: str, after: int, page: int) -> Any:
+        log = self.data.logs.get(metric, [])
+        return [worlds.Entry(*entry) for entry in log if entry[0] > after][:page]
+
+    def append(self: worlds.Redis, metrics: Any, seen: Any) -> Any:
+        self.clock(seen)
+        for metric in metrics:
+            if metric not in self.data.tails and self.data.logs.get(metric):
+                self.data.tails[metric] = 0  # the leftovers are kept as if they were of this life
+        return original(self, metrics, seen)
+
+    original = worlds.Redis.append
+    patch.setattr(worlds.Redis, "entries", entries)
+    patch.setattr(worlds.Redis, "append", append)
