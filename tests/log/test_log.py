@@ -1,4 +1,4 @@
-"""The Lua functions and the Redis log against a real server: ids, epochs, duplicates, limits, foreign things, the inbox."""
+"""The Lua functions and the Redis log against a real server: ids, epochs, duplicates, limits, foreign things, inbox."""
 
 from __future__ import annotations
 
@@ -272,9 +272,13 @@ async def test_a_full_redis_refuses_an_append_as_a_whole_and_the_clock_still_ans
     log = RedisLog(valkey.url)
     before = await log.append([batch("a", 1)])
     large = [batch("fill", *[1.0] * 1_000) for _ in range(20)]
-    with pytest.raises(LogFull):
+
+    async def fill() -> None:
         for _ in range(100):
             await log.append(large)
+
+    with pytest.raises(LogFull):
+        await fill()
     entries = (await log.entries_after([("fill", 0)]))[0]
     clock = await log.clock()
     assert clock.id == (entries[-1].id if entries else before.id), "what was refused left nothing behind"

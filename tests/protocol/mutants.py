@@ -159,8 +159,8 @@ def _(patch: Patch) -> None:
 
     def kept(self: Pump) -> Any:
         raising = self._raise_tails
-        self._raise_tails = lambda tails: [self.listener.born(m) for m in tails]  # type:
-        ignore[method-assign,assignment,func-returns-value] try:
+        self._raise_tails = lambda tails: [self.listener.born(m) for m in tails]
+        try:
             yield from fill(self)
         finally:
             self._raise_tails = raising
