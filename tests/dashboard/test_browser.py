@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,16 +12,7 @@ import pytest
 
 from tidewire_dashboard.app import Dashboard
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+pytestmark = pytest.mark.browser
 # What a chart is asked: the value printed by its newest frame, and where its line ends.
 CHART = "() => window.__tidewire?.state().charts[0]?.series[0] ?? null"
 
@@ -51,18 +41,13 @@ class Tab:
 
 
 @pytest.fixture
-async def tab(dashboard: Dashboard) -> AsyncIterator[Tab]:
-    from playwright.async_api import async_playwright  # noqa: PLC0415  # only where there is a browser
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1440, "height": 900})
-        tab = Tab(page, dashboard.url)
-        yield tab
-        await browser.close()
-        port = str(dashboard.server.port)
-        hosts = {urlsplit(url).netloc for url in tab.requests if not url.startswith(("data:", "blob:"))}
-        assert hosts == {f"127.0.0.1:{port}"}, "a page works without any other host"
+async def tab(dashboard: Dashboard, browser: Any) -> AsyncIterator[Tab]:
+    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+    tab = Tab(page, dashboard.url)
+    yield tab
+    await page.close()
+    hosts = {urlsplit(url).netloc for url in tab.requests if not url.startswith(("data:", "blob:"))}
+    assert hosts == {f"127.0.0.1:{dashboard.server.port}"}, "a page works without any other host"
 
 
 async def test_a_fresh_dashboard_says_what_to_publish_and_the_first_reading_appears_by_itself(
