@@ -149,10 +149,10 @@ class LiveView:
         newest_ms = float(seen["last_time_ms"])
         ended = math.isnan(seen["last_value"])  # the line ended there, and does no longer
         start_ms = newest_ms if ended else series.first_after(newest_ms)
-        start = np.floor(min([start_ms, *late]) / window.step_ms)
+        start = float(min([start_ms, *late])) / window.step_ms
         if window.records[at]["flags"] & FLAG_MEAN:
-            start = min(start, window.newest[at])  # it ended in a last value, and becomes a mean
-        return int(np.clip(start, window.first, window.last))
+            start = min(start, float(window.newest[at]))  # it ended in a last value, and becomes a mean
+        return int(max(window.first, min(start, window.last)))  # buckets since 1970 are positive: int rounds down
 
     def _whose_turn(self) -> range:
         count = len(self._window.series)
