@@ -31,7 +31,7 @@ from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi
 from tidewire_service.routes.stream import STREAM_PATH_ITEM, stream_route
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.stream import Streams, StreamSettings
-from tidewire_service.tasks import keep_running
+from tidewire_service.tasks import end_all, keep_running
 from tidewire_service.telemetry import Observed, Telemetry
 
 __all__ = ["create_app"]
@@ -90,9 +90,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(tasks)
             await streams.drain()
             await streams.close()
             await hub.close()

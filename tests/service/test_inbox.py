@@ -157,7 +157,7 @@ async def test_the_other_process_takes_over_when_the_holder_ends(start: Any, val
     other = next(inbox for inbox in services if inbox is not holder)
     for n in range(100):
         valkey.client.xadd("tw:in", {"metric": "d", "value": n})
-    services[holder].server.stop()
+    stopping = asyncio.create_task(services[holder].stop())
     for n in range(100, 200):
         valkey.client.xadd("tw:in", {"metric": "d", "value": n})
     await eventually(lambda: other.lease.owns)
@@ -169,6 +169,7 @@ async def test_the_other_process_takes_over_when_the_holder_ends(start: Any, val
         return stored.get("m") == [1] and stored.get("d") == list(range(200))
 
     await eventually(all_there)
+    await stopping
     assert valkey.client.xlen("tw:in") == 0
 
 

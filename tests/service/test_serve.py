@@ -148,7 +148,7 @@ async def test_workers_end_when_their_supervisor_is_killed(serve: Any, eventuall
     assert len(pids) == 2
     process.process.kill()
     process.process.wait()
-    await eventually(lambda: not [pid for pid in pids if _alive(pid)])
+    await eventually(lambda: not [pid for pid in pids if _alive(pid)], limit_s=20)
 
 
 def _alive(pid: int) -> bool:

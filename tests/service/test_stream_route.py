@@ -115,6 +115,5 @@ async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, 
         await eventually(lambda: all(b"event: live" in text for text in texts))
         await service.post({"metric": "m", "value": 42})
         await eventually(lambda: all(b"42.0" in text or b"[42]" in text for text in texts))
-        service.server.stop()
-        await asyncio.gather(*tasks)
+        await asyncio.gather(service.stop(), *tasks)
     assert all(b"event: bye" in text for text in texts)
