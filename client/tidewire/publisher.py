@@ -107,7 +107,7 @@ class Publisher:
         self._flush_after_s = flush_after_s
         self._max_bytes = max_bytes
         self._limits = limits
-        open_transport(self._target[0])  # a wrong URL is told now
+        open_transport(self._target[0]).close()  # a wrong URL is told now, and what it needs is imported now
         self._begin()
         _publishers.add(self)
 

@@ -15,7 +15,6 @@ from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, Service
 if TYPE_CHECKING:
     import httpx
 
-    from tidewire.redis_log import BlockingRedisLog
 
 __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
 
@@ -55,24 +54,20 @@ class RedisTransport:
     """Calls the append function in Redis."""
 
     def __init__(self, url: str, *, prefix: str = "tw", timeout_s: float = 5.0) -> None:
-        self._url, self._prefix, self._timeout_s = url, prefix, timeout_s
-        self._log: BlockingRedisLog | None = None
+        # here and not in the thread: at the end of the interpreter modules can no longer be imported there
+        from tidewire.redis_log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
+
+        self._log = BlockingRedisLog(url, prefix=prefix, timeout_s=timeout_s)
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Append one call."""
-        if self._log is None:
-            from tidewire.redis_log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
-
-            self._log = BlockingRedisLog(self._url, prefix=self._prefix, timeout_s=self._timeout_s)
         appended = self._log.append(batches, publisher=publisher, sequence=sequence)
         refused = [result for result in appended.results if isinstance(result, str)]
         return Sent(len(refused), _REASONS.get(refused[0], refused[0]) if refused else "")
 
     def close(self) -> None:
         """Close the connection."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        self._log.close()
 
 
 class HttpTransport:
@@ -80,16 +75,15 @@ class HttpTransport:
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
         self._url = f"{url.rstrip('/')}/v1/readings"
-        self._token, self._timeout_s = token, timeout_s
-        self._client: httpx.Client | None = None
+        self._token = token
+        import httpx  # noqa: PLC0415 - costs 80 ms at import
+
+        local = urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
+        self._client = httpx.Client(timeout=timeout_s, trust_env=not local)
+        self._unreachable = httpx.TransportError
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Post one call."""
-        import httpx  # noqa: PLC0415 - costs 80 ms at import
-
-        if self._client is None:
-            local = urlsplit(self._url).hostname in {"127.0.0.1", "localhost", "::1"}
-            self._client = httpx.Client(timeout=self._timeout_s, trust_env=not local)
         body = b"[" + b",".join(batch.body for batch in batches) + b"]"
         headers = {"content-type": "application/json", "idempotency-key": f"{publisher}:{sequence}"}
         if self._token:
@@ -99,7 +93,7 @@ class HttpTransport:
             headers["content-encoding"] = "gzip"
         try:
             response = self._client.post(self._url, content=body, headers=headers)
-        except httpx.TransportError as error:
+        except self._unreachable as error:
             reason = f"{self._url}: {error or type(error).__name__}"
             raise ServiceUnavailable(reason, _PAUSE_S) from error
         return self._answer(response, len(batches))
@@ -124,9 +118,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._client.close()
 
 
 def open_transport(url: str, *, token: str = "", prefix: str = "tw") -> Transport:

@@ -1,0 +1,262 @@
+"""The publisher on a real Valkey and a real service: quick, never raising, nothing doubled, everything counted."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import tidewire
+from tidewire.batch import decode_batch
+from tidewire.errors import InvalidInput
+from tidewire.publisher import AsyncPublisher, Publisher, publish_url
+from tidewire.redis_log import RedisLog
+
+
+async def stored(url: str, metric: str) -> list[float | None]:
+    """Return the values of a metric in the log, in order."""
+    log = RedisLog(url)
+    try:
+        entries = (await log.entries_after([(metric, 0)]))[0]
+        return [value for entry in entries for value in decode_batch(entry.body).value]
+    finally:
+        await log.close()
+
+
+async def test_what_was_published_is_in_the_log_once_and_in_order(valkey: Any) -> None:
+    with Publisher(valkey.url) as publisher:
+        for n in range(5_000):
+            publisher.publish("a", n, unit="Cel")
+    assert await stored(valkey.url, "a") == [float(n) for n in range(5_000)]
+    assert publisher.stats.sent == 5_000
+    assert publisher.stats.queued == publisher.stats.dropped == 0
+
+
+async def test_a_dict_labels_columns_events_and_steps(valkey: Any) -> None:
+    with Publisher(valkey.url) as publisher:
+        publisher.publish({"train/loss": 0.3, "train/acc": True}, labels={"run": "1"}, step=7)
+        publisher.publish("col", [1.0, None, float("nan")], time=[time.time() * 1e3] * 3)
+        publisher.publish("annotations", None, text="deploy v2")
+    log = RedisLog(valkey.url)
+    loss, acc, col, event = (
+        decode_batch(entries[0].body)
+        for entries in await log.entries_after([(m, 0) for m in ("train/loss", "train/acc", "col", "annotations")])
+    )
+    await log.close()
+    assert (loss.value, loss.step, loss.labels) == ([0.3], [7.0], {"run": "1"})
+    assert acc.value == [1.0]
+    assert col.value == [1.0, None, None]
+    assert (event.value, event.text) == ([None], ["deploy v2"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "more", "field"),
+    [
+        ("a//b", {}, "metric"),
+        (3, {}, "metric"),
+        ("a", {"value": "921"}, "value"),
+        ("a", {"unit": "C\n"}, "unit"),
+        ("a", {"labels": {"x": 1}}, "labels"),
+        ("a", {"time": 1_763_871_234}, "time"),
+        ("a", {"value": [1, 2], "time": [1]}, "time"),
+    ],
+)
+def test_a_wrong_argument_raises_at_once_and_publishes_nothing(metric: Any, more: dict[str, Any], field: str) -> None:
+    publisher = Publisher("redis://127.0.0.1:1")
+    with pytest.raises(InvalidInput) as caught:
+        publisher.publish(metric, **{"value": 1.0, **more})
+    assert caught.value.field.startswith(field)
+    assert publisher.stats.queued == 0
+
+
+def test_a_dead_network_never_raises_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "tidewire")
+    publisher = Publisher("redis://127.0.0.1:1")
+    took = []
+    for n in range(20_000):
+        began = time.perf_counter()
+        publisher.publish("a", n)
+        took.append(time.perf_counter() - began)
+    assert not publisher.flush(0.5)
+    stats = publisher.stats
+    assert stats.queued == 20_000
+    assert stats.retried >= 1
+    assert "127.0.0.1:1" in stats.last_error
+    publisher.close(0.1)
+    assert publisher.stats.dropped == 20_000
+    assert sum("trouble" in record.message for record in caplog.records) == 1
+    took.sort()
+    assert took[len(took) // 2] < 200e-6, "a call must not wait for the network (20 us on a quiet machine)"
+
+
+async def test_a_restart_of_redis_while_publishing_loses_and_doubles_nothing(valkey: Any) -> None:
+    publisher = Publisher(valkey.url)
+    stop = threading.Event()
+    published: list[int] = []
+
+    def produce() -> None:
+        while not stop.is_set():
+            publisher.publish("a", len(published))
+            published.append(len(published))
+            stop.wait(0.0002)
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    for _ in range(3):
+        await asyncio.to_thread(publisher.flush, 5)
+        valkey.kill()
+        valkey.start()
+    await asyncio.to_thread(publisher.flush, 10)
+    stop.set()
+    thread.join()
+    assert publisher.flush(10)
+    assert await stored(valkey.url, "a") == [float(n) for n in published]
+    assert publisher.stats.dropped == publisher.stats.rejected == 0
+    publisher.close()
+
+
+async def test_a_paused_redis_is_retried_under_the_same_sequence(valkey: Any) -> None:
+    publisher = Publisher(valkey.url)
+    publisher.publish("a", 0)
+    assert publisher.flush()
+    valkey.pause()
+    publisher.publish("a", 1)
+    assert not publisher.flush(0.3)
+    valkey.resume()
+    assert publisher.flush(20)
+    publisher.close()
+    assert await stored(valkey.url, "a") == [0.0, 1.0]
+
+
+def test_memory_is_bounded_and_the_oldest_is_dropped_with_a_count() -> None:
+    publisher = Publisher("redis://127.0.0.1:1", max_bytes=2 << 20)
+    for n in range(200_000):
+        publisher.publish("a", n)
+        if n % 20_000 == 0:
+            publisher.flush(0.01)
+    stats = publisher.stats
+    assert stats.dropped > 0
+    assert stats.queued + stats.dropped == 200_000
+    assert "memory is full" in stats.last_error or "127.0.0.1:1" in stats.last_error
+    publisher.close(0)
+
+
+async def test_over_http_with_the_same_words(service: Any, valkey: Any) -> None:
+    publisher = Publisher(service.url)
+    for n in range(3_000):
+        publisher.publish("a", n, labels={"site": "A"})
+    assert await asyncio.to_thread(publisher.flush, 10)
+    await asyncio.to_thread(publisher.close)
+    assert await stored(valkey.url, "a") == [float(n) for n in range(3_000)]
+    assert publisher.stats.sent == 3_000
+
+
+async def test_over_http_a_service_that_comes_back_gets_everything_once(service: Any, valkey: Any) -> None:
+    publisher = Publisher(service.url)
+    publisher.publish("a", 0)
+    assert await asyncio.to_thread(publisher.flush, 10)
+    await service.stop()
+    for n in range(1, 100):
+        publisher.publish("a", n)
+    assert not await asyncio.to_thread(publisher.flush, 0.5)
+    await service.start()
+    assert await asyncio.to_thread(publisher.flush, 20)
+    await asyncio.to_thread(publisher.close)
+    assert await stored(valkey.url, "a") == [float(n) for n in range(100)]
+
+
+async def test_what_is_refused_for_good_is_counted_with_its_reason(start_service: Any) -> None:
+    service = await start_service(max_metrics=1)
+    publisher = Publisher(service.url)
+    publisher.publish("a", 1)
+    assert await asyncio.to_thread(publisher.flush, 10)
+    publisher.publish("b", 1)
+    publisher.publish("a", 2)
+    assert await asyncio.to_thread(publisher.flush, 10)
+    stats = publisher.stats
+    await asyncio.to_thread(publisher.close)
+    assert (stats.sent, stats.rejected) == (2, 1)
+    assert "metrics" in stats.last_error
+
+
+async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Any) -> None:
+    publisher = Publisher(valkey.url, flush_after_s=30)
+    publisher.publish("a", 1)  # waits in the parent
+
+    def child() -> None:
+        publisher.publish("a", 2)
+        assert publisher.flush(5)
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    await asyncio.to_thread(process.join, 10)
+    assert process.exitcode == 0
+    assert await asyncio.to_thread(publisher.flush, 5)
+    publisher.close()
+    assert sorted(await stored(valkey.url, "a"), key=str) == [1.0, 2.0]
+
+
+async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Any) -> None:
+    code = "import tidewire\nfor n in range(500): tidewire.publish('a', n)\n"
+    environment = {**os.environ, "TIDEWIRE_REDIS": valkey.url}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], env=environment, timeout=30, check=True, capture_output=True
+    )
+    assert done.stderr == b""
+    assert await stored(valkey.url, "a") == [float(n) for n in range(500)]
+
+
+async def test_an_async_publisher_has_the_same_names(valkey: Any) -> None:
+    async with AsyncPublisher(valkey.url) as publisher:
+        publisher.publish("a", 1)
+        assert await publisher.flush()
+        assert publisher.stats.sent == 1
+    public = {name for name in dir(Publisher) if not name.startswith("_")}
+    assert {name for name in dir(publisher) if not name.startswith("_")} == public
+
+
+def test_where_to_publish_follows_the_environment() -> None:
+    assert publish_url(None, {}) == "redis://127.0.0.1:6379"
+    assert publish_url(None, {"TIDEWIRE_URL": "http://h:1"}) == "http://h:1"
+    assert publish_url(None, {"TIDEWIRE_URL": "http://h:1", "TIDEWIRE_REDIS": "redis://r"}) == "redis://r"
+    assert publish_url("redis://given", {"TIDEWIRE_REDIS": "redis://r"}) == "redis://given"
+    with pytest.raises(InvalidInput, match="redis://"):
+        Publisher("ftp://x")
+
+
+def test_a_dropped_publisher_leaves_no_thread(valkey: Any) -> None:
+    before = threading.active_count()
+    for n in range(5):
+        publisher = Publisher(valkey.url)
+        publisher.publish("a", n)
+        publisher.close()
+    del publisher
+    gc.collect()
+    assert threading.active_count() == before
+
+
+def test_every_public_name_resolves_and_modules_do_not_hide_them() -> None:
+    for name in tidewire.__all__:
+        assert getattr(tidewire, name) is not None
+    for name in ("history", "watch", "stream", "publish", "last", "catalog"):
+        assert callable(getattr(tidewire, name)), f"a module hides tidewire.{name}"
+    assert sorted(tidewire.__all__) == dir(tidewire)
+
+
+def test_importing_tidewire_is_cheap() -> None:
+    code = (
+        "import sys, tidewire\n"
+        "print([m for m in ('pandas', 'numpy', 'httpx', 'redis', 'litestar', 'panel') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,251 @@
+"""Batches, cursors, patterns, series keys and settings: properties, and refusals that say what to do."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tidewire.batch import (
+    Limits,
+    checked_name,
+    checked_time_ms,
+    decode_batch,
+    encode_batch,
+    labels_of_series_key,
+    make_batch,
+    series_key,
+)
+from tidewire.cursor import Cursor, id_from_ms, id_ms, id_text, parse_id
+from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
+from tidewire.keys import Keys
+from tidewire.pattern import compile_pattern
+from tidewire.settings import ClientSettings, Option, load_settings, settings_table
+
+NOW_MS = 1_763_871_234_567.125
+levels = (
+    st.text(
+        st.characters(
+            codec="utf-8", exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co"), exclude_characters="*?[]/"
+        ),
+        min_size=1,
+        max_size=12,
+    )
+    .map(lambda text: unicodedata.normalize("NFC", text))
+    .filter(lambda text: text and not set(text) & set("*?[]/"))
+)
+names = st.lists(levels, min_size=1, max_size=4).map("/".join).filter(lambda name: len(name.encode()) <= 255)
+values = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**60), 2**60) | st.booleans() | st.none()
+
+
+@given(
+    names, st.lists(values, min_size=1, max_size=20), st.dictionaries(levels, st.text("aé €", max_size=5), max_size=3)
+)
+def test_a_batch_survives_its_encoding_on_one_line(metric: str, column: list[Any], labels: dict[str, str]) -> None:
+    batch = make_batch(metric, column, labels=labels, unit="Cel", now_ms=NOW_MS)
+    encoded = encode_batch(batch)
+    assert b"\n" not in encoded.body
+    assert b"\r" not in encoded.body
+    assert b"NaN" not in encoded.body.replace(metric.encode(), b"")
+    decoded = decode_batch(encoded.body)
+    assert decoded == batch
+    assert list(decoded.labels) == sorted(labels)
+    for given_, kept in zip(column, decoded.value, strict=True):
+        if given_ is None or not math.isfinite(given_):
+            assert kept is None
+        else:
+            assert kept == float(given_)
+    assert decode_batch(encoded.last).value == [batch.value[-1]]
+    assert labels_of_series_key(encoded.series) == labels
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("", "is empty"),
+        ("/a", "starts or ends"),
+        ("a/", "starts or ends"),
+        ("a//b", "empty level"),
+        ("a\nb", "control"),
+        ("a\u2028b", "LINE SEPARATOR"),
+        ("\ufeffa", "control, format"),
+        ("a\u202eb", "control, format"),
+        ("a\ud800", "surrogate"),
+        ("a*", "reserved for patterns"),
+        ("e\u0301", "normal form C"),
+        ("ä" * 128, "256 bytes"),
+    ],
+)
+def test_a_bad_name_is_refused_with_its_reason(metric: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why) as caught:
+        checked_name(metric)
+    assert caught.value.field == "metric"
+
+
+@pytest.mark.parametrize(
+    ("time", "hint"),
+    [
+        (1_763_871_234, "1970 as milliseconds; did you mean seconds"),
+        (1_763_871_234_567_125, "microseconds"),
+        (1_763_871_234_567_125_000, "nanoseconds"),
+        (0, "between 1990"),
+        (float("nan"), "between 1990"),
+        ("2026-01-31T12:00:00", "no time zone"),
+        ("yesterday", "RFC 3339"),
+        (datetime(2026, 1, 31), "no time zone"),  # noqa: DTZ001 - the point
+        (True, "expected milliseconds"),
+        ([1], "expected milliseconds"),
+    ],
+)
+def test_an_implausible_time_is_refused_with_a_hint_and_never_guessed(time: Any, hint: str) -> None:
+    with pytest.raises(InvalidInput, match=hint):
+        checked_time_ms(time, now_ms=NOW_MS)
+
+
+def test_times_people_have_are_milliseconds_afterwards() -> None:
+    assert checked_time_ms("2025-11-23T04:13:54.567125Z", now_ms=NOW_MS) == pytest.approx(NOW_MS, abs=1e-3)
+    assert checked_time_ms(datetime.fromtimestamp(NOW_MS / 1e3, UTC), now_ms=NOW_MS) == pytest.approx(NOW_MS, abs=1e-3)
+    assert checked_time_ms(np.float64(NOW_MS), now_ms=NOW_MS) == NOW_MS
+
+
+@pytest.mark.parametrize("value", ["1", b"1", [], {}, object(), 10**400])
+def test_a_value_that_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises((InvalidInput, LimitExceeded)):
+        make_batch("a", value if value != [] else [[]], now_ms=NOW_MS)
+
+
+def test_numpy_columns_and_scalars_are_taken() -> None:
+    batch = make_batch("a", np.array([1.5, np.nan], dtype=np.float32), time=np.array([NOW_MS, NOW_MS]), now_ms=NOW_MS)
+    assert batch.value == [1.5, None]
+    assert make_batch("a", np.int64(3), now_ms=NOW_MS).value == [3.0]
+
+
+def test_columns_of_unequal_length_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="equally long"):
+        make_batch("a", [1, 2], time=[NOW_MS], now_ms=NOW_MS)
+
+
+def test_limits_name_themselves() -> None:
+    with pytest.raises(LimitExceeded, match="readings: 3 is more than the 2"):
+        make_batch("a", [1, 2, 3], limits=Limits(readings=2), now_ms=NOW_MS)
+    with pytest.raises(LimitExceeded, match="labels"):
+        make_batch("a", 1, labels={"a": "1", "b": "2"}, limits=Limits(labels=1))
+    with pytest.raises(LimitExceeded, match="batch_bytes"):
+        encode_batch(make_batch("a", 1, text="x" * 300), Limits(batch_bytes=256))
+
+
+def test_the_last_reading_is_the_newest_by_time() -> None:
+    batch = make_batch("a", [1, 2, 3], time=[NOW_MS - 1, NOW_MS, NOW_MS - 2], text=["x", None, "y"], now_ms=NOW_MS)
+    assert decode_batch(encode_batch(batch).last).value == [2.0]
+
+
+@given(st.dictionaries(levels, st.text(max_size=5).filter(lambda t: t.isprintable()), max_size=4))
+def test_a_series_key_does_not_depend_on_the_order_of_labels(labels: dict[str, str]) -> None:
+    assert series_key(labels) == series_key(dict(reversed(labels.items())))
+    assert labels_of_series_key(series_key(labels)) == labels
+
+
+@given(st.integers(0, 2**47), st.integers(0, 2**32 - 1), st.from_regex(r"[0-9a-z]{7}", fullmatch=True))
+def test_a_cursor_survives_its_text_and_is_safe_in_a_header(ms: int, n: int, epoch: str) -> None:
+    cursor = Cursor(epoch, id_from_ms(ms, n))
+    text = str(cursor)
+    assert Cursor.parse(text) == cursor
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,40}", text)
+    assert parse_id(id_text(cursor.id)) == cursor.id
+    assert id_ms(cursor.id) == ms
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "a.b", "a.b-", "a.-b", "é.1-1", "a.1-1\n", "a b.1-1", "a." + "z" * 30 + "-1", "a.1-zzzzzzzz"]
+)
+def test_a_cursor_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidCursor, match="cursor"):
+        Cursor.parse(text)
+
+
+def reference(pattern: list[str], metric: list[str]) -> bool:
+    """The meaning of a pattern, level by level, slow and obvious."""
+    if not pattern:
+        return not metric
+    if pattern[0] == "**":
+        return any(reference(pattern[1:], metric[n:]) for n in range(len(metric) + 1))
+    return (
+        bool(metric)
+        and bool(re.fullmatch(".*".join(map(re.escape, pattern[0].split("*"))), metric[0]))
+        and reference(pattern[1:], metric[1:])
+    )
+
+
+pattern_levels = st.sampled_from(["a", "b", "ab", "*", "a*", "*b", "a*b", "**"])
+
+
+@given(
+    st.lists(pattern_levels, min_size=1, max_size=4),
+    st.lists(st.sampled_from(["a", "b", "ab", "aab", "abb"]), min_size=1, max_size=4),
+)
+@example(["**", "**", "a"], ["a"])
+@example(["a", "**"], ["a"])
+def test_a_pattern_matches_as_its_meaning_says(pattern: list[str], metric: list[str]) -> None:
+    assert compile_pattern("/".join(pattern)).matches("/".join(metric)) == reference(pattern, metric)
+
+
+@pytest.mark.parametrize("pattern", ["", "/a", "a//b", "a**", "**b", "a?b", "[a]", "a\n", "x" * 256])
+def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
+    with pytest.raises(InvalidPattern):
+        compile_pattern(pattern)
+
+
+def test_no_pattern_makes_matching_slow() -> None:
+    pattern = compile_pattern("/".join(["*a" * 20, "**", "*a*" + "a*" * 40, "**", "b"]))
+    assert not pattern.matches("/".join(["a" * 80, "a" * 80, "a" * 80]))
+
+
+def test_keys_are_those_of_the_contract() -> None:
+    keys = Keys()
+    assert keys.clock == "tw:{0}:clock"
+    assert keys.log("a/b") == "tw:{0}:log:a/b"
+    assert (keys.live, keys.tail, keys.inbox, keys.inbox_channels) == ("tw:{0}:live", "tw:{0}:tail", "tw:in", "tw:in:*")
+    assert keys.inbox_metric("tw:in:a/b") == "a/b"
+    with pytest.raises(InvalidInput, match="braces"):
+        Keys("t{w")
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True):
+    size: Annotated[int, Option("how many", minimum=1, maximum=9)] = 3
+    names: Annotated[tuple[str, ...], Option("which")] = ()
+    key: Annotated[str, Option("a secret", secret=True)] = ""
+
+
+def test_settings_are_default_then_environment_then_given() -> None:
+    assert load_settings(_Settings, environ={}).size == 3
+    assert load_settings(_Settings, environ={"TIDEWIRE_SIZE": "4", "TIDEWIRE_NAMES": "a, b"}) == _Settings(
+        size=4, names=("a", "b")
+    )
+    assert load_settings(_Settings, {"size": 5}, {"TIDEWIRE_SIZE": "4"}).size == 5
+    with pytest.raises(InvalidInput, match="TIDEWIRE_SIZE '10': must be at most 9"):
+        load_settings(_Settings, environ={"TIDEWIRE_SIZE": "10"})
+    with pytest.raises(InvalidInput, match="--size 'x'"):
+        load_settings(_Settings, {"size": "x"}, {})
+    assert [row.environment for row in settings_table(_Settings)] == ["TIDEWIRE_SIZE", "TIDEWIRE_NAMES", "TIDEWIRE_KEY"]
+
+
+def test_a_secret_is_in_no_error() -> None:
+    class Strict(msgspec.Struct, frozen=True):
+        key: Annotated[int, Option("a secret", secret=True)] = 0
+
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(Strict, environ={"TIDEWIRE_KEY": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_client_settings_have_the_defaults_of_the_contract() -> None:
+    settings = load_settings(ClientSettings, environ={})
+    assert (settings.redis, settings.url) == ("redis://127.0.0.1:6379", "http://127.0.0.1:8000")
