@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 import httpx
 import msgspec
 
-from tidewire.batch import Batch
-from tidewire.cursor import Cursor, parse_id
+from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, TidewireError
+from tidewire.silent import enter_silent
 from tidewire.store import Store
 from tidewire.subscriber import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch, astream
 
@@ -29,8 +29,6 @@ _log = logging.getLogger("tidewire")
 _RECOVERED_MS: Final = 6_000.0  # how long "recovered n readings" is shown
 _GAP_MS: Final = 60_000.0  # how long a gap is shown
 _AGAIN_S: Final = 30.0  # a stream that ended for good is tried again after this, or at once on "retry now"
-_CATALOG_S: Final = 10.0
-_CATALOG_BYTES: Final = 64 << 20
 _JOIN_S: Final = 5.0
 
 State = Literal["connecting", "live", "reconnecting", "ended"]
@@ -61,19 +59,6 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     gap: tuple[float, float] | None = None
     gap_ms: float = 0.0
     listening_since_ms: float | None = None
-
-
-class _CatalogRow(msgspec.Struct):
-    metric: str
-    id: str
-    time: float
-    value: float | None
-    labels: dict[str, str] = {}
-    unit: str = ""
-
-
-class _Catalog(msgspec.Struct):
-    series: list[_CatalogRow]
 
 
 class Feed:
@@ -231,7 +216,7 @@ class Feed:
                     else:
                         self._hear(item)
                         if isinstance(item, Live) and not self._catalogued:
-                            await self._catalogue()
+                            await self._enter_silent()
         except (TidewireError, httpx.HTTPError) as error:
             reason = str(error)
         now_ms = self.now_ms()
@@ -287,29 +272,12 @@ class Feed:
             self.store.new_lineage()
             self._cursor = ""
 
+    async def _enter_silent(self) -> None:
+        """Enter what the replay did not bring, once per start of a stream; now, so that readings come in order."""
+        self._catalogued = await enter_silent(self.store, self.url, self.token, self.patterns, self._labels)
+
     def _set(self, **changes: Any) -> None:
         self.status = msgspec.structs.replace(self.status, **changes)
-
-    async def _catalogue(self) -> None:
-        """Enter every series with its last reading: those that were silent throughout the replay are known too.
-
-        Done once the replay is in, so that readings come in order, and only the silent ones are new.
-        """
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        params: list[tuple[str, str | int | float | bool | None]] = [("metric", pattern) for pattern in self.patterns]
-        params += [("label", f"{name}:{value}") for name, value in (self._labels or {}).items()]
-        try:
-            async with httpx.AsyncClient(timeout=_CATALOG_S, headers=headers, trust_env=False) as http:
-                answer = await http.get(f"{self.url}/v1/catalog", params=params)
-            answer.raise_for_status()
-            found = msgspec.json.decode(answer.content[:_CATALOG_BYTES], type=_Catalog)
-        except (httpx.HTTPError, msgspec.MsgspecError) as error:
-            _log.warning("the catalogue of %s could not be read: %s", self.url, error)
-            return
-        self._catalogued = True
-        for row in found.series:
-            batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=[row.time], value=[row.value])
-            self.store.append(batch, parse_id(row.id), snapshot=True)
 
 
 def _log_ms(cursor: str) -> float:

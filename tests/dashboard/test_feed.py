@@ -49,7 +49,8 @@ async def test_series_that_were_silent_throughout_the_replay_are_known(
     service: Any, feed: Feed, eventually: Any
 ) -> None:
     old_ms = time.time() * 1e3 - 3_600_000
-    await service.publish("silent", 7.0, time=[old_ms], labels={"site": "A"})
+    times = [old_ms - 1_000.0 * n for n in range(30, -1, -1)]
+    await service.publish("silent", *[1.0] * 30, 7.0, time=times, labels={"site": "A"})
     feed._replay_s = 1
     await eventually(lambda: time.time() * 1e3 - old_ms > 3_602_000)
     feed.start()
@@ -58,6 +59,7 @@ async def test_series_that_were_silent_throughout_the_replay_are_known(
     state = feed.store.state[found.index]
     assert state["last_time_ms"] == pytest.approx(old_ms)
     assert state["last_id_ms"] > old_ms
+    await eventually(lambda: found.expected_ms() == 1_000)
 
 
 async def test_a_service_that_ends_and_comes_back_leaves_no_hole(service: Any, feed: Feed, eventually: Any) -> None:
