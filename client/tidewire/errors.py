@@ -80,7 +80,7 @@ class LimitExceeded(TidewireError):
         self.allowed = allowed
         self.got = got
         self.remedy = remedy
-        super().__init__(f"{limit}: {got:g} is more than the {allowed:g} allowed; {remedy}")
+        super().__init__(f"{limit}: {got:.15g} is more than the {allowed:.15g} allowed; {remedy}")
 
 
 class LogUnavailable(TidewireError):

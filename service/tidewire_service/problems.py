@@ -102,7 +102,7 @@ def _known(error: Exception, status: int, name: str, title: str) -> tuple[Proble
     if isinstance(error, InvalidInput):
         facts = {"field": error.field, "value": error.value}
     elif isinstance(error, LimitExceeded):
-        facts = {"limit": {error.limit: error.allowed}, "value": f"{error.got:g}"}
+        facts = {"limit": {error.limit: error.allowed}, "value": f"{error.got:.15g}"}
     elif isinstance(error, LogUnavailable):
         facts = {"retry_after_s": error.retry_after_s}
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))

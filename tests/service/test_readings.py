@@ -235,6 +235,7 @@ async def test_too_large_bodies_say_how_to_split(start: Any) -> None:
     assert long.status_code == 413
     assert "split" in long.json()["detail"]
     assert long.json()["limit"] == {"max_body_bytes": 10_000}
+    assert "10001 is more than the 10000 allowed" in long.json()["detail"]
 
     async def chunks() -> Any:
         for _ in range(20):

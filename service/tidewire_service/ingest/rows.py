@@ -133,7 +133,7 @@ def collect(rows: Iterable[Row], limits: Limits, max_rows: int, now_ms: float) -
         except InvalidInput as error:
             intake.rejected.append(Rejected(number, error.field, error.value, error.reason))
         except LimitExceeded as error:
-            intake.rejected.append(Rejected(number, error.limit, f"{error.got:g}", str(error)))
+            intake.rejected.append(Rejected(number, error.limit, f"{error.got:.15g}", str(error)))
     for group in groups:
         if isinstance(group, _Group):
             _emit(group, 0, len(group.rows), limits, intake)
@@ -235,7 +235,7 @@ def _encode(rows: tuple[int, ...], batch: Batch, limits: Limits, intake: Intake)
         encoded = encode_batch(batch, limits)
     except LimitExceeded as error:
         field = "text" if batch.text else "value"
-        intake.rejected.extend(Rejected(row, field, f"{error.got:g} bytes", str(error)) for row in rows)
+        intake.rejected.extend(Rejected(row, field, f"{error.got:.15g} bytes", str(error)) for row in rows)
         return
     intake.batches.append(encoded)
     intake.rows.append(rows)
