@@ -127,3 +127,26 @@ async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
         while len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")]) == loads:
             await asyncio.sleep(0.02)
     await tab.until(f"() => ({CHART})()?.last === 1")
+
+
+async def test_a_hidden_tab_is_sent_nothing_and_one_snapshot_when_it_is_back(
+    tab: Tab, dashboard: Dashboard, service: Any, eventually: Any
+) -> None:
+    await service.publish("furnace/temperature", 1.0)
+    await tab.open("/d/furnace")
+    await tab.until(f"() => ({CHART})()?.last === 1")
+    show = """(state) => {
+        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+        Object.defineProperty(document, "hidden", { value: state === "hidden", configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    await tab.page.evaluate(show, "hidden")
+    (viewer,) = dashboard.hub.room.viewers
+    await eventually(lambda: viewer.hidden)
+    frames = "() => window.__tidewire.state().counters.frames"
+    before, seq = await tab.page.evaluate(frames), dashboard.hub.room.seq
+    await service.publish("furnace/temperature", 2.0)
+    await eventually(lambda: dashboard.hub.room.seq > seq + 20)
+    assert await tab.page.evaluate(frames) <= before + 1, "at most the one that was under way"
+    await tab.page.evaluate(show, "visible")
+    await tab.until(f"() => ({CHART})()?.last === 2", None, 3)
