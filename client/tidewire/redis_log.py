@@ -273,6 +273,16 @@ class RedisLog(_Base):
             found.append(series)
         return found
 
+    async def series_count(self, metrics: Sequence[str]) -> int:
+        """Return how many series these metrics have together."""
+        replies = await self._pipelined([("HLEN", self.keys.last(metric)) for metric in metrics])
+        return sum(reply for reply in replies if isinstance(reply, int))
+
+    async def series_keys(self, metrics: Sequence[str]) -> list[list[bytes]]:
+        """Return for each metric the keys of its series, in no order."""
+        replies = await self._pipelined([("HKEYS", self.keys.last(metric)) for metric in metrics])
+        return [[] if isinstance(reply, Exception) else list(reply) for reply in replies]
+
     async def ping(self) -> float:
         """Return how long Redis took to answer, in seconds."""
         started = monotonic()

@@ -21,15 +21,18 @@ from litestar.types import Message, Receive, Scope, Send
 
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
+from tidewire.pattern import compile_pattern
+from tidewire_service.conflation import MAX_SERIES
 from tidewire_service.gate import STREAM_PATH
+from tidewire_service.hub import Hub
 from tidewire_service.problems import Refused
 from tidewire_service.routes.query import MISSPELT, parse_query, parse_span_ms
 from tidewire_service.stream import StreamRequest, Streams
-from tidewire_service.subscription import Replay
+from tidewire_service.subscription import OnSlow, Replay
 
 __all__ = ["STREAM_PATH_ITEM", "parse_stream_request", "stream_route"]
 
-_UNBUILT: Final = ("every", "on_slow")
+_EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a conflated stream
 
 
 def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: int) -> StreamRequest:
@@ -45,9 +48,6 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
         LimitExceeded: too many patterns.
     """
     query = parse_query(query_string, MISSPELT)
-    for name in _UNBUILT:
-        if query.one(name):
-            raise InvalidInput(name, query.one(name), "is not supported by this version; leave it out")
     patterns = query.patterns(max_patterns)
     given = last_event_id or query.one("cursor")
     replay = query.one("replay") or "last"
@@ -56,7 +56,40 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
         labels=query.labels(),
         replay=Replay(replay) if replay in ("last", "none") else Replay("span", _span_ms(replay)),
         cursor=Cursor.parse(given) if given else None,
+        every_ms=_every_ms(query.one("every")),
+        on_slow=_on_slow(query.one("on_slow")),
     )
+
+
+def _every_ms(every: str) -> int:
+    if not every:
+        return 0
+    every_ms = parse_span_ms("every", every)
+    shortest, longest = _EVERY_MS
+    if not shortest <= every_ms <= longest or every_ms != int(every_ms):
+        raise InvalidInput("every", every, "expected an interval of whole milliseconds from 100ms to 1h")
+    return int(every_ms)
+
+
+def _on_slow(given: str) -> OnSlow:
+    try:
+        return OnSlow(given or OnSlow.CATCHUP)
+    except ValueError:
+        raise InvalidInput("on_slow", given, f"expected one of {', '.join(OnSlow)}") from None
+
+
+async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
+    """Refuse a conflated stream of more series than one event may hold.
+
+    Raises:
+        InvalidInput: more than 2,000 series match now.
+    """
+    if not request.every_ms or request.labels:  # with label filters the bound is kept by what is sent
+        return
+    metrics = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
+    series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
+    if series > MAX_SERIES:
+        raise InvalidInput("every", f"{series} series", f"one conflated stream holds {MAX_SERIES}; narrow the patterns")
 
 
 def _span_ms(replay: str) -> float:
@@ -79,6 +112,7 @@ def stream_route(streams: Streams, max_patterns: int) -> Any:
         headers = {name: value for name, value in scope["headers"] if name == b"last-event-id"}
         last_event_id = headers.get(b"last-event-id", b"").decode("latin-1").strip()
         request = parse_stream_request(scope["query_string"], last_event_id, max_patterns)
+        await check_conflatable(request, streams.hub)
         raw_send: Send = scope.get("tidewire.send", send)  # type: ignore[assignment]
 
         def sending(message: Message) -> Any:
@@ -119,6 +153,10 @@ STREAM_PATH_ITEM: Final = PathItem(
             _parameter("metric", "a metric, or a pattern with `*` and `**`; may be repeated", many=True, required=True),
             _parameter("label", "`name:value`; may be repeated, all must hold", many=True),
             _parameter("replay", "`last` (default): the last reading of each series; `none`; or a span such as `5m`"),
+            _parameter(
+                "every", "conflation, `100ms` to `1h`: one event per interval with last, min, max, mean and count"
+            ),
+            _parameter("on_slow", "what a slow reader gets: `catchup` (default), `conflate` or `disconnect`"),
             _parameter("cursor", "where to go on, if there is no `Last-Event-ID`"),
             _parameter("Last-Event-ID", "where to go on; sent by `EventSource` by itself", where="header"),
         ],
