@@ -1,8 +1,8 @@
 """Writes the golden view frames that the tests of Python and of TypeScript both read.
 
 Run `python tests/chart/make_vectors.py`. Values are eighths, so that their sums are exact on every machine. Each vector
-is `<name>.bin` (the bytes) and `<name>.json` (what they mean; NaN is null; `body` is [series][bucket][line, min, max] as
-float32 numbers, still minus the base).
+is `<name>.bin` (the bytes) and `<name>.json` (what they mean; NaN is null; `body` is [series][bucket][line, min, max]
+as float32 numbers, still minus the base).
 """
 
 from __future__ import annotations
