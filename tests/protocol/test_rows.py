@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 
@@ -9,7 +10,7 @@ import hunt
 import pytest
 from mutants import MUTANTS
 from traces import TRACES, Trace
-from world import EVERYTHING, Bad, Client, Sizes, World, play
+from world import EVERYTHING, Action, Bad, Client, Sizes, World, play
 
 from tidewire.cursor import id_from_ms
 from tidewire.lineage import Clock, Fork, Seen, judge
@@ -122,6 +123,23 @@ def test_hunt_finds_nothing_in_random_schedules() -> None:
         actions, sizes = hunt.case(seed + number)
         bad, world = play(actions, sizes)
         assert bad is None, f"seed {seed + number} {sizes} {actions}\n" + "\n".join(world.log)
+
+
+def _conflated_case(seed: int) -> tuple[list[Action], Sizes]:
+    actions, sizes = hunt.case(seed, ["cut", "drop", "conn", "deaf", "kill", "restart"])
+    swap = {0: 3, 1: 4, 2: 3}
+    actions = [
+        (a[0], swap[a[1]], *a[2:]) if a[0] in {"sub", "recv", "cut", "resume"} else a for a in actions
+    ]  # fmt: skip
+    return [*actions, ("tick",)], dataclasses.replace(sizes, log_length=1_000)
+
+
+def test_row_15_an_interval_is_one_event_and_every_reading_lies_in_exactly_one() -> None:
+    """Cut and resumed between any two events, on either hub, whatever frames were lost: the sums are exact."""
+    for number in range(400):
+        actions, sizes = _conflated_case(8_000_000 + number)
+        bad, world = play(actions, sizes, clients=(3, 4))
+        assert bad is None, f"seed {8_000_000 + number} {sizes} {actions}\n" + "\n".join(world.log)
 
 
 def test_the_world_hears_evidence_as_the_log_does() -> None:

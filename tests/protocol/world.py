@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from tidewire.batch import Batch
-from tidewire.cursor import Cursor, id_from_ms
+from tidewire.cursor import Cursor, id_from_ms, id_ms
 from tidewire.lineage import Clock, Fork, Seen
 from tidewire.log_calls import Entry, LastReading
 from tidewire.sse import Decoder
@@ -34,8 +34,9 @@ from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast
 from tidewire_service.subscription import Replay, Subscription
 
 METRICS = ("X", "Y", "Z")
-PATTERNS = {0: ("X", "Y"), 1: ("**",), 2: ("X", "Y")}
-WANT = {0: ("X", "Y"), 1: METRICS, 2: ("X", "Y")}
+PATTERNS = {0: ("X", "Y"), 1: ("**",), 2: ("X", "Y"), 3: ("**",), 4: ("X", "Y")}
+WANT = {0: ("X", "Y"), 1: METRICS, 2: ("X", "Y"), 3: METRICS, 4: ("X", "Y")}
+EVERY_MS = {3: 2, 4: 3}  # clients of conflated streams
 EVERYTHING = Replay("span", 1e15)
 Action = tuple[Any, ...]
 
@@ -302,6 +303,11 @@ class Hub:
             self.operation = None
             clock = self.fanout.pump.clock
             assert clock is not None
+            pump = self.fanout.pump
+            watermark_ms = float(id_ms(pump.position))
+            if clock.epoch == pump.epoch and clock.id <= pump.position:
+                watermark_ms = max(watermark_ms, clock.now_ms)
+            self.fanout.close_intervals(watermark_ms)
             for look in self.answering:
                 look.append(clock)
             self.answering = []
@@ -315,7 +321,10 @@ class Hub:
     def connect(self, client: Client) -> None:
         socket = Socket(self, self.world.sizes.cap)
         resume = Cursor.parse(client.last_id) if client.last_id else None
-        socket.subscription = self.fanout.attach(PATTERNS[client.number], {}, socket, self.world.replay, resume)
+        every_ms = EVERY_MS.get(client.number, 0)
+        socket.subscription = self.fanout.attach(
+            PATTERNS[client.number], {}, socket, self.world.replay, resume, every_ms=every_ms
+        )
         self.sockets[client.number] = socket
         self.catching[client.number] = Operation(self, socket.subscription.run(), socket)
         client.hub, client.socket = self, socket
@@ -344,6 +353,7 @@ class Client:
         self.number = number
         self.last_id = ""
         self.seen: set[int] = set()
+        self.sums: dict[str, tuple[int, int]] = {}
         self.announced: list[tuple[Any, ...]] = []
         self.high = 0
         self.again = False
@@ -353,10 +363,17 @@ class Client:
 
 
 class World:
-    def __init__(self, sizes: Sizes | None = None, fanout_class: type[Fanout] = Fanout, replay: str = "") -> None:
+    def __init__(
+        self,
+        sizes: Sizes | None = None,
+        fanout_class: type[Fanout] = Fanout,
+        replay: str = "",
+        clients: tuple[int, ...] = (0, 1, 2),
+    ) -> None:
         self.replay = Replay(replay) if replay else EVERYTHING
         self.sizes = sizes or Sizes()
         self.fanout_class = fanout_class
+        self.conflated = any(number in EVERY_MS for number in clients)
         self.acked: list[Acked] = []
         self.names: dict[tuple[str, int], int] = {}
         self.batches = self.steps = 0
@@ -367,7 +384,8 @@ class World:
         self.redis.clock()
         self.published: Seen | None = None
         self.hubs = [Hub(self, 0), Hub(self, 1)]
-        self.clients = [Client(0), Client(1), Client(2)]
+        self.clients = [Client(number) for number in clients]
+        self.by_number = {client.number: client for client in self.clients}
         for client in self.clients:
             client.last_id = f"{self.redis.data.epoch}.0-0"
             self.hubs[0].connect(client)
@@ -388,7 +406,9 @@ class World:
 
     def _take(self, client: Client, epoch: str, event: Any) -> None:
         data = msgspec.json.decode(event.data)
-        if event.event == "message":
+        if event.event == "message" and "every_ms" in data:
+            self._take_interval(client, Cursor.parse(event.own_id), data["batches"])
+        elif event.event == "message":
             cursor = Cursor.parse(event.own_id)
             batch = int(data["value"][0])
             if cursor.id <= client.high:
@@ -410,6 +430,19 @@ class World:
         elif event.event == "reset":
             client.announced.append(("reset", epoch))
             client.high, client.again = Cursor.parse(event.own_id).id, True
+
+    def _take_interval(self, client: Client, cursor: Cursor, batches: list[dict[str, Any]]) -> None:
+        if cursor.id <= client.high:
+            raise Bad(f"I3 c{client.number} got {cursor} after {client.high}")
+        if tuple(cursor) not in self.names:
+            raise Bad(f"I2 c{client.number} got {cursor}, which names no batch")
+        client.high = cursor.id
+        for batch in batches:
+            metric, count = batch["metric"], batch["count"][0]
+            if metric not in WANT[client.number]:
+                raise Bad(f"I2 c{client.number} got {metric}")
+            known = client.sums.get(metric, (0, 0))
+            client.sums[metric] = known[0] + count, known[1] + round(batch["mean"][0] * count)
 
     # -- actions
 
@@ -435,21 +468,21 @@ class World:
             self.hubs[number].fanout.flush()
 
     def do_sub(self, number: int) -> None:
-        client = self.clients[number]
+        client = self.by_number[number]
         if client.hub is not None:
             client.hub.catch_up(number)
 
     def do_recv(self, number: int) -> None:
-        self.receive(self.clients[number])
+        self.receive(self.by_number[number])
 
     def do_cut(self, number: int) -> None:
-        client = self.clients[number]
+        client = self.by_number[number]
         if client.hub is not None:
             self.note(f"CUT c{number} at {client.last_id}")
             client.hub.cut(client)
 
     def do_resume(self, number: int, hub: int) -> None:
-        client = self.clients[number]
+        client = self.by_number[number]
         if client.hub is None:
             self.note(f"RESUME c{number} on hub{hub} from {client.last_id}")
             self.hubs[hub].connect(client)
@@ -548,6 +581,7 @@ class World:
             if client.hub is None:
                 self.hubs[client.number % 2].connect(client)
         for _ in range(8):
+            self.redis.now += 4 if self.conflated else 0  # every interval ends some time
             self.redis.clock(self.published)
             for hub in self.hubs:
                 self._settle(hub)
@@ -588,8 +622,21 @@ class World:
         failovers = sum(line.startswith("FAILOVER") for line in self.log)
         for client in self.clients:
             self._judge_announcements(client, flushes, failovers)
+            if client.number in EVERY_MS:
+                self._judge_sums(client)
+                continue
             for acked in self.acked:
                 self._judge_batch(client, acked, kept)
+
+    def _judge_sums(self, client: Client) -> None:
+        """Every reading lies in exactly one interval; only for schedules in which nothing is lost on purpose."""
+        expected: dict[str, tuple[int, int]] = {}
+        for acked in self.acked:
+            if acked.metric in WANT[client.number]:
+                known = expected.get(acked.metric, (0, 0))
+                expected[acked.metric] = known[0] + 1, known[1] + acked.batch
+        if client.sums != expected:
+            raise Bad(f"I1/I5 c{client.number} summed up {client.sums}, published was {expected}")
 
     def _judge_announcements(self, client: Client, flushes: int, failovers: int) -> None:
         said = client.announced
@@ -622,10 +669,13 @@ def batch_of(body: bytes) -> int:
 
 
 def play(
-    actions: list[Action], sizes: Sizes | None = None, fanout_class: type[Fanout] = Fanout
+    actions: list[Action],
+    sizes: Sizes | None = None,
+    fanout_class: type[Fanout] = Fanout,
+    clients: tuple[int, ...] = (0, 1, 2),
 ) -> tuple[str | None, World]:
     """Run a schedule to quiescence; return the invariant that broke, or None, and the world."""
-    world = World(sizes, fanout_class)
+    world = World(sizes, fanout_class, clients=clients)
     try:
         for action in actions:
             world.act(action)
