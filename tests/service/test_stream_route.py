@@ -13,7 +13,7 @@ from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
 from tidewire.sse import Decoder, ServerEvent
 from tidewire_service.routes.stream import parse_stream_request
-from tidewire_service.subscription import Replay
+from tidewire_service.subscription import OnSlow, Replay
 
 CURSOR = "abc1234.mwt3mg8f-1"
 
@@ -30,6 +30,28 @@ def test_patterns_labels_and_replay_are_read() -> None:
     assert request.cursor is None
     assert _parse("metric=a").replay == _parse("metric=a&replay=").replay == Replay("last")
     assert _parse("metric=a&replay=none").replay == Replay("none")
+
+
+def test_conflation_and_the_rule_for_the_slow_are_read() -> None:
+    assert (_parse("metric=a").every_ms, _parse("metric=a").on_slow) == (0, OnSlow.CATCHUP)
+    request = _parse("metric=a&every=1.5s&on_slow=conflate")
+    assert (request.every_ms, request.on_slow) == (1_500, OnSlow.CONFLATE)
+    assert _parse("metric=a&every=&on_slow=").every_ms == 0
+
+
+async def test_a_conflated_stream_has_a_bounded_number_of_series(start: Any, valkey: Any) -> None:
+    service = await start(redis_timeout_s=1)
+    rows = [{"metric": f"m/{n % 2}", "value": n, "labels": {"n": str(n)}} for n in range(2_004)]
+    await service.post(rows)
+    refused = await service.http.get("/v1/stream?metric=m/*&every=1s")
+    assert (refused.status_code, refused.json()["field"]) == (422, "every")
+    assert "2000" in refused.json()["detail"]
+    for query in ("metric=m/0&every=1s", "metric=m/*"):
+        async with service.http.stream("GET", f"/v1/stream?{query}") as answer:
+            assert answer.status_code == 200
+    valkey.stop()  # a stream opens while Redis is away: a refusal would end an EventSource for good
+    async with service.http.stream("GET", "/v1/stream?metric=m/*&every=1s") as answer:
+        assert answer.status_code == 200
 
 
 def test_the_header_wins_over_the_cursor_and_empty_is_absent() -> None:
@@ -56,6 +78,11 @@ def test_the_header_wins_over_the_cursor_and_empty_is_absent() -> None:
         ("metric=a", "abc1234.zzzzzzzzzzzzzzz-0", "cursor"),
         ("metric=a&label=x", "", "label"),
         ("metrics=a", "", "metrics"),
+        ("metric=a&every=50ms", "", "every"),
+        ("metric=a&every=2h", "", "every"),
+        ("metric=a&every=fast", "", "every"),
+        ("metric=a&every=100.5ms", "", "every"),
+        ("metric=a&on_slow=wait", "", "on_slow"),
     ],
 )
 def test_bad_fields_are_named(query: str, header: str, field: str) -> None:

@@ -20,7 +20,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.types import Message, Receive, Scope, Send
 
 from tidewire.cursor import Cursor
-from tidewire.errors import InvalidInput
+from tidewire.errors import InvalidInput, LogUnavailable
 from tidewire.pattern import compile_pattern
 from tidewire_service.conflation import MAX_SERIES
 from tidewire_service.gate import STREAM_PATH
@@ -87,7 +87,10 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
     if not request.every_ms or request.labels:  # with label filters the bound is kept by what is sent
         return
     metrics = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
-    series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
+    try:
+        series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
+    except LogUnavailable:  # any refusal would end an EventSource for good; what is too much is left out and announced
+        return
     if series > MAX_SERIES:
         raise InvalidInput("every", f"{series} series", f"one conflated stream holds {MAX_SERIES}; narrow the patterns")
 
