@@ -6,6 +6,7 @@ retried by its publisher, under its sequence; a read by whoever wanted it. Every
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -59,6 +60,17 @@ def _translated(url: str) -> Iterator[None]:
         ) from error
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
         raise LogUnavailable(f"Redis at {url}: {error or type(error).__name__}") from error
+
+
+@contextmanager
+def _cancellable(url: str) -> Iterator[None]:
+    """As `_translated`, and let no cancellation be lost: redis-py sends with `wait_for`, which swallows it in 3.11."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    with _translated(url):
+        yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def _without_password(url: str) -> str:
@@ -142,7 +154,7 @@ class RedisLog(_Base):
         self.redis = redis.asyncio.Redis.from_pool(pool)
 
     async def _function(self, command: tuple[Any, ...]) -> Any:
-        with _translated(self.url):
+        with _cancellable(self.url):
             try:
                 return await self.redis.execute_command(*command)
             except redis.ResponseError as error:
@@ -210,7 +222,7 @@ class RedisLog(_Base):
     async def tails(self) -> dict[str, int]:
         """Return the directory: each metric with its last id. Includes everything up to any clock read before."""
         found: dict[str, int] = {}
-        with _translated(self.url):
+        with _cancellable(self.url):
             async for metric, last in self.redis.hscan_iter(self.keys.tail, count=2_000):
                 try:
                     found[metric.decode()] = parse_id(last)
@@ -220,7 +232,7 @@ class RedisLog(_Base):
 
     async def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         replies: list[Any] = []
-        with _translated(self.url):
+        with _cancellable(self.url):
             for first in range(0, len(commands), _READ_PAGE):
                 async with self.redis.pipeline(transaction=False) as pipe:
                     for command in commands[first : first + _READ_PAGE]:
@@ -278,21 +290,16 @@ class RedisLog(_Base):
         replies = await self._pipelined([("HLEN", self.keys.last(metric)) for metric in metrics])
         return sum(reply for reply in replies if isinstance(reply, int))
 
-    async def series_keys(self, metrics: Sequence[str]) -> list[list[bytes]]:
-        """Return for each metric the keys of its series, in no order."""
-        replies = await self._pipelined([("HKEYS", self.keys.last(metric)) for metric in metrics])
-        return [[] if isinstance(reply, Exception) else list(reply) for reply in replies]
-
     async def ping(self) -> float:
         """Return how long Redis took to answer, in seconds."""
         started = monotonic()
-        with _translated(self.url):
+        with _cancellable(self.url):
             await self.redis.execute_command("PING")
         return monotonic() - started
 
     async def info(self) -> ServerInfo:
         """Return what the server says of itself."""
-        with _translated(self.url):
+        with _cancellable(self.url):
             info = await self.redis.info("everything")
         return parse_info(info, "?")
 

@@ -1,0 +1,124 @@
+"""Fixtures of the fault tests: one world per test, whose processes, proxies and clients are ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidewire.cursor import Cursor
+from tidewire.lineage import minting_epoch
+from tidewire.redis_log import RedisLog
+
+from .clients import Feed, Subscriber
+from .ledger import Book, Broken, check
+from .processes import Lateness, Service, Valkey, eventually
+from .proxy import Proxy, RespProxy
+
+
+class World:
+    """A Valkey, services, proxies, publishers and subscribers of one test, and what they wrote down.
+
+    Attributes:
+        valkey: started.
+        book: of all feeds.
+        subscribers: all that were made.
+        lateness: of the event loop in which the test measures.
+    """
+
+    def __init__(self, directory: Path, stack: contextlib.AsyncExitStack, lateness: Lateness) -> None:
+        self.directory = directory
+        self.valkey = Valkey(directory / "valkey")
+        self.book = Book()
+        self.subscribers: list[Subscriber] = []
+        self.lateness = lateness
+        self._stack = stack
+        stack.callback(self.valkey.end)
+
+    def end_with_test(self, end: Callable[[], None]) -> None:
+        self._stack.callback(end)
+
+    async def proxy(self, *targets: tuple[str, int], balance: bool = False) -> Proxy:
+        proxy = Proxy(*targets, balance=balance)
+        await proxy.start()
+        self._stack.push_async_callback(proxy.end)
+        return proxy
+
+    async def redis_proxy(self) -> RespProxy:
+        """Return a proxy in front of the Valkey."""
+        proxy = RespProxy(self.valkey.address)
+        await proxy.start()
+        self._stack.push_async_callback(proxy.end)
+        return proxy
+
+    async def service(self, redis_url: str = "", *options: str, ready: bool = True, skew_s: float = 0.0) -> Service:
+        service = Service(self.directory, redis_url or self.valkey.url, *options, skew_s=skew_s)
+        self._stack.push_async_callback(service.end)
+        await service.start(ready=ready)
+        return service
+
+    def feed(self, url: str = "", **options: Any) -> Feed:
+        feed = Feed(self.book, url or self.valkey.url, **options)
+        self._stack.push_async_callback(feed.end)
+        return feed
+
+    def subscriber(self, address: tuple[str, int], *patterns: str, **options: Any) -> Subscriber:
+        subscriber = Subscriber(f"subscriber {len(self.subscribers)}", address, *(patterns or ("**",)), **options)
+        self.subscribers.append(subscriber)
+        self._stack.push_async_callback(subscriber.end)
+        return subscriber.start()
+
+    async def all_live(self, subscribers: Sequence[Subscriber] = (), limit_s: float = 15.0) -> None:
+        wanted = subscribers or self.subscribers
+        await eventually(lambda: all(s.live for s in wanted), limit_s, "every subscriber is live")
+
+    async def stored(self) -> dict[bytes, list[Cursor]]:
+        """Return what the log holds: body → cursors."""
+        log = RedisLog(self.valkey.url)
+        try:
+            clock, tails = await log.clock(), await log.tails()
+            lists = await log.entries_after([(metric, 0) for metric in tails])
+        finally:
+            await log.close()
+        found: dict[bytes, list[Cursor]] = {}
+        for entry in (entry for entries in lists for entry in entries):
+            found.setdefault(entry.body, []).append(Cursor(minting_epoch(clock.chain, entry.id), entry.id))
+        return found
+
+    async def settled(self, limit_s: float = 10.0) -> float:
+        """Wait until every ledger keeps every promise; return how long that took, or say what is broken.
+
+        What can come true by waiting (I1) is waited for; what cannot fails at the end with it.
+        """
+        started = time.monotonic()
+        log = RedisLog(self.valkey.url)
+        try:
+            clock = await log.clock()
+        finally:
+            await log.close()
+        stored = await self.stored()
+        ledgers = [subscriber.ledger for subscriber in self.subscribers]
+        while True:
+            try:
+                check(self.book, ledgers, clock, stored)
+            except Broken:
+                if time.monotonic() - started > limit_s:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return time.monotonic() - started
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with a Valkey that runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        lateness = await stack.enter_async_context(Lateness())
+        world = World(tmp_path, stack, lateness)
+        await world.valkey.start()
+        yield world
