@@ -225,6 +225,7 @@ class Hub:
                     self._busy = False
                     await _wait(self._wake, next_check - now)
                     self._wake.clear()
+                    continue  # waiting says nothing about Redis
                 self._note_reachable(None)
             except LogUnavailable as error:
                 self._note_reachable(error)
