@@ -1,0 +1,55 @@
+"""The notebooks run from the first cell to the last against a real service, and are kept without outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+LEAVES = {
+    "01_publish": {
+        "furnace/temperature",
+        "train/loss",
+        "train/accuracy",
+        "demo/wave",
+        "line-1/pressure",
+        "line-1/flow",
+    },
+    "02_stream": {"demo/sine", "demo/cosine"},
+    "03_live_chart": {"furnace/temperature", "train/loss"},
+}
+
+
+def test_every_notebook_is_tested() -> None:
+    assert [path.stem for path in NOTEBOOKS] == sorted(LEAVES)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_short_says_what_and_why_and_is_stripped(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    assert len(notebook.cells) <= 15
+    assert all(word in notebook.cells[0].source for word in ("**What.**", "**Why.**", "**Prerequisites.**"))
+    assert notebook.metadata.kernelspec.name == "python3"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [cell for cell in code if cell.outputs or cell.execution_count is not None]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+async def test_a_notebook_runs(
+    path: Path, valkey: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEWIRE_REDIS", valkey.url)
+    monkeypatch.setenv("TIDEWIRE_URL", service.url)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    notebook = nbformat.read(path, as_version=4)
+    await NotebookClient(notebook, timeout=60, kernel_name="python3").async_execute(cwd=str(tmp_path))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    series = (await service.http.get("/v1/catalog", params={"metric": "**"})).json()["series"]
+    assert {each["metric"] for each in series} == LEAVES[path.stem]
