@@ -1,0 +1,174 @@
+"""The feeder: a process that publishes numbered events at a rate, to the log, to plain Pub/Sub or to nchan.
+
+Commands on standard input, one JSON object per line; the answer is one line. Events go round robin over the metrics,
+so each metric ends at the same sequence. What is due within one millisecond travels together.
+
+To Tidewire it calls the log's own append function, over one connection, packed by hand: a redis-py call costs more
+than the append.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+
+from tidewire.batch import DEFAULT_LIMITS
+from tidewire.keys import Keys
+from tidewire.log_calls import AppendCall, LogFunctions, Retention
+from tidewire.redis_log import BlockingRedisLog
+
+BASE = 1_000_000_000
+MAX_PART = 500
+Publish = Callable[[list[tuple[int, int]]], None]
+
+
+def body(metric: int) -> str:
+    """Return the template of an event: about 120 bytes; to be filled with time and sequence."""
+    return (
+        f'{{"metric":"bench/{metric}","labels":{{"line":"4","site":"north"}},"unit":"Cel","time":[%.3f],"value":[%d]}}'
+    )
+
+
+def resp(*words: str | bytes) -> bytes:
+    parts = [word.encode() if isinstance(word, str) else word for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def bulk(text: str) -> str:
+    size = len(text % (time.time() * 1e3, BASE)) if "%" in text else len(text)
+    return f"${size}\r\n{text}\r\n"
+
+
+class Connection:
+    """A raw connection to Redis: commands in, as many replies out."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._parser = hiredis.Reader()
+
+    def send(self, data: bytes, replies: int) -> list[Any]:
+        self._socket.sendall(data)
+        found: list[Any] = []
+        while len(found) < replies:
+            reply = self._parser.gets()
+            if reply is False:
+                received = self._socket.recv(1 << 18)
+                if not received:
+                    raise ConnectionError("Redis closed the connection")
+                self._parser.feed(received)
+            else:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise reply
+                found.append(reply)
+        return found
+
+
+def to_tidewire(redis_port: int, metrics: int) -> Publish:
+    log = BlockingRedisLog(f"redis://127.0.0.1:{redis_port}")
+    log.append([])  # loads the functions
+    epoch = log.clock().epoch
+    log.redis.close()
+    functions = LogFunctions(Keys("tw"), Retention(), DEFAULT_LIMITS)
+    words = [
+        word if isinstance(word, bytes) else str(word).encode() for word in functions.append(AppendCall(()), epoch)
+    ]
+    fixed = len(words)
+    prefix = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    labels = '{"line":"4","site":"north"}'
+    one = [
+        bulk(f"bench/{metric}") + bulk(body(metric)) + bulk(labels) + bulk(body(metric)) + bulk("1")
+        for metric in range(metrics)
+    ]
+    connection = Connection(redis_port)
+
+    def publish(events: list[tuple[int, int]]) -> None:
+        for first in range(0, len(events), MAX_PART):
+            part = events[first : first + MAX_PART]
+            now = time.time() * 1e3
+            text = "".join([one[metric] % (now, sequence, now, sequence) for metric, sequence in part])
+            reply = connection.send(b"*%d\r\n" % (fixed + 5 * len(part)) + prefix + text.encode(), 1)[0]
+            if reply[0] != b"ok":
+                raise RuntimeError(f"append answered {reply[:3]!r}")
+
+    return publish
+
+
+def to_pubsub(redis_port: int, metrics: int) -> Publish:
+    one = [bulk("PUBLISH") + bulk(f"bench/{metric}") + bulk(body(metric)) for metric in range(metrics)]
+    connection = Connection(redis_port)
+
+    def publish(events: list[tuple[int, int]]) -> None:
+        now = time.time() * 1e3
+        text = "".join(["*3\r\n" + one[metric] % (now, sequence) for metric, sequence in events])
+        connection.send(text.encode(), len(events))
+
+    return publish
+
+
+def to_nchan(port: int, metrics: int) -> Publish:
+    """Publish by pipelined POSTs over one kept connection, the way its documentation has for applications."""
+    one = []
+    for metric in range(metrics):
+        text = body(metric)
+        size = len(text % (time.time() * 1e3, BASE))
+        head = f"POST /pub?id=bench/{metric} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        one.append(f"{head}Content-Length: {size}\r\n\r\n{text}")
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    answers = connection.makefile("rb")
+
+    def publish(events: list[tuple[int, int]]) -> None:
+        for first in range(0, len(events), 50):
+            part = events[first : first + 50]
+            now = time.time() * 1e3
+            connection.sendall("".join([one[metric] % (now, sequence) for metric, sequence in part]).encode())
+            for _ in part:
+                status = answers.readline().split()[1]
+                if status not in {b"201", b"202"}:
+                    raise RuntimeError(f"nchan answered {status!r}")
+                size = int(http.client.parse_headers(answers)["Content-Length"] or 0)
+                answers.read(size)
+
+    return publish
+
+
+def run(publish: Publish, rate: float, seconds: float, metrics: int, sequence: int) -> dict[str, float]:
+    """Publish at a rate; return what was sent, the last sequence of each metric, and how long it took."""
+    total = max(1, round(rate * seconds / metrics)) * metrics
+    slot_s = max(1e-3, 1 / rate)
+    started = time.monotonic()
+    sent, slowest_s = 0, 0.0
+    while sent < total:
+        now = time.monotonic() - started
+        due = min(total, int(now * rate) + 1)
+        if due > sent:
+            publish([(number % metrics, BASE + sequence + 1 + number // metrics) for number in range(sent, due)])
+            slowest_s = max(slowest_s, time.monotonic() - started - now)
+            sent = due
+        else:
+            time.sleep(max(0.0, min(slot_s, (sent + 1e-6) / rate - now)))
+    return {
+        "sent": sent, "sequence": sequence + total // metrics, "seconds": time.monotonic() - started,
+        "slowest_ms": slowest_s * 1e3,
+    }  # fmt: skip
+
+
+def main() -> None:
+    kind, port, metrics = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    publish = {"tidewire": to_tidewire, "pubsub": to_pubsub, "nchan": to_nchan}[kind](port, metrics)
+    print("{}", flush=True)
+    for line in sys.stdin:
+        given = json.loads(line)
+        print(json.dumps(run(publish, given["rate"], given["seconds"], metrics, given["sequence"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
