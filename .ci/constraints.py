@@ -6,7 +6,10 @@ Run it in an environment whose tests have passed: ``.venv/bin/python .ci/constra
 from __future__ import annotations
 
 import platform
+import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -18,32 +21,36 @@ HEADER = """\
 """
 
 
-def closure(name: str, extras: frozenset[str]) -> dict[str, str]:
-    """Return name → version of what a distribution requires here, with these extras, all the way down."""
+def closure(project: dict[str, Any], extra: str) -> dict[str, str]:
+    """Return name → version, in this environment, of what a project with an extra requires, all the way down."""
+    extras: dict[str, list[str]] = project["optional-dependencies"]
     found: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
-    waiting = [(name, extra) for extra in ("", *extras)]
+    waiting = [(project["name"], ""), (project["name"], extra)]
     while waiting:
         name, extra = waiting.pop()
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
-        try:
-            dist = distribution(name)
-        except PackageNotFoundError:
-            continue  # wanted only where a marker holds that does not hold here
-        if canonicalize_name(name) != "tidewire":
+        if name == project["name"]:
+            required = extras[extra] if extra else project["dependencies"]
+        else:
+            try:
+                dist = distribution(name)
+            except PackageNotFoundError:
+                continue  # wanted only where a marker holds that does not hold here
             found[canonicalize_name(name)] = dist.version
-        for text in dist.requires or ():
-            required = Requirement(text)
-            if required.marker is None or required.marker.evaluate({"extra": extra}):
-                waiting += [(required.name, each) for each in ("", *required.extras)]
+            required = dist.requires or []
+        for requirement in map(Requirement, required):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                waiting += [(requirement.name, each) for each in ("", *requirement.extras)]
     return found
 
 
 def constraints() -> str:
     """Return the text of constraints.txt."""
-    pins = sorted(closure("tidewire", frozenset({"dev"})).items())
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = sorted(closure(project, "dev").items())
     header = HEADER.format(python=".".join(platform.python_version_tuple()[:2]))
     return header + "".join(f"{name}=={version}\n" for name, version in pins)
 

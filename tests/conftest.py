@@ -11,9 +11,12 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -295,3 +298,29 @@ async def browser() -> AsyncIterator[Browser]:
         started = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         yield started
         await started.close()
+
+
+@pytest.fixture
+def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
+    """A service in a process of its own, for tests that block: has `url`."""
+    port = free_port()
+    log = tmp_path / "service.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tidewire", "serve", "--port", str(port), "--redis", valkey.url],
+            stdout=out,
+            stderr=out,
+        )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    with httpx.Client(base_url=url, trust_env=False) as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if http.get("/health/ready").status_code == 200:
+                    break
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+    yield SimpleNamespace(url=url, port=port, process=process)
+    process.terminate()
+    process.wait(15)

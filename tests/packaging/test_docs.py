@@ -1,0 +1,158 @@
+"""Docs that cannot rot: tables come from the code, commands and blocks run, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tidewire.cli import main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def _module(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["settings.md", "api.md"])
+def test_a_table_says_what_the_code_says(name: str) -> None:
+    page = _module("docs/tables.py").PAGES[name]()
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page, "run: python docs/tables.py"
+
+
+# -- the README
+
+
+def test_the_readme_is_short_and_has_its_two_commands() -> None:
+    assert len(README.splitlines()) <= 250
+    for name, end in (("run", ".venv/bin/tidewire up"), ("test", ".venv/bin/pytest -n auto")):
+        found = re.search(rf"<!-- command: {name} -->\n```sh\n(.+)\n```", README)
+        assert found is not None
+        assert found[1].startswith("python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[")
+        assert found[1].endswith(end)
+
+
+def test_every_command_is_in_the_readme_and_the_other_way_round() -> None:
+    rows = "\n".join(re.findall(r"^\| `tidewire .*", README, re.MULTILINE))
+    listed = set(re.findall(r"`(?:tidewire )?([a-z]+)[^`]*`", rows))
+    commands = set(main.list_commands(None))  # type: ignore[arg-type]
+    assert commands <= listed
+    for name in set(re.findall(r"tidewire ([a-z]+)\b", "\n".join(re.findall(r"`tidewire [^`]*`", README)))):
+        assert name in commands
+    for name in sorted(commands):
+        result = CliRunner().invoke(main, [name, "--help"])
+        assert result.exit_code == 0, result.output
+
+
+async def test_every_route_is_in_the_readme(service: Any) -> None:
+    paths = (await service.http.get("/schema/openapi.json")).json()["paths"]
+    assert paths.keys() >= {"/v1/stream", "/v1/readings", "/v1/history", "/v1/catalog"}
+    for path in paths:
+        assert path in README, path
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"<!-- run: {language} -->\n```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readmes_blocks_run(valkey: Any, live_service: Any, tmp_path: Path) -> None:
+    shim = tmp_path / "redis-cli"
+    shim.write_text(
+        f"#!{sys.executable}\nimport sys, redis\n"
+        f"print(redis.Redis(port={valkey.port}, decode_responses=True).execute_command(*sys.argv[1:]))\n"
+    )
+    shim.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "TIDEWIRE_REDIS": valkey.url,
+        "TIDEWIRE_URL": live_service.url,
+    }
+    published, shell, read = _blocks("python")[0], _blocks("sh")[0], _blocks("python")[1]
+    if shutil.which("curl") is None:
+        shell = "".join(line for line in shell.splitlines(keepends=True) if not line.startswith("curl"))
+    for command in (
+        [sys.executable, "-c", published],
+        ["sh", "-e", "-c", shell.replace("http://127.0.0.1:8000", live_service.url)],
+        [sys.executable, "-c", read],
+    ):
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "rejected" not in done.stdout.replace('"rejected":[]', "")
+    assert "furnace/temperature" in done.stdout
+    assert "furnace/flow" in done.stdout
+    assert "furnace/pressure" in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# -- what was tested together
+
+
+def test_everything_that_is_required_has_a_tested_version() -> None:
+    pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for extra in re.findall(r'"([a-zA-Z][\w-]*)(?:\[[^\]]*\])?(>=[^";]+)', text):
+        requirement = Requirement("".join(extra))
+        name = canonicalize_name(requirement.name)
+        assert name in pins, f"{name}: run .ci/constraints.py"
+        assert requirement.specifier.contains(pins[name])
+    assert "://" not in (ROOT / "constraints.txt").read_text()
+
+
+# -- what must not be there
+
+
+def _tracked() -> list[Path]:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return [path for path in ROOT.rglob("*.*") if ".venv" not in path.parts and "node_modules" not in path.parts]
+    return [ROOT / name for name in done.stdout.split("\0") if name]
+
+
+def test_no_file_names_a_registry_host_or_a_path_of_one_machine() -> None:
+    hosts = ("py" + "pi.org", "python" + "hosted", "registry.npm" + "js", "deb." + "debian.org", "reg" + "istry.yarn")
+    paths = ("/work" + "/", "/root" + "/", "/home" + "/", "../sha" + "red")
+    found = []
+    for path in _tracked():
+        if path.exists() and path.suffix not in (".png", ".woff2", ".bin"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found += [f"{path.relative_to(ROOT)}: {word}" for word in (*hosts, *paths) if word in text]
+    assert found == []
+
+
+def test_the_ci_script_runs_the_readmes_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    reads = re.search(r"(?s)readme_command\(\) \{\n.*?\n\}", script)
+    assert reads is not None
+    done = subprocess.run(
+        ["bash", "-c", f"{reads[0]}; readme_command test"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith("&& .venv/bin/pytest -n auto")
