@@ -39,6 +39,7 @@ from tidewire.log_calls import (
     parse_last_readings,
     split_calls,
 )
+from tidewire.settings import without_password
 
 __all__ = ["BlockingRedisLog", "RedisLog"]
 
@@ -73,11 +74,6 @@ def _cancellable(url: str) -> Iterator[None]:
         raise asyncio.CancelledError
 
 
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.split('://', 1)[0]}://{tail}" if at else url
-
-
 class _Base:
     """What both logs know: the keys, the functions, the epoch last seen and the evidence for it."""
 
@@ -99,7 +95,7 @@ class _Base:
             limits: what appends of this log accept.
             timeout_s: deadline of one command, seconds.
         """
-        self.url = _without_password(url)
+        self.url = without_password(url)
         self.keys = Keys(prefix)
         self.functions = LogFunctions(self.keys, retention or Retention(), limits)
         self.skipped_entries = 0
@@ -258,13 +254,21 @@ class RedisLog(_Base):
         lists = []
         for (metric, _), reply in zip(positions, await self._pipelined(commands), strict=True):
             entries = self._entries(reply, check=True)
-            # a page with foreign entries in it is short, not exhausted: whoever pages must be able to tell
-            while count is not None and isinstance(reply, list) and len(reply) == count and len(entries) < count:
-                command = ("XRANGE", self.keys.log(metric), b"(" + reply[-1][0], "+", "COUNT", count)
-                reply = (await self._pipelined([command]))[0]
-                entries += self._entries(reply, check=True)
-            lists.append(entries if count is None else entries[:count])
+            if count is not None and isinstance(reply, list) and len(reply) == count:
+                await self._fill_page(metric, reply[-1][0], entries, count)
+            lists.append(entries)
         return lists
+
+    async def _fill_page(self, metric: str, last: bytes, entries: list[Entry], count: int) -> None:
+        """Read on after foreign entries: a page that they shortened is not exhausted."""
+        while len(entries) < count:
+            command = ("XRANGE", self.keys.log(metric), b"(" + last, "+", "COUNT", count)
+            reply = (await self._pipelined([command]))[0]
+            entries += self._entries(reply, check=True)
+            if not isinstance(reply, list) or len(reply) < count:
+                return
+            last = reply[-1][0]
+        del entries[count:]
 
     async def entries_between(self, metric: str, first: int, last: int, count: int) -> list[Entry]:
         """Return the entries of a metric with first ≤ id ≤ last, oldest first, at most `count`."""

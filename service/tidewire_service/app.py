@@ -161,7 +161,7 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
 def _show(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failures: Counter[str]) -> None:
     telemetry.show("tidewire_hub", lambda: hub.counters)
     telemetry.show("tidewire_hub", hub.gauges, falls=True)
-    telemetry.show("tidewire_flushes_by_latency", lambda: hub.flushed_ms, label="below_ms")  # type: ignore[arg-type,return-value]
+    telemetry.time("tidewire_publish_to_write_seconds", "From the append to the write of a flush", hub.latencies)
     telemetry.show("tidewire_inbox", lambda: inbox.counters)
     telemetry.show("tidewire_streams", lambda: {"open": len(streams)}, falls=True)
     telemetry.show("tidewire_stream_ends", lambda: streams.ends, label="reason")  # type: ignore[arg-type,return-value]

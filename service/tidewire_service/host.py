@@ -14,7 +14,7 @@ import psutil
 
 from tidewire.commands_data import labels_of
 from tidewire.publisher import Publisher, publish_url
-from tidewire_service.settings import without_password
+from tidewire.settings import without_password
 
 __all__ = ["HostReading", "HostReadings", "command", "next_second", "publish_host"]
 

@@ -23,6 +23,7 @@ from tidewire.pattern import Pattern
 from tidewire.redis_log import RedisLog
 from tidewire_service.fanout import Fanout
 from tidewire_service.live_connection import LiveConnection
+from tidewire_service.meters import Latencies, Lateness
 from tidewire_service.pump import FrameError, LiveFrame, parse_frame
 from tidewire_service.ring import Ring, RingEntry
 from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Request, Steps, Wait
@@ -62,6 +63,8 @@ class Hub:
         log: the Redis log.
         fanout: the pure core.
         connection: the live connection.
+        latencies: from the append to the write of the newest batch of each flush.
+        lateness: of the event loop.
         on_inbox: called with (channel, payload) for each message on an inbox channel; None: ignored.
     """
 
@@ -79,7 +82,8 @@ class Hub:
         self.connection = LiveConnection(url, log.keys, self._on_message)
         self.on_inbox: Callable[[str, bytes], None] | None = None
         self.on_fall_back: Callable[[Subscription], None] | None = None
-        self.flushed_ms: Counter[int] = Counter()
+        self.latencies = Latencies()
+        self.lateness = Lateness()
         self._live_channel = log.keys.live.encode()
         self._tick_s = self.settings.tick_ms / 1e3
         self._queue: deque[LiveFrame] = deque()
@@ -154,6 +158,7 @@ class Hub:
             "live_connects": self.connection.connects,
             "position_ms": id_ms(self.fanout.flushed),
             "look_age_s": min(self.last_look_age_s, 1e6),
+            "loop_late_s": self.lateness.seconds,
         }
 
     # -- life
@@ -164,6 +169,7 @@ class Hub:
             asyncio.create_task(self.connection.run(), name="tidewire-live"),
             asyncio.create_task(self._run(), name="tidewire-pump"),
             asyncio.create_task(self._close_intervals(), name="tidewire-intervals"),
+            asyncio.create_task(self._watch_loop(), name="tidewire-lateness"),
         ]
         for task in self._tasks:
             task.add_done_callback(_report)
@@ -175,6 +181,13 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._flush_due is not None:
             self._flush_due.cancel()
+
+    async def _watch_loop(self) -> None:
+        """Time how late a timer is called: what a flood or a slow callback costs everybody."""
+        while True:
+            due = time.monotonic() + CHECK_S
+            await asyncio.sleep(CHECK_S)
+            self.lateness.add(time.monotonic() - due)
 
     # -- the pump
 
@@ -329,7 +342,7 @@ class Hub:
         self._flush_due = None
         self.fanout.flush()
         self._last_flush = asyncio.get_running_loop().time()
-        self.flushed_ms[_bucket(self.log_time_ms() - id_ms(self.fanout.flushed))] += 1
+        self.latencies.add((self.log_time_ms() - id_ms(self.fanout.flushed)) / 1e3)
         self._tell_moved()
 
     def _tell_moved(self) -> None:
@@ -464,11 +477,6 @@ class Hub:
                     if not future.done():
                         future.set_result(clock)
         self._clock_reading = None
-
-
-def _bucket(latency_ms: float) -> int:
-    """Return the histogram bucket of a latency: its upper bound in ms, a power of two, 0 below one."""
-    return 0 if latency_ms < 1 else 1 << min(16, int(latency_ms).bit_length())
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

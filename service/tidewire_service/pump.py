@@ -6,13 +6,13 @@ pump changes epoch, position, chain, tails and ring, one operation at a time (PR
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from tidewire.cursor import Cursor, parse_id
 from tidewire.lineage import Clock, Fork, Seen, fork_after, minting_epoch
 from tidewire_service.log_page import PageEntry, merge_page
+from tidewire_service.meters import new_counters
 from tidewire_service.ring import Ring, RingEntry, encode_data
 from tidewire_service.steps import ReadClock, ReadEntries, ReadTails, Steps
 
@@ -112,7 +112,7 @@ class Pump:
         self.chain: tuple[Fork, ...] = ()
         self.tails: dict[str, int] = {}
         self.clock: Clock | None = None
-        self.counters: Counter[str] = Counter()
+        self.counters = new_counters()
         self.frames = 0
         self.behind = 0
         self.deaf = False

@@ -10,10 +10,10 @@ import msgspec
 import structlog
 
 from tidewire.errors import InvalidInput
-from tidewire.settings import click_options, load_settings
+from tidewire.settings import click_options, load_settings, without_password
 from tidewire_service.app import create_app
 from tidewire_service.server import listening_socket, run
-from tidewire_service.settings import ServiceSettings, without_password
+from tidewire_service.settings import ServiceSettings
 from tidewire_service.telemetry import configure_logging
 from tidewire_service.workers import Workers, inherited_socket
 

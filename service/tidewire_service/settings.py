@@ -10,9 +10,9 @@ import msgspec
 from tidewire.batch import Limits
 from tidewire.errors import InvalidInput
 from tidewire.log_calls import Retention
-from tidewire.settings import Option
+from tidewire.settings import Option, without_password
 
-__all__ = ["LogFormat", "ServiceSettings", "is_loopback", "without_password"]
+__all__ = ["LogFormat", "ServiceSettings", "is_loopback"]
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -119,12 +119,6 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     def retention(self) -> Retention:
         """How long the log keeps batches."""
         return Retention(age_s=self.retention_age_s, batches=self.retention_batches, silent_s=self.retention_silent_s)
-
-
-def without_password(url: str) -> str:
-    """Return a Redis URL as it may be shown: without user and password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.split('://', 1)[0]}://{tail}" if at else url
 
 
 def is_loopback(host: str) -> bool:

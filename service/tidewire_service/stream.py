@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from typing import Any, Final
@@ -244,6 +245,8 @@ class Streams:
             await send({"type": "http.response.body", "body": body, "more_body": False})
             return
         transport = scope.get("extensions", {}).get("tidewire.transport")
+        if transport is not None:
+            _bound_silence(transport, settings.write_timeout_s)
         stream = _Stream(self.hub, send, transport, settings)
         subscription = self.hub.attach(
             request.patterns,
@@ -312,6 +315,13 @@ class Streams:
                     stream.end(EndReason.WRITE_TIMEOUT)
                 elif now - stream.last_write >= settings.heartbeat_s - _SWEEP_S / 2:
                     stream.heartbeat()
+
+
+def _bound_silence(transport: asyncio.Transport, seconds: float) -> None:
+    """Let the kernel end a connection whose peer acknowledges nothing for so long: it vanished without a FIN."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT") and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1e3))
 
 
 async def _carry(coroutine: Any, pending: Any) -> None:

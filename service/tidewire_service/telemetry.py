@@ -13,11 +13,12 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tidewire import __version__
 from tidewire_service.gate import STREAM_PATH
+from tidewire_service.meters import Latencies
 from tidewire_service.settings import LogFormat
 
 __all__ = ["Observed", "Telemetry", "configure_logging"]
@@ -119,6 +120,22 @@ class Telemetry:
             label: one metric with the keys as this label's values, for few keys.
         """
         self.registry.register(_Shown(prefix, read, falls, label))
+
+    def time(self, name: str, meaning: str, latencies: Latencies) -> None:
+        """Show a histogram as it is at each scrape."""
+        self.registry.register(_Timed(name, meaning, latencies))
+
+
+class _Timed(Collector):
+    """A histogram, read at scrape time."""
+
+    def __init__(self, name: str, meaning: str, latencies: Latencies) -> None:
+        self._name, self._meaning, self._latencies = name, meaning, latencies
+
+    def collect(self) -> Iterable[Metric]:
+        yield HistogramMetricFamily(
+            self._name, self._meaning, buckets=self._latencies.cumulative(), sum_value=self._latencies.total_s
+        )
 
 
 class _Shown(Collector):

@@ -23,9 +23,8 @@ from redis.retry import Retry
 
 from tidewire._version import __version__
 from tidewire.errors import InvalidInput, TidewireError
-from tidewire.settings import Option, click_options, load_settings
+from tidewire.settings import Option, click_options, load_settings, without_password
 from tidewire_service.embedded import EmbeddedServer, free_port
-from tidewire_service.settings import without_password
 from tidewire_service.supervisor import Child, Supervisor
 
 __all__ = ["UpSettings", "command"]
