@@ -24,7 +24,7 @@ from tidewire_service.embedded import free_port
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 DECK = "/d/host?c=host/cpu:8&c=host/memory&c=host/net&c=host/disk&c=host/load"
-PAGES = {"overview": "/", "deck": DECK}
+PAGES = {"overview": ("/", 400), "deck": (DECK, 640)}  # path, and a height in pixels that this machine fills
 
 
 def started(directory: str, port: int, dashboard_port: int) -> subprocess.Popen[str]:
@@ -63,8 +63,8 @@ def main() -> None:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
                 for theme in ("dark", "light"):
-                    page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
-                    for name, path in PAGES.items():
+                    for name, (path, height) in PAGES.items():
+                        page = browser.new_page(viewport={"width": 1440, "height": height}, color_scheme=theme)
                         mark = "&" if "?" in path else "?"
                         url = f"http://127.0.0.1:{dashboard_port}{path}{mark}theme={theme}"
                         take(page, url, given.out / f"{name}-{theme}.png")

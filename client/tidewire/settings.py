@@ -17,7 +17,15 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 
-__all__ = ["ClientSettings", "Option", "SettingRow", "click_options", "load_settings", "settings_table"]
+__all__ = [
+    "ClientSettings",
+    "Option",
+    "SettingRow",
+    "click_options",
+    "load_settings",
+    "settings_table",
+    "without_password",
+]
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -156,3 +164,9 @@ def settings_table(settings: type[msgspec.Struct]) -> list[SettingRow]:
         default = "" if option.secret else _shown_default(defaults[name])
         rows.append(SettingRow(name, ENVIRONMENT_PREFIX + name.upper(), kind, default, option.help))
     return rows
+
+
+def without_password(url: str) -> str:
+    """Return a Redis URL as it may be shown: without user and password."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.split('://', 1)[0]}://{tail}" if at else url

@@ -18,6 +18,7 @@ import msgspec
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.live_view import LiveView
 from tidewire.past import Past, RangeRequest, answer_range
+from tidewire.settings import without_password
 from tidewire_dashboard.source import Source
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class Room:
         self.clock_ms = clock_ms
         self.seq = 1
         self.viewers: set[Viewer] = set()
-        self.snippet = msgspec.json.encode({"t": "snippet", "url": source.url, "redis": redis}).decode()
+        self.snippet = msgspec.json.encode(
+            {"t": "snippet", "url": source.url, "redis": without_password(redis)}
+        ).decode()
         self._views: dict[ViewKey, SharedView] = {}
         self._ranges: dict[Viewer, asyncio.Task[None]] = {}
         self._directories: dict[int, tuple[int, str]] = {}

@@ -232,3 +232,10 @@ async def test_the_command_ends_cleanly_on_a_signal(number: signal.Signals) -> N
     process.send_signal(number)
     assert await asyncio.wait_for(process.wait(), 10) == 0
     assert time.monotonic() - started < 2
+
+
+async def test_the_page_of_a_fresh_installation_never_tells_a_password(service: Any) -> None:
+    settings = DashboardSettings(url=service.url, dashboard_port=0, redis="redis://user:hunter2@127.0.0.1:6379/0")
+    async with running_dashboard(settings) as dashboard:
+        assert "hunter2" not in dashboard.hub.room.snippet
+        assert "redis://127.0.0.1:6379/0" in dashboard.hub.room.snippet

@@ -230,3 +230,15 @@ def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey
     assert result.exit_code == 1
     assert "--data-dir" in result.output
     assert os.fspath(valkey.directory) in result.output
+
+
+@pytest.mark.browser
+async def test_the_first_page_shows_a_moving_chart(up: Callable[..., Up], eventually: Any, browser: Any) -> None:
+    running = up()
+    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    page = await browser.new_page()
+    await page.goto(f"{running.dashboard_url}/d/host?c=host/load&c=host/memory")
+    end = "() => window.__tidewire?.state().charts[1]?.series[0]?.end ?? null"
+    first = await (await page.wait_for_function(end, timeout=10_000)).json_value()
+    await page.wait_for_function(f"(before) => (({end})() ?? before) !== before", arg=first, timeout=10_000)
+    await page.close()
