@@ -22,6 +22,7 @@ _FILL_PAGE: Final = (
     500  # entries of one metric; a larger hole is skipped: subscriptions catch up from their own cursors
 )
 _FILL_METRICS: Final = 2_000
+_UNHEARD: Final = 2  # moves of the position without a frame; one may be a single frame that was lost
 
 
 class FrameError(ValueError):
@@ -116,7 +117,8 @@ class Pump:
         self.frames = 0
         self.behind = 0
         self.deaf = False
-        self._frames_at_fill = -1
+        self._heard = (0, 0)  # frames and position at the last check
+        self._moved_unheard = 0
         self._fill_page = fill_page
 
     # -- what the rest may ask
@@ -183,15 +185,29 @@ class Pump:
         clock = yield from self._sync()
         if clock.id <= self.position:
             self.behind = 0
-            self._frames_at_fill = -1
         elif self.behind and self.position < self.behind:
             self.counters["checks_behind"] += 1
-            self.deaf = self._frames_at_fill == self.frames  # twice behind with no frame between: up but deaf
-            self._frames_at_fill = self.frames
             self.behind = 0
             yield from self._fill()
         else:
             self.behind = clock.id
+        self._judge_hearing()
+
+    def _judge_hearing(self) -> None:
+        """Tell from two checks that found the position moved, with no frame seen between, that no frame arrives.
+
+        Whoever moved it: a check, or a look for a subscription, which would hide the hole from the check. Checks of an
+        idle log between them say nothing, or a slow feed would be late over a deaf connection for ever.
+        """
+        frames, position = self._heard
+        if self.frames != frames:
+            self._moved_unheard = 0
+        elif self.position > position:
+            self._moved_unheard += 1
+        self._heard = self.frames, self.position
+        if self._moved_unheard >= _UNHEARD:
+            self._moved_unheard = 0
+            self.deaf = True
 
     # -- parts
 
@@ -207,6 +223,7 @@ class Pump:
     def _begin(self, clock: Clock, tails: dict[str, int]) -> None:
         self.clock = clock
         self.epoch, self.position, self.chain = clock.epoch, clock.id, clock.chain
+        self._heard = self.frames, clock.id
         self.ring.clear(clock.id)
         self.tails = {}
         self._raise_tails(tails)

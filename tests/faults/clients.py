@@ -217,7 +217,8 @@ class Feed:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(random.uniform(0.02, 0.1))
-        self.book.acknowledged([batch.body for batch in batches], answer.epoch, answer.results)
+        ids = () if answer.duplicate else answer.results  # a repeated call is told what was refused, not the ids
+        self.book.acknowledged([batch.body for batch in batches], answer.epoch, ids)
 
     def start(self, metrics: Sequence[str], *, every_s: float = 0.01, per_call: int = 2) -> Feed:
         """Publish to these metrics in turn until stopped."""

@@ -97,6 +97,7 @@ class SubscriberLedger:
         self.heartbeats: list[float] = []
         self.got: dict[bytes, Cursor] = {}
         self._compiled = compile_patterns(self.patterns)
+        self._wanted: dict[str, bool] = {}
 
     def take(self, event: ServerEvent) -> None:
         cursor = Cursor.parse(event.own_id) if event.own_id else None
@@ -115,7 +116,14 @@ class SubscriberLedger:
         return [page for page in self.pages if page.kind == kind]
 
     def wants(self, metric: str) -> bool:
-        return any(pattern.matches(metric) for pattern in self._compiled)
+        if metric not in self._wanted:
+            self._wanted[metric] = any(pattern.matches(metric) for pattern in self._compiled)
+        return self._wanted[metric]
+
+    @property
+    def last_s(self) -> float:
+        """When the last batch came, `time.time`; 0 if none did."""
+        return next((page.at_s for page in reversed(self.pages) if page.kind == "message"), 0.0)
 
     def latencies_s(self, book: Book, since_s: float = 0.0) -> list[float]:
         """Return for each batch sent since then how long it took to here, sorted."""
@@ -260,7 +268,7 @@ def check(
     acked = _resolved(book.acked, ledgers, stored or {})
     names: dict[Cursor, bytes] = {}
     faults = [
-        f"I4 two batches were acknowledged as {Cursor(batch.epoch, batch.id)}"
+        f"I4 two batches were acknowledged as {Cursor(batch.epoch, batch.id)}: {batch.body!r}"
         for batch in acked
         if batch.id and names.setdefault(Cursor(batch.epoch, batch.id), batch.body) != batch.body
     ]

@@ -150,6 +150,11 @@ class _Link:
         self._proxy = proxy
         self._client = reader, writer
         self._writers = [writer]
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Forward nothing any more over this connection, and do not close it."""
+        self._stopped.set()
 
     async def run(self, target: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         """Forward both ways until either side ends."""
@@ -169,9 +174,14 @@ class _Link:
         for writer in self._writers:
             writer.transport.abort()
 
+    async def _flowing(self) -> None:
+        await self._proxy.flowing()
+        if self._stopped.is_set():
+            await asyncio.get_running_loop().create_future()
+
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_READ_BYTES):
-            await self._proxy.flowing()
+            await self._flowing()
             self.asked(data)
             writer.write(data)
             await writer.drain()
@@ -181,7 +191,7 @@ class _Link:
         while data := await reader.read(proxy.rate_bps or _READ_BYTES):
             if proxy.delay_s:
                 await asyncio.sleep(proxy.delay_s)
-            await proxy.flowing()
+            await self._flowing()
             writer.write(self.answered(data))
             await writer.drain()
             if self.cut:
@@ -227,6 +237,10 @@ class RespProxy(Proxy):
             if isinstance(link, _RespLink):
                 link.deaf = True
 
+    def links(self, command: str) -> list[_RespLink]:
+        """Return the connections that ever asked for a command."""
+        return [link for link in self._open if isinstance(link, _RespLink) and command in link.seen]
+
     def point_at(self, *targets: tuple[str, int]) -> None:
         """Move the endpoint: new connections go elsewhere, the old ones are cut."""
         self.targets = list(targets)
@@ -256,6 +270,7 @@ class _RespLink(_Link):
         self._replies = bytearray()
         self._asked: deque[str] = deque()
         self._listens = False
+        self.seen: set[str] = set()
         self.deaf = False
 
     def asked(self, data: bytes) -> None:
@@ -267,6 +282,7 @@ class _RespLink(_Link):
                 name = words[1].decode().rpartition("_")[2]
             self._listens = self._listens or name in {"SUBSCRIBE", "PSUBSCRIBE"}
             self._resp.commands[name] += 1
+            self.seen.add(name)
             self._asked.append(name)
 
     def answered(self, data: bytes) -> bytes:
