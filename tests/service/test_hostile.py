@@ -57,7 +57,7 @@ def test_bad_bodies_cost_little_time(name: str) -> None:
     read = checked_format(media_type)
     best_s = 1e9
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.thread_time()  # CPU: other tests run beside this one
         try:
             intake = read_rows(
                 unpacked(body, LIMITS.max_decompressed_bytes) if packed else body,
@@ -69,7 +69,7 @@ def test_bad_bodies_cost_little_time(name: str) -> None:
             assert intake.rejected
         except (InvalidInput, LimitExceeded) as error:
             assert len(str(error)) < 600  # noqa: PT017 - either outcome is right
-        best_s = min(best_s, time.perf_counter() - started)
+        best_s = min(best_s, time.thread_time() - started)
     allowed_s = 0.5 if name == "braces on lines" else 0.05  # 19,000 bad rows, each of them named
     assert best_s < allowed_s, f"{best_s * 1e3:.1f} ms"
 
