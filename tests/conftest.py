@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,13 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 # -- Valkey
 
 
+def _own_port() -> int:
+    """Return a free port that stays free while its server is down: below those that clients are given."""
+    while True:
+        with contextlib.suppress(OSError):
+            return free_port(random.randrange(10_000, 32_000), tries=1)
+
+
 class Valkey:
     """The bundled server, for one test: kill it, pause it, start it again on the same port and data.
 
@@ -131,7 +139,7 @@ class Valkey:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port = _own_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.client = redis.Redis(port=self.port)
         self._server: EmbeddedServer | None = None
@@ -214,7 +222,7 @@ class Service:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        self.port = free_port()
+        self.port = _own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False)
         self.app: Any = None
@@ -303,7 +311,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
     """A service in a process of its own, for tests that block: has `url`."""
-    port = free_port()
+    port = _own_port()
     log = tmp_path / "service.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
