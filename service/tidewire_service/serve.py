@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any, Final
 
@@ -64,6 +65,7 @@ def command(**given: Any) -> None:
     else:
         Workers(sockets, settings).run()
     _log.info("service_ended")
+    gc.freeze()  # nothing is to be collected any more: the interpreter's end would walk every object of the libraries
 
 
 def _shown_host(host: str) -> str:
