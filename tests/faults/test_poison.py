@@ -28,7 +28,6 @@ KEYS = Keys()
 
 async def test_row_17_foreign_things_in_redis_are_skipped_and_counted(world: Any) -> None:
     raw = world.valkey.client
-    service = await world.service()
     feed = world.feed()
     await feed.publish(*METRICS)
     last_id = max(batch.id for batch in world.book.acked)
@@ -43,6 +42,7 @@ async def test_row_17_foreign_things_in_redis_are_skipped_and_counted(world: Any
         raw.xadd(KEYS.log("plant/1/temperature"), {"p": "0-0", "d": body})
     raw.xadd(KEYS.log("plant/2/temperature"), {"unrelated": "field"})
     raw.xadd(KEYS.log("plant/3/temperature"), {"p": "x", "d": "y"})
+    service = await world.service()  # its ring begins now: what is older comes from the log
     subscribers = [world.subscriber(service.address, *METRICS, replay=replay) for replay in ("last", "none", "5m")]
     await world.all_live()
     for _ in range(10):
@@ -99,15 +99,17 @@ async def test_row_17_garbage_on_the_live_channel_is_dropped_and_counted(world: 
 
 async def test_row_17_a_value_of_50_mb_in_a_log_is_skipped(world: Any) -> None:
     raw = world.valkey.client
-    service = await world.service()
     feed = world.feed()
     await feed.publish(*METRICS)
     raw.xadd(KEYS.log("plant/1/temperature"), {"p": "0-0", "d": b"z" * (50 << 20)})
+    service = await world.service()
     subscriber = world.subscriber(service.address, "plant/1/*", "plant/0/*", replay="5m")
     await world.all_live()
     await feed.publish("plant/0/temperature")
     await world.settled()
     assert subscriber.ledger.count("cut") == 0
+    assert subscriber.ledger.count("message") == 3
+    assert await service.count("log_skipped_entries") >= 1
     assert await service.ready()
     assert not service.errors()
 

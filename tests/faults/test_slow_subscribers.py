@@ -19,10 +19,10 @@ METRICS = [f"plant/{n}/temperature" for n in range(5)]
 async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(world: Any, rate_bps: int) -> None:
     ring_mb = 4
     service = await world.service("", f"--ring-bytes={ring_mb << 20}", "--write-timeout-s=60")
-    healthy = [world.subscriber(service.address) for _ in range(20)]
+    healthy = [world.subscriber(service.address) for _ in range(8)]
     path = await world.proxy(service.address)
-    path.receive_bytes = 4096
-    slow = [world.subscriber(path.address) for _ in range(5)]
+    path.receive_bytes = 32 * 1024
+    slow = [world.subscriber(path.address) for _ in range(3)]
     await world.all_live()
     feed = world.feed()
 
@@ -36,13 +36,13 @@ async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(
         await eventually(lambda: all(len(s.ledger.got) == done for s in healthy), 20)
         return sorted(late for s in healthy for late in s.ledger.latencies_s(world.book, since_s))
 
-    base = await load(100)
+    base = await load(60)
     memory_mb, _ = service.footprint()
     if rate_bps:
         path.rate_bps = rate_bps
     else:
         path.black_hole()
-    suffering = await load(300)
+    suffering = await load(240)
     fallbacks = await service.count("fallbacks_slow")
     grown_mb = service.footprint()[0] - memory_mb
     path.rate_bps = path.receive_bytes = 0
@@ -55,7 +55,7 @@ async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(
         f"row 15: p99 of the healthy {before_ms:.1f} -> {during_ms:.1f} ms, {fallbacks:g} fell back, "
         f"memory +{grown_mb:.1f} MB over {len(world.book.acked)} batches"
     )
-    assert fallbacks >= 5
+    assert fallbacks >= 3
     assert during_ms < 2 * before_ms + 3e3 * world.lateness.max_s, "others are not delayed"
     assert grown_mb < 4 * ring_mb + 5, "bounded by the ring, not by what the slow ones miss"
     assert {s.ledger.count(kind) for s in world.subscribers for kind in ("gap", "reset")} == {0}
@@ -66,7 +66,7 @@ async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(
 async def test_row_16_a_stalled_subscriber_is_reaped_by_the_write_deadline(world: Any) -> None:
     service = await world.service("", "--write-timeout-s=2")
     path = await world.proxy(service.address)
-    path.receive_bytes = 4096
+    path.receive_bytes = 32 * 1024
     stalled = world.subscriber(path.address)
     healthy = world.subscriber(service.address)
     await world.all_live()
