@@ -30,6 +30,8 @@ export class Directory {
   readonly byIndex = new Map<number, Series>();
   /** All series, by metric name, then by labels. */
   list: Series[] = [];
+  /** What is measured: all but the events of `annotations`, which are flags and no series to look at. */
+  measured: Series[] = [];
   readonly byMetric = new Map<string, Series[]>();
   /** Raised by every change. */
   version = 0;
@@ -54,6 +56,7 @@ export class Directory {
       });
     }
     this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
+    this.measured = this.list.filter((series) => series.metric !== "annotations");
     this.byMetric.clear();
     for (const series of this.list) {
       const same = this.byMetric.get(series.metric);

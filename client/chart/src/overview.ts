@@ -99,7 +99,7 @@ export class Overview implements Page {
   }
 
   directoryChanged(): void {
-    this.search.placeholder = `Search ${plural(this.app.session.directory.list.length, "series", "series")}`;
+    this.search.placeholder = `Search ${plural(this.app.session.directory.measured.length, "series", "series")}`;
     this.ask();
     this.layoutKey = "";
     this.refresh();
@@ -152,8 +152,7 @@ export class Overview implements Page {
     const words = query.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, warn: 0 };
     const groups = new Map<string, Series[]>();
-    for (const series of this.app.session.directory.list) {
-      if (series.metric === "annotations") continue;
+    for (const series of this.app.session.directory.measured) {
       const state = tileState(moment.ring.slots.get(series.index), series, moment);
       const kinds = filterOf(state);
       counts.all++;

@@ -72,7 +72,7 @@ export class Sidebar {
   }
 
   directoryChanged(): void {
-    this.search.placeholder = `Search ${plural(this.app.session.directory.list.length, "series", "series")}`;
+    this.search.placeholder = `Search ${plural(this.app.session.directory.measured.length, "series", "series")}`;
     this.layout();
   }
 
@@ -84,7 +84,7 @@ export class Sidebar {
 
   private layout(): void {
     const wanted = this.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const found = this.app.session.directory.list.filter((series) => series.metric !== "annotations" && wanted.every((word) => series.haystack.includes(word)));
+    const found = this.app.session.directory.measured.filter((series) => wanted.every((word) => series.haystack.includes(word)));
     const byGroup = new Map<string, Series[]>();
     for (const series of found) {
       const same = byGroup.get(series.group);
@@ -227,7 +227,7 @@ export class Sidebar {
   private drawFoot(): void {
     const { session } = this.app;
     const rate = session.status?.readings_per_s ?? 0;
-    const count = h("b", {}, formatNumber(session.directory.list.length, 0));
+    const count = h("b", {}, formatNumber(session.directory.measured.length, 0));
     const speed = h("b", {}, formatNumber(rate, 0));
     const key = `${count.textContent} ${speed.textContent}`;
     if (this.foot.dataset.shown === key) return;
