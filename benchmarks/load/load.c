@@ -123,7 +123,8 @@ static void shut(struct conn *c) {
 }
 
 static void ask(struct thread *t, struct conn *c) {
-    char request[8192], resume[ID_BYTES + 32] = "";
+    static __thread char request[1 << 17];
+    char resume[ID_BYTES + 32] = "";
     if (c->last_id[0]) snprintf(resume, sizeof resume, "Last-Event-ID: %s\r\n", c->last_id);
     int size = snprintf(request, sizeof request,
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n%s\r\n", c->path, port, resume);
@@ -389,7 +390,7 @@ static void *run(void *argument) {
                 if (read(t->wake, &ignored, sizeof ignored) < 0) continue;
                 int command = atomic_exchange(&t->command, 0);
                 if (command == 'q') return NULL;
-                if (command) { obey(t, command); break; } /* connections of later events may be gone */
+                if (command) { obey(t, command); break; } /* later events may name connections that are gone */
             } else if (c->fd < 0) continue;
             else if (c->state == CONNECTING) {
                 int error = 0;

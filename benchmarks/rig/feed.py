@@ -9,13 +9,12 @@ than the append.
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import hiredis
 
@@ -26,13 +25,18 @@ from tidewire.redis_log import BlockingRedisLog
 
 BASE = 1_000_000_000
 MAX_PART = 500
+NCHAN_PART = 400
+KEPT = 2_000_000  # batches per metric: nothing is trimmed within a run
 Publish = Callable[[list[tuple[int, int]]], None]
 
 
-def body(metric: int) -> str:
-    """Return the template of an event: about 120 bytes; to be filled with time and sequence."""
+def body(metric: int, readings: int = 1) -> str:
+    """Return the template of an event: about 120 bytes; to be filled with time and sequence (of the last reading)."""
+    times = "".join(f"{number}.5," for number in range(1_700_000_000_001, 1_700_000_000_000 + readings))
+    values = "".join(f"{number}.25," for number in range(1, readings))
     return (
-        f'{{"metric":"bench/{metric}","labels":{{"line":"4","site":"north"}},"unit":"Cel","time":[%.3f],"value":[%d]}}'
+        f'{{"metric":"bench/{metric}","labels":{{"line":"4","site":"north"}},"unit":"Cel",'
+        f'"time":[{times}%.3f],"value":[{values}%d]}}'
     )
 
 
@@ -71,12 +75,12 @@ class Connection:
         return found
 
 
-def to_tidewire(redis_port: int, metrics: int) -> Publish:
+def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
     log = BlockingRedisLog(f"redis://127.0.0.1:{redis_port}")
     log.append([])  # loads the functions
     epoch = log.clock().epoch
     log.redis.close()
-    functions = LogFunctions(Keys("tw"), Retention(), DEFAULT_LIMITS)
+    functions = LogFunctions(Keys("tw"), Retention(batches=KEPT), DEFAULT_LIMITS)
     words = [
         word if isinstance(word, bytes) else str(word).encode() for word in functions.append(AppendCall(()), epoch)
     ]
@@ -84,7 +88,7 @@ def to_tidewire(redis_port: int, metrics: int) -> Publish:
     prefix = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
     labels = '{"line":"4","site":"north"}'
     one = [
-        bulk(f"bench/{metric}") + bulk(body(metric)) + bulk(labels) + bulk(body(metric)) + bulk("1")
+        bulk(f"bench/{metric}") + bulk(body(metric, readings)) + bulk(labels) + bulk(body(metric)) + bulk(str(readings))
         for metric in range(metrics)
     ]
     connection = Connection(redis_port)
@@ -114,30 +118,42 @@ def to_pubsub(redis_port: int, metrics: int) -> Publish:
 
 
 def to_nchan(port: int, metrics: int) -> Publish:
-    """Publish by pipelined POSTs over one kept connection, the way its documentation has for applications."""
+    """Publish by pipelined POSTs over four kept connections; a metric always takes the same, so its order holds."""
     one = []
     for metric in range(metrics):
         text = body(metric)
         size = len(text % (time.time() * 1e3, BASE))
         head = f"POST /pub?id=bench/{metric} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         one.append(f"{head}Content-Length: {size}\r\n\r\n{text}")
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    answers = connection.makefile("rb")
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(min(4, metrics))]
+    answers = [connection.makefile("rb") for connection in connections]
+    for connection in connections:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def publish(events: list[tuple[int, int]]) -> None:
-        for first in range(0, len(events), 50):
-            part = events[first : first + 50]
+        for first in range(0, len(events), NCHAN_PART):
+            part = events[first : first + NCHAN_PART]
             now = time.time() * 1e3
-            connection.sendall("".join([one[metric] % (now, sequence) for metric, sequence in part]).encode())
-            for _ in part:
-                status = answers.readline().split()[1]
-                if status not in {b"201", b"202"}:
-                    raise RuntimeError(f"nchan answered {status!r}")
-                size = int(http.client.parse_headers(answers)["Content-Length"] or 0)
-                answers.read(size)
+            lanes: list[list[str]] = [[] for _ in connections]
+            for metric, sequence in part:
+                lanes[metric % len(connections)].append(one[metric] % (now, sequence))
+            for connection, lane in zip(connections, lanes, strict=True):
+                connection.sendall("".join(lane).encode())
+            for answer, lane in zip(answers, lanes, strict=True):
+                for _ in lane:
+                    _read_answer(answer)
 
     return publish
+
+
+def _read_answer(answer: BinaryIO) -> None:
+    status, size = answer.readline(), 0
+    if status.split()[1] not in {b"201", b"202"}:
+        raise RuntimeError(f"nchan answered {status!r}")
+    while (line := answer.readline()) != b"\r\n":
+        if line[:15].lower() == b"content-length:":
+            size = int(line[15:])
+    answer.read(size)
 
 
 def run(publish: Publish, rate: float, seconds: float, metrics: int, sequence: int) -> dict[str, float]:
@@ -163,7 +179,10 @@ def run(publish: Publish, rate: float, seconds: float, metrics: int, sequence: i
 
 def main() -> None:
     kind, port, metrics = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    publish = {"tidewire": to_tidewire, "pubsub": to_pubsub, "nchan": to_nchan}[kind](port, metrics)
+    if kind == "tidewire":
+        publish = to_tidewire(port, metrics, int(sys.argv[4]))
+    else:
+        publish = {"pubsub": to_pubsub, "nchan": to_nchan}[kind](port, metrics)
     print("{}", flush=True)
     for line in sys.stdin:
         given = json.loads(line)

@@ -23,12 +23,15 @@ class Feeder:
         sequence: the last one published, of every metric.
     """
 
-    def __init__(self, running: Running, redis_port: int, metrics: int = 1, *, cores: Sequence[int] = REDIS) -> None:
+    def __init__(
+        self, running: Running, redis_port: int, metrics: int = 1, *, readings: int = 1, cores: Sequence[int] = REDIS
+    ) -> None:
         kind = running.contender.feed
         port = running.port if kind == "nchan" else redis_port
         script = str(Path(__file__).with_name("feed.py"))
         self.sequence = 0
-        self.child = Child([sys.executable, script, kind, str(port), str(metrics)], cores, name="feeder", pipes=True)
+        command = [sys.executable, script, kind, str(port), str(metrics), str(readings)]
+        self.child = Child(command, cores, name="feeder", pipes=True)
         self.answer()
 
     def begin(self, rate: float, seconds: float) -> None:

@@ -1,0 +1,61 @@
+"""S4: 5,000 idle subscribers: memory of the server for each, and connects/s: `python benchmarks/idle.py [--full]`.
+
+A Tidewire subscription counts as connected when it says that it is live; a peer's when its first body bytes are there.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from rig.contenders import available, start
+from rig.feeder import Feeder
+from rig.load import Load
+from rig.processes import Redis, Usage
+from rig.results import Aim, Section, arguments
+
+NAMES = ("tidewire", "nchan, in memory", "Node + ioredis", "queue + Litestar SSE")
+
+
+def one(name: str, redis_port: int, subscribers: int) -> tuple[float, float]:
+    """Return KiB for each and connects/s."""
+    (contender,) = available([name])
+    running = start(contender, redis_port)
+    with running.child, Feeder(running, redis_port) as feeder:
+        feeder.feed(10, 0.2)
+        with Load(running, [[0]] * 10):  # what is allocated once
+            pass
+        time.sleep(0.3)
+        usage = Usage(running.child.pid)
+        before = usage.memory_bytes
+        with Load(running, [[0]] * subscribers, "--concurrency", "100", base=feeder.sequence) as load:
+            if load.opened["reached"] != subscribers:
+                return float("nan"), 0.0
+            time.sleep(1)
+            return (usage.memory_bytes - before) / subscribers / 1024, subscribers / load.opened["seconds"]
+
+
+def main() -> None:
+    given = arguments(str(__doc__).splitlines()[0], subscribers=(5_000, "open streams"))
+    section = Section("idle", f"S4: {given.subscribers:,} idle subscribers", given)
+    rounds = 3 if given.full else 1
+    with Redis() as redis:
+        contenders = [contender.name for contender in available(NAMES)]
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+        for _ in range(rounds):
+            for name in contenders:
+                found[name].append(one(name, redis.port, given.subscribers))
+    medians = {name: [statistics.median(column) for column in zip(*all_, strict=True)] for name, all_ in found.items()}
+    section.table(["", "KiB each", "connects/s"], [(name, *row) for name, row in medians.items()])
+    ours, node = medians["tidewire"], medians.get("Node + ioredis")
+    section.aims([
+        Aim("memory each", "≤ 14 KiB", f"{ours[0]:.1f} KiB", ours[0] <= 14),
+        Aim("connects/s to Node", "≥ 1.2 ×", f"{ours[1] / node[1]:.2f} ×" if node else "-",
+            ours[1] >= 1.2 * node[1] if node else None),
+    ])  # fmt: skip
+    section.raw("rounds", found)
+    section.write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Where results go: a table on the terminal, a section of RESULTS.md with its machine, and raw JSON under out/."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rig.processes import machine, out
+
+__all__ = ["Aim", "Section", "arguments"]
+
+RESULTS = Path(__file__).parents[1] / "RESULTS.md"
+HEAD = """# Results
+
+Each section is written by the script that it names, with the machine; `--full` runs longer and in more rounds. One core
+serves, one has Redis and the feeder, the rest the load client. Every event is counted and its sequence checked. Ratios
+within one run are what counts; absolute numbers are this machine's, on that day.
+"""
+
+
+class Aim(NamedTuple):
+    """What was aimed at and what was measured."""
+
+    what: str
+    aim: str
+    measured: str
+    met: bool | None
+
+    @property
+    def mark(self) -> str:
+        return {True: "met", False: "**missed**", None: "not measured"}[self.met]
+
+
+def arguments(description: str, **options: Any) -> argparse.Namespace:
+    """Return the command line: `--full`, `--no-write`, and what a script adds as name=(default, help)."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--full", action="store_true", help="longer, in more rounds")
+    parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md as it is")
+    for name, (default, text) in options.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default, type=type(default), help=text)
+    return parser.parse_args()
+
+
+class Section:
+    """One benchmark's part of RESULTS.md."""
+
+    def __init__(self, name: str, title: str, given: argparse.Namespace) -> None:
+        self.name = name
+        self._title = title
+        self._given = given
+        self._parts: list[str] = []
+        self._raw: dict[str, Any] = {}
+        self._started = time.monotonic()
+
+    def text(self, text: str) -> None:
+        self._parts.append(text)
+        print(f"\n{text}", flush=True)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines += ["| " + " | ".join(_shown(cell) for cell in row) + " |" for row in rows]
+        self.text("\n".join(lines))
+
+    def aims(self, aims: Sequence[Aim]) -> None:
+        self.table(["aim", "", "measured", ""], [(aim.what, aim.aim, aim.measured, aim.mark) for aim in aims])
+
+    def raw(self, name: str, value: Any) -> None:
+        """Keep numbers for out/<name>.json."""
+        self._raw[name] = value
+
+    def write(self) -> None:
+        """Write the section in the place of its last version."""
+        took = time.monotonic() - self._started
+        command = f"python benchmarks/{self.name}.py{' --full' if self._given.full else ''}"
+        where = machine()
+        out(f"{self.name}.json").write_text(json.dumps({"machine": where, "argv": sys.argv, **self._raw}, indent=1))
+        body = "\n\n".join([f"## {self._title}", *self._parts, f"`{command}`, {took:.0f} s. {where}."])
+        print(f"\n{command}: {took:.0f} s. {where}", flush=True)
+        if self._given.no_write:
+            return
+        text = RESULTS.read_text() if RESULTS.exists() else HEAD
+        begin, end = f"<!-- {self.name} -->", f"<!-- end of {self.name} -->"
+        section = f"{begin}\n{body}\n{end}"
+        if begin in text:
+            text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: section, text, flags=re.DOTALL)
+        else:
+            text = f"{text.rstrip()}\n\n{section}\n"
+        RESULTS.write_text(text)
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return str(cell)
