@@ -95,8 +95,12 @@ def unsuitable(url: str) -> str | None:
     return None
 
 
-def choose_redis(settings: UpSettings) -> ChosenRedis:
+def choose_redis(settings: UpSettings, usual_port: int = _REDIS_PORT) -> ChosenRedis:
     """Return the Redis to use; starts the bundled server if that is it.
+
+    Args:
+        settings: what was asked for.
+        usual_port: where a Redis is adopted if it suits, and the first port that is tried for the bundled one.
 
     Raises:
         InvalidInput: a port that is taken.
@@ -104,16 +108,16 @@ def choose_redis(settings: UpSettings) -> ChosenRedis:
     """
     if settings.redis and not settings.redis_port:
         return ChosenRedis(settings.redis, without_password(settings.redis))
-    local, reason = f"redis://127.0.0.1:{_REDIS_PORT}", ""
-    if not settings.redis_port and _listening(_REDIS_PORT):
+    local, reason = f"redis://127.0.0.1:{usual_port}", ""
+    if not settings.redis_port and _listening(usual_port):
         found = unsuitable(local)
         if found is None:
             return ChosenRedis(local, f"{local}, found running")
-        reason = f"; the one on {_REDIS_PORT} is left alone: {found}"
+        reason = f"; the one on {usual_port} is left alone: {found}"
     if settings.redis_port:
         _check_free(settings.redis_port, "--redis-port", "bundled Valkey")
     directory = Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("tidewire")
-    server = EmbeddedServer(directory / "valkey", settings.redis_port or free_port(_REDIS_PORT))
+    server = EmbeddedServer(directory / "valkey", settings.redis_port or free_port(usual_port))
     child = Child("bundled Valkey", server.launch, process=server.start(), last=True)
     return ChosenRedis(server.url, f"{server.url}, bundled Valkey, data in {server.directory}{reason}", child)
 

@@ -20,7 +20,7 @@ import redis
 from click.testing import CliRunner
 
 from tidewire_service.embedded import free_port
-from tidewire_service.up import command, unsuitable
+from tidewire_service.up import UpSettings, choose_redis, command, unsuitable
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 
@@ -204,6 +204,39 @@ def test_a_redis_that_would_break_the_promise_is_left_alone(valkey: Any, setting
     else:
         valkey.client.config_set(setting, value)
     assert re.search(reason, unsuitable(valkey.url) or "")
+
+
+def test_a_suitable_redis_on_the_usual_port_is_adopted(valkey: Any, tmp_path: Path) -> None:
+    chosen = choose_redis(UpSettings(data_dir=str(tmp_path / "data")), valkey.port)
+    assert chosen.url == valkey.url
+    assert "found running" in chosen.what
+    assert chosen.child is None
+
+
+def test_beside_an_unsuitable_redis_the_bundled_one_takes_the_next_free_port(valkey: Any, tmp_path: Path) -> None:
+    valkey.client.config_set("maxmemory-policy", "allkeys-lru")
+    chosen = choose_redis(UpSettings(data_dir=str(tmp_path / "data")), valkey.port)
+    assert chosen.child is not None
+    assert chosen.child.process is not None
+    try:
+        port = int(chosen.url.rpartition(":")[2])
+        assert valkey.port < port <= valkey.port + 20
+        assert f"the one on {valkey.port} is left alone: it evicts keys (allkeys-lru)" in chosen.what
+        assert (tmp_path / "data" / "valkey" / "appendonlydir").is_dir()
+        assert unsuitable(chosen.url) is None
+    finally:
+        chosen.child.process.terminate()
+        chosen.child.process.wait(10)
+
+
+def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: Any, tmp_path: Path) -> None:
+    wanted = free_port()
+    chosen = choose_redis(UpSettings(redis_port=wanted, data_dir=str(tmp_path / "data")), valkey.port)
+    assert chosen.child is not None
+    assert chosen.child.process is not None
+    chosen.child.process.terminate()
+    chosen.child.process.wait(10)
+    assert chosen.url == f"redis://127.0.0.1:{wanted}"
 
 
 def test_something_else_on_the_port_is_not_taken_for_a_redis() -> None:
