@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tidewire.batch import encode_batch, make_batch
+from tidewire.log_calls import Retention
+from tidewire.redis_log import RedisLog
 from tidewire_dashboard.app import Dashboard
 
 pytestmark = pytest.mark.browser
@@ -35,6 +38,13 @@ class Tab:
     async def until(self, script: str, argument: Any = None, limit_s: float = 15) -> Any:
         handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3)
         return await handle.json_value()
+
+    async def chip(self, text: str, limit_s: float = 20) -> None:
+        """Wait until the chip says this."""
+        says = """(text) => (document.querySelectorAll("*").values().map((e) => e.shadowRoot ?? null)
+            .filter((root) => root !== null).map((root) => root.querySelector('[data-tw="chip"]'))
+            .some((chip) => chip !== null && chip.textContent.replace(/\\s+/g, "").includes(text)))"""
+        await self.page.wait_for_function(says, arg=text, timeout=limit_s * 1e3, polling=50)
 
     async def sees(self, text: str, limit_s: float = 15) -> None:
         await self.page.get_by_text(text).first.wait_for(timeout=limit_s * 1e3)
@@ -97,6 +107,45 @@ async def test_the_chip_says_that_the_service_is_away_and_nothing_is_missing_aft
     await tab.until("() => window.__tidewire.state().link === 'open'")
     total = dashboard.source.store.state["total"][0]
     assert total == 3
+
+
+async def appended(url: str, retention: Retention, *values: float) -> None:
+    """Publish straight to Redis, as a producer that never noticed."""
+    log = RedisLog(url, retention=retention)
+    for value in values:
+        await log.append([encode_batch(make_batch("furnace/temperature", value))])
+    await log.close()
+
+
+async def test_the_chip_counts_what_was_recovered_after_an_outage_of_the_service(
+    tab: Tab, service: Any, valkey: Any, dashboard: Dashboard
+) -> None:
+    await service.publish("furnace/temperature", 1.0)
+    await tab.open("/d/furnace")
+    await tab.until(f"() => ({CHART})()?.last === 1")
+    await service.stop()
+    await tab.sees("RECONNECTING")
+    await appended(valkey.url, Retention(), 2.0, 3.0, 4.0)
+    await service.start()
+    dashboard.source.feed.retry_now()
+    await tab.chip("RECOVERED3readings")
+    await tab.until(f"() => ({CHART})()?.last === 4")
+    await tab.sees("LIVE")
+
+
+async def test_the_chip_names_the_gap_that_cannot_be_recovered(
+    tab: Tab, service: Any, valkey: Any, dashboard: Dashboard
+) -> None:
+    await service.publish("furnace/temperature", 1.0)
+    await tab.open("/d/furnace")
+    await tab.until(f"() => ({CHART})()?.last === 1")
+    await service.stop()
+    await tab.sees("RECONNECTING")
+    await appended(valkey.url, Retention(batches=2), *map(float, range(2, 12)))
+    await service.start()
+    dashboard.source.feed.retry_now()
+    await tab.chip("GAP")
+    await tab.until(f"() => ({CHART})()?.last === 11")
 
 
 async def test_names_labels_and_units_are_text_and_never_markup(tab: Tab, service: Any) -> None:
