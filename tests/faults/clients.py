@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import itertools
 import random
+import secrets
 import socket
 import struct
 import time
@@ -189,7 +190,7 @@ class Feed:
     def __init__(self, book: Book, url: str, name: str = "feed", *, timeout_s: float = 1.0) -> None:
         self.book = book
         self.log = RedisLog(url, timeout_s=timeout_s)
-        self.name = f"{name}-{random.randrange(1 << 30):x}"
+        self.name = f"{name}-{secrets.token_hex(4)}"
         self.sequence = 0
         self.failures = 0
         self._task: asyncio.Task[None] | None = None

@@ -29,6 +29,7 @@ _SKEWED = "import time; real = time.time; time.time = lambda: real() + {skew_s!r
 
 
 _PR_SET_PDEATHSIG = 1
+_any = random.SystemRandom()  # Hypothesis seeds the usual one: tests that run side by side would take the same ports
 
 
 def _end_with_parent() -> None:
@@ -39,7 +40,7 @@ def _end_with_parent() -> None:
 def free_port() -> int:
     """Return a free port below the range from which the kernel takes local ports: it stays free over a restart."""
     while True:
-        port = random.randint(12_000, 31_000)
+        port = _any.randint(12_000, 31_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

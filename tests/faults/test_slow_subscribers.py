@@ -22,7 +22,8 @@ async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(
     healthy = [world.subscriber(service.address) for _ in range(8)]
     path = await world.proxy(service.address)
     path.receive_bytes = 32 * 1024
-    slow = [world.subscriber(path.address) for _ in range(3)]
+    for _ in range(3):
+        world.subscriber(path.address)
     await world.all_live()
     feed = world.feed()
 
