@@ -102,7 +102,7 @@ def test_rule_3_judges_a_cursor_by_the_chain() -> None:
     assert judge(chain, "z", 1).known is False
 
 
-def test_a_forged_cursor_beyond_the_clock_is_answered_not_waited_for() -> None:
+def test_row_21_a_forged_cursor_is_answered_and_alarms_nobody_else() -> None:
     world = World(Sizes(cap=5))
     world.act(("append", "X"))
     client = world.clients[0]
@@ -114,6 +114,9 @@ def test_a_forged_cursor_beyond_the_clock_is_answered_not_waited_for() -> None:
         world.quiesce()
     assert client.socket is not None
     assert client.socket.subscription.live
+    # row 21: a client's cursor is evidence for nobody but itself
+    assert len(world.redis.clock().chain) == 1
+    assert not world.clients[1].announced
 
 
 def test_hunt_finds_nothing_in_random_schedules() -> None:

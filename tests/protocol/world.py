@@ -75,11 +75,6 @@ class Acked:
     id: int
     metric: str
     batch: int
-    lost: bool = False
-
-
-def order(epoch: str) -> int:
-    return int(epoch[1:])
 
 
 class Redis:
@@ -92,6 +87,9 @@ class Redis:
         self.epochs = 0
         self.data = Data()
         self.replica: Data | None = None
+
+    def older(self, epoch: str, than: str) -> bool:
+        return int(epoch[1:]) < int(than[1:])
 
     def _mint(self) -> str:
         self.epochs += 1
@@ -159,6 +157,54 @@ class Redis:
         log = self.data.logs.get(metric, []) if metric in self.data.tails else []
         return [Entry(*entry) for entry in log if entry[0] > after][:page]
 
+    def tails(self) -> dict[str, int]:
+        return dict(self.data.tails)
+
+    def kept(self) -> set[int]:
+        """Return the batches that a reader can still get."""
+        return {
+            batch_of(body) for metric, log in self.data.logs.items() for _, _, body in log if metric in self.data.tails
+        }
+
+    # -- faults; each returns what it did, or "" if there was nothing to do
+
+    def snap(self) -> str:
+        self.replica = copy.deepcopy(self.data)
+        return f"replica synced at {self.data.last}"
+
+    def failover(self) -> str:
+        if self.replica is None:
+            return ""
+        was = self.data.last
+        self.data = copy.deepcopy(self.replica)
+        self.run += 1
+        return f"FAILOVER to {self.data.last}, was {was}"
+
+    def restart(self) -> str:
+        self.run += 1
+        return "RESTART with data"
+
+    def flush(self) -> str:
+        self.data, self.replica = Data(), None
+        self.run += 1
+        return "FLUSHALL"
+
+    def lose_clock(self) -> str:
+        self.data, self.replica = Data(logs=self.data.logs), None
+        return "clock key lost, logs remain"
+
+    def trim(self, metric: str) -> str:
+        log = self.data.logs.get(metric, [])
+        return f"TRIM {metric} {log.pop(0)[0]}" if log else ""
+
+    def forget(self, metric: str) -> str:
+        data = self.data
+        if metric not in data.tails:
+            return ""
+        data.forgot = max(data.forgot, data.tails.pop(metric))
+        data.logs.pop(metric, None)
+        return f"FORGET {metric}"
+
     def last(self, metric: str) -> dict[bytes, LastReading]:
         log = self.data.logs.get(metric, [])
         return {b"{}": LastReading(log[-1][0], 1, log[-1][2])} if metric in self.data.tails and log else {}
@@ -188,7 +234,7 @@ class Operation:
             case ReadClock(seen):
                 self._send(redis.clock(seen))
             case ReadTails():
-                self._send(dict(redis.data.tails))
+                self._send(redis.tails())
             case ReadEntries(positions, page):
                 if len(self.lists) < len(positions):
                     metric, after = positions[len(self.lists)]
@@ -363,6 +409,8 @@ class Client:
 
 
 class World:
+    redis_class: type[Redis] = Redis
+
     def __init__(
         self,
         sizes: Sizes | None = None,
@@ -380,14 +428,14 @@ class World:
         self.log: list[str] = []
         self.forgot: dict[str, int] = {}
         self.hubs: list[Hub] = []
-        self.redis = Redis(self)
-        self.redis.clock()
+        self.redis = self.redis_class(self)
+        start = self.redis.clock()
         self.published: Seen | None = None
         self.hubs = [Hub(self, 0), Hub(self, 1)]
         self.clients = [Client(number) for number in clients]
         self.by_number = {client.number: client for client in self.clients}
         for client in self.clients:
-            client.last_id = f"{self.redis.data.epoch}.0-0"
+            client.last_id = f"{start.epoch}.0-0"
             self.hubs[0].connect(client)
 
     def note(self, line: str) -> None:
@@ -521,50 +569,32 @@ class World:
         self.note(f"CLOCK BACK to {self.redis.now}")
 
     def do_snap(self) -> None:
-        self.redis.replica = copy.deepcopy(self.redis.data)
-        self.note(f"replica synced at {self.redis.data.last}")
+        self.note(self.redis.snap())
 
     def do_failover(self) -> None:
-        redis = self.redis
-        if redis.replica is None:
-            return
-        self.note(f"FAILOVER to {redis.replica.last}, was {redis.data.last}")
-        kept = {batch_of(body) for log in redis.replica.logs.values() for _, _, body in log}
-        for acked in self.acked:
-            if acked.id > redis.replica.last and acked.batch not in kept:
-                acked.lost = True
-        redis.data = copy.deepcopy(redis.replica)
-        redis.run += 1
-        self._disconnect()
+        if done := self.redis.failover():
+            self.note(done)
+            self._disconnect()
 
     def do_restart(self) -> None:
-        self.note("RESTART with data")
-        self.redis.run += 1
+        self.note(self.redis.restart())
         self._disconnect()
 
     def do_flushall(self) -> None:
-        self.note("FLUSHALL")
-        self.redis.data, self.redis.replica = Data(), None
-        self.redis.run += 1
+        self.note(self.redis.flush())
 
     def do_noclock(self) -> None:
-        self.note("clock key lost, logs remain")
-        logs = self.redis.data.logs
-        self.redis.data, self.redis.replica = Data(logs=logs), None
+        self.note(self.redis.lose_clock())
 
     def do_trim(self, metric: str) -> None:
-        log = self.redis.data.logs.get(metric, [])
-        if log:
-            self.note(f"TRIM {metric} {log[0][0]}")
-            log.pop(0)
+        if done := self.redis.trim(metric):
+            self.note(done)
 
     def do_forget(self, metric: str) -> None:
-        data = self.redis.data
-        if metric in data.tails:
-            self.note(f"FORGET {metric}")
-            self.forgot[metric] = data.tails[metric]
-            data.forgot = max(data.forgot, data.tails.pop(metric))
-            data.logs.pop(metric, None)
+        tail = self.redis.tails().get(metric, 0)
+        if done := self.redis.forget(metric):
+            self.forgot[metric] = tail
+            self.note(done)
 
     def _disconnect(self) -> None:
         for hub in self.hubs:
@@ -612,12 +642,7 @@ class World:
             assert client.socket is not None
             if client.socket.events or not client.socket.subscription.live:
                 raise Bad(f"L c{client.number} never goes live (cursor {client.socket.subscription.cursor})")
-        kept = {
-            batch_of(body)
-            for metric, log in self.redis.data.logs.items()
-            for _, _, body in log
-            if metric in self.redis.data.tails
-        }
+        kept = self.redis.kept()
         flushes = sum(line.startswith(("FLUSHALL", "clock key")) for line in self.log)
         failovers = sum(line.startswith("FAILOVER") for line in self.log)
         for client in self.clients:
@@ -657,9 +682,9 @@ class World:
             raise Bad(f"I1 c{client.number} never got {acked}, still in the log")
         if acked.id <= self.forgot.get(acked.metric, -1):
             return  # forgotten after a silence longer than any retention: nobody can ask for it any more
-        if gap or any(a[0] == "reset" and order(acked.epoch) < order(a[1]) for a in client.announced):
+        if gap or any(a[0] == "reset" and self.redis.older(acked.epoch, a[1]) for a in client.announced):
             return
-        if any(a[0] == "lost" and acked.id > a[2] and order(acked.epoch) < order(a[1]) for a in client.announced):
+        if any(a[0] == "lost" and acked.id > a[2] and self.redis.older(acked.epoch, a[1]) for a in client.announced):
             return
         raise Bad(f"I1 c{client.number} silently lost {acked}")
 
@@ -673,9 +698,10 @@ def play(
     sizes: Sizes | None = None,
     fanout_class: type[Fanout] = Fanout,
     clients: tuple[int, ...] = (0, 1, 2),
+    world_class: type[World] = World,
 ) -> tuple[str | None, World]:
     """Run a schedule to quiescence; return the invariant that broke, or None, and the world."""
-    world = World(sizes, fanout_class, clients=clients)
+    world = world_class(sizes, fanout_class, clients=clients)
     try:
         for action in actions:
             world.act(action)
