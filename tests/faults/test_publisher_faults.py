@@ -1,0 +1,69 @@
+"""The SDK's own publisher under the faults of its Redis and of its service: every reading arrives once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tidewire.publisher import Publisher
+
+from .clients import Subscriber
+from .processes import eventually
+
+pytestmark = pytest.mark.fault
+
+
+def _values(subscriber: Subscriber) -> list[float]:
+    """Return the values of all batches, in the order in which they came."""
+    pages = subscriber.ledger.of("message")
+    return [value for page in pages for value in httpx.Response(200, content=page.data).json()["value"]]
+
+
+@pytest.mark.parametrize("door", ["redis", "http"])
+async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(world: Any, door: str) -> None:
+    link = await world.redis_proxy()
+    service = await world.service(link.url, "--redis-timeout-s=1")
+    watcher = await world.service()
+    subscriber = world.subscriber(watcher.address, "sdk/**")
+    await world.all_live()
+    publisher = Publisher(link.url if door == "redis" else service.url, flush_after_s=0.01)
+    slowest_s = sent = 0.0
+
+    async def publish(count: int) -> None:
+        nonlocal slowest_s, sent
+        for _ in range(count):
+            started = time.perf_counter()
+            publisher.publish("sdk/counter", sent)
+            slowest_s = max(slowest_s, time.perf_counter() - started)
+            sent += 1
+            await asyncio.sleep(0.001)
+
+    try:
+        await publish(200)
+        for nth in (1, 2, 3):
+            link.lose_reply("append", nth)
+            await publish(150)
+        link.close_all()
+        await publish(150)
+        world.valkey.kill()
+        await publish(200)
+        await world.valkey.start()
+        await publish(200)
+        world.valkey.pause()
+        await publish(100)
+        world.valkey.resume()
+        await publish(200)
+        assert await asyncio.to_thread(publisher.flush, 20)
+        stats = publisher.stats
+        assert (stats.sent, stats.rejected, stats.dropped) == (sent, 0, 0)
+        assert stats.retried >= 1
+        await eventually(lambda: len(_values(subscriber)) >= sent, 10)
+        assert _values(subscriber) == [float(n) for n in range(int(sent))], "once each, and in order"
+        print(f"{door}: {sent:g} readings, {stats.retried} calls repeated, slowest publish() {slowest_s * 1e3:.2f} ms")
+    finally:
+        await asyncio.to_thread(publisher.close)
+    assert {subscriber.ledger.count(kind) for kind in ("cut", "gap", "reset")} == {0}
