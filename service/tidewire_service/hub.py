@@ -23,10 +23,11 @@ from tidewire.pattern import Pattern
 from tidewire.redis_log import RedisLog
 from tidewire_service.fanout import Fanout
 from tidewire_service.live_connection import LiveConnection
+from tidewire_service.log_reads import LogReads
 from tidewire_service.meters import Latencies, Lateness
 from tidewire_service.pump import FrameError, LiveFrame, parse_frame
 from tidewire_service.ring import Ring, RingEntry
-from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Request, Steps, Wait
+from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, Request, Steps, Wait
 from tidewire_service.subscription import OnSlow, Replay, Sink, Subscription
 
 __all__ = ["Hub", "HubSettings"]
@@ -36,8 +37,6 @@ EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before 
 GRACE_S: Final = 0.2  # a frame that the clock knows of may still be on its way
 _READY_S: Final = 3.0  # without a successful look for longer, the hub is not ready
 _MAX_QUEUED_BYTES: Final = 64 << 20  # of live frames that wait for a fill; dropped together past it, found as a hole
-_READERS: Final = 8  # concurrent reads for subscriptions: half of the pool, the rest is the pump's and the routes'
-_DEADLINE_S: Final = 2.0  # of one read of the pump: half of the 5 s in which readiness must tell
 
 logger = structlog.get_logger("tidewire.hub")
 T = TypeVar("T")
@@ -62,6 +61,7 @@ class Hub:
     Attributes:
         log: the Redis log.
         fanout: the pure core.
+        reads: of the log, for the pump and for subscriptions.
         connection: the live connection.
         latencies: from the append to the write of the newest batch of each flush.
         lateness: of the event loop.
@@ -79,6 +79,7 @@ class Hub:
             hello={"tick_ms": self.settings.tick_ms, "limits": dict(limits or {})},
             fell_back=self._fell_back,
         )
+        self.reads = LogReads(log, self.fanout.pump.counters, self.fanout.pump.seen)
         self.connection = LiveConnection(url, log.keys, self._on_message)
         self.on_inbox: Callable[[str, bytes], None] | None = None
         self.on_fall_back: Callable[[Subscription], None] | None = None
@@ -96,13 +97,8 @@ class Hub:
         self._flush_due: asyncio.Handle | None = None
         self._last_flush = 0.0
         self._last_look = float("-inf")
-        self._clock_offset_ms = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._reachable = True
-        self._shared: dict[ReadEntries | ReadLast, asyncio.Task[Any]] = {}
-        self._readers = asyncio.Semaphore(_READERS)
-        self._clock_wanted: list[asyncio.Future[Clock]] = []
-        self._clock_reading: asyncio.Task[None] | None = None
 
     # -- what routes may ask
 
@@ -141,7 +137,7 @@ class Hub:
 
     def log_time_ms(self) -> float:
         """Return the log's clock now: Redis time, milliseconds since the Unix epoch."""
-        return time.time() * 1e3 + self._clock_offset_ms
+        return time.time() * 1e3 + self.reads.clock_offset_ms
 
     def gauges(self) -> dict[str, float]:
         """Return what is held right now."""
@@ -179,6 +175,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.reads.close()
         if self._flush_due is not None:
             self._flush_due.cancel()
 
@@ -281,7 +278,7 @@ class Hub:
     async def _operate(self, steps: Steps[None]) -> None:
         self._busy = True
         try:
-            await self._drive(steps, self._read)
+            await self._drive(steps, self.reads.read)
         finally:
             steps.close()
         self._last_look = time.monotonic()
@@ -297,27 +294,6 @@ class Hub:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             reply = await answer(request)
-
-    async def _read(self, request: Request) -> Any:
-        """Answer a read of the core from Redis, within a deadline."""
-        log = self.log
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                match request:
-                    case ReadClock(seen):
-                        started = time.time() * 1e3
-                        clock = await log.clock(seen)
-                        self._clock_offset_ms = clock.now_ms - (started + time.time() * 1e3) / 2
-                        return clock
-                    case ReadTails():
-                        return await log.tails()
-                    case ReadEntries(positions, page):
-                        return await log.entries_after(positions, page)
-                    case ReadLast(metrics):
-                        return await log.last_readings(metrics)
-        except TimeoutError as error:
-            raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
-        raise TypeError(f"no read: {request!r}")
 
     def _note_reachable(self, error: LogUnavailable | None) -> None:
         if (error is None) == self._reachable:
@@ -426,9 +402,9 @@ class Hub:
                         case Look():
                             return await self.look()
                         case ReadClock():
-                            return await self._fresh_clock()
+                            return await self.reads.fresh_clock()
                         case ReadEntries() | ReadLast():
-                            return await self._shared_read(request)
+                            return await self.reads.shared(request)
                         case Wait():
                             return await self.moved()
                         case Drain():
@@ -438,45 +414,6 @@ class Hub:
                     pause_s = min(1.0, pause_s * 2)
 
         await self._drive(steps, answer)
-
-    async def _shared_read(self, request: ReadEntries | ReadLast) -> Any:
-        """Read for a subscription; those that ask for the very same thing while it is being read share the answer."""
-        reading = self._shared.get(request)
-        if reading is None:
-            reading = asyncio.create_task(self._bounded_read(request))
-            self._shared[request] = reading
-            reading.add_done_callback(lambda _: self._shared.pop(request, None))
-        else:
-            self.counters["reads_shared"] += 1
-        return await asyncio.shield(reading)
-
-    async def _bounded_read(self, request: ReadEntries | ReadLast) -> Any:
-        async with self._readers:
-            self.counters["reads"] += 1
-            return await self._read(request)
-
-    async def _fresh_clock(self) -> Clock:
-        """Return a reply of the clock that was asked for after now; all who ask during one reading share the next."""
-        future: asyncio.Future[Clock] = asyncio.get_running_loop().create_future()
-        self._clock_wanted.append(future)
-        if self._clock_reading is None:
-            self._clock_reading = asyncio.create_task(self._read_clocks())
-        return await future
-
-    async def _read_clocks(self) -> None:
-        while self._clock_wanted:
-            waiting, self._clock_wanted = self._clock_wanted, []
-            try:
-                clock = await self._read(ReadClock(self.fanout.pump.seen()))
-            except LogUnavailable as error:
-                for future in waiting:
-                    if not future.done():
-                        future.set_exception(LogUnavailable(str(error)))
-            else:
-                for future in waiting:
-                    if not future.done():
-                        future.set_result(clock)
-        self._clock_reading = None
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -230,7 +230,7 @@ class Subscription:
         if tails:
             metrics = tuple(tails)
             count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), fanout.log_page)
-            lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count)
+            lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier)
             clock: Clock = yield ReadClock(pump.seen())
             if clock.epoch != epoch or pump.epoch != epoch:
                 fanout.pump.counters["pages_discarded"] += 1
@@ -339,7 +339,7 @@ class Subscription:
         metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in pump.tails)
         for first in range(0, len(metrics), _PAGE_ENTRIES):
             part = metrics[first : first + _PAGE_ENTRIES]
-            found: list[dict[bytes, LastReading]] = yield ReadLast(part)
+            found: list[dict[bytes, LastReading]] = yield ReadLast(part, barrier)
             chunk, size = [], 0
             for series in found:
                 for key, last in sorted(series.items()):

@@ -1,0 +1,133 @@
+"""Reads that are shared: only with who needs the very same one, for the same barrier.
+
+The log is a stand-in that answers when it is told to: the moment between a server's answer and its arrival cannot be
+provoked with a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from tidewire.errors import LogUnavailable
+from tidewire.lineage import Clock, Seen
+from tidewire.log_calls import Entry, LastReading
+from tidewire_service.log_reads import LogReads
+from tidewire_service.steps import ReadEntries, ReadLast
+
+
+class HeldLog:
+    """Takes what it has at the moment it is asked, and answers when it is let go."""
+
+    url = "held"
+
+    def __init__(self) -> None:
+        self.entries = [Entry(1, 0, b"{}")]
+        self.asked = 0
+        self.let_go = asyncio.Event()
+        self.broken = False
+
+    async def _held(self) -> None:
+        self.asked += 1
+        await self.let_go.wait()
+        if self.broken:
+            raise LogUnavailable("gone")
+
+    async def clock(self, seen: Seen | None = None) -> Clock:
+        clock = Clock("e", self.entries[-1].id, (), 0.0)
+        await self._held()
+        return clock
+
+    async def tails(self) -> dict[str, int]:
+        return {}
+
+    async def entries_after(self, positions: Sequence[tuple[str, int]], count: int | None = None) -> list[list[Entry]]:
+        found = list(self.entries)
+        await self._held()
+        return [found]
+
+    async def last_readings(self, metrics: Sequence[str]) -> list[dict[bytes, LastReading]]:
+        found = {b"{}": LastReading(self.entries[-1].id, 1, b"{}")}
+        await self._held()
+        return [found]
+
+
+async def asked(log: HeldLog, count: int) -> None:
+    async with asyncio.timeout(5):
+        while log.asked < count:
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def log() -> HeldLog:
+    return HeldLog()
+
+
+@pytest.fixture
+async def reads(log: HeldLog) -> LogReads:
+    return LogReads(log, Counter(), lambda: None)
+
+
+async def test_a_read_that_began_before_a_barrier_never_answers_for_it(log: HeldLog, reads: LogReads) -> None:
+    """Row 3 once more: the first read was made before entry 2 existed; who knows of 2 must get it."""
+    early = asyncio.create_task(reads.shared(ReadEntries((("a", 0),), 10, barrier=1)))
+    early_last = asyncio.create_task(reads.shared(ReadLast(("a",), barrier=1)))
+    await asked(log, 2)
+    log.entries.append(Entry(2, 1, b"{}"))
+    late = asyncio.create_task(reads.shared(ReadEntries((("a", 0),), 10, barrier=2)))
+    late_last = asyncio.create_task(reads.shared(ReadLast(("a",), barrier=2)))
+    await asked(log, 4)
+    log.let_go.set()
+    assert [entry.id for entry in (await early)[0]] == [1]
+    assert [entry.id for entry in (await late)[0]] == [1, 2]
+    assert (await early_last)[0][b"{}"].id == 1
+    assert (await late_last)[0][b"{}"].id == 2
+
+
+async def test_the_very_same_read_is_made_once(log: HeldLog, reads: LogReads) -> None:
+    request = ReadEntries((("a", 0),), 10, barrier=1)
+    many = [asyncio.create_task(reads.shared(request)) for _ in range(100)]
+    await asked(log, 1)
+    log.let_go.set()
+    answers = await asyncio.gather(*many)
+    assert log.asked == 1
+    assert all(answer is answers[0] for answer in answers)
+    await reads.shared(request)
+    assert log.asked == 2, "what was answered is not kept"
+
+
+async def test_one_who_leaves_does_not_take_the_answer_from_the_others(log: HeldLog, reads: LogReads) -> None:
+    request = ReadEntries((("a", 0),), 10, barrier=1)
+    first, second = (asyncio.create_task(reads.shared(request)) for _ in range(2))
+    await asked(log, 1)
+    first.cancel()
+    log.let_go.set()
+    assert [entry.id for entry in (await second)[0]] == [1]
+
+
+async def test_a_fresh_clock_was_asked_for_after_it_was_wanted(log: HeldLog, reads: LogReads) -> None:
+    first = asyncio.create_task(reads.fresh_clock())
+    await asked(log, 1)
+    log.entries.append(Entry(2, 1, b"{}"))
+    later = [asyncio.create_task(reads.fresh_clock()) for _ in range(10)]
+    await asyncio.sleep(0)
+    log.let_go.set()
+    assert (await first).id == 1
+    assert {(await clock).id for clock in later} == {2}
+    assert log.asked == 2, "ten who waited shared one reading"
+
+
+async def test_a_failure_is_told_to_all_who_wait_and_the_next_reads_anew(log: HeldLog, reads: LogReads) -> None:
+    log.broken = True
+    waiting = [asyncio.create_task(reads.fresh_clock()) for _ in range(3)]
+    waiting.append(asyncio.create_task(reads.shared(ReadLast(("a",), barrier=1))))
+    await asked(log, 2)
+    log.let_go.set()
+    for task in waiting:
+        with pytest.raises(LogUnavailable, match="gone"):
+            await task
+    log.broken = False
+    assert (await reads.fresh_clock()).id == 1
