@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Selection", "SelectionKey"]
 
 _PAGE_BYTES: Final = 256 * 1024
+_PAGES: Final = 32  # kept of one selection between two flushes: 8 MiB at most; whoever comes from elsewhere makes its own
 
 
 class SelectionKey(NamedTuple):
@@ -87,7 +88,9 @@ class Selection:
         """
         page = self._pages.get((after, upto))
         if page is None:
-            page = self._pages[after, upto] = self._made_page(ring, after, upto, max_bytes)
+            page = self._made_page(ring, after, upto, max_bytes)
+            if len(self._pages) < _PAGES:
+                self._pages[after, upto] = page
         return page
 
     def wanted(self, ring: Ring, after: int, upto: int) -> Iterable[RingEntry]:
