@@ -3,8 +3,8 @@
 Commands on standard input, one JSON object per line; the answer is one line. Events go round robin over the metrics,
 so each metric ends at the same sequence. What is due within one millisecond travels together.
 
-To Tidewire it calls the log's own append function, over one connection, packed by hand: a redis-py call costs more
-than the append.
+To Tidewire it calls the log's own append function, packed by hand: a redis-py call costs more than the append.
+Each of up to four publishers has one call in flight.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tidewire.redis_log import BlockingRedisLog
 
 BASE = 1_000_000_000
 MAX_PART = 500
+PUBLISHERS = 4  # connections; a metric always takes the same, so its order holds
 NCHAN_PART = 400
 KEPT = 2_000_000  # batches per metric: nothing is trimmed within a run
 Publish = Callable[[list[tuple[int, int]]], None]
@@ -58,8 +59,10 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._parser = hiredis.Reader()
 
-    def send(self, data: bytes, replies: int) -> list[Any]:
+    def write(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def read(self, replies: int) -> list[Any]:
         found: list[Any] = []
         while len(found) < replies:
             reply = self._parser.gets()
@@ -91,16 +94,21 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
         bulk(f"bench/{metric}") + bulk(body(metric, readings)) + bulk(labels) + bulk(body(metric)) + bulk(str(readings))
         for metric in range(metrics)
     ]
-    connection = Connection(redis_port)
+    publishers = [Connection(redis_port) for _ in range(min(PUBLISHERS, metrics))]
 
     def publish(events: list[tuple[int, int]]) -> None:
-        for first in range(0, len(events), MAX_PART):
-            part = events[first : first + MAX_PART]
+        for first in range(0, len(events), MAX_PART * len(publishers)):
             now = time.time() * 1e3
-            text = "".join([one[metric] % (now, sequence, now, sequence) for metric, sequence in part])
-            reply = connection.send(b"*%d\r\n" % (fixed + 5 * len(part)) + prefix + text.encode(), 1)[0]
-            if reply[0] != b"ok":
-                raise RuntimeError(f"append answered {reply[:3]!r}")
+            lanes: list[list[str]] = [[] for _ in publishers]
+            for metric, sequence in events[first : first + MAX_PART * len(publishers)]:
+                lanes[metric % len(publishers)].append(one[metric] % (now, sequence, now, sequence))
+            busy = [(publisher, lane) for publisher, lane in zip(publishers, lanes, strict=True) if lane]
+            for publisher, lane in busy:
+                publisher.write(b"*%d\r\n" % (fixed + 5 * len(lane)) + prefix + "".join(lane).encode())
+            for publisher, _ in busy:
+                reply = publisher.read(1)[0]
+                if reply[0] != b"ok":
+                    raise RuntimeError(f"append answered {reply[:3]!r}")
 
     return publish
 
@@ -112,7 +120,8 @@ def to_pubsub(redis_port: int, metrics: int) -> Publish:
     def publish(events: list[tuple[int, int]]) -> None:
         now = time.time() * 1e3
         text = "".join(["*3\r\n" + one[metric] % (now, sequence) for metric, sequence in events])
-        connection.send(text.encode(), len(events))
+        connection.write(text.encode())
+        connection.read(len(events))
 
     return publish
 

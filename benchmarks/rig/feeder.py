@@ -1,4 +1,4 @@
-"""The feeder as seen from a benchmark: a process of its own on Redis's core, told how much to publish."""
+"""The feeder as seen from a benchmark: a process of its own on the load cores, told how much to publish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rig.contenders import Running
-from rig.processes import REDIS, Child
+from rig.processes import LOAD, Child
 
 __all__ = ["Feeder"]
 
@@ -24,7 +24,7 @@ class Feeder:
     """
 
     def __init__(
-        self, running: Running, redis_port: int, metrics: int = 1, *, readings: int = 1, cores: Sequence[int] = REDIS
+        self, running: Running, redis_port: int, metrics: int = 1, *, readings: int = 1, cores: Sequence[int] = LOAD
     ) -> None:
         kind = running.contender.feed
         port = running.port if kind == "nchan" else redis_port

@@ -24,7 +24,7 @@ __all__ = ["LOAD", "REDIS", "SERVER", "Child", "Redis", "Usage", "free_port", "m
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER = _CORES[:1]
-REDIS = _CORES[1:2] or SERVER  # Redis and the feeder
+REDIS = _CORES[1:2] or SERVER
 LOAD = _CORES[2:] or REDIS
 _libc = ctypes.CDLL(None)
 

@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 HEAD = """# Results
 
 Each section is written by the script that it names, with the machine; `--full` runs longer and in more rounds. One core
-serves, one has Redis and the feeder, the rest the load client. Every event is counted and its sequence checked. Ratios
+serves, one has Redis, the rest the feeder and the load client. Every event is counted and its sequence checked. Ratios
 within one run are what counts; absolute numbers are this machine's, on that day.
 """
 
