@@ -284,6 +284,7 @@ class Subscription:
         pump = self._fanout.pump
         pump.counters["gaps_lost"] += 1
         self._announce = True
+        upto = max(lost_from, upto)  # the cursor may lie before the loss; how far that reaches, nobody knows
         gap = {"kind": "lost", "from": str(pump.cursor(lost_from)), "to": str(Cursor(self.cursor.epoch, upto))}
         data = encode_event(msgspec.json.encode(gap), id_=str(pump.cursor(cursor.id)), event="gap")
         self.hand(data, cursor)

@@ -218,8 +218,10 @@ class Feed:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(random.uniform(0.02, 0.1))
-        ids = () if answer.duplicate else answer.results  # a repeated call is told what was refused, not the ids
-        self.book.acknowledged([batch.body for batch in batches], answer.epoch, ids)
+        ids = list(answer.results)
+        if answer.duplicate:  # a repeated call is told its last id; the others are those before: one call, one time
+            ids = [answer.id - left for left in reversed(range(len(batches)))]
+        self.book.acknowledged([batch.body for batch in batches], answer.epoch, ids, again=answer.duplicate)
 
     def start(self, metrics: Sequence[str], *, every_s: float = 0.01, per_call: int = 2) -> Feed:
         """Publish to these metrics in turn until stopped."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tidewire.cursor import Cursor
-from tidewire.lineage import Clock
+from tidewire.lineage import Clock, Fork, minting_epoch
 from tidewire.pattern import compile_patterns
 from tidewire.sse import ServerEvent
 
@@ -31,7 +31,8 @@ class Published(NamedTuple):
         body: the canonical encoding; unique within a test.
         sent_s: when it was handed over first, `time.time`.
         epoch: in which it was acknowledged; "" while it is not.
-        id: its id; 0 if the acknowledgement came on a retry, which does not tell.
+        id: its id; 0 if the acknowledgement does not tell.
+        again: the acknowledgement came on a retry: `epoch` may be later than the one of the id.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class Published(NamedTuple):
     sent_s: float
     epoch: str = ""
     id: int = 0
+    again: bool = False
 
 
 class Book:
@@ -52,11 +54,13 @@ class Book:
         for body in bodies:
             self.published.setdefault(body, Published(metric, body, now_s))
 
-    def acknowledged(self, bodies: Sequence[bytes], epoch: str, ids: Sequence[int | str]) -> None:
-        """Note an answer; no ids if it was the answer to a retry."""
+    def acknowledged(
+        self, bodies: Sequence[bytes], epoch: str, ids: Sequence[int | str], *, again: bool = False
+    ) -> None:
+        """Note an answer; no ids if it does not tell them."""
         for body, id_ in zip(bodies, ids or (0,) * len(bodies), strict=True):
             assert isinstance(id_, int), f"refused: {id_}"
-            self.published[body] = self.published[body]._replace(epoch=epoch, id=id_)
+            self.published[body] = self.published[body]._replace(epoch=epoch, id=id_, again=again)
 
     @property
     def acked(self) -> list[Published]:
@@ -232,10 +236,18 @@ class _Reading:
         )
 
 
+def _minted(batch: Published, chain: Sequence[Fork]) -> Published:
+    """Return a batch that was acknowledged on a retry with the epoch of its id, not of the answer."""
+    place = next((index for index, fork in enumerate(chain) if fork.epoch == batch.epoch), None)
+    if not batch.again or place is None:
+        return batch
+    return batch._replace(epoch=minting_epoch(chain[: place + 1], batch.id))
+
+
 def _resolved(
     acked: Sequence[Published], ledgers: Sequence[SubscriberLedger], stored: dict[bytes, list[Cursor]]
 ) -> list[Published]:
-    """Return the acknowledged batches; the id that the answer to a retry does not tell, as it was seen elsewhere."""
+    """Return the acknowledged batches; the id that an answer does not tell, as it was seen elsewhere."""
     seen = {body: cursors[0] for body, cursors in stored.items()}
     for ledger in ledgers:
         seen |= ledger.got
@@ -265,7 +277,7 @@ def check(
         fork.epoch: min((later.fork for later in clock.chain[index + 1 :]), default=1 << 90)
         for index, fork in enumerate(clock.chain)
     }
-    acked = _resolved(book.acked, ledgers, stored or {})
+    acked = [_minted(batch, clock.chain) for batch in _resolved(book.acked, ledgers, stored or {})]
     names: dict[Cursor, bytes] = {}
     faults = [
         f"I4 two batches were acknowledged as {Cursor(batch.epoch, batch.id)}: {batch.body!r}"
