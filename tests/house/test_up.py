@@ -60,7 +60,10 @@ class Up:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 words = child.cmdline()
-                found["valkey" if "valkey-server" in words[0] else words[words.index("tidewire") + 1]] = child
+                if words and "valkey-server" in words[0]:
+                    found["valkey"] = child
+                elif "tidewire" in words and "up" not in words:  # one that is just being started still says "up"
+                    found[words[words.index("tidewire") + 1]] = child
         return found
 
     def end(self) -> None:
