@@ -128,8 +128,9 @@ class Subscriber:
         loop = asyncio.get_running_loop()
         while True:
             with contextlib.suppress(OSError):
+                sent = self.last_event_id
                 _, self._connection = await loop.create_connection(lambda: _Connection(self), *self.address)
-                self.ledger.note("connected")
+                self.ledger.note("connected", sent)
                 await self._connection.closed
                 self.ledger.note("cut")
             await asyncio.sleep(self._told_s if self._retry_s is None else self._retry_s)

@@ -73,7 +73,7 @@ class Page(NamedTuple):
     Attributes:
         kind: ``message``, the name of a control event, ``connected`` or ``cut``.
         id: the SSE id that this event carried.
-        data: the event's data.
+        data: the event's data; of ``connected`` the Last-Event-ID that was sent.
         at_s: when, `time.time`.
     """
 
@@ -110,8 +110,8 @@ class SubscriberLedger:
         if event.event == "message" and cursor is not None:
             self.got[data] = cursor
 
-    def note(self, kind: str) -> None:
-        self.pages.append(Page(kind, None, b"", time.time()))
+    def note(self, kind: str, data: str = "") -> None:
+        self.pages.append(Page(kind, None, data.encode(), time.time()))
 
     def count(self, kind: str) -> int:
         return sum(page.kind == kind for page in self.pages)
@@ -158,6 +158,7 @@ class _Reading:
         self.resets: list[float] = []
         self.faults: list[str] = []
         self.ids: dict[Cursor, bytes] = {}
+        self._asked_to_resume = False
         self._last = 0
         self._renewed = 0  # how often a loss was announced: from then on a batch may come again, under a new id
         self._seen: dict[bytes, tuple[Cursor, int]] = {}
@@ -166,9 +167,14 @@ class _Reading:
 
     def _take(self, page: Page, book: Book) -> None:
         match page.kind:
+            case "connected":
+                self._asked_to_resume = bool(page.data)
             case "hello":
-                if self.start is None:
-                    self.start = Cursor.parse(_decode(page.data)["cursor"])
+                hello = _decode(page.data)
+                if hello["resumed"] != self._asked_to_resume:
+                    self.faults.append(f"I1 resumed: {hello['resumed']}, asked to: {self._asked_to_resume}")
+                if not hello["resumed"]:  # also after a cut before the first id: a snapshot is sent anew
+                    self.start = Cursor.parse(hello["cursor"])
                     self._last = self.start.id
             case "message":
                 self._message(page, book)
