@@ -10,17 +10,60 @@ import asyncio
 import socket
 from typing import Any, Final
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["StreamingHttpProtocol"]
+__all__ = ["DIRECT", "StreamWriter", "StreamingHttpProtocol"]
 
 _SEND_BUFFER_BYTES: Final = 128 * 1024  # the kernel doubles it; a stalled peer pinned 3.9 MB without
 _MAX_HEAD_BYTES: Final = 256 * 1024  # read before the gate, whose own limit is a setting, can answer in words
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+class StreamWriter:
+    """Writes the body of a chunked response straight to the transport; the bytes of one flush are framed once.
+
+    It stands on two things of uvicorn that are not its public API: `flow.write_paused` and that a response without a
+    length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`.
+    """
+
+    __slots__ = ("_flow", "_transport")
+
+    _data = _framed = b""  # of the newest write of any stream: a flush hands the same object to all
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport = transport
+        self._flow = flow
+
+    @property
+    def closing(self) -> bool:
+        """The connection is going or gone."""
+        return self._transport.is_closing()
+
+    def write(self, data: bytes) -> bool:
+        """Write a chunk; False, and nothing written, if the peer has to read first."""
+        if self._flow.write_paused:
+            return False
+        if data is not StreamWriter._data:
+            StreamWriter._data = data
+            StreamWriter._framed = b"%x\r\n%b\r\n" % (len(data), data)
+        self._transport.write(StreamWriter._framed)
+        return True
+
+    async def write_when_drained(self, data: bytes) -> None:
+        """Write a chunk as soon as the peer has read."""
+        while not self.write(data):
+            await self._flow.drain()
+
+
+DIRECT: Final = {"write_paused", "_is_writable_event"} <= set(FlowControl.__init__.__code__.co_names)
+
+
 class StreamingHttpProtocol(HttpToolsProtocol):
-    """As uvicorn's; puts the transport into ``scope["extensions"]["tidewire.transport"]``."""
+    """As uvicorn's; puts the transport into ``scope["extensions"]["tidewire.transport"]``.
+
+    And, for HTTP/1.1, a `StreamWriter` into ``"tidewire.writer"``.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Cap the send buffer of a new connection."""
@@ -38,6 +81,8 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         extensions: dict[str, Any] = {"tidewire.transport": self.transport}
         self.scope["extensions"] = extensions
+        if DIRECT:
+            extensions["tidewire.writer"] = StreamWriter(self.transport, self.flow)
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived; a head that does not end is refused."""

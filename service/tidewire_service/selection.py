@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Selection", "SelectionKey"]
 
 _PAGE_BYTES: Final = 256 * 1024
-_PAGES: Final = 32  # kept of one selection between two flushes: 8 MiB at most; whoever comes from elsewhere makes its own
+_PAGES: Final = (
+    32  # kept of one selection between two flushes: 8 MiB at most; whoever comes from elsewhere makes its own
+)
 
 
 class SelectionKey(NamedTuple):

@@ -19,6 +19,7 @@ import structlog
 
 from tidewire.cursor import Cursor
 from tidewire.sse import HEARTBEAT, encode_event, encode_retry
+from tidewire_service.http_protocol import StreamWriter
 from tidewire_service.hub import Hub
 from tidewire_service.subscription import EndReason, OnSlow, Replay, Subscription
 
@@ -107,6 +108,7 @@ class _Stream:
         "_parked",
         "_send",
         "_settings",
+        "_writer",
         "born",
         "ended",
         "last_write",
@@ -115,12 +117,20 @@ class _Stream:
         "transport",
     )
 
-    def __init__(self, hub: Hub, send: Send, transport: asyncio.Transport | None, settings: StreamSettings) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        send: Send,
+        transport: asyncio.Transport | None,
+        settings: StreamSettings,
+        writer: StreamWriter | None = None,
+    ) -> None:
         self._hub = hub
         self._send = send
         self._settings = settings
         self._parked: asyncio.Task[None] | None = None
         self._catching: asyncio.Task[None] | None = None
+        self._writer = writer
         self.transport = transport
         self.subscription: Subscription | None = None
         self.born = self.last_write = time.monotonic()
@@ -130,7 +140,18 @@ class _Stream:
     # -- the sink
 
     def write(self, data: bytes) -> bool:
-        """Step one `send`; False if the transport is full: then the bytes are parked."""
+        """Write to the transport, or step one `send`; False if the transport is full: then the bytes are parked."""
+        writer = self._writer
+        if writer is not None:
+            self.last_write = time.monotonic()
+            if writer.closing:
+                self.end(EndReason.CLIENT_GONE)
+                return False
+            if writer.write(data):
+                return True
+            self.parked_since = self.last_write
+            self._parked = asyncio.ensure_future(writer.write_when_drained(data))
+            return False
         coroutine: Any = self._send({"type": "http.response.body", "body": data, "more_body": True})
         self.last_write = time.monotonic()
         try:
@@ -244,10 +265,12 @@ class Streams:
             body = _bye(reason, settings)
             await send({"type": "http.response.body", "body": body, "more_body": False})
             return
-        transport = scope.get("extensions", {}).get("tidewire.transport")
+        extensions = scope.get("extensions", {})
+        transport = extensions.get("tidewire.transport")
         if transport is not None:
             _bound_silence(transport, settings.write_timeout_s)
-        stream = _Stream(self.hub, send, transport, settings)
+        writer = extensions.get("tidewire.writer") if scope.get("http_version") == "1.1" else None
+        stream = _Stream(self.hub, send, transport, settings, writer)
         subscription = self.hub.attach(
             request.patterns,
             request.labels,
