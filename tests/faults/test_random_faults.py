@@ -298,7 +298,7 @@ class Machine(RuleBasedStateMachine):
 def test_random_faults_break_no_promise() -> None:
     print(f"seed {SEED}, {STEPS} steps")
     started = time.monotonic()
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         seed(SEED)(Machine),
         settings=settings(
             max_examples=max(10, STEPS // 5),
