@@ -1,7 +1,7 @@
 """S8: 10,000 readings/s in, 1,000 subscribers at `every=1s`: `python benchmarks/conflation.py [--full]`.
 
-As 10,000 batches of one reading, and as 1,000 batches of ten; subscribers of one of 100 metrics each, and of all. The sum
-of the counts that each subscriber was told must be what was published.
+As 10,000 batches of one reading, and as 1,000 batches of ten; subscribers of one of 100 metrics each, and of all. The
+sum of the counts that each subscriber was told must be what was published.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def main() -> None:
                     sets = [[n % METRICS] for n in range(SUBSCRIBERS)]
                     paths = [path] * SUBSCRIBERS if path else None
                     with Load(running, sets, "--conflated", suffix="&every=1s", paths=paths, base=0) as load:
+                        time.sleep(1.2)  # the interval of the births may still be handed to whoever comes first
+                        load.mark()
                         start_at = feeder.sequence
                         usage = Usage(running.child.pid)
                         feeder.feed(RATE / readings, seconds)

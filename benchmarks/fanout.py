@@ -1,9 +1,11 @@
 """S1 to S3 beside the peers, one server core each, in one run: `python benchmarks/fanout.py [--full]`.
 
-S1: 100 subscribers, 10 readings/s: latency. S2: 1,000 subscribers of one metric: the highest lossless rate, and the CPU per
-delivery at 10/s and 100/s. S3: 1,000 subscribers over 100 metrics, each of one, and each of a different set of four.
+S1: 100 subscribers, 10 readings/s: latency. S2: 1,000 subscribers of one metric: the highest lossless rate, and the CPU
+per delivery at 10/s and 100/s. S3: 1,000 subscribers over 100 metrics, each of one, or of a different set of four.
 Rounds are interleaved: all contenders once, then all again; medians count.
 """
+
+# ruff: noqa: RUF001 - a multiplication sign is meant
 
 from __future__ import annotations
 
@@ -104,7 +106,7 @@ def main() -> None:
     names = given.contenders.split(",") if given.contenders else None
     seconds, trials, rounds = (4.0, 9, 3) if given.full else (1.0, 3, 1)
     found: Found = defaultdict(list)
-    section = Section("fanout", "S1–S3: fan-out beside the peers", given)
+    section = Section("fanout", "S1 to S3: fan-out beside the peers", given)
     contenders = available(names)
     with Redis() as redis:
         for _ in range(rounds):

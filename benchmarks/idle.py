@@ -3,6 +3,8 @@
 A Tidewire subscription counts as connected when it says that it is live; a peer's when its first body bytes are there.
 """
 
+# ruff: noqa: RUF001 - a multiplication sign is meant
+
 from __future__ import annotations
 
 import statistics

@@ -1,7 +1,7 @@
 """Publish to receive for 100 subscribers at 10 readings/s: `python benchmarks/latency.py [--full]`.
 
-From the timestamp taken before the append to the moment at which the load client has read the bytes; every event of every
-subscriber counts. Also at 1 and 1,000 subscribers, and for one reading over 20 metrics on one stream.
+From the timestamp taken before the append to the moment at which the load client has read the bytes; every event of
+every subscriber counts. Also at 1 and 1,000 subscribers, and for one reading over 20 metrics on one stream.
 """
 
 from __future__ import annotations

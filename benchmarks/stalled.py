@@ -1,8 +1,10 @@
 """S6: one subscriber that never reads among 500: `python benchmarks/stalled.py [--full]`.
 
-Interleaved with and without it, in one run on one server: the others' p99, the growth of the process, and what the kernel
-holds for the stalled socket (`ss -tm`: queued for writing).
+Interleaved with and without it, in one run on one server: the others' p99, the growth of the process, and what the
+kernel holds for the stalled socket (`ss -tm`: queued for writing).
 """
+
+# ruff: noqa: RUF001 - a multiplication sign is meant
 
 from __future__ import annotations
 
@@ -35,28 +37,31 @@ def main() -> None:
     kernel, wrong, growth = 0, 0, 0
     with Redis() as redis:
         running = start(CONTENDERS["tidewire"], redis.port, "--ring-bytes", str(RING_BYTES))
-        with running.child, Feeder(running, redis.port) as feeder:
-            with Load(running, [[0]] * given.subscribers, base=feeder.sequence) as load:
-                feeder.feed(RATE, 3)
-                usage = Usage(running.child.pid)
-                for number in range(2 * rounds):
-                    with_stalled = bool(number % 2)
-                    load.wait(feeder.sequence, 5)
-                    ahead = usage.memory_bytes
-                    options = ("--stalled", "1", "--rcvbuf", "4096", "--threads", "1")
-                    stalled = Load(running, [[0]], *options, base=feeder.sequence) if with_stalled else None
-                    feeder.feed(RATE, 2)  # until its socket is full
-                    load.mark()
-                    feeder.feed(RATE, seconds)
-                    load.wait(feeder.sequence, 5)
-                    report = load.report(feeder.sequence)
-                    p99[with_stalled].append(report["p99_ms"])
-                    wrong += sum(int(report[key]) for key in ("lost", "missing", "duplicates", "disorder", "closed"))
-                    if stalled is not None:
-                        kernel = max(kernel, queued_bytes(running.port))
-                        growth = max(growth, usage.memory_bytes - ahead)
-                        stalled.child.stop()
-                        time.sleep(0.2)
+        with (
+            running.child,
+            Feeder(running, redis.port) as feeder,
+            Load(running, [[0]] * given.subscribers, base=feeder.sequence) as load,
+        ):
+            feeder.feed(RATE, 3)
+            usage = Usage(running.child.pid)
+            for number in range(2 * rounds):
+                with_stalled = bool(number % 2)
+                load.wait(feeder.sequence, 5)
+                ahead = usage.memory_bytes
+                options = ("--stalled", "1", "--rcvbuf", "4096", "--threads", "1")
+                stalled = Load(running, [[0]], *options, base=feeder.sequence) if with_stalled else None
+                feeder.feed(RATE, 2)  # until its socket is full
+                load.mark()
+                feeder.feed(RATE, seconds)
+                load.wait(feeder.sequence, 5)
+                report = load.report(feeder.sequence)
+                p99[with_stalled].append(report["p99_ms"])
+                wrong += sum(int(report[key]) for key in ("lost", "missing", "duplicates", "disorder", "closed"))
+                if stalled is not None:
+                    kernel = max(kernel, queued_bytes(running.port))
+                    growth = max(growth, usage.memory_bytes - ahead)
+                    stalled.child.stop()
+                    time.sleep(0.2)
     without, with_ = statistics.median(p99[False]), statistics.median(p99[True])
     section.table(
         ["", "others' p99 ms, rounds"],

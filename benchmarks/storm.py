@@ -9,7 +9,6 @@ import statistics
 import time
 
 import redis as redis_py
-
 from rig.contenders import available, start
 from rig.feeder import Feeder
 from rig.load import Load

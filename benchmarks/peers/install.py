@@ -1,7 +1,8 @@
 """Installs the peers for the benchmarks only, under benchmarks/out/peers: `python benchmarks/peers/install.py`.
 
 Nothing of the system is changed but one empty folder that nginx insists on (/var/lib/nginx): Debian's nginx and its
-nchan module are unpacked, not installed; the Python peers get a virtual environment of their own, Node's client a folder. Whatever cannot be had is said, and is missing in the results.
+nchan module are unpacked, not installed; the Python peers get a virtual environment of their own, Node's client a
+folder. Whatever cannot be had is said, and is missing in the results.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ import venv
 from pathlib import Path
 
 HERE = Path(__file__).parents[1] / "out" / "peers"
-PYTHON_PACKAGES = ("litestar>=2.25", "sse-starlette>=2.1", "redis>=6.4", "hiredis>=3.2", "uvicorn>=0.35", "uvloop>=0.21",
-                   "httptools>=0.6.4")  # fmt: skip
+PYTHON_PACKAGES = (
+    "litestar>=2.25",
+    "sse-starlette>=2.1",
+    "redis>=6.4",
+    "hiredis>=3.2",
+    "uvicorn>=0.35",
+    "uvloop>=0.21",
+    "httptools>=0.6.4",
+)
 DEBIAN_PACKAGES = ("nginx", "libnginx-mod-nchan")
 
 

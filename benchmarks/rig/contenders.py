@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rig.processes import SERVER, Child, free_port, out
@@ -38,7 +39,7 @@ class Contender(NamedTuple):
     path: Callable[[Sequence[int]], str]
     ready: str = ""
     guess: float = 20_000
-    environment: dict[str, str] = {}
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 class Running(NamedTuple):
@@ -67,18 +68,26 @@ def tidewire(port: int, redis_port: int, *options: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _nchan(port: int, redis_port: int, *, with_redis: bool) -> list[str]:
+def _nchan(port: int, redis_port: int, *, with_redis: bool = False) -> list[str]:
     directory = out("nchan", str(port), "x").parent
     text = (PEERS / "nchan.conf").read_text()
-    upstream = f"upstream redis {{ nchan_redis_server redis://127.0.0.1:{redis_port}; }}" if with_redis else ""
-    for name, value in {
-        "MODULE": _NCHAN_MODULE, "DIRECTORY": directory, "PORT": port,
-        "REDIS_UPSTREAM": upstream, "REDIS_PASS": "nchan_redis_pass redis;" if with_redis else "",
-    }.items():  # fmt: skip
+    upstream = f"upstream redis {{ nchan_redis_server redis://127.0.0.1:{redis_port}; }}"
+    values = {
+        "MODULE": _NCHAN_MODULE,
+        "DIRECTORY": directory,
+        "PORT": port,
+        "REDIS_UPSTREAM": upstream if with_redis else "",
+        "REDIS_PASS": "nchan_redis_pass redis;" if with_redis else "",
+    }
+    for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     config = directory / "nginx.conf"
     config.write_text(text)
     return [str(_NGINX), "-p", str(directory), "-c", str(config)]
+
+
+def _nchan_redis(port: int, redis_port: int) -> list[str]:
+    return _nchan(port, redis_port, with_redis=True)
 
 
 _NGINX = INSTALLED / "nginx/usr/sbin/nginx"
@@ -98,32 +107,36 @@ def _nchan_path(numbers: Sequence[int]) -> str:
     return "/sub?id=" + ",".join(f"bench/{n}" for n in numbers)
 
 
-CONTENDERS = {
-    contender.name: contender
-    for contender in (
+def _all() -> list[Contender]:
+    node = [INSTALLED / "node/node_modules/ioredis", Path(shutil.which("node") or "/no/node")]
+    return [
         Contender("tidewire", "tidewire", [], tidewire, _metrics("/v1/stream", "&replay=none"), "event: live", 2e6),
         Contender(
-            "C ceiling", "pubsub", [_compiled_ceiling()], lambda port, redis: [str(_compiled_ceiling()), str(port), str(redis)],
-            _metrics("/stream"), guess=3e6,
+            "C ceiling",
+            "pubsub",
+            [_compiled_ceiling()],
+            lambda port, redis: [str(_compiled_ceiling()), str(port), str(redis)],
+            _metrics("/stream"),
+            guess=3e6,
         ),
+        Contender("nchan, in memory", "nchan", [_NGINX, _NCHAN_MODULE], _nchan, _nchan_path, guess=80_000),
+        Contender("nchan, Redis mode", "nchan", [_NGINX, _NCHAN_MODULE], _nchan_redis, _nchan_path, guess=60_000),
         Contender(
-            "nchan, in memory", "nchan", [_NGINX, _NCHAN_MODULE], lambda port, redis: _nchan(port, redis, with_redis=False),
-            _nchan_path, guess=80_000,
-        ),
-        Contender(
-            "nchan, Redis mode", "nchan", [_NGINX, _NCHAN_MODULE], lambda port, redis: _nchan(port, redis, with_redis=True),
-            _nchan_path, guess=60_000,
-        ),
-        Contender(
-            "Node + ioredis", "pubsub", [INSTALLED / "node/node_modules/ioredis", Path(shutil.which("node") or "/no/node")],
+            "Node + ioredis",
+            "pubsub",
+            node,
             lambda port, redis: ["node", str(PEERS / "node_ioredis.js"), str(port), str(redis)],
-            _metrics("/stream"), guess=80_000, environment={"NODE_PATH": str(INSTALLED / "node/node_modules")},
+            _metrics("/stream"),
+            guess=80_000,
+            environment={"NODE_PATH": str(INSTALLED / "node/node_modules")},
         ),
         _python_peer("queue + Litestar SSE", "litestar_queue.py", 30_000, "litestar"),
         _python_peer("Litestar Channels", "litestar_channels.py", 15_000, "litestar"),
         _python_peer("sse-starlette, Pub/Sub each", "sse_starlette_pubsub.py", 8_000, "sse_starlette"),
-    )
-}  # fmt: skip
+    ]
+
+
+CONTENDERS = {contender.name: contender for contender in _all()}
 
 
 def available(names: Iterable[str] | None = None) -> list[Contender]:
