@@ -29,7 +29,7 @@ const options = {
   charset: "utf8",
   legalComments: "eof",
   plugins: [styles],
-  banner: { js: "/*! The Tidewire deck, MIT; built from client/chart, do not edit. */" },
+  banner: { js: "/*! The Tidewire deck, Apache-2.0; built from client/chart, do not edit. */" },
   outfile: committed,
 };
 
