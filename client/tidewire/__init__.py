@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tidewire.dataframe import last as last
     from tidewire.dataframe import publish_frame as publish_frame
     from tidewire.errors import TidewireError as TidewireError
+    from tidewire.process_publisher import annotate as annotate
+    from tidewire.process_publisher import publish as publish
     from tidewire.publisher import AsyncPublisher as AsyncPublisher
     from tidewire.publisher import Publisher as Publisher
-    from tidewire.publisher import annotate as annotate
-    from tidewire.publisher import publish as publish
     from tidewire.states import StreamBatch as StreamBatch
     from tidewire.subscriber import astream as astream
     from tidewire.subscriber import stream as stream
@@ -54,12 +54,12 @@ _HOMES = {
     "Publisher": "publisher",
     "StreamBatch": "states",
     "TidewireError": "errors",
-    "annotate": "publisher",
+    "annotate": "process_publisher",
     "astream": "subscriber",
     "catalog": "dataframe",
     "history": "dataframe",
     "last": "dataframe",
-    "publish": "publisher",
+    "publish": "process_publisher",
     "publish_frame": "dataframe",
     "stream": "subscriber",
     "watch": "widget",

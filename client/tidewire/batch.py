@@ -277,6 +277,19 @@ def _is_column(given: object) -> bool:
     return isinstance(given, Sequence) if shape is None else len(shape) == 1
 
 
+def _checked_times(times: list[Any], now_ms: float) -> list[float]:
+    latest = now_ms + _AHEAD_MS
+    if set(map(type, times)) == {float} and all(_MIN_MS <= time_ms <= latest for time_ms in times):
+        return times  # the usual column, in a tenth of the time
+    return [checked_time_ms(time, field=f"time[{i}]", now_ms=now_ms) for i, time in enumerate(times)]
+
+
+def _checked_values(values: list[Any]) -> list[float | None]:
+    if set(map(type, values)) == {float}:
+        return values if all(map(math.isfinite, values)) else [v if math.isfinite(v) else None for v in values]
+    return [checked_value(value, field=f"value[{i}]") for i, value in enumerate(values)]
+
+
 def _optional_number(value: object, field: str) -> float | None:
     return None if value is None else checked_value(value, field=field)
 
@@ -344,8 +357,8 @@ def make_batch(
         metric=metric,
         labels=labels_,
         unit=unit,
-        time=[checked_time_ms(t, field=f"time[{i}]", now_ms=now_ms) for i, t in enumerate(times)],
-        value=[checked_value(v, field=f"value[{i}]") for i, v in enumerate(values)],
+        time=times if time is None else _checked_times(times, now_ms),
+        value=_checked_values(values),
         text=None
         if texts is None
         else [t if t is None else _utf8(f"text[{i}]", t, limits.batch_bytes) for i, t in enumerate(texts)],

@@ -11,6 +11,7 @@ import msgspec
 
 from tidewire.batch import EncodedBatch
 from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.settings import without_password
 
 if TYPE_CHECKING:
     import httpx
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
 
 _GZIP_FROM_BYTES: Final = 1_024
-_PAUSE_S: Final = 1.0
+_PAUSE_S: Final = 1.0  # where the service asks for a pause and does not say how long
+_LONGEST_PAUSE_S: Final = 300.0
 _REASONS: Final[Mapping[str, str]] = {
     "series": "the metric has as many series as are allowed",
     "metrics": "there are as many metrics as are allowed",
@@ -28,7 +30,7 @@ _REASONS: Final[Mapping[str, str]] = {
 
 
 class Sent(NamedTuple):
-    """The answer to one call: batches refused for good, and why."""
+    """The answer to one call: readings refused for good, and why."""
 
     refused: int
     reason: str
@@ -41,7 +43,7 @@ class Transport(Protocol):
         """Send one call; sending it again with the same sequence appends nothing twice.
 
         Raises:
-            LogUnavailable, ServiceUnavailable: try the same call again after `retry_after_s`.
+            LogUnavailable, ServiceUnavailable: try the same call again; `retry_after_s` is what the service asked for.
             LimitExceeded: too large: split it.
             ServiceRefused: never.
         """
@@ -62,8 +64,12 @@ class RedisTransport:
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Append one call."""
         appended = self._log.append(batches, publisher=publisher, sequence=sequence)
-        refused = [result for result in appended.results if isinstance(result, str)]
-        return Sent(len(refused), _REASONS.get(refused[0], refused[0]) if refused else "")
+        answers = zip(batches, appended.results, strict=True)
+        refused = [(batch.readings, result) for batch, result in answers if isinstance(result, str)]
+        if not refused:
+            return Sent(0, "")
+        first = refused[0][1]
+        return Sent(sum(readings for readings, _ in refused), _REASONS.get(first, first))
 
     def close(self) -> None:
         """Close the connection."""
@@ -74,6 +80,8 @@ class HttpTransport:
     """Posts to ``/v1/readings`` of a service, with an idempotency key."""
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
+        if not urlsplit(url).hostname:
+            raise InvalidInput("url", url, "names no host; expected http://host:port of a Tidewire service")
         self._url = f"{url.rstrip('/')}/v1/readings"
         self._token = token
         import httpx  # noqa: PLC0415 - costs 80 ms at import
@@ -94,11 +102,11 @@ class HttpTransport:
         try:
             response = self._client.post(self._url, content=body, headers=headers)
         except self._unreachable as error:
-            reason = f"{self._url}: {error or type(error).__name__}"
-            raise ServiceUnavailable(reason, _PAUSE_S) from error
-        return self._answer(response, len(batches))
+            reason = f"{without_password(self._url)}: {error or type(error).__name__}"
+            raise ServiceUnavailable(reason, 0.0) from error
+        return self._answer(response, batches)
 
-    def _answer(self, response: httpx.Response, count: int) -> Sent:
+    def _answer(self, response: httpx.Response, batches: Sequence[EncodedBatch]) -> Sent:
         status = response.status_code
         try:
             answer = msgspec.json.decode(response.content, type=dict[str, object])
@@ -108,12 +116,16 @@ class HttpTransport:
         rows = [row for row in rejected if isinstance(row, dict)] if isinstance(rejected, list) else []
         detail = str(answer.get("detail") or (rows[0].get("reason") if rows else "") or f"HTTP {status}")
         if status == 200:
-            return Sent(len(rows), detail if rows else "")
-        if status == 413 and count > 1:
+            accepted, readings = answer.get("accepted"), sum(batch.readings for batch in batches)
+            if not isinstance(accepted, int):
+                raise ServiceRefused(status, "the answer is not that of a Tidewire service; check the URL")
+            return Sent(max(0, readings - accepted), detail if rows else "")
+        if status == 413 and len(batches) > 1:
             raise LimitExceeded("body", 0, len(response.request.content), "split the call")
         if status in {408, 425, 429} or status >= 500:
             after = response.headers.get("retry-after", "")
-            raise ServiceUnavailable(f"HTTP {status} {detail}", float(after) if after.isdigit() else _PAUSE_S)
+            pause_s = min(float(after), _LONGEST_PAUSE_S) if after.isascii() and after.isdigit() else _PAUSE_S
+            raise ServiceUnavailable(f"HTTP {status} {detail}", pause_s)
         raise ServiceRefused(status, detail, tuple(rows))
 
     def close(self) -> None:

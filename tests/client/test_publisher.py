@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tidewire
 from tidewire.batch import decode_batch
 from tidewire.errors import InvalidInput
+from tidewire.keys import Keys
 from tidewire.publisher import AsyncPublisher, Publisher, publish_url
 from tidewire.redis_log import RedisLog
 
@@ -234,6 +240,178 @@ async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Any) -> No
     )
     assert done.stderr == b""
     assert await stored(valkey.url, "a") == [float(n) for n in range(500)]
+
+
+def test_a_dict_with_one_wrong_name_publishes_nothing_of_it() -> None:
+    publisher = Publisher("redis://127.0.0.1:1", flush_after_s=60)
+    with pytest.raises(InvalidInput, match="empty level"):
+        publisher.publish({"a": 1, "b//c": 2})
+    with pytest.raises(InvalidInput, match="leave it out"):
+        publisher.publish({"a": 1}, 2)
+    assert publisher.stats.queued == 0
+
+
+async def test_columns_longer_than_a_batch_are_split(valkey: Any) -> None:
+    with Publisher(valkey.url) as publisher:
+        publisher.publish("a", np.arange(2_500.0))
+    assert await stored(valkey.url, "a") == [float(n) for n in range(2_500)]
+
+
+async def test_a_clock_that_steps_back_delays_nothing(valkey: Any, monkeypatch: Any, eventually: Any) -> None:
+    publisher = Publisher(valkey.url)
+    publisher.publish("a", 0)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3_600)
+    publisher.publish("a", 1)
+    await eventually(lambda: publisher.stats.sent == 2, 3)
+    monkeypatch.undo()
+    publisher.close()
+
+
+@contextlib.contextmanager
+def alarms(every_s: float, handler: Callable[..., Any]) -> Iterator[None]:
+    """Call a handler again and again, between whatever the main thread does."""
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+async def test_a_signal_handler_may_publish_in_the_middle_of_a_publish(valkey: Any) -> None:
+    publisher = Publisher(valkey.url)
+    handled = itertools.count()
+    published = 0
+    with alarms(0.001, lambda *_: publisher.publish("alarm", next(handled))):
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            publisher.publish("a", published)
+            published += 1
+    publisher.close()
+    assert await stored(valkey.url, "a") == [float(n) for n in range(published)]
+    alarmed = sorted(await stored(valkey.url, "alarm"), key=float)  # an alarm may interrupt the one before
+    assert alarmed == [float(n) for n in range(next(handled))]
+    assert len(alarmed) > 10
+
+
+async def test_ctrl_c_in_the_middle_of_a_publish_breaks_nothing(valkey: Any) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    publisher = Publisher(valkey.url)
+    returned: list[int] = []
+    interrupted = 0
+    n = 0
+    until = time.monotonic() + 2
+    with contextlib.suppress(KeyboardInterrupt), alarms(0.002, interrupt):
+        while time.monotonic() < until:
+            try:
+                n += 1
+                publisher.publish("a", n, step=n)
+                returned.append(n)
+            except KeyboardInterrupt:
+                interrupted += 1
+    publisher.close()
+    assert interrupted > 10
+    values = await stored(valkey.url, "a")
+    assert values == sorted(set(values), key=float), "nothing twice, nothing out of order"
+    assert set(map(float, returned)) - set(values) == set(), "what returned was published"
+    assert len(values) <= len(returned) + interrupted
+    assert publisher.stats.dropped == publisher.stats.rejected == 0
+
+
+async def test_a_worker_of_a_pool_flushes_at_its_end(valkey: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TIDEWIRE_REDIS", valkey.url)
+    code = (
+        "import multiprocessing as m, sys, tidewire\n"
+        "def work(n):\n"
+        "    import tidewire\n"
+        "    tidewire.publish(f'pool/{n}', n)\n"
+        "if __name__ == '__main__':\n"
+        "    if sys.argv[1] == 'used before': tidewire.publish('parent', -1)\n"
+        "    pool = m.get_context('fork').Pool(2)\n"
+        "    pool.map(work, range(20)); pool.close(); pool.join()\n"
+    )
+    for how in ("used before", "first use"):
+        done = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-c", code, how], timeout=30, check=True, capture_output=True
+        )
+        assert done.stderr == b""
+    for n in range(20):
+        assert await stored(valkey.url, f"pool/{n}") == [float(n)] * 2
+    assert await stored(valkey.url, "parent") == [-1.0]
+
+
+async def test_what_a_batch_that_was_refused_held_is_counted_by_reading(valkey: Any) -> None:
+    publisher = Publisher(valkey.url)
+    publisher.publish("first", 0)
+    publisher.publish("poisoned", 0)
+    assert await asyncio.to_thread(publisher.flush, 10)
+    valkey.cli("XADD", Keys().log("poisoned"), "99999999999999-0", "x", "y")
+    publisher.publish("poisoned", [1.0] * 700)
+    publisher.publish("well", [1.0] * 300)
+    assert await asyncio.to_thread(publisher.flush, 10)
+    publisher.close()
+    stats = publisher.stats
+    assert (stats.sent, stats.rejected, stats.dropped, stats.queued) == (302, 700, 0, 0)
+    assert "foreign" in stats.last_error
+
+
+def test_close_is_bounded_while_redis_hangs_and_counts_each_reading_once(valkey: Any, eventually: Any) -> None:
+    publisher = Publisher(valkey.url)
+    publisher.publish("a", 0)
+    assert publisher.flush()
+    valkey.pause()
+    publisher.publish("a", [1.0] * 10)
+    began = time.monotonic()
+    publisher.close(0.3)
+    assert time.monotonic() - began < 2
+    valkey.resume()
+    stats = publisher.stats
+    assert (stats.sent, stats.dropped, stats.queued) == (1, 10, 0)
+
+
+async def test_a_closed_publisher_publishes_again(valkey: Any) -> None:
+    publisher = Publisher(valkey.url)
+    for n in range(3):
+        publisher.publish("a", n)
+        publisher.close()
+    assert publisher.stats.dropped == 0
+    assert await stored(valkey.url, "a") == [0.0, 1.0, 2.0]
+
+
+async def test_without_a_thread_nothing_raises_and_the_next_call_tries_again(valkey: Any, monkeypatch: Any) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    publisher = Publisher(valkey.url)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        publisher.publish("a", 1)
+        assert not publisher.flush(0.1)
+        assert publisher.stats.queued == 1
+        assert "can't start new thread" in publisher.stats.last_error
+    publisher.publish("a", 2)
+    assert publisher.flush(10)
+    publisher.close()
+    assert await stored(valkey.url, "a") == [1.0, 2.0]
+
+
+async def test_flush_tries_at_once_when_redis_is_back(valkey: Any) -> None:
+    publisher = Publisher(valkey.url)
+    valkey.stop()
+    publisher.publish("a", 1)
+    deadline = time.monotonic() + 10
+    while publisher.stats.retried < 6:  # its next pause is of seconds
+        assert not publisher.flush(0.01)
+        assert time.monotonic() < deadline
+    valkey.start()
+    began = time.monotonic()
+    assert publisher.flush(10)
+    assert time.monotonic() - began < 1
+    publisher.close()
 
 
 async def test_an_async_publisher_has_the_same_names(valkey: Any) -> None:

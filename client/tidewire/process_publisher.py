@@ -1,0 +1,52 @@
+"""The process's own publisher, made at the first call: `tidewire.publish` and `tidewire.annotate`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from tidewire.publisher import Publisher
+
+__all__ = ["annotate", "publish"]
+
+_made: list[Publisher] = []  # none or one
+_lock = threading.RLock()
+
+
+def _publisher() -> Publisher:
+    if not _made:
+        with _lock:
+            if not _made:
+                _made.append(Publisher())
+    return _made[0]
+
+
+def publish(
+    metric: str | Mapping[str, Any],
+    value: Any = None,
+    *,
+    unit: str = "",
+    labels: Mapping[str, str] | None = None,
+    time: Any = None,
+    text: Any = None,
+    step: Any = None,
+) -> None:
+    """Publish with the process's own publisher, flushed at exit; as `Publisher.publish`."""
+    _publisher().publish(metric, value, unit=unit, labels=labels, time=time, text=text, step=step)
+
+
+def annotate(
+    text: str, *, metric: str = "annotations", labels: Mapping[str, str] | None = None, time: Any = None
+) -> None:
+    """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`."""
+    _publisher().publish(metric, None, text=text, labels=labels, time=time)
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread of the parent may hold it, for ever in the child
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

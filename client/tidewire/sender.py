@@ -1,0 +1,257 @@
+"""The sender: the background thread of one publisher, which encodes what waits in the outbox and sends it.
+
+One call is in flight at a time, under a sequence that all its attempts share, so that a retry appends nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic, sleep
+from typing import Final
+
+from tidewire.batch import Limits
+from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable, ServiceRefused, ServiceUnavailable
+from tidewire.outbox import Call, Encoded, Outbox, Part, encode_columns
+from tidewire.transport import Sent, Transport
+
+__all__ = ["Sender"]
+
+_BACKOFF_S: Final = (0.1, 5.0)  # first and longest, of which a random half is waited
+_ENCODES_PER_TURN: Final = 32  # then the interpreter lock is given up: the host's thread goes first
+_WARN_EVERY_S: Final = 60.0  # a connection that comes and goes is not said more often
+
+logger = logging.getLogger("tidewire")
+
+
+class Sender:
+    """Sends what an outbox holds, from a daemon thread that starts with the first reading.
+
+    Args:
+        outbox: shared with the publisher, under `lock`.
+        lock: reentrant.
+        open_transport: makes the transport when it is first needed.
+        flush_after_s: longest that a reading waits for others, seconds.
+        limits: of one batch.
+
+    Attributes:
+        sent: readings that were acknowledged.
+        retried: calls that were sent again.
+        rejected: readings that were refused for good.
+        last_error: the newest trouble, ``""`` if there was none.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        lock: threading.RLock,
+        open_transport: Callable[[], Transport],
+        flush_after_s: float,
+        limits: Limits,
+    ) -> None:
+        self._outbox = outbox
+        self._lock = lock
+        self._settled = threading.Condition(lock)
+        self._open_transport = open_transport
+        self._flush_after_s = flush_after_s
+        self._limits = limits
+        # a SimpleQueue's put is safe in a signal handler, an Event's set is not; at most a token a part and flush
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self.thread: threading.Thread | None = None
+        self._running = self._urgent = self._closing = False
+        self._asked = False  # the pause before the next attempt is one that the service asked for
+        self._transport: Transport | None = None
+        self._publisher_id = secrets.token_hex(8)
+        self._sequence = 0
+        self.sent = self.retried = self.rejected = 0
+        self.last_error = ""
+        self._told = False  # that there is trouble
+        self._told_s = -_WARN_EVERY_S
+
+    # -- for the publisher, under the lock
+
+    def wake(self) -> None:
+        """Let the thread look at the outbox; start it if there is none."""
+        self._tokens.put(None)
+        self._closing = False
+        if self.thread is None:
+            thread = self.thread = threading.Thread(target=self._run, name="tidewire-publisher", daemon=True)
+            try:
+                thread.start()
+            except BaseException as error:  # no thread at the interpreter's end or at a limit of the system; Ctrl-C
+                if not thread.is_alive():
+                    self.thread = None
+                if not isinstance(error, RuntimeError):
+                    raise
+                self._trouble(f"no thread to send from: {error}")
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that is in the outbox now was sent or given up; False if the time was too short."""
+        deadline = monotonic() + timeout_s
+        with self._lock:
+            target = self._outbox.seal()
+            while self._outbox.oldest <= target:
+                self._urgent = True
+                self.wake()
+                left = deadline - monotonic()
+                if left <= 0 or self.thread is None:
+                    return False
+                self._settled.wait(left)
+        return True
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread; what it is sending gets this time to be answered."""
+        with self._lock:
+            thread = self.thread
+            self._closing = True
+            self._tokens.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+
+    # -- the thread
+
+    def _run(self) -> None:
+        with self._lock:
+            if self._running:
+                return  # a Ctrl-C during its start made the publisher start another
+            self._running = True
+        try:
+            while (call := self._next_call()) is not None:
+                if pause_s := self._attempt(call):
+                    self._pause(pause_s)
+        finally:
+            transport, self._transport = self._transport, None
+            if transport is not None:
+                transport.close()
+            with self._lock:
+                self._running = False
+                self.thread = None
+                if not self._closing and not self._outbox.empty:
+                    self.wake()  # published in the moment of its end
+                self._settled.notify_all()
+
+    def _next_call(self) -> Call | None:
+        """Wait for a call to send; None at the end."""
+        due_s: float | None = None  # when what waits for others has waited long enough
+        while True:
+            with self._lock:
+                if self._closing:
+                    return None
+                call = self._outbox.head()
+                if call is not None:
+                    return self._numbered(call)
+                if self._outbox.empty:
+                    due_s, self._urgent = None, False
+                elif due_s is None:
+                    due_s = monotonic() + self._flush_after_s  # never the wall clock: it steps
+                wait_s = None if due_s is None else due_s - monotonic()
+                due = self._urgent or self._outbox.ready or (wait_s is not None and wait_s <= 0)
+                part = self._outbox.take() if due else None
+            if part is not None:
+                due_s = None
+                self._encode(part)
+            else:
+                self._wait(wait_s)
+
+    def _wait(self, wait_s: float | None) -> None:
+        """Wait for a token, which may be old: whoever waits looks again."""
+        try:
+            self._tokens.get(timeout=wait_s)
+        except Empty:
+            return
+
+    def _numbered(self, call: Call) -> Call:
+        if not call.sequence:
+            self._sequence += 1
+            call.sequence = self._sequence
+        call.in_flight = True
+        return call
+
+    def _encode(self, part: Part) -> None:
+        """Make calls of a part."""
+        batches = []
+        for turn, columns in enumerate(part.columns.values(), 1):
+            try:
+                encoded = encode_columns(columns, self._limits)
+            except Exception as error:
+                logger.exception("a series could not be encoded, its %d readings are lost", len(columns))
+                encoded = Encoded([], len(columns), f"{type(error).__name__}: {error}")
+            batches += encoded.batches
+            if encoded.rejected:
+                self._refuse(encoded.rejected, encoded.reason)
+            if turn % _ENCODES_PER_TURN == 0:
+                sleep(0)
+        with self._lock:
+            self._outbox.put(part, batches)
+            self._settled.notify_all()
+
+    def _attempt(self, call: Call) -> float:
+        """Send one call; return how long to wait before the next attempt, 0 if the call is done with, seconds."""
+        call.attempts += 1
+        try:
+            if self._transport is None:
+                self._transport = self._open_transport()
+            answer = self._transport.send(call.batches, self._publisher_id, call.sequence)
+        except (LogUnavailable, ServiceUnavailable) as error:
+            return self._later(call, error)
+        except LimitExceeded:
+            with self._lock:
+                self._outbox.split(call)
+            return 0.0
+        except (ServiceRefused, InvalidInput) as error:
+            self._settle(call, Sent(call.readings, str(error)))
+        except Exception as error:
+            logger.exception("a call could not be sent, its %d readings are lost", call.readings)
+            self._settle(call, Sent(call.readings, f"{type(error).__name__}: {error}"))
+        else:
+            self._settle(call, answer)
+        return 0.0
+
+    def _later(self, call: Call, error: LogUnavailable | ServiceUnavailable) -> float:
+        self._trouble(str(error))
+        with self._lock:
+            call.in_flight = False
+            self.retried += 1
+        first, longest = _BACKOFF_S
+        pause_s: float = random.uniform(0.5, 1) * min(longest, first * 2.0 ** min(call.attempts, 10))  # noqa: S311
+        asked_s = error.retry_after_s if isinstance(error, ServiceUnavailable) else 0.0
+        self._asked = asked_s > 0
+        return max(pause_s, asked_s)
+
+    def _pause(self, pause_s: float) -> None:
+        """Wait before the next attempt; a flush ends a pause of our own choice, the publisher's end any."""
+        until_s = monotonic() + pause_s
+        while not self._closing and (left_s := until_s - monotonic()) > 0:
+            if self._urgent and not self._asked:
+                self._urgent = False
+                return
+            self._wait(left_s)
+
+    def _settle(self, call: Call, answer: Sent) -> None:
+        with self._lock:
+            counts = self._outbox.settle(call)
+            if counts:
+                self.sent += call.readings - answer.refused
+            self._settled.notify_all()
+        if not counts:
+            return  # given up by close() meanwhile
+        if answer.refused:
+            self._refuse(answer.refused, answer.reason)
+        elif self._told:
+            self._told = False
+            logger.warning("publishing works again")
+
+    def _refuse(self, readings: int, reason: str) -> None:
+        with self._lock:
+            self.rejected += readings
+        self._trouble(reason)
+
+    def _trouble(self, reason: str) -> None:
+        self.last_error = reason
+        if not self._told and monotonic() - self._told_s >= _WARN_EVERY_S:
+            self._told, self._told_s = True, monotonic()
+            logger.warning("publishing is in trouble: %s; more is counted in the publisher's stats", reason)
