@@ -1,6 +1,6 @@
 """The shape of the cost: subscribers, metrics, patterns, length of the log: `python benchmarks/shape.py [--full]`.
 
-What the design expects: CPU per delivery flat over subscribers, metrics and patterns (matching happens at birth), and the
+Expected: CPU per delivery flat over subscribers, metrics and patterns (matching happens at birth), and the
 time to go live flat over the length of the log. Drawn into shape.svg.
 """
 
@@ -92,7 +92,9 @@ def log_length(sizes: list[int]) -> tuple[Points, Points]:
                 ]
                 log.append([EncodedBatch("bench/0", one, '{"line":"4","site":"north"}', one, 1) for one in made])
                 filled += part
-            entry = client.execute_command("XREVRANGE", log.keys.log("bench/0"), "+", "-", "COUNT", 101)[-1][0]
+            entry = client.execute_command(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+                "XREVRANGE", log.keys.log("bench/0"), "+", "-", "COUNT", 101
+            )[-1][0]
             cursor = Cursor(log.clock().epoch, parse_id(entry))
             running = start(SERVICE, redis.port)
             with running.child:
