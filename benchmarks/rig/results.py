@@ -16,11 +16,20 @@ from rig.processes import machine, out
 __all__ = ["Aim", "Section", "arguments"]
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
+ORDER = ("fanout", "latency", "idle", "storm", "stalled", "append", "conflation", "restart", "shape")
 HEAD = """# Results
 
-Each section is written by the script that it names, with the machine; `--full` runs longer and in more rounds. One core
-serves, one has Redis, the rest the feeder and the load client. Every event is counted and its sequence checked. Ratios
-within one run are what counts; absolute numbers are this machine's, on that day.
+Each section is written by the script that it names, with the machine. One core serves, one has Redis, the rest the
+feeder and the load client (C, `load/load.c`). Every event is counted and its sequence checked. Ratios within one run
+are what counts; absolute numbers are this machine's, on that day.
+
+    python benchmarks/peers/install.py        # once: nchan, Node's client, the Python peers, for the benchmarks only
+    for each in fanout latency idle storm stalled append conflation restart shape; do
+        python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
+    done
+
+Needed besides Python: a C compiler, `taskset` and `ss`; for the peers `node` and `npm`, and Debian for nchan. A peer
+that is not there is named as missing.
 """
 
 
@@ -84,14 +93,14 @@ class Section:
         print(f"\n{command}: {took:.0f} s. {where}", flush=True)
         if self._given.no_write:
             return
-        text = RESULTS.read_text() if RESULTS.exists() else HEAD
-        begin, end = f"<!-- {self.name} -->", f"<!-- end of {self.name} -->"
-        section = f"{begin}\n{body}\n{end}"
-        if begin in text:
-            text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: section, text, flags=re.DOTALL)
-        else:
-            text = f"{text.rstrip()}\n\n{section}\n"
-        RESULTS.write_text(text)
+        text = RESULTS.read_text() if RESULTS.exists() else ""
+        sections = dict(_SECTION.findall(text))
+        sections[self.name] = body
+        parts = [f"<!-- {name} -->\n{sections[name]}\n<!-- end of {name} -->\n" for name in ORDER if name in sections]
+        RESULTS.write_text("\n".join([HEAD, *parts]))
+
+
+_SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)\n<!-- end of \1 -->", re.DOTALL)
 
 
 def _shown(cell: object) -> str:
