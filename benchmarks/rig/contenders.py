@@ -110,14 +110,14 @@ def _nchan_path(numbers: Sequence[int]) -> str:
 def _all() -> list[Contender]:
     node = [INSTALLED / "node/node_modules/ioredis", Path(shutil.which("node") or "/no/node")]
     return [
-        Contender("tidewire", "tidewire", [], tidewire, _metrics("/v1/stream", "&replay=none"), "event: live", 2e6),
+        Contender("tidewire", "tidewire", [], tidewire, _metrics("/v1/stream", "&replay=none"), "event: live", 5e6),
         Contender(
             "C ceiling",
             "pubsub",
             [_compiled_ceiling()],
             lambda port, redis: [str(_compiled_ceiling()), str(port), str(redis)],
             _metrics("/stream"),
-            guess=3e6,
+            guess=5e6,
         ),
         Contender("nchan, in memory", "nchan", [_NGINX, _NCHAN_MODULE], _nchan, _nchan_path, guess=80_000),
         Contender("nchan, Redis mode", "nchan", [_NGINX, _NCHAN_MODULE], _nchan_redis, _nchan_path, guess=60_000),
@@ -127,7 +127,7 @@ def _all() -> list[Contender]:
             node,
             lambda port, redis: ["node", str(PEERS / "node_ioredis.js"), str(port), str(redis)],
             _metrics("/stream"),
-            guess=80_000,
+            guess=200_000,
             environment={"NODE_PATH": str(INSTALLED / "node/node_modules")},
         ),
         _python_peer("queue + Litestar SSE", "litestar_queue.py", 30_000, "litestar"),

@@ -27,6 +27,7 @@ class Outcome(NamedTuple):
         cores: of the server.
         cpu_us: of the server per delivery.
         late: the feeder could not keep up (or was held up by the server).
+        at_least: the search ended before it found a rate that failed.
     """
 
     rate: float
@@ -38,6 +39,7 @@ class Outcome(NamedTuple):
     cores: float
     cpu_us: float
     late: bool
+    at_least: bool = False
 
     @property
     def good(self) -> bool:
@@ -118,7 +120,9 @@ def highest(bench: Bench, guess: float, seconds: float, trials: int, precision: 
     """Return the trial with the highest rate that was lossless, in time and below 250 ms at p99; by bisection."""
     low: Outcome | None = None
     high, rate = math.inf, guess
-    for _ in range(trials):
+    for number in range(2 * trials):
+        if number >= trials and low is not None:
+            break
         outcome = bench.trial(rate, seconds)
         if outcome.good:
             low = outcome
@@ -127,9 +131,9 @@ def highest(bench: Bench, guess: float, seconds: float, trials: int, precision: 
         if low is not None and high / low.rate < precision:
             break
         if high == math.inf:
-            rate *= 1.6
+            rate *= 1.5
         elif low is None:
-            rate /= 1.8
+            rate /= 1.6
         else:
             rate = math.sqrt(low.rate * high)
-    return low
+    return None if low is None else low._replace(at_least=high == math.inf)
