@@ -25,6 +25,7 @@ def _values(subscriber: Subscriber) -> list[float]:
 
 @pytest.mark.parametrize("door", ["redis", "http"])
 async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(world: Any, door: str) -> None:
+    world.valkey.client.config_set("appendfsync", "always")
     link = await world.redis_proxy()
     service = await world.service(link.url, "--redis-timeout-s=1")
     watcher = await world.service()
@@ -51,7 +52,7 @@ async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(wo
         await publish(150)
         world.valkey.kill()
         await publish(200)
-        await world.valkey.start()
+        await world.valkey.start("--appendfsync", "always")
         await publish(200)
         world.valkey.pause()
         await publish(100)

@@ -69,7 +69,7 @@ class Machine(RuleBasedStateMachine):
         self.trace: list[str] = []
         self.paths: dict[Subscriber, Proxy] = {}
         self.restarts: list[asyncio.Task[None]] = []
-        self.flushes = self.trims = self.since_peace = 0
+        self.flushes = self.trims = self.kills = self.since_peace = 0
         self.joined = 1
         self.spent = Machine.steps >= STEPS  # Hypothesis decides how long a world lives: past the sum nothing is done
         self.directory = Path(tempfile.mkdtemp(prefix="tidewire-faults-"))
@@ -191,6 +191,7 @@ class Machine(RuleBasedStateMachine):
             if gracefully:
                 await self.world.valkey.terminate()
             else:
+                self.kills += 1
                 self.world.valkey.kill()
             await asyncio.sleep(down_s)
             await self.world.valkey.start()
@@ -277,8 +278,9 @@ class Machine(RuleBasedStateMachine):
         for subscriber in self.paths:
             assert subscriber.ledger.count("reset") <= self.flushes, "never more resets than losses"
             gaps = {page.data for page in subscriber.ledger.of("gap")}
-            assert not any(b'"lost"' in gap for gap in gaps) or self.flushes, "nothing was lost without a flush"
-            assert not gaps or self.trims or self.flushes, "no gap without a trim"
+            # a killed server may have held writes back behind a running fsync (everysec): lost, and announced as such
+            assert not any(b'"lost"' in gap for gap in gaps) or self.flushes or self.kills, "a loss without a cause"
+            assert not gaps or self.trims or self.flushes or self.kills, "a gap without a cause"
             assert set(subscriber.statuses) <= {200}, subscriber.statuses
         assert not [error for service in self.services for error in service.errors()]
 
@@ -287,6 +289,7 @@ class Machine(RuleBasedStateMachine):
             if hasattr(self, "backlogs"):
                 self.do(self._peace(), "peace at the end")
                 Machine.acknowledged += len(self.world.book.acked)
+                print(f"world {Machine.worlds}: {Machine.steps} steps", flush=True)
         finally:
             self.loop.run_until_complete(self.stack.aclose())
             self.loop.run_until_complete(asyncio.sleep(0.05))
