@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any, Final
 
 import click
@@ -117,6 +120,7 @@ def tail_command(
     items = stream(*patterns, url=url, replay=replay, every=every, labels=labels_of(labels), states=True)
     try:
         if as_json or lines or not sys.stdout.isatty():
+            signal.signal(signal.SIGINT, _end_at_once)
             for item in items:
                 if isinstance(item, StreamBatch):
                     click.echo(msgspec.json.encode(item).decode() if as_json else _line(item))
@@ -128,6 +132,14 @@ def tail_command(
         return
     finally:
         items.close()
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    """End the command; every line is flushed as it is printed.
+
+    A KeyboardInterrupt can be lost where Python ignores exceptions (a finalizer, a callback): the command went on then.
+    """
+    os._exit(0)
 
 
 def _show_table(items: Any) -> None:
