@@ -132,6 +132,12 @@ def main() -> None:
         Aim("readings/s in batches of 50", "≥ 1,500,000", f"{readings:,.0f}", readings >= 1_500_000),
         Aim("Redis bytes per reading at 50 per batch", "≤ 25", f"{size:.1f}", size <= 25),
     ])  # fmt: skip
+    section.text(
+        "Where the 30 µs of a call of one batch go, found by returning early: taking its 22 arguments 4.5, the clock "
+        "(HMGET, TIME) 4, directory, last reading and XADD 10, writing both back 2.5, clock, frame and PUBLISH 9; the "
+        "budget of the aim is 7. It is nine commands against two: what a metric's directory, last readings and the "
+        "partition's order cost, once a call. Publishers send what they have in one call."
+    )
     section.raw("rounds", found)
     section.raw("load cores", LOAD)
     section.write()

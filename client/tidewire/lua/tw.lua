@@ -7,6 +7,7 @@
 
 local CHAIN_MAX = 64
 local TRIM_EVERY = 64 -- appends between two trims by age; the sweeper trims what is idle
+local CALL_MAX = 1000 -- batches of one append; what is written at its end goes through unpack, whose stack is bounded
 
 local process = nil -- this server process, asked once: a restart or a promotion loads the library anew
 local appends = 0
@@ -21,7 +22,7 @@ local function parse_id(text)
   return tonumber(ms), tonumber(n)
 end
 
-local function id_text(ms, n) return string.format('%.0f-%.0f', ms, n) end
+local function id_text(ms, n) return string.format('%d-%d', ms, n) end
 
 local function after(a, b) -- is id text a later than id text b?
   local a_ms, a_n = parse_id(a)
@@ -127,31 +128,85 @@ local function answered_before(base, publisher, sequence, once, once_hash, epoch
   return nil
 end
 
--- Appends one batch; returns its id, or the reason of its refusal after '!'.
-local function append_batch(base, clock, limits, metric, body, series, last, count)
-  local tail_key, log_key, last_key = base .. 'tail', base .. 'log:' .. metric, base .. 'last:' .. metric
-  local previous = redis.call('HGET', tail_key, metric)
-  if not previous then
-    if redis.call('HLEN', tail_key) >= limits.metrics then return '!metrics' end
-    redis.call('DEL', log_key, last_key) -- the directory is the truth: leftovers of an older life go at birth
-    previous = clock.forgot
+-- What a call knows of a metric: its directory entry and last readings are read once, and written once at its end.
+-- Returns nil if the directory is full.
+local function open_metric(base, clock, limits, touched, metric)
+  local known = touched.metrics[metric]
+  if known then return known end
+  local tail_key = base .. 'tail'
+  local opened = { name = metric, log = base .. 'log:' .. metric, last = base .. 'last:' .. metric, series = {}, order = {} }
+  opened.previous = redis.call('HGET', tail_key, metric)
+  if not opened.previous then
+    if redis.call('HLEN', tail_key) + touched.births >= limits.metrics then return nil end
+    redis.call('DEL', opened.log, opened.last) -- the directory is the truth: leftovers of an older life go at birth
+    opened.previous = clock.forgot
+    opened.born = true
   end
-  local known = redis.pcall('HGET', last_key, series)
-  if type(known) == 'table' then return '!poison' end
-  if not known and redis.call('HLEN', last_key) >= limits.series then return '!series' end
+  touched.metrics[metric] = opened
+  return opened
+end
+
+-- Appends one batch; returns its id, or the reason of its refusal after '!'.
+local function append_batch(base, clock, limits, touched, metric, body, key, last, count)
+  local opened = open_metric(base, clock, limits, touched, metric)
+  if not opened then return '!metrics' end
+  local series = opened.series[key]
+  if not series then
+    local found = redis.pcall('HGET', opened.last, key)
+    if type(found) == 'table' then return '!poison' end
+    series = { count = 0 }
+    if found then
+      series.count = tonumber(string.match(found, '^%S+ (%d+)') or 0)
+    else
+      opened.known = opened.known or redis.call('HLEN', opened.last)
+      if opened.known >= limits.series then return '!series' end
+      series.born = true
+    end
+  end
   local ms, n = clock.now, 0
   if ms <= clock.ms then ms, n = clock.ms, clock.n + 1 end
   local id = id_text(ms, n)
-  local added = redis.pcall('XADD', log_key, 'MAXLEN', limits.trim, limits.batches, id, 'p', previous, 'd', body)
-  if type(added) == 'table' then return '!poison' end -- a foreign entry above our clock, or a foreign type
-  clock.ms, clock.n = ms, n
-  redis.call('HSET', tail_key, metric, id)
-  local total = tonumber(count) + tonumber(known and string.match(known, '^%S+ (%d+)') or 0)
-  redis.call('HSET', last_key, series, id .. ' ' .. string.format('%.0f', total) .. '\n' .. last)
-  if appends % TRIM_EVERY == 0 then
-    redis.call('XTRIM', log_key, 'MINID', '~', string.format('%.0f', clock.now - limits.age))
+  local added
+  if opened.used and limits.trim == '~' then -- whole nodes are trimmed: once in a call is enough
+    added = redis.pcall('XADD', opened.log, id, 'p', opened.previous, 'd', body)
+  else
+    added = redis.pcall('XADD', opened.log, 'MAXLEN', limits.trim, limits.batches, id, 'p', opened.previous, 'd', body)
   end
+  if type(added) == 'table' then return '!poison' end -- a foreign entry above our clock, or a foreign type
+  -- nothing below can fail: what is in the log gets into the directory
+  clock.ms, clock.n = ms, n
+  if not opened.used then
+    opened.used = true
+    touched.order[#touched.order + 1] = opened
+    if opened.born then touched.births = touched.births + 1 end
+  end
+  if not opened.series[key] then
+    opened.series[key] = series
+    opened.order[#opened.order + 1] = key
+    if series.born then opened.known = opened.known + 1 end
+  end
+  opened.previous = id
+  series.id, series.last, series.count = id, last, series.count + tonumber(count)
   return id
+end
+
+local function write_touched(base, clock, limits, touched)
+  local tails = {}
+  for _, opened in ipairs(touched.order) do
+    local fields = {}
+    for _, key in ipairs(opened.order) do
+      local series = opened.series[key]
+      fields[#fields + 1] = key
+      fields[#fields + 1] = series.id .. ' ' .. string.format('%d', series.count) .. '\n' .. series.last
+    end
+    redis.call('HSET', opened.last, unpack(fields))
+    if appends % TRIM_EVERY == 0 then
+      redis.call('XTRIM', opened.log, 'MINID', '~', string.format('%d', clock.now - limits.age))
+    end
+    tails[#tails + 1] = opened.name
+    tails[#tails + 1] = opened.previous
+  end
+  if #tails > 0 then redis.call('HSET', base .. 'tail', unpack(tails)) end
 end
 
 -- ARGV: 1 base, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 once key, 7 once hash, 8 once ttl ms, 9 lease token,
@@ -162,26 +217,31 @@ local function append_call(keys, argv)
   local clock = read_clock(base, argv[2])
   if clock.epoch ~= epoch then return { 'epoch', unpack(clock_reply(clock)) } end
   if argv[9] ~= '' and redis.call('GET', base .. 'lease') ~= argv[9] then return { 'lease', epoch, '0-0' } end
+  local inbox_ids = tonumber(argv[17])
+  if (#argv - 17 - inbox_ids) / 5 > CALL_MAX then return redis.error_reply('ERR more than 1000 batches in one append') end
   local before = answered_before(base, argv[4], argv[5], argv[6], argv[7], epoch)
   if before then return before end
   local limits = {
     batches = argv[10], trim = argv[11], age = tonumber(argv[12]), series = tonumber(argv[13]), metrics = tonumber(argv[14]),
   }
   local position = id_text(clock.ms, clock.n)
-  local inbox_ids = tonumber(argv[17])
   local reply, frame, appended, refused = { 'ok', epoch, '' }, { '' }, 0, {}
+  local touched = { metrics = {}, order = {}, births = 0 }
   appends = appends + 1
   for first = 18 + inbox_ids, #argv, 5 do
     local metric, body = argv[first], argv[first + 1]
-    local id = append_batch(base, clock, limits, metric, body, argv[first + 2], argv[first + 3], argv[first + 4])
+    local id = append_batch(base, clock, limits, touched, metric, body, argv[first + 2], argv[first + 3], argv[first + 4])
     reply[#reply + 1] = id
     if string.byte(id) ~= 33 then -- '!'
       appended = appended + 1
-      frame[#frame + 1] = id .. ' ' .. #metric .. ' ' .. #body .. '\n' .. metric .. body
+      frame[#frame + 1] = string.format('%s %d %d\n', id, #metric, #body)
+      frame[#frame + 1] = metric
+      frame[#frame + 1] = body
     else
       refused[#refused + 1] = (#reply - 4) .. id
     end
   end
+  write_touched(base, clock, limits, touched)
   local last = id_text(clock.ms, clock.n)
   reply[3] = last
   local answer = ' ' .. last .. (#refused > 0 and ' ' .. table.concat(refused, ',') or '')
@@ -192,8 +252,8 @@ local function append_call(keys, argv)
     redis.call('XDEL', argv[15], unpack(argv, 18, 17 + inbox_ids))
   end
   if appended > 0 then
-    redis.call('HSET', clock.key, 'ms', string.format('%.0f', clock.ms), 'n', string.format('%.0f', clock.n))
-    frame[1] = '1 ' .. epoch .. ' ' .. position .. ' ' .. appended .. '\n'
+    redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', string.format('%d', clock.n))
+    frame[1] = string.format('1 %s %s %d\n', epoch, position, appended)
     redis.call('PUBLISH', base .. 'live', table.concat(frame))
   end
   return reply
@@ -227,7 +287,7 @@ local function sweep_call(keys, argv)
       if after(last, clock.forgot) then clock.forgot = last end
       forgotten = forgotten + 1
     elseif last then
-      redis.pcall('XTRIM', base .. 'log:' .. metric, 'MINID', '~', string.format('%.0f', oldest))
+      redis.pcall('XTRIM', base .. 'log:' .. metric, 'MINID', '~', string.format('%d', oldest))
     end
   end
   if forgotten > 0 then redis.call('HSET', clock.key, 'forgot', clock.forgot) end
