@@ -30,7 +30,8 @@ from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
 from tidewire_service.routes.stream import STREAM_PATH_ITEM, stream_route
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.stream import Streams, StreamSettings
+from tidewire_service.stream import StreamSettings
+from tidewire_service.streams import Streams
 from tidewire_service.tasks import end_all, keep_running
 from tidewire_service.telemetry import Observed, Telemetry
 

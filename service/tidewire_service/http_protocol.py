@@ -1,13 +1,12 @@
-"""uvicorn's HTTP protocol, with the transport handed to the streams.
+"""uvicorn's HTTP protocol, handed to the streams: to write past it, to abort it, to hear of its end.
 
-So that a peer that does not read can be aborted; the kernel's buffer for it is capped, and so is the head of a request,
-which httptools collects without a limit of its own.
+And it bounds the head of a request, which httptools collects without a limit of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -15,7 +14,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["DIRECT", "StreamWriter", "StreamingHttpProtocol"]
 
-_SEND_BUFFER_BYTES: Final = 128 * 1024  # the kernel doubles it; a stalled peer pinned 3.9 MB without
 _MAX_HEAD_BYTES: Final = 256 * 1024  # read before the gate, whose own limit is a setting, can answer in words
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -40,6 +38,11 @@ class StreamWriter:
         """The connection is going or gone."""
         return self._transport.is_closing()
 
+    @property
+    def paused(self) -> bool:
+        """The peer has to read first."""
+        return self._flow.write_paused
+
     def write(self, data: bytes) -> bool:
         """Write a chunk; False, and nothing written, if the peer has to read first."""
         if self._flow.write_paused:
@@ -60,29 +63,37 @@ DIRECT: Final = {"write_paused", "_is_writable_event"} <= set(FlowControl.__init
 
 
 class StreamingHttpProtocol(HttpToolsProtocol):
-    """As uvicorn's; puts the transport into ``scope["extensions"]["tidewire.transport"]``.
+    """As uvicorn's; puts itself into ``scope["extensions"]["tidewire.connection"]``.
 
-    And, for HTTP/1.1, a `StreamWriter` into ``"tidewire.writer"``.
+    Attributes:
+        on_lost: called once the connection is gone; of the stream that is open on it.
     """
 
+    on_lost: Callable[[], None] | None = None
+
+    def stream_writer(self) -> StreamWriter | None:
+        """Return what writes the body of an HTTP/1.1 response past `send`, or None if uvicorn is not as expected."""
+        return StreamWriter(self.transport, self.flow) if DIRECT else None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Cap the send buffer of a new connection."""
+        """Start with no head read."""
         super().connection_made(transport)
         self._in_head = False
         self._head_bytes = 0
-        sock: Any = transport.get_extra_info("socket")
-        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the stream."""
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def on_message_begin(self) -> None:
-        """Add the transport to the scope of the next request."""
+        """Add the connection to the scope of the next request."""
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        extensions: dict[str, Any] = {"tidewire.transport": self.transport}
+        extensions: dict[str, Any] = {"tidewire.connection": self}
         self.scope["extensions"] = extensions
-        if DIRECT:
-            extensions["tidewire.writer"] = StreamWriter(self.transport, self.flow)
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived; a head that does not end is refused."""

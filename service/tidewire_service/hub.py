@@ -286,8 +286,13 @@ class Hub:
             self._schedule_flush()
         self._tell_moved()
 
-    async def _drive(self, steps: Steps[T], answer: Callable[[Request], Coroutine[Any, Any, Any]]) -> T:
-        reply: Any = None
+    async def _drive(
+        self,
+        steps: Steps[T],
+        answer: Callable[[Request], Coroutine[Any, Any, Any]],
+        waiting: Request | None = None,
+    ) -> T:
+        reply: Any = None if waiting is None else await answer(waiting)
         while True:
             try:
                 request = steps.send(reply)
@@ -386,12 +391,15 @@ class Hub:
         """Wait until the hub may have moved, at most one check interval."""
         await _wait(self._moved, CHECK_S)
 
-    async def catch_up(self, steps: Steps[None], drained: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def catch_up(
+        self, steps: Steps[None], drained: Callable[[], Coroutine[Any, Any, None]], waiting: Request | None = None
+    ) -> None:
         """Drive one subscription until it is live; reads that fail are tried again until Redis is back.
 
         Args:
             steps: of `Subscription.run` or `Subscription.catch_up`.
             drained: waits until the socket takes bytes again.
+            waiting: what the steps have asked for already, if they have begun.
         """
 
         async def answer(request: Request) -> Any:
@@ -413,7 +421,7 @@ class Hub:
                     await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                     pause_s = min(1.0, pause_s * 2)
 
-        await self._drive(steps, answer)
+        await self._drive(steps, answer, waiting)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

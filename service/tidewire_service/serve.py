@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
 from typing import Any, Final
 
@@ -42,9 +43,12 @@ def command(**given: Any) -> None:
         return
     app = create_app(settings)  # once here: what fails at import fails before any worker is started, and only once
     try:
-        sockets = [listening_socket(settings.host, settings.port, shared=settings.workers > 1)]
-        port = sockets[0].getsockname()[1]
-        sockets += [listening_socket(settings.host, port, shared=True) for _ in range(settings.workers - 1)]
+        sockets: list[socket.socket] = []
+        port = settings.port
+        for _ in range(settings.workers):
+            shared, silence_s = settings.workers > 1, settings.write_timeout_s
+            sockets.append(listening_socket(settings.host, port, shared=shared, silence_s=silence_s))
+            port = sockets[0].getsockname()[1]
     except OSError as error:
         click.echo(
             f"tidewire serve: cannot listen on {settings.host}:{settings.port} ({error.strerror}); "

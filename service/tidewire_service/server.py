@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import threading
@@ -22,6 +23,8 @@ __all__ = ["Server", "listening_socket", "make_server"]
 
 _GRACE_S: Final = 5.0  # after the drain, for requests that are still being answered
 _BACKLOG: Final = 2_048
+_SEND_BUFFER_BYTES: Final = 120 * 1024  # the kernel doubles it; a stalled peer pinned 3.9 MB without
+_GC_THRESHOLDS: Final = (50_000, 20, 5)
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 _log = structlog.get_logger("tidewire_service")
@@ -83,13 +86,14 @@ class Server(uvicorn.Server):
             await self._drain
 
 
-def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Return a socket bound to an address.
+def listening_socket(host: str, port: int, *, shared: bool = False, silence_s: float = 30.0) -> socket.socket:
+    """Return a socket bound to an address; what it accepts inherits its bounds.
 
     Args:
         host: address or name.
         port: 0 takes a free one.
         shared: other processes bind to the same port; the kernel spreads connections over them.
+        silence_s: the kernel ends a connection whose peer acknowledges nothing for so long: it vanished without a FIN.
 
     Raises:
         OSError: the port is taken, or the address is not this machine's.
@@ -100,6 +104,9 @@ def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.so
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence_s * 1e3))
         sock.bind((host, port))
         sock.listen(_BACKLOG)
         sock.set_inheritable(True)
@@ -130,5 +137,12 @@ def make_server(app: Litestar, settings: ServiceSettings) -> Server:
 
 
 def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM.
+
+    What exists by now stays: the collector need not walk it again. It walks the rest seldom: with thousands of
+    connections a full walk takes as long as many flushes, and what a stream leaves behind has no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     make_server(app, settings).run(list(sockets))

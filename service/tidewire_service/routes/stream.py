@@ -29,7 +29,7 @@ from tidewire_service.gate import STREAM_PATH
 from tidewire_service.hub import Hub
 from tidewire_service.problems import Refused
 from tidewire_service.routes.query import MISSPELT, parse_query, parse_span_ms
-from tidewire_service.stream import StreamRequest, Streams
+from tidewire_service.streams import StreamRequest, Streams
 from tidewire_service.subscription import OnSlow, Replay
 
 __all__ = ["STREAM_PATH_ITEM", "parse_stream_request", "stream_route"]

@@ -1,0 +1,170 @@
+"""All open streams of the process: opening, heartbeats, deadlines, rotation and drain."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from tidewire.cursor import Cursor
+from tidewire_service.http_protocol import StreamingHttpProtocol
+from tidewire_service.hub import Hub
+from tidewire_service.stream import Send, Stream, StreamSettings, bye
+from tidewire_service.subscription import EndReason, OnSlow, Replay, Subscription
+
+__all__ = ["StreamRequest", "Streams"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+
+HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_SWEEP_S: Final = 1.0
+
+
+class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber asked for, checked.
+
+    Attributes:
+        patterns: texts of compiled patterns, at least one.
+        labels: all must hold.
+        replay: what to send first, unless a cursor resumes.
+        cursor: where to go on.
+        every_ms: length of an interval of a conflated stream; 0 for raw batches.
+        on_slow: what to do when its socket is full.
+    """
+
+    patterns: tuple[str, ...]
+    labels: Mapping[str, str] = {}
+    replay: Replay = Replay("last")
+    cursor: Cursor | None = None
+    every_ms: int = 0
+    on_slow: OnSlow = OnSlow.CATCHUP
+
+
+class Streams:
+    """All open streams of the process: opening, heartbeats, deadlines, rotation and drain.
+
+    Args:
+        hub: whose subscriptions they carry.
+        settings: times and bounds.
+
+    Attributes:
+        ends: how many streams ended, by reason.
+        draining: no stream is opened any more.
+    """
+
+    def __init__(self, hub: Hub, settings: StreamSettings | None = None) -> None:
+        self.hub = hub
+        self.settings = settings or StreamSettings()
+        self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
+        self.draining = False
+        self._open: dict[Subscription, Stream] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+        hub.on_fall_back = self._on_fall_back
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, request: StreamRequest) -> None:
+        """Answer one request with a stream, until it ends."""
+        settings = self.settings
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        if self.draining or len(self._open) >= settings.max_streams:
+            reason = EndReason.DRAIN if self.draining else EndReason.OVERLOAD
+            self.ends[reason] += 1
+            body = bye(reason, settings)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+            return
+        extensions = scope.get("extensions", {})
+        connection: StreamingHttpProtocol | None = extensions.get("tidewire.connection")
+        direct = connection is not None and scope.get("http_version") == "1.1"
+        writer = connection.stream_writer() if connection is not None and direct else None
+        transport = connection.transport if connection is not None else None
+        stream = Stream(self.hub, send, transport, settings, writer)
+        subscription = self.hub.attach(
+            request.patterns,
+            request.labels,
+            stream,
+            request.replay,
+            request.cursor,
+            every_ms=request.every_ms,
+            on_slow=request.on_slow,
+        )
+        stream.subscription = subscription
+        self._open[subscription] = stream
+        if self._sweeper is None or self._sweeper.done():
+            self._sweeper = asyncio.create_task(self._sweep(), name="tidewire-streams")
+        gone = None
+        if connection is not None:
+            connection.on_lost = stream.gone
+        else:
+            gone = asyncio.ensure_future(_disconnected(receive))
+            gone.add_done_callback(lambda _: stream.gone())
+        reason = EndReason.ERROR
+        try:
+            stream.begin()
+            reason = await stream.ended
+        finally:
+            if gone is not None:
+                gone.cancel()
+            if connection is not None:
+                connection.on_lost = None
+            del self._open[subscription]
+            self.hub.detach(subscription)
+            self.ends[reason] += 1
+            await stream.close(reason)
+
+    async def drain(self) -> None:
+        """End all streams, spread over the drain window, and open no more."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        for stream in tuple(self._open.values()):
+            loop.call_later(random.uniform(0, self.settings.drain_s * 0.8), stream.end, EndReason.DRAIN)  # noqa: S311
+        ends = [stream.ended for stream in self._open.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=self.settings.drain_s)
+        for stream in tuple(self._open.values()):
+            stream.end(EndReason.DRAIN)
+
+    async def close(self) -> None:
+        """Stop the sweeper."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+
+    def _on_fall_back(self, subscription: Subscription) -> None:
+        stream = self._open.get(subscription)
+        if stream is None:
+            return
+        if subscription.slow and subscription.on_slow is OnSlow.DISCONNECT:
+            stream.end(EndReason.SLOW)
+        else:
+            stream.catch_up()
+
+    async def _sweep(self) -> None:
+        """Once a second: heartbeats where it was silent, the end for those that do not read."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now, settings = time.monotonic(), self.settings
+            for stream in tuple(self._open.values()):
+                if stream.stalled_s > settings.write_timeout_s:
+                    stream.end(EndReason.WRITE_TIMEOUT)
+                elif now >= stream.expires:
+                    stream.end(EndReason.MAX_AGE)
+                elif now - stream.last_write >= settings.heartbeat_s - _SWEEP_S / 2:
+                    stream.heartbeat()
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait for the client to go; the only reader of `receive`."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
