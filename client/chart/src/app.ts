@@ -1,15 +1,16 @@
 /** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
+import { pageActions, runKey, type Action } from "./actions";
 import { h, show } from "./dom";
 import { DeckPage } from "./deck";
 import { EmptyPage } from "./empty";
 import { Header } from "./header";
-import { helpKeys, HelpOverlay } from "./help";
+import { HelpOverlay } from "./help";
 import { Overview } from "./overview";
 import { SocketPort, type Link } from "./port";
 import { Session } from "./session";
-import { Timeline } from "./timeline";
+import { shownSpan, Timeline, type Span } from "./timeline";
 import { applyTokens, DARK, type Tokens } from "./tokens";
-import { formatState, parseState, type PageState } from "./url";
+import { FRESH, formatState, parseState, type PageState } from "./url";
 
 export interface AppOptions {
   root: HTMLElement;
@@ -26,7 +27,11 @@ export interface Page {
   draw(fresh: boolean): void;
   directoryChanged(): void;
   stateChanged(): void;
+  /** Keys that step something; false: the event goes on. */
   key(event: KeyboardEvent): boolean;
+  /** What its keys do besides those of every page. */
+  readonly actions: readonly Action[];
+  focusSearch(): void;
   destroy(): void;
 }
 
@@ -41,7 +46,8 @@ export class App {
   state: PageState;
   tokens: Tokens = DARK;
   private page: Page | null = null;
-  private readonly header: Header;
+  readonly header: Header;
+  private readonly always = pageActions(this);
   private readonly body = h("main", { class: "body" });
   private readonly heading = h("h1", { class: "spoken" });
   private readonly help = new HelpOverlay();
@@ -163,12 +169,17 @@ export class App {
     this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
     this.applyTheme();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
-    else this.page?.stateChanged();
+    else {
+      this.followZoom();
+      this.page?.stateChanged();
+    }
+    this.header.stateChanged();
     this.requestDraw();
   }
 
   private openPage(): void {
     this.timeline.resume();
+    this.followZoom();
     this.page?.destroy();
     this.page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
     this.heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
@@ -186,7 +197,8 @@ export class App {
     if (push) history.pushState(null, "", address);
     else history.replaceState(history.state, "", address);
     if (part.theme !== undefined) this.applyTheme();
-    if (before.windowMs !== this.state.windowMs) this.live();
+    if (before.zoom !== this.state.zoom) this.followZoom();
+    else if (before.windowMs !== this.state.windowMs) this.live();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
     else this.page?.stateChanged();
     this.header.stateChanged();
@@ -197,14 +209,56 @@ export class App {
     return formatState({ ...this.state, ...part }, this.options.prefix);
   }
 
+  /** Make the timeline that of the state. */
+  private followZoom(): void {
+    const { zoom } = this.state;
+    if (!zoom) this.timeline.resume();
+    else if (this.state.page === "deck") this.timeline.zoomTo(zoom);
+  }
+
+  /** The stretch of time that the page shows. */
+  shown(): Span {
+    return this.timeline.window(this.state.windowMs);
+  }
+
+  /** Freeze the page; its address keeps the stretch that is shown. */
   pause(): void {
+    if (this.timeline.paused) return;
     this.timeline.pause();
-    this.requestDraw();
+    if (this.state.page === "deck") this.state = { ...this.state, zoom: shownSpan(this.shown(), this.session.now()) };
+    this.changedTime();
   }
 
   live(): void {
     this.timeline.resume();
+    this.state = { ...this.state, zoom: null };
+    this.changedTime();
+  }
+
+  private changedTime(): void {
+    history.replaceState(history.state, "", formatState(this.state, this.options.prefix));
+    this.page?.stateChanged();
     this.requestDraw();
+  }
+
+  /** Show a stretch of time; `step` makes it a step of the browser's history, so that Back undoes it. */
+  zoomTo(span: Span, step = true): void {
+    if (this.state.page === "deck") this.change({ zoom: shownSpan(span, this.session.now()) }, step);
+  }
+
+  /** Move by a share of the shown stretch; past now means live. */
+  pan(share: number): void {
+    const { startMs, endMs } = this.shown();
+    const by = share * (endMs - startMs);
+    if (endMs + by >= this.session.now()) this.live();
+    else this.zoomTo({ startMs: startMs + by, endMs: endMs + by }, false);
+  }
+
+  /** Make the stretch `factor` times as long, around a time that stays where it is. */
+  scale(factor: number, aroundMs?: number): void {
+    const { startMs, endMs } = this.shown();
+    const around = aroundMs ?? (startMs + endMs) / 2;
+    this.zoomTo({ startMs: around - (around - startMs) * factor, endMs: around + (endMs - around) * factor }, false);
   }
 
   togglePause(): void {
@@ -241,11 +295,41 @@ export class App {
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     // Space on a focused button presses the button.
     if (event.key === " " && target instanceof HTMLButtonElement) return;
-    if (this.help.key(event) || this.header.key(event) || this.page?.key(event) || helpKeys(event, this)) event.preventDefault();
+    if (this.help.key(event) || this.page?.key(event) || runKey(this.actions(), event.key, this.state.page)) event.preventDefault();
+  }
+
+  /** All that the keys do here; a page's own win. */
+  actions(): Action[] {
+    return [...(this.page?.actions ?? []), ...this.always];
   }
 
   openHelp(): void {
-    this.help.open();
+    this.help.open(this.always, this.page?.actions ?? []);
+  }
+
+  focusSearch(): void {
+    this.page?.focusSearch();
+  }
+
+  /** Go to a page as it is by itself. */
+  visit(page: "overview" | "deck", slug: string): void {
+    this.change({ page, slug, ...FRESH }, true);
+  }
+
+  setWindow(windowMs: number): void {
+    this.change({ windowMs, zoom: null });
+    this.live();
+  }
+
+  /** Say something for a while, in the header. */
+  say(words: string): void {
+    this.session.problem = words;
+    this.header.draw();
+  }
+
+  /** The state with its charts named, whatever will be published later. */
+  exported(): PageState {
+    return this.page instanceof DeckPage ? { ...this.state, charts: this.page.specs() } : this.state;
   }
 
   debug(): Record<string, unknown> {

@@ -1,11 +1,13 @@
 /** The frame of a chart: its elements, its freshness words and pills, the skeleton, and "This chart stopped". */
 import { h, icon, setAttribute, setText, show } from "./dom";
 import type { Freshness } from "./freshness";
-import { Legend } from "./legend";
+import { FigureTable } from "./figures";
+import { Legend, type Press } from "./legend";
 
 /** Text and class change only when they differ: pills are rebuilt rarely, ages often. */
 export class ChartFrame {
-  readonly legend = new Legend();
+  readonly legend: Legend;
+  readonly table = new FigureTable();
   readonly menu = h("div", { class: "card-menu" });
   readonly plotHost = h("div", { class: "plot", "data-tw": "plot", tabindex: "0", role: "img" });
   readonly head: HTMLElement;
@@ -25,13 +27,17 @@ export class ChartFrame {
   private alertNow = "";
   private copyText = "";
 
-  constructor(private readonly reload: () => void) {
+  constructor(
+    private readonly reload: () => void,
+    press: Press | null,
+  ) {
+    this.legend = new Legend(press);
     this.fresh.append(this.freshDot, this.freshText);
     this.pill.append(icon("clock", 12), this.pillText);
     for (const hidden of [this.alert, this.pill, this.fresh, this.error, this.nothing]) show(hidden, false);
     for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"]) this.skeleton.append(h("i", { class: `sk-${part}` }));
     this.head = h("header", { class: "card-head" }, this.name, this.unit, h("span", { class: "grow" }), this.menu, this.alert, this.pill, this.fresh);
-    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.skeleton, this.nothing, this.error);
+    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.table.element, this.skeleton, this.nothing, this.error);
   }
 
   loading(yes: boolean, title: string): void {

@@ -2,11 +2,13 @@
 import { mergeFactor, Trace } from "./buckets";
 import { ChartFrame } from "./card";
 import type { Series } from "./directory";
+import { figuresOf, type FigureRow } from "./figures";
 import { formatNumber } from "./format";
 import { chartWords, gapLimitMs, spoken } from "./freshness";
 import { unitsOf } from "./layout";
+import type { Press } from "./legend";
 import type { Limit } from "./marks";
-import { chartTitle } from "./naming";
+import { chartTitle, legendLabel } from "./naming";
 import { Overlay, type OverlayRow } from "./overlay";
 import { composePicture, type Parts } from "./picture";
 import { GUTTER, Plot } from "./plot";
@@ -32,9 +34,14 @@ export interface Moment {
   speak: boolean;
 }
 
+/** The y range of charts that are one chart split by a label: what each of them needs. */
+export type SharedRange = Map<Chart, readonly [number, number]>;
 
 /** Px left and right of the legend row. */
 const LEGEND_PAD = 26;
+/** Min, max and mean are shown in legends at least this wide, and are looked at this often. */
+const STATS_PX = 440;
+const STATS_MS = 1_000;
 
 export class Chart implements Parts {
   readonly card: ChartFrame;
@@ -42,6 +49,11 @@ export class Chart implements Parts {
   plot: Plot | null = null;
   visible = true;
   series: Series[] = [];
+  range: SharedRange | null = null;
+  private hidden: ReadonlySet<number> = new Set();
+  private facet = "";
+  private stats: FigureRow[] = [];
+  private statsAt = -Infinity;
   private tokens: Tokens | null = null;
   traces: Trace[] = [];
   slots: (Slot | undefined)[] = [];
@@ -55,8 +67,8 @@ export class Chart implements Parts {
   private height = 0;
   private readonly sizes: ResizeObserver;
 
-  constructor() {
-    this.card = new ChartFrame(() => this.reload());
+  constructor(press: Press | null = null) {
+    this.card = new ChartFrame(() => this.reload(), press);
     this.sizes = new ResizeObserver(([entry]) => {
       this.width = entry.contentRect.width;
       this.height = entry.contentRect.height;
@@ -67,7 +79,28 @@ export class Chart implements Parts {
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
-    return this.series.length > 0 ? chartTitle([...new Set(this.series.map((one) => one.metric))]) : this.wanted;
+    return this.series.length > 0 ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.facet}`.trim() : this.wanted;
+  }
+
+  /** Series that are switched off, of all charts. */
+  hide(hidden: ReadonlySet<number>): void {
+    if (hidden === this.hidden) return;
+    this.hidden = hidden;
+    this.statsAt = -Infinity;
+    if (this.moment) this.draw(this.moment);
+  }
+
+  /** The label and its value that this chart is for, when a chart is split. */
+  facetOf(name: string | undefined, value: string | null): void {
+    this.facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
+  }
+
+  /** Show or hide the data table over the plot. */
+  toggleTable(): void {
+    this.card.table.toggle();
+    this.statsAt = -Infinity;
+    if (this.moment) this.draw(this.moment);
+    (this.card.table.open ? this.card.table.element : this.card.plotHost).focus();
   }
 
   /** `wanted` names the chart while none of its series is known; empty while the directory is not. */
@@ -135,13 +168,20 @@ export class Chart implements Parts {
     this.updateOverlay();
   }
 
+  shareRange(lo: number, hi: number): readonly [number, number] {
+    if (!this.range) return [lo, hi];
+    this.range.set(this, [lo, hi]);
+    const all = [...this.range.values()];
+    return [Math.min(...all.map(([low]) => low)), Math.max(...all.map(([, high]) => high))];
+  }
+
   private read(moment: Moment, factor: number): void {
     const { ring, startMs, endMs } = moment;
     let magnitude = 0;
     let integers = true;
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
-      if (!slot) {
+      if (!slot || this.hidden.has(slot.index)) {
         trace.n = 0;
         return;
       }
@@ -167,9 +207,28 @@ export class Chart implements Parts {
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
     const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals)];
-    this.card.legend.fit(this.width - LEGEND_PAD, widths, this.print.decimals);
+    this.figures(moment);
+    const roomy = this.width >= STATS_PX && !this.card.table.open;
+    this.card.legend.fit(this.width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.statTexts() : []);
     this.legendValues(moment);
     if (moment.speak || this.card.silent) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
+  }
+
+  /** Last, min, max and mean; once a second, since nobody reads them faster. */
+  private figures(moment: Moment): void {
+    const now = performance.now();
+    if (now - this.statsAt < STATS_MS) return;
+    this.statsAt = now;
+    this.stats = this.series.map((one, i) => {
+      const { min, max, mean } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
+      const [last, ...others] = [this.slots[i]?.lastValue ?? NaN, min, max, mean].map((value) => printValue(value, this.print));
+      return [one.legend || one.name, last, others[0], others[1], others[2]] as const;
+    });
+    if (this.card.table.open) this.card.table.fill(this.title, this.stats);
+  }
+
+  private statTexts(): string[] {
+    return this.stats.map(([, , min, max, mean]) => (min === "–" ? "" : `min ${min} · max ${max} · mean ${mean}`));
   }
 
   private legendValues(moment: Moment): void {
@@ -179,12 +238,15 @@ export class Chart implements Parts {
       return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
     });
     const { state } = chartFreshness(this.slots, moment.nowMs);
-    this.card.legend.update(values, this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata");
+    this.card.legend.update(values, this.statTexts(), this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata", this.hidden);
   }
 
-  /** The drawn value at the crosshair; null without one, NaN inside a gap. */
+  /** The drawn value at the crosshair, or at the end of a zoomed stretch; null at the live end, NaN inside a gap. */
   private valueAt(i: number): number | null {
-    if (Number.isNaN(this.crossMs)) return null;
+    if (Number.isNaN(this.crossMs)) {
+      const { n, line } = this.traces[i];
+      return this.moment?.zoomed ? (n ? line[n - 1] : NaN) : null;
+    }
     const k = this.bucketAt(i);
     return k < 0 ? NaN : this.traces[i].line[k];
   }
@@ -265,6 +327,7 @@ export class Chart implements Parts {
   }
 
   destroy(): void {
+    this.range?.delete(this);
     this.sizes.disconnect();
     this.plot?.destroy();
     this.plot = null;

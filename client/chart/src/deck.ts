@@ -1,17 +1,18 @@
 /** The deck page: sidebar and chart grid, which charts there are, and the two views they are drawn from. */
 import type { App, Page } from "./app";
 import { bucketsFor } from "./buckets";
-import { Chart, type Moment } from "./chart";
-import type { Series } from "./directory";
-import { h, iconButton, show } from "./dom";
+import { chartActions, type Action } from "./actions";
+import { Chart, type Moment, type SharedRange } from "./chart";
+import type { Directory, Series } from "./directory";
+import { h, iconButton, show, type IconName } from "./dom";
 import { Crosshair } from "./crosshair";
-import { defaultCharts, moveChart, removeChart, resizeChart, resolve, toggleSeries, isOnDeck, refOf } from "./layout";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, refOf, removeChart, splitChart, toggleSeries, type Cell } from "./layout";
 import { chartTitle } from "./naming";
 import { GUTTER } from "./plot";
 import { Rearrange } from "./rearrange";
 import { CHARTS, LIST } from "./session";
 import { Sidebar } from "./sidebar";
-import { COLUMNS, formatChart, type ChartSpec, type Columns } from "./url";
+import { COLUMNS, DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "./url";
 
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second show all there is. */
@@ -21,7 +22,7 @@ const SIDEBAR_BUCKETS = 60;
 const PAUSED_DRAW_MS = 1_000;
 const SPEAK_MS = 5_000;
 
-interface Held {
+interface Held extends Cell {
   key: string;
   chart: Chart;
 }
@@ -29,6 +30,7 @@ interface Held {
 export class DeckPage implements Page {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;
+  readonly actions: readonly Action[];
   private readonly scroller = h("div", { class: "deck-scroll", tabindex: "-1" });
   private readonly grid = h("div", { class: "grid", "data-tw": "grid" });
   private readonly none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
@@ -53,10 +55,15 @@ export class DeckPage implements Page {
     this.element.append(this.sidebar.element, this.scroller);
     this.crosshair = new Crosshair(
       () => this.held.map((one) => one.chart),
-      (span) => this.zoom(span.startMs, span.endMs),
+      (span) => app.zoomTo(span),
       () => app.live(),
     );
-    this.rearrange = new Rearrange(this.grid, (from, to) => this.setCharts(moveChart(this.specs(), from, to)), (at, index) => this.overlaySeries(at, index));
+    this.rearrange = new Rearrange(this.grid, {
+      move: (from, to) => this.setCharts(moveChart(this.specs(), this.held[from].at, this.held[to].at)),
+      drop: (card, index) => this.overlaySeries(this.held[card].at, index),
+      resize: (card, columns, rows) => this.setCharts(changeChart(this.specs(), this.held[card].at, this.sized(columns, rows))),
+    });
+    this.actions = chartActions(this);
     this.watcher = new IntersectionObserver((entries) => this.seen(entries), { root: this.scroller, rootMargin: "80px" });
     this.resizer = new ResizeObserver(() => {
       this.ask();
@@ -73,8 +80,38 @@ export class DeckPage implements Page {
     return new Set(this.held.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
 
-  private setCharts(charts: ChartSpec[]): void {
-    this.app.change({ charts });
+  get directory(): Directory {
+    return this.app.session.directory;
+  }
+
+  /** Every change of the layout is a step of the browser's history: Back undoes it. */
+  setCharts(charts: ChartSpec[]): void {
+    this.app.change({ charts }, true);
+  }
+
+  /** The card that keys act on: with the focus, or else under the pointer. */
+  current(): Held | undefined {
+    const root = this.grid.getRootNode() as Document | ShadowRoot;
+    const inside = (element: Element | null): Held | undefined => this.held.find(({ chart }) => element !== null && chart.card.element.contains(element));
+    return inside(root.activeElement) ?? inside(this.grid.querySelector(".card:hover"));
+  }
+
+  private sized(columns: number, rows: number): Partial<ChartSpec> {
+    const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
+    return { columns: between(columns, MIN_COLUMNS, MAX_COLUMNS), rows: between(rows, MIN_ROWS, MAX_ROWS) };
+  }
+
+  /** Switch a series off or on; alone: all others of this deck, or all on again. */
+  private press(series: Series, alone: boolean): void {
+    const all = this.held.flatMap((one) => one.series);
+    const off = all.filter((one) => named(this.app.state.hidden, one));
+    const own = this.held.find((one) => one.series.includes(series))?.series ?? [];
+    const others = own.filter((one) => one !== series);
+    let next: Series[];
+    if (!alone) next = off.includes(series) ? off.filter((one) => one !== series) : [...off, series];
+    else if (others.every((one) => off.includes(one))) next = off.filter((one) => !own.includes(one));
+    else next = [...off.filter((one) => !own.includes(one)), ...others];
+    this.app.change({ hidden: [...new Set(next)].map((one) => ({ metric: one.metric, labels: one.labels })) });
   }
 
   private toggle(series: Series): void {
@@ -100,32 +137,39 @@ export class DeckPage implements Page {
 
   /** Make the cards those of the state; a chart that stays is the same object, at its new place. */
   private reconcile(): void {
-    const directory = this.app.session.directory;
+    const { directory } = this;
     const specs = this.specs();
     const before = new Map(this.held.map((one) => [one.key, one]));
     const seen = new Map<string, number>();
-    this.held = specs.map((spec) => {
-      const name = formatChart({ ...spec, columns: 4 });
+    const off = new Set(directory.list.filter((series) => named(this.app.state.hidden, series)).map((series) => series.index));
+    const ranges = new Map<number, SharedRange>();
+    this.held = cells(directory, specs).map((cell) => {
+      const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
       const copy = seen.get(name) ?? 0;
       seen.set(name, copy + 1);
       const key = `${name} ${copy}`;
-      const one = before.get(key) ?? { key, chart: this.create() };
+      const chart = before.get(key)?.chart ?? this.create();
       before.delete(key);
-      return one;
+      return { ...cell, key, chart };
     });
     for (const placeholder of this.placeholders.splice(0)) placeholder.destroy();
     for (const gone of before.values()) {
       this.watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
     }
-    this.held.forEach(({ chart }, i) => {
+    this.held.forEach(({ chart, spec, series, at, facet }, i) => {
       const { element } = chart.card;
-      const names = [...new Set(specs[i].series.map((ref) => ref.metric))];
-      chart.setSeries(resolve(directory, specs[i]), directory.list.length > 0 ? chartTitle(names) : "");
-      element.style.gridColumn = `span ${specs[i].columns}`;
-      element.dataset.columns = String(specs[i].columns);
+      const names = [...new Set(spec.series.map((ref) => ref.metric))];
+      chart.facetOf(spec.facet, facet);
+      if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
+      chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
+      chart.setSeries(series, directory.list.length > 0 ? chartTitle(names) : "");
+      chart.hide(off);
+      element.style.gridColumn = `span ${spec.columns}`;
+      element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;
+      element.dataset.columns = String(spec.columns);
       if (this.grid.children[i] !== element) this.grid.insertBefore(element, this.grid.children[i] ?? null);
-      this.menu(chart, i, specs[i].columns);
+      this.menu(this.held[i]);
     });
     show(this.none, this.held.length === 0 && directory.list.length > 0);
     this.ask();
@@ -133,20 +177,26 @@ export class DeckPage implements Page {
   }
 
   private create(): Chart {
-    const chart = new Chart();
+    const chart = new Chart((series, alone) => this.press(series, alone));
     this.watcher.observe(chart.card.element);
     this.crosshair.attach(chart);
     this.rearrange.attach(chart.card.head, chart.card.element);
     return chart;
   }
 
-  private menu(chart: Chart, at: number, columns: Columns): void {
-    const next = COLUMNS[(COLUMNS.indexOf(columns) + 1) % COLUMNS.length];
-    const grow = next > columns;
-    const resize = iconButton(grow ? "wide" : "narrow", `${grow ? "Widen" : "Narrow"} ${chart.title} to ${next} of 12 columns`, () => this.setCharts(resizeChart(this.specs(), at, next)), "chart-resize", 14);
-    const remove = iconButton("close", `Remove ${chart.title}`, () => this.setCharts(removeChart(this.specs(), at)), "chart-remove", 14);
-    const buttons = [resize, remove];
-    if (this.app.timeline.zoom) buttons.unshift(iconButton("unzoom", "Back to live", () => this.app.live(), "chart-unzoom", 14));
+  private menu({ chart, at, spec }: Held): void {
+    const { title } = chart;
+    const next = COLUMNS.find((wider) => wider > spec.columns) ?? COLUMNS[0];
+    const button = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => iconButton(name, words, press, `chart-${hook}`, 14);
+    const set = (part: Partial<ChartSpec>) => (): void => this.setCharts(changeChart(this.specs(), at, part));
+    const buttons = [
+      button("table", `Data table of ${title} (d)`, "data", () => chart.toggleTable()),
+      button(next > spec.columns ? "wide" : "narrow", `${next > spec.columns ? "Widen" : "Narrow"} ${title} to ${next} of 12 columns`, "resize", set({ columns: next })),
+      button("close", `Remove ${title} (x)`, "remove", () => this.setCharts(removeChart(this.specs(), at))),
+    ];
+    const facet = nextFacet(this.directory, spec);
+    if (facet !== undefined || spec.facet !== undefined) buttons.unshift(button("split", facet === undefined ? `Join ${chartTitle([spec.series[0].metric])} (s)` : `Split ${title} by ${facet} (s)`, "split", () => this.setCharts(splitChart(this.directory, this.specs(), at))));
+    if (this.app.timeline.zoom) buttons.unshift(button("unzoom", "Back to live (Esc)", "unzoom", () => this.app.live()));
     chart.card.menu.replaceChildren(h("div", { class: "card-buttons" }, ...buttons));
   }
 
@@ -162,6 +212,7 @@ export class DeckPage implements Page {
     } else if (series.length === 0) {
       this.app.session.want(CHARTS, null);
     }
+    this.app.timeline.fetch(series, Math.max(50, widest), windowMs, () => this.refresh());
     this.app.session.want(LIST, { series: null, window_ms: SIDEBAR_WINDOW_MS, buckets: SIDEBAR_BUCKETS, fps: 2 });
   }
 
@@ -178,12 +229,6 @@ export class DeckPage implements Page {
     this.app.requestDraw();
   }
 
-  private zoom(startMs: number, endMs: number): void {
-    const widest = Math.max(...this.held.map(({ chart }) => chart.plot?.box.width ?? 0));
-    this.app.timeline.zoomTo({ startMs, endMs }, [...this.watched()], Math.max(50, Math.round(widest)), () => this.refresh());
-    this.reconcile();
-  }
-
   draw(fresh: boolean): void {
     const { timeline, session } = this.app;
     const ring = timeline.ring(CHARTS);
@@ -196,7 +241,7 @@ export class DeckPage implements Page {
     const due = timeline.paused ? now - this.drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.drawnVersion;
     if (!due && !this.dirty) return;
     const wasZoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
-    if (!wasZoomed && this.grid.querySelector('[data-tw="chart-unzoom"]')) this.held.forEach(({ chart }, i) => this.menu(chart, i, this.specs()[i].columns));
+    if (!wasZoomed && this.grid.querySelector('[data-tw="chart-unzoom"]')) for (const one of this.held) this.menu(one);
     this.dirty = false;
     this.drawnAt = now;
     this.drawnVersion = ring.version;
@@ -234,11 +279,11 @@ export class DeckPage implements Page {
   }
 
   key(event: KeyboardEvent): boolean {
-    if (event.key === "/") {
-      this.sidebar.focus();
-      return true;
-    }
     return this.crosshair.key(event);
+  }
+
+  focusSearch(): void {
+    this.sidebar.focus();
   }
 
   debug(): Record<string, unknown>[] {

@@ -50,6 +50,11 @@ const ICONS = {
   wide: "M9.5 2.5h4v4M6.5 13.5h-4v-4M13.5 2.5 9.5 6.5M2.5 13.5l4-4",
   narrow: "M13.5 6.5h-4v-4M2.5 9.5h4v4M9.5 6.5l4-4M6.5 9.5l-4 4",
   unzoom: "M3 8a5 5 0 1 1 1.6 3.7M3 12.5V8.9h3.6",
+  more: "M3.5 8h.01M8 8h.01M12.5 8h.01",
+  split: "M2.5 3h11v10h-11ZM8 3v10",
+  table: "M2.5 3h11v10h-11ZM2.5 6.5h11M2.5 9.8h11M6.5 6.5V13",
+  tiles: "M3.5 13V8.5M8 13V3M12.5 13V6",
+  deck: "M2.5 3h11v10h-11ZM10 3v10",
   open: "M6.5 3.5h-3v9h9v-3M9.5 2.5h4v4M13.5 2.5 7.5 8.5",
 } as const;
 

@@ -2,8 +2,9 @@
 import type { App } from "./app";
 import { Chip } from "./chip";
 import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "./dom";
+import { Menu, type MenuItem } from "./menu";
 import { PauseStrip } from "./strip";
-import { WINDOWS, windowName } from "./url";
+import { FRESH, WINDOWS, windowName } from "./url";
 
 const NOTICE_MS = 8_000;
 
@@ -12,9 +13,12 @@ export class Header {
   private readonly chip: Chip;
   private readonly strip: PauseStrip;
   private readonly overview: HTMLAnchorElement;
-  private readonly decks = h("span", {});
-  private readonly decksButton: HTMLButtonElement;
-  private readonly menu = h("div", { class: "menu", role: "menu", "data-tw": "decks-menu" });
+  private readonly deckName = h("span", {});
+  private readonly windowName = h("span", {});
+  private readonly decks: Menu;
+  private readonly more: Menu;
+  /** The windows as a list, where there is no room for all of them. */
+  private readonly window: Menu;
   private readonly windows: Segments<string>;
   private readonly pause: HTMLButtonElement;
   private readonly theme: HTMLButtonElement;
@@ -22,22 +26,18 @@ export class Header {
   private readonly said = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
   private readonly notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
   private noticeShown = "";
-  private menuKey = "";
-  private readonly away = (event: Event): void => {
-    if (!event.composedPath().includes(this.decksButton.parentElement as HTMLElement)) this.closeMenu();
-  };
 
   constructor(private readonly app: App) {
     this.chip = new Chip(app);
     this.strip = new PauseStrip(app);
     this.overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
     this.overview.addEventListener("click", (event) => this.navigate(event, "overview", ""));
-    this.decksButton = h("button", { type: "button", class: "nav", "aria-haspopup": "menu", "aria-expanded": "false", "data-tw": "nav-decks", onclick: () => this.toggleMenu() }, this.decks, icon("chevron", 14));
-    show(this.menu, false);
+    this.decks = new Menu(h("button", { type: "button", class: "nav", "data-tw": "nav-decks" }, this.deckName, icon("chevron", 14)), () => this.deckItems(), "decks-menu");
+    this.more = new Menu(iconButton("more", "More", () => undefined, "more"), () => this.moreItems(), "more-menu");
+    this.window = new Menu(h("button", { type: "button", class: "button window-button", "data-tw": "window-menu" }, this.windowName, icon("chevron", 14)), () => this.windowItems(), "windows-menu");
     this.windows = new Segments("Window", "windows", WINDOWS.map(([name]) => [name, name] as const), (name) => {
       const found = WINDOWS.find(([own]) => own === name);
-      if (found) app.change({ windowMs: found[1] });
-      app.live();
+      if (found) app.setWindow(found[1]);
     });
     this.pause = iconButton("pause", "Pause", () => app.togglePause(), "pause");
     this.link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
@@ -47,14 +47,14 @@ export class Header {
       { class: "header" },
       h("span", { class: "brand" }, mark(), h("span", {}, "Tidewire")),
       h("span", { class: "sep" }),
-      h("nav", { class: "pages", "aria-label": "Pages" }, this.overview, h("span", { class: "anchor" }, this.decksButton, this.menu)),
+      h("nav", { class: "pages", "aria-label": "Pages" }, this.overview, this.decks.element),
       this.chip.element,
       h("div", { class: "centre" }, this.strip.element, this.notice),
       this.windows.element,
-      h("div", { class: "icons" }, this.pause, this.link, this.theme),
+      this.window.element,
+      h("div", { class: "icons" }, this.pause, this.link, this.theme, this.more.element),
       this.said,
     );
-    document.addEventListener("pointerdown", this.away);
     this.pageChanged();
     this.stateChanged();
   }
@@ -62,64 +62,55 @@ export class Header {
   private navigate(event: MouseEvent, page: "overview" | "deck", slug: string): void {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    this.closeMenu();
-    this.app.change({ page, slug, charts: null, query: "" }, true);
+    this.app.visit(page, slug);
   }
 
   pageChanged(): void {
     const { page, slug } = this.app.state;
     setAttribute(this.overview, "aria-current", page === "overview" ? "page" : "false");
-    setAttribute(this.decksButton, "aria-current", page === "deck" ? "page" : "false");
-    setText(this.decks, page === "deck" ? slug : "Decks");
+    setAttribute(this.decks.button, "aria-current", page === "deck" ? "page" : "false");
+    setText(this.deckName, page === "deck" ? slug : "Decks");
     this.stateChanged();
   }
 
   stateChanged(): void {
-    this.overview.href = this.app.addressOf({ page: "overview", slug: "", charts: null, query: "" });
+    this.overview.href = this.app.addressOf({ page: "overview", slug: "", ...FRESH });
     this.windows.select(windowName(this.app.state.windowMs));
     const dark = this.app.theme() === "dark";
     this.theme.replaceChildren(icon(dark ? "sun" : "moon"));
     setAttribute(this.theme, "aria-label", dark ? "Light theme" : "Dark theme");
     this.theme.title = dark ? "Light theme (t)" : "Dark theme (t)";
-    this.menuKey = "";
   }
 
   directoryChanged(): void {
-    show(this.decksButton, this.app.session.directory.list.length > 0 || this.app.state.page === "deck");
-    this.menuKey = "";
+    show(this.decks.element, this.app.session.directory.list.length > 0 || this.app.state.page === "deck");
   }
 
-  private toggleMenu(): void {
-    if (!this.menu.hidden) {
-      this.closeMenu();
-      return;
-    }
-    const groups = this.app.session.directory.groups().filter((name) => name !== "annotations");
-    if (this.menuKey !== groups.join("\n")) {
-      this.menuKey = groups.join("\n");
-      this.menu.replaceChildren(
-        ...groups.map((name) => {
-          const item = h("a", { role: "menuitem", class: "menu-item", href: this.app.addressOf({ page: "deck", slug: name, charts: null, query: "" }), "data-tw": "deck-link" }, name);
-          item.addEventListener("click", (event) => this.navigate(event, "deck", name));
-          return item;
-        }),
-      );
-    }
-    show(this.menu, true);
-    setAttribute(this.decksButton, "aria-expanded", "true");
-    (this.menu.firstElementChild as HTMLElement | null)?.focus();
+  private deckItems(): MenuItem[] {
+    const { session, state } = this.app;
+    const groups = session.directory.groups().filter((name) => name !== "annotations");
+    return groups.map((name) => ({
+      text: name,
+      href: this.app.addressOf({ page: "deck", slug: name, ...FRESH }),
+      choose: () => this.app.visit("deck", name),
+      chosen: state.page === "deck" && state.slug === name,
+      hook: "deck-link",
+    }));
   }
 
-  private closeMenu(): boolean {
-    if (this.menu.hidden) return false;
-    const inside = this.menu.contains((this.menu.getRootNode() as ShadowRoot | Document).activeElement);
-    show(this.menu, false);
-    setAttribute(this.decksButton, "aria-expanded", "false");
-    if (inside) this.decksButton.focus();
-    return true;
+  private moreItems(): MenuItem[] {
+    return this.app.actions().filter((action) => action.menu).map(({ keys, words, run }) => ({ text: words, key: keys[0], choose: () => void run(keys[0]), hook: `more-${keys[0]}` }));
   }
 
-  private async copyLink(): Promise<void> {
+  private windowItems(): MenuItem[] {
+    return WINDOWS.map(([name, ms]) => ({ text: name, choose: () => this.app.setWindow(ms), chosen: ms === this.app.state.windowMs }));
+  }
+
+  openDecks(): void {
+    this.decks.open();
+  }
+
+  async copyLink(): Promise<void> {
     try {
       await navigator.clipboard.writeText(location.href);
       this.link.replaceChildren(icon("check"));
@@ -156,21 +147,12 @@ export class Header {
       setAttribute(this.pause, "aria-label", paused ? "Back to live" : "Pause");
       this.pause.title = paused ? "Back to live (space)" : "Pause (space)";
     }
-    this.windows.select(this.app.timeline.zoom ? null : windowName(this.app.state.windowMs));
-  }
-
-  key(event: KeyboardEvent): boolean {
-    if (event.key === "Escape" && this.closeMenu()) return true;
-    const items = Array.from(this.menu.children) as HTMLElement[];
-    if (!this.menu.hidden && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-      const at = items.indexOf((this.menu.getRootNode() as ShadowRoot | Document).activeElement as HTMLElement);
-      items[(at + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
-      return true;
-    }
-    return false;
+    const name = this.app.timeline.zoom ? null : windowName(this.app.state.windowMs);
+    this.windows.select(name);
+    setText(this.windowName, name ?? "–");
   }
 
   destroy(): void {
-    document.removeEventListener("pointerdown", this.away);
+    for (const menu of [this.decks, this.more, this.window]) menu.destroy();
   }
 }

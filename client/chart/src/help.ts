@@ -1,18 +1,12 @@
-/** The help overlay: the keys, and the keys that every page shares. */
-import type { App } from "./app";
+/** The help: what the pointer and each key do. */
+import { helpRows, type Action } from "./actions";
 import { h, show } from "./dom";
-import { WINDOWS } from "./url";
 
-const KEYS: readonly (readonly [string, string])[] = [
-  ["/", "Search"],
-  ["Space", "Pause, or back to live"],
-  ["← →", "Step the crosshair; with Shift ten steps"],
-  ["Esc", "Live"],
-  ["Drag", "Zoom into a stretch of time"],
-  ["Click", "Lock the crosshair, or free it"],
-  ["1 – 6", "Window 1m, 5m, 15m, 1h, 6h, 24h"],
-  ["t", "Theme"],
-  ["?", "This help"],
+const POINTER: readonly (readonly [string, string])[] = [
+  ["Drag", "Zoom into a stretch of time; by the title: move the chart; by its corner: resize it"],
+  ["Pinch", "Zoom; Ctrl and wheel do the same"],
+  ["Double click", "Live"],
+  ["Click", "Lock the crosshair, or free it; on a legend: switch a series off, with Shift: all others"],
 ];
 
 export class HelpOverlay {
@@ -20,9 +14,10 @@ export class HelpOverlay {
   private readonly close = h("button", { type: "button", class: "button", onclick: () => this.hide() }, "Close");
   private before: HTMLElement | null = null;
 
+  private readonly box = h("div", { class: "help-box", role: "dialog", "aria-modal": "true", "aria-label": "Keys", "data-tw": "help", tabindex: "-1" });
+
   constructor() {
-    const rows = KEYS.map(([key, text]) => h("div", { class: "help-row" }, h("kbd", {}, key), h("span", {}, text)));
-    const box = h("div", { class: "help-box", role: "dialog", "aria-modal": "true", "aria-label": "Keys", "data-tw": "help" }, h("h2", {}, "Keys"), ...rows, this.close);
+    const { box } = this;
     this.element = h("div", { class: "help" }, box);
     this.element.addEventListener("pointerdown", (event) => {
       if (event.target === this.element) this.hide();
@@ -30,7 +25,12 @@ export class HelpOverlay {
     show(this.element, false);
   }
 
-  open(): void {
+  /** `chart` acts on the chart under the pointer, or with the focus. */
+  open(page: readonly Action[], chart: readonly Action[]): void {
+    const pointer = POINTER.map(([key, text]) => h("div", { class: "help-row" }, h("kbd", {}, key), h("span", {}, text)));
+    const column = (title: string, rows: HTMLElement[]): HTMLElement => h("section", {}, h("h2", {}, title), ...rows);
+    const second = chart.length ? h("div", {}, column("The chart in hand", helpRows(chart)), column("Pointer", pointer)) : null;
+    this.box.replaceChildren(h("div", { class: "help-columns" }, column("Keys", helpRows(page)), second), this.close);
     this.before = (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
     show(this.element, true);
     this.close.focus();
@@ -47,28 +47,4 @@ export class HelpOverlay {
     if (event.key === "Escape" || event.key === "?") this.hide();
     return event.key !== "Enter" && event.key !== " ";
   }
-}
-
-/** Keys that mean the same on every page. */
-export function helpKeys(event: KeyboardEvent, app: App): boolean {
-  switch (event.key) {
-    case "?":
-      app.openHelp();
-      return true;
-    case " ":
-      app.togglePause();
-      return true;
-    case "Escape":
-      if (!app.timeline.paused) return false;
-      app.live();
-      return true;
-    case "t":
-      app.toggleTheme();
-      return true;
-  }
-  const preset = WINDOWS[Number(event.key) - 1];
-  if (!preset) return false;
-  app.change({ windowMs: preset[1] });
-  app.live();
-  return true;
 }

@@ -1,7 +1,7 @@
 /** Which charts a deck has: the defaults, and the charts after a series is added, removed or moved. */
 import type { Directory, Series } from "./directory";
 import { byName, groupOf } from "./naming";
-import type { ChartSpec, Columns, SeriesRef } from "./url";
+import { DEFAULT_COLUMNS, type ChartSpec, type SeriesRef } from "./url";
 
 const DEFAULT_CHARTS = 12;
 
@@ -16,9 +16,7 @@ export function defaultCharts(directory: Directory, slug: string): ChartSpec[] {
 export function resolve(directory: Directory, chart: ChartSpec): Series[] {
   const found = new Set<Series>();
   for (const ref of chart.series) {
-    for (const series of directory.byMetric.get(ref.metric) ?? []) {
-      if (!ref.labels || sameLabels(ref.labels, series.labels)) found.add(series);
-    }
+    for (const series of directory.byMetric.get(ref.metric) ?? []) if (named([ref], series)) found.add(series);
   }
   return [...found];
 }
@@ -28,6 +26,41 @@ function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<stri
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }
 
+/** One card of the grid. */
+export interface Cell {
+  /** Index of its chart in the state. */
+  at: number;
+  spec: ChartSpec;
+  series: Series[];
+  /** The value of the label by which the chart is split, null when it is not. */
+  facet: string | null;
+}
+
+/** The cards of a deck: one per chart, but one per value of the label for a chart that is split. */
+export function cells(directory: Directory, charts: readonly ChartSpec[]): Cell[] {
+  return charts.flatMap((spec, at): Cell[] => {
+    const series = resolve(directory, spec);
+    const { facet } = spec;
+    const values = facet === undefined ? [] : [...new Set(series.map((one) => one.labels[facet] ?? ""))].sort(byName);
+    if (values.length < 2) return [{ at, spec, series, facet: null }];
+    return values.map((value) => ({ at, spec, series: series.filter((one) => (one.labels[facet as string] ?? "") === value), facet: value }));
+  });
+}
+
+/** What a chart is split by next: each label that differs among its series, then nothing. */
+export function nextFacet(directory: Directory, spec: ChartSpec): string | undefined {
+  const series = resolve(directory, spec);
+  const names = [...new Set(series.flatMap((one) => Object.keys(one.labels)))].filter((name) => new Set(series.map((one) => one.labels[name])).size > 1).sort(byName);
+  return names[spec.facet === undefined ? 0 : names.indexOf(spec.facet) + 1];
+}
+
+/** Split a chart by the next label, into narrow charts, or join it again. */
+export function splitChart(directory: Directory, charts: readonly ChartSpec[], at: number): ChartSpec[] {
+  const facet = nextFacet(directory, charts[at]);
+  const { columns } = charts[at];
+  return changeChart(charts, at, { facet, columns: facet === undefined ? columns : Math.min(columns, DEFAULT_COLUMNS) });
+}
+
 /** Different units of a chart's series, in order; more than one cannot share an axis. */
 export function unitsOf(series: readonly Series[]): string[] {
   return [...new Set(series.map((one) => one.unit))];
@@ -35,6 +68,11 @@ export function unitsOf(series: readonly Series[]): string[] {
 
 export function isOnDeck(directory: Directory, charts: readonly ChartSpec[], series: Series): boolean {
   return charts.some((chart) => resolve(directory, chart).includes(series));
+}
+
+/** Whether one of these references names the series. */
+export function named(refs: readonly SeriesRef[], series: Series): boolean {
+  return refs.some((ref) => ref.metric === series.metric && (!ref.labels || sameLabels(ref.labels, series.labels)));
 }
 
 /** Add a series that is not on the deck, or take it off every chart it is on. */
@@ -77,8 +115,9 @@ export function moveChart(charts: readonly ChartSpec[], from: number, to: number
   return moved;
 }
 
-export function resizeChart(charts: readonly ChartSpec[], at: number, columns: Columns): ChartSpec[] {
-  return charts.map((chart, i) => (i === at ? { ...chart, columns } : chart));
+/** Change some of one chart's fields; a field of undefined goes. */
+export function changeChart(charts: readonly ChartSpec[], at: number, part: Partial<ChartSpec>): ChartSpec[] {
+  return charts.map((chart, i) => (i === at ? { ...chart, ...part } : chart));
 }
 
 export function removeChart(charts: readonly ChartSpec[], at: number): ChartSpec[] {

@@ -7,7 +7,7 @@ import { h, icon, iconButton, Segments, setAttribute, setText, show } from "./do
 import { plural } from "./format";
 import { WidgetPort, type WidgetModel } from "./port";
 import { CHARTS, Session } from "./session";
-import { Timeline } from "./timeline";
+import { shownSpan, Timeline } from "./timeline";
 import { applyTokens, DARK, type Tokens } from "./tokens";
 import { DEFAULT_WINDOW_MS, WINDOWS, windowName } from "./url";
 import { GUTTER } from "./plot";
@@ -63,7 +63,10 @@ export class NotebookFrame {
     this.chip = new Chip(this);
     this.crosshair = new Crosshair(
       () => [...this.charts.values()],
-      (span) => this.timeline.zoomTo(span, this.indices(), this.buckets(), () => this.requestDraw()),
+      (span) => {
+        this.timeline.zoomTo(shownSpan(span, this.session.now()));
+        this.timeline.fetch(this.indices(), this.buckets(), this.windowMs, () => this.requestDraw());
+      },
       () => this.live(),
     );
     const presets = WINDOWS.slice(0, 4).map(([name]) => [name, name] as const);

@@ -11,7 +11,7 @@ import { LIST } from "./session";
 import { drawEmptyTile, drawTile, tileState, type TileMoment } from "./tiles";
 import { firstVisible, GAP, layoutTiles, PAD, TILE_HEIGHT, type TileLayout } from "./tilelayout";
 import { font } from "./tokens";
-import { SORTS, type Filter, type Sort } from "./url";
+import { FRESH, SORTS, type Filter, type Sort } from "./url";
 
 /** Sparklines of the widest usual tile. */
 const TILE_PX = 178;
@@ -258,7 +258,7 @@ export class Overview implements Page {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
       const series = this.app.session.directory.byIndex.get(Number(link.dataset.series));
-      if (series) this.app.change({ page: "deck", slug: series.group, charts: [{ series: [{ metric: series.metric }], columns: 12 }], query: "" }, true);
+      if (series) this.app.change({ page: "deck", slug: series.group, ...FRESH, charts: [{ series: [{ metric: series.metric }], columns: 12 }] }, true);
     });
     this.links.push(link);
     this.layer.append(link);
@@ -266,14 +266,18 @@ export class Overview implements Page {
   }
 
   private addressOf(series: Series): string {
-    return this.app.addressOf({ page: "deck", slug: series.group, charts: [{ series: [{ metric: series.metric }], columns: 12 }], query: "" });
+    return this.app.addressOf({ page: "deck", slug: series.group, ...FRESH, charts: [{ series: [{ metric: series.metric }], columns: 12 }] });
   }
 
-  key(event: KeyboardEvent): boolean {
-    if (event.key !== "/") return false;
+  readonly actions = [];
+
+  key(): boolean {
+    return false;
+  }
+
+  focusSearch(): void {
     this.search.focus();
     this.search.select();
-    return true;
   }
 
   destroy(): void {

@@ -22,6 +22,8 @@ export interface Parts {
   slots: readonly (Slot | undefined)[];
   traces: readonly Trace[];
   print: Print;
+  /** The range that holds the readings of all charts which share their y axis with this one. */
+  shareRange(lo: number, hi: number): readonly [number, number];
 }
 
 export function composePicture(parts: Parts, moment: Moment, plotWidth: number): Picture {
@@ -34,6 +36,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     lo = Math.min(lo, trace.lo);
     hi = Math.max(hi, trace.hi);
   }
+  [lo, hi] = parts.shareRange(lo, hi);
   const limits = limitsOf(moment.thresholds, series, print);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;

@@ -1,19 +1,33 @@
-/** Dragging a chart by its title to another place, and dropping a series of the sidebar on a chart. */
+/** Dragging a chart by its title to another place or by its corner to another size, and dropping a series on a chart. */
+import { h } from "./dom";
 
 /** Carried by a dragged sidebar row: the series' index. */
 export const SERIES_TYPE = "application/x-tidewire-series";
 
 const DRAG_PX = 6;
+/** Height of a row of the grid, and the gap between rows and columns, px: as in deck.css. */
+const ROW_PX = 44;
+const GAP_PX = 12;
+const COLUMNS = 12;
+
+/** What a person asked for; cards by their place in the grid. */
+export interface Rearranged {
+  move(from: number, to: number): void;
+  drop(card: number, series: number): void;
+  resize(card: number, columns: number, rows: number): void;
+}
 
 export class Rearrange {
   constructor(
     private readonly grid: HTMLElement,
-    private readonly move: (from: number, to: number) => void,
-    private readonly drop: (at: number, series: number) => void,
+    private readonly asked: Rearranged,
   ) {}
 
   attach(handle: HTMLElement, card: HTMLElement): void {
     handle.addEventListener("pointerdown", (event) => this.grab(event, handle, card));
+    const grip = h("div", { class: "grip", "data-tw": "chart-grip", "aria-hidden": "true" });
+    grip.addEventListener("pointerdown", (event) => this.stretch(event, grip, card));
+    card.append(grip);
     card.addEventListener("dragover", (event) => {
       if (!event.dataTransfer?.types.includes(SERIES_TYPE)) return;
       event.preventDefault();
@@ -27,7 +41,7 @@ export class Rearrange {
       const series = event.dataTransfer?.getData(SERIES_TYPE);
       if (!series) return;
       event.preventDefault();
-      this.drop(this.indexOf(card), Number(series));
+      this.asked.drop(this.indexOf(card), Number(series));
     });
   }
 
@@ -58,10 +72,36 @@ export class Rearrange {
       card.classList.remove("dragging");
       card.style.transform = "";
       target?.classList.remove("drop");
-      if (moving && target) this.move(this.indexOf(card), this.indexOf(target));
+      if (moving && target) this.asked.move(this.indexOf(card), this.indexOf(target));
     };
     handle.addEventListener("pointermove", onMove);
     handle.addEventListener("lostpointercapture", end, { once: true });
+  }
+
+  private stretch(down: PointerEvent, grip: HTMLElement, card: HTMLElement): void {
+    if (down.button !== 0) return;
+    down.preventDefault();
+    grip.setPointerCapture(down.pointerId);
+    const box = card.getBoundingClientRect();
+    const column = (this.grid.clientWidth + GAP_PX) / COLUMNS;
+    let size: readonly [number, number] | null = null;
+    const cells = (px: number, unit: number): number => Math.max(1, Math.round((px + GAP_PX) / unit));
+    const onMove = (event: PointerEvent): void => {
+      const columns = Math.min(COLUMNS, cells(box.width + event.clientX - down.clientX, column));
+      const rows = cells(box.height + event.clientY - down.clientY, ROW_PX + GAP_PX);
+      size = [columns, rows];
+      card.style.gridColumn = `span ${columns}`;
+      card.style.gridRow = `span ${rows}`;
+    };
+    grip.addEventListener("pointermove", onMove);
+    grip.addEventListener(
+      "lostpointercapture",
+      () => {
+        grip.removeEventListener("pointermove", onMove);
+        if (size) this.asked.resize(this.indexOf(card), ...size);
+      },
+      { once: true },
+    );
   }
 
   private cardAt(x: number, y: number, except: HTMLElement): HTMLElement | null {

@@ -130,7 +130,7 @@ export class Session {
   }
 
   /** Ask for one fixed window of the past. */
-  range(series: number[], startMs: number, endMs: number, buckets: number, answer: (ring: Ring) => void): void {
+  range(series: readonly number[], startMs: number, endMs: number, buckets: number, answer: (ring: Ring) => void): void {
     this.rangeId = (this.rangeId + 1) % 65_536;
     this.ranges.clear();
     this.ranges.set(this.rangeId, (frame) => {

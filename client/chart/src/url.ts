@@ -12,10 +12,17 @@ export const WINDOWS = [
 
 export const SORTS = ["name", "value", "rate", "age"] as const;
 export const FILTERS = ["all", "live", "stale", "nodata", "warn"] as const;
+/** Widths that the button steps through; the handle gives any from `MIN_COLUMNS` on. */
 export const COLUMNS = [4, 8, 12] as const;
+export const MIN_COLUMNS = 2;
+/** Of 12 columns; and height in rows of 44 px. */
+export const MAX_COLUMNS = 12;
+export const DEFAULT_COLUMNS = 4;
+export const DEFAULT_ROWS = 5;
+export const MIN_ROWS = 3;
+export const MAX_ROWS = 20;
 export type Sort = (typeof SORTS)[number];
 export type Filter = (typeof FILTERS)[number];
-export type Columns = (typeof COLUMNS)[number];
 export type Theme = "dark" | "light" | "auto";
 
 /** A metric (all its series), or one series of it when labels are given. */
@@ -26,7 +33,18 @@ export interface SeriesRef {
 
 export interface ChartSpec {
   series: SeriesRef[];
-  columns: Columns;
+  /** 2 … 12 */
+  columns: number;
+  /** 3 … 20; absent: 5 */
+  rows?: number | undefined;
+  /** One chart per value of this label, all with one y range. */
+  facet?: string | undefined;
+}
+
+/** A stretch of time, Unix ms. */
+export interface Span {
+  startMs: number;
+  endMs: number;
 }
 
 export interface PageState {
@@ -39,7 +57,16 @@ export interface PageState {
   sort: Sort;
   /** null: the deck's default charts. */
   charts: ChartSpec[] | null;
+  /** The stretch of time that is looked at; null: live. */
+  zoom: Span | null;
+  /** A wall: no header, no sidebar. */
+  kiosk: boolean;
+  /** Series that the legend has switched off. */
+  hidden: SeriesRef[];
 }
+
+/** What does not come along from one page to another. */
+export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden"> = { charts: null, query: "", zoom: null, hidden: [] };
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
@@ -49,7 +76,7 @@ export function windowName(ms: number): string {
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
 function escape(text: string): string {
-  return encodeURIComponent(text).replace(/%2F/g, "/").replace(/[(),:=]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(text).replace(/%2F/g, "/").replace(/[(),:=@]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function unescape(text: string): string {
@@ -68,16 +95,29 @@ export function formatRef(ref: SeriesRef): string {
 }
 
 export function formatChart(chart: ChartSpec): string {
-  const width = chart.columns === 4 ? "" : `:${chart.columns}`;
-  return chart.series.map(formatRef).join(",") + width;
+  const { columns, rows = DEFAULT_ROWS } = chart;
+  const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
+  return chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escape(chart.facet)}`) + size;
 }
 
+const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
+
 export function parseChart(text: string): ChartSpec | null {
-  const match = /^(.*?)(?::(4|8|12))?$/s.exec(text) as RegExpExecArray;
+  const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(text) as RegExpExecArray;
+  const series = parseRefs(match[1]);
+  if (series.length === 0) return null;
+  const chart: ChartSpec = { series, columns: match[3] ? between(Number(match[3]), MIN_COLUMNS, MAX_COLUMNS) : DEFAULT_COLUMNS };
+  if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = between(Number(match[4]), MIN_ROWS, MAX_ROWS);
+  if (match[2]) chart.facet = unescape(match[2]);
+  return chart;
+}
+
+/** Series joined by commas. */
+export function parseRefs(text: string): SeriesRef[] {
   const series: SeriesRef[] = [];
   const part = /([^,()]+)(\(([^()]*)\))?(,|$)/gy;
   let found: RegExpExecArray | null;
-  while ((found = part.exec(match[1])) !== null) {
+  while ((found = part.exec(text)) !== null) {
     const ref: SeriesRef = { metric: unescape(found[1]) };
     if (found[2] !== undefined) {
       const labels: Record<string, string> = {};
@@ -90,8 +130,17 @@ export function parseChart(text: string): ChartSpec | null {
     series.push(ref);
     if (found[4] === "") break;
   }
-  if (series.length === 0) return null;
-  return { series, columns: (match[2] ? Number(match[2]) : 4) as Columns };
+  return series;
+}
+
+/** A time of the address: RFC 3339, or milliseconds since the Unix epoch. */
+function parseTime(text: string | undefined): number {
+  return /^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : Date.parse(text ?? "");
+}
+
+function parseSpan(from: string | undefined, to: string | undefined): Span | null {
+  const [startMs, endMs] = [parseTime(from), parseTime(to)];
+  return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
 }
 
 function oneOf<T extends string>(values: readonly T[], text: string | undefined, otherwise: T): T {
@@ -103,13 +152,16 @@ export function parseState(path: string, search: string, prefix: string, fallbac
   const deck = /^\/d\/([^/]+)\/?$/.exec(inside);
   const fields = new Map<string, string>();
   const charts: ChartSpec[] = [];
+  const hidden: SeriesRef[] = [];
   let anyChart = false;
   for (const pair of search.replace(/^\?/, "").split("&")) {
     if (!pair) continue;
     const equals = pair.indexOf("=");
     const name = equals < 0 ? pair : pair.slice(0, equals);
     const value = equals < 0 ? "" : pair.slice(equals + 1).replace(/\+/g, " ");
-    if (name === "c") {
+    if (name === "hide") {
+      hidden.push(...parseRefs(value));
+    } else if (name === "c") {
       anyChart = true;
       const chart = parseChart(value);
       if (chart) charts.push(chart);
@@ -128,6 +180,9 @@ export function parseState(path: string, search: string, prefix: string, fallbac
     filter: oneOf(FILTERS, fields.get("filter"), "all"),
     sort: oneOf(SORTS, fields.get("sort"), "name"),
     charts: anyChart ? charts : null,
+    zoom: parseSpan(fields.get("from"), fields.get("to")),
+    kiosk: fields.get("kiosk") === "1",
+    hidden,
   };
 }
 
@@ -138,12 +193,15 @@ export function formatState(state: PageState, prefix: string): string {
   if (state.windowMs !== DEFAULT_WINDOW_MS) fields.push(`w=${windowName(state.windowMs)}`);
   if (state.theme && state.theme !== "auto") fields.push(`theme=${state.theme}`);
   if (state.query) fields.push(`q=${encodeURIComponent(state.query)}`);
+  if (state.kiosk) fields.push("kiosk=1");
+  if (state.zoom) fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
   if (state.page === "overview") {
     if (state.filter !== "all") fields.push(`filter=${state.filter}`);
     if (state.sort !== "name") fields.push(`sort=${state.sort}`);
-  } else if (state.charts) {
-    if (state.charts.length === 0) fields.push("c=");
-    for (const chart of state.charts) fields.push(`c=${formatChart(chart)}`);
+  } else {
+    if (state.charts?.length === 0) fields.push("c=");
+    for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
+    if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
   }
   return fields.length ? `${path}?${fields.join("&")}` : path;
 }

@@ -2,19 +2,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Directory } from "../src/directory";
-import { defaultCharts, isOnDeck, moveChart, removeChart, resizeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, removeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
+import { formatFile, parseFile } from "../src/deckfile";
 import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/url";
 
 const round = (state: PageState, prefix = ""): PageState => {
   const [path, search = ""] = formatState(state, prefix).split("?");
   return parseState(path, search, prefix);
 };
-const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null };
+const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null, zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 }, kiosk: true, hidden: [{ metric: "a/b", labels: { k: "v" } }] };
 
 test("a state survives its address", () => {
   for (const prefix of ["", "/dash"]) {
     assert.deepEqual(round(base, prefix), base);
-    const overview: PageState = { ...base, page: "overview", slug: "", filter: "stale", sort: "rate" };
+    const overview: PageState = { ...base, page: "overview", slug: "", zoom: null, hidden: [], filter: "stale", sort: "rate" };
     assert.deepEqual(round(overview, prefix), overview);
     assert.deepEqual(round({ ...base, charts: [] }, prefix).charts, []);
   }
@@ -25,6 +26,7 @@ test("names with every separator survive as well", () => {
   const charts: ChartSpec[] = [
     { series: [{ metric: wild, labels: { [`k${wild}`]: wild, plain: "x" } }, { metric: wild }], columns: 8 },
     { series: [{ metric: "host/cpu", labels: {} }], columns: 4 },
+    { series: [{ metric: "host/cpu" }], columns: 6, rows: 8, facet: wild },
   ];
   assert.deepEqual(round({ ...base, charts }).charts, charts);
 });
@@ -34,6 +36,26 @@ test("charts are readable in the address", () => {
   assert.equal(formatChart({ series: [{ metric: "host/net", labels: { direction: "rx" } }], columns: 4 }), "host/net(direction=rx)");
   assert.deepEqual(parseChart("host/cpu(core=0),host/cpu(core=1):12"), { series: [{ metric: "host/cpu", labels: { core: "0" } }, { metric: "host/cpu", labels: { core: "1" } }], columns: 12 });
   assert.equal(parseChart(""), null);
+});
+
+test("an address may say the time in either form, and never a stretch that cannot be", () => {
+  const span = { startMs: 1_763_900_000_000, endMs: 1_763_900_040_000 };
+  const zoom = (search: string): unknown => parseState("/d/a", search, "").zoom;
+  assert.deepEqual(zoom("from=2025-11-23T12:13:20Z&to=2025-11-23T12:14:00Z"), span);
+  assert.deepEqual(zoom("from=1763900000000&to=1763900040000"), span);
+  for (const wrong of ["from=2&to=1", "from=x&to=y", "from=1", ""]) assert.equal(zoom(wrong), null);
+});
+
+test("sizes of a chart stay within the grid", () => {
+  assert.deepEqual(parseChart("a:6x9"), { series: [{ metric: "a" }], columns: 6, rows: 9 });
+  assert.deepEqual(parseChart("a@site:99x1"), { series: [{ metric: "a" }], columns: 12, rows: 3, facet: "site" });
+  assert.equal(formatChart({ series: [{ metric: "a" }], columns: 4, rows: 8, facet: "site" }), "a@site:4x8");
+});
+
+test("a file holds the page, and says what is wrong with another file", () => {
+  const charts: ChartSpec[] = [{ series: [{ metric: "host/cpu" }], columns: 6, rows: 8, facet: "core" }];
+  assert.deepEqual(parseFile(formatFile({ ...base, charts })), { ...base, charts });
+  for (const [text, reason] of [["{", /not JSON/], ["[]", /no deck/], ['{"tidewire":"deck","version":9,"address":"/"}', /version 9/]] as const) assert.throws(() => parseFile(text), reason);
 });
 
 test("a broken address gives the defaults", () => {
@@ -77,11 +99,28 @@ test("a series is toggled onto the chart of its metric, or onto one of its own",
   assert.equal(charts.length, 2);
 });
 
+test("a chart is split by each label that differs, then joined again", () => {
+  const directory = plant();
+  const [cpu] = defaultCharts(directory, "host");
+  assert.equal(nextFacet(directory, cpu), "core");
+  const split = { ...cpu, facet: "core" };
+  assert.equal(nextFacet(directory, split), undefined);
+  assert.deepEqual(cells(directory, [split, { series: [{ metric: "host/memory" }], columns: 4, facet: "core" }]).map((cell) => [cell.at, cell.facet, cell.series.length]), [[0, "0", 1], [0, "1", 1], [1, null, 1]]);
+});
+
+test("a series is named by its metric, or by its labels", () => {
+  const directory = plant();
+  const core1 = directory.find("host/cpu", "core=1");
+  assert.ok(core1);
+  assert.equal(named([{ metric: "host/cpu", labels: { core: "0" } }], core1), false);
+  assert.ok(named([{ metric: "host/cpu" }], core1) && named([{ metric: "host/cpu", labels: { core: "1" } }], core1));
+});
+
 test("charts are moved, resized and removed; mixed units are found", () => {
   const directory = plant();
   const charts = defaultCharts(directory, "all");
   assert.deepEqual(moveChart(charts, 2, 0).map(formatChart), ["line-1/flow", "host/cpu", "host/memory"]);
-  assert.deepEqual(resizeChart(charts, 1, 8).map(formatChart), ["host/cpu", "host/memory:8", "line-1/flow"]);
+  assert.deepEqual(changeChart(charts, 1, { columns: 8 }).map(formatChart), ["host/cpu", "host/memory:8", "line-1/flow"]);
   assert.deepEqual(removeChart(charts, 0).map(formatChart), ["host/memory", "line-1/flow"]);
   assert.deepEqual(unitsOf(resolve(directory, { series: [{ metric: "host/cpu" }, { metric: "host/memory" }], columns: 4 })), ["%", "GiBy"]);
 });
