@@ -53,11 +53,17 @@ class ConflatedSelection(Selection):
         self.open.add(entry)
         return False
 
-    def rebase(self, ring: Ring, position: int) -> None:
-        """Start from what the ring holds of the open interval; from its floor if it does not reach that far."""
+    def rebase(self, ring: Ring, position: int, watermark_ms: float) -> None:
+        """Start from what the ring holds of the open interval; from its floor if it does not reach that far.
+
+        Args:
+            ring: of the pump.
+            position: the pump's.
+            watermark_ms: as in `close`: an interval that is over is nobody's news, whoever comes now.
+        """
         self.open.clear()
-        start = id_from_ms(id_ms(position) // self.every_ms * self.every_ms)
-        self._closed = max(ring.last_before(start), ring.floor)
+        now = int(max(id_ms(position), watermark_ms))
+        self._closed = max(self._edge(ring, position, now // self.every_ms), ring.floor)
         for entry in self.wanted(ring, self._closed, position):
             self.take(entry)
             entry.release()
@@ -74,10 +80,15 @@ class ConflatedSelection(Selection):
         if self.open and monotonic() - self._opened_s > _OVERDUE * self.every_ms / 1e3 + 1:
             before = None
         events = list(self.open.take(before))
-        edge = position if before is None else ring.last_before(id_from_ms(before * self.every_ms))
+        edge = position if before is None else self._edge(ring, position, before)
         self._closed = max(self._closed, min(edge, position), events[-1].id if events else 0)
         self.forget_pages()
         return self.encoded(events, self.open)
+
+    def _edge(self, ring: Ring, position: int, number: int) -> int:
+        """Return the last id before an interval; the position itself, even if the log has forgotten its batch."""
+        start = id_from_ms(number * self.every_ms)
+        return position if position < start else ring.last_before(start)
 
     def encoded(self, events: Iterable[ConflatedEvent], conflator: Conflator) -> bytes:
         """Return closed intervals as SSE events; what did not fit is announced as skipped."""

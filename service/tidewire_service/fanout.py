@@ -97,7 +97,7 @@ class Fanout:
         if self._interrupted:
             self._interrupted = False
             for selection in self.conflated:
-                selection.rebase(self.pump.ring, self.pump.position)
+                selection.rebase(self.pump.ring, self.pump.position, self.pump.watermark_ms)
 
     # -- flush
 
@@ -195,7 +195,7 @@ class Fanout:
                 selection.metrics.add(metric)
                 self._by_metric[metric] += (selection,)
         if isinstance(selection, ConflatedSelection):
-            selection.rebase(self.pump.ring, self.pump.position)
+            selection.rebase(self.pump.ring, self.pump.position, self.pump.watermark_ms)
             self.conflated.append(selection)
         return selection
 

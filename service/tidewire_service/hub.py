@@ -370,14 +370,10 @@ class Hub:
             due_ms = min(((int(now_ms) // every_ms + 1) * every_ms for every_ms in every), default=now_ms + 100)
             await asyncio.sleep((due_ms - now_ms + EDGE_MS) / 1e3)
             try:
-                clock = await self.look()
+                await self.look()
             except LogUnavailable:
                 continue
-            pump = self.fanout.pump
-            watermark_ms = float(id_ms(pump.position))
-            if clock.epoch == pump.epoch and clock.id <= pump.position:
-                watermark_ms = max(watermark_ms, clock.now_ms)
-            self.fanout.close_intervals(watermark_ms)
+            self.fanout.close_intervals(self.fanout.pump.watermark_ms)
             self._tell_moved()
 
     async def look(self) -> Clock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from tidewire.cursor import Cursor, parse_id
+from tidewire.cursor import Cursor, id_ms, parse_id
 from tidewire.lineage import Clock, Fork, Seen, fork_after, minting_epoch
 from tidewire_service.log_page import PageEntry, merge_page
 from tidewire_service.meters import new_counters
@@ -134,6 +134,14 @@ class Pump:
     def seen(self) -> Seen | None:
         """Return the evidence that this hub can give."""
         return Seen(self.position, self.chain) if self.epoch else None
+
+    @property
+    def watermark_ms(self) -> float:
+        """A time in the log's clock, milliseconds: every id beyond the position is minted at or after it."""
+        clock, reached = self.clock, float(id_ms(self.position))
+        if clock is None or clock.epoch != self.epoch or clock.id > self.position:
+            return reached
+        return max(reached, clock.now_ms)
 
     # -- operations, run one at a time
 
