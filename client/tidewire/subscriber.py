@@ -153,7 +153,7 @@ class _Session:
         decoder = _state_decoders.get(event.event)
         if decoder is None:
             return
-        if event.own_id:
+        if event.own_id is not None:
             self._move(event.own_id)
         state = cast("State", decoder.decode(event.data))
         if isinstance(state, Connected):
@@ -189,7 +189,10 @@ class _Session:
         return True
 
     def _move(self, own_id: str) -> None:
+        """Go on at the id of a control event; an empty one, before a snapshot, means: if it is cut, anew."""
         self.last_id = own_id
+        if not own_id:
+            self._at = None
         with contextlib.suppress(InvalidCursor):
             self._at = Cursor.parse(own_id)
 

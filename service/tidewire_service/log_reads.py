@@ -87,8 +87,9 @@ class LogReads:
     async def shared(self, request: ReadEntries | ReadLast) -> Any:
         """Read for a subscription; those that ask for the very same thing while it is being read share the answer.
 
-        The very same: for the same barrier too. A read that began before this barrier was fixed may lack what lies
-        below it (row 3), and nobody would ever read it again.
+        The very same: for the same barrier of the same epoch too. A read that began before this barrier was fixed may
+        lack what lies below it (row 3), and nobody would ever read it again; one that began in another lineage may hold
+        what this one never had, and the clock that confirms the page would not tell.
         """
         reading = self._shared.get(request)
         if reading is None:

@@ -28,19 +28,22 @@ class ReadEntries(NamedTuple):
     """Read for each (metric, id) at most `page` entries after the id; answered by a list of lists of `Entry`.
 
     The metrics may be read one after another: nothing may be concluded from reading them "together". A read that began
-    for another barrier must not answer this one: it may lack what was appended in between.
+    for another barrier must not answer this one: it may lack what was appended in between; nor one of another epoch: it
+    may hold what a later lineage never had.
     """
 
     positions: tuple[tuple[str, int], ...]
     page: int
     barrier: int = 0
+    epoch: str = ""
 
 
 class ReadLast(NamedTuple):
-    """Read the last readings of these metrics, for a barrier; answered by dicts series key → `LastReading`."""
+    """Read the last readings of these metrics for a barrier; answered by dicts series key → `LastReading`."""
 
     metrics: tuple[str, ...]
     barrier: int = 0
+    epoch: str = ""
 
 
 class Look(NamedTuple):

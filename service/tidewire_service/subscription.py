@@ -228,9 +228,9 @@ class Subscription:
         tails = {metric: tail for metric in self.selection.metrics if (tail := pump.tails.get(metric, 0)) > after}
         page = merge_page((), (), after, barrier, {}, 1)
         if tails:
-            metrics = tuple(tails)
+            metrics = tuple(sorted(tails))  # one order: those that read the same share it
             count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), fanout.log_page)
-            lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier)
+            lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier, epoch)
             clock: Clock = yield ReadClock(pump.seen())
             if clock.epoch != epoch or pump.epoch != epoch:
                 fanout.pump.counters["pages_discarded"] += 1
@@ -296,7 +296,9 @@ class Subscription:
         self._announce = True
         reset = {"epoch": pump.epoch, "reason": "the log of this cursor no longer exists; the stream starts anew"}
         start = self._start()
-        data = encode_event(msgspec.json.encode(reset), id_=str(pump.cursor(start.id)), event="reset")
+        # before a snapshot the id is emptied: whoever is cut in it starts anew, instead of going on without it (row 14)
+        id_ = "" if self.replay.kind == "last" else str(pump.cursor(start.id))
+        data = encode_event(msgspec.json.encode(reset), id_=id_, event="reset")
         self.hand(data, start)
         if self.replay.kind == "last":
             yield from self._snapshot()
@@ -336,11 +338,11 @@ class Subscription:
     def _snapshot(self) -> Steps[None]:
         """Send the last reading of each series, without ids (row 14); what is newer than the cursor comes live."""
         pump = self._fanout.pump
-        barrier = self.cursor.id if self.parked is None else self.parked.id
+        epoch, barrier = self.cursor if self.parked is None else self.parked
         metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in pump.tails)
         for first in range(0, len(metrics), _PAGE_ENTRIES):
             part = metrics[first : first + _PAGE_ENTRIES]
-            found: list[dict[bytes, LastReading]] = yield ReadLast(part, barrier)
+            found: list[dict[bytes, LastReading]] = yield ReadLast(part, barrier, epoch)
             chunk, size = [], 0
             for series in found:
                 for key, last in sorted(series.items()):

@@ -93,6 +93,16 @@ async def test_states_say_what_happened() -> None:
     assert (items[4].reason, items[4].attempt, items[4].retry_s) == ("drain", 1, 0.005)
 
 
+async def test_a_reset_that_empties_the_id_starts_anew_if_it_is_cut() -> None:
+    """A snapshot without ids follows; going on after it would lose what the cut took of it."""
+    reset = b'event: reset\nid:\ndata: {"epoch":"f","reason":"the log was lost"}\n\n'
+    async with scripted(HEAD + b"retry: 5\n\n" + event(9) + reset, HEAD + event(1)) as script:
+        items = await take(astream("a", url=script.url, states=True, cursor="e.5-0"), 4)
+    assert [type(item) for item in items] == [StreamBatch, Reset, Lost, StreamBatch]
+    assert "last-event-id: e.5-0" in script.requests[0]
+    assert "last-event-id" not in script.requests[1]
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
 async def test_a_final_refusal_is_raised_with_its_detail(status: int) -> None:
     body = b'{"detail":"name the metric"}'

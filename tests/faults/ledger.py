@@ -73,6 +73,7 @@ class Page(NamedTuple):
     Attributes:
         kind: ``message``, the name of a control event, ``connected`` or ``cut``.
         id: the SSE id that this event carried.
+        emptied: it carried an empty id: whoever is cut now starts anew.
         data: the event's data; of ``connected`` the Last-Event-ID that was sent.
         at_s: when, `time.time`.
     """
@@ -81,6 +82,7 @@ class Page(NamedTuple):
     id: Cursor | None
     data: bytes
     at_s: float
+    emptied: bool = False
 
 
 class SubscriberLedger:
@@ -106,7 +108,7 @@ class SubscriberLedger:
     def take(self, event: ServerEvent) -> None:
         cursor = Cursor.parse(event.own_id) if event.own_id else None
         data = event.data.encode()
-        self.pages.append(Page(event.event, cursor, data, time.time()))
+        self.pages.append(Page(event.event, cursor, data, time.time(), event.own_id == ""))
         if event.event == "message" and cursor is not None:
             self.got[data] = cursor
 
@@ -189,12 +191,16 @@ class _Reading:
                 self.start = page.id
                 self._renew(page)
             case "live":
+                if self.start is None:
+                    self.start = page.id
                 if page.id is None or page.id.id < self._last:
                     self.faults.append(f"I3 `live` at {page.id}, below {self._last}")
 
     def _renew(self, page: Page) -> None:
         self._renewed += 1
-        if page.id is None:
+        if page.emptied:  # before a snapshot, which carries no ids: the first id after it says where it starts
+            self._last = 0
+        elif page.id is None:
             self.faults.append(f"I5 `{page.kind}` without an id: it comes again at each reconnect")
         else:
             self._last = page.id.id
@@ -208,6 +214,8 @@ class _Reading:
             self.faults.append(f"I2 not asked for: {batch.metric}")
         if page.id is None:
             return  # a snapshot's
+        if self.start is None:
+            self.start = Cursor(page.id.epoch, page.id.id - 1)
         if page.id.id <= self._last:
             self.faults.append(f"I3 {page.id} after {self._last}: {page.data[:80]!r}")
         self._last = page.id.id

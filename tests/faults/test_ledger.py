@@ -103,3 +103,15 @@ def test_a_double_append_is_found_in_the_log() -> None:
     _saw(ledger, 1)
     with pytest.raises(Broken, match="stored 2 times"):
         check(book, [ledger], CLOCK, {b"body 1": [Cursor(EPOCH, id_from_ms(10)), Cursor(EPOCH, id_from_ms(11))]})
+
+
+def test_a_reset_before_a_snapshot_may_empty_the_id_and_the_first_id_after_it_is_the_start() -> None:
+    new = Clock("bbbbbbb", id_from_ms(200), (Fork("bbbbbbb", 0, None),), 0.0)
+    book, ledger = _begun()
+    _told(ledger, "reset", "", epoch="bbbbbbb")
+    _told(ledger, "live", _cursor(150, "bbbbbbb"), cursor=_cursor(150, "bbbbbbb"))
+    check(book, [ledger], new)
+    book.tried("m", [b"body 5"])
+    book.acknowledged([b"body 5"], "bbbbbbb", [id_from_ms(160)])
+    with pytest.raises(Broken, match="I1 1 of 5"):
+        check(book, [ledger], new)
