@@ -5,21 +5,24 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
-from world import METRICS, Action, Sizes, play
-
-from tidewire_service.fanout import Fanout
+from consumers import KINDS
+from world import METRICS, Action, Sizes, World, play
 
 BASE: list[Action] = (
     [("append", m) for m in METRICS] * 2
     + [("append", "X", "Z"), ("append", "Y", "X", "Y")]
     + [("hub", 0), ("hub", 1)] * 3
     + [("flush", 0), ("flush", 1)] * 2
-    + [("sub", 0), ("sub", 1), ("sub", 2)] * 4
-    + [("recv", 0), ("recv", 1), ("recv", 2)] * 3
+    + [("sub", c) for c in (0, 1, 2)] * 4
+    + [("recv", c) for c in (0, 1, 2)] * 3
     + [("check", 0), ("check", 1), ("tick",)]
+    + [("rest", 0), ("rest", 1), ("go", 0), ("go", 1), ("go", 2)]  # many steps at once reach deeper
 )
 CUTS: list[Action] = [("cut", c) for c in (0, 1, 2)] + [("resume", c, h) for c in (0, 1, 2) for h in (0, 1)]
 FAULTS: dict[str, list[Action]] = {
@@ -36,39 +39,74 @@ FAULTS: dict[str, list[Action]] = {
     "trim": [("trim", m) for m in METRICS],
     "forget": [("forget", m) for m in METRICS],
 }
+CASTS = ((0, 1, 2), (0, 5, 6), (1, 6, 2), (3, 4, 7), (3, 7, 0))  # schedules are written for clients 0 to 2
+
+
+class Case(NamedTuple):
+    """A schedule and the world that it is played in."""
+
+    actions: list[Action]
+    sizes: Sizes
+    clients: tuple[int, ...] = (0, 1, 2)
+    labelled: bool = False
+
+    def play(self, **options: Any) -> tuple[str | None, World]:
+        return play(self.actions, self.sizes, clients=self.clients, labelled=self.labelled, **options)
 
 
 def schedule(rng: random.Random, faults: list[str]) -> list[Action]:
     actions = list(BASE)
     for fault in faults:
         actions += FAULTS[fault]
+    if rng.random() < 0.4:
+        return _story(rng, actions)
     hot = rng.sample(actions, 6)  # a few favoured actions find more than the uniform draw
     return [rng.choice(hot) if rng.random() < 0.4 else rng.choice(actions) for _ in range(rng.randint(8, 60))]
+
+
+def _story(rng: random.Random, actions: list[Action]) -> list[Action]:
+    """Return something happening, then all of it or half of it coming to rest, again and again: reaches deep states."""
+    events = [action for action in set(actions) if action[0] not in {"hub", "sub", "recv", "flush", "go", "rest"}]
+    events.sort(key=str)
+    told: list[Action] = []
+    for _ in range(rng.randint(3, 9)):
+        told += [rng.choice(events) for _ in range(rng.randint(1, 2))]
+        settling: list[Action] = [("check", 0), ("check", 0), ("rest", 0), ("check", 1), ("rest", 1)]
+        settling += [("go", c, rng.choice((2, 3, 4, 6, 12))) for c in (0, 1, 2) for _ in range(2)]
+        settling = [action for action in settling if rng.random() < 0.8]
+        if rng.random() < 0.5:
+            rng.shuffle(settling)
+        steps = [
+            ("hub", rng.randint(0, 1)) if rng.random() < 0.4 else (rng.choice(("sub", "recv")), rng.randint(0, 2))
+            for _ in range(rng.randint(0, 8))
+        ]
+        told += settling + steps if rng.random() < 0.5 else steps + settling
+    return told
 
 
 def sizes(rng: random.Random) -> Sizes:
     return Sizes(rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 2), rng.randint(0, 3), rng.choice((1, 2, 500)))
 
 
-def shrink(actions: list[Action], size: Sizes, kind: str, fanout_class: type[Fanout] = Fanout) -> list[Action]:
-    """Return a short schedule that breaks the same invariant (delta debugging)."""
-    part = max(1, len(actions) // 2)
+def shrink(case: Case, kind: str) -> Case:
+    """Return a case with a short schedule that breaks the same invariant (delta debugging)."""
+    part = max(1, len(case.actions) // 2)
     while part >= 1:
         index, changed = 0, False
-        while index < len(actions):
-            shorter = actions[:index] + actions[index + part :]
-            bad, _ = play(shorter, size, fanout_class)
+        while index < len(case.actions):
+            shorter = case._replace(actions=case.actions[:index] + case.actions[index + part :])
+            bad, _ = shorter.play()
             if bad and bad[:2] == kind:
-                actions, changed = shorter, True
+                case, changed = shorter, True
             else:
                 index += part
         if not changed:
             part //= 2
-    return actions
+    return case
 
 
-def case(seed: int, only: list[str] | None = None) -> tuple[list[Action], Sizes]:
-    """Return the schedule and the sizes of a seed."""
+def made(seed: int, only: list[str] | None = None, casts: Sequence[tuple[int, ...]] = CASTS) -> Case:
+    """Return the case of a seed."""
     rng = random.Random(seed)
     size = sizes(rng)
     names = only or list(FAULTS)
@@ -78,22 +116,29 @@ def case(seed: int, only: list[str] | None = None) -> tuple[list[Action], Sizes]
     actions = schedule(rng, faults)
     if rng.random() < 0.4:
         actions += schedule(rng, faults)
-    return actions, size
+    cast = rng.choice(casts)
+    acted = {"sub", "recv", "go", "cut", "resume"}
+    actions = [(a[0], cast[a[1]], *a[2:]) if a[0] in acted else a for a in actions]
+    return Case(actions, size, cast, any(KINDS[client].every_ms for client in cast))
 
 
-def hunt(seed: int, seconds: float, only: list[str] | None = None, fanout_class: type[Fanout] = Fanout) -> int:
+def hunt(seed: int, seconds: float, only: list[str] | None = None, casts: Sequence[tuple[int, ...]] = CASTS) -> int:
     started, tried, steps, found = time.monotonic(), 0, 0, 0
+    by_cast: Counter[tuple[int, ...]] = Counter()
     while time.monotonic() - started < seconds and found < 3:
-        actions, size = case(seed + tried, only)
-        bad, world = play(actions, size, fanout_class)
+        case = made(seed + tried, only, casts)
+        bad, world = case.play()
         tried, steps = tried + 1, steps + world.steps
+        by_cast[case.clients] += world.steps
         if bad:
             found += 1
-            actions = shrink(actions, size, bad[:2], fanout_class)
-            bad, world = play(actions, size, fanout_class)
-            print(f"SEED {seed + tried - 1} {size}\n  {bad}\n  {actions}")
+            case = shrink(case, bad[:2])
+            bad, world = case.play()
+            print(f"SEED {seed + tried - 1} {case}\n  {bad}")
             print("\n".join(f"    {line}" for line in world.log), flush=True)
-    print(f"seed {seed}: {tried} schedules, {steps} actions, {found} counterexamples", flush=True)
+    print(
+        f"seed {seed}: {tried} schedules, {steps} actions, {found} counterexamples; actions {dict(by_cast)}", flush=True
+    )
     return found
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import world as worlds
 
-from tidewire.cursor import Cursor
+from tidewire.cursor import Cursor, id_from_ms
 from tidewire.lineage import fork_after
+from tidewire.sse import encode_event
 from tidewire_service import log_page, pump, subscription
+from tidewire_service.conflated_selection import ConflatedSelection
 from tidewire_service.fanout import Fanout
 from tidewire_service.log_page import Hole, LogPage, PageEntry
 from tidewire_service.pump import Pump
@@ -372,3 +375,76 @@ def _(patch: Patch) -> None:
     original = worlds.Redis.append
     patch.setattr(worlds.Redis, "entries", entries)
     patch.setattr(worlds.Redis, "append", append)
+
+
+@mutant("resetid")
+def _(patch: Patch) -> None:
+    def reset(self: Subscription) -> Any:
+        core, start = self._fanout.pump, self._start()
+        self._announce = True
+        data = msgspec.json.encode({"epoch": core.epoch, "reason": "lost"})
+        self.hand(encode_event(data, id_=str(core.cursor(start.id)), event="reset"), start)
+        if self.replay.kind == "last":
+            yield from self._snapshot()
+
+    patch.setattr(Subscription, "_reset", reset)
+
+
+@mutant("sharedbarrier")
+def _(patch: Patch) -> None:
+    patch.setattr(worlds, "shared_by", lambda request: request._replace(barrier=0))
+
+
+@mutant("sharedepoch")
+def _(patch: Patch) -> None:
+    patch.setattr(worlds, "shared_by", lambda request: request._replace(epoch=""))
+
+
+@mutant("forgot")
+def _(patch: Patch) -> None:
+    def forget(self: worlds.Redis, metric: str) -> str:
+        done = original(self, metric)
+        self.data.forgot = 0  # a metric born again has no past
+        return done
+
+    original = worlds.Redis.forget
+    patch.setattr(worlds.Redis, "forget", forget)
+
+
+@mutant("carry")
+def _(patch: Patch) -> None:
+    def catch_up(self: Subscription) -> Any:
+        steps, answer = original(self), None
+        while True:
+            self._emitted = self.cursor.id  # what is summed up counts as sent
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                return
+            answer = yield request
+
+    original = Subscription.catch_up
+    patch.setattr(Subscription, "catch_up", catch_up)
+
+
+@mutant("edge")
+def _(patch: Patch) -> None:
+    def encoded(self: Any, events: Any, conflator: Any) -> bytes:
+        """One event for each series in place of one for the interval."""
+        parts = []
+        for event in events:
+            payload = msgspec.json.decode(event.data)
+            for batch in payload["batches"]:
+                data = msgspec.json.encode({**payload, "batches": [batch]})
+                parts.append(encode_data(self._label(event.id), event.id, data))
+        return b"".join(parts)
+
+    patch.setattr(ConflatedSelection, "encoded", encoded)
+
+
+@mutant("closedatposition")
+def _(patch: Patch) -> None:
+    def edge(self: ConflatedSelection, ring: Any, position: int, number: int) -> int:
+        return ring.last_before(id_from_ms(number * self.every_ms))
+
+    patch.setattr(ConflatedSelection, "_edge", edge)

@@ -34,7 +34,8 @@ class RealRedis(Redis):
         super().__init__(world)
         self.cli = self.valkey.client.execute_command
         self.keys = Keys()
-        self.functions = LogFunctions(self.keys, Retention(batches=world.sizes.log_length), DEFAULT_LIMITS)
+        retention = Retention(batches=world.sizes.log_length, silent_s=0.0)
+        self.functions = LogFunctions(self.keys, retention, DEFAULT_LIMITS)
         self.valkey.client.flushall()
         self.valkey.client.function_load(self.functions.source, replace=True)
         self.pubsub = self.valkey.client.pubsub()
@@ -56,6 +57,7 @@ class RealRedis(Redis):
         for fork in clock.chain:
             if fork.epoch not in self.minted:
                 self.minted.append(fork.epoch)
+                self.world.losses_at[fork.epoch] = self.world.losses
         return clock
 
     def append(self, metrics: tuple[str, ...], seen: Seen | None) -> Seen:
@@ -64,7 +66,8 @@ class RealRedis(Redis):
         batches: list[EncodedBatch] = []
         for metric in metrics:
             world.batches += 1
-            batches.append(encode_batch(make_batch(metric, float(world.batches))))
+            labels = {"b": str(world.batches)} if world.labelled else {}
+            batches.append(encode_batch(make_batch(metric, float(world.batches), labels=labels)))
         call = AppendCall(batches)
         answer = parse_append(self.cli(*self.functions.append(call, clock.epoch)), call)
         assert isinstance(answer, Appended)
@@ -89,7 +92,7 @@ class RealRedis(Redis):
         reply = self.cli("XRANGE", self.keys.log(metric), f"({id_text(after)}", "+", "COUNT", page)
         return parse_entries(reply, check=True)[0]
 
-    def last(self, metric: str) -> dict[bytes, LastReading]:
+    def last_readings(self, metric: str) -> dict[bytes, LastReading]:
         return parse_last_readings(self.valkey.client.hgetall(self.keys.last(metric)))[0]
 
     def kept(self) -> set[int]:
@@ -137,6 +140,13 @@ class RealRedis(Redis):
             return ""
         self.cli("XTRIM", self.keys.log(metric), "MAXLEN", "=", length - 1)
         return f"TRIM {metric}"
+
+    def forget(self, metric: str) -> str:
+        if metric not in self.tails():
+            return ""
+        while metric in self.tails():  # until its last id lies before this millisecond
+            self.cli(*self.functions.sweep([metric]))
+        return f"FORGET {metric}"
 
 
 class RealWorld(World):

@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 from real import RealRedis, RealWorld
 from traces import TRACES, Trace
-from world import play
 
 # The server's time cannot be set back; tests/faults has steps of the clock.
-PLAYED = [trace for trace in TRACES if not any(action[0] in {"back", "forget"} for action in trace.actions)]
+PLAYED = [trace for trace in TRACES if not any(action[0] == "back" for action in trace.actions)]
 
 
 @pytest.mark.parametrize("trace", PLAYED, ids=lambda trace: f"row_{trace.row:02d}_{trace.rule}")
 def test_the_trace_passes_on_a_real_server(trace: Trace, valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RealRedis, "valkey", valkey, raising=False)
-    bad, world = play(trace.actions, trace.sizes, world_class=RealWorld)
+    bad, world = trace.play(RealWorld)
     assert bad is None, "\n".join(world.log)
     assert world.acked
 

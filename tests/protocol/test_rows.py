@@ -10,7 +10,7 @@ import hunt
 import pytest
 from mutants import MUTANTS
 from traces import TRACES, Trace
-from world import EVERYTHING, Action, Bad, Client, Sizes, World, play
+from world import EVERYTHING, Bad, Client, Sizes, World, play
 
 from tidewire.cursor import id_from_ms
 from tidewire.lineage import Clock, Fork, Seen, judge
@@ -20,10 +20,10 @@ from tidewire_service.log_page import merge_page
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: f"row_{trace.row:02d}_{trace.says.replace(' ', '_')}")
 def test_the_trace_passes_and_bites_without_the_rule(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad, world = play(trace.actions, trace.sizes)
+    bad, world = trace.play()
     assert bad is None, "\n".join(world.log)
     MUTANTS[trace.rule](monkeypatch)
-    bad, _ = play(trace.actions, trace.sizes)
+    bad, _ = trace.play()
     assert bad is not None, "the schedule no longer needs the rule: find a new one with the hunt"
 
 
@@ -123,26 +123,49 @@ def test_hunt_finds_nothing_in_random_schedules() -> None:
     seed = int(os.environ.get("PROTOCOL_SEED", "4000000"))
     print(f"protocol seed {seed}")
     for number in range(400):
-        actions, sizes = hunt.case(seed + number)
-        bad, world = play(actions, sizes)
-        assert bad is None, f"seed {seed + number} {sizes} {actions}\n" + "\n".join(world.log)
+        case = hunt.made(seed + number)
+        bad, world = case.play()
+        assert bad is None, f"seed {seed + number} {case}\n" + "\n".join(world.log)
 
 
-def _conflated_case(seed: int) -> tuple[list[Action], Sizes]:
-    actions, sizes = hunt.case(seed, ["cut", "drop", "conn", "deaf", "kill", "restart"])
-    swap = {0: 3, 1: 4, 2: 3}
-    actions = [
-        (a[0], swap[a[1]], *a[2:]) if a[0] in {"sub", "recv", "cut", "resume"} else a for a in actions
-    ]  # fmt: skip
-    return [*actions, ("tick",)], dataclasses.replace(sizes, log_length=1_000)
+def _conflated_case(seed: int) -> hunt.Case:
+    case = hunt.made(seed, ["cut", "drop", "conn", "deaf", "kill", "restart"], casts=((3, 4, 3),))
+    plenty = dataclasses.replace(case.sizes, log_length=1_000)
+    return case._replace(actions=[*case.actions, ("tick",)], sizes=plenty, clients=(3, 4), labelled=False)
 
 
 def test_row_15_an_interval_is_one_event_and_every_reading_lies_in_exactly_one() -> None:
     """Cut and resumed between any two events, on either hub, whatever frames were lost: the sums are exact."""
     for number in range(400):
-        actions, sizes = _conflated_case(8_000_000 + number)
-        bad, world = play(actions, sizes, clients=(3, 4))
-        assert bad is None, f"seed {8_000_000 + number} {sizes} {actions}\n" + "\n".join(world.log)
+        case = _conflated_case(8_000_000 + number)
+        bad, world = case.play()
+        assert bad is None, f"seed {8_000_000 + number} {case}\n" + "\n".join(world.log)
+
+
+@pytest.mark.parametrize(("later", "sums"), [(0, {"X": (1, 1)}), (1, {"X": (1, 1)}), (2, {}), (99, {})])
+def test_the_first_of_a_conflated_selection_is_not_handed_an_interval_that_is_over(
+    later: int, sums: dict[str, tuple[int, int]]
+) -> None:
+    world = World(Sizes(cap=5), replay="none", clients=())
+    world.redis.now = 4
+    world.act(("append", "X"))
+    world.act(("rest", 0))
+    world.redis.now += later
+    for action in (("check", 0), ("rest", 0)):
+        world.act(action)
+    client = Client(3)  # intervals of 2 ms
+    client.last_id = ""
+    world.clients.append(client)
+    world.by_number[3] = client
+    world.hubs[0].connect(client)
+    client.beginning = False  # nothing is owed to it
+    world.act(("go", 3))
+    world.redis.now += 4
+    for action in (("check", 0), ("rest", 0), ("go", 3)):
+        world.act(action)
+    assert client.socket is not None
+    assert client.socket.subscription.live
+    assert client.sums == sums
 
 
 def test_the_world_hears_evidence_as_the_log_does() -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from world import Action, Sizes
+from world import Action, Sizes, World, play
 
 
 class Trace(NamedTuple):
-    """A schedule, the sizes it needs, and the rule whose absence it shows."""
+    """A schedule, the world it needs, and the rule whose absence it shows."""
 
     row: int
     rule: str
     says: str
     sizes: Sizes
     actions: list[Action]
+    clients: tuple[int, ...] = (0, 1, 2)
+    labelled: bool = False
+
+    def play(self, world_class: type[World] = World) -> tuple[str | None, World]:
+        return play(self.actions, self.sizes, clients=self.clients, world_class=world_class, labelled=self.labelled)
 
 
 TRACES = [
@@ -38,6 +43,22 @@ TRACES = [
         "a page never reaches past a position fixed before its reads",
         Sizes(2, 3, 1, 1, 500),
         [("append", "X"), ("hub", 0), ("append", "X"), ("flush", 0), ("append", "Y"), ("sub", 1)],
+    ),
+    Trace(
+        3,
+        "sharedbarrier",
+        "reads are shared only among those with the same barrier",
+        Sizes(1, 3, 2, 1, 1),
+        [
+            ("append", "X"),
+            ("append", "Y"),
+            ("rest", 0),
+            ("sub", 2),
+            ("sub", 2),
+            ("sub", 2),
+            ("cut", 2),
+            ("append", "X"),
+        ],
     ),
     Trace(
         4,
@@ -69,6 +90,13 @@ TRACES = [
         "the first entry after a cursor shows what was trimmed before it",
         Sizes(2, 2, 2, 0, 2),
         [("append", "X"), ("append", "X", "Z"), ("append", "X")],
+    ),
+    Trace(
+        6,
+        "forgot",
+        "a metric born again has a past",
+        Sizes(2, 2, 2, 2, 2),
+        [("append", "X"), ("cut", 0), ("forget", "X"), ("append", "X", "Z"), ("rest", 0)],
     ),
     Trace(
         7,
@@ -140,6 +168,71 @@ TRACES = [
         [("append", "Y"), ("killhub", 0), ("killhub", 1), ("resume", 1, 1), ("sub", 1), ("recv", 1), ("killhub", 1)],
     ),
     Trace(
+        14,
+        "resetid",
+        "a reset before a snapshot empties the id",
+        Sizes(3, 3, 1, 1, 2),
+        [
+            ("flushall",),
+            ("go", 7, 6),
+            ("append", "Z"),
+            ("rest", 0),
+            ("go", 7, 4),
+            ("rest", 0),
+            ("go", 7, 2),
+            ("cut", 7),
+        ],
+        (3, 4, 7),
+        labelled=True,
+    ),
+    Trace(
+        15,
+        "edge",
+        "an interval is one event",
+        Sizes(4, 1, 1, 3, 1),
+        [("append", "Y", "X", "Y")],
+        (3, 7, 0),
+        labelled=True,
+    ),
+    Trace(
+        15,
+        "carry",
+        "what is summed up and not yet sent is read again after a fork",
+        Sizes(4, 2, 1, 2, 1),
+        [
+            ("append", "Y"),
+            ("append", "Y"),
+            ("restart",),
+            ("check", 0),
+            ("rest", 0),
+            ("go", 4, 6),
+            ("rest", 0),
+            ("go", 4, 2),
+            ("go", 4, 3),
+            ("restart",),
+        ],
+        (3, 4, 7),
+        labelled=True,
+    ),
+    Trace(
+        15,
+        "closedatposition",
+        "with its interval over, a conflated selection is closed up to the position, whatever the log has forgotten",
+        Sizes(1, 2, 1, 3, 2),
+        [
+            ("append", "Y", "X", "Y"),
+            ("break", 1),
+            ("forget", "Y"),
+            ("tick",),
+            ("check", 0),
+            ("rest", 0),
+            ("go", 7, 12),
+            ("cut", 7),
+        ],
+        (3, 4, 7),
+        labelled=True,
+    ),
+    Trace(
         16,
         "chain",
         "each server process mints an epoch",
@@ -169,6 +262,27 @@ TRACES = [
             ("sub", 0),
             ("sub", 0),
             ("sub", 0),
+        ],
+    ),
+    Trace(
+        18,
+        "sharedepoch",
+        "reads are shared only within an epoch",
+        Sizes(1, 2, 1, 0, 500),
+        [
+            ("flushall",),
+            ("check", 0),
+            ("rest", 0),
+            ("go", 1, 3),
+            ("go", 2, 3),
+            ("append", "Y", "X", "Y"),
+            ("rest", 0),
+            ("go", 2, 3),
+            ("sub", 2),
+            ("flushall",),
+            ("append", "Y", "X", "Y"),
+            ("rest", 0),
+            ("go", 1, 4),
         ],
     ),
     Trace(
