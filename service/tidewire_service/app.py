@@ -28,7 +28,7 @@ from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
-from tidewire_service.routes.stream import STREAM_PATH_ITEM, stream_route
+from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamDoor, stream_route
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.stream import StreamSettings
 from tidewire_service.streams import Streams
@@ -125,7 +125,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     )
     app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), STREAM_PATH: STREAM_PATH_ITEM}
     app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain)
-    app.asgi_handler = Observed(Gate(app.asgi_handler, settings), telemetry)
+    door = StreamDoor(app.asgi_handler, streams, settings.max_patterns)
+    app.asgi_handler = Observed(Gate(door, settings), telemetry)
     return app
 
 

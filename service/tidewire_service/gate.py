@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -56,17 +58,15 @@ class Gate:
         self._hosts = frozenset(name.lower().strip("[]") for name in (*settings.allowed_hosts, settings.host))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse the request, or hand it on."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Refuse the request, or hand it on; a plain function: an open stream keeps no frame of it."""
         if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is not None:
-            await send_problem(_with_headers(send), refusal)
-            return
+            return send_problem(_with_headers(send), refusal)
         scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
-        await self._app(scope, receive, _with_headers(send))
+        return self._app(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: HTTPScope) -> Refused | None:
         size = 0
@@ -133,14 +133,23 @@ def _same_origin(origin: str, host: str) -> bool:
     return host_name(host) == parts.hostname and own_port == str(port)
 
 
+def _with_own(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    headers = list(headers)
+    given = {name.lower() for name, _ in headers}
+    return [*headers, *(header for header in _HEADERS if header[0] not in given)]
+
+
+_with_own_once = lru_cache(maxsize=8)(_with_own)
+
+
 def _with_headers(send: Send) -> Send:
     """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine."""
 
     def sending(message: Message) -> object:
         if message["type"] == "http.response.start":
             headers = message.get("headers", ())
-            given = {name.lower() for name, _ in headers}
-            message["headers"] = [*headers, *(header for header in _HEADERS if header[0] not in given)]
+            # a stream's are always the same tuple
+            message["headers"] = _with_own_once(headers) if type(headers) is tuple else _with_own(headers)
         return send(message)
 
     return sending  # type: ignore[return-value]  # called and awaited, which is all that an ASGI app does with it

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +18,35 @@ _MAX_HEAD_BYTES: Final = 256 * 1024  # read before the gate, whose own limit is 
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+class _Wire:
+    """The transport as uvicorn sees it; what it writes while `held` is a list waits there.
+
+    Asked for the socket it has none: uvicorn then takes the addresses that the transport knows, instead of making a
+    Python socket for each connection.
+    """
+
+    __slots__ = ("_transport", "held")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.held: list[bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "socket":
+            return default
+        found = self._transport.get_extra_info(name, default)
+        return found[:2] if name in {"peername", "sockname"} and isinstance(found, tuple) else found
+
+    def write(self, data: bytes) -> None:
+        if self.held is None:
+            self._transport.write(data)
+        else:
+            self.held.append(data)
+
+
 class StreamWriter:
     """Writes the body of a chunked response straight to the transport; the bytes of one flush are framed once.
 
@@ -25,18 +54,33 @@ class StreamWriter:
     length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`.
     """
 
-    __slots__ = ("_flow", "_transport")
+    __slots__ = ("_flow", "_transport", "_wire")
 
     _data = _framed = b""  # of the newest write of any stream: a flush hands the same object to all
 
-    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+    def __init__(self, transport: asyncio.Transport, wire: _Wire, flow: FlowControl) -> None:
         self._transport = transport
+        self._wire = wire
         self._flow = flow
+
+    def __enter__(self) -> None:
+        """Hold what is written from here on: the head of the response and the beginning of its body go out as one."""
+        self._wire.held = []
+
+    def __exit__(self, *_: object) -> None:
+        held, self._wire.held = self._wire.held, None
+        if held:
+            self._transport.write(b"".join(held))
 
     @property
     def closing(self) -> bool:
         """The connection is going or gone."""
         return self._transport.is_closing()
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits until the writer is left."""
+        return sum(map(len, self._wire.held or ()))
 
     @property
     def paused(self) -> bool:
@@ -50,7 +94,11 @@ class StreamWriter:
         if data is not StreamWriter._data:
             StreamWriter._data = data
             StreamWriter._framed = b"%x\r\n%b\r\n" % (len(data), data)
-        self._transport.write(StreamWriter._framed)
+        held = self._wire.held
+        if held is None:
+            self._transport.write(StreamWriter._framed)
+        else:
+            held.append(StreamWriter._framed)
         return True
 
     async def write_when_drained(self, data: bytes) -> None:
@@ -73,11 +121,13 @@ class StreamingHttpProtocol(HttpToolsProtocol):
 
     def stream_writer(self) -> StreamWriter | None:
         """Return what writes the body of an HTTP/1.1 response past `send`, or None if uvicorn is not as expected."""
-        return StreamWriter(self.transport, self.flow) if DIRECT else None
+        return StreamWriter(self._direct, self._wire, self.flow) if DIRECT else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start with no head read."""
-        super().connection_made(transport)
+        self._direct = transport
+        self._wire = _Wire(transport)
+        super().connection_made(cast("asyncio.Transport", self._wire))
         self._in_head = False
         self._head_bytes = 0
 

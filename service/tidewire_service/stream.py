@@ -89,7 +89,6 @@ class Stream:
 
     __slots__ = (
         "_catching",
-        "_corked",
         "_hub",
         "_parked",
         "_send",
@@ -119,7 +118,6 @@ class Stream:
         self._writer = writer
         self.transport = transport
         self.subscription: Subscription | None = None
-        self._corked: list[bytes] | None = None
         self.last_write = time.monotonic()
         self.expires = self.last_write + settings.max_age_s * random.uniform(0.8, 1.0)  # noqa: S311 - spreads them
         self.parked_since = 0.0
@@ -129,9 +127,6 @@ class Stream:
 
     def write(self, data: bytes) -> bool:
         """Write to the transport, or step one `send`; False if the transport is full: then the bytes are parked."""
-        if self._corked is not None:
-            self._corked.append(data)
-            return True
         writer = self._writer
         if writer is not None:
             self.last_write = time.monotonic()
@@ -183,8 +178,9 @@ class Stream:
     # -- tasks
 
     def begin(self) -> None:
-        """Say hello, replay and catch up as far as that waits for nothing, in one write; a task does the rest.
+        """Say hello, replay and catch up as far as that waits for nothing; a task does the rest.
 
+        Called while the writer holds what is written, so that all of it is one write with the head of the response.
         Who starts with nothing to replay, or within the ring, is live at once.
         """
         assert self.subscription is not None  # noqa: S101 - set by whoever opened the stream
@@ -193,16 +189,13 @@ class Stream:
             self.write(encode_retry(retry_ms(self._settings)))
             self._follow(self._hub.catch_up(steps, self.drained))
             return
-        self._corked = corked = [encode_retry(retry_ms(self._settings))]
+        self.write(encode_retry(retry_ms(self._settings)))
         waiting: Request | None = None
         try:
-            while type(waiting := next(steps)) is Drain and sum(map(len, corked)) < _CORK_BYTES:
+            while type(waiting := next(steps)) is Drain and self._writer.held_bytes < _CORK_BYTES:
                 pass  # nothing is parked: what is asked for is true already
         except StopIteration:
             waiting = None
-        finally:
-            self._corked = None
-        self.write(b"".join(corked))
         if waiting is not None:
             self._follow(self._hub.catch_up(steps, self.drained, waiting))
 

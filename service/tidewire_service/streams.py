@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 import msgspec
@@ -74,23 +75,33 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, request: StreamRequest) -> None:
-        """Answer one request with a stream, until it ends."""
+    async def serve(self, scope: Scope, receive: Receive, start: Send, send: Send, request: StreamRequest) -> None:
+        """Answer one request with a stream, until it ends.
+
+        Args:
+            scope: of the connection.
+            receive: only used to hear of the end, where the connection cannot tell it.
+            start: takes the start of the response: whoever is between adds headers and takes note.
+            send: takes the body, past everybody between.
+            request: what was asked for.
+        """
         settings = self.settings
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         if self.draining or len(self._open) >= settings.max_streams:
             reason = EndReason.DRAIN if self.draining else EndReason.OVERLOAD
             self.ends[reason] += 1
-            body = bye(reason, settings)
-            await send({"type": "http.response.body", "body": body, "more_body": False})
+            await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": bye(reason, settings), "more_body": False})
             return
-        extensions = scope.get("extensions", {})
-        connection: StreamingHttpProtocol | None = extensions.get("tidewire.connection")
-        direct = connection is not None and scope.get("http_version") == "1.1"
-        writer = connection.stream_writer() if connection is not None and direct else None
-        transport = connection.transport if connection is not None else None
-        stream = Stream(self.hub, send, transport, settings, writer)
-        subscription = self.hub.attach(
+        connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get("tidewire.connection")
+        writer = connection.stream_writer() if connection is not None and scope.get("http_version") == "1.1" else None
+        stream = Stream(self.hub, send, None if connection is None else connection.transport, settings, writer)
+        gone = None
+        if connection is not None:
+            connection.on_lost = stream.gone
+        else:
+            gone = asyncio.ensure_future(_disconnected(receive))
+            gone.add_done_callback(lambda _: stream.gone())
+        subscription = stream.subscription = self.hub.attach(
             request.patterns,
             request.labels,
             stream,
@@ -99,19 +110,14 @@ class Streams:
             every_ms=request.every_ms,
             on_slow=request.on_slow,
         )
-        stream.subscription = subscription
         self._open[subscription] = stream
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep(), name="tidewire-streams")
-        gone = None
-        if connection is not None:
-            connection.on_lost = stream.gone
-        else:
-            gone = asyncio.ensure_future(_disconnected(receive))
-            gone.add_done_callback(lambda _: stream.gone())
         reason = EndReason.ERROR
         try:
-            stream.begin()
+            with nullcontext() if writer is None else writer:
+                await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                stream.begin()
             reason = await stream.ended
         finally:
             if gone is not None:
