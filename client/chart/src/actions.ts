@@ -24,10 +24,10 @@ export interface Action {
 export function pageActions(app: App): Action[] {
   return [
     { keys: ["/"], words: "Search", run: () => app.focusSearch() },
-    { keys: [" "], shown: "Space", words: "Pause, or back to live", run: () => app.togglePause() },
-    { keys: ["Escape"], shown: "Esc", words: "Live", run: () => (app.timeline.paused ? app.live() : false) },
-    { keys: ["[", "]"], words: "Half a window earlier, later", page: "deck", run: (key) => app.pan(key === "[" ? -0.5 : 0.5) },
-    { keys: ["+", "=", "-"], shown: "+ −", words: "Zoom in, out", page: "deck", run: (key) => app.scale(key === "-" ? 2 : 0.5) },
+    { keys: [" "], shown: "Space", words: "Pause, or back to live", run: () => app.time.toggle() },
+    { keys: ["Escape"], shown: "Esc", words: "Live", run: () => (app.timeline.paused ? app.time.live() : false) },
+    { keys: ["[", "]"], words: "Half a window earlier, later", page: "deck", run: (key) => app.time.pan(key === "[" ? -0.5 : 0.5) },
+    { keys: ["+", "=", "-"], shown: "+ −", words: "Zoom in, out", page: "deck", run: (key) => app.time.scale(key === "-" ? 2 : 0.5) },
     { keys: WINDOWS.map((_, i) => String(i + 1)), shown: "1 – 6", words: "Window 1m, 5m, 15m, 1h, 6h, 24h", run: (key) => app.setWindow(WINDOWS[Number(key) - 1][1]) },
     { keys: ["o"], words: "Overview", run: () => app.visit("overview", "") },
     { keys: ["g"], words: "List of decks", run: () => app.header.openDecks() },

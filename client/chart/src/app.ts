@@ -1,16 +1,19 @@
 /** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
 import { pageActions, runKey, type Action } from "./actions";
+import { Alerts } from "./alerts";
 import { h, show } from "./dom";
 import { DeckPage } from "./deck";
 import { EmptyPage } from "./empty";
+import { Footer } from "./footer";
 import { Header } from "./header";
 import { HelpOverlay } from "./help";
 import { Overview } from "./overview";
 import { SocketPort, type Link } from "./port";
 import { Session } from "./session";
-import { shownSpan, Timeline, type Span } from "./timeline";
+import { TimeControl } from "./timecontrol";
+import { Timeline } from "./timeline";
 import { applyTokens, DARK, type Tokens } from "./tokens";
-import { FRESH, formatState, parseState, type PageState } from "./url";
+import { FRESH, formatState, parseState, type PageState, type Span } from "./url";
 
 export interface AppOptions {
   root: HTMLElement;
@@ -32,6 +35,8 @@ export interface Page {
   /** What its keys do besides those of every page. */
   readonly actions: readonly Action[];
   focusSearch(): void;
+  /** Draw at the next frame although no reading is new. */
+  refresh(): void;
   destroy(): void;
 }
 
@@ -47,6 +52,9 @@ export class App {
   tokens: Tokens = DARK;
   private page: Page | null = null;
   readonly header: Header;
+  readonly time = new TimeControl(this);
+  readonly alerts: Alerts;
+  private readonly footer: Footer;
   private readonly always = pageActions(this);
   private readonly body = h("main", { class: "body" });
   private readonly heading = h("h1", { class: "spoken" });
@@ -67,9 +75,11 @@ export class App {
       (what) => this.heard(what),
     );
     this.timeline = new Timeline(this.session);
+    this.alerts = new Alerts(this.session);
     this.header = new Header(this);
+    this.footer = new Footer(this);
     this.empty = new EmptyPage(this);
-    options.root.append(this.header.element, this.body, this.help.element);
+    options.root.append(this.header.element, this.body, this.footer.wall, this.footer.bar, this.help.element);
     this.applyTheme();
     this.openPage();
     this.port = new SocketPort(
@@ -148,14 +158,18 @@ export class App {
     show(this.heading, !nothing);
     if (this.page) show(this.page.element, !nothing);
     this.options.root.classList.toggle("nothing", nothing);
+    this.options.root.classList.toggle("kiosk", this.state.kiosk);
     if (nothing) this.empty.draw();
     else this.page?.draw(fresh);
+    if (this.alerts.draw()) this.entitle();
     this.header.draw();
+    this.footer.draw();
   }
 
   private tick(): void {
     if (document.hidden) return;
     this.header.draw();
+    this.footer.draw();
     if (performance.now() - this.lastDraw > IDLE_DRAW_MS) this.requestDraw();
   }
 
@@ -170,7 +184,7 @@ export class App {
     this.applyTheme();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
     else {
-      this.followZoom();
+      this.time.follow();
       this.page?.stateChanged();
     }
     this.header.stateChanged();
@@ -179,14 +193,19 @@ export class App {
 
   private openPage(): void {
     this.timeline.resume();
-    this.followZoom();
+    this.time.follow();
     this.page?.destroy();
     this.page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
     this.heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
     this.body.replaceChildren(this.heading, this.page.element, this.empty.element);
     this.header.pageChanged();
-    document.title = this.state.page === "deck" ? `${this.state.slug} · Tidewire` : "Tidewire";
+    this.footer.pageChanged();
+    this.entitle();
     this.page.directoryChanged();
+  }
+
+  private entitle(): void {
+    document.title = this.alerts.title(this.state.page === "deck" ? this.state.slug : "");
   }
 
   /** Change the state and its address; `push` makes it a step of the browser's history. */
@@ -197,8 +216,8 @@ export class App {
     if (push) history.pushState(null, "", address);
     else history.replaceState(history.state, "", address);
     if (part.theme !== undefined) this.applyTheme();
-    if (before.zoom !== this.state.zoom) this.followZoom();
-    else if (before.windowMs !== this.state.windowMs) this.live();
+    if (before.zoom !== this.state.zoom) this.time.follow();
+    else if (before.windowMs !== this.state.windowMs) this.time.live();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
     else this.page?.stateChanged();
     this.header.stateChanged();
@@ -209,61 +228,17 @@ export class App {
     return formatState({ ...this.state, ...part }, this.options.prefix);
   }
 
-  /** Make the timeline that of the state. */
-  private followZoom(): void {
-    const { zoom } = this.state;
-    if (!zoom) this.timeline.resume();
-    else if (this.state.page === "deck") this.timeline.zoomTo(zoom);
-  }
-
-  /** The stretch of time that the page shows. */
-  shown(): Span {
-    return this.timeline.window(this.state.windowMs);
-  }
-
-  /** Freeze the page; its address keeps the stretch that is shown. */
-  pause(): void {
-    if (this.timeline.paused) return;
-    this.timeline.pause();
-    if (this.state.page === "deck") this.state = { ...this.state, zoom: shownSpan(this.shown(), this.session.now()) };
-    this.changedTime();
-  }
-
-  live(): void {
-    this.timeline.resume();
-    this.state = { ...this.state, zoom: null };
-    this.changedTime();
-  }
-
-  private changedTime(): void {
+  /** The stretch of time changed by itself, without a new layout: its address says so. */
+  timeChanged(zoom: Span | null): void {
+    this.state = { ...this.state, zoom };
     history.replaceState(history.state, "", formatState(this.state, this.options.prefix));
     this.page?.stateChanged();
     this.requestDraw();
   }
 
-  /** Show a stretch of time; `step` makes it a step of the browser's history, so that Back undoes it. */
-  zoomTo(span: Span, step = true): void {
-    if (this.state.page === "deck") this.change({ zoom: shownSpan(span, this.session.now()) }, step);
-  }
-
-  /** Move by a share of the shown stretch; past now means live. */
-  pan(share: number): void {
-    const { startMs, endMs } = this.shown();
-    const by = share * (endMs - startMs);
-    if (endMs + by >= this.session.now()) this.live();
-    else this.zoomTo({ startMs: startMs + by, endMs: endMs + by }, false);
-  }
-
-  /** Make the stretch `factor` times as long, around a time that stays where it is. */
-  scale(factor: number, aroundMs?: number): void {
-    const { startMs, endMs } = this.shown();
-    const around = aroundMs ?? (startMs + endMs) / 2;
-    this.zoomTo({ startMs: around - (around - startMs) * factor, endMs: around + (endMs - around) * factor }, false);
-  }
-
-  togglePause(): void {
-    if (this.timeline.paused) this.live();
-    else this.pause();
+  /** Draw the page although no reading is new. */
+  redraw(): void {
+    this.page?.refresh();
   }
 
   /** Series whose new readings are counted while the page is paused. */
@@ -318,7 +293,7 @@ export class App {
 
   setWindow(windowMs: number): void {
     this.change({ windowMs, zoom: null });
-    this.live();
+    this.time.live();
   }
 
   /** Say something for a while, in the header. */

@@ -2,6 +2,7 @@
 import { mergeFactor, Trace } from "./buckets";
 import { ChartFrame } from "./card";
 import type { Series } from "./directory";
+import { zoomOf } from "./draw";
 import { figuresOf, type FigureRow } from "./figures";
 import { formatNumber } from "./format";
 import { chartWords, gapLimitMs, spoken } from "./freshness";
@@ -65,6 +66,7 @@ export class Chart implements Parts {
   private wanted = "";
   private width = 0;
   private height = 0;
+  private zoom = 1;
   private readonly sizes: ResizeObserver;
 
   constructor(press: Press | null = null) {
@@ -72,6 +74,7 @@ export class Chart implements Parts {
     this.sizes = new ResizeObserver(([entry]) => {
       this.width = entry.contentRect.width;
       this.height = entry.contentRect.height;
+      this.zoom = zoomOf(this.card.plotHost);
       if (this.moment) this.draw(this.moment);
     });
     this.sizes.observe(this.card.plotHost);
@@ -80,6 +83,12 @@ export class Chart implements Parts {
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
     return this.series.length > 0 ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.facet}`.trim() : this.wanted;
+  }
+
+  /** Where a pointer is, px from the left of the plot's host; a wall is drawn larger than it is laid out. */
+  local(event: MouseEvent): number {
+    const host = this.card.plotHost;
+    return (event.clientX - host.getBoundingClientRect().left) / this.zoom;
   }
 
   /** Series that are switched off, of all charts. */
@@ -163,7 +172,7 @@ export class Chart implements Parts {
     const factor = mergeFactor(buckets, plotWidth);
     this.read(moment, factor);
     const picture = composePicture(this, moment, plotWidth);
-    this.plot.draw(picture, width, height);
+    this.plot.draw(picture, width, height, devicePixelRatio * this.zoom);
     this.words(moment, picture.limits);
     this.updateOverlay();
   }

@@ -1,5 +1,5 @@
 /** The connection chip: its word, its popover with the reason, and "Retry now". */
-import { chipState, whyLost, type ChipInput } from "./chipstate";
+import { chipState, whyLost, type ChipInput, type ChipState } from "./chipstate";
 import { h, icon, setText, show } from "./dom";
 import { freshness } from "./freshness";
 import type { Session } from "./session";
@@ -25,6 +25,8 @@ export class Chip {
   private readonly retry = h("button", { type: "button", class: "button retry", "data-tw": "retry" }, icon("retry", 14), "Retry now");
   private readonly why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
   private readonly spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
+  /** What it says. */
+  state: ChipState = { word: "CONNECTING", value: "", tone: "plain", icon: "ring", lost: null };
   private shownIcon = "";
   private whyKey = "";
   private drawnAt = -Infinity;
@@ -70,7 +72,9 @@ export class Chip {
     this.drawnAt = at;
     const input = this.input();
     const state = chipState(input);
+    this.state = state;
     setText(this.word, state.word);
+    this.chip.dataset.word = state.word;
     setText(this.value, state.value);
     if (this.chip.dataset.tone !== state.tone) this.chip.dataset.tone = state.tone;
     if (this.shownIcon !== state.icon) {

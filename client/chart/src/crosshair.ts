@@ -1,5 +1,6 @@
 /** The crosshair that all charts of a page share: hover, click to lock, arrow keys, and the drag that zooms. */
 import type { Chart, Moment } from "./chart";
+import { Pinch } from "./pinch";
 import type { Span } from "./timeline";
 
 /** A press that moves less than this is a click. */
@@ -13,21 +14,28 @@ export class Crosshair {
   private drag: { chart: Chart; startX: number; x: number } | null = null;
   private moment: Moment | null = null;
 
+  readonly pinch: Pinch;
+
   constructor(
     private readonly charts: () => readonly Chart[],
     private readonly zoom: (span: Span) => void,
     private readonly leaveZoom: () => void,
-  ) {}
+    preview: (span: Span) => void,
+  ) {
+    this.pinch = new Pinch(preview, zoom);
+  }
 
   attach(chart: Chart): void {
     const host = chart.card.plotHost;
-    const local = (event: PointerEvent): number => event.clientX - host.getBoundingClientRect().left;
+    this.pinch.attach(chart);
+    const local = (event: PointerEvent): number => chart.local(event);
     host.addEventListener("pointermove", (event) => this.moved(chart, local(event)));
     host.addEventListener("pointerleave", () => this.left(chart));
     host.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !chart.plot) return;
       host.setPointerCapture(event.pointerId);
-      this.drag = { chart, startX: local(event), x: local(event) };
+      if (this.pinch.active) this.endDrag();
+      else this.drag = { chart, startX: local(event), x: local(event) };
     });
     host.addEventListener("pointerup", (event) => this.released(chart, local(event)));
     host.addEventListener("pointercancel", () => this.endDrag());

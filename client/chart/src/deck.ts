@@ -12,6 +12,7 @@ import { GUTTER } from "./plot";
 import { Rearrange } from "./rearrange";
 import { CHARTS, LIST } from "./session";
 import { Sidebar } from "./sidebar";
+import { fillWall, WallTiles } from "./walltiles";
 import { COLUMNS, DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "./url";
 
 const FPS = 5;
@@ -21,6 +22,8 @@ const SIDEBAR_WINDOW_MS = 120_000;
 const SIDEBAR_BUCKETS = 60;
 const PAUSED_DRAW_MS = 1_000;
 const SPEAK_MS = 5_000;
+/** As in deck.css. */
+const SCROLL_PAD = 16;
 
 interface Held extends Cell {
   key: string;
@@ -35,6 +38,7 @@ export class DeckPage implements Page {
   private readonly grid = h("div", { class: "grid", "data-tw": "grid" });
   private readonly none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
   private readonly sidebar: Sidebar;
+  private readonly wall = new WallTiles();
   private held: Held[] = [];
   private readonly placeholders: Chart[] = [];
   private readonly watcher: IntersectionObserver;
@@ -51,12 +55,13 @@ export class DeckPage implements Page {
       on: (series) => isOnDeck(app.session.directory, this.specs(), series),
       toggle: (series) => this.toggle(series),
     });
-    this.scroller.append(this.grid, this.none);
+    this.scroller.append(this.wall.element, this.grid, this.none);
     this.element.append(this.sidebar.element, this.scroller);
     this.crosshair = new Crosshair(
       () => this.held.map((one) => one.chart),
-      (span) => app.zoomTo(span),
-      () => app.live(),
+      (span) => app.time.zoomTo(span),
+      () => app.time.live(),
+      (span) => app.time.preview(span),
     );
     this.rearrange = new Rearrange(this.grid, {
       move: (from, to) => this.setCharts(moveChart(this.specs(), this.held[from].at, this.held[to].at)),
@@ -66,10 +71,12 @@ export class DeckPage implements Page {
     this.actions = chartActions(this);
     this.watcher = new IntersectionObserver((entries) => this.seen(entries), { root: this.scroller, rootMargin: "80px" });
     this.resizer = new ResizeObserver(() => {
+      if (app.state.kiosk) fillWall(this.scroller, this.grid);
       this.ask();
       this.refresh();
     });
     this.resizer.observe(this.grid);
+    this.resizer.observe(this.scroller);
   }
 
   specs(): ChartSpec[] {
@@ -171,6 +178,7 @@ export class DeckPage implements Page {
       if (this.grid.children[i] !== element) this.grid.insertBefore(element, this.grid.children[i] ?? null);
       this.menu(this.held[i]);
     });
+    if (this.app.state.kiosk) fillWall(this.scroller, this.grid);
     show(this.none, this.held.length === 0 && directory.list.length > 0);
     this.ask();
     this.refresh();
@@ -196,7 +204,7 @@ export class DeckPage implements Page {
     ];
     const facet = nextFacet(this.directory, spec);
     if (facet !== undefined || spec.facet !== undefined) buttons.unshift(button("split", facet === undefined ? `Join ${chartTitle([spec.series[0].metric])} (s)` : `Split ${title} by ${facet} (s)`, "split", () => this.setCharts(splitChart(this.directory, this.specs(), at))));
-    if (this.app.timeline.zoom) buttons.unshift(button("unzoom", "Back to live (Esc)", "unzoom", () => this.app.live()));
+    if (this.app.timeline.zoom) buttons.unshift(button("unzoom", "Back to live (Esc)", "unzoom", () => this.app.time.live()));
     chart.card.menu.replaceChildren(h("div", { class: "card-buttons" }, ...buttons));
   }
 
@@ -224,7 +232,7 @@ export class DeckPage implements Page {
     this.refresh();
   }
 
-  private refresh(): void {
+  refresh(): void {
     this.dirty = true;
     this.app.requestDraw();
   }
@@ -264,6 +272,14 @@ export class DeckPage implements Page {
     this.crosshair.frame(moment);
     if (this.held.length === 0 && session.directory.list.length === 0) this.skeletons();
     for (const { chart } of this.held) chart.draw(moment);
+    if (this.app.state.kiosk) this.drawWall(moment);
+  }
+
+  private drawWall(moment: Moment): void {
+    const series = [...new Set(this.held.flatMap((one) => one.series))];
+    const endMs = this.app.session.now();
+    const { tokens, thresholds } = moment;
+    this.wall.draw(series, { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, thresholds, wall: true }, this.scroller.clientWidth - 2 * SCROLL_PAD);
   }
 
   /** Before the directory is known: nine empty cards in their final places. */
@@ -283,6 +299,7 @@ export class DeckPage implements Page {
   }
 
   focusSearch(): void {
+    this.element.classList.toggle("sheet");
     this.sidebar.focus();
   }
 

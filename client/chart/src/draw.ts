@@ -90,3 +90,8 @@ export function fitCanvas(canvas: HTMLCanvasElement, width: number, height: numb
   canvas.style.height = `${height}px`;
   return true;
 }
+
+/** How much larger than its own pixels an element is shown: CSS `zoom`, 1 where the browser does not tell. */
+export function zoomOf(element: HTMLElement): number {
+  return (element as HTMLElement & { currentCSSZoom?: number }).currentCSSZoom ?? 1;
+}

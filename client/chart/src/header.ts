@@ -1,6 +1,7 @@
 /** The header: mark, pages, connection chip, pause strip, windows, and the icon buttons. */
 import type { App } from "./app";
 import { Chip } from "./chip";
+import type { ChipState } from "./chipstate";
 import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "./dom";
 import { Menu, type MenuItem } from "./menu";
 import { PauseStrip } from "./strip";
@@ -39,7 +40,7 @@ export class Header {
       const found = WINDOWS.find(([own]) => own === name);
       if (found) app.setWindow(found[1]);
     });
-    this.pause = iconButton("pause", "Pause", () => app.togglePause(), "pause");
+    this.pause = iconButton("pause", "Pause", () => app.time.toggle(), "pause");
     this.link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
     this.theme = iconButton("sun", "Toggle theme", () => app.toggleTheme(), "theme");
     this.element = h(
@@ -122,6 +123,20 @@ export class Header {
     } catch {
       setText(this.said, "The link could not be copied; it is in the address bar");
     }
+  }
+
+  /** Hand the link to another program where the system can, else copy it. */
+  async share(): Promise<void> {
+    if (typeof navigator.share !== "function") return this.copyLink();
+    try {
+      await navigator.share({ title: document.title, url: location.href });
+    } catch (error) {
+      if ((error as Error).name !== "AbortError") await this.copyLink();
+    }
+  }
+
+  chipState(): ChipState {
+    return this.chip.state;
   }
 
   /** What Python says that the person should see; for a while, or until something else is said. */

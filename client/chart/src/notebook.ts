@@ -68,6 +68,10 @@ export class NotebookFrame {
         this.timeline.fetch(this.indices(), this.buckets(), this.windowMs, () => this.requestDraw());
       },
       () => this.live(),
+      (span) => {
+        this.timeline.zoomTo(shownSpan(span, this.session.now()));
+        this.requestDraw();
+      },
     );
     const presets = WINDOWS.slice(0, 4).map(([name]) => [name, name] as const);
     this.windows = new Segments("Window", "windows", presets, (name) => this.setWindow(WINDOWS.find(([own]) => own === name)?.[1] ?? DEFAULT_WINDOW_MS, true));

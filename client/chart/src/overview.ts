@@ -8,7 +8,7 @@ import { canvasName, fitCanvas } from "./draw";
 import { formatNumber, plural } from "./format";
 import { byName } from "./naming";
 import { LIST } from "./session";
-import { drawEmptyTile, drawTile, tileState, type TileMoment } from "./tiles";
+import { drawEmptyTile, drawTile, tileState, WALL_TILE, type TileMoment } from "./tiles";
 import { firstVisible, GAP, layoutTiles, PAD, TILE_HEIGHT, type TileLayout } from "./tilelayout";
 import { font } from "./tokens";
 import { FRESH, SORTS, type Filter, type Sort } from "./url";
@@ -86,7 +86,7 @@ export class Overview implements Page {
     this.stateChanged();
   }
 
-  private refresh(): void {
+  refresh(): void {
     this.dirty = true;
     this.app.requestDraw();
   }
@@ -123,7 +123,12 @@ export class Overview implements Page {
   private moment(): TileMoment {
     const { timeline, session, tokens } = this.app;
     const nowMs = timeline.now();
-    return { ring: timeline.ring(LIST), nowMs, startMs: nowMs - this.app.state.windowMs, endMs: nowMs, tokens, thresholds: session.thresholds };
+    return { ring: timeline.ring(LIST), nowMs, startMs: nowMs - this.app.state.windowMs, endMs: nowMs, tokens, thresholds: session.thresholds, wall: this.app.state.kiosk };
+  }
+
+  /** How much larger tiles are drawn than they are laid out. */
+  private get scale(): number {
+    return this.app.state.kiosk ? WALL_TILE : 1;
   }
 
   draw(fresh: boolean): void {
@@ -144,7 +149,7 @@ export class Overview implements Page {
   /** Filter, sort and lay out; by live values only once a second. */
   private order(moment: TileMoment, now: number): void {
     const { query, filter, sort } = this.app.state;
-    const key = `${query}|${filter}|${sort}|${this.scroller.clientWidth}|${this.app.session.directory.version}`;
+    const key = `${this.scale}|${query}|${filter}|${sort}|${this.scroller.clientWidth}|${this.app.session.directory.version}`;
     if (key === this.layoutKey && now - this.orderedAt < REORDER_MS) return;
     const moved = key !== this.layoutKey;
     this.layoutKey = key;
@@ -165,7 +170,8 @@ export class Overview implements Page {
     }
     this.toolbar(counts, filter);
     const ordered = [...groups].sort(([a], [b]) => byName(a, b)).map(([name, series]) => ({ name, series: sorted(series, sort, moment) }));
-    this.layout = layoutTiles(ordered, this.scroller.clientWidth);
+    this.layout = layoutTiles(ordered, this.scroller.clientWidth / this.scale);
+    this.layer.style.setProperty("zoom", String(this.scale));
     this.layer.style.height = `${this.layout.height}px`;
     const found = this.layout.tiles.length;
     const nothing = found === 0 && counts.all > 0;
@@ -188,17 +194,18 @@ export class Overview implements Page {
   }
 
   private paint(moment: TileMoment): void {
-    const width = this.scroller.clientWidth;
-    const height = this.scroller.clientHeight;
+    const { scale } = this;
+    const width = this.scroller.clientWidth / scale;
+    const height = this.scroller.clientHeight / scale;
     if (width === 0) return;
-    const ratio = devicePixelRatio;
+    const ratio = devicePixelRatio * scale;
     const ctx = this.canvas.getContext("2d", { alpha: false }) as CanvasRenderingContext2D;
-    fitCanvas(this.canvas, width, height, ratio);
+    fitCanvas(this.canvas, width * scale, height * scale, devicePixelRatio);
     ctx.save();
     ctx.scale(ratio, ratio);
     ctx.fillStyle = moment.tokens.canvas;
     ctx.fillRect(0, 0, width, height);
-    const scroll = this.scroller.scrollTop;
+    const scroll = this.scroller.scrollTop / this.scale;
     if (this.app.session.directory.list.length === 0) {
       for (let i = 0; i < 35; i++) {
         const columns = Math.max(1, Math.floor((width - 2 * PAD + GAP) / (168 + GAP)));
@@ -229,8 +236,8 @@ export class Overview implements Page {
 
   /** One transparent link per visible tile, for the pointer, the keyboard and screen readers. */
   private placeLinks(): void {
-    const scroll = this.scroller.scrollTop;
-    const height = this.scroller.clientHeight;
+    const scroll = this.scroller.scrollTop / this.scale;
+    const height = this.scroller.clientHeight / this.scale;
     const moment = this.moment();
     this.linkedAt = performance.now();
     this.linkedVersion = moment.ring.version;

@@ -56,10 +56,9 @@ export class Plot {
     host.append(this.canvas);
   }
 
-  /** Draw a picture at a size in CSS px. */
-  draw(picture: Picture, width: number, height: number): void {
+  /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
+  draw(picture: Picture, width: number, height: number, ratio: number): void {
     const { ctx } = this;
-    const ratio = devicePixelRatio;
     const top = GUTTER.top + (picture.flags.length > 0 ? GUTTER.events : 0);
     this.box = { left: GUTTER.left, top, width: width - GUTTER.left - GUTTER.right, height: height - top - GUTTER.bottom };
     this.x = linear(picture.startMs, picture.endMs, this.box.left, this.box.left + this.box.width);

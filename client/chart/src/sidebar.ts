@@ -11,6 +11,9 @@ import { LIST } from "./session";
 import { drawSpark, readSpark } from "./spark";
 
 const ROW = 26;
+/** On a phone, where rows are pressed by a thumb. */
+const TOUCH_ROW = 40;
+const rowHeight = (): number => (window.matchMedia("(max-width: 767px)").matches ? TOUCH_ROW : ROW);
 const GROUP = 28;
 const GROUP_GAP = 4;
 const SPARK = { width: 40, height: 16 };
@@ -101,7 +104,7 @@ export class Sidebar {
       if (!open) continue;
       for (const one of series) {
         this.entries.push({ kind: "row", series: one, top });
-        top += ROW;
+        top += rowHeight();
       }
     }
     this.spacer.style.height = `${top}px`;
@@ -115,8 +118,8 @@ export class Sidebar {
 
   /** Place and fill the rows in view. */
   draw(): void {
-    const from = this.scroller.scrollTop - ROW * SPARE;
-    const to = this.scroller.scrollTop + (this.scroller.clientHeight || 900) + ROW * SPARE;
+    const from = this.scroller.scrollTop - rowHeight() * SPARE;
+    const to = this.scroller.scrollTop + (this.scroller.clientHeight || 900) + rowHeight() * SPARE;
     let used = 0;
     for (const entry of this.entries) {
       const inView = entry.top >= from && entry.top <= to;

@@ -12,6 +12,8 @@ const HEIGHT = 28;
 /** Share of the strip that the window takes; the rest is what arrived since. */
 const WINDOW_PX = 178;
 const MAX_NEW_DOTS = 5;
+/** Without keys there is no Esc. */
+const COARSE = window.matchMedia("(pointer: coarse)");
 
 export class PauseStrip {
   readonly element = h("div", { class: "strip", "data-tw": "strip" });
@@ -24,7 +26,7 @@ export class PauseStrip {
 
   constructor(private readonly app: App) {
     this.element.append(this.canvas, this.span, this.long, this.live);
-    this.live.addEventListener("click", () => app.live());
+    this.live.addEventListener("click", () => app.time.live());
     show(this.element, false);
   }
 
@@ -36,7 +38,7 @@ export class PauseStrip {
       return;
     }
     const news = timeline.newReadings(this.app.watched());
-    setText(this.live, `${formatNumber(news, 0)} new  ·  Esc for live`);
+    setText(this.live, `${formatNumber(news, 0)} new  ·  ${COARSE.matches ? "tap" : "Esc"} for live`);
     const zoom = timeline.zoom;
     show(this.span, zoom !== null);
     show(this.long, zoom !== null);

@@ -29,10 +29,10 @@ export interface TileLayout {
   columns: number;
 }
 
-/** Lay out groups of series (each in its order) across a width. */
-export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number): TileLayout {
-  const inner = Math.max(LEAST_WIDTH, width - 2 * PAD);
-  const columns = Math.max(1, Math.floor((inner + GAP) / (LEAST_WIDTH + GAP)));
+/** Lay out groups of series (each in its order) across a width, in as many columns as fit. */
+export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number, pad: number = PAD, given = 0): TileLayout {
+  const inner = Math.max(LEAST_WIDTH, width - 2 * pad);
+  const columns = given || Math.max(1, Math.floor((inner + GAP) / (LEAST_WIDTH + GAP)));
   const exact = (inner - (columns - 1) * GAP) / columns;
   const tiles: TileBox[] = [];
   const heads: GroupHead[] = [];
@@ -43,14 +43,14 @@ export function layoutTiles(groups: readonly { name: string; series: readonly Se
     top += height;
     group.series.forEach((series, i) => {
       const column = i % columns;
-      const left = Math.round(PAD + column * (exact + GAP));
-      const right = Math.round(PAD + column * (exact + GAP) + exact);
+      const left = Math.round(pad + column * (exact + GAP));
+      const right = Math.round(pad + column * (exact + GAP) + exact);
       tiles.push({ series, left, top: top + Math.floor(i / columns) * (TILE_HEIGHT + GAP), width: right - left });
     });
     const rows = Math.ceil(group.series.length / columns);
     top += rows * TILE_HEIGHT + Math.max(0, rows - 1) * GAP;
   });
-  return { tiles, heads, height: top + PAD, columns };
+  return { tiles, heads, height: top + pad, columns };
 }
 
 /** First tile whose lower edge is below `top`: tiles are in order of their rows. */

@@ -19,7 +19,13 @@ export interface TileMoment {
   endMs: number;
   tokens: Tokens;
   thresholds: readonly Threshold[];
+  /** On a wall: the value in larger type, and no change beside it. */
+  wall: boolean;
 }
+
+/** A wall's tiles are this much larger, as are its charts. */
+export const WALL_TILE = 144 / 104;
+export const WALL_CHART = 1.3;
 
 export type TileState = Freshness | "warn" | "critical";
 
@@ -29,8 +35,10 @@ const SPARK_TOP = 66;
 const SPARK_HEIGHT = 32;
 /** Below this width the value is 24 px, so that unit and change still fit beside it. */
 const NARROW_TILE = 182;
+/** 44 px on the wall. */
+const WALL_VALUE = 44 / WALL_TILE;
 
-export function tileState(slot: Slot | undefined, series: Series, moment: TileMoment): TileState {
+export function tileState(slot: Slot | undefined, series: Series, moment: Pick<TileMoment, "nowMs" | "thresholds">): TileState {
   if (!slot) return "unknown";
   const state = freshness(slot, moment.nowMs);
   return (state === "live" || state === "unknown") ? (alertOf(moment.thresholds, series, slot.lastValue) ?? state) : state;
@@ -61,8 +69,8 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   const factor = mergeFactor((moment.endMs - moment.startMs) / moment.ring.stepMs, width - SPARK_LEFT - SPARK_RIGHT);
   const trace = readSpark(moment.ring, slot, moment.startMs, moment.endMs, factor);
   const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
-  value(ctx, printValue(slot.lastValue, print), print.unit.text, left + 14, top + 55, width, silent, tokens);
-  when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  value(ctx, printValue(slot.lastValue, print), print.unit.text, left + 14, top + 55, width, silent, moment.wall, tokens);
+  if (!moment.wall) when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
   ctx.save();
   ctx.beginPath();
   ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
@@ -160,8 +168,8 @@ function stateIcon(ctx: Ctx, state: "warn" | "critical" | "stale" | "nodata", x:
   ctx.restore();
 }
 
-function value(ctx: Ctx, text: string, unit: string, x: number, y: number, width: number, silent: boolean, tokens: Tokens): void {
-  const size = width < NARROW_TILE ? 24 : 26;
+function value(ctx: Ctx, text: string, unit: string, x: number, y: number, width: number, silent: boolean, wall: boolean, tokens: Tokens): void {
+  const size = wall ? WALL_VALUE : width < NARROW_TILE ? 24 : 26;
   ctx.textAlign = "left";
   ctx.font = font(600, size);
   ctx.letterSpacing = `${-0.022 * size}px`;

@@ -1,0 +1,44 @@
+/** How many series are in alarm or silent: what the wall's foot and the tab's title count. */
+import { freshness } from "./freshness";
+import { LIST, type Session } from "./session";
+import { tileState } from "./tiles";
+
+export interface Counts {
+  alerts: number;
+  stale: number;
+}
+
+/** Looked at this often. */
+const EVERY_MS = 1_000;
+
+export class Alerts {
+  counts: Counts = { alerts: 0, stale: 0 };
+  private countedAt = -Infinity;
+
+  constructor(private readonly session: Session) {}
+
+  /** Count, once a second; true when something changed. */
+  draw(): boolean {
+    const at = performance.now();
+    if (at - this.countedAt < EVERY_MS) return false;
+    this.countedAt = at;
+    const { session } = this;
+    const nowMs = session.now();
+    const before = this.counts;
+    this.counts = { alerts: 0, stale: 0 };
+    for (const series of session.directory.measured) {
+      const slot = session.views[LIST].slots.get(series.index);
+      if (!slot) continue;
+      const state = tileState(slot, series, { nowMs, thresholds: session.thresholds });
+      if (state === "warn" || state === "critical") this.counts.alerts++;
+      else if (["stale", "nodata"].includes(freshness(slot, nowMs))) this.counts.stale++;
+    }
+    return before.alerts !== this.counts.alerts || before.stale !== this.counts.stale;
+  }
+
+  /** `(2) furnace · Tidewire` */
+  title(page: string): string {
+    const name = page ? `${page} · Tidewire` : "Tidewire";
+    return this.counts.alerts > 0 ? `(${this.counts.alerts}) ${name}` : name;
+  }
+}
