@@ -7,11 +7,12 @@ strictly over all metrics of a partition. A **cursor** is an id with the epoch t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tidewire.errors import InvalidCursor
 
-__all__ = ["Cursor", "id_from_ms", "id_ms", "id_text", "parse_id"]
+__all__ = ["Cursor", "base36", "id_counter", "id_from_ms", "id_ms", "id_text", "parse_id"]
 
 _N_BITS: Final = 32
 _N_MASK: Final = (1 << _N_BITS) - 1
@@ -30,6 +31,11 @@ def id_ms(id_: int) -> int:
     return id_ >> _N_BITS
 
 
+def id_counter(id_: int) -> int:
+    """Return the counter of an id within its millisecond."""
+    return id_ & _N_MASK
+
+
 def id_text(id_: int) -> str:
     """Return an id as Redis writes it: ``ms-n``, decimal."""
     return f"{id_ >> _N_BITS}-{id_ & _N_MASK}"
@@ -41,13 +47,14 @@ def parse_id(text: bytes | str) -> int:
     Raises:
         ValueError: the text is not of that form.
     """
-    if isinstance(text, bytes):
-        text = text.decode("ascii")
-    ms, _, n = text.partition("-")
+    # int takes bytes as it takes text
+    ms, _, n = text.partition(b"-") if isinstance(text, bytes) else text.partition("-")
     return int(ms) << _N_BITS | int(n or 0)
 
 
-def _base36(number: int) -> str:
+@lru_cache(maxsize=4_096)  # the milliseconds of now, and small counters: each is asked for many times
+def base36(number: int) -> str:
+    """Return a number ≥ 0 in base 36, as cursors write it."""
     if number < 36:
         return _DIGITS[number]
     digits = []
@@ -69,7 +76,7 @@ class Cursor(NamedTuple):
     id: int
 
     def __str__(self) -> str:
-        return f"{self.epoch}.{_base36(self.id >> _N_BITS)}-{_base36(self.id & _N_MASK)}"
+        return f"{self.epoch}.{base36(self.id >> _N_BITS)}-{base36(self.id & _N_MASK)}"
 
     @classmethod
     def parse(cls, text: str) -> Cursor:

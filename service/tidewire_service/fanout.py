@@ -72,7 +72,8 @@ class Fanout:
                 self._pending.append(selection)
         for observe in self._observers:
             observe(entry)
-        entry.release()
+        if entry.decoded:
+            entry.release()
 
     def born(self, metric: str) -> None:
         """Let a new metric join the selections that match it."""

@@ -34,6 +34,8 @@ __all__ = ["Hub", "HubSettings"]
 
 CHECK_S: Final = 0.5
 EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before it has arrived
+_FLUSH_SHARE: Final = 2.0  # of the last flush's time before the next: writing leaves two thirds of the core to reading
+_MAX_GAP_S: Final = 0.1
 GRACE_S: Final = 0.2  # a frame that the clock knows of may still be on its way
 _READY_S: Final = 3.0  # without a successful look for longer, the hub is not ready
 _MAX_QUEUED_BYTES: Final = 64 << 20  # of live frames that wait for a fill; dropped together past it, found as a hole
@@ -95,7 +97,7 @@ class Hub:
         self._intervals_wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._flush_due: asyncio.Handle | None = None
-        self._last_flush = 0.0
+        self._last_flush = self._flush_s = 0.0
         self._last_look = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._reachable = True
@@ -316,13 +318,15 @@ class Hub:
         if self._flush_due is not None or not self.fanout.dirty:
             return
         loop = asyncio.get_running_loop()
-        due = self._last_flush + self._tick_s
+        due = self._last_flush + max(self._tick_s, min(_FLUSH_SHARE * self._flush_s, _MAX_GAP_S))
         self._flush_due = loop.call_soon(self._flush) if loop.time() >= due else loop.call_at(due, self._flush)
 
     def _flush(self) -> None:
         self._flush_due = None
+        began = time.monotonic()
         self.fanout.flush()
-        self._last_flush = asyncio.get_running_loop().time()
+        self._last_flush = time.monotonic()
+        self._flush_s = self._last_flush - began
         self.latencies.add((self.log_time_ms() - id_ms(self.fanout.flushed)) / 1e3)
         self._tell_moved()
 

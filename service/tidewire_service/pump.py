@@ -7,6 +7,7 @@ pump changes epoch, position, chain, tails and ring, one operation at a time (PR
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from tidewire.cursor import Cursor, id_ms, parse_id
@@ -80,13 +81,18 @@ def parse_frame(message: bytes) -> LiveFrame:
             id_, metric_bytes, body_bytes = message[start:end].split(b" ")
             start, middle = end + 1, end + 1 + int(metric_bytes)
             end = middle + int(body_bytes)
-            entries.append(PageEntry(parse_id(id_), message[start:middle].decode(), message[middle:end]))
+            entries.append(PageEntry(parse_id(id_), _name(message[start:middle]), message[middle:end]))
             end -= 1
         if end != len(message) - 1 or not entries:
             raise FrameError("truncated")
         return LiveFrame(epoch.decode("ascii"), parse_id(before), entries)
     except (ValueError, UnicodeDecodeError) as error:
         raise FrameError(str(error)) from error
+
+
+@lru_cache(maxsize=10_000)
+def _name(metric: bytes) -> str:
+    return metric.decode()
 
 
 class Pump:
@@ -301,14 +307,15 @@ class Pump:
             return
 
     def _push(self, entry: PageEntry) -> None:
-        data = encode_data(minting_epoch(self.chain, entry.id), entry.id, entry.body)
-        ring_entry = RingEntry(entry.id, entry.metric, entry.body, data)
-        if entry.metric not in self.tails:
-            self.listener.born(entry.metric)
-        if entry.id > self.tails.get(entry.metric, 0):
-            self.tails[entry.metric] = entry.id
+        id_, metric, body = entry
+        ring_entry = RingEntry(id_, metric, body, encode_data(minting_epoch(self.chain, id_), id_, body))
+        tail = self.tails.get(metric)
+        if tail is None:
+            self.listener.born(metric)
+        if tail is None or id_ > tail:
+            self.tails[metric] = id_
         self.ring.append(ring_entry)
-        self.position = entry.id
+        self.position = id_
         self.listener.applied(ring_entry)
 
     def _raise_tails(self, tails: dict[str, int]) -> None:

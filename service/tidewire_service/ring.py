@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from tidewire.batch import Batch, decode_batch
-from tidewire.cursor import Cursor
+from tidewire.cursor import Cursor, base36, id_counter, id_from_ms, id_ms
 from tidewire.errors import InvalidInput
 
 __all__ = ["Ring", "RingEntry", "encode_data"]
@@ -20,7 +21,17 @@ _ENTRY_OVERHEAD: Final = 200  # bytes of Python objects around one small batch, 
 
 def encode_data(epoch: str, id_: int, body: bytes) -> bytes:
     """Return a batch as its unnamed SSE event; `epoch` is the one in which the id was minted."""
-    return b"id: %b\ndata: %b\n\n" % (str(Cursor(epoch, id_)).encode(), body)
+    return b"%b%b\ndata: %b\n\n" % (_id_head(epoch, id_ms(id_)), _counter(id_counter(id_)), body)
+
+
+@lru_cache(maxsize=256)
+def _id_head(epoch: str, ms: int) -> bytes:
+    return f"id: {Cursor(epoch, id_from_ms(ms))}"[:-1].encode()  # all but the counter, which is 0
+
+
+@lru_cache(maxsize=4_096)
+def _counter(n: int) -> bytes:
+    return base36(n).encode()
 
 
 class RingEntry:
@@ -53,6 +64,11 @@ class RingEntry:
             batch = self.batch
             self._labels = {} if batch is None else batch.labels
         return self._labels
+
+    @property
+    def decoded(self) -> bool:
+        """A decoded batch is kept."""
+        return self._batch is not None
 
     def release(self) -> None:
         """Forget the decoded batch: the ring holds bytes."""
