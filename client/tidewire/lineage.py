@@ -7,11 +7,26 @@ both agree; `lost` marks an epoch that was opened because somebody had seen writ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tidewire.cursor import id_text, parse_id
 
-__all__ = ["Clock", "Fork", "Judgement", "Seen", "chain_text", "fork_after", "judge", "minting_epoch", "parse_chain"]
+__all__ = [
+    "Clock",
+    "Evidence",
+    "Fork",
+    "Judgement",
+    "Seen",
+    "chain_text",
+    "fork_after",
+    "judge",
+    "lost_from",
+    "minting_epoch",
+    "parse_chain",
+]
+
+
+_WITNESSES: Final = 8  # of losses, kept by one caller; the oldest is forgotten first
 
 
 class Fork(NamedTuple):
@@ -43,6 +58,11 @@ class Seen(NamedTuple):
 
     id: int
     chain: tuple[Fork, ...]
+
+    @property
+    def epoch(self) -> str:
+        """The epoch under which it is known."""
+        return self.chain[-1].epoch
 
 
 class Judgement(NamedTuple):
@@ -89,6 +109,73 @@ def judge(chain: Sequence[Fork], epoch: str, id_: int) -> Judgement:
     if fork is not None and id_ > fork:
         return Judgement(known=True, id=fork, lost_from=min([fork, *lost]))
     return Judgement(known=True, id=id_, lost_from=min(lost) if lost else None)
+
+
+def lost_from(chain: Sequence[Fork], seen: Seen, *, unsaid: bool = True) -> int | None:
+    """Return the id after which a lineage lacks what was seen, or None if it lacks nothing (PROTOCOL rule 2).
+
+    Args:
+        chain: of the lineage.
+        seen: of a caller.
+        unsaid: None too if the lineage says so itself.
+    """
+    fork: int | None = None
+    for entry in reversed(seen.chain):
+        found = fork_after(chain, entry.epoch)
+        if found is None:
+            fork = entry.fork if fork is None else min(fork, entry.fork)
+            continue
+        forks = [id_ for id_ in (found[0], fork) if id_ is not None]
+        if not forks or seen.id <= min(forks):
+            return None
+        said = any(later.lost is not None and later.lost <= min(forks) for later in found[1])
+        return None if said and unsaid else min(forks)
+    return None
+
+
+class Evidence:
+    """What one caller has seen acknowledged, from replies that may arrive in another order than they were given.
+
+    Attributes:
+        latest: the highest id under the newest lineage seen, or None.
+        unheard: what that lineage lacks without saying so: to be handed in before anything else; or None.
+    """
+
+    def __init__(self) -> None:
+        self.latest: Seen | None = None
+        self.unheard: Seen | None = None
+        self._witnesses: list[Seen] = []  # kept once heard: a failover may lose the mark that they led to
+
+    @property
+    def to_hand_in(self) -> Seen | None:
+        """What the next look at the clock should be told."""
+        return self.unheard or self.latest
+
+    def take(self, seen: Seen, *, current: bool) -> Seen:
+        """Take an id with the lineage under which a reply told it; return the latest.
+
+        Args:
+            seen: from a clock, or from an append with the chain under which it was called.
+            current: a clock said so; an append may have been answered before the last clock.
+        """
+        latest = self.latest
+        if latest is None:
+            self.latest = seen
+            return seen
+        if latest.epoch == seen.epoch:
+            self.latest = Seen(max(latest.id, seen.id), latest.chain)
+            return self.latest
+        known = fork_after(latest.chain, seen.epoch) is not None
+        follows = fork_after(seen.chain, latest.epoch) is not None
+        if not known and (current or follows):
+            latest, seen = seen, latest
+        latest = Seen(max([latest.id] + [old.id for old in self._witnesses if old.epoch == latest.epoch]), latest.chain)
+        self.latest = latest
+        gone = [old for old in (*self._witnesses, seen) if lost_from(latest.chain, old, unsaid=False) is not None]
+        self._witnesses = gone[-_WITNESSES:]
+        unsaid = [(fork, old) for old in gone if (fork := lost_from(latest.chain, old)) is not None]
+        self.unheard = min(unsaid)[1] if unsaid else None  # the lowest fork announces all that was lost after it
+        return latest
 
 
 def minting_epoch(chain: Sequence[Fork], id_: int) -> str:

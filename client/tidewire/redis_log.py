@@ -22,7 +22,7 @@ from tidewire.batch import DEFAULT_LIMITS, EncodedBatch, Limits
 from tidewire.cursor import id_text, parse_id
 from tidewire.errors import LogFull, LogUnavailable, TidewireError
 from tidewire.keys import Keys
-from tidewire.lineage import Clock, Seen
+from tidewire.lineage import Clock, Evidence, Seen
 from tidewire.log_calls import (
     AppendCall,
     Appended,
@@ -100,16 +100,19 @@ class _Base:
         self.functions = LogFunctions(self.keys, retention or Retention(), limits)
         self.skipped_entries = 0
         self.timeout_s = timeout_s
-        self._seen: Seen | None = None
-        self._epoch = ""
+        self._evidence = Evidence()
+        self._known: Seen | None = None  # what appends are called under; None: ask the clock first
 
-    def _adopt(self, clock: Clock) -> None:
-        self._epoch = clock.epoch
-        self._seen = Seen(clock.id, clock.chain)
+    def _adopt(self, clock: Clock) -> Seen:
+        self._known = latest = self._evidence.take(Seen(clock.id, clock.chain), current=True)
+        return latest
 
-    def _note(self, appended: Appended) -> Appended:
-        if self._seen is not None and not appended.duplicate:
-            self._seen = Seen(max(self._seen.id, appended.id), self._seen.chain)
+    def _note(self, appended: Appended, known: Seen) -> Appended:
+        """Note an acknowledgement under the lineage of its call: another call may have learnt of a newer one."""
+        if not appended.duplicate:
+            self._evidence.take(Seen(appended.id, known.chain), current=False)
+            if self._evidence.unheard is not None:
+                self._known = None
         return appended
 
 
@@ -199,12 +202,11 @@ class RedisLog(_Base):
 
     async def _append(self, call: AppendCall) -> Appended:
         for _ in range(_EPOCH_CHANGES):
-            if not self._epoch:
-                self._adopt(await self.clock(self._seen))
-            answer = parse_append(await self._function(self.functions.append(call, self._epoch)), call)
+            known = self._known or self._adopt(await self.clock(self._evidence.to_hand_in))
+            answer = parse_append(await self._function(self.functions.append(call, known.epoch)), call)
             if isinstance(answer, Appended):
-                return self._note(answer)
-            self._epoch = ""  # clock first, with the evidence: rule 2
+                return self._note(answer, known)
+            self._known = None  # clock first, with the evidence: rule 2
         raise LogUnavailable(f"Redis at {self.url} changed its lineage {_EPOCH_CHANGES} times during one append")
 
     async def take_lease(self, token: str, ttl_ms: int) -> int:
@@ -361,12 +363,11 @@ class BlockingRedisLog(_Base):
 
     def _append(self, call: AppendCall) -> Appended:
         for _ in range(_EPOCH_CHANGES):
-            if not self._epoch:
-                self._adopt(self.clock(self._seen))
-            answer = parse_append(self._function(self.functions.append(call, self._epoch)), call)
+            known = self._known or self._adopt(self.clock(self._evidence.to_hand_in))
+            answer = parse_append(self._function(self.functions.append(call, known.epoch)), call)
             if isinstance(answer, Appended):
-                return self._note(answer)
-            self._epoch = ""
+                return self._note(answer, known)
+            self._known = None
         raise LogUnavailable(f"Redis at {self.url} changed its lineage {_EPOCH_CHANGES} times during one append")
 
     def ping(self) -> float:

@@ -226,21 +226,26 @@ class _Reading:
         if self.ids.setdefault(page.id, page.data) != page.data:
             self.faults.append(f"I4 {page.id} names two batches")
 
-    def covers(self, batch: Published, lineage: dict[str, int], lost_after: dict[str, int]) -> bool:
+    def covers(self, batch: Published, lineage: dict[str, int]) -> bool:
         """Tell whether a batch was delivered, lies before the start, or was announced as missing.
 
         Args:
             batch: acknowledged.
-            lineage: the epochs of the log as it is now.
-            lost_after: for each epoch of the lineage the id after which its writes are gone.
+            lineage: the epochs of the log as it is now with their forks, oldest first.
         """
         if batch.body in self._seen or self.start is None:
             return True
+        reset = any(at_s >= batch.sent_s for at_s in self.resets)
         if batch.epoch not in lineage:  # of a log that is gone
-            return any(at_s >= batch.sent_s for at_s in self.resets) or self.start.epoch in lineage
+            return reset or self.start.epoch in lineage
         if not batch.id:  # nobody saw it and the log does not hold it: trimmed or lost with a failover
             return bool(self.announced)
-        if batch.id > lost_after[batch.epoch]:
+        epochs = list(lineage)
+        later = epochs[epochs.index(batch.epoch) + 1 :]
+        lost_with = next((index for index, epoch in enumerate(later) if batch.id > lineage[epoch]), None)
+        if lost_with is not None:
+            if self.start.epoch in later[lost_with:] or reset:  # lost before this stream began, or began anew
+                return True
             return any(gap.kind == "lost" and gap.after < batch.id for gap in self.announced)
         if self.start.epoch in lineage and batch.id <= self.start.id:
             return True
@@ -287,10 +292,6 @@ def check(
         Broken: with what is broken, by subscriber.
     """
     lineage = {fork.epoch: fork.fork for fork in clock.chain}
-    lost_after = {
-        fork.epoch: min((later.fork for later in clock.chain[index + 1 :]), default=1 << 90)
-        for index, fork in enumerate(clock.chain)
-    }
     acked = [_minted(batch, clock.chain) for batch in _resolved(book.acked, ledgers, stored or {})]
     names: dict[Cursor, bytes] = {}
     faults = [
@@ -301,9 +302,7 @@ def check(
     for ledger in ledgers:
         reading = _Reading(ledger, book)
         broken = list(reading.faults)
-        missing = [
-            batch for batch in acked if ledger.wants(batch.metric) and not reading.covers(batch, lineage, lost_after)
-        ]
+        missing = [batch for batch in acked if ledger.wants(batch.metric) and not reading.covers(batch, lineage)]
         if missing:
             shown = ", ".join(f"{Cursor(b.epoch, b.id)} {b.body[:60]!r}" for b in missing[:_SHOWN])
             broken.append(f"I1 {len(missing)} of {len(acked)} acknowledged neither came nor were announced: {shown}")

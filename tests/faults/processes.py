@@ -168,6 +168,19 @@ class Valkey(Process):
         """Delete the data of a server that is down."""
         shutil.rmtree(self.directory)
 
+    def snap(self) -> None:
+        """Keep a copy of the data as it is: what a replica that lags behind would have."""
+        kept = self.directory.with_name(self.directory.name + "-kept")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(self.directory, kept)
+
+    async def fail_over(self) -> None:
+        """End the server as a machine that lost its power, and go on as another process with what was kept."""
+        self.kill()
+        self.wipe()
+        shutil.copytree(self.directory.with_name(self.directory.name + "-kept"), self.directory)
+        await self.start()
+
     def connections(self, name: str = "") -> int:
         """Return how many clients are connected, by the start of their name."""
         clients: Any = self.client.client_list()

@@ -98,6 +98,24 @@ def test_a_lost_log_must_be_announced_by_a_reset() -> None:
     check(book, [ledger], new)
 
 
+def test_a_loss_is_owed_to_whom_it_befell_and_not_to_a_stream_that_began_after_it() -> None:
+    fork = id_from_ms(25)  # the batches at 30 and 40 are gone
+    chain = (Fork(EPOCH, 0, None), Fork("bbbbbbb", fork, None), Fork("ccccccc", fork, fork))
+    clock = Clock("ccccccc", id_from_ms(300), chain, 0.0)
+    book, ledger = _begun()
+    _deliver(1, 2)(ledger)
+    with pytest.raises(Broken, match="I1 2 of 4"):
+        check(book, [ledger], clock)
+    gap = {"kind": "lost", "from": _cursor(25), "to": _cursor(40)}
+    _told(ledger, "gap", _cursor(25, "ccccccc"), **gap)
+    check(book, [ledger], clock)
+    for began in (_cursor(25, "bbbbbbb"), _cursor(50, "ccccccc")):
+        later = SubscriberLedger("two", ["m"])
+        later.note("connected")
+        _told(later, "hello", began, cursor=began, resumed=False)
+        check(book, [later], clock)
+
+
 def test_a_double_append_is_found_in_the_log() -> None:
     book, ledger = _begun(1)
     _saw(ledger, 1)

@@ -36,6 +36,7 @@ METRICS = ["a/x", "a/y", "b/x", "b/y/z", "c"]
 PATTERNS = ["**", "a/*", "*/x", "b/**", "c"]
 _MAX_SUBSCRIBERS = 8
 _MAX_FLUSHES = 2  # of one world: after a flush there is less to lose
+_MAX_FAILOVERS = 2
 _SETTLE_S = 30.0
 _STEPS_OF_WAR = 8  # between two times of peace
 _BACKLOG_CALLS = 500
@@ -69,7 +70,8 @@ class Machine(RuleBasedStateMachine):
         self.trace: list[str] = []
         self.paths: dict[Subscriber, Proxy] = {}
         self.restarts: list[asyncio.Task[None]] = []
-        self.flushes = self.trims = self.kills = self.since_peace = 0
+        self.flushes = self.trims = self.kills = self.failovers = self.since_peace = 0
+        self.kept = False
         self.joined = 1
         self.spent = Machine.steps >= STEPS  # Hypothesis decides how long a world lives: past the sum nothing is done
         self.directory = Path(tempfile.mkdtemp(prefix="tidewire-faults-"))
@@ -240,10 +242,29 @@ class Machine(RuleBasedStateMachine):
     def flush(self) -> None:
         self.flushes += 1
 
+        self.kept = False  # a replica holds the flush too
+
         async def step() -> None:
             self.world.valkey.client.flushall()
 
         self.do(step(), "flush")
+
+    @precondition(lambda self: self.failovers < _MAX_FAILOVERS)
+    @rule()
+    def snap(self) -> None:
+        async def step() -> None:
+            self.world.valkey.snap()
+            self.kept = True
+
+        self.do(step(), "snap")
+
+    @precondition(lambda self: self.kept)
+    @rule()
+    def fail_over(self) -> None:
+        """A replica that lagged since the snap takes over: what was acknowledged meanwhile is lost."""
+        self.kept = False
+        self.failovers += 1
+        self.do(self.world.valkey.fail_over(), "fail over")
 
     # -- what must hold
 
@@ -276,11 +297,12 @@ class Machine(RuleBasedStateMachine):
         await self.world.all_live(limit_s=_SETTLE_S)
         await self.world.settled(_SETTLE_S)
         for subscriber in self.paths:
-            assert subscriber.ledger.count("reset") <= self.flushes, "never more resets than losses"
+            assert subscriber.ledger.count("reset") <= self.flushes + self.failovers, "never more resets than losses"
             gaps = {page.data for page in subscriber.ledger.of("gap")}
             # a killed server may have held writes back behind a running fsync (everysec): lost, and announced as such
-            assert not any(b'"lost"' in gap for gap in gaps) or self.flushes or self.kills, "a loss without a cause"
-            assert not gaps or self.trims or self.flushes or self.kills, "a gap without a cause"
+            losses = self.flushes or self.kills or self.failovers
+            assert not any(b'"lost"' in gap for gap in gaps) or losses, "a loss without a cause"
+            assert not gaps or self.trims or losses, "a gap without a cause"
             assert set(subscriber.statuses) <= {200}, subscriber.statuses
         assert not [error for service in self.services for error in service.errors()]
 

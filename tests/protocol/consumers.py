@@ -59,7 +59,7 @@ class Client:
         announced: gap (metric, after, upto), lost (epoch, from), reset (epoch), skipped (metric, after, upto).
         starts: ids at which a fresh stream began to be continuous, each with the lineage.
         beginning: a fresh stream that has no id yet.
-        owed: metric → id of its new birth, while this client was away with a cursor below what was forgotten of it.
+        owed: metric → id of its new birth, and the cursor that this client, away, had below what was forgotten of it.
         high: the last id.
         again: after a reset everything may come again.
     """
@@ -74,7 +74,7 @@ class Client:
         self.announced: list[tuple[Any, ...]] = []
         self.starts: list[tuple[int, tuple[Fork, ...]]] = []
         self.beginning = self.kind.fresh
-        self.owed: dict[str, int] = {}
+        self.owed: dict[str, tuple[int, int]] = {}
         self.high = 0
         self.again = False
         self.hub: Hub | None = None
@@ -87,8 +87,10 @@ class Client:
     def connected(self, hub: Hub, socket: Socket) -> None:
         """Begin a session; without a last id it begins anew."""
         self.hub, self.socket, self.decoder = hub, socket, Decoder(self.last_id)
-        # a hub that has not heard of the new birth cannot tell of it before the cursor has passed
-        self.owed = {metric: born for metric, born in self.owed.items() if born <= hub.fanout.flushed}
+        # a hub that has not heard of the new birth cannot tell of it before the cursor has passed; nor can a ring that
+        # was filled without what was forgotten meanwhile: only the log says what a metric's past was
+        floor = hub.fanout.pump.ring.floor
+        self.owed = {m: (born, at) for m, (born, at) in self.owed.items() if born <= hub.fanout.flushed and at < floor}
         if not self.last_id:
             self.beginning = True
             self.snapshot.clear()

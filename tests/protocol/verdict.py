@@ -73,7 +73,7 @@ def _judge_batch(world: World, client: Client, acked: Acked, kept: set[int]) -> 
     forgotten = acked.id <= world.forgot.get(acked.metric, -1)
     if acked.batch in kept and not (world.redis.run and (gap or forgotten)):  # a failover may bring it back
         raise Bad(f"I1 {client} never got {acked}, still in the log")
-    if forgotten and acked.metric not in client.owed:
+    if forgotten and acked.id <= client.owed.get(acked.metric, (0, acked.id))[1]:
         return  # forgotten after a silence longer than any retention, and nobody asked for it before it was born again
     if gap or any(a[0] == "reset" and older(acked.epoch, a[1]) for a in client.announced):
         return

@@ -313,8 +313,9 @@ class World:
         self.published = self.redis.append(metrics, self.published)
         for metric in (m for m in metrics if m not in known and m in self.forgot):
             for client in self.clients:
-                if client.hub is None and client.last_id and Cursor.parse(client.last_id).id < self.forgot[metric]:
-                    client.owed[metric] = self.redis.tails()[metric]
+                at = Cursor.parse(client.last_id).id if client.last_id else self.forgot[metric]
+                if client.hub is None and at < self.forgot[metric]:
+                    client.owed[metric] = self.redis.tails()[metric], at
 
     def do_hub(self, number: int) -> None:
         if self.hubs[number].runnable:
