@@ -177,6 +177,8 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for future in self._looks:
+            future.cancel()
         await self.reads.close()
         if self._flush_due is not None:
             self._flush_due.cancel()
@@ -267,10 +269,12 @@ class Hub:
         waiting, self._looks = self._looks, []
         try:
             await self._operate(self.fanout.pump.look())
-        except LogUnavailable as error:
+        except BaseException as error:  # whatever it was: nobody may wait for ever; those who wait ask again
             for future in waiting:
                 if not future.done():
-                    future.set_exception(LogUnavailable(str(error)))
+                    future.set_exception(
+                        LogUnavailable(f"the look at the clock failed: {error or type(error).__name__}")
+                    )
             raise
         clock = self.fanout.pump.clock
         for future in waiting:
