@@ -298,6 +298,12 @@ async def service(start_service: StartService) -> Service:
 
 
 @pytest.fixture
+def chromium_command() -> list[str]:
+    """The program and the flags of a Chromium to be started by hand; mark the test with `browser`."""
+    return [chromium() or "chromium", *CHROMIUM_FLAGS]
+
+
+@pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """A headless Chromium; mark the test with `browser`."""
     from playwright.async_api import async_playwright  # noqa: PLC0415 - starts a driver; only where it is used

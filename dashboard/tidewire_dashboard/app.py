@@ -54,7 +54,7 @@ const asked = new URLSearchParams(location.search).get("theme");
 if (asked) document.documentElement.dataset.theme = asked;
 </script>
 {% endblock %}
-{% block contents %}<main style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</main>{% endblock %}
+{% block contents %}<div style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</div>{% endblock %}
 """)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,48 +18,8 @@ pytestmark = pytest.mark.browser
 CHART = "() => window.__tidewire?.state().charts[0]?.series[0] ?? null"
 
 
-class Tab:
-    """A page and what went over it."""
-
-    def __init__(self, page: Any, base: str) -> None:
-        self.page = page
-        self.base = base
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-
-    async def open(self, path: str) -> None:
-        await self.page.goto(self.base + path)
-
-    async def until(self, script: str, argument: Any = None, limit_s: float = 15) -> Any:
-        handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3)
-        return await handle.json_value()
-
-    async def chip(self, text: str, limit_s: float = 20) -> None:
-        """Wait until the chip says this."""
-        says = """(text) => (document.querySelectorAll("*").values().map((e) => e.shadowRoot ?? null)
-            .filter((root) => root !== null).map((root) => root.querySelector('[data-tw="chip"]'))
-            .some((chip) => chip !== null && chip.textContent.replace(/\\s+/g, "").includes(text)))"""
-        await self.page.wait_for_function(says, arg=text, timeout=limit_s * 1e3, polling=50)
-
-    async def sees(self, text: str, limit_s: float = 15) -> None:
-        await self.page.get_by_text(text).first.wait_for(timeout=limit_s * 1e3)
-
-
-@pytest.fixture
-async def tab(dashboard: Dashboard, browser: Any) -> AsyncIterator[Tab]:
-    page = await browser.new_page(viewport={"width": 1440, "height": 900})
-    tab = Tab(page, dashboard.url)
-    yield tab
-    await page.close()
-    hosts = {urlsplit(url).netloc for url in tab.requests if not url.startswith(("data:", "blob:"))}
-    assert hosts == {f"127.0.0.1:{dashboard.server.port}"}, "a page works without any other host"
-
-
 async def test_a_fresh_dashboard_says_what_to_publish_and_the_first_reading_appears_by_itself(
-    tab: Tab, service: Any
+    tab: Any, service: Any
 ) -> None:
     await tab.open("/")
     await tab.sees("No metrics yet")
@@ -72,7 +30,7 @@ async def test_a_fresh_dashboard_says_what_to_publish_and_the_first_reading_appe
     assert tab.errors == []
 
 
-async def test_history_is_there_on_open_and_the_end_of_the_line_is_the_newest_reading(tab: Tab, service: Any) -> None:
+async def test_history_is_there_on_open_and_the_end_of_the_line_is_the_newest_reading(tab: Any, service: Any) -> None:
     now_ms = time.time() * 1e3
     times = [now_ms - 200_000 + n * 1_000 for n in range(200)]
     await service.publish("furnace/temperature", *map(float, range(200)), time=times, unit="Cel")
@@ -89,7 +47,7 @@ async def test_history_is_there_on_open_and_the_end_of_the_line_is_the_newest_re
 
 
 async def test_the_chip_says_that_the_service_is_away_and_nothing_is_missing_after(
-    tab: Tab, service: Any, dashboard: Dashboard
+    tab: Any, service: Any, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")
@@ -118,7 +76,7 @@ async def appended(url: str, retention: Retention, *values: float) -> None:
 
 
 async def test_the_chip_counts_what_was_recovered_after_an_outage_of_the_service(
-    tab: Tab, service: Any, valkey: Any, dashboard: Dashboard
+    tab: Any, service: Any, valkey: Any, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")
@@ -134,7 +92,7 @@ async def test_the_chip_counts_what_was_recovered_after_an_outage_of_the_service
 
 
 async def test_the_chip_names_the_gap_that_cannot_be_recovered(
-    tab: Tab, service: Any, valkey: Any, dashboard: Dashboard
+    tab: Any, service: Any, valkey: Any, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")
@@ -148,7 +106,7 @@ async def test_the_chip_names_the_gap_that_cannot_be_recovered(
     await tab.until(f"() => ({CHART})()?.last === 11")
 
 
-async def test_names_labels_and_units_are_text_and_never_markup(tab: Tab, service: Any) -> None:
+async def test_names_labels_and_units_are_text_and_never_markup(tab: Any, service: Any) -> None:
     evil = "<img src=x onerror=window.hacked=1>"
     await service.publish(f"evil/{evil}", 1.0, unit="<b>x</b>", labels={"k": f'"{evil}'})
     await service.publish("annotations", None, text=[evil])
@@ -161,7 +119,7 @@ async def test_names_labels_and_units_are_text_and_never_markup(tab: Tab, servic
 
 
 async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
-    tab: Tab, dashboard: Dashboard, service: Any
+    tab: Any, dashboard: Dashboard, service: Any
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace?w=1m")
@@ -176,26 +134,3 @@ async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
         while len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")]) == loads:
             await asyncio.sleep(0.02)
     await tab.until(f"() => ({CHART})()?.last === 1")
-
-
-async def test_a_hidden_tab_is_sent_nothing_and_one_snapshot_when_it_is_back(
-    tab: Tab, dashboard: Dashboard, service: Any, eventually: Any
-) -> None:
-    await service.publish("furnace/temperature", 1.0)
-    await tab.open("/d/furnace")
-    await tab.until(f"() => ({CHART})()?.last === 1")
-    show = """(state) => {
-        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
-        Object.defineProperty(document, "hidden", { value: state === "hidden", configurable: true });
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    await tab.page.evaluate(show, "hidden")
-    (viewer,) = dashboard.hub.room.viewers
-    await eventually(lambda: viewer.hidden)
-    frames = "() => window.__tidewire.state().counters.frames"
-    before, seq = await tab.page.evaluate(frames), dashboard.hub.room.seq
-    await service.publish("furnace/temperature", 2.0)
-    await eventually(lambda: dashboard.hub.room.seq > seq + 20)
-    assert await tab.page.evaluate(frames) <= before + 1, "at most the one that was under way"
-    await tab.page.evaluate(show, "visible")
-    await tab.until(f"() => ({CHART})()?.last === 2", None, 3)

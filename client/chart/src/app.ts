@@ -314,6 +314,7 @@ export class App {
       paused: this.timeline.paused,
       link: this.session.link.state,
       page: this.state.page,
+      shown: this.time.shown(),
       lastValues: Object.fromEntries([...this.session.views[1].slots.values(), ...this.session.views[0].slots.values()].map((slot) => [slot.index, slot.lastValue])),
       charts: this.page instanceof DeckPage ? this.page.debug() : [],
     };

@@ -12,7 +12,7 @@ import type { Limit } from "./marks";
 import { chartTitle, legendLabel } from "./naming";
 import { Overlay, type OverlayRow } from "./overlay";
 import { composePicture, type Parts } from "./picture";
-import { GUTTER, Plot } from "./plot";
+import { GUTTER, Plot, type Picture } from "./plot";
 import { alertOf, chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
 import type { Ring, Slot } from "./ring";
 import type { EventMark, Threshold } from "./session";
@@ -62,6 +62,7 @@ export class Chart implements Parts {
   private crossMs = NaN;
   private hovered = false;
   private moment: Moment | null = null;
+  private drawn: Picture | null = null;
   private reported = "";
   private wanted = "";
   private width = 0;
@@ -172,6 +173,7 @@ export class Chart implements Parts {
     const factor = mergeFactor(buckets, plotWidth);
     this.read(moment, factor);
     const picture = composePicture(this, moment, plotWidth);
+    this.drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.zoom);
     this.words(moment, picture.limits);
     this.updateOverlay();
@@ -331,6 +333,11 @@ export class Chart implements Parts {
     return {
       title: this.title,
       plot: this.plot?.box,
+      window: this.drawn ? [this.drawn.startMs, this.drawn.endMs] : null,
+      range: this.drawn ? [this.drawn.yLo, this.drawn.yHi] : null,
+      gaps: this.drawn?.gaps ?? [],
+      tailMs: this.drawn?.tailMs ?? null,
+      flags: this.drawn?.flags ?? [],
       series: this.series.map((one, i) => ({ key: one.key, buckets: this.traces[i]?.n ?? 0, last: this.slots[i]?.lastValue ?? null, end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null })),
     };
   }

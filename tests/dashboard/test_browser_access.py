@@ -1,0 +1,180 @@
+"""The dashboard for the keyboard, for a screen reader, and on a phone; in Chromium, a real service behind it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+AXE = Path(__file__).parents[2] / "client/chart/node_modules/axe-core/axe.min.js"
+EVIL = "<img src=x onerror=window.hacked=1>"
+# All elements, those in shadow roots included.
+DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
+    .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])]);"""
+
+
+async def plant(service: Any) -> None:
+    now_ms = time.time() * 1e3
+    times = [now_ms - (120 - n) * 1e3 for n in range(1, 121)]
+    for site in "AB":
+        values = [ord(site) + n % 7 for n in range(120)]
+        await service.publish("furnace/temperature", *map(float, values), time=times, unit="Cel", labels={"site": site})
+    await service.publish("furnace/power", *map(float, range(120)), time=times, unit="kW")
+    await service.publish("annotations", None, text=["recipe 14"])
+
+
+async def drawn(tab: Any, path: str) -> None:
+    await tab.open(path)
+    await tab.until("() => Object.values(window.__tidewire?.state().lastValues ?? {}).length >= 3")
+
+
+async def violations(tab: Any) -> list[str]:
+    """Return what axe-core finds, shadow roots included."""
+    await tab.page.add_script_tag(path=AXE)
+    found = await tab.page.evaluate("() => axe.run(document)")
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'][:140] for node in one['nodes'][:3]]}"
+        for one in found["violations"]
+    ]
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any, theme: str) -> None:
+    await tab.open(f"/?theme={theme}")
+    await tab.sees("No metrics yet")
+    assert await violations(tab) == []
+    await plant(service)
+    await drawn(tab, f"/?theme={theme}")
+    assert await violations(tab) == []
+    await drawn(tab, f"/d/furnace?theme={theme}")
+    await tab.until("() => (window.__tidewire.state().charts[1]?.series[0]?.buckets ?? 0) > 20")
+    assert await violations(tab) == []
+    await tab.page.locator('[data-tw="chart"]').first.hover()
+    for key in ("d", "?"):
+        await tab.page.keyboard.press(key)
+        assert await violations(tab) == [], key
+    await tab.page.keyboard.press("Escape")
+    await tab.page.keyboard.press("Space")
+    await tab.page.locator('[data-tw="more"]').click()
+    assert await violations(tab) == []
+    await tab.page.set_viewport_size({"width": 390, "height": 844})
+    assert await violations(tab) == []
+
+
+async def test_every_chart_says_what_it_shows_and_has_a_table(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab, "/d/furnace?c=furnace/temperature")
+    plot = tab.page.locator('[data-tw="plot"]')
+    await tab.until(f"() => {{ {DEEP} return deep().some((one) => one.ariaLabel?.includes('last reading')); }}")
+    label = await plot.get_attribute("aria-label")
+    assert label.startswith("furnace/temperature °C, ")
+    assert f"site A {65 + 119 % 7}" in label
+    await plot.focus()
+    await tab.page.keyboard.press("d")
+    rows = tab.page.locator('[data-tw="chart-table"] tbody tr')
+    await rows.nth(1).wait_for()
+    assert (await rows.nth(0).inner_text()).split() == [
+        "site",
+        "A",
+        "66",
+        "65",
+        "71",
+        "67.99",
+    ] or await rows.count() == 2
+    cells = await tab.page.locator('[data-tw="chart-table"] tbody tr').nth(0).locator("td").all_inner_texts()
+    last, low, high, mean = map(float, cells)
+    assert (low, high) == (65, 71)
+    assert last == 65 + 119 % 7
+    assert 67 < mean < 69
+
+
+async def test_every_action_has_a_key_and_the_help_lists_it(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab, "/d/furnace?c=furnace/temperature")
+    await tab.page.keyboard.press("?")
+    text = await tab.page.locator('[data-tw="help"]').inner_text()
+    for words in ("Pause", "Zoom in", "Theme", "Wall", "Data table", "Split", "Remove", "Wider", "Search", "Copy link"):
+        assert words in text
+    await tab.page.keyboard.press("?")
+    assert not await tab.page.locator('[data-tw="help"]').is_visible()
+    await tab.page.keyboard.press("/")
+    await tab.page.keyboard.type("power")
+    await tab.until("() => location.search.includes('q=power')")
+    await tab.page.keyboard.press("Escape")
+    await tab.page.keyboard.press("Tab")
+    await tab.page.keyboard.press("g")
+    await tab.page.locator('[data-tw="deck-link"]').first.wait_for()
+    await tab.page.keyboard.press("Escape")
+    await tab.page.keyboard.press("o")
+    await tab.until("() => location.pathname === '/'")
+
+
+async def test_a_phone_has_one_column_nothing_beside_it_and_targets_for_thumbs(tab: Any, service: Any) -> None:
+    await plant(service)
+    await tab.page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/", "/d/furnace"):
+        await drawn(tab, path)
+        assert await tab.page.evaluate("() => document.documentElement.scrollWidth") == 390
+        wide = """.filter((one) => !one.closest(".filters, .legend, .spoken, .code")
+            && one.getBoundingClientRect().width > 0 && one.getBoundingClientRect().right > 391)"""
+        small = """.filter((one) => one.matches("button, a, input") && !one.closest(".legend, .card-menu, .search")
+            && one.getBoundingClientRect().height < 32)"""
+        for which in (wide, small):
+            script = f"""() => {{ {DEEP} return deep().filter((one) => one.checkVisibility()){which}
+                .map((one) => one.outerHTML.slice(0, 90)); }}"""
+            assert await tab.page.evaluate(script) == []
+    cards = [await card.bounding_box() for card in await tab.page.locator('[data-tw="chart"]').all()]
+    assert {(box["x"], box["width"]) for box in cards} == {(10, 370)}
+    await tab.page.locator('[data-tw="bar-metrics"]').click()
+    await tab.page.locator('[data-tw="sidebar-row"]').filter(has_text="power").click()
+    await tab.until("() => window.__tidewire.state().charts.length === 1")
+    await tab.page.locator('[data-tw="bar-overview"]').click()
+    await tab.until("() => location.pathname === '/'")
+
+
+async def test_two_fingers_zoom_a_chart(dashboard: Any, browser: Any, service: Any) -> None:
+    await plant(service)
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = await context.new_page()
+    await page.goto(f"{dashboard.url}/d/furnace?c=furnace/temperature&w=5m")
+    await page.wait_for_function("() => (window.__tidewire?.state().charts[0]?.series[0]?.buckets ?? 0) > 20")
+    box = await page.locator('[data-tw="plot"]').bounding_box()
+    cdp = await context.new_cdp_session(page)
+    middle = box["x"] + box["width"] * 0.7
+
+    async def touch(kind: str, apart: float | None) -> None:
+        y = box["y"] + 60
+        points = (
+            [] if apart is None else [{"x": middle - apart, "y": y, "id": 0}, {"x": middle + apart, "y": y, "id": 1}]
+        )
+        await cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    await touch("touchStart", 20)
+    for apart in (30, 45, 60, 80):
+        await touch("touchMove", apart)
+    await touch("touchEnd", None)
+    await page.wait_for_function("() => location.search.includes('from=')")
+    shown = await page.evaluate("() => window.__tidewire.state().shown")
+    assert 50_000 < shown["endMs"] - shown["startMs"] < 110_000, "four times as near"
+    await context.close()
+
+
+async def test_markup_in_names_labels_units_and_texts_stays_text_in_every_corner(tab: Any, service: Any) -> None:
+    name = f"evil/{EVIL}"
+    for label in ("a", f'"{EVIL}'):
+        await service.publish(name, 1.0, 2.0, unit="<b>x</b>", labels={"k": label})
+    await service.publish("annotations", None, text=[EVIL])
+    await tab.open("/d/evil")
+    await tab.until("() => (window.__tidewire?.state().charts[0]?.series.length ?? 0) === 2")
+    box = await tab.page.locator('[data-tw="plot"]').bounding_box()
+    await tab.page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] / 2)
+    for key in ("d", "s", "g", "Escape", "?", "Escape", "Space", "Escape", "k", "k", "o"):
+        await tab.page.keyboard.press(key)
+    await tab.open(f"/d/{EVIL.replace('/', '')}?q={EVIL}&c={EVIL}@{EVIL}")
+    await tab.until("() => window.__tidewire?.state().series === 3")
+    assert await tab.page.evaluate("() => window.hacked === undefined")
+    assert not [url for url in tab.requests if url.endswith("/x")]

@@ -1,0 +1,229 @@
+"""A deck in Chromium, a real service behind it: time is frozen and moved without loss; the address holds all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidewire_dashboard.app import Dashboard
+
+pytestmark = pytest.mark.browser
+CHART = "window.__tidewire?.state().charts[0]"
+DECK = "/d/furnace?c=furnace/temperature:8&c=furnace/power"
+
+
+async def plant(service: Any, seconds: int = 200) -> float:
+    """Publish a history of three series at one reading a second; return its end, Unix ms."""
+    now_ms = time.time() * 1e3
+    times = [now_ms - (seconds - n) * 1e3 for n in range(1, seconds + 1)]
+    for site, start in (("A", 0), ("B", 1000)):
+        values = [float(start + n) for n in range(seconds)]
+        await service.publish("furnace/temperature", *values, time=times, unit="Cel", labels={"site": site})
+    await service.publish("furnace/power", *map(float, range(seconds)), time=times, unit="kW")
+    return now_ms
+
+
+async def drawn(tab: Any, path: str = DECK) -> None:
+    await tab.open(path)
+    await tab.until(f"() => ({CHART}?.series?.[0]?.buckets ?? 0) > 20")
+
+
+async def drag(tab: Any, at: tuple[float, float], to: tuple[float, float]) -> None:
+    """Drag over the plot of the first chart; places are shares of its width and height."""
+    box = await tab.page.locator('[data-tw="plot"]').first.bounding_box()
+    spots = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (at, to)]
+    await tab.page.mouse.move(*spots[0])
+    await tab.page.mouse.down()
+    await tab.page.mouse.move(*spots[1], steps=5)
+    await tab.page.mouse.up()
+
+
+async def test_a_paused_page_stays_as_it_is_and_nothing_of_the_time_is_missing_after(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab)
+    await tab.page.keyboard.press("Space")
+    before = await tab.page.evaluate(f"() => {CHART}")
+    count = 0
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        count += 1
+        await service.publish("furnace/temperature", float(-count), unit="Cel", labels={"site": "A"})
+        await asyncio.sleep(0.05)
+    await tab.sees(f"{count} new")
+    after = await tab.page.evaluate(f"() => {CHART}")
+    assert (after["window"], after["range"]) == (before["window"], before["range"])
+    assert [one["end"] for one in after["series"]] == [one["end"] for one in before["series"]]
+    await tab.page.keyboard.press("Escape")
+    await tab.until(f"(last) => {CHART}.series[0].end === last", -count)
+    stretch = await tab.page.evaluate("() => window.__tidewire.state().shown.endMs")
+    await tab.open(f"{DECK}&from={stretch - 6_000:.0f}&to={stretch + 500:.0f}")
+    await tab.until(f"(count) => {CHART}?.series?.[0]?.buckets >= 0.9 * count", count)
+    assert await tab.page.evaluate(f"() => {CHART}.range[0] < 0"), "the readings of the pause are drawn"
+
+
+async def test_a_drag_zooms_at_the_resolution_of_pixels_and_back_undoes_it(tab: Any, service: Any) -> None:
+    now_ms = await plant(service)
+    await drawn(tab)
+    live = await tab.page.evaluate(f"() => {CHART}.window")
+    await drag(tab, (0.5, 0.4), (0.7, 0.4))
+    await tab.until(f"() => {CHART}.window[1] - {CHART}.window[0] < 100_000")
+    start, end = await tab.page.evaluate(f"() => {CHART}.window")
+    assert now_ms - 300_000 < start < end < now_ms
+    await tab.until(f"(least) => {CHART}.series[0].buckets >= least", int((end - start) / 1e3) - 2)
+    assert "from=" in tab.page.url
+    await tab.page.keyboard.press("[")
+    await tab.until(f"(start) => {CHART}.window[0] < start", start)
+    await tab.page.keyboard.press("-")
+    await tab.until(f"(span) => {CHART}.window[1] - {CHART}.window[0] > 1.9 * span", end - start)
+    await tab.page.go_back()
+    await tab.until(f"(live) => {CHART}.window[1] >= live[1]", live)
+    assert "from=" not in tab.page.url
+
+
+async def test_an_address_gives_back_all_that_was_arranged(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab)
+    card = tab.page.locator('[data-tw="chart"]').first
+    await card.hover()
+    for key in ("W", "W", "h", "h", "t", "3"):
+        await tab.page.keyboard.press(key)
+    await tab.page.locator('[data-tw="legend-item"]').nth(1).click()
+    await tab.until(f"() => {CHART}.series[1].buckets === 0")
+    await card.hover()
+    await drag(tab, (0.7, 0.4), (0.9, 0.4))
+    await tab.until("() => location.search.includes('to=')")
+    box, url = await card.bounding_box(), tab.page.url
+    for part in ("furnace/temperature:6x7", "w=15m", "hide=furnace/temperature(site=B)", "theme=", "from="):
+        assert part in url
+    state = await tab.page.evaluate(f"() => [{CHART}.title, {CHART}.window, {CHART}.series.map((s) => s.key)]")
+    await tab.open("/")
+    await drawn(tab, url.removeprefix(tab.base))
+    assert tab.page.url == url
+    assert await tab.page.evaluate(f"() => [{CHART}.title, {CHART}.window, {CHART}.series.map((s) => s.key)]") == state
+    assert await tab.page.evaluate(f"() => {CHART}.series[1].buckets") == 0
+    assert await card.bounding_box() == box
+
+
+async def test_charts_are_added_overlaid_moved_stretched_split_and_removed(tab: Any, service: Any) -> None:
+    await plant(service)
+    await service.publish("furnace/flow", 1.0, 2.0, unit="kW")
+    await drawn(tab)
+    titles = "() => window.__tidewire.state().charts.map((chart) => chart.title)"
+    rows = tab.page.locator('[data-tw="sidebar-row"]')
+    await rows.filter(has_text="flow").click()
+    await tab.until("() => window.__tidewire.state().charts.length === 3")
+    await rows.filter(has_text="flow").drag_to(tab.page.locator('[data-tw="plot"]').nth(1))
+    await tab.until(f"() => ({titles})()[1] === 'furnace/power + flow'")
+    cards = tab.page.locator('[data-tw="chart"]')
+    await cards.nth(2).locator(".card-head").drag_to(cards.nth(0), target_position={"x": 60, "y": 60})
+    await tab.until(f"() => ({titles})()[0] === 'furnace/flow'")
+    await cards.nth(0).hover()
+    await tab.page.keyboard.press("x")
+    await tab.until("() => window.__tidewire.state().charts.length === 2")
+    await cards.nth(0).hover()
+    grip = await tab.page.locator('[data-tw="chart-grip"]').first.bounding_box()
+    before = await cards.nth(0).bounding_box()
+    await tab.page.mouse.move(grip["x"] + 8, grip["y"] + 8)
+    await tab.page.mouse.down()
+    await tab.page.mouse.move(grip["x"] - 180, grip["y"] + 120, steps=4)
+    await tab.page.mouse.up()
+    await tab.until("() => /temperature:6x7/.test(location.search)")
+    after = await cards.nth(0).bounding_box()
+    assert after["width"] < before["width"]
+    assert after["height"] == before["height"] + 2 * 56
+    await cards.nth(0).hover()
+    await tab.page.keyboard.press("s")
+    await tab.until("() => window.__tidewire.state().charts.length === 3")
+    split = await tab.page.evaluate("() => window.__tidewire.state().charts")
+    assert [one["title"] for one in split[:2]] == ["furnace/temperature site A", "furnace/temperature site B"]
+    await tab.until(f"() => String({CHART}.range) === String(window.__tidewire.state().charts[1].range)")
+    await tab.page.go_back()
+    await tab.until("() => window.__tidewire.state().charts.length === 2")
+
+
+async def test_a_page_is_kept_in_a_file_and_opened_from_it(tab: Any, service: Any, tmp_path: Path) -> None:
+    await plant(service)
+    await drawn(tab)
+    async with tab.page.expect_download() as download:
+        await tab.page.keyboard.press("e")
+    path = tmp_path / (await download.value).suggested_filename
+    await (await download.value).save_as(path)
+    assert path.name == "furnace.tidewire.json"
+    assert [chart["columns"] for chart in json.loads(path.read_text())["charts"]] == [8, 4]
+    await tab.open("/")
+    await tab.until("() => window.__tidewire?.state().series === 3")
+    for content, wait in (("{", lambda: tab.sees("This file is not JSON")), (path.read_text(), None)):
+        path.write_text(content)
+        async with tab.page.expect_file_chooser() as chooser:
+            await tab.page.locator('[data-tw="more"]').click()
+            await tab.page.locator('[data-tw="more-i"]').click()
+        await (await chooser.value).set_files(path)
+        if wait is not None:
+            await wait()
+    await tab.until("() => location.pathname === '/d/furnace' && window.__tidewire.state().charts.length === 2")
+
+
+async def test_two_viewers_of_one_deck_see_the_same_and_pause_alone(
+    tab: Any, browser: Any, service: Any, dashboard: Dashboard, eventually: Any
+) -> None:
+    await plant(service)
+    await drawn(tab)
+    other = await browser.new_page(viewport={"width": 1440, "height": 900})
+    await other.goto(tab.base + DECK)
+    await other.wait_for_function(f"() => ({CHART}?.series?.[0]?.buckets ?? 0) > 20")
+    await eventually(lambda: len(dashboard.hub.room.viewers) == 2)
+    await tab.page.keyboard.press("Space")
+    await service.publish("furnace/temperature", 77.0, unit="Cel", labels={"site": "A"})
+    await other.wait_for_function(f"() => {CHART}.series[0].end === 77")
+    assert await tab.page.evaluate(f"() => {CHART}.series[0].end") == 199
+    await tab.page.keyboard.press("Escape")
+    await tab.until(f"() => {CHART}.series[0].end === 77")
+
+
+async def test_the_silence_of_an_outage_is_hatched_and_filled_in_after(
+    tab: Any, service: Any, dashboard: Dashboard
+) -> None:
+    await plant(service)
+    await drawn(tab)
+    await service.stop()
+    await tab.chip("RECONNECTING")
+    await tab.until(f"() => {CHART}.tailMs > 0", limit_s=20)
+    await tab.sees("Retry now")
+    await service.start()
+    times = [time.time() * 1e3 - ago for ago in (2_000, 1_000, 0)]
+    await service.publish("furnace/temperature", 5.0, 6.0, 7.0, time=times, unit="Cel", labels={"site": "A"})
+    dashboard.source.feed.retry_now()
+    await tab.until(f"() => {CHART}.series[0].end === 7 && !({CHART}.tailMs > 0)", limit_s=20)
+
+
+async def test_a_wall_has_no_controls_and_fills_the_screen(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab, f"{DECK}&kiosk=1")
+    for gone in ("chip", "sidebar", "windows"):
+        assert not await tab.page.locator(f'[data-tw="{gone}"]').first.is_visible()
+    await tab.page.locator('[data-tw="wall"]').wait_for()
+    foot = await tab.page.locator('[data-tw="wall"]').bounding_box()
+    last = await tab.page.locator('[data-tw="chart"]').last.bounding_box()
+    assert foot["y"] + foot["height"] == 900
+    assert foot["y"] - 20 <= last["y"] + last["height"] <= foot["y"], (
+        "no chart is cut, and none leaves half of it empty"
+    )
+    await tab.page.keyboard.press("k")
+    await tab.until("() => !location.search.includes('kiosk')")
+    assert await tab.page.locator('[data-tw="sidebar"]').is_visible()
+
+
+async def test_the_theme_is_changed_without_moving_anything(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab, f"{DECK}&theme=dark")
+    boxes = "() => window.__tidewire.state().charts.map((chart) => chart.plot)"
+    before = await tab.page.evaluate(boxes)
+    await tab.page.locator('[data-tw="theme"]').click()
+    await tab.until("() => location.search.includes('theme=light')")
+    assert await tab.page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    assert await tab.page.evaluate(boxes) == before
