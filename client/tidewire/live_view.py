@@ -100,6 +100,9 @@ class LiveView:
         packed = self._packed.get((view, first))
         if packed is None:
             kind = SNAPSHOT if first == window.first else DELTA
+            if kind == SNAPSHOT:  # from then on the deck sees for itself what slides out of the window
+                with self.store.lock:
+                    window.look_before()
             body = window.data[:, first - window.first :]
             frame = ViewFrame(kind, self._seq, self._now_ms, first, view, self.step_ms, window.records, body)
             packed = self._packed[view, first] = pack_frame(frame)

@@ -43,7 +43,7 @@ RECORD: Final = np.dtype(
         ("rate", "<f4"),
         ("flags", "<u4"),
         ("index", "<u4"),
-        ("zero", "<u4"),
+        ("before_s", "<u4"),
     ]
 )
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)

@@ -129,6 +129,14 @@ class Window:
                     flags[at] |= np.uint32(FLAG_PARTIAL)
         records["flags"] = flags
 
+    def look_before(self) -> None:
+        """Say of each series when its newest reading before the window was, so that a silence at its start is known."""
+        start = self.first * self.step_ms / SECOND_MS
+        for at, series in enumerate(self.series):
+            seconds = series.seconds.rows()[NUMBER]
+            before = int(np.searchsorted(seconds, start, "left"))
+            self.records[at]["before_s"] = seconds[before - 1] if before else 0
+
     def set_change(self, at: int, now_ms: float, window_ms: float) -> None:
         """Compare the mean of a window that ends now with the mean of the one before, where both are covered."""
         series, record = self.series[at], self.records[at]
@@ -176,4 +184,5 @@ def pack_range(
             window.fill(at, first, judge=True)
             window.records[at]["expected_ms"] = series.expected_ms()
         window.describe(now_ms, first * step_ms)
+        window.look_before()
     return pack_frame(ViewFrame(RANGE, seq, now_ms, first, request_id, step_ms, window.records, window.data))

@@ -79,7 +79,7 @@ def meaning(data: bytes) -> dict[str, object]:
             return [plain(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    names = [name for name in frame.records.dtype.names or () if name != "zero"]
+    names = frame.records.dtype.names or ()
     return {
         "kind": frame.kind,
         "seq": frame.seq,

@@ -300,3 +300,23 @@ def test_a_range_is_one_fixed_window() -> None:
     assert frame.records["index"].tolist() == [1, 0]
     assert frame.body[1, :, 0].tolist() == pytest.approx(list(range(-30, -20)))
     assert not (frame.records["flags"] & FLAG_PARTIAL).any()
+
+
+def test_a_snapshot_and_a_range_say_when_the_newest_reading_before_them_was() -> None:
+    store = Store()
+    store.covered_from_ms = T0 - 900_000.0
+    steady(store, "silent", T0 - 300_000.0, T0 - 200_000.0, 1_000)
+    put(store, "silent", [T0 - 500.0], [1.0], T0, 1)
+    steady(store, "born", T0 - 20_000.0, T0, 1_000)
+    view = LiveView(store, (0, 1), 60_000, 62)
+    view.tick(1, float(T0))
+    before = unpack_frame(view.frame(0, None)).records["before_s"].tolist()
+    assert before == [T0 // 1_000 - 201, 0]
+    for n in range(90):
+        put(store, "born", [T0 + 1_000.0 * n], [2.0], T0 + 1_000 * n, 2 + n)
+        view.tick(2 + n, T0 + 1_000.0 * n)
+    later = unpack_frame(view.frame(0, None)).records["before_s"].tolist()
+    assert later[0] == T0 // 1_000 - 1, "the reading that slid out since"
+    assert later[1] in (T0 // 1_000 + 27, T0 // 1_000 + 28)
+    data = pack_range(store, (0,), T0 // 1_000 - 100, 50, 1_000, request_id=1, seq=99, now_ms=T0 + 90_000.0)
+    assert unpack_frame(data).records["before_s"].tolist() == [T0 // 1_000 - 201]

@@ -75,7 +75,7 @@ export class Trace {
     let hi = -Infinity;
     let integers = true;
     let band = false;
-    let previousEnd = NaN;
+    let previousEnd = lastBefore(ring, slot, from);
     this.stepMs = step * factor;
     for (let group = Math.floor(from / factor) * factor; group <= to; group += factor) {
       let sum = 0;
@@ -105,7 +105,7 @@ export class Trace {
       const middle = (group + factor / 2) * step;
       // Between two buckets the silence is at least from the end of one to the start of the next.
       const silence = firstBucket * step - previousEnd;
-      this.breaks[n] = n > 0 && silence > gapMs - step ? 1 : 0;
+      this.breaks[n] = silence > gapMs - step ? 1 : 0;
       this.gapFrom[n] = previousEnd;
       this.gapTo[n] = firstBucket * step;
       previousEnd = (lastBucket + 1) * step;
@@ -142,6 +142,12 @@ export class Trace {
   }
 }
 
+/** End of the last reading known before a bucket: a silence that began left of the window. NaN when there was none. */
+function lastBefore(ring: Ring, slot: Slot, bucket: number): number {
+  for (let b = bucket - 1; b >= ring.first; b--) if (!Number.isNaN(slot.data[ring.offset(b)])) return (b + 1) * ring.stepMs;
+  return slot.beforeMs > 1_000 ? slot.beforeMs : NaN;
+}
+
 function whole(value: number): boolean {
   return Math.abs(value - Math.round(value)) < 1e-6 * Math.max(1, Math.abs(value));
 }
@@ -157,7 +163,7 @@ export function sharedGaps(traces: readonly Trace[]): Silence[] {
   let shared: Silence[] | null = null;
   for (const trace of traces) {
     const own: Silence[] = [];
-    for (let i = 1; i < trace.n; i++) {
+    for (let i = 0; i < trace.n; i++) {
       if (trace.breaks[i]) own.push({ fromMs: trace.gapFrom[i], toMs: trace.gapTo[i] });
     }
     shared = shared === null ? own : intersect(shared, own);

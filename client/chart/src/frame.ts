@@ -21,6 +21,8 @@ export interface SeriesRecord {
   change: number;
   rate: number;
   flags: number;
+  /** No reading lies between this time and the window; up to 1000: none is known before it. */
+  beforeMs: number;
 }
 
 export interface Frame {
@@ -68,6 +70,8 @@ export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
       rate: view.getFloat32(at + 48, true),
       flags: view.getUint32(at + 52, true),
       index: view.getUint32(at + 56, true),
+      // In whole seconds, rounded down: the silence after it is at least this short.
+      beforeMs: (view.getUint32(at + 60, true) + 1) * 1_000,
     };
   }
   const start = bytes.byteOffset + bodyAt;

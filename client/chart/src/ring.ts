@@ -35,12 +35,15 @@ export class Ring {
     const end = frame.first + frame.buckets - 1;
     const oldLast = this.last;
     if (frame.buckets > 0 && end > this.last) this.last = end;
+    const oldFirst = this.first;
     this.first = Math.max(this.first, this.last - this.capacity + 1);
+    if (this.first > oldFirst) for (const slot of this.slots.values()) this.slideOut(slot, oldFirst, this.first);
     for (let s = 0; s < frame.records.length; s++) {
       const record = frame.records[s];
       const slot = this.slots.get(record.index) as Slot;
       if (record.base !== slot.base) rebase(slot.data, slot.base - record.base);
-      Object.assign(slot, record);
+      const beforeMs = Math.max(slot.beforeMs, record.beforeMs);
+      Object.assign(slot, record, { beforeMs });
       this.write(slot.data, frame, s);
     }
     if (frame.kind === DELTA && this.last > oldLast && frame.records.length < this.slots.size) {
@@ -48,6 +51,15 @@ export class Ring {
       for (const [index, slot] of this.slots) if (!written.has(index)) this.clear(slot.data, oldLast + 1, this.last);
     }
     return true;
+  }
+
+  /** Buckets leave at the left: remember the newest that held a reading. Called before their places are written anew. */
+  private slideOut(slot: Slot, from: number, to: number): void {
+    for (let bucket = Math.min(to, from + this.capacity) - 1; bucket >= from; bucket--) {
+      if (Number.isNaN(slot.data[this.offset(bucket)])) continue;
+      slot.beforeMs = (bucket + 1) * this.stepMs;
+      return;
+    }
   }
 
   /** Float offset of a bucket in every slot's data; the bucket must lie in first…last. */

@@ -56,6 +56,24 @@ test("a view is asked for buckets of at most 2.6 px", () => {
   }
 });
 
+test("a silence that began before the window is a gap at its left edge", () => {
+  const none = same(NaN, NaN, NaN);
+  const late = ringOf({ data: [...none, ...same(1, 2)], beforeMs: 95_000 }, 5, 100);
+  assert.deepEqual(sharedGaps([read(late, 100_000, 105_000, 1)]), [{ fromMs: 95_000, toMs: 103_000 }]);
+  assert.deepEqual(sharedGaps([read(late, 100_000, 105_000, 1, 9_000)]), [], "no longer than is usual");
+  const born = ringOf({ data: [...none, ...same(1, 2)] }, 5, 100);
+  assert.deepEqual(sharedGaps([read(born, 100_000, 105_000, 1)]), [], "nothing is known before it");
+});
+
+test("a reading that slides out of the window is remembered", () => {
+  const ring = ringOf({ data: [...same(1), ...same(NaN, NaN, NaN, NaN)] }, 5, 100);
+  for (let n = 0; n < 8; n++) {
+    const data = n < 6 ? same(NaN) : same(7);
+    assert.ok(ring.apply(decodeFrame(encodeFrame({ kind: 2, first: 105 + n, buckets: 1, stepMs: 1000, series: [{ index: 0, data }] }))));
+  }
+  assert.deepEqual(sharedGaps([read(ring, 108_000, 113_000, 1)]), [{ fromMs: 101_000, toMs: 111_000 }]);
+});
+
 test("merged buckets are anchored to the epoch and keep min and max", () => {
   const ring = ringOf({ data: [1, 0, 2, 3, 2, 9, 5, 4, 6, 7, 7, 7], lastTimeMs: 3500, lastValue: 7, flags: 1 }, 4);
   const trace = read(ring, 0, 4000, 2);

@@ -36,6 +36,7 @@ export function encodeFrame(frame: PackedFrame): ArrayBuffer {
     [series.expectedMs ?? NaN, series.change ?? NaN, series.rate ?? 0].forEach((value, i) => view.setFloat32(at + 40 + i * 4, value, true));
     view.setUint32(at + 52, series.flags ?? 0, true);
     view.setUint32(at + 56, series.index ?? s, true);
+    view.setUint32(at + 60, series.beforeMs ? series.beforeMs / 1_000 - 1 : 0, true);
     const body = HEADER_BYTES + frame.series.length * RECORD_BYTES + s * frame.buckets * 12;
     for (let i = 0; i < frame.buckets * 3; i++) view.setFloat32(body + i * 4, series.data[i] ?? NaN, true);
   });

@@ -36,8 +36,8 @@ test("every vector decodes to the values beside it", () => {
     wanted.records.forEach((record, s) => {
       const got = frame.records[s];
       assert.deepEqual(
-        [got.base, got.lastValue, got.lastTimeMs, got.lastIdMs, got.total, got.expectedMs, got.change, got.rate, got.flags, got.index],
-        ["base", "last_value", "last_time_ms", "last_id_ms", "total", "expected_ms", "change", "rate", "flags", "index"].map((field) => number(record[field])),
+        [got.base, got.lastValue, got.lastTimeMs, got.lastIdMs, got.total, got.expectedMs, got.change, got.rate, got.flags, got.index, got.beforeMs / 1_000 - 1],
+        ["base", "last_value", "last_time_ms", "last_id_ms", "total", "expected_ms", "change", "rate", "flags", "index", "before_s"].map((field) => number(record[field])),
         `${name} record ${s}`,
       );
     });
