@@ -51,10 +51,16 @@ class StreamWriter:
     """Writes the body of a chunked response straight to the transport; the bytes of one flush are framed once.
 
     It stands on two things of uvicorn that are not its public API: `flow.write_paused` and that a response without a
-    length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`.
+    length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`. It is all that a flush touches of a connection: what is
+    written to 1,000 of them costs as much in cache misses as in instructions.
+
+    Attributes:
+        paused: the peer has to read first.
+        wrote: something was written; reset by whoever asks.
+        park: takes the bytes for which there is no room; its result is that of `write`.
     """
 
-    __slots__ = ("_flow", "_transport", "_wire")
+    __slots__ = ("_flow", "_put", "_transport", "_wire", "park", "paused", "wrote")
 
     _data = _framed = b""  # of the newest write of any stream: a flush hands the same object to all
 
@@ -62,49 +68,48 @@ class StreamWriter:
         self._transport = transport
         self._wire = wire
         self._flow = flow
+        self._put: Callable[[bytes], None] = transport.write
+        self.paused = flow.write_paused
+        self.wrote = False
+        self.park: Callable[[bytes], bool] = _refuse
 
     def __enter__(self) -> None:
         """Hold what is written from here on: the head of the response and the beginning of its body go out as one."""
         self._wire.held = []
+        self._put = self._wire.write
 
     def __exit__(self, *_: object) -> None:
         held, self._wire.held = self._wire.held, None
+        self._put = self._transport.write
         if held:
             self._transport.write(b"".join(held))
-
-    @property
-    def closing(self) -> bool:
-        """The connection is going or gone."""
-        return self._transport.is_closing()
 
     @property
     def held_bytes(self) -> int:
         """What waits until the writer is left."""
         return sum(map(len, self._wire.held or ()))
 
-    @property
-    def paused(self) -> bool:
-        """The peer has to read first."""
-        return self._flow.write_paused
-
     def write(self, data: bytes) -> bool:
-        """Write a chunk; False, and nothing written, if the peer has to read first."""
-        if self._flow.write_paused:
-            return False
+        """Write a chunk; if the peer has to read first, it is parked, and False."""
+        if self.paused:
+            return self.park(data)
+        self.wrote = True
         if data is not StreamWriter._data:
             StreamWriter._data = data
             StreamWriter._framed = b"%x\r\n%b\r\n" % (len(data), data)
-        held = self._wire.held
-        if held is None:
-            self._transport.write(StreamWriter._framed)
-        else:
-            held.append(StreamWriter._framed)
+        self._put(StreamWriter._framed)
         return True
 
     async def write_when_drained(self, data: bytes) -> None:
         """Write a chunk as soon as the peer has read."""
-        while not self.write(data):
+        while self._flow.write_paused:  # also over when the connection is: then nobody reads what is written
             await self._flow.drain()
+        self.paused = False
+        self.write(data)
+
+
+def _refuse(data: bytes) -> bool:
+    return False
 
 
 DIRECT: Final = {"write_paused", "_is_writable_event"} <= set(FlowControl.__init__.__code__.co_names)
@@ -118,10 +123,28 @@ class StreamingHttpProtocol(HttpToolsProtocol):
     """
 
     on_lost: Callable[[], None] | None = None
+    _writer: StreamWriter | None = None
 
     def stream_writer(self) -> StreamWriter | None:
         """Return what writes the body of an HTTP/1.1 response past `send`, or None if uvicorn is not as expected."""
-        return StreamWriter(self._direct, self._wire, self.flow) if DIRECT else None
+        self._writer = StreamWriter(self._direct, self._wire, self.flow) if DIRECT else None
+        return self._writer
+
+    def release(self) -> None:
+        """Forget the stream that ended."""
+        self.on_lost = self._writer = None
+
+    def pause_writing(self) -> None:
+        """Tell the writer that the peer has to read first."""
+        super().pause_writing()
+        if self._writer is not None:
+            self._writer.paused = True
+
+    def resume_writing(self) -> None:
+        """Tell the writer that it may go on; before whoever waits in `drain`."""
+        if self._writer is not None:
+            self._writer.paused = False
+        super().resume_writing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start with no head read."""

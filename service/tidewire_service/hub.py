@@ -34,8 +34,8 @@ __all__ = ["Hub", "HubSettings"]
 
 CHECK_S: Final = 0.5
 EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before it has arrived
-_FLUSH_SHARE: Final = 2.0  # of the last flush's time before the next: writing leaves two thirds of the core to reading
-_MAX_GAP_S: Final = 0.1
+_FLUSH_SHARE: Final = 1.0  # of the last flush's time before the next: writing leaves half of the core to reading
+_MAX_GAP_S: Final = 0.05
 GRACE_S: Final = 0.2  # a frame that the clock knows of may still be on its way
 _READY_S: Final = 3.0  # without a successful look for longer, the hub is not ready
 _MAX_QUEUED_BYTES: Final = 64 << 20  # of live frames that wait for a fill; dropped together past it, found as a hole

@@ -20,7 +20,7 @@ from tidewire.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.http_protocol import StreamWriter
 from tidewire_service.hub import Hub
 from tidewire_service.steps import Drain, Request
-from tidewire_service.subscription import EndReason, Subscription
+from tidewire_service.subscription import EndReason, Sink, Subscription
 
 __all__ = ["Send", "Stream", "StreamSettings", "bye", "retry_ms"]
 
@@ -83,7 +83,7 @@ class Stream:
     Attributes:
         subscription: what it carries, until it is closed.
         expires: when it is old, by `time.monotonic`.
-        last_write: likewise, when something was written.
+        last_write: likewise, when it was last noted that something had been written.
         ended: the reason of the end, once there is one.
     """
 
@@ -94,6 +94,7 @@ class Stream:
         "_send",
         "_settings",
         "_writer",
+        "_wrote",
         "ended",
         "expires",
         "last_write",
@@ -116,8 +117,11 @@ class Stream:
         self._parked: asyncio.Task[None] | None = None
         self._catching: asyncio.Task[None] | None = None
         self._writer = writer
+        if writer is not None:
+            writer.park = lambda data: self._park(writer.write_when_drained(data))
         self.transport = transport
         self.subscription: Subscription | None = None
+        self._wrote = False
         self.last_write = time.monotonic()
         self.expires = self.last_write + settings.max_age_s * random.uniform(0.8, 1.0)  # noqa: S311 - spreads them
         self.parked_since = 0.0
@@ -125,21 +129,17 @@ class Stream:
 
     # -- the sink
 
+    @property
+    def sink(self) -> Sink:
+        """Where the subscription's bytes go: straight to the writer, if there is one."""
+        return self if self._writer is None else self._writer
+
     def write(self, data: bytes) -> bool:
         """Write to the transport, or step one `send`; False if the transport is full: then the bytes are parked."""
-        writer = self._writer
-        if writer is not None:
-            self.last_write = time.monotonic()
-            if writer.closing:
-                self.end(EndReason.CLIENT_GONE)
-                return False
-            if writer.write(data):
-                return True
-            self.parked_since = self.last_write
-            self._parked = asyncio.ensure_future(writer.write_when_drained(data))
-            return False
+        if self._writer is not None:
+            return self._writer.write(data)
         coroutine: Any = self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self.last_write = time.monotonic()
+        self._wrote = True
         try:
             pending = coroutine.send(None)
         except StopIteration:
@@ -148,9 +148,19 @@ class Stream:
             logger.debug("stream_send_failed", error=repr(error))
             self.end(EndReason.CLIENT_GONE)
             return False
-        self.parked_since = self.last_write
-        self._parked = asyncio.ensure_future(_carry(coroutine, pending))
+        return self._park(_carry(coroutine, pending))
+
+    def _park(self, writing: Coroutine[Any, Any, None]) -> bool:
+        self.parked_since = time.monotonic()
+        self._parked = asyncio.ensure_future(writing)
         return False
+
+    def note_writes(self, now: float) -> None:
+        """Take `now` for the time of what was written since the last call."""
+        if self._wrote or (self._writer is not None and self._writer.wrote):
+            self._wrote, self.last_write = False, now
+            if self._writer is not None:
+                self._writer.wrote = False
 
     async def drained(self) -> None:
         """Wait until what was parked has been written."""
@@ -241,7 +251,7 @@ class Stream:
         tasks = [task for task in (self._catching, self._parked) if task is not None]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
-        self.subscription = None  # else only the garbage collector would find the two
+        self.subscription = self._writer = None  # else only the garbage collector would find them
 
 
 async def _carry(coroutine: Any, pending: Any) -> None:

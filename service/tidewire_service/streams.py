@@ -104,7 +104,7 @@ class Streams:
         subscription = stream.subscription = self.hub.attach(
             request.patterns,
             request.labels,
-            stream,
+            stream.sink,
             request.replay,
             request.cursor,
             every_ms=request.every_ms,
@@ -123,7 +123,7 @@ class Streams:
             if gone is not None:
                 gone.cancel()
             if connection is not None:
-                connection.on_lost = None
+                connection.release()
             del self._open[subscription]
             self.hub.detach(subscription)
             self.ends[reason] += 1
@@ -162,6 +162,7 @@ class Streams:
             await asyncio.sleep(_SWEEP_S)
             now, settings = time.monotonic(), self.settings
             for stream in tuple(self._open.values()):
+                stream.note_writes(now)
                 if stream.stalled_s > settings.write_timeout_s:
                     stream.end(EndReason.WRITE_TIMEOUT)
                 elif now >= stream.expires:
