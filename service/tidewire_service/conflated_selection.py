@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from tidewire_service.conflation import ConflatedEvent, Conflator
 from tidewire_service.ring import Ring, RingEntry, encode_data
 from tidewire_service.selection import Selection, SelectionKey
 
+if TYPE_CHECKING:
+    from tidewire_service.pump import Pump
+
 __all__ = ["ConflatedSelection"]
 
 _OVERDUE: Final = 2.0  # intervals of real time after which an open one is sent as far as it got: the log's clock stood
@@ -24,7 +27,7 @@ class ConflatedSelection(Selection):
     """As a selection, but what is handed out are intervals, and `flushed` is where the last closed one ended.
 
     Args:
-        label: the epoch in which an id was minted.
+        pump: knows the epoch in which an id was minted, and counts.
     """
 
     def __init__(
@@ -32,12 +35,13 @@ class ConflatedSelection(Selection):
         key: SelectionKey,
         patterns: tuple[Pattern, ...],
         flushed: Callable[[], int],
-        label: Callable[[int], str],
+        pump: Pump,
     ) -> None:
         super().__init__(key, patterns, flushed)
         self.every_ms = key.every_ms
         self.open = Conflator(key.every_ms)
-        self._label = label
+        self._label = pump.label
+        self._counters = pump.counters
         self._closed = 0
         self._opened_s = 0.0
 
@@ -96,6 +100,7 @@ class ConflatedSelection(Selection):
         if conflator.left_out and parts:
             skipped = {"metric": None, "count": conflator.left_out, "from": None, "to": None}
             parts.append(encode_event(msgspec.json.encode(skipped), event="skipped"))
+            self._counters["batches_left_out"] += conflator.left_out
             conflator.left_out = 0
         return b"".join(parts)
 

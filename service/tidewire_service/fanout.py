@@ -62,6 +62,11 @@ class Fanout:
         self._pending: list[Selection] = []
         self._observers: list[Callable[[RingEntry], None]] = []
 
+    @property
+    def selection_count(self) -> int:
+        """How many distinct sets of metrics, labels and intervals are subscribed to."""
+        return len(self._selections)
+
     # -- the listener of the pump
 
     def applied(self, entry: RingEntry) -> None:
@@ -187,7 +192,7 @@ class Fanout:
         self.flush()  # a new selection has nothing pending: start it where nobody has
         patterns = compile_patterns(key.patterns)
         if key.every_ms:
-            selection: Selection = ConflatedSelection(key, patterns, lambda: self.flushed, self.pump.label)
+            selection: Selection = ConflatedSelection(key, patterns, lambda: self.flushed, self.pump)
         else:
             selection = Selection(key, patterns, lambda: self.flushed)
         self._selections[key] = selection

@@ -117,7 +117,9 @@ class Hub:
     @property
     def counters(self) -> Counter[str]:
         """What happened how often."""
-        return self.fanout.pump.counters
+        counters = self.fanout.pump.counters
+        counters["ring_evicted"] = self.fanout.pump.ring.evicted
+        return counters
 
     @property
     def last_look_age_s(self) -> float:
@@ -143,11 +145,15 @@ class Hub:
 
     def gauges(self) -> dict[str, float]:
         """Return what is held right now."""
-        live = sum(subscription.live for subscription in self.fanout.subscriptions)
+        subscriptions = self.fanout.subscriptions
+        live = sum(subscription.live for subscription in subscriptions)
         ring = self.fanout.pump.ring
         return {
             "subscriptions_live": live,
-            "subscriptions_catching_up": len(self.fanout.subscriptions) - live,
+            "subscriptions_catching_up": len(subscriptions) - live,
+            "subscriptions_slow": sum(subscription.slow for subscription in subscriptions),
+            "subscriptions_parked": sum(subscription.parked is not None for subscription in subscriptions),
+            "selections": self.fanout.selection_count,
             "ring_bytes": ring.bytes,
             "ring_batches": len(ring),
             "metrics": len(self.tails),
@@ -422,6 +428,7 @@ class Hub:
                         case Drain():
                             return await drained()
                 except LogUnavailable:
+                    self.counters["reads_repeated"] += 1
                     await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                     pause_s = min(1.0, pause_s * 2)
 

@@ -42,7 +42,7 @@ class LogReads:
 
     Args:
         log: what to read from.
-        counters: counts ``reads`` and ``reads_shared``.
+        counters: counts ``reads``, ``reads_late`` and ``reads_shared``.
         evidence: what the hub has seen, handed in with each look at the clock.
 
     Attributes:
@@ -81,6 +81,7 @@ class LogReads:
                     case ReadLast(metrics):
                         return await log.last_readings(metrics)
         except TimeoutError as error:
+            self._counters["reads_late"] += 1
             raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
         raise TypeError(f"no read: {request!r}")
 

@@ -9,6 +9,7 @@ from typing import Final
 __all__ = ["COUNTERS", "LATENCY_BOUNDS_S", "Latencies", "Lateness", "new_counters"]
 
 COUNTERS: Final = (
+    "batches_left_out",  # of a conflated interval: more series than it may hold, or not to be read
     "batches_skipped",  # left out for slow subscribers that asked for conflation
     "checks",
     "checks_behind",  # found behind twice: a frame was lost
@@ -35,11 +36,14 @@ COUNTERS: Final = (
     "pages_ring",
     "pump_errors",
     "reads",
+    "reads_late",  # not answered within their deadline
+    "reads_repeated",  # by a subscription, after one that failed
     "reads_shared",
     "redis_back",
     "redis_lost",
     "resets",
     "resets_sent",
+    "ring_evicted",  # batches that left the ring at its bound: older cursors read the log
     "snapshots",
     "stream_errors",
 )

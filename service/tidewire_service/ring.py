@@ -85,11 +85,13 @@ class Ring:
     Attributes:
         floor: every batch with a larger id, up to the hub's position, is here.
         bytes: what the entries hold, about.
+        evicted: entries that left at a bound.
     """
 
     def __init__(self, floor: int, max_bytes: int = 64 << 20, max_batches: int = 200_000) -> None:
         self.floor = floor
         self.bytes = 0
+        self.evicted = 0
         self._max_bytes = max_bytes
         self._max_batches = max_batches
         self._ids: list[int] = []
@@ -109,6 +111,7 @@ class Ring:
             self.floor = oldest.id
             self.bytes -= 2 * len(oldest.body) + _ENTRY_OVERHEAD
             self._start += 1
+            self.evicted += 1
         if self._start > 1_024 and self._start * 2 > len(self._ids):
             del self._ids[: self._start], self._entries[: self._start]
             self._start = 0

@@ -85,6 +85,7 @@ class Telemetry:
         seconds: how long requests took, by route; streams are not in it.
         accepted: readings taken, by door.
         rejected: rows or messages refused, by door and reason.
+        repeated: calls that had been taken before, by door; their readings were not appended again.
     """
 
     def __init__(self) -> None:
@@ -102,6 +103,9 @@ class Telemetry:
         self.accepted = Counter("tidewire_readings_accepted", "Readings taken", ["door"], registry=self.registry)
         self.rejected = Counter(
             "tidewire_rows_rejected", "Rows or messages refused", ["door", "reason"], registry=self.registry
+        )
+        self.repeated = Counter(
+            "tidewire_calls_repeated", "Calls that had been taken before", ["door"], registry=self.registry
         )
         ProcessCollector(registry=self.registry)
         # with several workers on one port, this tells which of them a scrape reached

@@ -1,6 +1,6 @@
 """Every trace and random schedules once more, with a real Valkey under the same hubs, subscriptions and clients.
 
-A few hundred actions by default; `PROTOCOL_REAL_ACTIONS=10000` plays that many, `PROTOCOL_SEED=n` those of another seed.
+A few hundred actions by default; `PROTOCOL_REAL_ACTIONS=10000` plays that many, `PROTOCOL_SEED=n` of another seed.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Inbox:
 
     Attributes:
         lease: who appends.
-        counters: messages, entries, appended readings, dead, dropped, refused by the lease.
+        counters: messages, entries, appended readings, dead, dropped, refused by the lease, taken before.
     """
 
     def __init__(self, log: RedisLog, limits: Limits, lease_ttl_ms: int) -> None:
@@ -67,7 +67,7 @@ class Inbox:
         self._redis = log.redis
         self.lease = Lease(log, lease_ttl_ms)
         self.counters: Counter[str] = Counter(
-            dict.fromkeys(("messages", "entries", "readings", "dead", "dropped", "not_ours"), 0)
+            dict.fromkeys(("messages", "entries", "readings", "dead", "dropped", "not_ours", "repeated"), 0)
         )
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
@@ -165,7 +165,9 @@ class Inbox:
                     return
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if not appended.duplicate:
+            if appended.duplicate:
+                self.counters["repeated"] += 1
+            else:
                 await self._account(intake, appended.results)
             return
 

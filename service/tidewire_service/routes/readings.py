@@ -94,6 +94,8 @@ class Posts:
         publisher, sequence = checked_key
         once = Once(key, hashlib.sha256(body).hexdigest()) if key and not publisher else None
         appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
+        if appended.duplicate:
+            self._telemetry.repeated.labels("http").inc()
         return self._answer(intake, appended.results, str(appended.cursor))
 
     def _answer(self, intake: Intake, results: tuple[int | str, ...], cursor: str) -> Response[bytes]:
