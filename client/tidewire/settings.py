@@ -67,6 +67,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
     prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
+    dashboard: Annotated[str, Option("dashboard that a notebook's chart opens; empty for none")] = (
+        "http://127.0.0.1:5006"
+    )
 
 
 def _options(settings: type[msgspec.Struct]) -> dict[str, tuple[Any, Option]]:

@@ -176,7 +176,13 @@ _MESSAGES: Final[dict[object, type[_View] | type[RangeRequest]]] = {"view": _Vie
 _charts: dict[str, list[tuple[str, Chart]]] = {}  # by cell: the execution that made it, and the chart
 
 
-def watch(*patterns: str, window: str = "5m", url: str | None = None, labels: Mapping[str, str] | None = None) -> Chart:
+def watch(
+    *patterns: str,
+    window: str = "5m",
+    url: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    dashboard: str | None = None,
+) -> Chart:
     """Return a live chart of metrics, to be the last expression of a notebook cell.
 
     Running the cell again replaces its charts: one thread and one connection each, however often.
@@ -186,6 +192,8 @@ def watch(*patterns: str, window: str = "5m", url: str | None = None, labels: Ma
         window: how much time it shows, such as ``"90s"``, ``"5m"`` or ``"1h"``; at most 24 h.
         url: the service; ``TIDEWIRE_URL`` if None.
         labels: labels that must hold.
+        dashboard: what the chart's "open" button opens; if None, ``TIDEWIRE_DASHBOARD``, but nothing with a `url` of
+            its own, since that dashboard may show another service.
 
     Raises:
         InvalidInput: a pattern or the window cannot be read.
@@ -199,6 +207,8 @@ def watch(*patterns: str, window: str = "5m", url: str | None = None, labels: Ma
     if not patterns:
         raise InvalidInput("patterns", patterns, "name at least one metric or pattern, such as 'furnace/**'")
     settings = load_settings(ClientSettings, {"url": url})
+    if dashboard is None:
+        dashboard = settings.dashboard if url is None else ""
     cell, execution = _present_cell(", ".join(patterns))
     for made_by, chart in _charts.pop(cell, []):
         if made_by == execution:
@@ -206,6 +216,7 @@ def watch(*patterns: str, window: str = "5m", url: str | None = None, labels: Ma
         else:
             chart.close()
     chart = Chart(tuple(patterns), window_ms, url=settings.url, token=settings.token, labels=labels)
+    chart.dashboard_url = dashboard.rstrip("/")
     _charts.setdefault(cell, []).append((execution, chart))
     return chart
 

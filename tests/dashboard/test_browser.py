@@ -134,3 +134,26 @@ async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
         while len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")]) == loads:
             await asyncio.sleep(0.02)
     await tab.until(f"() => ({CHART})()?.last === 1")
+
+
+NOTEBOOK = """async ([module, traits, series]) => {
+    const { default: deck } = await import(module);
+    const heard = {};
+    const model = { get: (name) => traits[name], set: (name, value) => { traits[name] = value; }, save_changes: () => 0,
+        on: (name, call) => { heard[name] = call; }, off: () => 0, send: () => 0 };
+    const el = document.body.appendChild(document.createElement("div"));
+    deck.render({ model, el });
+    heard["msg:custom"]({ t: "series", full: true, series }, []);
+    return (el.shadowRoot ?? el).querySelector('[data-tw="open"]').href;
+}"""
+
+
+async def test_the_chart_of_a_notebook_opens_the_same_charts_on_the_dashboard(tab: Any, dashboard: Dashboard) -> None:
+    await tab.open("/")
+    await tab.sees("No metrics yet")
+    module = await tab.page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
+    (module,) = [url for url in module if url.endswith("/deck.js")]
+    traits = {"pattern": "furnace/**", "window_ms": 90_000, "theme": "dark", "dashboard_url": dashboard.url}
+    series = [{"i": n, "metric": f"furnace/{name}"} for n, name in enumerate(("power", "temperature"))]
+    opened = await tab.page.evaluate(NOTEBOOK, [module, traits, series])
+    assert opened == f"{dashboard.url}/d/furnace?w=90s&c=furnace/power:6&c=furnace/temperature:6"

@@ -145,3 +145,9 @@ def test_without_the_extra_one_sentence_says_what_to_install() -> None:
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.endswith("watch() needs the extra 'notebook': pip install 'tidewire[notebook]'")
+
+
+def test_a_chart_opens_the_dashboard_that_shows_the_same_service(notebook: Notebook, service: Any) -> None:
+    assert notebook.watch("m", url=service.url).dashboard_url == "", "that of the defaults may show another service"
+    assert notebook.watch("m", url=service.url, dashboard="http://wall:5006/").dashboard_url == "http://wall:5006"
+    assert notebook.watch("m").dashboard_url == "http://127.0.0.1:5006"

@@ -5,11 +5,12 @@ import { Chip } from "./chip";
 import { Crosshair } from "./crosshair";
 import { h, icon, iconButton, Segments, setAttribute, setText, show } from "./dom";
 import { plural } from "./format";
+import { groupOf } from "./naming";
 import { WidgetPort, type WidgetModel } from "./port";
 import { CHARTS, Session } from "./session";
 import { shownSpan, Timeline } from "./timeline";
 import { applyTokens, DARK, type Tokens } from "./tokens";
-import { DEFAULT_WINDOW_MS, WINDOWS, windowName } from "./url";
+import { DEFAULT_WINDOW_MS, formatState, parseState, WINDOWS, windowName } from "./url";
 import { GUTTER } from "./plot";
 
 const FPS = 5;
@@ -30,6 +31,7 @@ export class NotebookFrame {
   private readonly wait = h("p", { class: "nb-wait" });
   private readonly windows: Segments<string>;
   private readonly pause: HTMLButtonElement;
+  private readonly opener = h("a", { class: "icon-button", target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard", "data-tw": "open" }, icon("open"));
   private readonly chip: Chip;
   private readonly crosshair: Crosshair;
   private readonly port: WidgetPort;
@@ -44,6 +46,7 @@ export class NotebookFrame {
   private readonly seen = (): void => {
     if (!document.hidden) this.requestDraw();
   };
+  private readonly addressed = (): void => this.address();
   private readonly themed = (): void => this.applyTheme();
   private readonly windowed = (): void => this.setWindow(Number(this.model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
 
@@ -78,8 +81,7 @@ export class NotebookFrame {
     this.pause = iconButton("pause", "Pause", () => (this.timeline.paused ? this.live() : this.freeze()), "pause");
     const pattern = String(model.get("pattern") ?? "");
     const head = h("div", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.count, this.chip.element, h("span", { class: "grow" }), this.windows.element, this.pause);
-    const url = String(model.get("dashboard_url") ?? "");
-    if (/^https?:\/\//.test(url)) head.append(h("a", { class: "icon-button", href: url, target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard" }, icon("open")));
+    head.append(this.opener);
     setText(this.wait, `Waiting for the first reading of ${pattern || "**"}`);
     root.append(head, this.body, this.wait);
     setAttribute(root, "role", "region");
@@ -104,6 +106,7 @@ export class NotebookFrame {
     });
     model.on("change:theme", this.themed);
     model.on("change:window_ms", this.windowed);
+    model.on("change:dashboard_url", this.addressed);
     this.dark.addEventListener("change", this.themed);
     document.addEventListener("visibilitychange", this.seen);
     this.port = new WidgetPort(model, {
@@ -155,6 +158,7 @@ export class NotebookFrame {
     if (windowMs === this.windowMs) return;
     this.windowMs = windowMs;
     this.windows.select(windowName(windowMs));
+    this.address();
     if (tell) {
       this.model.set("window_ms", windowMs);
       this.model.save_changes();
@@ -201,6 +205,17 @@ export class NotebookFrame {
       if (this.body.children[i] !== chart.card.element) this.body.insertBefore(chart.card.element, this.body.children[i] ?? null);
     });
     show(this.wait, metrics.length === 0);
+    this.address(metrics);
+  }
+
+  /** The same charts as a deck of the dashboard, if one is known. */
+  private address(metrics: readonly string[] = [...this.charts.keys()]): void {
+    const base = String(this.model.get("dashboard_url") ?? "").replace(/\/$/, "");
+    const known = /^https?:\/\//.test(base) && metrics.length > 0;
+    show(this.opener, known);
+    if (!known) return;
+    const charts = metrics.map((metric) => ({ series: [{ metric }], columns: metrics.length > 1 ? 6 : 12 }));
+    this.opener.href = base + formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs: this.windowMs, charts }, "");
   }
 
   private requestDraw(): void {
@@ -240,6 +255,7 @@ export class NotebookFrame {
     window.clearInterval(this.timer);
     this.model.off("change:theme", this.themed);
     this.model.off("change:window_ms", this.windowed);
+    this.model.off("change:dashboard_url", this.addressed);
     this.dark.removeEventListener("change", this.themed);
     document.removeEventListener("visibilitychange", this.seen);
     this.watcher.disconnect();

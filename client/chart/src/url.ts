@@ -70,8 +70,22 @@ export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden"> = { 
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+const LEAST_WINDOW_MS = 1_000;
+const MOST_WINDOW_MS = 86_400_000;
+
+/** 300000 → 5m; a window that is none of the presets in the largest unit that is whole. */
 export function windowName(ms: number): string {
-  return WINDOWS.find(([, span]) => span === ms)?.[0] ?? `${Math.round(ms / 60_000)}m`;
+  const preset = WINDOWS.find(([, span]) => span === ms)?.[0];
+  if (preset) return preset;
+  const unit = ms % UNITS_MS.h === 0 ? "h" : ms % UNITS_MS.m === 0 ? "m" : "s";
+  return `${Math.round(ms / UNITS_MS[unit])}${unit}`;
+}
+
+function parseWindow(text: string | undefined): number {
+  const found = /^(\d{1,5})([smh])$/.exec(text ?? "");
+  const ms = found ? Number(found[1]) * UNITS_MS[found[2]] : NaN;
+  return ms >= LEAST_WINDOW_MS && ms <= MOST_WINDOW_MS ? ms : DEFAULT_WINDOW_MS;
 }
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
@@ -169,7 +183,7 @@ export function parseState(path: string, search: string, prefix: string, fallbac
       fields.set(name, unescape(value));
     }
   }
-  const windowMs = WINDOWS.find(([name]) => name === fields.get("w"))?.[1] ?? DEFAULT_WINDOW_MS;
+  const windowMs = parseWindow(fields.get("w"));
   const theme = fields.get("theme");
   return {
     page: deck ? "deck" : inside === "/" || inside === "" ? "overview" : fallback,

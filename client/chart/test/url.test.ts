@@ -46,6 +46,11 @@ test("an address may say the time in either form, and never a stretch that canno
   for (const wrong of ["from=2&to=1", "from=x&to=y", "from=1", ""]) assert.equal(zoom(wrong), null);
 });
 
+test("any window of a second to a day has a name that is read again", () => {
+  for (const ms of [1_000, 90_000, 420_000, 7_200_000, 86_400_000]) assert.equal(round({ ...base, windowMs: ms }).windowMs, ms);
+  for (const wrong of ["", "0s", "25h", "5", "m"]) assert.equal(parseState("/d/a", `w=${wrong}`, "").windowMs, 300_000);
+});
+
 test("sizes of a chart stay within the grid", () => {
   assert.deepEqual(parseChart("a:6x9"), { series: [{ metric: "a" }], columns: 6, rows: 9 });
   assert.deepEqual(parseChart("a@site:99x1"), { series: [{ metric: "a" }], columns: 12, rows: 3, facet: "site" });
@@ -59,7 +64,7 @@ test("a file holds the page, and says what is wrong with another file", () => {
 });
 
 test("a broken address gives the defaults", () => {
-  const state = parseState("/", "w=7m&theme=pink&sort=%E0%A4&filter=&c", "");
+  const state = parseState("/", "w=25h&theme=pink&sort=%E0%A4&filter=&c", "");
   assert.deepEqual([state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts], ["overview", 300_000, null, "name", "all", []]);
   assert.equal(parseState("/elsewhere", "", "", "deck").page, "deck");
 });
