@@ -11,6 +11,7 @@ import msgspec
 import tidewire
 from tidewire.settings import ClientSettings, settings_table
 from tidewire_dashboard.settings import DashboardSettings
+from tidewire_service.auth.commands import TokenSettings
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.up import UpSettings
 
@@ -31,6 +32,7 @@ PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
     ("`tidewire serve`", "", ServiceSettings),
     ("`tidewire dashboard`", "", DashboardSettings),
     ("`tidewire up`", "Its children take the settings of the others from the environment.", UpSettings),
+    ("`tidewire token`", "Also for the Redis that a service uses.", TokenSettings),
     (
         "The SDK and its commands",
         "Environment only; the calls and commands have arguments of their own.",

@@ -25,6 +25,7 @@ _OWN: Final = {
 _HEAVY: Final = {
     "up": ("service", "Run everything: Redis, service, dashboard and a host publisher."),
     "serve": ("service", "Run the HTTP service on a Redis."),
+    "token": ("service", "Create, list and revoke tokens."),
     "host": ("service", "Publish this machine's CPU, memory, disk and network."),
     "dashboard": ("dashboard", "Run the dashboard on a service."),
 }

@@ -25,6 +25,9 @@ class Keys:
         inbox_marker: channel on which a new lease holder marks its start; matches `inbox_channels`, is no metric's.
         inbox_dead: stream of what could not be read, MAXLEN 1,000.
         inbox_group: the consumer group of the inbox.
+        tokens: hash id → token, its secret as a hash.
+        tokens_used: hash id → last use, Unix ms.
+        tokens_version: changes with each change of the tokens.
     """
 
     def __init__(self, prefix: str = "tw", partition: str = "0") -> None:
@@ -43,6 +46,9 @@ class Keys:
         self.inbox_marker = f"{prefix}:in:*"
         self.inbox_dead = f"{prefix}:in:dead"
         self.inbox_group = "tw"
+        self.tokens = f"{self.base}tokens"
+        self.tokens_used = f"{self.base}tokens:used"
+        self.tokens_version = f"{self.base}tokens:version"
 
     def log(self, metric: str) -> str:
         """Return the stream that holds the retained batches of a metric."""
@@ -59,6 +65,10 @@ class Keys:
     def once(self, key: str) -> str:
         """Return the key that remembers an idempotency key for 24 h."""
         return f"{self.base}once:{key}"
+
+    def ticket(self, hashed: str) -> str:
+        """Return the key of a stream ticket, by the hash of its text."""
+        return f"{self.base}ticket:{hashed}"
 
     def inbox_metric(self, channel: str) -> str:
         """Return the metric that an inbox channel names."""

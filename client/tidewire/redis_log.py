@@ -303,6 +303,15 @@ class RedisLog(_Base):
             await self.redis.execute_command("PING")
         return monotonic() - started
 
+    async def run(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Run commands as one transaction, for what lies beside the log: tokens and tickets; return their replies."""
+        with _cancellable(self.url):
+            async with self.redis.pipeline(transaction=True) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                replies: list[Any] = await pipe.execute()
+        return replies
+
     async def info(self) -> ServerInfo:
         """Return what the server says of itself."""
         with _cancellable(self.url):

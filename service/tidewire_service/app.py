@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from tidewire.errors import LogUnavailable
 from tidewire.redis_log import RedisLog
+from tidewire_service.admission import StreamLimits
 from tidewire_service.audit import audit_when_reached
+from tidewire_service.auth.door import Door
+from tidewire_service.auth.keeper import Keeper
+from tidewire_service.auth.rates import RequestRates
+from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.gate import STREAM_PATH, Gate
 from tidewire_service.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
+from tidewire_service.memory import Memory
 from tidewire_service.problems import problem_response
 from tidewire_service.rates import Rates
 from tidewire_service.readiness import Readiness
@@ -29,11 +38,15 @@ from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
 from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamDoor, stream_route
+from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.stream import StreamSettings
 from tidewire_service.streams import Streams
 from tidewire_service.tasks import end_all, keep_running
 from tidewire_service.telemetry import Observed, Telemetry
+
+if TYPE_CHECKING:
+    from tidewire_service.auth.jwt import JwtVerifier
 
 __all__ = ["create_app"]
 
@@ -62,7 +75,11 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         HubSettings(tick_ms=settings.tick_ms, ring_bytes=settings.ring_bytes),
         limits=msgspec.structs.asdict(settings.limits),
     )
-    streams = Streams(hub, _stream_settings(settings))
+    streams = Streams(hub, _stream_settings(settings), _stream_limits(settings))
+    jwt = _jwt(settings)
+    keeper = Keeper(TokenStore(log) if settings.auth else None, jwt)
+    streams.end_of = keeper.end_of
+    memory = Memory(settings.soft_memory_bytes, streams.admission)
     inbox = Inbox(log, settings.limits, settings.lease_ttl_ms)
     rates = Rates()
     readiness = Readiness(hub)
@@ -71,6 +88,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     hub.on_inbox = inbox.on_message
     hub.add_observer(lambda entry: rates.observe(entry.body))
     _show(telemetry, hub, streams, inbox, failures)
+    _show_doors(telemetry, keeper, streams)
 
     async def drain() -> None:
         readiness.draining = True
@@ -88,10 +106,18 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
                 keep_running("sweeper", lambda: sweep_each_minute(hub, inbox.lease), failures), name="tidewire-sweeper"
             ),
         ]
+        if settings.auth:
+            tasks.append(asyncio.create_task(keep_running("tokens", keeper.watch, failures), name="tidewire-keeper"))
+        if jwt is not None:
+            tasks.append(asyncio.create_task(keep_running("jwks", jwt.watch, failures), name="tidewire-jwks"))
+        if settings.soft_memory_bytes:
+            tasks.append(asyncio.create_task(keep_running("memory", memory.watch, failures), name="tidewire-memory"))
         try:
             yield
         finally:
             await end_all(tasks)
+            with contextlib.suppress(LogUnavailable):
+                await keeper.note_used()
             await streams.drain()
             await streams.close()
             await hub.close()
@@ -99,17 +125,18 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
 
     app = Litestar(
         route_handlers=[
-            stream_route(streams, settings.max_patterns),
+            stream_route(streams, settings.max_patterns, settings.max_metrics_per_stream),
             post_readings,
             get_history,
             get_catalog,
             get_live,
             get_ready,
             get_metrics,
+            get_whoami,
             get_schema_asset,
         ],
         dependencies={
-            "posts": _provided(Posts(log, settings, telemetry)),
+            "posts": _provided(Posts(log, settings, telemetry, streams.admission)),
             "history_reads": _provided(HistoryReads(hub, settings)),
             "catalog_reads": _provided(CatalogReads(hub, rates, settings)),
             "readiness": _provided(readiness),
@@ -125,8 +152,11 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     )
     app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), STREAM_PATH: STREAM_PATH_ITEM}
     app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain)
-    door = StreamDoor(app.asgi_handler, streams, settings.max_patterns)
-    app.asgi_handler = Observed(Gate(door, settings), telemetry)
+    door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
+    guarded = Door(door, keeper, streams, RequestRates(settings.max_requests_per_s))
+    app.asgi_handler = Observed(Gate(guarded, settings), telemetry)
+    if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
+        app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app
 
 
@@ -143,8 +173,31 @@ def _stream_settings(settings: ServiceSettings) -> StreamSettings:
         max_age_s=settings.stream_age_s,
         write_timeout_s=settings.write_timeout_s,
         drain_s=settings.drain_s,
-        max_streams=settings.max_streams,
     )
+
+
+def _stream_limits(settings: ServiceSettings) -> StreamLimits:
+    return StreamLimits(
+        max_streams=settings.max_streams,
+        max_streams_per_token=settings.max_streams_per_token,
+        max_streams_per_address=settings.max_streams_per_address,
+    )
+
+
+def _jwt(settings: ServiceSettings) -> JwtVerifier | None:
+    if not (settings.jwt_issuer or settings.jwt_audience or settings.jwt_jwks):
+        return None
+    from tidewire_service.auth.jwt import JwtSettings, JwtVerifier  # noqa: PLC0415 - cryptography costs 60 ms at import
+
+    found = JwtSettings(
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        jwks=settings.jwt_jwks,
+        algorithms=settings.jwt_algorithms,
+        claim=settings.jwt_claim,
+        egress_hosts=settings.egress_hosts,
+    )
+    return JwtVerifier(found)
 
 
 def _cors(settings: ServiceSettings) -> CORSConfig | None:
@@ -154,7 +207,7 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
     return CORSConfig(
         allow_origins=list(settings.allowed_origins),
         allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type", "Content-Encoding", "Idempotency-Key", "Last-Event-ID"],
+        allow_headers=["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Last-Event-ID"],
         expose_headers=["Retry-After", "Tidewire-Cursor"],
         max_age=600,
     )
@@ -168,3 +221,9 @@ def _show(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failur
     telemetry.show("tidewire_streams", lambda: {"open": len(streams)}, falls=True)
     telemetry.show("tidewire_stream_ends", lambda: streams.ends, label="reason")  # type: ignore[arg-type,return-value]
     telemetry.show("tidewire_task_failures", lambda: failures, label="task")
+
+
+def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams) -> None:
+    telemetry.show("tidewire_auth", lambda: keeper.counters, label="outcome")
+    telemetry.show("tidewire_streams_refused", lambda: streams.admission.refused, label="limit")
+    telemetry.show("tidewire_memory", lambda: {"short": float(streams.admission.memory_short)}, falls=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tidewire.cursor import Cursor
 from tidewire.pattern import Pattern
 from tidewire.redis_log import RedisLog
+from tidewire_service.auth.scopes import allowed_metrics
 
 if TYPE_CHECKING:
     from tidewire_service.hub import Hub
@@ -34,8 +35,16 @@ class Reading(NamedTuple):
     tails: dict[str, int]
 
 
-async def read_directory(hub: Hub, log: RedisLog, patterns: Sequence[Pattern]) -> Reading:
+async def read_directory(
+    hub: Hub, log: RedisLog, patterns: Sequence[Pattern], narrowed_to: tuple[str, ...] = ()
+) -> Reading:
     """Return the metrics that match, with everything that was acknowledged before the call.
+
+    Args:
+        hub: knows the directory.
+        log: the log itself.
+        patterns: one of them has to match.
+        narrowed_to: one of these too, unless there are none.
 
     The hub knows the directory up to its position. It is waited for, shortly; else the directory is read from Redis.
 
@@ -49,10 +58,12 @@ async def read_directory(hub: Hub, log: RedisLog, patterns: Sequence[Pattern]) -
         position = hub.position
         if hub.ready and position.epoch == upto.epoch and position.id >= upto.id:
             tails = hub.tails
-            return Reading(upto, clock.now_ms, {metric: tails[metric] for metric in hub.metrics_matching(patterns)})
+            metrics = allowed_metrics(hub.metrics_matching(patterns), narrowed_to)
+            return Reading(upto, clock.now_ms, {metric: tails[metric] for metric in metrics})
         if monotonic() > deadline:
             break
         await asyncio.sleep(_POLL_S)
     every = await log.tails()
-    found = {metric: last for metric, last in every.items() if any(pattern.matches(metric) for pattern in patterns)}
+    matching = (metric for metric in every if any(pattern.matches(metric) for pattern in patterns))
+    found = {metric: every[metric] for metric in allowed_metrics(matching, narrowed_to)}
     return Reading(upto, clock.now_ms, found)

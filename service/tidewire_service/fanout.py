@@ -179,9 +179,10 @@ class Fanout:
         *,
         every_ms: int = 0,
         on_slow: OnSlow = OnSlow.CATCHUP,
+        narrowed_to: tuple[str, ...] = (),
     ) -> Subscription:
         """Return a new subscription, catching up; memory only (rule 11)."""
-        key = SelectionKey(tuple(sorted(set(patterns))), tuple(sorted(labels.items())), every_ms)
+        key = SelectionKey(tuple(sorted(set(patterns))), tuple(sorted(labels.items())), every_ms, narrowed_to)
         selection = self._selections.get(key) or self._selected(key)
         selection.users += 1
         subscription = Subscription(self, selection, sink, replay, resume, on_slow)

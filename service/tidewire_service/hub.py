@@ -356,10 +356,18 @@ class Hub:
         *,
         every_ms: int = 0,
         on_slow: OnSlow = OnSlow.CATCHUP,
+        narrowed_to: tuple[str, ...] = (),
     ) -> Subscription:
         """Return a new subscription, catching up; the caller drives it with `catch_up`."""
         subscription = self.fanout.attach(
-            tuple(patterns), labels, sink, replay, resume, every_ms=every_ms, on_slow=on_slow
+            tuple(patterns),
+            labels,
+            sink,
+            replay,
+            resume,
+            every_ms=every_ms,
+            on_slow=on_slow,
+            narrowed_to=narrowed_to,
         )
         if every_ms:
             self._intervals_wanted.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tidewire.pattern import Pattern
+from tidewire.pattern import Pattern, compile_pattern
 from tidewire_service.ring import Ring, RingEntry
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ class SelectionKey(NamedTuple):
         patterns: sorted.
         labels: sorted; all must hold.
         every_ms: the interval of a conflated selection, 0 for raw batches.
+        narrowed_to: patterns of what may be seen, sorted; empty for everything.
     """
 
     patterns: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
     every_ms: int = 0
+    narrowed_to: tuple[str, ...] = ()
 
 
 class Selection:
@@ -51,6 +53,7 @@ class Selection:
         self.pending: list[bytes] = []
         self.users = 0
         self._patterns = patterns
+        self._may_be_seen = tuple(compile_pattern(text) for text in key.narrowed_to)
         self._labels = key.labels
         self._flushed = flushed
         self._pages: dict[tuple[int, int], tuple[bytes, int]] = {}
@@ -61,7 +64,9 @@ class Selection:
         return self._flushed()
 
     def matches(self, metric: str) -> bool:
-        """Tell whether the metric is selected, whatever its labels."""
+        """Tell whether the metric is selected and may be seen, whatever its labels."""
+        if self._may_be_seen and not any(pattern.matches(metric) for pattern in self._may_be_seen):
+            return False
         return any(pattern.matches(metric) for pattern in self._patterns)
 
     def wants(self, entry: RingEntry) -> bool:

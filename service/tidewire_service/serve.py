@@ -14,6 +14,7 @@ import structlog
 from tidewire.errors import InvalidInput
 from tidewire.settings import click_options, load_settings, without_password
 from tidewire_service.app import create_app
+from tidewire_service.exposure import warnings
 from tidewire_service.server import listening_socket, run
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.telemetry import configure_logging
@@ -60,10 +61,12 @@ def command(**given: Any) -> None:
     configure_logging(settings.log_level, settings.log_format)
     _log.info(
         "service_started",
-        url=f"http://{_shown_host(settings.host)}:{port}",
+        url=f"{'https' if settings.tls_cert else 'http'}://{_shown_host(settings.host)}:{port}",
         redis=without_password(settings.redis),
         workers=settings.workers,
     )
+    for warning in warnings(settings):
+        _log.warning("service_exposed", warning=warning)
     if settings.workers == 1:
         run(app, settings, sockets)
     else:

@@ -132,6 +132,8 @@ def make_server(app: Litestar, settings: ServiceSettings) -> Server:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=int(settings.drain_s + _GRACE_S),
         timeout_keep_alive=30,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
     )
     return Server(config, app)
 

@@ -21,7 +21,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be chosen about one service process.
 
     Raises:
-        InvalidInput: a host that is not loopback (until there is authentication), or a range that is upside down.
+        InvalidInput: an address that others reach without tokens, halves of a pair, or a range that is upside down.
     """
 
     redis: Annotated[str, Option("Redis or Valkey that holds the log, redis://, rediss:// or unix://")] = (
@@ -30,8 +30,24 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Annotated[str, Option("first part of every Redis key, without braces")] = "tw"
     redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = 5.0
 
-    host: Annotated[str, Option("address to listen on; only loopback until tokens exist")] = "127.0.0.1"
+    host: Annotated[str, Option("address to listen on; one that others reach needs --auth")] = "127.0.0.1"
     port: Annotated[int, Option("port to listen on; 0 takes a free one", minimum=0, maximum=65_535)] = 8000
+    auth: Annotated[bool, Option("ask every request for a token; `tidewire token create` makes them")] = False
+    insecure: Annotated[bool, Option("let anybody in on an address that others reach; never on a network")] = False
+    tls_cert: Annotated[
+        str, Option("file with the certificate chain, PEM; with --tls-key the service speaks HTTPS")
+    ] = ""
+    tls_key: Annotated[str, Option("file with the certificate's key, PEM")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Option("addresses or networks whose X-Forwarded-For and -Proto are believed, by commas; none by default"),
+    ] = ()
+    jwt_issuer: Annotated[str, Option("who signs JSON Web Tokens: their iss; empty for none")] = ""
+    jwt_audience: Annotated[str, Option("what they are meant for: their aud")] = ""
+    jwt_jwks: Annotated[str, Option("keys of the issuer: a JWKS file, or its https:// URL")] = ""
+    jwt_algorithms: Annotated[tuple[str, ...], Option("signatures that are accepted, by commas")] = ("RS256", "ES256")
+    jwt_claim: Annotated[str, Option("claim that holds the scopes")] = "tidewire"
+    egress_hosts: Annotated[tuple[str, ...], Option("hosts that this service may fetch keys from, by commas")] = ()
     workers: Annotated[int, Option("processes that share the port", minimum=1, maximum=64)] = 1
     drain_s: Annotated[
         float,
@@ -74,6 +90,22 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     ring_bytes: Annotated[int, Option("bytes of recent batches kept in memory", minimum=1 << 16)] = 64 << 20
     max_streams: Annotated[int, Option("streams open at the same time in one process", minimum=1)] = 20_000
 
+    max_streams_per_token: Annotated[int, Option("streams of one token in one process; 0 for no limit", minimum=0)] = (
+        2_000
+    )
+    max_streams_per_address: Annotated[
+        int, Option("streams from one address in one process; 0 for no limit", minimum=0)
+    ] = 0
+    max_metrics_per_stream: Annotated[int, Option("metrics that one stream may match when it opens", minimum=1)] = (
+        100_000
+    )
+    max_requests_per_s: Annotated[
+        float, Option("requests a second of one token in one process; 0 for no limit", minimum=0)
+    ] = 1_000.0
+    soft_memory_bytes: Annotated[
+        int, Option("with more resident memory no stream is opened and no body taken; 0 for no limit", minimum=0)
+    ] = 0
+
     allowed_hosts: Annotated[
         tuple[str, ...], Option("names that a request's Host may have, at any port, separated by commas")
     ] = ("localhost", "127.0.0.1", "::1")
@@ -87,13 +119,24 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Annotated[LogFormat, Option("auto is JSON unless the output is a terminal")] = "auto"
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host):
+        if not (is_loopback(self.host) or self.auth or self.insecure):
             raise InvalidInput(
                 "--host",
                 self.host,
-                "is reachable by others and this version has no authentication yet; listen on 127.0.0.1 and let a "
-                "proxy with authentication forward to it",
+                "is reachable by others, and nobody would be asked for a token; add --auth and make tokens with "
+                "`tidewire token create`, or listen on 127.0.0.1 (--insecure lets anybody in)",
             )
+        if self.auth and self.insecure:
+            raise InvalidInput("--insecure", True, "contradicts --auth; give one of them")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise InvalidInput("--tls-cert", self.tls_cert, "--tls-cert and --tls-key belong together")
+        if self.jwt_issuer and not self.auth:
+            raise InvalidInput("--jwt-issuer", self.jwt_issuer, "does nothing without --auth")
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise InvalidInput("--trusted-proxies", proxy, "is no address or network such as 10.0.0.0/8") from None
         if self.retry_min_ms > self.retry_max_ms:
             raise InvalidInput("--retry-min-ms", self.retry_min_ms, f"is above --retry-max-ms ({self.retry_max_ms})")
 

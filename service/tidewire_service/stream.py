@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from tidewire.sse import HEARTBEAT, encode_event, encode_retry
+from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.http_protocol import StreamWriter
 from tidewire_service.hub import Hub
 from tidewire_service.steps import Drain, Request
@@ -41,7 +42,6 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_age_s: float = 3_600.0
     write_timeout_s: float = 30.0
     drain_s: float = 0.5
-    max_streams: int = 20_000
 
 
 class _Carried:
@@ -84,6 +84,8 @@ class Stream:
         subscription: what it carries, until it is closed.
         expires: when it is old, by `time.monotonic`.
         last_write: likewise, when it was last noted that something had been written.
+        identity: who reads it.
+        last_write: likewise, when something was written.
         ended: the reason of the end, once there is one.
     """
 
@@ -97,6 +99,7 @@ class Stream:
         "_wrote",
         "ended",
         "expires",
+        "identity",
         "last_write",
         "parked_since",
         "subscription",
@@ -122,6 +125,7 @@ class Stream:
         self.transport = transport
         self.subscription: Subscription | None = None
         self._wrote = False
+        self.identity = ANYONE
         self.last_write = time.monotonic()
         self.expires = self.last_write + settings.max_age_s * random.uniform(0.8, 1.0)  # noqa: S311 - spreads them
         self.parked_since = 0.0
@@ -263,9 +267,11 @@ def retry_ms(settings: StreamSettings) -> int:
     return random.randint(settings.retry_min_ms, max(settings.retry_min_ms, settings.retry_max_ms))  # noqa: S311
 
 
-def bye(reason: EndReason, settings: StreamSettings) -> bytes:
-    """Return the last event of a stream."""
-    low, high = _OVERLOAD_RETRY_MS if reason is EndReason.OVERLOAD else (settings.retry_min_ms, settings.retry_max_ms)
+def bye(reason: EndReason, settings: StreamSettings, limit: str = "") -> bytes:
+    """Return the last event of a stream; `limit` names the setting that allows no more."""
+    later = reason in (EndReason.OVERLOAD, EndReason.TOO_MANY)
+    low, high = _OVERLOAD_RETRY_MS if later else (settings.retry_min_ms, settings.retry_max_ms)
     pause_ms = random.randint(low, max(low, high))  # noqa: S311
-    data = msgspec.json.encode({"reason": reason.value, "retry_ms": pause_ms})
+    said = {"reason": reason.value, "retry_ms": pause_ms}
+    data = msgspec.json.encode(said | {"limit": limit} if limit else said)
     return encode_retry(pause_ms) + encode_event(data, event="bye")

@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from tidewire.cursor import Cursor
+from tidewire_service.admission import Admission, StreamLimits, address_of
+from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.http_protocol import StreamingHttpProtocol
 from tidewire_service.hub import Hub
 from tidewire_service.stream import Send, Stream, StreamSettings, bye
@@ -41,6 +43,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
         cursor: where to go on.
         every_ms: length of an interval of a conflated stream; 0 for raw batches.
         on_slow: what to do when its socket is full.
+        identity: who asks; sees no more than its scopes allow.
     """
 
     patterns: tuple[str, ...]
@@ -49,6 +52,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor | None = None
     every_ms: int = 0
     on_slow: OnSlow = OnSlow.CATCHUP
+    identity: Identity = ANYONE
 
 
 class Streams:
@@ -57,14 +61,19 @@ class Streams:
     Args:
         hub: whose subscriptions they carry.
         settings: times and bounds.
+        limits: how many may be open.
 
     Attributes:
+        admission: counts the open ones.
+        end_of: tells why a stream of somebody has to end, or None.
         ends: how many streams ended, by reason.
         draining: no stream is opened any more.
     """
 
-    def __init__(self, hub: Hub, settings: StreamSettings | None = None) -> None:
+    def __init__(self, hub: Hub, settings: StreamSettings | None = None, limits: StreamLimits | None = None) -> None:
         self.hub = hub
+        self.admission = Admission(limits or StreamLimits())
+        self.end_of: Callable[[Identity], EndReason | None] = lambda _: None
         self.settings = settings or StreamSettings()
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
         self.draining = False
@@ -86,11 +95,13 @@ class Streams:
             request: what was asked for.
         """
         settings = self.settings
-        if self.draining or len(self._open) >= settings.max_streams:
-            reason = EndReason.DRAIN if self.draining else EndReason.OVERLOAD
-            self.ends[reason] += 1
-            await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await send({"type": "http.response.body", "body": bye(reason, settings), "more_body": False})
+        if self.draining:
+            await self._turn_away(start, send, EndReason.DRAIN)
+            return
+        token, address = request.identity.id, address_of(scope)
+        limit = self.admission.enter(token, address)
+        if limit:
+            await self._turn_away(start, send, EndReason.TOO_MANY if "per" in limit else EndReason.OVERLOAD, limit)
             return
         connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get("tidewire.connection")
         writer = connection.stream_writer() if connection is not None and scope.get("http_version") == "1.1" else None
@@ -109,7 +120,9 @@ class Streams:
             request.cursor,
             every_ms=request.every_ms,
             on_slow=request.on_slow,
+            narrowed_to=request.identity.scopes.narrowed_to,
         )
+        stream.identity = request.identity
         self._open[subscription] = stream
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep(), name="tidewire-streams")
@@ -125,9 +138,19 @@ class Streams:
             if connection is not None:
                 connection.release()
             del self._open[subscription]
+            self.admission.leave(token, address)
             self.hub.detach(subscription)
             self.ends[reason] += 1
             await stream.close(reason)
+
+    async def put_off(self, start: Send, limit: str = "") -> None:
+        """Answer with a stream that ends at once and says when to come back: any status but 200 would be final."""
+        await self._turn_away(start, start, EndReason.OVERLOAD, limit)
+
+    async def _turn_away(self, start: Send, send: Send, reason: EndReason, limit: str = "") -> None:
+        self.ends[reason] += 1
+        await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.body", "body": bye(reason, self.settings, limit), "more_body": False})
 
     async def drain(self) -> None:
         """End all streams, spread over the drain window, and open no more."""
@@ -165,6 +188,8 @@ class Streams:
                 stream.note_writes(now)
                 if stream.stalled_s > settings.write_timeout_s:
                     stream.end(EndReason.WRITE_TIMEOUT)
+                elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
+                    stream.end(reason)
                 elif now >= stream.expires:
                     stream.end(EndReason.MAX_AGE)
                 elif now - stream.last_write >= settings.heartbeat_s - _SWEEP_S / 2:

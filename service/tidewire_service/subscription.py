@@ -46,6 +46,9 @@ class EndReason(StrEnum):
     SLOW = "slow"
     WRITE_TIMEOUT = "write_timeout"
     OVERLOAD = "overload"
+    TOO_MANY = "too_many"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
     ERROR = "error"
 
 
@@ -330,6 +333,8 @@ class Subscription:
             "time_ms": round(fanout.log_time_ms()),
             **fanout.hello,
         }
+        if self.selection.key.narrowed_to:  # what was asked for is more than may be seen: said, and nothing else is
+            hello["narrowed_to"] = self.selection.key.narrowed_to
         id_ = None if snapshot else str(self.cursor)
         self.hand(encode_event(msgspec.json.encode(hello), id_=id_, event="hello"), self.cursor)
         if snapshot:

@@ -73,8 +73,8 @@ def test_the_licence_and_the_entry_points_are_in_the_wheel(wheel: Path) -> None:
         text = archive.read(points).decode()
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "tidewire = tidewire.cli:main" in text
-    for command in ("up", "serve", "host", "dashboard"):
-        assert re.search(rf"^{command} = tidewire_\w+\.\w+:command$", text, re.MULTILINE)
+    for command in ("up", "serve", "host", "dashboard", "token"):
+        assert re.search(rf"^{command} = tidewire_[\w.]+:command$", text, re.MULTILINE)
 
 
 def test_the_version_is_the_same_everywhere(wheel: Path) -> None:

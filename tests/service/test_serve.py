@@ -169,7 +169,7 @@ async def test_a_taken_port_is_named_with_the_option_that_changes_it(service: An
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        (["--host", "0.0.0.0"], "no authentication yet"),
+        (["--host", "0.0.0.0"], "tidewire token create"),
         (["--host", "192.0.2.1"], "127.0.0.1"),
         (["--port", "70000"], "at most 65535"),
         (["--retry-min-ms", "9000"], "--retry-max-ms"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from tidewire.batch import (
 )
 from tidewire.errors import InvalidInput, LimitExceeded, shown
 
-__all__ = ["Intake", "Rejected", "Row", "collect"]
+__all__ = ["NOT_YOURS", "Intake", "Rejected", "Row", "collect"]
 
 _FIELDS: Final = ("metric", "labels", "unit", "time", "value", "text", "step")
 _REFUSALS: Final = {
@@ -30,6 +30,8 @@ _REFUSALS: Final = {
     "metrics": ("metric", "would be one metric too many (max_metrics); older metrics are not affected"),
     "poison": ("metric", "something foreign lies in this metric's keys in Redis; delete it there, or use another name"),
 }
+
+NOT_YOURS: Final = "may not be published with this token; its owner can widen what --publish allows"
 
 Row = Mapping[str, Any] | InvalidInput
 """One row as a format gives it: its fields, or why it could not be read."""
@@ -63,6 +65,18 @@ class Intake(NamedTuple):
     batches: list[EncodedBatch]
     rows: list[tuple[int, ...]]
     rejected: list[Rejected]
+
+    def narrowed(self, allowed: Callable[[str], bool]) -> Intake:
+        """Return this without the batches of metrics that may not be published; their rows are named."""
+        kept = Intake([], [], list(self.rejected))
+        for batch, rows in zip(self.batches, self.rows, strict=True):
+            if allowed(batch.metric):
+                kept.batches.append(batch)
+                kept.rows.append(rows)
+            else:
+                kept.rejected.extend(Rejected(row, "metric", shown(batch.metric), NOT_YOURS) for row in rows)
+        kept.rejected.sort(key=lambda rejected: rejected.row)
+        return kept
 
     def refused(self, results: tuple[int | str, ...]) -> list[Rejected]:
         """Return the rows whose batches the log itself refused.

@@ -17,6 +17,8 @@ from tidewire.batch import decode_batch
 from tidewire.cursor import id_text
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.log_calls import LastReading
+from tidewire_service.auth.door import identity_of_request
+from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.directory import read_directory
 from tidewire_service.hub import Hub
 from tidewire_service.problems import MEDIA_TYPE, Problem
@@ -67,13 +69,13 @@ class CatalogReads:
         self._rates = rates
         self._settings = settings
 
-    async def read(self, query_string: bytes) -> Response[bytes]:
-        """Answer one request."""
+    async def read(self, query_string: bytes, identity: Identity = ANYONE) -> Response[bytes]:
+        """Answer one request of somebody."""
         query = parse_query(query_string, MISSPELT)
         patterns = query.patterns(self._settings.max_patterns, default="**")
         labels = query.labels()
         log = self._hub.log
-        directory = await read_directory(self._hub, log, patterns)
+        directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
         rate = self._rates.per_second()
         metrics = sorted(directory.tails)
         found: list[SeriesInfo] = []
@@ -143,4 +145,4 @@ async def get_catalog(
     ] = None,
 ) -> Response[bytes]:
     """Answer with the catalogue."""
-    return await catalog_reads.read(request.scope["query_string"])
+    return await catalog_reads.read(request.scope["query_string"], identity_of_request(request.scope))

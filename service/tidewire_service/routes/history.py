@@ -12,6 +12,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput
+from tidewire_service.auth.door import identity_of_request
+from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.buckets import step_for
 from tidewire_service.directory import read_directory
 from tidewire_service.history import Span, read_history
@@ -35,8 +37,8 @@ class HistoryReads:
         self._settings = settings
         self._turns = asyncio.Semaphore(settings.history_at_once)
 
-    async def read(self, query_string: bytes) -> Response[bytes]:
-        """Answer one request."""
+    async def read(self, query_string: bytes, identity: Identity = ANYONE) -> Response[bytes]:
+        """Answer one request of somebody."""
         settings, log = self._settings, self._hub.log
         query = parse_query(query_string, MISSPELT)
         patterns = query.patterns(settings.max_patterns)
@@ -47,7 +49,7 @@ class HistoryReads:
         if form is None:
             raise InvalidInput("format", name, f"expected one of {', '.join(FORMATS)}")
         async with self._turns:
-            directory = await read_directory(self._hub, log, patterns)
+            directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
             now_ms = directory.now_ms
             start_ms, end_ms = query.time_ms("start", now_ms), query.time_ms("end", now_ms)
             start_ms = now_ms - _DEFAULT_START_MS if start_ms is None else start_ms
@@ -109,4 +111,4 @@ async def get_history(
     ] = None,
 ) -> Response[bytes]:
     """Answer with a span of the past."""
-    return await history_reads.read(request.scope["query_string"])
+    return await history_reads.read(request.scope["query_string"], identity_of_request(request.scope))

@@ -21,8 +21,10 @@ from litestar.params import HeaderParameter
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.log_calls import Once
 from tidewire.redis_log import RedisLog
+from tidewire_service.admission import Admission
+from tidewire_service.auth.door import identity_of_request
 from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows, unpacked
-from tidewire_service.ingest.rows import Intake, Rejected
+from tidewire_service.ingest.rows import NOT_YOURS, Intake, Rejected
 from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.telemetry import Telemetry
@@ -53,7 +55,10 @@ class Taken(msgspec.Struct, frozen=True):
 class Posts:
     """The bodies being taken at this moment, at most `max_posts`; one more is told to come back."""
 
-    def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, admission: Admission | None = None
+    ) -> None:
+        self._admission = admission
         self._log = log
         self._settings = settings
         self._telemetry = telemetry
@@ -69,6 +74,10 @@ class Posts:
                 f"{self._taking} bodies are being taken (max_posts); try again",
                 {"Retry-After": "1"},
             )
+        if self._admission is not None and self._admission.memory_short:
+            self._admission.refused["soft_memory_bytes"] += 1
+            detail = "this process is short of memory (soft_memory_bytes); nothing was stored; try again"
+            raise Refused(503, "Short of memory", detail, {"Retry-After": "5"})
         self._taking += 1
         try:
             return await self._take(request)
@@ -89,9 +98,14 @@ class Posts:
             intake = read_rows(body, read, limits=self._limits, now_ms=now_ms)
         else:
             intake = await asyncio.to_thread(read_rows, body, read, limits=self._limits, now_ms=now_ms)
+        identity = identity_of_request(request.scope)
+        intake = intake.narrowed(identity.scopes.may_publish)
         if not intake.batches:
             return self._all_refused(intake.rejected)
         publisher, sequence = checked_key
+        if identity.id and key:  # nobody can use up another's sequences or keys
+            publisher = publisher and f"{identity.id}.{publisher}"
+            key = f"{identity.id}.{key}"
         once = Once(key, hashlib.sha256(body).hexdigest()) if key and not publisher else None
         appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
         if appended.duplicate:
@@ -118,6 +132,8 @@ class Posts:
         self._count(rejected)
         first = rejected[0]
         problem, _ = problem_of(InvalidInput(first.field, None, first.reason))
+        if all(row.reason == NOT_YOURS for row in rejected):
+            problem, _ = problem_of(Refused(403, "Forbidden", first.reason))
         refused = msgspec.structs.replace(
             problem,
             value=first.value,
@@ -244,6 +260,9 @@ class _Operation(Operation):
         ),
         413: ResponseSpec(Problem, description="Split it", generate_examples=False, media_type=MEDIA_TYPE),
         415: ResponseSpec(Problem, description="Another media type", generate_examples=False, media_type=MEDIA_TYPE),
+        403: ResponseSpec(
+            Problem, description="The token may publish none of it", generate_examples=False, media_type=MEDIA_TYPE
+        ),
         422: ResponseSpec(Problem, description="No row could be taken", generate_examples=False, media_type=MEDIA_TYPE),
         429: ResponseSpec(Problem, description="Try again", generate_examples=False, media_type=MEDIA_TYPE),
         503: ResponseSpec(Problem, description="Redis is away or full", generate_examples=False, media_type=MEDIA_TYPE),

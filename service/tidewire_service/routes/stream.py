@@ -24,6 +24,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.pattern import compile_pattern
+from tidewire_service.auth.door import identity_of_request
+from tidewire_service.auth.scopes import ANYONE, allowed_metrics
 from tidewire_service.conflation import MAX_SERIES
 from tidewire_service.gate import STREAM_PATH
 from tidewire_service.hub import Hub
@@ -90,6 +92,22 @@ def _on_slow(given: str) -> OnSlow:
         raise InvalidInput("on_slow", given, f"expected one of {', '.join(OnSlow)}") from None
 
 
+def check_width(request: StreamRequest, hub: Hub, max_metrics: int) -> None:
+    """Refuse a stream of more metrics than one may have.
+
+    Raises:
+        InvalidInput: more match now.
+    """
+    if len(hub.tails) <= max_metrics:
+        return
+    matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
+    found = len(allowed_metrics(matching, request.identity.scopes.narrowed_to))
+    if found > max_metrics:
+        raise InvalidInput(
+            "metric", f"{found} metrics", f"one stream has at most {max_metrics} (max_metrics_per_stream); narrow it"
+        )
+
+
 async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
     """Refuse a conflated stream of more series than one event may hold.
 
@@ -98,7 +116,8 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
     """
     if not request.every_ms or request.labels:  # with label filters the bound is kept by what is sent
         return
-    metrics = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
+    matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
+    metrics = allowed_metrics(matching, request.identity.scopes.narrowed_to)
     try:
         series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
     except LogUnavailable:  # any refusal would end an EventSource for good; what is too much is left out and announced
@@ -114,7 +133,7 @@ def _span_ms(replay: str) -> float:
         raise InvalidInput("replay", replay, f"expected last, none, or a span; {error.reason}") from None
 
 
-def stream_route(streams: Streams, max_patterns: int) -> Any:
+def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
     """Return the route; a raw ASGI app, since nothing may stand between the hub and the socket."""
 
     @asgi(STREAM_PATH, copy_scope=False)
@@ -125,6 +144,7 @@ def stream_route(streams: Streams, max_patterns: int) -> Any:
         if scope["method"] != "GET":
             raise Refused(405, "Method not allowed", "a stream is read with GET", {"Allow": "GET"})
         request = stream_request(scope, max_patterns)
+        check_width(request, streams.hub, max_metrics)
         await check_conflatable(request, streams.hub)
         await streams.serve(scope, receive, send, scope.get("tidewire.send", send), request)  # type: ignore[arg-type]
 
@@ -139,7 +159,9 @@ def stream_request(scope: HTTPScope, max_patterns: int) -> StreamRequest:
     """
     headers = {name: value for name, value in scope["headers"] if name == b"last-event-id"}
     last_event_id = headers.get(b"last-event-id", b"").decode("latin-1").strip()
-    return parse_stream_request(scope["query_string"], last_event_id, max_patterns)
+    request = parse_stream_request(scope["query_string"], last_event_id, max_patterns)
+    identity = identity_of_request(scope)
+    return request if identity is ANYONE else msgspec.structs.replace(request, identity=identity)
 
 
 class StreamDoor:
@@ -149,11 +171,12 @@ class StreamDoor:
     with it), one from a page of another origin (the app adds what that needs), a conflated one (it may be refused).
     """
 
-    def __init__(self, app: ASGIApp, streams: Streams, max_patterns: int) -> None:
+    def __init__(self, app: ASGIApp, streams: Streams, max_patterns: int, max_metrics: int) -> None:
         """Open `streams`, and hand the rest to `app`."""
         self._app = app
         self._streams = streams
         self._max_patterns = max_patterns
+        self._max_metrics = max_metrics
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what serves the request; a plain function, for a frame less in each open stream."""
@@ -170,6 +193,7 @@ class StreamDoor:
             return None
         try:
             request = stream_request(scope, self._max_patterns)
+            check_width(request, self._streams.hub, self._max_metrics)
         except (InvalidInput, LimitExceeded):
             return None
         return None if request.every_ms else request

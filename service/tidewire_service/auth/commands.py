@@ -1,0 +1,123 @@
+"""The commands `tidewire token create`, `list` and `revoke`: for whoever holds the service's Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tidewire.errors import InvalidInput
+from tidewire.redis_log import RedisLog
+from tidewire.settings import Option, click_options, load_settings
+from tidewire_service.auth.scopes import Scopes
+from tidewire_service.auth.tokens import TokenRow, TokenStore
+from tidewire_service.routes.query import parse_span_ms
+
+__all__ = ["TokenSettings", "command"]
+
+_T = TypeVar("_T")
+_NEVER: Final = "never"
+
+
+class TokenSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which Redis the tokens are in."""
+
+    redis: Annotated[str, Option("Redis of the service")] = "redis://127.0.0.1:6379"
+    prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
+
+
+def _with_store(given: dict[str, Any], work: Callable[[TokenStore], Awaitable[_T]]) -> _T:
+    try:
+        settings = load_settings(TokenSettings, given)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+
+    async def run() -> _T:
+        log = RedisLog(settings.redis, prefix=settings.prefix)
+        try:
+            return await work(TokenStore(log))
+        finally:
+            await log.close()
+
+    return asyncio.run(run())
+
+
+@click.group("token", short_help="Create, list and revoke tokens.")
+def command() -> None:
+    """Create, list and revoke the tokens that `tidewire serve --auth` asks for."""
+
+
+@command.command("create")
+@click.option("--name", required=True, help="Whose it is, such as press-7.")
+@click.option("--publish", multiple=True, metavar="PATTERN", help="May publish these metrics; may be repeated.")
+@click.option("--subscribe", multiple=True, metavar="PATTERN", help="May see these metrics; may be repeated.")
+@click.option("--edit", is_flag=True, help="May change decks and thresholds.")
+@click.option("--operate", is_flag=True, help="May read /metrics.")
+@click.option("--expires", default="90d", show_default=True, help="After 30d, 12h …, or never.")
+@click_options(TokenSettings)
+def create_command(
+    name: str,
+    publish: tuple[str, ...],
+    subscribe: tuple[str, ...],
+    edit: bool,
+    operate: bool,
+    expires: str,
+    **given: Any,
+) -> None:
+    """Make a token and print it, once: only its hash is kept."""
+    scopes = Scopes(publish=publish, subscribe=subscribe, edit=edit, operate=operate)
+    lifetime_s = None if expires == _NEVER else parse_span_ms("--expires", expires) / 1e3
+    id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
+    click.echo(f"{id_} ({name}) is good from now on{'' if lifetime_s is None else f', for {expires}'}.", err=True)
+    click.echo("It is shown this once; give it as TIDEWIRE_TOKEN or `Authorization: Bearer …`:", err=True)
+    click.echo(token)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click_options(TokenSettings)
+def list_command(as_json: bool, **given: Any) -> None:
+    """List all tokens: whose they are, what they may do, when they end and when they were used."""
+    rows = _with_store(given, lambda store: store.rows())
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(_shown(row)))
+        return
+    table = Table(box=None, header_style="bold")
+    for title in ("id", "name", "publish", "subscribe", "may", "expires", "last used"):
+        table.add_column(title)
+    for row in rows:
+        scopes = row.token.scopes
+        may = " ".join(name for name in ("edit", "operate") if getattr(scopes, name))
+        ends = _when(row.token.expires_ms, _NEVER)
+        cells = (row.id, row.token.name, " ".join(scopes.publish), " ".join(scopes.subscribe), may, ends)
+        table.add_row(*(cell.replace("[", r"\[") for cell in (*cells, _when(row.used_ms, "not yet"))))
+    Console().print(table)
+
+
+@command.command("revoke")
+@click.argument("token_id")
+@click_options(TokenSettings)
+def revoke_command(token_id: str, **given: Any) -> None:
+    """Make a token worthless, by its id; streams opened with it end within 5 s."""
+    if not _with_store(given, lambda store: store.revoke(token_id)):
+        raise click.ClickException(f"there is no token {token_id!r}; `tidewire token list` shows their ids")
+    click.echo(f"{token_id} is worthless from now on")
+
+
+def _shown(row: TokenRow) -> dict[str, Any]:
+    scopes = msgspec.structs.asdict(row.token.scopes)
+    facts = {"created_ms": row.token.created_ms, "expires_ms": row.token.expires_ms, "used_ms": row.used_ms}
+    return {"id": row.id, "name": row.token.name, **scopes, **facts}
+
+
+def _when(time_ms: float | None, absent: str) -> str:
+    if time_ms is None:
+        return absent
+    return datetime.fromtimestamp(time_ms / 1e3, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,206 @@
+"""JSON Web Tokens of an identity provider: pinned algorithms, audience, issuer, expiry, keys by file or URL."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import msgspec
+import structlog
+
+from tidewire.errors import InvalidInput
+from tidewire_service.auth.scopes import Identity, Scopes
+from tidewire_service.problems import Refused
+
+__all__ = ["JwtSettings", "JwtVerifier"]
+
+_ALGORITHMS: Final = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)  # asymmetric only: what verifies cannot sign
+_KEPT: Final = 2_048  # verified tokens; a signature costs about 50 µs, a look into the cache 2
+_MAX_JWKS_BYTES: Final = 256 * 1024
+_TIMEOUT_S: Final = 5.0
+_REFRESH_S: Final = 300.0
+_SOONEST_S: Final = 10.0  # between two fetches, however many unknown key ids come
+_LEEWAY_S: Final = 10
+_log = structlog.get_logger("tidewire_service")
+
+
+class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a JSON Web Token has to be; declared with its meaning in `settings.ServiceSettings`."""
+
+    issuer: str
+    audience: str
+    jwks: str
+    algorithms: tuple[str, ...] = ("RS256", "ES256")
+    claim: str = "tidewire"
+    egress_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        missing = [name for name in ("issuer", "audience", "jwks") if not getattr(self, name)]
+        if missing:
+            raise InvalidInput(f"--jwt-{missing[0]}", "", "is missing; issuer, audience and jwks belong together")
+        for algorithm in self.algorithms:
+            if algorithm not in _ALGORITHMS:
+                raise InvalidInput("--jwt-algorithms", algorithm, f"expected some of {', '.join(sorted(_ALGORITHMS))}")
+        if not self.algorithms:
+            raise InvalidInput("--jwt-algorithms", "", "is empty")
+        if "://" in self.jwks:
+            parts = urlsplit(self.jwks)
+            if parts.scheme != "https" or parts.username:
+                raise InvalidInput("--jwt-jwks", self.jwks, "expected a file or an https:// URL without a password")
+            if parts.hostname not in self.egress_hosts:
+                raise InvalidInput(
+                    "--jwt-jwks", self.jwks, f"its host {parts.hostname} is not in --egress-hosts; add it there"
+                )
+
+
+class JwtVerifier:
+    """Verifies tokens by the keys of one provider.
+
+    Keys are read from a file, or fetched from a URL: over HTTPS, without redirects, at most 256 KiB, at most every
+    10 s, and again after 5 minutes. Nothing that a token says (``jku``, ``x5u``) is ever fetched.
+    """
+
+    def __init__(self, settings: JwtSettings, *, tls: Any = True) -> None:
+        """Prepare; `tls` is what httpx verifies the key server with."""
+        self._settings = settings
+        self._tls = tls
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_s = float("-inf")
+        self._turn = asyncio.Lock()
+        self._verified: OrderedDict[bytes, Identity] = OrderedDict()
+
+    def verify(self, token: str, now_ms: float) -> Identity | None:
+        """Return whose token it is; None if its key is not known (yet): `refresh` may find it.
+
+        Raises:
+            Refused: 401; says what is wrong with it, never what is in it.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        kept = self._verified.get(digest)
+        if kept is not None and not kept.expired(now_ms):
+            self._verified.move_to_end(digest)
+            return kept
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise _refused("is no JSON Web Token, and no token of this service") from None
+        if header.get("alg") not in self._settings.algorithms:
+            raise _refused(f"is not signed with {' or '.join(self._settings.algorithms)}")
+        key = self._keys.get(str(header.get("kid", "")))
+        if key is None:
+            if time.monotonic() - self._fetched_s < _SOONEST_S:
+                raise _refused("is signed with a key that the provider does not list")
+            return None
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=list(self._settings.algorithms),
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                leeway=_LEEWAY_S,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWTError as error:
+            raise _refused(f"is refused: {_sentence(error)}") from None
+        identity = self._identity(claims)
+        self._verified[digest] = identity
+        while len(self._verified) > _KEPT:
+            self._verified.popitem(last=False)
+        return identity
+
+    async def refresh(self) -> None:
+        """Read the keys again, unless that was just done."""
+        async with self._turn:
+            if time.monotonic() - self._fetched_s < _SOONEST_S:
+                return
+            self._fetched_s = time.monotonic()
+            try:
+                text = await self._read()
+                keys = jwt.PyJWKSet.from_json(text.decode())
+            except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
+                _log.warning("jwks_not_read", jwks=self._settings.jwks, error=str(error) or type(error).__name__)
+                return  # the keys known last go on
+            self._keys = {key.key_id or "": key for key in keys.keys}
+            self._verified.clear()  # of keys that may be gone
+
+    async def watch(self) -> None:
+        """Read the keys every five minutes; until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(_REFRESH_S)
+
+    async def _read(self) -> bytes:
+        if "://" not in self._settings.jwks:
+            return await asyncio.to_thread(Path(self._settings.jwks).read_bytes)
+        async with (
+            httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=self._tls) as http,
+            http.stream("GET", self._settings.jwks) as answer,
+        ):
+            if answer.status_code != 200:
+                raise ValueError(f"HTTP {answer.status_code}")
+            body = b""
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > _MAX_JWKS_BYTES:
+                    raise ValueError(f"more than {_MAX_JWKS_BYTES} bytes")
+            return body
+
+    def _identity(self, claims: dict[str, Any]) -> Identity:
+        try:
+            scopes = _scopes(claims.get(self._settings.claim))
+        except (msgspec.ValidationError, InvalidInput) as error:
+            raise _refused(f"has a claim {self._settings.claim} that cannot be read: {error}") from None
+        subject = str(claims["sub"])
+        return Identity(
+            id="jwt:" + hashlib.sha256(subject.encode()).hexdigest()[:12],
+            name=str(claims.get("name") or subject)[:100],
+            kind="jwt",
+            scopes=scopes,
+            expires_ms=float(claims["exp"]) * 1e3,
+        )
+
+
+def _scopes(claim: object) -> Scopes:
+    """Return the scopes of a claim: an object as ours, or words ``publish:<pattern>``, ``subscribe:…``, ``edit``."""
+    if claim is None:
+        return Scopes()
+    if not isinstance(claim, str):
+        return msgspec.convert(claim, Scopes)
+    words = claim.split()
+    patterns: dict[str, list[str]] = {"publish": [], "subscribe": []}
+    for word in words:
+        name, _, pattern = word.partition(":")
+        if name in patterns and pattern:
+            patterns[name].append(pattern)
+    return Scopes(
+        publish=tuple(patterns["publish"]),
+        subscribe=tuple(patterns["subscribe"]),
+        edit="edit" in words,
+        operate="operate" in words,
+    )
+
+
+def _refused(what: str) -> Refused:
+    challenge = 'Bearer realm="tidewire", error="invalid_token"'
+    return Refused(401, "Unauthorized", f"the token {what}", {"WWW-Authenticate": challenge})
+
+
+def _sentence(error: jwt.PyJWTError) -> str:
+    names = {
+        jwt.ExpiredSignatureError: "its time is over",
+        jwt.InvalidAudienceError: "it is meant for another audience",
+        jwt.InvalidIssuerError: "it is of another issuer",
+        jwt.InvalidSignatureError: "its signature is wrong",
+        jwt.MissingRequiredClaimError: "it lacks one of exp, iss, aud, sub",
+    }
+    return next((text for kind, text in names.items() if isinstance(error, kind)), "it is malformed or not valid yet")

@@ -1,0 +1,61 @@
+"""GET /v1/whoami: who a token belongs to and what it may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.datastructures import State
+from litestar.openapi.datastructures import ResponseSpec
+
+from tidewire_service.auth.door import identity_of_request
+from tidewire_service.problems import MEDIA_TYPE, Problem
+
+__all__ = ["WhoamiJson", "get_whoami"]
+
+
+class WhoamiJson(msgspec.Struct, frozen=True):
+    """Who asks.
+
+    Attributes:
+        id: of the token; empty where no token is wanted.
+        name: as it was given when the token was made.
+        kind: ``open`` where no token is wanted, ``token`` or ``jwt``.
+        publish: patterns of the metrics that may be published.
+        subscribe: patterns of the metrics that may be seen.
+        edit: decks and thresholds may be changed.
+        operate: ``/metrics`` may be read.
+        expires_ms: Unix ms, or null for never.
+    """
+
+    id: str
+    name: str
+    kind: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    edit: bool
+    operate: bool
+    expires_ms: float | None
+
+
+@get(
+    "/v1/whoami",
+    summary="Who am I",
+    description="What the token of this request may do.",
+    sync_to_thread=False,
+    responses={
+        200: ResponseSpec(WhoamiJson, description="Its scopes", generate_examples=False),
+        401: ResponseSpec(
+            Problem, description="No token, or none of ours", generate_examples=False, media_type=MEDIA_TYPE
+        ),
+    },
+)
+def get_whoami(request: Request[Any, Any, State]) -> Response[bytes]:
+    """Answer with the scopes."""
+    who = identity_of_request(request.scope)
+    scopes = who.scopes
+    answer = WhoamiJson(
+        who.id, who.name, who.kind, scopes.publish, scopes.subscribe, scopes.edit, scopes.operate, who.expires_ms
+    )
+    return Response(msgspec.json.encode(answer), media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,223 @@
+"""Tokens and scopes: who may publish, who may see what, and how soon a revoked one is worthless."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tidewire.errors import InvalidInput
+from tidewire_service.auth.commands import command
+from tidewire_service.auth.keeper import Keeper
+from tidewire_service.auth.scopes import Scopes, allowed_metrics
+from tidewire_service.problems import Refused
+from tidewire_service.settings import ServiceSettings
+
+from .conftest import bearer, streaming
+
+
+def body(metric: str, value: float = 1.0) -> dict[str, Any]:
+    return {"metric": metric, "value": value}
+
+
+async def test_a_token_may_publish_what_its_scope_allows_and_the_rest_is_named(guarded: Any, token: Any) -> None:
+    press = bearer(await token("press-7", publish=("furnace/**",)))
+    mixed = await guarded.http.post("/v1/readings", json=[body("furnace/a"), body("office/b")], headers=press)
+    assert mixed.status_code == 200
+    assert mixed.json()["accepted"] == 1
+    assert [row["row"] for row in mixed.json()["rejected"]] == [1]
+    none = await guarded.http.post("/v1/readings", json=[body("office/b")], headers=press)
+    assert (none.status_code, none.json()["title"]) == (403, "Forbidden")
+    everything = bearer(await token(subscribe=("**",)))
+    catalog = (await guarded.http.get("/v1/catalog", headers=everything)).json()
+    assert [series["metric"] for series in catalog["series"]] == ["furnace/a"]
+
+
+async def test_what_may_not_be_seen_looks_as_if_it_were_not_there(guarded: Any, token: Any) -> None:
+    publish = bearer(await token(publish=("**",)))
+    for metric in ("plant/1/temperature", "plant/1/pressure", "secret/plan"):
+        assert (await guarded.http.post("/v1/readings", json=body(metric), headers=publish)).status_code == 200
+    narrow = await token(subscribe=("plant/*/temperature",))
+    for query in ("metric=**", "metric=secret/plan", "metric=secret/unknown", "metric=secret/*"):
+        catalog = (await guarded.http.get(f"/v1/catalog?{query}", headers=bearer(narrow))).json()
+        history = (await guarded.http.get(f"/v1/history?{query}", headers=bearer(narrow))).json()
+        seen = {series["metric"] for found in (catalog, history) for series in found["series"]}
+        assert seen == ({"plant/1/temperature"} if query == "metric=**" else set()), query
+    forbidden = await guarded.http.get("/v1/history?metric=secret/plan", headers=bearer(narrow))
+    unknown = await guarded.http.get("/v1/history?metric=secret/none", headers=bearer(narrow))
+    assert forbidden.status_code == unknown.status_code == 200
+    assert forbidden.json()["series"] == unknown.json()["series"] == []
+
+
+@pytest.mark.parametrize("replay", ["last", "5m", "none"])
+async def test_a_stream_is_narrowed_and_hello_says_so(guarded: Any, token: Any, replay: str) -> None:
+    publish = bearer(await token(publish=("**",)))
+    narrow = await token(subscribe=("plant/**",))
+    for metric in ("plant/a", "secret/b"):
+        await guarded.http.post("/v1/readings", json=body(metric), headers=publish)
+    async with streaming(guarded, f"metric=**&replay={replay}", narrow) as events:
+        beginning = await events.until("live")
+        hello = beginning[0][2]
+        assert (hello["narrowed_to"], hello["matched"]) == (["plant/**"], 1)
+        replayed = [data["metric"] for name, _, data in beginning if not name]
+        assert replayed == ([] if replay == "none" else ["plant/a"])
+        for metric in ("secret/b", "secret/new", "plant/new"):  # new metrics join only where they may be seen
+            await guarded.http.post("/v1/readings", json=body(metric), headers=publish)
+        name, cursor, data = await events.next()
+        assert (name, data["metric"]) == ("", "plant/new")
+    async with streaming(guarded, "metric=**", narrow, **{"Last-Event-ID": beginning[-1][1]}) as events:
+        resumed = await events.until("live")
+        assert [data["metric"] for name, _, data in resumed if not name] == ["plant/new"]
+    assert cursor
+
+
+async def test_a_conflated_stream_is_narrowed_too(guarded: Any, token: Any) -> None:
+    publish = bearer(await token(publish=("**",)))
+    narrow = await token(subscribe=("plant/**",))
+    async with streaming(guarded, "metric=**&every=100ms&replay=none", narrow) as events:
+        await events.until("live")
+        for metric in ("secret/b", "plant/a"):
+            await guarded.http.post("/v1/readings", json=body(metric), headers=publish)
+        _, _, data = await events.next()
+        assert [batch["metric"] for batch in data["batches"]] == ["plant/a"]
+
+
+async def test_nobody_sees_all_of_it_without_being_told(guarded: Any, token: Any) -> None:
+    async with streaming(guarded, "metric=**", await token(subscribe=("**",))) as events:
+        assert "narrowed_to" not in (await events.until("hello"))[-1][2]
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+async def test_open_streams_of_a_token_end_within_five_seconds(guarded: Any, token: Any, store: Any, how: str) -> None:
+    mine = await token(subscribe=("**",), lifetime_s=2 if how == "expired" else None)
+    other = await token(subscribe=("**",))
+    async with streaming(guarded, "metric=**", mine) as events, streaming(guarded, "metric=**", other) as others:
+        await events.until("live")
+        await others.until("live")
+        began = time.monotonic()
+        if how == "revoked":
+            assert await store.revoke(mine.split("_")[1])
+        ended = await events.until("bye")
+        assert time.monotonic() - began < 5
+        assert ended[-1][2]["reason"] == how
+        again = await guarded.http.get("/v1/stream?metric=**", headers=bearer(mine))
+        assert again.status_code == 401
+        assert len(guarded.app.state.streams) == 1
+
+
+async def test_whoami_says_what_the_token_may(guarded: Any, token: Any, service: Any) -> None:
+    mine = await token("board", subscribe=("plant/**",), publish=("a",), operate=True)
+    answer = (await guarded.http.get("/v1/whoami", headers=bearer(mine))).json()
+    assert answer["name"] == "board"
+    assert (answer["publish"], answer["subscribe"], answer["edit"], answer["operate"]) == (
+        ["a"],
+        ["plant/**"],
+        False,
+        True,
+    )
+    assert answer["expires_ms"] > time.time() * 1e3
+    assert (await service.http.get("/v1/whoami")).json()["kind"] == "open"
+
+
+async def test_one_token_cannot_use_up_the_sequences_of_anothers_publisher(guarded: Any, token: Any) -> None:
+    mine, other = bearer(await token(publish=("a",))), bearer(await token(publish=("b",)))
+    attack = {**other, "Idempotency-Key": "press:999999"}
+    assert (await guarded.http.post("/v1/readings", json=body("b"), headers=attack)).status_code == 200
+    for sequence in (1, 2):
+        headers = {**mine, "Idempotency-Key": f"press:{sequence}"}
+        assert (await guarded.http.post("/v1/readings", json=body("a", sequence), headers=headers)).status_code == 200
+    history = await guarded.http.get("/v1/history?metric=a", headers=bearer(await token(subscribe=("**",))))
+    assert history.json()["series"][0]["value"] == [1.0, 2.0]
+
+
+async def test_without_redis_known_tokens_go_on_and_unknown_ones_are_told_to_come_back(
+    guarded: Any, token: Any, valkey: Any
+) -> None:
+    mine = await token(subscribe=("**",), publish=("**",))
+    assert (await guarded.http.get("/v1/whoami", headers=bearer(mine))).status_code == 200
+    valkey.kill()
+    assert (await guarded.http.get("/v1/whoami", headers=bearer(mine))).status_code == 200
+    unknown = "tw_" + "0" * 12 + "_" + "x" * 43
+    answer = await guarded.http.get("/v1/whoami", headers=bearer(unknown))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    async with streaming(guarded, "metric=**", unknown) as events:  # final for an EventSource unless 200
+        assert events.status == 200
+        assert (await events.until("bye"))[-1][2]["reason"] == "overload"
+    valkey.start()
+
+
+async def test_the_store_keeps_no_secret_and_notes_the_last_use(
+    guarded: Any, token: Any, store: Any, valkey: Any, eventually: Any
+) -> None:
+    mine = await token("press-7", publish=("**",))
+    secret = mine.split("_", 2)[2]
+    assert (await guarded.http.get("/v1/whoami", headers=bearer(mine))).status_code == 200
+    await guarded.stop()  # notes it at the end, and every 10 s before
+    [row] = await store.rows()
+    assert row.used_ms is not None
+    assert row.token.name == "press-7"
+    for key in valkey.client.scan_iter("*"):
+        value = valkey.client.hgetall(key) if valkey.client.type(key) == b"hash" else valkey.client.dump(key)
+        assert secret not in repr(value)
+
+
+def test_the_commands_create_list_and_revoke(valkey: Any) -> None:
+    runner = CliRunner()
+    redis = ["--redis", valkey.url]
+    made = runner.invoke(
+        command, ["create", "--name", "press-7", "--publish", "furnace/**", "--expires", "30d", *redis]
+    )
+    assert made.exit_code == 0, made.output
+    token = made.stdout.strip()
+    assert token.startswith("tw_")
+    listed = runner.invoke(command, ["list", *redis])
+    assert "press-7" in listed.output
+    assert "furnace/**" in listed.output
+    assert token.split("_", 2)[2] not in listed.output
+    id_ = token.split("_")[1]
+    assert runner.invoke(command, ["revoke", id_, *redis]).exit_code == 0
+    again = runner.invoke(command, ["revoke", id_, *redis])
+    assert again.exit_code == 1
+    assert "no token" in again.output
+    assert runner.invoke(command, ["create", "--name", "x", *redis]).exit_code == 1
+
+
+def test_scopes_refuse_what_is_no_pattern() -> None:
+    with pytest.raises(InvalidInput):
+        Scopes(publish=("a**b",))
+    with pytest.raises(InvalidInput):
+        Scopes(subscribe=tuple(f"m{n}" for n in range(65)))
+    assert allowed_metrics(["a", "b/c"], ()) == ["a", "b/c"]
+    assert allowed_metrics(["a", "b/c"], ("b/**",)) == ["b/c"]
+
+
+async def test_however_many_unknown_tokens_come_few_looks_reach_redis() -> None:
+    looks = 0
+
+    class Counting:
+        async def version(self) -> bytes:
+            nonlocal looks
+            looks += 1
+            return b"1"
+
+        async def tokens(self) -> dict[str, Any]:
+            return {}
+
+    keeper = Keeper(Counting())  # type: ignore[arg-type]
+    unknown = "Bearer tw_" + "0" * 12 + "_" + "x" * 43
+    began = time.monotonic()
+    answers = await asyncio.gather(*(keeper.look(unknown) for _ in range(500)), return_exceptions=True)
+    assert all(isinstance(answer, Refused) and answer.status == 401 for answer in answers)
+    assert looks <= 1 + (time.monotonic() - began) / 0.2
+
+
+def test_an_address_that_others_reach_needs_tokens() -> None:
+    with pytest.raises(InvalidInput, match="tidewire token create"):
+        ServiceSettings(host="0.0.0.0")
+    assert ServiceSettings(host="0.0.0.0", auth=True).auth
+    assert ServiceSettings(host="0.0.0.0", insecure=True).insecure
+    with pytest.raises(InvalidInput, match="contradicts"):
+        ServiceSettings(auth=True, insecure=True)
