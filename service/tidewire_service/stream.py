@@ -85,7 +85,6 @@ class Stream:
         expires: when it is old, by `time.monotonic`.
         last_write: likewise, when it was last noted that something had been written.
         identity: who reads it.
-        last_write: likewise, when something was written.
         ended: the reason of the end, once there is one.
     """
 
