@@ -19,6 +19,7 @@ class Keys:
         clock: hash: epoch, run, ms, n, chain, forgot.
         tail: hash metric → last id; the directory.
         live: the one Pub/Sub channel of the partition.
+        decks: hash slug → saved deck; thresholds: hash with the one list of thresholds.
         lease: who appends what arrives on the inbox channel, and who sweeps.
         inbox: stream of the durable inbox; also the start of the inbox channels.
         inbox_channels: what to PSUBSCRIBE to for ``PUBLISH tw:in:<metric>``.
@@ -40,6 +41,8 @@ class Keys:
         self.clock = f"{self.base}clock"
         self.tail = f"{self.base}tail"
         self.live = f"{self.base}live"
+        self.decks = f"{self.base}decks"
+        self.thresholds = f"{self.base}thresholds"
         self.lease = f"{self.base}lease"
         self.inbox = f"{prefix}:in"
         self.inbox_channels = f"{prefix}:in:*"

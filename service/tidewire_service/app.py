@@ -32,6 +32,7 @@ from tidewire_service.problems import problem_response
 from tidewire_service.rates import Rates
 from tidewire_service.readiness import Readiness
 from tidewire_service.routes.catalog import CatalogReads, get_catalog
+from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
 from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.metrics import get_metrics
@@ -134,11 +135,13 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             get_metrics,
             get_whoami,
             get_schema_asset,
+            *DOCUMENT_ROUTES,
         ],
         dependencies={
             "posts": _provided(Posts(log, settings, telemetry, streams.admission)),
             "history_reads": _provided(HistoryReads(hub, settings)),
             "catalog_reads": _provided(CatalogReads(hub, rates, settings)),
+            "documents": _provided(SavedDocuments(log)),
             "readiness": _provided(readiness),
             "telemetry": _provided(telemetry),
         },
@@ -206,9 +209,17 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(settings.allowed_origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Last-Event-ID"],
-        expose_headers=["Retry-After", "Tidewire-Cursor"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Content-Encoding",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "Last-Event-ID",
+        ],
+        expose_headers=["Retry-After", "Tidewire-Cursor", "ETag"],
         max_age=600,
     )
 

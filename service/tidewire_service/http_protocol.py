@@ -51,8 +51,8 @@ class StreamWriter:
     """Writes the body of a chunked response straight to the transport; the bytes of one flush are framed once.
 
     It stands on two things of uvicorn that are not its public API: `flow.write_paused` and that a response without a
-    length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`. It is all that
-    a flush touches of a connection: what is written to 1,000 of them costs as much in cache misses as in instructions.
+    length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`. It is all that a
+    flush touches of a connection: writing to 1,000 of them costs as much in cache misses as in instructions.
 
     Attributes:
         paused: the peer has to read first.

@@ -33,8 +33,8 @@ async def test_the_page_and_what_it_loads_come_from_this_process(service: Any) -
 async def test_the_document_has_every_route(service: Any) -> None:
     document = (await service.http.get("/schema/openapi.json")).json()
     assert set(document["paths"]) == {
-        "/v1/stream", "/v1/readings", "/v1/history", "/v1/catalog", "/v1/whoami", "/health/live", "/health/ready",
-        "/metrics",
+        "/v1/stream", "/v1/readings", "/v1/history", "/v1/catalog", "/v1/decks", "/v1/decks/{slug}",
+        "/v1/thresholds", "/v1/whoami", "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     body = document["paths"]["/v1/readings"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "application/x-ndjson", "text/csv"}

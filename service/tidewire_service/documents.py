@@ -1,0 +1,164 @@
+"""Documents: small JSON objects by name in a Redis hash, each written only over the version that the writer has seen.
+
+The version of a document is a digest of its content, so that the same save twice is no conflict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from time import time
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+import msgspec
+import redis.exceptions
+
+from tidewire.errors import LimitExceeded, LogUnavailable
+from tidewire.redis_log import RedisLog
+
+__all__ = ["ABSENT", "ANY", "Document", "DocumentConflict", "Documents"]
+
+ANY: Final = "*"  # write over whatever is there
+ABSENT: Final = ""  # write only where nothing is there
+_TRIES: Final = 20  # other documents of the same hash may be written meanwhile
+T = TypeVar("T")
+
+
+class Document(NamedTuple):
+    """One document.
+
+    Attributes:
+        version: a digest of the body.
+        updated_ms: when it was written, Unix ms by the service's clock.
+        body: a JSON object.
+    """
+
+    version: str
+    updated_ms: float
+    body: bytes
+
+
+class DocumentConflict(Exception):
+    """The document is not the one that the writer has seen.
+
+    Attributes:
+        present: what is there, None if nothing.
+    """
+
+    def __init__(self, present: Document | None) -> None:
+        self.present = present
+        super().__init__("the document was changed meanwhile")
+
+
+class _Stored(msgspec.Struct):
+    updated_ms: float
+    body: msgspec.Raw
+
+
+class Documents:
+    """The documents of one hash.
+
+    Args:
+        log: whose Redis holds them.
+        key: of the hash.
+        most: documents at a time.
+    """
+
+    def __init__(self, log: RedisLog, key: str, *, most: int) -> None:
+        self._log = log
+        self._key = key
+        self._most = most
+
+    async def all(self) -> dict[str, Document]:
+        """Return every document by name.
+
+        Raises:
+            LogUnavailable: Redis does not answer.
+        """
+        found = await self._asked(lambda: cast("Awaitable[dict[bytes, bytes]]", self._log.redis.hgetall(self._key)))
+        return {str(name, "ascii"): _document(value) for name, value in sorted(found.items())}
+
+    async def get(self, name: str) -> Document | None:
+        """Return a document, or None.
+
+        Raises:
+            LogUnavailable: Redis does not answer.
+        """
+        value = await self._asked(lambda: cast("Awaitable[bytes | None]", self._log.redis.hget(self._key, name)))
+        return None if value is None else _document(value)
+
+    async def put(self, name: str, body: bytes, *, over: str = ANY) -> Document:
+        """Write a document over the version `over` (or `ANY`, or `ABSENT`), and return it.
+
+        Raises:
+            DocumentConflict: another version is there.
+            LimitExceeded: there are `most` documents already.
+            LogUnavailable: Redis does not answer.
+        """
+        document = Document(_version(body), round(time() * 1e3), body)
+        stored = msgspec.json.encode(_Stored(document.updated_ms, msgspec.Raw(body)))
+
+        def write(present: Document | None, count: int, pipe: Any) -> None:
+            if present is None and count >= self._most:
+                raise LimitExceeded("documents", self._most, count + 1, "delete one that is not needed any more")
+            if present is None or present.version != document.version:
+                pipe.hset(self._key, name, stored)
+
+        await self._change(name, over, write)
+        return document
+
+    async def delete(self, name: str, *, over: str = ANY) -> bool:
+        """Delete a document; False if there was none.
+
+        Raises:
+            DocumentConflict: another version than `over` is there.
+            LogUnavailable: Redis does not answer.
+        """
+        there = False
+
+        def write(present: Document | None, _count: int, pipe: Any) -> None:
+            nonlocal there
+            there = present is not None
+            pipe.hdel(self._key, name)
+
+        await self._change(name, over, write)
+        return there
+
+    async def _change(self, name: str, over: str, write: Callable[[Document | None, int, Any], None]) -> None:
+        async def once() -> bool:
+            pipe: Any  # redis-py's types have no transactions
+            async with self._log.redis.pipeline(transaction=True) as pipe:
+                await pipe.watch(self._key)
+                value = await pipe.hget(self._key, name)
+                count = await pipe.hlen(self._key)
+                present = None if value is None else _document(value)
+                if over not in (ANY, ABSENT if present is None else present.version):
+                    raise DocumentConflict(present)
+                pipe.multi()
+                write(present, count, pipe)
+                try:
+                    await pipe.execute()
+                except redis.exceptions.WatchError:
+                    return False
+                return True
+
+        for _ in range(_TRIES):
+            if await self._asked(once):
+                return
+        raise LogUnavailable(f"{_TRIES} writers were faster; try again in a moment")
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await ask()
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            raise LogUnavailable(f"Redis at {self._log.url}: {error or type(error).__name__}") from error
+
+
+def _document(stored: bytes) -> Document:
+    found = msgspec.json.decode(stored, type=_Stored)
+    body = bytes(found.body)
+    return Document(_version(body), found.updated_ms, body)
+
+
+def _version(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:20]

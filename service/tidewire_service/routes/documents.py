@@ -1,0 +1,221 @@
+"""/v1/decks and /v1/thresholds: documents that are saved only over the version that was seen (ETag, If-Match)."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, delete, get, put
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter
+
+from tidewire.errors import InvalidInput
+from tidewire.redis_log import RedisLog
+from tidewire.threshold import Threshold, checked_thresholds
+from tidewire_service.documents import ABSENT, ANY, Document, DocumentConflict, Documents
+from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused
+
+__all__ = ["DOCUMENT_ROUTES", "DeckInfo", "DecksJson", "SavedDocuments", "ThresholdsJson"]
+
+_MAX_BYTES: Final = 64 * 1024
+_MAX_THRESHOLD_BYTES: Final = 512 * 1024
+_MOST_DECKS: Final = 500
+_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+_LIST: Final = "list"
+
+
+class DeckInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One saved deck in a list.
+
+    Attributes:
+        slug: its name in addresses.
+        name: as its author wrote it; the slug if it has none.
+        etag: of its newest version.
+        updated_ms: when it was saved, Unix ms.
+    """
+
+    slug: str
+    name: str
+    etag: str
+    updated_ms: float
+
+
+class DecksJson(msgspec.Struct, frozen=True):
+    """Every saved deck, by slug."""
+
+    decks: list[DeckInfo]
+
+
+class ThresholdsJson(msgspec.Struct, frozen=True):
+    """All thresholds."""
+
+    thresholds: list[Threshold]
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+
+
+class SavedDocuments:
+    """The saved decks and the thresholds of one log."""
+
+    def __init__(self, log: RedisLog) -> None:
+        self.decks = Documents(log, log.keys.decks, most=_MOST_DECKS)
+        self.thresholds = Documents(log, log.keys.thresholds, most=1)
+
+
+def _seen(request: Request[Any, Any, State]) -> str:
+    """Return the version that a write is meant for, from its preconditions."""
+    match, none_match = request.headers.get("if-match", ""), request.headers.get("if-none-match", "")
+    if none_match == "*":
+        return ABSENT
+    if none_match:
+        raise InvalidInput("If-None-Match", none_match, "a write takes only *: save where nothing is yet")
+    if not match or match == "*":
+        return ANY
+    return match.removeprefix("W/").strip('"')
+
+
+def _etag(document: Document) -> dict[str, str]:
+    return {"ETag": f'"{document.version}"', "Cache-Control": "no-cache"}
+
+
+def _refusal(what: str, error: DocumentConflict) -> Refused:
+    state = "was deleted" if error.present is None else "has a newer version"
+    headers = {} if error.present is None else {"ETag": f'"{error.present.version}"'}
+    return Refused(412, "Newer version", f"{what} {state}; read it, and save over its ETag", headers)
+
+
+def _shown(request: Request[Any, Any, State], document: Document) -> Response[bytes]:
+    headers = _etag(document)
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(document.body, media_type="application/json", headers=headers)
+
+
+def _slug(given: str) -> str:
+    if not _SLUG.fullmatch(given):
+        raise InvalidInput("slug", given, "expected 1 to 64 of a-z, 0-9, - and _, beginning and ending with none of -_")
+    return given
+
+
+def _problem(description: str) -> ResponseSpec:
+    return ResponseSpec(Problem, description=description, generate_examples=False, media_type=MEDIA_TYPE)
+
+
+_WRITTEN: Final = {
+    412: _problem("Another version is there than If-Match names; its ETag comes with the answer"),
+    422: _problem("The body or a name can never work as it is"),
+    503: _problem("Redis is away"),
+}
+
+
+@get("/v1/decks", summary="List the saved decks", responses={
+    200: ResponseSpec(DecksJson, description="The decks", generate_examples=False)
+})  # fmt: skip
+async def get_decks(documents: NamedDependency[SavedDocuments]) -> Response[DecksJson]:
+    """Answer with what is saved."""
+    found = [
+        DeckInfo(
+            slug=slug,
+            name=msgspec.json.decode(deck.body, type=_Named).name or slug,
+            etag=deck.version,
+            updated_ms=deck.updated_ms,
+        )
+        for slug, deck in (await documents.decks.all()).items()
+    ]
+    return Response(DecksJson(found), headers={"Cache-Control": "no-store"})
+
+
+@get("/v1/decks/{slug:str}", summary="Read a saved deck", responses={
+    200: ResponseSpec(dict[str, Any], description="The deck, with its ETag", generate_examples=False),
+    404: _problem("No deck has this name"),
+})  # fmt: skip
+async def get_deck(
+    request: Request[Any, Any, State],
+    slug: Annotated[str, PathParameter(description="its name in addresses")],
+    documents: NamedDependency[SavedDocuments],
+) -> Response[bytes]:
+    """Answer with the deck as it was saved."""
+    document = await documents.decks.get(_slug(slug))
+    if document is None:
+        raise Refused(404, "No such deck", f"no deck is saved as {slug}")
+    return _shown(request, document)
+
+
+@put(
+    "/v1/decks/{slug:str}",
+    summary="Save a deck",
+    description="A JSON object, at most 64 KiB. With `If-Match` only over that version, with `If-None-Match: *` only "
+    "where nothing is yet; else 412.",
+    status_code=200,
+    request_max_body_size=_MAX_BYTES,
+    responses={200: ResponseSpec(None, description="Saved; its ETag"), **_WRITTEN},
+)
+async def put_deck(
+    request: Request[Any, Any, State],
+    slug: Annotated[str, PathParameter(description="its name in addresses")],
+    documents: NamedDependency[SavedDocuments],
+) -> Response[bytes]:
+    """Save."""
+    body = await request.body()
+    try:
+        msgspec.json.decode(body, type=_Named)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedBody("body", body[:80], f"expected a JSON object; {error}") from None
+    try:
+        return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_seen(request))))
+    except DocumentConflict as error:
+        raise _refusal(f"the deck {slug}", error) from error
+
+
+@delete("/v1/decks/{slug:str}", summary="Delete a saved deck", status_code=204, responses=_WRITTEN)
+async def delete_deck(
+    request: Request[Any, Any, State],
+    slug: Annotated[str, PathParameter(description="its name in addresses")],
+    documents: NamedDependency[SavedDocuments],
+) -> None:
+    """Delete; nothing there is no error."""
+    try:
+        await documents.decks.delete(_slug(slug), over=_seen(request))
+    except DocumentConflict as error:
+        raise _refusal(f"the deck {slug}", error) from error
+
+
+@get("/v1/thresholds", summary="Read the thresholds", responses={
+    200: ResponseSpec(ThresholdsJson, description="All of them, with an ETag", generate_examples=False)
+})  # fmt: skip
+async def get_thresholds(
+    request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
+) -> Response[bytes]:
+    """Answer with all thresholds."""
+    document = await documents.thresholds.get(_LIST)
+    return _shown(request, document or Document("none", 0.0, b'{"thresholds":[]}'))
+
+
+@put(
+    "/v1/thresholds",
+    summary="Save the thresholds",
+    description="All of them, in place of those before; preconditions as for a deck.",
+    status_code=200,
+    request_max_body_size=_MAX_THRESHOLD_BYTES,
+    responses={200: ResponseSpec(None, description="Saved; the new ETag"), **_WRITTEN},
+)
+async def put_thresholds(
+    request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
+) -> Response[bytes]:
+    """Save."""
+    checked = checked_thresholds(await request.body())
+    seen = _seen(request)
+    body = msgspec.json.encode(ThresholdsJson(checked))
+    try:
+        document = await documents.thresholds.put(_LIST, body, over=ABSENT if seen == "none" else seen)
+    except DocumentConflict as error:
+        raise _refusal("the list of thresholds", error) from error
+    return Response(b"", headers=_etag(document))
+
+
+DOCUMENT_ROUTES: Final = (get_decks, get_deck, put_deck, delete_deck, get_thresholds, put_thresholds)
