@@ -1,14 +1,16 @@
-"""Take the README's screenshots: overview and deck, dark and light, of this machine's own metrics.
+"""Take the pictures of the dashboard: pages and states, dark and light, on a screen, a wall and a phone.
 
-    .venv/bin/python docs/screenshots.py [--minutes 5.5] [--out docs/screenshots]
+    .venv/bin/python docs/screenshots.py [--out docs/screenshots] [--only deck-dark]
 
-It runs `tidewire up` on free ports with a data directory of its own, waits until the 5-minute window is full, takes the
-pictures with Chromium and ends everything.
+It runs a Valkey, the service, the dashboard and the plant of docs/plant.py on free ports, takes the pictures with
+Chromium and ends everything.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -16,62 +18,181 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+import httpx
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from tidewire_service.embedded import free_port
+from tidewire_service.embedded import EmbeddedServer, free_port
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-DECK = "/d/host?c=host/cpu:8&c=host/memory&c=host/net&c=host/disk&c=host/load"
-PAGES = {"overview": ("/", 400), "deck": (DECK, 640)}  # path, and a height in pixels that this machine fills
+CHARTS = (
+    "furnace/temperature:8 line-1/pressure host/cpu host/memory host/net line-1/flow line-2/vibration furnace/power"
+)
+DECK = "/d/Furnace%20shift?" + "&".join(f"c={chart}" for chart in CHARTS.split())
+WALL = "/d/Furnace%20shift?kiosk=1&c=furnace/temperature:6&c=furnace/power:6&c=line-1/pressure&c=line-1/flow&c=host/cpu"
+THRESHOLDS = [
+    {"metric": "furnace/temperature", "warn_above": 935},
+    {"metric": "line-1/flow", "critical_below": 121},
+]
+SCREEN, PHONE = (1440, 900), (390, 844)
 
 
-def started(directory: str, port: int, dashboard_port: int) -> subprocess.Popen[str]:
-    """Start everything and wait until it is ready."""
-    ports = {"--port": port, "--dashboard-port": dashboard_port, "--redis-port": free_port(), "--data-dir": directory}
-    options = [str(part) for pair in ports.items() for part in pair]
-    up = subprocess.Popen([sys.executable, "-m", "tidewire", "up", *options], stdout=subprocess.PIPE, text=True)
-    assert up.stdout is not None
-    for line in up.stdout:
-        if "Ready after" in line:
-            return up
-    raise SystemExit("tidewire up ended before it was ready")
-
-
-def take(page: Page, url: str, path: Path) -> None:
-    """Take one picture of a live page."""
-    page.goto(url)
+def live(page: Page) -> None:
+    """Wait until the page is live and its charts are drawn."""
     page.get_by_text(re.compile(r"^LIVE\b")).first.wait_for()
-    time.sleep(3)  # for the eye: fonts are in, the first frames have settled
-    page.screenshot(path=path)
-    print(path)
+
+
+def zoomed(page: Page) -> None:
+    """Zoom into a stretch of the first chart, and hover."""
+    live(page)
+    box = page.locator('[data-tw="plot"]').first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + 90)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.68, box["y"] + 90, steps=4)
+    page.mouse.up()
+    time.sleep(2)
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 120)
+
+
+def why(page: Page) -> None:
+    """Wait until the connection is lost, and ask why."""
+    page.get_by_text("RECONNECTING").first.wait_for()
+    time.sleep(9)  # for the eye: the silence grows
+    page.locator('[data-tw="chip"]').hover()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its name without the theme, its address, and what is done before it is taken."""
+
+    name: str
+    path: str
+    size: tuple[int, int] = SCREEN
+    prepare: Callable[[Page], None] = live
+    themes: tuple[str, ...] = ("dark", "light")
+
+
+PICTURES = [
+    Picture("overview", "/"),
+    Picture("deck", DECK),
+    Picture("paused", DECK, prepare=zoomed, themes=("dark",)),
+    Picture("wall", WALL, themes=("dark",)),
+    Picture("phone-overview", "/", PHONE, themes=("dark",)),
+    Picture("phone-deck", DECK, PHONE, themes=("dark",)),
+]
+
+
+class Stage:
+    """The processes behind the pictures, and where they listen."""
+
+    def __init__(self, directory: Path, stack: contextlib.ExitStack) -> None:
+        self.stack = stack
+        self.valkey = EmbeddedServer(directory, free_port())
+        self.valkey.start()
+        stack.callback(self.valkey.stop)
+        self.service_port, self.dashboard_port = free_port(), free_port()
+        self.service = f"http://127.0.0.1:{self.service_port}"
+        self.dashboard = f"http://127.0.0.1:{self.dashboard_port}"
+
+    def run(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program of this checkout; it is ended with the stage."""
+        environment = os.environ | {"TIDEWIRE_REDIS": self.valkey.url, "TIDEWIRE_URL": self.service}
+        process = subprocess.Popen([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL)
+        self.stack.callback(self.end, process)
+        return process
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        """Start the service and wait until it is ready."""
+        process = self.run("-m", "tidewire", "serve", "--port", str(self.service_port))
+        answers(f"{self.service}/health/ready")
+        return process
+
+    @staticmethod
+    def end(process: subprocess.Popen[bytes]) -> None:
+        """End a program."""
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def answers(url: str, limit_s: float = 30.0) -> None:
+    """Wait until an address answers with 200.
+
+    Raises:
+        TimeoutError: it did not.
+    """
+    ends = time.monotonic() + limit_s
+    while time.monotonic() < ends:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, trust_env=False).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+@contextlib.contextmanager
+def staged() -> Iterator[Stage]:
+    """Run a Valkey, a service and a dashboard without a reading."""
+    with contextlib.ExitStack() as stack:
+        stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
+        yield stage
+
+
+def take(browser: Browser, stage: Stage, picture: Picture, out: Path) -> None:
+    """Take one picture in each of its themes."""
+    width, height = picture.size
+    for theme in picture.themes:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, is_mobile=width < 768, has_touch=width < 768
+        )
+        page = context.new_page()
+        page.goto(f"{stage.dashboard}{picture.path}{'&' if '?' in picture.path else '?'}theme={theme}")
+        picture.prepare(page)
+        time.sleep(3)  # for the eye: fonts are in, the first frames have settled
+        path = out / f"{picture.name}{f'-{theme}' if len(picture.themes) > 1 else ''}.png"
+        page.screenshot(path=path)
+        print(path, flush=True)
+        context.close()
 
 
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=5.5, help="of readings before the pictures are taken")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "screenshots")
+    parser.add_argument("--only", default="", help="names that begin so")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    dashboard_port = free_port()
-    with tempfile.TemporaryDirectory() as directory:
-        up = started(directory, free_port(), dashboard_port)
-        try:
-            time.sleep(given.minutes * 60)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-                for theme in ("dark", "light"):
-                    for name, (path, height) in PAGES.items():
-                        page = browser.new_page(viewport={"width": 1440, "height": height}, color_scheme=theme)
-                        mark = "&" if "?" in path else "?"
-                        url = f"http://127.0.0.1:{dashboard_port}{path}{mark}theme={theme}"
-                        take(page, url, given.out / f"{name}-{theme}.png")
-                browser.close()
-        finally:
-            up.send_signal(signal.SIGINT)
-            up.wait(20)
+
+    with staged() as stage, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+
+        def wanted(picture: Picture) -> None:
+            if picture.name.startswith(given.only):
+                take(browser, stage, picture, given.out)
+
+        service = stage.serve()
+        stage.run("-m", "tidewire", "dashboard", "--port", str(stage.dashboard_port))
+        answers(stage.dashboard)
+        nothing = "No metrics yet"
+        wanted(Picture("empty", "/", prepare=lambda page: page.get_by_text(nothing).wait_for(), themes=("dark",)))
+        stage.run(str(Path(__file__).with_name("plant.py")))
+        httpx.put(f"{stage.service}/v1/thresholds", json={"thresholds": THRESHOLDS}, trust_env=False).raise_for_status()
+        time.sleep(45)  # until the sensor that falls silent is stale, and ten minutes before now are covered
+        for picture in PICTURES:
+            wanted(picture)
+        # The page is opened before its service goes away.
+        wanted(
+            Picture(
+                "disconnected",
+                DECK,
+                prepare=lambda page: (live(page), stage.end(service), why(page))[0],
+                themes=("dark",),
+            )
+        )
+        browser.close()
 
 
 if __name__ == "__main__":

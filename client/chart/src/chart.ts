@@ -1,6 +1,7 @@
 /** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
 import { mergeFactor, Trace } from "./buckets";
 import { ChartFrame } from "./card";
+import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crossrows";
 import type { Series } from "./directory";
 import { zoomOf } from "./draw";
 import { figuresOf, type FigureRow } from "./figures";
@@ -10,7 +11,7 @@ import { unitsOf } from "./layout";
 import type { Press } from "./legend";
 import type { Limit } from "./marks";
 import { chartTitle, legendLabel } from "./naming";
-import { Overlay, type OverlayRow } from "./overlay";
+import { Overlay } from "./overlay";
 import { composePicture, type Parts } from "./picture";
 import { GUTTER, Plot, type Picture } from "./plot";
 import { alertOf, chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
@@ -258,25 +259,13 @@ export class Chart implements Parts {
       const { n, line } = this.traces[i];
       return this.moment?.zoomed ? (n ? line[n - 1] : NaN) : null;
     }
-    const k = this.bucketAt(i);
+    const k = bucketAt(this.traces[i], this.slots[i], this.crossMs);
     return k < 0 ? NaN : this.traces[i].line[k];
   }
 
-  private bucketAt(i: number): number {
-    const trace = this.traces[i];
-    const slot = this.slots[i];
-    const limit = slot ? gapLimitMs(slot.expectedMs, trace.stepMs) : NaN;
-    return trace.nearest(this.crossMs, Math.max(trace.stepMs, (Number.isNaN(limit) ? trace.stepMs * 3 : limit) / 2));
-  }
-
-  /** The time of the drawn reading nearest a time: what the crosshair stands on. */
+  /** The time of the drawn reading nearest a time. */
   snap(timeMs: number): number {
-    let best = NaN;
-    for (const trace of this.traces) {
-      const k = trace.nearest(timeMs, Math.max(trace.stepMs, 2_000));
-      if (k >= 0 && !(Math.abs(trace.time[k] - timeMs) >= Math.abs(best - timeMs))) best = trace.time[k];
-    }
-    return Number.isNaN(best) ? timeMs : best;
+    return snapped(this.traces, timeMs);
   }
 
   /** Set the shared crosshair; NaN removes it. */
@@ -296,36 +285,10 @@ export class Chart implements Parts {
       this.overlay.hide();
       return;
     }
-    const rows: OverlayRow[] = [];
-    this.series.forEach((one, i) => {
-      const k = this.bucketAt(i);
-      if (k < 0) return;
-      const trace = this.traces[i];
-      const [low, high] = [printValue(trace.min[k], this.print), printValue(trace.max[k], this.print)];
-      rows.push({
-        colour: moment.tokens.series[one.colour],
-        label: one.legend || one.name,
-        value: printValue(trace.line[k], this.print),
-        range: trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
-        x: plot.x.a * trace.time[k] + plot.x.b,
-        y: plot.y.a * trace.line[k] + plot.y.b,
-      });
-    });
+    const rows = rowsAt(this, plot, this.crossMs, moment.tokens);
+    const events = eventsAt(this.drawn?.flags ?? [], plot, this.crossMs);
     const ago = moment.zoomed ? NaN : moment.endMs - this.crossMs;
-    this.overlay.at(plot, this.crossMs, rows, this.hovered, ago, (l, t, r, b) => this.readingsIn(l, t, r, b));
-  }
-
-  private readingsIn(left: number, top: number, right: number, bottom: number): number {
-    const plot = this.plot as Plot;
-    let count = 0;
-    for (const trace of this.traces) {
-      for (let i = 0; i < trace.n; i++) {
-        const x = plot.x.a * trace.time[i] + plot.x.b;
-        const y = plot.y.a * trace.line[i] + plot.y.b;
-        if (x > left && x < right && y > top && y < bottom) count++;
-      }
-    }
-    return count;
+    this.overlay.at(plot, this.crossMs, rows, this.hovered, ago, events, (...box) => readingsIn(this.traces, plot, ...box));
   }
 
   /** For browser tests: what the plot ends with. */

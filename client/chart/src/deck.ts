@@ -2,18 +2,19 @@
 import type { App, Page } from "./app";
 import { bucketsFor } from "./buckets";
 import { chartActions, type Action } from "./actions";
+import { cardButtons } from "./cardmenu";
 import { Chart, type Moment, type SharedRange } from "./chart";
 import type { Directory, Series } from "./directory";
-import { h, iconButton, show, type IconName } from "./dom";
+import { h, show } from "./dom";
 import { Crosshair } from "./crosshair";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, refOf, removeChart, splitChart, toggleSeries, type Cell } from "./layout";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, pressed, refOf, toggleSeries, type Cell } from "./layout";
 import { chartTitle } from "./naming";
 import { GUTTER } from "./plot";
 import { Rearrange } from "./rearrange";
 import { CHARTS, LIST } from "./session";
 import { Sidebar } from "./sidebar";
 import { fillWall, WallTiles } from "./walltiles";
-import { COLUMNS, DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "./url";
+import { DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "./url";
 
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second show all there is. */
@@ -25,7 +26,8 @@ const SPEAK_MS = 5_000;
 /** As in deck.css. */
 const SCROLL_PAD = 16;
 
-interface Held extends Cell {
+/** One card and its chart. */
+export interface Held extends Cell {
   key: string;
   chart: Chart;
 }
@@ -47,6 +49,8 @@ export class DeckPage implements Page {
   private drawnVersion = -1;
   private listVersion = -1;
   private dirty = true;
+  /** Chart that was last under the pointer or had the focus. */
+  private last = 0;
   private drawnAt = 0;
   private spokenAt = 0;
 
@@ -54,6 +58,7 @@ export class DeckPage implements Page {
     this.sidebar = new Sidebar(app, {
       on: (series) => isOnDeck(app.session.directory, this.specs(), series),
       toggle: (series) => this.toggle(series),
+      overlay: (series) => this.overlaySeries(this.last, series.index),
     });
     this.scroller.append(this.wall.element, this.grid, this.none);
     this.element.append(this.sidebar.element, this.scroller);
@@ -108,17 +113,10 @@ export class DeckPage implements Page {
     return { columns: between(columns, MIN_COLUMNS, MAX_COLUMNS), rows: between(rows, MIN_ROWS, MAX_ROWS) };
   }
 
-  /** Switch a series off or on; alone: all others of this deck, or all on again. */
+  /** Switch a series off or on; alone: all others of its chart, or all on again. */
   private press(series: Series, alone: boolean): void {
-    const all = this.held.flatMap((one) => one.series);
-    const off = all.filter((one) => named(this.app.state.hidden, one));
     const own = this.held.find((one) => one.series.includes(series))?.series ?? [];
-    const others = own.filter((one) => one !== series);
-    let next: Series[];
-    if (!alone) next = off.includes(series) ? off.filter((one) => one !== series) : [...off, series];
-    else if (others.every((one) => off.includes(one))) next = off.filter((one) => !own.includes(one));
-    else next = [...off.filter((one) => !own.includes(one)), ...others];
-    this.app.change({ hidden: [...new Set(next)].map((one) => ({ metric: one.metric, labels: one.labels })) });
+    this.app.change({ hidden: pressed(this.app.state.hidden, own, series, alone) });
   }
 
   private toggle(series: Series): void {
@@ -127,7 +125,8 @@ export class DeckPage implements Page {
 
   private overlaySeries(at: number, index: number): void {
     const series = this.app.session.directory.byIndex.get(index);
-    if (!series) return;
+    if (!series || this.held.some((one) => one.at === at && one.series.includes(series))) return;
+    if (at >= this.specs().length) return this.toggle(series);
     const charts = this.specs().map((chart, i) => (i === at ? { ...chart, series: [...chart.series, refOf(this.app.session.directory, series)] } : chart));
     this.setCharts(charts);
   }
@@ -189,23 +188,12 @@ export class DeckPage implements Page {
     this.watcher.observe(chart.card.element);
     this.crosshair.attach(chart);
     this.rearrange.attach(chart.card.head, chart.card.element);
+    for (const touched of ["pointerenter", "focusin"]) chart.card.element.addEventListener(touched, () => (this.last = this.held.find((one) => one.chart === chart)?.at ?? 0));
     return chart;
   }
 
-  private menu({ chart, at, spec }: Held): void {
-    const { title } = chart;
-    const next = COLUMNS.find((wider) => wider > spec.columns) ?? COLUMNS[0];
-    const button = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => iconButton(name, words, press, `chart-${hook}`, 14);
-    const set = (part: Partial<ChartSpec>) => (): void => this.setCharts(changeChart(this.specs(), at, part));
-    const buttons = [
-      button("table", `Data table of ${title} (d)`, "data", () => chart.toggleTable()),
-      button(next > spec.columns ? "wide" : "narrow", `${next > spec.columns ? "Widen" : "Narrow"} ${title} to ${next} of 12 columns`, "resize", set({ columns: next })),
-      button("close", `Remove ${title} (x)`, "remove", () => this.setCharts(removeChart(this.specs(), at))),
-    ];
-    const facet = nextFacet(this.directory, spec);
-    if (facet !== undefined || spec.facet !== undefined) buttons.unshift(button("split", facet === undefined ? `Join ${chartTitle([spec.series[0].metric])} (s)` : `Split ${title} by ${facet} (s)`, "split", () => this.setCharts(splitChart(this.directory, this.specs(), at))));
-    if (this.app.timeline.zoom) buttons.unshift(button("unzoom", "Back to live (Esc)", "unzoom", () => this.app.time.live()));
-    chart.card.menu.replaceChildren(h("div", { class: "card-buttons" }, ...buttons));
+  private menu(held: Held): void {
+    held.chart.card.menu.replaceChildren(cardButtons(this, held, this.app.timeline.zoom !== null, () => this.app.time.live()));
   }
 
   /** Ask for the views this page needs now. */

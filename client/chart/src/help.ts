@@ -5,6 +5,7 @@ import { h, show } from "./dom";
 const POINTER: readonly (readonly [string, string])[] = [
   ["Drag", "Zoom into a stretch of time; by the title: move the chart; by its corner: resize it"],
   ["Pinch", "Zoom; Ctrl and wheel do the same"],
+  ["Shift", "With a click, or Enter, on a series of the list: lay it over the chart in hand"],
   ["Double click", "Live"],
   ["Click", "Lock the crosshair, or free it; on a legend: switch a series off, with Shift: all others"],
 ];

@@ -75,6 +75,16 @@ export function named(refs: readonly SeriesRef[], series: Series): boolean {
   return refs.some((ref) => ref.metric === series.metric && (!ref.labels || sameLabels(ref.labels, series.labels)));
 }
 
+/** What is switched off after a press on a series of a chart with these; alone: all its others, or all on again. */
+export function pressed(hidden: readonly SeriesRef[], own: readonly Series[], series: Series, alone: boolean): SeriesRef[] {
+  const off = own.filter((one) => named(hidden, one));
+  const others = own.filter((one) => one !== series);
+  let next = off.includes(series) ? off.filter((one) => one !== series) : [...off, series];
+  if (alone) next = others.every((one) => off.includes(one)) && !off.includes(series) ? [] : others;
+  const elsewhere = hidden.filter((ref) => !own.some((one) => named([ref], one)));
+  return [...elsewhere, ...next.map((one) => ({ metric: one.metric, labels: one.labels }))];
+}
+
 /** Add a series that is not on the deck, or take it off every chart it is on. */
 export function toggleSeries(directory: Directory, charts: readonly ChartSpec[], series: Series): ChartSpec[] {
   return isOnDeck(directory, charts, series) ? withoutSeries(directory, charts, series) : withSeries(directory, charts, series);

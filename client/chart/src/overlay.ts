@@ -1,5 +1,5 @@
 /** The crosshair of one chart: line, dots, time pill and sorted tooltip, as elements above the canvas. */
-import { h, setText, show } from "./dom";
+import { h, icon, setText, show } from "./dom";
 import { clock, longSpan } from "./format";
 import { GUTTER, type Plot } from "./plot";
 
@@ -27,13 +27,15 @@ export class Overlay {
   private readonly time = h("span", { class: "tip-time" });
   private readonly ago = h("span", { class: "tip-ago" });
   private readonly rows = h("div", { class: "tip-rows" });
+  private readonly notes = h("div", { class: "tip-notes", "data-tw": "tip-events" });
   private readonly dots: HTMLElement[] = [];
   private side = 0;
   private tipTop = 0;
   private tipRows = -1;
+  private notesShown = "";
 
   constructor() {
-    this.tip.append(h("div", { class: "tip-head" }, this.time, this.ago), this.rows);
+    this.tip.append(h("div", { class: "tip-head" }, this.time, this.ago), this.rows, this.notes);
     this.element.append(this.line, this.pill, this.brush, this.tip);
     this.hide();
     show(this.brush, false);
@@ -47,8 +49,8 @@ export class Overlay {
     this.side = 0;
   }
 
-  /** Draw the crosshair at a time; pill and tooltip only on the chart that is hovered. `agoMs` NaN leaves "ago" out. */
-  at(plot: Plot, timeMs: number, rows: readonly OverlayRow[], hovered: boolean, agoMs: number, readings: (left: number, top: number, right: number, bottom: number) => number): void {
+  /** Draw the crosshair at a time; pill and tooltip, with the events near it, only on the chart that is hovered. `agoMs` NaN leaves "ago" out. */
+  at(plot: Plot, timeMs: number, rows: readonly OverlayRow[], hovered: boolean, agoMs: number, events: readonly string[], readings: (left: number, top: number, right: number, bottom: number) => number): void {
     const { left, top, width, height } = plot.box;
     const x = plot.x.a * timeMs + plot.x.b;
     if (x < left - 0.5 || x > left + width + 0.5) {
@@ -71,7 +73,7 @@ export class Overlay {
       dot.style.transform = `translate(${row.x.toFixed(1)}px,${row.y.toFixed(1)}px)`;
     });
     show(this.pill, hovered);
-    show(this.tip, hovered && rows.length > 0);
+    show(this.tip, hovered && rows.length + events.length > 0);
     if (!hovered) return;
     setText(this.pill, clock(timeMs, "tenth"));
     const half = 36;
@@ -80,6 +82,9 @@ export class Overlay {
     setText(this.time, clock(timeMs, "tenth"));
     setText(this.ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
     this.fillRows(rows);
+    const notes = events.join("\n");
+    if (notes !== this.notesShown) this.notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
+    this.notesShown = notes;
     this.place(x, plot, readings);
   }
 

@@ -49,7 +49,7 @@ export class Sidebar {
 
   constructor(
     private readonly app: App,
-    private readonly deck: { on: (series: Series) => boolean; toggle: (series: Series) => void },
+    private readonly deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
   ) {
     this.query = app.state.query;
     this.search.value = this.query;
@@ -173,7 +173,7 @@ export class Sidebar {
       h("span", { class: "side-value" }, value, " ", unit),
     );
     const row: Row = { element: button, button, dot, name, short, canvas, value, unit, shown: null };
-    button.addEventListener("click", () => row.shown && this.deck.toggle(row.shown));
+    button.addEventListener("click", (event) => row.shown && (event.shiftKey ? this.deck.overlay(row.shown) : this.deck.toggle(row.shown)));
     button.addEventListener("dragstart", (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.index)));
     this.rows.push(row);
     this.spacer.append(button);

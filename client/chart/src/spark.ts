@@ -59,6 +59,11 @@ export function drawSpark(
   const lastX = x.a * trace.time[trace.n - 1] + x.b;
   const lastY = y.a * trace.line[trace.n - 1] + y.b;
   if (silent) hatch(ctx, tokens, lastX, top, box.hatchRight - lastX, height, left);
+  for (let i = 0; i < trace.n; i++) {
+    if (!trace.breaks[i]) continue;
+    const from = Math.max(left, x.a * trace.gapFrom[i] + x.b);
+    hatch(ctx, tokens, from, top, x.a * trace.gapTo[i] + x.b - from, height, left);
+  }
   ctx.save();
   ctx.beginPath();
   ctx.rect(left, top - 1, box.hatchRight - left, height + 2);

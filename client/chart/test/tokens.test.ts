@@ -37,6 +37,41 @@ for (const [name, tokens] of [["dark", DARK], ["light", LIGHT]] as const satisfi
   });
 }
 
+type Rgb = [number, number, number];
+
+function linearRgb(hex: string): Rgb {
+  return [1, 3, 5].map((at) => {
+    const c = parseInt(hex.slice(at, at + 2), 16) / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  }) as Rgb;
+}
+
+const times = (matrix: readonly Rgb[], v: Rgb): Rgb => matrix.map((row) => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]) as Rgb;
+
+/** Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB. */
+const VISIONS: Record<string, readonly Rgb[]> = {
+  normal: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+  protanopia: [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+  deuteranopia: [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+};
+
+/** OKLab, Ottosson 2020. */
+function oklab(rgb: Rgb): Rgb {
+  const lms = times([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]], rgb).map((c) => Math.cbrt(Math.max(0, c))) as Rgb;
+  return times([[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]], lms);
+}
+
+for (const [name, { series }, least] of [["dark", DARK, 0.139], ["light", LIGHT, 0.116]] as const) {
+  test(`${name}: every two series colours are far apart for every kind of colour vision`, () => {
+    let worst = Infinity;
+    for (const matrix of Object.values(VISIONS)) {
+      const seen = series.map((hex) => oklab(times(matrix, linearRgb(hex))));
+      seen.forEach((a, i) => seen.slice(i + 1).forEach((b) => (worst = Math.min(worst, Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])))));
+    }
+    assert.ok(worst >= least, worst.toFixed(3));
+  });
+}
+
 test("the style sheet uses only tokens that exist, loads nothing, and gives canvases tabular figures", () => {
   const known = new Set(Object.keys(DARK).map((name) => `--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`));
   for (const [, name] of css.matchAll(/var\((--[a-z-]+)\)/g)) assert.ok(known.has(name) || name === "--tone", name);

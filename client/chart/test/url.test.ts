@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Directory } from "../src/directory";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, removeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, pressed, removeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
 import { formatFile, parseFile } from "../src/deckfile";
 import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/url";
 
@@ -119,6 +119,20 @@ test("a series is named by its metric, or by its labels", () => {
   assert.ok(core1);
   assert.equal(named([{ metric: "host/cpu", labels: { core: "0" } }], core1), false);
   assert.ok(named([{ metric: "host/cpu" }], core1) && named([{ metric: "host/cpu", labels: { core: "1" } }], core1));
+});
+
+test("a press on a legend switches one series, or all others of its chart, and no other chart's", () => {
+  const directory = plant();
+  const [core0, core1] = directory.byMetric.get("host/cpu") ?? [];
+  const own = [core0, core1];
+  const other = [{ metric: "host/memory", labels: {} }];
+  const keys = (refs: ReturnType<typeof pressed>): string[] => refs.map((ref) => `${ref.metric} ${ref.labels?.core ?? ""}`.trim());
+  const off = pressed(other, own, core0, false);
+  assert.deepEqual(keys(off), ["host/memory", "host/cpu 0"]);
+  assert.deepEqual(keys(pressed(off, own, core0, false)), ["host/memory"]);
+  const alone = pressed(other, own, core0, true);
+  assert.deepEqual(keys(alone), ["host/memory", "host/cpu 1"]);
+  assert.deepEqual(keys(pressed(alone, own, core0, true)), ["host/memory"]);
 });
 
 test("charts are moved, resized and removed; mixed units are found", () => {
