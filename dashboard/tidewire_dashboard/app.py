@@ -24,6 +24,7 @@ from tidewire.errors import InvalidInput
 from tidewire.past import Past
 from tidewire.settings import click_options, load_settings
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
+from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
@@ -85,12 +86,18 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
     _check_host(settings.dashboard_host)
     past = Past(settings.url, settings.token)
     source = Source(settings)
-    hub = SocketHub(Room(source, past, redis=settings.redis))
+    room = Room(source, past, redis=settings.redis, token=settings.token)
+    hub = SocketHub(room)
     dashboard = Dashboard(settings, source, hub)
     try:
         with source:
             dashboard.server.start()
-            yield dashboard
+            watching = asyncio.create_task(room.library.watch(), name="tidewire-thresholds")
+            try:
+                yield dashboard
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
     finally:
         dashboard.server.unlisten()
         dashboard.server.stop()
@@ -112,6 +119,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
             location=False,
             extra_patterns=[
                 ("/frames", FrameSocket, {"hub": hub}),
+                (r"/exports/([A-Za-z0-9_-]+\.(?:csv|parquet))", ExportFile, {"exports": hub.room.questions.exports}),
                 (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
             ],

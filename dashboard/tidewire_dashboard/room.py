@@ -19,6 +19,10 @@ from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.live_view import LiveView
 from tidewire.past import Past, RangeRequest, answer_range
 from tidewire.settings import without_password
+from tidewire_dashboard.alarms import Alarms
+from tidewire_dashboard.analysis import Readings
+from tidewire_dashboard.library import Library
+from tidewire_dashboard.questions import Questions
 from tidewire_dashboard.source import Source
 
 if TYPE_CHECKING:
@@ -59,11 +63,15 @@ class Room:
         source: where readings come from.
         past: where the past comes from.
         redis: the Redis that the page of a fresh installation tells publishers to use.
+        token: bearer token for what the service keeps for viewers.
         clock_ms: any clock that rises, for lags.
 
     Attributes:
         seq: number of the present tick.
         viewers: who is here.
+        alarms: the thresholds and who passes them.
+        library: decks and thresholds that the service keeps.
+        questions: what takes a while.
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Room:
         past: Past,
         *,
         redis: str,
+        token: str = "",
         clock_ms: Callable[[], float] = lambda: time.monotonic() * 1e3,
     ) -> None:
         self.source = source
@@ -79,6 +88,10 @@ class Room:
         self.clock_ms = clock_ms
         self.seq = 1
         self.viewers: set[Viewer] = set()
+        self.alarms = Alarms(source.store)
+        self.library = Library(source.url, token, self.alarms.set)
+        self.readings = Readings(source.url, token)
+        self.questions = Questions(source.store, self.readings, self.library)
         self.snippet = msgspec.json.encode(
             {"t": "snippet", "url": source.url, "redis": without_password(redis)}
         ).decode()
@@ -96,6 +109,7 @@ class Room:
     def tick(self) -> None:
         """Send every viewer what is due."""
         self.seq += 1
+        self.alarms.look(self.source.feed.now_ms())
         for viewer in list(self.viewers):
             try:
                 viewer.tick()
@@ -137,6 +151,9 @@ class Room:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.questions.close()
+        await self.library.close()
+        await self.readings.close()
 
     # -- the past ------------------------------------------------------------------------------------------------
 

@@ -6,13 +6,14 @@ before has left; then it says what holds at that moment. A hidden viewer is sent
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire.past import RangeRequest
 from tidewire_dashboard.pacing import Pacing
+from tidewire_dashboard.questions import Question
 from tidewire_dashboard.room import Room, SharedView, ViewKey
 
 __all__ = ["Port", "Viewer"]
@@ -66,7 +67,7 @@ class _Retry(msgspec.Struct, tag_field="t", tag="retry"):
     pass
 
 
-_Message = _Hello | _View | _Close | RangeRequest | _Hidden | _Retry
+_Message = _Hello | _View | _Close | RangeRequest | _Hidden | _Retry | Question
 _decode = msgspec.json.Decoder(_Message).decode
 
 
@@ -92,7 +93,7 @@ class Viewer:
         self._port = port
         self._views: dict[int, _OpenView] = {}
         self._directory_version = -1
-        self._events_version = -1
+        self._events_version = self._alarms_version = self._thresholds_version = -1
         self._status: object = None
         self._status_tick = 0
 
@@ -102,6 +103,7 @@ class Viewer:
             self._room.leave(view.shared)
         self._views.clear()
         self._room.forget_range(self)
+        self._room.questions.forget(self)
 
     def hear(self, message: str | bytes) -> None:
         """Take one message of the deck.
@@ -129,6 +131,8 @@ class Viewer:
                 self.hidden = request.hidden
             case _Retry():
                 self._room.source.feed.retry_now()
+            case _:
+                self._room.questions.ask(self, request)
 
     def tick(self) -> None:
         """Send what is due; called once per tick of the room."""
@@ -153,9 +157,14 @@ class Viewer:
         if not self._port.unsent:
             self._port.send(msgspec.json.encode({"t": "error", "reason": reason}).decode())
 
+    def answer(self, message: dict[str, Any]) -> None:
+        """Send the answer to a question, unless the socket takes nothing: then it was asked by nobody who waits."""
+        if self._port.unsent < _MAX_UNSENT:
+            self._port.send(msgspec.json.encode(message).decode())
+
     def _hello(self, *, hidden: bool) -> None:
         self.hidden = hidden
-        self._directory_version = self._events_version = -1
+        self._directory_version = self._events_version = self._alarms_version = self._thresholds_version = -1
         self._status = None
         for view in self._views.values():
             view.pacing.restart()
@@ -203,6 +212,13 @@ class Viewer:
         if self._events_version != store.events_version:
             message, self._events_version = room.events()
             self._port.send(message)
+        alarms = room.alarms
+        if self._thresholds_version != alarms.thresholds_version:
+            self._thresholds_version = alarms.thresholds_version
+            self._port.send(alarms.thresholds_message())
+        if self._alarms_version != alarms.version:
+            self._alarms_version = alarms.version
+            self._port.send(alarms.alarms_message())
         state = (room.source.feed.status, room.source.health)
         if state != self._status or room.seq - self._status_tick >= _STATUS_EVERY_TICKS:
             self._status, self._status_tick = state, room.seq

@@ -100,7 +100,7 @@ async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Ri
     viewer.hear(HELLO)
     sent = port.take()
     texts = [json.loads(data) for data in sent if isinstance(data, str)]
-    assert [text["t"] for text in texts] == ["snippet", "series", "events", "status"]
+    assert [text["t"] for text in texts] == ["snippet", "series", "events", "thresholds", "alarms", "status"]
     assert texts[0] == {"t": "snippet", "url": NOWHERE, "redis": "redis://127.0.0.1:6379"}
     assert texts[1]["full"]
     assert texts[1]["series"][0] == {"i": 0, "metric": "m", "labels": {}, "unit": ""}

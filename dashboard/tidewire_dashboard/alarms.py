@@ -1,0 +1,101 @@
+"""Alarms: which series of the store pass which thresholds, looked at about once a second, for all viewers together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tidewire.pattern import compile_pattern
+from tidewire.store import Store
+from tidewire.threshold import Alarm, Threshold
+
+__all__ = ["Alarms"]
+
+_EVERY_MS: Final = 500.0
+_RANK: Final = {"warn": 1, "critical": 2}
+_MAX_ALARMS: Final = 100_000  # pairs of a series and a threshold
+
+
+class Alarms:
+    """The thresholds, and the alarms of the series that they are for.
+
+    A reading that passes a limit and is followed by one that does not within half a second may go unseen. A series
+    that is silent keeps its level: what is shown then is its silence.
+
+    Args:
+        store: whose newest readings are looked at.
+
+    Attributes:
+        thresholds: in force.
+        thresholds_version: rises when they change.
+        version: rises when an alarm begins, changes or ends.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.thresholds: tuple[Threshold, ...] = ()
+        self.thresholds_version = 0
+        self.version = 0
+        self._store = store
+        self._alarms: list[tuple[int, Alarm]] = []
+        self._directory_version = -1
+        self._looked_ms = -1e15
+
+    def set(self, thresholds: Sequence[Threshold]) -> None:
+        """Put thresholds in force; alarms of those that stay go on."""
+        if self.thresholds_version and tuple(thresholds) == self.thresholds:
+            return
+        self.thresholds = tuple(thresholds)
+        self.thresholds_version += 1
+        self.version += 1
+        self._directory_version = -1
+        self._looked_ms = -1e15
+
+    def look(self, now_ms: float) -> None:
+        """Look at the newest reading of every series that a threshold is for; `now_ms` by the log's clock."""
+        if not self.thresholds or now_ms - self._looked_ms < _EVERY_MS:
+            return
+        self._looked_ms = now_ms
+        with self._store.lock:
+            if self._directory_version != self._store.directory_version:
+                self._match()
+            values = self._store.state["last_value"][: len(self._store.series)].tolist()
+        changed = False
+        for index, alarm in self._alarms:
+            changed |= alarm.look(values[index], now_ms)
+        self.version += changed
+
+    def _match(self) -> None:
+        known = {(index, _key(alarm.threshold)): alarm for index, alarm in self._alarms}
+        self._alarms = []
+        for threshold in self.thresholds:
+            pattern, key = compile_pattern(threshold.metric), _key(threshold)
+            for series in self._store.series:
+                meant = all(series.labels.get(name) == value for name, value in threshold.labels.items())
+                if meant and pattern.matches(series.metric) and len(self._alarms) < _MAX_ALARMS:
+                    kept = known.get((series.index, key))
+                    self._alarms.append((series.index, kept or Alarm(threshold)))
+        self._directory_version = self._store.directory_version
+
+    def thresholds_message(self) -> str:
+        """Return the `thresholds` message."""
+        return msgspec.json.encode({"t": "thresholds", "thresholds": self.thresholds}).decode()
+
+    def alarms_message(self) -> str:
+        """Return the `alarms` message: the worst level of each series that a threshold is for and that is in alarm."""
+        worst: dict[int, Alarm] = {}
+        for index, alarm in self._alarms:
+            if alarm.level is None:
+                continue
+            before = worst.get(index)
+            if before is None or before.level is None or _RANK[alarm.level] > _RANK[before.level]:
+                worst[index] = alarm
+        alarms: list[dict[str, Any]] = [
+            {"i": index, "level": alarm.level, "since_ms": alarm.since_ms} for index, alarm in sorted(worst.items())
+        ]
+        return msgspec.json.encode({"t": "alarms", "alarms": alarms}).decode()
+
+
+def _key(threshold: Threshold) -> str:
+    return msgspec.json.encode(threshold, order="sorted").decode()

@@ -1,0 +1,93 @@
+"""Exports: files that a viewer asked for, each fetched once, soon, by the address that only that viewer was told."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from tornado.web import RequestHandler
+
+from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.series import Series
+from tidewire_dashboard.analysis import Readings, as_file
+
+__all__ = ["Export", "ExportFile", "Exports"]
+
+_GOOD_S: Final = 60.0
+_MOST: Final = 1_000
+_TYPES: Final = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+
+class Export(NamedTuple):
+    """What to put into a file."""
+
+    series: Sequence[Series]
+    start_ms: float
+    end_ms: float
+    kind: Literal["csv", "parquet"]
+
+
+class Exports:
+    """The exports that were asked for and not fetched yet.
+
+    Args:
+        readings: where they come from.
+    """
+
+    def __init__(self, readings: Readings) -> None:
+        self.readings = readings
+        self._asked: dict[str, tuple[float, Export]] = {}
+
+    def issue(self, export: Export) -> str:
+        """Return the last part of the address at which the file can be fetched, once, within a minute."""
+        now_s = time.monotonic()
+        for key in [key for key, (asked_s, _) in self._asked.items() if now_s - asked_s > _GOOD_S]:
+            del self._asked[key]
+        while len(self._asked) >= _MOST:
+            del self._asked[next(iter(self._asked))]
+        key = f"{secrets.token_urlsafe(18)}.{export.kind}"
+        self._asked[key] = (now_s, export)
+        return key
+
+    def take(self, key: str) -> Export | None:
+        """Return an export, and forget it."""
+        asked_s, export = self._asked.pop(key, (0.0, None))
+        return export if time.monotonic() - asked_s <= _GOOD_S else None
+
+
+class ExportFile(RequestHandler):
+    """Answers with the file."""
+
+    def initialize(self, exports: Exports) -> None:
+        """Take what the route gives."""
+        self._exports = exports
+
+    async def get(self, key: str) -> None:
+        """Read, make and send it."""
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+        export = self._exports.take(key)
+        if export is None:
+            self._refuse(410, "This download was fetched already, or was asked for more than a minute ago. Ask again.")
+            return
+        try:
+            frame = await self._exports.readings.read(export.series, export.start_ms, export.end_ms)
+        except LimitExceeded as error:
+            self._refuse(413, str(error))
+            return
+        except (ServiceUnavailable, ServiceRefused) as error:
+            self._refuse(503, str(error))
+            return
+        body = await asyncio.to_thread(as_file, frame, export.kind)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(export.end_ms / 1e3))
+        self.set_header("Content-Type", _TYPES[export.kind])
+        self.set_header("Content-Disposition", f'attachment; filename="tidewire-{stamp}.{export.kind}"')
+        self.finish(body)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(reason + "\n")

@@ -1,0 +1,208 @@
+"""Questions: what a viewer asks that takes a while: statistics, tables, files, saved decks, thresholds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+
+from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.series import Series
+from tidewire.store import Store
+from tidewire.threshold import Threshold
+from tidewire_dashboard.analysis import Readings, statistics, table
+from tidewire_dashboard.exports import Export, Exports
+from tidewire_dashboard.library import Conflict, Library
+
+if TYPE_CHECKING:
+    from tidewire_dashboard.viewer import Viewer
+
+__all__ = ["Question", "Questions"]
+
+_log = logging.getLogger("tidewire")
+_PER_VIEWER: Final = 4
+_TABLE_ROWS: Final = 500
+_MAX_SERIES: Final = 100
+
+Time = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+Indices = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1, max_length=_MAX_SERIES)]
+Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class _Window(msgspec.Struct):
+    """A window of some series; times are Unix ms, `id` comes back with the answer."""
+
+    id: int
+    series: Indices
+    start_ms: Time
+    end_ms: Time
+
+
+class Statistics(_Window, tag_field="t", tag="statistics"):
+    """What were they?"""
+
+
+class Table(_Window, tag_field="t", tag="table"):
+    """Which were the newest readings?"""
+
+
+class File(_Window, tag_field="t", tag="export"):
+    """Where can they be fetched as a file?"""
+
+    kind: Literal["csv", "parquet"]
+
+
+class Decks(msgspec.Struct, tag_field="t", tag="decks"):
+    """What is saved?"""
+
+
+class ReadDeck(msgspec.Struct, tag_field="t", tag="read_deck"):
+    """What is this deck?"""
+
+    slug: Slug
+
+
+class SaveDeck(msgspec.Struct, tag_field="t", tag="save_deck"):
+    """Save it over the version `over`: empty for nothing, null for whatever is there."""
+
+    slug: Slug
+    deck: dict[str, Any]
+    over: str | None
+
+
+class DeleteDeck(msgspec.Struct, tag_field="t", tag="delete_deck"):
+    """Delete it."""
+
+    slug: Slug
+
+
+class SaveThresholds(msgspec.Struct, tag_field="t", tag="save_thresholds"):
+    """Put these in force, for everybody."""
+
+    thresholds: Annotated[list[Threshold], msgspec.Meta(max_length=1_000)]
+
+
+Question = Statistics | Table | File | Decks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
+
+
+class Questions:
+    """Answers viewers, a few questions of each at a time; to be used in one event loop, and closed.
+
+    Args:
+        store: whose series are asked about.
+        readings: for statistics, tables and files.
+        library: for decks and thresholds.
+        path: before the address of a file.
+    """
+
+    def __init__(self, store: Store, readings: Readings, library: Library, path: str = "exports") -> None:
+        self.exports = Exports(readings)
+        self._store = store
+        self._readings = readings
+        self._library = library
+        self._path = path
+        self._tasks: dict[Viewer, set[asyncio.Task[None]]] = {}
+
+    def ask(self, viewer: Viewer, question: Question) -> None:
+        """Answer a question later, by `Viewer.answer`."""
+        tasks = self._tasks.setdefault(viewer, set())
+        if len(tasks) >= _PER_VIEWER:
+            viewer.send_problem("Your last questions are still being answered; try again in a moment.")
+            return
+        task = asyncio.create_task(self._answer(viewer, question))
+        tasks.add(task)
+        task.add_done_callback(lambda done: self._done(viewer, done))
+
+    def forget(self, viewer: Viewer) -> None:
+        """End the answering of what a viewer asked to see; what it asked to save is saved."""
+        for task in self._tasks.get(viewer, ()):
+            if not task.get_name().startswith("save"):
+                task.cancel()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [task for of_one in self._tasks.values() for task in of_one]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, viewer: Viewer, task: asyncio.Task[None]) -> None:
+        tasks = self._tasks.get(viewer, set())
+        tasks.discard(task)
+        if not tasks:
+            self._tasks.pop(viewer, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a question could not be answered", exc_info=error)
+            viewer.send_problem("The dashboard failed to answer; the cause is in its log.")
+
+    async def _answer(self, viewer: Viewer, question: Question) -> None:
+        current = asyncio.current_task()
+        if current is not None and isinstance(question, SaveDeck | DeleteDeck | SaveThresholds):
+            current.set_name("save")
+        try:
+            viewer.answer(await self._found(question))
+        except (LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
+            reason = error.detail if isinstance(error, ServiceRefused) else str(error)
+            viewer.answer(
+                {"t": "refused", "to": type(question).__struct_config__.tag, "reason": reason} | _id(question)
+            )
+
+    def _found(self, question: Question) -> Coroutine[Any, Any, dict[str, Any]]:
+        match question:
+            case Statistics() | Table() | File():
+                return self._of_window(question)
+            case Decks():
+                return self._decks()
+            case ReadDeck(slug=slug):
+                return self._deck(slug)
+            case SaveDeck():
+                return self._save(question)
+            case DeleteDeck(slug=slug):
+                return self._delete(slug)
+            case SaveThresholds(thresholds=thresholds):
+                return self._save_thresholds(thresholds)
+
+    async def _of_window(self, asked: Statistics | Table | File) -> dict[str, Any]:
+        known: list[Series] = [self._store.series[i] for i in asked.series if i < len(self._store.series)]
+        start, end = asked.start_ms, max(asked.start_ms + 1, asked.end_ms)
+        if isinstance(asked, File):
+            key = self.exports.issue(Export(known, start, end, asked.kind))
+            return {"t": "export", "id": asked.id, "url": f"{self._path}/{key}"}
+        frame = await self._readings.read(known, start, end)
+        answer = {"id": asked.id, "start_ms": start, "end_ms": end}
+        if isinstance(asked, Table):
+            rows = await asyncio.to_thread(table, frame, _TABLE_ROWS)
+            return answer | {"t": "table", "rows": rows, "of": len(frame)}
+        return answer | {"t": "statistics", "rows": await asyncio.to_thread(statistics, frame, start, end)}
+
+    async def _decks(self) -> dict[str, Any]:
+        return {"t": "decks", "decks": await self._library.decks()}
+
+    async def _deck(self, slug: str) -> dict[str, Any]:
+        found = await self._library.deck(slug)
+        return {"t": "deck", "slug": slug, "etag": found.etag, "deck": found.deck}
+
+    async def _save(self, asked: SaveDeck) -> dict[str, Any]:
+        try:
+            etag = await self._library.save(asked.slug, msgspec.json.encode(asked.deck), over=asked.over)
+        except Conflict as error:
+            return {"t": "saved", "slug": asked.slug, "etag": error.etag, "conflict": True}
+        return {"t": "saved", "slug": asked.slug, "etag": etag, "conflict": False}
+
+    async def _delete(self, slug: str) -> dict[str, Any]:
+        await self._library.delete(slug)
+        return await self._decks()
+
+    async def _save_thresholds(self, thresholds: list[Threshold]) -> dict[str, Any]:
+        try:
+            await self._library.save_thresholds(thresholds)
+        except Conflict:
+            return {"t": "thresholds_saved", "conflict": True}
+        return {"t": "thresholds_saved", "conflict": False}
+
+
+def _id(question: Question) -> dict[str, int]:
+    return {"id": question.id} if isinstance(question, _Window) else {}

@@ -1,0 +1,190 @@
+"""Statistics, tables, files, saved decks and thresholds, asked by a viewer's messages; the service is real."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from tidewire_dashboard.analysis import as_file, statistics
+from tidewire_dashboard.app import Dashboard
+from tidewire_dashboard.viewer import Viewer
+
+START_MS = float(int(time.time()) * 1_000 - 600_000)
+
+
+class Port:
+    """Records the texts that are sent."""
+
+    unsent = 0
+
+    def __init__(self) -> None:
+        self.texts: list[dict[str, Any]] = []
+
+    def send(self, data: bytes | str) -> None:
+        if isinstance(data, str):
+            self.texts.append(json.loads(data))
+
+    def fail(self) -> None:
+        raise AssertionError("the viewer was given up")
+
+
+class Asker:
+    """A viewer, and its answers by kind."""
+
+    def __init__(self, dashboard: Dashboard, eventually: Any) -> None:
+        self.port = Port()
+        self.viewer = Viewer(dashboard.hub.room, self.port)
+        self._eventually = eventually
+
+    async def ask(self, *answers: str, **question: Any) -> dict[str, Any]:
+        before = len(self.port.texts)
+        self.viewer.hear(json.dumps(question))
+        found: dict[str, Any] = await self._eventually(
+            lambda: next((text for text in self.port.texts[before:] if text["t"] in {*answers, "refused"}), None)
+        )
+        return found
+
+
+@pytest.fixture
+def asker(dashboard: Dashboard, eventually: Any) -> Asker:
+    return Asker(dashboard, eventually)
+
+
+@pytest.fixture
+async def readings(service: Any, dashboard: Dashboard, eventually: Any) -> np.ndarray[Any, Any]:
+    """5,000 readings of one series at 10/s with a silence of 20 s, three of another with labels."""
+    times = START_MS + np.arange(5_000) * 100.0
+    times[2_500:] += 20_000
+    values = np.random.default_rng(7).normal(900, 20, 5_000).round(3)
+    for first in range(0, 5_000, 1_000):
+        part = slice(first, first + 1_000)
+        row = {"metric": "furnace/t", "time": times[part].tolist(), "value": values[part].tolist()}
+        assert (await service.http.post("/v1/readings", json=row)).status_code == 200
+    row = {
+        "metric": "furnace/t", "labels": {"line": "=1+1"}, "time": [START_MS, START_MS + 1, START_MS + 2],
+        "value": [1, None, 3], "text": [None, "flag", None],
+    }  # fmt: skip
+    assert (await service.http.post("/v1/readings", json=row)).status_code == 200
+    await eventually(lambda: len(dashboard.source.store.series) == 2)
+    return values
+
+
+def window(dashboard: Dashboard, **more: Any) -> dict[str, Any]:
+    series = [one.index for one in dashboard.source.store.series]
+    return {"id": 7, "series": series, "start_ms": START_MS, "end_ms": START_MS + 600_000, **more}
+
+
+async def test_statistics_are_those_of_the_readings(dashboard: Any, asker: Asker, readings: Any) -> None:
+    answer = await asker.ask("statistics", t="statistics", **window(dashboard))
+    assert (answer["t"], answer["id"]) == ("statistics", 7), answer
+    store = dashboard.source.store
+    by_series = {json.dumps(store.series[row["i"]].labels): row for row in answer["rows"]}
+    plain = by_series["{}"]
+    assert plain["count"] == 5_000
+    assert plain["rate"] == pytest.approx(5_000 / 600)
+    assert (plain["gaps"], plain["gap_ms"]) == (1, 20_100)
+    expected = {
+        "last": readings[-1], "mean": readings.mean(), "min": readings.min(), "max": readings.max(),
+        "std": readings.std(ddof=1), "p50": np.quantile(readings, 0.5), "p95": np.quantile(readings, 0.95),
+        "p99": np.quantile(readings, 0.99),
+    }  # fmt: skip
+    assert {name: plain[name] for name in expected} == pytest.approx(expected)
+    few = by_series['{"line": "=1+1"}']
+    assert (few["count"], few["last"], few["mean"], few["min"], few["max"]) == (3, 3, 2, 1, 3)
+
+
+async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
+    start_service: Any, service: Any, asker: Asker, dashboard: Any, readings: Any
+) -> None:
+    small = await start_service(history_rows=700)
+    reader = dashboard.hub.room.readings
+    reader._http.base_url = small.url
+    frame = await reader.read(dashboard.source.store.series, START_MS, START_MS + 600_000)
+    assert len(frame) == 5_003
+    (plain,) = (row for row in statistics(frame, START_MS, START_MS + 600_000) if row["count"] == 5_000)
+    assert plain["mean"] == pytest.approx(readings.mean())
+
+
+async def test_the_table_has_the_newest_readings_first(dashboard: Any, asker: Asker, readings: Any) -> None:
+    answer = await asker.ask("table", t="table", **window(dashboard))
+    assert answer["of"] == 5_003
+    assert len(answer["rows"]) == 500
+    times = [row[0] for row in answer["rows"]]
+    assert times == sorted(times, reverse=True)
+    assert answer["rows"][0][2] == readings[-1]
+    short = window(dashboard, end_ms=START_MS + 3)
+    last = await asker.ask("table", t="table", **short)
+    assert [row[2:] for row in last["rows"][:2]] == [[3, None], [None, "flag"]]
+    assert sorted(row[2] for row in last["rows"][2:]) == sorted([1, readings[0]])
+
+
+async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(dashboard: Any, asker: Asker, readings: Any) -> None:
+    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
+        answer = await asker.ask("export", t="export", kind="csv", **window(dashboard))
+        got = await http.get("/" + answer["url"])
+        assert got.status_code == 200, got.text
+        assert "attachment" in got.headers["content-disposition"]
+        frame = pd.read_csv(io.BytesIO(got.content))
+        assert len(frame) == 5_003
+        assert set(frame["line"].dropna()) == {"'=1+1"}
+        assert frame["value"].dropna().sum() == pytest.approx(readings.sum() + 4)
+        assert (await http.get("/" + answer["url"])).status_code == 410
+        answer = await asker.ask("export", t="export", kind="parquet", **window(dashboard))
+        parquet = pd.read_parquet(io.BytesIO((await http.get("/" + answer["url"])).content))
+        assert len(parquet) == 5_003
+        assert str(parquet["time"].dtype).endswith("UTC]")
+        assert set(parquet["line"].dropna()) == {"=1+1"}
+
+
+async def test_a_deck_is_saved_and_a_newer_one_is_not_overwritten_unasked(asker: Asker) -> None:
+    deck = {"tidewire": "deck", "version": 1, "name": "Hall", "address": "?w=5m"}
+    assert (await asker.ask("deck", t="read_deck", slug="hall"))["deck"] is None
+    saved = await asker.ask("saved", t="save_deck", slug="hall", deck=deck, over="")
+    assert not saved["conflict"]
+    again = await asker.ask("saved", t="save_deck", slug="hall", deck={**deck, "name": "B"}, over="")
+    assert again == {"t": "saved", "slug": "hall", "etag": saved["etag"], "conflict": True}
+    over = await asker.ask("saved", t="save_deck", slug="hall", deck={**deck, "name": "B"}, over=saved["etag"])
+    assert not over["conflict"]
+    read = await asker.ask("deck", t="read_deck", slug="hall")
+    assert (read["deck"]["name"], read["etag"]) == ("B", over["etag"])
+    (listed,) = (await asker.ask("decks", t="decks"))["decks"]
+    assert (listed["slug"], listed["name"]) == ("hall", "B")
+    forced = await asker.ask("saved", t="save_deck", slug="hall", deck=deck, over=None)
+    assert not forced["conflict"]
+    assert (await asker.ask("decks", t="delete_deck", slug="hall"))["decks"] == []
+    refused = await asker.ask("saved", t="save_deck", slug="Not a slug", deck=deck, over="")
+    assert refused["t"] == "refused"
+    assert "slug" in refused["reason"]
+
+
+async def test_thresholds_are_in_force_for_every_viewer_and_alarm(
+    dashboard: Any, asker: Asker, readings: Any, eventually: Any
+) -> None:
+    other = Asker(dashboard, eventually)
+    dashboard.hub.enter(other.viewer)
+    other.viewer.hear('{"t":"hello","page":"overview"}')
+    try:
+        hot = {"metric": "furnace/*", "warn_above": 800.0, "critical_above": 10_000.0}
+        assert not (await asker.ask("thresholds_saved", t="save_thresholds", thresholds=[hot]))["conflict"]
+        told = await eventually(
+            lambda: [t for t in other.port.texts if t["t"] == "thresholds" and t["thresholds"] == [hot]]
+        )
+        assert told
+        alarms = await eventually(lambda: [t for t in other.port.texts if t["t"] == "alarms" and t["alarms"]])
+        store = dashboard.source.store
+        (alarm,) = alarms[-1]["alarms"]
+        assert (store.series[alarm["i"]].labels, alarm["level"]) == ({}, "warn")
+    finally:
+        dashboard.hub.leave(other.viewer)
+
+
+def test_files_of_nothing_have_a_head() -> None:
+    empty = pd.DataFrame({"series": [], "metric": [], "time": pd.to_datetime([], utc=True), "value": [], "unit": []})
+    assert as_file(empty, "csv") == b"time,metric,value,unit\n"
