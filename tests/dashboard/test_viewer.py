@@ -110,8 +110,8 @@ async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Ri
         "metric": "annotations",
         "labels": {},
     }
-    assert texts[3]["state"] == "connecting"
-    assert texts[3]["metrics"] == 2
+    assert texts[5]["state"] == "connecting"
+    assert texts[5]["metrics"] == 2
     assert isinstance(sent[-1], bytes)
     assert unpack_frame(sent[-1]).kind == SNAPSHOT
     assert unpack_frame(sent[-1]).records["index"].tolist() == [0, 1]
