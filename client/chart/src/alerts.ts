@@ -29,7 +29,7 @@ export class Alerts {
     for (const series of session.directory.measured) {
       const slot = session.views[LIST].slots.get(series.index);
       if (!slot) continue;
-      const state = tileState(slot, series, { nowMs, thresholds: session.thresholds });
+      const state = tileState(slot, series, { nowMs, alarms: session.alarms });
       if (state === "warn" || state === "critical") this.counts.alerts++;
       else if (["stale", "nodata"].includes(freshness(slot, nowMs))) this.counts.stale++;
     }

@@ -102,6 +102,7 @@ export class App {
 
   private linked(link: Link): void {
     this.session.link = link;
+    if (link.state !== "open") this.session.questions.lost();
     if (link.state === "open") {
       this.session.connected();
       if (!document.hidden) this.session.hello();

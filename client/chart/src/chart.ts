@@ -9,14 +9,13 @@ import { formatNumber } from "./format";
 import { chartWords, gapLimitMs, spoken } from "./freshness";
 import { unitsOf } from "./layout";
 import type { Press } from "./legend";
-import type { Limit } from "./marks";
 import { chartTitle, legendLabel } from "./naming";
 import { Overlay } from "./overlay";
 import { composePicture, type Parts } from "./picture";
 import { GUTTER, Plot, type Picture } from "./plot";
-import { alertOf, chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
+import { chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "./reading";
 import type { Ring, Slot } from "./ring";
-import type { EventMark, Threshold } from "./session";
+import type { Alarms, EventMark, Threshold } from "./session";
 import type { Tokens } from "./tokens";
 
 /** What every chart of a page draws from at one moment. */
@@ -33,6 +32,7 @@ export interface Moment {
   tokens: Tokens;
   events: readonly EventMark[];
   thresholds: readonly Threshold[];
+  alarms: Alarms;
   speak: boolean;
 }
 
@@ -176,7 +176,7 @@ export class Chart implements Parts {
     const picture = composePicture(this, moment, plotWidth);
     this.drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.zoom);
-    this.words(moment, picture.limits);
+    this.words(moment);
     this.updateOverlay();
   }
 
@@ -206,15 +206,15 @@ export class Chart implements Parts {
     this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
   }
 
-  private words(moment: Moment, limits: readonly Limit[]): void {
+  private words(moment: Moment): void {
     const { state, ageMs } = chartFreshness(this.slots, moment.nowMs);
     const live = state === "live" || state === "unknown";
     let alert: "warn" | "critical" | null = null;
-    if (limits.length > 0 && live) {
-      this.series.forEach((one, i) => {
-        const own = alertOf(moment.thresholds, one, this.slots[i]?.lastValue ?? NaN);
+    if (live) {
+      for (const { index } of this.series) {
+        const own = moment.alarms.get(index);
         if (own && alert !== "critical") alert = own;
-      });
+      }
     }
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);

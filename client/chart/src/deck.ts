@@ -255,6 +255,7 @@ export class DeckPage implements Page {
       tokens: this.app.tokens,
       events: session.events,
       thresholds: session.thresholds,
+      alarms: session.alarms,
       speak,
     };
     this.crosshair.frame(moment);
@@ -266,8 +267,8 @@ export class DeckPage implements Page {
   private drawWall(moment: Moment): void {
     const series = [...new Set(this.held.flatMap((one) => one.series))];
     const endMs = this.app.session.now();
-    const { tokens, thresholds } = moment;
-    this.wall.draw(series, { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, thresholds, wall: true }, this.scroller.clientWidth - 2 * SCROLL_PAD);
+    const { tokens, alarms } = moment;
+    this.wall.draw(series, { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true }, this.scroller.clientWidth - 2 * SCROLL_PAD);
   }
 
   /** Before the directory is known: nine empty cards in their final places. */

@@ -245,6 +245,7 @@ export class NotebookFrame {
       tokens: this.tokens,
       events: session.events,
       thresholds: session.thresholds,
+      alarms: session.alarms,
       speak,
     };
     this.crosshair.frame(moment);

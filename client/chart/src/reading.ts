@@ -1,9 +1,10 @@
-/** What a chart says of its series at one moment: freshness, scale of the unit, decimals, thresholds that are crossed. */
+/** What a chart says of its series at one moment: freshness, scale of the unit, decimals, the thresholds they have. */
 import type { Trace } from "./buckets";
 import type { Series } from "./directory";
 import { decimalsFor, formatNumber } from "./format";
 import { freshness, type Freshness } from "./freshness";
 import type { Limit } from "./marks";
+import { matches } from "./pattern";
 import type { Ring, Slot } from "./ring";
 import type { Threshold } from "./session";
 import { shownUnit, type ShownUnit } from "./units";
@@ -51,9 +52,10 @@ export function chartFreshness(slots: readonly (Slot | undefined)[], nowMs: numb
   return { state: live ? "live" : freshness(newest, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
 }
 
-function applies(threshold: Threshold, series: Series): boolean {
+/** Whether a threshold is for a series. */
+export function applies(threshold: Threshold, series: Series): boolean {
   const labels = threshold.labels ?? {};
-  return threshold.metric === series.metric && Object.entries(labels).every(([key, value]) => series.labels[key] === value);
+  return matches(threshold.metric, series.metric) && Object.entries(labels).every(([key, value]) => series.labels[key] === value);
 }
 
 const KINDS = [
@@ -77,20 +79,6 @@ export function limitsOf(thresholds: readonly Threshold[], series: readonly Seri
     }
   }
   return limits;
-}
-
-/** The worst threshold that a series' newest value crosses. */
-export function alertOf(thresholds: readonly Threshold[], series: Series, value: number): "warn" | "critical" | null {
-  let worst: "warn" | "critical" | null = null;
-  for (const threshold of thresholds) {
-    if (!applies(threshold, series)) continue;
-    for (const [field, level, side] of KINDS) {
-      const limit = threshold[field];
-      if (limit === null || limit === undefined) continue;
-      if ((side === "above" ? value > limit : value < limit) && worst !== "critical") worst = level;
-    }
-  }
-  return worst;
 }
 
 /** Series without a slot give an empty list entry, so that colours keep their place. */

@@ -2,6 +2,7 @@
 import { Directory, type SeriesEntry } from "./directory";
 import { decodeFrame, RANGE, type Frame } from "./frame";
 import type { Link, Port } from "./port";
+import { Questions } from "./questions";
 import { Ring } from "./ring";
 
 export const CHARTS = 0;
@@ -36,6 +37,9 @@ export interface EventMark {
   labels?: Record<string, string>;
 }
 
+export type Level = "warn" | "critical";
+
+/** Limits of the series of some metrics; `metric` may be a pattern. */
 export interface Threshold {
   metric: string;
   labels?: Record<string, string>;
@@ -43,7 +47,13 @@ export interface Threshold {
   critical_above?: number | null;
   warn_below?: number | null;
   critical_below?: number | null;
+  /** Seconds for which a limit must be passed. */
+  for_s?: number;
+  hysteresis?: number;
 }
+
+/** Series in alarm, by index: Python looks, with `for_s` and `hysteresis`, once for all viewers. */
+export type Alarms = ReadonlyMap<number, Level>;
 
 export interface Snippet {
   url: string;
@@ -69,6 +79,8 @@ export class Session {
   link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
   events: EventMark[] = [];
   thresholds: Threshold[] = [];
+  alarms: Alarms = new Map();
+  readonly questions = new Questions(() => this.port);
   snippet: Snippet | null = null;
   problem = "";
   port: Port | null = null;
@@ -176,6 +188,7 @@ export class Session {
   }
 
   onText(message: Record<string, unknown>): void {
+    if (this.questions.hear(message)) return;
     switch (message.t) {
       case "series":
         this.directory.update(message.full === true, (message.series as SeriesEntry[] | undefined) ?? []);
@@ -192,6 +205,9 @@ export class Session {
       }
       case "thresholds":
         this.thresholds = (message.thresholds as Threshold[] | undefined) ?? [];
+        break;
+      case "alarms":
+        this.alarms = new Map(((message.alarms as { i: number; level: Level }[] | undefined) ?? []).map((one) => [one.i, one.level]));
         break;
       case "snippet":
         this.snippet = message as unknown as Snippet;

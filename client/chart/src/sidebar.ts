@@ -5,7 +5,7 @@ import { h, icon, setAttribute, setText, show } from "./dom";
 import { fitCanvas } from "./draw";
 import { formatNumber, plural } from "./format";
 import { freshness } from "./freshness";
-import { printOf, printValue, alertOf } from "./reading";
+import { printOf, printValue } from "./reading";
 import { SERIES_TYPE } from "./rearrange";
 import { LIST } from "./session";
 import { drawSpark, readSpark } from "./spark";
@@ -207,7 +207,7 @@ export class Sidebar {
     }
     const now = session.now();
     const state = freshness(slot, now);
-    const alert = state === "live" ? alertOf(session.thresholds, series, slot.lastValue) : null;
+    const alert = state === "live" ? (session.alarms.get(series.index) ?? null) : null;
     row.dot.className = `age ${alert ?? state}`;
     const factor = Math.max(1, Math.ceil(SPARK_WINDOW_MS / ring.stepMs / SPARK.width));
     const trace = readSpark(ring, slot, now - SPARK_WINDOW_MS, now, factor);

@@ -5,9 +5,9 @@ import type { Series } from "./directory";
 import { canvasName, type Ctx } from "./draw";
 import { formatChange, shortAge, span } from "./format";
 import { freshness, tileWhen, type Freshness } from "./freshness";
-import { alertOf, printOf, printValue } from "./reading";
+import { printOf, printValue } from "./reading";
 import type { Ring, Slot } from "./ring";
-import type { Threshold } from "./session";
+import type { Alarms } from "./session";
 import { drawSpark, readSpark } from "./spark";
 import { TILE_HEIGHT, type TileBox } from "./tilelayout";
 import { font, type Tokens } from "./tokens";
@@ -18,7 +18,7 @@ export interface TileMoment {
   startMs: number;
   endMs: number;
   tokens: Tokens;
-  thresholds: readonly Threshold[];
+  alarms: Alarms;
   /** On a wall: the value in larger type, and no change beside it. */
   wall: boolean;
 }
@@ -38,10 +38,10 @@ const NARROW_TILE = 182;
 /** 44 px on the wall. */
 const WALL_VALUE = 44 / WALL_TILE;
 
-export function tileState(slot: Slot | undefined, series: Series, moment: Pick<TileMoment, "nowMs" | "thresholds">): TileState {
+export function tileState(slot: Slot | undefined, series: Series, moment: Pick<TileMoment, "nowMs" | "alarms">): TileState {
   if (!slot) return "unknown";
   const state = freshness(slot, moment.nowMs);
-  return (state === "live" || state === "unknown") ? (alertOf(moment.thresholds, series, slot.lastValue) ?? state) : state;
+  return (state === "live" || state === "unknown") ? (moment.alarms.get(series.index) ?? state) : state;
 }
 
 export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, moment: TileMoment): void {

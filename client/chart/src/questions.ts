@@ -1,0 +1,73 @@
+/** What the deck asks of Python and waits for: each question's answer, or why there is none. */
+import type { Port } from "./port";
+
+export type Message = Record<string, unknown>;
+
+interface Waiting {
+  tag: string;
+  answer: string;
+  id: number | undefined;
+  resolve: (message: Message) => void;
+  reject: (reason: Error) => void;
+}
+
+/** Which message answers which question. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  statistics: "statistics",
+  table: "table",
+  export: "export",
+  decks: "decks",
+  read_deck: "deck",
+  save_deck: "saved",
+  delete_deck: "decks",
+  save_thresholds: "thresholds_saved",
+};
+
+/** Questions under way at a time; the oldest is given up first. */
+const MOST = 8;
+const LIMIT_MS = 40_000;
+
+export class Questions {
+  private waiting: Waiting[] = [];
+  private id = 0;
+
+  constructor(private readonly port: () => Port | null) {}
+
+  /**
+   * Ask, and resolve with the answer.
+   *
+   * Rejects with an Error whose message is for the person: it was refused, the connection was lost, or nothing came.
+   */
+  ask(question: Message & { t: string }, numbered = false): Promise<Message> {
+    const id = numbered ? ++this.id : undefined;
+    return new Promise((resolve, reject) => {
+      const one: Waiting = { tag: question.t, answer: ANSWERS[question.t], id, resolve, reject };
+      this.waiting.push(one);
+      while (this.waiting.length > MOST) this.waiting.shift()?.reject(new Error("Asked too much at once"));
+      window.setTimeout(() => this.giveUp(one, "The dashboard did not answer"), LIMIT_MS);
+      this.port()?.send(id === undefined ? question : { ...question, id });
+    });
+  }
+
+  private giveUp(one: Waiting, reason: string): void {
+    if (!this.waiting.includes(one)) return;
+    this.waiting = this.waiting.filter((other) => other !== one);
+    one.reject(new Error(reason));
+  }
+
+  /** Take a message; true when it was the answer to a question. */
+  hear(message: Message): boolean {
+    const refused = message.t === "refused";
+    const one = this.waiting.find((each) => (refused ? each.tag === message.to : each.answer === message.t) && each.id === (message.id as number | undefined));
+    if (!one) return refused || Object.values(ANSWERS).includes(String(message.t));
+    this.waiting = this.waiting.filter((other) => other !== one);
+    if (refused) one.reject(new Error(String(message.reason)));
+    else one.resolve(message);
+    return true;
+  }
+
+  /** The connection is lost: nothing that was asked will be answered. */
+  lost(): void {
+    for (const one of this.waiting) this.giveUp(one, "The connection was lost");
+  }
+}
