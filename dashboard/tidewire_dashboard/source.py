@@ -16,8 +16,7 @@ from tidewire_dashboard.settings import DashboardSettings
 __all__ = ["Source"]
 
 _log = logging.getLogger("tidewire")
-_HEALTH_S: Final = 10.0
-_HEALTH_UNWELL_S: Final = 2.0
+_HEALTH_S: Final = 1.0  # a fault is shown within 5 s; the service itself may need 3 of them to be sure
 _HEALTH_TIMEOUT_S: Final = 2.0
 
 
@@ -81,8 +80,7 @@ class Source:
                 if (health.service_ok, health.redis_ok) != (self.health.service_ok, self.health.redis_ok):
                     _log.info("health of %s: %s", self.url, health)
                 self.health = health
-                well = health.service_ok and health.redis_ok and self.feed.status.state == "live" and self.store.series
-                await asyncio.sleep(_HEALTH_S if well else _HEALTH_UNWELL_S)
+                await asyncio.sleep(_HEALTH_S)
 
 
 async def _health(http: httpx.AsyncClient) -> Health:

