@@ -163,6 +163,7 @@ class Hub:
             "position_ms": id_ms(self.fanout.flushed),
             "look_age_s": min(self.last_look_age_s, 1e6),
             "loop_late_s": self.lateness.seconds,
+            "loop_tasks": len(asyncio.all_tasks()),
         }
 
     # -- life
