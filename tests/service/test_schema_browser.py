@@ -17,6 +17,8 @@ async def test_the_page_draws_every_route_without_another_host(service: Any, bro
     page.on("pageerror", lambda error: errors.append(str(error)))
     await page.goto(f"{service.url}/schema")
     await page.wait_for_selector("text=Stream readings live")
-    assert await page.locator(".opblock").count() == 7
+    schema = (await (await page.request.get(f"{service.url}/schema/openapi.json")).json())["paths"]
+    methods = {"get", "put", "post", "patch", "delete"}
+    assert await page.locator(".opblock").count() == sum(len(methods & set(each)) for each in schema.values()) > 7
     assert errors == []
     assert {url.split("/")[2] for url in requests if not url.startswith("data:")} == {f"127.0.0.1:{service.port}"}
