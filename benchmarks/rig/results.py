@@ -33,8 +33,8 @@ are what counts; absolute numbers are this machine's, on that day.
         python benchmarks/$each.py --full
     done
 
-Needed besides Python: a C compiler, `taskset` and `ss`, Chromium for the dashboard; for the peers `node` and `npm`, and Debian for nchan. A peer
-that is not there is named as missing.
+Needed besides Python: a C compiler, `taskset` and `ss`; Chromium for the dashboard; for the peers `node` and `npm`, and
+Debian for nchan. A peer that is not there is named as missing.
 """
 
 
