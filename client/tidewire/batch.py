@@ -426,7 +426,12 @@ def decode_batch(body: bytes | str) -> Batch:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("batch", body, str(error)) from None
     count = len(batch.time)
-    columns = (batch.value, batch.text, batch.step)
-    if not count or any(column is not None and len(column) != count for column in columns):
+    text, step = batch.text, batch.step
+    if (
+        not count
+        or len(batch.value) != count
+        or (text is not None and len(text) != count)
+        or (step is not None and len(step) != count)
+    ):
         raise InvalidInput("batch", body, "columns must have equal length, at least 1")
     return batch

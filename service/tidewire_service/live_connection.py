@@ -23,6 +23,9 @@ __all__ = ["LiveConnection"]
 _PING_S: Final = 3.0  # a half-open connection is noticed after three silent intervals at the latest
 _CONNECT_S: Final = 2.0
 _MAX_BACKOFF_S: Final = 1.0
+# Under a flow of small chunks, what comes within this time is read at once: a wake-up costs more than a frame.
+_REST_S: Final = 0.002
+_FLOOD_BYTES: Final = 64 << 10  # a chunk of so much says that more waits
 
 logger = structlog.get_logger("tidewire.hub")
 
@@ -37,8 +40,10 @@ class _Reader(asyncio.Protocol):
 
     def __init__(self, on_message: Callable[[bytes, bytes], None]) -> None:
         self._on_message = on_message
+        self._loop = asyncio.get_running_loop()
+        self._received_s = 0.0
         self._parser = hiredis.Reader()
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self.transport: asyncio.Transport | None = None
         self.heard = False
         self.subscribed = 0
@@ -55,6 +60,15 @@ class _Reader(asyncio.Protocol):
         except hiredis.ProtocolError as error:
             logger.warning("live_connection_garbled", error=str(error))
             self.abort()
+        now_s = self._loop.time()
+        if now_s - self._received_s < _REST_S and len(data) < _FLOOD_BYTES and self.transport is not None:
+            self.transport.pause_reading()
+            self._loop.call_later(_REST_S, self._read_on)
+        self._received_s = now_s
+
+    def _read_on(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, list):

@@ -117,9 +117,18 @@ def made(seed: int, only: list[str] | None = None, casts: Sequence[tuple[int, ..
     if rng.random() < 0.4:
         actions += schedule(rng, faults)
     cast = rng.choice(casts)
-    acted = {"sub", "recv", "go", "cut", "resume"}
-    actions = [(a[0], cast[a[1]], *a[2:]) if a[0] in acted else a for a in actions]
-    return Case(actions, size, cast, any(KINDS[client].every_ms for client in cast))
+    return Case([acted_by(cast, action) for action in actions], size, cast, labelled(cast))
+
+
+def acted_by(cast: tuple[int, ...], action: Action) -> Action:
+    """Return an action on client 0, 1 or 2 as one on the clients of a cast."""
+    acted = action[0] in {"sub", "recv", "go", "cut", "resume"}
+    return (action[0], cast[action[1]], *action[2:]) if acted else action
+
+
+def labelled(cast: tuple[int, ...]) -> bool:
+    """Tell whether each batch needs a series of its own: what lies in an interval must be seen."""
+    return any(KINDS[client].every_ms for client in cast)
 
 
 def hunt(seed: int, seconds: float, only: list[str] | None = None, casts: Sequence[tuple[int, ...]] = CASTS) -> int:
