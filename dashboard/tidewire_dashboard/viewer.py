@@ -6,6 +6,7 @@ before has left; then it says what holds at that moment. A hidden viewer is sent
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
@@ -21,7 +22,8 @@ __all__ = ["Port", "Viewer"]
 _MAX_SERIES: Final = 2_000
 _STATUS_EVERY_TICKS: Final = 10
 _ACK_CHARS: Final = 24
-_MAX_UNSENT: Final = 8  # two frames, the texts of one tick, and answers to ranges
+_MAX_UNSENT: Final = 12  # two frames, the texts of a hello, and answers
+_MAX_LATE: Final = 8  # answers that wait until a slow socket takes something again
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
 Buckets = Annotated[int, msgspec.Meta(ge=2, le=2_000)]
@@ -96,6 +98,8 @@ class Viewer:
         self._events_version = self._alarms_version = self._thresholds_version = -1
         self._status: object = None
         self._status_tick = 0
+        self._late: deque[str] = deque(maxlen=_MAX_LATE)
+        self._range: bytes | None = None
 
     def close(self) -> None:
         """Give up its views."""
@@ -104,6 +108,8 @@ class Viewer:
         self._views.clear()
         self._room.forget_range(self)
         self._room.questions.forget(self)
+        self._late.clear()
+        self._range = None
 
     def hear(self, message: str | bytes) -> None:
         """Take one message of the deck.
@@ -138,15 +144,17 @@ class Viewer:
         """Send what is due; called once per tick of the room."""
         if self.hidden:
             return
+        self._send_late()
         self._send_texts()
         for number, view in self._views.items():
             if view.pacing.tick(self._room.seq):
                 self._send_frame(number, view)
 
     def send_range(self, frame: bytes) -> None:
-        """Send the answer to a range, unless the tab is hidden or takes nothing."""
-        if not self.hidden and self._port.unsent < _MAX_UNSENT:
-            self._port.send(frame)
+        """Send the answer to the newest range; once the tab is seen again and takes something."""
+        self._range = frame
+        if not self.hidden:
+            self._send_late()
 
     def fail(self) -> None:
         """Close the port, so that the deck connects anew."""
@@ -158,9 +166,9 @@ class Viewer:
             self._port.send(msgspec.json.encode({"t": "error", "reason": reason}).decode())
 
     def answer(self, message: dict[str, Any]) -> None:
-        """Send the answer to a question, unless the socket takes nothing: then it was asked by nobody who waits."""
-        if self._port.unsent < _MAX_UNSENT:
-            self._port.send(msgspec.json.encode(message).decode())
+        """Send the answer to a question, as soon as the socket takes something; the newest few wait for that."""
+        self._late.append(msgspec.json.encode(message).decode())
+        self._send_late()
 
     def _hello(self, *, hidden: bool) -> None:
         self.hidden = hidden
@@ -169,8 +177,8 @@ class Viewer:
         for view in self._views.values():
             view.pacing.restart()
         if not hidden:
+            self._send_texts()  # first: what comes before them keeps them back, and frames mean nothing without names
             self._port.send(self._room.snippet)
-            self._send_texts()
             for number, view in self._views.items():
                 self._send_frame(number, view)
 
@@ -200,6 +208,13 @@ class Viewer:
         self._room.pack(view.shared)
         self._port.send(view.shared.live.frame(number, view.pacing.since))
         view.pacing.sent(self._room.seq, self._room.clock_ms())
+
+    def _send_late(self) -> None:
+        while self._late and self._port.unsent < _MAX_UNSENT:
+            self._port.send(self._late.popleft())
+        if self._range is not None and self._port.unsent < _MAX_UNSENT:
+            frame, self._range = self._range, None
+            self._port.send(frame)
 
     def _send_texts(self) -> None:
         """Send what the deck does not know yet of directory, events and status."""

@@ -56,11 +56,12 @@ class StreamWriter:
 
     Attributes:
         paused: the peer has to read first.
+        lost: the connection is gone; what is written goes nowhere.
         wrote: something was written; reset by whoever asks.
         park: takes the bytes for which there is no room; its result is that of `write`.
     """
 
-    __slots__ = ("_flow", "_put", "_transport", "_wire", "park", "paused", "wrote")
+    __slots__ = ("_flow", "_put", "_transport", "_wire", "lost", "park", "paused", "wrote")
 
     _data = _framed = b""  # of the newest write of any stream: a flush hands the same object to all
 
@@ -70,7 +71,7 @@ class StreamWriter:
         self._flow = flow
         self._put: Callable[[bytes], None] = transport.write
         self.paused = flow.write_paused
-        self.wrote = False
+        self.lost = self.wrote = False
         self.park: Callable[[bytes], bool] = _refuse
 
     def __enter__(self) -> None:
@@ -80,9 +81,15 @@ class StreamWriter:
 
     def __exit__(self, *_: object) -> None:
         held, self._wire.held = self._wire.held, None
+        if self.lost:
+            return
         self._put = self._transport.write
         if held:
             self._transport.write(b"".join(held))
+
+    def lose(self) -> None:
+        """Write nothing any more: uvloop raises once the connection is gone, and a flush has others to serve."""
+        self.lost, self._put = True, _drop
 
     @property
     def held_bytes(self) -> int:
@@ -106,6 +113,10 @@ class StreamWriter:
             await self._flow.drain()
         self.paused = False
         self.write(data)
+
+
+def _drop(data: bytes) -> None:
+    pass
 
 
 def _refuse(data: bytes) -> bool:
@@ -155,7 +166,9 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the stream."""
+        """Tell the writer, then the stream, which leaves the hub at its next step only."""
+        if self._writer is not None:
+            self._writer.lose()
         super().connection_lost(exc)
         if self.on_lost is not None:
             self.on_lost()

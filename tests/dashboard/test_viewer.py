@@ -100,18 +100,18 @@ async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Ri
     viewer.hear(HELLO)
     sent = port.take()
     texts = [json.loads(data) for data in sent if isinstance(data, str)]
-    assert [text["t"] for text in texts] == ["snippet", "series", "events", "thresholds", "alarms", "status"]
-    assert texts[0] == {"t": "snippet", "url": NOWHERE, "redis": "redis://127.0.0.1:6379"}
-    assert texts[1]["full"]
-    assert texts[1]["series"][0] == {"i": 0, "metric": "m", "labels": {}, "unit": ""}
-    assert texts[2]["events"][0] | {"time_ms": 0} == {
+    assert [text["t"] for text in texts] == ["series", "events", "thresholds", "alarms", "status", "snippet"]
+    assert texts[5] == {"t": "snippet", "url": NOWHERE, "redis": "redis://127.0.0.1:6379"}
+    assert texts[0]["full"]
+    assert texts[0]["series"][0] == {"i": 0, "metric": "m", "labels": {}, "unit": ""}
+    assert texts[1]["events"][0] | {"time_ms": 0} == {
         "time_ms": 0,
         "text": "deploy v2",
         "metric": "annotations",
         "labels": {},
     }
-    assert texts[5]["state"] == "connecting"
-    assert texts[5]["metrics"] == 2
+    assert texts[4]["state"] == "connecting"
+    assert texts[4]["metrics"] == 2
     assert isinstance(sent[-1], bytes)
     assert unpack_frame(sent[-1]).kind == SNAPSHOT
     assert unpack_frame(sent[-1]).records["index"].tolist() == [0, 1]
@@ -189,6 +189,23 @@ async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(r
     assert [text["t"] for text in texts] == ["series", "status"]
     assert [series["i"] for series in texts[0]["series"]] == [0, 1, 2, 3, 4]
     assert not texts[0]["full"]
+
+
+async def test_answers_wait_for_a_network_that_is_behind_the_newest_range_only(rig: Rig) -> None:
+    viewer, port = rig.viewer()
+    viewer.hear(HELLO)
+    port.take()
+    port.unsent = 12
+    viewer.answer({"t": "decks", "decks": []})
+    viewer.send_range(b"older")
+    viewer.send_range(b"newer")
+    rig.ticks(3)
+    assert port.take() == []
+    port.unsent = 0
+    rig.ticks(1)
+    sent = port.take()
+    assert sent[:2] == ['{"t":"decks","decks":[]}', b"newer"]
+    assert b"older" not in sent
 
 
 async def test_the_status_comes_once_a_second_and_tells_the_lag(rig: Rig) -> None:

@@ -115,3 +115,19 @@ async def test_row_16_an_idle_subscriber_that_vanished_without_fin_is_reaped(wor
     assert service.footprint()[1] <= base - 5 + 1
     assert healthy.ledger.count("cut") == 0
     assert not service.errors()
+
+
+async def test_connections_cut_while_a_flush_writes_cost_the_others_nothing(world: Any) -> None:
+    service = await world.service()
+    steady = [world.subscriber(service.address) for _ in range(3)]
+    cut = [world.subscriber(service.address) for _ in range(30)]
+    await world.all_live()
+    feed = world.feed().start(METRICS, every_s=0.002)
+    for turn in range(60):
+        for subscriber in cut[turn % 3 :: 3]:
+            subscriber.cut()
+        await asyncio.sleep(0.03)
+    await feed.stop()
+    await world.settled(15)
+    assert [len(subscriber.statuses) for subscriber in steady] == [1, 1, 1], "nobody else was cut"
+    assert not service.errors()
