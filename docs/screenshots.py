@@ -58,6 +58,33 @@ def zoomed(page: Page) -> None:
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 120)
 
 
+def numbers(page: Page) -> None:
+    """Wait until the drawer has its statistics."""
+    live(page)
+    page.wait_for_function(
+        """() => window.__tidewire && [...document.querySelectorAll("*")].map((one) => one.shadowRoot)
+            .some((root) => /\\d/.test(root?.querySelector('[data-tw="statistics"] td + td')?.textContent ?? ""))"""
+    )
+
+
+def adding(page: Page) -> None:
+    """Open the form of a threshold."""
+    numbers(page)
+    page.locator('[data-tw="threshold-add"]').click()
+
+
+def saving(page: Page) -> None:
+    """Open the dialog that saves the deck."""
+    live(page)
+    page.keyboard.press("S")
+
+
+def latest(page: Page) -> None:
+    """Open the table of latest values."""
+    live(page)
+    page.keyboard.press("l")
+
+
 def why(page: Page) -> None:
     """Wait until the connection is lost, and ask why."""
     page.get_by_text("RECONNECTING").first.wait_for()
@@ -80,7 +107,12 @@ PICTURES = [
     Picture("overview", "/"),
     Picture("deck", DECK),
     Picture("paused", DECK, prepare=zoomed, themes=("dark",)),
+    Picture("drawer", f"{DECK}&drawer=1", prepare=numbers),
+    Picture("threshold", f"{DECK}&drawer=1", prepare=adding, themes=("dark",)),
+    Picture("saving", DECK, prepare=saving, themes=("dark",)),
+    Picture("latest", "/", prepare=latest, themes=("dark",)),
     Picture("wall", WALL, themes=("dark",)),
+    Picture("phone-drawer", f"{DECK}&drawer=1", PHONE, prepare=numbers, themes=("dark",)),
     Picture("phone-overview", "/", PHONE, themes=("dark",)),
     Picture("phone-deck", DECK, PHONE, themes=("dark",)),
 ]

@@ -51,6 +51,8 @@ class Alarms:
         self.version += 1
         self._directory_version = -1
         self._looked_ms = -1e15
+        if not self.thresholds:
+            self._alarms = []  # nothing is looked at from now on
 
     def look(self, now_ms: float) -> None:
         """Look at the newest reading of every series that a threshold is for; `now_ms` by the log's clock."""

@@ -71,3 +71,15 @@ def test_setting_the_same_again_changes_nothing_and_others_end_alarms() -> None:
     alarms.look(1_000)
     assert alarms_of(alarms) == []
     assert json.loads(alarms.thresholds_message())["thresholds"] == [{"metric": "a", "warn_above": 5.0}]
+
+
+def test_without_a_threshold_there_is_no_alarm() -> None:
+    store = Store()
+    put(store, "a", 2)
+    alarms = Alarms(store)
+    alarms.set([Threshold(metric="a", warn_above=1)])
+    alarms.look(0)
+    assert alarms_of(alarms) == [(0, "warn")]
+    alarms.set([])
+    alarms.look(5_000)
+    assert alarms_of(alarms) == []

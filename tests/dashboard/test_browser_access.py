@@ -44,6 +44,7 @@ async def violations(tab: Any) -> list[str]:
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
 @pytest.mark.parametrize("theme", ["dark", "light"])
 async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any, theme: str) -> None:
+    await tab.page.emulate_media(reduced_motion="reduce")  # what fades in has no contrast yet
     await tab.open(f"/?theme={theme}")
     await tab.sees("No metrics yet")
     assert await violations(tab) == []
@@ -58,6 +59,19 @@ async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any, theme: str)
         await tab.page.keyboard.press(key)
         assert await violations(tab) == [], key
     await tab.page.keyboard.press("Escape")
+    await tab.page.keyboard.press("f")
+    await tab.page.locator('[data-tw="threshold-add"]').click()
+    assert await violations(tab) == [], "the drawer"
+    await tab.page.locator('[data-tw="readings"]').click()
+    await tab.page.locator('[data-tw="raw-table"]').wait_for()
+    assert await violations(tab) == [], "the readings"
+    await tab.page.keyboard.press("Escape")
+    for key in ("S", "l"):
+        await tab.page.keyboard.press(key)
+        await tab.page.locator('[data-tw="dialog"]').wait_for()
+        assert await violations(tab) == [], key
+        await tab.page.keyboard.press("Escape")
+    await tab.page.keyboard.press("f")
     await tab.page.keyboard.press("Space")
     await tab.page.locator('[data-tw="more"]').click()
     assert await violations(tab) == []
@@ -116,7 +130,7 @@ async def test_every_action_has_a_key_and_the_help_lists_it(tab: Any, service: A
 async def test_a_phone_has_one_column_nothing_beside_it_and_targets_for_thumbs(tab: Any, service: Any) -> None:
     await plant(service)
     await tab.page.set_viewport_size({"width": 390, "height": 844})
-    for path in ("/", "/d/furnace"):
+    for path in ("/", "/d/furnace", "/d/furnace?drawer=1"):
         await drawn(tab, path)
         assert await tab.page.evaluate("() => document.documentElement.scrollWidth") == 390
         wide = """.filter((one) => !one.closest(".filters, .legend, .spoken, .code")

@@ -1,19 +1,23 @@
 /** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
 import { pageActions, runKey, type Action } from "./actions";
 import { Alerts } from "./alerts";
+import { Dialog } from "./dialog";
 import { h, show } from "./dom";
 import { DeckPage } from "./deck";
 import { EmptyPage } from "./empty";
 import { Footer } from "./footer";
 import { Header } from "./header";
 import { HelpOverlay } from "./help";
+import { Library, type SavedDeck } from "./library";
 import { Overview } from "./overview";
 import { SocketPort, type Link } from "./port";
+import { Saving } from "./saving";
 import { Session } from "./session";
+import { LatestValues } from "./tableview";
 import { TimeControl } from "./timecontrol";
 import { Timeline } from "./timeline";
 import { applyTokens, DARK, type Tokens } from "./tokens";
-import { FRESH, formatState, parseState, type PageState, type Span } from "./url";
+import { DEFAULT_WINDOW_MS, FRESH, formatState, parseState, type PageState, type Span } from "./url";
 
 export interface AppOptions {
   root: HTMLElement;
@@ -51,6 +55,10 @@ export class App {
   state: PageState;
   tokens: Tokens = DARK;
   private page: Page | null = null;
+  readonly library: Library;
+  readonly dialog = new Dialog();
+  readonly saving = new Saving(this);
+  readonly latest = new LatestValues(this);
   readonly header: Header;
   readonly time = new TimeControl(this);
   readonly alerts: Alerts;
@@ -75,11 +83,12 @@ export class App {
       (what) => this.heard(what),
     );
     this.timeline = new Timeline(this.session);
+    this.library = new Library(this.session.questions, () => this.decksChanged());
     this.alerts = new Alerts(this.session);
     this.header = new Header(this);
     this.footer = new Footer(this);
     this.empty = new EmptyPage(this);
-    options.root.append(this.header.element, this.body, this.footer.wall, this.footer.bar, this.help.element);
+    options.root.append(this.header.element, this.body, this.footer.wall, this.footer.bar, this.help.element, this.dialog.element);
     this.applyTheme();
     this.openPage();
     this.port = new SocketPort(
@@ -106,6 +115,7 @@ export class App {
     if (link.state === "open") {
       this.session.connected();
       if (!document.hidden) this.session.hello();
+      this.library.connected();
     }
     this.header.draw();
     this.requestDraw();
@@ -163,6 +173,7 @@ export class App {
     if (nothing) this.empty.draw();
     else this.page?.draw(fresh);
     if (this.alerts.draw()) this.entitle();
+    this.latest.draw();
     this.header.draw();
     this.footer.draw();
   }
@@ -195,6 +206,10 @@ export class App {
   private openPage(): void {
     this.timeline.resume();
     this.time.follow();
+    this.dialog.close();
+    const given = location.search.includes("w=");
+    this.library.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.arrived(saved, given));
+    if (this.session.link.state === "open") this.library.connected();
     this.page?.destroy();
     this.page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
     this.heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
@@ -205,8 +220,35 @@ export class App {
     this.page.directoryChanged();
   }
 
+  /** The page's saved deck is known: its window and what it hides, unless the address says more than the name. */
+  private arrived({ state }: SavedDeck, windowGiven: boolean): void {
+    if (this.state.charts !== null) return;
+    this.change({ windowMs: windowGiven ? this.state.windowMs : state.windowMs, hidden: this.state.hidden.length ? this.state.hidden : state.hidden });
+  }
+
+  private decksChanged(): void {
+    this.header.directoryChanged();
+    this.header.pageChanged();
+    this.page?.stateChanged();
+    this.entitle();
+    this.requestDraw();
+  }
+
+  /** The page was saved: its charts are those of its name from now on. */
+  savedAs(slug: string): void {
+    if (slug === this.state.slug) this.change({ charts: null });
+    else this.visit("deck", slug);
+  }
+
+  /** Show what is saved under a name, in place of what was changed here. */
+  reopen(slug: string): void {
+    if (slug !== this.state.slug) return this.visit("deck", slug);
+    this.change({ ...FRESH }, true);
+    void this.library.read();
+  }
+
   private entitle(): void {
-    document.title = this.alerts.title(this.state.page === "deck" ? this.state.slug : "");
+    document.title = this.alerts.title(this.state.page === "deck" ? (this.library.saved?.name ?? this.state.slug) : "");
   }
 
   /** Change the state and its address; `push` makes it a step of the browser's history. */
@@ -271,7 +313,7 @@ export class App {
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     // Space on a focused button presses the button.
     if (event.key === " " && target instanceof HTMLButtonElement) return;
-    if (this.help.key(event) || this.page?.key(event) || runKey(this.actions(), event.key, this.state.page)) event.preventDefault();
+    if (this.dialog.key(event) || this.help.key(event) || this.page?.key(event) || runKey(this.actions(), event.key, this.state.page)) event.preventDefault();
   }
 
   /** All that the keys do here; a page's own win. */
@@ -283,13 +325,18 @@ export class App {
     this.help.open(this.always, this.page?.actions ?? []);
   }
 
+  toggleDrawer(): void {
+    if (this.page instanceof DeckPage) this.page.toggleDrawer();
+  }
+
   focusSearch(): void {
     this.page?.focusSearch();
   }
 
   /** Go to a page as it is by itself. */
   visit(page: "overview" | "deck", slug: string): void {
-    this.change({ page, slug, ...FRESH }, true);
+    const saved = page === "deck" && this.library.decks.some((one) => one.slug === slug);
+    this.change({ page, slug, ...FRESH, windowMs: saved ? DEFAULT_WINDOW_MS : this.state.windowMs }, true);
   }
 
   setWindow(windowMs: number): void {

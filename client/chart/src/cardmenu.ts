@@ -1,18 +1,16 @@
 /** The buttons that a chart shows while it is in hand. */
 import type { DeckPage, Held } from "./deck";
 import { h, iconButton, type IconName } from "./dom";
-import { changeChart, nextFacet, removeChart, splitChart } from "./layout";
+import { nextFacet, removeChart, splitChart } from "./layout";
 import { chartTitle } from "./naming";
-import { COLUMNS } from "./url";
 
 export function cardButtons(deck: DeckPage, { at, spec, chart }: Held, zoomed: boolean, live: () => void): HTMLElement {
   const { title } = chart;
-  const next = COLUMNS.find((wider) => wider > spec.columns) ?? COLUMNS[0];
   const facet = nextFacet(deck.directory, spec);
   const button = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => iconButton(name, words, press, `chart-${hook}`, 14);
   const buttons = [
+    button("deck", `Statistics, thresholds and export of ${title} (f)`, "drawer", () => deck.openDrawer(at)),
     button("table", `Data table of ${title} (d)`, "data", () => chart.toggleTable()),
-    button(next > spec.columns ? "wide" : "narrow", `${next > spec.columns ? "Widen" : "Narrow"} ${title} to ${next} of 12 columns`, "resize", () => deck.setCharts(changeChart(deck.specs(), at, { columns: next }))),
     button("close", `Remove ${title} (x)`, "remove", () => deck.setCharts(removeChart(deck.specs(), at))),
   ];
   if (facet !== undefined || spec.facet !== undefined) {

@@ -7,6 +7,7 @@ import { Chart, type Moment, type SharedRange } from "./chart";
 import type { Directory, Series } from "./directory";
 import { h, show } from "./dom";
 import { Crosshair } from "./crosshair";
+import { Drawer } from "./drawer";
 import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, pressed, refOf, toggleSeries, type Cell } from "./layout";
 import { chartTitle } from "./naming";
 import { GUTTER } from "./plot";
@@ -40,6 +41,7 @@ export class DeckPage implements Page {
   private readonly grid = h("div", { class: "grid", "data-tw": "grid" });
   private readonly none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
   private readonly sidebar: Sidebar;
+  private readonly drawer: Drawer;
   private readonly wall = new WallTiles();
   private held: Held[] = [];
   private readonly placeholders: Chart[] = [];
@@ -60,8 +62,9 @@ export class DeckPage implements Page {
       toggle: (series) => this.toggle(series),
       overlay: (series) => this.overlaySeries(this.last, series.index),
     });
+    this.drawer = new Drawer(app, () => this.toggleDrawer());
     this.scroller.append(this.wall.element, this.grid, this.none);
-    this.element.append(this.sidebar.element, this.scroller);
+    this.element.append(this.sidebar.element, this.scroller, this.drawer.element);
     this.crosshair = new Crosshair(
       () => this.held.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
@@ -85,7 +88,20 @@ export class DeckPage implements Page {
   }
 
   specs(): ChartSpec[] {
-    return this.app.state.charts ?? defaultCharts(this.app.session.directory, this.app.state.slug);
+    const { state, library } = this.app;
+    return state.charts ?? library.charts ?? (library.reading ? [] : defaultCharts(this.app.session.directory, state.slug));
+  }
+
+  /** Open the drawer of a chart; keeps its place while charts come and go. */
+  openDrawer(at: number): void {
+    this.app.change({ drawer: at });
+    this.drawer.focus();
+  }
+
+  /** The drawer of the chart in hand, or of the first one; closed when it is open. */
+  toggleDrawer(): void {
+    if (this.app.state.drawer !== null) return this.app.change({ drawer: null });
+    if (this.held.length) this.openDrawer(this.current()?.at ?? this.last);
   }
 
   watched(): Set<number> {
@@ -98,7 +114,8 @@ export class DeckPage implements Page {
 
   /** Every change of the layout is a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void {
-    this.app.change({ charts }, true);
+    const { drawer } = this.app.state;
+    this.app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null }, true);
   }
 
   /** The card that keys act on: with the focus, or else under the pointer. */
@@ -158,7 +175,7 @@ export class DeckPage implements Page {
       before.delete(key);
       return { ...cell, key, chart };
     });
-    for (const placeholder of this.placeholders.splice(0)) placeholder.destroy();
+    if (this.held.length || !this.app.library.reading) for (const placeholder of this.placeholders.splice(0)) placeholder.destroy();
     for (const gone of before.values()) {
       this.watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
@@ -178,9 +195,21 @@ export class DeckPage implements Page {
       this.menu(this.held[i]);
     });
     if (this.app.state.kiosk) fillWall(this.scroller, this.grid);
-    show(this.none, this.held.length === 0 && directory.list.length > 0);
+    show(this.none, this.held.length === 0 && directory.list.length > 0 && !this.app.library.reading);
+    this.drawerOf();
     this.ask();
     this.refresh();
+  }
+
+  /** Give the drawer its chart, and the chart its border. */
+  private drawerOf(): void {
+    const { drawer } = this.app.state;
+    const own = drawer === null ? [] : this.held.filter(({ at }) => at === drawer).map(({ chart }) => chart);
+    const root = this.element.getRootNode() as Document | ShadowRoot;
+    if (own.length === 0 && this.drawer.element.contains(root.activeElement)) this.scroller.focus();
+    this.drawer.of(own);
+    this.element.classList.toggle("with-drawer", own.length > 0);
+    for (const { chart } of this.held) chart.card.element.classList.toggle("owner", own.includes(chart));
   }
 
   private create(): Chart {
@@ -259,8 +288,9 @@ export class DeckPage implements Page {
       speak,
     };
     this.crosshair.frame(moment);
-    if (this.held.length === 0 && session.directory.list.length === 0) this.skeletons();
+    if (this.held.length === 0 && (session.directory.list.length === 0 || this.app.library.reading)) this.skeletons();
     for (const { chart } of this.held) chart.draw(moment);
+    this.drawer.draw(this.app.tokens);
     if (this.app.state.kiosk) this.drawWall(moment);
   }
 
@@ -288,6 +318,8 @@ export class DeckPage implements Page {
   }
 
   focusSearch(): void {
+    // Where there is no room for both, the drawer has the sidebar's place.
+    if (this.app.state.drawer !== null && !this.sidebar.element.checkVisibility()) this.app.change({ drawer: null });
     this.element.classList.toggle("sheet");
     this.sidebar.focus();
   }

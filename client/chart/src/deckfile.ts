@@ -7,9 +7,9 @@ const VERSION = 1;
 const MAX_BYTES = 1_000_000;
 
 /** The file's text: what it is, and the state as the address has it, which already names every field. */
-export function formatFile(state: PageState): string {
+export function formatFile(state: PageState, name = state.slug): string {
   const charts = state.charts?.map(({ series, columns, rows, facet }) => ({ series, columns, rows, facet }));
-  return `${JSON.stringify({ tidewire: "deck", version: VERSION, name: state.slug, address: formatState(state, ""), charts }, null, 2)}\n`;
+  return `${JSON.stringify({ tidewire: "deck", version: VERSION, name, address: formatState(state, ""), charts }, null, 2)}\n`;
 }
 
 /** The state that a file's text holds.
@@ -17,12 +17,20 @@ export function formatFile(state: PageState): string {
  * Throws an Error that says what is wrong with it.
  */
 export function parseFile(text: string): PageState {
-  let file: { tidewire?: unknown; version?: unknown; address?: unknown } | null;
+  let file: Record<string, unknown> | null;
   try {
     file = JSON.parse(text) as typeof file;
   } catch {
     throw new Error("This file is not JSON");
   }
+  return stateOf(file);
+}
+
+/** The state that the decoded file holds.
+ *
+ * Throws an Error that says what is wrong with it.
+ */
+export function stateOf(file: Readonly<Record<string, unknown>> | null): PageState {
   if (file?.tidewire !== "deck" || typeof file.address !== "string") throw new Error("This file holds no deck");
   if (file.version !== VERSION) throw new Error(`This file is of version ${String(file.version)}; version ${VERSION} can be read`);
   const [path, search = ""] = file.address.split("?");
@@ -30,9 +38,13 @@ export function parseFile(text: string): PageState {
 }
 
 export function download(state: PageState): void {
-  const url = URL.createObjectURL(new Blob([formatFile(state)], { type: "application/json" }));
-  const name = (state.slug || "overview").replace(/[^\p{L}\p{N}_-]+/gu, "-");
-  const link = h("a", { href: url, download: `${name}.tidewire.json` });
+  saveFile(new Blob([formatFile(state)], { type: "application/json" }), `${state.slug || "overview"}.tidewire.json`);
+}
+
+/** Hand a file to the browser to keep. */
+export function saveFile(content: Blob, name: string): void {
+  const url = URL.createObjectURL(content);
+  const link = h("a", { href: url, download: name.replace(/[^\p{L}\p{N}._-]+/gu, "-") });
   link.click();
   window.setTimeout(() => URL.revokeObjectURL(url), 1_000);
 }

@@ -4,6 +4,7 @@ import { Chip } from "./chip";
 import type { ChipState } from "./chipstate";
 import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "./dom";
 import { Menu, type MenuItem } from "./menu";
+import { byName } from "./naming";
 import { PauseStrip } from "./strip";
 import { FRESH, WINDOWS, windowName } from "./url";
 
@@ -23,6 +24,7 @@ export class Header {
   private readonly windows: Segments<string>;
   private readonly pause: HTMLButtonElement;
   private readonly theme: HTMLButtonElement;
+  private readonly drawer: HTMLButtonElement;
   private readonly link: HTMLButtonElement;
   private readonly said = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
   private readonly notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
@@ -42,6 +44,7 @@ export class Header {
     });
     this.pause = iconButton("pause", "Pause", () => app.time.toggle(), "pause");
     this.link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
+    this.drawer = iconButton("deck", "Statistics, thresholds and export (f)", () => app.toggleDrawer(), "drawer-toggle");
     this.theme = iconButton("sun", "Toggle theme", () => app.toggleTheme(), "theme");
     this.element = h(
       "header",
@@ -53,7 +56,7 @@ export class Header {
       h("div", { class: "centre" }, this.strip.element, this.notice),
       this.windows.element,
       this.window.element,
-      h("div", { class: "icons" }, this.pause, this.link, this.theme, this.more.element),
+      h("div", { class: "icons" }, this.pause, this.link, this.drawer, this.theme, this.more.element),
       this.said,
     );
     this.pageChanged();
@@ -71,10 +74,18 @@ export class Header {
     setAttribute(this.overview, "aria-current", page === "overview" ? "page" : "false");
     setAttribute(this.decks.button, "aria-current", page === "deck" ? "page" : "false");
     setText(this.deckName, page === "deck" ? slug : "Decks");
+    show(this.drawer, page === "deck");
     this.stateChanged();
   }
 
   stateChanged(): void {
+    const { library, state } = this.app;
+    if (state.page === "deck") {
+      const unsaved = library.differs(this.app.exported());
+      setText(this.deckName, (library.saved?.name ?? state.slug) + (unsaved ? " *" : ""));
+      this.decks.button.title = unsaved ? "Changed since it was saved (S saves it)" : "";
+    }
+    setAttribute(this.drawer, "aria-pressed", String(state.drawer !== null));
     this.overview.href = this.app.addressOf({ page: "overview", slug: "", ...FRESH });
     this.windows.select(windowName(this.app.state.windowMs));
     const dark = this.app.theme() === "dark";
@@ -84,23 +95,31 @@ export class Header {
   }
 
   directoryChanged(): void {
-    show(this.decks.element, this.app.session.directory.list.length > 0 || this.app.state.page === "deck");
+    const some = this.app.session.directory.list.length > 0 || this.app.library.decks.length > 0;
+    show(this.decks.element, some || this.app.state.page === "deck");
   }
 
   private deckItems(): MenuItem[] {
     const { session, state } = this.app;
-    const groups = session.directory.groups().filter((name) => name !== "annotations");
-    return groups.map((name) => ({
-      text: name,
-      href: this.app.addressOf({ page: "deck", slug: name, ...FRESH }),
-      choose: () => this.app.visit("deck", name),
-      chosen: state.page === "deck" && state.slug === name,
+    const { decks } = this.app.library;
+    const taken = new Set(decks.map(({ slug }) => slug));
+    const groups = session.directory.groups().filter((name) => name !== "annotations" && !taken.has(name));
+    const link = (slug: string, text: string): MenuItem => ({
+      text,
+      href: this.app.addressOf({ page: "deck", slug, ...FRESH }),
+      choose: () => this.app.visit("deck", slug),
+      chosen: state.page === "deck" && state.slug === slug,
       hook: "deck-link",
-    }));
+    });
+    const save: MenuItem[] = state.page === "deck" ? [{ text: "Save this deck…", key: "S", choose: () => this.app.saving.open(), hook: "deck-save" }] : [];
+    const own = decks.length ? [{ text: "Saved" }, ...[...decks].sort((a, b) => byName(a.name, b.name)).map(({ slug, name }) => link(slug, name))] : [];
+    const named = groups.length ? [...(decks.length ? [{ text: "By name of their metrics" }] : []), ...groups.map((name) => link(name, name))] : [];
+    return [...own, ...named, ...save];
   }
 
   private moreItems(): MenuItem[] {
-    return this.app.actions().filter((action) => action.menu).map(({ keys, words, run }) => ({ text: words, key: keys[0], choose: () => void run(keys[0]), hook: `more-${keys[0]}` }));
+    const { page } = this.app.state;
+    return this.app.actions().filter((action) => action.menu && (action.page ?? page) === page).map(({ keys, words, run }) => ({ text: words, key: keys[0], choose: () => void run(keys[0]), hook: `more-${keys[0]}` }));
   }
 
   private windowItems(): MenuItem[] {

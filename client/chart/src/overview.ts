@@ -5,7 +5,7 @@ import { describe, filterOf, sorted } from "./catalogue";
 import type { Series } from "./directory";
 import { h, icon, Segments, setAttribute, setText, show } from "./dom";
 import { canvasName, fitCanvas } from "./draw";
-import { formatNumber, plural } from "./format";
+import { clock, day, formatNumber, plural } from "./format";
 import { byName } from "./naming";
 import { LIST } from "./session";
 import { drawEmptyTile, drawTile, tileState, WALL_TILE, type TileMoment } from "./tiles";
@@ -40,6 +40,8 @@ export class Overview implements Page {
   private readonly filterCounts = new Map<Filter, HTMLElement>();
   private readonly rate = h("span", { class: "rate", "data-tw": "rate" });
   private readonly sort: Segments<Sort>;
+  private readonly decks = h("nav", { class: "saved-decks", "aria-label": "Saved decks", "data-tw": "saved-decks" });
+  private decksKey = "";
   private readonly scroller = h("div", { class: "tile-scroll", "data-tw": "tiles", tabindex: "-1" });
   private readonly canvas = h("canvas", { class: "tile-canvas", "aria-hidden": "true", "data-tw": "tile-canvas" });
   private readonly layer = h("div", { class: "tile-layer", "data-tw": "tile-layer", role: "group", "aria-label": "Series" });
@@ -75,7 +77,7 @@ export class Overview implements Page {
     const box = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.search, h("kbd", {}, "/"));
     const right = h("div", { class: "toolbar-right" }, this.rate, h("span", { class: "sep" }), h("span", { class: "sort-label" }, "Sort"), this.sort.element);
     this.scroller.append(this.canvas, this.layer);
-    this.element.append(h("div", { class: "toolbar" }, box, this.filters, right), this.scroller, this.none);
+    this.element.append(h("div", { class: "toolbar" }, box, this.filters, right), this.decks, this.scroller, this.none);
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.resizer = new ResizeObserver(() => {
       this.layoutKey = "";
@@ -83,6 +85,7 @@ export class Overview implements Page {
     });
     this.resizer.observe(this.scroller);
     show(this.none, false);
+    show(this.decks, false);
     this.stateChanged();
   }
 
@@ -109,9 +112,29 @@ export class Overview implements Page {
     const { query, sort } = this.app.state;
     if (this.search.value !== query) this.search.value = query;
     this.sort.select(sort);
+    this.drawDecks();
     this.ask();
     this.layoutKey = "";
     this.refresh();
+  }
+
+  /** What is saved, the newest first. */
+  private drawDecks(): void {
+    const { decks } = this.app.library;
+    const key = JSON.stringify(decks);
+    if (key === this.decksKey) return;
+    this.decksKey = key;
+    const links = decks.map(({ slug, name, updated_ms: savedMs }) => {
+      const link = h("a", { class: "saved-deck", href: this.app.addressOf({ page: "deck", slug, ...FRESH }), title: `Saved ${day(savedMs)} ${clock(savedMs, "min")}`, "data-tw": "saved-deck" }, icon("deck", 14), name);
+      link.addEventListener("click", (event) => {
+        if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+        event.preventDefault();
+        this.app.visit("deck", slug);
+      });
+      return link;
+    });
+    this.decks.replaceChildren(h("span", { class: "saved-word" }, "Decks"), ...links);
+    show(this.decks, links.length > 0);
   }
 
   private ask(): void {

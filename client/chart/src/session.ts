@@ -80,6 +80,8 @@ export class Session {
   events: EventMark[] = [];
   thresholds: Threshold[] = [];
   alarms: Alarms = new Map();
+  /** Since when each series in alarm is at its level, Unix ms. */
+  alarmsSince: ReadonlyMap<number, number> = new Map();
   readonly questions = new Questions(() => this.port);
   snippet: Snippet | null = null;
   problem = "";
@@ -206,9 +208,12 @@ export class Session {
       case "thresholds":
         this.thresholds = (message.thresholds as Threshold[] | undefined) ?? [];
         break;
-      case "alarms":
-        this.alarms = new Map(((message.alarms as { i: number; level: Level }[] | undefined) ?? []).map((one) => [one.i, one.level]));
+      case "alarms": {
+        const alarms = (message.alarms as { i: number; level: Level; since_ms: number }[] | undefined) ?? [];
+        this.alarms = new Map(alarms.map((one) => [one.i, one.level]));
+        this.alarmsSince = new Map(alarms.map((one) => [one.i, one.since_ms]));
         break;
+      }
       case "snippet":
         this.snippet = message as unknown as Snippet;
         break;

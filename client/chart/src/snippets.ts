@@ -40,3 +40,26 @@ export function snippetTabs(url: string, redis: string): SnippetTab[] {
 export function snippetText(tab: SnippetTab): string {
   return tab.lines.map((line) => line.map(([text]) => text).join("")).join("\n");
 }
+
+/** Python that loads the readings of these series and of this stretch into a DataFrame. */
+export function pandasSnippet(series: readonly { metric: string; labels: Readonly<Record<string, string>> }[], span: { startMs: number; endMs: number }, url: string): string {
+  const metrics = [...new Set(series.map(({ metric }) => metric))];
+  const only = series.length === 1 && Object.keys(series[0].labels).length > 0 ? [`    labels=${pythonDict(series[0].labels)},`] : [];
+  return [
+    "import tidewire",
+    "",
+    "readings = tidewire.history(",
+    ...metrics.map((metric) => `    ${JSON.stringify(metric)},`),
+    `    start="${new Date(span.startMs).toISOString()}",`,
+    `    end="${new Date(span.endMs).toISOString()}",`,
+    ...only,
+    `    url=${JSON.stringify(url)},`,
+    ")",
+    'readings.groupby("metric")["value"].describe()',
+    "",
+  ].join("\n");
+}
+
+function pythonDict(labels: Readonly<Record<string, string>>): string {
+  return `{${Object.entries(labels).map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(", ")}}`;
+}

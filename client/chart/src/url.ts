@@ -12,8 +12,6 @@ export const WINDOWS = [
 
 export const SORTS = ["name", "value", "rate", "age"] as const;
 export const FILTERS = ["all", "live", "stale", "nodata", "warn"] as const;
-/** Widths that the button steps through; the handle gives any from `MIN_COLUMNS` on. */
-export const COLUMNS = [4, 8, 12] as const;
 export const MIN_COLUMNS = 2;
 /** Of 12 columns; and height in rows of 44 px. */
 export const MAX_COLUMNS = 12;
@@ -63,10 +61,12 @@ export interface PageState {
   kiosk: boolean;
   /** Series that the legend has switched off. */
   hidden: SeriesRef[];
+  /** Index of the chart whose drawer is open; null: none. */
+  drawer: number | null;
 }
 
 /** What does not come along from one page to another. */
-export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden"> = { charts: null, query: "", zoom: null, hidden: [] };
+export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer"> = { charts: null, query: "", zoom: null, hidden: [], drawer: null };
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
@@ -197,6 +197,7 @@ export function parseState(path: string, search: string, prefix: string, fallbac
     zoom: parseSpan(fields.get("from"), fields.get("to")),
     kiosk: fields.get("kiosk") === "1",
     hidden,
+    drawer: /^[1-9]\d?$/.test(fields.get("drawer") ?? "") ? Number(fields.get("drawer")) - 1 : null,
   };
 }
 
@@ -216,6 +217,7 @@ export function formatState(state: PageState, prefix: string): string {
     if (state.charts?.length === 0) fields.push("c=");
     for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
     if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
+    if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
   }
   return fields.length ? `${path}?${fields.join("&")}` : path;
 }

@@ -4,18 +4,23 @@ import { test } from "node:test";
 import { Directory } from "../src/directory";
 import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, pressed, removeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
 import { formatFile, parseFile } from "../src/deckfile";
+import { slugOf } from "../src/library";
+import { withLimit, withoutLimit } from "../src/limits";
+import type { Threshold } from "../src/session";
+import { pandasSnippet } from "../src/snippets";
 import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/url";
 
 const round = (state: PageState, prefix = ""): PageState => {
   const [path, search = ""] = formatState(state, prefix).split("?");
   return parseState(path, search, prefix);
 };
-const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null, zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 }, kiosk: true, hidden: [{ metric: "a/b", labels: { k: "v" } }] };
+const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null, zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 }, kiosk: true,
+      drawer: 1, hidden: [{ metric: "a/b", labels: { k: "v" } }] };
 
 test("a state survives its address", () => {
   for (const prefix of ["", "/dash"]) {
     assert.deepEqual(round(base, prefix), base);
-    const overview: PageState = { ...base, page: "overview", slug: "", zoom: null, hidden: [], filter: "stale", sort: "rate" };
+    const overview: PageState = { ...base, page: "overview", slug: "", zoom: null, hidden: [], drawer: null, filter: "stale", sort: "rate" };
     assert.deepEqual(round(overview, prefix), overview);
     assert.deepEqual(round({ ...base, charts: [] }, prefix).charts, []);
   }
@@ -142,4 +147,33 @@ test("charts are moved, resized and removed; mixed units are found", () => {
   assert.deepEqual(changeChart(charts, 1, { columns: 8 }).map(formatChart), ["host/cpu", "host/memory:8", "line-1/flow"]);
   assert.deepEqual(removeChart(charts, 0).map(formatChart), ["host/memory", "line-1/flow"]);
   assert.deepEqual(unitsOf(resolve(directory, { series: [{ metric: "host/cpu" }, { metric: "host/memory" }], columns: 4 })), ["%", "GiBy"]);
+});
+
+test("a deck's name becomes an address", () => {
+  assert.equal(slugOf("Furnace shift"), "furnace-shift");
+  assert.equal(slugOf("  Öfen & Linie_2 "), "ofen-linie_2");
+  assert.match(slugOf("炉"), /^deck-[a-z0-9]+$/);
+  assert.notEqual(slugOf("炉"), slugOf("窯"));
+  assert.equal(slugOf("…"), "");
+  assert.equal(slugOf("x".repeat(100)).length, 60);
+});
+
+const limit = (part: Partial<Threshold>): Threshold => ({ metric: "a", labels: {}, for_s: 0, hysteresis: 0, ...part });
+
+test("a limit joins those of the same series with the same manners, and the last one to go takes them along", () => {
+  const one = withLimit([], "warn_above", limit({ warn_above: 9 }));
+  const two = withLimit(one, "critical_above", limit({ critical_above: 12 }));
+  assert.deepEqual(two, [limit({ warn_above: 9, critical_above: 12 })]);
+  const three = withLimit(two, "warn_above", limit({ warn_above: 5, for_s: 10 }));
+  assert.equal(three.length, 2);
+  const less = withoutLimit(three, three[0], "warn_above");
+  assert.deepEqual(less[0], { ...limit({ critical_above: 12 }), warn_above: null });
+  assert.deepEqual(withoutLimit(less, less[0], "critical_above"), [three[1]]);
+});
+
+test("the snippet names series and stretch", () => {
+  const text = pandasSnippet([{ metric: 'a"b', labels: { site: "A" } }], { startMs: 0, endMs: 60_000 }, "http://127.0.0.1:8000");
+  assert.ok(text.includes('"a\\"b",'));
+  assert.ok(text.includes('labels={"site": "A"},'));
+  assert.ok(text.includes('start="1970-01-01T00:00:00.000Z"'));
 });
