@@ -42,7 +42,7 @@ SCREEN, PHONE = (1440, 900), (390, 844)
 
 def live(page: Page) -> None:
     """Wait until the page is live and its charts are drawn."""
-    page.get_by_text(re.compile(r"^LIVE\b")).first.wait_for()
+    page.get_by_text(re.compile(r"^LIVE\b")).locator("visible=true").first.wait_for()
 
 
 def zoomed(page: Page) -> None:

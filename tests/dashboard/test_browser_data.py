@@ -176,6 +176,8 @@ async def test_tables_show_readings_as_they_are_and_the_latest_of_all(
     await says(tab.page, "latest-table", "furnace/power")
     await service.publish("furnace/power", 77.5, unit="kW")
     await says(tab.page, "latest-table", "77.50")
+    await service.publish("furnace/newborn", 1.25)
+    await says(tab.page, "latest-table", "furnace/newborn")
 
 
 async def save(page: Any, name: str) -> None:

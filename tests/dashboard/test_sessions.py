@@ -25,8 +25,8 @@ def test_a_page_that_vanishes_is_forgotten_within_a_minute() -> None:
 
 @pytest.fixture
 async def impatient(service: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dashboard]:
-    """A dashboard that counts in tenths of seconds."""
-    monkeypatch.setattr(frame_socket, "PING_S", 0.5)
+    """A dashboard that counts in seconds; a busy machine's browser must still answer a ping in time."""
+    monkeypatch.setattr(frame_socket, "PING_S", 2.0)
     monkeypatch.setattr(app, "SESSION_S", 1.0)
     monkeypatch.setattr(app, "CHECK_SESSIONS_S", 0.2)
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
@@ -53,20 +53,30 @@ async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Any
         page = await context.new_page()
         await page.goto(f"{dashboard.url}/{'d/plant' if number % 2 else ''}")
     await eventually(lambda: held(dashboard)["viewers"] == count, 30)
-    assert held(dashboard)["sessions"] == count
+    assert held(dashboard)["sessions"] > count / 2, "else there is nothing to forget"
     return contexts
 
 
 async def test_pages_opened_and_closed_leave_nothing(impatient: Dashboard, browser: Any, eventually: Any) -> None:
-    nothing = held(impatient)
-    process, rounds = psutil.Process(), []
-    for _ in range(3):
+    nothing, process = held(impatient), psutil.Process()
+
+    def used() -> dict[str, int]:
+        gc.collect()
+        return {
+            "descriptors": process.num_fds(), "threads": process.num_threads(), "tasks": len(asyncio.all_tasks()),
+        }  # fmt: skip
+
+    async def round_of_pages() -> None:
         for context in await opened(impatient, browser, PAGES, eventually):
             await context.close()
         await eventually(lambda: held(impatient) == nothing, 20)
-        gc.collect()
-        rounds.append((process.num_fds(), process.num_threads(), len(asyncio.all_tasks())))
-    assert rounds[-1] <= rounds[0], "descriptors, threads and tasks after each round"
+
+    await round_of_pages()  # makes what is made once
+    first = used()
+    for _ in range(2):
+        await round_of_pages()
+        # A connection that the dashboard keeps to its service may just be replaced: what counts is what stays.
+        await eventually(lambda: all(now <= first[what] for what, now in used().items()), 20)
 
 
 async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: Any, eventually: Any) -> None:

@@ -252,9 +252,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.failovers < _MAX_FAILOVERS)
     @rule()
     def snap(self) -> None:
+        self.kept = True  # here, not in the step: which rules are open must follow from the choices alone
+
         async def step() -> None:
             self.world.valkey.snap()
-            self.kept = True
 
         self.do(step(), "snap")
 
@@ -264,7 +265,11 @@ class Machine(RuleBasedStateMachine):
         """A replica that lagged since the snap takes over: what was acknowledged meanwhile is lost."""
         self.kept = False
         self.failovers += 1
-        self.do(self.world.valkey.fail_over(), "fail over")
+
+        async def step() -> None:
+            await self.world.valkey.fail_over()
+
+        self.do(step(), "fail over")
 
     # -- what must hold
 

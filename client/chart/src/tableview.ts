@@ -39,33 +39,51 @@ export async function showReadings(app: App, title: string, series: readonly Ser
 
 /** The latest value of every series that the page searches for, kept current while it is open. */
 export class LatestValues {
+  private readonly rows = h("tbody", {});
+  private readonly count = h("p", { class: "muted" });
   private cells: HTMLElement[][] = [];
   private series: Series[] = [];
-  private body: HTMLElement | null = null;
+  private shown = false;
+  /** The directory's version that the rows are of. */
+  private version = -1;
   private drawnAt = 0;
 
   constructor(private readonly app: App) {}
 
   open(): void {
-    const { app } = this;
-    const words = app.state.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const found = app.session.directory.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
+    const table = h("table", { class: "rows", "data-tw": "latest-table" }, head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]), this.rows);
+    const body = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" }, table);
+    this.shown = true;
+    this.fill();
+    this.app.dialog.show("Latest values", h("div", { class: "table-box" }, this.count, body), () => (this.shown = false), true);
+    body.focus();
+  }
+
+  /** One row per series; new ones appear by themselves. */
+  private fill(): void {
+    const { state, session } = this.app;
+    const words = state.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    const found = session.directory.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
+    this.version = session.directory.version;
     this.series = found.slice(0, MOST_ROWS);
     this.cells = this.series.map((one) => [h("th", { scope: "row" }, one.metric), h("td", {}, one.legend), h("td", { class: "number" }), h("td", {}), h("td", {}), h("td", { class: "number" }), h("td", {})]);
-    const table = h("table", { class: "rows", "data-tw": "latest-table" }, head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]), h("tbody", {}, ...this.cells.map((row) => h("tr", {}, ...row))));
-    this.body = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" }, table);
-    const more = found.length > this.series.length ? h("p", { class: "muted" }, `The first ${formatNumber(MOST_ROWS, 0)} of ${formatNumber(found.length, 0)}; search to see others.`) : null;
-    this.drawnAt = 0;
-    app.dialog.show(`Latest values of ${plural(found.length, "series", "series")}`, h("div", { class: "table-box" }, more, this.body), () => (this.body = null), true);
+    this.rows.replaceChildren(...this.cells.map((row) => h("tr", {}, ...row)));
+    const all = plural(found.length, "series", "series");
+    this.count.textContent = found.length > this.series.length ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.` : words.length ? `${all} with “${state.query.trim()}”` : all;
+    this.drawnAt = -EVERY_MS;
     this.draw();
-    this.body.focus();
   }
 
   draw(): void {
-    const now = performance.now();
-    if (!this.body || now - this.drawnAt < EVERY_MS) return;
-    this.drawnAt = now;
+    if (!this.shown) return;
     const { session } = this.app;
+    if (this.version !== session.directory.version) {
+      this.fill();
+      return;
+    }
+    const now = performance.now();
+    if (now - this.drawnAt < EVERY_MS) return;
+    this.drawnAt = now;
     const nowMs = session.now();
     this.series.forEach((one, i) => {
       const slot = session.views[LIST].slots.get(one.index);

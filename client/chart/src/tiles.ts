@@ -36,6 +36,8 @@ const SPARK_HEIGHT = 32;
 /** Below this width the value is 24 px, so that unit and change still fit beside it. */
 const NARROW_TILE = 182;
 /** 44 px on the wall. */
+/** Px below which a unit would be no more than an ellipsis. */
+const UNIT_ROOM = 14;
 const WALL_VALUE = 44 / WALL_TILE;
 
 export function tileState(slot: Slot | undefined, series: Series, moment: Pick<TileMoment, "nowMs" | "alarms">): TileState {
@@ -69,8 +71,8 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   const factor = mergeFactor((moment.endMs - moment.startMs) / moment.ring.stepMs, width - SPARK_LEFT - SPARK_RIGHT);
   const trace = readSpark(moment.ring, slot, moment.startMs, moment.endMs, factor);
   const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
-  value(ctx, printValue(slot.lastValue, print), print.unit.text, left + 14, top + 55, width, silent, moment.wall, tokens);
-  if (!moment.wall) when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  const end = moment.wall ? right - 12 : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  value(ctx, printValue(slot.lastValue, print), print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();
   ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
@@ -168,7 +170,8 @@ function stateIcon(ctx: Ctx, state: "warn" | "critical" | "stale" | "nodata", x:
   ctx.restore();
 }
 
-function value(ctx: Ctx, text: string, unit: string, x: number, y: number, width: number, silent: boolean, wall: boolean, tokens: Tokens): void {
+/** The value whole, its unit as far as there is room before `end`. */
+function value(ctx: Ctx, text: string, unit: string, x: number, y: number, end: number, width: number, silent: boolean, wall: boolean, tokens: Tokens): void {
   const size = wall ? WALL_VALUE : width < NARROW_TILE ? 24 : 26;
   ctx.textAlign = "left";
   ctx.font = font(600, size);
@@ -179,22 +182,26 @@ function value(ctx: Ctx, text: string, unit: string, x: number, y: number, width
   ctx.letterSpacing = "0px";
   ctx.font = font(400, 12);
   ctx.fillStyle = tokens.muted;
-  ctx.fillText(unit, x + wide + 4, y);
+  const room = end - 6 - (x + wide + 4);
+  if (unit && room > UNIT_ROOM) ctx.fillText(fit(ctx, unit, room), x + wide + 4, y);
 }
 
-function when(ctx: Ctx, state: TileState, slot: Slot, ageMs: number, right: number, y: number, tokens: Tokens): void {
+/** The change against the window before, or when it was last heard; the x where that begins. */
+function when(ctx: Ctx, state: TileState, slot: Slot, ageMs: number, right: number, y: number, tokens: Tokens): number {
   ctx.font = font(500, 11);
   ctx.textAlign = "right";
   ctx.fillStyle = tokens.secondary;
   if (state === "stale" || state === "nodata") {
-    ctx.fillText(tileWhen(state, ageMs, slot.lastTimeMs), right, y);
-    return;
+    const text = tileWhen(state, ageMs, slot.lastTimeMs);
+    ctx.fillText(text, right, y);
+    return right - ctx.measureText(text).width;
   }
-  if (Number.isNaN(slot.change)) return;
+  if (Number.isNaN(slot.change)) return right;
   const text = formatChange(slot.change);
   ctx.fillText(text, right, y);
-  if (text.startsWith("±")) return;
-  const x = right - ctx.measureText(text).width - 11;
+  const width = ctx.measureText(text).width;
+  if (text.startsWith("±")) return right - width;
+  const x = right - width - 11;
   ctx.fillStyle = tokens.muted;
   ctx.beginPath();
   // A triangle, not a glyph: ▲ drops below the baseline.
@@ -208,6 +215,7 @@ function when(ctx: Ctx, state: TileState, slot: Slot, ageMs: number, right: numb
     ctx.lineTo(x + 3.5, y - 1);
   }
   ctx.fill();
+  return x;
 }
 
 function bar(ctx: Ctx, state: TileState, left: number, top: number, tokens: Tokens): void {
