@@ -16,8 +16,9 @@ from rig.processes import Usage
 __all__ = ["Bench", "Outcome", "highest"]
 
 P99_LIMIT_MS = 250.0
-# The load client counts on the core on which it reads. Asked while the last event is on its way (an append answers before
-# the event is delivered, nchan's POST after it), it would take that event up to 8 ms late: one in ten at 10/s for a second.
+# The load client counts on the core on which it reads. Asked while the last event is on its way (an append answers
+# before the event is delivered, nchan's POST after it), it would take that event up to 8 ms late: one in ten at 10/s for
+# a second.
 QUIET_S = 0.1
 
 

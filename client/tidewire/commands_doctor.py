@@ -19,8 +19,8 @@ from rich.text import Text
 from tidewire._version import __version__
 from tidewire.errors import TidewireError
 from tidewire.redis_log import BlockingRedisLog
+from tidewire.service_address import client_options, service_url
 from tidewire.settings import ClientSettings, load_settings
-from tidewire.subscriber import client_options, service_url
 
 __all__ = ["Finding", "doctor_command", "examine"]
 

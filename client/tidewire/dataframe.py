@@ -13,8 +13,8 @@ from tidewire.batch import checked_labels
 from tidewire.errors import MissingExtra, ServiceRefused, ServiceUnavailable
 from tidewire.pattern import compile_pattern
 from tidewire.publisher import Publisher
+from tidewire.service_address import client_options, service_url
 from tidewire.settings import ClientSettings, load_settings
-from tidewire.subscriber import client_options, service_url
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,8 +20,9 @@ import msgspec
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.silent import enter_silent
+from tidewire.states import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch
 from tidewire.store import Store
-from tidewire.subscriber import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch, astream
+from tidewire.subscriber import astream
 
 __all__ = ["Feed", "FeedStatus"]
 

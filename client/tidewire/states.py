@@ -99,9 +99,9 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """The subscription was closed by its owner."""
+    """The service said no for good; the error that is raised next says the same."""
 
-    reason: str = "closed"
+    reason: str
 
 
 State: TypeAlias = Connected | Live | Gap | Reset | Skipped | Lost | Ended

@@ -6,14 +6,20 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import signal
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, ServiceRefused
-from tidewire.states import Connected, Live, Lost, Reset, StreamBatch
+from tidewire.reconnect import Reconnect
+from tidewire.states import Connected, Ended, Live, Lost, Reset, StreamBatch
 from tidewire.subscriber import astream, stream
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
@@ -22,8 +28,10 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close
 class Script:
     """A server that answers each connection with the next of its answers; real bytes on a real socket."""
 
-    def __init__(self, answers: list[bytes]) -> None:
+    def __init__(self, answers: list[bytes], hold: asyncio.Event | None) -> None:
         self.answers = iter(answers)
+        self.hold = hold  # until it is set, the connection stays open behind its answer
+        self.gone = asyncio.Event()  # the other side closed it
         self.requests: list[str] = []
         self.url = ""
 
@@ -33,12 +41,20 @@ class Script:
         writer.write(answer)
         with contextlib.suppress(ConnectionError):
             await writer.drain()
+        if self.hold is not None:
+            rest = asyncio.create_task(reader.read())
+            held = asyncio.create_task(self.hold.wait())
+            await asyncio.wait((rest, held), return_when=asyncio.FIRST_COMPLETED)
+            if rest.done():
+                self.gone.set()
+            for task in (rest, held):
+                task.cancel()
         writer.close()
 
 
 @contextlib.asynccontextmanager
-async def scripted(*answers: bytes) -> AsyncIterator[Script]:
-    script = Script(list(answers))
+async def scripted(*answers: bytes, hold: asyncio.Event | None = None) -> AsyncIterator[Script]:
+    script = Script(list(answers), hold)
     server = await asyncio.start_server(script.handle, "127.0.0.1", 0)
     script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
@@ -147,6 +163,120 @@ async def test_a_token_provider_is_asked_again_after_a_401() -> None:
 async def test_what_can_never_work_is_told_at_once(arguments: tuple[str, ...], options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         await take(astream(*arguments, **options), 1)
+
+
+@pytest.mark.parametrize("how", [astream, stream])
+async def test_a_final_refusal_is_the_last_state_and_then_the_error(how: Any) -> None:
+    async with scripted(b"HTTP/1.1 403 X\r\ncontent-length: 18\r\n\r\n" + b'{"detail":"no"}   ') as script:
+        items = how("a", url=script.url, states=True)
+        following = items if how is astream else in_a_thread(items)
+        assert await anext(following) == Ended(reason="HTTP 403: no")
+        with pytest.raises(ServiceRefused):
+            await anext(following)
+
+
+async def in_a_thread(items: Iterator[Any]) -> AsyncGenerator[Any, None]:
+    end = object()
+    while (item := await asyncio.to_thread(next, items, end)) is not end:
+        yield item
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_without_end_is_not_read_to_its_end(status: int) -> None:
+    page = b"HTTP/1.1 %d X\r\ncontent-type: text/html\r\ncontent-length: 100000000000\r\n\r\n" % status + b"x" * 200_000
+    async with scripted(page) as script:
+        (lost,) = await take(astream("a", url=script.url, states=True), 1)
+    assert len(lost.reason) < 600
+    assert ("is this a Tidewire service?" in lost.reason) == (status == 200)
+
+
+async def test_an_event_without_end_costs_the_connection_and_nothing_else() -> None:
+    async with scripted(HEAD + event(1) + b"data: " + b"x" * (5 << 20), HEAD + event(2)) as script:
+        items = await take(astream("a", url=script.url, states=True), 3)
+    assert [type(item) for item in items] == [StreamBatch, Lost, StreamBatch]
+    assert "max_event_bytes" in items[1].reason
+
+
+async def test_a_service_that_greets_and_ends_gets_growing_pauses(caplog: pytest.LogCaptureFixture) -> None:
+    hello = b'event: hello\ndata: {"version":1,"cursor":"e.1-0","resumed":false,"matched":0,"replay":"last"}\n\n'
+    async with scripted(HEAD + hello, HEAD + hello, HEAD + hello + event(1), HEAD + hello) as script:
+        items = await take(astream("a", url=script.url, states=True), 9)
+    assert [item.attempt for item in items if isinstance(item, Lost)] == [1, 2, 1, 2]
+    said = [record.message for record in caplog.records]
+    assert [text.split(" ")[0] for text in said] == ["no", script.url, "no"], "trouble is said once, and its end"
+
+
+events = [event(n) for n in range(1, 9)]
+
+
+@given(st.lists(st.integers(0, len(b"".join(events)) + 40), max_size=12), st.integers(1, 50))
+def test_wherever_connections_are_cut_each_batch_comes_once_and_in_order(cuts: list[int], chunk: int) -> None:
+    reconnect = Reconnect(("a",), "http://h", "none", None, None, None, None)
+    seen: list[float | None] = []
+    for cut in [*cuts, 1 << 20]:
+        last_id = reconnect.headers("").get("last-event-id", "e.0-0")
+        after = Cursor.parse(last_id).id >> 32
+        sent = (b"\xef\xbb\xbf: hi\r\n\r\n" + b"".join(events[max(0, after - 1) :]))[:cut]  # one of them again
+        for n in range(0, len(sent), chunk):
+            seen += [value for item in reconnect.take(sent[n : n + chunk]) for value in item.value]  # type: ignore[union-attr]
+        reconnect.lost("cut")
+    assert seen == [float(n) for n in range(1, 9)]
+
+
+ENDED = """
+import sys, threading, tidewire
+try:
+    for batch in tidewire.stream("a", url=sys.argv[1]):
+        print(batch.value, flush=True)
+except KeyboardInterrupt:
+    print("ended", threading.active_count(), flush=True)
+"""
+
+
+async def test_a_for_loop_ends_cleanly_on_ctrl_c() -> None:
+    hold = asyncio.Event()
+    async with scripted(HEAD + event(1), hold=hold) as script:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ENDED, script.url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 20) == b"[1.0]\n"
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), 5)
+        hold.set()
+    assert (process.returncode, out, err) == (0, b"ended 1\n", b"")
+
+
+@pytest.mark.parametrize("how", ["break", "close", "cancel"])
+async def test_the_end_of_a_loop_closes_its_connection(how: str) -> None:
+    hold = asyncio.Event()
+    async with scripted(HEAD + event(1), hold=hold) as script:
+        if how == "break":
+
+            def read() -> None:
+                for _ in stream("a", url=script.url):
+                    break
+
+            await asyncio.to_thread(read)
+        elif how == "close":
+            items = astream("a", url=script.url)
+            await anext(items)
+            await items.aclose()
+        else:
+
+            async def follow() -> None:
+                async for _ in astream("a", url=script.url):
+                    got.set()
+
+            got = asyncio.Event()
+            task = asyncio.create_task(follow())
+            await got.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 2)
+        async with asyncio.timeout(5):
+            await script.gone.wait()
+        hold.set()
 
 
 async def test_a_stream_of_the_real_service_resumes_over_its_restart(service: Any) -> None:
