@@ -17,8 +17,8 @@ __all__ = ["Bench", "Outcome", "highest"]
 
 P99_LIMIT_MS = 250.0
 # The load client counts on the core on which it reads. Asked while the last event is on its way (an append answers
-# before the event is delivered, nchan's POST after it), it would take that event up to 8 ms late: one in ten at 10/s for
-# a second.
+# before the event is delivered, nchan's POST after it), it would take that event up to 8 ms late: one in ten of a
+# second at 10/s.
 QUIET_S = 0.1
 
 
