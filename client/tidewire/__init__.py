@@ -17,11 +17,27 @@ if TYPE_CHECKING:
     from tidewire.dataframe import history as history
     from tidewire.dataframe import last as last
     from tidewire.dataframe import publish_frame as publish_frame
+    from tidewire.errors import InvalidInput as InvalidInput
+    from tidewire.errors import LimitExceeded as LimitExceeded
+    from tidewire.errors import ServiceRefused as ServiceRefused
+    from tidewire.errors import ServiceUnavailable as ServiceUnavailable
     from tidewire.errors import TidewireError as TidewireError
+    from tidewire.instruments import LogHandler as LogHandler
+    from tidewire.instruments import counted as counted
+    from tidewire.instruments import log as log
+    from tidewire.instruments import timed as timed
+    from tidewire.instruments import track as track
     from tidewire.process_publisher import annotate as annotate
     from tidewire.process_publisher import publish as publish
     from tidewire.publisher import AsyncPublisher as AsyncPublisher
     from tidewire.publisher import Publisher as Publisher
+    from tidewire.states import Connected as Connected
+    from tidewire.states import Ended as Ended
+    from tidewire.states import Gap as Gap
+    from tidewire.states import Live as Live
+    from tidewire.states import Lost as Lost
+    from tidewire.states import Reset as Reset
+    from tidewire.states import Skipped as Skipped
     from tidewire.states import StreamBatch as StreamBatch
     from tidewire.subscriber import astream as astream
     from tidewire.subscriber import stream as stream
@@ -30,19 +46,35 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncPublisher",
     "Batch",
+    "Connected",
     "Cursor",
+    "Ended",
+    "Gap",
+    "InvalidInput",
+    "LimitExceeded",
+    "Live",
+    "LogHandler",
+    "Lost",
     "Publisher",
+    "Reset",
+    "ServiceRefused",
+    "ServiceUnavailable",
+    "Skipped",
     "StreamBatch",
     "TidewireError",
     "__version__",
     "annotate",
     "astream",
     "catalog",
+    "counted",
     "history",
     "last",
+    "log",
     "publish",
     "publish_frame",
     "stream",
+    "timed",
+    "track",
     "watch",
 ]
 
@@ -50,18 +82,34 @@ __all__ = [
 _HOMES = {
     "AsyncPublisher": "publisher",
     "Batch": "batch",
+    "Connected": "states",
     "Cursor": "cursor",
+    "Ended": "states",
+    "Gap": "states",
+    "InvalidInput": "errors",
+    "LimitExceeded": "errors",
+    "Live": "states",
+    "LogHandler": "instruments",
+    "Lost": "states",
     "Publisher": "publisher",
+    "Reset": "states",
+    "ServiceRefused": "errors",
+    "ServiceUnavailable": "errors",
+    "Skipped": "states",
     "StreamBatch": "states",
     "TidewireError": "errors",
     "annotate": "process_publisher",
     "astream": "subscriber",
     "catalog": "dataframe",
+    "counted": "instruments",
     "history": "dataframe",
     "last": "dataframe",
+    "log": "instruments",
     "publish": "process_publisher",
     "publish_frame": "dataframe",
     "stream": "subscriber",
+    "timed": "instruments",
+    "track": "instruments",
     "watch": "widget",
 }
 

@@ -327,6 +327,8 @@ def make_batch(
     checked_name(metric if isinstance(metric, str) else _utf8("metric", metric, 0))
     checked_unit(unit if isinstance(unit, str) else _utf8("unit", unit, 0))
     labels_ = checked_labels(labels, limits)
+    if time is None and hasattr(getattr(value, "index", None), "tz"):  # a Series over times
+        time = value.index
     if not _is_column(value):
         time_ = [now_ms if time is None else checked_time_ms(time, now_ms=now_ms)]
         return Batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from tidewire.batch import checked_labels
-from tidewire.errors import MissingExtra, ServiceRefused, ServiceUnavailable
+from tidewire.errors import InvalidInput, MissingExtra, ServiceRefused, ServiceUnavailable
 from tidewire.pattern import compile_pattern
 from tidewire.publisher import Publisher
 from tidewire.service_address import client_options, service_url
@@ -92,19 +92,20 @@ def _time(value: str | float | datetime) -> str:
 
 
 def history(
-    *patterns: str,
+    patterns: str | Sequence[str] = "**",
     start: str | float | datetime = "-15m",
     end: str | float | datetime | None = None,
+    *,
     points: int | None = None,
     labels: Mapping[str, str] | None = None,
     wide: bool = False,
     url: str | None = None,
     token: str | None = None,
 ) -> pd.DataFrame:
-    """Return readings of the past.
+    """Return readings of the past, such as ``history("furnace/*", "-15m")``.
 
     Args:
-        patterns: metrics or patterns.
+        patterns: a metric or pattern, or several.
         start: from when on: ``-15m``, RFC 3339, an aware datetime, or milliseconds since the Unix epoch.
         end: until when; now if None.
         points: buckets to ask the service for instead of raw readings.
@@ -127,7 +128,8 @@ def history(
         import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
     except ImportError as error:
         raise MissingExtra("history()", "notebook") from error
-    params = [*_selection(patterns or ("**",), labels), ("start", _time(start)), ("format", "arrow")]
+    chosen = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    params = [*_selection(chosen or ("**",), labels), ("start", _time(start)), ("format", "arrow")]
     if end is not None:
         params.append(("end", _time(end)))
     if points is not None:
@@ -135,18 +137,22 @@ def history(
     frame: pd.DataFrame = pa.ipc.open_stream(_get("/v1/history", params, url, token)).read_all().to_pandas()
     if not wide:
         return frame
-    names = [column for column in frame.columns if column not in _RESERVED]
-    series = frame["metric"].astype(str)
-    if names and len(frame):
-        series = series + frame[names].apply(_label_suffix, axis=1)
-    table = pandas.DataFrame({"time": frame["time"], "series": series, "value": frame["value"]})
-    pivoted: pd.DataFrame = table.pivot_table(index="time", columns="series", values="value", aggfunc="last")
-    return pivoted
+    keys = ["metric", *(column for column in frame.columns if column not in _RESERVED)]
+    numbers = frame.groupby(keys, dropna=False, observed=True, sort=False).ngroup()
+    firsts = frame.loc[~numbers.duplicated(), keys]
+    names = [_column_name(keys[1:], *row) for row in firsts.itertuples(index=False, name=None)]
+    table = pandas.DataFrame({"time": frame["time"], "series": numbers, "value": frame["value"]})
+    table = table.drop_duplicates(["time", "series"], keep="last")  # of readings at one time the newest counts
+    pivoted: pd.DataFrame = table.pivot(index="time", columns="series", values="value")
+    pivoted.columns = pandas.Index(
+        [names[int(number)] for number in pivoted.columns.tolist()], name="series", dtype=object
+    )
+    return pivoted.sort_index(axis=1)
 
 
-def _label_suffix(row: Any) -> str:
-    shown = ",".join(f"{name}={value}" for name, value in row.items() if isinstance(value, str))
-    return f"{{{shown}}}" if shown else ""
+def _column_name(names: Sequence[str], metric: str, *values: object) -> str:
+    shown = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True) if isinstance(value, str))
+    return f"{metric}{{{shown}}}" if shown else metric
 
 
 def series_infos(
@@ -201,12 +207,14 @@ def publish_frame(
     prefix: str = "",
     unit: str = "",
     labels: Mapping[str, str] | None = None,
+    label_columns: Sequence[str] = (),
     publisher: Publisher | None = None,
 ) -> int:
     """Publish the numeric columns of a frame whose index is time; return how many readings were handed over.
 
     Args:
         frame: indexed by aware times (a naive index is refused); one metric per numeric column.
+        label_columns: columns that are labels and not metrics; each set of their values is a series.
         metric: name for a frame of one numeric column; its column name if None.
         prefix: put before each column's name, such as ``plant/``.
         unit: of all columns.
@@ -216,19 +224,35 @@ def publish_frame(
     Raises:
         InvalidInput: an index that is no aware time, or a column name that is no metric.
     """
-    numeric = frame.select_dtypes("number")
-    times = [stamp.to_pydatetime() if hasattr(stamp, "to_pydatetime") else stamp for stamp in frame.index]
+    missing = [name for name in label_columns if name not in frame.columns]
+    if missing:
+        raise InvalidInput("label_columns", missing, f"the frame has the columns {', '.join(map(str, frame.columns))}")
+    numeric = frame.drop(columns=list(label_columns)).select_dtypes("number")
     target = publisher or Publisher()
     published = 0
     try:
-        for name in numeric.columns:
-            values = numeric[name].tolist()
-            for first in range(0, len(values), _ROWS_PER_BATCH):
-                part = slice(first, first + _ROWS_PER_BATCH)
+        for rows, more in _label_sets(frame, label_columns):
+            part = numeric if rows is None else numeric.iloc[rows]
+            times = [stamp.to_pydatetime() if hasattr(stamp, "to_pydatetime") else stamp for stamp in part.index]
+            for name in part.columns:
+                values = part[name].tolist()
                 named = metric if metric is not None and numeric.shape[1] == 1 else f"{prefix}{name}"
-                target.publish(named, values[part], time=times[part], unit=unit, labels=labels)
-                published += len(values[part])
+                for first in range(0, len(values), _ROWS_PER_BATCH):
+                    few = slice(first, first + _ROWS_PER_BATCH)
+                    target.publish(named, values[few], time=times[few], unit=unit, labels={**(labels or {}), **more})
+                    published += len(values[few])
     finally:
         if publisher is None:
             target.close()
     return published
+
+
+def _label_sets(frame: pd.DataFrame, label_columns: Sequence[str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Yield the rows of each set of labels, and the set; what is missing in a row is no label of it."""
+    if not label_columns:
+        yield None, {}
+        return
+    groups = frame.groupby(list(label_columns), dropna=False, observed=True, sort=False)
+    for rows in groups.indices.values():
+        first = frame.iloc[rows[0]]
+        yield rows, {name: str(first[name]) for name in label_columns if first[name] == first[name]}

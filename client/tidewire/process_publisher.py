@@ -1,4 +1,4 @@
-"""The process's own publisher, made at the first call: `tidewire.publish` and `tidewire.annotate`."""
+"""The process's own publisher, made at the first call: `tidewire.publish`, `tidewire.annotate`, what measures code."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from tidewire.publisher import Publisher
 
-__all__ = ["annotate", "publish"]
+__all__ = ["annotate", "own_publisher", "publish"]
 
 _made: list[Publisher] = []  # none or one
 _lock = threading.RLock()
 
 
-def _publisher() -> Publisher:
+def own_publisher() -> Publisher:
+    """Return the process's own publisher; the first call makes it."""
     if not _made:
         with _lock:
             if not _made:
@@ -34,14 +35,14 @@ def publish(
     step: Any = None,
 ) -> None:
     """Publish with the process's own publisher, flushed at exit; as `Publisher.publish`."""
-    _publisher().publish(metric, value, unit=unit, labels=labels, time=time, text=text, step=step)
+    own_publisher().publish(metric, value, unit=unit, labels=labels, time=time, text=text, step=step)
 
 
 def annotate(
     text: str, *, metric: str = "annotations", labels: Mapping[str, str] | None = None, time: Any = None
 ) -> None:
     """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`."""
-    _publisher().publish(metric, None, text=text, labels=labels, time=time)
+    own_publisher().publish(metric, None, text=text, labels=labels, time=time)
 
 
 def _after_fork() -> None:

@@ -136,7 +136,8 @@ class Publisher:
 
         Args:
             metric: a name, or a dict of names to values that share the other arguments.
-            value: a number, None, or n of them.
+            value: a number, None, or n of them (list, NumPy array, pandas Series; one whose index is time has its times
+                there).
             unit: a UCUM string such as ``Cel``, ``%`` or ``By/s``.
             labels: dimensions of the series.
             time: milliseconds since the Unix epoch, RFC 3339 with an offset, or an aware datetime; now if None.

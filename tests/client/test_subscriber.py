@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, ServiceRefused
+from tidewire.publisher import AsyncPublisher, Publisher
 from tidewire.reconnect import Reconnect
 from tidewire.states import Connected, Ended, Live, Lost, Reset, StreamBatch
 from tidewire.subscriber import astream, stream
@@ -337,3 +338,14 @@ async def test_the_sync_form_ends_with_its_loop_and_leaves_no_thread(service: An
 
 def test_sync_and_async_take_the_same_arguments() -> None:
     assert list(inspect.signature(stream).parameters.values()) == list(inspect.signature(astream).parameters.values())
+
+
+def test_the_async_names_take_what_the_plain_ones_take() -> None:
+    def parameters(function: Any) -> list[tuple[str, Any, Any]]:
+        return [(one.name, one.kind, one.default) for one in inspect.signature(function).parameters.values()]
+
+    assert parameters(astream) == parameters(stream)
+    public = {name for name in vars(Publisher) if not name.startswith("_")}
+    assert public - {"publish"} == {name for name in vars(AsyncPublisher) if not name.startswith("_")}
+    for name in ("flush", "close"):
+        assert parameters(getattr(Publisher, name)) == parameters(getattr(AsyncPublisher, name))

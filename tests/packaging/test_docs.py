@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from packaging.requirements import Requirement
@@ -87,11 +88,12 @@ def test_the_readmes_blocks_run(valkey: Any, live_service: Any, tmp_path: Path) 
         "TIDEWIRE_REDIS": valkey.url,
         "TIDEWIRE_URL": live_service.url,
     }
-    published, shell, read = _blocks("python")[0], _blocks("sh")[0], _blocks("python")[1]
+    (published, measured, read), shell = _blocks("python"), _blocks("sh")[0]
     if shutil.which("curl") is None:
         shell = "".join(line for line in shell.splitlines(keepends=True) if not line.startswith("curl"))
     for command in (
         [sys.executable, "-c", published],
+        [sys.executable, "-c", measured],
         ["sh", "-e", "-c", shell.replace("http://127.0.0.1:8000", live_service.url)],
         [sys.executable, "-c", read],
     ):
@@ -103,6 +105,9 @@ def test_the_readmes_blocks_run(valkey: Any, live_service: Any, tmp_path: Path) 
     assert "furnace/temperature" in done.stdout
     assert "furnace/flow" in done.stdout
     assert "furnace/pressure" in done.stdout
+    frame = httpx.get(f"{live_service.url}/v1/catalog", trust_env=False).json()
+    names = {each["metric"] for each in frame["series"]}
+    assert {"job/seconds", "train/progress", "train/val/loss", "annotations", "line-1/flow"} <= names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,100 @@
+"""DataFrames in and out, through a real service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tidewire
+from tidewire.errors import InvalidInput, ServiceRefused
+
+NOW = pd.Timestamp.now(tz="UTC").floor("s") - pd.Timedelta(seconds=100)
+
+
+async def history(*given: Any, **more: Any) -> pd.DataFrame:
+    return await asyncio.to_thread(tidewire.history, *given, **more)
+
+
+async def publish(service: Any, frame: pd.DataFrame, **more: Any) -> int:
+    with tidewire.Publisher(service.url) as publisher:
+        published = await asyncio.to_thread(tidewire.publish_frame, frame, publisher=publisher, **more)
+        assert await asyncio.to_thread(publisher.flush)
+    return published
+
+
+@pytest.fixture
+def plant() -> pd.DataFrame:
+    index = pd.date_range(NOW, periods=2_500, freq="10ms", name="time")
+    return pd.DataFrame(
+        {"temperature": np.arange(2_500) / 10, "power": np.arange(2_500) * 2.0, "note": "x"}, index=index
+    )
+
+
+async def test_a_frame_goes_in_and_comes_back(service: Any, plant: pd.DataFrame) -> None:
+    assert await publish(service, plant, prefix="plant/", unit="Cel", labels={"site": "A"}) == 5_000
+    frame = await history("plant/*", "-15m", url=service.url)
+    assert list(frame.columns[:4]) == ["metric", "time", "value", "unit"]
+    assert str(frame["time"].dt.tz) == "UTC"
+    assert set(frame["site"]) == {"A"}
+    back = frame[frame.metric == "plant/temperature"].sort_values("time")
+    assert back["value"].tolist() == plant["temperature"].tolist()
+    assert back["time"].tolist() == plant.index.tolist()
+
+
+async def test_label_columns_make_series_and_the_wide_form_has_one_column_each(service: Any) -> None:
+    index = pd.date_range(NOW, periods=6, freq="1s")
+    frame = pd.DataFrame({"t": [1.0, 2, 3, 4, 5, 6], "site": ["A", "B", None] * 2, "line": [1] * 6}, index=index)
+    assert await publish(service, frame, label_columns=["site", "line"], prefix="plant/") == 6
+    wide = await history("plant/**", "-15m", wide=True, url=service.url)
+    assert list(wide.columns) == ["plant/t{line=1,site=A}", "plant/t{line=1,site=B}", "plant/t{line=1}"]
+    assert wide["plant/t{line=1,site=A}"].dropna().tolist() == [1.0, 4.0]
+    assert wide["plant/t{line=1}"].dropna().tolist() == [3.0, 6.0]
+    assert wide.index.tolist() == index.tolist()
+
+
+async def test_a_series_over_times_is_published_at_its_times(service: Any) -> None:
+    series = pd.Series([1.0, np.nan, 3.0], index=pd.date_range(NOW, periods=3, freq="1s"))
+    with tidewire.Publisher(service.url) as publisher:
+        publisher.publish("one", series)
+        assert await asyncio.to_thread(publisher.flush)
+        with pytest.raises(InvalidInput, match="time zone"):
+            publisher.publish("one", series.tz_localize(None))
+    frame = await history("one", url=service.url)
+    assert frame["time"].tolist() == series.index.tolist()
+    assert frame["value"].isna().tolist() == [False, True, False]
+
+
+async def test_several_patterns_points_and_spans(service: Any, plant: pd.DataFrame) -> None:
+    await publish(service, plant[["temperature", "power"]])
+    frame = await history(["temperature", "power"], NOW, NOW + pd.Timedelta(seconds=10), points=10, url=service.url)
+    assert {"min", "max", "mean", "count"} <= set(frame.columns)
+    assert frame.groupby("metric")["count"].sum().to_dict() == {"temperature": 1_000, "power": 1_000}
+
+
+async def test_nothing_is_an_empty_frame_with_its_columns(service: Any) -> None:
+    frame = await history("nothing/*", "-1m", url=service.url)
+    assert frame.empty
+    assert list(frame.columns[:3]) == ["metric", "time", "value"]
+    assert (await history("nothing/*", "-1m", wide=True, url=service.url)).empty
+
+
+async def test_the_last_readings_and_the_catalogue(service: Any) -> None:
+    with tidewire.Publisher(service.url) as publisher:
+        publisher.publish("a", 1, time=time.time() * 1e3 - 5_000)
+        publisher.publish("b", 2, unit="Cel")
+        assert await asyncio.to_thread(publisher.flush)
+    last = await asyncio.to_thread(tidewire.last, url=service.url)
+    assert last[["metric", "value"]].to_numpy().tolist() == [["b", 2.0], ["a", 1.0]]
+    assert (await asyncio.to_thread(tidewire.catalog, "b", url=service.url))["unit"].tolist() == ["Cel"]
+
+
+async def test_what_cannot_work_is_said(service: Any, plant: pd.DataFrame) -> None:
+    with pytest.raises(InvalidInput, match="label_columns"):
+        await publish(service, plant, label_columns=["nowhere"])
+    with pytest.raises(ServiceRefused, match="start"):
+        await history("a", "yesterday", url=service.url)

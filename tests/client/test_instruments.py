@@ -1,0 +1,202 @@
+"""What measures code, on a real Valkey: what is in the log afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidewire.batch import Batch, decode_batch
+from tidewire.errors import InvalidInput
+from tidewire.instruments import LogHandler, counted, log, timed, track
+from tidewire.publisher import Publisher
+from tidewire.redis_log import BlockingRedisLog
+
+
+class Publishing:
+    """A publisher and what came of it.
+
+    Attributes:
+        publisher: of this test alone.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.publisher = Publisher(url)
+
+    def batches(self, *metrics: str) -> list[Batch]:
+        """Return what is in the log of these metrics."""
+        assert self.publisher.flush()
+        reading = BlockingRedisLog(self._url)
+        try:
+            keys = [f"tw:{{0}}:log:{metric}" for metric in metrics]
+            entries = [fields for key in keys for _, fields in reading.redis.xrange(key)]
+            return [decode_batch(fields[b"d"]) for fields in entries]
+        finally:
+            reading.redis.close()
+
+    def values(self, metric: str, **labels: str) -> list[float | None]:
+        return [value for batch in self.batches(metric) if batch.labels == labels for value in batch.value]
+
+
+@pytest.fixture
+def publishing(valkey: Any) -> Iterator[Publishing]:
+    made = Publishing(valkey.url)
+    yield made
+    made.publisher.close()
+
+
+def test_a_block_and_a_function_are_timed_and_exceptions_pass(publishing: Publishing) -> None:
+    timer = timed("job/seconds", labels={"job": "a"}, publisher=publishing.publisher)
+    with timer, timer:  # entered again inside itself
+        time.sleep(0.02)
+
+    @timer
+    def work(times: int) -> int:
+        """Work."""
+        time.sleep(0.01)
+        return times * 2
+
+    assert (work(3), work.__name__, work.__doc__) == (6, "work", "Work.")
+    with pytest.raises(ZeroDivisionError), timer:
+        _ = 1 / 0
+    took = [value or 0 for value in publishing.values("job/seconds", job="a")]
+    assert len(took) == 4
+    assert 0.02 <= min(took[:2]) < 5
+    assert 0.01 <= took[2] < 5
+    assert publishing.batches("job/seconds")[0].unit == "s"
+
+
+async def test_async_functions_are_timed_each_for_itself(publishing: Publishing) -> None:
+    @timed("job/seconds", publisher=publishing.publisher)
+    async def work(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    await asyncio.gather(work(0.15), work(0.01))
+    quick, slow = await asyncio.to_thread(publishing.values, "job/seconds")
+    assert quick is not None
+    assert slow is not None
+    assert quick < 0.1 < slow
+
+
+def test_a_generator_is_refused_at_once() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(InvalidInput, match="generator"):
+        timed("job/seconds")(numbers)
+
+
+@pytest.mark.parametrize("kind", [timed, counted])
+def test_a_wrong_name_or_label_is_said_where_it_is_written(kind: Any) -> None:
+    for metric, labels in (("a//b", None), ("a", {"x": 1})):
+        with pytest.raises(InvalidInput):
+            kind(metric, labels=labels)
+    with pytest.raises(InvalidInput):
+        track([], "a//b")
+
+
+def test_calls_are_counted_over_threads_and_errors_apart(publishing: Publishing) -> None:
+    @counted("job/done", publisher=publishing.publisher)
+    def work(fails: bool) -> None:
+        if fails:
+            raise ValueError("said so")
+
+    def many() -> None:
+        for _ in range(50):
+            work(False)
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="said so"):
+            work(True)
+    assert sorted(value or 0 for value in publishing.values("job/done")) == [float(n + 1) for n in range(200)]
+    assert publishing.values("job/done", outcome="error") == [1.0, 2.0]
+
+
+def test_a_loop_is_tracked_to_its_end(publishing: Publishing) -> None:
+    seen = []
+    for item in track(range(14), "train", labels={"run": "1"}, publisher=publishing.publisher):
+        seen.append(item)
+        time.sleep(0.1)
+    assert seen == list(range(14))
+    done, progress, eta, rate = (
+        publishing.values(f"train/{name}", run="1") for name in ("done", "progress", "eta", "rate")
+    )
+    assert done[-1] == 14
+    assert len(done) == 3, "twice a second, and the end"
+    assert progress[-1] == 100
+    assert eta[-1] == 0
+    assert eta[0] == pytest.approx(0.9, abs=0.5)
+    assert rate[0] == pytest.approx(9.5, abs=3)
+
+
+def test_a_loop_without_a_length_that_is_left_says_how_far_it_came(publishing: Publishing) -> None:
+    for item in track(iter(range(100)), "train", publisher=publishing.publisher):
+        if item == 7:
+            break
+    assert publishing.values("train/done") == [7.0]
+    assert publishing.batches("train/progress", "train/eta") == []
+
+
+def test_a_dict_is_logged_like_in_an_experiment_tracker(
+    publishing: Publishing, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in range(2):
+        values = {
+            "loss": np.float32(0.5),
+            "val": {"loss": 0.25, "ok": True},
+            "picture": [1, 2],
+            "note": "x",
+            "nan": None,
+        }
+        log(values, step=step, prefix="train", publisher=publishing.publisher)
+    (loss,) = publishing.batches("train/loss")
+    assert (loss.value, loss.step) == ([0.5, 0.5], [0.0, 1.0])
+    assert publishing.values("train/val/loss") == [0.25, 0.25]
+    assert publishing.values("train/val/ok") == [1.0, 1.0]
+    assert publishing.values("train/nan") == [None, None]
+    told = [record.message for record in caplog.records if "no number" in record.message]
+    assert told == [
+        "train/picture is list and no number; it is not published",
+        "train/note is str and no number; it is not published",
+    ]
+    with pytest.raises(InvalidInput):
+        log({"a//b": 1}, publisher=publishing.publisher)
+
+
+def test_numeric_extras_of_log_records_are_published(publishing: Publishing) -> None:
+    logger = logging.getLogger("plant.furnace")
+    handler = LogHandler(labels={"site": "A"}, publisher=publishing.publisher)
+    logger.addHandler(handler)
+    try:
+        logger.warning("melted", extra={"temperature": 921.5, "operator": "kim", "batch": np.int64(3)})
+        logging.getLogger("tidewire.x").warning("ours", extra={"temperature": 1})
+    finally:
+        logger.removeHandler(handler)
+    assert publishing.values("plant/furnace/temperature", site="A") == [921.5]
+    assert publishing.values("plant/furnace/batch", site="A") == [3.0]
+    assert publishing.batches("plant/furnace/operator", "plant/furnace/lineno", "tidewire/x/temperature") == []
+
+
+def test_a_log_record_that_cannot_be_published_does_not_stop_the_program(
+    publishing: Publishing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("a..b")
+    handler = LogHandler(publisher=publishing.publisher)
+    logger.addHandler(handler)
+    try:
+        logger.warning("said", extra={"x": 1})
+    finally:
+        logger.removeHandler(handler)
+    assert "empty level" in capsys.readouterr().err
