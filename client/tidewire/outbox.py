@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from tidewire.batch import Batch, EncodedBatch, Limits, encode_batch, series_key
 from tidewire.errors import LimitExceeded
 from tidewire.log_calls import split_calls
+from tidewire.spool import Spooled
 
 __all__ = ["Call", "Columns", "Encoded", "Outbox", "Part", "encode_columns"]
 
@@ -83,19 +84,23 @@ class Call:
 
     Attributes:
         part: the number of the part it was made of.
+        spooled: where it is on disk, None if it is in memory.
+        publisher: under which it is sent, "" for that of the process.
         sequence: 0 until the first attempt.
         attempts: how often it was sent.
         in_flight: it is being sent, and must not be given up.
     """
 
-    __slots__ = ("attempts", "batches", "bytes", "in_flight", "part", "readings", "sequence")
+    __slots__ = ("attempts", "batches", "bytes", "in_flight", "part", "publisher", "readings", "sequence", "spooled")
 
-    def __init__(self, batches: Sequence[EncodedBatch], part: int) -> None:
+    def __init__(self, batches: Sequence[EncodedBatch], part: int, spooled: Spooled | None = None) -> None:
         self.batches = batches
         self.part = part
         self.bytes = sum(len(batch.body) + len(batch.last) + BATCH_BYTES for batch in batches)
         self.readings = sum(batch.readings for batch in batches)
-        self.sequence = self.attempts = 0
+        self.spooled = spooled
+        self.publisher, self.sequence = ("", 0) if spooled is None else (spooled.publisher, spooled.sequence)
+        self.attempts = 0
         self.in_flight = False
 
 
@@ -263,6 +268,17 @@ class Outbox:
             halves = Call(call.batches[:middle], call.part), Call(call.batches[middle:], call.part)
             self._calls.popleft()
             self._calls.extendleft(reversed(halves))
+
+    @property
+    def encoding(self) -> bool:
+        """A part is out to be encoded."""
+        return self._encoding is not None
+
+    def hold(self) -> list[Call]:
+        """Return all calls, oldest first; none of them is given up until it is settled or no longer in flight."""
+        for call in self._calls:
+            call.in_flight = True
+        return list(self._calls)
 
     def settle(self, call: Call) -> bool:
         """Take a call out that was answered for good; False if it was given up meanwhile, and counted there."""

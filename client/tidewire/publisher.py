@@ -35,12 +35,14 @@ from tidewire.errors import InvalidInput
 from tidewire.outbox import Outbox
 from tidewire.sender import Sender
 from tidewire.settings import ClientSettings, load_settings
+from tidewire.spool import Spool
 from tidewire.transport import open_transport
 
 __all__ = ["AsyncPublisher", "Publisher", "PublisherStats", "publish_url"]
 
 FLUSH_AFTER_S: Final = 0.05
 MAX_BYTES: Final = 64 << 20
+SPOOL_BYTES: Final = 1 << 30
 _MIN_BYTES: Final = 1 << 16
 _EXIT_S: Final = 2.0  # longest that leaving the interpreter waits for what is buffered
 _LAST_ANSWER_S: Final = 0.2  # for a call that is on its way when the time to flush is over
@@ -54,14 +56,16 @@ class PublisherStats(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         queued: readings that wait in memory.
+        spooled: readings that wait on disk.
         sent: readings that were acknowledged.
         retried: calls that were sent again.
         rejected: readings that were refused for good; the reason is in `last_error`.
-        dropped: readings given up because memory was full, or at the end.
+        dropped: readings given up because memory or spool was full, or at the end.
         last_error: the newest trouble, ``""`` if there was none.
     """
 
     queued: int
+    spooled: int
     sent: int
     retried: int
     rejected: int
@@ -86,10 +90,13 @@ class Publisher:
         token: bearer token for http.
         flush_after_s: longest that a reading waits for others, seconds.
         max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted.
+        spool: a folder for what cannot be sent, so that it survives the process and any length of outage; the next
+            publisher of the folder sends it. ``TIDEWIRE_SPOOL`` if None; "" for none.
+        spool_bytes: of disk, about; beyond it the oldest is given up and counted.
         limits: of one batch.
 
     Raises:
-        InvalidInput: a URL of another scheme, or less memory than 64 KiB.
+        InvalidInput: a URL of another scheme, less memory than 64 KiB, or a folder that cannot be written.
     """
 
     def __init__(
@@ -99,6 +106,8 @@ class Publisher:
         token: str | None = None,
         flush_after_s: float = FLUSH_AFTER_S,
         max_bytes: int = MAX_BYTES,
+        spool: str | os.PathLike[str] | None = None,
+        spool_bytes: int = SPOOL_BYTES,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         if max_bytes < _MIN_BYTES:
@@ -110,16 +119,27 @@ class Publisher:
         self._max_bytes = max_bytes
         self._limits = limits
         self._column_limits = msgspec.structs.replace(limits, readings=_ANY_COUNT)
+        folder = settings.spool if spool is None else spool
+        self._make_spool = partial(Spool, folder, spool_bytes) if folder else None
+        self._spool: Spool | None = None
         self._open_transport().close()  # a wrong URL is told now, and what it needs is imported now
         self._begin()
         _publishers.add(self)
         _flush_at_child_exit()
+        if self._spool is not None and self._spool.left:
+            with self._lock:
+                self._sender.wake()
 
     def _begin(self) -> None:
         """Start with nothing: at birth, and in the child of a fork, whose parent sends what it had."""
         self._lock = threading.RLock()  # a signal handler may publish in the middle of a publish
         self._outbox = Outbox(self._max_bytes)
-        self._sender = Sender(self._outbox, self._lock, self._open_transport, self._flush_after_s, self._limits)
+        if self._spool is not None:
+            self._spool.leave()
+        self._spool = self._make_spool() if self._make_spool is not None else None
+        self._sender = Sender(
+            self._outbox, self._lock, self._open_transport, self._flush_after_s, self._limits, self._spool
+        )
 
     def publish(
         self,
@@ -190,13 +210,16 @@ class Publisher:
         return self._sender.flush(timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Flush within a time, then end the thread; what was not sent by then is given up and counted."""
+        """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
         began_s = _clock.monotonic()
         self.flush(timeout_s)
         left_s = timeout_s - (_clock.monotonic() - began_s)
         self._sender.stop(timeout_s=max(_LAST_ANSWER_S, left_s))
+        self._sender.save()
         with self._lock:
-            lost = self._outbox.clear()
+            lost, kept = self._outbox.clear(), 0 if self._spool is None else self._spool.readings
+        if kept:
+            logger.warning("%d readings wait in %s; the next publisher with this spool sends them", kept, self._spool)
         if lost:
             reason = self._sender.last_error or "the time to flush was too short"
             logger.warning("%d readings were not sent before the publisher closed: %s", lost, reason)
@@ -208,10 +231,11 @@ class Publisher:
             sender, outbox = self._sender, self._outbox
             return PublisherStats(
                 queued=outbox.queued,
+                spooled=0 if self._spool is None else self._spool.readings,
                 sent=sender.sent,
                 retried=sender.retried,
                 rejected=sender.rejected,
-                dropped=outbox.dropped,
+                dropped=outbox.dropped + (0 if self._spool is None else self._spool.dropped),
                 last_error=sender.last_error,
             )
 

@@ -1,0 +1,279 @@
+"""The spool: outages longer than memory or than the process, torn files, full disks, kills; on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidewire.batch import decode_batch
+from tidewire.errors import InvalidInput
+from tidewire.publisher import Publisher
+from tidewire.redis_log import RedisLog
+
+SEED = int(os.environ.get("TIDEWIRE_SPOOL_SEED", "0")) or random.randrange(1 << 31)
+
+
+async def stored(url: str, metric: str) -> list[float | None]:
+    """Return the values of a metric in the log, in order."""
+    log = RedisLog(url)
+    try:
+        entries = (await log.entries_after([(metric, 0)]))[0]
+        return [value for entry in entries for value in decode_batch(entry.body).value]
+    finally:
+        await log.close()
+
+
+def script(url: str, spool: Path, body: str) -> list[str]:
+    """Return the command of a producer script with a publisher `p`."""
+    lines = f"import sys, time, os, tidewire\np = tidewire.Publisher({url!r}, spool={str(spool)!r})\n"
+    return [sys.executable, "-u", "-c", lines + textwrap.dedent(body)]
+
+
+def run(*given: Any) -> str:
+    return subprocess.run(script(*given), capture_output=True, text=True, timeout=60, check=True).stderr
+
+
+async def flushed(publisher: Publisher, limit_s: float = 20) -> bool:
+    return await asyncio.to_thread(publisher.flush, limit_s)
+
+
+async def test_an_outage_fills_the_disk_and_not_the_memory(valkey: Any, tmp_path: Path, eventually: Any) -> None:
+    with Publisher(valkey.url, spool=tmp_path / "spool", max_bytes=1 << 17) as publisher:
+        publisher.publish("a", -1)
+        assert await flushed(publisher)
+        valkey.kill()
+        for n in range(20_000):  # of 84 bytes and more: a dozen times the memory
+            publisher.publish("a", n)
+            if n % 200 == 0:
+                await asyncio.sleep(0.01)
+        await eventually(lambda: publisher.stats.spooled > 15_000, 20)
+        assert publisher.stats.dropped == 0
+        valkey.start()
+        assert await flushed(publisher)
+        publisher.publish("a", 20_000)
+        assert await flushed(publisher)
+        stats = publisher.stats
+        assert (stats.sent, stats.spooled, stats.queued, stats.dropped) == (20_002, 0, 0, 0)
+    assert await stored(valkey.url, "a") == [float(n) for n in range(-1, 20_001)]
+    assert list((tmp_path / "spool").iterdir()) == [], "nothing is left"
+
+
+async def test_what_one_process_leaves_the_next_one_sends(valkey: Any, tmp_path: Path) -> None:
+    valkey.kill()
+    told = run(
+        valkey.url, tmp_path, "p.publish('a', list(range(5000)), unit='Cel')\np.publish('b', 1, labels={'x': 'y'})"
+    )
+    assert "wait in" in told
+    run(valkey.url, tmp_path, "p.publish('a', 5000)")
+    valkey.start()
+    with Publisher(valkey.url, spool=tmp_path) as publisher:  # publishes nothing itself
+        assert await flushed(publisher)
+        assert publisher.stats.sent == 5_002
+    assert sorted(value or 0 for value in await stored(valkey.url, "a")) == [float(n) for n in range(5_001)]
+    assert await stored(valkey.url, "b") == [1.0]
+    with Publisher(valkey.url, spool=tmp_path) as publisher:
+        assert await flushed(publisher)
+        assert publisher.stats.sent == 0
+
+
+async def test_a_kill_at_any_moment_loses_at_most_the_last_half_second_and_doubles_nothing(
+    valkey: Any, tmp_path: Path
+) -> None:
+    print(f"TIDEWIRE_SPOOL_SEED={SEED}")
+    dice = random.Random(SEED)
+    body = """
+    n = 0
+    while True:
+        p.publish(sys.argv[1], n)
+        n += 1
+        if n % 50 == 0:
+            print(p.stats.spooled + p.stats.sent, flush=True)
+            time.sleep(0.005)
+    """
+    valkey.kill()
+    kept = []
+    for number in range(5):
+        process = subprocess.Popen(
+            [*script(valkey.url, tmp_path, body), f"m{number}"], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        time.sleep(0.8 + dice.random())
+        process.kill()
+        told, _ = await asyncio.to_thread(process.communicate)
+        own = [int(line) for line in told.split()]
+        kept.append(own[-1] if own else 0)
+        if number == 2:  # up for a moment: some of it is sent, and killed in the middle of that
+            valkey.start()
+            time.sleep(0.3 * dice.random())
+            process = subprocess.Popen(script(valkey.url, tmp_path, "time.sleep(30)"))
+            time.sleep(0.3 + 0.3 * dice.random())
+            process.kill()
+            process.wait()
+            valkey.kill()
+    valkey.start()
+    with Publisher(valkey.url, spool=tmp_path) as publisher:
+        assert await flushed(publisher)
+    for number in range(5):
+        values = await stored(valkey.url, f"m{number}")
+        assert values == [float(n) for n in range(len(values))], f"m{number}: nothing doubled, nothing left out"
+    total = sum([len(await stored(valkey.url, f"m{number}")) for number in range(5)])
+    assert total >= kept[0]
+    assert total > 0
+
+
+async def test_a_reply_lost_by_a_kill_appends_nothing_twice(valkey: Any, tmp_path: Path) -> None:
+    """Redis is stopped: what was written to it before is appended when it goes on; the answer finds nobody."""
+    process = subprocess.Popen(
+        script(valkey.url, tmp_path, "p.publish('a', 0); p.flush(); print(1); sys.stdin.readline()\n"
+               "p.publish('a', [1, 2, 3]); time.sleep(60)"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await asyncio.to_thread(process.stdout.readline)
+    valkey.pause()
+    process.stdin.write("\n")
+    process.stdin.flush()
+    await asyncio.sleep(7)  # longer than the deadline of a call: it is on disk, with its number
+    process.kill()
+    process.wait()
+    valkey.resume()
+    with Publisher(valkey.url, spool=tmp_path) as publisher:
+        assert await flushed(publisher)
+    assert await stored(valkey.url, "a") == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("how", ["garbage", "cut", "empty"])
+async def test_a_torn_file_is_put_aside_and_told(
+    valkey: Any, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    valkey.kill()
+    run(valkey.url, tmp_path, "p.publish('a', list(range(30000)))")
+    (path,) = tmp_path.glob("spool-*.db")
+    for beside in tmp_path.glob("spool-*-wal"):
+        beside.unlink()
+    data = path.read_bytes()
+    torn = {"garbage": data[:2048] + os.urandom(len(data) - 2048), "cut": data[: len(data) // 2], "empty": b""}[how]
+    path.write_bytes(torn)
+    valkey.start()
+    with caplog.at_level(logging.WARNING, "tidewire"), Publisher(valkey.url, spool=tmp_path) as publisher:
+        publisher.publish("b", 1)
+        assert await flushed(publisher)
+    assert await stored(valkey.url, "b") == [1.0]
+    if how != "empty":
+        assert "torn" in caplog.text
+        assert list(tmp_path.glob("*.torn-*")), "kept, to be looked at"
+
+
+async def test_beyond_its_bound_the_oldest_is_given_up_and_counted(
+    valkey: Any, tmp_path: Path, eventually: Any
+) -> None:
+    with Publisher(valkey.url, spool=tmp_path, spool_bytes=1 << 20, max_bytes=1 << 18) as publisher:
+        valkey.kill()
+        for n in range(60_000):
+            publisher.publish("a", n, step=n)
+            if n % 500 == 0:
+                await asyncio.sleep(0.01)
+        await eventually(lambda: publisher.stats.dropped > 0, 20)
+        valkey.start()
+        assert await flushed(publisher, 40)
+        stats = publisher.stats
+        assert stats.sent + stats.dropped == 60_000
+    values = await stored(valkey.url, "a")
+    assert len(values) == stats.sent
+    assert values == sorted(values, key=lambda value: value or 0)
+    assert values[-1] == 59_999.0, "the newest is kept"
+
+
+async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(valkey: Any, tmp_path: Path) -> None:
+    valkey.kill()
+    publishers = [Publisher(valkey.url, spool=tmp_path) for _ in range(3)]
+    for number, publisher in enumerate(publishers):
+        publisher.publish("a", number)
+    await asyncio.sleep(1)
+    assert len(list(tmp_path.glob("spool-?.db"))) == 3
+    for publisher in publishers:
+        await asyncio.to_thread(publisher.close, 0.1)
+    valkey.start()
+    with Publisher(valkey.url, spool=tmp_path) as publisher:
+        assert await flushed(publisher)
+        assert publisher.stats.sent == 3
+    assert sorted(value or 0 for value in await stored(valkey.url, "a")) == [0.0, 1.0, 2.0]
+    assert list(tmp_path.glob("spool-*")) == []
+
+
+async def test_a_fork_has_a_file_of_its_own_and_the_parents_stays_whole(valkey: Any, tmp_path: Path) -> None:
+    valkey.kill()
+    body = """
+    p.publish("a", 1)
+    time.sleep(1)
+    if (child := os.fork()) == 0:
+        p.publish("b", 2)
+        time.sleep(1)
+        os._exit(0)
+    os.waitpid(child, 0)
+    p.publish("a", 3)
+    time.sleep(1)
+    """
+    run(valkey.url, tmp_path, body)
+    valkey.start()
+    with Publisher(valkey.url, spool=tmp_path) as publisher:
+        assert await flushed(publisher)
+    assert (await stored(valkey.url, "a"), await stored(valkey.url, "b")) == ([1.0, 3.0], [2.0])
+
+
+async def test_a_full_disk_leaves_it_to_the_memory(valkey: Any, tmp_path: Path) -> None:
+    valkey.kill()
+    body = """
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    for n in range(40_000):
+        p.publish("a", n, step=n)
+        if n % 500 == 0:
+            time.sleep(0.02)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    assert p.flush(20)
+    stats = p.stats
+    print(stats.sent, stats.dropped, stats.spooled, stats.queued, flush=True)
+    """
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(script(valkey.url, tmp_path, body), text=True, **pipes)
+    assert process.stdout is not None
+    assert (await asyncio.to_thread(process.stdout.readline)).strip() == "ready"
+    valkey.start()
+    told, errors = await asyncio.to_thread(process.communicate, "\n", 60)
+    assert process.returncode == 0, errors
+    assert told.split() == ["40000", "0", "0", "0"]
+    assert "spool" in errors, "told once"
+    values = await stored(valkey.url, "a")
+    assert sorted(value or 0 for value in values) == [float(n) for n in range(40_000)]
+
+
+def test_what_cannot_be_a_spool_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="spool"):
+        Publisher("redis://127.0.0.1:1", spool=tmp_path / "file")
+    with pytest.raises(InvalidInput, match="spool_bytes"):
+        Publisher("redis://127.0.0.1:1", spool=tmp_path, spool_bytes=1)
+
+
+def test_a_file_is_what_it_says(valkey: Any, tmp_path: Path) -> None:
+    """Anyone may look into a spool with SQLite's own tools."""
+    valkey.kill()
+    run(valkey.url, tmp_path, "p.publish('a', [1, 2, 3])")
+    (path,) = tmp_path.glob("spool-*.db")
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT SUM(readings) FROM calls").fetchone() == (3,)
