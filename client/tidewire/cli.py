@@ -18,6 +18,7 @@ _OWN: Final = {
     "publish": ("tidewire.commands_data", "publish_command", "Publish one reading."),
     "tail": ("tidewire.commands_data", "tail_command", "Show readings live in the terminal."),
     "catalog": ("tidewire.commands_data", "catalog_command", "List series with their last readings."),
+    "export": ("tidewire.commands_export", "export_command", "Write readings of a span to CSV, Parquet or NDJSON."),
     "replay": ("tidewire.commands_replay", "replay_command", "Publish a recorded file as if it were live."),
     "doctor": ("tidewire.commands_doctor", "doctor_command", "Check what is reachable and say how to mend it."),
 }

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import msgspec
+from rich.console import Console
+from rich.progress import Progress
 
-from tidewire.batch import checked_labels
-from tidewire.errors import InvalidInput, MissingExtra, ServiceRefused, ServiceUnavailable
-from tidewire.pattern import compile_pattern
+from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.loads import Load, Moment, Reader, selection
 from tidewire.publisher import Publisher
-from tidewire.service_address import client_options, service_url
-from tidewire.settings import ClientSettings, load_settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["SeriesInfo", "catalog", "history", "last", "publish_frame", "series_infos"]
 
-_TIMEOUT_S: Final = 120.0
+_BAR_AFTER_S: Final = 2.0
 _RESERVED: Final = ("metric", "time", "value", "unit", "text", "step", "min", "max", "mean", "count")
 _ROWS_PER_BATCH: Final = 1_000
 
@@ -60,45 +59,15 @@ def _pandas() -> Any:
     return pandas
 
 
-def _get(path: str, params: list[tuple[str, Any]], url: str | None, token: str | None) -> bytes:
-    base = service_url(url)
-    token = load_settings(ClientSettings).token if token is None else token
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    try:
-        with httpx.Client(timeout=_TIMEOUT_S, **client_options(base)) as client:
-            response = client.get(f"{base}{path}", params=params, headers=headers)
-    except httpx.TransportError as error:
-        reason = f"no answer from {base} ({error or type(error).__name__}); is the service up? Try: tidewire doctor"
-        raise ServiceUnavailable(reason) from error
-    if response.status_code == 200:
-        return response.content
-    try:
-        detail = str(msgspec.json.decode(response.content, type=dict[str, Any]).get("detail", ""))
-    except msgspec.MsgspecError:
-        detail = response.text[:200]
-    if response.status_code in {429, 503}:
-        after = response.headers.get("retry-after", "")
-        raise ServiceUnavailable(detail, float(after) if after.isdigit() else 1.0)
-    raise ServiceRefused(response.status_code, detail)
-
-
-def _selection(patterns: tuple[str, ...], labels: Mapping[str, str] | None) -> list[tuple[str, Any]]:
-    params: list[tuple[str, Any]] = [("metric", compile_pattern(pattern).text) for pattern in patterns]
-    return params + [("label", f"{name}:{value}") for name, value in checked_labels(labels).items()]
-
-
-def _time(value: str | float | datetime) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
 def history(
     patterns: str | Sequence[str] = "**",
-    start: str | float | datetime = "-15m",
-    end: str | float | datetime | None = None,
+    start: Moment = "-15m",
+    end: Moment | None = None,
     *,
     points: int | None = None,
     labels: Mapping[str, str] | None = None,
     wide: bool = False,
+    progress: bool | None = None,
     url: str | None = None,
     token: str | None = None,
 ) -> pd.DataFrame:
@@ -111,6 +80,7 @@ def history(
         points: buckets to ask the service for instead of raw readings.
         labels: all must hold.
         wide: one column per series, indexed by time; else tidy, one row per reading.
+        progress: show a bar; if None, where somebody may be looking and it takes longer than two seconds.
         url: of the service.
         token: bearer token.
 
@@ -120,21 +90,14 @@ def history(
 
     Raises:
         ServiceUnavailable: no answer, or the service asks for a pause.
-        ServiceRefused: a pattern, time or size that the service refuses; the message says how to ask for less.
+        ServiceRefused: a pattern or time that the service refuses, or more `points` than it answers at once.
         MissingExtra: pandas or pyarrow is not installed.
     """
     pandas = _pandas()
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
-    except ImportError as error:
-        raise MissingExtra("history()", "notebook") from error
     chosen = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    params = [*_selection(chosen or ("**",), labels), ("start", _time(start)), ("format", "arrow")]
-    if end is not None:
-        params.append(("end", _time(end)))
-    if points is not None:
-        params.append(("points", points))
-    frame: pd.DataFrame = pa.ipc.open_stream(_get("/v1/history", params, url, token)).read_all().to_pandas()
+    with Reader(url, token) as reader, _bar(progress) as told:
+        tables = list(Load(reader, chosen, labels, start, end, points).pages(told))
+    frame: pd.DataFrame = _joined(tables).to_pandas()
     if not wide:
         return frame
     keys = ["metric", *(column for column in frame.columns if column not in _RESERVED)]
@@ -148,6 +111,31 @@ def history(
         [names[int(number)] for number in pivoted.columns.tolist()], name="series", dtype=object
     )
     return pivoted.sort_index(axis=1)
+
+
+def _joined(tables: list[Any]) -> Any:
+    """Return one table: a label or text that only some have is null in the others."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
+
+    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+
+
+@contextlib.contextmanager
+def _bar(wanted: bool | None) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar once a load has taken a while; yield what is told the share that is done."""
+    console = Console(stderr=True)
+    if wanted is False or (wanted is None and not (console.is_terminal or console.is_jupyter)):
+        yield lambda share: None
+        return
+    with Progress(console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("history", total=1.0, visible=False)
+        began_s = time.monotonic()
+
+        def told(share: float) -> None:
+            shown = bool(wanted) or time.monotonic() - began_s > _BAR_AFTER_S
+            progress.update(task, completed=share, visible=shown, refresh=shown)
+
+        yield told
 
 
 def _column_name(names: Sequence[str], metric: str, *values: object) -> str:
@@ -164,7 +152,8 @@ def series_infos(
         ServiceUnavailable: no answer, or the service asks for a pause.
         ServiceRefused: the service refuses the request.
     """
-    body = _get("/v1/catalog", _selection(patterns or ("**",), labels), url, token)
+    with Reader(url, token) as reader:
+        body = reader.get("/v1/catalog", selection(patterns, labels))
     return msgspec.json.decode(body, type=_Catalog).series
 
 

@@ -170,3 +170,65 @@ async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, ser
     assert status == 1
     assert out.count("WRONG") == 2
     assert "tidewire up" in out
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "ndjson"])
+async def test_export_writes_what_was_published(tidewire: Command, service: Any, tmp_path: Path, form: str) -> None:
+    now_ms = float(int(time.time()) * 1000 - 10_000)
+    await service.publish("plant/a", 1.5, None, unit="Cel", labels={"site": "A"}, time=[now_ms, now_ms + 1])
+    await service.publish("plant/b", 2.0, step=[7], time=[now_ms + 2])
+    await service.publish("plant/c", None, text=["=1+1"], time=[now_ms + 3])
+    file = tmp_path / f"plant.{form}"
+    status, out, err = await tidewire("export", "plant/**", "--out", str(file))
+    assert (status, out) == (0, ""), err
+    assert "4 readings in" in err
+    if form == "csv":
+        assert file.read_text().splitlines() == [
+            "metric,time,value,unit,text,step,site",
+            f"plant/a,{now_ms:.1f},1.5,Cel,,,A",
+            f"plant/a,{now_ms + 1:.1f},,Cel,,,A",
+            f"plant/b,{now_ms + 2:.1f},2.0,,,7.0,",
+            f"plant/c,{now_ms + 3:.1f},,,'=1+1,,",
+        ]
+    elif form == "ndjson":
+        lines = [msgspec.json.decode(line) for line in file.read_text().splitlines()]
+        assert lines[0] == {"metric": "plant/a", "time": now_ms, "value": 1.5, "unit": "Cel", "site": "A"}
+        assert [line.get("step") for line in lines] == [None, None, 7.0, None]
+    else:
+        table = pq.read_table(file)
+        assert table.column_names == ["metric", "time", "value", "unit", "text", "step", "site"]
+        assert str(table.schema.field("time").type) == "timestamp[us, tz=UTC]"
+        assert table["value"].to_pylist() == [1.5, None, 2.0, None]
+    assert [path.name for path in tmp_path.iterdir() if "plant" in path.name] == [file.name], (
+        "nothing half done is left"
+    )
+
+
+async def test_an_export_of_any_size_is_replayed_as_it_was(
+    start_service: Any, tidewire: Command, tmp_path: Path
+) -> None:
+    service = await start_service(history_rows=500)
+    now_ms = float(int(time.time()) * 1000 - 60_000)
+    for part in range(3):
+        times = [now_ms + part * 1_000 + n for n in range(600)]
+        await service.publish("big/a", *map(float, range(part * 600, part * 600 + 600)), time=times, labels={"x": "1"})
+    file = tmp_path / "big.csv"
+    status, _, err = await tidewire("export", "big/**", "-o", str(file), "--url", service.url)
+    assert (status, "1,800 readings" in err) == (0, True), err
+    values = [float(line.split(",")[2]) for line in file.read_text().splitlines()[1:]]
+    assert values == [float(n) for n in range(1_800)]
+    status, _, err = await tidewire("replay", str(file), "--speed", "1000", "--to", service.url)
+    assert status == 0, err
+    assert "1,800 readings published" in err or "1800 readings published" in err
+
+
+async def test_an_export_that_cannot_be_says_why_and_leaves_no_file(
+    tidewire: Command, service: Any, tmp_path: Path
+) -> None:
+    for options, why in ((["--start", "yesterday"], "RFC 3339"), (["--url", "http://127.0.0.1:9"], "tidewire doctor")):
+        status, _, err = await tidewire("export", "plant/**", "-o", str(tmp_path / "x.csv"), *options)
+        assert status == 1
+        assert why in err
+    assert not list(tmp_path.glob("*x.csv*"))
+    status, out, _ = await tidewire("export", "nothing/**", "--points", "10")
+    assert (status, out) == (0, "metric,time,value,min,max,mean,count,unit\n")

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import tidewire
-from tidewire.errors import InvalidInput, ServiceRefused
+from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable
+from tidewire.loads import Load, Reader
 
 NOW = pd.Timestamp.now(tz="UTC").floor("s") - pd.Timedelta(seconds=100)
 
@@ -96,5 +97,30 @@ async def test_the_last_readings_and_the_catalogue(service: Any) -> None:
 async def test_what_cannot_work_is_said(service: Any, plant: pd.DataFrame) -> None:
     with pytest.raises(InvalidInput, match="label_columns"):
         await publish(service, plant, label_columns=["nowhere"])
-    with pytest.raises(ServiceRefused, match="start"):
-        await history("a", "yesterday", url=service.url)
+    for start, end in (("yesterday", None), ("-1m", "-2m")):
+        with pytest.raises(InvalidInput, match="start"):
+            await history("a", start, end, url=service.url)
+    with pytest.raises(ServiceRefused, match="points"):
+        await history("a", points=10**9, url=service.url)
+    with pytest.raises(ServiceUnavailable, match="tidewire doctor"):
+        await history("a", url="http://127.0.0.1:9")
+
+
+async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: Any) -> None:
+    service = await start_service(history_rows=1_000)
+    index = pd.date_range(NOW, periods=2_500, freq="10ms")
+    frame = pd.DataFrame({"a": np.arange(2_500.0), "b": np.arange(2_500.0) * 2, "site": "A"}, index=index)
+    await publish(service, frame, label_columns=["site"])
+    await publish(service, pd.DataFrame({"c": [1.0]}, index=index[:1]))
+    shares: list[float] = []
+    with Reader(service.url) as reader:
+        pages = await asyncio.to_thread(lambda: list(Load(reader, ["**"], None, "-15m", None).pages(shares.append)))
+    assert max(page.num_rows for page in pages) <= 1_000
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    back = await history("**", "-15m", url=service.url)
+    assert back.groupby("metric").size().to_dict() == {"a": 2_500, "b": 2_500, "c": 1}
+    assert back[back.metric == "b"]["value"].tolist() == frame["b"].tolist()
+    assert back["site"].isna().sum() == 1
+    wide = await history("**", "-15m", wide=True, url=service.url)
+    assert list(wide.columns) == ["a{site=A}", "b{site=A}", "c"]

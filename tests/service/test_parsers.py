@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from tidewire.batch import Limits, decode_batch
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
+from tidewire.spans import parse_span_ms
 from tidewire_service.buckets import Buckets, step_for
 from tidewire_service.gate import host_name
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 from tidewire_service.ingest.csv_rows import csv_rows, parse_number
 from tidewire_service.ingest.rows import collect
 from tidewire_service.rates import Rates
-from tidewire_service.routes.query import parse_query, parse_span_ms
+from tidewire_service.routes.query import parse_query
 
 NOW_MS = 1_763_871_234_567.0
 LIMITS = BodyLimits(1 << 20, 1_000, Limits())

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from tidewire.batch import checked_labels, checked_time_ms
+from tidewire.batch import checked_labels
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.pattern import Pattern, compile_pattern
+from tidewire.spans import parse_time_ms
 
-__all__ = ["Query", "parse_query", "parse_span_ms"]
+__all__ = ["Query", "parse_query"]
 
 _MAX_FIELDS: Final = 1_024
-_SPAN: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)", re.ASCII)
-_UNIT_MS: Final = {"ms": 1.0, "s": 1e3, "m": 60e3, "h": 3_600e3, "d": 86_400e3}
-_MAX_SPAN_MS: Final = 366 * 86_400e3
 
 
 class Query(NamedTuple):
@@ -104,41 +100,7 @@ class Query(NamedTuple):
         text = self.one(name)
         if not text:
             return None
-        if text == "now":
-            return now_ms
-        if text.startswith("-"):
-            return now_ms - parse_span_ms(name, text[1:], shown=text)
-        number = _plain_number(text)
-        # a "+" in a query string is a space; an offset such as +02:00 often arrives so
-        return checked_time_ms(text.replace(" ", "+") if number is None else number, field=name, now_ms=now_ms)
-
-
-def _plain_number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and len(text) <= 40 else None
-
-
-def parse_span_ms(name: str, text: str, *, shown: str = "") -> float:
-    """Return a span such as ``5m`` in milliseconds.
-
-    Args:
-        name: what to name in the error.
-        text: a number and one of ms, s, m, h, d; more than 0, at most 366 d.
-        shown: what was given, if it was more than `text`.
-
-    Raises:
-        InvalidInput: not of that form.
-    """
-    found = _SPAN.fullmatch(text)
-    span_ms = float(found[1]) * _UNIT_MS[found[2]] if found else 0.0
-    if not 0 < span_ms <= _MAX_SPAN_MS:
-        raise InvalidInput(
-            name, shown or text, "expected a number and a unit of ms, s, m, h or d, such as 15m; at most 366d"
-        )
-    return span_ms
+        return parse_time_ms(name, text, now_ms)
 
 
 def parse_query(query: bytes, known: Mapping[str, str] | None = None) -> Query:

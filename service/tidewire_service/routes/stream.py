@@ -24,13 +24,14 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.pattern import compile_pattern
+from tidewire.spans import parse_span_ms
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, allowed_metrics
 from tidewire_service.conflation import MAX_SERIES
 from tidewire_service.gate import STREAM_PATH
 from tidewire_service.hub import Hub
 from tidewire_service.problems import Refused
-from tidewire_service.routes.query import MISSPELT, parse_query, parse_span_ms
+from tidewire_service.routes.query import MISSPELT, parse_query
 from tidewire_service.streams import StreamRequest, Streams
 from tidewire_service.subscription import OnSlow, Replay
 
