@@ -1,0 +1,70 @@
+"""The programs of the cookbook, run as they stand there, and what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+PROGRAMS = dict(re.findall(r"<!-- run: (\w+) -->\n```\w*\n(.*?)```", COOKBOOK, re.DOTALL))
+
+
+def _commands(language: str, folder: Path) -> list[list[str]]:
+    """Return how a program is built and run."""
+    ending = {"node": "js", "micropython": "py"}.get(language, language)
+    source = folder / f"main.{ending}"
+    source.write_text(PROGRAMS[language], encoding="utf-8")
+    match language:
+        case "c":
+            return [["cc", "-Wall", "-Werror", "-o", str(folder / "main"), str(source)], [str(folder / "main")]]
+        case "micropython":
+            return [[shutil.which("micropython") or sys.executable, str(source)]]
+        case "go":
+            return [["go", "run", str(source)]]
+        case _:
+            return [[language, str(source)]]
+
+
+async def test_the_programs_publish(valkey: Any, service: Any, tmp_path: Path, eventually: Any) -> None:
+    assert set(PROGRAMS) == {"node", "go", "c", "bash", "micropython"}
+    shim = tmp_path / "redis-cli"
+    shim.write_text(
+        f"#!{sys.executable}\nimport sys, redis\nassert sys.argv[1] == '-p'\n"
+        "print(redis.Redis(port=int(sys.argv[2]), decode_responses=True).execute_command(*sys.argv[3:]))\n"
+    )
+    shim.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(valkey.port)}
+    expected = {}
+    for language in PROGRAMS:
+        if shutil.which({"c": "cc", "micropython": sys.executable}.get(language, language)) is None:
+            continue
+        folder = tmp_path / language
+        folder.mkdir()
+        for command in _commands(language, folder):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 0, f"{language}: {done.stdout}{done.stderr}"
+            assert "-ERR" not in done.stdout
+        expected |= {
+            "bash": {"cookbook/shell": 12.6, "cookbook/bash": 12.7},
+            "micropython": {"cookbook/micropython": 21.5},
+        }.get(language, {f"cookbook/{language}": 12.5})
+    assert {"cookbook/bash", "cookbook/micropython"} <= set(expected)
+
+    def arrived() -> dict[str, float]:
+        answer = httpx.get(f"{service.url}/v1/catalog?metric=cookbook/*", trust_env=False).json()
+        return {each["metric"]: each["value"] for each in answer["series"]}
+
+    async def all_there() -> bool:
+        return await asyncio.to_thread(arrived) == expected
+
+    await eventually(all_there, 10)
