@@ -1,4 +1,4 @@
-"""Pages opened and closed for two hours: `python benchmarks/sessions.py [--full]`.
+"""Pages opened and closed for two hours: `python benchmarks/sessions.py [--full] [--seconds 3600]`.
 
 500 pages in all, each open for 40 s, every other one gone without a closing handshake. What the dashboard holds is
 asked every half minute; a slope would be a leak. Without `--full` 100 pages in four minutes.
@@ -76,8 +76,10 @@ def slope(found: list[dict[str, Any]], name: str) -> float:
 
 
 def main() -> None:
-    given = arguments(str(__doc__).splitlines()[0])
+    given = arguments(str(__doc__).splitlines()[0], seconds=(0.0, "another length; with --full at the same pace"))
     pages, seconds = (500, 7_200.0) if given.full else (100, 240.0)
+    if given.seconds:
+        pages, seconds = round(pages * given.seconds / seconds), given.seconds
     section = Section("sessions", "Pages opened and closed", given)
     with Redis() as redis:
         port = free_port()
