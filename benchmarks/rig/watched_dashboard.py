@@ -1,7 +1,7 @@
 """A dashboard that tells what it holds: `watched_dashboard.py SERVICE_URL`; each line of standard input is answered.
 
-It prints its address, then for each line one JSON object: tasks, threads, descriptors, memory (USS, bytes), viewers. Its
-store is small: full in the first quarter of a soak, so that what grows later is no reading.
+It prints its address, then for each line one JSON object: tasks, threads, descriptors, memory (USS, bytes), viewers.
+Its store is small: full in the first quarter of a soak, so that what grows later is no reading.
 """
 
 from __future__ import annotations

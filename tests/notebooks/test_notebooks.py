@@ -22,6 +22,14 @@ LEAVES = {
     },
     "02_stream": {"demo/sine", "demo/cosine"},
     "03_live_chart": {"furnace/temperature", "train/loss"},
+    "04_training_runs": {
+        "annotations",
+        *(f"demo/train/{name}" for name in ("done", "rate", "progress", "eta", "loss", "val/loss")),
+    },
+    "05_last_hour": {"demo/pump/pressure", "demo/pump/flow"},
+    "06_plant_thresholds": {"demo/boiler/temperature"},
+    "07_from_csv_to_live": {"demo/shift/level"},
+    "08_async": {"demo/tank/north", "demo/tank/south"},
 }
 
 
