@@ -45,6 +45,9 @@ PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
 _OPTIONS: Final = {
     (DashboardSettings, "dashboard_host"): "--host",
     (DashboardSettings, "dashboard_port"): "--port",
+    (DashboardSettings, "dashboard_login"): "--login",
+    (DashboardSettings, "dashboard_https"): "--https",
+    (DashboardSettings, "dashboard_insecure"): "--insecure",
     (DashboardSettings, "token"): "",
 }
 

@@ -10,6 +10,7 @@ import msgspec
 from tidewire.pattern import compile_pattern
 from tidewire.store import Store
 from tidewire.threshold import Alarm, Threshold
+from tidewire_dashboard.login import EVERYBODY, Login
 
 __all__ = ["Alarms"]
 
@@ -80,15 +81,23 @@ class Alarms:
                     self._alarms.append((series.index, kept or Alarm(threshold)))
         self._directory_version = self._store.directory_version
 
-    def thresholds_message(self) -> str:
-        """Return the `thresholds` message."""
-        return msgspec.json.encode({"t": "thresholds", "thresholds": self.thresholds}).decode()
+    def thresholds_message(self, login: Login = EVERYBODY) -> str:
+        """Return the `thresholds` message: those that are for a metric which somebody may see."""
+        shown = [threshold for threshold in self.thresholds if self._meets(threshold, login)]
+        return msgspec.json.encode({"t": "thresholds", "thresholds": shown}).decode()
 
-    def alarms_message(self) -> str:
-        """Return the `alarms` message: the worst level of each series that a threshold is for and that is in alarm."""
+    def _meets(self, threshold: Threshold, login: Login) -> bool:
+        if not login.narrowed_to:
+            return True
+        pattern = compile_pattern(threshold.metric)
+        metrics = {series.metric for series in self._store.series}
+        return any(pattern.matches(metric) and login.may_see(metric) for metric in metrics)
+
+    def alarms_message(self, login: Login = EVERYBODY) -> str:
+        """Return the `alarms` message: the worst level of each series that is in alarm and may be seen."""
         worst: dict[int, Alarm] = {}
         for index, alarm in self._alarms:
-            if alarm.level is None:
+            if alarm.level is None or not login.may_see(self._store.series[index].metric):
                 continue
             before = worst.get(index)
             if before is None or before.level is None or _RANK[alarm.level] > _RANK[before.level]:

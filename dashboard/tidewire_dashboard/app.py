@@ -27,6 +27,9 @@ from tidewire_dashboard import frame_socket
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
+from tidewire_dashboard.login import EVERYBODY, Logins
+from tidewire_dashboard.login_page import COOKIE, LoginProvider
+from tidewire_dashboard.page_headers import PageHeaders
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.source import Source
@@ -84,13 +87,14 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
     """Run a dashboard in this event loop until the block ends.
 
     Raises:
-        InvalidInput: the host is not a loopback address, or the port is taken.
+        InvalidInput: others reach the host and nobody would log in, or the port is taken.
     """
-    _check_host(settings.dashboard_host)
+    _check_host(settings)
     past = Past(settings.url, settings.token)
     source = Source(settings)
     room = Room(source, past, redis=settings.redis, token=settings.token)
-    hub = SocketHub(room)
+    logins = Logins(settings.url) if settings.dashboard_login else None
+    hub = SocketHub(room, logins)
     dashboard = Dashboard(settings, source, hub)
     try:
         with source:
@@ -106,6 +110,8 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
         dashboard.server.stop()
         await hub.close()
         await past.close()
+        if logins is not None:
+            await logins.close()
 
 
 def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
@@ -113,6 +119,8 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     fonts = {"path": str(_STATIC)}
     module = {"path": str(bundle_path().parent)}
     hosts = settings.dashboard_allowed_hosts
+    provider = None if hub.logins is None else LoginProvider(hub.logins, https=settings.dashboard_https)
+    login: dict[str, Any] = {} if provider is None else {"auth_provider": provider}
     try:
         server = get_server(
             {"/": lambda: _page("overview", hub), "/d/{slug}": lambda: _page("deck", hub)},
@@ -123,9 +131,11 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
             extra_patterns=[
                 ("/frames", FrameSocket, {"hub": hub}),
                 (r"/exports/([A-Za-z0-9_-]+\.(?:csv|parquet))", ExportFile, {"exports": hub.room.questions.exports}),
+                *(() if provider is None else provider.routes),
                 (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
             ],
+            **login,
             unused_session_lifetime_milliseconds=round(SESSION_S * 1e3),
             check_unused_sessions_milliseconds=round(CHECK_SESSIONS_S * 1e3),
             keep_alive_milliseconds=0,  # Bokeh's pings ask for no answer; Tornado's do
@@ -140,6 +150,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     tornado.settings["websocket_ping_timeout"] = frame_socket.PING_S
     allowed = "|".join(re.escape(host) for host in hosts)
     tornado.add_handlers(rf"(?i:(?!(?:{allowed})$).*)", [(r".*", _WrongHost)])
+    tornado.transforms.append(PageHeaders)
     tornado.websocket_origins.clear()
     tornado.websocket_origins.update(f"{_bracketed(host)}:*" for host in hosts)
     return server
@@ -147,7 +158,8 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
 
 def _page(page: str, hub: SocketHub) -> Deck:
     """Return the root of a new session's document, and give the document the page around it."""
-    ticket = hub.tickets.issue()
+    login = EVERYBODY if hub.logins is None else hub.logins.of(pn.state.cookies.get(COOKIE, ""))
+    ticket = "" if login is None else hub.tickets.issue(login)  # gone between the page's two requests: it will reload
     pn.state.on_session_destroyed(lambda _context: hub.tickets.revoke(ticket))
     prefix = (pn.state.base_url or "/").rstrip("/")
     document = pn.state.curdoc
@@ -193,14 +205,18 @@ class _WrongHost(RequestHandler):
         )
 
 
-def _check_host(host: str) -> None:
+def _check_host(settings: DashboardSettings) -> None:
+    host = settings.dashboard_host
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback:
+    if not (loopback or settings.dashboard_login or settings.dashboard_insecure):
         raise InvalidInput(
-            "host", host, "only a loopback address is allowed, such as 127.0.0.1: there is no log-in yet"
+            "--host",
+            host,
+            "is reachable by others, and nobody would log in; add --login (and run the service with --auth), or listen "
+            "on a loopback address such as 127.0.0.1 (--insecure lets anybody look)",
         )
 
 
@@ -228,6 +244,21 @@ async def _serve(settings: DashboardSettings) -> None:
     type=int,
     default=None,
     help="port, 0 for a free one  [TIDEWIRE_DASHBOARD_PORT; default 5006]",
+)
+@click.option(
+    "--login/--no-login", "dashboard_login", default=None, help="viewers log in  [TIDEWIRE_DASHBOARD_LOGIN; default no]"
+)
+@click.option(
+    "--https/--no-https",
+    "dashboard_https",
+    default=None,
+    help="viewers come by HTTPS, through a proxy  [TIDEWIRE_DASHBOARD_HTTPS; default no]",
+)
+@click.option(
+    "--insecure/--no-insecure",
+    "dashboard_insecure",
+    default=None,
+    help="let anybody look on an address that others reach  [TIDEWIRE_DASHBOARD_INSECURE; default no]",
 )
 @click_options(DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts")
 def command(**given: Any) -> None:

@@ -12,6 +12,7 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from tidewire.errors import InvalidInput
+from tidewire_dashboard.login import EVERYBODY, Login, Logins
 from tidewire_dashboard.pacing import TICK_MS
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.viewer import Viewer
@@ -23,6 +24,7 @@ CLOSE_UNKNOWN_TICKET: Final = 4401
 CLOSE_FAILED: Final = 1011  # RFC 6455: an unexpected condition
 CLOSE_FULL: Final = 1013  # RFC 6455 registry: try again later
 PING_S: Final = 10.0  # a viewer that vanished is noticed within two of these
+_CHECK_LOGINS_S: Final = 1.0
 _MAX_MESSAGE_BYTES: Final = 64 << 10
 _MAX_BAD_MESSAGES: Final = 20
 
@@ -36,19 +38,23 @@ class Tickets:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._tickets: dict[str, None] = {}
+        self._tickets: dict[str, Login] = {}
 
-    def issue(self) -> str:
-        """Return a new ticket."""
+    def issue(self, login: Login = EVERYBODY) -> str:
+        """Return a new ticket of somebody's page."""
         while len(self._tickets) >= self._limit:
             del self._tickets[next(iter(self._tickets))]
         ticket = secrets.token_urlsafe(18)
-        self._tickets[ticket] = None
+        self._tickets[ticket] = login
         return ticket
 
     def revoke(self, ticket: str) -> None:
         """Take a ticket back."""
         self._tickets.pop(ticket, None)
+
+    def login(self, ticket: str) -> Login | None:
+        """Return whose page a ticket belongs to, None if it is unknown."""
+        return self._tickets.get(ticket)
 
     def __contains__(self, ticket: str) -> bool:
         return ticket in self._tickets
@@ -57,14 +63,18 @@ class Tickets:
 class SocketHub:
     """The tick that drives all viewers, running while there are any; and the tickets that admit them."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, logins: Logins | None = None) -> None:
         self.room = room
+        self.logins = logins
         self.tickets = Tickets()
+        self._checking: asyncio.Task[None] | None = None
         self._clock = PeriodicCallback(room.tick, TICK_MS)
 
     def enter(self, viewer: Viewer) -> None:
         """Serve a viewer."""
         self.room.viewers.add(viewer)
+        if self.logins is not None and self._checking is None:
+            self._checking = asyncio.create_task(self._check_logins(self.logins), name="tidewire-logins")
         if not self._clock.is_running():
             self._clock.start()
 
@@ -75,9 +85,23 @@ class SocketHub:
         if not self.room.viewers:
             self._clock.stop()
 
+    async def _check_logins(self, logins: Logins) -> None:
+        """End what is open for tokens that were revoked or are over; until cancelled."""
+        while True:
+            try:
+                await logins.check([viewer.login for viewer in self.room.viewers])
+                for viewer in [viewer for viewer in self.room.viewers if not logins.holds(viewer.login)]:
+                    viewer.sign_out()
+            except Exception:  # the next look may go well; the log says what did not
+                _log.exception("log-ins could not be checked")
+            await asyncio.sleep(_CHECK_LOGINS_S)
+
     async def close(self) -> None:
         """Stop the tick and what is under way."""
         self._clock.stop()
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
         await self.room.close()
 
 
@@ -98,13 +122,15 @@ class FrameSocket(WebSocketHandler):
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """Admit the viewer, or close with the code that says why not."""
-        if self.get_query_argument("ticket", "") not in self._hub.tickets:
+        login = self._hub.tickets.login(self.get_query_argument("ticket", ""))
+        logins = self._hub.logins
+        if login is None or (logins is not None and not logins.holds(login)):
             self.close(CLOSE_UNKNOWN_TICKET, "unknown ticket: reload the page")
         elif self._hub.room.full:
             self.close(CLOSE_FULL, "too many viewers")
         else:
             self.set_nodelay(True)
-            self._viewer = Viewer(self._hub.room, self)
+            self._viewer = Viewer(self._hub.room, self, login)
             self._hub.enter(self._viewer)
 
     def on_message(self, message: str | bytes) -> None:
@@ -144,6 +170,10 @@ class FrameSocket(WebSocketHandler):
     def fail(self) -> None:
         """Close, so that the deck connects anew."""
         self.close(CLOSE_FAILED, "this viewer could not be served")
+
+    def sign_out(self) -> None:
+        """Close for good: the page is loaded anew, and asks for a token."""
+        self.close(CLOSE_UNKNOWN_TICKET, "the token of this page is over or was revoked")
 
     def _sent(self, sending: asyncio.Future[None]) -> None:
         self._unsent -= 1

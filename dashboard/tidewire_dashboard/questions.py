@@ -143,12 +143,33 @@ class Questions:
         if current is not None and isinstance(question, SaveDeck | DeleteDeck | SaveThresholds):
             current.set_name("save")
         try:
-            viewer.answer(await self._found(question))
+            if viewer.login.narrowed_to and isinstance(question, Decks):
+                viewer.answer({"t": "decks", "decks": []})  # a deck may name any metric
+                return
+            viewer.answer(await self._found(self._permitted(viewer, question)))
         except (LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
             reason = error.detail if isinstance(error, ServiceRefused) else str(error)
             viewer.answer(
                 {"t": "refused", "to": type(question).__struct_config__.tag, "reason": reason} | _id(question)
             )
+
+    def _permitted(self, viewer: Viewer, question: Question) -> Question:
+        """Return what of a question a viewer may ask.
+
+        Raises:
+            ServiceRefused: it may change nothing, or sees some metrics where decks and thresholds are of all.
+        """
+        login = viewer.login
+        if isinstance(question, SaveDeck | DeleteDeck | SaveThresholds) and not login.edit:
+            # The dashboard asks the service with a token of its own, which may do more than this viewer's.
+            raise ServiceRefused(403, "Your token may look and not change anything (--edit).")
+        if not login.narrowed_to:
+            return question
+        if not isinstance(question, _Window):
+            raise ServiceRefused(403, "Your token sees a part of the metrics; decks and thresholds are of all.")
+        known = self._store.series
+        seen = [index for index in question.series if index < len(known) and login.may_see(known[index].metric)]
+        return msgspec.structs.replace(question, series=seen)
 
     def _found(self, question: Question) -> Coroutine[Any, Any, dict[str, Any]]:
         match question:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ from tidewire.settings import without_password
 from tidewire_dashboard.alarms import Alarms
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.library import Library
+from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.questions import Questions
 from tidewire_dashboard.source import Source
 
@@ -97,7 +98,7 @@ class Room:
         ).decode()
         self._views: dict[ViewKey, SharedView] = {}
         self._ranges: dict[Viewer, asyncio.Task[None]] = {}
-        self._directories: dict[int, tuple[int, str]] = {}
+        self._directories: dict[tuple[int, tuple[str, ...]], tuple[int, str]] = {}
 
     @property
     def full(self) -> bool:
@@ -136,6 +137,14 @@ class Room:
             shared = self._views[key] = SharedView(key, live)
         shared.watchers += 1
         return shared
+
+    def visible(self, asked: Sequence[int] | None, login: Login) -> tuple[int, ...] | None:
+        """Return which of the series asked for somebody may see, each once; None for all there are."""
+        if not login.narrowed_to:
+            return None if asked is None else tuple(dict.fromkeys(asked))
+        series = self.source.store.series
+        wanted = range(len(series)) if asked is None else dict.fromkeys(asked)
+        return tuple(index for index in wanted if index < len(series) and login.may_see(series[index].metric))
 
     def leave(self, shared: SharedView) -> None:
         """Watch a view no longer; the last one to leave closes it."""
@@ -194,34 +203,40 @@ class Room:
 
     # -- the messages --------------------------------------------------------------------------------------------
 
-    def directory_since(self, version: int) -> tuple[str, int]:
+    def directory_since(self, version: int, login: Login = EVERYBODY) -> tuple[str, int]:
         """Return the `series` message for a viewer that knows this version (-1: nothing), and the version it makes."""
+        key = (version, login.narrowed_to)
         store = self.source.store
         with store.lock:
             present = store.directory_version
-            kept = self._directories.get(version)
+            kept = self._directories.get(key)
             if kept is None or kept[0] != present:
                 if kept is not None or len(self._directories) > 64:
                     self._directories.clear()
                 entries = [
                     {"i": series.index, "metric": series.metric, "labels": series.labels, "unit": series.unit}
                     for series in store.changed_since(version)
+                    if login.may_see(series.metric)
                 ]
                 message = {"t": "series", "full": version < 0, "series": entries}
-                kept = self._directories[version] = (present, msgspec.json.encode(message).decode())
+                kept = self._directories[key] = (present, msgspec.json.encode(message).decode())
         return kept[1], present
 
-    def events(self) -> tuple[str, int]:
-        """Return the `events` message and the version it makes."""
+    def events(self, login: Login = EVERYBODY) -> tuple[str, int]:
+        """Return the `events` message of what somebody may see, and the version it makes."""
         store = self.source.store
         with store.lock:
             version = store.events_version
-            events = [event._asdict() for event in sorted(store.events)]
+            events = [event._asdict() for event in sorted(store.events) if login.may_see(event.metric)]
         return msgspec.json.encode({"t": "events", "full": True, "events": events}).decode(), version
 
-    def status(self, lag_ms: float) -> str:
+    def status(self, lag_ms: float, login: Login = EVERYBODY) -> str:
         """Return the `status` message for a viewer that is so late."""
-        return msgspec.json.encode(self.source.message() | {"lag_ms": round(lag_ms)}).decode()
+        message = self.source.message() | {"lag_ms": round(lag_ms)}
+        if login.narrowed_to:  # how much there is besides is not theirs to know
+            series = self.source.store.series
+            message["metrics"] = len({series[index].metric for index in self.visible(None, login) or ()})
+        return msgspec.json.encode(message).decode()
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -14,13 +14,14 @@ __all__ = ["DashboardSettings"]
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the dashboard listens, what it reads, and how much it keeps."""
 
-    dashboard_host: Annotated[str, Option("address to listen on; only loopback addresses until there is log-in")] = (
-        "127.0.0.1"
-    )
+    dashboard_host: Annotated[str, Option("address to listen on; one that others reach needs --login")] = "127.0.0.1"
     dashboard_port: Annotated[int, Option("port to listen on; 0 takes a free one", minimum=0, maximum=65_535)] = 5006
     dashboard_allowed_hosts: Annotated[
         tuple[str, ...], Option("host names that a browser may use for the dashboard, any port, comma-separated")
     ] = ("localhost", "127.0.0.1", "[::1]", "::1")
+    dashboard_login: Annotated[bool, Option("viewers log in with a token, and see what it may see")] = False
+    dashboard_https: Annotated[bool, Option("viewers come by HTTPS, by a proxy: the cookie is Secure")] = False
+    dashboard_insecure: Annotated[bool, Option("let anybody look on an address that others reach")] = False
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True, hidden=True)] = ""
     redis: Annotated[str, Option("Redis that the page of a fresh installation tells publishers to use")] = (

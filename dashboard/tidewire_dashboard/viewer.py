@@ -13,6 +13,7 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire.past import RangeRequest
+from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.pacing import Pacing
 from tidewire_dashboard.questions import Question
 from tidewire_dashboard.room import Room, SharedView, ViewKey
@@ -42,6 +43,9 @@ class Port(Protocol):
 
     def fail(self) -> None:
         """Close, so that the deck connects anew."""
+
+    def sign_out(self) -> None:
+        """Close, so that the page asks for a token."""
 
 
 class _Hello(msgspec.Struct, tag_field="t", tag="hello"):
@@ -74,9 +78,10 @@ _decode = msgspec.json.Decoder(_Message).decode
 
 
 class _OpenView:
-    __slots__ = ("pacing", "shared")
+    __slots__ = ("asked", "pacing", "shared")
 
-    def __init__(self, shared: SharedView, fps: int) -> None:
+    def __init__(self, asked: _View, shared: SharedView, fps: int) -> None:
+        self.asked = asked
         self.shared = shared
         self.pacing = Pacing(fps)
 
@@ -87,9 +92,11 @@ class Viewer:
     Args:
         room: what all viewers share.
         port: where to write.
+        login: who looks; they are sent nothing that their token may not see.
     """
 
-    def __init__(self, room: Room, port: Port) -> None:
+    def __init__(self, room: Room, port: Port, login: Login = EVERYBODY) -> None:
+        self.login = login
         self.hidden = True  # until the first hello
         self._room = room
         self._port = port
@@ -132,7 +139,8 @@ class Viewer:
             case _Close():
                 self._leave(request.view)
             case RangeRequest():
-                self._room.answer_range(self, request)
+                series = self._room.visible(request.series, self.login)
+                self._room.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
             case _Hidden():
                 self.hidden = request.hidden
             case _Retry():
@@ -160,6 +168,10 @@ class Viewer:
         """Close the port, so that the deck connects anew."""
         self._port.fail()
 
+    def sign_out(self) -> None:
+        """Close the port: the token is over."""
+        self._port.sign_out()
+
     def send_problem(self, reason: str) -> None:
         """Say something that the person should see."""
         if not self._port.unsent:
@@ -184,12 +196,20 @@ class Viewer:
 
     def _open(self, request: _View) -> None:
         self._leave(request.view)
-        series = None if request.series is None else tuple(dict.fromkeys(request.series))
+        series = self._room.visible(request.series, self.login)
         shared = self._room.enter(ViewKey(series, request.window_ms, request.buckets))
-        view = self._views[request.view] = _OpenView(shared, request.fps)
+        view = self._views[request.view] = _OpenView(request, shared, request.fps)
         if not self.hidden:
             self._send_texts()
             self._send_frame(request.view, view)
+
+    def _widen(self) -> None:
+        """Take series that were born meanwhile into a view of everything that this viewer may see."""
+        if not self.login.narrowed_to:
+            return  # such a view is of all series, whichever are born
+        for view in list(self._views.values()):
+            if view.asked.series is None and view.shared.key.series != self._room.visible(None, self.login):
+                self._open(view.asked)
 
     def _leave(self, number: int) -> None:
         view = self._views.pop(number, None)
@@ -222,21 +242,22 @@ class Viewer:
             return
         room, store = self._room, self._room.source.store
         if self._directory_version != store.directory_version:
-            message, self._directory_version = room.directory_since(self._directory_version)
+            message, self._directory_version = room.directory_since(self._directory_version, self.login)
             self._port.send(message)
+            self._widen()
         if self._events_version != store.events_version:
-            message, self._events_version = room.events()
+            message, self._events_version = room.events(self.login)
             self._port.send(message)
         alarms = room.alarms
         if self._thresholds_version != alarms.thresholds_version:
             self._thresholds_version = alarms.thresholds_version
-            self._port.send(alarms.thresholds_message())
+            self._port.send(alarms.thresholds_message(self.login))
         if self._alarms_version != alarms.version:
             self._alarms_version = alarms.version
-            self._port.send(alarms.alarms_message())
+            self._port.send(alarms.alarms_message(self.login))
         state = (room.source.feed.status, room.source.health)
         if state != self._status or room.seq - self._status_tick >= _STATUS_EVERY_TICKS:
             self._status, self._status_tick = state, room.seq
             now_ms = room.clock_ms()
             lag_ms = max((view.pacing.lag_ms(now_ms) for view in self._views.values()), default=0.0)
-            self._port.send(room.status(lag_ms))
+            self._port.send(room.status(lag_ms, self.login))

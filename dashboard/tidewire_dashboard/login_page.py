@@ -1,0 +1,194 @@
+"""The log-in page and what asks for it: a form, a cookie, and Bokeh's hook that lets nobody else in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from html import escape
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bokeh.server.auth_provider import AuthProvider
+from tornado.web import RequestHandler
+
+from tidewire.errors import ServiceRefused, ServiceUnavailable
+from tidewire_dashboard.login import Logins
+
+__all__ = ["COOKIE", "LoginProvider", "local_path"]
+
+COOKIE: Final = "tidewire_login"
+_MAX_NEXT: Final = 8_192
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="dark light">
+<title>Log in · Tidewire</title>
+<link rel="icon" href="data:,">
+<style nonce="{nonce}">
+:root {{ --page: #0E1116; --card: #161B22; --line: #2A313C; --text: #E6EAF0; --soft: #9AA4B2; --accent: #2F81F7;
+  --bad: #FF7B72; }}
+@media (prefers-color-scheme: light) {{ :root {{ --page: #F4F6F9; --card: #FFF; --line: #D5DBE3; --text: #1B222C;
+  --soft: #5B6675; --accent: #0B62D6; --bad: #B42318; }} }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--page); color: var(--text);
+  font: 15px/1.5 Inter, system-ui, sans-serif; }}
+form {{ width: min(360px, calc(100vw - 48px)); padding: 28px; box-sizing: border-box; background: var(--card);
+  border: 1px solid var(--line); border-radius: 12px; }}
+h1 {{ margin: 0 0 4px; font-size: 20px; font-weight: 600; }}
+p {{ margin: 0 0 18px; color: var(--soft); }}
+label {{ display: block; margin-bottom: 6px; font-weight: 500; }}
+input {{ width: 100%; box-sizing: border-box; padding: 9px 11px; font: inherit; color: inherit;
+  background: var(--page); border: 1px solid var(--line); border-radius: 8px; }}
+button {{ width: 100%; margin-top: 16px; padding: 9px; font: inherit; font-weight: 600; color: #FFF;
+  background: var(--accent); border: 0; border-radius: 8px; cursor: pointer; }}
+:is(input, button):focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
+.bad {{ color: var(--bad); }}
+code {{ font-size: 13px; }}
+</style>
+</head>
+<body>
+<form method="post" action="{action}">
+<h1>Tidewire</h1>
+{said}
+<label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" spellcheck="false" required autofocus>
+<input name="next" type="hidden" value="{next}">
+<button>Log in</button>
+</form>
+<script nonce="{nonce}">
+// A share link carries its token behind the "#", which no browser sends and no server logs.
+const shared = new URLSearchParams(location.hash.slice(1));
+if (shared.get("token")) {{
+  history.replaceState(null, "", location.pathname);
+  document.querySelector('[name="token"]').value = shared.get("token");
+  if (shared.get("next")) document.querySelector('[name="next"]').value = shared.get("next");
+  document.querySelector("form").submit();
+}}
+</script>
+</body>
+</html>
+"""
+_ASKED: Final = (
+    "<p>Give a token of the service. <code>tidewire token create --subscribe '**' --name me</code> makes one.</p>"
+)
+
+
+def local_path(given: str) -> str:
+    """Return a path of this dashboard to go on to; ``/`` for whatever could lead elsewhere."""
+    good = (
+        given.startswith("/")
+        and not given.startswith(("//", "/\\"))
+        and "\\" not in given
+        and given.isprintable()
+        and len(given) <= _MAX_NEXT
+    )
+    return given if good else "/"
+
+
+class _Handler(RequestHandler):
+    def initialize(self) -> None:
+        """Take the log-ins that the application keeps."""
+        self._logins: Logins = self.application.auth_provider.logins  # type: ignore[attr-defined]  # BokehTornado's
+        self._https: bool = self.application.auth_provider.https  # type: ignore[attr-defined]
+
+    def prepare(self) -> None:
+        """Refuse what another site's page sends."""
+        headers = self.request.headers
+        origin, site = headers.get("Origin", ""), headers.get("Sec-Fetch-Site", "")
+        foreign = bool(origin) and urlsplit(origin).netloc.lower() != self.request.host.lower()
+        if self.request.method == "POST" and (foreign or site not in ("", "same-origin", "none")):
+            self.set_status(403)
+            self.finish("This form is only taken from the dashboard's own page.\n")
+
+    def _set_cookie(self, value: str) -> None:
+        self.set_cookie(COOKIE, value, httponly=True, samesite="Lax", secure=self._https, path="/")
+
+
+class _LoginHandler(_Handler):
+    """GET shows the form, POST takes the token."""
+
+    def get(self) -> None:
+        """Show the form."""
+        self._show(200, _ASKED, self.get_query_argument("next", "/"))
+
+    async def post(self) -> None:
+        """Log in, and go on to where the viewer wanted to go."""
+        token, on = self.get_body_argument("token", "").strip(), self.get_body_argument("next", "/")
+        try:
+            cookie, _ = await self._logins.admit(token)
+        except ServiceRefused as error:
+            self._show(403, f'<p class="bad" role="alert">{escape(error.detail)}</p>', on)
+            return
+        except ServiceUnavailable as error:
+            self._show(503, f'<p class="bad" role="alert">{escape(error.reason)}</p>', on)
+            return
+        self._logins.forget(self.get_cookie(COOKIE) or "")
+        self._set_cookie(cookie)
+        self.redirect(local_path(on), status=303)
+
+    def _show(self, status: int, said: str, on: str) -> None:
+        nonce = secrets.token_urlsafe(12)
+        self.set_status(status)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        )
+        action = escape(self.request.path)
+        self.finish(_PAGE.format(nonce=nonce, action=action, said=said, next=escape(local_path(on))))
+
+
+class _LogoutHandler(_Handler):
+    """POST logs out; a link of another site cannot."""
+
+    def post(self) -> None:
+        """Forget the log-in."""
+        self._logins.forget(self.get_cookie(COOKIE) or "")
+        self.clear_cookie(COOKIE)
+        self.redirect("/login", status=303)
+
+
+class LoginProvider(AuthProvider):
+    """Tells Bokeh who a request comes from: every page and socket of it asks.
+
+    Args:
+        logins: who is logged in.
+        https: viewers come by HTTPS: the cookie is sent no other way.
+    """
+
+    def __init__(self, logins: Logins, *, https: bool) -> None:
+        self.logins = logins
+        self.https = https
+        super().__init__()
+
+    @property
+    def get_user_async(self) -> Callable[[Any], Awaitable[str | None]]:  # type: ignore[override]  # handed handlers
+        """Return who a request comes from, or None."""
+
+        async def user(handler: RequestHandler) -> str | None:
+            login = await self.logins.checked(handler.get_cookie(COOKIE) or "")
+            return None if login is None else login.name
+
+        return user
+
+    @property
+    def get_login_url(self) -> Callable[[Any], str]:
+        """Return where to log in. Panel puts a dot before it: so it leads up to the root from where the page is."""
+
+        def upward(handler: RequestHandler) -> str:
+            depth = handler.request.path.removeprefix(handler.application.prefix).count("/") - 1  # type: ignore[attr-defined]  # BokehTornado's
+            return f"/{'../' * depth}login"
+
+        return upward
+
+    @property
+    def routes(self) -> list[tuple[str, type[RequestHandler]]]:
+        """The routes of the forms."""
+        return [("/login", _LoginHandler), ("/logout", _LogoutHandler)]
+
+    @property
+    def get_user(self) -> None:
+        """Return nothing: asking is asynchronous."""
+        return

@@ -1,0 +1,43 @@
+"""The headers of every answer of the dashboard: what a page may load and do, whoever wrote what is on it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import OutputTransform
+
+__all__ = ["PageHeaders"]
+
+# Bokeh writes scripts into its page and Panel loads a module from a blob; nothing may come from, or go to, elsewhere.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob:; worker-src 'self' blob:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+class PageHeaders(OutputTransform):
+    """Adds the headers that an answer does not set itself."""
+
+    def __init__(self, request: HTTPServerRequest) -> None:
+        """Take the request, as every transform does."""
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        """Add them before anything is sent."""
+        for name, value in _HEADERS.items():
+            if name not in headers:
+                headers[name] = value
+        if "Server" in headers:
+            del headers["Server"]
+        return status_code, headers, chunk
