@@ -55,6 +55,12 @@ _NEEDS = {
 }
 
 
+def pytest_configure() -> None:
+    """Take Ctrl-C as usual: what a shell starts in the background ignores it, and so would all that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests whose marker names a program that is not here."""
     for marker, (found, reason) in _NEEDS.items():

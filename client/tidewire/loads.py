@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -65,6 +66,9 @@ class Reader:
         url: of the service; ``TIDEWIRE_URL`` if None.
         token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
+    Attributes:
+        service_ms: the service's clock at its last answer, Unix ms, to the second; ours before.
+
     Raises:
         InvalidInput: no URL of a service.
     """
@@ -73,6 +77,7 @@ class Reader:
         self._base = service_url(url)
         token = load_settings(ClientSettings).token if token is None else token
         headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.service_ms = time.time() * 1e3
         self._http = httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(self._base))
 
     def __enter__(self) -> Reader:
@@ -93,6 +98,7 @@ class Reader:
         except httpx.TransportError as error:
             why = f"no answer from {self._base} ({error or type(error).__name__})"
             raise ServiceUnavailable(f"{why}; is the service up? Try: tidewire doctor", 0.0) from error
+        self.service_ms = _date_ms(response.headers.get("date", ""))
         if response.status_code == 200:
             return response.content
         try:
@@ -114,6 +120,14 @@ class Reader:
                 if not error.retry_after_s or time.monotonic() + error.retry_after_s > until_s:
                     raise
                 time.sleep(error.retry_after_s)
+
+
+def _date_ms(header: str) -> float:
+    """Return the time of a Date header, ours if there is none."""
+    try:
+        return parsedate_to_datetime(header).timestamp() * 1e3
+    except (TypeError, ValueError):
+        return time.time() * 1e3
 
 
 class Load:
@@ -150,12 +164,15 @@ class Load:
         self._patterns = patterns
         self._labels = labels
         self._points = points
-        now_ms = time.time() * 1e3
-        self._start_ms = parse_time_ms("start", moment(start), now_ms)
-        self._open = end is None
-        self._end_ms = now_ms if end is None else parse_time_ms("end", moment(end), now_ms)
-        if self._end_ms <= self._start_ms:
+        self._start, self._end = moment(start), None if end is None else moment(end)
+        start_ms, end_ms = self._span(time.time() * 1e3)  # what cannot be read is said at once
+        if end_ms <= start_ms:
             raise InvalidInput("end", end, "is not after start; expected start < end")
+
+    def _span(self, now_ms: float) -> tuple[float, float]:
+        """Return start and end as Unix milliseconds, by somebody's clock."""
+        start_ms = parse_time_ms("start", self._start, now_ms)
+        return start_ms, now_ms if self._end is None else parse_time_ms("end", self._end, now_ms)
 
     def pages(self, told: Callable[[float], None] = lambda share: None) -> Iterator[pa.Table]:
         """Yield tables of readings, in order of metric and time; `told` hears which share of the span is done.
@@ -164,16 +181,16 @@ class Load:
             ServiceUnavailable, ServiceRefused: as `Reader.get`.
         """
         try:
-            yield self._page(self._patterns, self._start_ms, self._end_ms)
+            yield self._page(self._patterns, self._start, self._end)
         except ServiceRefused as error:
             if error.status != _TOO_LARGE or self._points is not None:
                 raise
         else:
             told(1.0)
             return
-        metrics = self._metrics()
+        metrics, span = self._metrics(), self._span(self._reader.service_ms)
         for number, metric in enumerate(metrics):
-            for table, share in self._of_metric(metric):
+            for table, share in self._of_metric(metric, *span):
                 told((number + share) / len(metrics))
                 yield table
 
@@ -181,13 +198,14 @@ class Load:
         """Return the names of all labels that readings of the span may have: those of the catalogue."""
         return sorted({name for series in self._series() for name in series.labels})
 
-    def _of_metric(self, metric: str) -> Iterator[tuple[pa.Table, float]]:
+    def _of_metric(self, metric: str, start_ms: float, end_ms: float) -> Iterator[tuple[pa.Table, float]]:
         """Yield the pages of one metric, and the share of its span that is done with each."""
-        at_ms, width_ms, largest = self._start_ms, self._end_ms - self._start_ms, 0
-        while at_ms < self._end_ms:
-            upto_ms = min(at_ms + width_ms, self._end_ms)
+        at_ms, width_ms, largest = start_ms, end_ms - start_ms, 0
+        while at_ms < end_ms:
+            upto_ms = min(at_ms + width_ms, end_ms)
+            upto = None if self._end is None and upto_ms == end_ms else repr(upto_ms)
             try:
-                table = self._page([metric], at_ms, upto_ms)
+                table = self._page([metric], repr(at_ms), upto)
             except ServiceRefused as error:
                 if error.status != _TOO_LARGE or width_ms < 2:
                     raise
@@ -197,13 +215,12 @@ class Load:
             if table.num_rows < largest / 2:
                 width_ms *= 2
             at_ms = upto_ms
-            yield table, (at_ms - self._start_ms) / (self._end_ms - self._start_ms)
+            yield table, (at_ms - start_ms) / (end_ms - start_ms)
 
-    def _page(self, patterns: Sequence[str], start_ms: float, end_ms: float) -> pa.Table:
-        params = [*selection(patterns, self._labels), ("format", "arrow")]
-        params.append(("start", repr(start_ms)))
-        if end_ms < self._end_ms or not self._open:
-            params.append(("end", repr(end_ms)))
+    def _page(self, patterns: Sequence[str], start: str, end: str | None) -> pa.Table:
+        params = [*selection(patterns, self._labels), ("format", "arrow"), ("start", start)]
+        if end is not None:  # else all there is, also from clocks that run ahead
+            params.append(("end", end))
         if self._points is not None:
             params.append(("points", self._points))
         return self._pyarrow.ipc.open_stream(self._reader.patient_get("/v1/history", params)).read_all()

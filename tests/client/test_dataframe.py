@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 import tidewire
+from tidewire import loads
 from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable
 from tidewire.loads import Load, Reader
 
@@ -104,6 +106,18 @@ async def test_what_cannot_work_is_said(service: Any, plant: pd.DataFrame) -> No
         await history("a", points=10**9, url=service.url)
     with pytest.raises(ServiceUnavailable, match="tidewire doctor"):
         await history("a", url="http://127.0.0.1:9")
+
+
+async def test_a_span_is_by_the_clock_of_the_service_and_not_of_the_reader(
+    start_service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service(history_rows=500)
+    index = pd.date_range(NOW, periods=1_200, freq="10ms")
+    await publish(service, pd.DataFrame({"a": np.arange(1_200.0)}, index=index))
+    for wrong_s in (-7_200, 7_200):  # the reader's clock alone
+        clock = SimpleNamespace(time=lambda by=wrong_s: time.time() + by, monotonic=time.monotonic, sleep=time.sleep)
+        monkeypatch.setattr(loads, "time", clock)
+        assert len(await history("a", "-15m", url=service.url)) == 1_200
 
 
 async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: Any) -> None:
