@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,13 @@ def network_bytes(redis: Redis) -> int:
 def outage(kind: str, redis: Redis, service: str) -> tuple[int, int]:
     """Return how many readings were published, 100/s with Redis away for ten seconds, and how many are stored."""
     metric = f"outage/{kind}"
-
-    def cut() -> None:
+    with ThreadPoolExecutor(1) as pool:  # Redis is started from this thread: it ends with the one that started it
+        producing = pool.submit(produce, kind, redis, service, "paced", metric, RATE, OUTAGE_S + 6)
         time.sleep(2)
         redis.kill()
         time.sleep(OUTAGE_S)
         redis.start()
-
-    cutter = threading.Thread(target=cut)
-    cutter.start()
-    published = produce(kind, redis, service, "paced", metric, RATE, OUTAGE_S + 6)["calls"]
-    cutter.join()
+        published = producing.result()["calls"]
     return published, stored(service, metric)
 
 
@@ -97,9 +93,8 @@ def main() -> None:
                 best = sorted(trials, key=lambda trial: trial["readings_per_s"])[len(trials) // 2]
                 before = network_bytes(redis)
                 counted = produce(kind, redis, url, "paced", f"bytes/{kind}", 1_000, 2.0)
-                wire = (
-                    "-" if "HTTP" in name or kind == "requests" else (network_bytes(redis) - before) / counted["calls"]
-                )
+                straight = kind not in {"tidewire-http", "requests"}
+                wire = (network_bytes(redis) - before) / counted["readings"] if straight else "-"
                 if kind == "tidewire-columns":
                     published, kept = 0, 0
                 else:
