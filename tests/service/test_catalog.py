@@ -157,13 +157,13 @@ async def test_metrics_count_and_do_not_grow_with_names(service: Any) -> None:
 
 
 async def test_while_redis_is_paused_writes_are_refused_in_time_and_go_on_after_it(start: Any, valkey: Any) -> None:
-    service = await start(redis_timeout_s=1)
+    service = await start(redis_timeout_s=2)  # a busy machine alone may hold a Valkey up for more than one second
     os.kill(valkey.pid, signal.SIGSTOP)
     started = time.monotonic()
     answers = await asyncio.gather(*(service.post({"metric": "paused", "value": n}) for n in range(64)))
     assert {answer.status_code for answer in answers} == {503}
     assert all("retry-after" in answer.headers for answer in answers)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 8, "two deadlines: one for a connection, one for its answer"
     os.kill(valkey.pid, signal.SIGCONT)
     await service.ready()
     answers = await asyncio.gather(*(service.post({"metric": "after", "value": n}) for n in range(64)))
