@@ -80,30 +80,19 @@ def main() -> None:
     took: list[int] = []
     clock = time.perf_counter_ns
     most = 8_000 if kind == "tidewire-columns" else MOST
-    if mode == "fast":
-        seconds = float(sys.argv[6])
-        began, began_thread = time.perf_counter(), time.thread_time()
-        ends = began + seconds
-        while time.perf_counter() < ends and len(took) < most:
-            at = clock()
-            publish(20.5)
-            took.append(clock() - at)
-        called = time.perf_counter() - began
-        host_us = (time.thread_time() - began_thread) / len(took) * 1e6
-        flush()
-        whole = time.perf_counter() - began
-    else:
-        rate, seconds = float(sys.argv[6]), float(sys.argv[7])
-        began, began_thread = time.perf_counter(), time.thread_time()
-        for number in range(int(rate * seconds)):
-            time.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            at = clock()
-            publish(20.5)
-            took.append(clock() - at)
-        called = time.perf_counter() - began
-        host_us = (time.thread_time() - began_thread) / len(took) * 1e6
-        flush()
-        whole = time.perf_counter() - began
+    rate, seconds = (0.0, float(sys.argv[6])) if mode == "fast" else (float(sys.argv[6]), float(sys.argv[7]))
+    calls = min(most, int(rate * seconds)) if rate else most
+    began, began_thread = time.perf_counter(), time.thread_time()
+    while len(took) < calls and (rate or time.perf_counter() < began + seconds):
+        if rate:
+            time.sleep(max(0.0, began + len(took) / rate - time.perf_counter()))
+        at = clock()
+        publish(20.5)
+        took.append(clock() - at)
+    called = time.perf_counter() - began
+    host_us = (time.thread_time() - began_thread) / len(took) * 1e6
+    flush()
+    whole = time.perf_counter() - began
     took.sort()
     rows = ROWS if kind == "tidewire-columns" else 1
     answer = {

@@ -12,6 +12,7 @@ import inspect
 import logging
 import threading
 import time as _clock
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -32,17 +33,20 @@ Item = TypeVar("Item")
 logger = logging.getLogger("tidewire")
 
 
-class _Around:
+class _Around(ABC):
     """A decorator for plain and async functions, and a context manager, around what is measured."""
 
-    def __init__(self, metric: str, labels: Mapping[str, str] | None, publisher: Publisher | None) -> None:
+    def __init__(
+        self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: Publisher | None = None
+    ) -> None:
         self._metric = checked_name(metric)
         self._labels = checked_labels(labels)
         self._publisher = publisher
         self._begun = threading.local()  # one instance may be entered by several threads, and again inside itself
 
+    @abstractmethod
     def _done(self, took_s: float, failed: bool) -> None:
-        raise NotImplementedError
+        """Publish what there is to say of one time, which may have ended with an exception."""
 
     def __enter__(self) -> None:
         if not hasattr(self._begun, "stack"):
@@ -93,11 +97,6 @@ class timed(_Around):  # noqa: N801 - used as a function
         InvalidInput: a metric or label that can never work.
     """
 
-    def __init__(
-        self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: Publisher | None = None
-    ) -> None:
-        super().__init__(metric, labels, publisher)
-
     def _done(self, took_s: float, failed: bool) -> None:
         self._publish(took_s, "s", self._labels)
 
@@ -119,7 +118,7 @@ class counted(_Around):  # noqa: N801 - used as a function
     def __init__(
         self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: Publisher | None = None
     ) -> None:
-        super().__init__(metric, labels, publisher)
+        super().__init__(metric, labels=labels, publisher=publisher)
         self._lock = threading.Lock()
         self._counts = {False: 0, True: 0}
 
