@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -23,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import redis
+from ports import own_port
 
 from tidewire_service.app import create_app
-from tidewire_service.embedded import EmbeddedServer, free_port
+from tidewire_service.embedded import EmbeddedServer
 from tidewire_service.server import listening_socket, make_server
 from tidewire_service.settings import ServiceSettings
 
@@ -126,13 +126,6 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 # -- Valkey
 
 
-def _own_port() -> int:
-    """Return a free port that stays free while its server is down: below those that clients are given."""
-    while True:
-        with contextlib.suppress(OSError):
-            return free_port(random.randrange(10_000, 32_000), tries=1)
-
-
 class Valkey:
     """The bundled server, for one test: kill it, pause it, start it again on the same port and data.
 
@@ -145,7 +138,7 @@ class Valkey:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = _own_port()
+        self.port = own_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.client = redis.Redis(port=self.port)
         self._server: EmbeddedServer | None = None
@@ -228,7 +221,7 @@ class Service:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        self.port = _own_port()
+        self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False)
         self.app: Any = None
@@ -323,7 +316,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
     """A service in a process of its own, for tests that block: has `url`."""
-    port = _own_port()
+    port = own_port()
     log = tmp_path / "service.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

