@@ -26,8 +26,6 @@ def _end() -> int:
 _END = _end()
 _lock_file = Path(tempfile.gettempdir()) / f"tests-ports-{os.getuid()}"
 _taken = os.open(_lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    Path(tempfile.gettempdir()) / f"tests-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-)
 
 
 def own_port() -> int:
