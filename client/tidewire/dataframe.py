@@ -114,10 +114,32 @@ def history(
 
 
 def _joined(tables: list[Any]) -> Any:
-    """Return one table: a label or text that only some have is null in the others."""
+    """Return one table, series after series by time: a label or text that only some pages have is null in the others.
+
+    Pages hold whole runs of a series, so the runs are put in order and no row is moved, but in a series that was not
+    logged in the order of its times.
+    """
+    import numpy as np  # noqa: PLC0415 - as pyarrow
     import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
 
-    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    table = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
+    if len(tables) == 1 or not table.num_rows:
+        return table
+    labels = [name for name in table.column_names if name not in _RESERVED]
+    codes = [table[name].combine_chunks().indices.fill_null(-1).to_numpy() for name in ("metric", *labels)]
+    starts = np.flatnonzero(np.logical_or.reduce([np.r_[True, column[1:] != column[:-1]] for column in codes]))
+    runs: dict[tuple[int, ...], list[Any]] = {}
+    for start, length in zip(starts.tolist(), np.diff(np.r_[starts, table.num_rows]).tolist(), strict=True):
+        runs.setdefault(tuple(int(column[start]) for column in codes), []).append(table.slice(start, length))
+    return pa.concat_tables([_by_time(pa.concat_tables(run)) for run in runs.values()])
+
+
+def _by_time(series: Any) -> Any:
+    """Return the rows of a series by time, of equal times the earlier logged first."""
+    import numpy as np  # noqa: PLC0415 - as pyarrow
+
+    times = series["time"].to_numpy()
+    return series if (times[1:] >= times[:-1]).all() else series.take(np.argsort(times, kind="stable"))
 
 
 @contextlib.contextmanager
@@ -153,8 +175,8 @@ def series_infos(
         ServiceRefused: the service refuses the request.
     """
     with Reader(url, token) as reader:
-        body = reader.get("/v1/catalog", selection(patterns, labels))
-    return msgspec.json.decode(body, type=_Catalog).series
+        answer = reader.get("/v1/catalog", selection(patterns, labels))
+    return msgspec.json.decode(answer.content, type=_Catalog).series
 
 
 def catalog(

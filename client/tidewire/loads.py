@@ -1,16 +1,10 @@
-"""Loads of the past of any size: readings in as many requests as the service's bound of rows asks for.
-
-A request that is refused as too large is made again metric by metric, and then for half the span, which grows again
-where answers are small. So a small load is one request, and a large one is read in order of metric and time, one answer
-in memory at a time.
-"""
+"""Loads of the past of any size: readings page by page, each page a request, one page in memory at a time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -30,18 +24,16 @@ __all__ = ["Load", "Reader", "moment", "selection"]
 
 _TIMEOUT_S: Final = 120.0
 _BUSY_S: Final = 60.0  # how long a service that asks for a pause is waited for
-_TOO_LARGE: Final = 413
 
 Moment = str | float | datetime
 
 
-class _Metric(msgspec.Struct):
-    metric: str
+class _Series(msgspec.Struct):
     labels: dict[str, str] = {}
 
 
 class _Catalog(msgspec.Struct):
-    series: list[_Metric]
+    series: list[_Series]
 
 
 def selection(patterns: Sequence[str], labels: Mapping[str, str] | None) -> list[tuple[str, Any]]:
@@ -66,9 +58,6 @@ class Reader:
         url: of the service; ``TIDEWIRE_URL`` if None.
         token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
-    Attributes:
-        service_ms: the service's clock at its last answer, Unix ms, to the second; ours before.
-
     Raises:
         InvalidInput: no URL of a service.
     """
@@ -77,7 +66,6 @@ class Reader:
         self._base = service_url(url)
         token = load_settings(ClientSettings).token if token is None else token
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self.service_ms = time.time() * 1e3
         self._http = httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(self._base))
 
     def __enter__(self) -> Reader:
@@ -86,21 +74,20 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, params: Sequence[tuple[str, Any]]) -> bytes:
-        """Return the body of an answer.
+    def get(self, path: str, params: Sequence[tuple[str, Any]]) -> httpx.Response:
+        """Return an answer, which is a success.
 
         Raises:
             ServiceUnavailable: no answer, or the service asks for a pause.
             ServiceRefused: the service refuses the request.
         """
         try:
-            response = self._http.get(f"{self._base}{path}", params=list(params))
+            response = self._http.get(f"{self._base}{path}", params=list(params) or None)  # a link has its own
         except httpx.TransportError as error:
             why = f"no answer from {self._base} ({error or type(error).__name__})"
             raise ServiceUnavailable(f"{why}; is the service up? Try: tidewire doctor", 0.0) from error
-        self.service_ms = _date_ms(response.headers.get("date", ""))
         if response.status_code == 200:
-            return response.content
+            return response
         try:
             detail = str(msgspec.json.decode(response.content, type=dict[str, Any]).get("detail", ""))
         except msgspec.MsgspecError:
@@ -110,7 +97,7 @@ class Reader:
             raise ServiceUnavailable(detail, float(after) if after.isdigit() else 1.0)
         raise ServiceRefused(response.status_code, detail)
 
-    def patient_get(self, path: str, params: Sequence[tuple[str, Any]]) -> bytes:
+    def patient_get(self, path: str, params: Sequence[tuple[str, Any]]) -> httpx.Response:
         """As `get`, but wait for a service that asks for a pause, a minute at most: a long load is worth it."""
         until_s = time.monotonic() + _BUSY_S
         while True:
@@ -120,14 +107,6 @@ class Reader:
                 if not error.retry_after_s or time.monotonic() + error.retry_after_s > until_s:
                     raise
                 time.sleep(error.retry_after_s)
-
-
-def _date_ms(header: str) -> float:
-    """Return the time of a Date header, ours if there is none."""
-    try:
-        return parsedate_to_datetime(header).timestamp() * 1e3
-    except (TypeError, ValueError):
-        return time.time() * 1e3
 
 
 class Load:
@@ -165,69 +144,34 @@ class Load:
         self._labels = labels
         self._points = points
         self._start, self._end = moment(start), None if end is None else moment(end)
-        start_ms, end_ms = self._span(time.time() * 1e3)  # what cannot be read is said at once
-        if end_ms <= start_ms:
+        now_ms = time.time() * 1e3
+        start_ms = parse_time_ms("start", self._start, now_ms)  # what cannot be read is said at once
+        if self._end is not None and parse_time_ms("end", self._end, now_ms) <= start_ms:
             raise InvalidInput("end", end, "is not after start; expected start < end")
 
-    def _span(self, now_ms: float) -> tuple[float, float]:
-        """Return start and end as Unix milliseconds, by somebody's clock."""
-        start_ms = parse_time_ms("start", self._start, now_ms)
-        return start_ms, now_ms if self._end is None else parse_time_ms("end", self._end, now_ms)
-
     def pages(self, told: Callable[[float], None] = lambda share: None) -> Iterator[pa.Table]:
-        """Yield tables of readings, in order of metric and time; `told` hears which share of the span is done.
+        """Yield tables of readings; `told` hears which share is read.
+
+        The tables are in order of metric, and those of one metric in the order in which its readings were logged. Each
+        holds series after series, and each series by time.
 
         Raises:
             ServiceUnavailable, ServiceRefused: as `Reader.get`.
         """
-        try:
-            yield self._page(self._patterns, self._start, self._end)
-        except ServiceRefused as error:
-            if error.status != _TOO_LARGE or self._points is not None:
-                raise
-        else:
-            told(1.0)
-            return
-        metrics, span = self._metrics(), self._span(self._reader.service_ms)
-        for number, metric in enumerate(metrics):
-            for table, share in self._of_metric(metric, *span):
-                told((number + share) / len(metrics))
-                yield table
+        params = [*selection(self._patterns, self._labels), ("format", "arrow"), ("start", self._start)]
+        if self._end is not None:  # else all there is, also from clocks that run ahead
+            params.append(("end", self._end))
+        params.append(("page", "first") if self._points is None else ("points", self._points))
+        path, done = "/v1/history", 0.0
+        while path:
+            answer = self._reader.patient_get(path, params)
+            done = max(done, float(answer.headers.get("tidewire-done", 1.0)))  # metrics born meanwhile lessen it
+            told(done)
+            yield self._pyarrow.ipc.open_stream(answer.content).read_all()
+            path, params = answer.links.get("next", {}).get("url", ""), []
 
     def label_names(self) -> list[str]:
         """Return the names of all labels that readings of the span may have: those of the catalogue."""
-        return sorted({name for series in self._series() for name in series.labels})
-
-    def _of_metric(self, metric: str, start_ms: float, end_ms: float) -> Iterator[tuple[pa.Table, float]]:
-        """Yield the pages of one metric, and the share of its span that is done with each."""
-        at_ms, width_ms, largest = start_ms, end_ms - start_ms, 0
-        while at_ms < end_ms:
-            upto_ms = min(at_ms + width_ms, end_ms)
-            upto = None if self._end is None and upto_ms == end_ms else repr(upto_ms)
-            try:
-                table = self._page([metric], repr(at_ms), upto)
-            except ServiceRefused as error:
-                if error.status != _TOO_LARGE or width_ms < 2:
-                    raise
-                width_ms = max(1.0, (upto_ms - at_ms) // 2)
-                continue
-            largest = max(largest, table.num_rows)
-            if table.num_rows < largest / 2:
-                width_ms *= 2
-            at_ms = upto_ms
-            yield table, (at_ms - start_ms) / (end_ms - start_ms)
-
-    def _page(self, patterns: Sequence[str], start: str, end: str | None) -> pa.Table:
-        params = [*selection(patterns, self._labels), ("format", "arrow"), ("start", start)]
-        if end is not None:  # else all there is, also from clocks that run ahead
-            params.append(("end", end))
-        if self._points is not None:
-            params.append(("points", self._points))
-        return self._pyarrow.ipc.open_stream(self._reader.patient_get("/v1/history", params)).read_all()
-
-    def _series(self) -> list[_Metric]:
-        body = self._reader.patient_get("/v1/catalog", selection(self._patterns, self._labels))
-        return msgspec.json.decode(body, type=_Catalog).series
-
-    def _metrics(self) -> list[str]:
-        return sorted({series.metric for series in self._series()})
+        answer = self._reader.patient_get("/v1/catalog", selection(self._patterns, self._labels))
+        series = msgspec.json.decode(answer.content, type=_Catalog).series
+        return sorted({name for one in series for name in one.labels})

@@ -219,7 +219,7 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
             "If-None-Match",
             "Last-Event-ID",
         ],
-        expose_headers=["Retry-After", "Tidewire-Cursor", "ETag"],
+        expose_headers=["Retry-After", "Tidewire-Cursor", "Tidewire-Done", "Link", "ETag"],
         max_age=600,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
@@ -15,10 +16,12 @@ from tidewire.log_calls import Entry
 from tidewire.redis_log import RedisLog
 from tidewire_service.buckets import Bucketed, Buckets, Floats
 
-__all__ = ["History", "SeriesColumns", "Span", "read_history"]
+__all__ = ["History", "Place", "SeriesColumns", "Span", "read_history"]
 
 T = TypeVar("T")
-_PAGE: Final = 500  # batches of one read
+_FIRST_READ: Final = 50  # batches
+_MOST_READ: Final = 2_000
+_READ_BYTES: Final = 1 << 20  # of the bodies of one read, about
 _LATE_MS: Final = (
     3_600_000  # readings logged up to so long before their own time are found: producers' clocks run ahead
 )
@@ -58,12 +61,29 @@ class SeriesColumns(NamedTuple):
         return int(self.time.size)
 
 
+class Place(NamedTuple):
+    """Where a page begins: the metric, of all in order of their names, and the id of its first entry."""
+
+    metric: str
+    id: int
+
+
 class History(NamedTuple):
-    """An answer: series in order of metric and labels, and the cursor from which to stream on."""
+    """An answer, or a page of one.
+
+    Attributes:
+        series: in order of metric and labels.
+        cursor: from here to stream on.
+        span: what was asked for.
+        following: where the next page begins; None if there is none.
+        done: which share of the whole is read with this page, 0 … 1.
+    """
 
     series: list[SeriesColumns]
     cursor: Cursor
     span: Span
+    following: Place | None = None
+    done: float = 1.0
 
 
 class _Series:
@@ -160,19 +180,22 @@ def _series_order(key: tuple[str, str]) -> tuple[str, bool, str]:
 class _Collection:
     """All series of one request."""
 
-    def __init__(self, span: Span, labels: Mapping[str, str], max_rows: int) -> None:
+    def __init__(self, span: Span, labels: Mapping[str, str]) -> None:
         self._span = span
         self._labels = labels
-        self._max_rows = max_rows
         self._series: dict[tuple[str, str], _Series] = {}
         self.skipped = 0
 
-    def add(self, metric: str, entries: Sequence[Entry]) -> None:
-        """Take one page; in a thread."""
+    def add(self, metric: str, entries: Sequence[Entry], enough: float) -> int:
+        """Take entries until there are `enough` rows; return how many were taken. In a thread."""
         start_ms, end_ms = self._span.start_ms, self._span.end_ms
         end = np.inf if end_ms is None else end_ms
         touched: dict[tuple[str, str], _Series] = {}
+        rows, taken = self.rows, 0
         for entry in entries:
+            if rows >= enough:
+                break
+            taken += 1
             try:
                 batch = decode_batch(entry.body)
             except InvalidInput:  # written by a foreign hand
@@ -184,19 +207,100 @@ class _Collection:
             series = self._series.get(key)
             if series is None:
                 series = self._series[key] = _Series(metric, batch.labels, self._span.step_ms)
+            rows -= series.rows
             series.add(batch, start_ms, end)
+            rows += series.rows
             touched[key] = series
         for series in touched.values():
             series.reduce()
-        rows = sum(series.rows for series in self._series.values())
-        if rows > self._max_rows:
-            remedy = "ask for fewer points=, a shorter span (start=, end=), or fewer metrics (metric=, label=)"
-            raise LimitExceeded("history_rows", self._max_rows, rows, remedy)
+        return taken
+
+    @property
+    def rows(self) -> int:
+        """Readings or buckets so far."""
+        return sum(series.rows for series in self._series.values())
 
     def columns(self) -> list[SeriesColumns]:
         """Return what was collected, without series that have nothing in the span."""
         found = (self._series[key].columns() for key in sorted(self._series, key=_series_order))
         return [series for series in found if len(series)]
+
+
+class _Reads:
+    """The entries of several metrics, metric by metric, in reads of about a mebibyte.
+
+    While one read is worked on, the next is on its way.
+    """
+
+    def __init__(self, log: RedisLog, ends: Sequence[Place], first: int) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            log: where they are.
+            ends: the metrics, each with the last id to read.
+            first: the first id to read of each.
+        """
+        self._log = log
+        self._ends = ends
+        self._first = first
+        self._count = _FIRST_READ
+        self._number = 0  # of the metric of the next read
+        self._next = first
+        self._under_way: asyncio.Task[list[Entry]] | None = None
+
+    async def __aenter__(self) -> _Reads:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
+    @property
+    def following(self) -> Place | None:
+        """Where the next read begins; None after the last."""
+        return Place(self._ends[self._number].metric, self._next) if self._number < len(self._ends) else None
+
+    @property
+    def done(self) -> float:
+        """Which share of all ids of all metrics is read."""
+        if self._number == len(self._ends):
+            return 1.0
+        width = self._ends[self._number].id - self._first + 1
+        return (self._number + (self._next - self._first) / max(width, 1)) / len(self._ends)
+
+    def start_at(self, place: Place) -> None:
+        """Read on from a place, which may have been read."""
+        self._number = bisect.bisect_left(self._ends, place.metric, key=lambda end: end.metric)
+        same = self._number < len(self._ends) and self._ends[self._number].metric == place.metric
+        self._next = max(place.id, self._first) if same else self._first
+
+    def _ask(self) -> asyncio.Task[list[Entry]]:
+        end = self._ends[self._number]
+        return asyncio.create_task(self._log.entries_between(end.metric, self._next, end.id, self._count))
+
+    async def read(self) -> tuple[str, list[Entry]] | None:
+        """Return the next entries of a metric, and ask for those after them; None at the end.
+
+        Raises:
+            LogUnavailable: Redis does not answer.
+        """
+        while self._number < len(self._ends):
+            metric, last = self._ends[self._number]
+            entries = await (self._under_way or self._ask()) if self._next <= last else []
+            self._under_way = None
+            if entries:
+                self._next = entries[-1].id + 1
+                mean = sum(len(entry.body) for entry in entries) / len(entries)
+                self._count = max(1, min(_MOST_READ, int(_READ_BYTES / max(mean, 1.0))))
+            if not entries or self._next > last:
+                self._number += 1
+                self._next = self._first
+            if self._number < len(self._ends) and self._next <= self._ends[self._number].id:
+                self._under_way = self._ask()
+            if entries:
+                return metric, entries
+        return None
 
 
 async def read_history(
@@ -208,8 +312,10 @@ async def read_history(
     *,
     max_rows: int,
     max_batches: int,
+    paged: bool = False,
+    begin: Place | None = None,
 ) -> History:
-    """Return the readings of a span.
+    """Return the readings of a span, or a page of them.
 
     Reads by log id from an hour before the start up to `upto`, whatever comes in meanwhile, and keeps the readings
     whose own time lies in the span.
@@ -219,27 +325,36 @@ async def read_history(
         tails: the metrics to read, each with its last id.
         labels: what a series must have.
         span: which readings.
-        upto: the position of the log at the start of the request.
+        upto: the position of the log at the start of the request, or of that for the first page.
         max_rows: readings or buckets of the answer.
         max_batches: batches to look at.
+        paged: end with the batch that reaches `max_rows`, or after `max_batches`, and say where the next page begins.
+        begin: of this page; None for the first.
 
     Raises:
-        LimitExceeded: more than that; says how to ask for less.
+        LimitExceeded: more than that, and not paged; says how to ask for less.
         LogUnavailable: Redis does not answer.
     """
-    collection = _Collection(span, labels, max_rows)
+    collection = _Collection(span, labels)
+    ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(tails.items())]
     scanned = 0
-    for metric, tail in sorted(tails.items()):
-        last = min(tail, upto.id)
-        first = id_from_ms(max(0, int(span.start_ms) - _LATE_MS))
-        while first <= last:
-            entries = await log.entries_between(metric, first, last, _PAGE)
-            if not entries:
-                break
-            first = entries[-1].id + 1
+    async with _Reads(log, ends, id_from_ms(max(0, int(span.start_ms) - _LATE_MS))) as reads:
+        if begin is not None:
+            reads.start_at(begin)
+        while read := await reads.read():
+            metric, entries = read
             scanned += len(entries)
-            if scanned > max_batches:
-                remedy = "ask for a later start=, or fewer metrics (metric=)"
+            if scanned > max_batches and not paged:
+                remedy = "ask for a later start=, fewer metrics (metric=), or for pages (page=first)"
                 raise LimitExceeded("history_scan_batches", max_batches, scanned, remedy)
-            await asyncio.to_thread(collection.add, metric, entries)
-    return History(await asyncio.to_thread(collection.columns), upto, span)
+            taken = await asyncio.to_thread(collection.add, metric, entries, max_rows if paged else np.inf)
+            if taken < len(entries):
+                reads.start_at(Place(metric, entries[taken].id))
+                break
+            if collection.rows > max_rows and not paged:
+                remedy = "ask for fewer points=, a shorter span (start=, end=), fewer metrics, or pages (page=first)"
+                raise LimitExceeded("history_rows", max_rows, collection.rows, remedy)
+            if paged and scanned >= max_batches:
+                break
+        series = await asyncio.to_thread(collection.columns)
+        return History(series, upto, span, reads.following, reads.done)

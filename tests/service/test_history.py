@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -204,6 +206,9 @@ async def test_too_much_says_how_to_ask_for_less(start: Any) -> None:
         ("metric=**&points=0", "points", "whole number"),
         ("metric=**&points=many", "points", "whole number"),
         ("metric=**&points=5&points=6", "points", "more than once"),
+        ("metric=**&page=first&points=5", "page", "points="),
+        ("metric=**&page=2", "page", "first"),
+        ("metric=**&page=W10=", "page", "Link"),
         ("metric=**&format=xlsx", "format", "parquet"),
         ("metric=**&label=site", "label", "name:value"),
         ("metric=**&label=site:A&label=site:B", "label", "two values"),
@@ -236,3 +241,57 @@ async def test_histories_beyond_those_at_once_wait_their_turn(start: Any) -> Non
     await _publish(service, "m", [BASE_MS], [1])
     answers = await asyncio.gather(*(service.history("m") for _ in range(10)))
     assert all(answer["series"] for answer in answers)
+
+
+async def test_pages_hold_every_reading_once_and_nothing_of_later(start: Any) -> None:
+    service = await start(history_rows=100)
+    for name in ("b", "a", "c"):
+        for n in range(0, 250, 10):
+            times = [BASE_MS + n + place for place in range(10)]
+            await _publish(service, name, times, list(range(n, n + 10)), labels={"odd": str(n // 10 % 2)})
+    path, pages, done = "/v1/history?metric=**&start=-1h&page=first&format=ndjson", [], []
+    while path:
+        answer = await service.http.get(path)
+        assert answer.status_code == 200, answer.text
+        pages.append([json.loads(line) for line in answer.text.splitlines()])
+        done.append(float(answer.headers["tidewire-done"]))
+        path = answer.links.get("next", {}).get("url")
+        await _publish(service, "a", [BASE_MS + 500 + len(done)], [-1])  # what comes in meanwhile is of no page
+        await _publish(service, f"new/{len(done)}", [BASE_MS], [-1])
+    assert [sum(len(series["value"]) for series in page) for page in pages] == [100] * 7 + [50]
+    assert 0 < done[0] < done[-1] == 1.0
+    found: dict[str, list[int]] = {}
+    for series in (series for page in pages for series in page):
+        found.setdefault(series["metric"], []).extend(series["value"])
+    assert list(found) == ["a", "b", "c"]
+    assert all(sorted(values) == list(range(250)) for values in found.values())
+
+
+async def test_a_page_stops_after_the_batches_that_one_request_may_read(start: Any) -> None:
+    service = await start(history_scan_batches=60)
+    await service.post([{"metric": "n", "time": [BASE_MS - n], "value": [n]} for n in range(100)])
+    path, values = "/v1/history?metric=n&start=-1h&page=first", []
+    for _ in range(10):
+        answer = await service.http.get(path)
+        values += [value for series in answer.json()["series"] for value in series["value"]]
+        path = answer.links.get("next", {}).get("url")
+        if not path:
+            break
+    assert sorted(values) == list(range(100))
+
+
+def test_an_arrow_table_needs_no_pandas() -> None:
+    code = (
+        "import sys; import numpy as np; from tidewire.cursor import Cursor;"
+        "from tidewire_service.history import History, SeriesColumns, Span;"
+        "from tidewire_service.tables import FORMATS;"
+        "three = np.array([1, np.nan, 3]);"
+        "one = SeriesColumns('m', {'a': 'b'}, '', None, np.arange(3.0), three, ['x', None, 'y'], None);"
+        "body = FORMATS['arrow'].encode(History([one], Cursor('0000000', 0), Span(0.0, None, 0)));"
+        "assert 'pandas' not in sys.modules; sys.stdout.buffer.write(body)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
+    table = pa.ipc.open_stream(done.stdout).read_all()
+    assert table["value"].to_pylist() == [1, None, 3]
+    assert table["text"].to_pylist() == ["x", None, "y"]
+    assert table["a"].to_pylist() == ["b", "b", "b"]

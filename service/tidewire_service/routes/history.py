@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
+from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.buckets import step_for
 from tidewire_service.directory import read_directory
-from tidewire_service.history import Span, read_history
+from tidewire_service.history import History, Place, Span, read_history
 from tidewire_service.hub import Hub
 from tidewire_service.problems import MEDIA_TYPE, Problem
-from tidewire_service.routes.query import MISSPELT, parse_query
+from tidewire_service.routes.query import MISSPELT, Query, parse_query
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.tables import FORMATS, HistoryJson
 
@@ -27,6 +31,37 @@ __all__ = ["HistoryReads", "get_history"]
 
 _DEFAULT_START_MS: Final = 15 * 60e3
 _MAX_POINTS: Final = 100_000
+_FIRST_PAGE: Final = "first"
+
+
+class _Page(msgspec.Struct, frozen=True, array_like=True):
+    """What a later page of an answer must know of the first; its text is opaque to clients, and trusted by nobody."""
+
+    start_ms: float
+    end_ms: float | None
+    upto: str
+    metric: str
+    begin: str
+
+
+def _parse_page(text: str) -> _Page:
+    try:
+        page = msgspec.json.decode(base64.urlsafe_b64decode(text.encode("ascii")), type=_Page)
+        Cursor.parse(page.upto), Cursor.parse(page.begin)
+    except (ValueError, msgspec.MsgspecError, InvalidInput):
+        raise InvalidInput("page", text, "expected first, or the page of a Link of the page before") from None
+    return page
+
+
+def _link(query: Query, history: History, following: Place) -> str:
+    """Return where the next page is."""
+    span = history.span
+    upto = history.cursor
+    begin = Cursor(upto.epoch, following.id)
+    page = _Page(span.start_ms, span.end_ms, str(upto), following.metric, str(begin))
+    kept = [field for field in query.fields if field[0] not in ("page", "start", "end")]
+    text = base64.urlsafe_b64encode(msgspec.json.encode(page)).decode("ascii")
+    return f"/v1/history?{urlencode([*kept, ('page', text)])}"
 
 
 class HistoryReads:
@@ -48,11 +83,18 @@ class HistoryReads:
         form = FORMATS.get(name)
         if form is None:
             raise InvalidInput("format", name, f"expected one of {', '.join(FORMATS)}")
+        page = query.one("page")
+        if page and points:
+            raise InvalidInput("page", page, "pages are of readings; leave out points=, or ask for fewer")
+        begun = _parse_page(page) if page and page != _FIRST_PAGE else None
         async with self._turns:
             directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
             now_ms = directory.now_ms
-            start_ms, end_ms = query.time_ms("start", now_ms), query.time_ms("end", now_ms)
-            start_ms = now_ms - _DEFAULT_START_MS if start_ms is None else start_ms
+            if begun is None:
+                start_ms, end_ms = query.time_ms("start", now_ms), query.time_ms("end", now_ms)
+                start_ms = now_ms - _DEFAULT_START_MS if start_ms is None else start_ms
+            else:
+                start_ms, end_ms = begun.start_ms, begun.end_ms
             if end_ms is not None and end_ms <= start_ms:
                 raise InvalidInput("end", query.one("end"), "is not after start; expected start < end")
             width_ms = (now_ms if end_ms is None else end_ms) - start_ms
@@ -62,14 +104,20 @@ class HistoryReads:
                 directory.tails,
                 labels,
                 Span(start_ms, end_ms, step_ms),
-                directory.upto,
+                directory.upto if begun is None else Cursor.parse(begun.upto),
                 max_rows=settings.history_rows,
                 max_batches=settings.history_scan_batches,
+                paged=bool(page),
+                begin=None if begun is None else Place(begun.metric, Cursor.parse(begun.begin).id),
             )
             body = await asyncio.to_thread(form.encode, history)
         headers = {"Cache-Control": "no-store", "Tidewire-Cursor": str(history.cursor)}
         if name not in ("json", "ndjson"):
             headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.ending}"'
+        if page:
+            headers["Tidewire-Done"] = f"{history.done:.4f}"
+        if history.following is not None:
+            headers["Link"] = f'<{_link(query, history, history.following)}>; rel="next"'
         return Response(body, media_type=form.media_type, headers=headers)
 
 
@@ -105,6 +153,15 @@ async def get_history(
     points: Annotated[
         str | None,
         QueryParameter(description="at most so many buckets a series, of a round width: last, min, max, mean, count"),
+    ] = None,
+    page: Annotated[
+        str | None,
+        QueryParameter(
+            description=(
+                "`first` for an answer in pages, however much there is: by metric, and each metric in the order of its "
+                "log; the header `Link` (rel=next) names the next page, `Tidewire-Done` the share that is read"
+            )
+        ),
     ] = None,
     format_: Annotated[
         str | None, QueryParameter(name="format", description="json (default), ndjson, csv, parquet or arrow")
