@@ -17,7 +17,7 @@ __all__ = ["Aim", "Section", "arguments"]
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 SERVICE = ("fanout", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart", "shape")
-DASHBOARD = ("viewers", "opening", "browser", "store", "sessions")
+DASHBOARD = ("viewers", "opening", "browser", "store", "sessions", "loads")
 ORDER = (*SERVICE, *DASHBOARD)
 HEAD = """# Results
 
@@ -26,7 +26,7 @@ feeder and the load client (C, `load/load.c`). Every event is counted and its se
 are what counts; absolute numbers are this machine's, on that day.
 
     python benchmarks/peers/install.py        # once: nchan, Node's client, the Python peers, for the benchmarks only
-    for each in fanout latency idle storm stalled append publisher conflation restart shape; do
+    for each in fanout latency idle storm stalled append publisher conflation restart shape loads; do
         python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
     done
     for each in viewers opening browser store sessions; do   # the dashboard; `sessions --full` takes two hours
