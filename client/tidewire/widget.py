@@ -1,19 +1,21 @@
 """The live notebook chart: `watch("furnace/**")` draws in the cell with the dashboard's own chart module.
 
 It only pushes: while a cell runs, the kernel hears nothing from the browser. One thread per chart, and running the cell
-again replaces the chart.
+again replaces the chart. Beside the live chart, and covered by it, the cell holds a still: what a saved notebook shows.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import re
 import time
+import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -29,9 +31,12 @@ except ImportError as error:  # the SDK alone does not need them
     raise MissingExtra("watch()", "notebook") from error
 
 from tidewire.feed import Feed
+from tidewire.live_view import LiveView
 from tidewire.past import RangeRequest
 from tidewire.pusher import Wishes, push
+from tidewire.still import still_bundle, still_line, still_png
 from tidewire.store import Store
+from tidewire.view_frame import unpack_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +49,9 @@ _SPAN_MS: Final = {"s": 1e3, "m": 60e3, "h": 3_600e3}
 _LONGEST_MS: Final = 24 * 3_600e3
 _REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
 _STORE_BYTES: Final = 64 << 20
+_STILL_WAIT_S: Final = 0.8  # how long a cell waits for what its first still shows
+_STILL_EVERY_S: Final = 60.0
+_STILL_BUCKETS: Final = 800
 
 
 class Chart(anywidget.AnyWidget):
@@ -62,6 +70,7 @@ class Chart(anywidget.AnyWidget):
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
     dashboard_url = traitlets.Unicode("").tag(sync=True)
+    still = traitlets.Unicode("").tag(sync=True)
     _feed: Feed | None = None  # ipywidgets closes what was made by half
 
     def __init__(
@@ -76,6 +85,7 @@ class Chart(anywidget.AnyWidget):
         super().__init__(pattern=", ".join(patterns), window_ms=window_ms)
         self._store = Store(store_bytes=_STORE_BYTES)
         self._wishes = wishes = Wishes(window_ms)
+        self._drawn = 0  # readings of the last still
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
         feed = self._feed = Feed(
@@ -85,7 +95,7 @@ class Chart(anywidget.AnyWidget):
             token=token,
             labels=labels,
             replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
-            beside=(lambda: push(this, feed, wishes),),
+            beside=(lambda: push(this, feed, wishes), lambda: _keep_still(this)),
             name=f"tidewire-watch {self.pattern}",
         )
         self.observe(self._resized, "window_ms")
@@ -103,11 +113,58 @@ class Chart(anywidget.AnyWidget):
         self._wishes.paused = False
 
     def close(self) -> None:
-        """End the chart: its thread and its connection."""
+        """End the chart: its thread and its connection. Where it was, its last still stays."""
         if self._feed is not None:
             atexit.unregister(self._feed.stop)
             self._feed.stop()
+            self.keep_still()
         super().close()
+
+    def __repr__(self) -> str:
+        return f"Chart({self.pattern!r}, {'live' if self.running else 'ended'})"
+
+    def _ipython_display_(self) -> None:
+        """Show the chart, with a still of it before it; waits for that at most 0.8 s.
+
+        Raises:
+            NotImplementedError: no notebook; IPython then prints what the chart is.
+        """
+        from IPython import get_ipython  # noqa: PLC0415 - only in notebooks
+        from IPython.display import display  # noqa: PLC0415
+
+        show: Any = display  # it has no types
+        if getattr(get_ipython(), "kernel", None) is None:
+            raise NotImplementedError
+        first, self.still = not self.still, self.still or uuid.uuid4().hex
+        if first:
+            show(self._still(), raw=True, display_id=self.still)
+        bundle = self._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        show(data, metadata=metadata, raw=True)
+        until_s = time.monotonic() + _STILL_WAIT_S
+        while self._feed is not None and self._feed.status.state != "live" and time.monotonic() < until_s:
+            time.sleep(0.01)
+        self.keep_still()
+
+    def keep_still(self) -> None:
+        """Give a notebook that shows the chart a new still of it, if readings came since the last."""
+        if not self.still or self._drawn == self._readings():
+            return
+        from IPython.display import display  # noqa: PLC0415 - only in notebooks
+
+        show: Any = display  # it has no types
+        show(self._still(), raw=True, display_id=self.still, update=True)
+
+    def _readings(self) -> int:
+        return int(self._store.state["total"].sum())
+
+    def _still(self) -> dict[str, object]:
+        self._drawn = self._readings()
+        view = LiveView(self._store, None, self._wishes.window_ms, _STILL_BUCKETS)
+        view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
+        frame = unpack_frame(view.frame(0, None))
+        line = still_line(self.pattern, frame, self._store.series)
+        return still_bundle(still_png(line, frame, self._store.series), line, self.still)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
@@ -172,6 +229,17 @@ class _View(msgspec.Struct):
     buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
 
 
+async def _keep_still(chart_now: Callable[[], Chart | None]) -> None:
+    """Give the notebook a still every minute until the chart is gone."""
+    while True:
+        await asyncio.sleep(_STILL_EVERY_S)
+        chart = chart_now()
+        if chart is None:
+            return
+        await asyncio.to_thread(chart.keep_still)
+        del chart
+
+
 _MESSAGES: Final[dict[object, type[_View] | type[RangeRequest]]] = {"view": _View, "range": RangeRequest}
 _charts: dict[str, list[tuple[str, Chart]]] = {}  # by cell: the execution that made it, and the chart
 
@@ -214,6 +282,7 @@ def watch(
         if made_by == execution:
             _charts.setdefault(cell, []).append((made_by, chart))
         else:
+            chart.still = ""  # its output is gone
             chart.close()
     chart = Chart(tuple(patterns), window_ms, url=settings.url, token=settings.token, labels=labels)
     chart.dashboard_url = dashboard.rstrip("/")

@@ -33,6 +33,8 @@ export class NotebookFrame {
   private readonly pause: HTMLButtonElement;
   private readonly opener = h("a", { class: "icon-button", target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard", "data-tw": "open" }, icon("open"));
   private readonly chip: Chip;
+  /** Hides the still beside this chart, which is for a notebook without a kernel. */
+  private readonly cover = h("style", {});
   private readonly crosshair: Crosshair;
   private readonly port: WidgetPort;
   private readonly timer: number;
@@ -59,6 +61,7 @@ export class NotebookFrame {
       () => "deck",
       (what) => {
         if (what === "directory") this.directory();
+        this.hideStill();
         this.requestDraw();
       },
     );
@@ -83,7 +86,7 @@ export class NotebookFrame {
     const head = h("div", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.count, this.chip.element, h("span", { class: "grow" }), this.windows.element, this.pause);
     head.append(this.opener);
     setText(this.wait, `Waiting for the first reading of ${pattern || "**"}`);
-    root.append(head, this.body, this.wait);
+    root.append(this.cover, head, this.body, this.wait);
     setAttribute(root, "role", "region");
     setAttribute(root, "aria-label", `Live charts of ${pattern}`);
     this.applyTheme();
@@ -114,8 +117,11 @@ export class NotebookFrame {
       frame: (data) => this.session.onFrame(data),
       link: (link) => {
         this.session.link = link;
-        this.session.hello();
-        this.ask();
+        if (link.state === "open") {
+          this.session.hello();
+          this.ask();
+        }
+        this.requestDraw();
       },
     });
     this.session.port = this.port;
@@ -127,6 +133,13 @@ export class NotebookFrame {
     if (document.hidden) return;
     this.chip.draw();
     if (performance.now() - this.drawnAt > IDLE_DRAW_MS) this.requestDraw();
+  }
+
+  private hideStill(): void {
+    const key = String(this.model.get("still") ?? "");
+    if (key === "" || this.cover.textContent !== "" || !/^\w+$/.test(key)) return;
+    const still = `[data-tidewire-still="${key}"]`;
+    setText(this.cover, `${still},.jp-OutputArea-child:has(${still}){display:none!important}`);
   }
 
   private applyTheme(): void {
@@ -241,7 +254,7 @@ export class NotebookFrame {
       nowMs: timeline.now(),
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
-      offline: session.status?.state === "reconnecting" || session.status?.state === "ended",
+      offline: session.status?.state === "reconnecting" || session.status?.state === "ended" || session.link.state === "silent",
       tokens: this.tokens,
       events: session.events,
       thresholds: session.thresholds,

@@ -2,7 +2,7 @@
 
 /** How the connection to Python stands. Times are of performance.now(). */
 export interface Link {
-  state: "connecting" | "open" | "waiting" | "signed-out";
+  state: "connecting" | "open" | "waiting" | "signed-out" | "silent";
   /** When the connection was lost, Unix ms of this browser; NaN while it stands. */
   lostAtMs: number;
   attempts: number;
@@ -119,21 +119,37 @@ export interface WidgetModel {
   off(name: string, callback: (...args: never[]) => void): void;
 }
 
+/** A kernel says something each second, also while a cell runs; after so long a silence nobody speaks there any more. */
+const SILENT_MS = 5_000;
+
 /** A kernel may be busy and hear nothing: it pushes by its own clock, and frames are not acknowledged. */
 export class WidgetPort implements Port {
   private readonly listener: (message: Record<string, unknown>, buffers?: ArrayBufferView[]) => void;
+  private readonly timer: number;
+  private heardAt = performance.now();
+  private silent = false;
 
   constructor(
     private readonly model: WidgetModel,
-    events: PortEvents,
+    private readonly events: PortEvents,
   ) {
     this.listener = (message, buffers) => {
+      this.heardAt = performance.now();
+      if (this.silent) this.change(false);
       if (buffers && buffers.length > 0) for (const buffer of buffers) events.frame(buffer);
       else if (message && typeof message.t === "string") events.text(message);
     };
     model.on("msg:custom", this.listener as (...args: never[]) => void);
     // The listener comes first: what the kernel pushes at once must not be missed.
-    queueMicrotask(() => events.link({ state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" }));
+    queueMicrotask(() => this.change(false));
+    this.timer = window.setInterval(() => {
+      if (!this.silent && performance.now() - this.heardAt > SILENT_MS) this.change(true);
+    }, 1_000);
+  }
+
+  private change(silent: boolean): void {
+    this.silent = silent;
+    this.events.link({ state: silent ? "silent" : "open", lostAtMs: silent ? Date.now() - SILENT_MS : NaN, attempts: 0, retryAt: NaN, reason: "" });
   }
 
   send(message: Record<string, unknown>): void {
@@ -147,6 +163,7 @@ export class WidgetPort implements Port {
   }
 
   close(): void {
+    window.clearInterval(this.timer);
     this.model.off("msg:custom", this.listener as (...args: never[]) => void);
   }
 }

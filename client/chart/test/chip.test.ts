@@ -1,7 +1,7 @@
 /** The chip says one true thing, and tells the two connections apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chipState, type ChipInput } from "../src/chipstate";
+import { chipState, whyLost, type ChipInput } from "../src/chipstate";
 import { backoffMs } from "../src/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
@@ -36,6 +36,13 @@ test("the lost service and the lost dashboard are told apart", () => {
   assert.equal(words({ link: { state: "waiting", lostAtMs: now, attempts: 2, retryAt: 11_900, reason: "" } }), "RECONNECTING 2 s (dashboard)");
   assert.equal(words({ link: { state: "connecting", lostAtMs: now, attempts: 2, retryAt: 0, reason: "" } }), "RECONNECTING now (dashboard)");
   assert.equal(words({ link: { state: "signed-out", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" } }), "SIGNED OUT log in");
+});
+
+test("a kernel that says nothing any more is disconnected, whatever it said last", () => {
+  const link = { state: "silent" as const, lostAtMs: now, attempts: 0, retryAt: NaN, reason: "" };
+  assert.equal(words({ link }), "DISCONNECTED");
+  assert.equal(words({ link, pausedAtMs: now }), "DISCONNECTED");
+  assert.match(whyLost(chipState(input({ link })), input({ link }))?.text ?? "", /Run the cell again/);
 });
 
 test("a lost connection outranks a pause, and a pause outranks good news", () => {

@@ -1,0 +1,83 @@
+"""Stills of live charts: the picture and the line that a saved notebook keeps."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tidewire.batch import Batch
+from tidewire.live_view import LiveView
+from tidewire.still import still_bundle, still_line, still_png
+from tidewire.store import Store
+from tidewire.view_frame import ViewFrame, unpack_frame
+
+NOW_MS = 1_790_000_000_000.0
+
+
+def frame_of(store: Store, window_ms: float = 300_000.0) -> ViewFrame:
+    view = LiveView(store, None, window_ms, 800)
+    view.tick(1, NOW_MS)
+    return unpack_frame(view.frame(0, None))
+
+
+def filled(store: Store, metric: str, times: np.ndarray, **more: object) -> None:
+    values = (np.sin(times / 9e3) * 20 + 800).tolist()
+    store.append(Batch(metric=metric, time=times.tolist(), value=values, **more), int(times[-1]) << 32)
+
+
+def colours(png: bytes) -> tuple[Image.Image, set[tuple[int, ...]]]:
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    found = image.getcolors(1 << 24)
+    assert found is not None
+    return image, {colour for _, colour in found}
+
+
+def test_the_line_says_what_the_window_ends_with() -> None:
+    store = Store()
+    filled(store, "furnace/temperature", np.arange(NOW_MS - 200e3, NOW_MS, 1e3), unit="Cel", labels={"line": "A"})
+    line = still_line("furnace/**", frame_of(store), store.series)
+    assert line.startswith("furnace/** · 1 series · 5 min to 2026-09-21 ")
+    assert "furnace/temperature{line=A} 780.2 °C" in line
+
+
+def test_nothing_is_said_to_be_nothing() -> None:
+    store = Store()
+    frame = frame_of(store)
+    assert "no reading until" in still_line("furnace/**", frame, store.series)
+    image, _ = colours(still_png("nothing", frame, store.series))
+    assert image.height < 100
+
+
+@pytest.mark.parametrize("metrics", [1, 2, 9])
+def test_a_picture_has_a_panel_for_each_metric_and_six_at_most(metrics: int) -> None:
+    store = Store()
+    for number in range(metrics):
+        filled(store, f"m/{number}", np.arange(NOW_MS - 200e3, NOW_MS, 1e3))
+    png = still_png("line", frame_of(store), store.series)
+    image, seen = colours(png)
+    assert image.width == 1_760
+    assert image.height == 2 * ({1: 220, 2: 170}.get(metrics, 130) * min(metrics, 6) + 26)
+    assert any(blue > 130 and red < 90 for red, _, blue in seen), "a line in the first colour"
+    assert len(png) < 100_000
+
+
+def test_a_silence_is_no_line() -> None:
+    for silent in (False, True):
+        store = Store()
+        times = np.arange(NOW_MS - 290e3, NOW_MS, 1e3)
+        if silent:
+            times = times[(times < NOW_MS - 200e3) | (times > NOW_MS - 60e3)]
+        filled(store, "m", times)
+        image, _ = colours(still_png("line", frame_of(store), store.series))
+        middle = image.crop((700, 70, 1_300, 380))
+        reds = {red for _, (red, green, blue) in middle.getcolors(1 << 24) or [] if blue > green > red and red < 90}
+        assert bool(reds) is not silent
+
+
+def test_markup_in_a_name_is_text() -> None:
+    bundle = still_bundle(b"png", '<img src=x onerror="x">', "a1")
+    assert "<img src=x" not in bundle["text/html"]
+    assert 'data-tidewire-still="a1"' in bundle["text/html"]

@@ -1,0 +1,201 @@
+"""watch() in JupyterLab itself, in Chromium: live while a cell runs, run again, restarted, saved and opened again."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+import pytest
+from ports import own_port
+
+import tidewire
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+_APP = "window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell')"
+_RUN = """async ([cell, wait]) => {
+  const panel = jupyterapp.shell.currentWidget;
+  await panel.sessionContext.ready;
+  panel.content.activeCellIndex = cell;
+  const ran = jupyterapp.commands.execute('notebook:run-cell');
+  if (wait) await ran;
+}"""
+_PIXELS = """(notebook) => {
+  const canvases = [...document.querySelectorAll('.jp-NotebookPanel')][notebook].querySelectorAll('.tw-deck canvas');
+  return [...canvases].filter((canvas) => canvas.width > 0).map((canvas) => canvas.toDataURL()).join();
+}"""
+
+
+class Lab:
+    """A running JupyterLab on a directory of notebooks, and a page of it."""
+
+    def __init__(self, root: Path, url: str, page: Any) -> None:
+        self.root = root
+        self.url = url
+        self.page = page
+
+    def write(self, name: str, *cells: str) -> None:
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
+        nbformat.write(made, self.root / name)
+
+    async def open(self, name: str) -> None:
+        await self.page.goto(f"{self.url}/lab/tree/{name}")
+        await self.page.wait_for_function(_APP, timeout=60_000)
+
+    async def run(self, cell: int, *, wait: bool = True) -> None:
+        """Run a cell; wait until it has run."""
+        await self.page.evaluate(_RUN, [cell, wait])
+
+    async def changes(self, notebook: int = 0) -> int:
+        """Return how often what the charts of a notebook show changed in three seconds."""
+        pictures = []
+        for _ in range(10):
+            pictures.append(await self.page.evaluate(_PIXELS, notebook))
+            await self.page.wait_for_timeout(300)
+        assert all(pictures)
+        return sum(one != other for one, other in itertools.pairwise(pictures))
+
+    async def says(self, text: str, limit_s: float = 20, notebook: int = 0) -> None:
+        """Wait until a chart's chip says this."""
+        chip = self.page.locator(".jp-NotebookPanel").nth(notebook).locator('[data-tw="chip"]')
+        await chip.filter(has_text=text).first.wait_for(timeout=limit_s * 1e3)
+
+    async def printed(self, cell: int) -> str:
+        """Return what a cell printed."""
+        return str(await self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea-output").inner_text())
+
+    async def saved(self, name: str) -> list[Any]:
+        """Save the notebook; return its cells as they are in the file."""
+        await self.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+        return list(json.loads((self.root / name).read_text())["cells"])
+
+
+@pytest.fixture
+def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    root, port = tmp_path / "notebooks", own_port()
+    root.mkdir()
+    own = {f"JUPYTER{name}_DIR": str(tmp_path / name) for name in ("_CONFIG", "_DATA", "_RUNTIME", "LAB_SETTINGS")}
+    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"), "IPYTHONDIR": str(tmp_path / "ipython")}
+    options = [f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+    options += ["--IdentityProvider.token=", "--allow-root", "--no-browser", f"--port={port}", "--port-retries=0"]
+    with (tmp_path / "lab.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", *options], stdout=log, stderr=log, env={**os.environ, **own}
+        )
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    try:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/api", trust_env=False).status_code == 200:
+                    break
+            assert process.poll() is None, (tmp_path / "lab.log").read_text()
+            assert time.monotonic() < deadline, "JupyterLab did not start"
+            time.sleep(0.1)
+        yield root, url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def publishing(valkey: Any) -> Iterator[None]:
+    """Ten readings a second of two metrics, for as long as the test lasts."""
+    over = threading.Event()
+    publisher = tidewire.Publisher(valkey.url)
+
+    def publish() -> None:
+        number = 0
+        while not over.wait(0.1):
+            number += 1
+            publisher.publish("furnace/temperature", 800.0 + number % 40, unit="Cel")
+            publisher.publish("furnace/power", 40.0 + number % 17, unit="kW")
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    publisher.close()
+
+
+@pytest.fixture
+async def lab(lab_server: tuple[Path, str], browser: Any) -> Any:
+    page = await browser.new_page(viewport={"width": 1200, "height": 1000})
+    yield Lab(*lab_server, page)
+    await page.close()
+
+
+async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_replaces_it(
+    lab: Lab, publishing: None, live_service: Any, eventually: Any
+) -> None:
+    watch = f"import tidewire, time\ndisplay(tidewire.watch('furnace/**', window='1m', url='{live_service.url}'))\n"
+    count = (
+        "import threading\nfrom tidewire import widget\n"
+        "threads = [thread for thread in threading.enumerate() if thread.name.startswith('tidewire-watch')]\n"
+        "print(len(threads), sum(map(len, widget._charts.values())))"
+    )
+    lab.write("a.ipynb", f"{watch}time.sleep(20)", watch, count)
+    await lab.open("a.ipynb")
+    await lab.run(0, wait=False)
+    await lab.says("LIVE")
+    assert await lab.changes() >= 7
+    assert await lab.page.locator(".jp-InputPrompt").first.inner_text() == "[*]:", "the cell still sleeps"
+    assert await lab.page.locator("[data-tidewire-still]").first.is_hidden(), "the live chart covers its still"
+    await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    await lab.page.get_by_text("KeyboardInterrupt").first.wait_for()
+    for _ in range(10):
+        await lab.run(1)
+    await lab.run(2)
+    assert (await lab.printed(2)).split() == ["2", "2"], "one chart of each cell"
+    assert await lab.page.locator(".tw-deck").count() == 2
+    await eventually(lambda: "tidewire_streams_open 2.0" in httpx.get(f"{live_service.url}/metrics").text)
+    await lab.says("LIVE", notebook=0)
+
+
+async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
+    lab: Lab, publishing: None, live_service: Any
+) -> None:
+    watch = f"import tidewire\ntidewire.watch('furnace/**', window='1m', url='{live_service.url}')"
+    lab.write("a.ipynb", watch)
+    lab.write("b.ipynb", watch)
+    await lab.open("a.ipynb")
+    await lab.run(0)
+    await lab.says("LIVE")
+    await lab.page.wait_for_timeout(1_000)
+    outputs = (await lab.saved("a.ipynb"))[0]["outputs"]
+    assert "image/png" in outputs[0]["data"]
+    line = "".join(outputs[0]["data"]["text/plain"])
+    assert "furnace/** · 2 series · 1 min to" in line
+    assert outputs[1]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"]
+
+    beside = "jupyterapp.commands.execute('docmanager:open', {path: 'b.ipynb', options: {mode: 'split-right'}})"
+    await lab.page.evaluate(beside)
+    await lab.page.wait_for_function("document.querySelectorAll('.jp-NotebookPanel').length === 2")
+    await lab.run(0)
+    await lab.says("LIVE", notebook=1)
+    for notebook in (0, 1):
+        assert await lab.changes(notebook) >= 7
+
+    await lab.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    await lab.says("DISCONNECTED", notebook=1)
+    await lab.says("LIVE", notebook=0)
+
+    await lab.page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    await lab.open("a.ipynb?reset")
+    still = lab.page.locator("[data-tidewire-still] img")
+    await still.wait_for()
+    assert "2 series" in str(await still.get_attribute("alt"))
+    await lab.page.wait_for_timeout(2_000)
+    assert await lab.page.get_by_text("model not found").is_hidden()
