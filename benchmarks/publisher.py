@@ -1,14 +1,17 @@
 """What a producer pays per call, and what it loses in an outage: `python benchmarks/publisher.py [--full]`.
 
 Tidewire's publisher beside what people write today: redis-py's `publish` per call, the same pipelined by a hundred,
-`requests.post` per call with a session. All tell the same service; what is stored is counted in its log.
+`requests.post` per call with a session. All tell the same service; what is stored is counted in its log. And trackio's
+`log`, which queues as wandb's does: it has no service but a SQLite file of the same machine.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 
 import httpx
 from rig.contenders import tidewire as service_command
-from rig.processes import LOAD, SERVER, Child, Redis, free_port
+from rig.processes import LOAD, SERVER, Child, Redis, free_port, out
 from rig.results import Aim, Section, arguments
 
 PRODUCER = str(Path(__file__).with_name("rig") / "producer.py")
@@ -27,20 +30,30 @@ KINDS = {
     "redis-py publish": "redis",
     "redis-py pipeline of 100": "redis-pipeline",
     "requests.post": "requests",
+    "trackio.log": "trackio",
 }
+PEERS_PYTHON = out("peers", "venv", "bin", "python")
 OURS = ("tidewire, Redis", "tidewire, HTTP")
 OUTAGE_S, RATE = 10.0, 100
 
 
 def produce(kind: str, redis: Redis, service: str, *more: object) -> dict[str, Any]:
     """Run one producer to its end; return what it says of itself."""
-    command = [sys.executable, PRODUCER, kind, redis.url, service, *map(str, more)]
-    cores = ",".join(map(str, LOAD))
-    done = subprocess.run(["taskset", "-c", cores, *command], capture_output=True, text=True, timeout=300, check=False)
+    python = str(PEERS_PYTHON) if kind == "trackio" else sys.executable
+    command = ["taskset", "-c", ",".join(map(str, LOAD)), python, PRODUCER, kind, redis.url, service, *map(str, more)]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "TRACKIO_DIR": folder, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"{kind}: {done.stderr[-800:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+def trackio_installed() -> bool:
+    """Tell whether the peer is there."""
+    command = [PEERS_PYTHON, "-c", "import trackio"]
+    return PEERS_PYTHON.exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def stored(service: str, metric: str) -> int:
@@ -89,13 +102,16 @@ def main() -> None:
         with Child(service_command(port, redis.port), SERVER, name="service") as service:
             service.listening(port)
             for name, kind in KINDS.items():
+                if kind == "trackio" and not trackio_installed():
+                    section.text("Missing: trackio (benchmarks/peers/install.py).")
+                    continue
                 trials = [produce(kind, redis, url, "fast", f"fast/{kind}/{n}", seconds) for n in range(rounds)]
                 best = sorted(trials, key=lambda trial: trial["readings_per_s"])[len(trials) // 2]
                 before = network_bytes(redis)
                 counted = produce(kind, redis, url, "paced", f"bytes/{kind}", 1_000, 2.0)
-                straight = kind not in {"tidewire-http", "requests"}
+                straight = kind not in {"tidewire-http", "requests", "trackio"}
                 wire = (network_bytes(redis) - before) / counted["readings"] if straight else "-"
-                if kind == "tidewire-columns":
+                if kind in {"tidewire-columns", "trackio"}:
                     published, kept = 0, 0
                 else:
                     published, kept = outage(kind, redis, url)

@@ -22,6 +22,7 @@ PYTHON_PACKAGES = (
     "uvicorn>=0.35",
     "uvloop>=0.21",
     "httptools>=0.6.4",
+    "trackio>=0.43",
 )
 DEBIAN_PACKAGES = ("nginx", "libnginx-mod-nchan")
 

@@ -45,6 +45,11 @@ def open_producer(
                 session.post(f"{service}/v1/readings", json={**row, "value": value}, timeout=5).raise_for_status()
 
         return post, lambda: None
+    if kind == "trackio":
+        import trackio  # noqa: PLC0415
+
+        trackio.init(project="bench", name=metric.replace("/", "-"))
+        return lambda value: trackio.log({metric: value}), trackio.finish
     import redis  # noqa: PLC0415
 
     client = redis.Redis.from_url(redis_url)
@@ -76,7 +81,8 @@ def main() -> None:
     kind, redis_url, service, mode, metric = sys.argv[1:6]
     publish, flush = open_producer(kind, redis_url, service, metric)
     publish(0.0)
-    flush()
+    if kind != "trackio":  # it can end but once
+        flush()
     took: list[int] = []
     clock = time.perf_counter_ns
     most = 8_000 if kind == "tidewire-columns" else MOST
