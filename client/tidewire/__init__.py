@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidewire.instruments import timed as timed
     from tidewire.instruments import track as track
     from tidewire.process_publisher import annotate as annotate
+    from tidewire.process_publisher import flush as flush
     from tidewire.process_publisher import publish as publish
     from tidewire.publisher import AsyncPublisher as AsyncPublisher
     from tidewire.publisher import Publisher as Publisher
@@ -67,6 +68,7 @@ __all__ = [
     "astream",
     "catalog",
     "counted",
+    "flush",
     "history",
     "last",
     "log",
@@ -102,6 +104,7 @@ _HOMES = {
     "astream": "subscriber",
     "catalog": "dataframe",
     "counted": "instruments",
+    "flush": "process_publisher",
     "history": "dataframe",
     "last": "dataframe",
     "log": "instruments",

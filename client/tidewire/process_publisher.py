@@ -1,4 +1,4 @@
-"""The process's own publisher, made at the first call: `tidewire.publish`, `tidewire.annotate`, what measures code."""
+"""The process's own publisher, made at the first call: `tidewire.publish`, `annotate`, `flush`, what measures code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from tidewire.publisher import Publisher
 
-__all__ = ["annotate", "own_publisher", "publish"]
+__all__ = ["annotate", "flush", "own_publisher", "publish"]
 
 _made: list[Publisher] = []  # none or one
 _lock = threading.RLock()
@@ -43,6 +43,11 @@ def annotate(
 ) -> None:
     """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`."""
     own_publisher().publish(metric, None, text=text, labels=labels, time=time)
+
+
+def flush(timeout_s: float = 5.0) -> bool:
+    """Send what the process's own publisher holds; return whether all was sent in time. As `Publisher.flush`."""
+    return own_publisher().flush(timeout_s)
 
 
 def _after_fork() -> None:

@@ -6,6 +6,7 @@ a spool, what cannot be sent goes to disk, and is sent from there, oldest first,
 
 from __future__ import annotations
 
+import _thread
 import logging
 import random
 import secrets
@@ -88,13 +89,22 @@ class Sender:
         if self.thread is None:
             thread = self.thread = threading.Thread(target=self._run, name="tidewire-publisher", daemon=True)
             try:
-                thread.start()
+                _thread.start_new_thread(self._start, (thread,))
             except BaseException as error:  # no thread at the interpreter's end or at a limit of the system; Ctrl-C
-                if not thread.is_alive():
-                    self.thread = None
+                self.thread = None
                 if not isinstance(error, RuntimeError):
                     raise
                 self._trouble(f"no thread to send from: {error}")
+
+    def _start(self, thread: threading.Thread) -> None:
+        """Start the thread, from one of its own: a Ctrl-C while the host waited for it to run would break its locks."""
+        try:
+            thread.start()
+        except RuntimeError as error:
+            with self._lock:
+                self.thread = None
+                self._trouble(f"no thread to send from: {error}")
+                self._settled.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that is in the outbox now was sent or given up; False if the time was too short."""
@@ -129,12 +139,17 @@ class Sender:
 
     def stop(self, timeout_s: float) -> None:
         """End the thread; what it is sending gets this time to be answered."""
+        deadline_s = monotonic() + timeout_s
         with self._lock:
             thread = self.thread
             self._closing = True
             self._tokens.put(None)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout_s)
+        if thread is None or thread is threading.current_thread():
+            return
+        while not thread.is_alive() and self.thread is thread and monotonic() < deadline_s:
+            sleep(0.001)  # it is being started
+        if thread.is_alive():
+            thread.join(max(0.0, deadline_s - monotonic()))
 
     # -- the thread
 
@@ -142,7 +157,7 @@ class Sender:
         with self._lock:
             if self._running:
                 return  # a Ctrl-C during its start made the publisher start another
-            self._running = True
+            self._running, self.thread = True, threading.current_thread()
         try:
             self._open_spool()
             while (call := self._next_call()) is not None:

@@ -24,6 +24,7 @@ LEAVES = {
     "03_live_chart": {"furnace/temperature", "train/loss"},
     "04_training_runs": {
         "annotations",
+        *("demo/fit/seconds", "demo/fit/loss", "demo/fit/accuracy", "fit/epochs"),
         *(f"demo/train/{name}" for name in ("done", "rate", "progress", "eta", "loss", "val/loss")),
     },
     "05_last_hour": {"demo/pump/pressure", "demo/pump/flow"},
