@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import gc
 import itertools
 import logging
 import multiprocessing
