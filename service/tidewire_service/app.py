@@ -22,6 +22,7 @@ from tidewire_service.audit import audit_when_reached
 from tidewire_service.auth.door import Door
 from tidewire_service.auth.keeper import Keeper
 from tidewire_service.auth.rates import RequestRates
+from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.gate import STREAM_PATH, Gate
 from tidewire_service.hub import Hub, HubSettings
@@ -39,6 +40,7 @@ from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
 from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamDoor, stream_route
+from tidewire_service.routes.tickets import create_ticket
 from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.stream import StreamSettings
@@ -124,6 +126,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             await hub.close()
             await log.close()
 
+    tickets = Tickets(log, settings.stream_age_s)
     app = Litestar(
         route_handlers=[
             stream_route(streams, settings.max_patterns, settings.max_metrics_per_stream),
@@ -134,6 +137,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             get_ready,
             get_metrics,
             get_whoami,
+            create_ticket,
             get_schema_asset,
             *DOCUMENT_ROUTES,
         ],
@@ -144,6 +148,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             "documents": _provided(SavedDocuments(log)),
             "readiness": _provided(readiness),
             "telemetry": _provided(telemetry),
+            "tickets": _provided(tickets),
         },
         exception_handlers={Exception: problem_response},
         after_request=add_policy,
@@ -156,7 +161,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), STREAM_PATH: STREAM_PATH_ITEM}
     app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain)
     door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
-    guarded = Door(door, keeper, streams, RequestRates(settings.max_requests_per_s))
+    guarded = Door(door, keeper, streams, RequestRates(settings.max_requests_per_s), tickets)
     app.asgi_handler = Observed(Gate(guarded, settings), telemetry)
     if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]

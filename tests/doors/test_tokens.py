@@ -221,3 +221,57 @@ def test_an_address_that_others_reach_needs_tokens() -> None:
     assert ServiceSettings(host="0.0.0.0", insecure=True).insecure
     with pytest.raises(InvalidInput, match="contradicts"):
         ServiceSettings(auth=True, insecure=True)
+
+
+async def test_a_ticket_opens_one_stream_and_its_own_reconnects(guarded: Any, token: Any) -> None:
+    secret = await token(publish=("**",), subscribe=("plant/**",))
+    await guarded.http.post("/v1/readings", json={"metric": "plant/a", "value": 1}, headers=bearer(secret))
+    made = await guarded.http.post("/v1/tickets", json={"metric": ["plant/**"]}, headers=bearer(secret))
+    assert made.status_code == 201, made.text
+    url = made.json()["url"]
+    assert secret not in made.text
+    query = url.partition("?")[2]
+    async with streaming(guarded, query) as events:
+        assert events.status == 200
+        seen = await events.until("live")
+    cursor = next(id_ for _, id_, _ in reversed(seen) if id_)
+    async with streaming(guarded, query) as events:
+        assert events.status == 401, "who has seen the address alone"
+    async with streaming(guarded, query, **{"Last-Event-ID": "zzzzzzz"}) as events:
+        assert events.status == 401
+    for _ in range(2):
+        async with streaming(guarded, query, **{"Last-Event-ID": cursor}) as events:
+            assert events.status == 200, "its own reconnect"
+            await events.until("live")
+
+
+@pytest.mark.parametrize(
+    "query", ["metric=**&ticket=x", "metric=**&ticket=" + "A" * 43, "metric=**&ticket=", "ticket=x"]
+)
+async def test_a_made_up_ticket_opens_nothing(guarded: Any, query: str) -> None:
+    async with streaming(guarded, query) as events:
+        assert events.status == 401
+
+
+async def test_a_ticket_is_for_what_it_was_made_for_and_ends_with_its_token(
+    guarded: Any, token: Any, store: Any
+) -> None:
+    secret = await token(subscribe=("plant/**",))
+    kept: list[str] = []
+    for _ in range(2):
+        made = await guarded.http.post("/v1/tickets", json={"metric": ["plant/a"]}, headers=bearer(secret))
+        kept.append(made.json()["ticket"])
+    async with streaming(guarded, f"metric=plant/**&ticket={kept[0]}") as events:
+        assert events.status == 401
+    [row] = await store.rows()
+    await store.revoke(row.id)
+    await asyncio.sleep(1.5)
+    async with streaming(guarded, f"metric=plant/a&ticket={kept[1]}") as events:
+        assert events.status == 401
+    nobody = await guarded.http.post("/v1/tickets", json={"metric": ["plant/a"]})
+    assert nobody.status_code == 401
+    publisher = await token("writer", publish=("**",))
+    await asyncio.sleep(1.2)
+    assert (
+        await guarded.http.post("/v1/tickets", json={"metric": ["a"]}, headers=bearer(publisher))
+    ).status_code == 403

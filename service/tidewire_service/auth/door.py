@@ -9,12 +9,14 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from tidewire.errors import LogUnavailable
+from tidewire.errors import InvalidInput, LogUnavailable
 from tidewire_service.auth.keeper import Keeper, unauthorized
 from tidewire_service.auth.rates import RequestRates
 from tidewire_service.auth.scopes import ANYONE, Identity
+from tidewire_service.auth.tickets import Tickets
 from tidewire_service.gate import STREAM_PATH
 from tidewire_service.problems import Refused, send_problem
+from tidewire_service.routes.query import parse_query
 from tidewire_service.streams import Streams
 
 __all__ = ["Door", "Need", "identity_of_request", "need_of"]
@@ -62,10 +64,12 @@ class Door:
         keeper: knows the tokens.
         streams: which answer a subscriber in their own way: any refusal but 200 ends an `EventSource` for good.
         rates: how many requests somebody may make.
+        tickets: open streams that come without a token.
     """
 
-    def __init__(self, app: ASGIApp, keeper: Keeper, streams: Streams, rates: RequestRates) -> None:
+    def __init__(self, app: ASGIApp, keeper: Keeper, streams: Streams, rates: RequestRates, tickets: Tickets) -> None:
         self._app = app
+        self._tickets = tickets
         self._keeper = keeper
         self._streams = streams
         self._rates = rates
@@ -82,7 +86,7 @@ class Door:
                 return self._app(scope, receive, send)
             authorization = _authorization(scope)
             if not authorization and scope["path"] == STREAM_PATH and _TICKET_FIELD in scope["query_string"]:
-                return self._app(scope, receive, send)  # the route asks for the ticket
+                return self._by_ticket(scope, receive, send)
             identity = self._keeper.identity(authorization)
             if identity is None:
                 return self._look(scope, receive, send, authorization, need)
@@ -103,6 +107,27 @@ class Door:
                 return
             detail = "the token is not known yet and Redis does not answer; nothing was stored; try again"
             await send_problem(send, Refused(503, "Undecided", detail, {"Retry-After": "2"}))
+            return
+        await self._app(scope, receive, send)
+
+    async def _by_ticket(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Serve a stream that comes with a ticket in place of a token."""
+        try:
+            query = parse_query(scope["query_string"])
+            last_event_id = b"".join(value for name, value in scope["headers"] if name == b"last-event-id")
+            given = (query.one("ticket"), last_event_id.decode("latin-1").strip() or query.one("cursor"))
+            identity = await self._tickets.redeem(*given, tuple(query.all("metric")))
+            if self._keeper.end_of(identity) is not None:
+                raise unauthorized("the token that the ticket was made with is over or was revoked", given=True)
+            self._enter(scope, identity, "subscribe")
+        except InvalidInput as error:
+            await self._refuse(scope, send, Refused(422, "Unreadable", str(error)))
+            return
+        except Refused as refusal:
+            await self._refuse(scope, send, refusal)
+            return
+        except LogUnavailable:
+            await self._streams.put_off(send)
             return
         await self._app(scope, receive, send)
 

@@ -1,0 +1,73 @@
+"""POST /v1/tickets: a ticket for one stream of a browser, which can send no token with its `EventSource`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Meta
+
+from tidewire.errors import InvalidInput
+from tidewire.pattern import compile_pattern
+from tidewire_service.auth.door import identity_of_request
+from tidewire_service.auth.tickets import FIRST_USE_S, Tickets
+from tidewire_service.gate import STREAM_PATH
+from tidewire_service.problems import MEDIA_TYPE, Problem
+
+__all__ = ["TicketJson", "create_ticket"]
+
+_MAX_BODY: Final = 16 * 1024
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    metric: Annotated[list[str], Meta(min_length=1, max_length=64)]
+
+
+class TicketJson(msgspec.Struct, frozen=True):
+    """A ticket.
+
+    Attributes:
+        ticket: for ``ticket=`` of the stream's address; opens one stream, and that stream's own reconnects.
+        expires_s: within which it has to be used first.
+        url: of the stream, complete.
+    """
+
+    ticket: str
+    expires_s: int
+    url: str
+
+
+@post(
+    "/v1/tickets",
+    summary="Get a ticket for one stream",
+    description='Body: `{"metric": ["furnace/**"]}`. For browsers: an EventSource can send no Authorization header.',
+    responses={
+        201: ResponseSpec(TicketJson, description="The ticket", generate_examples=False),
+        422: ResponseSpec(
+            Problem, description="A field cannot be read", generate_examples=False, media_type=MEDIA_TYPE
+        ),
+        503: ResponseSpec(Problem, description="Redis is away", generate_examples=False, media_type=MEDIA_TYPE),
+    },
+)
+async def create_ticket(request: Request[Any, Any, State], tickets: NamedDependency[Tickets]) -> Response[bytes]:
+    """Answer with a ticket."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MAX_BODY:
+            raise InvalidInput("body", len(body), f"expected at most {_MAX_BODY} bytes")
+    try:
+        wanted = msgspec.json.decode(body, type=_Wanted)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput("body", "", f'expected {{"metric": ["furnace/**"]}}; {error}') from None
+    patterns = tuple(compile_pattern(pattern).text for pattern in wanted.metric)
+    text = await tickets.create(identity_of_request(request.scope), patterns)
+    query = urlencode([*(("metric", pattern) for pattern in patterns), ("ticket", text)])
+    answer = TicketJson(text, FIRST_USE_S, f"{STREAM_PATH}?{query}")
+    headers = {"Cache-Control": "no-store"}
+    return Response(msgspec.json.encode(answer), status_code=201, media_type="application/json", headers=headers)
