@@ -1,0 +1,111 @@
+"""JSON Web Tokens of an identity provider, against a real service and a JWKS file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tidewire.errors import InvalidInput
+from tidewire_service.auth.jwt import JwtSettings
+
+from .conftest import bearer
+
+ISSUER, AUDIENCE = "https://id.example.org", "tidewire"
+KEY = rsa.generate_private_key(65_537, 2_048)
+OTHER = rsa.generate_private_key(65_537, 2_048)
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    now = time.time()
+    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "anna", "exp": now + 600, "tidewire": "subscribe:plant/**"}
+    return {name: value for name, value in {**found, **more}.items() if value is not None}
+
+
+def signed(key: Any = KEY, algorithm: str = "RS256", kid: str = "one", **more: Any) -> str:
+    return jwt.encode(claims(**more), key, algorithm, headers={"kid": kid})
+
+
+def unsigned(header: dict[str, str], body: dict[str, Any]) -> str:
+    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, body))
+    return ".".join([*parts, ""])
+
+
+@pytest.fixture
+async def service(start_service: Any, tmp_path: Path) -> Any:
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}]}))
+    return await start_service(
+        auth=True, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_jwks=str(tmp_path / "jwks.json")
+    )
+
+
+async def test_a_good_one_may_what_its_claim_says(service: Any) -> None:
+    who = (await service.http.get("/v1/whoami", headers=bearer(signed(name="Anna")))).json()
+    assert (who["kind"], who["name"], who["subscribe"], who["publish"]) == ("jwt", "Anna", ["plant/**"], [])
+    refused = await service.http.post("/v1/readings", json={"metric": "a", "value": 1}, headers=bearer(signed()))
+    assert refused.status_code == 403
+    writer = signed(tidewire="publish:plant/** edit")
+    assert (
+        await service.http.post("/v1/readings", json={"metric": "plant/a", "value": 1}, headers=bearer(writer))
+    ).status_code == 200
+    other = await service.http.post("/v1/readings", json={"metric": "b", "value": 1}, headers=bearer(writer))
+    assert other.status_code in (403, 422), other.text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (lambda: signed(exp=time.time() - 60), "time is over"),
+        (lambda: signed(aud="others"), "audience"),
+        (lambda: signed(iss="https://evil.example.org"), "issuer"),
+        (lambda: signed(OTHER), "signature"),
+        (lambda: signed(OTHER, kid="unknown"), "does not list"),
+        (lambda: signed(exp=None), "lacks"),
+        (lambda: signed(sub=None), "lacks"),
+        (lambda: signed(nbf=time.time() + 600), "not valid yet"),
+        (lambda: unsigned({"alg": "none", "kid": "one"}, claims()), "RS256"),
+        (lambda: signed("s" * 32, "HS256"), "RS256"),
+        (lambda: signed(ec.generate_private_key(ec.SECP384R1()), "ES384"), "RS256"),
+        (lambda: signed(tidewire={"subscribe": "x"}), "cannot be read"),
+        (lambda: signed(tidewire={"admin": True, "subscribe": ["a**"]}), "cannot be read"),
+        (lambda: "a.b.c", "no JSON Web Token"),
+    ],
+)
+async def test_what_is_wrong_is_refused_and_said(service: Any, text: Any, why: str) -> None:
+    await service.http.get("/v1/whoami", headers=bearer(signed()))
+    given = text()
+    answer = await service.http.get("/v1/whoami", headers=bearer(given))
+    assert answer.status_code == 401, answer.text
+    assert why in answer.json()["detail"]
+    assert given not in answer.text
+    assert "Bearer" in answer.headers["www-authenticate"]
+
+
+async def test_without_a_claim_it_may_nothing(service: Any) -> None:
+    nobody = bearer(signed(tidewire=None))
+    assert (await service.http.get("/v1/whoami", headers=nobody)).json()["subscribe"] == []
+    assert (await service.http.get("/v1/catalog?metric=**", headers=nobody)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"jwks": "http://id.example.org/keys"}, "https"),
+        ({"jwks": "https://user:secret@id.example.org/keys"}, "password"),
+        ({"jwks": "https://id.example.org/keys"}, "egress"),
+        ({"algorithms": ("HS256",)}, "RS256"),
+        ({"algorithms": ("none",)}, "RS256"),
+        ({"algorithms": ()}, "empty"),
+        ({"audience": ""}, "missing"),
+    ],
+)
+def test_settings_that_open_too_much_are_refused(settings: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        JwtSettings(**{"issuer": ISSUER, "audience": AUDIENCE, "jwks": "keys.json", **settings})
