@@ -334,6 +334,6 @@ def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
-    yield SimpleNamespace(url=url, port=port, process=process)
+    yield SimpleNamespace(url=url, port=port, process=process, log=log)
     process.terminate()
     process.wait(15)

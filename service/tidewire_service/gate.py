@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from tidewire_service.settings import ServiceSettings
 __all__ = ["STREAM_PATH", "Gate", "host_name"]
 
 STREAM_PATH: Final = "/v1/stream"
+_log = structlog.get_logger("tidewire_service")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # On every answer; the schema page alone widens its own policy.
@@ -64,6 +66,14 @@ class Gate:
             return self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is not None:
+            client = scope.get("client")
+            _log.info(
+                "request_refused",
+                status=refusal.status,
+                method=scope["method"],
+                address=client[0] if client else "-",
+                reason=str(refusal),
+            )
             return send_problem(_with_headers(send), refusal)
         scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
         return self._app(scope, receive, _with_headers(send))
