@@ -34,7 +34,7 @@ async def test_the_document_has_every_route(service: Any) -> None:
     document = (await service.http.get("/schema/openapi.json")).json()
     assert set(document["paths"]) == {
         "/v1/stream", "/v1/readings", "/v1/history", "/v1/catalog", "/v1/decks", "/v1/decks/{slug}",
-        "/v1/thresholds", "/v1/whoami", "/health/live", "/health/ready", "/metrics",
+        "/v1/thresholds", "/v1/tickets", "/v1/whoami", "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     body = document["paths"]["/v1/readings"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "application/x-ndjson", "text/csv"}
