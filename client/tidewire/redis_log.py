@@ -61,6 +61,11 @@ def _translated(url: str) -> Iterator[None]:
         ) from error
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
         raise LogUnavailable(f"Redis at {url}: {error or type(error).__name__}") from error
+    except RuntimeError as error:
+        if "the handler is closed" not in str(error):
+            raise
+        # uvloop's word for a transport that went between redis-py's look at it and its write
+        raise LogUnavailable(f"Redis at {url}: the connection was closed") from error
 
 
 @contextmanager

@@ -1,0 +1,34 @@
+"""A connection that goes between two steps of redis-py is a log that is away, and no error of a stranger."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvloop
+
+from tidewire.errors import LogUnavailable
+from tidewire.redis_log import RedisLog, _translated
+
+
+def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey: Any) -> None:
+    async def write_late() -> None:
+        log = RedisLog(valkey.url)
+        try:
+            connection = await log.redis.connection_pool.get_connection()
+            connection._writer.transport.abort()
+            await asyncio.sleep(0)  # the transport is closed in the loop's next turn
+            with pytest.raises(LogUnavailable, match="closed"), _translated(log.url):
+                await connection.send_command("PING")
+            await log.redis.connection_pool.release(connection)
+            assert await log.ping() >= 0, "the next call has a connection of its own"
+        finally:
+            await log.close()
+
+    uvloop.run(write_late())
+
+
+def test_an_error_of_our_own_is_not_taken_for_one(valkey: Any) -> None:
+    with pytest.raises(RuntimeError, match="something else"), _translated(valkey.url):
+        raise RuntimeError("something else")
