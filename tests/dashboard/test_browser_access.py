@@ -114,7 +114,7 @@ async def test_every_action_has_a_key_and_the_help_lists_it(tab: Any, service: A
     for words in ("Pause", "Zoom in", "Theme", "Wall", "Data table", "Split", "Remove", "Wider", "Search", "Copy link"):
         assert words in text
     await tab.page.keyboard.press("?")
-    assert not await tab.page.locator('[data-tw="help"]').is_visible()
+    await tab.page.locator('[data-tw="help"]').wait_for(state="hidden")
     await tab.page.keyboard.press("/")
     await tab.page.keyboard.type("power")
     await tab.until("() => location.search.includes('q=power')")

@@ -215,7 +215,7 @@ async def test_a_wall_has_no_controls_and_fills_the_screen(tab: Any, service: An
     )
     await tab.page.keyboard.press("k")
     await tab.until("() => !location.search.includes('kiosk')")
-    assert await tab.page.locator('[data-tw="sidebar"]').is_visible()
+    await tab.page.locator('[data-tw="sidebar"]').wait_for()
 
 
 async def test_the_theme_is_changed_without_moving_anything(tab: Any, service: Any) -> None:
