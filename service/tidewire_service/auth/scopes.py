@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -49,6 +49,10 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether a metric may be seen."""
         return _matches(self.subscribe, metric)
 
+    def may_see_some(self, pattern: str) -> bool:
+        """Tell whether a metric that a pattern selects could be seen, whether there is one or not."""
+        return any(_meet(scope.split("/"), pattern.split("/")) for scope in self.subscribe)
+
     @property
     def narrowed_to(self) -> tuple[str, ...]:
         """The patterns that narrow what is asked for, sorted; empty if all may be seen."""
@@ -93,6 +97,27 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[Pattern, ...]:
 
 def _matches(patterns: tuple[str, ...], metric: str) -> bool:
     return any(pattern.text == "**" or pattern.matches(metric) for pattern in _compiled(patterns))
+
+
+def _meet(left: Sequence[str], right: Sequence[str], star: str = "**") -> bool:
+    """Tell whether two patterns select one same thing: of levels, or, with the star ``*``, of one level's characters.
+
+    By a table of which beginnings meet: in time that grows with the product of their lengths, whatever they hold.
+    """
+    above = [True] + [False] * len(right)
+    for column, other in enumerate(right):
+        above[column + 1] = above[column] and other == star
+    for one in left:
+        row = [above[0] and one == star]
+        for column, other in enumerate(right):
+            if star in (one, other):
+                row.append(above[column + 1] or row[column])
+            elif star == "**" and ("*" in one or "*" in other):
+                row.append(above[column] and _meet(one, other, "*"))
+            else:
+                row.append(above[column] and one == other)
+        above = row
+    return above[-1]
 
 
 def allowed_metrics(metrics: Iterable[str], narrowed_to: tuple[str, ...]) -> list[str]:

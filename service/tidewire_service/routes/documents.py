@@ -1,4 +1,8 @@
-"""/v1/decks and /v1/thresholds: documents that are saved only over the version that was seen (ETag, If-Match)."""
+"""/v1/decks and /v1/thresholds: documents that are saved only over the version that was seen (ETag, If-Match).
+
+They are everybody's, and a deck may name any metric. So whose scopes are narrow finds no decks, those thresholds that
+mean something they may see, and cannot replace what they have not seen.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from litestar.params import PathParameter
 from tidewire.errors import InvalidInput
 from tidewire.redis_log import RedisLog
 from tidewire.threshold import Threshold, checked_thresholds
+from tidewire_service.auth.door import identity_of_request
+from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, DocumentConflict, Documents
 from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused
 
@@ -67,6 +73,23 @@ class SavedDocuments:
         self.thresholds = Documents(log, log.keys.thresholds, most=1)
 
 
+def _scopes(request: Request[Any, Any, State]) -> Scopes:
+    return identity_of_request(request.scope).scopes
+
+
+def _check_sees_all(request: Request[Any, Any, State]) -> None:
+    """Refuse a change by somebody who does not see all that it is about.
+
+    Raises:
+        Refused: 403.
+    """
+    if _scopes(request).narrowed_to:
+        detail = (
+            "decks and thresholds are everybody's: changing them needs a token that sees everything (--subscribe '**')"
+        )
+        raise Refused(403, "Forbidden", detail)
+
+
 def _seen(request: Request[Any, Any, State]) -> str:
     """Return the version that a write is meant for, from its preconditions."""
     match, none_match = request.headers.get("if-match", ""), request.headers.get("if-none-match", "")
@@ -116,8 +139,11 @@ _WRITTEN: Final = {
 @get("/v1/decks", summary="List the saved decks", responses={
     200: ResponseSpec(DecksJson, description="The decks", generate_examples=False)
 })  # fmt: skip
-async def get_decks(documents: NamedDependency[SavedDocuments]) -> Response[DecksJson]:
+async def get_decks(
+    request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
+) -> Response[DecksJson]:
     """Answer with what is saved."""
+    saved = {} if _scopes(request).narrowed_to else await documents.decks.all()
     found = [
         DeckInfo(
             slug=slug,
@@ -125,7 +151,7 @@ async def get_decks(documents: NamedDependency[SavedDocuments]) -> Response[Deck
             etag=deck.version,
             updated_ms=deck.updated_ms,
         )
-        for slug, deck in (await documents.decks.all()).items()
+        for slug, deck in saved.items()
     ]
     return Response(DecksJson(found), headers={"Cache-Control": "no-store"})
 
@@ -141,7 +167,7 @@ async def get_deck(
 ) -> Response[bytes]:
     """Answer with the deck as it was saved."""
     document = await documents.decks.get(_slug(slug))
-    if document is None:
+    if document is None or _scopes(request).narrowed_to:
         raise Refused(404, "No such deck", f"no deck is saved as {slug}")
     return _shown(request, document)
 
@@ -161,6 +187,7 @@ async def put_deck(
     documents: NamedDependency[SavedDocuments],
 ) -> Response[bytes]:
     """Save."""
+    _check_sees_all(request)
     body = await request.body()
     try:
         msgspec.json.decode(body, type=_Named)
@@ -179,6 +206,7 @@ async def delete_deck(
     documents: NamedDependency[SavedDocuments],
 ) -> None:
     """Delete; nothing there is no error."""
+    _check_sees_all(request)
     try:
         await documents.decks.delete(_slug(slug), over=_seen(request))
     except DocumentConflict as error:
@@ -191,9 +219,14 @@ async def delete_deck(
 async def get_thresholds(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
 ) -> Response[bytes]:
-    """Answer with all thresholds."""
-    document = await documents.thresholds.get(_LIST)
-    return _shown(request, document or Document("none", 0.0, b'{"thresholds":[]}'))
+    """Answer with all thresholds that mean something to who asks."""
+    document = await documents.thresholds.get(_LIST) or Document("none", 0.0, b'{"thresholds":[]}')
+    scopes = _scopes(request)
+    if scopes.narrowed_to:
+        given = msgspec.json.decode(document.body, type=ThresholdsJson).thresholds
+        seen = ThresholdsJson([threshold for threshold in given if scopes.may_see_some(threshold.metric)])
+        document = document._replace(body=msgspec.json.encode(seen))
+    return _shown(request, document)
 
 
 @put(
@@ -208,6 +241,7 @@ async def put_thresholds(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
 ) -> Response[bytes]:
     """Save."""
+    _check_sees_all(request)
     checked = checked_thresholds(await request.body())
     seen = _seen(request)
     body = msgspec.json.encode(ThresholdsJson(checked))
