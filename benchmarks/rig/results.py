@@ -16,7 +16,9 @@ from rig.processes import machine, out
 __all__ = ["Aim", "Section", "arguments"]
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
-SERVICE = ("fanout", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart", "shape")
+SERVICE = (
+    "fanout", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart", "shape", "soak",
+)  # fmt: skip
 DASHBOARD = ("viewers", "opening", "browser", "store", "sessions", "loads")
 ORDER = (*SERVICE, *DASHBOARD)
 HEAD = """# Results
