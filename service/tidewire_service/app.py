@@ -18,6 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from tidewire.errors import LogUnavailable
 from tidewire.redis_log import RedisLog
 from tidewire_service.admission import StreamLimits
+from tidewire_service.arrivals import Arrivals
 from tidewire_service.audit import audit_when_reached
 from tidewire_service.auth.door import Door
 from tidewire_service.auth.keeper import Keeper
@@ -62,7 +63,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         log: the Redis log to use; one of its own, by the settings, if None. Closed with the app.
 
     The app's state has ``hub``, ``streams``, ``inbox``, ``readiness`` and ``drain``, a coroutine function that ends all
-    streams within `drain_s`; a server awaits it before it waits for its connections.
+    streams within `drain_s`; a server awaits it before it waits for its connections. Its connections it hands to
+    ``arrivals``.
     """
     if log is None:
         log = RedisLog(
@@ -82,6 +84,12 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     jwt = _jwt(settings)
     keeper = Keeper(TokenStore(log) if settings.auth else None, jwt)
     streams.end_of = keeper.end_of
+    arrivals = Arrivals(
+        head_timeout_s=settings.head_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        write_timeout_s=settings.write_timeout_s,
+        most=settings.max_waiting,
+    )
     memory = Memory(settings.soft_memory_bytes, streams.admission)
     inbox = Inbox(log, settings.limits, settings.lease_ttl_ms)
     rates = Rates()
@@ -92,6 +100,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     hub.add_observer(lambda entry: rates.observe(entry.body))
     _show(telemetry, hub, streams, inbox, failures)
     _show_doors(telemetry, keeper, streams)
+    telemetry.show("tidewire_connections_closed", lambda: arrivals.closed, label="reason")
+    telemetry.show("tidewire_connections", lambda: {"waiting": float(len(arrivals))}, falls=True)
 
     async def drain() -> None:
         readiness.draining = True
@@ -104,6 +114,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             asyncio.create_task(
                 keep_running("audit", lambda: audit_when_reached(log), failures), name="tidewire-audit"
             ),
+            asyncio.create_task(keep_running("arrivals", arrivals.watch, failures), name="tidewire-arrivals"),
             asyncio.create_task(keep_running("inbox", inbox.run, failures), name="tidewire-inbox"),
             asyncio.create_task(
                 keep_running("sweeper", lambda: sweep_each_minute(hub, inbox.lease), failures), name="tidewire-sweeper"
@@ -159,7 +170,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         request_max_body_size=None,  # `Posts` bounds what it reads; nothing else reads a body
     )
     app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), STREAM_PATH: STREAM_PATH_ITEM}
-    app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain)
+    app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain, arrivals=arrivals)
     door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
     guarded = Door(door, keeper, streams, RequestRates(settings.max_requests_per_s), tickets)
     app.asgi_handler = Observed(Gate(guarded, settings), telemetry)

@@ -97,6 +97,8 @@ class Gate:
             return Refused(
                 414, "URL too long", f"path and query are {url} bytes; max_url_bytes allows {self._max_url_bytes}"
             )
+        if "//" in scope["path"]:  # the router takes empty levels for nothing, and the door would see another path
+            return Refused(404, "Not Found", "There is nothing at this path; /schema lists what there is")
         return self._foreign_host(found) or self._foreign_page(scope, found)
 
     def _foreign_host(self, headers: dict[bytes, bytes]) -> Refused | None:

@@ -18,6 +18,7 @@ from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable
 __all__ = ["MEDIA_TYPE", "MalformedBody", "Problem", "Refused", "problem_of", "problem_response", "send_problem"]
 
 MEDIA_TYPE: Final = "application/problem+json"
+_CUT: Final = "client disconnected prematurely"  # Litestar's word for a sender that went in the middle of a body
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -88,6 +89,8 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
         return _problem(error.status, kind_name, error.title, str(error)), error.headers
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _from_litestar(error)
+    if isinstance(error, HTTPException) and error.detail == _CUT:
+        return problem_of(MalformedBody("body", "", "ended before all of it had come; nothing of it was stored"))
     detail = "The service failed; the cause is in its log. Nothing that was not acknowledged was stored."
     return _problem(500, "internal-error", "Internal error", detail), {}
 

@@ -7,8 +7,10 @@ import contextlib
 import gc
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Generator, Sequence
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -23,6 +25,7 @@ __all__ = ["Server", "listening_socket", "make_server"]
 
 _GRACE_S: Final = 5.0  # after the drain, for requests that are still being answered
 _BACKLOG: Final = 2_048
+_OTHER_FILES: Final = 1_000  # Redis, files, requests under way
 _SEND_BUFFER_BYTES: Final = 120 * 1024  # the kernel doubles it; a stalled peer pinned 3.9 MB without
 _GC_THRESHOLDS: Final = (50_000, 20, 5)
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -122,7 +125,7 @@ def make_server(app: Litestar, settings: ServiceSettings) -> Server:
         app,
         host=settings.host,
         port=settings.port,
-        http=StreamingHttpProtocol,
+        http=partial(StreamingHttpProtocol, arrivals=app.state.arrivals),  # type: ignore[arg-type]  # called, no more
         ws="none",
         lifespan="on",
         log_config=None,
@@ -138,6 +141,20 @@ def make_server(app: Litestar, settings: ServiceSettings) -> Server:
     return Server(config, app)
 
 
+def _allow_connections(wanted: int) -> None:
+    """Raise this process's limit of open files: the usual 1,024 would end streams long before `max_streams` does."""
+    import resource  # noqa: PLC0415 - POSIX only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except (OSError, ValueError):  # macOS has a bound that it does not tell
+        allowed = soft
+    if allowed < wanted:
+        _log.warning("open_files_limited", allowed=allowed, wanted=wanted)
+
+
 def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -147,4 +164,6 @@ def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socke
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    if sys.platform != "win32":
+        _allow_connections(settings.max_streams + settings.max_waiting + _OTHER_FILES)
     make_server(app, settings).run(list(sockets))

@@ -70,6 +70,16 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_rows: Annotated[int, Option("rows of one request body", minimum=1)] = 20_000
     max_header_bytes: Annotated[int, Option("bytes of a request's headers together", minimum=1024)] = 16 * 1024
     max_url_bytes: Annotated[int, Option("bytes of a request's path and query", minimum=256)] = 16 * 1024
+    head_timeout_s: Annotated[
+        float, Option("a connection whose request has no whole head within so long is closed", minimum=0.1)
+    ] = 10.0
+    body_timeout_s: Annotated[
+        float, Option("a request whose body is not there so long after its head is ended", minimum=0.1)
+    ] = 60.0
+    max_waiting: Annotated[
+        int,
+        Option("connections that owe the rest of a request; past it the one that owes it longest is closed", minimum=1),
+    ] = 4_096
     max_posts: Annotated[int, Option("bodies being taken at the same time; more are told to come back", minimum=1)] = (
         128
     )

@@ -18,9 +18,9 @@ import structlog
 
 from tidewire.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
-from tidewire_service.http_protocol import StreamWriter
 from tidewire_service.hub import Hub
 from tidewire_service.steps import Drain, Request
+from tidewire_service.stream_writer import StreamWriter
 from tidewire_service.subscription import EndReason, Sink, Subscription
 
 __all__ = ["Send", "Stream", "StreamSettings", "bye", "retry_ms"]

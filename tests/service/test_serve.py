@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
+from ports import own_port
 
 from tidewire.settings import settings_table
 from tidewire_service.serve import command
@@ -223,3 +225,20 @@ async def test_the_log_has_method_path_and_status_and_no_query(serve: Any, event
     assert {"method": "GET", "path": "/v1/catalog", "status": 200}.items() <= answered[-2].items()
     assert answered[-1]["path"] == "/v1/%0Ainjected%22"
     assert "canary" not in text
+
+
+def test_the_usual_limit_of_open_files_is_raised_for_the_streams(valkey: Any) -> None:
+    port = own_port()
+    command = f"ulimit -Sn 512; exec {sys.executable} -m tidewire serve --port {port} --redis {valkey.url}"
+    process = subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b"redis_reached" in line:
+                break
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        assert soft == (hard if 0 < hard < 25_096 else 25_096)
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+        process.stderr.close()
