@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from tidewire_service.bounds import Bounds
+
 __all__ = ["Admission", "StreamLimits", "address_of"]
 
 
@@ -30,16 +32,18 @@ class Admission:
 
     Args:
         limits: how many.
+        bounds: counts them among the other bounds.
 
     Attributes:
         memory_short: no stream is opened for now.
         refused: how many were turned away, by the limit that did it.
     """
 
-    def __init__(self, limits: StreamLimits) -> None:
+    def __init__(self, limits: StreamLimits, bounds: Bounds | None = None) -> None:
         self.limits = limits
+        self.bounds = bounds or Bounds()
         self.memory_short = False
-        self.refused = dict.fromkeys((*StreamLimits.__struct_fields__, "soft_memory_bytes", "rate"), 0)
+        self.refused = dict.fromkeys((*StreamLimits.__struct_fields__, "soft_memory_bytes"), 0)
         self._open = 0
         self._by_token: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
@@ -63,6 +67,7 @@ class Admission:
             limit = "max_streams_per_address"
         if limit:
             self.refused[limit] += 1
+            self.bounds.note(limit)
             return limit
         self._open += 1
         if limits.max_streams_per_token:

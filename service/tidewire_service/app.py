@@ -25,12 +25,13 @@ from tidewire_service.auth.keeper import Keeper
 from tidewire_service.auth.rates import RequestRates
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
+from tidewire_service.bounds import Bounds
 from tidewire_service.gate import STREAM_PATH, Gate
 from tidewire_service.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.memory import Memory
-from tidewire_service.problems import problem_response
+from tidewire_service.problems import answering
 from tidewire_service.rates import Rates
 from tidewire_service.readiness import Readiness
 from tidewire_service.routes.catalog import CatalogReads, get_catalog
@@ -80,7 +81,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         HubSettings(tick_ms=settings.tick_ms, ring_bytes=settings.ring_bytes),
         limits=msgspec.structs.asdict(settings.limits),
     )
-    streams = Streams(hub, _stream_settings(settings), _stream_limits(settings))
+    bounds = Bounds()
+    streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), bounds)
     jwt = _jwt(settings)
     keeper = Keeper(TokenStore(log) if settings.auth else None, jwt)
     streams.end_of = keeper.end_of
@@ -138,6 +140,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             await log.close()
 
     tickets = Tickets(log, settings.stream_age_s)
+    posts = Posts(log, settings, telemetry, streams.admission)
+    telemetry.show("tidewire_posts", lambda: {"taking": posts.taking}, falls=True)
     app = Litestar(
         route_handlers=[
             stream_route(streams, settings.max_patterns, settings.max_metrics_per_stream),
@@ -153,7 +157,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             *DOCUMENT_ROUTES,
         ],
         dependencies={
-            "posts": _provided(Posts(log, settings, telemetry, streams.admission)),
+            "posts": _provided(posts),
             "history_reads": _provided(HistoryReads(hub, settings)),
             "catalog_reads": _provided(CatalogReads(hub, rates, settings)),
             "documents": _provided(SavedDocuments(log)),
@@ -161,7 +165,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             "telemetry": _provided(telemetry),
             "tickets": _provided(tickets),
         },
-        exception_handlers={Exception: problem_response},
+        exception_handlers={Exception: answering(bounds)},
         after_request=add_policy,
         openapi_config=openapi_config(),
         cors_config=_cors(settings),
@@ -172,8 +176,10 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), STREAM_PATH: STREAM_PATH_ITEM}
     app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain, arrivals=arrivals)
     door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
-    guarded = Door(door, keeper, streams, RequestRates(settings.max_requests_per_s), tickets)
-    app.asgi_handler = Observed(Gate(guarded, settings), telemetry)
+    token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
+    address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
+    guarded = Door(door, keeper, streams, token_rates, address_rates, tickets, bounds)
+    app.asgi_handler = Observed(Gate(guarded, settings, bounds), telemetry)
     if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app
@@ -253,4 +259,5 @@ def _show(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failur
 def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams) -> None:
     telemetry.show("tidewire_auth", lambda: keeper.counters, label="outcome")
     telemetry.show("tidewire_streams_refused", lambda: streams.admission.refused, label="limit")
+    telemetry.show("tidewire_limits_reached", lambda: streams.bounds.reached, label="limit")
     telemetry.show("tidewire_memory", lambda: {"short": float(streams.admission.memory_short)}, falls=True)

@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from tidewire.errors import shown
+from tidewire_service.bounds import Bounds
 from tidewire_service.problems import Refused, send_problem
 from tidewire_service.settings import ServiceSettings
 
@@ -52,9 +53,10 @@ class Gate:
     browser sends neither and passes.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
-        """Put the gate before an app, with the limits and names of `settings`."""
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, bounds: Bounds) -> None:
+        """Put the gate before an app, with the limits and names of `settings`; `bounds` counts what it refuses."""
         self._app = app
+        self._bounds = bounds
         self._max_header_bytes = settings.max_header_bytes
         self._max_url_bytes = settings.max_url_bytes
         self._hosts = frozenset(name.lower().strip("[]") for name in (*settings.allowed_hosts, settings.host))
@@ -66,6 +68,7 @@ class Gate:
             return self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is not None:
+            self._bounds.note(refusal.limit)
             client = scope.get("client")
             _log.info(
                 "request_refused",
@@ -91,12 +94,12 @@ class Gate:
                 431,
                 "Headers too large",
                 f"the headers are {size} bytes; max_header_bytes allows {self._max_header_bytes}",
+                limit="max_header_bytes",
             )
         url = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if url > self._max_url_bytes:
-            return Refused(
-                414, "URL too long", f"path and query are {url} bytes; max_url_bytes allows {self._max_url_bytes}"
-            )
+            detail = f"path and query are {url} bytes; max_url_bytes allows {self._max_url_bytes}"
+            return Refused(414, "URL too long", detail, limit="max_url_bytes")
         if "//" in scope["path"]:  # the router takes empty levels for nothing, and the door would see another path
             return Refused(404, "Not Found", "There is nothing at this path; /schema lists what there is")
         return self._foreign_host(found) or self._foreign_page(scope, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,8 +14,9 @@ from litestar.exceptions import HTTPException
 from litestar.types import Send
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, TidewireError, shown
+from tidewire_service.bounds import Bounds
 
-__all__ = ["MEDIA_TYPE", "MalformedBody", "Problem", "Refused", "problem_of", "problem_response", "send_problem"]
+__all__ = ["MEDIA_TYPE", "MalformedBody", "Problem", "Refused", "answering", "bound_of", "problem_of", "send_problem"]
 
 MEDIA_TYPE: Final = "application/problem+json"
 _CUT: Final = "client disconnected prematurely"  # Litestar's word for a sender that went in the middle of a body
@@ -29,17 +30,27 @@ class Refused(TidewireError):
         status: the HTTP status.
         title: the fact in a few words; the same for every request refused so.
         headers: further response headers.
+        limit: the setting that was passed, if it was one.
     """
 
-    def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, limit: str = ""
+    ) -> None:
         self.status = status
         self.title = title
+        self.limit = limit
         self.headers = dict(headers or {})
         super().__init__(detail)
 
 
 class MalformedBody(InvalidInput):
-    """A body cannot be read at all, so that no row of it can be told from another."""
+    """A body cannot be read at all, so that no row of it can be told from another.
+
+    Attributes:
+        limit: the bound that it passes, if that is why.
+    """
+
+    limit = ""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,8 +139,22 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
     return _problem(error.status_code, title.lower().replace(" ", "-"), title, detail), headers
 
 
-def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer a request with the problem that an exception means; the only exception handler of the app."""
+def bound_of(error: Exception) -> str:
+    """Return the bound that was reached, empty if it was none."""
+    return error.limit if isinstance(error, (LimitExceeded, Refused, MalformedBody)) else ""
+
+
+def answering(bounds: Bounds) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+    """Return the only exception handler of the app; it counts the bounds that were reached."""
+
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        bounds.note(bound_of(error))
+        return _problem_response(request, error)
+
+    return answer
+
+
+def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     problem, headers = problem_of(error)
     if problem.status >= 500 and not isinstance(error, LogUnavailable):
         _log.error("request_failed", method=request.method, path=shown(request.scope["path"]), exc_info=error)

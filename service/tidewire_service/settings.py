@@ -112,6 +112,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_requests_per_s: Annotated[
         float, Option("requests a second of one token in one process; 0 for no limit", minimum=0)
     ] = 1_000.0
+    max_requests_per_s_per_address: Annotated[
+        float,
+        Option("requests a second from one address in one process, whoever it is; 0 for no limit", minimum=0),
+    ] = 0.0
     soft_memory_bytes: Annotated[
         int, Option("with more resident memory no stream is opened and no body taken; 0 for no limit", minimum=0)
     ] = 0

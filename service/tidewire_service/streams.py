@@ -14,6 +14,7 @@ import msgspec
 from tidewire.cursor import Cursor
 from tidewire_service.admission import Admission, StreamLimits, address_of
 from tidewire_service.auth.scopes import ANYONE, Identity
+from tidewire_service.bounds import Bounds
 from tidewire_service.http_protocol import StreamingHttpProtocol
 from tidewire_service.hub import Hub
 from tidewire_service.stream import Send, Stream, StreamSettings, bye
@@ -62,6 +63,7 @@ class Streams:
         hub: whose subscriptions they carry.
         settings: times and bounds.
         limits: how many may be open.
+        bounds: counts the bounds that streams reach.
 
     Attributes:
         admission: counts the open ones.
@@ -70,9 +72,16 @@ class Streams:
         draining: no stream is opened any more.
     """
 
-    def __init__(self, hub: Hub, settings: StreamSettings | None = None, limits: StreamLimits | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        settings: StreamSettings | None = None,
+        limits: StreamLimits | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self.hub = hub
-        self.admission = Admission(limits or StreamLimits())
+        self.bounds = bounds or Bounds()
+        self.admission = Admission(limits or StreamLimits(), self.bounds)
         self.end_of: Callable[[Identity], EndReason | None] = lambda _: None
         self.settings = settings or StreamSettings()
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
@@ -187,6 +196,7 @@ class Streams:
             for stream in tuple(self._open.values()):
                 stream.note_writes(now)
                 if stream.stalled_s > settings.write_timeout_s:
+                    self.bounds.note("write_timeout_s")
                     stream.end(EndReason.WRITE_TIMEOUT)
                 elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
                     stream.end(reason)

@@ -10,10 +10,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from tidewire.errors import InvalidInput, LogUnavailable
+from tidewire_service.admission import address_of
 from tidewire_service.auth.keeper import Keeper, unauthorized
 from tidewire_service.auth.rates import RequestRates
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tickets import Tickets
+from tidewire_service.bounds import Bounds
 from tidewire_service.gate import STREAM_PATH
 from tidewire_service.problems import Refused, send_problem
 from tidewire_service.routes.query import parse_query
@@ -64,15 +66,28 @@ class Door:
         keeper: knows the tokens.
         streams: which answer a subscriber in their own way: any refusal but 200 ends an `EventSource` for good.
         rates: how many requests somebody may make.
+        address_rates: how many may come from one address, whoever it is.
         tickets: open streams that come without a token.
+        bounds: counts what comes too fast.
     """
 
-    def __init__(self, app: ASGIApp, keeper: Keeper, streams: Streams, rates: RequestRates, tickets: Tickets) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keeper: Keeper,
+        streams: Streams,
+        rates: RequestRates,
+        address_rates: RequestRates,
+        tickets: Tickets,
+        bounds: Bounds,
+    ) -> None:
         self._app = app
+        self._bounds = bounds
         self._tickets = tickets
         self._keeper = keeper
         self._streams = streams
         self._rates = rates
+        self._address_rates = address_rates
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Let the request in, or refuse it; a plain function: an open stream keeps no frame of it."""
@@ -82,6 +97,7 @@ class Door:
         try:
             if need == "nothing":
                 return self._app(scope, receive, send)
+            self._address_rates.take(address_of(scope))
             if self._keeper.open:
                 return self._app(scope, receive, send)
             authorization = _authorization(scope)
@@ -147,10 +163,11 @@ class Door:
 
     def _refuse(self, scope: HTTPScope, send: Send, refusal: Refused) -> Awaitable[None]:
         client = scope.get("client")
+        self._bounds.note(refusal.limit)
         if refusal.status == 429:
             self._keeper.counters["limited"] += 1
             if scope["path"] == STREAM_PATH:
-                return self._streams.put_off(send)
+                return self._streams.put_off(send, refusal.limit)
         _log.info(
             "request_refused",
             status=refusal.status,

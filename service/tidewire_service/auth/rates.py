@@ -1,4 +1,4 @@
-"""Requests per second of one token: a bucket each, bounded in number."""
+"""Requests per second of one token, and from one address: a bucket each, bounded in number."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ class RequestRates:
     """Refuses what comes too fast.
 
     Args:
-        per_s: requests a second of one token; 0 for no limit.
+        per_s: requests a second of one key; 0 for no limit.
+        bound: the setting that says so.
         clock_s: any clock that rises.
     """
 
-    def __init__(self, per_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_s: float, bound: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
+        self._bound = bound
         self._clock_s = clock_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> None:
-        """Count one request of a token.
+        """Count one request.
 
         Raises:
             Refused: 429, with the time after which one is free.
@@ -43,8 +45,9 @@ class RequestRates:
         left = min(most, left + (now_s - at_s) * self._per_s)
         if left < 1:
             wait_s = (1 - left) / self._per_s
-            detail = f"more than {self._per_s:g} requests a second (max_requests_per_s); try again in {wait_s:.1f} s"
-            raise Refused(429, "Too many requests", detail, {"Retry-After": str(max(1, ceil(wait_s)))})
+            detail = f"more than {self._per_s:g} requests a second ({self._bound}); try again in {wait_s:.1f} s"
+            retry = {"Retry-After": str(max(1, ceil(wait_s)))}
+            raise Refused(429, "Too many requests", detail, retry, limit=self._bound)
         self._buckets[key] = (left - 1, now_s)
         self._buckets.move_to_end(key)
         while len(self._buckets) > _KEPT:

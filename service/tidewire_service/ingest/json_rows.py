@@ -18,6 +18,10 @@ _SHOWN_BYTES: Final = 60
 _REMEDY: Final = "send UTF-8 JSON (null for a value that is not a number)"
 
 
+class _TooDeep(MalformedBody):
+    limit = "nesting"
+
+
 def parse_json(text: bytes) -> Any:
     """Return what a JSON text holds.
 
@@ -29,7 +33,7 @@ def parse_json(text: bytes) -> Any:
     try:
         return _decoder.decode(text)
     except RecursionError:
-        raise InvalidInput("body", text[:_SHOWN_BYTES], "is nested too deeply; a batch has two levels") from None
+        raise _TooDeep("body", text[:_SHOWN_BYTES], "is nested too deeply; a batch has two levels") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise InvalidInput("body", text[:_SHOWN_BYTES], f"{error}; {_REMEDY}") from None
 
@@ -42,6 +46,8 @@ def json_rows(body: bytes) -> Iterator[Row]:
     """
     try:
         found = parse_json(body)
+    except MalformedBody:
+        raise
     except InvalidInput as error:
         raise MalformedBody(error.field, body[:_SHOWN_BYTES], error.reason) from None
     if isinstance(found, dict):

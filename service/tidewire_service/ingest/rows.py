@@ -21,6 +21,7 @@ from tidewire.batch import (
     series_key,
 )
 from tidewire.errors import InvalidInput, LimitExceeded, shown
+from tidewire_service.problems import bound_of
 
 __all__ = ["NOT_YOURS", "Intake", "Rejected", "Row", "collect"]
 
@@ -30,6 +31,7 @@ _REFUSALS: Final = {
     "metrics": ("metric", "would be one metric too many (max_metrics); older metrics are not affected"),
     "poison": ("metric", "something foreign lies in this metric's keys in Redis; delete it there, or use another name"),
 }
+_LIMITS: Final = ("series", "metrics")  # those refusals that are limits
 
 NOT_YOURS: Final = "may not be published with this token; its owner can widen what --publish allows"
 
@@ -37,7 +39,7 @@ Row = Mapping[str, Any] | InvalidInput
 """One row as a format gives it: its fields, or why it could not be read."""
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
     """A row that was refused.
 
     Attributes:
@@ -45,12 +47,14 @@ class Rejected(msgspec.Struct, frozen=True):
         field: what is wrong.
         value: a short form of what was given there.
         reason: what was expected and what to do.
+        limit: the setting that was passed, if it was one.
     """
 
     row: int
     field: str
     value: str
     reason: str
+    limit: str = ""
 
 
 class Intake(NamedTuple):
@@ -89,7 +93,8 @@ class Intake(NamedTuple):
             if isinstance(result, str):
                 field, reason = _REFUSALS.get(result, ("metric", result))
                 value = shown(batch.series if field == "labels" else batch.metric)
-                found += [Rejected(row, field, value, reason) for row in rows]
+                limit = f"max_{result}" if result in _LIMITS else ""
+                found += [Rejected(row, field, value, reason, limit) for row in rows]
         return found
 
 
@@ -145,9 +150,10 @@ def collect(rows: Iterable[Row], limits: Limits, max_rows: int, now_ms: float) -
                 raise row
             _take(number, row, limits, now_ms, groups, open_groups)
         except InvalidInput as error:
-            intake.rejected.append(Rejected(number, error.field, error.value, error.reason))
+            intake.rejected.append(Rejected(number, error.field, error.value, error.reason, bound_of(error)))
         except LimitExceeded as error:
-            intake.rejected.append(Rejected(number, error.limit, f"{error.got:.15g}", str(error)))
+            refused = Rejected(number, error.limit, f"{error.got:.15g}", str(error), f"max_{error.limit}")
+            intake.rejected.append(refused)
     for group in groups:
         if isinstance(group, _Group):
             _emit(group, 0, len(group.rows), limits, intake)
@@ -249,7 +255,8 @@ def _encode(rows: tuple[int, ...], batch: Batch, limits: Limits, intake: Intake)
         encoded = encode_batch(batch, limits)
     except LimitExceeded as error:
         field = "text" if batch.text else "value"
-        intake.rejected.extend(Rejected(row, field, f"{error.got:.15g} bytes", str(error)) for row in rows)
+        got, limit = f"{error.got:.15g} bytes", f"max_{error.limit}"
+        intake.rejected.extend(Rejected(row, field, got, str(error), limit) for row in rows)
         return
     intake.batches.append(encoded)
     intake.rows.append(rows)

@@ -53,36 +53,33 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Posts:
-    """The bodies being taken at this moment, at most `max_posts`; one more is told to come back."""
+    """The bodies being taken at this moment, at most `max_posts`; one more is told to come back.
 
-    def __init__(
-        self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, admission: Admission | None = None
-    ) -> None:
+    Attributes:
+        taking: how many.
+    """
+
+    def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, admission: Admission) -> None:
         self._admission = admission
         self._log = log
         self._settings = settings
         self._telemetry = telemetry
         self._limits = BodyLimits(settings.max_decompressed_bytes, settings.max_rows, settings.limits)
-        self._taking = 0
+        self.taking = 0
 
     async def take(self, request: Request[Any, Any, State]) -> Response[bytes]:
         """Read, check and append the body of one request."""
-        if self._taking >= self._settings.max_posts:
-            raise Refused(
-                429,
-                "Too many requests",
-                f"{self._taking} bodies are being taken (max_posts); try again",
-                {"Retry-After": "1"},
-            )
-        if self._admission is not None and self._admission.memory_short:
-            self._admission.refused["soft_memory_bytes"] += 1
+        if self.taking >= self._settings.max_posts:
+            detail = f"{self.taking} bodies are being taken (max_posts); try again"
+            raise Refused(429, "Too many requests", detail, {"Retry-After": "1"}, limit="max_posts")
+        if self._admission.memory_short:
             detail = "this process is short of memory (soft_memory_bytes); nothing was stored; try again"
-            raise Refused(503, "Short of memory", detail, {"Retry-After": "5"})
-        self._taking += 1
+            raise Refused(503, "Short of memory", detail, {"Retry-After": "5"}, limit="soft_memory_bytes")
+        self.taking += 1
         try:
             return await self._take(request)
         finally:
-            self._taking -= 1
+            self.taking -= 1
 
     async def _take(self, request: Request[Any, Any, State]) -> Response[bytes]:
         headers = request.headers
@@ -138,12 +135,13 @@ class Posts:
             problem,
             value=first.value,
             detail=f"no row could be taken; row {first.row}: {first.field} {first.value}: {first.reason}",
-            rejected=[msgspec.structs.asdict(row) for row in rejected],
+            rejected=[msgspec.to_builtins(row) for row in rejected],
         )
         return Response(msgspec.json.encode(refused), status_code=refused.status, media_type=MEDIA_TYPE)
 
     def _count(self, rejected: list[Rejected]) -> None:
         for row in rejected:
+            self._admission.bounds.note(row.limit)
             field = row.field.partition("[")[0]
             self._telemetry.rejected.labels("http", field if field in _COUNTED else "other").inc()
 

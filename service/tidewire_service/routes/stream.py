@@ -97,16 +97,14 @@ def check_width(request: StreamRequest, hub: Hub, max_metrics: int) -> None:
     """Refuse a stream of more metrics than one may have.
 
     Raises:
-        InvalidInput: more match now.
+        LimitExceeded: more match now.
     """
     if len(hub.tails) <= max_metrics:
         return
     matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
     found = len(allowed_metrics(matching, request.identity.scopes.narrowed_to))
     if found > max_metrics:
-        raise InvalidInput(
-            "metric", f"{found} metrics", f"one stream has at most {max_metrics} (max_metrics_per_stream); narrow it"
-        )
+        raise LimitExceeded("max_metrics_per_stream", max_metrics, found, "name fewer, or narrow the patterns")
 
 
 async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
