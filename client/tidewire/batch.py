@@ -19,6 +19,7 @@ import msgspec
 from tidewire.errors import InvalidInput, LimitExceeded
 
 __all__ = [
+    "ANNOTATIONS",
     "DEFAULT_LIMITS",
     "Batch",
     "EncodedBatch",
@@ -34,6 +35,8 @@ __all__ = [
     "make_batch",
     "series_key",
 ]
+
+ANNOTATIONS: Final = "annotations"  # the metric whose events are flags on all charts
 
 _NAME_BYTES: Final = 255
 _UNIT_BYTES: Final = 63

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from tidewire.batch import ANNOTATIONS
 from tidewire.publisher import Publisher
 
 __all__ = ["annotate", "flush", "own_publisher", "publish"]
@@ -39,7 +40,7 @@ def publish(
 
 
 def annotate(
-    text: str, *, metric: str = "annotations", labels: Mapping[str, str] | None = None, time: Any = None
+    text: str, *, metric: str = ANNOTATIONS, labels: Mapping[str, str] | None = None, time: Any = None
 ) -> None:
     """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`."""
     own_publisher().publish(metric, None, text=text, labels=labels, time=time)

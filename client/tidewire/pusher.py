@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from tidewire.alarms import Alarms
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.feed import Feed
 from tidewire.live_view import LiveView
@@ -59,8 +60,9 @@ class Target(Protocol):
 class _Pusher:
     """What the thread of a chart keeps between two ticks."""
 
-    def __init__(self, feed: Feed, past: Past, wishes: Wishes) -> None:
+    def __init__(self, feed: Feed, past: Past, wishes: Wishes, alarms: Alarms) -> None:
         self.store = feed.store
+        self.alarms = alarms
         self.wishes = wishes
         self.feed = feed
         self.past = past
@@ -70,8 +72,7 @@ class _Pusher:
         self.since: int | None = None
         self.snapshot_at = 0.0
         self.not_before = 0.0
-        self.directory = -1
-        self.events = -1
+        self.directory = self.events = self.limits = self.alarmed = -1
         self.status: object = None
         self.older_at = -math.inf
 
@@ -81,7 +82,8 @@ class _Pusher:
         self.seq += 1
         if self.wishes.anew:
             self.wishes.anew = False
-            self.since, self.status, self.directory, self.events = None, None, -1, -1
+            self.since = self.status = None
+            self.directory = self.events = self.limits = self.alarmed = -1
         self._texts(target)
         if self.wishes.ranges:
             await self._range(target, self.wishes.ranges.popleft())
@@ -117,6 +119,14 @@ class _Pusher:
             with store.lock:
                 events, self.events = [event._asdict() for event in sorted(store.events)], store.events_version
             target.push({"t": "events", "full": True, "events": events})
+        alarms = self.alarms
+        alarms.look(self.feed.now_ms())
+        if self.limits != alarms.thresholds_version:
+            self.limits = alarms.thresholds_version
+            target.push(alarms.thresholds_message())
+        if self.alarmed != alarms.version:
+            self.alarmed = alarms.version
+            target.push(alarms.alarms_message())
         if self.status is not self.feed.status or self.seq % _TEXTS_EVERY == 0:
             self.status = self.feed.status
             target.push(self.feed.message())
@@ -138,16 +148,17 @@ class _Pusher:
             target.push({"t": "error", "reason": problem})
 
 
-async def push(target_now: Callable[[], Target | None], feed: Feed, wishes: Wishes) -> None:
+async def push(target_now: Callable[[], Target | None], feed: Feed, wishes: Wishes, alarms: Alarms) -> None:
     """Push frames until the target is gone, then stop the feed; runs beside the feed, in its thread.
 
     Args:
         target_now: returns the target, None once it is gone; held only while a tick lasts.
         feed: whose store is drawn.
         wishes: what the notebook asks.
+        alarms: of the feed's store.
     """
     past = Past(feed.url, feed.token)
-    pusher = _Pusher(feed, past, wishes)
+    pusher = _Pusher(feed, past, wishes, alarms)
     try:
         while (target := target_now()) is not None:
             try:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from tidewire.batch import ANNOTATIONS
 from tidewire.series import Series
 from tidewire.view_frame import ViewFrame
 
@@ -38,12 +39,13 @@ Floats = npt.NDArray[np.float64]
 def still_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
     """Return what a still shows, in one line: metrics, window, when it was taken, and the newest reading."""
     at = f"{_utc(frame.now_ms):%Y-%m-%d %H:%M:%S} UTC"
-    known = frame.records["last_time_ms"] > 0
+    measured = np.array([series[int(index)].metric != ANNOTATIONS for index in frame.records["index"]], dtype=bool)
+    known = measured & (frame.records["last_time_ms"] > 0)
     if not known.any():
         return f"{patterns} · no reading until {at}"
     newest = int(np.argmax(np.where(known, frame.records["last_time_ms"], -np.inf)))
     one, value = series[int(frame.records["index"][newest])], float(frame.records["last_value"][newest])
-    count = f"{len(frame.records)} series" if len(frame.records) > 1 else "1 series"
+    count = f"{measured.sum()} series"
     minutes = frame.body.shape[1] * frame.step_ms / 60e3
     window = f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
     return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {_value(value, one.unit)}"
@@ -62,7 +64,7 @@ def still_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
     metrics: dict[str, list[int]] = {}
     for row, record in enumerate(frame.records):
         one = series[int(record["index"])]
-        if one.metric != "annotations":
+        if one.metric != ANNOTATIONS:
             metrics.setdefault(one.metric, []).append(row)
     shown = sorted(metrics.items())[:_MAX_PANELS]
     height = _PANEL.get(len(shown), _LOW_PANEL)

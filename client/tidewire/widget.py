@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from tidewire.alarms import Alarms
+from tidewire.batch import ANNOTATIONS
+from tidewire.cells import in_kernel, present_cell
 from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.limits import keep_thresholds
 from tidewire.pattern import compile_patterns
 from tidewire.settings import ClientSettings, load_settings
 
@@ -85,17 +89,23 @@ class Chart(anywidget.AnyWidget):
         super().__init__(pattern=", ".join(patterns), window_ms=window_ms)
         self._store = Store(store_bytes=_STORE_BYTES)
         self._wishes = wishes = Wishes(window_ms)
+        self._chosen = compile_patterns(patterns)
+        alarms = Alarms(self._store)
         self._drawn = 0  # readings of the last still
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
         feed = self._feed = Feed(
             self._store,
-            patterns,
+            patterns if self._shows(ANNOTATIONS) else (*patterns, ANNOTATIONS),
             url=url,
             token=token,
             labels=labels,
             replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
-            beside=(lambda: push(this, feed, wishes), lambda: _keep_still(this)),
+            beside=(
+                lambda: push(lambda: _shown(this), feed, wishes, alarms),
+                lambda: keep_thresholds(feed.url, token, alarms),
+                lambda: _keep_still(this),
+            ),
             name=f"tidewire-watch {self.pattern}",
         )
         self.observe(self._resized, "window_ms")
@@ -129,12 +139,11 @@ class Chart(anywidget.AnyWidget):
         Raises:
             NotImplementedError: no notebook; IPython then prints what the chart is.
         """
-        from IPython import get_ipython  # noqa: PLC0415 - only in notebooks
-        from IPython.display import display  # noqa: PLC0415
+        if in_kernel() is None:
+            raise NotImplementedError
+        from IPython.display import display  # noqa: PLC0415 - only in notebooks
 
         show: Any = display  # it has no types
-        if getattr(get_ipython(), "kernel", None) is None:
-            raise NotImplementedError
         first, self.still = not self.still, self.still or uuid.uuid4().hex
         if first:
             show(self._still(), raw=True, display_id=self.still)
@@ -178,7 +187,7 @@ class Chart(anywidget.AnyWidget):
         since_ms = now_ms - self.window_ms
         parts = []
         with self._store.lock:
-            for series in self._store.series:
+            for series in filter(lambda series: self._shows(series.metric), self._store.series):
                 rows = series.raw.rows()
                 rows = rows[:, np.searchsorted(rows[0], since_ms) :].copy()
                 names = {"metric": series.metric, **series.labels}
@@ -191,6 +200,9 @@ class Chart(anywidget.AnyWidget):
         labels = [name for name in table.columns if name not in ("time", "metric", "value")]
         table = table[["time", "metric", *labels, "value"]]
         return table.sort_values(["metric", *labels, "time"], kind="stable", ignore_index=True)
+
+    def _shows(self, metric: str) -> bool:
+        return any(pattern.matches(metric) for pattern in self._chosen)
 
     @property
     def running(self) -> bool:
@@ -227,6 +239,15 @@ class Chart(anywidget.AnyWidget):
 class _View(msgspec.Struct):
     window_ms: Annotated[float, msgspec.Meta(ge=1_000, le=_LONGEST_MS)]
     buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
+
+
+def _shown(this: weakref.ref[Chart]) -> Chart | None:
+    """Return a chart for as long as its host shows it; marimo ends the connection of what a cell made before."""
+    chart = this()
+    if chart is not None and getattr(chart.comm, "_closed", False):
+        chart.close()
+        return None
+    return chart
 
 
 async def _keep_still(chart_now: Callable[[], Chart | None]) -> None:
@@ -277,8 +298,8 @@ def watch(
     settings = load_settings(ClientSettings, {"url": url})
     if dashboard is None:
         dashboard = settings.dashboard if url is None else ""
-    cell, execution = _present_cell(", ".join(patterns))
-    for made_by, chart in _charts.pop(cell, []):
+    cell, execution = present_cell(", ".join(patterns))
+    for made_by, chart in [each for each in _charts.pop(cell, []) if each[1].running]:
         if made_by == execution:
             _charts.setdefault(cell, []).append((made_by, chart))
         else:
@@ -288,15 +309,3 @@ def watch(
     chart.dashboard_url = dashboard.rstrip("/")
     _charts.setdefault(cell, []).append((execution, chart))
     return chart
-
-
-def _present_cell(otherwise: str) -> tuple[str, str]:
-    """Return what stays when a cell is run again (`otherwise` where the host has no cells), and what does not."""
-    try:
-        from IPython import get_ipython  # noqa: PLC0415  # only in notebooks
-    except ImportError:
-        return otherwise, ""
-    kernel = getattr(get_ipython(), "kernel", None)
-    parent = kernel.get_parent() if kernel is not None else {}
-    cell = str((parent.get("metadata") or {}).get("cellId") or otherwise)
-    return cell, str((parent.get("header") or {}).get("msg_id", ""))

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from tidewire.alarms import Alarms
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.live_view import LiveView
 from tidewire.past import Past, RangeRequest, answer_range
 from tidewire.settings import without_password
-from tidewire_dashboard.alarms import Alarms
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.library import Library
 from tidewire_dashboard.login import EVERYBODY, Login

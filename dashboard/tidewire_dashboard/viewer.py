@@ -175,7 +175,10 @@ class Viewer:
     def send_problem(self, reason: str) -> None:
         """Say something that the person should see."""
         if not self._port.unsent:
-            self._port.send(msgspec.json.encode({"t": "error", "reason": reason}).decode())
+            self._say({"t": "error", "reason": reason})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._port.send(msgspec.json.encode(message).decode())
 
     def answer(self, message: dict[str, Any]) -> None:
         """Send the answer to a question, as soon as the socket takes something; the newest few wait for that."""
@@ -248,13 +251,13 @@ class Viewer:
         if self._events_version != store.events_version:
             message, self._events_version = room.events(self.login)
             self._port.send(message)
-        alarms = room.alarms
+        alarms, sees = room.alarms, self.login.may_see if self.login.narrowed_to else None
         if self._thresholds_version != alarms.thresholds_version:
             self._thresholds_version = alarms.thresholds_version
-            self._port.send(alarms.thresholds_message(self.login))
+            self._say(alarms.thresholds_message(sees))
         if self._alarms_version != alarms.version:
             self._alarms_version = alarms.version
-            self._port.send(alarms.alarms_message(self.login))
+            self._say(alarms.alarms_message(sees))
         state = (room.source.feed.status, room.source.health)
         if state != self._status or room.seq - self._status_tick >= _STATUS_EVERY_TICKS:
             self._status, self._status_tick = state, room.seq

@@ -85,7 +85,7 @@ async def test_running_the_cell_again_replaces_the_chart(
     service: Any, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for execution in range(10):
-        monkeypatch.setattr(widget, "_present_cell", lambda _, run=execution: ("cell", str(run)))
+        monkeypatch.setattr(widget, "present_cell", lambda _, run=execution: ("cell", str(run)))
         chart = notebook.watch("m", url=service.url)
         second = notebook.watch("n", url=service.url)
         assert chart.running
@@ -93,6 +93,52 @@ async def test_running_the_cell_again_replaces_the_chart(
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("tidewire-watch")]
     assert len(threads) == 2, "both charts of the last run, and none of those before"
     assert len(widget._charts) == 1
+
+
+async def test_a_host_that_closes_the_connection_of_a_chart_ends_it(
+    service: Any, notebook: Notebook, eventually: Any
+) -> None:
+    """Marimo does, with the charts of a cell that runs again; it does not close the widget."""
+    for n in range(3):
+        notebook.watch("m", url=service.url)
+        notebook.charts[n].comm.close()
+        await eventually(lambda n=n: not notebook.charts[n].running)
+        assert notebook.charts[n].comm is None
+    notebook.watch("m", url=service.url)
+    assert sum(map(len, widget._charts.values())) == 1, "what has ended is not kept"
+
+
+async def test_events_of_annotations_are_flags_and_no_series(service: Any, notebook: Notebook, eventually: Any) -> None:
+    await service.publish("furnace/temperature", 1.0)
+    await service.publish("annotations", None, text=["deploy v2"])
+    chart = notebook.watch("furnace/**", url=service.url)
+
+    def events() -> list[str]:
+        said = [content["events"] for _, content, _ in notebook.sent if content["t"] == "events"]
+        return [event["text"] for event in said[-1]] if said else []
+
+    await eventually(lambda: events() == ["deploy v2"])
+    await eventually(lambda: chart.to_pandas()["metric"].tolist() == ["furnace/temperature"])
+    everything = notebook.watch("**", url=service.url)
+    await eventually(lambda: sorted(everything.to_pandas()["metric"]) == ["annotations", "furnace/temperature"])
+
+
+async def test_a_chart_has_the_thresholds_of_the_service_and_their_alarms(
+    service: Any, notebook: Notebook, eventually: Any
+) -> None:
+    limit = {"metric": "furnace/*", "warn_above": 935}
+    answer = await service.http.put("/v1/thresholds", json={"thresholds": [limit]}, headers={"If-Match": "*"})
+    assert answer.status_code == 200, answer.text
+    await service.publish("furnace/temperature", 930.0)
+    notebook.watch("furnace/**", url=service.url)
+
+    def last(kind: str) -> Any:
+        return next((content[kind] for _, content, _ in reversed(notebook.sent) if content["t"] == kind), None)
+
+    await eventually(lambda: last("thresholds") == [{"metric": "furnace/*", "warn_above": 935.0}])
+    assert last("alarms") == []
+    await service.publish("furnace/temperature", 940.0)
+    await eventually(lambda: [alarm["level"] for alarm in last("alarms")] == ["warn"])
 
 
 async def test_a_paused_chart_stands_still_and_goes_on_with_a_snapshot(

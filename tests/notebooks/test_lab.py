@@ -153,6 +153,11 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
     assert await lab.changes() >= 7
     assert await lab.page.locator(".jp-InputPrompt").first.inner_text() == "[*]:", "the cell still sleeps"
     assert await lab.page.locator("[data-tidewire-still]").first.is_hidden(), "the live chart covers its still"
+    for theme in ("Dark", "Light"):
+        await lab.page.evaluate(
+            f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})"
+        )
+        await lab.page.locator(f".tw-deck[data-theme={theme.lower()}]").wait_for(timeout=10_000)
     await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
     await lab.page.get_by_text("KeyboardInterrupt").first.wait_for()
     for _ in range(10):

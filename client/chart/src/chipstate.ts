@@ -90,3 +90,13 @@ export function whyLost(chip: ChipState, input: ChipInput): Why | null {
   const reason = status?.reason ? ` (${status.reason})` : "";
   return { title: `Connection lost at ${clock(status?.since_ms ?? NaN)}`, text: `The service at ${where} closed the stream${reason}. ${kept}`, rows };
 }
+
+/** What a notebook's frame says in place of charts. */
+export function waitingFor(pattern: string, status: Status | null): string {
+  const first = `Waiting for the first reading of ${pattern || "**"}`;
+  if (!status || status.state === "live") return first;
+  const where = status.service ?? "the service";
+  if (status.state === "ended") return `${where} refuses this chart: ${status.reason ?? ""}`;
+  if (!status.reason) return first;
+  return `No stream from ${where} yet (${status.reason}). Is the service up? "tidewire doctor" looks. The chart starts by itself.`;
+}

@@ -2,6 +2,7 @@
 import { bucketsFor } from "./buckets";
 import { Chart, type Moment } from "./chart";
 import { Chip } from "./chip";
+import { waitingFor } from "./chipstate";
 import { Crosshair } from "./crosshair";
 import { h, icon, iconButton, Segments, setAttribute, setText, show } from "./dom";
 import { plural } from "./format";
@@ -9,7 +10,7 @@ import { groupOf } from "./naming";
 import { WidgetPort, type WidgetModel } from "./port";
 import { CHARTS, Session } from "./session";
 import { shownSpan, Timeline } from "./timeline";
-import { applyTokens, DARK, type Tokens } from "./tokens";
+import { applyTokens, DARK, hostIsDark, type Tokens } from "./tokens";
 import { DEFAULT_WINDOW_MS, formatState, parseState, WINDOWS, windowName } from "./url";
 import { GUTTER } from "./plot";
 
@@ -28,7 +29,8 @@ export class NotebookFrame {
   private readonly charts = new Map<string, Chart>();
   private readonly body = h("div", { class: "nb-charts" });
   private readonly count = h("span", { class: "nb-count" });
-  private readonly wait = h("p", { class: "nb-wait" });
+  private readonly wait = h("p", { class: "nb-wait", "data-tw": "wait" });
+  private readonly problem = h("p", { class: "nb-problem", role: "status", "data-tw": "problem" });
   private readonly windows: Segments<string>;
   private readonly pause: HTMLButtonElement;
   private readonly opener = h("a", { class: "icon-button", target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard", "data-tw": "open" }, icon("open"));
@@ -41,6 +43,8 @@ export class NotebookFrame {
   private readonly resizer: ResizeObserver;
   private readonly watcher: IntersectionObserver;
   private readonly dark = window.matchMedia("(prefers-color-scheme: dark)");
+  /** The host's theme is an attribute of its page, and may change under an open chart. */
+  private readonly host = new MutationObserver(() => this.applyTheme());
   private windowMs: number;
   private waiting = false;
   private drawnAt = 0;
@@ -85,8 +89,7 @@ export class NotebookFrame {
     const pattern = String(model.get("pattern") ?? "");
     const head = h("div", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.count, this.chip.element, h("span", { class: "grow" }), this.windows.element, this.pause);
     head.append(this.opener);
-    setText(this.wait, `Waiting for the first reading of ${pattern || "**"}`);
-    root.append(this.cover, head, this.body, this.wait);
+    root.append(this.cover, head, this.problem, this.body, this.wait);
     setAttribute(root, "role", "region");
     setAttribute(root, "aria-label", `Live charts of ${pattern}`);
     this.applyTheme();
@@ -111,6 +114,7 @@ export class NotebookFrame {
     model.on("change:window_ms", this.windowed);
     model.on("change:dashboard_url", this.addressed);
     this.dark.addEventListener("change", this.themed);
+    for (const element of [document.documentElement, document.body]) this.host.observe(element, { attributes: true });
     document.addEventListener("visibilitychange", this.seen);
     this.port = new WidgetPort(model, {
       text: (message) => this.session.onText(message),
@@ -144,17 +148,14 @@ export class NotebookFrame {
 
   private applyTheme(): void {
     const wanted = this.model.get("theme");
-    // A notebook says its theme on the body: JupyterLab and VS Code by attribute, others by the system.
-    const lab = document.body.dataset.jpThemeLight;
-    const code = document.body.dataset.vscodeThemeKind;
-    const ambient = lab !== undefined ? lab === "false" : code !== undefined ? code.includes("dark") : this.dark.matches;
-    const theme = wanted === "dark" || wanted === "light" ? wanted : ambient ? "dark" : "light";
+    const theme = wanted === "dark" || wanted === "light" ? wanted : hostIsDark(document.body.dataset, document.documentElement.getAttribute("theme")) ?? this.dark.matches ? "dark" : "light";
+    if (this.root.dataset.theme === theme) return;
     this.tokens = applyTokens(this.root, theme);
     this.requestDraw();
   }
 
   private indices(): number[] {
-    return this.session.directory.list.map((series) => series.index);
+    return this.session.directory.measured.map((series) => series.index);
   }
 
   private buckets(): number {
@@ -197,9 +198,9 @@ export class NotebookFrame {
   }
 
   private directory(): void {
-    const { byMetric, list } = this.session.directory;
-    setText(this.count, plural(list.length, "series", "series"));
-    const metrics = [...byMetric.keys()].filter((metric) => metric !== "annotations").slice(0, MAX_CHARTS);
+    const { byMetric, measured } = this.session.directory;
+    setText(this.count, plural(measured.length, "series", "series"));
+    const metrics = [...new Set(measured.map(({ metric }) => metric))].slice(0, MAX_CHARTS);
     for (const [metric, chart] of this.charts) {
       if (metrics.includes(metric)) continue;
       this.watcher.unobserve(chart.card.element);
@@ -217,7 +218,6 @@ export class NotebookFrame {
       chart.setSeries(byMetric.get(metric) ?? []);
       if (this.body.children[i] !== chart.card.element) this.body.insertBefore(chart.card.element, this.body.children[i] ?? null);
     });
-    show(this.wait, metrics.length === 0);
     this.address(metrics);
   }
 
@@ -246,6 +246,10 @@ export class NotebookFrame {
     this.session.counters.draws++;
     this.chip.draw();
     const { timeline, session } = this;
+    setText(this.problem, session.problem);
+    show(this.problem, session.problem !== "");
+    setText(this.wait, waitingFor(String(this.model.get("pattern") ?? ""), session.status));
+    show(this.wait, this.charts.size === 0);
     const speak = now - this.spokenAt > SPEAK_MS;
     if (speak) this.spokenAt = now;
     const moment: Moment = {
@@ -271,6 +275,7 @@ export class NotebookFrame {
     this.model.off("change:window_ms", this.windowed);
     this.model.off("change:dashboard_url", this.addressed);
     this.dark.removeEventListener("change", this.themed);
+    this.host.disconnect();
     document.removeEventListener("visibilitychange", this.seen);
     this.watcher.disconnect();
     this.resizer.disconnect();

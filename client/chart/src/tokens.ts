@@ -91,3 +91,12 @@ export function applyTokens(root: HTMLElement, theme: "dark" | "light"): Tokens 
   root.dataset.theme = theme;
   return tokens;
 }
+
+/** Whether a notebook's page is dark: JupyterLab and Notebook, VS Code and marimo say so on the body, Colab on the root; null: nobody says. */
+export function hostIsDark(body: Readonly<Record<string, string | undefined>>, rootTheme: string | null): boolean | null {
+  if (body.jpThemeLight !== undefined) return body.jpThemeLight === "false";
+  // "vscode-high-contrast" is dark, "vscode-high-contrast-light" is not
+  if (body.vscodeThemeKind !== undefined) return !body.vscodeThemeKind.includes("light");
+  const theme = body.theme ?? rootTheme ?? "";
+  return theme === "dark" ? true : theme === "light" ? false : null;
+}

@@ -1,7 +1,7 @@
 /** The chip says one true thing, and tells the two connections apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chipState, whyLost, type ChipInput } from "../src/chipstate";
+import { chipState, waitingFor, whyLost, type ChipInput } from "../src/chipstate";
 import { backoffMs } from "../src/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
@@ -54,4 +54,12 @@ test("attempts back off to eight seconds and are spread", () => {
   assert.deepEqual([1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, 0.5)), [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
   assert.equal(backoffMs(1, 0), 400);
   assert.equal(backoffMs(1, 1), 600);
+});
+
+test("an empty notebook frame says what it waits for", () => {
+  const service = "http://127.0.0.1:8000";
+  assert.equal(waitingFor("furnace/**", null), "Waiting for the first reading of furnace/**");
+  assert.equal(waitingFor("furnace/**", { state: "live", service }), "Waiting for the first reading of furnace/**");
+  assert.match(waitingFor("a", { state: "connecting", service, reason: "ConnectError: refused" }), /^No stream from http:\/\/127\.0\.0\.1:8000 yet \(ConnectError: refused\)\. .*tidewire doctor/);
+  assert.equal(waitingFor("a", { state: "ended", service, reason: "HTTP 401: no token" }), "http://127.0.0.1:8000 refuses this chart: HTTP 401: no token");
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import css from "../src/deck.css";
-import { DARK, LIGHT, type Tokens } from "../src/tokens";
+import { DARK, hostIsDark, LIGHT, type Tokens } from "../src/tokens";
 
 function luminance(hex: string): number {
   const [r, g, b] = [1, 3, 5].map((at) => {
@@ -77,4 +77,15 @@ test("the style sheet uses only tokens that exist, loads nothing, and gives canv
   for (const [, name] of css.matchAll(/var\((--[a-z-]+)\)/g)) assert.ok(known.has(name) || name === "--tone", name);
   assert.doesNotMatch(css, /url\(|@import|@font-face/);
   assert.match(css, /canvas\{font-variant-numeric:tabular-nums/);
+});
+
+test("each notebook says in its own way whether it is dark", () => {
+  assert.equal(hostIsDark({ jpThemeLight: "false" }, null), true);
+  assert.equal(hostIsDark({ jpThemeLight: "true", theme: "dark" }, null), false);
+  assert.equal(hostIsDark({ vscodeThemeKind: "vscode-dark" }, null), true);
+  assert.equal(hostIsDark({ vscodeThemeKind: "vscode-high-contrast" }, null), true);
+  assert.equal(hostIsDark({ vscodeThemeKind: "vscode-high-contrast-light" }, null), false);
+  assert.equal(hostIsDark({ theme: "dark" }, null), true, "marimo");
+  assert.equal(hostIsDark({}, "dark"), true, "Colab");
+  assert.equal(hostIsDark({}, null), null);
 });

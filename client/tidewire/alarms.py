@@ -1,18 +1,24 @@
-"""Alarms: which series of the store pass which thresholds, looked at about once a second, for all viewers together."""
+"""Alarms: which series of a store pass which thresholds, looked at twice a second, for all who look together.
+
+The dashboard has one set of them for its viewers, a notebook chart one for itself; both read the thresholds from the
+service.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from tidewire.pattern import compile_pattern
 from tidewire.store import Store
 from tidewire.threshold import Alarm, Threshold
-from tidewire_dashboard.login import EVERYBODY, Login
 
-__all__ = ["Alarms"]
+__all__ = ["Alarms", "Sees"]
+
+Sees: TypeAlias = Callable[[str], bool] | None
+"""Whether somebody may see a metric; None for who may see all."""
 
 _EVERY_MS: Final = 500.0
 _RANK: Final = {"warn": 1, "critical": 2}
@@ -81,31 +87,31 @@ class Alarms:
                     self._alarms.append((series.index, kept or Alarm(threshold)))
         self._directory_version = self._store.directory_version
 
-    def thresholds_message(self, login: Login = EVERYBODY) -> str:
+    def thresholds_message(self, sees: Sees = None) -> dict[str, Any]:
         """Return the `thresholds` message: those that are for a metric which somebody may see."""
-        shown = [threshold for threshold in self.thresholds if self._meets(threshold, login)]
-        return msgspec.json.encode({"t": "thresholds", "thresholds": shown}).decode()
+        shown = [threshold for threshold in self.thresholds if self._meets(threshold, sees)]
+        return {"t": "thresholds", "thresholds": msgspec.to_builtins(shown)}
 
-    def _meets(self, threshold: Threshold, login: Login) -> bool:
-        if not login.narrowed_to:
+    def _meets(self, threshold: Threshold, sees: Sees) -> bool:
+        if sees is None:
             return True
         pattern = compile_pattern(threshold.metric)
         metrics = {series.metric for series in self._store.series}
-        return any(pattern.matches(metric) and login.may_see(metric) for metric in metrics)
+        return any(pattern.matches(metric) and sees(metric) for metric in metrics)
 
-    def alarms_message(self, login: Login = EVERYBODY) -> str:
+    def alarms_message(self, sees: Sees = None) -> dict[str, Any]:
         """Return the `alarms` message: the worst level of each series that is in alarm and may be seen."""
         worst: dict[int, Alarm] = {}
         for index, alarm in self._alarms:
-            if alarm.level is None or not login.may_see(self._store.series[index].metric):
+            if alarm.level is None or not (sees is None or sees(self._store.series[index].metric)):
                 continue
             before = worst.get(index)
             if before is None or before.level is None or _RANK[alarm.level] > _RANK[before.level]:
                 worst[index] = alarm
-        alarms: list[dict[str, Any]] = [
+        alarms = [
             {"i": index, "level": alarm.level, "since_ms": alarm.since_ms} for index, alarm in sorted(worst.items())
         ]
-        return msgspec.json.encode({"t": "alarms", "alarms": alarms}).decode()
+        return {"t": "alarms", "alarms": alarms}
 
 
 def _key(threshold: Threshold) -> str:
