@@ -60,6 +60,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     gap: tuple[float, float] | None = None
     gap_ms: float = 0.0
     listening_since_ms: float | None = None
+    retention_ms: float | None = None
 
 
 class Feed:
@@ -158,6 +159,7 @@ class Feed:
             "metrics": self.store.metrics,
             "readings_per_s": round(self.store.readings_per_s(now_ms), 1),
             "listening_since_ms": status.listening_since_ms,
+            "retention_ms": status.retention_ms,
             "now_ms": now_ms,
         }
 
@@ -243,8 +245,9 @@ class Feed:
         if not state.resumed:
             self.store.covered_from_ms = min(self.store.covered_from_ms, now_ms - self._replay_s * 1e3)
             self._catalogued = False
-        if self.status.listening_since_ms is None:
-            self._set(listening_since_ms=now_ms)
+        self._set(
+            listening_since_ms=self.status.listening_since_ms or now_ms, retention_ms=state.limits.get("retention_ms")
+        )
 
     def _hear(self, state: object) -> None:
         now_ms = self.now_ms()

@@ -37,6 +37,7 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
         matched: metrics that the patterns select now.
         replay: what is sent first, as the service understood it.
         time_ms: the log's clock, milliseconds since the Unix epoch.
+        limits: of the service, by name; ``retention_ms`` among them.
     """
 
     cursor: str = ""
@@ -44,6 +45,7 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
     matched: int = 0
     replay: str = ""
     time_ms: float = 0.0
+    limits: dict[str, float] = {}
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,7 +79,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         log,
         settings.redis,
         HubSettings(tick_ms=settings.tick_ms, ring_bytes=settings.ring_bytes),
-        limits=msgspec.structs.asdict(settings.limits),
+        limits=msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)},
     )
     bounds = Bounds()
     streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), bounds)

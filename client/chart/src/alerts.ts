@@ -4,7 +4,9 @@ import { LIST, type Session } from "./session";
 import { tileState } from "./tiles";
 
 export interface Counts {
+  /** Series that warn or are critical, and those of them that are critical. */
   alerts: number;
+  critical: number;
   stale: number;
 }
 
@@ -12,7 +14,7 @@ export interface Counts {
 const EVERY_MS = 1_000;
 
 export class Alerts {
-  counts: Counts = { alerts: 0, stale: 0 };
+  counts: Counts = { alerts: 0, critical: 0, stale: 0 };
   private countedAt = -Infinity;
 
   constructor(private readonly session: Session) {}
@@ -25,15 +27,16 @@ export class Alerts {
     const { session } = this;
     const nowMs = session.now();
     const before = this.counts;
-    this.counts = { alerts: 0, stale: 0 };
+    this.counts = { alerts: 0, critical: 0, stale: 0 };
     for (const series of session.directory.measured) {
       const slot = session.views[LIST].slots.get(series.index);
       if (!slot) continue;
       const state = tileState(slot, series, { nowMs, alarms: session.alarms });
+      if (state === "critical") this.counts.critical++;
       if (state === "warn" || state === "critical") this.counts.alerts++;
       else if (["stale", "nodata"].includes(freshness(slot, nowMs))) this.counts.stale++;
     }
-    return before.alerts !== this.counts.alerts || before.stale !== this.counts.stale;
+    return before.alerts !== this.counts.alerts || before.critical !== this.counts.critical || before.stale !== this.counts.stale;
   }
 
   /** `(2) furnace · Tidewire` */

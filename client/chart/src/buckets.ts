@@ -43,8 +43,12 @@ export class Trace {
   integers = true;
   /** True when some bucket spans a range, so that there is a band to draw. */
   band = false;
-  /** Width of a merged bucket. */
+  /** Width of a merged bucket, and of those it was merged from. */
   stepMs = 0;
+  bucketMs = 0;
+  /** End of the bucket of the last reading up to the end of the window, NaN when there was none; and the silence that is a gap. */
+  endedMs = NaN;
+  private gapMs = NaN;
 
   private reserve(n: number): void {
     if (this.time.length >= n) return;
@@ -77,6 +81,7 @@ export class Trace {
     let band = false;
     let previousEnd = lastBefore(ring, slot, from);
     this.stepMs = step * factor;
+    this.bucketMs = step;
     for (let group = Math.floor(from / factor) * factor; group <= to; group += factor) {
       let sum = 0;
       let count = 0;
@@ -120,11 +125,25 @@ export class Trace {
       if (integers && (!whole(min) || !whole(max))) integers = false;
     }
     this.n = n;
+    this.endedMs = previousEnd;
+    this.gapMs = gapMs;
     this.lo = n ? lo : NaN;
     this.hi = n ? hi : NaN;
     this.magnitude = n ? Math.max(Math.abs(lo), Math.abs(hi)) : 0;
     this.integers = integers && n > 0;
     this.band = band;
+  }
+
+  /** Nothing is drawn. */
+  clear(): void {
+    this.n = 0;
+    this.endedMs = NaN;
+  }
+
+  /** The silence from the last reading to a time at which the window ends, if it is a gap. */
+  silenceUntil(endMs: number): Silence | null {
+    const longMs = endMs - this.endedMs + this.bucketMs;
+    return longMs > this.gapMs ? { fromMs: this.endedMs, toMs: endMs, longMs } : null;
   }
 
   /** Index of the bucket nearest a time and no further than one gap, or -1. */
@@ -156,21 +175,28 @@ function whole(value: number): boolean {
 export interface Silence {
   fromMs: number;
   toMs: number;
+  /** From reading to reading, as far as buckets tell: each of the two lies somewhere in its bucket. */
+  longMs: number;
 }
 
-/** The gaps that all traces share: only there is the chart silent; a gap of one series among others just breaks its line. */
-export function sharedGaps(traces: readonly Trace[]): Silence[] {
+/** The gaps that all traces share: only there is the chart silent; a gap of one series among others just breaks its line. `endMs`: a silence up to there is one as well. */
+export function sharedGaps(traces: readonly Trace[], endMs = NaN): Silence[] {
   let shared: Silence[] | null = null;
   for (const trace of traces) {
     const own: Silence[] = [];
     for (let i = 0; i < trace.n; i++) {
-      if (trace.breaks[i]) own.push({ fromMs: trace.gapFrom[i], toMs: trace.gapTo[i] });
+      if (trace.breaks[i]) own.push({ fromMs: trace.gapFrom[i], toMs: trace.gapTo[i], longMs: trace.gapTo[i] - trace.gapFrom[i] + trace.bucketMs });
     }
+    const last = trace.silenceUntil(endMs);
+    if (last) own.push(last);
     shared = shared === null ? own : intersect(shared, own);
     if (shared.length === 0) return shared;
   }
   return shared ?? [];
 }
+
+/** What the two readings beside a silence may lie inside their buckets. */
+const unsure = ({ fromMs, toMs, longMs }: Silence): number => longMs - (toMs - fromMs);
 
 function intersect(a: readonly Silence[], b: readonly Silence[]): Silence[] {
   const both: Silence[] = [];
@@ -178,7 +204,7 @@ function intersect(a: readonly Silence[], b: readonly Silence[]): Silence[] {
     for (const other of b) {
       const fromMs = Math.max(one.fromMs, other.fromMs);
       const toMs = Math.min(one.toMs, other.toMs);
-      if (toMs > fromMs) both.push({ fromMs, toMs });
+      if (toMs > fromMs) both.push({ fromMs, toMs, longMs: toMs - fromMs + Math.min(unsure(one), unsure(other)) });
     }
   }
   return both;

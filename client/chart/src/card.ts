@@ -30,8 +30,9 @@ export class ChartFrame {
   constructor(
     private readonly reload: () => void,
     press: Press | null,
+    others: () => void,
   ) {
-    this.legend = new Legend(press);
+    this.legend = new Legend(press, others);
     this.fresh.append(this.freshDot, this.freshText);
     this.pill.append(icon("clock", 12), this.pillText);
     for (const hidden of [this.alert, this.pill, this.fresh, this.error, this.nothing]) show(hidden, false);

@@ -27,6 +27,8 @@ export interface Moment {
   nowMs: number;
   paused: boolean;
   zoomed: boolean;
+  /** All readings of the stretch are here: where none is, there was none. */
+  settled: boolean;
   /** Nothing new can arrive: the same picture, a little paler. */
   offline: boolean;
   tokens: Tokens;
@@ -64,6 +66,8 @@ export class Chart implements Parts {
   private hovered = false;
   private moment: Moment | null = null;
   private drawn: Picture | null = null;
+  /** Whether the plot has room for flags above it; as it was when live, so that a zoom moves nothing. */
+  private strip: boolean | null = null;
   private reported = "";
   private wanted = "";
   private width = 0;
@@ -72,7 +76,7 @@ export class Chart implements Parts {
   private readonly sizes: ResizeObserver;
 
   constructor(press: Press | null = null) {
-    this.card = new ChartFrame(() => this.reload(), press);
+    this.card = new ChartFrame(() => this.reload(), press, () => this.toggleTable());
     this.sizes = new ResizeObserver(([entry]) => {
       this.width = entry.contentRect.width;
       this.height = entry.contentRect.height;
@@ -174,6 +178,8 @@ export class Chart implements Parts {
     const factor = mergeFactor(buckets, plotWidth);
     this.read(moment, factor);
     const picture = composePicture(this, moment, plotWidth);
+    if (this.strip === null || !(moment.zoomed || moment.paused)) this.strip = picture.flags.length > 0;
+    picture.strip = this.strip;
     this.drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.zoom);
     this.words(moment);
@@ -194,7 +200,7 @@ export class Chart implements Parts {
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
       if (!slot || this.hidden.has(slot.index)) {
-        trace.n = 0;
+        trace.clear();
         return;
       }
       trace.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs));

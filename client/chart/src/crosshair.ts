@@ -5,6 +5,8 @@ import type { Span } from "./timeline";
 
 /** A press that moves less than this is a click. */
 const DRAG_PX = 5;
+/** A tap this near the crosshair is a tap on it. */
+const TAP_PX = 24;
 
 export class Crosshair {
   /** NaN: no crosshair. */
@@ -37,7 +39,7 @@ export class Crosshair {
       if (this.pinch.active) this.endDrag();
       else this.drag = { chart, startX: local(event), x: local(event) };
     });
-    host.addEventListener("pointerup", (event) => this.released(chart, local(event)));
+    host.addEventListener("pointerup", (event) => this.released(chart, local(event), event.pointerType === "touch"));
     host.addEventListener("pointercancel", () => this.endDrag());
     host.addEventListener("dblclick", () => this.leaveZoom());
     host.addEventListener("focus", () => {
@@ -69,18 +71,24 @@ export class Crosshair {
 
   private left(chart: Chart): void {
     if (this.drag) return;
-    if (this.hovered === chart) this.hovered = null;
+    if (this.hovered === chart && !this.locked) this.hovered = null;
     if (!this.locked) this.timeMs = NaN;
     this.show();
   }
 
-  private released(chart: Chart, x: number): void {
+  private released(chart: Chart, x: number, touch: boolean): void {
     const drag = this.drag;
     this.endDrag();
     if (!drag || !chart.plot) return;
     if (Math.abs(x - drag.startX) < DRAG_PX) {
-      this.locked = !this.locked;
-      if (!this.locked) this.moved(chart, x);
+      // A finger hovers nothing: it puts the crosshair where it taps, and takes it away by a tap on it.
+      const at = chart.snap(this.timeAt(chart, x));
+      const again = !touch || Math.abs((at - this.timeMs) * chart.plot.x.a) < TAP_PX;
+      this.locked = !(this.locked && again);
+      this.hovered = chart;
+      if (touch) this.timeMs = this.locked ? at : NaN;
+      this.show();
+      if (!this.locked && !touch) this.moved(chart, x);
       return;
     }
     const { left, width } = chart.plot.box;

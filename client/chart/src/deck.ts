@@ -280,6 +280,7 @@ export class DeckPage implements Page {
       nowMs: timeline.now(),
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
+      settled: timeline.settled,
       offline: this.app.offline(),
       tokens: this.app.tokens,
       events: session.events,
@@ -295,10 +296,9 @@ export class DeckPage implements Page {
   }
 
   private drawWall(moment: Moment): void {
-    const series = [...new Set(this.held.flatMap((one) => one.series))];
     const endMs = this.app.session.now();
     const { tokens, alarms } = moment;
-    this.wall.draw(series, { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true }, this.scroller.clientWidth - 2 * SCROLL_PAD);
+    this.wall.draw(this.held.map(({ series }) => series), { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true }, this.scroller.clientWidth - 2 * SCROLL_PAD);
   }
 
   /** Before the directory is known: nine empty cards in their final places. */

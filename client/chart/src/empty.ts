@@ -6,7 +6,7 @@ import { dot, fitCanvas, hatch } from "./draw";
 import { clock, longSpan } from "./format";
 import { linear } from "./paths";
 import { timeStep, timeTicks } from "./scale";
-import { snippetTabs, snippetText } from "./snippets";
+import { otherTools, snippetTabs, snippetText } from "./snippets";
 import { font } from "./tokens";
 
 const FOOT = 36;
@@ -34,7 +34,8 @@ export class EmptyPage {
     this.copy.addEventListener("click", () => void this.copyCode());
     const box = h("div", { class: "code-box" }, h("div", { class: "code-head" }, this.tabs, this.copy), this.code);
     const lead = h("p", { class: "lead" }, "Publish one reading and its chart appears here within a second.");
-    this.element.append(this.canvas, h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list));
+    const other = h("button", { type: "button", class: "link", "data-tw": "other-tools", onclick: () => this.app.dialog.show("Publish from other tools", otherTools(...this.urls()), undefined, true) }, "How to publish from other tools");
+    this.element.append(this.canvas, h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list, other));
   }
 
   private urls(): [string, string] {

@@ -9,6 +9,7 @@ export class Footer {
   readonly bar: HTMLElement;
   private readonly name = h("strong", {});
   private readonly span = h("span", { class: "wall-span" });
+  private readonly critical = h("span", { class: "wall-critical" });
   private readonly warn = h("span", { class: "wall-warn" });
   private readonly stale = h("span", { class: "wall-stale" });
   private readonly word = h("strong", { class: "wall-word" });
@@ -26,6 +27,7 @@ export class Footer {
       this.span,
       h("span", { class: "grow" }),
       leave,
+      this.critical,
       this.warn,
       this.stale,
       h("span", { class: "sep" }),
@@ -61,11 +63,12 @@ export class Footer {
     const { app } = this;
     show(this.wall, app.state.kiosk);
     if (!app.state.kiosk) return;
-    const { alerts, stale } = app.alerts.counts;
+    const { alerts, critical, stale } = app.alerts.counts;
     const { startMs, endMs } = app.time.shown();
-    setText(this.name, app.state.page === "deck" ? app.state.slug : "Overview");
+    setText(this.name, app.state.page === "deck" ? (app.library.saved?.name ?? app.state.slug) : "Overview");
     setText(this.span, app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`);
-    this.count(this.warn, "warn", alerts, "alert", "alerts");
+    this.count(this.critical, "critical", critical, "critical", "critical");
+    this.count(this.warn, "warn", alerts - critical, "warn", "warn");
     this.count(this.stale, "clock", stale, "stale", "stale");
     const { word, value, tone } = app.header.chipState();
     this.wall.dataset.tone = tone;

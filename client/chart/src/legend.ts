@@ -13,12 +13,14 @@ interface Item {
 /** What a legend's items are pressed for: `alone` when a modifier was held. */
 export type Press = (series: Series, alone: boolean) => void;
 
+const titleOf = (one: Series): string => `${one.metric}${one.key ? ` {${one.key}}` : ""}`;
+
 const ROOMY_GAP = 14;
 const TIGHT_GAP = 8;
 
 export class Legend {
   readonly element = h("div", { class: "legend", "data-tw": "legend" });
-  private readonly more = h("span", { class: "legend-more", "data-tw": "legend-more" });
+  private readonly more: HTMLElement;
   private items: Item[] = [];
   private layoutKey = "";
   /** Whether min, max and mean have room beside the values. */
@@ -26,7 +28,14 @@ export class Legend {
   /** One decimal fewer is printed when the values would not fit otherwise. */
   fewerDecimals = 0;
 
-  constructor(private readonly press: Press | null = null) {}
+  /** `others` shows what has no room in the row. */
+  constructor(
+    private readonly press: Press | null = null,
+    others: () => void = () => undefined,
+  ) {
+    const title = "All series with last, min, max and mean (d)";
+    this.more = press ? h("button", { type: "button", class: "legend-more", "data-tw": "legend-more", title, onclick: others }) : h("span", { class: "legend-more", "data-tw": "legend-more" });
+  }
 
   build(series: readonly Series[], label: (series: Series) => string): void {
     this.items = series.map((one) => {
@@ -40,7 +49,7 @@ export class Legend {
         ? h("button", { type: "button", class: "legend-item", "data-tw": "legend-item", "aria-pressed": "true", onclick: (event: MouseEvent) => press(one, event.shiftKey || event.altKey || event.metaKey) }, ...parts)
         : h("span", { class: "legend-item" }, ...parts);
       element.dataset.series = String(one.index);
-      element.title = `${one.metric}${one.key ? ` {${one.key}}` : ""}`;
+      element.title = titleOf(one);
       return { series: one, element, swatch, value, stats };
     });
     this.element.replaceChildren(...this.items.map((item) => item.element), this.more);
@@ -55,6 +64,8 @@ export class Legend {
       item.element.classList.toggle("off", off);
       if (this.press) setAttribute(item.element, "aria-pressed", String(!off));
       setText(item.stats, (this.withStats && stats[i]) || "");
+      // Where the row has no room for them, the pointer finds min, max and mean.
+      if (stats[i] !== undefined) setAttribute(item.element, "title", stats[i] ? `${titleOf(item.series)}\n${stats[i]}` : titleOf(item.series));
       setText(item.value, values[i] ?? "–");
       if (item.swatch.style.background !== colours[i]) item.swatch.style.background = colours[i];
     });

@@ -25,13 +25,60 @@ export interface Frame2d {
   y: Linear;
 }
 
-/** Px over which the ends of a line are searched for readings that the label would cover. */
+/** A label's box reaches so far beyond its line, px. */
 const LABEL_HEIGHT = 16;
+/** Left and right of the words of a label. */
+const LABEL_PAD = 4;
+/** Places that are tried for a label lie this far apart. */
+const LABEL_STEP = 24;
+/** What a place costs: a reading or an event's line behind the words; the wrong side; not at an end; another label. */
+const COST = { reading: 10, event: 30, side: 6, inside: 4, label: 1e6 };
+/** A label stays where it is unless another place is better by this: words that jump are worse than a touched line. */
+const STAYS = 25;
+
+/** Where the words of a threshold stand. */
+export interface Place {
+  left: number;
+  above: boolean;
+}
 
 /** Boxes of the labels placed so far in one drawing, so that two thresholds close together stay readable. */
 export type Placed = { left: number; right: number; top: number }[];
 
-export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = []): void {
+/** Where each label stood in the drawing before, by its words. */
+export type Kept = Map<string, Place>;
+
+const boxTopOf = (y: number, above: boolean): number => (above ? y - LABEL_HEIGHT : y + 2);
+
+/** The place of a label `wide` px long on a line at `y` that covers least; beyond the line and at an end when that is free. */
+export function labelPlace(frame: Frame2d, picture: Pick<Picture, "traces" | "flags">, y: number, wide: number, beyond: boolean, placed: Placed = [], kept?: Place): Place {
+  const { left, top, width, height } = frame.box;
+  const last = left + width - wide;
+  const ends = [last, left];
+  const fits = (above: boolean): boolean => (above ? y - top : top + height - y) >= LABEL_HEIGHT;
+  const cost = ({ left: from, above }: Place): number => {
+    const boxTop = boxTopOf(y, above);
+    const other = placed.some((box) => box.left < from + wide && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT);
+    const events = picture.flags.filter(({ timeMs }) => within(frame.x.a * timeMs + frame.x.b, from - 2, from + wide + 2)).length;
+    return COST.reading * covered(frame, picture, from, from + wide, boxTop) + COST.event * events + (other ? COST.label : 0) + (above === beyond ? 0 : COST.side) + (ends.includes(from) ? 0 : COST.inside);
+  };
+  const stays = kept && kept.left >= left && kept.left <= last && fits(kept.above) ? cost(kept) : Infinity;
+  if (kept && stays < COST.reading) return kept;
+  let best: Place = { left, above: fits(beyond) ? beyond : !beyond };
+  let least = Infinity;
+  for (const above of [beyond, !beyond].filter(fits)) {
+    for (let from = -2; from * LABEL_STEP + left <= last; from++) {
+      const place = { left: from < 0 ? ends[from + 2] : left + from * LABEL_STEP, above };
+      const costs = cost(place);
+      if (costs < least) [best, least] = [place, costs];
+    }
+  }
+  return kept && stays <= least + STAYS ? kept : best;
+}
+
+const within = (x: number, from: number, to: number): boolean => x >= from && x <= to;
+
+export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map()): void {
   const { left, top, width, height } = frame.box;
   const y = Math.round(frame.y.a * limit.value + frame.y.b);
   if (y < top || y > top + height) return;
@@ -53,29 +100,28 @@ export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Fr
   ctx.restore();
   ctx.font = font(500, 11);
   ctx.textBaseline = "alphabetic";
-  const wide = ctx.measureText(limit.text).width;
-  // Beyond the line when there is room, else on its quiet side; at the end that has fewer readings near.
-  let above = limit.side === "above";
-  if (above && y - top < LABEL_HEIGHT) above = false;
-  if (!above && top + height - y < LABEL_HEIGHT) above = true;
-  const boxTop = above ? y - LABEL_HEIGHT : y + 2;
-  const weight = (from: number, to: number): number =>
-    covered(frame, picture, from, to, boxTop) + (placed.some((box) => box.left < to && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT) ? 1e6 : 0);
-  const atLeft = weight(left, left + wide + 8) <= weight(left + width - wide - 8, left + width);
-  placed.push(atLeft ? { left, right: left + wide + 8, top: boxTop } : { left: left + width - wide - 8, right: left + width, top: boxTop });
-  ctx.textAlign = atLeft ? "left" : "right";
-  haloText(ctx, limit.text, atLeft ? left + 4 : left + width - 4, above ? y - 6 : y + 13, limit.level === "warn" ? tokens.warn : tokens.critical, tokens.surface);
+  const wide = ctx.measureText(limit.text).width + 2 * LABEL_PAD;
+  if (wide > width) return;
+  const place = labelPlace(frame, picture, y, wide, limit.side === "above", placed, kept.get(limit.text));
+  kept.set(limit.text, place);
+  placed.push({ left: place.left, right: place.left + wide, top: boxTopOf(y, place.above) });
+  ctx.textAlign = "left";
+  haloText(ctx, limit.text, place.left + LABEL_PAD, place.above ? y - 6 : y + 13, limit.level === "warn" ? tokens.warn : tokens.critical, tokens.surface);
 }
 
-/** How many buckets of the chart pass through a label's box. */
-function covered(frame: Frame2d, picture: Picture, fromX: number, toX: number, boxTop: number): number {
+/** How many stretches of lines from bucket to bucket pass through a label's box. */
+function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number, toX: number, boxTop: number): number {
   let count = 0;
   for (const trace of picture.traces) {
+    let [x, y] = [NaN, NaN];
     for (let i = 0; i < trace.n; i++) {
-      const x = frame.x.a * trace.time[i] + frame.x.b;
-      if (x < fromX || x > toX) continue;
-      const y = frame.y.a * trace.line[i] + frame.y.b;
-      if (y > boxTop - 3 && y < boxTop + LABEL_HEIGHT + 3) count++;
+      const [beforeX, beforeY] = [x, y];
+      x = frame.x.a * trace.time[i] + frame.x.b;
+      y = frame.y.a * trace.line[i] + frame.y.b;
+      if (x < fromX) continue;
+      const start = i > 0 && !trace.breaks[i] ? beforeY : y;
+      if (Math.max(y, start) > boxTop - 3 && Math.min(y, start) < boxTop + LABEL_HEIGHT + 3 && (x <= toX || beforeX < toX)) count++;
+      if (x > toX) break;
     }
   }
   return count;
@@ -90,27 +136,29 @@ export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], fra
   ctx.font = font(500, 11);
   ctx.textBaseline = "alphabetic";
   ctx.textAlign = "left";
+  // Without a strip of their own, as on a stretch zoomed into from a window without events, flags lie in the plot.
+  const flagTop = picture.strip ? top - 20 : top;
   let free = -Infinity;
   for (const flag of flags) {
     if (flag.timeMs < picture.startMs || flag.timeMs > picture.endMs) continue;
     const x = Math.round(frame.x.a * flag.timeMs + frame.x.b);
     ctx.fillStyle = withAlpha(tokens.secondary, 0.55);
-    ctx.fillRect(x, top - 20, 1, height + 20);
+    ctx.fillRect(x, flagTop, 1, top + height - flagTop);
     const text = canvasName(flag.text);
     const wide = Math.ceil(ctx.measureText(text).width) + 23;
     const mirrored = x + wide > right + 20;
     const from = mirrored ? x - wide + 1 : x;
-    // A flag that would cover the one before keeps its line; the words come with the crosshair.
-    if (from < free) continue;
+    // A flag that would cover the one before, or leave the card, keeps its line; the words come with the crosshair.
+    if (from < free || from < 4) continue;
     free = from + wide + 2;
     ctx.fillStyle = tokens.flag;
     ctx.beginPath();
-    ctx.roundRect(from, top - 20, wide, FLAG_HEIGHT, mirrored ? [4, 0, 0, 4] : [0, 4, 4, 0]);
+    ctx.roundRect(from, flagTop, wide, FLAG_HEIGHT, mirrored ? [4, 0, 0, 4] : [0, 4, 4, 0]);
     ctx.fill();
     ctx.fillStyle = tokens.secondary;
-    pennant(ctx, from + 7, top - 16);
+    pennant(ctx, from + 7, flagTop + 4);
     ctx.fillStyle = tokens.text;
-    ctx.fillText(text, from + 17, top - 8);
+    ctx.fillText(text, from + 17, flagTop + 12);
   }
 }
 

@@ -258,6 +258,7 @@ export class NotebookFrame {
       nowMs: timeline.now(),
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
+      settled: true,
       offline: session.status?.state === "reconnecting" || session.status?.state === "ended" || session.link.state === "silent",
       tokens: this.tokens,
       events: session.events,

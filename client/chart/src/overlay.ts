@@ -33,6 +33,7 @@ export class Overlay {
   private tipTop = 0;
   private tipRows = -1;
   private notesShown = "";
+  private brushing = false;
 
   constructor() {
     this.tip.append(h("div", { class: "tip-head" }, this.time, this.ago), this.rows, this.notes);
@@ -72,13 +73,12 @@ export class Overlay {
       dot.style.background = row.colour;
       dot.style.transform = `translate(${row.x.toFixed(1)}px,${row.y.toFixed(1)}px)`;
     });
+    if (this.brushing) return;
     show(this.pill, hovered);
     show(this.tip, hovered && rows.length + events.length > 0);
     if (!hovered) return;
     setText(this.pill, clock(timeMs, "tenth"));
-    const half = 36;
-    const middle = Math.min(Math.max(x, half), left + width + 24 - half);
-    this.pill.style.transform = `translate(${Math.round(middle)}px,${top + height + 5}px) translateX(-50%)`;
+    this.placePill(x, plot);
     setText(this.time, clock(timeMs, "tenth"));
     setText(this.ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
     this.fillRows(rows);
@@ -86,6 +86,12 @@ export class Overlay {
     if (notes !== this.notesShown) this.notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
     this.notesShown = notes;
     this.place(x, plot, readings);
+  }
+
+  private placePill(x: number, { box: { left, top, width, height } }: Plot): void {
+    const half = this.pill.offsetWidth / 2;
+    const middle = Math.min(Math.max(x, half), left + width + GUTTER.right - half);
+    this.pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + 5}px)`;
   }
 
   private fillRows(rows: readonly OverlayRow[]): void {
@@ -129,16 +135,24 @@ export class Overlay {
     this.tip.style.transform = `translate(${Math.round(left)}px,${Math.round(this.tipTop)}px)`;
   }
 
+  /** While a stretch is chosen, its times and length stand where the time of the crosshair does, and nothing lies over it. */
   showBrush(from: number, to: number, plot: Plot): void {
     show(this.brush, true);
+    this.brushing = true;
+    show(this.tip, false);
     const left = Math.max(plot.box.left, Math.min(from, to));
     const right = Math.min(plot.box.left + plot.box.width, Math.max(from, to));
     this.brush.style.transform = `translate(${left}px,${plot.box.top}px)`;
     this.brush.style.width = `${Math.max(0, right - left)}px`;
     this.brush.style.height = `${plot.box.height}px`;
+    const [startMs, endMs] = [left, right].map((x) => (x - plot.x.b) / plot.x.a);
+    show(this.pill, true);
+    setText(this.pill, `${clock(startMs)} – ${clock(endMs)} · ${longSpan(endMs - startMs)}`);
+    this.placePill((left + right) / 2, plot);
   }
 
   hideBrush(): void {
     show(this.brush, false);
+    this.brushing = false;
   }
 }

@@ -36,6 +36,8 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     lo = Math.min(lo, trace.lo);
     hi = Math.max(hi, trace.hi);
   }
+  // A chart that is silent for longer than its window still has the axis of its last values.
+  if (lo > hi) for (const { lastValue } of slots.filter((slot) => slot !== undefined)) if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
   [lo, hi] = parts.shareRange(lo, hi);
   const limits = limitsOf(moment.thresholds, series, print);
   // A threshold near the readings pulls the range; one far away would flatten them.
@@ -57,7 +59,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     yLo,
     yHi,
     divisor: print.unit.divisor,
-    gaps: sharedGaps(traces.filter((trace) => trace.n > 0)),
+    gaps: moment.zoomed && moment.settled ? sharedGaps(traces.filter(({ n, endedMs }) => n > 0 || endedMs > 0), endMs) : sharedGaps(traces.filter((trace) => trace.n > 0)),
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
     tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
     alpha: moment.offline ? 0.75 : 1,
@@ -67,6 +69,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     points: moment.zoomed && readingPx > POINT_PX,
     limits,
     flags: flagsOf(series, moment),
+    strip: false,
   };
 }
 

@@ -4,7 +4,7 @@ import { withAlpha } from "./colour";
 import { h } from "./dom";
 import { boxedText, dot, fitCanvas, hatch, liveDot, staleDot, type Ctx } from "./draw";
 import { clock, day, formatNumber, span } from "./format";
-import { drawEvents, drawThresholds, type Flag, type Limit, type Placed } from "./marks";
+import { drawEvents, drawThresholds, type Flag, type Kept, type Limit, type Placed } from "./marks";
 import { areaPath, bandPath, linear, linePath, type Linear } from "./paths";
 import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks } from "./scale";
 import { font, type Tokens } from "./tokens";
@@ -38,6 +38,8 @@ export interface Picture {
   points: boolean;
   limits: readonly Limit[];
   flags: readonly Flag[];
+  /** Room above the plot for flags. */
+  strip: boolean;
 }
 
 export class Plot {
@@ -46,6 +48,7 @@ export class Plot {
   box = { left: GUTTER.left as number, top: GUTTER.top as number, width: 0, height: 0 };
   x: Linear = { a: 1, b: 0 };
   y: Linear = { a: 1, b: 0 };
+  private readonly labels: Kept = new Map();
   private readonly ctx = this.canvas.getContext("2d") as Ctx;
 
   constructor(
@@ -59,7 +62,7 @@ export class Plot {
   /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
   draw(picture: Picture, width: number, height: number, ratio: number): void {
     const { ctx } = this;
-    const top = GUTTER.top + (picture.flags.length > 0 ? GUTTER.events : 0);
+    const top = GUTTER.top + (picture.strip ? GUTTER.events : 0);
     this.box = { left: GUTTER.left, top, width: width - GUTTER.left - GUTTER.right, height: height - top - GUTTER.bottom };
     this.x = linear(picture.startMs, picture.endMs, this.box.left, this.box.left + this.box.width);
     this.y = linear(picture.yLo, picture.yHi, top + this.box.height, top);
@@ -72,7 +75,7 @@ export class Plot {
     this.silences(ctx, picture);
     this.series(ctx, picture);
     const placed: Placed = [];
-    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed);
+    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed, this.labels);
     this.readings(ctx, picture);
     this.gapLabels(ctx, picture);
     drawEvents(ctx, this.tokens(), picture.flags, this, picture);
@@ -210,7 +213,7 @@ export class Plot {
       if (text) boxedText(ctx, this.tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
     };
     for (const gap of picture.gaps) {
-      const long = span(gap.toMs - gap.fromMs);
+      const long = span(gap.longMs);
       label(gap.fromMs, gap.toMs, [`no data ${long}`, long], false);
     }
     if (picture.tailText.length > 0) label(picture.tailMs, picture.endMs, picture.tailText, true);

@@ -1,4 +1,6 @@
-/** The three ways to publish a first reading, as the "No metrics yet" page shows them. */
+/** The ways to publish a first reading, as the "No metrics yet" page shows them. */
+import { h } from "./dom";
+
 
 /** A word of code and how it is coloured. */
 export type Token = readonly [text: string, kind: "plain" | "word" | "string"];
@@ -39,6 +41,19 @@ export function snippetTabs(url: string, redis: string): SnippetTab[] {
 
 export function snippetText(tab: SnippetTab): string {
   return tab.lines.map((line) => line.map(([text]) => text).join("")).join("\n");
+}
+
+/** Further ways in: what each is for, and how. */
+export function otherTools(url: string, redis: string): HTMLElement {
+  const ways: [string, string][] = [
+    ["Node, Deno, a page: anything that speaks HTTP", `await fetch("${url}/v1/readings", {\n  method: "POST",\n  headers: { "Content-Type": "application/json" },\n  body: JSON.stringify({ metric: "line-1/flow", value: [12.5], unit: "L/min", labels: { site: "A" } }),\n});`],
+    ["Any Redis client, kept until it is taken", `redis-cli -u ${redis} XADD tw:in '*' metric line-1/flow value 12.5 unit L/min`],
+    ["A CSV file: columns metric, time, value, unit; every other one is a label", `curl ${url}/v1/readings -H 'Content-Type: text/csv' --data-binary @readings.csv`],
+    ["A recorded file as if it were live", `tidewire replay readings.csv --speed 10 --to ${url}`],
+    ["CPU, memory, disk and network of a machine", `tidewire host --to ${url}`],
+  ];
+  const all = h("a", { class: "link", href: `${url}/schema`, target: "_blank", rel: "noopener" }, "All of the service's routes, with their formats");
+  return h("div", { class: "ways" }, ...ways.flatMap(([what, code]) => [h("h3", {}, what), h("pre", { class: "code", tabindex: "0" }, code)]), all);
 }
 
 /** Python that loads the readings of these series and of this stretch into a DataFrame. */

@@ -3,8 +3,11 @@ import type { Series } from "./directory";
 
 export const PAD = 16;
 export const GAP = 12;
+/** Between tiles where two of them share a phone. */
+const NARROW_GAP = 10;
+const NARROW = 768;
 export const TILE_HEIGHT = 104;
-const LEAST_WIDTH = 168;
+export const LEAST_WIDTH = 168;
 const HEAD_FIRST = 30;
 const HEAD_NEXT = 32;
 
@@ -30,10 +33,10 @@ export interface TileLayout {
 }
 
 /** Lay out groups of series (each in its order) across a width, in as many columns as fit. */
-export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number, pad: number = PAD, given = 0): TileLayout {
+export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number, pad: number = PAD, given = 0, gap = width < NARROW ? NARROW_GAP : GAP): TileLayout {
   const inner = Math.max(LEAST_WIDTH, width - 2 * pad);
-  const columns = given || Math.max(1, Math.floor((inner + GAP) / (LEAST_WIDTH + GAP)));
-  const exact = (inner - (columns - 1) * GAP) / columns;
+  const columns = given || Math.max(1, Math.floor((inner + gap) / (LEAST_WIDTH + gap)));
+  const exact = (inner - (columns - 1) * gap) / columns;
   const tiles: TileBox[] = [];
   const heads: GroupHead[] = [];
   let top = 0;
@@ -43,12 +46,12 @@ export function layoutTiles(groups: readonly { name: string; series: readonly Se
     top += height;
     group.series.forEach((series, i) => {
       const column = i % columns;
-      const left = Math.round(pad + column * (exact + GAP));
-      const right = Math.round(pad + column * (exact + GAP) + exact);
-      tiles.push({ series, left, top: top + Math.floor(i / columns) * (TILE_HEIGHT + GAP), width: right - left });
+      const left = Math.round(pad + column * (exact + gap));
+      const right = Math.round(pad + column * (exact + gap) + exact);
+      tiles.push({ series, left, top: top + Math.floor(i / columns) * (TILE_HEIGHT + gap), width: right - left });
     });
     const rows = Math.ceil(group.series.length / columns);
-    top += rows * TILE_HEIGHT + Math.max(0, rows - 1) * GAP;
+    top += rows * TILE_HEIGHT + Math.max(0, rows - 1) * gap;
   });
   return { tiles, heads, height: top + pad, columns };
 }

@@ -35,10 +35,13 @@ const SPARK_TOP = 66;
 const SPARK_HEIGHT = 32;
 /** Below this width the value is 24 px, so that unit and change still fit beside it. */
 const NARROW_TILE = 182;
-/** 44 px on the wall. */
 /** Px below which a unit would be no more than an ellipsis. */
 const UNIT_ROOM = 14;
+/** 44 px on the wall. */
 const WALL_VALUE = 44 / WALL_TILE;
+/** 14.5 px and 13 px there. */
+const WALL_LABEL = 10.5;
+const WALL_STATE = 9.4;
 
 export function tileState(slot: Slot | undefined, series: Series, moment: Pick<TileMoment, "nowMs" | "alarms">): TileState {
   if (!slot) return "unknown";
@@ -60,19 +63,22 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   ctx.fill();
   if (!slot) {
     skeleton(ctx, left, top, width, tokens);
-    label(ctx, series, left + 14, top + 22, right - 12, tokens);
+    label(ctx, series, left + 14, top + 22, right - 12, moment.wall, tokens);
     return;
   }
   const state = tileState(slot, series, moment);
   const silent = state === "stale" || state === "nodata";
   const ageMs = moment.nowMs - slot.lastIdMs;
-  const stateLeft = stateText(ctx, state, ageMs, right - 12, top + 22, tokens);
-  label(ctx, series, left + 14, top + 22, stateLeft - 8, tokens);
+  const stateLeft = stateText(ctx, state, ageMs, right - 12, top + 22, moment.wall, tokens);
+  label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const factor = mergeFactor((moment.endMs - moment.startMs) / moment.ring.stepMs, width - SPARK_LEFT - SPARK_RIGHT);
   const trace = readSpark(moment.ring, slot, moment.startMs, moment.endMs, factor);
   const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
-  const end = moment.wall ? right - 12 : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
-  value(ctx, printValue(slot.lastValue, print), print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
+  const text = printValue(slot.lastValue, print);
+  // A unit cut short says less than no change: where both have no room, the unit stays.
+  const room = right - 12 - (left + 14) - valueWidth(ctx, text, print.unit.text, width, moment.wall);
+  const end = moment.wall || (!silent && room < whenWidth(ctx, slot)) ? right - 12 : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  value(ctx, text, print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();
   ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
@@ -89,8 +95,8 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   ctx.restore();
 }
 
-function label(ctx: Ctx, series: Series, x: number, y: number, right: number, tokens: Tokens): void {
-  ctx.font = font(400, 12);
+function label(ctx: Ctx, series: Series, x: number, y: number, right: number, wall: boolean, tokens: Tokens): void {
+  ctx.font = font(400, wall ? WALL_LABEL : 12);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
   const short = canvasName(series.short);
@@ -112,10 +118,11 @@ function fit(ctx: Ctx, text: string, width: number): string {
 }
 
 /** The state at the right of the label; the x where it begins. */
-function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: number, tokens: Tokens): number {
+function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: number, wall: boolean, tokens: Tokens): number {
+  const size = wall ? WALL_STATE : 11;
   ctx.textAlign = "right";
   if (state === "live" || state === "unknown") {
-    ctx.font = font(500, 11);
+    ctx.font = font(500, size);
     ctx.fillStyle = tokens.muted;
     const text = Number.isFinite(ageMs) ? shortAge(ageMs) : "";
     ctx.fillText(text, right, y);
@@ -123,7 +130,7 @@ function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: 
   }
   const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
   const text = { warn: "WARN", critical: "CRITICAL", stale: `STALE ${span(ageMs)}`, nodata: "NO DATA" }[state];
-  ctx.font = font(600, 11);
+  ctx.font = font(600, size);
   ctx.fillStyle = colour;
   ctx.fillText(text, right, y);
   const width = ctx.measureText(text).width;
@@ -170,9 +177,30 @@ function stateIcon(ctx: Ctx, state: "warn" | "critical" | "stale" | "nodata", x:
   ctx.restore();
 }
 
+const valueSize = (width: number, wall: boolean): number => (wall ? WALL_VALUE : width < NARROW_TILE ? 24 : 26);
+
+/** Width of a value and its unit. */
+function valueWidth(ctx: Ctx, text: string, unit: string, width: number, wall: boolean): number {
+  const size = valueSize(width, wall);
+  ctx.font = font(600, size);
+  ctx.letterSpacing = `${-0.022 * size}px`;
+  const wide = ctx.measureText(text).width;
+  ctx.letterSpacing = "0px";
+  ctx.font = font(400, 12);
+  return wide + (unit ? 4 + ctx.measureText(unit).width : 0);
+}
+
+/** Width of the change and its triangle, with the space before them. */
+function whenWidth(ctx: Ctx, slot: Slot): number {
+  if (Number.isNaN(slot.change)) return 0;
+  ctx.font = font(500, 11);
+  const text = formatChange(slot.change);
+  return 6 + ctx.measureText(text).width + (text.startsWith("±") ? 0 : 11);
+}
+
 /** The value whole, its unit as far as there is room before `end`. */
 function value(ctx: Ctx, text: string, unit: string, x: number, y: number, end: number, width: number, silent: boolean, wall: boolean, tokens: Tokens): void {
-  const size = wall ? WALL_VALUE : width < NARROW_TILE ? 24 : 26;
+  const size = valueSize(width, wall);
   ctx.textAlign = "left";
   ctx.font = font(600, size);
   ctx.letterSpacing = `${-0.022 * size}px`;

@@ -34,6 +34,11 @@ export class Timeline {
 
   constructor(private readonly session: Session) {}
 
+  /** What the zoom shows is as fine as it was asked for; true while there is no zoom. */
+  get settled(): boolean {
+    return this.zoom === null || this.answered;
+  }
+
   get paused(): boolean {
     return this.frozen !== null;
   }

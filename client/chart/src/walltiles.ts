@@ -1,8 +1,8 @@
-/** A wall: the row of tiles above its charts, one for each of the deck's first series, and charts that fill the rest. */
+/** A wall: the row of tiles above its charts, of which each has some, and charts that fill the rest. */
 import type { Series } from "./directory";
 import { h } from "./dom";
 import { fitCanvas } from "./draw";
-import { layoutTiles } from "./tilelayout";
+import { GAP, layoutTiles } from "./tilelayout";
 import { drawTile, WALL_CHART, WALL_TILE, type TileMoment } from "./tiles";
 
 const ROW_PX = 144;
@@ -21,19 +21,34 @@ export function fillWall(scroller: HTMLElement, grid: HTMLElement): void {
   grid.style.setProperty("--wall-row", `${Math.min(MOST_ROW, Math.max(LEAST_ROW, row))}px`);
 }
 
+/** Six at 1440 px. */
+const LEAST_TILE = 158;
+
+/** Which series are tiles: all of them, or in turn one more of each chart, in the order of the charts. */
+export function wallSeries(charts: readonly (readonly Series[])[], most: number): Series[] {
+  const all = new Set(charts.flat());
+  if (all.size <= most) return [...all];
+  const chosen = new Set<Series>();
+  for (let round = 0; chosen.size < most; round++) {
+    for (const { [round]: one } of charts) if (one && chosen.size < most) chosen.add(one);
+  }
+  return [...all].filter((one) => chosen.has(one));
+}
+
 export class WallTiles {
   readonly element = h("canvas", { class: "wall-tiles", "aria-hidden": "true", "data-tw": "wall-tiles" });
 
-  draw(series: readonly Series[], moment: TileMoment, width: number): void {
+  draw(charts: readonly (readonly Series[])[], moment: TileMoment, width: number): void {
     const ratio = devicePixelRatio;
     if (!fitCanvas(this.element, width, ROW_PX, ratio)) this.element.getContext("2d")?.clearRect(0, 0, this.element.width, this.element.height);
     const ctx = this.element.getContext("2d") as CanvasRenderingContext2D;
     ctx.save();
     ctx.scale(ratio * WALL_TILE, ratio * WALL_TILE);
     // As on the overview, without its padding and its heading; what does not fit into the row is in the charts below.
-    const { tiles, columns } = layoutTiles([{ name: "", series }], width / WALL_TILE, 0);
-    const fitted = tiles.length < columns ? layoutTiles([{ name: "", series }], width / WALL_TILE, 0, tiles.length).tiles : tiles.slice(0, columns);
-    for (const box of fitted) drawTile(ctx, box, 0, moment.ring.slots.get(box.series.index), moment);
+    const inner = width / WALL_TILE;
+    const series = wallSeries(charts, Math.max(1, Math.floor((inner + GAP) / (LEAST_TILE + GAP))));
+    const { tiles } = layoutTiles([{ name: "", series }], inner, 0, series.length, GAP / WALL_TILE);
+    for (const box of tiles) drawTile(ctx, box, 0, moment.ring.slots.get(box.series.index), moment);
     ctx.restore();
   }
 }

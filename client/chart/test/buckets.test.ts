@@ -59,7 +59,7 @@ test("a view is asked for buckets of at most 2.6 px", () => {
 test("a silence that began before the window is a gap at its left edge", () => {
   const none = same(NaN, NaN, NaN);
   const late = ringOf({ data: [...none, ...same(1, 2)], beforeMs: 95_000 }, 5, 100);
-  assert.deepEqual(sharedGaps([read(late, 100_000, 105_000, 1)]), [{ fromMs: 95_000, toMs: 103_000 }]);
+  assert.deepEqual(sharedGaps([read(late, 100_000, 105_000, 1)]), [{ fromMs: 95_000, toMs: 103_000, longMs: 9_000 }]);
   assert.deepEqual(sharedGaps([read(late, 100_000, 105_000, 1, 9_000)]), [], "no longer than is usual");
   const born = ringOf({ data: [...none, ...same(1, 2)] }, 5, 100);
   assert.deepEqual(sharedGaps([read(born, 100_000, 105_000, 1)]), [], "nothing is known before it");
@@ -71,7 +71,7 @@ test("a reading that slides out of the window is remembered", () => {
     const data = n < 6 ? same(NaN) : same(7);
     assert.ok(ring.apply(decodeFrame(encodeFrame({ kind: 2, first: 105 + n, buckets: 1, stepMs: 1000, series: [{ index: 0, data }] }))));
   }
-  assert.deepEqual(sharedGaps([read(ring, 108_000, 113_000, 1)]), [{ fromMs: 101_000, toMs: 111_000 }]);
+  assert.deepEqual(sharedGaps([read(ring, 108_000, 113_000, 1)]), [{ fromMs: 101_000, toMs: 111_000, longMs: 11_000 }]);
 });
 
 test("merged buckets are anchored to the epoch and keep min and max", () => {
@@ -102,7 +102,7 @@ test("a silence breaks the line, a short one does not, and an unknown interval n
   assert.deepEqual([...read(ring, 0, 7000, 1).breaks.slice(0, 3)], [0, 0, 1]);
   assert.deepEqual([...read(ring, 0, 7000, 1, NaN).breaks.slice(0, 3)], [0, 0, 0]);
   const gaps = sharedGaps([read(ring, 0, 7000, 1)]);
-  assert.deepEqual(gaps, [{ fromMs: 3000, toMs: 6000 }]);
+  assert.deepEqual(gaps, [{ fromMs: 3000, toMs: 6000, longMs: 4000 }]);
 });
 
 test("only a silence of all series of a chart is hatched", () => {
@@ -110,7 +110,7 @@ test("only a silence of all series of a chart is hatched", () => {
   const busy = read(ringOf({ data: same(1, 1, 1, 1, 1, 1), lastTimeMs: 5500, lastValue: 1 }, 6), 0, 6000, 1);
   const late = read(ringOf({ data: same(1, 1, NaN, NaN, NaN, 2), lastTimeMs: 5500, lastValue: 2 }, 6), 0, 6000, 1);
   assert.deepEqual(sharedGaps([silent, busy]), []);
-  assert.deepEqual(sharedGaps([silent, late]), [{ fromMs: 2000, toMs: 5000 }]);
+  assert.deepEqual(sharedGaps([silent, late]), [{ fromMs: 2000, toMs: 5000, longMs: 4000 }]);
 });
 
 test("whole numbers are known as counts", () => {
@@ -145,4 +145,14 @@ test("the value at a time is a drawn bucket, or nothing inside a gap", () => {
   assert.equal(trace.nearest(1400, 1000), 1);
   assert.equal(trace.nearest(4000, 1000), -1);
   assert.equal(trace.nearest(9000, 1000), -1);
+});
+
+test("on a stretch that is zoomed into, a silence up to its end is one, and so is one that fills it", () => {
+  const ring = ringOf({ data: same(1, 2, NaN, NaN, NaN, NaN, NaN), expectedMs: 1_000 }, 7, 100);
+  const until = (startMs: number, endMs: number) => sharedGaps([read(ring, startMs, endMs, 1)], endMs);
+  assert.deepEqual(until(100_000, 106_000), [{ fromMs: 102_000, toMs: 106_000, longMs: 5_000 }]);
+  assert.deepEqual(until(104_000, 106_000), [{ fromMs: 102_000, toMs: 106_000, longMs: 5_000 }]);
+  assert.deepEqual(until(100_000, 102_500), []);
+  const born = ringOf({ data: same(NaN, NaN, NaN), expectedMs: 1_000 }, 3, 100);
+  assert.deepEqual(sharedGaps([read(born, 100_000, 103_000, 1)], 103_000), [], "before the first reading there is no silence");
 });
