@@ -91,9 +91,13 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
     prefix = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
     labels = '{"line":"4","site":"north"}'
     one = [
-        bulk(f"bench/{metric}") + bulk(body(metric, readings)) + bulk(labels) + bulk(body(metric)) + bulk(str(readings))
+        bulk(f"bench/{metric}")
+        + bulk(body(metric, readings))
+        + bulk(labels)
+        + bulk("" if readings == 1 else f"{readings}\n{body(metric)}")
         for metric in range(metrics)
     ]
+    columns = 2 if readings == 1 else 4  # each event has its time and sequence in the batch, and in its last reading
     publishers = [Connection(redis_port) for _ in range(min(PUBLISHERS, metrics))]
 
     def publish(events: list[tuple[int, int]]) -> None:
@@ -101,10 +105,10 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
             now = time.time() * 1e3
             lanes: list[list[str]] = [[] for _ in publishers]
             for metric, sequence in events[first : first + MAX_PART * len(publishers)]:
-                lanes[metric % len(publishers)].append(one[metric] % (now, sequence, now, sequence))
+                lanes[metric % len(publishers)].append(one[metric] % (now, sequence, now, sequence)[:columns])
             busy = [(publisher, lane) for publisher, lane in zip(publishers, lanes, strict=True) if lane]
             for publisher, lane in busy:
-                publisher.write(b"*%d\r\n" % (fixed + 5 * len(lane)) + prefix + "".join(lane).encode())
+                publisher.write(b"*%d\r\n" % (fixed + 4 * len(lane)) + prefix + "".join(lane).encode())
             for publisher, _ in busy:
                 reply = publisher.read(1)[0]
                 if reply[0] != b"ok":

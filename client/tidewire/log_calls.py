@@ -151,44 +151,43 @@ class LogFunctions:
         self._limits = limits
 
     @cached_property
-    def _fixed(self) -> tuple[object, ...]:
-        keep = self._retention.batches
-        return (
+    def _settings(self) -> str:
+        keep, limits = self._retention.batches, self._limits
+        trim = "=" if keep < _EXACT_TRIM_BELOW else "~"
+        lines = (
+            self.keys.base,
             keep,
-            "=" if keep < _EXACT_TRIM_BELOW else "~",
+            trim,
             int(self._retention.age_s * 1e3),
-            self._limits.series,
-            self._limits.metrics,
+            limits.series,
+            limits.metrics,
             self.keys.inbox,
             self.keys.inbox_group,
         )
+        return "\n".join(map(str, lines))
 
     def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
-        return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, self.keys.base, *arguments)
+        return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)
 
     def clock(self, seen: Seen | None) -> tuple[Any, ...]:
         """Return the command that reads the clock and hands in evidence."""
         evidence = ("", "") if seen is None else (_id(seen.id), chain_text(seen.chain))
-        return self._call("clock", secrets.token_hex(8), *evidence)
+        return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence)
 
     def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:
         """Return the command of one append."""
-        once = call.once or Once("", "", 0)
-        key = f"{once.key}:{call.chunk}" if once.key else ""
         columns: list[object] = []
-        for batch in call.batches:
-            columns += (batch.metric, batch.body, batch.series, batch.last, batch.readings)
+        for metric, body, series, last, readings in call.batches:
+            columns += (metric, body, series, b"" if readings == 1 else b"%d\n%b" % (readings, last))
         return self._call(
             "append",
+            self._settings,
             secrets.token_hex(8),
             epoch,
             call.publisher,
             call.sequence * _CHUNKS + call.chunk,
-            key,
-            once.body_hash,
-            once.ttl_ms,
+            "" if call.once is None else f"{call.once.body_hash} {call.once.ttl_ms} {call.once.key}:{call.chunk}",
             call.lease,
-            *self._fixed,
             len(call.inbox_ids),
             *call.inbox_ids,
             *columns,
@@ -196,12 +195,12 @@ class LogFunctions:
 
     def lease(self, token: str, ttl_ms: int) -> tuple[Any, ...]:
         """Return the command that takes or keeps the inbox lease."""
-        return self._call("lease", token, ttl_ms, self.keys.inbox_marker)
+        return self._call("lease", self.keys.base, token, ttl_ms, self.keys.inbox_marker)
 
     def sweep(self, metrics: Sequence[str]) -> tuple[Any, ...]:
         """Return the command that trims idle metrics and forgets silent ones."""
         age_ms, silent_ms = int(self._retention.age_s * 1e3), int(self._retention.silent_s * 1e3)
-        return self._call("sweep", secrets.token_hex(8), age_ms, silent_ms, *metrics)
+        return self._call("sweep", self.keys.base, secrets.token_hex(8), age_ms, silent_ms, *metrics)
 
 
 def parse_clock(reply: Sequence[bytes]) -> Clock:
@@ -221,8 +220,7 @@ def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:
         return parse_clock(reply[1:])
     epoch, last = reply[1].decode(), parse_id(reply[2])
     if kind == b"ok":
-        results = tuple(part[1:].decode() if part[0] == 33 else parse_id(part) for part in reply[3:])  # 33: '!'
-        return Appended(epoch, last, results, duplicate=False)
+        return Appended(epoch, last, _results(reply[3].decode(), last, len(call.batches)), duplicate=False)
     if kind == b"duplicate":
         return Appended(epoch, last, _results_again(reply[3].decode(), last, len(call.batches)), duplicate=True)
     if kind == b"lease":
@@ -233,14 +231,31 @@ def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:
     raise LogUnavailable(f"the log answered {kind!r}; is another version of Tidewire's functions loaded?")
 
 
+def _results(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
+    """Return the results of a call from its last id, at which those of its batches end, and ``place!reason,…``."""
+    if not refusals:
+        return tuple(range(last - count + 1, last + 1))
+    results: list[int | str] = []
+    reasons = _reasons(refusals)
+    id_ = last - count + len(reasons)
+    for place in range(count):
+        if place in reasons:
+            results.append(reasons[place])
+        else:
+            id_ += 1
+            results.append(id_)
+    return tuple(results)
+
+
 def _results_again(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
     """Return the results of a call that was taken before, from what the log remembers: ``place!reason,…``."""
-    results: list[int | str] = [last] * count
-    for refusal in filter(None, refusals.split(",")):
-        place, _, reason = refusal.partition("!")
-        if int(place) < count:
-            results[int(place)] = reason
-    return tuple(results)
+    reasons = _reasons(refusals)
+    return tuple(reasons.get(place, last) for place in range(count))
+
+
+def _reasons(refusals: str) -> dict[int, str]:
+    parts = (refusal.partition("!") for refusal in filter(None, refusals.split(",")))
+    return {int(place): reason for place, _, reason in parts}
 
 
 def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[Entry], int]:

@@ -182,7 +182,24 @@ async def test_limits_refuse_the_new_and_keep_the_old(valkey: Any) -> None:
     ]
     readings = (await log.last_readings(["a"]))[0]
     assert {key: last.readings for key, last in readings.items()} == {b'{"n":"0"}': 2, b'{"n":"1"}': 1}
+    stored = sorted(e.id for entries in await log.entries_after([("a", 0), ("b", 0)]) for e in entries)
+    assert [r for r in appended.results if not isinstance(r, str)] == stored, "the ids that the caller works out"
+    assert stored[-1] == appended.id == (await log.clock()).id
+    nothing = await log.append([batch("c", 1), batch("d", 1)])
+    assert (nothing.results, nothing.id) == (("metrics", "metrics"), appended.id)
     await log.close()
+
+
+async def test_the_snapshot_has_the_newest_reading_and_the_count_of_columns_and_single_readings(log: RedisLog) -> None:
+    time = [1_700_000_002_000.0, 1_700_000_003_000.0, 1_700_000_001_000.0]
+    await log.append([batch("a", 1, time=time[:1]), batch("a", 2, 3, 4, time=time), batch("b", 5, 6)])
+    last, other = await log.last_readings(["a", "b"])
+    assert last[b"{}"].readings == 4
+    assert decode_batch(last[b"{}"].body).value == [3]
+    assert (other[b"{}"].readings, decode_batch(other[b"{}"].body).value) == (2, [6])
+    await log.append([batch("a", 7)])
+    last = (await log.last_readings(["a"]))[0]
+    assert (last[b"{}"].readings, decode_batch(last[b"{}"].body).value) == (5, [7])
 
 
 async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(log: RedisLog, valkey: Any) -> None:
@@ -232,6 +249,11 @@ async def test_retention_by_count_and_by_age(valkey: Any) -> None:
     assert await old.sweep(["a", "b"]) == 0
     assert len((await old.entries_after([("b", 0)]))[0]) < 100, "trimmed by age in whole nodes"
     await old.close()
+    long = RedisLog(valkey.url, retention=Retention(batches=1_000))
+    for _ in range(40):  # a long log is trimmed now and then
+        await long.append([batch("c", float(k)) for k in range(100)])
+    assert 1_000 <= len((await long.entries_after([("c", 0)]))[0]) <= 1_200
+    await long.close()
 
 
 async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey: Any) -> None:

@@ -1,16 +1,16 @@
 #!lua name=@LIB@
 -- The only code that writes the log. Rules by number: docs/protocol.md.
 --
--- Keys are built here from the base `tw:{p}:` (ARGV[1]); KEYS[1] is the clock and routes the call: everything else of a
+-- Keys are built here from the base `tw:{p}:`; KEYS[1] is the clock and routes the call: everything else of a
 -- partition shares its hash tag. An id is two numbers, ms and n; as text `ms-n`. The chain is text:
 -- `epoch:fork:lost;epoch:fork:lost;…`, oldest first, `lost` empty or an id.
 
 local CHAIN_MAX = 64
-local TRIM_EVERY = 64 -- appends between two trims by age; the sweeper trims what is idle
+local TRIM_EVERY = 64 -- batches of a metric between two trims, on average; the sweeper trims what is idle
 local CALL_MAX = 1000 -- batches of one append; what is written at its end goes through unpack, whose stack is bounded
 
 local process = nil -- this server process, asked once: a restart or a promotion loads the library anew
-local appends = 0
+local dice = 1 -- decides when to trim: a count over all metrics could fall on the same one for ever
 
 local function process_id()
   if process == nil then process = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
@@ -22,7 +22,16 @@ local function parse_id(text)
   return tonumber(ms), tonumber(n)
 end
 
-local function id_text(ms, n) return string.format('%d-%d', ms, n) end
+local number_texts = {} -- of small numbers: printf was a tenth of an append
+
+local function number_text(number)
+  local text = number_texts[number]
+  if not text then
+    text = string.format('%d', number)
+    if number < 4096 then number_texts[number] = text end
+  end
+  return text
+end
 
 local function after(a, b) -- is id text a later than id text b?
   local a_ms, a_n = parse_id(a)
@@ -54,7 +63,7 @@ end
 
 local function fork(clock, time, nonce, lost)
   clock.epoch = mint(time, nonce)
-  local chain = clock.chain .. ';' .. clock.epoch .. ':' .. id_text(clock.ms, clock.n) .. ':' .. (lost or '')
+  local chain = clock.chain .. ';' .. clock.epoch .. ':' .. clock.id .. ':' .. (lost or '')
   local _, forks = string.gsub(chain, ';', '')
   if forks >= CHAIN_MAX then chain = string.match(chain, ';(.*)') end
   clock.chain = chain
@@ -68,16 +77,17 @@ local function read_clock(base, nonce)
   local time = redis.call('TIME')
   local clock = {
     key = key, epoch = fields[1], ms = tonumber(fields[3] or 0), n = tonumber(fields[4] or 0), chain = fields[5] or '',
-    forgot = fields[6] or '0-0', now = time[1] * 1000 + math.floor(time[2] / 1000),
+    forgot = fields[6] or '0-0', now = time[1] * 1000 + math.floor(time[2] / 1000), id = '0-0',
   }
   if not clock.epoch then
     clock.epoch = mint(time, nonce)
     clock.chain = clock.epoch .. ':0-0:'
     redis.call('DEL', base .. 'tail')
     redis.call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain)
-  elseif fields[2] ~= process_id() then
-    fork(clock, time, nonce, nil)
+    return clock, time
   end
+  clock.id = (fields[3] or 0) .. '-' .. (fields[4] or 0)
+  if fields[2] ~= process_id() then fork(clock, time, nonce, nil) end
   return clock, time
 end
 
@@ -102,7 +112,7 @@ local function hear_evidence(clock, time, nonce, seen_id, seen_chain)
 end
 
 local function clock_reply(clock)
-  return { clock.epoch, id_text(clock.ms, clock.n), clock.chain, id_text(clock.now, 0) }
+  return { clock.epoch, clock.id, clock.chain, string.format('%d-0', clock.now) }
 end
 
 -- ARGV: base, nonce, seen id ('' = none), seen chain
@@ -121,142 +131,189 @@ local function answered_before(base, publisher, sequence, once, once_hash, epoch
       return { 'duplicate', epoch, id, tonumber(sequence) == tonumber(highest) and refused or '' }
     end
   end
-  if once ~= '' then
+  if once then
     local hash, id, refused = string.match(redis.call('GET', base .. 'once:' .. once) or '', '^(%S+) (%S+) ?(.*)$')
     if hash then return { hash == once_hash and 'duplicate' or 'conflict', epoch, id, refused } end
   end
   return nil
 end
 
--- What a call knows of a metric: its directory entry and last readings are read once, and written once at its end.
--- Returns nil if the directory is full.
-local function open_metric(base, clock, limits, touched, metric)
-  local known = touched.metrics[metric]
-  if known then return known end
-  local tail_key = base .. 'tail'
-  local opened = { name = metric, log = base .. 'log:' .. metric, last = base .. 'last:' .. metric, series = {}, order = {} }
-  opened.previous = redis.call('HGET', tail_key, metric)
-  if not opened.previous then
-    if redis.call('HLEN', tail_key) + touched.births >= limits.metrics then return nil end
-    redis.call('DEL', opened.log, opened.last) -- the directory is the truth: leftovers of an older life go at birth
-    opened.previous = clock.forgot
-    opened.born = true
-  end
-  touched.metrics[metric] = opened
-  return opened
+-- What a door's limits and retention say, one per line: parsed when they change, and not with every call.
+local settings_text, settings = nil, nil
+
+local function parse_settings(text)
+  if text == settings_text then return settings end
+  local lines = {}
+  for line in string.gmatch(text .. '\n', '([^\n]*)\n') do lines[#lines + 1] = line end
+  settings = {
+    base = lines[1], batches = lines[2], trim = lines[3], age = tonumber(lines[4]), series = tonumber(lines[5]),
+    metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8],
+  }
+  settings_text = text
+  return settings
 end
 
--- Appends one batch; returns its id, or the reason of its refusal after '!'.
-local function append_batch(base, clock, limits, touched, metric, body, key, last, count)
-  local opened = open_metric(base, clock, limits, touched, metric)
-  if not opened then return '!metrics' end
-  local series = opened.series[key]
-  if not series then
-    local found = redis.pcall('HGET', opened.last, key)
-    if type(found) == 'table' then return '!poison' end
-    series = { count = 0 }
-    if found then
-      series.count = tonumber(string.match(found, '^%S+ (%d+)') or 0)
-    else
-      opened.known = opened.known or redis.call('HLEN', opened.last)
-      if opened.known >= limits.series then return '!series' end
-      series.born = true
+-- What a call touches: directory entries and last readings are read once, and written once at its end. Returns the
+-- metrics by name, and their names as 1, 2, …; so each metric has its series by key, and their keys. A table is made
+-- with all its fields: one that grows field by field is copied three times on its way to eight.
+local function read_touched(limits, argv, first)
+  local base, metrics = limits.base, {}
+  for index = first, #argv, 4 do
+    local metric, key = argv[index], argv[index + 2]
+    local opened = metrics[metric]
+    if not opened then
+      opened = {
+        log = base .. 'log:' .. metric, last = base .. 'last:' .. metric, series = {},
+        previous = false, poison = false, known = false, born = false, appended = 0,
+      }
+      metrics[metric] = opened
+      metrics[#metrics + 1] = metric
+    end
+    local series = opened.series
+    if not series[key] then
+      series[key] = { found = false, born = false, count = 0, id = false, last = false }
+      series[#series + 1] = key
     end
   end
+  local tails = redis.call('HMGET', base .. 'tail', unpack(metrics))
+  for place, metric in ipairs(metrics) do
+    local opened = metrics[metric]
+    opened.previous = tails[place]
+    if opened.previous then
+      local found = redis.pcall('HMGET', opened.last, unpack(opened.series))
+      opened.poison = found.err
+      for at, key in ipairs(opened.series) do opened.series[key].found = found[at] end
+    end
+  end
+  return metrics
+end
+
+-- Why a series can take nothing, or nil; asked before its first batch of a call.
+local function refusal(clock, limits, births, opened, series)
+  if opened.poison then return '!poison' end
+  if not opened.previous then
+    if redis.call('HLEN', limits.base .. 'tail') + births >= limits.metrics then return '!metrics' end
+    redis.call('DEL', opened.log, opened.last) -- the directory is the truth: leftovers of an older life go at birth
+    opened.previous, opened.born, opened.known = clock.forgot, true, 0
+  end
+  if series.found then
+    series.count = tonumber(string.match(series.found, '^%S+ (%d+)') or 0)
+  else
+    opened.known = opened.known or redis.call('HLEN', opened.last)
+    if opened.known >= limits.series then return '!series' end
+    series.born = true
+  end
+  return nil
+end
+
+-- Appends the batches of a call; returns what was refused as `place!reason`. The ids of a call share their millisecond
+-- and follow one another, so that a caller knows them from the last one.
+local function append_batches(clock, limits, metrics, argv, first, frame)
+  local call, refused, births = redis.pcall, {}, 0
   local ms, n = clock.now, 0
   if ms <= clock.ms then ms, n = clock.ms, clock.n + 1 end
-  local id = id_text(ms, n)
-  local added
-  if opened.used and limits.trim == '~' then -- whole nodes are trimmed: once in a call is enough
-    added = redis.pcall('XADD', opened.log, id, 'p', opened.previous, 'd', body)
-  else
-    added = redis.pcall('XADD', opened.log, 'MAXLEN', limits.trim, limits.batches, id, 'p', opened.previous, 'd', body)
+  local ms_text = string.format('%d-', ms)
+  for index = first, #argv, 4 do
+    local metric, body = argv[index], argv[index + 1]
+    local opened = metrics[metric]
+    local series = opened.series[argv[index + 2]]
+    local reason = not series.id and refusal(clock, limits, births, opened, series) or nil
+    local id = ms_text .. number_text(n)
+    if not reason and type(call('XADD', opened.log, id, 'p', opened.previous, 'd', body)) == 'table' then
+      reason = '!poison' -- a foreign entry above our clock, or a foreign type
+    end
+    if reason then
+      refused[#refused + 1] = string.format('%d%s', (index - first) / 4, reason)
+    else
+      -- nothing below can fail: what is in the log gets into the directory
+      if opened.born and opened.appended == 0 then births = births + 1 end
+      if series.born and not series.id then opened.known = opened.known + 1 end
+      opened.previous, opened.appended, series.id = id, opened.appended + 1, id
+      local last = argv[index + 3]
+      if last == '' then -- one reading: the batch itself
+        series.last, series.count = body, series.count + 1
+      else
+        local count, from = string.match(last, '^(%d+)\n()')
+        series.last, series.count = string.sub(last, from), series.count + count
+      end
+      local parts = #frame
+      frame[parts + 1] = id .. ' ' .. number_text(#metric) .. ' ' .. number_text(#body) .. '\n'
+      frame[parts + 2] = metric
+      frame[parts + 3] = body
+      clock.ms, clock.n, clock.id, n = ms, n, id, n + 1
+    end
   end
-  if type(added) == 'table' then return '!poison' end -- a foreign entry above our clock, or a foreign type
-  -- nothing below can fail: what is in the log gets into the directory
-  clock.ms, clock.n = ms, n
-  if not opened.used then
-    opened.used = true
-    touched.order[#touched.order + 1] = opened
-    if opened.born then touched.births = touched.births + 1 end
-  end
-  if not opened.series[key] then
-    opened.series[key] = series
-    opened.order[#opened.order + 1] = key
-    if series.born then opened.known = opened.known + 1 end
-  end
-  opened.previous = id
-  series.id, series.last, series.count = id, last, series.count + tonumber(count)
-  return id
+  return refused
 end
 
-local function write_touched(base, clock, limits, touched)
+local function trim(clock, limits, opened)
+  dice = dice * 16807 % 2147483647
+  local due = dice % TRIM_EVERY < opened.appended
+  if due or limits.trim == '=' then redis.call('XTRIM', opened.log, 'MAXLEN', limits.trim, limits.batches) end
+  if due then redis.call('XTRIM', opened.log, 'MINID', '~', string.format('%d', clock.now - limits.age)) end
+end
+
+local function write_touched(clock, limits, metrics)
   local tails = {}
-  for _, opened in ipairs(touched.order) do
-    local fields = {}
-    for _, key in ipairs(opened.order) do
+  for _, metric in ipairs(metrics) do
+    local opened, fields = metrics[metric], {}
+    for _, key in ipairs(opened.series) do
       local series = opened.series[key]
-      fields[#fields + 1] = key
-      fields[#fields + 1] = series.id .. ' ' .. string.format('%d', series.count) .. '\n' .. series.last
+      if series.id then
+        local at = #fields
+        fields[at + 1] = key
+        fields[at + 2] = series.id .. ' ' .. number_text(series.count) .. '\n' .. series.last
+      end
     end
-    redis.call('HSET', opened.last, unpack(fields))
-    if appends % TRIM_EVERY == 0 then
-      redis.call('XTRIM', opened.log, 'MINID', '~', string.format('%d', clock.now - limits.age))
+    if opened.appended > 0 then
+      redis.call('HSET', opened.last, unpack(fields))
+      trim(clock, limits, opened)
+      local at = #tails
+      tails[at + 1] = metric
+      tails[at + 2] = opened.previous
     end
-    tails[#tails + 1] = opened.name
-    tails[#tails + 1] = opened.previous
   end
-  if #tails > 0 then redis.call('HSET', base .. 'tail', unpack(tails)) end
+  if #tails > 0 then redis.call('HSET', limits.base .. 'tail', unpack(tails)) end
 end
 
--- ARGV: 1 base, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 once key, 7 once hash, 8 once ttl ms, 9 lease token,
--- 10 batches to keep, 11 '~' or '=', 12 age ms, 13 series limit, 14 metrics limit, 15 inbox stream, 16 inbox group,
--- 17 number of inbox ids, ids …, then 5 for each batch: metric, body, series key, last reading, count
+-- ARGV: 1 settings, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 idempotency (`hash ttl-ms key`, or ''), 7 lease token,
+-- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and `readings\nlast reading`, or ''
+-- for a batch of one reading. Settings: base, batches to keep, '~' or '=', age ms, series limit, metrics limit, inbox
+-- stream, inbox group; one per line.
+-- Returns 'ok', epoch, last id, refusals; or what `answered_before` does; or 'epoch' and the clock; or 'lease'.
 local function append_call(keys, argv)
-  local base, epoch = argv[1], argv[3]
+  local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]
+  local base = limits.base
   local clock = read_clock(base, argv[2])
   if clock.epoch ~= epoch then return { 'epoch', unpack(clock_reply(clock)) } end
-  if argv[9] ~= '' and redis.call('GET', base .. 'lease') ~= argv[9] then return { 'lease', epoch, '0-0' } end
-  local inbox_ids = tonumber(argv[17])
-  if (#argv - 17 - inbox_ids) / 5 > CALL_MAX then return redis.error_reply('ERR more than 1000 batches in one append') end
-  local before = answered_before(base, argv[4], argv[5], argv[6], argv[7], epoch)
+  if argv[7] ~= '' and redis.call('GET', base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
+  local inbox_ids = tonumber(argv[8])
+  local first = 9 + inbox_ids
+  local batches = (#argv + 1 - first) / 4
+  if batches > CALL_MAX then return redis.error_reply('ERR more than 1000 batches in one append') end
+  if batches % 1 ~= 0 then return redis.error_reply('ERR half a batch in an append') end
+  local once_hash, once_ttl, once = string.match(argv[6], '^(%S+) (%d+) (.*)$')
+  local before = answered_before(base, publisher, sequence, once, once_hash, epoch)
   if before then return before end
-  local limits = {
-    batches = argv[10], trim = argv[11], age = tonumber(argv[12]), series = tonumber(argv[13]), metrics = tonumber(argv[14]),
-  }
-  local position = id_text(clock.ms, clock.n)
-  local reply, frame, appended, refused = { 'ok', epoch, '' }, { '' }, 0, {}
-  local touched = { metrics = {}, order = {}, births = 0 }
-  appends = appends + 1
-  for first = 18 + inbox_ids, #argv, 5 do
-    local metric, body = argv[first], argv[first + 1]
-    local id = append_batch(base, clock, limits, touched, metric, body, argv[first + 2], argv[first + 3], argv[first + 4])
-    reply[#reply + 1] = id
-    if string.byte(id) ~= 33 then -- '!'
-      appended = appended + 1
-      frame[#frame + 1] = string.format('%s %d %d\n', id, #metric, #body)
-      frame[#frame + 1] = metric
-      frame[#frame + 1] = body
-    else
-      refused[#refused + 1] = (#reply - 4) .. id
-    end
+  local frame, position, refusals = { '' }, clock.id, ''
+  if first < #argv then
+    local metrics = read_touched(limits, argv, first)
+    refusals = table.concat(append_batches(clock, limits, metrics, argv, first, frame), ',')
+    write_touched(clock, limits, metrics)
   end
-  write_touched(base, clock, limits, touched)
-  local last = id_text(clock.ms, clock.n)
-  reply[3] = last
-  local answer = ' ' .. last .. (#refused > 0 and ' ' .. table.concat(refused, ',') or '')
-  if argv[4] ~= '' then redis.call('SET', base .. 'pub:' .. argv[4], argv[5] .. answer, 'PX', 2592000000) end
-  if argv[6] ~= '' then redis.call('SET', base .. 'once:' .. argv[6], argv[7] .. answer, 'PX', argv[8]) end
+  local answer = ' ' .. clock.id .. (refusals ~= '' and ' ' .. refusals or '')
+  if publisher ~= '' then redis.call('SET', base .. 'pub:' .. publisher, sequence .. answer, 'PX', 2592000000) end
+  if once then redis.call('SET', base .. 'once:' .. once, once_hash .. answer, 'PX', once_ttl) end
   if inbox_ids > 0 then
-    redis.call('XACK', argv[15], argv[16], unpack(argv, 18, 17 + inbox_ids))
-    redis.call('XDEL', argv[15], unpack(argv, 18, 17 + inbox_ids))
+    redis.call('XACK', limits.inbox, limits.group, unpack(argv, 9, 8 + inbox_ids))
+    redis.call('XDEL', limits.inbox, unpack(argv, 9, 8 + inbox_ids))
   end
-  if appended > 0 then
-    redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', string.format('%d', clock.n))
-    frame[1] = string.format('1 %s %s %d\n', epoch, position, appended)
+  if #frame > 1 then
+    redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', number_text(clock.n))
+    frame[1] = '1 ' .. epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
     redis.call('PUBLISH', base .. 'live', table.concat(frame))
   end
-  return reply
+  return { 'ok', epoch, clock.id, refusals }
 end
 
 -- One holder appends what arrives on the inbox channel. The marker splits the channel between the old and the new one.
