@@ -176,10 +176,12 @@ def checked_labels(labels: Mapping[str, str] | None, limits: Limits = DEFAULT_LI
         InvalidInput: not strings to strings, a bad name, a control character, a value over 255 bytes.
         LimitExceeded: more labels than allowed.
     """
-    if not labels:
+    if labels is None:
         return {}
     if not isinstance(labels, Mapping):
         raise InvalidInput("labels", labels, "expected an object of strings, such as {'site': 'A'}")
+    if not labels:
+        return {}
     if len(labels) > limits.labels:
         raise LimitExceeded(
             "labels", limits.labels, len(labels), "use fewer dimensions, or a level of the metric's name"
@@ -268,7 +270,7 @@ def checked_value(value: object, *, field: str = "value") -> float | None:
 def _column(field: str, given: Any) -> list[Any]:
     if hasattr(given, "tolist"):  # NumPy arrays and scalars, pandas Series
         given = given.tolist()
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
         raise InvalidInput(field, given, "expected a list")
     return list(given)
 

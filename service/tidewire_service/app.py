@@ -31,6 +31,7 @@ from tidewire_service.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.memory import Memory
+from tidewire_service.openapi import complete
 from tidewire_service.problems import answering
 from tidewire_service.rates import Rates
 from tidewire_service.readiness import Readiness
@@ -173,7 +174,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         logging_config=None,
         request_max_body_size=None,  # `Posts` bounds what it reads; nothing else reads a body
     )
-    app.openapi_schema.paths = {**(app.openapi_schema.paths or {}), STREAM_PATH: STREAM_PATH_ITEM}
+    complete(app.openapi_schema, {STREAM_PATH: STREAM_PATH_ITEM}, auth=settings.auth)
     app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain, arrivals=arrivals)
     door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")

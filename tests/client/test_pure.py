@@ -29,6 +29,8 @@ from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitEx
 from tidewire.keys import Keys
 from tidewire.pattern import compile_pattern
 from tidewire.settings import ClientSettings, Option, load_settings, settings_table
+from tidewire_service.ingest.body import BodyLimits, read_rows
+from tidewire_service.ingest.json_rows import json_rows
 
 NOW_MS = 1_763_871_234_567.125
 levels = (
@@ -120,6 +122,21 @@ def test_times_people_have_are_milliseconds_afterwards() -> None:
 def test_a_value_that_is_no_number_is_refused(value: Any) -> None:
     with pytest.raises((InvalidInput, LimitExceeded)):
         make_batch("a", value if value != [] else [[]], now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"unit": {}}, {"unit": 0}, {"unit": False}, {"labels": []}, {"labels": 0}, {"labels": ""}, {"text": {"a": 1}}],
+    ids=str,
+)
+def test_what_is_empty_but_of_another_type_is_refused(wrong: dict[str, Any]) -> None:
+    """Schemathesis found it: an empty object went for no unit."""
+    with pytest.raises(InvalidInput):
+        make_batch("a", [1.0], **wrong, now_ms=NOW_MS)
+    body = msgspec.json.encode({"metric": "a", "value": [1.0], **wrong})
+    for row in (body, body.replace(b"[1.0]", b"1.0")):
+        intake = read_rows(row, json_rows, limits=BodyLimits(1 << 20, 10, Limits()), now_ms=NOW_MS)
+        assert not intake.batches
 
 
 def test_numpy_columns_and_scalars_are_taken() -> None:

@@ -183,7 +183,8 @@ def _take(
         raise InvalidInput("metric", None, "is missing; expected a name such as 'furnace/temperature'")
     if "value" not in row and text is None:
         raise InvalidInput("value", None, "is missing; expected a number, null, or a list of them")
-    value, unit, labels = row.get("value"), row.get("unit") or "", row.get("labels")
+    value, unit, labels = row.get("value"), row.get("unit"), row.get("labels")
+    unit = "" if unit is None else unit
     if isinstance(value, list):
         batch = make_batch(
             metric,

@@ -30,6 +30,7 @@ _MAX_BYTES: Final = 64 * 1024
 _MAX_THRESHOLD_BYTES: Final = 512 * 1024
 _MOST_DECKS: Final = 500
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+_DESCRIBED: Final = PathParameter(description="its name in addresses: 1 to 64 of a-z, 0-9, - and _")
 _LIST: Final = "list"
 
 
@@ -162,7 +163,7 @@ async def get_decks(
 })  # fmt: skip
 async def get_deck(
     request: Request[Any, Any, State],
-    slug: Annotated[str, PathParameter(description="its name in addresses")],
+    slug: Annotated[str, _DESCRIBED],
     documents: NamedDependency[SavedDocuments],
 ) -> Response[bytes]:
     """Answer with the deck as it was saved."""
@@ -183,7 +184,7 @@ async def get_deck(
 )
 async def put_deck(
     request: Request[Any, Any, State],
-    slug: Annotated[str, PathParameter(description="its name in addresses")],
+    slug: Annotated[str, _DESCRIBED],
     documents: NamedDependency[SavedDocuments],
 ) -> Response[bytes]:
     """Save."""
@@ -202,7 +203,7 @@ async def put_deck(
 @delete("/v1/decks/{slug:str}", summary="Delete a saved deck", status_code=204, responses=_WRITTEN)
 async def delete_deck(
     request: Request[Any, Any, State],
-    slug: Annotated[str, PathParameter(description="its name in addresses")],
+    slug: Annotated[str, _DESCRIBED],
     documents: NamedDependency[SavedDocuments],
 ) -> None:
     """Delete; nothing there is no error."""

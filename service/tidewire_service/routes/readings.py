@@ -212,8 +212,10 @@ _ROW: Final = Schema(
     required=["metric", "value"],
     properties={
         "metric": Schema(type=OpenAPIType.STRING),
-        "labels": Schema(type=OpenAPIType.OBJECT, additional_properties=Schema(type=OpenAPIType.STRING)),
-        "unit": Schema(type=OpenAPIType.STRING, description="UCUM, such as Cel or By/s"),
+        "labels": Schema(
+            type=[OpenAPIType.OBJECT, OpenAPIType.NULL], additional_properties=Schema(type=OpenAPIType.STRING)
+        ),
+        "unit": Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL], description="UCUM, such as Cel or By/s"),
         **{name: Schema(description="one, or a list") for name in ("time", "value", "text", "step")},
     },
     examples=[_EXAMPLE],
