@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import hypothesis
 import pytest
 import redis
 from ports import own_port
@@ -40,6 +41,9 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--no-first-run",
 ]
+
+hypothesis.settings.register_profile("tidewire", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("tidewire")
 
 # -- what this machine can run
 

@@ -92,6 +92,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         body_timeout_s=settings.body_timeout_s,
         write_timeout_s=settings.write_timeout_s,
         most=settings.max_waiting,
+        bounds=streams.bounds,
     )
     memory = Memory(settings.soft_memory_bytes, streams.admission)
     inbox = Inbox(log, settings.limits, settings.lease_ttl_ms)

@@ -9,6 +9,8 @@ from typing import Final, Literal, Protocol
 
 import structlog
 
+from tidewire_service.bounds import Bounds
+
 __all__ = ["Arrivals", "Connection", "Phase"]
 
 Phase = Literal["head", "body"]
@@ -52,6 +54,7 @@ class Arrivals:
         body_timeout_s: for its body, from the end of its head.
         write_timeout_s: for a peer that reads; streams have their own watch.
         most: connections that may owe a request; the one that has done so for longest is closed for a newer one.
+        bounds: told of each bound that was reached.
         clock_s: any clock that rises.
 
     Attributes:
@@ -65,6 +68,7 @@ class Arrivals:
         body_timeout_s: float = 60.0,
         write_timeout_s: float = 30.0,
         most: int = 4_096,
+        bounds: Bounds | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.closed = dict.fromkeys(
@@ -74,6 +78,7 @@ class Arrivals:
         self._write_timeout_s = write_timeout_s
         self._most = most
         self._clock_s = clock_s
+        self._bounds = bounds or Bounds()
         self._owing: dict[Connection, tuple[Phase, float]] = {}
         self._unread: dict[Connection, tuple[float, int]] = {}
         self._closing: dict[Connection, float] = {}
@@ -148,4 +153,5 @@ class Arrivals:
 
     def _count(self, connection: Connection, reason: str) -> None:
         self.closed[reason] += 1
+        self._bounds.note(reason if reason == "max_waiting" else f"{reason}_s")
         _log.debug("connection_closed", reason=reason, address=connection.address)

@@ -31,6 +31,9 @@ BOUNDS: Final = (
     "max_streams_per_address",
     "max_metrics_per_stream",
     "write_timeout_s",
+    "head_timeout_s",
+    "body_timeout_s",
+    "max_waiting",
     "soft_memory_bytes",
     "documents",
 )

@@ -109,6 +109,7 @@ STREAMS = {
 ELSEWHERE = {
     "write_timeout_s",  # tests/faults/test_slow_subscribers.py
     "documents",  # tests/service/test_documents.py
+    *("head_timeout_s", "body_timeout_s", "max_waiting"),  # tests/service/test_raw_http.py
 }
 
 

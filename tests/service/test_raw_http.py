@@ -280,6 +280,9 @@ async def test_slow_senders_are_closed_in_time_and_who_owes_nothing_stays(start:
                 break
     closed = service.app.state.arrivals.closed
     assert (closed["head_timeout"], closed["body_timeout"]) == (6, 4)
+    metrics = (await service.http.get("/metrics")).text
+    assert 'tidewire_limits_reached_total{limit="head_timeout_s"} 6.0' in metrics
+    assert 'tidewire_connections_closed_total{reason="body_timeout"} 4.0' in metrics
 
 
 async def test_slow_senders_hold_no_more_connections_than_may_wait(start: Any) -> None:
