@@ -26,11 +26,12 @@ class Pacing:
         due: a tick passed while a frame was out.
     """
 
-    __slots__ = ("_every", "_sent_ms", "due", "out", "since")
+    __slots__ = ("_every", "_late_ms", "_sent_ms", "due", "out", "since")
 
     def __init__(self, fps: int) -> None:
         self._every = max(1, round(TICKS_PER_S / fps))
         self._sent_ms = 0.0
+        self._late_ms = 0.0  # of the acknowledgement before
         self.since: int | None = None
         self.out: int | None = None
         self.due = False
@@ -50,10 +51,11 @@ class Pacing:
         self._sent_ms = now_ms
         self.due = False
 
-    def acknowledged(self, seq: int) -> bool:
+    def acknowledged(self, seq: int, now_ms: float) -> bool:
         """Take note of an acknowledgement; tell whether to send a frame now."""
         if seq != self.out:
             return False
+        self._late_ms = self._lateness(now_ms)
         self.out = None
         return self.due
 
@@ -61,9 +63,11 @@ class Pacing:
         """Forget what was sent: the next frame is a snapshot and is not held back."""
         self.since = self.out = None
         self.due = False
+        self._late_ms = 0.0
 
     def lag_ms(self, now_ms: float) -> float:
-        """Return how late the acknowledgement is that is waited for, 0 if none is."""
-        if self.out is None:
-            return 0.0
+        """Return how late the last acknowledgement came, or the next one is by now, whichever is more."""
+        return max(self._late_ms, 0.0 if self.out is None else self._lateness(now_ms))
+
+    def _lateness(self, now_ms: float) -> float:
         return max(0.0, now_ms - self._sent_ms - self._every * TICK_MS)

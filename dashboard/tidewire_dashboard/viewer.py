@@ -224,7 +224,7 @@ class Viewer:
         if not (colon and number.isdecimal() and seq.isdecimal()):
             raise InvalidInput("message", message[:80], "expected a<view>:<seq>")
         view = self._views.get(int(number))
-        if view is not None and view.pacing.acknowledged(int(seq)) and not self.hidden:
+        if view is not None and view.pacing.acknowledged(int(seq), self._room.clock_ms()) and not self.hidden:
             self._send_frame(int(number), view)
 
     def _send_frame(self, number: int, view: _OpenView) -> None:

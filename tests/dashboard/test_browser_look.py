@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -75,6 +76,14 @@ async def test_edges_agree_and_three_rows_fill_the_screen_without_a_scrollbar(ta
 
 async def test_nothing_moves_on_hover_pause_or_zoom(tab: Any, service: Any) -> None:
     now_ms = await plant(service)
+
+    async def go_on() -> None:  # a series that falls silent has a pill where LIVE was, and should
+        while True:
+            for chart in CHARTS:
+                await service.publish(chart.partition(":")[0], 915.0, unit="Cel")
+            await asyncio.sleep(0.5)
+
+    going = asyncio.create_task(go_on())
     await drawn(tab)
     await tab.sees("LIVE")
     before = await tab.page.evaluate(PLACES)
@@ -94,6 +103,7 @@ async def test_nothing_moves_on_hover_pause_or_zoom(tab: Any, service: Any) -> N
     await tab.until(f"(before) => {CHART}.window[1] < before", now_ms - 25_000)
     assert await tab.page.evaluate(f"() => {CHART}.flags.length") == 0, "the event lies outside"
     assert await tab.page.evaluate(PLACES) == before
+    going.cancel()
 
 
 async def crowded_at(tab: Any, widths: tuple[int, ...]) -> dict[int, list[Any]]:
@@ -188,3 +198,17 @@ async def test_an_empty_page_knows_other_tools(tab: Any, service: Any) -> None:
     for words in ("XADD tw:in", "text/csv", "tidewire replay", "fetch("):
         assert words in text
     assert service.url in text
+
+
+async def test_a_viewer_that_cannot_keep_up_is_told_so_for_as_long(tab: Any, service: Any) -> None:
+    await plant(service, 30)
+    await tab.open("/d/a")
+    await tab.chip("LIVE")
+    slow = """() => { window.busy = setInterval(() => {
+        const t = performance.now();
+        while (performance.now() - t < 1500);
+    }, 1600); }"""
+    await tab.page.evaluate(slow)
+    await tab.chip("LAGGING")
+    await tab.page.evaluate("() => clearInterval(window.busy)")
+    await tab.chip("LIVE")
