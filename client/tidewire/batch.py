@@ -216,6 +216,9 @@ def _implausible(field: str, value: object, time_ms: float, now_ms: float) -> In
     return InvalidInput(field, value, "expected milliseconds since 1970 (UTC) between 1990-01-01 and 24 h from now")
 
 
+_NO_ZONE: Final = "has no time zone; add an offset ('Z'), .astimezone(), or in pandas .tz_localize('UTC')"
+
+
 def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None = None) -> float:
     """Return a time as milliseconds since the Unix epoch, UTC.
 
@@ -235,9 +238,13 @@ def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None 
                 field, value, "expected RFC 3339 with an offset, such as 2026-01-31T12:00:00.5Z"
             ) from None
     if isinstance(value, datetime):
+        if type(value).__name__ == "NaTType":  # of pandas
+            raise InvalidInput(field, str(value), "is no time")
         if value.tzinfo is None:
-            raise InvalidInput(field, str(value), "has no time zone; add an offset ('Z'), or use .astimezone()")
+            raise InvalidInput(field, str(value), _NO_ZONE)
         value = value.timestamp() * 1e3
+    if type(value).__name__ == "datetime64":  # NumPy's: it has a float form, and no zone
+        raise InvalidInput(field, value, _NO_ZONE)
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise InvalidInput(field, value, "expected milliseconds since 1970, RFC 3339 with an offset, or a datetime")
     try:
@@ -251,27 +258,36 @@ def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None 
 
 
 def checked_value(value: object, *, field: str = "value") -> float | None:
-    """Return a value as float64, or None for "not a number" (None, NaN and the infinities).
+    """Return a value as float64, or None for "not a number" (None, NaN, the infinities and pandas.NA).
 
     Raises:
         InvalidInput: a string or another thing that is no number, or an integer beyond float64.
     """
     if value is None:
         return None
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise InvalidInput(field, value, f"expected a number, true, false or null, got {type(value).__name__}")
+    kind = type(value).__name__
+    if isinstance(value, (str, bytes, complex)) or not hasattr(value, "__float__"):
+        if kind == "NAType":
+            return None
+        raise InvalidInput(field, value, f"expected a number, true, false or null, got {kind}{_BETTER.get(kind, '')}")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidInput(field, value, "is no number that float64 can hold") from None
+        shape = getattr(value, "shape", None) or ()
+        why = f"has the shape {tuple(shape)}; expected a number, or one column" if shape else "cannot be float64"
+        raise InvalidInput(field, value, why) from None
     return number if math.isfinite(number) else None
+
+
+# What takes the shapes that publish() does not.
+_BETTER: Final = {"DataFrame": "; publish_frame() takes it", "dict": "; log() takes dicts in dicts"}
 
 
 def _column(field: str, given: Any) -> list[Any]:
     if hasattr(given, "tolist"):  # NumPy arrays and scalars, pandas Series
         given = given.tolist()
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
-        raise InvalidInput(field, given, "expected a list")
+        raise InvalidInput(field, given, "expected a list as long as value")
     return list(given)
 
 

@@ -33,8 +33,8 @@ _SHOWN_CHARS = 80
 
 
 def shown(value: object) -> str:
-    """Return a short, printable form of a value for an error message (at most 80 characters)."""
-    text = repr(value)
+    """Return a short form of a value for an error message: one line of at most 80 characters."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 

@@ -13,14 +13,15 @@ import logging
 import threading
 import time as _clock
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sized
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from tidewire.batch import checked_labels, checked_name
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.process_publisher import own_publisher
-from tidewire.publisher import Publisher
+from tidewire.publisher import AnyPublisher
 
 __all__ = ["LogHandler", "counted", "log", "timed", "track"]
 
@@ -37,24 +38,27 @@ class _Around(ABC):
     """A decorator for plain and async functions, and a context manager, around what is measured."""
 
     def __init__(
-        self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: Publisher | None = None
+        self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: AnyPublisher | None = None
     ) -> None:
         self._metric = checked_name(metric)
         self._labels = checked_labels(labels)
         self._publisher = publisher
-        self._begun = threading.local()  # one instance may be entered by several threads, and again inside itself
 
     @abstractmethod
     def _done(self, took_s: float, failed: bool) -> None:
         """Publish what there is to say of one time, which may have ended with an exception."""
 
     def __enter__(self) -> None:
-        if not hasattr(self._begun, "stack"):
-            self._begun.stack = []
-        self._begun.stack.append(_clock.perf_counter())
+        _begun.set((*_begun.get(), (self, _clock.perf_counter())))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._done(_clock.perf_counter() - self._begun.stack.pop(), error is not None)
+        begun = _begun.get()
+        for at in reversed(range(len(begun))):
+            if begun[at][0] is self:
+                _begun.set(begun[:at] + begun[at + 1 :])
+                self._done(_clock.perf_counter() - begun[at][1], error is not None)
+                return
+        logger.warning("a block of %s ended in another task than it began in; not published", self._metric)
 
     def __call__(self, function: Function) -> Function:
         """Return the function, measured at each call; of an async one until it is done."""
@@ -64,13 +68,8 @@ class _Around(ABC):
 
             @functools.wraps(function)
             async def wrapped(*args: Any, **kwargs: Any) -> Any:
-                began_s, failed = _clock.perf_counter(), True  # no `with`: other tasks of this thread run in between
-                try:
-                    result = await function(*args, **kwargs)
-                    failed = False
-                    return result
-                finally:
-                    self._done(_clock.perf_counter() - began_s, failed)
+                with self:
+                    return await function(*args, **kwargs)
 
         else:
 
@@ -83,6 +82,10 @@ class _Around(ABC):
 
     def _publish(self, value: float, unit: str, labels: Mapping[str, str]) -> None:
         (self._publisher or own_publisher()).publish(self._metric, value, unit=unit, labels=labels)
+
+
+# Blocks begun in this thread or task: one instance may be entered by several, and again inside itself.
+_begun: Final[ContextVar[tuple[tuple[_Around, float], ...]]] = ContextVar("begun", default=())
 
 
 class timed(_Around):  # noqa: N801 - used as a function
@@ -116,7 +119,7 @@ class counted(_Around):  # noqa: N801 - used as a function
     """
 
     def __init__(
-        self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: Publisher | None = None
+        self, metric: str, *, labels: Mapping[str, str] | None = None, publisher: AnyPublisher | None = None
     ) -> None:
         super().__init__(metric, labels=labels, publisher=publisher)
         self._lock = threading.Lock()
@@ -135,7 +138,7 @@ def track(
     *,
     total: int | None = None,
     labels: Mapping[str, str] | None = None,
-    publisher: Publisher | None = None,
+    publisher: AnyPublisher | None = None,
 ) -> Iterator[Item]:
     """Yield the items of an iterable; twice a second and at its end publish how far it is.
 
@@ -150,9 +153,13 @@ def track(
         publisher: where to publish; the process's own if None.
 
     Raises:
-        InvalidInput: a metric or label that can never work; at once, not at the first item.
+        InvalidInput: a metric or label that can never work, or nothing to go through; at once, not at the first item.
     """
     checked_name(metric)
+    if isinstance(iterable, AsyncIterable):
+        raise InvalidInput("iterable", iterable, "is asynchronous; publish in its loop, with counted() or log()")
+    if not isinstance(iterable, Iterable) and not hasattr(iterable, "__getitem__"):
+        raise InvalidInput("iterable", iterable, "expected something to go through, such as range(100)")
     labels = checked_labels(labels)
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -160,7 +167,7 @@ def track(
 
 
 def _tracked(
-    iterable: Iterable[Item], metric: str, total: int | None, labels: Mapping[str, str], publisher: Publisher
+    iterable: Iterable[Item], metric: str, total: int | None, labels: Mapping[str, str], publisher: AnyPublisher
 ) -> Iterator[Item]:
     marks = [(_clock.monotonic(), 0)]  # when so many were done
 
@@ -196,7 +203,7 @@ def log(
     *,
     prefix: str = "",
     labels: Mapping[str, str] | None = None,
-    publisher: Publisher | None = None,
+    publisher: AnyPublisher | None = None,
 ) -> None:
     """Publish the numbers of a dict, as experiment trackers do: ``log({"loss": 0.31, "val": {"loss": 0.4}}, step=7)``.
 
@@ -213,6 +220,8 @@ def log(
     Raises:
         InvalidInput: a name, label or step that can never work; nothing is published.
     """
+    if not isinstance(values, Mapping):
+        raise InvalidInput("values", values, "expected a dict, such as {'loss': 0.31}")
     readings = dict(_numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""))
     if readings:
         (publisher or own_publisher()).publish(readings, labels=labels, step=step)
@@ -269,7 +278,7 @@ class LogHandler(logging.Handler):
         prefix: str = "",
         *,
         labels: Mapping[str, str] | None = None,
-        publisher: Publisher | None = None,
+        publisher: AnyPublisher | None = None,
         level: int = logging.NOTSET,
     ) -> None:
         super().__init__(level)

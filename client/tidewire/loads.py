@@ -13,7 +13,7 @@ import msgspec
 from tidewire.batch import checked_labels
 from tidewire.errors import InvalidInput, MissingExtra, ServiceRefused, ServiceUnavailable
 from tidewire.pattern import compile_pattern
-from tidewire.service_address import client_options, service_url
+from tidewire.service_address import checked_token, client_options, service_url
 from tidewire.settings import ClientSettings, load_settings
 from tidewire.spans import parse_time_ms
 
@@ -59,12 +59,12 @@ class Reader:
         token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
     Raises:
-        InvalidInput: no URL of a service.
+        InvalidInput: no URL of a service, or a token that no header can hold.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         self._base = service_url(url)
-        token = load_settings(ClientSettings).token if token is None else token
+        token = checked_token(load_settings(ClientSettings).token if token is None else token)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(self._base))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidewire.batch import ANNOTATIONS
+from tidewire.errors import InvalidInput
 from tidewire.publisher import Publisher
 
 __all__ = ["annotate", "flush", "own_publisher", "publish"]
@@ -42,7 +43,13 @@ def publish(
 def annotate(
     text: str, *, metric: str = ANNOTATIONS, labels: Mapping[str, str] | None = None, time: Any = None
 ) -> None:
-    """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`."""
+    """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`.
+
+    Raises:
+        InvalidInput: an argument that can never work; nothing is published.
+    """
+    if not isinstance(text, str) or not text:
+        raise InvalidInput("text", text, "expected what to write on the flag, such as 'deploy v2'")
     own_publisher().publish(metric, None, text=text, labels=labels, time=time)
 
 

@@ -7,13 +7,10 @@ A call checks its arguments and adds to columns in memory (`outbox`); one backgr
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import os
-import sys
 import threading
 import time as _clock
-import weakref
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
@@ -32,20 +29,22 @@ from tidewire.batch import (
     make_batch,
 )
 from tidewire.errors import InvalidInput
+from tidewire.leaving import outlive
 from tidewire.outbox import Outbox
 from tidewire.sender import Sender
-from tidewire.settings import ClientSettings, load_settings
+from tidewire.settings import ClientSettings, checked_number, load_settings
 from tidewire.spool import Spool
 from tidewire.transport import open_transport
 
-__all__ = ["AsyncPublisher", "Publisher", "PublisherStats", "publish_url"]
+__all__ = ["AnyPublisher", "AsyncPublisher", "Publisher", "PublisherStats", "publish_url"]
 
 FLUSH_AFTER_S: Final = 0.05
 MAX_BYTES: Final = 64 << 20
 SPOOL_BYTES: Final = 1 << 30
 _MIN_BYTES: Final = 1 << 16
-_EXIT_S: Final = 2.0  # longest that leaving the interpreter waits for what is buffered
 _LAST_ANSWER_S: Final = 0.2  # for a call that is on its way when the time to flush is over
+_LONGEST_S: Final = 3_600.0
+_MOST_BYTES: Final = 1 << 50
 _ANY_COUNT: Final = 2**53  # columns longer than a batch may be are split by the sender
 
 logger = logging.getLogger("tidewire")
@@ -82,22 +81,8 @@ def publish_url(url: str | None = None, environ: Mapping[str, str] | None = None
     return settings.url if environ.get("TIDEWIRE_URL") and not environ.get("TIDEWIRE_REDIS") else settings.redis
 
 
-class Publisher:
-    """Publishes readings in the background.
-
-    Args:
-        url: ``redis://…`` or ``http://…``; see `publish_url`.
-        token: bearer token for http.
-        flush_after_s: longest that a reading waits for others, seconds.
-        max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted.
-        spool: a folder for what cannot be sent, so that it survives the process and any length of outage; the next
-            publisher of the folder sends it. ``TIDEWIRE_SPOOL`` if None; "" for none.
-        spool_bytes: of disk, about; beyond it the oldest is given up and counted.
-        limits: of one batch.
-
-    Raises:
-        InvalidInput: a URL of another scheme, less memory than 64 KiB, or a folder that cannot be written.
-    """
+class AnyPublisher:
+    """What `Publisher` and `AsyncPublisher` share: all but how one waits for them."""
 
     def __init__(
         self,
@@ -110,8 +95,25 @@ class Publisher:
         spool_bytes: int = SPOOL_BYTES,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        if max_bytes < _MIN_BYTES:
-            raise InvalidInput("max_bytes", max_bytes, f"expected at least {_MIN_BYTES}")
+        """Take what to publish with; nothing is connected yet.
+
+        Args:
+            url: ``redis://…`` or ``http://…``; see `publish_url`.
+            token: bearer token for http.
+            flush_after_s: longest that a reading waits for others, seconds.
+            max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted.
+            spool: a folder for what cannot be sent, so that it survives the process and any length of outage; the next
+                publisher of the folder sends it. ``TIDEWIRE_SPOOL`` if None; "" for none.
+            spool_bytes: of disk, about; beyond it the oldest is given up and counted.
+            limits: of one batch.
+
+        Raises:
+            InvalidInput: a URL or token that can never work, a time below zero, less memory than 64 KiB, less than
+                1 MiB of disk, or a folder that cannot be written.
+        """
+        checked_number("flush_after_s", flush_after_s, 0, _LONGEST_S, "seconds")
+        checked_number("max_bytes", max_bytes, _MIN_BYTES, _MOST_BYTES, "bytes")
+        checked_number("spool_bytes", spool_bytes, Spool.MIN_BYTES, _MOST_BYTES, "bytes")
         settings = load_settings(ClientSettings)
         token = settings.token if token is None else token
         self._open_transport = partial(open_transport, publish_url(url), token=token, prefix=settings.prefix)
@@ -124,8 +126,7 @@ class Publisher:
         self._spool: Spool | None = None
         self._open_transport().close()  # a wrong URL is told now, and what it needs is imported now
         self._begin()
-        _publishers.add(self)
-        _flush_at_child_exit()
+        outlive(self)
         if self._spool is not None and self._spool.left:
             with self._lock:
                 self._sender.wake()
@@ -205,14 +206,10 @@ class Publisher:
                 if self._outbox.extend(batch) or self._sender.thread is None:
                     self._sender.wake()
 
-    def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until everything published so far was sent or given up; False if the time was too short."""
-        return self._sender.flush(timeout_s)
-
-    def close(self, timeout_s: float = 5.0) -> None:
+    def _close(self, timeout_s: float) -> None:
         """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
         began_s = _clock.monotonic()
-        self.flush(timeout_s)
+        self._sender.flush(timeout_s)
         left_s = timeout_s - (_clock.monotonic() - began_s)
         self._sender.stop(timeout_s=max(_LAST_ANSWER_S, left_s))
         self._sender.save()
@@ -239,6 +236,24 @@ class Publisher:
                 last_error=sender.last_error,
             )
 
+
+_NO_LABELS: Final[dict[str, str]] = {}
+
+
+class Publisher(AnyPublisher):
+    """Publishes readings in the background.
+
+    As a context manager it is flushed and closed at the end of the block; else at the end of the interpreter.
+    """
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until everything published so far was sent or given up; False if the time was too short."""
+        return self._sender.flush(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
+        self._close(timeout_s)
+
     def __enter__(self) -> Publisher:
         return self
 
@@ -246,29 +261,16 @@ class Publisher:
         self.close()
 
 
-_NO_LABELS: Final[dict[str, str]] = {}
-
-
-class AsyncPublisher:
+class AsyncPublisher(AnyPublisher):
     """As `Publisher`, for asyncio: `publish` never blocks anyway; `flush` and `close` are awaited."""
-
-    def __init__(self, url: str | None = None, **options: Any) -> None:
-        """Take the arguments of `Publisher`."""
-        self._publisher = Publisher(url, **options)
-        self.publish = self._publisher.publish
 
     async def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until everything published so far was sent or given up; False if the time was too short."""
-        return await asyncio.to_thread(self._publisher.flush, timeout_s)
+        return await asyncio.to_thread(self._sender.flush, timeout_s)
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Flush within a time, then end the thread."""
-        await asyncio.to_thread(self._publisher.close, timeout_s)
-
-    @property
-    def stats(self) -> PublisherStats:
-        """What became of the readings so far."""
-        return self._publisher.stats
+        """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
+        await asyncio.to_thread(self._close, timeout_s)
 
     async def __aenter__(self) -> AsyncPublisher:
         return self
@@ -277,36 +279,3 @@ class AsyncPublisher:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.close()
-
-
-_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
-
-
-def _flush_at_exit() -> None:
-    deadline = _clock.monotonic() + _EXIT_S
-    for publisher in tuple(_publishers):
-        publisher.close(max(0.0, deadline - _clock.monotonic()))
-
-
-_registered_in: set[int] = set()  # ids of processes, of which this is one
-
-
-def _flush_at_child_exit(_: object = None) -> None:
-    """Flush also at the end of a child of multiprocessing, such as a pool's: it leaves without `atexit`."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and os.getpid() not in _registered_in:
-        _registered_in.clear()
-        _registered_in.add(os.getpid())
-        util.Finalize(None, _flush_at_exit, exitpriority=0)
-
-
-def _after_fork() -> None:
-    for publisher in tuple(_publishers):
-        publisher._begin()
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:  # its child forgets the parent's finalizers first, and calls this then
-        util.register_after_fork(_publishers, _flush_at_child_exit)
-
-
-atexit.register(_flush_at_exit)
-os.register_at_fork(after_in_child=_after_fork)

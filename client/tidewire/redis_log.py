@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -20,7 +21,7 @@ from redis.retry import Retry
 
 from tidewire.batch import DEFAULT_LIMITS, EncodedBatch, Limits
 from tidewire.cursor import id_text, parse_id
-from tidewire.errors import LogFull, LogUnavailable, TidewireError
+from tidewire.errors import InvalidInput, LogFull, LogUnavailable, TidewireError
 from tidewire.keys import Keys
 from tidewire.lineage import Clock, Evidence, Seen
 from tidewire.log_calls import (
@@ -68,6 +69,18 @@ def _translated(url: str) -> Iterator[None]:
         raise LogUnavailable(f"Redis at {url}: the connection was closed") from error
 
 
+def _check_url(url: str) -> None:
+    """Refuse what redis-py refuses late, or takes for database 0 without a word."""
+    parts = urlsplit(url)
+    try:
+        database = parts.path.strip("/")
+        good = parts.port != 0 and (parts.scheme == "unix" or not database or database.isdecimal())
+    except ValueError as error:
+        raise InvalidInput("url", without_password(url), str(error)) from None
+    if not good:
+        raise InvalidInput("url", without_password(url), "expected redis://host:port, or …/3 for the database 3")
+
+
 @contextmanager
 def _cancellable(url: str) -> Iterator[None]:
     """As `_translated`, and let no cancellation be lost: redis-py sends with `wait_for`, which swallows it in 3.11."""
@@ -99,7 +112,11 @@ class _Base:
             retention: how long batches are kept by appends of this log.
             limits: what appends of this log accept.
             timeout_s: deadline of one command, seconds.
+
+        Raises:
+            InvalidInput: a port or a database that is no number.
         """
+        _check_url(url)
         self.url = without_password(url)
         self.keys = Keys(prefix)
         self.functions = LogFunctions(self.keys, retention or Retention(), limits)

@@ -21,6 +21,7 @@ __all__ = [
     "ClientSettings",
     "Option",
     "SettingRow",
+    "checked_number",
     "click_options",
     "load_settings",
     "settings_table",
@@ -168,6 +169,17 @@ def settings_table(settings: type[msgspec.Struct]) -> list[SettingRow]:
         default = "" if option.secret else _shown_default(defaults[name])
         rows.append(SettingRow(name, ENVIRONMENT_PREFIX + name.upper(), kind, default, option.help))
     return rows
+
+
+def checked_number(name: str, value: object, least: float, most: float, unit: str) -> None:
+    """Check an argument that is a number with bounds; NaN is in none.
+
+    Raises:
+        InvalidInput: another thing, or out of bounds.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and least <= value <= most):  # type: ignore[operator]  # it is a number then
+        raise InvalidInput(name, value, f"expected {unit} between {least:.15g} and {most:.15g}")
 
 
 def without_password(url: str) -> str:

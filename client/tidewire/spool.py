@@ -75,18 +75,20 @@ class Spool:
 
     Args:
         folder: made if it is not there.
-        max_bytes: of batches; beyond it the oldest calls are given up.
+        max_bytes: of batches, at least 1 MiB; beyond it the oldest calls are given up.
 
     Attributes:
         dropped: readings given up.
 
     Raises:
-        InvalidInput: a folder that cannot be written, or less than 1 MiB.
+        InvalidInput: a folder that cannot be written.
     """
 
+    MIN_BYTES: Final = 1 << 20
+
     def __init__(self, folder: str | os.PathLike[str], max_bytes: int) -> None:
-        if max_bytes < 1 << 20:
-            raise InvalidInput("spool_bytes", max_bytes, "expected at least 1048576")
+        if not isinstance(folder, (str, os.PathLike)):
+            raise InvalidInput("spool", folder, "expected the path of a folder")
         self.folder = Path(folder)
         self._max_bytes = max_bytes
         self._lock = threading.RLock()

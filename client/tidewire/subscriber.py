@@ -9,13 +9,13 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import httpx
 
 from tidewire.errors import LimitExceeded, ServiceRefused, TidewireError
 from tidewire.reconnect import Reconnect
-from tidewire.service_address import client_options
+from tidewire.service_address import checked_token, client_options
 from tidewire.settings import ClientSettings, load_settings
 from tidewire.states import Ended, Lost, State, StreamBatch
 
@@ -54,6 +54,24 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
+class _Options(TypedDict, total=False):
+    """What `stream` and `astream` take besides `states`, which says what they yield."""
+
+    url: str | None
+    replay: str
+    every: str | None
+    labels: Mapping[str, str] | None
+    cursor: str | None
+    on_slow: str | None
+    token: Token
+
+
+@overload
+def astream(
+    *patterns: str, states: Literal[False] = False, **options: Unpack[_Options]
+) -> AsyncGenerator[StreamBatch, None]: ...
+@overload
+def astream(*patterns: str, states: bool, **options: Unpack[_Options]) -> AsyncGenerator[StreamBatch | State, None]: ...
 async def astream(
     *patterns: str,
     url: str | None = None,
@@ -79,7 +97,7 @@ async def astream(
         token: a bearer token or what provides one; asked again after a 401.
 
     Raises:
-        InvalidInput: a pattern, label, cursor or URL that can never work.
+        InvalidInput: a pattern, label, cursor, token or URL that can never work.
         ServiceRefused: the service said no for good.
     """
     reconnect = Reconnect(patterns, url, replay, every, labels, cursor, on_slow)
@@ -116,6 +134,12 @@ async def astream(
             await asyncio.sleep(lost.retry_s)
 
 
+@overload
+def stream(
+    *patterns: str, states: Literal[False] = False, **options: Unpack[_Options]
+) -> Generator[StreamBatch, None, None]: ...
+@overload
+def stream(*patterns: str, states: bool, **options: Unpack[_Options]) -> Generator[StreamBatch | State, None, None]: ...
 def stream(
     *patterns: str,
     url: str | None = None,
@@ -166,11 +190,11 @@ async def _atoken(token: Token) -> str:
     given = token() if callable(token) else token
     if inspect.isawaitable(given):
         given = await given
-    return str(given) if given else load_settings(ClientSettings).token
+    return checked_token(given or load_settings(ClientSettings).token)
 
 
 def _token(token: Token) -> str:
     given = token() if callable(token) else token
     if inspect.isawaitable(given):
         raise TidewireError("stream() cannot await a token provider; give a plain function, or use astream()")
-    return str(given) if given else load_settings(ClientSettings).token
+    return checked_token(given or load_settings(ClientSettings).token)

@@ -11,6 +11,7 @@ import msgspec
 
 from tidewire.batch import EncodedBatch
 from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.service_address import checked_token, client_options, service_url
 from tidewire.settings import without_password
 
 if TYPE_CHECKING:
@@ -80,14 +81,11 @@ class HttpTransport:
     """Posts to ``/v1/readings`` of a service, with an idempotency key."""
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
-        if not urlsplit(url).hostname:
-            raise InvalidInput("url", url, "names no host; expected http://host:port of a Tidewire service")
-        self._url = f"{url.rstrip('/')}/v1/readings"
-        self._token = token
+        self._url = f"{service_url(url)}/v1/readings"
+        self._token = checked_token(token)
         import httpx  # noqa: PLC0415 - costs 80 ms at import
 
-        local = urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
-        self._client = httpx.Client(timeout=timeout_s, trust_env=not local)
+        self._client = httpx.Client(timeout=timeout_s, **client_options(url))
         self._unreachable = httpx.TransportError
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
@@ -137,11 +135,11 @@ def open_transport(url: str, *, token: str = "", prefix: str = "tw") -> Transpor
     """Return the transport that a URL names; nothing is connected yet.
 
     Raises:
-        InvalidInput: a scheme other than redis, rediss, unix, http or https.
+        InvalidInput: a scheme other than redis, rediss, unix, http or https; a host, port or token that can never work.
     """
-    scheme = urlsplit(url).scheme
+    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
     if scheme in {"redis", "rediss", "unix"}:
         return RedisTransport(url, prefix=prefix)
     if scheme in {"http", "https"}:
         return HttpTransport(url, token=token)
-    raise InvalidInput("url", url.rpartition("@")[2], "expected redis://, rediss://, unix://, http:// or https://")
+    raise InvalidInput("url", str(url).rpartition("@")[2], "expected redis://, rediss://, unix://, http:// or https://")

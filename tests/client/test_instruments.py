@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,20 @@ async def test_async_functions_are_timed_each_for_itself(publishing: Publishing)
     assert quick < 0.1 < slow
 
 
+async def test_a_timer_that_tasks_share_tells_their_blocks_apart(publishing: Publishing) -> None:
+    timer = timed("job/seconds", publisher=publishing.publisher)
+
+    async def block(begin_s: float, took_s: float) -> None:
+        await asyncio.sleep(begin_s)
+        with timer:
+            await asyncio.sleep(took_s)
+
+    await asyncio.gather(block(0, 0.1), block(0.05, 0.3))  # the second begins last and ends last
+    values = [value or 0 for value in await asyncio.to_thread(publishing.values, "job/seconds")]
+    assert 0.1 <= values[0] < 0.2
+    assert values[1] >= 0.3, "not from where the other began"
+
+
 def test_a_generator_is_refused_at_once() -> None:
     def numbers() -> Iterator[int]:
         yield 1
@@ -147,6 +161,17 @@ def test_a_loop_without_a_length_that_is_left_says_how_far_it_came(publishing: P
             break
     assert publishing.values("train/done") == [7.0]
     assert publishing.batches("train/progress", "train/eta") == []
+
+
+def test_what_is_no_loop_is_refused_at_once(publishing: Publishing) -> None:
+    async def endless() -> AsyncIterator[int]:
+        yield 1
+
+    for nothing, why in ((5, "range"), (endless(), "asynchronous")):
+        with pytest.raises(InvalidInput, match=why):
+            track(nothing, "train", publisher=publishing.publisher)  # type: ignore[arg-type, var-annotated]
+    with pytest.raises(InvalidInput, match="dict"):
+        log([("loss", 1)], publisher=publishing.publisher)  # type: ignore[arg-type]
 
 
 def test_a_dict_is_logged_like_in_an_experiment_tracker(

@@ -84,6 +84,37 @@ def test_a_wrong_argument_raises_at_once_and_publishes_nothing(metric: Any, more
     assert publisher.stats.queued == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"url": 5}, "url"),
+        ({"url": "redis://127.0.0.1:99999"}, "url"),
+        ({"url": "redis://127.0.0.1/abc"}, "url"),
+        ({"url": "http://127.0.0.1:x"}, "url"),
+        ({"url": "http://127.0.0.1:1", "token": "abc\n"}, "token"),
+        ({"flush_after_s": "0.1"}, "flush_after_s"),
+        ({"flush_after_s": -1}, "flush_after_s"),
+        ({"flush_after_s": float("nan")}, "flush_after_s"),
+        ({"max_bytes": "64MB"}, "max_bytes"),
+        ({"max_bytes": 5}, "max_bytes"),
+        ({"spool_bytes": 5}, "spool_bytes"),
+        ({"spool": 5}, "spool"),
+        ({"spool": "/dev/null"}, "spool"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Publisher, AsyncPublisher])
+def test_what_a_publisher_cannot_be_made_of_is_said_at_once(kind: Any, given: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        kind(**given)
+    assert caught.value.field == field
+
+
+def test_an_annotation_without_a_text_is_refused() -> None:
+    for text in (None, "", 5):
+        with pytest.raises(InvalidInput, match="deploy v2"):
+            tidewire.annotate(text)  # type: ignore[arg-type]
+
+
 def test_a_dead_network_never_raises_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "tidewire")
     publisher = Publisher("redis://127.0.0.1:1")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -117,6 +118,39 @@ def test_times_people_have_are_milliseconds_afterwards() -> None:
     assert checked_time_ms("2025-11-23T04:13:54.567125Z", now_ms=NOW_MS) == pytest.approx(NOW_MS, abs=1e-3)
     assert checked_time_ms(datetime.fromtimestamp(NOW_MS / 1e3, UTC), now_ms=NOW_MS) == pytest.approx(NOW_MS, abs=1e-3)
     assert checked_time_ms(np.float64(NOW_MS), now_ms=NOW_MS) == NOW_MS
+
+
+@pytest.mark.parametrize(
+    ("time", "hint"),
+    [
+        (pd.NaT, "is no time"),
+        (np.datetime64("2025-11-23T04:13:54"), "has no time zone"),
+        (pd.Timestamp("2025-11-23T04:13:54"), "tz_localize"),
+    ],
+)
+def test_times_of_pandas_and_numpy_that_are_none_say_why(time: Any, hint: str) -> None:
+    with pytest.raises(InvalidInput, match=hint):
+        checked_time_ms(time, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (np.zeros((2, 3)), r"^value array\(\[\[0., 0., 0.\], \[0., 0., 0.\]\]\): has the shape \(2, 3\)"),
+        (pd.DataFrame({"a": [1]}), r"publish_frame\(\)"),
+        ({"loss": 1}, r"log\(\)"),
+        (np.complex128(1j), "got complex128"),
+    ],
+)
+def test_a_shape_that_another_call_takes_says_which(value: Any, hint: str) -> None:
+    with pytest.raises(InvalidInput, match=hint):
+        make_batch("a", value, now_ms=NOW_MS)
+
+
+def test_what_pandas_calls_missing_is_no_number() -> None:
+    nullable = pd.Series([1, None, 3], dtype="Int64")
+    assert make_batch("a", nullable, now_ms=NOW_MS).value == [1.0, None, 3.0]
+    assert make_batch("a", pd.NA, now_ms=NOW_MS).value == [None]
 
 
 @pytest.mark.parametrize("value", ["1", b"1", [], {}, object(), 10**400])

@@ -10,17 +10,18 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, assert_type
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidewire import subscriber
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, ServiceRefused
 from tidewire.publisher import AsyncPublisher, Publisher
 from tidewire.reconnect import Reconnect
-from tidewire.states import Connected, Ended, Live, Lost, Reset, StreamBatch
+from tidewire.states import Connected, Ended, Live, Lost, Reset, State, StreamBatch
 from tidewire.subscriber import astream, stream
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
@@ -340,12 +341,36 @@ def test_sync_and_async_take_the_same_arguments() -> None:
     assert list(inspect.signature(stream).parameters.values()) == list(inspect.signature(astream).parameters.values())
 
 
+def test_a_stream_without_states_is_typed_as_batches_and_takes_no_other_options() -> None:
+    if TYPE_CHECKING:
+        assert_type(next(stream("a")), StreamBatch)
+        assert_type(next(stream("a", replay="5m", states=True)), StreamBatch | State)
+    for function in (stream, astream):
+        taken = set(inspect.signature(function).parameters) - {"patterns", "states"}
+        assert taken == set(subscriber._Options.__annotations__)
+
+
+@pytest.mark.parametrize("token", ["a\n", "a b", "grüße", b"a"])
+def test_a_token_that_no_header_can_hold_is_said_at_once(token: Any) -> None:
+    with pytest.raises(InvalidInput, match="token") as caught:
+        next(stream("a", url="http://127.0.0.1:1", token=token))
+    assert repr(token) not in str(caught.value), "it is a secret"
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "redis://h", "http://", "http://h:x", "http://h:99999", "http://a b"]
+)
+def test_a_url_that_is_none_is_said_at_once(url: str) -> None:
+    with pytest.raises(InvalidInput, match="expected http"):
+        next(stream("a", url=url))
+
+
 def test_the_async_names_take_what_the_plain_ones_take() -> None:
     def parameters(function: Any) -> list[tuple[str, Any, Any]]:
         return [(one.name, one.kind, one.default) for one in inspect.signature(function).parameters.values()]
 
     assert parameters(astream) == parameters(stream)
-    public = {name for name in vars(Publisher) if not name.startswith("_")}
-    assert public - {"publish"} == {name for name in vars(AsyncPublisher) if not name.startswith("_")}
-    for name in ("flush", "close"):
+    public = {name for name in dir(Publisher) if not name.startswith("_")}
+    assert public == {name for name in dir(AsyncPublisher) if not name.startswith("_")}
+    for name in ("__init__", "publish", "flush", "close"):
         assert parameters(getattr(Publisher, name)) == parameters(getattr(AsyncPublisher, name))
