@@ -243,7 +243,7 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
             "If-None-Match",
             "Last-Event-ID",
         ],
-        expose_headers=["Retry-After", "Tidewire-Cursor", "Tidewire-Done", "Link", "ETag"],
+        expose_headers=["Retry-After", "Tidewire-Cursor", "Tidewire-Done", "Tidewire-Request", "Link", "ETag"],
         max_age=600,
     )
 

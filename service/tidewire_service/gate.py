@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from tidewire.errors import shown
 from tidewire_service.bounds import Bounds
-from tidewire_service.problems import Refused, send_problem
+from tidewire_service.problems import Refused, request_id, send_problem
 from tidewire_service.settings import ServiceSettings
 
 __all__ = ["STREAM_PATH", "Gate", "host_name"]
@@ -72,6 +72,7 @@ class Gate:
             client = scope.get("client")
             _log.info(
                 "request_refused",
+                request=request_id(scope),
                 status=refusal.status,
                 method=scope["method"],
                 address=client[0] if client else "-",

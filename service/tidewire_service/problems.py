@@ -16,7 +16,17 @@ from litestar.types import Send
 from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, TidewireError, shown
 from tidewire_service.bounds import Bounds
 
-__all__ = ["MEDIA_TYPE", "MalformedBody", "Problem", "Refused", "answering", "bound_of", "problem_of", "send_problem"]
+__all__ = [
+    "MEDIA_TYPE",
+    "MalformedBody",
+    "Problem",
+    "Refused",
+    "answering",
+    "bound_of",
+    "problem_of",
+    "request_id",
+    "send_problem",
+]
 
 MEDIA_TYPE: Final = "application/problem+json"
 _CUT: Final = "client disconnected prematurely"  # Litestar's word for a sender that went in the middle of a body
@@ -144,6 +154,11 @@ def bound_of(error: Exception) -> str:
     return error.limit if isinstance(error, (LimitExceeded, Refused, MalformedBody)) else ""
 
 
+def request_id(scope: Mapping[str, Any]) -> str:
+    """Return the id of a request, which every line of the log about it has; empty if nobody gave it one."""
+    return str(scope.get("tidewire.request", ""))
+
+
 def answering(bounds: Bounds) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
     """Return the only exception handler of the app; it counts the bounds that were reached."""
 
@@ -157,7 +172,10 @@ def answering(bounds: Bounds) -> Callable[[Request[Any, Any, Any], Exception], R
 def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     problem, headers = problem_of(error)
     if problem.status >= 500 and not isinstance(error, LogUnavailable):
-        _log.error("request_failed", method=request.method, path=shown(request.scope["path"]), exc_info=error)
+        id_ = request_id(request.scope)
+        _log.error(
+            "request_failed", request=id_, method=request.method, path=shown(request.scope["path"]), exc_info=error
+        )
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 

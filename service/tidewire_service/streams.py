@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from tidewire.cursor import Cursor
 from tidewire_service.admission import Admission, StreamLimits, address_of
@@ -17,6 +18,7 @@ from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.bounds import Bounds
 from tidewire_service.http_protocol import StreamingHttpProtocol
 from tidewire_service.hub import Hub
+from tidewire_service.problems import request_id
 from tidewire_service.stream import Send, Stream, StreamSettings, bye
 from tidewire_service.subscription import EndReason, OnSlow, Replay, Subscription
 
@@ -32,6 +34,7 @@ HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
 )
 _SWEEP_S: Final = 1.0
+_log = structlog.get_logger("tidewire_service")
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +124,7 @@ class Streams:
         else:
             gone = asyncio.ensure_future(_disconnected(receive))
             gone.add_done_callback(lambda _: stream.gone())
+        opened = time.monotonic()
         subscription = stream.subscription = self.hub.attach(
             request.patterns,
             request.labels,
@@ -150,6 +154,13 @@ class Streams:
             self.admission.leave(token, address)
             self.hub.detach(subscription)
             self.ends[reason] += 1
+            _log.info(
+                "stream_ended",
+                request=request_id(scope),
+                reason=reason.value,
+                seconds=round(time.monotonic() - opened, 1),
+                token=token,
+            )
             await stream.close(reason)
 
     async def put_off(self, start: Send, limit: str = "") -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import count
 from time import perf_counter
 from typing import Any, Final, TextIO
 
@@ -19,6 +21,7 @@ from prometheus_client.registry import Collector
 from tidewire import __version__
 from tidewire_service.gate import STREAM_PATH
 from tidewire_service.meters import Latencies
+from tidewire_service.problems import request_id
 from tidewire_service.settings import LogFormat
 
 __all__ = ["Observed", "Telemetry", "configure_logging"]
@@ -51,7 +54,9 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     if as_json:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        # plain: the default prints the local variables of every frame, and with them tokens and passwords
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -167,22 +172,30 @@ class _Shown(Collector):
 
 
 class Observed:
-    """An ASGI app around the app that counts and logs requests: method, path and status, never the query."""
+    """An ASGI app around the app that counts and logs requests: method, path and status, never the query.
+
+    Each has an id in ``scope["tidewire.request"]``, which every line of the log about it has, to the end of a stream;
+    a refused request is told it in the header ``Tidewire-Request``.
+    """
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         """Watch what `app` answers."""
         self._app = app
         self._telemetry = telemetry
+        self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(3),) for number in count(1))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand the request on, and note its answer when it starts; a plain function, as the gate's."""
         if scope["type"] != ScopeType.HTTP:
             return self._app(scope, receive, send)
         started = perf_counter()
+        id_ = scope["tidewire.request"] = next(self._ids)  # type: ignore[typeddict-unknown-key]  # ours
 
         def sending(message: Message) -> object:  # a plain function: a stream's sends pay no coroutine for it
             if message["type"] == "http.response.start":
                 self._note(scope, message["status"], perf_counter() - started)
+                if message["status"] >= 400:
+                    message["headers"] = [*message.get("headers", ()), (b"tidewire-request", id_.encode())]
             return send(message)
 
         return self._app(scope, receive, sending)  # type: ignore[arg-type]  # called and awaited, no more
@@ -200,4 +213,5 @@ class Observed:
             write = _log.warning
         # the raw path: still percent-encoded, so that nothing in it can start a line of its own
         path = (scope.get("raw_path") or b"")[:_PATH_CHARS].decode("ascii", "backslashreplace")
-        write("request_answered", method=method, path=path, status=status, ms=round(seconds * 1e3, 2))
+        id_ = request_id(scope)
+        write("request_answered", request=id_, method=method, path=path, status=status, ms=round(seconds * 1e3, 2))

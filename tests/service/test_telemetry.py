@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
+import pytest
+import structlog
 
 import tidewire_service
 from tidewire.cursor import Cursor
 from tidewire_service.meters import COUNTERS, LATENCY_BOUNDS_S
 from tidewire_service.subscription import EndReason
+from tidewire_service.telemetry import configure_logging
 
 SHOWN = {
     # holes, gaps, resets, duplicates, and what was done about them
@@ -99,3 +106,49 @@ async def test_the_numbers_follow_what_happens(start_service: Any, valkey: Any, 
                 break
     found = _metrics((await service.http.get("/metrics")).text)
     assert found["tidewire_hub_resets_sent_total"] == 1
+
+
+async def test_a_request_and_a_stream_can_be_followed_through_the_log(live_service: Any, eventually: Any) -> None:
+    async with httpx.AsyncClient(base_url=live_service.url, trust_env=False) as http:
+        refused = await http.get("/v1/history?metric=")
+        async with http.stream("GET", "/v1/stream?metric=a") as stream:
+            async for line in stream.aiter_lines():
+                if line == "event: live":
+                    break
+
+        def lines() -> list[dict[str, Any]]:
+            found = [json.loads(line) for line in live_service.log.read_text().splitlines() if line.startswith("{")]
+            assert found, "the log is JSON where it is no terminal"
+            return [line for line in found if "request" in line]
+
+        await eventually(lambda: any(line["event"] == "stream_ended" for line in lines()))
+    [ended] = [line for line in lines() if line["event"] == "stream_ended"]
+    assert ended["reason"] == "client_gone"
+    assert ended["seconds"] >= 0
+    of_stream = [line for line in lines() if line["request"] == ended["request"]]
+    assert [line["event"] for line in of_stream] == ["request_answered", "stream_ended"]
+    assert of_stream[0]["path"] == "/v1/stream"
+    id_ = refused.headers["tidewire-request"]
+    assert [(line["path"], line["status"]) for line in lines() if line["request"] == id_] == [("/v1/history", 422)]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_failure_in_the_log_shows_no_local_variables(form: Any) -> None:
+    """A terminal got the variables of every frame, and with them whatever token or password was in one."""
+    root, out = logging.getLogger(), io.StringIO()
+    before, level = root.handlers[:], root.level
+    try:
+        configure_logging("info", form, out)
+        try:
+            password = "hunter2"  # noqa: F841 - a local variable is the point
+            raise ValueError("broken")
+        except ValueError as error:
+            structlog.get_logger("tidewire_service").error("request_failed", exc_info=error)
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        structlog.reset_defaults()
+    said = out.getvalue()
+    assert "broken" in said
+    assert "Traceback" in said
+    assert "hunter2" not in said

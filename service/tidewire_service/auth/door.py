@@ -17,7 +17,7 @@ from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.bounds import Bounds
 from tidewire_service.gate import STREAM_PATH
-from tidewire_service.problems import Refused, send_problem
+from tidewire_service.problems import Refused, request_id, send_problem
 from tidewire_service.routes.query import parse_query
 from tidewire_service.streams import Streams
 
@@ -170,6 +170,7 @@ class Door:
                 return self._streams.put_off(send, refusal.limit)
         _log.info(
             "request_refused",
+            request=request_id(scope),
             status=refusal.status,
             method=scope["method"],
             address=client[0] if client else "-",
