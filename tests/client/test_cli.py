@@ -172,6 +172,74 @@ async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, ser
     assert "tidewire up" in out
 
 
+async def test_doctor_tells_a_service_on_another_redis_and_what_could_not_be_read(
+    tidewire: Command, service: Any, valkey: Any, tmp_path: Path, eventually: Any
+) -> None:
+    """What is published goes to one Redis and nothing shows, since the service reads another."""
+    valkey.cli("PUBLISH", "tw:in:plant/a", "warm")
+    await eventually(lambda: valkey.cli("XLEN", "tw:in:dead") == 1)
+    status, out, _ = await tidewire("doctor")
+    assert status == 0
+    assert re.search(r"note\s+inbox\s+1 entries could not be read, the last: .*warm", out)
+    other = type(valkey)(tmp_path / "other")
+    other.start()
+    try:
+        status, out, _ = await tidewire("doctor", "--redis", other.url)
+        assert status == 1
+        assert re.search(r"WRONG\s+log\s+the service reads another Redis", out)
+        other.cli("CONFIG", "SET", "requirepass", "hunter2")
+        status, out, _ = await tidewire("doctor", "--redis", other.url)
+        assert re.search(r"WRONG\s+redis\s+.*Authentication required", out)
+        assert "redis://user:password@host:6379" in out
+    finally:
+        other.close()
+    status, out, _ = await tidewire("doctor", "--prefix", "plant")
+    assert re.search(r"WRONG\s+log\s+the service reads another Redis, or under another prefix", out)
+
+
+async def test_doctor_tells_a_replica_and_a_full_redis(tidewire: Command, valkey: Any) -> None:
+    valkey.cli("CONFIG", "SET", "maxmemory", str(int(valkey.client.info("memory")["used_memory"] * 1.02)))
+    status, out, _ = await tidewire("doctor")
+    assert status == 1
+    assert re.search(r"WRONG\s+memory\s+.* MiB are used", out)
+    valkey.cli("CONFIG", "SET", "maxmemory", "0")
+    valkey.cli("REPLICAOF", "127.0.0.1", "1")
+    status, out, _ = await tidewire("doctor")
+    assert status == 1
+    assert re.search(r"WRONG\s+role\s+a replica of 127.0.0.1:1", out)
+
+
+async def test_doctor_tells_a_missing_token_another_server_and_a_proxy_that_buffers(
+    tidewire: Command, start_service: Any
+) -> None:
+    guarded = await start_service(auth=True)
+    status, out, _ = await tidewire("doctor", "--url", guarded.url)
+    assert status == 1
+    assert re.search(r"WRONG\s+stream\s+HTTP 401", out)
+    assert "TIDEWIRE_TOKEN" in out
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass everything on but streams, of which nothing comes before their end."""
+        request = await reader.readuntil(b"\r\n\r\n")
+        if b"/v1/stream" in request:
+            await reader.read()
+        else:
+            body = b'{"live":true}' if buffering else b"<html>hello</html>"
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        buffering = False
+        status, out, _ = await tidewire("doctor", "--url", url)
+        assert re.search(r"WRONG\s+service\s+.* answers 200 and is no Tidewire service", out)
+        buffering = True
+        status, out, _ = await tidewire("doctor", "--url", url)
+        assert re.search(r"WRONG\s+stream\s+no first byte", out)
+        assert "proxy" in out
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet", "ndjson"])
 async def test_export_writes_what_was_published(tidewire: Command, service: Any, tmp_path: Path, form: str) -> None:
     now_ms = float(int(time.time()) * 1000 - 10_000)
