@@ -48,6 +48,8 @@ _OPTIONS: Final = {
     (DashboardSettings, "dashboard_login"): "--login",
     (DashboardSettings, "dashboard_https"): "--https",
     (DashboardSettings, "dashboard_insecure"): "--insecure",
+    (DashboardSettings, "dashboard_tls_cert"): "--tls-cert",
+    (DashboardSettings, "dashboard_tls_key"): "--tls-key",
     (DashboardSettings, "token"): "",
 }
 

@@ -55,6 +55,11 @@ def chromium() -> str | None:
 
 _NEEDS = {
     "browser": (chromium, "needs Chromium: apt-get install chromium"),
+    "redis_server": (lambda: shutil.which("redis-check-rdb"), "needs a Redis with TLS: apt-get install redis-tools"),
+    "proxies": (
+        lambda: shutil.which("caddy") and shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"),
+        "needs two proxies: apt-get install caddy nginx",
+    ),
     "node": (lambda: shutil.which("node"), "needs Node.js 20 or newer"),
 }
 

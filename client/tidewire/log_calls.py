@@ -84,6 +84,7 @@ class ServerInfo(NamedTuple):
     eviction_policy: str
     used_memory: int
     max_memory: int
+    append_only_written: bool = True
 
 
 class Appended(NamedTuple):
@@ -301,6 +302,7 @@ def parse_info(info: dict[str, Any], policy: str) -> ServerInfo:
         eviction_policy=str(info.get("maxmemory_policy", policy)),
         used_memory=int(info.get("used_memory", 0)),
         max_memory=int(info.get("maxmemory", 0)),
+        append_only_written=info.get("aof_last_write_status", "ok") == "ok",
     )
 
 

@@ -18,6 +18,7 @@ from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.live_view import LiveView
 from tidewire.ring import Floats
 from tidewire.series import Series
+from tidewire.service_address import verification
 from tidewire.store import Store
 from tidewire.window import NO_OLDER, Older, pack_range
 
@@ -71,7 +72,9 @@ class Past:
 
     def __init__(self, url: str, token: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
+        )
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._answers: dict[tuple[object, ...], tuple[float, asyncio.Task[Tables]]] = {}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tidewire.errors import InvalidInput
 from tidewire.settings import ClientSettings, load_settings, without_password
 
-__all__ = ["checked_token", "client_options", "service_url"]
+__all__ = ["checked_token", "client_options", "service_url", "verification"]
 
 _EXPECTED: Final = "expected http://host:port or https://host:port of a Tidewire service"
 
@@ -45,4 +47,24 @@ def checked_token(token: str) -> str:
 
 def client_options(base: str) -> dict[str, Any]:
     """Return options of an httpx client for a service: a proxy of the environment is never used for this machine."""
-    return {"trust_env": urlsplit(base).hostname not in {"127.0.0.1", "localhost", "::1"}, "follow_redirects": False}
+    local = urlsplit(base).hostname in {"127.0.0.1", "localhost", "::1"}
+    return {"trust_env": not local, "follow_redirects": False, "verify": verification(base)}
+
+
+def verification(url: str) -> ssl.SSLContext | bool:
+    """Return what an httpx client verifies a server with.
+
+    The authorities of this machine, so that a company's own works everywhere once it is installed there, or those of
+    the file that ``SSL_CERT_FILE`` names; httpx alone knows only the ones of a package.
+    """
+    return _authorities() if urlsplit(url).scheme == "https" else True
+
+
+@lru_cache(maxsize=1)
+def _authorities() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not context.get_ca_certs():  # none installed, or in a folder that is read as needed
+        import certifi  # noqa: PLC0415 - comes with httpx
+
+        context.load_verify_locations(certifi.where())
+    return context

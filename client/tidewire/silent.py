@@ -12,6 +12,7 @@ import msgspec
 
 from tidewire.batch import Batch
 from tidewire.cursor import parse_id
+from tidewire.service_address import verification
 from tidewire.store import Store
 
 __all__ = ["enter_silent"]
@@ -61,7 +62,9 @@ async def enter_silent(
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     params: list[tuple[str, str | int | float | bool | None]] = [("metric", pattern) for pattern in patterns]
     params += [("label", f"{name}:{value}") for name, value in (labels or {}).items()]
-    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
+    ) as http:
         try:
             answer = await http.get("/v1/catalog", params=params)
             answer.raise_for_status()

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.series import Series
+from tidewire.service_address import verification
 
 __all__ = ["Readings", "as_file", "statistics", "table"]
 
@@ -39,7 +40,9 @@ class Readings:
 
     def __init__(self, url: str, token: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
+        )
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import re
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +26,7 @@ from tidewire.settings import click_options, load_settings
 from tidewire_dashboard import frame_socket
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
+from tidewire_dashboard.exposure import check_exposure, warnings
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
 from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
@@ -79,7 +80,8 @@ class Dashboard:
         self.source = source
         self.hub = hub
         self.server = _server(settings, hub)
-        self.url = f"http://{_bracketed(settings.dashboard_host)}:{self.server.port}"
+        scheme = "https" if settings.dashboard_tls_cert else "http"
+        self.url = f"{scheme}://{_bracketed(settings.dashboard_host)}:{self.server.port}"
 
 
 @asynccontextmanager
@@ -87,9 +89,9 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
     """Run a dashboard in this event loop until the block ends.
 
     Raises:
-        InvalidInput: others reach the host and nobody would log in, or the port is taken.
+        InvalidInput: others reach the host and nobody would log in, a file cannot be read, or the port is taken.
     """
-    _check_host(settings)
+    check_exposure(settings)
     past = Past(settings.url, settings.token)
     source = Source(settings)
     room = Room(source, past, redis=settings.redis, token=settings.token)
@@ -118,8 +120,9 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     version = bundle_version()
     fonts = {"path": str(_STATIC)}
     module = {"path": str(bundle_path().parent)}
-    hosts = settings.dashboard_allowed_hosts
-    provider = None if hub.logins is None else LoginProvider(hub.logins, https=settings.dashboard_https)
+    hosts = (*settings.dashboard_allowed_hosts, settings.dashboard_host)
+    https = settings.dashboard_https or bool(settings.dashboard_tls_cert)
+    provider = None if hub.logins is None else LoginProvider(hub.logins, https=https)
     login: dict[str, Any] = {} if provider is None else {"auth_provider": provider}
     try:
         server = get_server(
@@ -136,6 +139,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
             ],
             **login,
+            http_server_kwargs=_tls(settings),
             unused_session_lifetime_milliseconds=round(SESSION_S * 1e3),
             check_unused_sessions_milliseconds=round(CHECK_SESSIONS_S * 1e3),
             keep_alive_milliseconds=0,  # Bokeh's pings ask for no answer; Tornado's do
@@ -154,6 +158,19 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     tornado.websocket_origins.clear()
     tornado.websocket_origins.update(f"{_bracketed(host)}:*" for host in hosts)
     return server
+
+
+def _tls(settings: DashboardSettings) -> dict[str, Any]:
+    """Return what Tornado's server needs to speak HTTPS, empty for HTTP."""
+    if not settings.dashboard_tls_cert:
+        return {}
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.dashboard_tls_cert, settings.dashboard_tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        reason = f"cannot be read with its key ({error.strerror or error}); expected two PEM files that belong together"
+        raise InvalidInput("--tls-cert", settings.dashboard_tls_cert, reason) from error
+    return {"ssl_options": context}
 
 
 def _page(page: str, hub: SocketHub) -> Deck:
@@ -205,21 +222,6 @@ class _WrongHost(RequestHandler):
         )
 
 
-def _check_host(settings: DashboardSettings) -> None:
-    host = settings.dashboard_host
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not (loopback or settings.dashboard_login or settings.dashboard_insecure):
-        raise InvalidInput(
-            "--host",
-            host,
-            "is reachable by others, and nobody would log in; add --login (and run the service with --auth), or listen "
-            "on a loopback address such as 127.0.0.1 (--insecure lets anybody look)",
-        )
-
-
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
@@ -231,6 +233,8 @@ async def _serve(settings: DashboardSettings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # after Panel has installed its own for SIGINT
             loop.add_signal_handler(number, ending.set)
         click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
+        for warning in warnings(settings):
+            click.echo(f"Warning: {warning}", err=True)
         await ending.wait()
 
 
@@ -254,6 +258,10 @@ async def _serve(settings: DashboardSettings) -> None:
     default=None,
     help="viewers come by HTTPS, through a proxy  [TIDEWIRE_DASHBOARD_HTTPS; default no]",
 )
+@click.option(
+    "--tls-cert", "dashboard_tls_cert", default=None, help="certificate chain, PEM  [TIDEWIRE_DASHBOARD_TLS_CERT]"
+)
+@click.option("--tls-key", "dashboard_tls_key", default=None, help="its key, PEM  [TIDEWIRE_DASHBOARD_TLS_KEY]")
 @click.option(
     "--insecure/--no-insecure",
     "dashboard_insecure",

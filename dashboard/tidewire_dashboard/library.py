@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable
+from tidewire.service_address import verification
 from tidewire.threshold import Threshold
 
 __all__ = ["Conflict", "DeckInfo", "Library", "SavedDeck"]
@@ -69,7 +70,9 @@ class Library:
 
     def __init__(self, url: str, token: str, on_thresholds: Callable[[Sequence[Threshold]], None]) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
+        )
         self._on_thresholds = on_thresholds
         self._thresholds_etag = ""
         self._unread = ""

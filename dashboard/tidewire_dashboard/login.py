@@ -14,6 +14,7 @@ import msgspec
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable
 from tidewire.pattern import compile_pattern
+from tidewire.service_address import verification
 
 __all__ = ["EVERYBODY", "Login", "Logins"]
 
@@ -77,7 +78,7 @@ class Logins:
     """
 
     def __init__(self, url: str, now_ms: Callable[[], float] = lambda: time.time() * 1e3) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False, verify=verification(url))
         self._now_ms = now_ms
         self._by_cookie: dict[str, Login] = {}
         self._checked_s: dict[str, float] = {}

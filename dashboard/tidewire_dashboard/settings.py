@@ -21,6 +21,10 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ("localhost", "127.0.0.1", "[::1]", "::1")
     dashboard_login: Annotated[bool, Option("viewers log in with a token, and see what it may see")] = False
     dashboard_https: Annotated[bool, Option("viewers come by HTTPS, by a proxy: the cookie is Secure")] = False
+    dashboard_tls_cert: Annotated[
+        str, Option("file with the certificate chain, PEM; with --tls-key the dashboard speaks HTTPS")
+    ] = ""
+    dashboard_tls_key: Annotated[str, Option("file with the certificate's key, PEM")] = ""
     dashboard_insecure: Annotated[bool, Option("let anybody look on an address that others reach")] = False
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True, hidden=True)] = ""

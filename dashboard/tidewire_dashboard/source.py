@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from tidewire.feed import Feed
+from tidewire.service_address import verification
 from tidewire.store import Store
 from tidewire_dashboard.settings import DashboardSettings
 
@@ -74,7 +75,9 @@ class Source:
         return self.feed.message() | found
 
     async def _watch_health(self) -> None:
-        async with httpx.AsyncClient(base_url=self.url, timeout=_HEALTH_TIMEOUT_S, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=self.url, timeout=_HEALTH_TIMEOUT_S, trust_env=False, verify=verification(self.url)
+        ) as http:
             while True:
                 health = await _health(http)
                 if (health.service_ok, health.redis_ok) != (self.health.service_ok, self.health.redis_ok):

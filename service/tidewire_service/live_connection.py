@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import hiredis
 import structlog
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import SSLConnection, parse_url
 
 from tidewire.keys import Keys
 
@@ -92,6 +92,16 @@ class _Reader(asyncio.Protocol):
             self.transport.abort()
 
 
+def _tls(options: dict[str, Any]) -> ssl.SSLContext | None:
+    """Return what redis-py makes of the same URL (``ssl_ca_certs=`` and its like); None without TLS."""
+    kind = options.get("connection_class")
+    if kind is None or not issubclass(kind, SSLConnection):
+        return None
+    named = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    context: ssl.SSLContext = kind(**named).ssl_context.get()
+    return context
+
+
 class LiveConnection:
     """Keeps one subscribed connection up.
 
@@ -103,7 +113,7 @@ class LiveConnection:
 
     def __init__(self, url: str, keys: Keys, on_message: Callable[[bytes, bytes], None]) -> None:
         self._options: dict[str, Any] = dict(parse_url(url))
-        self._tls = url.startswith("rediss://")
+        self._tls = _tls(self._options)
         self._keys = keys
         self._on_message = on_message
         self._reader: _Reader | None = None
@@ -145,8 +155,7 @@ class LiveConnection:
             _, reader = await loop.create_unix_connection(lambda: _Reader(self._on_message), options["path"])
         else:
             host, port = options.get("host", "127.0.0.1"), int(options.get("port", 6379))
-            context = ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if self._tls else None
-            _, reader = await loop.create_connection(lambda: _Reader(self._on_message), host, port, ssl=context)
+            _, reader = await loop.create_connection(lambda: _Reader(self._on_message), host, port, ssl=self._tls)
         assert reader.transport is not None  # noqa: S101 - create_connection has called connection_made
         commands = []
         if options.get("password"):

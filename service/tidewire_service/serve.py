@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import ssl
 import sys
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ def command(**given: Any) -> None:
         settings = load_settings(ServiceSettings, given)
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
+    _check_tls(settings)
     worker_socket = inherited_socket()
     if worker_socket is not None:
         configure_logging(settings.log_level, settings.log_format)
@@ -73,6 +75,23 @@ def command(**given: Any) -> None:
         Workers(sockets, settings).run()
     _log.info("service_ended")
     gc.freeze()  # nothing is to be collected any more: the interpreter's end would walk every object of the libraries
+
+
+def _check_tls(settings: ServiceSettings) -> None:
+    """Refuse files that are no certificate with its key, before anything listens.
+
+    Raises:
+        UsageError: says so.
+    """
+    if not settings.tls_cert:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise click.UsageError(
+            f"--tls-cert {settings.tls_cert!r}: cannot be read with its key ({error.strerror or error}); "
+            "expected two PEM files that belong together"
+        ) from None
 
 
 def _shown_host(host: str) -> str:

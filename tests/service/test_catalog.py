@@ -197,6 +197,11 @@ def test_settings_of_redis_that_break_the_promise_are_named() -> None:
     bad = findings(good._replace(append_only=False, eviction_policy="allkeys-lru"))
     assert "noeviction" in bad[0]
     assert "appendonly" in bad[1]
+    for old in ("6.2.14", "5.0.7"):
+        assert "7.0" in findings(good._replace(version=old))[0]
+    for fine in ("7.0.15", "8.2.1", "9.1", "255.255.255", "?"):
+        assert findings(good._replace(version=fine)) == []
+    assert "could not be written" in findings(good._replace(append_only_written=False))[0]
 
 
 async def test_the_audit_is_logged_when_redis_is_first_reached(

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 
 from tidewire.errors import InvalidInput
+from tidewire.service_address import verification
 from tidewire_service.auth.scopes import Identity, Scopes
 from tidewire_service.problems import Refused
 
@@ -69,10 +71,10 @@ class JwtVerifier:
     10 s, and again after 5 minutes. Nothing that a token says (``jku``, ``x5u``) is ever fetched.
     """
 
-    def __init__(self, settings: JwtSettings, *, tls: Any = True) -> None:
-        """Prepare; `tls` is what httpx verifies the key server with."""
+    def __init__(self, settings: JwtSettings, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; the clock is any that rises."""
         self._settings = settings
-        self._tls = tls
+        self._clock_s = clock_s
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_s = float("-inf")
         self._turn = asyncio.Lock()
@@ -97,7 +99,7 @@ class JwtVerifier:
             raise _refused(f"is not signed with {' or '.join(self._settings.algorithms)}")
         key = self._keys.get(str(header.get("kid", "")))
         if key is None:
-            if time.monotonic() - self._fetched_s < _SOONEST_S:
+            if self._clock_s() - self._fetched_s < _SOONEST_S:
                 raise _refused("is signed with a key that the provider does not list")
             return None
         try:
@@ -121,9 +123,9 @@ class JwtVerifier:
     async def refresh(self) -> None:
         """Read the keys again, unless that was just done."""
         async with self._turn:
-            if time.monotonic() - self._fetched_s < _SOONEST_S:
+            if self._clock_s() - self._fetched_s < _SOONEST_S:
                 return
-            self._fetched_s = time.monotonic()
+            self._fetched_s = self._clock_s()
             try:
                 text = await self._read()
                 keys = jwt.PyJWKSet.from_json(text.decode())
@@ -142,9 +144,12 @@ class JwtVerifier:
     async def _read(self) -> bytes:
         if "://" not in self._settings.jwks:
             return await asyncio.to_thread(Path(self._settings.jwks).read_bytes)
+        url = self._settings.jwks
         async with (
-            httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=self._tls) as http,
-            http.stream("GET", self._settings.jwks) as answer,
+            httpx.AsyncClient(
+                timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=verification(url)
+            ) as http,
+            http.stream("GET", url) as answer,
         ):
             if answer.status_code != 200:
                 raise ValueError(f"HTTP {answer.status_code}")
@@ -171,9 +176,14 @@ class JwtVerifier:
 
 
 def _scopes(claim: object) -> Scopes:
-    """Return the scopes of a claim: an object as ours, or words ``publish:<pattern>``, ``subscribe:…``, ``edit``."""
+    """Return the scopes of a claim: an object as ours, or words ``publish:<pattern>``, ``subscribe:…``, ``edit``.
+
+    The words are one string or a list; those that mean nothing here, such as other roles, are left out.
+    """
     if claim is None:
         return Scopes()
+    if isinstance(claim, list):  # as roles and groups come
+        claim = " ".join(word for word in claim if isinstance(word, str) and not any(map(str.isspace, word)))
     if not isinstance(claim, str):
         return msgspec.convert(claim, Scopes)
     words = claim.split()
