@@ -23,6 +23,11 @@ export function bucketsFor(windowMs: number, px: number): number {
   return Math.min(2_000, Math.ceil(windowMs / step));
 }
 
+/** A silence is a gap if it is so many times as long as those around it: a pace that was slower once had no gaps then. */
+const USUAL_TIMES = 3;
+/** Silences at either side that tell what was usual. */
+const NEIGHBOURS = 5;
+
 /** The merged buckets of one series; arrays are kept and reused from draw to draw. */
 export class Trace {
   n = 0;
@@ -109,8 +114,6 @@ export class Trace {
       max += base;
       const middle = (group + factor / 2) * step;
       // Between two buckets the silence is at least from the end of one to the start of the next.
-      const silence = firstBucket * step - previousEnd;
-      this.breaks[n] = silence > gapMs - step ? 1 : 0;
       this.gapFrom[n] = previousEnd;
       this.gapTo[n] = firstBucket * step;
       previousEnd = (lastBucket + 1) * step;
@@ -125,6 +128,10 @@ export class Trace {
       if (integers && (!whole(min) || !whole(max))) integers = false;
     }
     this.n = n;
+    for (let i = 0; i < n; i++) {
+      const silence = this.gapTo[i] - this.gapFrom[i];
+      this.breaks[i] = silence > gapMs - step && silence + step > USUAL_TIMES * this.usualAround(i) ? 1 : 0;
+    }
     this.endedMs = previousEnd;
     this.gapMs = gapMs;
     this.lo = n ? lo : NaN;
@@ -132,6 +139,16 @@ export class Trace {
     this.magnitude = n ? Math.max(Math.abs(lo), Math.abs(hi)) : 0;
     this.integers = integers && n > 0;
     this.band = band;
+  }
+
+  /** The interval that was usual around the silence before a bucket, 0 where nobody can tell or every bucket was full. */
+  private usualAround(at: number): number {
+    const around: number[] = [];
+    for (let i = Math.max(0, at - NEIGHBOURS); i <= at + NEIGHBOURS && i < this.n; i++) {
+      const silence = this.gapTo[i] - this.gapFrom[i];
+      if (i !== at && silence >= 0) around.push(silence > 0 ? silence + this.bucketMs : 0);
+    }
+    return around.length < 2 ? 0 : around.sort((a, b) => a - b)[around.length >> 1];
   }
 
   /** Nothing is drawn. */

@@ -13,8 +13,11 @@ import type { Tokens } from "./tokens";
 const EVENT_PX = 8;
 const MOST_EVENTS = 5;
 
-/** Index of the bucket at a time, -1 inside a gap. */
+/** Index of the bucket at a time: the nearest one along a line, -1 inside a gap. */
 export function bucketAt(trace: Trace, slot: Slot | undefined, timeMs: number): number {
+  const near = trace.nearest(timeMs, Infinity);
+  const next = near >= 0 && timeMs >= trace.time[near] ? near + 1 : near;
+  if (next > 0 && next < trace.n && !trace.breaks[next]) return near;
   const limit = slot ? gapLimitMs(slot.expectedMs, trace.stepMs) : NaN;
   return trace.nearest(timeMs, Math.max(trace.stepMs, (Number.isNaN(limit) ? trace.stepMs * 3 : limit) / 2));
 }

@@ -34,7 +34,7 @@ const LABEL_STEP = 24;
 /** What a place costs: a reading or an event's line behind the words; the wrong side; not at an end; another label. */
 const COST = { reading: 10, event: 40, side: 6, inside: 4, label: 1e6 };
 /** A label stays where it is unless another place is better by this: words that jump are worse than a touched line. */
-const STAYS = 12;
+const STAYS = 15;
 
 /** Where the words of a threshold stand. */
 export interface Place {

@@ -50,6 +50,8 @@ export class Overview implements Page {
   private readonly resizer: ResizeObserver;
   private layout: TileLayout = { tiles: [], heads: [], height: 0, columns: 1 };
   private layoutKey = "";
+  /** Query, sort and filter. */
+  private shown = "";
   private orderedAt = 0;
   private drawnAt = 0;
   private drawnVersion = -1;
@@ -111,6 +113,10 @@ export class Overview implements Page {
   stateChanged(): void {
     const { query, sort } = this.app.state;
     if (this.search.value !== query) this.search.value = query;
+    const shown = `${query}|${sort}|${this.app.state.filter}`;
+    // What is searched for begins at the top, wherever the page was.
+    if (shown !== this.shown) this.scroller.scrollTop = 0;
+    this.shown = shown;
     this.sort.select(sort);
     this.drawDecks();
     this.ask();
@@ -181,12 +187,12 @@ export class Overview implements Page {
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, warn: 0 };
     const groups = new Map<string, Series[]>();
     for (const series of this.app.session.directory.measured) {
+      if (!words.every((word) => series.haystack.includes(word))) continue;
       const state = tileState(moment.ring.slots.get(series.index), series, moment);
       const kinds = filterOf(state);
       counts.all++;
       for (const kind of kinds) counts[kind]++;
       if (filter !== "all" && !kinds.includes(filter)) continue;
-      if (!words.every((word) => series.haystack.includes(word))) continue;
       const same = groups.get(series.group);
       if (same) same.push(series);
       else groups.set(series.group, [series]);
@@ -197,7 +203,7 @@ export class Overview implements Page {
     this.layer.style.setProperty("zoom", String(this.scale));
     this.layer.style.height = `${this.layout.height}px`;
     const found = this.layout.tiles.length;
-    const nothing = found === 0 && counts.all > 0;
+    const nothing = found === 0 && this.app.session.directory.measured.length > 0;
     show(this.none, nothing);
     if (nothing) setText(this.none, query ? `No series matches “${query}”` : "No series here");
     const due = now - this.linkedAt > SPEAK_MS || (this.linkedVersion < 1 && moment.ring.version > 0);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/buckets";
+import { bucketAt } from "../src/crossrows";
 import { decodeFrame } from "../src/frame";
 import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/paths";
 import { Ring } from "../src/ring";
@@ -155,4 +156,23 @@ test("on a stretch that is zoomed into, a silence up to its end is one, and so i
   assert.deepEqual(until(100_000, 102_500), []);
   const born = ringOf({ data: same(NaN, NaN, NaN), expectedMs: 1_000 }, 3, 100);
   assert.deepEqual(sharedGaps([read(born, 100_000, 103_000, 1)], 103_000), [], "before the first reading there is no silence");
+});
+
+test("a pace that was slower once is no row of gaps, and a gap at any pace is one", () => {
+  const values = (...at: number[]): number[] => Array.from({ length: 121 }, (_, i) => (at.includes(i) ? i : NaN)).flatMap((value) => [value, value, value]);
+  const every = (from: number, to: number, step: number): number[] => Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
+  const gaps = (...at: number[]) => sharedGaps([read(ringOf({ data: values(...at), expectedMs: 1_000 }, 121), 0, 121_000, 1, 3_000)]).map(({ fromMs, toMs }) => [fromMs / 1e3, toMs / 1e3]);
+  assert.deepEqual(gaps(...every(0, 60, 5), ...every(61, 120, 1)), [], "every five seconds, then every second");
+  assert.deepEqual(gaps(...every(0, 30, 5), ...every(60, 120, 5)), [[31, 60]], "half a minute at a slow pace");
+  assert.deepEqual(gaps(...every(0, 40, 1), 80, ...every(110, 120, 1)), [[41, 80], [81, 110]], "two in a row");
+  assert.deepEqual(gaps(...every(0, 60, 1), ...every(65, 120, 1)), [[61, 65]]);
+});
+
+test("between two readings of a line the crosshair has the nearer one, also at a slow pace", () => {
+  const data = [0, 10, 20, 30].flatMap((at) => [at, ...Array<number>(9).fill(NaN)]).flatMap((value) => [value, value, value]);
+  const ring = ringOf({ data, expectedMs: 1_000 }, 40);
+  const trace = read(ring, 0, 40_000, 1, 3_000);
+  const slot = ring.slots.get(0);
+  assert.deepEqual([5_000, 6_000, 14_000, 24_000].map((ms) => bucketAt(trace, slot, ms)), [0, 1, 1, 2]);
+  assert.equal(bucketAt(trace, slot, 39_000), -1, "after the last one there is nothing yet");
 });
