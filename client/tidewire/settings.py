@@ -7,6 +7,7 @@ does")]``. Help texts, environment names and the table in the docs all come from
 from __future__ import annotations
 
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ __all__ = [
     "ClientSettings",
     "Option",
     "SettingRow",
+    "Settings",
     "checked_number",
     "click_options",
     "load_settings",
@@ -61,7 +63,23 @@ class SettingRow(NamedTuple):
     help: str
 
 
-class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a program; shown without the secrets in them, wherever they are printed."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        secret = {name for name, (_, option) in _options(type(self)).items() if option.secret}
+        found = []
+        for name, value in msgspec.structs.asdict(self).items():
+            shown = without_password(value) if isinstance(value, str) else value
+            found.append((name, "…" if value and name in secret else shown))
+        return found
+
+
+class ClientSettings(Settings, frozen=True, kw_only=True):
     """Where the SDK publishes to and reads from, when it is not told."""
 
     redis: Annotated[str, Option("Redis to publish to, redis:// or rediss://")] = "redis://127.0.0.1:6379"
@@ -183,6 +201,9 @@ def checked_number(name: str, value: object, least: float, most: float, unit: st
 
 
 def without_password(url: str) -> str:
-    """Return a Redis URL as it may be shown: without user and password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.split('://', 1)[0]}://{tail}" if at else url
+    """Return a URL as it may be shown: without user and password, before the host or behind the question mark."""
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return url
+    rest = rest.rpartition("@")[2]  # the last one: a password may hold any character, encoded or not
+    return scheme + "://" + re.sub(r"(?i)([?&](?:password|username))=[^&]*", r"\1=…", rest)

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -45,6 +45,9 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Login(name={self.name!r}, subscribe={self.subscribe!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("name", self.name), ("subscribe", self.subscribe)]
 
     @property
     def narrowed_to(self) -> tuple[str, ...]:

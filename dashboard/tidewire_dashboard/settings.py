@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
-from tidewire.settings import Option
+from tidewire.settings import Option, Settings
 
 __all__ = ["DashboardSettings"]
 
 
-class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
+class DashboardSettings(Settings, frozen=True, kw_only=True):
     """Where the dashboard listens, what it reads, and how much it keeps."""
 
     dashboard_host: Annotated[str, Option("address to listen on; one that others reach needs --login")] = "127.0.0.1"

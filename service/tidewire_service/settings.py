@@ -5,19 +5,17 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-import msgspec
-
 from tidewire.batch import Limits
 from tidewire.errors import InvalidInput
 from tidewire.log_calls import Retention
-from tidewire.settings import Option, without_password
+from tidewire.settings import Option, Settings
 
 __all__ = ["LogFormat", "ServiceSettings", "is_loopback"]
 
 LogFormat = Literal["auto", "json", "console"]
 
 
-class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceSettings(Settings, frozen=True, kw_only=True):
     """Everything that can be chosen about one service process.
 
     Raises:
@@ -153,13 +151,6 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidInput("--trusted-proxies", proxy, "is no address or network such as 10.0.0.0/8") from None
         if self.retry_min_ms > self.retry_max_ms:
             raise InvalidInput("--retry-min-ms", self.retry_min_ms, f"is above --retry-max-ms ({self.retry_max_ms})")
-
-    def __repr__(self) -> str:
-        shown = ", ".join(
-            f"{name}={without_password(value) if name == 'redis' else value!r}"
-            for name, value in msgspec.structs.asdict(self).items()
-        )
-        return f"ServiceSettings({shown})"
 
     @property
     def limits(self) -> Limits:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import click
-import msgspec
 import redis
 from platformdirs import user_data_path
 from redis.backoff import NoBackoff
@@ -23,7 +22,7 @@ from redis.retry import Retry
 
 from tidewire._version import __version__
 from tidewire.errors import InvalidInput, TidewireError
-from tidewire.settings import Option, click_options, load_settings, without_password
+from tidewire.settings import Option, Settings, click_options, load_settings, without_password
 from tidewire_service.embedded import EmbeddedServer, free_port
 from tidewire_service.supervisor import Child, Supervisor
 
@@ -34,7 +33,7 @@ _READY_S: Final = 30.0
 _OLDEST: Final = (7, 0)
 
 
-class UpSettings(msgspec.Struct, frozen=True, kw_only=True):
+class UpSettings(Settings, frozen=True, kw_only=True):
     """What `tidewire up` starts, and where."""
 
     redis: Annotated[str, Option("Redis to use; else one on 127.0.0.1:6379 if it suits, else the bundled server")] = ""

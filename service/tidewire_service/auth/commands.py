@@ -14,7 +14,7 @@ from rich.table import Table
 
 from tidewire.errors import InvalidInput
 from tidewire.redis_log import RedisLog
-from tidewire.settings import Option, click_options, load_settings
+from tidewire.settings import Option, Settings, click_options, load_settings
 from tidewire.spans import parse_span_ms
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenRow, TokenStore
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 _NEVER: Final = "never"
 
 
-class TokenSettings(msgspec.Struct, frozen=True, kw_only=True):
+class TokenSettings(Settings, frozen=True, kw_only=True):
     """Which Redis the tokens are in."""
 
     redis: Annotated[str, Option("Redis of the service")] = "redis://127.0.0.1:6379"
