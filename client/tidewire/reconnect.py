@@ -184,7 +184,9 @@ class Reconnect:
             reason = self._bye
         if self._attempt >= _TOLD_AT and not self._told:
             self._told = True
-            logger.warning("no stream from %s (%s); trying again until there is", self.base, reason)
+            logger.warning(
+                "no stream from %s (%s); trying again until there is; 'tidewire doctor' looks", self.base, reason
+            )
         if retry_s is None and self._bye and self._decoder.retry_ms is not None:
             retry_s = self._decoder.retry_ms / 1e3
         if retry_s is None:

@@ -394,4 +394,7 @@ class Sender:
         self.last_error = reason
         if not self._told and monotonic() - self._told_s >= _WARN_EVERY_S:
             self._told, self._told_s = True, monotonic()
-            logger.warning("publishing is in trouble: %s; more is counted in the publisher's stats", reason)
+            logger.warning(
+                "publishing is in trouble: %s; more is counted in the publisher's stats, and 'tidewire doctor' looks",
+                reason,
+            )

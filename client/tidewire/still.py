@@ -86,7 +86,8 @@ def still_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
     the notebook says in its place is hidden.
     """
     text, data = html.escape(line), base64.b64encode(png).decode("ascii")
-    picture = f'<img alt="{text}" width="{_WIDTH}" src="data:image/png;base64,{data}">'
+    shape = f'width="{_WIDTH}" style="max-width:100%;border-radius:8px"'
+    picture = f'<img alt="{text}" {shape} src="data:image/png;base64,{data}">'
     still = f'.jp-OutputArea-child:has([data-tidewire-still="{key}"])'
     style = f"<style>{still}+.jp-OutputArea-child:not(:has(.tw-deck)){{display:none}}</style>"
     figure = f'{style}<figure data-tidewire-still="{key}" style="margin:0">{picture}</figure>'
