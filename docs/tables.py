@@ -50,6 +50,10 @@ _OPTIONS: Final = {
     (DashboardSettings, "dashboard_insecure"): "--insecure",
     (DashboardSettings, "dashboard_tls_cert"): "--tls-cert",
     (DashboardSettings, "dashboard_tls_key"): "--tls-key",
+    (DashboardSettings, "dashboard_oauth_provider"): "--oauth-provider",
+    (DashboardSettings, "dashboard_oauth_key"): "--oauth-key",
+    (DashboardSettings, "dashboard_oauth_secret"): "",
+    (DashboardSettings, "dashboard_oauth_params"): "--oauth-params",
     (DashboardSettings, "token"): "",
 }
 

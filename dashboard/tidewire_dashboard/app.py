@@ -30,6 +30,7 @@ from tidewire_dashboard.exposure import check_exposure, warnings
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
 from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
+from tidewire_dashboard.oauth import oauth_handler, oauth_options
 from tidewire_dashboard.page_headers import PageHeaders
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
@@ -122,8 +123,11 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     module = {"path": str(bundle_path().parent)}
     hosts = (*settings.dashboard_allowed_hosts, settings.dashboard_host)
     https = settings.dashboard_https or bool(settings.dashboard_tls_cert)
-    provider = None if hub.logins is None else LoginProvider(hub.logins, https=https)
-    login: dict[str, Any] = {} if provider is None else {"auth_provider": provider}
+    login = oauth_options(settings)
+    provider = None
+    if hub.logins is not None:
+        oauth = oauth_handler(settings.dashboard_oauth_provider) if login else None
+        provider = login["auth_provider"] = LoginProvider(hub.logins, https=https, oauth=oauth)
     try:
         server = get_server(
             {"/": lambda: _page("overview", hub), "/d/{slug}": lambda: _page("deck", hub)},
@@ -262,6 +266,21 @@ async def _serve(settings: DashboardSettings) -> None:
     "--tls-cert", "dashboard_tls_cert", default=None, help="certificate chain, PEM  [TIDEWIRE_DASHBOARD_TLS_CERT]"
 )
 @click.option("--tls-key", "dashboard_tls_key", default=None, help="its key, PEM  [TIDEWIRE_DASHBOARD_TLS_KEY]")
+@click.option(
+    "--oauth-provider",
+    "dashboard_oauth_provider",
+    default=None,
+    help="identity provider  [TIDEWIRE_DASHBOARD_OAUTH_PROVIDER]",
+)
+@click.option(
+    "--oauth-key", "dashboard_oauth_key", default=None, help="id of this client there  [TIDEWIRE_DASHBOARD_OAUTH_KEY]"
+)
+@click.option(
+    "--oauth-params",
+    "dashboard_oauth_params",
+    default=None,
+    help="NAME=VALUE, by commas  [TIDEWIRE_DASHBOARD_OAUTH_PARAMS]",
+)
 @click.option(
     "--insecure/--no-insecure",
     "dashboard_insecure",

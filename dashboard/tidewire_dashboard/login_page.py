@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from html import escape
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
@@ -14,7 +14,7 @@ from tornado.web import RequestHandler
 from tidewire.errors import ServiceRefused, ServiceUnavailable
 from tidewire_dashboard.login import Logins
 
-__all__ = ["COOKIE", "LoginProvider", "local_path"]
+__all__ = ["COOKIE", "LoginPage", "LoginProvider", "local_path"]
 
 COOKIE: Final = "tidewire_login"
 _MAX_NEXT: Final = 8_192
@@ -40,9 +40,10 @@ p {{ margin: 0 0 18px; color: var(--soft); }}
 label {{ display: block; margin-bottom: 6px; font-weight: 500; }}
 input {{ width: 100%; box-sizing: border-box; padding: 9px 11px; font: inherit; color: inherit;
   background: var(--page); border: 1px solid var(--line); border-radius: 8px; }}
-button {{ width: 100%; margin-top: 16px; padding: 9px; font: inherit; font-weight: 600; color: #FFF;
+button, .provider {{ width: 100%; margin-top: 16px; padding: 9px; font: inherit; font-weight: 600; color: #FFF;
   background: var(--accent); border: 0; border-radius: 8px; cursor: pointer; }}
-:is(input, button):focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
+.provider {{ display: block; box-sizing: border-box; margin: 0 0 20px; text-align: center; text-decoration: none; }}
+:is(input, button, .provider):focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
 .bad {{ color: var(--bad); }}
 code {{ font-size: 13px; }}
 </style>
@@ -50,7 +51,7 @@ code {{ font-size: 13px; }}
 <body>
 <form method="post" action="{action}">
 <h1>Tidewire</h1>
-{said}
+{said}{provider}
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" spellcheck="false" required autofocus>
 <input name="next" type="hidden" value="{next}">
@@ -72,6 +73,7 @@ if (shared.get("token")) {{
 _ASKED: Final = (
     "<p>Give a token of the service. <code>tidewire token create --subscribe '**' --name me</code> makes one.</p>"
 )
+_PROVIDER: Final = '<a class="provider" href="{}">Log in with your organisation</a>'
 
 
 def local_path(given: str) -> str:
@@ -86,11 +88,20 @@ def local_path(given: str) -> str:
     return given if good else "/"
 
 
-class _Handler(RequestHandler):
+class LoginPage(RequestHandler):
+    """What all of log-in share: who is logged in, the cookie, and the page with its sentence."""
+
+    COOKIE: Final = COOKIE
+
     def initialize(self) -> None:
         """Take the log-ins that the application keeps."""
         self._logins: Logins = self.application.auth_provider.logins  # type: ignore[attr-defined]  # BokehTornado's
         self._https: bool = self.application.auth_provider.https  # type: ignore[attr-defined]
+        self._oauth: bool = self.application.auth_provider.oauth is not None  # type: ignore[attr-defined]
+
+    def _request_summary(self) -> str:
+        """Return what the log says of the request: without the query, which may hold a provider's code."""
+        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
 
     def prepare(self) -> None:
         """Refuse what another site's page sends."""
@@ -104,13 +115,42 @@ class _Handler(RequestHandler):
     def _set_cookie(self, value: str) -> None:
         self.set_cookie(COOKIE, value, httponly=True, samesite="Lax", secure=self._https, path="/")
 
+    def show(self, status: int, bad: str, on: str) -> None:
+        """Answer with the page.
 
-class _LoginHandler(_Handler):
+        Args:
+            status: of the answer.
+            bad: what went wrong, a sentence; empty for nothing.
+            on: where the viewer wants to go.
+        """
+        nonce, on = secrets.token_urlsafe(12), local_path(on)
+        self.set_status(status)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        )
+        prefix = self.request.path.rpartition("/")[0]
+        provider = f"{prefix}/oauth?{urlencode({'next': on})}"
+        self.finish(
+            _PAGE.format(
+                nonce=nonce,
+                action=escape(f"{prefix}/login"),
+                said=f'<p class="bad" role="alert">{escape(bad)}</p>' if bad else _ASKED,
+                provider=_PROVIDER.format(escape(provider)) if self._oauth else "",
+                next=escape(on),
+            )
+        )
+
+
+class _LoginHandler(LoginPage):
     """GET shows the form, POST takes the token."""
 
     def get(self) -> None:
         """Show the form."""
-        self._show(200, _ASKED, self.get_query_argument("next", "/"))
+        self.show(200, "", self.get_query_argument("next", "/"))
 
     async def post(self) -> None:
         """Log in, and go on to where the viewer wanted to go."""
@@ -118,29 +158,17 @@ class _LoginHandler(_Handler):
         try:
             cookie, _ = await self._logins.admit(token)
         except ServiceRefused as error:
-            self._show(403, f'<p class="bad" role="alert">{escape(error.detail)}</p>', on)
+            self.show(403, error.detail, on)
             return
         except ServiceUnavailable as error:
-            self._show(503, f'<p class="bad" role="alert">{escape(error.reason)}</p>', on)
+            self.show(503, error.reason, on)
             return
         self._logins.forget(self.get_cookie(COOKIE) or "")
         self._set_cookie(cookie)
         self.redirect(local_path(on), status=303)
 
-    def _show(self, status: int, said: str, on: str) -> None:
-        nonce = secrets.token_urlsafe(12)
-        self.set_status(status)
-        self.set_header("Cache-Control", "no-store")
-        self.set_header(
-            "Content-Security-Policy",
-            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
-            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        )
-        action = escape(self.request.path)
-        self.finish(_PAGE.format(nonce=nonce, action=action, said=said, next=escape(local_path(on))))
 
-
-class _LogoutHandler(_Handler):
+class _LogoutHandler(LoginPage):
     """POST logs out; a link of another site cannot."""
 
     def post(self) -> None:
@@ -156,11 +184,13 @@ class LoginProvider(AuthProvider):
     Args:
         logins: who is logged in.
         https: viewers come by HTTPS: the cookie is sent no other way.
+        oauth: what answers ``/oauth``; None without an identity provider.
     """
 
-    def __init__(self, logins: Logins, *, https: bool) -> None:
+    def __init__(self, logins: Logins, *, https: bool, oauth: type[RequestHandler] | None = None) -> None:
         self.logins = logins
         self.https = https
+        self.oauth = oauth
         super().__init__()
 
     @property
@@ -186,7 +216,8 @@ class LoginProvider(AuthProvider):
     @property
     def routes(self) -> list[tuple[str, type[RequestHandler]]]:
         """The routes of the forms."""
-        return [("/login", _LoginHandler), ("/logout", _LogoutHandler)]
+        oauth = [] if self.oauth is None else [("/oauth", self.oauth)]
+        return [("/login", _LoginHandler), ("/logout", _LogoutHandler), *oauth]
 
     @property
     def get_user(self) -> None:

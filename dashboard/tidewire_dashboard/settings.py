@@ -23,6 +23,15 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
         str, Option("file with the certificate chain, PEM; with --tls-key the dashboard speaks HTTPS")
     ] = ""
     dashboard_tls_key: Annotated[str, Option("file with the certificate's key, PEM")] = ""
+    dashboard_oauth_provider: Annotated[
+        str, Option("identity provider to log in with, by Panel's name: generic, azurev2, okta …; empty for none")
+    ] = ""
+    dashboard_oauth_key: Annotated[str, Option("id of this client at the provider")] = ""
+    dashboard_oauth_secret: Annotated[str, Option("secret of this client", secret=True, hidden=True)] = ""
+    dashboard_oauth_params: Annotated[
+        tuple[str, ...],
+        Option("NAME=VALUE by commas, such as AUTHORIZE_URL=…,TOKEN_URL=… of generic, or tenant=… of azurev2"),
+    ] = ()
     dashboard_insecure: Annotated[bool, Option("let anybody look on an address that others reach")] = False
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True, hidden=True)] = ""

@@ -222,6 +222,7 @@ def _jwt(settings: ServiceSettings) -> JwtVerifier | None:
         jwks=settings.jwt_jwks,
         algorithms=settings.jwt_algorithms,
         claim=settings.jwt_claim,
+        grants=settings.jwt_grants,
         egress_hosts=settings.egress_hosts,
     )
     return JwtVerifier(found)

@@ -45,6 +45,12 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     jwt_jwks: Annotated[str, Option("keys of the issuer: a JWKS file, or its https:// URL")] = ""
     jwt_algorithms: Annotated[tuple[str, ...], Option("signatures that are accepted, by commas")] = ("RS256", "ES256")
     jwt_claim: Annotated[str, Option("claim that holds the scopes")] = "tidewire"
+    jwt_grants: Annotated[
+        tuple[str, ...],
+        Option(
+            "what a value of the claim may do, by commas: 'operators=subscribe:plant/** edit'; then nothing else counts"
+        ),
+    ] = ()
     egress_hosts: Annotated[tuple[str, ...], Option("hosts that this service may fetch keys from, by commas")] = ()
     workers: Annotated[int, Option("processes that share the port", minimum=1, maximum=64)] = 1
     drain_s: Annotated[

@@ -43,6 +43,7 @@ class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
     jwks: str
     algorithms: tuple[str, ...] = ("RS256", "ES256")
     claim: str = "tidewire"
+    grants: tuple[str, ...] = ()
     egress_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,6 +55,13 @@ class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidInput("--jwt-algorithms", algorithm, f"expected some of {', '.join(sorted(_ALGORITHMS))}")
         if not self.algorithms:
             raise InvalidInput("--jwt-algorithms", "", "is empty")
+        for grant in self.grants:
+            value, equals, words = grant.partition("=")
+            unknown = [word for word in words.split() if not _is_word(word)]
+            if not (value and equals and words.split()) or unknown:
+                reason = "expected VALUE=words, the words publish:PATTERN, subscribe:PATTERN, edit, operate"
+                raise InvalidInput("--jwt-grants", grant, reason)
+            _scopes(words, ())  # a pattern that cannot be read is said now, not to each who comes
         if "://" in self.jwks:
             parts = urlsplit(self.jwks)
             if parts.scheme != "https" or parts.username:
@@ -162,7 +170,7 @@ class JwtVerifier:
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         try:
-            scopes = _scopes(claims.get(self._settings.claim))
+            scopes = _scopes(claims.get(self._settings.claim), self._settings.grants)
         except (msgspec.ValidationError, InvalidInput) as error:
             raise _refused(f"has a claim {self._settings.claim} that cannot be read: {error}") from None
         subject = str(claims["sub"])
@@ -175,13 +183,29 @@ class JwtVerifier:
         )
 
 
-def _scopes(claim: object) -> Scopes:
+def _is_word(word: str) -> bool:
+    name, _, pattern = word.partition(":")
+    return word in ("edit", "operate") or (name in ("publish", "subscribe") and bool(pattern))
+
+
+def _granted(claim: object, grants: tuple[str, ...]) -> str:
+    """Return the words that the values of a claim are worth."""
+    values = claim if isinstance(claim, list) else [claim, *str(claim).split()]
+    by_value = dict(grant.split("=", 1) for grant in grants)
+    return " ".join(by_value.get(value, "") for value in values if isinstance(value, str))
+
+
+def _scopes(claim: object, grants: tuple[str, ...]) -> Scopes:
     """Return the scopes of a claim: an object as ours, or words ``publish:<pattern>``, ``subscribe:…``, ``edit``.
 
-    The words are one string or a list; those that mean nothing here, such as other roles, are left out.
+    The words are one string or a list; those that mean nothing here, such as other roles, are left out. With grants,
+    its values are looked up in them instead, and mean nothing by themselves: whoever may choose a value (a nickname)
+    could else choose a scope.
     """
     if claim is None:
         return Scopes()
+    if grants:
+        claim = _granted(claim, grants)
     if isinstance(claim, list):  # as roles and groups come
         claim = " ".join(word for word in claim if isinstance(word, str) and not any(map(str.isspace, word)))
     if not isinstance(claim, str):
