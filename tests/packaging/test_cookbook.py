@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import os
 import re
 import shutil
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
+from click.testing import CliRunner
+
+from tidewire.cli import main
 
 ROOT = Path(__file__).parents[2]
 COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
@@ -68,3 +73,44 @@ async def test_the_programs_publish(valkey: Any, service: Any, tmp_path: Path, e
         return await asyncio.to_thread(arrived) == expected
 
     await eventually(all_there, 10)
+
+
+def _block(language: str) -> str:
+    (found,) = re.findall(rf"```{language}\n(.*?)```", COOKBOOK, re.DOTALL)
+    return str(found)
+
+
+def _options_of(command: str) -> str:
+    """Return the help of the command that a line runs, such as ``…/tidewire serve --auth``."""
+    name = re.search(r"bin/tidewire (\w+)", command)
+    assert name, command
+    return CliRunner().invoke(main, [name[1], "--help"], catch_exceptions=False).output
+
+
+def test_the_unit_is_one_that_systemd_takes_and_runs_what_there_is(tmp_path: Path) -> None:
+    text = _block("ini")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    unit.read_string(text)
+    command = unit["Service"]["ExecStart"]
+    assert "--port" in _options_of(command)
+    if shutil.which("systemd-analyze") is not None:
+        file = tmp_path / "tidewire.service"
+        file.write_text(text.replace(command.split()[0], shutil.which("true") or "/bin/true"), encoding="utf-8")
+        done = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "tidewire.service" not in done.stderr  # it also warns of the machine's own units
+
+
+def test_the_compose_file_names_what_there_is() -> None:
+    services = yaml.safe_load(_block("yaml"))["services"]
+    service = services["tidewire"]
+    assert "noeviction" in services["valkey"]["command"]
+    assert service["environment"]["TIDEWIRE_REDIS"] == "redis://valkey:6379"
+    assert set(service["depends_on"]) < set(services)
+    offered = _options_of(service["command"])
+    run = service["command"].partition("exec ")[2]
+    assert all(option in offered for option in re.findall(r"--\w+", run))
+    for path in re.findall(r"/tidewire/([\w.]+)", service["command"]):
+        assert (ROOT / path).exists()
+    assert "--subscribe" in CliRunner().invoke(main, ["token", "create", "--help"], catch_exceptions=False).output
