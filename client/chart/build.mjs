@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const committed = fileURLToPath(new URL("../tidewire/static/deck.js", import.meta.url));
-const MAX_BYTES = 190_000;
+const MAX_BYTES = 200_000;
 
 /** Style sheets become strings; esbuild would bundle them as they are written, comments and all. */
 const styles = {

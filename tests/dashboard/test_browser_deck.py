@@ -120,7 +120,7 @@ async def test_charts_are_added_overlaid_moved_stretched_split_and_removed(tab: 
     await rows.filter(has_text="flow").drag_to(tab.page.locator('[data-tw="plot"]').nth(1))
     await tab.until(f"() => ({titles})()[1] === 'furnace/power + flow'")
     cards = tab.page.locator('[data-tw="chart"]')
-    await cards.nth(2).locator(".card-head").drag_to(cards.nth(0), target_position={"x": 60, "y": 60})
+    await cards.nth(2).locator(".card-title").drag_to(cards.nth(0), target_position={"x": 60, "y": 60})
     await tab.until(f"() => ({titles})()[0] === 'furnace/flow'")
     await cards.nth(0).hover()
     await tab.page.keyboard.press("x")
@@ -144,6 +144,34 @@ async def test_charts_are_added_overlaid_moved_stretched_split_and_removed(tab: 
     await tab.until(f"() => String({CHART}.range) === String(window.__tidewire.state().charts[1].range)")
     await tab.page.go_back()
     await tab.until("() => window.__tidewire.state().charts.length === 2")
+
+
+async def test_a_chart_has_the_page_to_itself_and_gives_it_back(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab)
+    cards = tab.page.locator('[data-tw="chart"]')
+    await cards.nth(1).hover()
+    await tab.page.keyboard.press("v")
+    await tab.until("() => location.search.includes('only=2')")
+    assert [await card.is_visible() for card in await cards.all()] == [False, True]
+    box = await cards.nth(1).bounding_box()
+    assert (box["width"], box["height"]) == (1440 - 280 - 32, 900 - 48 - 24)
+    await tab.until("() => window.__tidewire.state().charts[1].plot.width > 1000")
+    url = tab.page.url
+    await tab.open(url.removeprefix(tab.base))
+    await tab.until("() => window.__tidewire?.state().charts[1]?.plot?.width > 1000")
+    await tab.page.keyboard.press("Escape")
+    await tab.until("() => !location.search.includes('only')")
+    assert [await card.is_visible() for card in await cards.all()] == [True, True]
+
+
+async def test_a_series_dropped_beside_the_charts_gets_one_of_its_own(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab)
+    row = tab.page.locator('[data-tw="sidebar-row"]').filter(has_text="power")
+    await row.drag_to(tab.page.locator(".deck-scroll"), target_position={"x": 500, "y": 700})
+    await tab.until("() => window.__tidewire.state().charts.length === 3")
+    assert await tab.page.evaluate("() => window.__tidewire.state().charts[2].title") == "furnace/power"
 
 
 async def test_a_page_is_kept_in_a_file_and_opened_from_it(tab: Any, service: Any, tmp_path: Path) -> None:

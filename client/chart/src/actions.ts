@@ -25,7 +25,7 @@ export function pageActions(app: App): Action[] {
   return [
     { keys: ["/"], words: "Search", run: () => app.focusSearch() },
     { keys: [" "], shown: "Space", words: "Pause, or back to live", run: () => app.time.toggle() },
-    { keys: ["Escape"], shown: "Esc", words: "Live; or close the drawer", run: () => (app.timeline.paused ? app.time.live() : app.state.drawer !== null ? app.change({ drawer: null }) : false) },
+    { keys: ["Escape"], shown: "Esc", words: "Live; or close the drawer; or all charts", run: () => (app.timeline.paused ? app.time.live() : app.state.drawer !== null ? app.change({ drawer: null }) : app.state.only !== null ? app.change({ only: null }) : false) },
     { keys: ["[", "]"], words: "Half a window earlier, later", page: "deck", run: (key) => app.time.pan(key === "[" ? -0.5 : 0.5) },
     { keys: ["+", "=", "-"], shown: "+ −", words: "Zoom in, out", page: "deck", run: (key) => app.time.scale(key === "-" ? 2 : 0.5) },
     { keys: WINDOWS.map((_, i) => String(i + 1)), shown: "1 – 6", words: "Window 1m, 5m, 15m, 1h, 6h, 24h", run: (key) => app.setWindow(WINDOWS[Number(key) - 1][1]) },
@@ -68,6 +68,7 @@ export function chartActions(deck: DeckPage): Action[] {
       run: (key) => withCurrent((at) => deck.setCharts(moveChart(deck.specs(), at, Math.max(0, at + step(key, "<")))))(),
     },
     { keys: ["s"], words: "Split by the next label, or join", page: "deck", run: withCurrent((at) => deck.setCharts(splitChart(deck.directory, deck.specs(), at))) },
+    { keys: ["v"], words: "Alone on the page, or all again", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },
     { keys: ["d"], words: "Data table", page: "deck", run: () => deck.current()?.chart.toggleTable() },
     { keys: ["x", "Delete"], shown: "x", words: "Remove", page: "deck", run: withCurrent((at) => deck.setCharts(removeChart(deck.specs(), at))) },

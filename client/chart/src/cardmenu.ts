@@ -6,10 +6,12 @@ import { chartTitle } from "./naming";
 
 export function cardButtons(deck: DeckPage, { at, spec, chart }: Held, zoomed: boolean, live: () => void): HTMLElement {
   const { title } = chart;
+  const alone = deck.isAlone(at);
   const facet = nextFacet(deck.directory, spec);
   const button = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => iconButton(name, words, press, `chart-${hook}`, 14);
   const buttons = [
     button("deck", `Statistics, thresholds and export of ${title} (f)`, "drawer", () => deck.openDrawer(at)),
+    button(alone ? "shrink" : "expand", alone ? "Show all charts (v)" : `Show ${title} alone (v)`, "alone", () => deck.alone(at)),
     button("table", `Data table of ${title} (d)`, "data", () => chart.toggleTable()),
     button("close", `Remove ${title} (x)`, "remove", () => deck.setCharts(removeChart(deck.specs(), at))),
   ];

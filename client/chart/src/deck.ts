@@ -15,7 +15,7 @@ import { Rearrange } from "./rearrange";
 import { CHARTS, LIST } from "./session";
 import { Sidebar } from "./sidebar";
 import { fillWall, WallTiles } from "./walltiles";
-import { DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "./url";
+import { DEFAULT_COLUMNS, DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "./url";
 
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second show all there is. */
@@ -71,9 +71,9 @@ export class DeckPage implements Page {
       () => app.time.live(),
       (span) => app.time.preview(span),
     );
-    this.rearrange = new Rearrange(this.grid, {
+    this.rearrange = new Rearrange(this.grid, this.scroller, {
       move: (from, to) => this.setCharts(moveChart(this.specs(), this.held[from].at, this.held[to].at)),
-      drop: (card, index) => this.overlaySeries(this.held[card].at, index),
+      drop: (card, index) => (card < 0 ? this.addChart(index) : this.overlaySeries(this.held[card].at, index)),
       resize: (card, columns, rows) => this.setCharts(changeChart(this.specs(), this.held[card].at, this.sized(columns, rows))),
     });
     this.actions = chartActions(this);
@@ -104,6 +104,15 @@ export class DeckPage implements Page {
     if (this.held.length) this.openDrawer(this.current()?.at ?? this.last);
   }
 
+  isAlone(at: number): boolean {
+    return this.app.state.only === at;
+  }
+
+  /** Give one chart the page to itself, or show all again. */
+  alone(at: number): void {
+    this.app.change({ only: this.isAlone(at) ? null : at }, true);
+  }
+
   watched(): Set<number> {
     return new Set(this.held.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
@@ -115,7 +124,7 @@ export class DeckPage implements Page {
   /** Every change of the layout is a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void {
     const { drawer } = this.app.state;
-    this.app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null }, true);
+    this.app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null, only: null }, true);
   }
 
   /** The card that keys act on: with the focus, or else under the pointer. */
@@ -138,6 +147,12 @@ export class DeckPage implements Page {
 
   private toggle(series: Series): void {
     this.setCharts(toggleSeries(this.app.session.directory, this.specs(), series));
+  }
+
+  /** A chart of its own at the end, also for a series that others show. */
+  private addChart(index: number): void {
+    const series = this.directory.byIndex.get(index);
+    if (series) this.setCharts([...this.specs(), { series: [refOf(this.directory, series)], columns: DEFAULT_COLUMNS }]);
   }
 
   private overlaySeries(at: number, index: number): void {
@@ -180,8 +195,11 @@ export class DeckPage implements Page {
       this.watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
     }
+    const only = this.held.some(({ at }) => this.isAlone(at)) ? this.app.state.only : null;
+    this.grid.classList.toggle("alone", only !== null);
     this.held.forEach(({ chart, spec, series, at, facet }, i) => {
       const { element } = chart.card;
+      show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
       chart.facetOf(spec.facet, facet);
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());

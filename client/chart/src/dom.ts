@@ -54,6 +54,8 @@ const ICONS = {
   table: "M2.5 3h11v10h-11ZM2.5 6.5h11M2.5 9.8h11M6.5 6.5V13",
   tiles: "M3.5 13V8.5M8 13V3M12.5 13V6",
   deck: "M2.5 3h11v10h-11ZM10 3v10",
+  expand: "M9.5 2.5h4v4M13.5 2.5 9 7M6.5 13.5h-4v-4M2.5 13.5 7 9",
+  shrink: "M13 6.5H9.5V3M9.5 6.5 13.5 2.5M3 9.5h3.5V13M6.5 9.5l-4 4",
   open: "M6.5 3.5h-3v9h9v-3M9.5 2.5h4v4M13.5 2.5 7.5 8.5",
 } as const;
 

@@ -121,7 +121,7 @@ export class Library {
    */
   async save(name: string, state: PageState, over: string | null): Promise<string | null> {
     const slug = slugOf(name);
-    const own: PageState = { ...state, page: "deck", slug, zoom: null, query: "", kiosk: false, theme: null };
+    const own: PageState = { ...state, page: "deck", slug, zoom: null, query: "", kiosk: false, theme: null, drawer: null, only: null };
     const answer = await this.questions.ask({ t: "save_deck", slug, deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>, over });
     if (answer.conflict === true) return String(answer.etag);
     if (slug === this.slug) this.saved = { slug, name, etag: String(answer.etag), state: own };

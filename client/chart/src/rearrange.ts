@@ -10,7 +10,7 @@ const ROW_PX = 44;
 const GAP_PX = 12;
 const COLUMNS = 12;
 
-/** What a person asked for; cards by their place in the grid. */
+/** What a person asked for; cards by their place in the grid, -1 beside all of them. */
 export interface Rearranged {
   move(from: number, to: number): void;
   drop(card: number, series: number): void;
@@ -20,28 +20,44 @@ export interface Rearranged {
 export class Rearrange {
   constructor(
     private readonly grid: HTMLElement,
+    around: HTMLElement,
     private readonly asked: Rearranged,
-  ) {}
+  ) {
+    // Beside the charts a series gets one of its own.
+    this.target(around, () => -1);
+  }
 
   attach(handle: HTMLElement, card: HTMLElement): void {
     handle.addEventListener("pointerdown", (event) => this.grab(event, handle, card));
     const grip = h("div", { class: "grip", "data-tw": "chart-grip", "aria-hidden": "true" });
     grip.addEventListener("pointerdown", (event) => this.stretch(event, grip, card));
     card.append(grip);
-    card.addEventListener("dragover", (event) => {
+    this.target(card, () => this.indexOf(card));
+  }
+
+  /** Let a series be dropped here. */
+  private target(element: HTMLElement, card: () => number): void {
+    const clear = (): void => element.classList.remove("drop", "drop-series");
+    element.addEventListener("dragover", (event) => {
       if (!event.dataTransfer?.types.includes(SERIES_TYPE)) return;
       event.preventDefault();
-      card.classList.add("drop", "drop-series");
+      event.stopPropagation();
+      element.classList.add("drop", "drop-series");
     });
-    card.addEventListener("dragleave", (event) => {
-      if (!card.contains(event.relatedTarget as Node | null)) card.classList.remove("drop", "drop-series");
+    element.addEventListener("dragleave", (event) => {
+      if (!element.contains(event.relatedTarget as Node | null)) clear();
     });
-    card.addEventListener("drop", (event) => {
-      card.classList.remove("drop", "drop-series");
+    element.addEventListener("drop", (event) => {
+      clear();
       const series = event.dataTransfer?.getData(SERIES_TYPE);
       if (!series) return;
       event.preventDefault();
-      this.asked.drop(this.indexOf(card), Number(series));
+      event.stopPropagation();
+      this.asked.drop(card(), Number(series));
+    });
+    // A card inside the area takes over: the area shows no place of its own then.
+    element.addEventListener("dragenter", (event) => {
+      if (event.target !== element && (event.target as HTMLElement).closest(".card")) clear();
     });
   }
 

@@ -63,10 +63,12 @@ export interface PageState {
   hidden: SeriesRef[];
   /** Index of the chart whose drawer is open; null: none. */
   drawer: number | null;
+  /** Index of the chart that has the page to itself; null: all are shown. */
+  only: number | null;
 }
 
 /** What does not come along from one page to another. */
-export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer"> = { charts: null, query: "", zoom: null, hidden: [], drawer: null };
+export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer" | "only"> = { charts: null, query: "", zoom: null, hidden: [], drawer: null, only: null };
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
@@ -157,6 +159,11 @@ function parseSpan(from: string | undefined, to: string | undefined): Span | nul
   return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
 }
 
+/** Charts are counted from one. */
+function parseIndex(text: string | undefined): number | null {
+  return /^[1-9]\d?$/.test(text ?? "") ? Number(text) - 1 : null;
+}
+
 function oneOf<T extends string>(values: readonly T[], text: string | undefined, otherwise: T): T {
   return values.includes(text as T) ? (text as T) : otherwise;
 }
@@ -197,7 +204,8 @@ export function parseState(path: string, search: string, prefix: string, fallbac
     zoom: parseSpan(fields.get("from"), fields.get("to")),
     kiosk: fields.get("kiosk") === "1",
     hidden,
-    drawer: /^[1-9]\d?$/.test(fields.get("drawer") ?? "") ? Number(fields.get("drawer")) - 1 : null,
+    drawer: parseIndex(fields.get("drawer")),
+    only: parseIndex(fields.get("only")),
   };
 }
 
@@ -218,6 +226,7 @@ export function formatState(state: PageState, prefix: string): string {
     for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
     if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
     if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
+    if (state.only !== null) fields.push(`only=${state.only + 1}`);
   }
   return fields.length ? `${path}?${fields.join("&")}` : path;
 }

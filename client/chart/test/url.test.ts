@@ -15,12 +15,12 @@ const round = (state: PageState, prefix = ""): PageState => {
   return parseState(path, search, prefix);
 };
 const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null, zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 }, kiosk: true,
-      drawer: 1, hidden: [{ metric: "a/b", labels: { k: "v" } }] };
+      drawer: 1, only: 2, hidden: [{ metric: "a/b", labels: { k: "v" } }] };
 
 test("a state survives its address", () => {
   for (const prefix of ["", "/dash"]) {
     assert.deepEqual(round(base, prefix), base);
-    const overview: PageState = { ...base, page: "overview", slug: "", zoom: null, hidden: [], drawer: null, filter: "stale", sort: "rate" };
+    const overview: PageState = { ...base, page: "overview", slug: "", zoom: null, hidden: [], drawer: null, only: null, filter: "stale", sort: "rate" };
     assert.deepEqual(round(overview, prefix), overview);
     assert.deepEqual(round({ ...base, charts: [] }, prefix).charts, []);
   }
