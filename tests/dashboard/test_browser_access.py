@@ -79,6 +79,36 @@ async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any, theme: str)
     assert await violations(tab) == []
 
 
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any, theme: str) -> None:
+    await tab.page.emulate_media(reduced_motion="reduce")
+    await tab.open(f"/?theme={theme}")
+    await tab.page.locator('[data-tw="other-tools"]').click()
+    assert await violations(tab) == [], "other tools"
+    await plant(service)
+    failed = "c=furnace/temperature,furnace/power&c=nobody/published&c=furnace/temperature@site"
+    await drawn(tab, f"/d/furnace?{failed}&theme={theme}")
+    await tab.sees("This chart stopped")
+    await tab.sees("Nothing published under this name yet")
+    assert await violations(tab) == [], "a failed chart"
+    await drawn(
+        tab, f"/d/furnace?only=1&from={(time.time() - 90) * 1e3:.0f}&to={(time.time() - 20) * 1e3:.0f}&theme={theme}"
+    )
+    assert await violations(tab) == [], "a chart alone, zoomed"
+    await drawn(tab, f"/d/furnace?kiosk=1&theme={theme}")
+    assert await violations(tab) == [], "a wall"
+    await drawn(tab, f"/d/furnace?theme={theme}")
+    await service.stop()
+    await tab.chip("RECONNECTING")
+    await tab.page.locator('[data-tw="chip"]').hover()
+    await tab.sees("will be filled in")
+    assert await violations(tab) == [], "disconnected"
+    await tab.open(f"/?theme={theme}")
+    await tab.page.locator('[data-tw="tile"]').first.wait_for()
+    assert await violations(tab) == [], "disconnected, the overview"
+
+
 async def test_every_chart_says_what_it_shows_and_has_a_table(tab: Any, service: Any) -> None:
     await plant(service)
     await drawn(tab, "/d/furnace?c=furnace/temperature")

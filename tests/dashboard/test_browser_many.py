@@ -1,0 +1,52 @@
+"""The overview with as many series as a metric may have, in Chromium: it stays small, quick, and finds each of them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.browser
+SERIES = 2_000
+DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
+    .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])]);
+    const tiles = () => deep().filter((one) => one.dataset?.tw === "tile" && one.checkVisibility());"""
+# Scroll through everything, and say how many frames were drawn, how many elements there are, and which tile is last.
+FLING = f"""async () => {{ {DEEP}
+    const scroller = deep().find((one) => one.matches(".tile-scroll"));
+    const before = window.__tidewire.state().counters.draws;
+    for (let i = 1; i <= 60; i++) {{
+        scroller.scrollTop = ((scroller.scrollHeight - scroller.clientHeight) * i) / 60;
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    }}
+    return {{ draws: window.__tidewire.state().counters.draws - before, nodes: deep().length }}; }}"""
+
+
+async def test_two_thousand_series_scroll_sort_and_are_found(tab: Any, service: Any) -> None:
+    now_ms = time.time() * 1e3
+    rows = [
+        {"metric": f"group{n // 100:02}/m{n % 100:02}", "time": [now_ms - 2e3, now_ms], "value": [n, n + 0.5]}
+        for n in range(SERIES)
+    ]
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        for start in range(0, SERIES, 500):
+            answer = await http.post(f"{service.url}/v1/readings", json=rows[start : start + 500])
+            answer.raise_for_status()
+    await tab.open("/")
+    await tab.until(f"() => Object.keys(window.__tidewire?.state().lastValues ?? {{}}).length === {SERIES}", None, 30)
+    found = await tab.page.evaluate(FLING)
+    assert found["draws"] >= 55, "each step of the scroll was drawn"
+    assert found["nodes"] < 600, "only what is in view exists"
+    await tab.until(f"() => {{ {DEEP} return tiles().at(-1)?.ariaLabel.startsWith('group19/m99'); }}")
+    await tab.page.keyboard.press("/")
+    await tab.page.keyboard.type("group07 m4")
+    await tab.until(f"() => {{ {DEEP} return tiles().length === 10; }}")
+    filters = await tab.page.locator('[data-tw="filters"]').inner_text()
+    assert "All10" in filters.replace("\n", "").replace(" ", ""), "the counts are of what is found"
+    await tab.page.locator('[data-value="value"]').click()
+    await tab.until(f"() => {{ {DEEP} return tiles()[0].ariaLabel.startsWith('group07/m49'); }}")
+    await tab.page.locator('[data-tw="tile"]').first.click()
+    await tab.until("() => location.pathname === '/d/group07'")
+    assert tab.errors == []
