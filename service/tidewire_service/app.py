@@ -7,7 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Litestar
@@ -32,6 +32,7 @@ from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.memory import Memory
 from tidewire_service.openapi import complete
+from tidewire_service.own_readings import OwnReadings, process_name
 from tidewire_service.problems import answering
 from tidewire_service.rates import Rates
 from tidewire_service.readiness import Readiness
@@ -50,11 +51,15 @@ from tidewire_service.stream import StreamSettings
 from tidewire_service.streams import Streams
 from tidewire_service.tasks import end_all, keep_running
 from tidewire_service.telemetry import Observed, Telemetry
+from tidewire_service.workers import worker_number
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier
 
 __all__ = ["create_app"]
+
+
+_TASKS: Final = ("audit", "arrivals", "inbox", "sweeper", "tokens", "jwks", "memory", "own")
 
 
 def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Litestar:
@@ -99,13 +104,11 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     rates = Rates()
     readiness = Readiness(hub)
     telemetry = Telemetry()
-    failures: Counter[str] = Counter()
+    failures = Counter(dict.fromkeys(_TASKS, 0))
     hub.on_inbox = inbox.on_message
     hub.add_observer(lambda entry: rates.observe(entry.body))
     _show(telemetry, hub, streams, inbox, failures)
-    _show_doors(telemetry, keeper, streams)
-    telemetry.show("tidewire_connections_closed", lambda: arrivals.closed, label="reason")
-    telemetry.show("tidewire_connections", lambda: {"waiting": float(len(arrivals))}, falls=True)
+    _show_doors(telemetry, keeper, streams, arrivals)
 
     async def drain() -> None:
         readiness.draining = True
@@ -128,6 +131,11 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             tasks.append(asyncio.create_task(keep_running("tokens", keeper.watch, failures), name="tidewire-keeper"))
         if jwt is not None:
             tasks.append(asyncio.create_task(keep_running("jwks", jwt.watch, failures), name="tidewire-jwks"))
+        if settings.own_readings_s:
+            own = OwnReadings(
+                log, telemetry.registry, process_name(settings.port, worker_number()), settings.own_readings_s
+            )
+            tasks.append(asyncio.create_task(keep_running("own", own.publish, failures), name="tidewire-own"))
         if settings.soft_memory_bytes:
             tasks.append(asyncio.create_task(keep_running("memory", memory.watch, failures), name="tidewire-memory"))
         try:
@@ -176,7 +184,9 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         request_max_body_size=None,  # `Posts` bounds what it reads; nothing else reads a body
     )
     complete(app.openapi_schema, {STREAM_PATH: STREAM_PATH_ITEM}, auth=settings.auth)
-    app.state.update(hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain, arrivals=arrivals)
+    app.state.update(
+        hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain, arrivals=arrivals, failures=failures
+    )
     door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
@@ -259,7 +269,9 @@ def _show(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failur
     telemetry.show("tidewire_task_failures", lambda: failures, label="task")
 
 
-def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams) -> None:
+def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams, arrivals: Arrivals) -> None:
+    telemetry.show("tidewire_connections_closed", lambda: arrivals.closed, label="reason")
+    telemetry.show("tidewire_connections", lambda: {"waiting": float(len(arrivals))}, falls=True)
     telemetry.show("tidewire_auth", lambda: keeper.counters, label="outcome")
     telemetry.show("tidewire_streams_refused", lambda: streams.admission.refused, label="limit")
     telemetry.show("tidewire_limits_reached", lambda: streams.bounds.reached, label="limit")

@@ -131,6 +131,10 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         tuple[str, ...], Option("origins of other sites' pages that may read, such as https://example.org, by commas")
     ] = ()
 
+    own_readings_s: Annotated[
+        float, Option("publish this service's health as readings tidewire/… so often; 0 for never", minimum=0)
+    ] = 0.0
+
     lease_ttl_ms: Annotated[int, Option("how long a process that went silent keeps the inbox", minimum=300)] = 3_000
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Option("least severe event to log")] = "info"

@@ -20,7 +20,7 @@ import structlog
 from tidewire.settings import ENVIRONMENT_PREFIX
 from tidewire_service.settings import ServiceSettings
 
-__all__ = ["WORKER_SOCKET", "Workers", "inherited_socket"]
+__all__ = ["WORKER_SOCKET", "Workers", "inherited_socket", "worker_number"]
 
 WORKER_SOCKET: Final = "TIDEWIRE_WORKER_SOCKET"
 _CHECK_S: Final = 0.1
@@ -47,9 +47,15 @@ def inherited_socket() -> socket.socket | None:
     given = os.environ.get(WORKER_SOCKET, "")  # no setting: it is the word between supervisor and worker
     if not given:
         return None
-    number, _, pipe = given.partition(":")
+    number, pipe, _ = given.split(":")
     threading.Thread(target=_end_with_supervisor, args=(int(pipe),), name="tidewire-supervisor", daemon=True).start()
     return socket.socket(fileno=int(number))
+
+
+def worker_number() -> int | None:
+    """Return which of several workers this process is, from 1 on and the same after a restart; None if it is alone."""
+    given = os.environ.get(WORKER_SOCKET, "")
+    return int(given.rpartition(":")[2]) if given else None
 
 
 def _end_with_supervisor(pipe: int) -> None:
@@ -61,8 +67,9 @@ def _end_with_supervisor(pipe: int) -> None:
 class _Worker:
     """One socket, and the process that serves it at the moment."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, number: int) -> None:
         self.socket = sock
+        self.number = number
         self.process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
         self.start_at = 0.0
@@ -73,7 +80,7 @@ class Workers:
     """Starts and restarts the workers; ends all of them on SIGTERM or SIGINT."""
 
     def __init__(self, sockets: Sequence[socket.socket], settings: ServiceSettings) -> None:
-        self._workers = [_Worker(sock) for sock in sockets]
+        self._workers = [_Worker(sock, number) for number, sock in enumerate(sockets, 1)]
         self._grace_s = settings.drain_s + _GRACE_S
         self._environment = _environment(settings)
         self._stopping = threading.Event()
@@ -111,7 +118,7 @@ class Workers:
             worker.process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 [sys.executable, "-c", _CODE],
                 pass_fds=(number, self._alive),
-                env={**os.environ, **self._environment, WORKER_SOCKET: f"{number}:{self._alive}"},
+                env={**os.environ, **self._environment, WORKER_SOCKET: f"{number}:{self._alive}:{worker.number}"},
                 start_new_session=True,  # Ctrl-C reaches the supervisor, which tells the workers
             )
             worker.started = now

@@ -1,0 +1,163 @@
+"""The service's own health as readings `tidewire/…` of each process: what the deck of that name shows."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from tidewire.batch import EncodedBatch, encode_batch, make_batch
+from tidewire.errors import LogUnavailable
+from tidewire.redis_log import RedisLog
+
+__all__ = ["OWN_METRICS", "OwnReadings", "process_name", "quantile"]
+
+_log = structlog.get_logger("tidewire_service")
+
+
+class _Own(NamedTuple):
+    """One metric: what of /metrics it is made from, and how."""
+
+    metric: str
+    unit: str
+    kind: Literal["now", "rate"]
+    factor: float
+    samples: tuple[str, ...]
+
+
+_TABLE: Final = (
+    _Own("tidewire/accepted", "/s", "rate", 1, ("tidewire_readings_accepted_total", "tidewire_inbox_readings_total")),
+    _Own("tidewire/cpu", "%", "rate", 100, ("process_cpu_seconds_total",)),
+    _Own("tidewire/deliveries", "/s", "rate", 1, ("tidewire_hub_deliveries_total",)),
+    _Own("tidewire/errors", "/s", "rate", 1, ("5xx",)),
+    _Own(
+        "tidewire/gaps",
+        "/s",
+        "rate",
+        1,
+        ("tidewire_hub_gaps_trimmed_total", "tidewire_hub_gaps_lost_total", "tidewire_hub_resets_total"),
+    ),
+    _Own("tidewire/loop-lateness", "ms", "now", 1e3, ("tidewire_hub_loop_late_s",)),
+    _Own("tidewire/memory", "By", "now", 1, ("process_resident_memory_bytes",)),
+    _Own("tidewire/metrics", "", "now", 1, ("tidewire_hub_metrics",)),
+    _Own("tidewire/refused", "/s", "rate", 1, ("tidewire_limits_reached_total", "tidewire_rows_rejected_total")),
+    _Own("tidewire/streams", "", "now", 1, ("tidewire_streams_open",)),
+)
+_LATENCY: Final = "tidewire/latency"
+_REDIS: Final = "tidewire/redis"
+OWN_METRICS: Final = (*(own.metric for own in _TABLE), _LATENCY, _REDIS)
+"""All of them; a deck without charts of its own shows at most twelve."""
+_BUCKETS: Final = re.compile(r"tidewire_publish_to_write_seconds_bucket (\S+)")
+
+
+def process_name(port: int, worker: int | None = None) -> str:
+    """Return what tells this process from the others of the same log: ``host:port``, and which worker it is."""
+    return f"{platform.node() or 'localhost'}:{port}" + ("" if worker is None else f"#{worker}")
+
+
+def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
+    """Return a quantile of a histogram, by linear interpolation within its bucket; None if it holds nothing.
+
+    Args:
+        share: 0 to 1.
+        buckets: (upper bound, how many at or below it), ascending; the last bound is infinite.
+
+    Source: `histogram_quantile` of Prometheus.
+    """
+    if not buckets or not buckets[-1][1]:
+        return None
+    wanted, low, below = share * buckets[-1][1], 0.0, 0.0
+    for bound, count in buckets:
+        if count >= wanted:
+            if bound == float("inf"):
+                return low
+            return low + (bound - low) * ((wanted - below) / (count - below) if count > below else 0.0)
+        low, below = bound, count
+    return low
+
+
+class OwnReadings:
+    """Appends a dozen readings now and then; what cannot be appended is left out, and the next ones are new.
+
+    Args:
+        log: where to.
+        registry: what /metrics shows.
+        process: the label of this process.
+        every_s: how often.
+    """
+
+    def __init__(
+        self,
+        log: RedisLog,
+        registry: CollectorRegistry,
+        process: str,
+        every_s: float,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._registry = registry
+        self._labels = {"process": process}
+        self._every_s = every_s
+        self._clock_s = clock_s
+        self._before: tuple[float, Mapping[str, float]] | None = None
+
+    async def publish(self) -> None:
+        """Append for as long as the service runs; until cancelled."""
+        while True:
+            try:
+                batches = self.batches()
+                batches.append(self._batch(_REDIS, await self._log.ping() * 1e3, "ms"))
+                await self._log.append(batches)
+            except LogUnavailable as error:
+                _log.debug("own_readings_left_out", error=str(error))
+            await asyncio.sleep(self._every_s)
+
+    def batches(self) -> list[EncodedBatch]:
+        """Return the readings of now; a rate is over the time since the call before, and absent from the first."""
+        now_s, samples = self._clock_s(), self._samples()
+        before_s, before = self._before or (now_s, samples)
+        self._before = (now_s, samples)
+        passed_s = now_s - before_s
+        found = []
+        for metric, unit, kind, factor, names in _TABLE:
+            present = [name for name in names if name in samples]
+            value = sum(samples[name] for name in present)
+            if kind == "rate":
+                value -= sum(before.get(name, 0.0) for name in present)
+            if present and (kind == "now" or passed_s > 0):
+                found.append(self._batch(metric, factor * (value if kind == "now" else value / passed_s), unit))
+        buckets = [
+            (float(bound[1]), value - before.get(name, 0.0))
+            for name, value in samples.items()
+            if (bound := _BUCKETS.fullmatch(name))
+        ]
+        p99_s = quantile(0.99, buckets)
+        if p99_s is not None:
+            found.append(self._batch(_LATENCY, p99_s * 1e3, "ms"))
+        return found
+
+    def _batch(self, metric: str, value: float, unit: str) -> EncodedBatch:
+        return encode_batch(make_batch(metric, value, unit=unit, labels=self._labels))
+
+    def _samples(self) -> dict[str, float]:
+        """Return the sum of each metric's samples; and of the 5xx that were no answer about health; buckets apart."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for family in self._registry.collect():
+            for sample in family.samples:
+                name: Any = sample.name
+                if name.endswith("_bucket"):
+                    name = f"{name} {sample.labels['le']}"
+                elif name == "tidewire_http_requests_total":
+                    failed = sample.labels["status"].startswith("5") and not sample.labels["route"].startswith(
+                        "/health/"
+                    )
+                    found["5xx"] += sample.value if failed else 0.0
+                found[name] += sample.value
+        return found
