@@ -17,10 +17,11 @@ from tidewire_dashboard.pacing import TICK_MS
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.viewer import Viewer
 
-__all__ = ["CLOSE_FULL", "CLOSE_UNKNOWN_TICKET", "FrameSocket", "SocketHub", "Tickets"]
+__all__ = ["CLOSE_FULL", "CLOSE_SIGNED_OUT", "CLOSE_UNKNOWN_TICKET", "FrameSocket", "SocketHub", "Tickets"]
 
 _log = logging.getLogger("tidewire")
 CLOSE_UNKNOWN_TICKET: Final = 4401
+CLOSE_SIGNED_OUT: Final = 4403
 CLOSE_FAILED: Final = 1011  # RFC 6455: an unexpected condition
 CLOSE_FULL: Final = 1013  # RFC 6455 registry: try again later
 PING_S: Final = 10.0  # a viewer that vanished is noticed within two of these
@@ -124,8 +125,10 @@ class FrameSocket(WebSocketHandler):
         """Admit the viewer, or close with the code that says why not."""
         login = self._hub.tickets.login(self.get_query_argument("ticket", ""))
         logins = self._hub.logins
-        if login is None or (logins is not None and not logins.holds(login)):
+        if login is None:
             self.close(CLOSE_UNKNOWN_TICKET, "unknown ticket: reload the page")
+        elif logins is not None and not logins.holds(login):
+            self.sign_out()
         elif self._hub.room.full:
             self.close(CLOSE_FULL, "too many viewers")
         else:
@@ -172,8 +175,8 @@ class FrameSocket(WebSocketHandler):
         self.close(CLOSE_FAILED, "this viewer could not be served")
 
     def sign_out(self) -> None:
-        """Close for good: the page is loaded anew, and asks for a token."""
-        self.close(CLOSE_UNKNOWN_TICKET, "the token of this page is over or was revoked")
+        """Close for good: the page stays as it is, and asks for a token."""
+        self.close(CLOSE_SIGNED_OUT, "the token of this page is over or was revoked")
 
     def _sent(self, sending: asyncio.Future[None]) -> None:
         self._unsent -= 1

@@ -157,7 +157,7 @@ async def test_a_revoked_token_ends_open_pages_within_five_seconds(
     async with asyncio.timeout(5):
         while await socket.read_message() is not None:
             pass
-    assert socket.close_code == 4401
+    assert socket.close_code == 4403
     assert (await http.get("/")).status_code == 302
 
 
@@ -273,3 +273,31 @@ async def test_who_may_look_may_not_change(board: Dashboard, http: httpx.AsyncCl
         assert json.loads(message)["t"] == "refused"
         assert "--edit" in message
     socket.close()
+
+
+@pytest.mark.browser
+async def test_a_page_whose_token_is_over_stays_and_goes_on_after_another_log_in(
+    board: Dashboard, browser: Any, token: Any, store: Any
+) -> None:
+    mine, next_one = await token("one", subscribe=("plant/**",)), await token("two", subscribe=("plant/**",))
+    page = await browser.new_page()
+    await page.goto(f"{board.url}/login?next=/d/plant%3Fw=15m")
+    await page.locator("input[type=password], input[name=token]").first.fill(mine)
+    await page.keyboard.press("Enter")
+    last = "() => Object.values(window.__tidewire?.state().lastValues ?? {}).includes(1)"
+    await page.wait_for_function(last)
+    await store.revoke(mine.split("_")[1])
+    dialog = page.locator('[data-tw="dialog"]')
+    await dialog.get_by_text("Nothing on this page is lost").wait_for(timeout=10_000)
+    await page.locator('[data-tw="keep-looking"]').click()
+    assert await page.evaluate(last), "what was shown is still there"
+    await page.locator('[data-tw="chip"]').click()
+    await page.locator('[data-tw="sign-in-token"]').fill(mine)
+    await page.locator('[data-tw="sign-in"]').click()
+    await dialog.get_by_text("does not know this token").wait_for()
+    await page.locator('[data-tw="sign-in-token"]').fill(next_one)
+    await page.locator('[data-tw="sign-in"]').click()
+    await page.wait_for_function("() => window.__tidewire?.state().link === 'open'")
+    await page.wait_for_function(last)
+    assert "w=15m" in page.url
+    await page.close()

@@ -181,7 +181,7 @@ async def test_the_log_in_ends_with_the_providers_token(site: Any) -> None:
         async with asyncio.timeout(6):
             while await socket.read_message() is not None:
                 pass
-        assert socket.close_code == 4401
+        assert socket.close_code == 4403
         assert (await it.http.get("/")).headers["location"].lstrip(".").startswith("/login")
 
 

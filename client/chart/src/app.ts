@@ -13,6 +13,7 @@ import { Overview } from "./overview";
 import { SocketPort, type Link } from "./port";
 import { Saving } from "./saving";
 import { Session } from "./session";
+import { SignIn } from "./signin";
 import { LatestValues } from "./tableview";
 import { TimeControl } from "./timecontrol";
 import { Timeline } from "./timeline";
@@ -59,6 +60,7 @@ export class App {
   readonly dialog = new Dialog();
   readonly saving = new Saving(this);
   readonly latest = new LatestValues(this);
+  readonly signIn = new SignIn(this);
   readonly header: Header;
   readonly time = new TimeControl(this);
   readonly alerts: Alerts;
@@ -112,6 +114,7 @@ export class App {
   private linked(link: Link): void {
     this.session.link = link;
     if (link.state !== "open") this.session.questions.lost();
+    if (link.state === "signed-out") this.signIn.open();
     if (link.state === "open") {
       this.session.connected();
       if (!document.hidden) this.session.hello();
@@ -123,7 +126,7 @@ export class App {
 
   /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
   offline(): boolean {
-    const lost = this.session.link.state === "waiting" || this.session.link.attempts > 0 || this.session.link.state === "signed-out";
+    const lost = this.session.link.state === "waiting" || this.session.link.attempts > 0 || ["signed-out", "refused"].includes(this.session.link.state);
     return lost || this.session.status?.state === "reconnecting" || this.session.status?.state === "ended";
   }
 

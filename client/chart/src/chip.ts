@@ -14,6 +14,7 @@ const YOUNG_MS = 60_000;
 export interface ChipSubject {
   readonly session: Session;
   readonly timeline: Timeline;
+  readonly signIn?: { open(): void };
 }
 
 export class Chip {
@@ -37,7 +38,8 @@ export class Chip {
     this.element.append(this.chip, this.retry, this.why, this.spoken);
     this.retry.addEventListener("click", () => app.session.port?.retry());
     this.chip.addEventListener("click", () => {
-      if (this.word.textContent === "SIGNED OUT") location.reload();
+      if (app.session.link.state === "signed-out") app.signIn?.open();
+      if (app.session.link.state === "refused") location.reload();
     });
   }
 

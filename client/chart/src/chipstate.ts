@@ -40,6 +40,7 @@ export function chipState(input: ChipInput): ChipState {
   const { link, status, nowMs } = input;
   const state = (word: string, value: string, tone: Tone, icon: ChipState["icon"], lost: ChipState["lost"] = null): ChipState => ({ word, value, tone, icon, lost });
   if (link.state === "signed-out") return state("SIGNED OUT", "log in", "critical", "critical");
+  if (link.state === "refused") return state("SIGNED OUT", "reload", "critical", "critical");
   if (link.state === "silent") return state("DISCONNECTED", "", "critical", "critical");
   if (link.state === "waiting") return state("RECONNECTING", seconds(link.retryAt - input.perfNow), "warn", "ring", "dashboard");
   if (link.state === "connecting" && link.attempts > 0) return state("RECONNECTING", "now", "warn", "ring", "dashboard");
@@ -71,7 +72,7 @@ export function whyLost(chip: ChipState, input: ChipInput): Why | null {
   const { status, link, nowMs } = input;
   if (chip.word === "LAGGING") return { title: "This viewer is slow", text: "Frames are reduced until it keeps up. No reading is lost.", rows: [] };
   if (chip.word === "GAP") return { title: "A gap that stays", text: "These readings are past retention and cannot be replayed.", rows: [] };
-  if (chip.word === "SIGNED OUT") return { title: "Log in again", text: "Nothing on this page is lost; the charts resume where they stopped.", rows: [] };
+  if (chip.word === "SIGNED OUT") return { title: chip.value === "reload" ? "Reload the page" : "Log in again", text: "Nothing on this page is lost; the charts resume where they stopped.", rows: [] };
   if (chip.word === "DISCONNECTED") {
     return { title: `Nothing heard since ${clock(link.lostAtMs)}`, text: "The kernel that fed this chart was restarted, has ended, or is held by a computation. Run the cell again for a live chart.", rows: [] };
   }

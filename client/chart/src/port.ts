@@ -2,7 +2,7 @@
 
 /** How the connection to Python stands. Times are of performance.now(). */
 export interface Link {
-  state: "connecting" | "open" | "waiting" | "signed-out" | "silent";
+  state: "connecting" | "open" | "waiting" | "signed-out" | "refused" | "silent";
   /** When the connection was lost, Unix ms of this browser; NaN while it stands. */
   lostAtMs: number;
   attempts: number;
@@ -27,6 +27,8 @@ export interface Port {
 const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000];
 const JITTER = 0.2;
 export const CLOSE_UNKNOWN_TICKET = 4401;
+/** The token behind the page is over; the page stays as it is. */
+export const CLOSE_SIGNED_OUT = 4403;
 
 /** Wait before the n-th attempt, n from 1, spread by ± 20 % so that viewers do not come back in step. */
 export function backoffMs(attempt: number, random: number): number {
@@ -70,11 +72,9 @@ export class SocketPort implements Port {
   private lost(socket: WebSocket, { code, reason }: CloseEvent): void {
     if (this.closed || socket !== this.socket) return;
     this.socket = null;
-    if (code === CLOSE_UNKNOWN_TICKET && this.refused()) {
-      this.change("signed-out");
-      return;
-    }
     if (Number.isNaN(this.link.lostAtMs)) this.link.lostAtMs = Date.now();
+    if (code === CLOSE_SIGNED_OUT) return this.change("signed-out");
+    if (code === CLOSE_UNKNOWN_TICKET && this.refused()) return this.change("refused");
     this.link.attempts++;
     this.link.reason = reason;
     const wait = backoffMs(this.link.attempts, Math.random());
