@@ -5,7 +5,7 @@
  *     data: {"metric":"bench/7",...,"time":[1763871234567.125],"value":[42]}
  * A number that is skipped is a loss, one that does not rise is a duplicate or disorder.
  *
- *     load --port P --targets FILE [--threads 2] [--concurrency 200] [--ready TEXT] [--base 0] [--rcvbuf 0]
+ *     load --port P --targets FILE [--threads 2] [--concurrency 200] [--ready TEXT] [--header TEXT] [--base 0] [--rcvbuf 0]
  *          [--stalled 0] [--dribble K,BYTES,MS] [--conflated]
  *
  * FILE has one line per connection: the path, a tab, the numbers of the metrics it expects (comma-separated).
@@ -81,7 +81,7 @@ struct thread {
 static int port, threads = 2, concurrency = 200, rcvbuf, stalled, dribblers, dribble_bytes, dribble_ms = 10;
 static bool conflated;
 static int64_t base;
-static const char *ready_text = "";
+static const char *ready_text = "", *header = "";
 static struct thread pool[MAX_THREADS];
 
 static double now_s(void) {
@@ -127,7 +127,8 @@ static void ask(struct thread *t, struct conn *c) {
     char resume[ID_BYTES + 32] = "";
     if (c->last_id[0]) snprintf(resume, sizeof resume, "Last-Event-ID: %s\r\n", c->last_id);
     int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n%s\r\n", c->path, port, resume);
+                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n%s%s%s\r\n", c->path, port,
+                        header, *header ? "\r\n" : "", resume);
     if (size >= (int)sizeof request || send(c->fd, request, (size_t)size, MSG_NOSIGNAL) != size) {
         t->stats.refused++;
         shut(c);
@@ -535,6 +536,7 @@ int main(int count, char **arguments) {
         else if (!strcmp(name, "--threads")) threads = atoi(value);
         else if (!strcmp(name, "--concurrency")) concurrency = atoi(value);
         else if (!strcmp(name, "--ready")) ready_text = value;
+        else if (!strcmp(name, "--header")) header = value;
         else if (!strcmp(name, "--base")) base = atoll(value);
         else if (!strcmp(name, "--rcvbuf")) rcvbuf = atoi(value);
         else if (!strcmp(name, "--stalled")) stalled = atoi(value);

@@ -17,7 +17,8 @@ __all__ = ["Aim", "Section", "arguments"]
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 SERVICE = (
-    "fanout", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart", "shape", "soak",
+    "fanout", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart", "shape", "auth",
+    "soak",
 )  # fmt: skip
 DASHBOARD = ("viewers", "opening", "browser", "store", "sessions", "loads")
 ORDER = (*SERVICE, *DASHBOARD)
@@ -28,7 +29,7 @@ feeder and the load client (C, `load/load.c`). Every event is counted and its se
 are what counts; absolute numbers are this machine's, on that day.
 
     python benchmarks/peers/install.py        # once: nchan, Node's client, the Python peers, for the benchmarks only
-    for each in fanout latency idle storm stalled append publisher conflation restart shape loads; do
+    for each in fanout latency idle storm stalled append publisher conflation restart shape auth loads; do
         python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
     done
     for each in viewers opening browser store sessions; do   # the dashboard; `sessions --full` takes two hours

@@ -55,8 +55,17 @@ class Bench:
     """A contender with its subscribers and its feeder, started again when a trial has left it behind."""
 
     def __init__(
-        self, contender: Contender, redis_port: int, sets: Sequence[Sequence[int]], metrics: int, suffix: str = ""
+        self,
+        contender: Contender,
+        redis_port: int,
+        sets: Sequence[Sequence[int]],
+        metrics: int,
+        suffix: str = "",
+        *,
+        serve: Sequence[str] = (),
+        load: Sequence[str] = (),
     ) -> None:
+        self._serve, self._options = serve, load
         self.contender = contender
         self._redis_port, self._sets, self._metrics, self._suffix = redis_port, sets, metrics, suffix
         self._up = False
@@ -73,13 +82,13 @@ class Bench:
         """Start server, subscribers and feeder, and warm them up."""
         if self._up:
             return
-        self.running = start(self.contender, self._redis_port)
+        self.running = start(self.contender, self._redis_port, *self._serve)
         self._up = True
         try:
             self.feeder = Feeder(self.running, self._redis_port, self._metrics)
             if self.contender.feed == "tidewire" and self._metrics > 1:
                 self.feeder.feed(self._metrics * 4, 0.5)  # births first, as in a running system
-            self.load = Load(self.running, self._sets, base=self.feeder.sequence, suffix=self._suffix)
+            self.load = Load(self.running, self._sets, *self._options, base=self.feeder.sequence, suffix=self._suffix)
             if self.load.opened["reached"] != len(self._sets):
                 raise RuntimeError(f"{self.contender.name}: {self.load.opened}")
             self.feeder.feed(max(50.0, self._metrics), 0.3)
