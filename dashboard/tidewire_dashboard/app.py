@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import re
 import signal
 import ssl
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ import panel as pn
 from bokeh.server.server import Server
 from jinja2 import Template
 from panel.io.server import get_server
-from tornado.web import RequestHandler, StaticFileHandler
+from tornado.web import StaticFileHandler
 
 from tidewire.errors import InvalidInput
 from tidewire.past import Past
@@ -28,6 +27,7 @@ from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.exposure import check_exposure, warnings
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
+from tidewire_dashboard.gate import close_gate
 from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
 from tidewire_dashboard.oauth import oauth_handler, oauth_options
@@ -151,13 +151,10 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     except OSError as error:
         reason = f"cannot be listened on ({error.strerror or error}); choose another one with --port"
         raise InvalidInput("port", settings.dashboard_port, reason) from error
-    # A page of another name that resolves to this machine must not read what is here (DNS rebinding). Bokeh checks the
-    # origin of its own socket only, and offers no public way to its Tornado application.
-    tornado = server._tornado
+    tornado = server._tornado  # Bokeh offers no public way to it
     tornado.settings["websocket_ping_interval"] = frame_socket.PING_S  # of Bokeh's sockets as of ours
     tornado.settings["websocket_ping_timeout"] = frame_socket.PING_S
-    allowed = "|".join(re.escape(host) for host in hosts)
-    tornado.add_handlers(rf"(?i:(?!(?:{allowed})$).*)", [(r".*", _WrongHost)])
+    close_gate(tornado, hosts)
     tornado.transforms.append(PageHeaders)
     tornado.websocket_origins.clear()
     tornado.websocket_origins.update(f"{_bracketed(host)}:*" for host in hosts)
@@ -211,19 +208,6 @@ class _ForEver(StaticFileHandler):
         """Let a browser keep it without asking, and take its type as said."""
         self.set_header("Cache-Control", f"public, max-age={_FOR_EVER_S}, immutable")
         self.set_header("X-Content-Type-Options", "nosniff")
-
-
-class _WrongHost(RequestHandler):
-    """Answers requests that name a host which is not this dashboard's."""
-
-    def prepare(self) -> None:
-        """Refuse."""
-        self.set_status(421)
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(
-            f"This dashboard does not answer to the name {self.request.host_name!r}; "
-            "add it with --dashboard-allowed-hosts if it should.\n"
-        )
 
 
 def _bracketed(host: str) -> str:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from html import escape
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
@@ -102,15 +102,6 @@ class LoginPage(RequestHandler):
     def _request_summary(self) -> str:
         """Return what the log says of the request: without the query, which may hold a provider's code."""
         return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
-
-    def prepare(self) -> None:
-        """Refuse what another site's page sends."""
-        headers = self.request.headers
-        origin, site = headers.get("Origin", ""), headers.get("Sec-Fetch-Site", "")
-        foreign = bool(origin) and urlsplit(origin).netloc.lower() != self.request.host.lower()
-        if self.request.method == "POST" and (foreign or site not in ("", "same-origin", "none")):
-            self.set_status(403)
-            self.finish("This form is only taken from the dashboard's own page.\n")
 
     def _set_cookie(self, value: str) -> None:
         self.set_cookie(COOKIE, value, httponly=True, samesite="Lax", secure=self._https, path="/")
