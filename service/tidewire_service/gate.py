@@ -80,7 +80,12 @@ class Gate:
             )
             return send_problem(_with_headers(send), refusal)
         scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
-        return self._app(scope, receive, _with_headers(send))
+        return self._app(scope, receive, _with_headers(send, self._allowed_origin(scope) if self._origins else b""))
+
+    def _allowed_origin(self, scope: HTTPScope) -> bytes:
+        """Return the origin of an allowed page of another site, empty for all others."""
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        return origin if origin.decode("latin-1").lower() in self._origins else b""
 
     def _refusal(self, scope: HTTPScope) -> Refused | None:
         size = 0
@@ -158,14 +163,21 @@ def _with_own(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
 _with_own_once = lru_cache(maxsize=8)(_with_own)
 
 
-def _with_headers(send: Send) -> Send:
-    """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine."""
+def _with_headers(send: Send, origin: bytes = b"") -> Send:
+    """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine.
+
+    An allowed page may read refusals, too: those of the door, which no CORS of the app has seen, were a network error.
+    """
 
     def sending(message: Message) -> object:
         if message["type"] == "http.response.start":
             headers = message.get("headers", ())
             # a stream's are always the same tuple
             message["headers"] = _with_own_once(headers) if type(headers) is tuple else _with_own(headers)
+            if origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in message["headers"]):
+                message["headers"] = [
+                    *message["headers"], (b"access-control-allow-origin", origin), (b"vary", b"Origin"),
+                ]  # fmt: skip
         return send(message)
 
     return sending  # type: ignore[return-value]  # called and awaited, which is all that an ASGI app does with it

@@ -67,6 +67,9 @@ async def test_each_route_with_each_kind_of_token(guarded: Any, token: Any, stor
     headers = {kind: bearer(tokens[kind]) if kind in tokens else {} for kind in KINDS}
     body = {"metric": SECRET_METRIC, "value": 1}
     assert (await guarded.http.post("/v1/readings", json=body, headers=headers["all"])).status_code == 200
+    deck, limits = {"name": SECRET_METRIC}, {"thresholds": [{"metric": SECRET_METRIC, "warn_above": 1}]}
+    assert (await guarded.http.put("/v1/decks/d", json=deck, headers=headers["all"])).status_code == 200
+    assert (await guarded.http.put("/v1/thresholds", json=limits, headers=headers["all"])).status_code == 200
     assert (await guarded.http.get("/v1/whoami", headers=headers["revoked"])).status_code == 200
     [revoked] = [row.id for row in await store.rows() if row.token.name == "revoked"]
     await store.revoke(revoked)

@@ -95,6 +95,17 @@ async def test_an_allowed_origin_may_read_and_write(start: Any) -> None:
     assert (await service.http.get("/v1/catalog", headers={"Origin": "https://board.example.evil"})).status_code == 403
 
 
+async def test_an_allowed_page_may_read_why_it_was_refused(start: Any) -> None:
+    service = await start(allowed_origins=("https://board.example",), auth=True)
+    headers = {"Origin": "https://board.example", "Sec-Fetch-Site": "cross-site"}
+    for path in ("/v1/catalog", "/v1/stream?metric=**"):
+        refused = await service.http.get(path, headers=headers)
+        assert refused.status_code == 401
+        assert refused.headers.get_list("access-control-allow-origin") == ["https://board.example"]
+    other = await service.http.get("/v1/catalog", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
 async def test_heads_that_are_too_large_are_refused_and_the_connection_closed(start: Any) -> None:
     service = await start(max_header_bytes=4_096, max_url_bytes=2_048)
     headers = await service.http.get("/health/live", headers={"X": "x" * 4_096})
