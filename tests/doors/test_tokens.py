@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -183,6 +184,24 @@ def test_the_commands_create_list_and_revoke(valkey: Any) -> None:
     assert again.exit_code == 1
     assert "no token" in again.output
     assert runner.invoke(command, ["create", "--name", "x", *redis]).exit_code == 1
+
+
+async def test_a_share_link_shows_one_page_and_changes_nothing(guarded: Any, valkey: Any, eventually: Any) -> None:
+    given = ["share", "--subscribe", "plant/**", "--page", "/d/plant?w=5m", "--dashboard", "https://board.example/"]
+    made = await asyncio.to_thread(CliRunner().invoke, command, [*given, "--redis", valkey.url])
+    assert made.exit_code == 0, made.output
+    link = urlsplit(made.stdout.strip())
+    assert (link.netloc, link.path, link.query) == ("board.example", "/login", "")
+    behind = parse_qs(link.fragment)
+    assert behind["next"] == ["/d/plant?w=5m"]
+    headers = bearer(behind["token"][0])
+    who = (await guarded.http.get("/v1/whoami", headers=headers)).json()
+    assert (who["subscribe"], who["publish"], who["edit"], who["operate"]) == (["plant/**"], [], False, False)
+    assert 86_000 < who["expires_ms"] / 1e3 - time.time() <= 86_400
+    assert (await guarded.http.post("/v1/readings", json=body("plant/a"), headers=headers)).status_code == 403
+    assert (await guarded.http.put("/v1/thresholds", json={}, headers=headers)).status_code == 403
+    elsewhere = CliRunner().invoke(command, [*given[:3], "--page", "https://evil.example", "--redis", valkey.url])
+    assert elsewhere.exit_code == 2
 
 
 def test_scopes_refuse_what_is_no_pattern() -> None:

@@ -1,4 +1,4 @@
-"""The commands `tidewire token create`, `list` and `revoke`: for whoever holds the service's Redis."""
+"""The commands `tidewire token create`, `share`, `list` and `revoke`: for whoever holds the service's Redis."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlencode
 
 import click
 import msgspec
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from tidewire.errors import InvalidInput
 from tidewire.redis_log import RedisLog
-from tidewire.settings import Option, Settings, click_options, load_settings
+from tidewire.settings import ClientSettings, Option, Settings, click_options, load_settings
 from tidewire.spans import parse_span_ms
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenRow, TokenStore
@@ -48,9 +49,9 @@ def _with_store(given: dict[str, Any], work: Callable[[TokenStore], Awaitable[_T
     return asyncio.run(run())
 
 
-@click.group("token", short_help="Create, list and revoke tokens.")
+@click.group("token", short_help="Create, share, list and revoke tokens.")
 def command() -> None:
-    """Create, list and revoke the tokens that `tidewire serve --auth` asks for."""
+    """Create, share, list and revoke the tokens that `tidewire serve --auth` asks for."""
 
 
 @command.command("create")
@@ -77,6 +78,30 @@ def create_command(
     click.echo(f"{id_} ({name}) is good from now on{'' if lifetime_s is None else f', for {expires}'}.", err=True)
     click.echo("It is shown this once; give it as TIDEWIRE_TOKEN or `Authorization: Bearer …`:", err=True)
     click.echo(token)
+
+
+@command.command("share")
+@click.option("--subscribe", multiple=True, metavar="PATTERN", required=True, help="What the link shows; may repeat.")
+@click.option("--page", default="/", show_default=True, help="Page of the dashboard, such as '/d/plant?w=5m'.")
+@click.option("--dashboard", default=None, help="Where viewers find it  [TIDEWIRE_DASHBOARD]")
+@click.option("--expires", default="1d", show_default=True, help="After 7d, 12h …, or never.")
+@click.option("--name", default="share link", show_default=True, help="For whom it is.")
+@click_options(TokenSettings)
+def share_command(
+    subscribe: tuple[str, ...], page: str, dashboard: str | None, expires: str, name: str, **given: Any
+) -> None:
+    """Print a link that shows one page to whoever has it: read-only, with a narrow token of its own.
+
+    The token stands behind the #, which no browser sends, so that no server or proxy logs it. Revoke it by its id.
+    """
+    if not page.startswith("/"):
+        raise click.UsageError(f"--page {page!r}: expected a path of the dashboard, such as /d/plant")
+    where = (dashboard or load_settings(ClientSettings).dashboard).rstrip("/")
+    lifetime_s = None if expires == _NEVER else parse_span_ms("--expires", expires) / 1e3
+    scopes = Scopes(subscribe=subscribe)
+    id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
+    click.echo(f"{id_} ({name}): whoever has this link sees {' '.join(subscribe)}, for {expires}:", err=True)
+    click.echo(f"{where}/login#{urlencode({'token': token, 'next': page})}")
 
 
 @command.command("list")
