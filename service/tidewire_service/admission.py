@@ -48,8 +48,8 @@ class Admission:
         self._by_token: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
 
-    def enter(self, token: str, address: str) -> str:
-        """Count a stream in; return the limit that forbids it, or an empty text.
+    def refusal(self, token: str, address: str) -> str:
+        """Return the limit that forbids a stream now, and count that; or an empty text.
 
         Args:
             token: the id of the token it is opened with; empty for none.
@@ -68,13 +68,16 @@ class Admission:
         if limit:
             self.refused[limit] += 1
             self.bounds.note(limit)
-            return limit
+        return limit
+
+    def enter(self, token: str, address: str) -> None:
+        """Count a stream in."""
+        limits = self.limits
         self._open += 1
         if limits.max_streams_per_token:
             self._by_token[token] += 1
         if limits.max_streams_per_address:
             self._by_address[address] += 1
-        return ""
 
     def leave(self, token: str, address: str) -> None:
         """Count a stream out."""

@@ -107,14 +107,12 @@ class Streams:
             request: what was asked for.
         """
         settings = self.settings
-        if self.draining:
-            await self._turn_away(start, send, EndReason.DRAIN)
+        turned_away = self.turned_away(request.identity, scope)
+        if turned_away is not None:
+            await self.turn_away(start, send, *turned_away)
             return
         token, address = request.identity.id, address_of(scope)
-        limit = self.admission.enter(token, address)
-        if limit:
-            await self._turn_away(start, send, EndReason.TOO_MANY if "per" in limit else EndReason.OVERLOAD, limit)
-            return
+        self.admission.enter(token, address)
         connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get("tidewire.connection")
         writer = connection.stream_writer() if connection is not None and scope.get("http_version") == "1.1" else None
         stream = Stream(self.hub, send, None if connection is None else connection.transport, settings, writer)
@@ -165,9 +163,19 @@ class Streams:
 
     async def put_off(self, start: Send, limit: str = "") -> None:
         """Answer with a stream that ends at once and says when to come back: any status but 200 would be final."""
-        await self._turn_away(start, start, EndReason.OVERLOAD, limit)
+        await self.turn_away(start, start, EndReason.OVERLOAD, limit)
 
-    async def _turn_away(self, start: Send, send: Send, reason: EndReason, limit: str = "") -> None:
+    def turned_away(self, identity: Identity, scope: Mapping[str, Any]) -> tuple[EndReason, str] | None:
+        """Return why no stream is opened for somebody now, and the limit if it is one; None if one is."""
+        if self.draining:
+            return EndReason.DRAIN, ""
+        limit = self.admission.refusal(identity.id, address_of(scope))
+        if not limit:
+            return None
+        return (EndReason.TOO_MANY if "per" in limit else EndReason.OVERLOAD), limit
+
+    async def turn_away(self, start: Send, send: Send, reason: EndReason, limit: str = "") -> None:
+        """Answer with a stream that ends at once, and says why and when to come back."""
         self.ends[reason] += 1
         await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": bye(reason, self.settings, limit), "more_body": False})

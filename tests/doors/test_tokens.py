@@ -264,6 +264,62 @@ async def test_a_ticket_opens_one_stream_and_its_own_reconnects(guarded: Any, to
             await events.until("live")
 
 
+@pytest.mark.parametrize("settings", [{"max_streams": 1}, {"max_requests_per_s": 1.0}])
+async def test_a_stream_that_was_put_off_has_not_used_its_ticket_up(
+    start_service: Any, token: Any, eventually: Any, settings: dict[str, Any]
+) -> None:
+    """An EventSource comes back by itself after `bye`, without a cursor; a 401 would be final for it."""
+    service = await start_service(auth=True, **settings)
+    secret = await token(subscribe=("**",))
+    made = await service.http.post("/v1/tickets", json={"metric": ["**"]}, headers=bearer(secret))
+    query = made.json()["url"].partition("?")[2]
+    async with streaming(service, "metric=**", secret) as other:  # takes the only place, or the second's last request
+        assert other.status == 200
+        if "max_streams" in settings:
+            await other.until("live")
+        async with streaming(service, query) as events:
+            assert (events.status, (await events.until("bye"))[-1][2]["limit"]) == (200, next(iter(settings)))
+    await eventually(lambda: len(service.app.state.streams) == 0)
+    await asyncio.sleep(2.0)
+    async with streaming(service, query) as events:
+        assert events.status == 200
+        await events.until("live")
+
+
+@pytest.mark.browser
+async def test_an_event_source_with_a_ticket_loses_nothing_over_its_reconnects(
+    start_service: Any, token: Any, browser: Any, eventually: Any
+) -> None:
+    service = await start_service(auth=True, stream_age_s=1.0, retry_min_ms=100, retry_max_ms=200)
+    secret = await token(publish=("**",), subscribe=("plant/**",))
+    await service.http.post("/v1/readings", json=body("plant/a", 0), headers=bearer(secret))
+    made = await service.http.post("/v1/tickets", json={"metric": ["plant/**"]}, headers=bearer(secret))
+    page = await browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(f"{service.url}/schema")
+    await page.evaluate(
+        """(url) => {
+          window.seen = []; window.opened = 0; window.final = 0;
+          const source = new EventSource(url);
+          source.onmessage = (event) => window.seen.push(...JSON.parse(event.data).value);
+          source.onopen = () => window.opened++;
+          source.onerror = () => { if (source.readyState === 2) window.final++; };
+        }""",
+        made.json()["url"],
+    )
+    await eventually(lambda: page.evaluate("window.seen.length === 1"))
+    for value in range(1, 30):
+        await service.http.post("/v1/readings", json=body("plant/a", value), headers=bearer(secret))
+        await asyncio.sleep(0.1)
+    await eventually(lambda: page.evaluate("window.seen.length >= 30"))
+    assert await page.evaluate("window.seen") == list(range(30))
+    assert await page.evaluate("window.opened") >= 3
+    assert await page.evaluate("window.final") == 0
+    assert not [url for url in asked if secret.split("_", 2)[2] in url]
+    await page.close()
+
+
 @pytest.mark.parametrize(
     "query", ["metric=**&ticket=x", "metric=**&ticket=" + "A" * 43, "metric=**&ticket=", "ticket=x"]
 )

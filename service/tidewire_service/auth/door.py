@@ -131,11 +131,17 @@ class Door:
         try:
             query = parse_query(scope["query_string"])
             last_event_id = b"".join(value for name, value in scope["headers"] if name == b"last-event-id")
-            given = (query.one("ticket"), last_event_id.decode("latin-1").strip() or query.one("cursor"))
-            identity = await self._tickets.redeem(*given, tuple(query.all("metric")))
+            cursor = last_event_id.decode("latin-1").strip() or query.one("cursor")
+            ticket, patterns = query.one("ticket"), tuple(query.all("metric"))
+            identity = await self._tickets.identity(ticket, patterns)
             if self._keeper.end_of(identity) is not None:
                 raise unauthorized("the token that the ticket was made with is over or was revoked", given=True)
             self._enter(scope, identity, "subscribe")
+            turned_away = self._streams.turned_away(identity, scope)
+            if turned_away is not None:  # it comes back by itself, with the same ticket and without a cursor
+                await self._streams.turn_away(send, send, *turned_away)
+                return
+            await self._tickets.redeem(ticket, cursor, patterns)
         except InvalidInput as error:
             await self._refuse(scope, send, Refused(422, "Unreadable", str(error)))
             return

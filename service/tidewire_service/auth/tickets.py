@@ -61,26 +61,33 @@ class Tickets:
         await self._log.run(("SET", self._key(text), body, "EX", FIRST_USE_S))
         return text
 
-    async def redeem(self, text: str, last_event_id: str, patterns: tuple[str, ...]) -> Identity:
-        """Return whose stream a ticket opens.
+    async def identity(self, text: str, patterns: tuple[str, ...]) -> Identity:
+        """Return whose stream a ticket opens, without using it up: there may be no room for the stream yet.
 
         Args:
             text: of the ticket.
+            patterns: what the stream asks for.
+
+        Raises:
+            Refused: 401; the ticket is over, or is for something else.
+        """
+        [body] = await self._log.run(("GET", self._key(text))) if _TEXT.fullmatch(text) else [None]
+        return self._found(body, patterns).identity
+
+    async def redeem(self, text: str, last_event_id: str, patterns: tuple[str, ...]) -> None:
+        """Use a ticket for a stream that is about to be opened.
+
+        Args:
+            text: of a ticket whose `identity` was asked for.
             last_event_id: what the browser sent, empty if nothing.
             patterns: what the stream asks for.
 
         Raises:
             Refused: 401; the ticket is over, was used, or is for something else.
         """
-        found = None
-        if _TEXT.fullmatch(text):
-            key = self._key(text)
-            first, body = await self._log.run(("SET", f"{key}:used", "1", "NX", "EX", self._kept_s), ("GET", key))
-            found = None if body is None else msgspec.json.decode(body, type=_Ticket)
-        if found is None:
-            raise unauthorized("the ticket is over or none of this service; ask for a new one", given=True)
-        if not set(patterns) <= set(found.patterns):
-            raise unauthorized("the ticket is for other metrics than the stream asks for", given=True)
+        key = self._key(text)
+        first, body = await self._log.run(("SET", f"{key}:used", "1", "NX", "EX", self._kept_s), ("GET", key))
+        found = self._found(body, patterns)
         if first is None:
             self._check_goes_on(found, last_event_id)
             await self._log.run(("EXPIRE", key, self._kept_s), ("EXPIRE", f"{key}:used", self._kept_s))
@@ -88,7 +95,14 @@ class Tickets:
             clock = await self._log.clock()
             used = msgspec.structs.replace(found, since=str(Cursor(clock.epoch, clock.id)))
             await self._log.run(("SET", key, msgspec.json.encode(used), "EX", self._kept_s))
-        return found.identity
+
+    def _found(self, body: bytes | None, patterns: tuple[str, ...]) -> _Ticket:
+        if body is None:
+            raise unauthorized("the ticket is over or none of this service; ask for a new one", given=True)
+        found = msgspec.json.decode(body, type=_Ticket)
+        if not set(patterns) <= set(found.patterns):
+            raise unauthorized("the ticket is for other metrics than the stream asks for", given=True)
+        return found
 
     def _check_goes_on(self, ticket: _Ticket, last_event_id: str) -> None:
         try:
