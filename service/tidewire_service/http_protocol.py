@@ -95,6 +95,9 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._arrivals.gone(self)
         if self.on_lost is not None:
             self.on_lost()
+        self._unset_keepalive_if_required()  # uvicorn forgets to after an error
+        # both lead back here, and the collector walks seldom
+        self.cycle = self.scope = None  # type: ignore[assignment]
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -17,6 +17,8 @@ from typing import Final
 import structlog
 import uvicorn
 from litestar import Litestar
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
 
 from tidewire_service.http_protocol import StreamingHttpProtocol
 from tidewire_service.settings import ServiceSettings
@@ -89,6 +91,20 @@ class Server(uvicorn.Server):
             await self._drain
 
 
+class _Entrance:
+    """Litestar's entrance without its coroutine, which would stay with each open stream."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        app = self._app
+        if scope["type"] != ScopeType.HTTP or app.before_send:
+            return app(scope, receive, send)
+        scope["app"] = scope["litestar_app"] = app
+        return app.asgi_handler(scope, receive, send)
+
+
 def listening_socket(host: str, port: int, *, shared: bool = False, silence_s: float = 30.0) -> socket.socket:
     """Return a socket bound to an address; what it accepts inherits its bounds.
 
@@ -122,7 +138,8 @@ def listening_socket(host: str, port: int, *, shared: bool = False, silence_s: f
 def make_server(app: Litestar, settings: ServiceSettings) -> Server:
     """Return the server of an app; `serve(sockets=[…])` runs it."""
     config = uvicorn.Config(
-        app,
+        _Entrance(app),
+        interface="asgi3",
         host=settings.host,
         port=settings.port,
         http=partial(StreamingHttpProtocol, arrivals=app.state.arrivals),  # type: ignore[arg-type]  # called, no more

@@ -121,8 +121,8 @@ class Streams:
             connection.on_lost = stream.gone
         else:
             gone = asyncio.ensure_future(_disconnected(receive))
-            gone.add_done_callback(lambda _: stream.gone())
-        opened = time.monotonic()
+            gone.add_done_callback(stream.gone)
+        id_, opened = request_id(scope), time.monotonic()
         subscription = stream.subscription = self.hub.attach(
             request.patterns,
             request.labels,
@@ -142,6 +142,7 @@ class Streams:
             with nullcontext() if writer is None else writer:
                 await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 stream.begin()
+            del scope, receive, start, send, request  # and all that hangs on them: not needed for as long as it lasts
             reason = await stream.ended
         finally:
             if gone is not None:
@@ -154,7 +155,7 @@ class Streams:
             self.ends[reason] += 1
             _log.info(
                 "stream_ended",
-                request=request_id(scope),
+                request=id_,
                 reason=reason.value,
                 seconds=round(time.monotonic() - opened, 1),
                 token=token,
@@ -211,18 +212,21 @@ class Streams:
         """Once a second: heartbeats where it was silent, the end for those that do not read."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now, settings = time.monotonic(), self.settings
-            for stream in tuple(self._open.values()):
-                stream.note_writes(now)
-                if stream.stalled_s > settings.write_timeout_s:
-                    self.bounds.note("write_timeout_s")
-                    stream.end(EndReason.WRITE_TIMEOUT)
-                elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
-                    stream.end(reason)
-                elif now >= stream.expires:
-                    stream.end(EndReason.MAX_AGE)
-                elif now - stream.last_write >= settings.heartbeat_s - _SWEEP_S / 2:
-                    stream.heartbeat()
+            self._look()  # a function of its own: a local of this one would hold the last stream
+
+    def _look(self) -> None:
+        now, settings = time.monotonic(), self.settings
+        for stream in tuple(self._open.values()):
+            stream.note_writes(now)
+            if stream.stalled_s > settings.write_timeout_s:
+                self.bounds.note("write_timeout_s")
+                stream.end(EndReason.WRITE_TIMEOUT)
+            elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
+                stream.end(reason)
+            elif now >= stream.expires:
+                stream.end(EndReason.MAX_AGE)
+            elif now - stream.last_write >= settings.heartbeat_s - _SWEEP_S / 2:
+                stream.heartbeat()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -183,6 +183,8 @@ class Observed:
         self._app = app
         self._telemetry = telemetry
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(3),) for number in count(1))
+        self._counted: dict[tuple[str, str, int], Counter] = {}  # methods, routes and statuses are few
+        self._log: Any = None  # looked up once, at the first request: logs are configured by then
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand the request on, and note its answer when it starts; a plain function, as the gate's."""
@@ -193,6 +195,7 @@ class Observed:
 
         def sending(message: Message) -> object:  # a plain function: a stream's sends pay no coroutine for it
             if message["type"] == "http.response.start":
+                scope.pop("tidewire.send", None)  # type: ignore[typeddict-item]  # it leads here, and this to the scope
                 self._note(scope, message["status"], perf_counter() - started)
                 if message["status"] >= 400:
                     message["headers"] = [*message.get("headers", ()), (b"tidewire-request", id_.encode())]
@@ -203,14 +206,19 @@ class Observed:
     def _note(self, scope: HTTPScope, status: int, seconds: float) -> None:
         route = scope.get("path_template") or "-"
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._telemetry.requests.labels(method, route, str(status)).inc()
+        counted = self._counted.get((method, route, status))
+        if counted is None:  # looked up once: it was a twentieth of opening a stream
+            counted = self._counted[method, route, status] = self._telemetry.requests.labels(method, route, str(status))
+        counted.inc()
         if route != STREAM_PATH:
             self._telemetry.seconds.labels(route).observe(seconds)
-        write = _log.info
+        if self._log is None:
+            self._log = _log.bind()
+        write = self._log.info
         if route.startswith("/health/") or (status < 400 and route.startswith(_QUIET)):
-            write = _log.debug  # "are you ready?" is asked all the time, and "no" is an answer
+            write = self._log.debug  # "are you ready?" is asked all the time, and "no" is an answer
         elif status >= 500:
-            write = _log.warning
+            write = self._log.warning
         # the raw path: still percent-encoded, so that nothing in it can start a line of its own
         path = (scope.get("raw_path") or b"")[:_PATH_CHARS].decode("ascii", "backslashreplace")
         id_ = request_id(scope)

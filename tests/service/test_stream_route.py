@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
 import httpx
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
 from tidewire.sse import Decoder, ServerEvent
+from tidewire_service.http_protocol import StreamingHttpProtocol
 from tidewire_service.routes.stream import parse_stream_request
-from tidewire_service.subscription import OnSlow, Replay
+from tidewire_service.stream import Stream
+from tidewire_service.stream_writer import StreamWriter
+from tidewire_service.subscription import OnSlow, Replay, Subscription
 
 CURSOR = "abc1234.mwt3mg8f-1"
 
@@ -144,3 +149,32 @@ async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, 
         await eventually(lambda: all(b"42.0" in text or b"[42]" in text for text in texts))
         await asyncio.gather(service.stop(), *tasks)
     assert all(b"event: bye" in text for text in texts)
+
+
+@pytest.mark.parametrize("leaves", ["the client", "the service"])
+async def test_what_a_stream_held_is_free_as_it_ends(start: Any, eventually: Any, leaves: str) -> None:
+    """The collector walks seldom (`server._GC_THRESHOLDS`): what only it would find stays for hours."""
+    service = await start()
+    await service.post({"metric": "m", "value": 1})
+    kinds = (Stream, StreamWriter, Subscription, StreamingHttpProtocol, RequestResponseCycle)
+
+    def held() -> list[object]:
+        return [found for found in gc.get_objects() if isinstance(found, kinds)]
+
+    gc.collect()
+    before = len(held())
+    gc.disable()
+    try:
+        peers = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(10)]
+        for number, (reader, writer) in enumerate(peers):
+            how = ("", "&every=1s", "&replay=none")[number % 3]
+            writer.write(f"GET /v1/stream?metric=m{how} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            await asyncio.wait_for(reader.readuntil(b"event: live"), 10)
+        assert len(held()) >= before + 10 * len(kinds)
+        if leaves == "the service":
+            await service.app.state.drain()
+        for _, writer in peers:
+            writer.close()
+        await eventually(lambda: len(held()) <= before)
+    finally:
+        gc.enable()
