@@ -15,6 +15,14 @@ _POLICY: Final = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob:; worker-src 'self' blob:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+# Panel lets every page read a session that it loads by autoload.js, with cookies.
+_NOT_OURS: Final = (
+    "Server",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Headers",
+    "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Credentials",
+)
 _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -38,6 +46,6 @@ class PageHeaders(OutputTransform):
         for name, value in _HEADERS.items():
             if name not in headers:
                 headers[name] = value
-        if "Server" in headers:
-            del headers["Server"]
+        for name in _NOT_OURS:
+            headers.pop(name, None)
         return status_code, headers, chunk

@@ -11,6 +11,9 @@ import httpx
 import pytest
 from playwright.async_api import async_playwright
 
+from tidewire_dashboard.app import running_dashboard
+from tidewire_dashboard.settings import DashboardSettings
+
 pytestmark = pytest.mark.browser
 
 PAGE = """<!doctype html><title>evil</title>
@@ -96,3 +99,76 @@ async def test_a_page_of_another_origin_gets_nothing_in_and_nothing_out(
     refused = [line for line in log.splitlines() if "request_refused" in line]
     assert sum("another site" in line or "may not use this service" in line for line in refused) >= 5
     assert any("rebound.example" in line for line in refused)
+
+
+ON_THE_DASHBOARD = """async (board) => {
+  const tried = {};
+  const attempt = async (name, run) => {
+    try { tried[name] = await run(); } catch (error) { tried[name] = String(error); }
+  };
+  const socket = (path, ...protocols) => new Promise((resolve) => {
+    const opened = new WebSocket(board.replace("http", "ws") + path, protocols);
+    opened.onopen = () => resolve("opened");
+    opened.onerror = () => resolve("refused");
+  });
+  const loaded = (tag, address) => new Promise((resolve) => {
+    const element = document.createElement(tag);
+    element.onload = () => resolve(element.contentDocument === undefined ? "loaded" : "framed");
+    element.onerror = () => resolve("refused");
+    element.src = address;
+    document.body.append(element);
+  });
+  const read = (path, options) => fetch(board + path, options).then((answer) => answer.text());
+  await attempt("page", () => read("/"));
+  await attempt("page with cookies", () => read("/", {credentials: "include"}));
+  const autoload = "/autoload.js?bokeh-autoload-element=x&bokeh-app-path=/&bokeh-absolute-url=" + board;
+  await attempt("session", () => read(autoload, {credentials: "include"}));
+  await attempt("session as a script", () => loaded("script", board + autoload));
+  await attempt("log out", async () => (await fetch(board + "/logout", {method: "POST", mode: "no-cors"})).type);
+  await attempt("log in", async () => (await fetch(board + "/login", {method: "POST", mode: "no-cors"})).type);
+  await attempt("frames", () => socket("/frames?ticket=x"));
+  await attempt("bokeh", () => socket("/ws", "bokeh", "token"));
+  await attempt("module", () => import(board + "/assets/inter-latin.woff2"));
+  return tried;
+}"""
+
+
+async def test_a_page_of_another_origin_gets_nothing_of_a_dashboard(
+    evil: str, live_service: Any, chromium_command: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """`localhost` at another port is another origin, but the same site: cookies would come along."""
+    program, *flags = chromium_command
+    caplog.set_level("INFO", "tidewire")
+    rebind = "--host-resolver-rules=MAP rebound.example 127.0.0.1"
+    settings = DashboardSettings(url=live_service.url, dashboard_host="localhost", dashboard_port=0)
+    async with running_dashboard(settings) as dashboard, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=[*flags, rebind])
+        page = await browser.new_page()
+        own = await page.goto(dashboard.url)
+        assert own is not None
+        assert own.status == 200
+        sessions = len(dashboard.hub.tickets._tickets)
+        for host in ("localhost", "127.0.0.1"):
+            await page.goto(evil)
+            tried = await page.evaluate(ON_THE_DASHBOARD, dashboard.url.replace("localhost", host))
+            for name, seen in tried.items():
+                assert seen == "refused" or "Failed to fetch" in seen or seen == "opaque", (host, name, seen)
+        for host in ("rebound.example", "localhost.evil.example"):
+            async with httpx.AsyncClient(trust_env=False) as http_client:
+                answer = await http_client.get(dashboard.url, headers={"Host": host})
+            assert answer.status_code == 421
+        rebound = await page.goto(f"http://rebound.example:{dashboard.server.port}/")
+        assert rebound is not None
+        assert rebound.status == 421
+        framed = await page.goto(evil)
+        assert framed is not None
+        await page.evaluate("(board) => { document.getElementsByName('frame')[0].src = board; }", dashboard.url)
+        link = await page.goto(dashboard.url, referer=evil)
+        assert link is not None
+        assert link.status == 200, "a link from elsewhere is followed"
+        assert len(dashboard.hub.tickets._tickets) <= sessions + 1, "no session was opened for a stranger"
+        await browser.close()
+    refused = [record.getMessage() for record in caplog.records if " refused: " in record.getMessage()]
+    assert sum("page of another site" in line for line in refused) >= 14
+    assert any("rebound.example" in line for line in refused)
+    assert not any("ticket=" in line for line in refused)
