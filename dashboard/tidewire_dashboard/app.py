@@ -30,6 +30,7 @@ from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
 from tidewire_dashboard.gate import close_gate
 from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
+from tidewire_dashboard.logs import configure_logging, log_request
 from tidewire_dashboard.oauth import oauth_handler, oauth_options
 from tidewire_dashboard.page_headers import PageHeaders
 from tidewire_dashboard.room import Room
@@ -154,6 +155,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     tornado = server._tornado  # Bokeh offers no public way to it
     tornado.settings["websocket_ping_interval"] = frame_socket.PING_S  # of Bokeh's sockets as of ours
     tornado.settings["websocket_ping_timeout"] = frame_socket.PING_S
+    tornado.settings["log_function"] = log_request
     close_gate(tornado, hosts)
     tornado.transforms.append(PageHeaders)
     tornado.websocket_origins.clear()
@@ -274,6 +276,7 @@ async def _serve(settings: DashboardSettings) -> None:
 @click_options(DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts")
 def command(**given: Any) -> None:
     """Serve the live dashboard of a Tidewire service."""
+    configure_logging()
     try:
         asyncio.run(_serve(load_settings(DashboardSettings, given)))
     except InvalidInput as error:

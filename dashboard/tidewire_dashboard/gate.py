@@ -41,6 +41,8 @@ class _ForeignPage(Matcher):
 class _Refusal(RequestHandler):
     """Answers with a sentence, whatever is asked, and logs it."""
 
+    refused = True  # so that nobody logs it once more
+
     def refuse(self, status: int, reason: str) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "text/plain; charset=utf-8")

@@ -230,6 +230,9 @@ async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Any, tmp
     await pages.post("/login", data={"token": token[:-1] + "~"})
     await pages.get("/nothing")
     await pages.get("/exports/nothing.csv")
+    frames = run.secrets["ticket of a page"] = secrets.token_urlsafe(18)
+    await pages.get(f"/frames?ticket={frames}")
+    await pages.get(f"/frames?ticket={frames}", headers={"Host": "evil.example"})
     await _look_around(run, browser, board, viewer)
 
     # -- the commands and the SDK, over both roads, with a spool
@@ -283,6 +286,8 @@ async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Any, tmp
     run.end()
     assert len(run.said) > 80
     assert b"request_answered" in run.said["log of service"]
+    assert b"GET '/frames' of 127.0.0.1 answered 4" in run.said["log of dashboard"]
+    assert b"GET '/frames' of 127.0.0.1 refused: " in run.said["log of dashboard"]
     assert any("appendonly" in str(path) for path in tmp_path.rglob("*.aof*"))
     assert run.found() == []
     run.said["planted"] = ticket.encode()
