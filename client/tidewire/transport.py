@@ -1,7 +1,12 @@
-"""The two ways of a publisher's calls: straight to Redis, or over HTTP; the same append function is behind both."""
+"""The two ways of a publisher's calls: straight to Redis, or over HTTP; the same append function is behind both.
+
+A transport imports all that its calls need when it is made, in the publisher's own thread: a fork in the moment in
+which the sending thread imports something leaves that module locked in the child for ever, and its publisher mute.
+"""
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - what socket.getaddrinfo imports by itself
 import gzip
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -57,7 +62,9 @@ class RedisTransport:
     """Calls the append function in Redis."""
 
     def __init__(self, url: str, *, prefix: str = "tw", timeout_s: float = 5.0) -> None:
-        # here and not in the thread: at the end of the interpreter modules can no longer be imported there
+        # here and not in the thread, see above; nor could it be imported there at the end of the interpreter
+        import email.parser  # noqa: F401, PLC0415 - redis-py reads its version with it when it connects
+
         from tidewire.redis_log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
 
         self._log = BlockingRedisLog(url, prefix=prefix, timeout_s=timeout_s)

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -261,6 +262,24 @@ async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Any) -> Non
     assert await asyncio.to_thread(publisher.flush, 5)
     publisher.close()
     assert sorted(await stored(valkey.url, "a"), key=str) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("door", ["redis", "http", "spool"])
+async def test_the_thread_imports_nothing(valkey: Any, live_service: Any, tmp_path: Path, door: str) -> None:
+    """A fork while it did left encodings.idna locked in the child, which then never sent anything."""
+    url = live_service.url if door == "http" else valkey.url
+    code = (
+        "import sys, tidewire\n"
+        f"publisher = tidewire.Publisher({url!r}, spool={str(tmp_path / 'spool') if door == 'spool' else ''!r})\n"
+        "before = set(sys.modules)\n"
+        "for n in range(2_000): publisher.publish('a', n)\n"
+        "assert publisher.flush()\n"
+        "publisher.close()\n"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out.decode().strip()) == (0, "[]")
 
 
 async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Any) -> None:
