@@ -84,7 +84,8 @@ def _line(batch: StreamBatch) -> str:
 def _said(state: object) -> str | None:
     match state:
         case Connected():
-            return f"connected, {state.matched} metrics match" + (", resumed" if state.resumed else "")
+            narrowed = f", of {' '.join(state.narrowed_to)}: the token sees no more" if state.narrowed_to else ""
+            return f"connected, {state.matched} metrics match{narrowed}" + (", resumed" if state.resumed else "")
         case CaughtUp():
             return "live"
         case Gap():

@@ -102,6 +102,7 @@ class Feed:
         self._cursor = ""
         self._filling: int | None = None  # readings since a resume, until live
         self._catalogued = True
+        self._told = False  # that the token is narrow
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._stopping = False
@@ -239,6 +240,9 @@ class Feed:
     def _connected(self, state: Connected) -> None:
         if state.time_ms:
             self._clock_ms = state.time_ms - time.monotonic() * 1e3
+        if state.narrowed_to and "**" in self.patterns and not self._told:
+            self._told = True
+            _log.warning("the token sees %s only: nothing else is shown", " ".join(state.narrowed_to))
         now_ms = self.now_ms()
         lost = self.status.state == "reconnecting"
         self._filling = 0 if lost or state.resumed else None

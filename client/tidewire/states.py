@@ -38,6 +38,7 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
         replay: what is sent first, as the service understood it.
         time_ms: the log's clock, milliseconds since the Unix epoch.
         limits: of the service, by name; ``retention_ms`` among them.
+        narrowed_to: patterns of what the token may see; empty if it sees all that was asked for.
     """
 
     cursor: str = ""
@@ -46,6 +47,7 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
     replay: str = ""
     time_ms: float = 0.0
     limits: dict[str, float] = {}
+    narrowed_to: tuple[str, ...] = ()
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):

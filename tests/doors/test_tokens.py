@@ -10,7 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from click.testing import CliRunner
 
+import tidewire
 from tidewire.errors import InvalidInput
+from tidewire_dashboard.app import running_dashboard
+from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.commands import command
 from tidewire_service.auth.keeper import Keeper
 from tidewire_service.auth.scopes import Scopes, allowed_metrics
@@ -84,6 +87,18 @@ async def test_a_conflated_stream_is_narrowed_too(guarded: Any, token: Any) -> N
             await guarded.http.post("/v1/readings", json=body(metric), headers=publish)
         _, _, data = await events.next()
         assert [batch["metric"] for batch in data["batches"]] == ["plant/a"]
+
+
+async def test_sdk_and_dashboard_say_that_a_token_sees_only_part(
+    guarded: Any, token: Any, eventually: Any, caplog: Any
+) -> None:
+    narrow = await token(subscribe=("plant/**",))
+    async for state in tidewire.astream("**", url=guarded.url, token=narrow, states=True):
+        assert isinstance(state, tidewire.Connected)
+        assert state.narrowed_to == ("plant/**",)
+        break
+    async with running_dashboard(DashboardSettings(url=guarded.url, token=narrow, dashboard_port=0)):
+        await eventually(lambda: "the token sees plant/** only" in caplog.text)
 
 
 async def test_nobody_sees_all_of_it_without_being_told(guarded: Any, token: Any) -> None:

@@ -116,7 +116,7 @@ def list_command(as_json: bool, **given: Any) -> None:
         return
     table = Table(box=None, header_style="bold")
     for title in ("id", "name", "publish", "subscribe", "may", "expires", "last used"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")  # a pattern that is cut says nothing
     for row in rows:
         scopes = row.token.scopes
         may = " ".join(name for name in ("edit", "operate") if getattr(scopes, name))
