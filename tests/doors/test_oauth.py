@@ -232,6 +232,24 @@ async def test_a_stranger_cannot_finish_what_a_viewer_began(site: Any) -> None:
         assert (await it.http.get(back)).status_code == 403
 
 
+@pytest.mark.browser
+async def test_a_browser_goes_the_way_there_and_back(site: Any, browser: Any) -> None:
+    """What comes back comes from another site, which the gate and the state's cookie have to bear."""
+    async with site() as it:
+        context = await browser.new_context()
+        page = await context.new_page()
+        problems: list[str] = []
+        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        await page.goto(f"{it.dashboard.url.replace('127.0.0.1', 'localhost')}/d/plant?w=5m")
+        await page.get_by_role("link", name="Log in with your organisation").click()
+        await page.wait_for_url("**/d/plant?w=5m*")
+        await page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=20_000)
+        assert {cookie["name"] for cookie in await context.cookies()} == {COOKIE}
+        assert "code-1" not in page.url
+        assert not problems, problems
+        await context.close()
+
+
 @pytest.mark.parametrize("on", ["https://evil.example/", "//evil.example", "/\\evil.example"])
 async def test_nobody_is_led_elsewhere(site: Any, on: str) -> None:
     async with site() as it:

@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 import tidewire
-from tidewire.errors import InvalidInput
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.redis_log import RedisLog
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.commands import command
 from tidewire_service.auth.keeper import Keeper
 from tidewire_service.auth.scopes import Scopes, allowed_metrics
+from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.problems import Refused
 from tidewire_service.settings import ServiceSettings
 
@@ -76,6 +78,22 @@ async def test_a_stream_is_narrowed_and_hello_says_so(guarded: Any, token: Any, 
         resumed = await events.until("live")
         assert [data["metric"] for name, _, data in resumed if not name] == ["plant/new"]
     assert cursor
+
+
+async def test_a_gap_of_what_may_not_be_seen_is_not_announced(start_service: Any, token: Any, valkey: Any) -> None:
+    first = await start_service(auth=True)
+    publish = bearer(await token(publish=("**",)))
+    begin = (await first.http.post("/v1/readings", json=body("plant/a"), headers=publish)).json()["cursor"]
+    for _ in range(3):
+        await first.http.post("/v1/readings", json=body("secret/b"), headers=publish)
+    valkey.client.xtrim("tw:{0}:log:secret/b", maxlen=1, approximate=False)
+    second = await start_service(auth=True)  # nothing in its ring: a cursor reads the log
+    names = {}
+    for scope in ("plant/**", "**"):
+        seeing = await token(subscribe=(scope,))
+        async with streaming(second, "metric=**", seeing, **{"Last-Event-ID": begin}) as events:
+            names[scope] = [name for name, _, _ in await events.until("live") if name == "gap"]
+    assert names == {"plant/**": [], "**": ["gap"]}
 
 
 async def test_a_conflated_stream_is_narrowed_too(guarded: Any, token: Any) -> None:
@@ -199,6 +217,9 @@ def test_the_commands_create_list_and_revoke(valkey: Any) -> None:
     assert again.exit_code == 1
     assert "no token" in again.output
     assert runner.invoke(command, ["create", "--name", "x", *redis]).exit_code == 1
+    short = ["create", "--name", "short", "--operate", "--expires", "1ms", *redis]
+    assert runner.invoke(command, short).exit_code == 0
+    assert "(over)" in runner.invoke(command, ["list", *redis]).output.replace("\n", " ")
 
 
 async def test_a_share_link_shows_one_page_and_changes_nothing(guarded: Any, valkey: Any, eventually: Any) -> None:
@@ -217,6 +238,20 @@ async def test_a_share_link_shows_one_page_and_changes_nothing(guarded: Any, val
     assert (await guarded.http.put("/v1/thresholds", json={}, headers=headers)).status_code == 403
     elsewhere = CliRunner().invoke(command, [*given[:3], "--page", "https://evil.example", "--redis", valkey.url])
     assert elsewhere.exit_code == 2
+
+
+async def test_tokens_that_are_over_make_room_for_new_ones(valkey: Any) -> None:
+    log = RedisLog(valkey.url)
+    store = TokenStore(log, most=2)
+    scopes = Scopes(operate=True)
+    await store.create("short", scopes, 0.05)
+    kept, _ = await store.create("kept", scopes, None)
+    await asyncio.sleep(0.1)
+    new, _ = await store.create("new", scopes, 60)
+    assert [row.id for row in await store.rows()] == [kept, new]
+    with pytest.raises(LimitExceeded, match="revoke"):
+        await store.create("one too many", scopes, 60)
+    await log.close()
 
 
 def test_scopes_refuse_what_is_no_pattern() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
@@ -120,7 +121,8 @@ def list_command(as_json: bool, **given: Any) -> None:
     for row in rows:
         scopes = row.token.scopes
         may = " ".join(name for name in ("edit", "operate") if getattr(scopes, name))
-        ends = _when(row.token.expires_ms, _NEVER)
+        over = row.token.expires_ms is not None and row.token.expires_ms <= time.time() * 1e3
+        ends = _when(row.token.expires_ms, _NEVER) + (" (over)" if over else "")
         cells = (row.id, row.token.name, " ".join(scopes.publish), " ".join(scopes.subscribe), may, ends)
         table.add_row(*(cell.replace("[", r"\[") for cell in (*cells, _when(row.used_ms, "not yet"))))
     Console().print(table)

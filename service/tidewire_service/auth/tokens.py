@@ -74,12 +74,14 @@ class TokenStore:
 
     Args:
         log: whose Redis and keys to use.
+        most: tokens at a time; those that are over make room.
 
     Raises (every method): LogUnavailable: Redis does not answer.
     """
 
-    def __init__(self, log: RedisLog) -> None:
+    def __init__(self, log: RedisLog, most: int = _MAX_TOKENS) -> None:
         self._log = log
+        self._most = most
         keys = log.keys
         self._tokens, self._used, self._version = keys.tokens, keys.tokens_used, keys.tokens_version
 
@@ -93,17 +95,19 @@ class TokenStore:
 
         Raises:
             InvalidInput: the name, or no scope at all.
-            LimitExceeded: 10,000 tokens are there.
+            LimitExceeded: as many tokens are there as may be, and none of them is over.
         """
         if not (0 < len(name) <= _MAX_NAME and name.isprintable()):
             raise InvalidInput("name", name, f"expected 1 to {_MAX_NAME} printable characters")
         if scopes == Scopes():
             raise InvalidInput("scopes", "", "are missing; give at least one of --publish, --subscribe, --operate")
-        [count] = await self._log.run(("HLEN", self._tokens))
-        if count >= _MAX_TOKENS:
-            raise LimitExceeded("tokens", _MAX_TOKENS, count + 1, "revoke some that are not used any more")
-        id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         now_ms = time.time() * 1e3
+        [count] = await self._log.run(("HLEN", self._tokens))
+        if count >= self._most:
+            count -= await self._forget_expired(now_ms)
+        if count >= self._most:
+            raise LimitExceeded("tokens", self._most, count + 1, "revoke some that are not used any more")
+        id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         expires_ms = None if lifetime_s is None else now_ms + lifetime_s * 1e3
         token = Token(hash=hashed(secret), name=name, scopes=scopes, created_ms=now_ms, expires_ms=expires_ms)
         await self._log.run(("HSET", self._tokens, id_, msgspec.json.encode(token)), self._changed())
@@ -118,6 +122,12 @@ class TokenStore:
             used_ms = used.get(id_.encode())
             found.append(TokenRow(id_, token, None if used_ms is None else float(used_ms)))
         return sorted(found, key=lambda row: row.token.created_ms)
+
+    async def _forget_expired(self, now_ms: float) -> int:
+        over = [id_ for id_, token in (await self.tokens()).items() if token.expires_ms and token.expires_ms <= now_ms]
+        if over:
+            await self._log.run(("HDEL", self._tokens, *over), ("HDEL", self._used, *over), self._changed())
+        return len(over)
 
     async def revoke(self, id_: str) -> bool:
         """Make a token worthless; return whether there was one. Streams opened with it end within 5 s."""
