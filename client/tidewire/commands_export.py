@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tidewire.commands_data import labels_of
+from tidewire.csv_cells import inert
 from tidewire.errors import MissingExtra
 from tidewire.loads import Load, Reader
 
@@ -27,7 +28,6 @@ __all__ = ["export_command"]
 
 _FIXED: Final = ("metric", "time", "value", "unit", "text", "step")
 _BUCKETS: Final = ("metric", "time", "value", "min", "max", "mean", "count", "unit")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 class _Writer(Protocol):
@@ -40,14 +40,14 @@ class _Csv:
     def __init__(self, out: IO[bytes], names: Sequence[str]) -> None:
         self._text = io.TextIOWrapper(cast("Any", out), encoding="utf-8", newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
-        self._writer.writerow(names)
+        self._writer.writerow([inert(name) for name in names])
 
     def write(self, table: pa.Table) -> None:
         columns = []
         for name in table.column_names:
             column = _numbers_of_time(table[name]).to_pylist()
             if table.schema.field(name).type == "string":
-                column = [f"'{cell}" if cell is not None and cell.startswith(_FORMULA) else cell for cell in column]
+                column = [None if cell is None else inert(cell) for cell in column]
             columns.append(column)
         self._writer.writerows(zip(*columns, strict=True))
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tidewire.batch import checked_time_ms
+from tidewire.csv_cells import original
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.publisher import Publisher, publish_url
 
@@ -98,9 +99,15 @@ def _cells(path: Path) -> Iterator[Mapping[str, Any]]:
         yield from pq.read_table(path).to_pylist()
     elif path.suffix in {".csv", ".txt"}:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file)
+            for cells in csv.DictReader(file):
+                yield dict(_unmarked(part) for part in cells.items())
     else:
         raise InvalidInput("file", path.name, "expected .csv or .parquet")
+
+
+def _unmarked(part: tuple[Any, Any]) -> tuple[Any, Any]:
+    name, cell = part
+    return original(name or ""), original(cell) if isinstance(cell, str) else cell
 
 
 @click.command("replay")

@@ -13,6 +13,7 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
+from tidewire.csv_cells import inert
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.series import Series
 from tidewire.service_address import verification
@@ -26,7 +27,6 @@ _SHORTEST_MS: Final = 1_000.0  # a window that holds too much even so is too muc
 _METRICS_PER_REQUEST: Final = 32
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _GAP_MS: Final = 2_000.0
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _KNOWN: Final = ("series", "metric", "time", "value", "unit", "text", "step")
 
 
@@ -188,7 +188,7 @@ def table(frame: pd.DataFrame, most: int) -> list[list[Any]]:
 def as_file(frame: pd.DataFrame, kind: Literal["csv", "parquet"]) -> bytes:
     """Return the readings as a file: time, metric, labels, value, unit and what else there is, by time.
 
-    In CSV, text that a spreadsheet would take for a formula begins with an apostrophe.
+    In CSV, text that a spreadsheet would run begins with an apostrophe, see `tidewire.csv_cells`.
     """
     shown = frame.drop(columns=["series"]).sort_values("time", kind="stable", ignore_index=True)
     columns = ["time", *(column for column in shown.columns if column != "time")]
@@ -201,9 +201,10 @@ def as_file(frame: pd.DataFrame, kind: Literal["csv", "parquet"]) -> bytes:
         if not pd.api.types.is_numeric_dtype(shown[column]) and column != "time":
             shown[column] = shown[column].astype(object).map(_inert)
     shown["time"] = shown["time"].map(lambda time: time.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    shown.columns = pd.Index([inert(str(column)) for column in shown.columns])
     shown.to_csv(out, index=False)
     return out.getvalue()
 
 
 def _inert(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return inert(cell) if isinstance(cell, str) else cell

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tidewire.csv_cells import inert
 from tidewire_service.history import History, SeriesColumns
 
 __all__ = ["FORMATS", "FileFormat", "HistoryJson"]
 
 _ZONE: Final = "UTC"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class HistoryJson(msgspec.Struct, frozen=True):
@@ -104,20 +104,15 @@ def _columns(history: History) -> tuple[str, ...]:
     return ("metric", "time", "value", "unit", *(("text",) if text else ()), *(("step",) if step else ()))
 
 
-def _cell(value: str) -> str:
-    """Return a text as a cell that no spreadsheet runs as a formula."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
-
-
 def _csv(history: History) -> bytes:
     fixed = _columns(history)
     labels = _label_columns(history, fixed)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*fixed, *(_cell(name) for name in labels.values())])
+    writer.writerow([*fixed, *(inert(name) for name in labels.values())])
     for series in history.series:
-        constant = {"metric": _cell(series.metric), "unit": _cell(series.unit)}
-        ending = [_cell(series.labels.get(name, "")) for name in labels]
+        constant = {"metric": inert(series.metric), "unit": inert(series.unit)}
+        ending = [inert(series.labels.get(name, "")) for name in labels]
         for row in _rows(series):
             writer.writerow([*(constant[name] if name in constant else row[name] for name in fixed), *ending])
     return out.getvalue().encode()
@@ -131,7 +126,7 @@ def _rows(series: SeriesColumns) -> Iterator[dict[str, Any]]:
         columns["count"] = series.buckets.counts.tolist()
     else:
         nothing = [None] * len(series)
-        columns["text"] = [text if text is None else _cell(text) for text in series.text or nothing]
+        columns["text"] = [text if text is None else inert(text) for text in series.text or nothing]
         columns["step"] = nothing if series.step is None else _numbers(series.step)
     for cells in zip(*columns.values(), strict=True):
         yield dict(zip(columns, cells, strict=True))

@@ -26,6 +26,7 @@ from tidewire.batch import (
     make_batch,
     series_key,
 )
+from tidewire.csv_cells import inert, original
 from tidewire.cursor import Cursor, id_from_ms, id_ms, id_text, parse_id
 from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
 from tidewire.keys import Keys
@@ -172,6 +173,15 @@ def test_what_is_empty_but_of_another_type_is_refused(wrong: dict[str, Any]) -> 
     for row in (body, body.replace(b"[1.0]", b"1.0")):
         intake = read_rows(row, json_rows, limits=BodyLimits(1 << 20, 10, Limits()), now_ms=NOW_MS)
         assert not intake.batches
+
+
+@given(st.text() | st.from_regex(r"'{0,3}\s?[=+\-@]\S{0,3}", fullmatch=True) | st.floats().map(str))
+def test_a_cell_that_is_marked_is_read_back_as_it_was(cell: str) -> None:
+    marked = inert(cell)
+    assert original(marked) == cell
+    assert not re.match(r"\s*[=@]|[\t\r\n]", marked)
+    if re.match(r"[+\-]", marked):
+        float(marked)
 
 
 def test_numpy_columns_and_scalars_are_taken() -> None:

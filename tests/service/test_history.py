@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -176,7 +177,24 @@ async def test_a_formula_in_a_name_is_no_formula_in_the_export(service: Any) -> 
     text = (await service.http.get("/v1/history", params={"metric": "**", "format": "csv"})).text
     header, row = csv.reader(io.StringIO(text))
     assert not [cell for cell in header if cell.startswith(("=", "+", "-", "@"))]
-    assert [cell for cell in row if cell.startswith(("=", "+", "-", "@"))] == ["-1.0"]
+    assert [cell for cell in row if cell.startswith(("=", "+", "-", "@"))] == ["-1.0", "+1", "-2"], "plain numbers"
+
+
+async def test_what_was_exported_as_csv_is_taken_back_as_it_was(service: Any, valkey: Any) -> None:
+    labels = {"@x": "=1+1", "y": "'=2", "z": "\uff1d3", "n": "-2", "q": "don't"}
+    texts = ["=A1", "-5 °C", "'quoted'", "\n+1", "-5", ' "=x"']
+    await _publish(service, "=cmd|' /C calc'!A0", [BASE_MS + n for n in range(6)], [0] * 6, labels=labels, text=texts)
+    await _publish(service, "plain", [BASE_MS], [1])
+    query = {"metric": "**", "start": str(BASE_MS - 1)}
+    before = (await service.http.get("/v1/history", params=query)).json()["series"]
+    exported = (await service.http.get("/v1/history", params={**query, "format": "csv"})).text
+    for cell in (cell for row in csv.reader(io.StringIO(exported)) for cell in row):
+        assert not re.match(r"\s*[=+@\uff1d]|\s*-\D|[\t\r\n]", cell), cell
+    valkey.client.flushall()
+    await service.ready()
+    answer = await service.post(exported, "text/csv")
+    assert (answer.status_code, answer.json()["rejected"]) == (200, [])
+    assert (await service.http.get("/v1/history", params=query)).json()["series"] == before
 
 
 async def test_too_much_says_how_to_ask_for_less(start: Any) -> None:

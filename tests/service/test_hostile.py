@@ -165,3 +165,23 @@ async def test_hostile_queries_are_refused(service: Any, path: str, query: str) 
     answer = await service.http.get(f"{path}?{query}")
     assert answer.status_code in (413, 422), (answer.status_code, answer.text[:300])
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_no_cell_of_a_csv_body_smuggles_a_line(service: Any) -> None:
+    body = (
+        "metric,value,text,site\n"
+        'a,1,"x\nsmuggled,2,y,z",A\n'
+        'b,1,"x\r\nsmuggled,2,y,z",B\n'
+        'c,1,"x\u2028smuggled,2,y,z",C\n'
+        "d,1,x\x0bsmuggled,D\n"
+        '"e\nsmuggled",1,x,E\n'
+        'f,1,x,"F\nsmuggled,2,y,z"\n'
+        "g\0,1,x,G\n"
+        "h\u202e,1,x,H\n"
+    )
+    answer = (await service.post(body, "text/csv")).json()
+    assert [row["row"] for row in answer["rejected"]] == [4, 5, 6, 7], answer["rejected"]
+    assert {row["field"].partition("[")[0] for row in answer["rejected"]} == {"metric", "labels"}
+    assert await service.stored() == {"a": [1], "b": [1], "c": [1], "d": [1]}
+    history = await service.history("a")
+    assert history["series"][0]["text"] == ["x\nsmuggled,2,y,z"]

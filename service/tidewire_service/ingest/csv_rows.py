@@ -1,5 +1,7 @@
 """CSV bodies as rows: columns metric, time, value, unit, text, step; every other column is a label; pure.
 
+An apostrophe that an export put before what a spreadsheet would run is taken off, see `tidewire.csv_cells`.
+
 Source: RFC 4180, with a header line; UTF-8, with or without a byte order mark.
 """
 
@@ -12,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from tidewire.csv_cells import original
 from tidewire.errors import InvalidInput
 from tidewire_service.ingest.rows import Row
 from tidewire_service.problems import MalformedBody
@@ -80,7 +83,7 @@ def csv_rows(body: bytes) -> Iterator[Row]:
 def _checked_header(header: list[str]) -> list[str]:
     if len(header) > _MAX_COLUMNS:
         raise MalformedBody("header", len(header), f"names more than {_MAX_COLUMNS} columns; a series has few labels")
-    columns = [name.strip() for name in header]
+    columns = [original(name.strip()) for name in header]
     for name in columns:
         if not name:
             raise MalformedBody("header", ",".join(header), "has a column without a name")
@@ -103,7 +106,8 @@ def _row(columns: list[str], cells: list[str]) -> Row:
     row: dict[str, Any] = {}
     labels: dict[str, str] = {}
     try:
-        for name, cell in zip(columns, cells, strict=True):
+        for name, marked in zip(columns, cells, strict=True):
+            cell = original(marked)
             if name not in _COLUMNS:
                 if cell:
                     labels[name] = cell
