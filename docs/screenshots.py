@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tidewire_service.embedded import EmbeddedServer, free_port
@@ -33,11 +34,17 @@ CHARTS = (
 )
 DECK = "/d/Furnace%20shift?" + "&".join(f"c={chart}" for chart in CHARTS.split())
 WALL = "/d/Furnace%20shift?kiosk=1&c=furnace/temperature:6&c=furnace/power:6&c=line-1/pressure&c=line-1/flow&c=host/cpu"
-THRESHOLDS = [
+TROUBLE = "/d/trouble?c=furnace/temperature,host/memory&c=line-3/unborn&c=line-2/vibration&c=furnace/temperature@site:6"
+ALERTS = [
     {"metric": "furnace/temperature", "warn_above": 935},
+    {"metric": "line-1/flow", "critical_below": 131},
+    {"metric": "train/loss", "warn_above": 0.2, "for_s": 2},
+]
+THRESHOLDS = [
+    {"metric": "furnace/temperature", "warn_above": 935, "hysteresis": 8},
     {"metric": "line-1/flow", "critical_below": 121},
 ]
-SCREEN, PHONE = (1440, 900), (390, 844)
+SCREEN, TABLET, PHONE = (1440, 900), (820, 1180), (390, 844)
 
 
 def live(page: Page) -> None:
@@ -56,6 +63,31 @@ def zoomed(page: Page) -> None:
     page.mouse.up()
     time.sleep(2)
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 120)
+
+
+def alone(page: Page) -> None:
+    """Give the first chart the page to itself, and hover."""
+    live(page)
+    page.locator('[data-tw="chart"]').first.hover()
+    page.keyboard.press("v")
+
+
+def tapped(page: Page) -> None:
+    """Tap a chart."""
+    live(page)
+    time.sleep(2)
+    page.locator('[data-tw="plot"]').first.tap()
+
+
+def alarmed(page: Page) -> None:
+    """Wait until an alarm is drawn."""
+    live(page)
+    page.get_by_text("CRITICAL").locator("visible=true").first.wait_for()
+
+
+def counted(page: Page) -> None:
+    """Wait until the tab's title counts the alarms."""
+    page.wait_for_function("() => document.title.startsWith('(')")
 
 
 def numbers(page: Page) -> None:
@@ -108,6 +140,8 @@ PICTURES = [
     Picture("deck", DECK),
     Picture("paused", DECK, prepare=zoomed, themes=("dark",)),
     Picture("drawer", f"{DECK}&drawer=1", prepare=numbers),
+    Picture("alone", DECK, prepare=alone, themes=("dark",)),
+    Picture("trouble", TROUBLE, themes=("light",)),
     Picture("threshold", f"{DECK}&drawer=1", prepare=adding, themes=("dark",)),
     Picture("saving", DECK, prepare=saving, themes=("dark",)),
     Picture("latest", "/", prepare=latest, themes=("dark",)),
@@ -115,6 +149,8 @@ PICTURES = [
     Picture("phone-drawer", f"{DECK}&drawer=1", PHONE, prepare=numbers, themes=("dark",)),
     Picture("phone-overview", "/", PHONE, themes=("dark",)),
     Picture("phone-deck", DECK, PHONE, themes=("dark",)),
+    Picture("phone-tap", DECK, PHONE, prepare=tapped, themes=("light",)),
+    Picture("tablet-deck", DECK, TABLET, themes=("dark",)),
 ]
 
 
@@ -142,6 +178,11 @@ class Stage:
         process = self.run("-m", "tidewire", "serve", "--port", str(self.service_port))
         answers(f"{self.service}/health/ready")
         return process
+
+    def limits(self, thresholds: list[dict[str, object]]) -> None:
+        """Put thresholds in force."""
+        url = f"{self.service}/v1/thresholds"
+        httpx.put(url, json={"thresholds": thresholds}, trust_env=False).raise_for_status()
 
     @staticmethod
     def end(process: subprocess.Popen[bytes]) -> None:
@@ -186,6 +227,13 @@ def take(browser: Browser, stage: Stage, picture: Picture, out: Path) -> None:
         time.sleep(3)  # for the eye: fonts are in, the first frames have settled
         path = out / f"{picture.name}{f'-{theme}' if len(picture.themes) > 1 else ''}.png"
         page.screenshot(path=path)
+        # A page has few colours: a palette of them is a third of the bytes.
+        palette = (
+            Image.open(path)
+            .convert("RGB")
+            .quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=4, dither=Image.Dither.NONE)
+        )
+        palette.save(path, optimize=True)
         print(path, flush=True)
         context.close()
 
@@ -211,10 +259,14 @@ def main() -> None:
         nothing = "No metrics yet"
         wanted(Picture("empty", "/", prepare=lambda page: page.get_by_text(nothing).wait_for(), themes=("dark",)))
         stage.run(str(Path(__file__).with_name("plant.py")))
-        httpx.put(f"{stage.service}/v1/thresholds", json={"thresholds": THRESHOLDS}, trust_env=False).raise_for_status()
+        stage.limits(THRESHOLDS)
         time.sleep(45)  # until the sensor that falls silent is stale, and ten minutes before now are covered
         for picture in PICTURES:
             wanted(picture)
+        stage.limits(ALERTS)
+        wanted(Picture("alert-deck", DECK, prepare=alarmed))
+        wanted(Picture("alert-overview", "/?filter=warn", prepare=counted, themes=("dark",)))
+        stage.limits(THRESHOLDS)
         # The page is opened before its service goes away.
         wanted(
             Picture(

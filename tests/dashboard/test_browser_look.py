@@ -203,3 +203,34 @@ async def test_a_viewer_that_cannot_keep_up_is_told_so_for_as_long(tab: Any, ser
     await tab.chip("LAGGING")
     await tab.page.evaluate("() => clearInterval(window.busy)")
     await tab.chip("LIVE")
+
+
+async def test_what_has_no_room_in_a_legend_is_a_press_away(tab: Any, service: Any) -> None:
+    times = [time.time() * 1e3 - age * 1e3 for age in range(60, 0, -1)]
+    for n in range(9):
+        values = [1000.0 * n + k for k in range(60)]
+        await service.publish("many/one", *values, time=times, labels={"core": f"{n}"})
+    await tab.open("/d/many")
+    await tab.until(f"() => ({CHART}?.series?.[8]?.buckets ?? 0) > 20")
+    more = tab.page.locator('[data-tw="legend-more"]')
+    assert (await more.inner_text()).startswith("+")
+    figures = (
+        f"""() => {{ {DEEP} const one = all("legend-item")[1]; return one?.title.includes("max 1,059") ?? false; }}"""
+    )
+    await tab.until(figures)
+    await more.click()
+    rows = tab.page.locator('[data-tw="chart-table"] tbody tr')
+    assert await rows.count() == 9
+    assert (await rows.nth(8).inner_text()).split()[0] == "core8"
+
+
+async def test_a_paused_overview_prints_no_ages(tab: Any, service: Any) -> None:
+    await plant(service, step=10)
+    await tab.open("/")
+    spoken = f"""(word) => {{ {DEEP} return all("tile").length > 7
+        && all("tile").every((one) => one.ariaLabel.includes(word)); }}"""
+    await tab.until(spoken, "ago")
+    await tab.page.keyboard.press("Space")
+    await tab.until(spoken, "paused")
+    await tab.page.keyboard.press("Escape")
+    await tab.until(spoken, "ago")

@@ -185,7 +185,8 @@ function lastBefore(ring: Ring, slot: Slot, bucket: number): number {
 }
 
 function whole(value: number): boolean {
-  return Math.abs(value - Math.round(value)) < 1e-6 * Math.max(1, Math.abs(value));
+  // Relative to the value: a ten-millionth is not nearly nought.
+  return Math.abs(value - Math.round(value)) <= 1e-6 * Math.abs(value);
 }
 
 /** A silence of every series of a chart at once. */

@@ -23,7 +23,7 @@ export interface Moment {
   ring: Ring;
   startMs: number;
   endMs: number;
-  /** The log's clock, also while the page is paused: ages are true. */
+  /** The log's clock; of a paused page, what it was then: no age is printed of what is live on it. */
   nowMs: number;
   paused: boolean;
   zoomed: boolean;
@@ -121,7 +121,7 @@ export class Chart implements Parts {
   /** `wanted` names the chart while none of its series is known; empty while the directory is not. */
   setSeries(series: Series[], wanted = ""): void {
     this.wanted = wanted;
-    const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}`).join();
+    const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}:${one.legend}`).join();
     if (key === this.reported) return;
     this.reported = key;
     this.series = series;

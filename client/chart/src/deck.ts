@@ -316,7 +316,7 @@ export class DeckPage implements Page {
   private drawWall(moment: Moment): void {
     const endMs = this.app.session.now();
     const { tokens, alarms } = moment;
-    this.wall.draw(this.held.map(({ series }) => series), { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true }, this.scroller.clientWidth - 2 * SCROLL_PAD);
+    this.wall.draw(this.held.map(({ series }) => series), { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true, paused: false }, this.scroller.clientWidth - 2 * SCROLL_PAD);
   }
 
   /** Before the directory is known: nine empty cards in their final places. */

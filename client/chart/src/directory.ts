@@ -1,6 +1,6 @@
 /** The directory of series a Python process announced, with what follows from it: colours, groups, order. */
 import { colourIndex } from "./colour";
-import { byName, groupOf, labelKey, legendLabel, nameInGroup, shortLabels, type Labels } from "./naming";
+import { byName, groupOf, labelKey, legendLabel, nameInGroup, shortLabels, tellingLabels, type Labels } from "./naming";
 
 export interface Series {
   readonly index: number;
@@ -9,7 +9,7 @@ export interface Series {
   readonly unit: string;
   readonly key: string;
   readonly group: string;
-  /** Name inside its group, and its labels in short. */
+  /** Name inside its group, and in short the labels that tell it from the others of its metric. */
   readonly name: string;
   readonly short: string;
   readonly legend: string;
@@ -55,6 +55,7 @@ export class Directory {
         colour: 0,
       });
     }
+    this.shorten();
     this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
     this.measured = this.list.filter((series) => series.metric !== "annotations");
     this.byMetric.clear();
@@ -69,6 +70,24 @@ export class Directory {
       ranked.forEach((series, rank) => (series.colour = colourIndex(metric, rank)));
     }
     this.version++;
+  }
+
+  /** A label that is the same for all series of a metric is left out; a series that reads otherwise from now on is another object. */
+  private shorten(): void {
+    const together = new Map<string, Series[]>();
+    for (const series of this.byIndex.values()) {
+      const same = together.get(series.metric);
+      if (same) same.push(series);
+      else together.set(series.metric, [series]);
+    }
+    for (const same of together.values()) {
+      const all = same.map(({ labels }) => labels);
+      for (const series of same) {
+        const telling = tellingLabels(series.labels, all);
+        const legend = legendLabel(telling);
+        if (legend !== series.legend) this.byIndex.set(series.index, { ...series, legend, short: shortLabels(telling) });
+      }
+    }
   }
 
   find(metric: string, key: string): Series | undefined {

@@ -92,7 +92,8 @@ export class Drawer {
     setText(this.unit, chart.print.unit.text);
     const stretch = zoom || paused ? `${clock(startMs)} – ${clock(endMs)}` : `window ${windowName(app.state.windowMs)}`;
     setText(this.about, `${plural(this.series.length, "series", "series")} · ${stretch}`);
-    this.statistics.shape(this.series, tokens);
+    // Columns in other colours are empty columns: their numbers are asked for anew.
+    if (this.statistics.shape(this.series, tokens)) this.asked = "";
     this.limits.update(app.session.thresholds, this.series, chart.print);
     this.drawEvents({ startMs, endMs });
     const live = !zoom && !paused;
@@ -123,23 +124,23 @@ export class Drawer {
   private drawEvents(span: Span): void {
     const { session } = this.app;
     const nowMs = session.now();
-    const rows: [icon: "warn" | "critical" | "clock" | "flag", text: string, at: string][] = [];
+    const rows: [icon: "warn" | "critical" | "clock" | "flag", text: string, what: string, at: string][] = [];
     const slots = slotsOf(session.views[CHARTS], this.series);
     this.series.forEach((one, i) => {
       const name = one.legend || one.name;
       const slot = slots[i];
       const alarm = session.alarms.get(one.index);
-      if (slot && ["stale", "nodata"].includes(freshness(slot, nowMs))) rows.push(["clock", `${name} silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
-      else if (alarm) rows.push([alarm, `${name} ${alarm === "warn" ? "in warning" : "critical"}`, clock(session.alarmsSince.get(one.index) ?? NaN)]);
+      if (slot && ["stale", "nodata"].includes(freshness(slot, nowMs))) rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
+      else if (alarm) rows.push([alarm, name, alarm === "warn" ? " in warning" : " critical", clock(session.alarmsSince.get(one.index) ?? NaN)]);
     });
     const own = new Set(["annotations", ...this.series.map(({ metric }) => metric)]);
     const marks = session.events.filter(({ time_ms: at, metric }) => own.has(metric) && at >= span.startMs && at <= span.endMs).sort((a, b) => b.time_ms - a.time_ms);
-    for (const { text, time_ms: at } of marks.slice(0, MOST_EVENTS)) rows.push(["flag", text, clock(at)]);
+    for (const { text, time_ms: at } of marks.slice(0, MOST_EVENTS)) rows.push(["flag", text, "", clock(at)]);
     const key = JSON.stringify([rows, marks.length]);
     if (key === this.eventsKey) return;
     this.eventsKey = key;
     const more = marks.length > MOST_EVENTS ? [h("p", { class: "muted" }, `${formatNumber(marks.length - MOST_EVENTS, 0)} more`)] : [];
-    const lines = rows.map(([kind, text, at]) => h("div", { class: `drawer-row ${kind}` }, icon(kind, 14), h("span", { class: "event-text", title: text }, text), h("time", {}, at)));
+    const lines = rows.map(([kind, text, what, at]) => h("div", { class: `drawer-row ${kind}` }, icon(kind, 14), h("span", { class: "event-text", title: text + what }, h("span", {}, text), what), h("time", {}, at)));
     this.events.replaceChildren(...(lines.length ? lines : [h("p", { class: "muted" }, `None in the last ${longSpan(span.endMs - span.startMs)}`)]), ...more);
   }
 

@@ -42,6 +42,12 @@ export function legendLabel(labels: Labels): string {
     .join(" ");
 }
 
+/** The labels that tell series of one metric apart: those whose value differs among them; all where none does. */
+export function tellingLabels(labels: Labels, all: readonly Labels[]): Labels {
+  const telling = Object.keys(labels).filter((name) => all.some((other) => other[name] !== labels[name]));
+  return telling.length ? Object.fromEntries(telling.map((name) => [name, labels[name]])) : labels;
+}
+
 /** Title of a chart that holds these metrics. */
 export function chartTitle(metrics: readonly string[]): string {
   if (metrics.length <= 1) return metrics[0] ?? "";

@@ -152,7 +152,7 @@ export class Overview implements Page {
   private moment(): TileMoment {
     const { timeline, session, tokens } = this.app;
     const nowMs = timeline.now();
-    return { ring: timeline.ring(LIST), nowMs, startMs: nowMs - this.app.state.windowMs, endMs: nowMs, tokens, alarms: session.alarms, wall: this.app.state.kiosk };
+    return { ring: timeline.ring(LIST), nowMs, startMs: nowMs - this.app.state.windowMs, endMs: nowMs, tokens, alarms: session.alarms, wall: this.app.state.kiosk, paused: timeline.paused };
   }
 
   /** How much larger tiles are drawn than they are laid out. */

@@ -3,10 +3,10 @@ import type { Silence, Trace } from "./buckets";
 import { withAlpha } from "./colour";
 import { h } from "./dom";
 import { boxedText, dot, fitCanvas, hatch, liveDot, staleDot, type Ctx } from "./draw";
-import { clock, day, formatNumber, span } from "./format";
+import { clock, day, span } from "./format";
 import { drawEvents, drawThresholds, type Flag, type Kept, type Limit, type Placed } from "./marks";
 import { areaPath, bandPath, linear, linePath, type Linear } from "./paths";
-import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks } from "./scale";
+import { niceStep, tickTexts, ticksIn, timeStep, timeTicks } from "./scale";
 import { font, type Tokens } from "./tokens";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
@@ -149,17 +149,18 @@ export class Plot {
     const lo = picture.yLo / picture.divisor;
     const hi = picture.yHi / picture.divisor;
     const step = niceStep(lo, hi);
-    const decimals = stepDecimals(step);
     ctx.font = font(400, 11);
     ctx.textAlign = "right";
     ctx.textBaseline = "alphabetic";
-    for (const tick of ticksIn(lo, hi, step)) {
+    const ticks = ticksIn(lo, hi, step);
+    const texts = tickTexts(ticks, step, (text) => ctx.measureText(text).width <= left - 8);
+    ticks.forEach((tick, i) => {
       const y = Math.round(this.y.a * tick * picture.divisor + this.y.b);
       ctx.fillStyle = withAlpha(tokens.border, 0.6);
       ctx.fillRect(left, y, width, 1);
       ctx.fillStyle = tokens.muted;
-      ctx.fillText(formatNumber(tick, decimals), left - 8, y + 4);
-    }
+      ctx.fillText(texts[i], left - 8, y + 4);
+    });
   }
 
   private xAxis(ctx: Ctx, picture: Picture): void {

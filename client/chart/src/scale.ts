@@ -1,5 +1,5 @@
 /** Ranges and ticks of the two axes. */
-import { SCIENTIFIC } from "./format";
+import { compact, formatNumber, SCIENTIFIC } from "./format";
 
 /** 2.5 last: on a tie 50 reads better than 25. */
 const MANTISSAS = [1, 2, 5, 2.5];
@@ -41,6 +41,19 @@ export function stepDecimals(step: number): number {
     if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return decimals;
   }
   return 9;
+}
+
+/** What is written at ticks: in full where that fits, else in short, else the first one and how far the others lie from it. */
+export function tickTexts(ticks: readonly number[], step: number, fits: (text: string) => boolean): string[] {
+  const decimals = stepDecimals(step);
+  const full = ticks.map((tick) => (decimals === SCIENTIFIC ? compact(tick, step) : formatNumber(tick, decimals)));
+  if (full.every(fits)) return full;
+  const short = ticks.map((tick) => compact(tick, step));
+  if (short.every(fits)) return short;
+  const [first] = ticks;
+  let [base, coarse] = [compact(first, step), step];
+  while (coarse < Math.abs(first) && !fits(base)) base = `≈${compact(first, (coarse *= 10))}`;
+  return ticks.map((tick, i) => (i === 0 ? base : `+${compact(tick - first, step)}`));
 }
 
 /** The y range of a chart: 9 % of padding each side, from zero where the unit is an amount. */

@@ -34,10 +34,10 @@ export class StatisticsTable {
     this.element.append(this.table);
   }
 
-  /** Columns of these series, empty until `fill`. */
-  shape(series: readonly Series[], tokens: Tokens): void {
-    const key = series.map((one) => `${one.index} ${tokens.series[one.colour]}`).join();
-    if (key === this.key) return;
+  /** Columns of these series, empty until `fill`; true when they are other ones than before. */
+  shape(series: readonly Series[], tokens: Tokens): boolean {
+    const key = series.map((one) => `${one.index} ${one.short} ${tokens.series[one.colour]}`).join();
+    if (key === this.key) return false;
     this.key = key;
     const heads = series.map((one) => {
       const swatch = h("i", {});
@@ -51,6 +51,7 @@ export class StatisticsTable {
       return h("tr", {}, h("th", { scope: "row" }, name), ...cells);
     });
     this.table.replaceChildren(h("caption", { class: "spoken" }, "Statistics of each series"), h("thead", {}, h("tr", {}, h("td", {}), ...heads)), h("tbody", {}, ...rows));
+    return true;
   }
 
   fill(series: readonly Series[], figures: readonly Figures[], print: Print): void {

@@ -21,6 +21,8 @@ export interface TileMoment {
   alarms: Alarms;
   /** On a wall: the value in larger type, and no change beside it. */
   wall: boolean;
+  /** The page stands still: an age would grow while nobody sees it. */
+  paused: boolean;
 }
 
 /** A wall's tiles are this much larger, as are its charts. */
@@ -39,6 +41,10 @@ const NARROW_TILE = 182;
 const UNIT_ROOM = 14;
 /** 44 px on the wall. */
 const WALL_VALUE = 44 / WALL_TILE;
+/** Px of a time of day, with the space before it. */
+const WHEN_ROOM = 58;
+/** A value that would leave its tile is written smaller, but never smaller than this. */
+const LEAST_VALUE = 14;
 /** 14.5 px and 13 px there. */
 const WALL_LABEL = 10.5;
 const WALL_STATE = 9.4;
@@ -69,15 +75,15 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   const state = tileState(slot, series, moment);
   const silent = state === "stale" || state === "nodata";
   const ageMs = moment.nowMs - slot.lastIdMs;
-  const stateLeft = stateText(ctx, state, ageMs, right - 12, top + 22, moment.wall, tokens);
+  const stateLeft = stateText(ctx, state, moment.paused ? NaN : ageMs, right - 12, top + 22, moment.wall, tokens);
   label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const factor = mergeFactor((moment.endMs - moment.startMs) / moment.ring.stepMs, width - SPARK_LEFT - SPARK_RIGHT);
   const trace = readSpark(moment.ring, slot, moment.startMs, moment.endMs, factor);
   const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
   const text = printValue(slot.lastValue, print);
   // A unit cut short says less than no change: where both have no room, the unit stays.
-  const room = right - 12 - (left + 14) - valueWidth(ctx, text, print.unit.text, width, moment.wall);
-  const end = moment.wall || (!silent && room < whenWidth(ctx, slot)) ? right - 12 : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  const room = right - 12 - (left + 14) - valueWidth(ctx, text, silent ? "" : print.unit.text, width, moment.wall);
+  const end = moment.wall || room < (silent ? WHEN_ROOM : whenWidth(ctx, slot)) ? right - 12 : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
   value(ctx, text, print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();
@@ -99,9 +105,12 @@ function label(ctx: Ctx, series: Series, x: number, y: number, right: number, wa
   ctx.font = font(400, wall ? WALL_LABEL : 12);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  const short = canvasName(series.short);
+  // The name gives way first, down to a third; labels that still have no room are cut as well: nothing leaves its tile.
+  const full = canvasName(series.name);
+  const least = Math.min(ctx.measureText(full).width, (right - x) / 3);
+  const short = series.short ? fit(ctx, canvasName(series.short), right - x - least - 5, true) : "";
   const labelWidth = short ? ctx.measureText(short).width + 5 : 0;
-  const name = fit(ctx, canvasName(series.name), Math.max(12, right - x - labelWidth));
+  const name = fit(ctx, full, right - x - labelWidth);
   ctx.fillStyle = tokens.secondary;
   ctx.fillText(name, x, y);
   if (!short) return;
@@ -109,12 +118,16 @@ function label(ctx: Ctx, series: Series, x: number, y: number, right: number, wa
   ctx.fillText(short, x + ctx.measureText(name).width + 5, y);
 }
 
-/** Names are cut with an ellipsis; label sets never are. */
-function fit(ctx: Ctx, text: string, width: number): string {
+/** Cut with an ellipsis at the end; or in the middle, since labels often differ in their last characters. */
+function fit(ctx: Ctx, text: string, width: number, middle = false): string {
   if (ctx.measureText(text).width <= width) return text;
-  let cut = text.length;
-  while (cut > 1 && ctx.measureText(`${text.slice(0, cut)}…`).width > width) cut--;
-  return `${text.slice(0, cut)}…`;
+  const cutTo = (length: number): string => {
+    const tail = middle ? length >> 1 : 0;
+    return `${text.slice(0, length - tail)}…${tail ? text.slice(-tail) : ""}`;
+  };
+  let length = text.length;
+  while (length > 1 && ctx.measureText(cutTo(length)).width > width) length--;
+  return cutTo(length);
 }
 
 /** The state at the right of the label; the x where it begins. */
@@ -129,7 +142,7 @@ function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: 
     return right - ctx.measureText(text).width;
   }
   const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
-  const text = { warn: "WARN", critical: "CRITICAL", stale: `STALE ${span(ageMs)}`, nodata: "NO DATA" }[state];
+  const text = { warn: "WARN", critical: "CRITICAL", stale: Number.isNaN(ageMs) ? "STALE" : `STALE ${span(ageMs)}`, nodata: "NO DATA" }[state];
   ctx.font = font(600, size);
   ctx.fillStyle = colour;
   ctx.fillText(text, right, y);
@@ -200,13 +213,18 @@ function whenWidth(ctx: Ctx, slot: Slot): number {
 
 /** The value whole, its unit as far as there is room before `end`. */
 function value(ctx: Ctx, text: string, unit: string, x: number, y: number, end: number, width: number, silent: boolean, wall: boolean, tokens: Tokens): void {
-  const size = valueSize(width, wall);
+  let size = valueSize(width, wall);
   ctx.textAlign = "left";
   ctx.font = font(600, size);
   ctx.letterSpacing = `${-0.022 * size}px`;
+  let wide = ctx.measureText(text).width;
+  if (wide > end - x) {
+    size = Math.max(LEAST_VALUE, Math.floor((size * (end - x)) / wide));
+    ctx.font = font(600, size);
+    wide = ctx.measureText(text).width;
+  }
   ctx.fillStyle = silent ? tokens.muted : tokens.text;
   ctx.fillText(text, x, y);
-  const wide = ctx.measureText(text).width;
   ctx.letterSpacing = "0px";
   ctx.font = font(400, 12);
   ctx.fillStyle = tokens.muted;

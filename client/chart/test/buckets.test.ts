@@ -117,6 +117,8 @@ test("only a silence of all series of a chart is hatched", () => {
 test("whole numbers are known as counts", () => {
   assert.equal(read(ringOf({ data: same(11, 12), lastTimeMs: 1500, lastValue: 12 }, 2), 0, 2000, 1).integers, true);
   assert.equal(read(ringOf({ data: same(11, 12.5), lastTimeMs: 1500, lastValue: 12.5 }, 2), 0, 2000, 1).integers, false);
+  assert.equal(read(ringOf({ data: same(1e-7, 2e-7), lastTimeMs: 1500, lastValue: 2e-7 }, 2), 0, 2000, 1).integers, false);
+  assert.equal(read(ringOf({ data: same(0, -7), base: 1e9, lastTimeMs: 1500, lastValue: 1e9 - 7 }, 2), 0, 2000, 1).integers, true);
 });
 
 test("no line crosses a gap, and a lonely reading is a point", () => {

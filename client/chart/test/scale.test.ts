@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Directory } from "../src/directory";
-import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks, yRange } from "../src/scale";
+import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks, yRange, tickTexts } from "../src/scale";
 import { firstVisible, layoutTiles } from "../src/tilelayout";
 
 test("the y axis has three to five ticks", () => {
@@ -65,4 +65,23 @@ test("seven columns at 1440, heads of 30 and 32, the last row ends with its padd
   assert.equal(firstVisible(layout, 0), 0);
   assert.equal(firstVisible(layout, 140), 7);
   assert.equal(firstVisible(layout, 5_000), 16);
+});
+
+test("what stands at ticks fits beside the plot, however large or small the values are", () => {
+  const fits = (text: string): boolean => text.replace(/[.,]/g, "").length <= 5;
+  const texts = (lo: number, hi: number): string[] => {
+    const step = niceStep(lo, hi);
+    return tickTexts(ticksIn(lo, hi, step), step, fits);
+  };
+  assert.deepEqual(texts(0, 60), ["0", "20", "40", "60"]);
+  assert.deepEqual(texts(0, 4_000_000), ["0", "1M", "2M", "3M", "4M"]);
+  assert.deepEqual(texts(1_100_000_000, 1_400_000_000), ["1.1G", "1.2G", "1.3G", "1.4G"]);
+  assert.deepEqual(texts(1_234_567_890, 1_234_568_610), ["≈1.23G", "+200", "+400", "+600"]);
+  assert.deepEqual(texts(6e23, 12e23), ["6e23", "8e23", "1e24", "1.2e24"]);
+  assert.deepEqual(texts(-1.1e-7, 1.1e-7), ["−1e−7", "−5e−8", "0", "5e−8", "1e−7"]);
+  for (const [lo, hi] of [[1e9, 1e9 + 7], [-3.2e7, -3.19e7], [1e-9, 3e-9], [0.00012, 0.00018], [999_990, 1_000_010]]) {
+    const found = texts(lo, hi);
+    assert.equal(new Set(found).size, found.length, `${lo} ${hi}: ${found}`);
+    assert.ok(found.every(fits), `${lo} ${hi}: ${found}`);
+  }
 });

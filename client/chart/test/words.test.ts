@@ -123,3 +123,15 @@ test("colours are mixed as the style sheet would", () => {
   assert.equal(withAlpha("#3581F6", 0.14), "rgba(53,129,246,0.14)");
   assert.equal(paler("#808080"), "#808080");
 });
+
+test("a label that all series of a metric share is left out, and comes back when one differs", () => {
+  const directory = new Directory();
+  const entry = (i: number, labels: Record<string, string>) => ({ i, metric: "cpu", labels, unit: "%" });
+  directory.update(true, [entry(0, { host: "a", region: "eu" })]);
+  assert.equal(directory.byIndex.get(0)?.legend, "host a eu", "one alone says all");
+  directory.update(false, [entry(1, { host: "b", region: "eu" })]);
+  assert.deepEqual(directory.list.map(({ short }) => short), ["a", "b"]);
+  assert.deepEqual(directory.byMetric.get("cpu")?.map(({ legend }) => legend), ["host a", "host b"]);
+  directory.update(false, [entry(2, { host: "b", region: "us" })]);
+  assert.deepEqual(directory.list.map(({ short }) => short), ["a eu", "b eu", "b us"]);
+});
