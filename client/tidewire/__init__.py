@@ -1,6 +1,18 @@
 """Tidewire: live metrics from where they are measured to where they are looked at.
 
 What was published is what you see, live, and you are told when it is not.
+
+    import tidewire
+
+    tidewire.publish("furnace/temperature", 921.4, unit="Cel", labels={"site": "A"})  # returns at once
+    tidewire.log({"loss": 0.31, "val": {"loss": 0.4}}, step=7, prefix="train")
+    for batch in tidewire.stream("furnace/**"):  # live, over any number of reconnects
+        print(batch.metric, batch.time, batch.value)
+    tidewire.history("furnace/*", "-15m")  # a DataFrame
+    tidewire.watch("furnace/**", window="5m")  # a live chart in a notebook
+
+Where: ``TIDEWIRE_REDIS`` or ``TIDEWIRE_URL`` to publish to, ``TIDEWIRE_URL`` to read from; what `tidewire up` starts if
+neither is set. `tidewire doctor` in a shell tells what is missing.
 """
 
 from __future__ import annotations

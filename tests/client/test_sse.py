@@ -33,6 +33,18 @@ SPECIFICATION = {
         b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n",
         [("message", "a", "1"), ("message", "b", "1")],
     ),
+    "an_id_stays_until_another_and_an_empty_one_takes_it_away": (
+        b"id: 1\ndata: a\n\ndata: b\n\nid:\ndata: c\n\n",
+        [("message", "a", "1"), ("message", "b", "1"), ("message", "c", "")],
+    ),
+    "a_colon_alone_and_a_comment_are_nothing": (b":\n: hello\n:x:y\ndata: a\n\n", [("message", "a", "")]),
+    "a_byte_order_mark_later_is_text": (
+        "data: a\n\ndata: \ufeffb\n\n".encode(),
+        [("message", "a", ""), ("message", "\ufeffb", "")],
+    ),
+    "bytes_that_are_no_utf8_are_replaced": (b"data: a\xffb\n\n", [("message", "a\ufffdb", "")]),
+    "an_empty_name_is_message": (b"event: add\nevent:\ndata: x\n\n", [("message", "x", "")]),
+    "a_retry_among_fields": (b"retry: 10\ndata: x\n\n", [("message", "x", "")]),
     "a_name": (b"event: add\ndata: 73857293\n\ndata: x\n\n", [("add", "73857293", ""), ("message", "x", "")]),
     "no_data_no_event": (b"event: add\nid: 3\n\ndata: x\n\n", [("message", "x", "3")]),
     "unknown_fields_are_ignored": (b"foo: bar\ndata: x\nbar\n\n", [("message", "x", "")]),
@@ -48,6 +60,17 @@ SPECIFICATION = {
 def test_specification(name: str, chunk: int) -> None:
     stream, expected = SPECIFICATION[name]
     assert [(e.event, e.data, e.id) for e in decoded(stream, chunk)] == expected
+
+
+@pytest.mark.parametrize("name", SPECIFICATION)
+def test_wherever_the_bytes_are_cut_the_events_are_the_same(name: str) -> None:
+    stream, _ = SPECIFICATION[name]
+    whole = decoded(stream)
+    for first in range(len(stream) + 1):
+        for second in range(first, len(stream) + 1):
+            decoder = Decoder()
+            parts = (stream[:first], stream[first:second], stream[second:])
+            assert [event for part in parts for event in decoder.feed(part)] == whole, (first, second)
 
 
 def test_retry_is_taken_from_digits_only() -> None:
