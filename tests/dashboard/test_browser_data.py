@@ -142,7 +142,9 @@ async def test_files_hold_what_was_published(tab: Any, readings: pd.DataFrame) -
         pd.testing.assert_frame_equal(found[["time", "site", "value"]], expected, check_dtype=False)
     picture = await file("png")
     assert picture.startswith(b"\x89PNG\r\n")
-    assert len(picture) > 5_000
+    wide = int.from_bytes(picture[16:20], "big")
+    shown = (await tab.page.locator('[data-tw="plot"]').first.bounding_box())["width"]
+    assert wide == pytest.approx(2 * shown, abs=1), "sharp in a report"
 
 
 async def test_the_copied_snippet_loads_the_same_readings(tab: Any, readings: pd.DataFrame) -> None:

@@ -297,6 +297,16 @@ export class Chart implements Parts {
     this.overlay.at(plot, this.crossMs, rows, this.hovered, ago, events, (...box) => readingsIn(this.traces, plot, ...box));
   }
 
+  /** Draw once with so many pixels per CSS px, hand the canvas over, and draw as before; the stretch of time that it shows. */
+  pictured(ratio: number, take: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
+    const { plot, drawn } = this;
+    if (!plot || !drawn) throw new Error("This chart is not drawn now");
+    plot.draw(drawn, this.width, this.height, ratio);
+    take(plot.canvas);
+    plot.draw(drawn, this.width, this.height, devicePixelRatio * this.zoom);
+    return drawn;
+  }
+
   /** For browser tests: what the plot ends with. */
   debug(): Record<string, unknown> {
     return {
