@@ -106,9 +106,8 @@ STREAMS = {
     "max_streams_per_token": {"max_streams_per_token": 1, "auth": True},
     "max_streams_per_address": {"max_streams_per_address": 1},
 }
+HERE = {"write_timeout_s", "documents"}
 ELSEWHERE = {
-    "write_timeout_s",  # tests/faults/test_slow_subscribers.py
-    "documents",  # tests/service/test_documents.py
     *("head_timeout_s", "body_timeout_s", "max_waiting"),  # tests/service/test_raw_http.py
 }
 
@@ -138,7 +137,7 @@ async def limited(start_service: Any, token: Any) -> Any:
 
 
 def test_every_bound_is_walked_here_and_is_a_setting() -> None:
-    walked = {limit.name for limit in LIMITS} | set(STREAMS) | ELSEWHERE
+    walked = {limit.name for limit in LIMITS} | set(STREAMS) | HERE | ELSEWHERE
     assert walked == set(BOUNDS)
     assert walked - set(ServiceSettings.__struct_fields__) == {"nesting", "documents"}
 
@@ -185,6 +184,30 @@ async def test_a_stream_that_comes_too_fast_is_told_too(limited: Any) -> None:
     async with streaming(service, "metric=**") as events:
         assert events.status == 200
         assert (await events.until("bye"))[-1][2]["limit"] == "max_requests_per_s"
+
+
+async def test_a_subscriber_that_takes_nothing_is_ended_and_counted(limited: Any, eventually: Any) -> None:
+    service = await limited({"write_timeout_s": 0.5})
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, limit=1_024)
+    writer.write(b"GET /v1/stream?metric=** HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b"event: live")
+    async with asyncio.timeout(30):
+        while (await reached(service))["write_timeout_s"] == 0:
+            assert (await service.http.post("/v1/readings", json=row(text="x" * 200_000))).status_code == 200
+    await eventually(lambda: len(service.app.state.streams) == 0)
+    assert 'tidewire_stream_ends_total{reason="write_timeout"} 1.0' in (await service.http.get("/metrics")).text
+    writer.close()
+
+
+async def test_the_most_decks_are_saved_and_one_more_is_refused_and_counted(limited: Any, valkey: Any) -> None:
+    service = await limited({})
+    assert (await service.http.put("/v1/decks/first", json={"name": "first"})).status_code == 200
+    saved = valkey.client.hget("tw:{0}:decks", "first")
+    valkey.client.hset("tw:{0}:decks", mapping={f"deck-{n}": saved for n in range(499)})
+    refused = await service.http.put("/v1/decks/last", json={"name": "last"})
+    assert (refused.status_code, refused.json()["limit"]) == (413, {"documents": 500})
+    assert (await service.http.put("/v1/decks/first", json={"name": "again"})).status_code == 200
+    assert (await reached(service))["documents"] == 1
 
 
 async def test_without_redis_limits_hold_and_nothing_answers_500(limited: Any, valkey: Any) -> None:
