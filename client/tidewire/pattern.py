@@ -109,7 +109,6 @@ def _tokens(text: str) -> tuple[list[str | int], dict[int, int]]:
     return tokens, optional
 
 
-@lru_cache(maxsize=4096)
 def compile_pattern(text: str) -> Pattern:
     """Return the compiled pattern.
 
@@ -118,8 +117,16 @@ def compile_pattern(text: str) -> Pattern:
             too: ``plant/**`` selects ``plant``); at most 255 bytes.
 
     Raises:
-        InvalidPattern: a character no metric may have, an empty level, or ``**`` beside other characters of a level.
+        InvalidPattern: no text, a character no metric may have, an empty level, or ``**`` beside other characters of a
+            level.
     """
+    if not isinstance(text, str):
+        raise InvalidPattern("pattern", text, "expected a text such as 'furnace/**'; several are given one by one")
+    return _compiled(text)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str) -> Pattern:
     for level in text.split("/"):
         if "**" in level and level != "**":
             raise InvalidPattern("pattern", text, "'**' must be a whole level, as in 'plant/**'")
@@ -134,4 +141,4 @@ def compile_pattern(text: str) -> Pattern:
 
 def compile_patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
     """Return the compiled patterns in order of first sight, each once."""
-    return tuple(compile_pattern(text) for text in dict.fromkeys(texts))
+    return tuple({pattern.text: pattern for pattern in map(compile_pattern, texts)}.values())

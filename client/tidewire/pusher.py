@@ -12,7 +12,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
+
+import msgspec
 
 from tidewire.alarms import Alarms
 from tidewire.errors import LimitExceeded, ServiceUnavailable
@@ -20,7 +22,7 @@ from tidewire.feed import Feed
 from tidewire.live_view import LiveView
 from tidewire.past import Past, RangeRequest, answer_range
 
-__all__ = ["Wishes", "push"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "View", "Wishes", "push", "read_message"]
 
 _log = logging.getLogger("tidewire")
 _TICK_S: Final = 0.25  # four frames and one text message a second
@@ -29,6 +31,30 @@ _SNAPSHOT_S: Final = 10.0
 _BYTES_PER_S: Final = 100_000.0
 _BUCKETS: Final = 650  # of the view until the browser says how wide it is
 _OLDER_AGAIN_S: Final = 15.0
+SHORTEST_MS: Final = 1_000.0  # windows
+LONGEST_MS: Final = 24 * 3_600e3
+
+
+class View(msgspec.Struct):
+    """What the deck says of its size."""
+
+    window_ms: Annotated[float, msgspec.Meta(ge=SHORTEST_MS, le=LONGEST_MS)]
+    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
+
+
+_MESSAGES: Final[dict[object, type[View] | type[RangeRequest]]] = {"view": View, "range": RangeRequest}
+
+
+def read_message(content: object) -> View | RangeRequest | None:
+    """Return what the deck asks for; None if it asks for nothing, or for what cannot be read."""
+    kind = _MESSAGES.get(content.get("t")) if isinstance(content, dict) else None
+    if kind is None:
+        return None
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        _log.warning("a message of the chart cannot be read: %s", error)
+        return None
 
 
 class Wishes:

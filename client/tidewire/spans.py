@@ -27,7 +27,7 @@ def parse_span_ms(name: str, text: str, *, shown: str = "") -> float:
     Raises:
         InvalidInput: not of that form.
     """
-    found = _SPAN.fullmatch(text)
+    found = _SPAN.fullmatch(text) if isinstance(text, str) else None
     span_ms = float(found[1]) * _UNIT_MS[found[2]] if found else 0.0
     if not 0 < span_ms <= _MAX_SPAN_MS:
         raise InvalidInput(
@@ -51,6 +51,8 @@ def parse_time_ms(name: str, text: str, now_ms: float) -> float:
         return now_ms
     if text.startswith("-"):
         return now_ms - parse_span_ms(name, text[1:], shown=text)
+    if _SPAN.fullmatch(text):
+        raise InvalidInput(name, text, f"a span back from now has a minus: expected -{text}")
     number = _plain_number(text)
     # a "+" in a query string is a space; an offset such as +02:00 often arrives so
     return checked_time_ms(text.replace(" ", "+") if number is None else number, field=name, now_ms=now_ms)

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
-import re
 import time
 import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from tidewire.alarms import Alarms
-from tidewire.batch import ANNOTATIONS
+from tidewire.batch import ANNOTATIONS, checked_labels
 from tidewire.cells import in_kernel, present_cell
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.limits import keep_thresholds
 from tidewire.pattern import compile_patterns
+from tidewire.service_address import checked_token, service_url
 from tidewire.settings import ClientSettings, load_settings
 
 try:
@@ -37,7 +34,8 @@ except ImportError as error:  # the SDK alone does not need them
 from tidewire.feed import Feed
 from tidewire.live_view import LiveView
 from tidewire.past import RangeRequest
-from tidewire.pusher import Wishes, push
+from tidewire.pusher import LONGEST_MS, SHORTEST_MS, Wishes, push, read_message
+from tidewire.spans import parse_span_ms
 from tidewire.still import still_bundle, still_line, still_png
 from tidewire.store import Store
 from tidewire.view_frame import unpack_frame
@@ -47,10 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Chart", "watch"]
 
-_log = logging.getLogger("tidewire")
-_SPAN: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)", re.ASCII)
-_SPAN_MS: Final = {"s": 1e3, "m": 60e3, "h": 3_600e3}
-_LONGEST_MS: Final = 24 * 3_600e3
 _REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
 _STORE_BYTES: Final = 64 << 20
 _STILL_WAIT_S: Final = 0.8  # how long a cell waits for what its first still shows
@@ -216,29 +210,18 @@ class Chart(anywidget.AnyWidget):
             self._wishes.anew = True
         elif kind == "retry" and self._feed is not None:
             self._feed.retry_now()
-        elif kind in _MESSAGES:
-            try:
-                message = msgspec.convert(content, _MESSAGES[kind])
-            except msgspec.ValidationError as error:
-                _log.warning("a message of the chart cannot be read: %s", error)
-                return
-            if isinstance(message, RangeRequest):
-                self._wishes.ranges.append(message)
-            else:
-                self._wishes.buckets = message.buckets
-                self.window_ms = message.window_ms
+        elif isinstance(message := read_message(content), RangeRequest):
+            self._wishes.ranges.append(message)
+        elif message is not None:
+            self._wishes.buckets = message.buckets
+            self.window_ms = message.window_ms
 
     def _resized(self, _change: object) -> None:
-        self._wishes.window_ms = min(_LONGEST_MS, max(1_000.0, self.window_ms))
+        self._wishes.window_ms = min(LONGEST_MS, max(SHORTEST_MS, self.window_ms))
 
     def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
         """Send the deck a text message, or a frame."""
         self.send(message, buffers=None if frame is None else [frame])
-
-
-class _View(msgspec.Struct):
-    window_ms: Annotated[float, msgspec.Meta(ge=1_000, le=_LONGEST_MS)]
-    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
 
 
 def _shown(this: weakref.ref[Chart]) -> Chart | None:
@@ -261,7 +244,6 @@ async def _keep_still(chart_now: Callable[[], Chart | None]) -> None:
         del chart
 
 
-_MESSAGES: Final[dict[object, type[_View] | type[RangeRequest]]] = {"view": _View, "range": RangeRequest}
 _charts: dict[str, list[tuple[str, Chart]]] = {}  # by cell: the execution that made it, and the chart
 
 
@@ -271,6 +253,7 @@ def watch(
     url: str | None = None,
     labels: Mapping[str, str] | None = None,
     dashboard: str | None = None,
+    token: str | None = None,
 ) -> Chart:
     """Return a live chart of metrics, to be the last expression of a notebook cell.
 
@@ -283,21 +266,23 @@ def watch(
         labels: labels that must hold.
         dashboard: what the chart's "open" button opens; if None, ``TIDEWIRE_DASHBOARD``, but nothing with a `url` of
             its own, since that dashboard may show another service.
+        token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
     Raises:
-        InvalidInput: a pattern or the window cannot be read.
+        InvalidInput: a pattern, the window, a label, the URL or the token can never work.
         MissingExtra: the extra `notebook` is not installed.
     """
-    found = _SPAN.fullmatch(window)
-    window_ms = float(found[1]) * _SPAN_MS[found[2]] if found else 0.0
-    if not 1_000 <= window_ms <= _LONGEST_MS:
-        raise InvalidInput("window", window, "expected a number and a unit of s, m or h, such as 5m; from 1s to 24h")
+    window_ms = parse_span_ms("window", window)
+    if not SHORTEST_MS <= window_ms <= LONGEST_MS:
+        raise InvalidInput("window", window, "expected from 1s to 24h, such as 5m")
     compile_patterns(patterns)
     if not patterns:
         raise InvalidInput("patterns", patterns, "name at least one metric or pattern, such as 'furnace/**'")
-    settings = load_settings(ClientSettings, {"url": url})
+    labels = checked_labels(labels)
+    settings = load_settings(ClientSettings, {"token": token})
     if dashboard is None:
         dashboard = settings.dashboard if url is None else ""
+    address, token = service_url(url), checked_token(settings.token)
     cell, execution = present_cell(", ".join(patterns))
     for made_by, chart in [each for each in _charts.pop(cell, []) if each[1].running]:
         if made_by == execution:
@@ -305,7 +290,7 @@ def watch(
         else:
             chart.still = ""  # its output is gone
             chart.close()
-    chart = Chart(tuple(patterns), window_ms, url=settings.url, token=settings.token, labels=labels)
+    chart = Chart(tuple(patterns), window_ms, url=address, token=token, labels=labels)
     chart.dashboard_url = dashboard.rstrip("/")
     _charts.setdefault(cell, []).append((execution, chart))
     return chart

@@ -23,7 +23,7 @@ async def history(*given: Any, **more: Any) -> pd.DataFrame:
     return await asyncio.to_thread(tidewire.history, *given, **more)
 
 
-async def publish(service: Any, frame: pd.DataFrame, **more: Any) -> int:
+async def publish(service: Any, frame: Any, **more: Any) -> int:
     with tidewire.Publisher(service.url) as publisher:
         published = await asyncio.to_thread(tidewire.publish_frame, frame, publisher=publisher, **more)
         assert await asyncio.to_thread(publisher.flush)
@@ -72,6 +72,26 @@ async def test_a_series_over_times_is_published_at_its_times(service: Any) -> No
     assert frame["value"].isna().tolist() == [False, True, False]
 
 
+async def test_booleans_and_a_series_are_columns_too(service: Any) -> None:
+    index = pd.date_range(end=pd.Timestamp.now(tz="UTC"), periods=2, freq="s")
+    frame = pd.DataFrame({"on": [True, False], "note": ["x", "y"]}, index=index)
+    assert await publish(service, frame, prefix="pump/") == 2
+    assert await publish(service, pd.Series([1, 2], index=index, name="flow"), prefix="pump/") == 2
+    wrongs: list[tuple[Any, dict[str, Any], str]] = [
+        (frame[["note"]], {}, "no column of numbers"),
+        (frame.assign(flow=1), {"metric": "pump"}, "use prefix="),
+        ([1, 2], {}, "DataFrame"),
+    ]
+    for wrong, more, why in wrongs:
+        with pytest.raises(InvalidInput, match=why):
+            await publish(service, wrong, **more)
+    read = await history("pump/*", url=service.url)
+    assert read.groupby("metric", observed=True)["value"].apply(list).to_dict() == {
+        "pump/flow": [1.0, 2.0],
+        "pump/on": [1.0, 0.0],
+    }
+
+
 async def test_several_patterns_points_and_spans(service: Any, plant: pd.DataFrame) -> None:
     await publish(service, plant[["temperature", "power"]])
     frame = await history(["temperature", "power"], NOW, NOW + pd.Timedelta(seconds=10), points=10, url=service.url)
@@ -99,7 +119,7 @@ async def test_the_last_readings_and_the_catalogue(service: Any) -> None:
 async def test_what_cannot_work_is_said(service: Any, plant: pd.DataFrame) -> None:
     with pytest.raises(InvalidInput, match="label_columns"):
         await publish(service, plant, label_columns=["nowhere"])
-    for start, end in (("yesterday", None), ("-1m", "-2m")):
+    for start, end in (("yesterday", None), ("-1m", "-2m"), ("15m", None)):
         with pytest.raises(InvalidInput, match="start"):
             await history("a", start, end, url=service.url)
     with pytest.raises(ServiceRefused, match="points"):

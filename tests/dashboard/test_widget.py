@@ -180,6 +180,24 @@ def test_a_window_that_cannot_be_read_says_what_would_be(window: str) -> None:
         watch("m", window=window)
 
 
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"patterns": ["a"]}, "pattern"),
+        ({"patterns": 5}, "pattern"),
+        ({"window": 5}, "window"),
+        ({"url": "foo"}, "url"),
+        ({"labels": {"x": 1}}, "labels"),
+        ({"token": "a\n"}, "token"),
+    ],
+)
+def test_what_can_never_be_watched_is_said_at_once(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        watch(given.pop("patterns", "m"), **given)
+    assert caught.value.field.startswith(field)
+    assert not widget._charts
+
+
 def test_a_pattern_is_needed() -> None:
     with pytest.raises(InvalidInput, match="at least one"):
         watch()
