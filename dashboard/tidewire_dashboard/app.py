@@ -42,6 +42,7 @@ __all__ = ["Dashboard", "command", "running_dashboard"]
 _log = logging.getLogger("tidewire")
 _STATIC: Final = Path(__file__).with_name("static")
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
+_MAX_BODY_BYTES: Final = 64 << 10  # a log-in is all that is posted
 _FOR_EVER_S: Final = 365 * 86_400
 # A page that vanished without a word is forgotten within a minute: a ping is not answered in time, five seconds for the
 # closing handshake, the life of a session without a socket (a page may come back to it), the next look at those.
@@ -144,7 +145,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
             ],
             **login,
-            http_server_kwargs=_tls(settings),
+            http_server_kwargs=_tls(settings) | _bounds(settings),
             unused_session_lifetime_milliseconds=round(SESSION_S * 1e3),
             check_unused_sessions_milliseconds=round(CHECK_SESSIONS_S * 1e3),
             keep_alive_milliseconds=0,  # Bokeh's pings ask for no answer; Tornado's do
@@ -174,6 +175,12 @@ def _tls(settings: DashboardSettings) -> dict[str, Any]:
         reason = f"cannot be read with its key ({error.strerror or error}); expected two PEM files that belong together"
         raise InvalidInput("--tls-cert", settings.dashboard_tls_cert, reason) from error
     return {"ssl_options": context}
+
+
+def _bounds(settings: DashboardSettings) -> dict[str, Any]:
+    """Return what Tornado takes of a request and how long it waits; its own bounds are 100 MB and an hour."""
+    wait_s = settings.dashboard_timeout_s
+    return {"idle_connection_timeout": wait_s, "body_timeout": wait_s, "max_body_size": _MAX_BODY_BYTES}
 
 
 def _page(page: str, hub: SocketHub) -> Deck:
@@ -273,7 +280,7 @@ async def _serve(settings: DashboardSettings) -> None:
     default=None,
     help="let anybody look on an address that others reach  [TIDEWIRE_DASHBOARD_INSECURE; default no]",
 )
-@click_options(DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts")
+@click_options(DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts", "dashboard_timeout_s")
 def command(**given: Any) -> None:
     """Serve the live dashboard of a Tidewire service."""
     configure_logging()

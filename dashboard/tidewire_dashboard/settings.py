@@ -33,6 +33,9 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
         Option("NAME=VALUE by commas, such as AUTHORIZE_URL=…,TOKEN_URL=… of generic, or tenant=… of azurev2"),
     ] = ()
     dashboard_insecure: Annotated[bool, Option("let anybody look on an address that others reach")] = False
+    dashboard_timeout_s: Annotated[
+        float, Option("a connection whose request has not come whole within so long is closed", minimum=0.1)
+    ] = 30.0
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True, hidden=True)] = ""
     redis: Annotated[str, Option("Redis that the page of a fresh installation tells publishers to use")] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -32,6 +33,8 @@ from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitEx
 from tidewire.keys import Keys
 from tidewire.pattern import compile_pattern
 from tidewire.settings import ClientSettings, Option, load_settings, settings_table
+from tidewire.spans import parse_span_ms
+from tidewire.sse import Decoder
 from tidewire_service.ingest.body import BodyLimits, read_rows
 from tidewire_service.ingest.json_rows import json_rows
 
@@ -311,3 +314,35 @@ def test_a_secret_is_in_no_error() -> None:
 def test_client_settings_have_the_defaults_of_the_contract() -> None:
     settings = load_settings(ClientSettings, environ={})
     assert (settings.redis, settings.url) == ("redis://127.0.0.1:6379", "http://127.0.0.1:8000")
+
+
+# -- whatever comes in: taken, or refused with one of our own errors
+
+ODD = "ab*/.-\0\r\n\u2028\u202e\ud8000-9z%{}[]\"'"
+anything = st.text() | st.text(st.sampled_from(ODD)) | st.from_regex(r"\w+\.\w+-\w+")
+
+
+@given(anything)
+def test_any_text_is_a_name_a_pattern_a_cursor_and_a_span_or_is_refused_on_one_line(text: str) -> None:
+    for read in (checked_name, compile_pattern, Cursor.parse, lambda given: parse_span_ms("every", given)):
+        try:
+            found = read(text)
+        except (InvalidInput, LimitExceeded) as error:
+            assert str(error).isprintable(), read  # noqa: PT017 - either outcome is right
+        else:
+            assert not isinstance(found, Cursor) or Cursor.parse(str(found)) == found
+            forbidden = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+            assert read is not checked_name or not forbidden & {unicodedata.category(each) for each in text}
+
+
+@given(st.binary() | st.text().map(lambda text: text.encode(errors="surrogatepass")))
+def test_any_bytes_are_a_batch_and_events_or_are_refused(data: bytes) -> None:
+    with contextlib.suppress(InvalidInput, LimitExceeded):
+        batch = decode_batch(data)
+        assert decode_batch(encode_batch(batch).body) == batch
+    whole = list(Decoder().feed(data))
+    for event in whole:
+        assert "\r" not in event.data
+        assert "\0" not in event.id
+    pieces = Decoder()
+    assert [each for byte in data for each in pieces.feed(bytes([byte]))] == whole
