@@ -1,8 +1,9 @@
-"""S1 to S3 beside the peers, one server core each, in one run: `python benchmarks/fanout.py [--full]`.
+"""S1 to S3 beside the peers, one server core each, in one run: `python benchmarks/fanout.py [--full] [--only s1,s3]`.
 
 S1: 100 subscribers, 10 readings/s: latency. S2: 1,000 subscribers of one metric: the highest lossless rate, and the CPU
 per delivery at 10/s and 100/s. S3: 1,000 subscribers over 100 metrics, each of one, or of a different set of four.
-Rounds are interleaved: all contenders once, then all again; medians count.
+Rounds are interleaved: all contenders once, then all again; medians count. Each scenario is a section of its own:
+`--only` and `--contenders "tidewire;nchan, in memory"` refresh it in minutes.
 """
 
 # ruff: noqa: RUF001 - a multiplication sign is meant
@@ -35,12 +36,16 @@ def different_sets() -> list[list[int]]:
     return [list(numbers) for numbers in sorted(sets)]
 
 
-def fixed(found: Found, contender: Contender, redis: Redis, seconds: float) -> None:
-    """S1, and S2 at 10/s and 100/s."""
+def latency(found: Found, contender: Contender, redis: Redis, seconds: float) -> None:
+    """S1."""
     with Bench(contender, redis.port, [[0]] * 100, 1) as bench:
         bench.trial(10, 0.5)
         for _ in range(3):  # 40 events each: of ten the 99th percentile would be the slowest
             found["S1", contender.name].append(bench.trial(10, 4 * seconds))
+
+
+def fixed(found: Found, contender: Contender, redis: Redis, seconds: float) -> None:
+    """S2 at 10/s and 100/s."""
     with Bench(contender, redis.port, [[0]] * SUBSCRIBERS, 1) as bench:
         for rate in (10, 100):
             found[f"S2 at {rate}/s", contender.name].append(bench.trial(rate, seconds))
@@ -88,70 +93,103 @@ def judged(what: str, aim: str, value: float | None, good: bool, unit: str = "×
     return Aim(what, aim, "-" if value is None else f"{value:.3g} {unit}", None if value is None else good)
 
 
-def aims(found: Found) -> list[Aim]:
-    """Return what issue and design ask for beside what was measured."""
+def write_s1(section: Section, found: Found, contenders: Sequence[Contender]) -> None:
+    rows = []
+    for contender in contenders:
+        outcomes = found["S1", contender.name]
+        rows.append((contender.name, f"{median(outcomes, 'p50_ms'):.2f}", f"{median(outcomes, 'p99_ms'):.2f}"))
+    section.table(["", "p50 ms", "p99 ms"], rows)
     made = []
     for field in ("p50_ms", "p99_ms"):
         for name, limit in (("nchan, Redis mode", 1.0), ("nchan, in memory", 1.3)):
             value = ratio(found, "S1", field, [name])
-            made.append(judged(f"S1 {field[:3]} to {name}", f"≤ {limit} ×", value, (value or 9) <= limit))
+            made.append(judged(f"{field[:3]} to {name}", f"≤ {limit} ×", value, (value or 9) <= limit))
+    section.aims(made)
+    section.text(
+        "A reading is in Redis before anybody sees it, so that it is kept and every process has it: an append and a "
+        "live frame, where nchan in memory has neither. `latency.py` says what the append takes of it."
+    )
+
+
+def write_s2(section: Section, found: Found, contenders: Sequence[Contender]) -> None:
+    rows = []
+    for contender in contenders:
+        slow, fast = found["S2 at 10/s", contender.name], found["S2 at 100/s", contender.name]
+        busy = f"{median(fast, 'cores'):.2f}, {median(fast, 'p99_ms'):.0f} ms"
+        kept_up = all(outcome.good for outcome in fast)
+        rows.append((
+            contender.name, median(slow, "cpu_us"), median(fast, "cpu_us") if kept_up else "-",
+            busy if kept_up else "does not keep up", delivered(found["S2", contender.name]),
+        ))  # fmt: skip
+    section.table(["", "10/s: CPU µs per delivery", "at 100/s", "at 100/s: cores, p99", "delivered/s"], rows)
     peers = [name for name in CONTENDERS if name not in {"tidewire", "C ceiling"}]
-    value = ratio(found, "S2", "delivered", peers)
-    made.append(judged("S2 rate to the best peer", "≥ 30 ×", value, (value or 0) >= 30))
-    value = ratio(found, "S2", "delivered", ["C ceiling"])
-    made.append(judged("S2 rate to the C ceiling", "≥ 0.8 ×", value, (value or 0) >= 0.8))
-    value = ratio(found, "S2 at 10/s", "cpu_us", NCHAN[:1])
-    made.append(judged("S2 at 10/s: CPU per delivery to nchan", "≤ 1.0 ×", value, (value or 9) <= 1))
-    cores, p99 = median(found["S2 at 100/s", "tidewire"], "cores"), median(found["S2 at 100/s", "tidewire"], "p99_ms")
-    made.append(judged("S2 at 100/s: share of a core", "≤ 0.6", cores, cores <= 0.6, ""))
-    made.append(judged("S2 at 100/s: p99", "≤ 60 ms", p99, p99 <= 60, "ms"))
-    for scenario, limit in (("S3", 9), ("S3 sets", 4)):
+    best, ceiling = ratio(found, "S2", "delivered", peers), ratio(found, "S2", "delivered", ["C ceiling"])
+    cpu = ratio(found, "S2 at 10/s", "cpu_us", NCHAN[:1])
+    ours = found["S2 at 100/s", "tidewire"]
+    cores, p99 = median(ours, "cores"), median(ours, "p99_ms")
+    section.aims([
+        judged("rate to the best peer", "≥ 30 ×", best, (best or 0) >= 30),
+        judged("rate to the C ceiling", "≥ 0.8 ×", ceiling, (ceiling or 0) >= 0.8),
+        judged("10/s: CPU per delivery to nchan", "≤ 1.0 ×", cpu, (cpu or 9) <= 1),
+        judged("100/s: share of a core", "≤ 0.6", cores, cores <= 0.6, ""),
+        judged("100/s: p99", "≤ 60 ms", p99, p99 <= 60, "ms"),
+    ])  # fmt: skip
+
+
+def write_s3(section: Section, found: Found, contenders: Sequence[Contender]) -> None:
+    one, sets = "each of one of 100 metrics", "each of a different set of four"
+    rows = [(c.name, delivered(found["S3", c.name]), delivered(found["S3 sets", c.name])) for c in contenders]
+    section.table(["delivered/s", one, sets], [row for row in rows if set(row[1:]) != {"-"}])
+    made = []
+    for scenario, what, limit in (("S3", one, 9), ("S3 sets", sets, 4)):
         value = ratio(found, scenario, "delivered", NCHAN)
-        made.append(judged(f"{scenario} rate to nchan", f"≥ {limit} ×", value, (value or 0) >= limit))
-    return made
+        made.append(judged(f"{what}, to nchan", f"≥ {limit} ×", value, (value or 0) >= limit))
+    section.aims(made)
+    section.text(
+        "With a metric for every ten subscribers the limit is ingest: each event is parsed, kept in the ring and "
+        "joined for its selection, for ten deliveries; with four metrics for each subscriber it is for forty."
+    )
+
+
+WRITERS = {
+    "s1": ("S1: latency beside the peers, 100 subscribers at 10/s", write_s1),
+    "s2": ("S2: 1,000 subscribers of one metric, beside the peers", write_s2),
+    "s3": ("S3: 1,000 subscribers over 100 metrics, beside the peers", write_s3),
+}
 
 
 def main() -> None:
-    given = arguments(str(__doc__).splitlines()[0], contenders=("", "comma-separated: only these"))
-    names = given.contenders.split(",") if given.contenders else None
+    given = arguments(
+        str(__doc__).splitlines()[0],
+        contenders=("", "only these, separated by semicolons"),
+        only=(",".join(WRITERS), "only these scenarios"),
+    )
+    names, only = given.contenders.split(";") if given.contenders else None, given.only.split(",")
     seconds, trials, rounds = (2.0, 5, 2) if given.full else (1.0, 4, 1)
     found: Found = defaultdict(list)
-    section = Section("fanout", "S1 to S3: fan-out beside the peers", given)
+    asked = f' --contenders "{given.contenders}"' if given.contenders else ""
+    sections = {
+        name: Section(name, title, given, script=f"fanout.py --only {name}{asked}")
+        for name, (title, _) in WRITERS.items() if name in only
+    }  # fmt: skip
     contenders = available(names)
     with Redis() as redis:
         for _ in range(rounds):
             for contender in contenders:
-                fixed(found, contender, redis, seconds)
+                if "s1" in only:
+                    latency(found, contender, redis, seconds)
+                if "s2" in only:
+                    fixed(found, contender, redis, seconds)
             for scenario in ("S2", "S3", "S3 sets"):
                 for contender in contenders:
-                    if scenario == "S2" or given.full or contender.name in {"tidewire", NCHAN[0]}:
+                    named = names is not None or contender.name in {"tidewire", NCHAN[0]}
+                    if scenario[:2].lower() in only and (scenario == "S2" or given.full or named):
                         search(found, contender, redis, scenario, seconds, trials)
-    rows = []
-    for contender in contenders:
-        rest = [delivered(found[scenario, contender.name]) for scenario in ("S2", "S3", "S3 sets")]
-        s1, slow, fast = (found[key, contender.name] for key in ("S1", "S2 at 10/s", "S2 at 100/s"))
-        kept_up = all(outcome.good for outcome in fast)
-        rows.append((
-            contender.name, f"{median(s1, 'p50_ms'):.2f} / {median(s1, 'p99_ms'):.2f}", median(slow, "cpu_us"),
-            median(fast, "cpu_us") if kept_up else "-",
-            f"{median(fast, 'cores'):.2f}, {median(fast, 'p99_ms'):.0f} ms" if kept_up else "does not keep up", *rest,
-        ))  # fmt: skip
-    section.table(
-        ["", "S1 p50 / p99 ms", "S2 10/s: CPU µs per delivery", "at 100/s", "at 100/s: cores, p99", "S2 delivered/s",
-         "S3 100 metrics", "S3 different sets"], rows,
-    )  # fmt: skip
-    section.aims(aims(found))
-    section.text(
-        "S1 to nchan in memory: a reading is in Redis before anybody sees it, so that it is kept and every "
-        "process has it. An append's round trip is 0.49 ms at the median from Python, a bare PUBLISH's 0.23; "
-        "nchan in memory has neither. S3 with a metric for every ten subscribers is held by ingest, 73,000 "
-        "events/s; with four metrics for each subscriber the same core delivers twice as much. A shorter run "
-        "of this day had 9.45 ×, with 83,091 for nchan."
-    )
-    section.raw(
-        "outcomes", {f"{scenario} | {name}": [o._asdict() for o in all_] for (scenario, name), all_ in found.items()}
-    )
-    section.write()
+    for name, section in sections.items():
+        WRITERS[name][1](section, found, contenders)
+        outcomes = {key: all_ for key, all_ in found.items() if key[0][:2].lower() == name}
+        section.raw("outcomes", {" | ".join(key): [o._asdict() for o in all_] for key, all_ in outcomes.items()})
+        section.write()
 
 
 if __name__ == "__main__":

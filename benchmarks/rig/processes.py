@@ -43,8 +43,10 @@ def machine() -> str:
         platform.machine(),
     )
     memory = psutil.virtual_memory().total / 2**30
+    shared = {1: " for all", 2: " (Redis and the load share one)"}.get(len(_CORES), "")
+    cores = f"{len(_CORES)} cores{shared}"
     return (
-        f"{cpu}, {len(_CORES)} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}, "
+        f"{cpu}, {cores}, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}, "
         f"load {os.getloadavg()[0]:.1f} at the end, {time.strftime('%Y-%m-%d')}"
     )
 

@@ -25,8 +25,8 @@ ORDER = (*SERVICE, *DASHBOARD)
 HEAD = """# Results
 
 Each section is written by the script that it names, with the machine. One core serves, one has Redis, the rest the
-feeder and the load client (C, `load/load.c`). Every event is counted and its sequence checked. Ratios within one run
-are what counts; absolute numbers are this machine's, on that day.
+feeder and the load client (C, `load/load.c`); with two cores they share that of Redis, which is said. Every event is
+counted and its sequence checked. Ratios within one run count; absolute numbers are this machine's, on that day.
 
     python benchmarks/peers/install.py        # once: nchan, Node's client, the Python peers, for the benchmarks only
     for each in fanout latency idle storm stalled append publisher conflation restart shape auth loads; do
@@ -35,6 +35,8 @@ are what counts; absolute numbers are this machine's, on that day.
     for each in viewers opening browser store sessions; do   # the dashboard; `sessions --full` takes two hours
         python benchmarks/$each.py --full
     done
+
+One section in minutes, such as S3's aim: `fanout.py --full --only s3 --contenders "tidewire;nchan, in memory"`.
 
 Needed besides Python: a C compiler, `taskset` and `ss`; Chromium for the dashboard; for the peers `node` and `npm`, and
 Debian for nchan. A peer that is not there is named as missing.
@@ -67,8 +69,9 @@ def arguments(description: str, **options: Any) -> argparse.Namespace:
 class Section:
     """One benchmark's part of RESULTS.md."""
 
-    def __init__(self, name: str, title: str, given: argparse.Namespace) -> None:
+    def __init__(self, name: str, title: str, given: argparse.Namespace, *, script: str = "") -> None:
         self.name = name
+        self._script = script or f"{name}.py"
         self._title = title
         self._given = given
         self._parts: list[str] = []
@@ -94,7 +97,7 @@ class Section:
     def write(self) -> None:
         """Write the section in the place of its last version."""
         took = time.monotonic() - self._started
-        command = f"python benchmarks/{self.name}.py{' --full' if self._given.full else ''}"
+        command = f"python benchmarks/{self._script}{' --full' if self._given.full else ''}"
         where = machine()
         out(f"{self.name}.json").write_text(json.dumps({"machine": where, "argv": sys.argv, **self._raw}, indent=1))
         body = "\n\n".join([f"## {self._title}", *self._parts, f"`{command}`, {took:.0f} s. {where}."])

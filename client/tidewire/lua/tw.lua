@@ -1,5 +1,5 @@
 #!lua name=@LIB@
--- The only code that writes the log. Rules by number: docs/protocol.md.
+-- The only code that writes the log. Rules by number: docs/protocol.md. One text, since a function library is one.
 --
 -- Keys are built here from the base `tw:{p}:`; KEYS[1] is the clock and routes the call: everything else of a
 -- partition shares its hash tag. An id is two numbers, ms and n; as text `ms-n`. The chain is text:
