@@ -56,11 +56,12 @@ def main() -> None:
             ours[1] >= 1.2 * node[1] if node else None),
     ])  # fmt: skip
     section.text(
-        "Where a connect's time goes: the kernel 25 %, uvloop, the parser and malloc 8 %, Python 66 % (perf); by function "
-        "(py-spy, inclusive): the stream's handler 46 %, in it the response's head 11 %, the stream's beginning 12 %, the "
-        "write 10 % and its subscription 8 %; uvicorn's parser and connection 17 %; the gate 5 %. A tenth of all is the "
-        "collector's one walk over what is new: 48 objects a stream, 35 of them uvicorn's, uvloop's and asyncio's. Node's "
-        "first thousand connects cost half as much again as Tidewire's, its fifth thousand, compiled by then, less."
+        "Where a connect's time goes: the kernel 25 %, uvloop, the parser and malloc 8 %, Python 66 % (perf). By "
+        "function (py-spy, inclusive): the stream's handler 46 %, in it the response's head 11 %, the stream's "
+        "beginning 12 %, the write 10 % and its subscription 8 %; uvicorn's parser and connection 17 %; the gate 5 %. "
+        "A tenth of all is the collector's one walk over what is new: 48 objects a stream, 35 of them uvicorn's, "
+        "uvloop's and asyncio's. Node's first thousand connects cost half as much again as Tidewire's, its fifth, "
+        "compiled by then, less."
     )
     section.raw("rounds", found)
     section.write()

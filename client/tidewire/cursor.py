@@ -64,6 +64,11 @@ def base36(number: int) -> str:
     return "".join(reversed(digits))
 
 
+def cursor_head(epoch: str, ms: int) -> str:
+    """Return the text of the cursors of a millisecond, up to their counter, which is in base 36."""
+    return f"{epoch}.{base36(ms)}-"
+
+
 class Cursor(NamedTuple):
     """Everything up to ``id`` of the lineage that ``epoch`` names was seen.
 
@@ -76,7 +81,7 @@ class Cursor(NamedTuple):
     id: int
 
     def __str__(self) -> str:
-        return f"{self.epoch}.{base36(self.id >> _N_BITS)}-{base36(self.id & _N_MASK)}"
+        return cursor_head(self.epoch, self.id >> _N_BITS) + base36(self.id & _N_MASK)
 
     @classmethod
     def parse(cls, text: str) -> Cursor:

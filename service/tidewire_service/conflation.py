@@ -183,6 +183,7 @@ def thinned(entries: Iterable[RingEntry]) -> tuple[list[RingEntry], list[Skipped
     skipped: dict[str, Skipped] = {}
     for entry in entries:
         key = (entry.metric, series_key(entry.labels))
+        entry.release()
         older = last.pop(key, None)
         if older is not None:
             known = skipped.get(entry.metric, Skipped(entry.metric, 0, older.id, older.id))

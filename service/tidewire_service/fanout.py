@@ -77,7 +77,7 @@ class Fanout:
                 self._pending.append(selection)
         for observe in self._observers:
             observe(entry)
-        if entry.decoded:
+        if entry.kept is not None:
             entry.release()
 
     def born(self, metric: str) -> None:

@@ -74,18 +74,27 @@ def parse_frame(message: bytes) -> LiveFrame:
         version, epoch, before, count = message[:end].split(b" ")
         if version != b"1":
             raise FrameError(f"version {version!r}")
-        entries = []
+        entries: list[PageEntry] = []
+        first = last = parse_id(before)
+        newest_ms, first_of_ms = b"", 0  # the ids of a call share their millisecond
         for _ in range(int(count)):
             start = end + 1
             end = message.index(b"\n", start)
             id_, metric_bytes, body_bytes = message[start:end].split(b" ")
+            ms, n = id_.split(b"-")
+            if ms != newest_ms:
+                newest_ms, first_of_ms = ms, parse_id(ms)
             start, middle = end + 1, end + 1 + int(metric_bytes)
             end = middle + int(body_bytes)
-            entries.append(PageEntry(parse_id(id_), _name(message[start:middle]), message[middle:end]))
+            if (newest := first_of_ms + int(n)) <= last:
+                raise FrameError("ids that do not rise")
+            last = newest
+            # past the constructor of a named tuple, which is a function of its own
+            entries.append(tuple.__new__(PageEntry, (last, _name(message[start:middle]), message[middle:end])))
             end -= 1
         if end != len(message) - 1 or not entries:
             raise FrameError("truncated")
-        return LiveFrame(epoch.decode("ascii"), parse_id(before), entries)
+        return LiveFrame(epoch.decode("ascii"), first, entries)
     except (ValueError, UnicodeDecodeError) as error:
         raise FrameError(str(error)) from error
 
@@ -177,9 +186,10 @@ class Pump:
 
     def apply(self, frame: LiveFrame) -> None:
         """Apply a frame that continues the position; batches at or before it are dropped."""
-        for entry in frame.entries:
-            if entry.id > self.position:
-                self._push(entry)
+        entries = frame.entries
+        if entries[0].id <= self.position:
+            entries = [entry for entry in entries if entry.id > self.position]
+        self._push(entries)
 
     def continues(self, frame: LiveFrame) -> bool:
         """Tell whether a frame can be applied at once, without asking anybody: the usual case."""
@@ -300,23 +310,26 @@ class Pump:
                 return
             self.counters["fills"] += 1
             self.counters["entries_filled"] += len(page.entries)
-            for entry in page.entries:
-                self._push(entry)
+            self._push(page.entries)
             self.position = barrier
             self.listener.settled()
             return
 
-    def _push(self, entry: PageEntry) -> None:
-        id_, metric, body = entry
-        ring_entry = RingEntry(id_, metric, body, encode_data(minting_epoch(self.chain, id_), id_, body))
-        tail = self.tails.get(metric)
-        if tail is None:
-            self.listener.born(metric)
-        if tail is None or id_ > tail:
-            self.tails[metric] = id_
-        self.ring.append(ring_entry)
-        self.position = id_
-        self.listener.applied(ring_entry)
+    def _push(self, entries: Sequence[PageEntry]) -> None:
+        """Apply batches that continue the position, in id order; one loop, since it runs for every batch there is."""
+        tails, append, applied = self.tails, self.ring.append, self.listener.applied
+        newest = self.chain[-1]
+        for id_, metric, body in entries:
+            epoch = newest.epoch if id_ > newest.fork else minting_epoch(self.chain, id_)
+            entry = RingEntry(id_, metric, body, encode_data(epoch, id_, body))
+            tail = tails.get(metric)
+            if tail is None:
+                self.listener.born(metric)
+            if tail is None or id_ > tail:
+                tails[metric] = id_
+            append(entry)
+            self.position = id_
+            applied(entry)
 
     def _raise_tails(self, tails: dict[str, int]) -> None:
         """Tails only rise, even past the position (row 9)."""

@@ -38,6 +38,8 @@ class Rates:
         self._clock = clock
         self._started = clock()
         self._slots: deque[tuple[int, _Slot]] = deque([(0, {})], maxlen=_SLOTS)
+        self._slot = self._slots[-1][1]
+        self._slot_ends = self._started + _SLOT_S
 
     def observe(self, body: bytes) -> None:
         """Count one batch; about 1 µs."""
@@ -45,15 +47,17 @@ class Rates:
         end = body.find(b"]", found)
         if found < 0 or end < 0:
             return  # not of our doors; readers skip and count it
-        slot = self._slot()
-        head = body[:found]
+        if self._clock() >= self._slot_ends:
+            self._next_slot()
+        slot, head = self._slot, body[:found]
         slot[head] = slot.get(head, 0) + body.count(b",", found + len(_TIME), end) + 1
 
-    def _slot(self) -> _Slot:
+    def _next_slot(self) -> None:
         place = int((self._clock() - self._started) / _SLOT_S)
         if place > self._slots[-1][0]:
             self._slots.append((place, {}))
-        return self._slots[-1][1]
+        self._slot = self._slots[-1][1]
+        self._slot_ends = self._started + (place + 1) * _SLOT_S
 
     def per_second(self) -> Callable[[str, str], float | None]:
         """Return a function (metric, series key) → readings per second; None while it is too early to say."""

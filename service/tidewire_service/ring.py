@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from tidewire.batch import Batch, decode_batch
-from tidewire.cursor import Cursor, base36, id_counter, id_from_ms, id_ms
+from tidewire.cursor import base36, cursor_head, id_counter, id_ms
 from tidewire.errors import InvalidInput
 
 __all__ = ["Ring", "RingEntry", "encode_data"]
@@ -19,60 +19,56 @@ __all__ = ["Ring", "RingEntry", "encode_data"]
 _ENTRY_OVERHEAD: Final = 200  # bytes of Python objects around one small batch, measured with tracemalloc
 
 
+_COUNTERS: Final = tuple(base36(n).encode() for n in range(36 * 36))  # nearly every counter there is
+
+
 def encode_data(epoch: str, id_: int, body: bytes) -> bytes:
     """Return a batch as its unnamed SSE event; `epoch` is the one in which the id was minted."""
-    return b"%b%b\ndata: %b\n\n" % (_id_head(epoch, id_ms(id_)), _counter(id_counter(id_)), body)
+    n = id_counter(id_)
+    counter = _COUNTERS[n] if n < len(_COUNTERS) else base36(n).encode()
+    return b"".join((_id_head(epoch, id_ms(id_)), counter, b"\ndata: ", body, b"\n\n"))
 
 
 @lru_cache(maxsize=256)
 def _id_head(epoch: str, ms: int) -> bytes:
-    return f"id: {Cursor(epoch, id_from_ms(ms))}"[:-1].encode()  # all but the counter, which is 0
-
-
-@lru_cache(maxsize=4_096)
-def _counter(n: int) -> bytes:
-    return base36(n).encode()
+    return f"id: {cursor_head(epoch, ms)}".encode()
 
 
 class RingEntry:
-    """One batch as it goes out: its id, its metric and its SSE event."""
+    """One batch as it goes out: its id, its metric and its SSE event.
 
-    __slots__ = ("_batch", "_labels", "body", "data", "id", "metric")
+    Attributes:
+        kept: the decoded batch, from its first use until `release`.
+    """
+
+    __slots__ = ("body", "data", "id", "kept", "metric")
 
     def __init__(self, id_: int, metric: str, body: bytes, data: bytes) -> None:
         self.id = id_
         self.metric = metric
         self.body = body
         self.data = data
-        self._batch: Batch | None = None
-        self._labels: dict[str, str] | None = None
+        self.kept: Batch | None = None
 
     @property
     def batch(self) -> Batch | None:
         """The decoded batch, or None if the body is none; kept until `release`."""
-        if self._batch is None:
+        if self.kept is None:
             try:
-                self._batch = decode_batch(self.body)
+                self.kept = decode_batch(self.body)
             except InvalidInput:
                 return None
-        return self._batch
+        return self.kept
 
     @property
     def labels(self) -> dict[str, str]:
-        """The batch's labels, decoded at first use: only subscriptions with label filters ask."""
-        if self._labels is None:
-            batch = self.batch
-            self._labels = {} if batch is None else batch.labels
-        return self._labels
-
-    @property
-    def decoded(self) -> bool:
-        """A decoded batch is kept."""
-        return self._batch is not None
+        """The batch's labels: only subscriptions with label filters ask."""
+        batch = self.batch
+        return {} if batch is None else batch.labels
 
     def release(self) -> None:
         """Forget the decoded batch: the ring holds bytes."""
-        self._batch = None
+        self.kept = None
 
 
 class Ring:

@@ -105,6 +105,7 @@ class Selection:
         for entry in ring.after(after, upto):
             if entry.metric in self.metrics and self.wants(entry):
                 yield entry
+            entry.release()
 
     def _made_page(self, ring: Ring, after: int, upto: int, max_bytes: int) -> tuple[bytes, int]:
         parts, size = [], 0

@@ -350,8 +350,7 @@ def _(patch: Patch) -> None:
                 continue
             self._raise_tails(tails)
             yield ReadTails()  # the gap is known, and half applied
-            for entry in page.entries:
-                self._push(entry)
+            self._push(page.entries)
             self.position = barrier
             self.listener.settled()
             return

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
+from tidewire.batch import encode_batch, make_batch
 from tidewire.errors import LogUnavailable
 from tidewire.lineage import Clock, Seen
+from tidewire.pattern import compile_patterns
 from tidewire.redis_log import RedisLog
+from tidewire_service.conflation import thinned
 from tidewire_service.hub import Hub
+from tidewire_service.pump import FrameError, parse_frame
+from tidewire_service.ring import Ring, RingEntry, encode_data
+from tidewire_service.selection import Selection, SelectionKey
 
 
 class FailingLog(RedisLog):
@@ -46,3 +52,34 @@ async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(
         await log.close()
     with pytest.raises((LogUnavailable, asyncio.CancelledError)):
         await asyncio.wait_for(waiting, 5)
+
+
+def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> None:
+    ring = Ring(0)
+    for n in range(1, 5):
+        encoded = encode_batch(make_batch("m", [float(n)], labels={"site": "AB"[n % 2]}))
+        ring.append(RingEntry(n, "m", encoded.body, encode_data("abc1234", n, encoded.body)))
+    selection = Selection(SelectionKey(("m",), (("site", "A"),)), compile_patterns(("m",)), lambda: 4)
+    selection.metrics.add("m")
+    entries = list(selection.wanted(ring, 0, 4))
+    assert [entry.id for entry in entries] == [2, 4]
+    assert [entry.id for entry in thinned(entries)[0]] == [4]
+    assert [entry.id for entry in ring.after(0, 4) if entry.kept is not None] == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"1 abc1234 5-0 2\n6-1 1 2\nmxx6-0 1 2\nmxx",  # ids fall
+        b"1 abc1234 5-0 2\n6-0 1 2\nmxx6-0 1 2\nmxx",  # ids repeat
+        b"1 abc1234 5-0 1\n5-0 1 2\nmxx",  # at what was before the call
+        b"1 abc1234 5-0 1\n6- 1 2\nmxx",
+        b"1 abc1234 5-0 1\n6-0 1 2\nmx",
+        b"2 abc1234 5-0 1\n6-0 1 2\nmxx",
+        b"1 abc1234 5-0 0\n",
+    ],
+)
+def test_what_is_no_live_frame_moves_nothing(message: bytes) -> None:
+    assert parse_frame(b"1 abc1234 5-0 2\n6-0 1 2\nmxx6-1 1 2\nmyy").entries[1] == ((6 << 32) + 1, "m", b"yy")
+    with pytest.raises(FrameError):
+        parse_frame(message)
