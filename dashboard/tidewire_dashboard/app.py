@@ -280,12 +280,15 @@ async def _serve(settings: DashboardSettings) -> None:
     default=None,
     help="let anybody look on an address that others reach  [TIDEWIRE_DASHBOARD_INSECURE; default no]",
 )
-@click_options(DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts", "dashboard_timeout_s")
+@click_options(
+    DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts", "dashboard_timeout_s", "log_level"
+)
 def command(**given: Any) -> None:
     """Serve the live dashboard of a Tidewire service."""
-    configure_logging()
     try:
-        asyncio.run(_serve(load_settings(DashboardSettings, given)))
+        settings = load_settings(DashboardSettings, given)
+        configure_logging(settings.log_level)
+        asyncio.run(_serve(settings))
     except InvalidInput as error:
         raise click.ClickException(str(error)) from error
     gc.freeze()  # everything is closed; the interpreter's last look at Panel's objects would take two seconds

@@ -13,10 +13,10 @@ __all__ = ["configure_logging", "log_request"]
 _log = logging.getLogger("tidewire")
 
 
-def configure_logging() -> None:
-    """Write Tidewire's events from `info` on, and the warnings of the libraries."""
+def configure_logging(level: str) -> None:
+    """Write Tidewire's events from a level on, and the warnings of the libraries."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    _log.setLevel(logging.INFO)
+    _log.setLevel(level.upper())
 
 
 def log_request(handler: RequestHandler) -> None:

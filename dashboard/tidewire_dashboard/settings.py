@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tidewire.settings import Option, Settings
 
@@ -36,6 +36,7 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
     dashboard_timeout_s: Annotated[
         float, Option("a connection whose request has not come whole within so long is closed", minimum=0.1)
     ] = 30.0
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Option("least severe event to log")] = "info"
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True, hidden=True)] = ""
     redis: Annotated[str, Option("Redis that the page of a fresh installation tells publishers to use")] = (

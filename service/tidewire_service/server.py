@@ -169,7 +169,8 @@ def _allow_connections(wanted: int) -> None:
     except (OSError, ValueError):  # macOS has a bound that it does not tell
         allowed = soft
     if allowed < wanted:
-        _log.warning("open_files_limited", allowed=allowed, wanted=wanted)
+        write = _log.warning if allowed < wanted / 4 else _log.info
+        write("open_files_limited", allowed=allowed, wanted=wanted)
 
 
 def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
