@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tidewire.errors import TidewireError as TidewireError
     from tidewire.instruments import LogHandler as LogHandler
     from tidewire.instruments import counted as counted
-    from tidewire.instruments import log as log
     from tidewire.instruments import timed as timed
     from tidewire.instruments import track as track
     from tidewire.process_publisher import annotate as annotate
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
     from tidewire.process_publisher import publish as publish
     from tidewire.publisher import AsyncPublisher as AsyncPublisher
     from tidewire.publisher import Publisher as Publisher
+    from tidewire.runs import finish as finish
+    from tidewire.runs import init as init
+    from tidewire.runs import log as log
     from tidewire.states import Connected as Connected
     from tidewire.states import Ended as Ended
     from tidewire.states import Gap as Gap
@@ -80,8 +82,10 @@ __all__ = [
     "astream",
     "catalog",
     "counted",
+    "finish",
     "flush",
     "history",
+    "init",
     "last",
     "log",
     "publish",
@@ -116,10 +120,12 @@ _HOMES = {
     "astream": "subscriber",
     "catalog": "dataframe",
     "counted": "instruments",
+    "finish": "runs",
     "flush": "process_publisher",
     "history": "dataframe",
+    "init": "runs",
     "last": "dataframe",
-    "log": "instruments",
+    "log": "runs",
     "publish": "process_publisher",
     "publish_frame": "dataframe",
     "stream": "subscriber",

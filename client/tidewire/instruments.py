@@ -1,4 +1,4 @@
-"""Publishing in the shapes that code already has: a duration, a count, a loop, a dict per step, a log record.
+"""Publishing in the shapes that code already has: a duration, a count, a loop, a log record.
 
 Each takes the process's own publisher unless given another, and never hurts what it measures: network trouble is
 the publisher's, an exception of the measured code passes through. A wrong name or label is said at once, where it is
@@ -22,8 +22,9 @@ from tidewire.batch import checked_labels, checked_name
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.process_publisher import own_publisher
 from tidewire.publisher import AnyPublisher
+from tidewire.runs import NO_NUMBER, number_of
 
-__all__ = ["LogHandler", "counted", "log", "timed", "track"]
+__all__ = ["LogHandler", "counted", "timed", "track"]
 
 _TRACK_EVERY_S: Final = 0.5
 _RATE_OVER_S: Final = 10.0  # the rate of a loop, and with it its ETA, is that of its last seconds
@@ -197,67 +198,6 @@ def _tracked(
         publish(_clock.monotonic(), done)
 
 
-def log(
-    values: Mapping[str, Any],
-    step: float | None = None,
-    *,
-    prefix: str = "",
-    labels: Mapping[str, str] | None = None,
-    publisher: AnyPublisher | None = None,
-) -> None:
-    """Publish the numbers of a dict, as experiment trackers do: ``log({"loss": 0.31, "val": {"loss": 0.4}}, step=7)``.
-
-    A dict in it is a level of the names (``val/loss``). What is no number (a text, a picture, a list) is left out; the
-    first time of each name a warning says so.
-
-    Args:
-        values: names to numbers, None, NumPy scalars, tensors of one element, or such dicts.
-        step: the x of people who count steps.
-        prefix: put before each name, such as ``train``.
-        labels: of all series.
-        publisher: where to publish; the process's own if None.
-
-    Raises:
-        InvalidInput: a name, label or step that can never work; nothing is published.
-    """
-    if not isinstance(values, Mapping):
-        raise InvalidInput("values", values, "expected a dict, such as {'loss': 0.31}")
-    readings = dict(_numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""))
-    if readings:
-        (publisher or own_publisher()).publish(readings, labels=labels, step=step)
-
-
-_left_out: set[str] = set()
-
-
-def _numbers(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float | None]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
-            continue
-        number = _number(value)
-        if number is not _NO_NUMBER:
-            yield f"{prefix}{name}", number
-        elif f"{prefix}{name}" not in _left_out:
-            _left_out.add(f"{prefix}{name}")
-            logger.warning("%s is %s and no number; it is not published", f"{prefix}{name}", type(value).__name__)
-
-
-_NO_NUMBER: Final[Any] = object()
-
-
-def _number(value: Any) -> Any:
-    """Return a value as a number or None, `_NO_NUMBER` if it is another thing."""
-    if value is None or isinstance(value, (int, float)):
-        return value
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        return _NO_NUMBER
-    try:
-        return float(value)  # NumPy scalars, tensors of one element, Decimal
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        return _NO_NUMBER
-
-
 class LogHandler(logging.Handler):
     """A logging handler that publishes the numeric extras of records.
 
@@ -291,9 +231,9 @@ class LogHandler(logging.Handler):
         if record.name.split(".")[0] == "tidewire":
             return  # our own words about trouble must not make more of it
         try:
-            found = {name: _number(value) for name, value in vars(record).items() if name not in _NOT_EXTRAS}
+            found = {name: number_of(value) for name, value in vars(record).items() if name not in _NOT_EXTRAS}
             prefix = self._prefix or record.name.replace(".", "/")
-            readings = {f"{prefix}/{name}": value for name, value in found.items() if value is not _NO_NUMBER}
+            readings = {f"{prefix}/{name}": value for name, value in found.items() if value is not NO_NUMBER}
             if readings:
                 time_ms = record.created * 1e3
                 (self._publisher or own_publisher()).publish(readings, labels=self._labels, time=time_ms)

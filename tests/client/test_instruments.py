@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,9 +17,10 @@ import pytest
 
 from tidewire.batch import Batch, decode_batch
 from tidewire.errors import InvalidInput
-from tidewire.instruments import LogHandler, counted, log, timed, track
+from tidewire.instruments import LogHandler, counted, timed, track
 from tidewire.publisher import Publisher
 from tidewire.redis_log import BlockingRedisLog
+from tidewire.runs import init, log
 
 
 class Publishing:
@@ -225,3 +229,40 @@ def test_a_log_record_that_cannot_be_published_does_not_stop_the_program(
     finally:
         logger.removeHandler(handler)
     assert "empty level" in capsys.readouterr().err
+
+
+def test_a_script_of_an_experiment_tracker_runs_as_it_is(valkey: Any) -> None:
+    """The first example of such trackers' documentation, but for the import."""
+    script = """
+import argparse
+import tidewire as wandb
+wandb.log({"before": 1})
+run = wandb.init(project="cats", name="a", config={"lr": 0.02, "architecture": "CNN"}, tags=["x"])
+for epoch in range(2, 4):
+    wandb.log({"acc": 1 - 2 ** -epoch, "loss": 2 ** -epoch})
+run.log({"acc": 0.5}, step=9)
+wandb.finish()
+wandb.log({"after": 1})
+with wandb.init("dogs", config=argparse.Namespace(lr=0.1)) as run:
+    wandb.log({"loss": 1})
+assert run.config["lr"] == 0.1
+wandb.finish()
+"""
+    environment = {**os.environ, "TIDEWIRE_REDIS": valkey.url}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "init() has no use for tags; left out\n")
+    reading = Publishing(valkey.url)
+    try:
+        assert reading.values("cats/acc", run="a") == [0.75, 0.875, 0.5]
+        assert reading.values("cats/config/lr", run="a") == [0.02]
+        assert reading.values("before") == reading.values("after") == [1.0]
+        (of_dogs,) = reading.batches("dogs/loss")
+        assert set(of_dogs.labels) == {"run"}
+    finally:
+        reading.publisher.close()
+
+
+@pytest.mark.parametrize("given", [{"project": "a//b"}, {"name": "a\n"}, {"config": 5}])
+def test_a_run_that_can_never_be_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        init(**given)
