@@ -26,6 +26,9 @@ const PAUSED_DRAW_MS = 1_000;
 const SPEAK_MS = 5_000;
 /** As in deck.css. */
 const SCROLL_PAD = 16;
+/** Up to these widths of the charts' area there are two columns, or one. */
+const TWO_COLUMNS_PX = 972;
+const ONE_COLUMN_PX = 632;
 
 /** One card and its chart. */
 export interface Held extends Cell {
@@ -79,6 +82,9 @@ export class DeckPage implements Page {
     this.actions = chartActions(this);
     this.watcher = new IntersectionObserver((entries) => this.seen(entries), { root: this.scroller, rootMargin: "80px" });
     this.resizer = new ResizeObserver(() => {
+      // Not container queries: with those every text that changes made the browser lay out twice.
+      const wide = this.scroller.clientWidth;
+      this.grid.dataset.room = app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
       if (app.state.kiosk) fillWall(this.scroller, this.grid);
       this.ask();
       this.refresh();

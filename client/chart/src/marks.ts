@@ -78,7 +78,7 @@ export function labelPlace(frame: Frame2d, picture: Pick<Picture, "traces" | "fl
 
 const within = (x: number, from: number, to: number): boolean => x >= from && x <= to;
 
-export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map()): void {
+export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map(), judge = true): void {
   const { left, top, width, height } = frame.box;
   const y = Math.round(frame.y.a * limit.value + frame.y.b);
   if (y < top || y > top + height) return;
@@ -102,7 +102,9 @@ export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Fr
   ctx.textBaseline = "alphabetic";
   const wide = ctx.measureText(limit.text).width + 2 * LABEL_PAD;
   if (wide > width) return;
-  const place = labelPlace(frame, picture, y, wide, limit.side === "above", placed, kept.get(limit.text));
+  const before = kept.get(limit.text);
+  const room = before && before.left + wide <= left + width && (before.above ? y - top : top + height - y) >= LABEL_HEIGHT;
+  const place = room && !judge ? before : labelPlace(frame, picture, y, wide, limit.side === "above", placed, before);
   kept.set(limit.text, place);
   placed.push({ left: place.left, right: place.left + wide, top: boxTopOf(y, place.above) });
   ctx.textAlign = "left";

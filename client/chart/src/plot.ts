@@ -12,6 +12,10 @@ import { font, type Tokens } from "./tokens";
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
 
 const STALE_ALPHA = 0.62;
+/** So many characters fit beside the plot, whichever they are: measuring each of 80 ticks took a fifth of a draw. */
+const SHORT_TICK = 5;
+/** The places of labels are judged again this often. */
+const LABELS_MS = 1_000;
 
 /** Everything a plot shows at one moment; traces and colours have the same order. */
 export interface Picture {
@@ -49,6 +53,7 @@ export class Plot {
   x: Linear = { a: 1, b: 0 };
   y: Linear = { a: 1, b: 0 };
   private readonly labels: Kept = new Map();
+  private labelsAt = -Infinity;
   private readonly ctx = this.canvas.getContext("2d") as Ctx;
 
   constructor(
@@ -75,7 +80,10 @@ export class Plot {
     this.silences(ctx, picture);
     this.series(ctx, picture);
     const placed: Placed = [];
-    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed, this.labels);
+    const now = performance.now();
+    const judge = now - this.labelsAt > LABELS_MS;
+    if (judge) this.labelsAt = now;
+    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed, this.labels, judge);
     this.readings(ctx, picture);
     this.gapLabels(ctx, picture);
     drawEvents(ctx, this.tokens(), picture.flags, this, picture);
@@ -153,7 +161,7 @@ export class Plot {
     ctx.textAlign = "right";
     ctx.textBaseline = "alphabetic";
     const ticks = ticksIn(lo, hi, step);
-    const texts = tickTexts(ticks, step, (text) => ctx.measureText(text).width <= left - 8);
+    const texts = tickTexts(ticks, step, (text) => text.length <= SHORT_TICK || ctx.measureText(text).width <= left - 8);
     ticks.forEach((tick, i) => {
       const y = Math.round(this.y.a * tick * picture.divisor + this.y.b);
       ctx.fillStyle = withAlpha(tokens.border, 0.6);
