@@ -96,6 +96,23 @@ async def test_nobody_is_led_elsewhere_after_the_log_in(
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
+@pytest.mark.parametrize("on", ['/"><img src=x onerror=alert(1)>', "/d/{{7*7}}", "javascript:alert(1)", "/</form>"])
+async def test_what_is_asked_for_is_text_on_the_log_in_page(
+    board: Dashboard, http: httpx.AsyncClient, token: Any, on: str
+) -> None:
+    shown = await http.get("/login", params={"next": on})
+    refused = await http.post("/login", data={"token": on, "next": on})
+    for answer in (shown, refused):
+        assert "<img" not in answer.text
+        assert "javascript:" not in answer.text
+        assert answer.text.count("</form>") == 1
+        assert "nonce-" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+    for path in (f"/{on}", f"/d/{on}", f"/exports/{on}.csv"):
+        answer = await http.get(path)
+        assert "<img" not in answer.text, path
+
+
 async def test_a_page_of_another_site_cannot_log_anybody_in(
     board: Dashboard, http: httpx.AsyncClient, token: Any
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import re
 import threading
 import time
 import zlib
@@ -185,3 +187,37 @@ async def test_no_cell_of_a_csv_body_smuggles_a_line(service: Any) -> None:
     assert await service.stored() == {"a": [1], "b": [1], "c": [1], "d": [1]}
     history = await service.history("a")
     assert history["series"][0]["text"] == ["x\nsmuggled,2,y,z"]
+
+
+async def test_a_flood_of_names_ends_at_the_limit_and_harms_nobody(start: Any) -> None:
+    service = await start(max_metrics=300, max_series=20)
+    assert (await service.post({"metric": "old", "value": 1})).status_code == 200
+    rnd = random.Random(19)
+
+    def name() -> str:
+        return "".join(rnd.choices("abcdefghijklmnopqrstuvwxyz/0123456789", k=12)).strip("/").replace("//", "/") or "x"
+
+    async def flood(names: int) -> None:
+        rows = [{"metric": name(), "value": 1} for _ in range(names)]
+        rows += [{"metric": "old", "value": 1, "labels": {"n": name()}} for _ in range(names // 10)]
+        answer = await service.post(rows)
+        assert answer.status_code in (200, 422)
+        for row in answer.json()["rejected"][:3]:
+            assert "max_metrics" in str(row) or "max_series" in str(row), row
+        await asyncio.gather(*(service.http.get(f"/{name()}") for _ in range(20)))
+        await service.http.request(name().upper().replace("/", "")[:8], "/v1/catalog")
+
+    for path in ("/metrics", "/v1/catalog", "/metrics"):  # each route's own lines are there from its first answer on
+        await service.http.get(path)
+    await flood(1_000)
+    size = len((await service.http.get("/metrics")).content)
+    for _ in range(4):
+        await flood(1_000)
+    assert len((await service.http.get("/metrics")).content) < size * 1.01
+    assert (await service.post({"metric": "old", "value": 2})).status_code == 200
+    catalog = (await service.http.get("/v1/catalog")).json()["series"]
+    assert len({series["metric"] for series in catalog}) == 300
+    assert sum(series["metric"] == "old" for series in catalog) == 20
+    counted = re.search(r'limits_reached_total\{limit="max_metrics"\} (\S+)', (await service.http.get("/metrics")).text)
+    assert counted is not None
+    assert 4_650 < float(counted[1]) <= 5 * 1_000 - 299
