@@ -178,3 +178,21 @@ async def test_what_a_stream_held_is_free_as_it_ends(start: Any, eventually: Any
         await eventually(lambda: len(held()) <= before)
     finally:
         gc.enable()
+
+
+async def test_a_stream_ends_at_its_age_and_goes_on_where_it_was(start: Any) -> None:
+    service = await start(stream_age_s=0.5)
+    await service.post({"metric": "m", "value": 1})
+    decoder, events = Decoder(), []
+    async with service.http.stream("GET", "/v1/stream", params={"metric": "m", "replay": "5m"}) as answer:
+        async for chunk in answer.aiter_raw():
+            events += list(decoder.feed(chunk))
+    assert events[-1].event == "bye"
+    assert json.loads(events[-1].data)["reason"] == "max_age"
+    await service.post({"metric": "m", "value": 2})
+    again = {"Last-Event-ID": decoder.last_event_id}
+    async with service.http.stream("GET", "/v1/stream", params={"metric": "m"}, headers=again) as answer:
+        decoder = Decoder()
+        async for chunk in answer.aiter_raw():
+            events += list(decoder.feed(chunk))
+    assert [json.loads(event.data)["value"] for event in events if event.event == "message"] == [[1], [2]]
