@@ -153,19 +153,10 @@ class LogFunctions:
 
     @cached_property
     def _settings(self) -> str:
-        keep, limits = self._retention.batches, self._limits
+        keep, age_ms, limits = self._retention.batches, int(self._retention.age_s * 1e3), self._limits
         trim = "=" if keep < _EXACT_TRIM_BELOW else "~"
-        lines = (
-            self.keys.base,
-            keep,
-            trim,
-            int(self._retention.age_s * 1e3),
-            limits.series,
-            limits.metrics,
-            self.keys.inbox,
-            self.keys.inbox_group,
-        )
-        return "\n".join(map(str, lines))
+        kept = (self.keys.base, keep, trim, age_ms, limits.series, limits.metrics)
+        return "\n".join(map(str, (*kept, self.keys.inbox, self.keys.inbox_group)))
 
     def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
         return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)
