@@ -115,6 +115,8 @@ def publishing(valkey: Any) -> Iterator[None]:
     over = threading.Event()
     publisher = tidewire.Publisher(valkey.url)
 
+    publisher.publish("annotations", None, text="recipe 14 → 15")  # a flag, and nothing that is measured
+
     def publish() -> None:
         number = 0
         while not over.wait(0.1):
@@ -146,7 +148,8 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
         "threads = [thread for thread in threading.enumerate() if thread.name.startswith('tidewire-watch')]\n"
         "print(len(threads), sum(map(len, widget._charts.values())))"
     )
-    lab.write("a.ipynb", f"{watch}time.sleep(20)", watch, count)
+    nothing = f"tidewire.watch('nothing/here', url='{live_service.url}')"
+    lab.write("a.ipynb", f"{watch}time.sleep(20)", watch, count, nothing)
     await lab.open("a.ipynb")
     await lab.run(0, wait=False)
     await lab.says("LIVE")
@@ -167,6 +170,8 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
     assert await lab.page.locator(".tw-deck").count() == 2
     await eventually(lambda: "tidewire_streams_open 2.0" in httpx.get(f"{live_service.url}/metrics").text)
     await lab.says("LIVE", notebook=0)
+    await lab.run(3)
+    await lab.says("CONNECTED 0 metrics")
 
 
 async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(

@@ -49,7 +49,8 @@ export class Chip {
     let newest = session.status?.last_id_ms ?? NaN;
     let anyLive = false;
     for (const ring of session.views) {
-      for (const slot of ring.slots.values()) {
+      for (const [index, slot] of ring.slots) {
+        if (session.directory.byIndex.get(index)?.metric === "annotations") continue; // flags, which say nothing of what is measured
         if (!(slot.lastIdMs <= newest)) newest = Number.isFinite(slot.lastIdMs) ? slot.lastIdMs : newest;
         if (anyLive) continue;
         const state = freshness(slot, now);
@@ -64,7 +65,7 @@ export class Chip {
       pausedAtMs: timeline.pausedAtMs,
       newestIdMs: newest,
       anyLive,
-      metrics: session.directory.byMetric.size,
+      metrics: session.directory.byMetric.size - (session.directory.byMetric.has("annotations") ? 1 : 0),
     };
   }
 
