@@ -205,6 +205,16 @@ async def test_a_viewer_that_cannot_keep_up_is_told_so_for_as_long(tab: Any, ser
     await tab.chip("LIVE")
 
 
+async def test_the_buttons_of_a_chart_stay_where_they_are_while_ages_change(tab: Any, service: Any) -> None:
+    await plant(service, step=10)
+    await drawn(tab)
+    await tab.page.locator('[data-tw="chart"]').first.hover()
+    places = f"""() => {{ {DEEP} const fresh = all("chart-fresh")[0].lastElementChild;
+        return ["LIVE 440 ms", "LIVE 90 ms", "LIVE 0.6 s", "PAUSED"].map((words) => {{
+            fresh.textContent = words; return box(all("chart-remove")[0])[0]; }}); }}"""
+    assert len(set(await tab.page.evaluate(places))) == 1
+
+
 async def test_what_has_no_room_in_a_legend_is_a_press_away(tab: Any, service: Any) -> None:
     times = [time.time() * 1e3 - age * 1e3 for age in range(60, 0, -1)]
     for n in range(9):
