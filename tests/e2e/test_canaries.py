@@ -169,6 +169,7 @@ async def _look_around(run: Run, browser: Any, board: str, viewer: str) -> None:
     await page.close()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.browser
 async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Any, tmp_path: Path, browser: Any) -> None:
     # -- everything with a secret starts
