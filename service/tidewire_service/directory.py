@@ -55,8 +55,7 @@ async def read_directory(
     upto = Cursor(clock.epoch, clock.id)
     deadline = monotonic() + _WAIT_S
     while True:
-        position = hub.position
-        if hub.ready and position.epoch == upto.epoch and position.id >= upto.id:
+        if hub.ready and hub.epoch == upto.epoch and hub.position.id >= upto.id:
             tails = hub.tails
             metrics = allowed_metrics(hub.metrics_matching(patterns), narrowed_to)
             return Reading(upto, clock.now_ms, {metric: tails[metric] for metric in metrics})

@@ -110,6 +110,11 @@ class Hub:
         return self.fanout.pump.cursor(self.fanout.flushed) if self.fanout.pump.epoch else Cursor("", 0)
 
     @property
+    def epoch(self) -> str:
+        """The epoch of the clock as last seen; the position's own is the one in which its id was minted."""
+        return self.fanout.pump.epoch
+
+    @property
     def tails(self) -> Mapping[str, int]:
         """The directory: metric → last id."""
         return self.fanout.pump.tails

@@ -191,6 +191,24 @@ async def test_foreign_types_in_our_keys_are_skipped_and_counted(service: Any, v
     assert "foreign" in poisoned.json()["rejected"][0]["reason"]
 
 
+async def test_a_read_after_a_restart_of_redis_waits_for_nothing(start: Any, valkey: Any, eventually: Any) -> None:
+    """The hub's position keeps the epoch in which it was minted, while the clock has a new one."""
+    service = await start()
+    assert (await service.post({"metric": "a", "value": 1})).status_code == 200
+    valkey.restart()
+    hub = service.app.state.hub
+    await eventually(lambda: hub.ready and hub.epoch != hub.position.epoch)
+
+    def directories() -> int:
+        stats = valkey.client.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("hgetall", "hscan"))
+
+    before = directories()
+    history = await service.http.get("/v1/history?metric=a")
+    assert history.json()["series"][0]["value"] == [1]
+    assert directories() == before, "the hub knew the directory; after 250 ms it was read from Redis"
+
+
 def test_settings_of_redis_that_break_the_promise_are_named() -> None:
     good = ServerInfo("Valkey", "9.1", True, "noeviction", 0, 0)
     assert findings(good) == []
