@@ -137,7 +137,8 @@ def main() -> None:
         "ms until live",
         {"100 to catch up": resumed, "last": fresh},
     )
-    draw(Path(__file__).with_name("shape.svg"), panels)
+    if not given.no_write:
+        draw(Path(__file__).with_name("shape.svg"), panels)
     section.text("![cost against subscribers, metrics, patterns and length of the log](shape.svg)")
     section.write()
 
