@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -83,13 +83,18 @@ def _check_url(url: str) -> None:
 
 @contextmanager
 def _cancellable(url: str) -> Iterator[None]:
-    """As `_translated`, and let no cancellation be lost: redis-py sends with `wait_for`, which swallows it in 3.11."""
+    """As `_translated`, and let no cancellation be lost: redis-py sends with `wait_for`, which swallows it in 3.11.
+
+    Nor may it be hidden by an error of the same call: whoever tries again after one would never end.
+    """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
-    with _translated(url):
-        yield
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
+    try:
+        with _translated(url):
+            yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class _Base:
@@ -324,6 +329,10 @@ class RedisLog(_Base):
         with _cancellable(self.url):
             await self.redis.execute_command("PING")
         return monotonic() - started
+
+    def beside(self) -> AbstractContextManager[None]:
+        """Return what to do commands in that lie beside the log: their errors are ours, and no cancellation is lost."""
+        return _cancellable(self.url)
 
     async def run(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Run commands as one transaction, for what lies beside the log: tokens and tickets; return their replies."""

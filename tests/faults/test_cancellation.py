@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tidewire.batch import Limits
 from tidewire.redis_log import RedisLog
+from tidewire_service.ingest.inbox import Inbox
 
 pytestmark = pytest.mark.fault
 
@@ -30,3 +32,31 @@ async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: Any) -> None:
         await log.ping()
     finally:
         await log.close()
+
+
+async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: Any) -> None:
+    log = RedisLog(world.valkey.url)
+    feed = RedisLog(world.valkey.url)
+    fields = ("metric", "inbox/cancelled", "value", "1")
+
+    async def entries() -> None:
+        while True:
+            await feed.run(*[("XADD", feed.keys.inbox, "*", *fields)] * 3)
+
+    feeding = asyncio.create_task(entries())
+    try:
+        for turn in range(60):
+            inbox = Inbox(log, Limits(), 60)
+            task = asyncio.create_task(inbox.run())
+            while not inbox.counters["entries"]:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.0002 * (turn % 20))  # wherever it is by then
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=2)
+            assert done, f"turn {turn}"
+            assert task.cancelled()
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        await log.close()
+        await feed.close()

@@ -15,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import redis.exceptions
 import structlog
 
 from tidewire.batch import EncodedBatch, Limits
@@ -199,21 +198,22 @@ class Inbox:
                     await self._claim(consumer)
                     fresh = True
                 await self._take_entries(consumer)
-            except (LogUnavailable, redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            except LogUnavailable as error:
                 if "NOGROUP" not in str(error):
                     _log.debug("inbox_not_read", error=str(error))
                 fresh = False  # whatever was not acknowledged is claimed again; what was, is gone
                 await asyncio.sleep(_PAUSE_S)
 
     async def _command(self, *words: Any) -> Any:
-        return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no type for it
+        with self._log.beside():
+            return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no type for it
 
     async def _claim(self, consumer: str) -> None:
         """Make the group if need be, take over what any process left unacknowledged, and forget the others."""
         keys = self._log.keys
         try:
-            await self._redis.xgroup_create(keys.inbox, keys.inbox_group, "0", mkstream=True)
-        except redis.exceptions.ResponseError as error:
+            await self._command("XGROUP", "CREATE", keys.inbox, keys.inbox_group, "0", "MKSTREAM")
+        except LogUnavailable as error:
             if "BUSYGROUP" not in str(error):
                 raise
         start: Any = "0-0"
@@ -227,9 +227,10 @@ class Inbox:
                 await self._append_some(entries)
             if start in (b"0-0", "0-0"):
                 break
-        for other in await self._redis.xinfo_consumers(keys.inbox, keys.inbox_group):
-            if other["pending"] == 0 and other["name"] != consumer.encode():
-                await self._redis.xgroup_delconsumer(keys.inbox, keys.inbox_group, other["name"])
+        with self._log.beside():
+            for other in await self._redis.xinfo_consumers(keys.inbox, keys.inbox_group):
+                if other["pending"] == 0 and other["name"] != consumer.encode():
+                    await self._redis.xgroup_delconsumer(keys.inbox, keys.inbox_group, other["name"])
 
     async def _take_entries(self, consumer: str) -> None:
         """Wait for new entries, not for long, and append them."""
@@ -288,13 +289,14 @@ class Inbox:
         }
         kept[b"reason"] = f"{refused.field} {refused.value}: {refused.reason}"
         try:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xadd(keys.inbox_dead, kept, maxlen=_MAX_DEAD, approximate=False)
-                if entry_id is not None:
-                    pipe.xack(keys.inbox, keys.inbox_group, entry_id)
-                    pipe.xdel(keys.inbox, entry_id)
-                await pipe.execute()
-        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            with self._log.beside():
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.xadd(keys.inbox_dead, kept, maxlen=_MAX_DEAD, approximate=False)
+                    if entry_id is not None:
+                        pipe.xack(keys.inbox, keys.inbox_group, entry_id)
+                        pipe.xdel(keys.inbox, entry_id)
+                    await pipe.execute()
+        except LogUnavailable as error:
             if entry_id is not None:
                 raise  # it stays unacknowledged, and is judged again
             _log.debug("inbox_dead_not_kept", error=str(error))
