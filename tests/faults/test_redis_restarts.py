@@ -108,7 +108,9 @@ async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: Any, fsync:
         await feed.stop()
     await world.settled()
     clock = await feeds[0].log.clock()
-    assert len(clock.chain) == 4, "one epoch for each server process"
+    processes = [fork for fork in clock.chain if fork.lost is None]
+    assert len(processes) == 4, "one epoch for each server process; evidence of lost writes opens others (rule 2)"
+    assert fsync == "everysec" or len(clock.chain) == 4
     kept = await world.stored()
     lost = [batch for batch in world.book.acked if batch.body not in kept]
     gaps = {s.ledger.count("gap") for s in subscribers}
