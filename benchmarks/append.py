@@ -21,10 +21,10 @@ from rig.feed import Connection, resp
 from rig.processes import LOAD, REDIS, SERVER, Redis, Usage
 from rig.results import Aim, Section, arguments
 
-from tidewire.batch import DEFAULT_LIMITS, Batch, EncodedBatch, encode_batch, make_batch
-from tidewire.keys import Keys
-from tidewire.log_calls import AppendCall, LogFunctions, Retention
-from tidewire.redis_log import BlockingRedisLog
+from tidewire.model.batch import DEFAULT_LIMITS, Batch, EncodedBatch, encode_batch, make_batch
+from tidewire.redislog.calls import AppendCall, LogFunctions, Retention
+from tidewire.redislog.keys import Keys
+from tidewire.redislog.log import BlockingRedisLog
 
 PUBLISHERS = 8
 NOT_REDIS = sorted({*SERVER, *LOAD} - set(REDIS)) or REDIS  # cores of the publishers: what is measured is Redis

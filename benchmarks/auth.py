@@ -16,7 +16,7 @@ from rig.processes import Redis
 from rig.results import Aim, Section, arguments
 from rig.trial import Bench, Outcome, highest
 
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 

@@ -15,9 +15,9 @@ from rig.load import BASE, Load
 from rig.processes import Redis
 from rig.results import Aim, Section, arguments
 
-from tidewire.batch import EncodedBatch
 from tidewire.errors import LogUnavailable
-from tidewire.redis_log import BlockingRedisLog
+from tidewire.model.batch import EncodedBatch
+from tidewire.redislog.log import BlockingRedisLog
 
 SUBSCRIBERS, RATE = 1_000, 100.0
 

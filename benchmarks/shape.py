@@ -19,10 +19,10 @@ from rig.plot import Panel, draw
 from rig.processes import Redis, Usage
 from rig.results import Section, arguments
 
-from tidewire.batch import EncodedBatch
-from tidewire.cursor import Cursor, parse_id
-from tidewire.log_calls import Retention
-from tidewire.redis_log import BlockingRedisLog
+from tidewire.model.batch import EncodedBatch
+from tidewire.model.cursor import Cursor, parse_id
+from tidewire.redislog.calls import Retention
+from tidewire.redislog.log import BlockingRedisLog
 
 SERVICE = CONTENDERS["tidewire"]
 Points = list[tuple[float, float]]

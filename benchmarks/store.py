@@ -12,9 +12,9 @@ import time
 import numpy as np
 from rig.results import Aim, Section, arguments
 
-from tidewire.batch import Batch
-from tidewire.live_view import LiveView
-from tidewire.store import Store
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.store import Store
+from tidewire.model.batch import Batch
 
 SERIES = 40
 READINGS = 400_000

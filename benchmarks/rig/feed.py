@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 import hiredis
 
-from tidewire.batch import DEFAULT_LIMITS
-from tidewire.keys import Keys
-from tidewire.log_calls import AppendCall, LogFunctions, Retention
-from tidewire.redis_log import BlockingRedisLog
+from tidewire.model.batch import DEFAULT_LIMITS
+from tidewire.redislog.calls import AppendCall, LogFunctions, Retention
+from tidewire.redislog.keys import Keys
+from tidewire.redislog.log import BlockingRedisLog
 
 BASE = 1_000_000_000
 MAX_PART = 500

@@ -23,40 +23,40 @@ from typing import TYPE_CHECKING, Any
 from tidewire._version import __version__
 
 if TYPE_CHECKING:
-    from tidewire.batch import Batch as Batch
-    from tidewire.cursor import Cursor as Cursor
-    from tidewire.dataframe import catalog as catalog
-    from tidewire.dataframe import history as history
-    from tidewire.dataframe import last as last
-    from tidewire.dataframe import publish_frame as publish_frame
     from tidewire.errors import InvalidInput as InvalidInput
     from tidewire.errors import LimitExceeded as LimitExceeded
     from tidewire.errors import ServiceRefused as ServiceRefused
     from tidewire.errors import ServiceUnavailable as ServiceUnavailable
     from tidewire.errors import TidewireError as TidewireError
-    from tidewire.instruments import LogHandler as LogHandler
-    from tidewire.instruments import counted as counted
-    from tidewire.instruments import timed as timed
-    from tidewire.instruments import track as track
-    from tidewire.process_publisher import annotate as annotate
-    from tidewire.process_publisher import flush as flush
-    from tidewire.process_publisher import publish as publish
-    from tidewire.publisher import AsyncPublisher as AsyncPublisher
-    from tidewire.publisher import Publisher as Publisher
-    from tidewire.runs import finish as finish
-    from tidewire.runs import init as init
-    from tidewire.runs import log as log
-    from tidewire.states import Connected as Connected
-    from tidewire.states import Ended as Ended
-    from tidewire.states import Gap as Gap
-    from tidewire.states import Live as Live
-    from tidewire.states import Lost as Lost
-    from tidewire.states import Reset as Reset
-    from tidewire.states import Skipped as Skipped
-    from tidewire.states import StreamBatch as StreamBatch
-    from tidewire.subscriber import astream as astream
-    from tidewire.subscriber import stream as stream
-    from tidewire.widget import watch as watch
+    from tidewire.model.batch import Batch as Batch
+    from tidewire.model.cursor import Cursor as Cursor
+    from tidewire.model.states import Connected as Connected
+    from tidewire.model.states import Ended as Ended
+    from tidewire.model.states import Gap as Gap
+    from tidewire.model.states import Live as Live
+    from tidewire.model.states import Lost as Lost
+    from tidewire.model.states import Reset as Reset
+    from tidewire.model.states import Skipped as Skipped
+    from tidewire.model.states import StreamBatch as StreamBatch
+    from tidewire.notebook.widget import watch as watch
+    from tidewire.publishing.default_publisher import annotate as annotate
+    from tidewire.publishing.default_publisher import flush as flush
+    from tidewire.publishing.default_publisher import publish as publish
+    from tidewire.publishing.experiment_runs import finish as finish
+    from tidewire.publishing.experiment_runs import init as init
+    from tidewire.publishing.experiment_runs import log as log
+    from tidewire.publishing.instruments import LogHandler as LogHandler
+    from tidewire.publishing.instruments import counted as counted
+    from tidewire.publishing.instruments import timed as timed
+    from tidewire.publishing.instruments import track as track
+    from tidewire.publishing.publisher import AsyncPublisher as AsyncPublisher
+    from tidewire.publishing.publisher import Publisher as Publisher
+    from tidewire.subscribing.frames import catalog as catalog
+    from tidewire.subscribing.frames import history as history
+    from tidewire.subscribing.frames import last as last
+    from tidewire.subscribing.frames import publish_frame as publish_frame
+    from tidewire.subscribing.subscriber import astream as astream
+    from tidewire.subscribing.subscriber import stream as stream
 
 __all__ = [
     "AsyncPublisher",
@@ -98,40 +98,40 @@ __all__ = [
 
 # Where each name is defined; loaded at first use, so that `import tidewire` costs a producer nothing it does not need.
 _HOMES = {
-    "AsyncPublisher": "publisher",
-    "Batch": "batch",
-    "Connected": "states",
-    "Cursor": "cursor",
-    "Ended": "states",
-    "Gap": "states",
+    "AsyncPublisher": "publishing.publisher",
+    "Batch": "model.batch",
+    "Connected": "model.states",
+    "Cursor": "model.cursor",
+    "Ended": "model.states",
+    "Gap": "model.states",
     "InvalidInput": "errors",
     "LimitExceeded": "errors",
-    "Live": "states",
-    "LogHandler": "instruments",
-    "Lost": "states",
-    "Publisher": "publisher",
-    "Reset": "states",
+    "Live": "model.states",
+    "LogHandler": "publishing.instruments",
+    "Lost": "model.states",
+    "Publisher": "publishing.publisher",
+    "Reset": "model.states",
     "ServiceRefused": "errors",
     "ServiceUnavailable": "errors",
-    "Skipped": "states",
-    "StreamBatch": "states",
+    "Skipped": "model.states",
+    "StreamBatch": "model.states",
     "TidewireError": "errors",
-    "annotate": "process_publisher",
-    "astream": "subscriber",
-    "catalog": "dataframe",
-    "counted": "instruments",
-    "finish": "runs",
-    "flush": "process_publisher",
-    "history": "dataframe",
-    "init": "runs",
-    "last": "dataframe",
-    "log": "runs",
-    "publish": "process_publisher",
-    "publish_frame": "dataframe",
-    "stream": "subscriber",
-    "timed": "instruments",
-    "track": "instruments",
-    "watch": "widget",
+    "annotate": "publishing.default_publisher",
+    "astream": "subscribing.subscriber",
+    "catalog": "subscribing.frames",
+    "counted": "publishing.instruments",
+    "finish": "publishing.experiment_runs",
+    "flush": "publishing.default_publisher",
+    "history": "subscribing.frames",
+    "init": "publishing.experiment_runs",
+    "last": "subscribing.frames",
+    "log": "publishing.experiment_runs",
+    "publish": "publishing.default_publisher",
+    "publish_frame": "subscribing.frames",
+    "stream": "subscribing.subscriber",
+    "timed": "publishing.instruments",
+    "track": "publishing.instruments",
+    "watch": "notebook.widget",
 }
 
 

@@ -13,10 +13,10 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
-from tidewire.csv_cells import inert
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
-from tidewire.series import Series
-from tidewire.service_address import verification
+from tidewire.livestore.series import Series
+from tidewire.model.csv_escape import inert
+from tidewire.subscribing.service_address import verification
 
 __all__ = ["Readings", "as_file", "statistics", "table"]
 
@@ -188,7 +188,7 @@ def table(frame: pd.DataFrame, most: int) -> list[list[Any]]:
 def as_file(frame: pd.DataFrame, kind: Literal["csv", "parquet"]) -> bytes:
     """Return the readings as a file: time, metric, labels, value, unit and what else there is, by time.
 
-    In CSV, text that a spreadsheet would run begins with an apostrophe, see `tidewire.csv_cells`.
+    In CSV, text that a spreadsheet would run begins with an apostrophe, see `tidewire.model.csv_escape`.
     """
     shown = frame.drop(columns=["series"]).sort_values("time", kind="stable", ignore_index=True)
     columns = ["time", *(column for column in shown.columns if column != "time")]

@@ -20,7 +20,7 @@ from panel.io.server import get_server
 from tornado.web import StaticFileHandler
 
 from tidewire.errors import InvalidInput
-from tidewire.past import Past
+from tidewire.livestore.history_cache import Past
 from tidewire.settings import click_options, load_settings
 from tidewire_dashboard import frame_socket
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from tornado.web import RequestHandler
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
-from tidewire.series import Series
+from tidewire.livestore.series import Series
 from tidewire_dashboard.analysis import Readings, as_file
 
 __all__ = ["Export", "ExportFile", "Exports"]

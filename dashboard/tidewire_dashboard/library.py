@@ -12,8 +12,8 @@ import httpx
 import msgspec
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable
-from tidewire.service_address import verification
-from tidewire.threshold import Threshold
+from tidewire.model.threshold import Threshold
+from tidewire.subscribing.service_address import verification
 
 __all__ = ["Conflict", "DeckInfo", "Library", "SavedDeck"]
 

@@ -13,8 +13,8 @@ import httpx
 import msgspec
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable
-from tidewire.pattern import compile_pattern
-from tidewire.service_address import verification
+from tidewire.model.pattern import compile_pattern
+from tidewire.subscribing.service_address import verification
 
 __all__ = ["EVERYBODY", "Login", "Logins"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
-from tidewire.series import Series
-from tidewire.store import Store
-from tidewire.threshold import Threshold
+from tidewire.livestore.series import Series
+from tidewire.livestore.store import Store
+from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import Readings, statistics, table
 from tidewire_dashboard.exports import Export, Exports
 from tidewire_dashboard.library import Conflict, Library

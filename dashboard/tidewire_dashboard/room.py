@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tidewire.alarms import Alarms
 from tidewire.errors import LimitExceeded, ServiceUnavailable
-from tidewire.live_view import LiveView
-from tidewire.past import Past, RangeRequest, answer_range
+from tidewire.livestore.alarms import Alarms
+from tidewire.livestore.history_cache import Past, RangeRequest, answer_range
+from tidewire.livestore.live_view import LiveView
 from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.library import Library

@@ -9,9 +9,9 @@ from typing import Final
 import httpx
 import msgspec
 
-from tidewire.feed import Feed
-from tidewire.service_address import verification
-from tidewire.store import Store
+from tidewire.livestore.feed import Feed
+from tidewire.livestore.store import Store
+from tidewire.subscribing.service_address import verification
 from tidewire_dashboard.settings import DashboardSettings
 
 __all__ = ["Source"]

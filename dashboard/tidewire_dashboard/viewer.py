@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 import msgspec
 
 from tidewire.errors import InvalidInput
-from tidewire.past import RangeRequest
+from tidewire.livestore.history_cache import RangeRequest
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.pacing import Pacing
 from tidewire_dashboard.questions import Question

@@ -16,7 +16,7 @@ from litestar.di import Provide
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tidewire.errors import LogUnavailable
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_service.admission import StreamLimits
 from tidewire_service.arrivals import Arrivals
 from tidewire_service.audit import audit_when_reached

@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from tidewire.errors import LogUnavailable
-from tidewire.log_calls import ServerInfo
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.calls import ServerInfo
+from tidewire.redislog.log import RedisLog
 
 __all__ = ["audit_when_reached", "findings"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tidewire.cursor import id_from_ms, id_ms
-from tidewire.pattern import Pattern
-from tidewire.sse import encode_event
+from tidewire.model.cursor import id_from_ms, id_ms
+from tidewire.model.pattern import Pattern
+from tidewire.model.sse import encode_event
 from tidewire_service.conflation import ConflatedEvent, Conflator
 from tidewire_service.ring import Ring, RingEntry, encode_data
 from tidewire_service.selection import Selection, SelectionKey

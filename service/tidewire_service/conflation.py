@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tidewire.batch import Batch, series_key
-from tidewire.cursor import id_ms
+from tidewire.model.batch import Batch, series_key
+from tidewire.model.cursor import id_ms
 from tidewire_service.ring import RingEntry
 
 __all__ = ["MAX_SERIES", "ConflatedBatch", "ConflatedEvent", "Conflator", "Skipped", "interval_of", "thinned"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tidewire.cursor import Cursor
-from tidewire.pattern import Pattern
-from tidewire.redis_log import RedisLog
+from tidewire.model.cursor import Cursor
+from tidewire.model.pattern import Pattern
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import allowed_metrics
 
 if TYPE_CHECKING:

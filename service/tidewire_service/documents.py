@@ -14,7 +14,7 @@ import msgspec
 import redis.exceptions
 
 from tidewire.errors import LimitExceeded, LogUnavailable
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 
 __all__ = ["ABSENT", "ANY", "Document", "DocumentConflict", "Documents"]
 

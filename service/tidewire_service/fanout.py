@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidewire.cursor import Cursor
-from tidewire.pattern import compile_patterns
+from tidewire.model.cursor import Cursor
+from tidewire.model.pattern import compile_patterns
 from tidewire_service.conflated_selection import ConflatedSelection
 from tidewire_service.pump import Pump
 from tidewire_service.ring import Ring, RingEntry

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from tidewire.batch import Batch, decode_batch, series_key
-from tidewire.cursor import Cursor, id_from_ms
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.log_calls import Entry
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import Batch, decode_batch, series_key
+from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.redislog.calls import Entry
+from tidewire.redislog.log import RedisLog
 from tidewire_service.buckets import Bucketed, Buckets, Floats
 
 __all__ = ["History", "Place", "SeriesColumns", "Span", "read_history"]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import click
 import psutil
 
-from tidewire.commands_data import labels_of
-from tidewire.publisher import Publisher, publish_url
+from tidewire.commands.data import labels_of
+from tidewire.publishing.publisher import Publisher, publish_url
 from tidewire.settings import without_password
 
 __all__ = ["HostReading", "HostReadings", "command", "next_second", "publish_host"]

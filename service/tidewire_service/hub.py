@@ -16,11 +16,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
-from tidewire.cursor import Cursor, id_ms
 from tidewire.errors import LogUnavailable
-from tidewire.lineage import Clock
-from tidewire.pattern import Pattern
-from tidewire.redis_log import RedisLog
+from tidewire.model.cursor import Cursor, id_ms
+from tidewire.model.pattern import Pattern
+from tidewire.redislog.lineage import Clock
+from tidewire.redislog.log import RedisLog
 from tidewire_service.fanout import Fanout
 from tidewire_service.live_connection import LiveConnection
 from tidewire_service.log_reads import LogReads

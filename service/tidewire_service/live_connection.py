@@ -16,7 +16,7 @@ import hiredis
 import structlog
 from redis.asyncio.connection import SSLConnection, parse_url
 
-from tidewire.keys import Keys
+from tidewire.redislog.keys import Keys
 
 __all__ = ["LiveConnection"]
 

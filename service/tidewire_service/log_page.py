@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tidewire.log_calls import Entry
+from tidewire.redislog.calls import Entry
 
 __all__ = ["Hole", "LogPage", "PageEntry", "merge_page"]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from tidewire.errors import LogUnavailable
-from tidewire.lineage import Clock, Seen
-from tidewire.log_calls import Entry, LastReading
+from tidewire.redislog.calls import Entry, LastReading
+from tidewire.redislog.lineage import Clock, Seen
 from tidewire_service.steps import ReadClock, ReadEntries, ReadLast, ReadTails, Request
 
 __all__ = ["LogReads", "ReadableLog"]

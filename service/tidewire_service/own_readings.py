@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, NamedTuple
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tidewire.batch import EncodedBatch, encode_batch, make_batch
 from tidewire.errors import LogUnavailable
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import EncodedBatch, encode_batch, make_batch
+from tidewire.redislog.log import RedisLog
 
 __all__ = ["OWN_METRICS", "OwnReadings", "process_name", "quantile"]
 

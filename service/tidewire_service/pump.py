@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
-from tidewire.cursor import Cursor, id_ms, parse_id
-from tidewire.lineage import Clock, Fork, Seen, fork_after, minting_epoch
+from tidewire.model.cursor import Cursor, id_ms, parse_id
+from tidewire.redislog.lineage import Clock, Fork, Seen, fork_after, minting_epoch
 from tidewire_service.log_page import PageEntry, merge_page
 from tidewire_service.meters import new_counters
 from tidewire_service.ring import Ring, RingEntry, encode_data

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tidewire.batch import series_key
+from tidewire.model.batch import series_key
 
 __all__ = ["Rates"]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from tidewire.batch import Batch, decode_batch
-from tidewire.cursor import base36, cursor_head, id_counter, id_ms
 from tidewire.errors import InvalidInput
+from tidewire.model.batch import Batch, decode_batch
+from tidewire.model.cursor import base36, cursor_head, id_counter, id_ms
 
 __all__ = ["Ring", "RingEntry", "encode_data"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tidewire.pattern import Pattern, compile_pattern
+from tidewire.model.pattern import Pattern, compile_pattern
 from tidewire_service.ring import Ring, RingEntry
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from tidewire.batch import Limits
 from tidewire.errors import InvalidInput
-from tidewire.log_calls import Retention
+from tidewire.model.batch import Limits
+from tidewire.redislog.calls import Retention
 from tidewire.settings import Option, Settings
 
 __all__ = ["LogFormat", "ServiceSettings", "is_loopback"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from tidewire.lineage import Seen
+from tidewire.redislog.lineage import Seen
 
 __all__ = ["Drain", "Look", "ReadClock", "ReadEntries", "ReadLast", "ReadTails", "Request", "Steps", "Wait"]
 

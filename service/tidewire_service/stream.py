@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tidewire.sse import HEARTBEAT, encode_event, encode_retry
+from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.hub import Hub
 from tidewire_service.steps import Drain, Request

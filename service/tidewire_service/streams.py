@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tidewire.cursor import Cursor
+from tidewire.model.cursor import Cursor
 from tidewire_service.admission import Admission, StreamLimits, address_of
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.bounds import Bounds

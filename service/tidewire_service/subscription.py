@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
-from tidewire.batch import labels_of_series_key
-from tidewire.cursor import Cursor, id_from_ms
 from tidewire.errors import InvalidInput
-from tidewire.lineage import Clock, judge
-from tidewire.log_calls import LastReading
-from tidewire.sse import encode_event
+from tidewire.model.batch import labels_of_series_key
+from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.model.sse import encode_event
+from tidewire.redislog.calls import LastReading
+from tidewire.redislog.lineage import Clock, judge
 from tidewire_service.conflated_selection import ConflatedSelection
 from tidewire_service.conflation import Conflator, interval_of, thinned
 from tidewire_service.log_page import Hole, merge_page

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Final
 
+from tidewire.commands.supervised import SUPERVISOR_PIPE
 from tidewire.errors import TidewireError
-from tidewire.supervised import SUPERVISOR_PIPE
 
 __all__ = ["Child", "Supervisor"]
 

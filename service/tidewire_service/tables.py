@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tidewire.csv_cells import inert
+from tidewire.model.csv_escape import inert
 from tidewire_service.history import History, SeriesColumns
 
 __all__ = ["FORMATS", "FileFormat", "HistoryJson"]
@@ -184,7 +184,7 @@ def _table(history: History) -> pa.Table:
     for label, name in labels.items():
         columns[name] = repeated([series.labels.get(label) for series in history.series])
     return pa.table(columns).replace_schema_metadata(
-        {"tidewire.cursor": str(history.cursor), "tidewire.step_ms": str(history.span.step_ms)}
+        {"tidewire.model.cursor": str(history.cursor), "tidewire.step_ms": str(history.span.step_ms)}
     )
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tidewire.batch import Batch
-from tidewire.live_view import LiveView
-from tidewire.store import Store
-from tidewire.view_frame import unpack_frame
-from tidewire.window import pack_range
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.store import Store
+from tidewire.livestore.view_frame import unpack_frame
+from tidewire.livestore.window import pack_range
+from tidewire.model.batch import Batch
 
 VECTORS = Path(__file__).with_name("vectors")
 T0 = 1_790_000_000_000

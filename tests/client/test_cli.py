@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tidewire.commands_replay import read_rows
+from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
 
 ROWS = """\

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import tidewire
-from tidewire import loads
 from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable
-from tidewire.loads import Load, Reader
+from tidewire.subscribing import history_pages
+from tidewire.subscribing.history_pages import Load, Reader
 
 NOW = pd.Timestamp.now(tz="UTC").floor("s") - pd.Timedelta(seconds=100)
 
@@ -136,7 +136,7 @@ async def test_a_span_is_by_the_clock_of_the_service_and_not_of_the_reader(
     await publish(service, pd.DataFrame({"a": np.arange(1_200.0)}, index=index))
     for wrong_s in (-7_200, 7_200):  # the reader's clock alone
         clock = SimpleNamespace(time=lambda by=wrong_s: time.time() + by, monotonic=time.monotonic, sleep=time.sleep)
-        monkeypatch.setattr(loads, "time", clock)
+        monkeypatch.setattr(history_pages, "time", clock)
         assert len(await history("a", "-15m", url=service.url)) == 1_200
 
 

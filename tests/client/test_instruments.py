@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidewire.batch import Batch, decode_batch
 from tidewire.errors import InvalidInput
-from tidewire.instruments import LogHandler, counted, timed, track
-from tidewire.publisher import Publisher
-from tidewire.redis_log import BlockingRedisLog
-from tidewire.runs import init, log
+from tidewire.model.batch import Batch, decode_batch
+from tidewire.publishing.experiment_runs import init, log
+from tidewire.publishing.instruments import LogHandler, counted, timed, track
+from tidewire.publishing.publisher import Publisher
+from tidewire.redislog.log import BlockingRedisLog
 
 
 class Publishing:

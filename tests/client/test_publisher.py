@@ -22,11 +22,11 @@ import numpy as np
 import pytest
 
 import tidewire
-from tidewire.batch import decode_batch
 from tidewire.errors import InvalidInput
-from tidewire.keys import Keys
-from tidewire.publisher import AsyncPublisher, Publisher, publish_url
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import decode_batch
+from tidewire.publishing.publisher import AsyncPublisher, Publisher, publish_url
+from tidewire.redislog.keys import Keys
+from tidewire.redislog.log import RedisLog
 
 
 async def stored(url: str, metric: str) -> list[float | None]:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tidewire.errors import InvalidInput
-from tidewire.publisher import Publisher
+from tidewire.publishing.publisher import Publisher
 
 
 class Door:

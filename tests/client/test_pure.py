@@ -17,7 +17,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tidewire.batch import (
+from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
+from tidewire.model.batch import (
     Limits,
     checked_name,
     checked_time_ms,
@@ -27,14 +28,13 @@ from tidewire.batch import (
     make_batch,
     series_key,
 )
-from tidewire.csv_cells import inert, original
-from tidewire.cursor import Cursor, id_from_ms, id_ms, id_text, parse_id
-from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
-from tidewire.keys import Keys
-from tidewire.pattern import compile_pattern
+from tidewire.model.csv_escape import inert, original
+from tidewire.model.cursor import Cursor, id_from_ms, id_ms, id_text, parse_id
+from tidewire.model.durations import parse_span_ms
+from tidewire.model.pattern import compile_pattern
+from tidewire.model.sse import Decoder
+from tidewire.redislog.keys import Keys
 from tidewire.settings import ClientSettings, Option, load_settings, settings_table
-from tidewire.spans import parse_span_ms
-from tidewire.sse import Decoder
 from tidewire_service.ingest.body import BodyLimits, read_rows
 from tidewire_service.ingest.json_rows import json_rows
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from tidewire.batch import decode_batch
 from tidewire.errors import InvalidInput
-from tidewire.publisher import Publisher
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import decode_batch
+from tidewire.publishing.publisher import Publisher
+from tidewire.redislog.log import RedisLog
 
 SEED = int(os.environ.get("TIDEWIRE_SPOOL_SEED", "0")) or random.randrange(1 << 31)
 

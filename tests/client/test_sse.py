@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewire.errors import LimitExceeded
-from tidewire.sse import HEARTBEAT, Decoder, ServerEvent, encode_event, encode_retry
+from tidewire.model.sse import HEARTBEAT, Decoder, ServerEvent, encode_event, encode_retry
 
 
 def decoded(stream: bytes, chunk: int = 0) -> list[ServerEvent]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tidewire.batch import Batch
-from tidewire.live_view import LiveView
-from tidewire.still import still_bundle, still_line, still_png
-from tidewire.store import Store
-from tidewire.view_frame import ViewFrame, unpack_frame
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.store import Store
+from tidewire.livestore.view_frame import ViewFrame, unpack_frame
+from tidewire.model.batch import Batch
+from tidewire.notebook.snapshot import still_bundle, still_line, still_png
 
 NOW_MS = 1_790_000_000_000.0
 

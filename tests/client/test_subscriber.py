@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewire import subscriber
-from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, ServiceRefused
-from tidewire.publisher import AsyncPublisher, Publisher
-from tidewire.reconnect import Reconnect
-from tidewire.states import Connected, Ended, Live, Lost, Reset, State, StreamBatch
-from tidewire.subscriber import astream, stream
+from tidewire.model.cursor import Cursor
+from tidewire.model.states import Connected, Ended, Live, Lost, Reset, State, StreamBatch
+from tidewire.publishing.publisher import AsyncPublisher, Publisher
+from tidewire.subscribing import subscriber
+from tidewire.subscribing.reconnect import Reconnect
+from tidewire.subscribing.subscriber import astream, stream
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tidewire.threshold import Alarm, Threshold
+from tidewire.model.threshold import Alarm, Threshold
 
 HOT = Threshold(metric="t", warn_above=935, critical_above=950, hysteresis=5)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidewire.alarms import Alarms
-from tidewire.batch import Batch
-from tidewire.store import Store
-from tidewire.threshold import Threshold
+from tidewire.livestore.alarms import Alarms
+from tidewire.livestore.store import Store
+from tidewire.model.batch import Batch
+from tidewire.model.threshold import Threshold
 
 LINE_1 = {"line": "1"}
 

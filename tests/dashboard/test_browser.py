@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tidewire.batch import encode_batch, make_batch
-from tidewire.log_calls import Retention
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import encode_batch, make_batch
+from tidewire.redislog.calls import Retention
+from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import Dashboard
 
 pytestmark = pytest.mark.browser

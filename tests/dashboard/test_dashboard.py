@@ -20,7 +20,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tidewire.errors import InvalidInput
-from tidewire.view_frame import DELTA, RANGE, SNAPSHOT, ViewFrame, unpack_frame
+from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, ViewFrame, unpack_frame
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.deck import bundle_path, bundle_version
 from tidewire_dashboard.settings import DashboardSettings

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tidewire.feed import Feed
-from tidewire.store import Store
+from tidewire.livestore.feed import Feed
+from tidewire.livestore.store import Store
 
 
 @pytest.fixture

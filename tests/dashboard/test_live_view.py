@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewire.batch import Batch
-from tidewire.buckets import LAST, bucket_readings
-from tidewire.live_view import LiveView
-from tidewire.store import Store
-from tidewire.view_frame import DELTA, FLAG_MEAN, FLAG_PARTIAL, SNAPSHOT, base_for, unpack_frame
-from tidewire.window import Older, pack_range
+from tidewire.livestore.buckets import LAST, bucket_readings
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.store import Store
+from tidewire.livestore.view_frame import DELTA, FLAG_MEAN, FLAG_PARTIAL, SNAPSHOT, base_for, unpack_frame
+from tidewire.livestore.window import Older, pack_range
+from tidewire.model.batch import Batch
 
 T0 = 1_790_000_000_000
 NAN = math.nan

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewire.batch import Batch
-from tidewire.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM, step_for
-from tidewire.ring import Ring
-from tidewire.store import Store
+from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM, step_for
+from tidewire.livestore.column_ring import Ring
+from tidewire.livestore.store import Store
+from tidewire.model.batch import Batch
 
 T0 = 1_790_000_000_000  # a whole second
 

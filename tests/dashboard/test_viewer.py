@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tidewire.batch import Batch
 from tidewire.errors import InvalidInput
-from tidewire.past import Past
-from tidewire.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
+from tidewire.livestore.history_cache import Past
+from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
+from tidewire.model.batch import Batch
 from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.source import Source

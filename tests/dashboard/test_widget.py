@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tidewire import widget
 from tidewire.errors import InvalidInput
-from tidewire.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
-from tidewire.widget import Chart, watch
+from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
+from tidewire.notebook import widget
+from tidewire.notebook.widget import Chart, watch
 
 
 class Notebook:
@@ -204,7 +204,7 @@ def test_a_pattern_is_needed() -> None:
 
 
 def test_without_the_extra_one_sentence_says_what_to_install() -> None:
-    program = "import sys; sys.modules['anywidget'] = None\nimport tidewire.widget"
+    program = "import sys; sys.modules['anywidget'] = None\nimport tidewire.notebook.widget"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewire.pattern import compile_pattern
+from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.scopes import Scopes
 
 from .conftest import bearer

@@ -15,7 +15,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
 
 from tidewire.errors import InvalidInput
-from tidewire.view_frame import unpack_frame
+from tidewire.livestore.view_frame import unpack_frame
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.login_page import COOKIE, local_path
 from tidewire_dashboard.settings import DashboardSettings

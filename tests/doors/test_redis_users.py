@@ -11,7 +11,7 @@ import pytest
 import redis
 
 import tidewire
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 

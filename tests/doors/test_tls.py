@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ports import own_port
 
 import tidewire
-from tidewire import service_address
+from tidewire.subscribing import service_address
 from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings

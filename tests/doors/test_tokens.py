@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import tidewire
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.commands import command

@@ -25,8 +25,8 @@ from ports import own_port
 from rich.pretty import pretty_repr
 
 import tidewire
-from tidewire.publisher import Publisher
-from tidewire.redis_log import RedisLog
+from tidewire.publishing.publisher import Publisher
+from tidewire.redislog.log import RedisLog
 from tidewire.settings import ClientSettings, load_settings
 from tidewire_dashboard.login import Login
 from tidewire_dashboard.settings import DashboardSettings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tidewire
-from tidewire.cursor import id_ms
+from tidewire.model.cursor import id_ms
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 

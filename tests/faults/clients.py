@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from tidewire.batch import EncodedBatch, encode_batch, make_batch
 from tidewire.errors import LogUnavailable
-from tidewire.redis_log import RedisLog
-from tidewire.sse import Decoder
+from tidewire.model.batch import EncodedBatch, encode_batch, make_batch
+from tidewire.model.sse import Decoder
+from tidewire.redislog.log import RedisLog
 
 from .ledger import Book, SubscriberLedger
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tidewire.cursor import Cursor
-from tidewire.lineage import minting_epoch
-from tidewire.redis_log import RedisLog
+from tidewire.model.cursor import Cursor
+from tidewire.redislog.lineage import minting_epoch
+from tidewire.redislog.log import RedisLog
 
 from .clients import Feed, Subscriber
 from .ledger import Book, Broken, check

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tidewire.cursor import Cursor
-from tidewire.lineage import Clock, Fork, minting_epoch
-from tidewire.pattern import compile_patterns
-from tidewire.sse import ServerEvent
+from tidewire.model.cursor import Cursor
+from tidewire.model.pattern import compile_patterns
+from tidewire.model.sse import ServerEvent
+from tidewire.redislog.lineage import Clock, Fork, minting_epoch
 
 __all__ = ["Book", "Broken", "Page", "Published", "SubscriberLedger", "check"]
 

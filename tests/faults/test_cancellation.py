@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tidewire.batch import Limits
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import Limits
+from tidewire.redislog.log import RedisLog
 from tidewire_service.ingest.inbox import Inbox
 
 pytestmark = pytest.mark.fault

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tidewire.states import Live, Lost, State, StreamBatch
-from tidewire.subscriber import astream
+from tidewire.model.states import Live, Lost, State, StreamBatch
+from tidewire.subscribing.subscriber import astream
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.source import Source
 

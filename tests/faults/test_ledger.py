@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tidewire.cursor import Cursor, id_from_ms
-from tidewire.lineage import Clock, Fork
-from tidewire.sse import ServerEvent
+from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.model.sse import ServerEvent
+from tidewire.redislog.lineage import Clock, Fork
 
 from .ledger import Book, Broken, SubscriberLedger, check
 

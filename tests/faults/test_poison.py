@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewire.batch import encode_batch, make_batch
-from tidewire.cursor import Cursor, id_ms
 from tidewire.errors import InvalidCursor, InvalidInput
-from tidewire.keys import Keys
-from tidewire.sse import Decoder, encode_event
+from tidewire.model.batch import encode_batch, make_batch
+from tidewire.model.cursor import Cursor, id_ms
+from tidewire.model.sse import Decoder, encode_event
+from tidewire.redislog.keys import Keys
 
 from .processes import eventually
 
@@ -125,7 +125,7 @@ HOSTILE = {
 def spec_parse(stream: bytes) -> list[tuple[str, str, str]]:
     """Return (event, data, id) of each dispatched event; by the grammar of the specification, over the whole text.
 
-    Written apart from `tidewire.sse`, so that the two can disagree.
+    Written apart from `tidewire.model.sse`, so that the two can disagree.
     """
     text = stream.decode("utf-8", errors="replace").removeprefix("\ufeff")
     found, last_id = [], ""

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import pytest
 
-from tidewire.batch import decode_batch
-from tidewire.publisher import Publisher
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import decode_batch
+from tidewire.publishing.publisher import Publisher
+from tidewire.redislog.log import RedisLog
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 

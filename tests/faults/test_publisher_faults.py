@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tidewire.publisher import Publisher
+from tidewire.publishing.publisher import Publisher
 
 from .clients import Subscriber
 from .processes import eventually

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidewire.cursor import Cursor
+from tidewire.model.cursor import Cursor
 
 from .processes import Valkey, eventually
 

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from tidewire.errors import LogUnavailable
-from tidewire.redis_log import RedisLog, _translated
+from tidewire.redislog.log import RedisLog, _translated
 
 
 def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey: Any) -> None:

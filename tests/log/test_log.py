@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tidewire.batch import EncodedBatch, Limits, decode_batch, encode_batch, make_batch
-from tidewire.cursor import id_ms, id_text
 from tidewire.errors import LogFull, LogUnavailable, PublishConflict
-from tidewire.lineage import Fork, Seen
-from tidewire.log_calls import Appended, Once, Retention, split_calls
-from tidewire.redis_log import BlockingRedisLog, RedisLog
+from tidewire.model.batch import EncodedBatch, Limits, decode_batch, encode_batch, make_batch
+from tidewire.model.cursor import id_ms, id_text
+from tidewire.redislog.calls import Appended, Once, Retention, split_calls
+from tidewire.redislog.lineage import Fork, Seen
+from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire_service.pump import parse_frame
 
 

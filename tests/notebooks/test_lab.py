@@ -144,7 +144,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
 ) -> None:
     watch = f"import tidewire, time\ndisplay(tidewire.watch('furnace/**', window='1m', url='{live_service.url}'))\n"
     count = (
-        "import threading\nfrom tidewire import widget\n"
+        "import threading\nfrom tidewire.notebook import widget\n"
         "threads = [thread for thread in threading.enumerate() if thread.name.startswith('tidewire-watch')]\n"
         "print(len(threads), sum(map(len, widget._charts.values())))"
     )

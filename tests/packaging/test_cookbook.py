@@ -16,7 +16,7 @@ import httpx
 import yaml
 from click.testing import CliRunner
 
-from tidewire.cli import main
+from tidewire.commands.cli import main
 
 ROOT = Path(__file__).parents[2]
 COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")

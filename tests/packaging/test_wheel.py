@@ -24,7 +24,7 @@ PACKAGES = {
     "tidewire_dashboard": ROOT / "dashboard" / "tidewire_dashboard",
 }
 MUST = {
-    "tidewire/lua/tw.lua",
+    "tidewire/redislog/tw.lua",
     "tidewire/static/deck.js",
     "tidewire/py.typed",
     "tidewire_service/py.typed",
@@ -74,7 +74,7 @@ def test_the_licence_and_the_entry_points_are_in_the_wheel(wheel: Path) -> None:
         (points,) = (name for name in names if name.endswith("entry_points.txt"))
         text = archive.read(points).decode()
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert "tidewire = tidewire.cli:main" in text
+    assert "tidewire = tidewire.commands.cli:main" in text
     for command in ("up", "serve", "host", "dashboard", "token"):
         assert re.search(rf"^{command} = tidewire_[\w.]+:command$", text, re.MULTILINE)
 
@@ -156,7 +156,7 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
 def test_a_missing_extra_is_one_sentence_that_says_what_to_install(
     arguments: list[str], missing: str, extra: str
 ) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; from tidewire.cli import main; main()"
+    code = f"import sys; sys.modules[{missing!r}] = None; from tidewire.commands.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).strip()
     assert done.returncode == 1

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidewire.batch import Batch, series_key
-from tidewire.cursor import id_from_ms
-from tidewire.lineage import Clock, Fork, Seen
-from tidewire.log_calls import Entry, LastReading
+from tidewire.model.batch import Batch, series_key
+from tidewire.model.cursor import id_from_ms
+from tidewire.redislog.calls import Entry, LastReading
+from tidewire.redislog.lineage import Clock, Fork, Seen
 from tidewire_service.log_page import PageEntry
 from tidewire_service.pump import LiveFrame
 

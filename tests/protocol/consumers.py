@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from abstract_log import Acked, Bad
 
-from tidewire.cursor import Cursor
-from tidewire.lineage import Fork
-from tidewire.sse import Decoder
+from tidewire.model.cursor import Cursor
+from tidewire.model.sse import Decoder
+from tidewire.redislog.lineage import Fork
 from tidewire_service.subscription import OnSlow
 
 if TYPE_CHECKING:

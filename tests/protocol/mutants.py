@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import world as worlds
 
-from tidewire.cursor import Cursor, id_from_ms
-from tidewire.lineage import fork_after
-from tidewire.sse import encode_event
+from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.model.sse import encode_event
+from tidewire.redislog.lineage import fork_after
 from tidewire_service import log_page, pump, subscription
 from tidewire_service.conflated_selection import ConflatedSelection
 from tidewire_service.fanout import Fanout

@@ -6,11 +6,9 @@ from typing import Any, ClassVar
 
 from world import Acked, Bad, Redis, World, batch_of
 
-from tidewire.batch import DEFAULT_LIMITS, EncodedBatch, encode_batch, make_batch
-from tidewire.cursor import id_text, parse_id
-from tidewire.keys import Keys
-from tidewire.lineage import Clock, Seen
-from tidewire.log_calls import (
+from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, encode_batch, make_batch
+from tidewire.model.cursor import id_text, parse_id
+from tidewire.redislog.calls import (
     AppendCall,
     Appended,
     Entry,
@@ -22,6 +20,8 @@ from tidewire.log_calls import (
     parse_entries,
     parse_last_readings,
 )
+from tidewire.redislog.keys import Keys
+from tidewire.redislog.lineage import Clock, Seen
 from tidewire_service.pump import parse_frame
 
 

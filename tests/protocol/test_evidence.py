@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from world import World
 
-from tidewire.lineage import Evidence, Fork, Seen, lost_from
+from tidewire.redislog.lineage import Evidence, Fork, Seen, lost_from
 
 A, B, C = Fork("a", 0, None), Fork("b", 100, None), Fork("c", 50, None)
 

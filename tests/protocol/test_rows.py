@@ -12,9 +12,9 @@ from mutants import MUTANTS
 from traces import TRACES, Trace
 from world import EVERYTHING, Bad, Client, Sizes, World, play
 
-from tidewire.cursor import id_from_ms
-from tidewire.lineage import Clock, Fork, Seen, judge
-from tidewire.log_calls import Entry
+from tidewire.model.cursor import id_from_ms
+from tidewire.redislog.calls import Entry
+from tidewire.redislog.lineage import Clock, Fork, Seen, judge
 from tidewire_service.log_page import merge_page
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from abstract_log import Acked, Bad
 from consumers import Client
 
-from tidewire.lineage import minting_epoch
+from tidewire.redislog.lineage import minting_epoch
 
 if TYPE_CHECKING:
     from world import World

@@ -22,9 +22,9 @@ from abstract_log import Acked, Bad, Redis, batch_of
 from consumers import KINDS, METRICS, Client
 from verdict import judge
 
-from tidewire.cursor import Cursor
-from tidewire.lineage import Clock, Fork, Seen
-from tidewire.log_calls import Entry
+from tidewire.model.cursor import Cursor
+from tidewire.redislog.calls import Entry
+from tidewire.redislog.lineage import Clock, Fork, Seen
 from tidewire_service.fanout import Fanout
 from tidewire_service.pump import LiveFrame
 from tidewire_service.ring import Ring

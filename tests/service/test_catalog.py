@@ -9,8 +9,8 @@ import signal
 import time
 from typing import Any
 
-from tidewire.cursor import parse_id
-from tidewire.log_calls import ServerInfo
+from tidewire.model.cursor import parse_id
+from tidewire.redislog.calls import ServerInfo
 from tidewire_service.audit import findings
 
 NOW_MS = time.time() * 1e3

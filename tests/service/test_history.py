@@ -300,7 +300,7 @@ async def test_a_page_stops_after_the_batches_that_one_request_may_read(start: A
 
 def test_an_arrow_table_needs_no_pandas() -> None:
     code = (
-        "import sys; import numpy as np; from tidewire.cursor import Cursor;"
+        "import sys; import numpy as np; from tidewire.model.cursor import Cursor;"
         "from tidewire_service.history import History, SeriesColumns, Span;"
         "from tidewire_service.tables import FORMATS;"
         "three = np.array([1, np.nan, 3]);"

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tidewire.batch import Limits
 from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.model.batch import Limits
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 
 MIB = 1 << 20

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tidewire.batch import encode_batch, make_batch
 from tidewire.errors import LogUnavailable
-from tidewire.lineage import Clock, Seen
-from tidewire.pattern import compile_patterns
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import encode_batch, make_batch
+from tidewire.model.pattern import compile_patterns
+from tidewire.redislog.lineage import Clock, Seen
+from tidewire.redislog.log import RedisLog
 from tidewire_service.conflation import thinned
 from tidewire_service.hub import Hub
 from tidewire_service.pump import FrameError, parse_frame

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from tidewire.batch import Limits
 from tidewire.errors import InvalidInput
+from tidewire.model.batch import Limits
 from tidewire_service.ingest.message_rows import entry_row, message_row
 from tidewire_service.ingest.sweeper import sweep_each_minute
 

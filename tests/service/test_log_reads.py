@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import pytest
 
 from tidewire.errors import LogUnavailable
-from tidewire.lineage import Clock, Seen
-from tidewire.log_calls import Entry, LastReading
+from tidewire.redislog.calls import Entry, LastReading
+from tidewire.redislog.lineage import Clock, Seen
 from tidewire_service.log_reads import LogReads
 from tidewire_service.steps import ReadEntries, ReadLast
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewire.batch import Limits, decode_batch
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
-from tidewire.spans import parse_span_ms
+from tidewire.model.batch import Limits, decode_batch
+from tidewire.model.durations import parse_span_ms
 from tidewire_service.buckets import Buckets, step_for
 from tidewire_service.gate import host_name
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
-from tidewire.sse import Decoder, ServerEvent
+from tidewire.model.cursor import Cursor
+from tidewire.model.sse import Decoder, ServerEvent
 from tidewire_service.http_protocol import StreamingHttpProtocol
 from tidewire_service.routes.stream import parse_stream_request
 from tidewire_service.stream import Stream

@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 import tidewire_service
-from tidewire.cursor import Cursor
+from tidewire.model.cursor import Cursor
 from tidewire_service.meters import COUNTERS, LATENCY_BOUNDS_S
 from tidewire_service.subscription import EndReason
 from tidewire_service.telemetry import configure_logging

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tidewire.errors import InvalidInput
-from tidewire.redis_log import RedisLog
+from tidewire.model.durations import parse_span_ms
+from tidewire.redislog.log import RedisLog
 from tidewire.settings import ClientSettings, Option, Settings, click_options, load_settings
-from tidewire.spans import parse_span_ms
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenRow, TokenStore
 

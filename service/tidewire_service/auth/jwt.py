@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from tidewire.errors import InvalidInput
-from tidewire.service_address import verification
+from tidewire.subscribing.service_address import verification
 from tidewire_service.auth.scopes import Identity, Scopes
 from tidewire_service.problems import Refused
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from tidewire.errors import InvalidInput
-from tidewire.pattern import Pattern, compile_pattern
+from tidewire.model.pattern import Pattern, compile_pattern
 
 __all__ = ["ANYONE", "Identity", "Scopes", "allowed_metrics"]
 

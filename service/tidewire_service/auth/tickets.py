@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
-from tidewire.redis_log import RedisLog
+from tidewire.model.cursor import Cursor
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.keeper import unauthorized
 from tidewire_service.auth.scopes import Identity
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Identity, Scopes
 
 __all__ = ["Token", "TokenRow", "TokenStore", "hashed", "identity_of", "parse_token", "proves"]

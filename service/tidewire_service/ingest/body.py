@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from tidewire.batch import Limits
 from tidewire.errors import LimitExceeded, shown
+from tidewire.model.batch import Limits
 from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.json_rows import json_rows, ndjson_rows
 from tidewire_service.ingest.rows import Intake, Row, collect

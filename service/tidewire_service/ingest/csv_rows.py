@@ -1,6 +1,6 @@
 """CSV bodies as rows: columns metric, time, value, unit, text, step; every other column is a label; pure.
 
-An apostrophe that an export put before what a spreadsheet would run is taken off, see `tidewire.csv_cells`.
+An apostrophe that an export put before what a spreadsheet would run is taken off, see `tidewire.model.csv_escape`.
 
 Source: RFC 4180, with a header line; UTF-8, with or without a byte order mark.
 """
@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tidewire.csv_cells import original
 from tidewire.errors import InvalidInput
+from tidewire.model.csv_escape import original
 from tidewire_service.ingest.rows import Row
 from tidewire_service.problems import MalformedBody
 

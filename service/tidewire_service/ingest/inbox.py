@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from tidewire.batch import EncodedBatch, Limits
-from tidewire.cursor import id_ms, parse_id
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
-from tidewire.log_calls import MAX_BATCHES, MAX_CALL_BYTES
-from tidewire.redis_log import RedisLog
+from tidewire.model.batch import EncodedBatch, Limits
+from tidewire.model.cursor import id_ms, parse_id
+from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES
+from tidewire.redislog.log import RedisLog
 from tidewire_service.ingest.lease import Lease
 from tidewire_service.ingest.message_rows import entry_row, message_row
 from tidewire_service.ingest.rows import Intake, Rejected, Row, collect

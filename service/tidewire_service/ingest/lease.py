@@ -14,7 +14,7 @@ from time import monotonic
 import structlog
 
 from tidewire.errors import LogUnavailable
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.log import RedisLog
 
 __all__ = ["Lease"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tidewire.batch import Limits
 from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.model.batch import Limits
 from tidewire_service.ingest.csv_rows import parse_number
 from tidewire_service.ingest.json_rows import parse_json
 

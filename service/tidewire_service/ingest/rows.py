@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tidewire.batch import (
+from tidewire.errors import InvalidInput, LimitExceeded, shown
+from tidewire.model.batch import (
     Batch,
     EncodedBatch,
     Limits,
@@ -20,7 +21,6 @@ from tidewire.batch import (
     make_batch,
     series_key,
 )
-from tidewire.errors import InvalidInput, LimitExceeded, shown
 from tidewire_service.problems import bound_of
 
 __all__ = ["NOT_YOURS", "Intake", "Rejected", "Row", "collect"]

@@ -13,10 +13,10 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from tidewire.batch import decode_batch
-from tidewire.cursor import id_text
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.log_calls import LastReading
+from tidewire.model.batch import decode_batch
+from tidewire.model.cursor import id_text
+from tidewire.redislog.calls import LastReading
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.directory import read_directory

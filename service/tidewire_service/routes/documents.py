@@ -17,8 +17,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 
 from tidewire.errors import InvalidInput
-from tidewire.redis_log import RedisLog
-from tidewire.threshold import Threshold, checked_thresholds
+from tidewire.model.threshold import Threshold, checked_thresholds
+from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, DocumentConflict, Documents

@@ -14,8 +14,8 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput
+from tidewire.model.cursor import Cursor
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.buckets import step_for

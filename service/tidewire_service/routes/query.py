@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from tidewire.batch import checked_labels
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.pattern import Pattern, compile_pattern
-from tidewire.spans import parse_time_ms
+from tidewire.model.batch import checked_labels
+from tidewire.model.durations import parse_time_ms
+from tidewire.model.pattern import Pattern, compile_pattern
 
 __all__ = ["Query", "parse_query"]
 

@@ -19,8 +19,8 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.log_calls import Once
-from tidewire.redis_log import RedisLog
+from tidewire.redislog.calls import Once
+from tidewire.redislog.log import RedisLog
 from tidewire_service.admission import Admission
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows, unpacked

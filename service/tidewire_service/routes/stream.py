@@ -21,10 +21,10 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from tidewire.cursor import Cursor
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
-from tidewire.pattern import compile_pattern
-from tidewire.spans import parse_span_ms
+from tidewire.model.cursor import Cursor
+from tidewire.model.durations import parse_span_ms
+from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, allowed_metrics
 from tidewire_service.conflation import MAX_SERIES

@@ -13,7 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
 
 from tidewire.errors import InvalidInput
-from tidewire.pattern import compile_pattern
+from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.tickets import FIRST_USE_S, Tickets
 from tidewire_service.gate import STREAM_PATH

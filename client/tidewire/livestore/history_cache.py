@@ -1,0 +1,202 @@
+"""The past that memory does not hold: buckets from the service's history, for views and for ranges."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import httpx
+import msgspec
+import numpy as np
+
+from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.livestore.buckets import step_for
+from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.series import Series
+from tidewire.livestore.store import Store
+from tidewire.livestore.window import NO_OLDER, Older, pack_range
+from tidewire.model.batch import series_key
+from tidewire.subscribing.service_address import verification
+
+__all__ = ["Past", "RangeRequest", "answer_range"]
+
+_AT_ONCE: Final = 4
+_METRICS_PER_REQUEST: Final = 32
+_KEPT: Final = 64  # answers
+_KEPT_S: Final = 20.0
+_TIMEOUT_S: Final = 20.0
+_MAX_BYTES: Final = 64 << 20
+
+_MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
+
+Tables = dict[tuple[str, str], Floats]
+
+
+class RangeRequest(msgspec.Struct, frozen=True, tag_field="t", tag="range"):
+    """One fixed window of the past, as the deck asks for it; times are Unix ms."""
+
+    id: int
+    series: Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=2_000)]
+    start_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    end_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
+
+
+class _Columns(msgspec.Struct):
+    metric: str
+    time: list[float]
+    value: list[float | None]
+    min: list[float | None]
+    max: list[float | None]
+    mean: list[float | None]
+    count: list[int]
+    labels: dict[str, str] = {}
+
+
+class _Answer(msgspec.Struct):
+    step_ms: int
+    series: list[_Columns]
+
+
+class Past:
+    """Reads `/v1/history`; to be used in one event loop, and closed.
+
+    Args:
+        url: the service.
+        token: bearer token, empty for none.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
+        )
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._answers: dict[tuple[object, ...], tuple[float, asyncio.Task[Tables]]] = {}
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for _, task in self._answers.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._answers.values()), return_exceptions=True)
+        await self._http.aclose()
+
+    async def older(self, series: Sequence[Series], first: int, count: int, step_ms: int) -> Older:
+        """Return the buckets `first` … `first + count - 1` of these series.
+
+        Raises:
+            ServiceUnavailable: the service did not answer, or refused; says why.
+        """
+        metrics = sorted({one.metric for one in series})
+        parts = [metrics[at : at + _METRICS_PER_REQUEST] for at in range(0, len(metrics), _METRICS_PER_REQUEST)]
+        found: Tables = {}
+        for tables in await asyncio.gather(*(self._part(tuple(part), first, count, step_ms) for part in parts)):
+            found |= tables
+        keyed = {one.index: found.get((one.metric, series_key(one.labels))) for one in series}
+        tables_by_index = {index: table for index, table in keyed.items() if table is not None}
+        return Older(tables_by_index, float(first * step_ms), float((first + count) * step_ms))
+
+    async def fill(self, view: LiveView, now_ms: float) -> None:
+        """Give a live view what memory does not hold of its window.
+
+        Raises:
+            ServiceUnavailable: the service did not answer, or refused; says why.
+        """
+        count = math.ceil(view.window_ms / view.step_ms) + 1
+        first = math.floor(now_ms / view.step_ms) - count + 1
+        missing = [view.store.series[index] for index in view.partial]
+        view.set_older(await self.older(missing, first, count, view.step_ms))
+
+    async def _part(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
+        now_s = time.monotonic()
+        for old, (asked_s, task) in list(self._answers.items()):
+            if task.done() and (len(self._answers) >= _KEPT or now_s - asked_s > _KEPT_S):
+                del self._answers[old]
+        key = (metrics, first, count, step_ms)
+        if key not in self._answers:
+            if len(self._answers) >= _KEPT:
+                raise ServiceUnavailable("too many questions for the past are being answered; try again in a moment")
+            task = asyncio.create_task(self._read(metrics, first, count, step_ms))
+            task.add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )  # seen, though nobody waits any more
+            self._answers[key] = (now_s, task)
+        task = self._answers[key][1]
+        try:
+            return await asyncio.shield(task)
+        except ServiceUnavailable:
+            self._answers.pop(key, None)
+            raise
+
+    async def _read(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
+        params: list[tuple[str, str | int | float | bool | None]] = [("metric", metric) for metric in metrics]
+        params += [
+            ("start", first * step_ms),
+            ("end", (first + count) * step_ms),
+            ("points", count),
+            ("format", "json"),
+        ]
+        async with self._turns:
+            try:
+                answer = await self._http.get("/v1/history", params=params)
+                answer.raise_for_status()
+                decoded = await asyncio.to_thread(msgspec.json.decode, answer.content[:_MAX_BYTES], type=_Answer)
+            except httpx.HTTPStatusError as error:
+                raise ServiceUnavailable(_detail(error.response)) from error
+            except (httpx.HTTPError, msgspec.MsgspecError) as error:
+                raise ServiceUnavailable(f"the history could not be read: {error or type(error).__name__}") from error
+        if decoded.step_ms != step_ms:
+            raise ServiceUnavailable(f"the history came in buckets of {decoded.step_ms} ms, asked were {step_ms} ms")
+        return {(columns.metric, series_key(columns.labels)): _table(columns, step_ms) for columns in decoded.series}
+
+
+def _table(columns: _Columns, step_ms: int) -> Floats:
+    """Return the columns of one series as a table of buckets (see tidewire.livestore.buckets)."""
+    given = np.array(
+        (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
+    )
+    given = given[:, ~np.isnan(given[2])]
+    number, last, low, high, mean, count = given
+    return np.stack((number // step_ms, np.where(np.isnan(last), mean, last), low, high, mean * count, count))
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        problem = msgspec.json.decode(response.content, type=dict[str, object])
+    except msgspec.MsgspecError:
+        problem = {}
+    return f"the service answered {response.status_code} to a question for the past: {problem.get('detail', '')}"
+
+
+async def answer_range(
+    request: RangeRequest, store: Store, past: Past, *, seq: int, now_ms: float
+) -> tuple[bytes, str]:
+    """Return the frame that answers a range, and what went wrong with it, empty if nothing did.
+
+    Where memory does not reach, the history is asked; when that fails, the frame holds what memory does.
+
+    Raises:
+        LimitExceeded: the window is too long for so many series.
+    """
+    step_ms = step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
+    first = math.floor(request.start_ms / step_ms)
+    count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
+    indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]
+    if count > 0xFFFF or count * len(indices) > _MAX_CELLS:
+        raise LimitExceeded("buckets of a range", _MAX_CELLS, count * len(indices), "ask for fewer series or less time")
+    missing = [one for one in map(store.series.__getitem__, indices) if store.covered(one, step_ms) > request.start_ms]
+    older, problem = NO_OLDER, ""
+    if missing:
+        try:
+            older = await past.older(missing, first, count, step_ms)
+        except ServiceUnavailable as error:
+            problem = str(error)
+    request_id = request.id & 0xFFFF
+    frame = pack_range(
+        store, indices, first, count, step_ms, request_id=request_id, seq=seq, now_ms=now_ms, older=older
+    )
+    return frame, problem

@@ -1,0 +1,238 @@
+"""One series in memory: its readings of the last minutes and its buckets of one second, in time order; no I/O.
+
+Readings come mostly in order and are appended. Late ones are merged in place, and the seconds from there on are counted
+anew from the readings, as far back as these reach.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from tidewire.livestore.buckets import (
+    BUCKET_ROWS,
+    COUNT,
+    LAST,
+    MAX,
+    MIN,
+    NUMBER,
+    SUM,
+    bucket_readings,
+    merge_buckets,
+    regroup,
+)
+from tidewire.livestore.column_ring import FIRST_ROWS, Floats, Ring
+
+__all__ = ["SECOND_MS", "Series"]
+
+SECOND_MS: Final = 1_000
+_EXPECTED_OF: Final = 20  # readings whose median interval is expected
+_LATE_KEPT: Final = 64  # late arrivals a reader can tell apart; with more, it must take everything anew
+_RAW_COLUMNS: Final = 2
+
+
+class Series:
+    """Who a series is, and its blocks.
+
+    Attributes:
+        index: for the life of the store.
+        last_id: highest id of its batches, 0 if none had one.
+        doubtful_id: batches up to this id may hold readings that came in a snapshot.
+        raw: readings (time, value).
+        seconds: buckets of one second.
+        evicted_ms: log time at which its blocks were last taken from it, -inf if never.
+        late: (version, oldest time) of arrivals that were not newer than all before.
+    """
+
+    __slots__ = ("doubtful_id", "evicted_ms", "index", "labels", "last_id", "late", "metric", "raw", "seconds", "unit")
+
+    def __init__(self, index: int, metric: str, labels: dict[str, str], unit: str) -> None:
+        self.index = index
+        self.metric = metric
+        self.labels = labels
+        self.unit = unit
+        self.last_id = 0
+        self.doubtful_id = 0
+        self.raw = Ring(_RAW_COLUMNS, 0)
+        self.seconds = Ring(BUCKET_ROWS, 0)
+        self.evicted_ms = -np.inf
+        self.late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
+
+    # -- blocks --------------------------------------------------------------------------------------------------
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of its blocks."""
+        return self.raw.nbytes + self.seconds.nbytes
+
+    def growth(self, count: int, oldest_raw_ms: float, oldest_second_ms: float) -> tuple[int, int, int]:
+        """Return what room `count` more readings need: rows of the raw ring, rows of the seconds, bytes on top.
+
+        A ring grows only where it would otherwise overwrite rows that are still wanted.
+        """
+        raw = _wanted_rows(self.raw, count, oldest_raw_ms)
+        seconds = _wanted_rows(self.seconds, count, oldest_second_ms // SECOND_MS)
+        extra = 0
+        if raw > self.raw.capacity:
+            extra += Ring.bytes_of(_RAW_COLUMNS, raw) - self.raw.nbytes
+        if seconds > self.seconds.capacity:
+            extra += Ring.bytes_of(BUCKET_ROWS, seconds) - self.seconds.nbytes
+        return raw, seconds, extra
+
+    def grow(self, raw_rows: int, second_rows: int) -> None:
+        """Give the rings this much room."""
+        if raw_rows > self.raw.capacity:
+            self.raw.grow(raw_rows)
+        if second_rows > self.seconds.capacity:
+            self.seconds.grow(second_rows)
+
+    def evict(self, log_ms: float) -> None:
+        """Give up the blocks; what comes from here on is kept again."""
+        self.raw = Ring(_RAW_COLUMNS, 0)
+        self.seconds = Ring(BUCKET_ROWS, 0)
+        self.evicted_ms = log_ms
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def append_one(self, time_ms: float, number: float) -> None:
+        """Take one reading newer than all before; there must be room."""
+        self.raw.append_row((time_ms, number))
+        if math.isnan(number):
+            return
+        second, seconds = time_ms // SECOND_MS, self.seconds
+        if seconds.size:
+            was, _, low, high, total, count = seconds.last_row()
+            if was == second:
+                seconds.set_last_row((second, number, min(low, number), max(high, number), total + number, count + 1.0))
+                return
+        seconds.append_row((second, number, number, number, number, 1.0))
+
+    def append(self, rows: Floats) -> None:
+        """Take readings newer than all before, float64[2, n] in order of time; there must be room."""
+        self.raw.append(rows)
+        buckets = bucket_readings(rows[0], rows[1], SECOND_MS)
+        if not buckets.shape[1]:
+            return
+        if self.seconds.size:
+            was, _, low, high, total, count = self.seconds.last_row()
+            first = buckets[:, 0].tolist()
+            if was == first[NUMBER]:
+                low, high = min(low, first[MIN]), max(high, first[MAX])
+                self.seconds.set_last_row((was, first[LAST], low, high, total + first[SUM], count + first[COUNT]))
+                buckets = buckets[:, 1:]
+        self.seconds.append(buckets)
+
+    def unknown(self, rows: Floats) -> Floats:
+        """Return those of the readings (float64[2, n], in order of time) that are not held: another time or value."""
+        held = self.raw.rows()
+        low = np.searchsorted(held[0], rows[0, 0], "left")
+        high = np.searchsorted(held[0], rows[0, -1], "right")
+        there = {pair.tobytes() for pair in held[:, low:high].T}
+        return rows[:, [pair.tobytes() not in there for pair in rows.T]]
+
+    def merge(self, rows: Floats, version: int, oldest_raw_ms: float, oldest_second_ms: float) -> None:
+        """Take readings of which some are not newer than all before, float64[2, n] in order of time, n ≥ 1.
+
+        Args:
+            rows: those before `oldest_second_ms` leave no trace.
+            version: the version of the series that holds them.
+            oldest_raw_ms: readings before it go to the seconds only.
+            oldest_second_ms: bound of the seconds.
+        """
+        held = self.raw.rows()
+        if self.raw.dropped and self.raw.size:
+            oldest_raw_ms = max(oldest_raw_ms, held[0, 0])
+        recent = rows[:, rows[0] >= oldest_raw_ms]
+        if recent.shape[1]:
+            at = int(np.searchsorted(held[0], recent[0, 0], "right"))
+            tail = np.concatenate((held[:, at:], recent), axis=1)
+            self.raw.replace_tail(self.raw.size - at, tail[:, np.argsort(tail[0], kind="stable")])
+        self._merge_seconds(rows[:, rows[0] >= oldest_second_ms], oldest_raw_ms)
+        self.late.append((version, float(rows[0, 0])))
+
+    def _merge_seconds(self, rows: Floats, oldest_raw_ms: float) -> None:
+        late = bucket_readings(rows[0], rows[1], SECOND_MS)
+        if not late.shape[1]:
+            return
+        held = self.seconds.rows()
+        low = int(np.searchsorted(held[NUMBER], late[NUMBER, 0], "left"))
+        tail = merge_buckets(late, held[:, low:])  # where no readings are held, the last value of a second stays
+        exact_from_ms = max(np.ceil(oldest_raw_ms / SECOND_MS), late[NUMBER, 0]) * SECOND_MS
+        readings = self.raw.rows()
+        readings = readings[:, np.searchsorted(readings[0], exact_from_ms, "left") :]
+        exact = bucket_readings(readings[0], readings[1], SECOND_MS)
+        if exact.shape[1]:
+            inexact = np.searchsorted(tail[NUMBER], exact[NUMBER, 0], "left")
+            tail = np.concatenate((tail[:, :inexact], exact), axis=1)
+        self.seconds.replace_tail(self.seconds.size - low, tail)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def expected_ms(self) -> float:
+        """Return the median interval of the last 20 readings, NaN with fewer than 3."""
+        times = self.raw.rows()[0, -_EXPECTED_OF:].tolist()
+        if len(times) < 3:
+            return np.nan
+        gaps: list[float] = sorted(after - before for before, after in itertools.pairwise(times))
+        middle = len(gaps) // 2
+        return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+
+    def buckets(self, step_ms: int, first: float, last: float) -> Floats:
+        """Return the buckets of a window from the tier that serves this width.
+
+        Args:
+            step_ms: a width of the ladder.
+            first: number of the first bucket.
+            last: number of the last bucket, inclusive.
+
+        Returns:
+            A table of buckets, a copy.
+        """
+        start_ms, end_ms = first * step_ms, (last + 1) * step_ms
+        if step_ms % SECOND_MS:
+            readings = self.raw.rows()
+            low, high = np.searchsorted(readings[0], (start_ms, end_ms), "left")
+            return bucket_readings(readings[0, low:high], readings[1, low:high], step_ms)
+        held = self.seconds.rows()
+        low, high = np.searchsorted(held[NUMBER], (start_ms / SECOND_MS, end_ms / SECOND_MS), "left")
+        return regroup(held[:, low:high], SECOND_MS, step_ms)
+
+    def first_after(self, time_ms: float) -> float:
+        """Return the time of the first reading newer than `time_ms`, +inf if there is none."""
+        times = self.raw.rows()[0]
+        at = np.searchsorted(times, time_ms, "right")
+        return float(times[at]) if at < times.size else np.inf
+
+    def covered_from_ms(self, step_ms: int) -> float:
+        """Return since when the tier that serves this width holds everything it was given, -inf if always."""
+        ring, unit_ms = (self.raw, 1) if step_ms % SECOND_MS else (self.seconds, SECOND_MS)
+        if ring.dropped and ring.size:
+            return max(self.evicted_ms, float(ring.rows()[0, 0]) * unit_ms)
+        return self.evicted_ms
+
+    def mean(self, start_ms: float, end_ms: float) -> tuple[float, float]:
+        """Return the mean over the whole seconds of [start, end) and the time of the first; NaN and inf for none."""
+        held = self.seconds.rows()
+        low, high = np.searchsorted(held[NUMBER], (start_ms / SECOND_MS, end_ms / SECOND_MS), "left")
+        if low == high:
+            return np.nan, np.inf
+        total, count = held[SUM:, low:high].sum(axis=1)
+        return float(total / count), float(held[NUMBER, low]) * SECOND_MS
+
+
+def _wanted_rows(ring: Ring, count: int, oldest: float) -> int:
+    """Return the capacity that `count` more rows need: doubled until no row after `oldest` is overwritten."""
+    capacity, size = ring.capacity, ring.size
+    if size + count <= capacity:
+        return capacity
+    if size:
+        rows = ring.rows()[0]
+        size -= int(np.searchsorted(rows, oldest, "left"))
+    wanted = max(capacity, FIRST_ROWS)
+    while wanted < size + count:
+        wanted *= 2
+    return wanted

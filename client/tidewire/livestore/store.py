@@ -1,0 +1,299 @@
+"""The store: the newest readings of every series in memory, raw and in buckets of one second; no I/O.
+
+One thread writes, any number read: both hold `Store.lock`, the writer for some microseconds per batch. Nothing is
+called back; a reader compares versions. A series has an index for the life of the store, and its scalars lie at that
+index of `Store.state`, so that readers of many series take them with one NumPy expression.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.series import Series
+from tidewire.model.batch import Batch, series_key
+
+__all__ = ["RATE_S", "STATE", "Event", "Store"]
+
+RATE_S: Final = 60  # span of the rate of a series
+_TOTAL_S: Final = 10  # whole seconds averaged by `readings_per_s`
+
+STATE: Final = np.dtype(
+    [
+        ("last_time_ms", np.float64),
+        ("last_value", np.float64),
+        ("last_id_ms", np.float64),
+        ("total", np.float64),
+        ("version", np.int64),  # rises with every accepted batch
+        ("changed_at", np.int64),  # directory version at which the entry was born or got another unit
+        ("seen", np.int64),  # when a reader last asked for it: a count, not a time
+    ]
+)
+
+
+class Event(NamedTuple):
+    """A reading with a text.
+
+    Attributes:
+        time_ms: its own time.
+        text: what to print on the flag.
+    """
+
+    time_ms: float
+    text: str
+    metric: str
+    labels: dict[str, str]
+
+
+class Store:
+    """The rings of every series, bounded by `store_bytes`: past it the least recently seen series lose their blocks.
+
+    Args:
+        store_bytes: bound on the blocks of all series together, at least 1 MiB; one series takes at most a quarter.
+        raw_ms: how far back readings are kept.
+        seconds_ms: how far back buckets of one second are kept.
+        max_series: series taken; readings of others are counted in `refused` and dropped.
+        max_events: events kept, the newest.
+
+    Attributes:
+        lock: held by the writer per batch, and by readers while they use views.
+        series: by index.
+        state: the scalars of each series, dtype `STATE`, at least as long as `series`.
+        directory_version: rises when a series is born or gets another unit.
+        events: in order of arrival; `events_version` rises with each.
+        covered_from_ms: since when the store was given everything (log time); set by whoever feeds it.
+        bytes_used: bytes of all blocks.
+        duplicates, refused: readings dropped because they were there, or because of `max_series`.
+    """
+
+    def __init__(
+        self,
+        *,
+        store_bytes: int = 512 << 20,
+        raw_ms: float = 15 * 60_000.0,
+        seconds_ms: float = 6 * 3_600_000.0,
+        max_series: int = 100_000,
+        max_events: int = 1_000,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.store_bytes = max(store_bytes, 1 << 20)
+        self.raw_ms = raw_ms
+        self.seconds_ms = seconds_ms
+        self.max_series = max_series
+        self.series: list[Series] = []
+        self.state = np.zeros(64, dtype=STATE)
+        self.directory_version = 0
+        self.events: deque[Event] = deque(maxlen=max_events)
+        self.events_version = 0
+        self.covered_from_ms = np.inf
+        self.bytes_used = 0
+        self.duplicates = 0
+        self.refused = 0
+        self._metrics: set[str] = set()
+        self._by_key: dict[tuple[str, str], Series] = {}
+        self._columns()
+        self._arrivals = np.zeros((64, RATE_S + 1), dtype=np.float32)  # readings per second of log time, modulo
+        self._arrivals_s = 0
+        self._highest_id = 0
+        self._doubtful_id = 0
+        self._looks = 0
+
+    def _columns(self) -> None:
+        state = self.state
+        self._last_time, self._last_value = state["last_time_ms"], state["last_value"]
+        self._last_id_ms, self._total, self._version = state["last_id_ms"], state["total"], state["version"]
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, batch: Batch, id_: int, *, snapshot: bool = False) -> int:
+        """Take the readings of one batch; for the one writing thread.
+
+        Args:
+            batch: its times may be in any order and older than what is there.
+            id_: the batch's id in the log, 0 if unknown. A batch whose id its series has passed is a duplicate, unless
+                `new_lineage` or a snapshot made such ids doubtful: then each of its readings is compared.
+            snapshot: the batch is the last reading of its series, and the log may deliver the whole batch yet.
+
+        Returns:
+            How many readings were new.
+        """
+        with self.lock:
+            key = (batch.metric, series_key(batch.labels))
+            series = self._by_key.get(key)
+            if series is None or (batch.unit != series.unit and id_ >= series.last_id):
+                series = self._enter(key, batch, series)
+                if series is None:
+                    self.refused += len(batch.time)
+                    return 0
+            if snapshot and 0 < id_ <= series.last_id:
+                return 0
+            compare = snapshot or id_ <= max(self._doubtful_id, series.doubtful_id)
+            if id_ <= series.last_id and not compare:
+                self.duplicates += len(batch.time)
+                return 0
+            log_ms = float(id_ >> 32) if id_ else max(batch.time)
+            taken = self._take(series, batch, log_ms, compare=compare)
+            if snapshot:
+                series.doubtful_id = max(series.doubtful_id, id_)
+                self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
+            if taken:
+                self._count(series, 0 if snapshot else id_, log_ms, taken)
+                if batch.text is not None:
+                    self._flag(batch)
+            return taken
+
+    def new_lineage(self) -> None:
+        """Say that the log was lost: replays may repeat what is here, under the same or other ids."""
+        with self.lock:
+            self._doubtful_id = self._highest_id
+
+    def _enter(self, key: tuple[str, str], batch: Batch, series: Series | None) -> Series | None:
+        if series is None:
+            index = len(self.series)
+            if index >= self.max_series:
+                return None
+            if index == len(self.state):
+                self.state = np.concatenate((self.state, np.zeros(index, dtype=STATE)))
+                self._arrivals = np.concatenate((self._arrivals, np.zeros_like(self._arrivals)))
+                self._columns()
+            series = Series(index, batch.metric, batch.labels, batch.unit)
+            self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._looks)
+            self._by_key[key] = series
+            self.series.append(series)
+            self._metrics.add(batch.metric)
+        series.unit = batch.unit
+        self.directory_version += 1
+        self.state["changed_at"][series.index] = self.directory_version
+        return series
+
+    def _take(self, series: Series, batch: Batch, log_ms: float, *, compare: bool) -> int:
+        index = series.index
+        newest = self._last_time[index]
+        if len(batch.time) == 1 and batch.time[0] > newest:
+            number = np.nan if batch.value[0] is None else batch.value[0]
+            if series.raw.size == series.raw.capacity or series.seconds.size == series.seconds.capacity:
+                self._make_room(series, 1, log_ms)
+            series.append_one(batch.time[0], number)
+            self._last_time[index], self._last_value[index] = batch.time[0], number
+            return 1
+        rows: Floats = np.array((batch.time, batch.value), dtype=np.float64)
+        if (rows[0, 1:] < rows[0, :-1]).any():
+            rows = rows[:, np.argsort(rows[0], kind="stable")]
+        if compare:
+            known = rows.shape[1]
+            rows = series.unknown(rows)
+            self.duplicates += known - rows.shape[1]
+            if not rows.shape[1]:
+                return 0
+        self._make_room(series, rows.shape[1], log_ms)
+        if rows[0, 0] > newest:
+            series.append(rows)
+        else:
+            version = int(self._version[index]) + 1
+            series.merge(rows, version, log_ms - self.raw_ms, log_ms - self.seconds_ms)
+        if rows[0, -1] >= newest:
+            self._last_time[index], self._last_value[index] = rows[:, -1]
+        return int(rows.shape[1])
+
+    def _make_room(self, series: Series, count: int, log_ms: float) -> None:
+        raw_rows, second_rows, extra = series.growth(count, log_ms - self.raw_ms, log_ms - self.seconds_ms)
+        if not extra:
+            return
+        if series.raw.capacity and series.nbytes + extra > self.store_bytes // 4:
+            return  # its own oldest rows go, before one flood takes the blocks of all others
+        if self.bytes_used + extra > self.store_bytes:
+            self._evict(series, extra, log_ms)
+        series.grow(raw_rows, second_rows)
+        self.bytes_used += extra
+
+    def _evict(self, keep: Series, wanted: int, log_ms: float) -> None:
+        """Take blocks from the least recently seen series until `wanted` bytes are free, and an eighth for the next."""
+        target = self.store_bytes - wanted - self.store_bytes // 8
+        for index in np.argsort(self.state["seen"][: len(self.series)], kind="stable").tolist():
+            series = self.series[index]
+            if series is keep or not series.nbytes:
+                continue
+            self.bytes_used -= series.nbytes
+            series.evict(log_ms)
+            if self.bytes_used <= target:
+                return
+
+    def _count(self, series: Series, id_: int, log_ms: float, taken: int) -> None:
+        index = series.index
+        self._total[index] += taken
+        self._version[index] += 1
+        self._last_id_ms[index] = max(self._last_id_ms[index], log_ms)
+        if id_ > series.last_id:
+            series.last_id = id_
+            self._highest_id = max(self._highest_id, id_)
+        second = int(log_ms // 1_000)
+        if id_ and second > self._arrivals_s - RATE_S:
+            self._advance(second)
+            self._arrivals[index, second % (RATE_S + 1)] += taken
+
+    def _advance(self, second: int) -> None:
+        """Empty the columns of the seconds up to this one."""
+        width = RATE_S + 1
+        if second - self._arrivals_s >= width:
+            self._arrivals[:] = 0
+        else:
+            for passed in range(self._arrivals_s + 1, second + 1):
+                self._arrivals[:, passed % width] = 0
+        self._arrivals_s = max(self._arrivals_s, second)
+
+    def _flag(self, batch: Batch) -> None:
+        for time_ms, text in zip(batch.time, batch.text or (), strict=True):
+            event = Event(time_ms, text or "", batch.metric, batch.labels)
+            if text and event not in self.events:
+                self.events.append(event)
+                self.events_version += 1
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> int:
+        """Return how many different metrics the series are of."""
+        return len(self._metrics)
+
+    def find(self, metric: str, labels: dict[str, str]) -> Series | None:
+        """Return the series of these labels, None if it was never seen."""
+        return self._by_key.get((metric, series_key(labels)))
+
+    def see(self, indices: npt.NDArray[np.intp] | Sequence[int]) -> None:
+        """Say that these series are looked at: they lose their blocks last."""
+        with self.lock:
+            self._looks += 1
+            self.state["seen"][indices] = self._looks
+
+    def changed_since(self, directory_version: int) -> list[Series]:
+        """Return the series that were born or got another unit after this version of the directory, in index order."""
+        with self.lock:
+            changed = np.flatnonzero(self.state["changed_at"][: len(self.series)] > directory_version)
+            return [self.series[index] for index in changed.tolist()]
+
+    def rates(self, indices: npt.NDArray[np.intp], now_ms: float) -> npt.NDArray[np.float32]:
+        """Return readings per second over the last 60 s of log time, of each series."""
+        with self.lock:
+            self._advance(int(now_ms // 1_000))
+            current = self._arrivals_s % (RATE_S + 1)
+            whole = self._arrivals[indices].sum(axis=1) - self._arrivals[indices, current]
+        return np.asarray(whole / np.float32(RATE_S), dtype=np.float32)
+
+    def readings_per_s(self, now_ms: float) -> float:
+        """Return readings per second of all series over the last 10 whole seconds of log time."""
+        second = int(now_ms // 1_000)
+        with self.lock:
+            newest = min(second - 1, self._arrivals_s)
+            oldest = max(second - _TOTAL_S, self._arrivals_s - RATE_S + 1)
+            columns = [s % (RATE_S + 1) for s in range(oldest, newest + 1)]
+            return float(self._arrivals[: len(self.series), columns].sum()) / _TOTAL_S
+
+    def covered(self, series: Series, step_ms: int) -> float:
+        """Return since when (log time) the tier that serves buckets of this width holds all readings of a series."""
+        return max(self.covered_from_ms, series.covered_from_ms(step_ms))

@@ -1,0 +1,1 @@
+"""What travels: batches, cursors, patterns, durations, events, states and thresholds; no I/O."""

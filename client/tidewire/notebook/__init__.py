@@ -1,0 +1,1 @@
+"""Live charts in a notebook: the widget, its frames and its snapshot."""

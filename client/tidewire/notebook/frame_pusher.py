@@ -1,0 +1,200 @@
+"""The pusher: sends a notebook chart its frames, by its own clock, in the thread of the chart's feed.
+
+Nothing is acknowledged, since a busy kernel hears nothing. So frames are paced (four a second, and no more bytes than
+the notebook takes), and a snapshot comes every 10 s for a browser that missed something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, Protocol
+
+import msgspec
+
+from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.livestore.alarms import Alarms
+from tidewire.livestore.feed import Feed
+from tidewire.livestore.history_cache import Past, RangeRequest, answer_range
+from tidewire.livestore.live_view import LiveView
+
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "View", "Wishes", "push", "read_message"]
+
+_log = logging.getLogger("tidewire")
+_TICK_S: Final = 0.25  # four frames and one text message a second
+_TEXTS_EVERY: Final = 4  # ticks
+_SNAPSHOT_S: Final = 10.0
+_BYTES_PER_S: Final = 100_000.0
+_BUCKETS: Final = 650  # of the view until the browser says how wide it is
+_OLDER_AGAIN_S: Final = 15.0
+SHORTEST_MS: Final = 1_000.0  # windows
+LONGEST_MS: Final = 24 * 3_600e3
+
+
+class View(msgspec.Struct):
+    """What the deck says of its size."""
+
+    window_ms: Annotated[float, msgspec.Meta(ge=SHORTEST_MS, le=LONGEST_MS)]
+    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
+
+
+_MESSAGES: Final[dict[object, type[View] | type[RangeRequest]]] = {"view": View, "range": RangeRequest}
+
+
+def read_message(content: object) -> View | RangeRequest | None:
+    """Return what the deck asks for; None if it asks for nothing, or for what cannot be read."""
+    kind = _MESSAGES.get(content.get("t")) if isinstance(content, dict) else None
+    if kind is None:
+        return None
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        _log.warning("a message of the chart cannot be read: %s", error)
+        return None
+
+
+class Wishes:
+    """What the notebook asks of the thread; written by the kernel's main thread, read by the pusher.
+
+    Attributes:
+        window_ms: length of the window.
+        buckets: how many are wanted.
+        paused: send no frames.
+        anew: send everything anew.
+        ranges: the last range that was asked for.
+    """
+
+    def __init__(self, window_ms: float) -> None:
+        self.window_ms = window_ms
+        self.buckets = _BUCKETS
+        self.paused = False
+        self.anew = True
+        self.ranges: deque[RangeRequest] = deque(maxlen=1)
+
+
+class Target(Protocol):
+    """What is pushed to."""
+
+    def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
+        """Send a text message, or a frame."""
+
+
+class _Pusher:
+    """What the thread of a chart keeps between two ticks."""
+
+    def __init__(self, feed: Feed, past: Past, wishes: Wishes, alarms: Alarms) -> None:
+        self.store = feed.store
+        self.alarms = alarms
+        self.wishes = wishes
+        self.feed = feed
+        self.past = past
+        self.view: LiveView | None = None
+        self.shape: tuple[float, int] = (0.0, 0)
+        self.seq = 0
+        self.since: int | None = None
+        self.snapshot_at = 0.0
+        self.not_before = 0.0
+        self.directory = self.events = self.limits = self.alarmed = -1
+        self.status: object = None
+        self.older_at = -math.inf
+
+    async def tick(self, target: Target) -> None:
+        """Send what is due."""
+        now = time.monotonic()
+        self.seq += 1
+        if self.wishes.anew:
+            self.wishes.anew = False
+            self.since = self.status = None
+            self.directory = self.events = self.limits = self.alarmed = -1
+        self._texts(target)
+        if self.wishes.ranges:
+            await self._range(target, self.wishes.ranges.popleft())
+        if self.wishes.paused or now < self.not_before:
+            return
+        if self.view is None or self.shape != (self.wishes.window_ms, self.wishes.buckets):
+            self.shape = (self.wishes.window_ms, self.wishes.buckets)
+            self.view, self.since = LiveView(self.store, None, *self.shape), None
+        if now - self.snapshot_at > _SNAPSHOT_S:
+            self.since = None  # a browser that missed something, or came late, cannot say so
+        self.view.tick(self.seq, self.feed.now_ms())
+        if self.since is None:
+            self.snapshot_at = now
+        frame = self.view.frame(0, self.since)
+        target.push({"t": "f"}, frame)
+        self.since = self.seq
+        self.not_before = now + len(frame) / _BYTES_PER_S
+        if self.view.partial and now - self.older_at > _OLDER_AGAIN_S:
+            self.older_at = now
+            await self._older(self.view)
+
+    def _texts(self, target: Target) -> None:
+        store = self.store
+        if self.directory != store.directory_version:
+            with store.lock:
+                changed, full = store.changed_since(self.directory), self.directory < 0
+                self.directory = store.directory_version
+            entries = [
+                {"i": one.index, "metric": one.metric, "labels": one.labels, "unit": one.unit} for one in changed
+            ]
+            target.push({"t": "series", "full": full, "series": entries})
+        if self.events != store.events_version:
+            with store.lock:
+                events, self.events = [event._asdict() for event in sorted(store.events)], store.events_version
+            target.push({"t": "events", "full": True, "events": events})
+        alarms = self.alarms
+        alarms.look(self.feed.now_ms())
+        if self.limits != alarms.thresholds_version:
+            self.limits = alarms.thresholds_version
+            target.push(alarms.thresholds_message())
+        if self.alarmed != alarms.version:
+            self.alarmed = alarms.version
+            target.push(alarms.alarms_message())
+        if self.status is not self.feed.status or self.seq % _TEXTS_EVERY == 0:
+            self.status = self.feed.status
+            target.push(self.feed.message())
+
+    async def _older(self, view: LiveView) -> None:
+        try:
+            await self.past.fill(view, self.feed.now_ms())
+        except ServiceUnavailable as error:
+            _log.info("a window of %d s stays partly empty: %s", view.window_ms / 1e3, error)
+
+    async def _range(self, target: Target, request: RangeRequest) -> None:
+        try:
+            frame, problem = await answer_range(request, self.store, self.past, seq=self.seq, now_ms=self.feed.now_ms())
+        except LimitExceeded as error:
+            target.push({"t": "error", "reason": str(error)})
+            return
+        target.push({"t": "f"}, frame)
+        if problem:
+            target.push({"t": "error", "reason": problem})
+
+
+async def push(target_now: Callable[[], Target | None], feed: Feed, wishes: Wishes, alarms: Alarms) -> None:
+    """Push frames until the target is gone, then stop the feed; runs beside the feed, in its thread.
+
+    Args:
+        target_now: returns the target, None once it is gone; held only while a tick lasts.
+        feed: whose store is drawn.
+        wishes: what the notebook asks.
+        alarms: of the feed's store.
+    """
+    past = Past(feed.url, feed.token)
+    pusher = _Pusher(feed, past, wishes, alarms)
+    try:
+        while (target := target_now()) is not None:
+            try:
+                await pusher.tick(target)
+            except Exception:
+                _log.exception("a frame of %s could not be pushed", feed.patterns)
+                target.push({"t": "error", "reason": "this chart failed; see the log of the kernel"})
+                return
+            del target
+            await asyncio.sleep(_TICK_S)
+        feed.stop()
+    finally:
+        await past.close()

@@ -1,0 +1,193 @@
+"""A still of a live chart, for a notebook that is saved: one PNG and one line that says what it shows; pure.
+
+Drawn from the very frame that the browser draws, in the colours of the light theme, a panel for each metric.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewire.livestore.series import Series
+from tidewire.livestore.view_frame import ViewFrame
+from tidewire.model.batch import ANNOTATIONS
+
+__all__ = ["still_bundle", "still_line", "still_png"]
+
+_WIDTH: Final = 880  # px, as the image is shown; it is drawn _SHARP times as large
+_PANEL: Final = {1: 220, 2: 170}
+_LOW_PANEL: Final = 130
+_MAX_PANELS: Final = 6
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 22  # of a panel's plot
+_SHARP, _SMOOTH = 2, 2  # pixels per px of the image; and what is drawn larger still, to be smooth
+_SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
+_COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
+_UNITS: Final = {"1": "", "Cel": "°C", "[degF]": "°F"}  # UCUM codes that nobody writes so
+_MAX_NAMED: Final = 4  # series in a panel's legend
+
+Floats = npt.NDArray[np.float64]
+
+
+def still_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
+    """Return what a still shows, in one line: metrics, window, when it was taken, and the newest reading."""
+    at = f"{_utc(frame.now_ms):%Y-%m-%d %H:%M:%S} UTC"
+    measured = np.array([series[int(index)].metric != ANNOTATIONS for index in frame.records["index"]], dtype=bool)
+    known = measured & (frame.records["last_time_ms"] > 0)
+    if not known.any():
+        return f"{patterns} · no reading until {at}"
+    newest = int(np.argmax(np.where(known, frame.records["last_time_ms"], -np.inf)))
+    one, value = series[int(frame.records["index"][newest])], float(frame.records["last_value"][newest])
+    count = f"{measured.sum()} series"
+    minutes = frame.body.shape[1] * frame.step_ms / 60e3
+    window = f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
+    return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {_value(value, one.unit)}"
+
+
+def still_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
+    """Return the picture: at most six metrics, one panel each, the rest counted in its last line.
+
+    Args:
+        title: its last line, such as that of `still_line`.
+        frame: a snapshot.
+        series: where the frame's records have their index.
+    """
+    from PIL import Image  # noqa: PLC0415 - heavy
+
+    metrics: dict[str, list[int]] = {}
+    for row, record in enumerate(frame.records):
+        one = series[int(record["index"])]
+        if one.metric != ANNOTATIONS:
+            metrics.setdefault(one.metric, []).append(row)
+    shown = sorted(metrics.items())[:_MAX_PANELS]
+    height = _PANEL.get(len(shown), _LOW_PANEL)
+    canvas = _Canvas(height * len(shown) + 26)
+    for number, (metric, rows) in enumerate(shown):
+        _panel(canvas, number * height, height, metric, frame, rows, series)
+    more = f" · {len(metrics) - len(shown)} more metrics" if len(metrics) > len(shown) else ""
+    canvas.text(12, height * len(shown) + 6, title + more, _MUTED, 11)
+    image = canvas.image.resize((_WIDTH * _SHARP, canvas.height * _SHARP), Image.Resampling.BOX)
+    out = io.BytesIO()
+    image.quantize(64).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def still_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
+    """Return a still as a notebook keeps it, under a key of letters and digits.
+
+    The live chart, the next output of the cell, finds it by its key and hides it; where there is no live chart, what
+    the notebook says in its place is hidden.
+    """
+    text, data = html.escape(line), base64.b64encode(png).decode("ascii")
+    shape = f'width="{_WIDTH}" style="max-width:100%;border-radius:8px"'
+    picture = f'<img alt="{text}" {shape} src="data:image/png;base64,{data}">'
+    still = f'.jp-OutputArea-child:has([data-tidewire-still="{key}"])'
+    style = f"<style>{still}+.jp-OutputArea-child:not(:has(.tw-deck)){{display:none}}</style>"
+    figure = f'{style}<figure data-tidewire-still="{key}" style="margin:0">{picture}</figure>'
+    return {"text/html": figure, "image/png": data, "text/plain": line}
+
+
+class _Canvas:
+    """An image in px of the notebook."""
+
+    def __init__(self, height: int) -> None:
+        from PIL import Image, ImageDraw  # noqa: PLC0415 - heavy
+
+        self.height = height
+        self._scale = _SHARP * _SMOOTH
+        self.image = Image.new("RGB", (_WIDTH * self._scale, height * self._scale), _SURFACE)
+        self._draw = ImageDraw.Draw(self.image)
+        self._fonts: dict[int, Any] = {}
+
+    def line(self, points: Sequence[tuple[float, float]], colour: str, width: float) -> None:
+        flat = [(x * self._scale, y * self._scale) for x, y in points]
+        self._draw.line(flat, fill=colour, width=max(1, round(width * self._scale)), joint="curve")
+
+    def dot(self, x: float, y: float, colour: str, radius: float) -> None:
+        self._draw.circle((x * self._scale, y * self._scale), radius * self._scale, fill=colour)
+
+    def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
+        """Write; return where the words end."""
+        from PIL import ImageFont  # noqa: PLC0415 - heavy
+
+        font = self._fonts.setdefault(size, ImageFont.load_default(size * self._scale))
+        width = float(self._draw.textlength(words, font=font)) / self._scale
+        left = x - width if right else x
+        self._draw.text((left * self._scale, y * self._scale), words, fill=colour, font=font)
+        return left + width
+
+
+def _panel(
+    canvas: _Canvas, top: int, height: int, metric: str, frame: ViewFrame, rows: list[int], series: Sequence[Series]
+) -> None:
+    """Draw one metric: its name, its legend, a grid of three values and of times, and its lines."""
+    bodies = [frame.body[row].astype(np.float64) + frame.records["base"][row] for row in rows]
+    values = np.concatenate([body.ravel() for body in bodies])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    margin = (high - low) * 0.08 or abs(high) * 0.01 or 1.0
+    low, high = low - margin, high + margin
+    y0, y1, x0, x1 = top + _TOP, top + height - _BOTTOM, _LEFT, _WIDTH - _RIGHT
+    one = series[int(frame.records["index"][rows[0]])]
+    x = canvas.text(12, top + 8, metric, _TEXT, 13) + 6
+    x = canvas.text(x, top + 10, _UNITS.get(one.unit, one.unit), _MUTED, 11) + 14
+    for value in (low + margin, (low + high) / 2, high - margin):
+        y = y1 - (value - low) / (high - low) * (y1 - y0)
+        canvas.line([(x0, y), (x1, y)], _HAIRLINE, 1)
+        canvas.text(x0 - 6, y - 6, _number(value), _MUTED, 11, right=True)
+    start_ms, count = frame.first * frame.step_ms, frame.body.shape[1]
+    pattern = "%H:%M:%S" if count * frame.step_ms < 3_600e3 else "%H:%M"
+    for share in (0.0, 0.25, 0.5, 0.75):
+        at = _utc(start_ms + share * count * frame.step_ms)
+        canvas.text(x0 + share * (x1 - x0), y1 + 5, f"{at:{pattern}}", _MUTED, 11)
+    for place, (row, body) in enumerate(zip(rows, bodies, strict=True)):
+        colour = _COLOURS[place % len(_COLOURS)]
+        if place < _MAX_NAMED:
+            last = series[int(frame.records["index"][row])]
+            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2)
+            label = ",".join(last.labels.values())
+            shown = _value(float(frame.records["last_value"][row]), "")
+            x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), _TEXT, 12) + 14
+        for run in _runs(body[:, 0], float(frame.records["expected_ms"][row]), frame.step_ms):
+            points = [
+                (x0 + (bucket + 0.5) / count * (x1 - x0), y1 - (body[bucket, 0] - low) / (high - low) * (y1 - y0))
+                for bucket in run
+            ]
+            if len(points) > 1:
+                canvas.line(points, colour, 1.5)
+            else:
+                canvas.dot(*points[0], colour, 1.5)
+
+
+def _runs(line: Floats, expected_ms: float, step_ms: int) -> list[list[int]]:
+    """Return the buckets of a line, cut where it was silent for longer than is usual for it, as the live chart does."""
+    held = np.flatnonzero(np.isfinite(line))
+    if not held.size:
+        return []
+    usual_ms = 0.0 if math.isnan(expected_ms) else 3 * expected_ms
+    gap = max(usual_ms, 2_000.0, 2.0 * step_ms) / step_ms
+    return [run.tolist() for run in np.split(held, np.flatnonzero(np.diff(held) > gap) + 1)]
+
+
+def _utc(ms: float) -> datetime:
+    return datetime.fromtimestamp(ms / 1e3, UTC)
+
+
+def _named(one: Series) -> str:
+    labels = ",".join(f"{name}={value}" for name, value in one.labels.items())
+    return f"{one.metric}{{{labels}}}" if labels else one.metric
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _value(value: float, unit: str) -> str:
+    return "no number" if math.isnan(value) else f"{_number(value)} {_UNITS.get(unit, unit)}".strip()

@@ -1,0 +1,296 @@
+"""The live notebook chart: `watch("furnace/**")` draws in the cell with the dashboard's own chart module.
+
+It only pushes: while a cell runs, the kernel hears nothing from the browser. One thread per chart, and running the cell
+again replaces the chart. Beside the live chart, and covered by it, the cell holds a still: what a saved notebook shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.livestore.alarms import Alarms
+from tidewire.model.batch import ANNOTATIONS, checked_labels
+from tidewire.model.pattern import compile_patterns
+from tidewire.notebook.jupyter_kernel import in_kernel, present_cell
+from tidewire.notebook.threshold_poller import keep_thresholds
+from tidewire.settings import ClientSettings, load_settings
+from tidewire.subscribing.service_address import checked_token, service_url
+
+try:
+    import anywidget
+    import numpy as np
+    import traitlets
+except ImportError as error:  # the SDK alone does not need them
+    raise MissingExtra("watch()", "notebook") from error
+
+from tidewire.livestore.feed import Feed
+from tidewire.livestore.history_cache import RangeRequest
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.store import Store
+from tidewire.livestore.view_frame import unpack_frame
+from tidewire.model.durations import parse_span_ms
+from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, Wishes, push, read_message
+from tidewire.notebook.snapshot import still_bundle, still_line, still_png
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Chart", "watch"]
+
+_REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
+_STORE_BYTES: Final = 64 << 20
+_STILL_WAIT_S: Final = 0.8  # how long a cell waits for what its first still shows
+_STILL_EVERY_S: Final = 60.0
+_STILL_BUCKETS: Final = 800
+
+
+class Chart(anywidget.AnyWidget):
+    """A live chart in a notebook; made by `watch`.
+
+    Args:
+        patterns: metrics to draw.
+        window_ms: length of the window.
+        url: the service.
+        token: bearer token, empty for none.
+        labels: labels that must hold.
+    """
+
+    _esm = (Path(__file__).parents[1] / "static" / "deck.js").read_text(encoding="utf-8")
+    pattern = traitlets.Unicode("").tag(sync=True)
+    window_ms = traitlets.Float(300_000.0).tag(sync=True)
+    theme = traitlets.Unicode("auto").tag(sync=True)
+    dashboard_url = traitlets.Unicode("").tag(sync=True)
+    still = traitlets.Unicode("").tag(sync=True)
+    _feed: Feed | None = None  # ipywidgets closes what was made by half
+
+    def __init__(
+        self,
+        patterns: tuple[str, ...],
+        window_ms: float,
+        *,
+        url: str,
+        token: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(pattern=", ".join(patterns), window_ms=window_ms)
+        self._store = Store(store_bytes=_STORE_BYTES)
+        self._wishes = wishes = Wishes(window_ms)
+        self._chosen = compile_patterns(patterns)
+        alarms = Alarms(self._store)
+        self._drawn = 0  # readings of the last still
+        this = weakref.ref(self)
+        shortest, longest = _REPLAY_S
+        feed = self._feed = Feed(
+            self._store,
+            patterns if self._shows(ANNOTATIONS) else (*patterns, ANNOTATIONS),
+            url=url,
+            token=token,
+            labels=labels,
+            replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
+            beside=(
+                lambda: push(lambda: _shown(this), feed, wishes, alarms),
+                lambda: keep_thresholds(feed.url, token, alarms),
+                lambda: _keep_still(this),
+            ),
+            name=f"tidewire-watch {self.pattern}",
+        )
+        self.observe(self._resized, "window_ms")
+        self.on_msg(Chart._hear)
+        feed.start()
+        atexit.register(feed.stop)
+
+    def pause(self) -> None:
+        """Let the picture stand still; readings are still received. `resume` goes on."""
+        self._wishes.paused = True
+
+    def resume(self) -> None:
+        """Draw live again, after `pause`."""
+        self._wishes.anew = True
+        self._wishes.paused = False
+
+    def close(self) -> None:
+        """End the chart: its thread and its connection. Where it was, its last still stays."""
+        if self._feed is not None:
+            atexit.unregister(self._feed.stop)
+            self._feed.stop()
+            self.keep_still()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"Chart({self.pattern!r}, {'live' if self.running else 'ended'})"
+
+    def _ipython_display_(self) -> None:
+        """Show the chart, with a still of it before it; waits for that at most 0.8 s.
+
+        Raises:
+            NotImplementedError: no notebook; IPython then prints what the chart is.
+        """
+        if in_kernel() is None:
+            raise NotImplementedError
+        from IPython.display import display  # noqa: PLC0415 - only in notebooks
+
+        show: Any = display  # it has no types
+        first, self.still = not self.still, self.still or uuid.uuid4().hex
+        if first:
+            show(self._still(), raw=True, display_id=self.still)
+        bundle = self._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        show(data, metadata=metadata, raw=True)
+        until_s = time.monotonic() + _STILL_WAIT_S
+        while self._feed is not None and self._feed.status.state != "live" and time.monotonic() < until_s:
+            time.sleep(0.01)
+        self.keep_still()
+
+    def keep_still(self) -> None:
+        """Give a notebook that shows the chart a new still of it, if readings came since the last."""
+        if not self.still or self._drawn == self._readings():
+            return
+        from IPython.display import display  # noqa: PLC0415 - only in notebooks
+
+        show: Any = display  # it has no types
+        show(self._still(), raw=True, display_id=self.still, update=True)
+
+    def _readings(self) -> int:
+        return int(self._store.state["total"].sum())
+
+    def _still(self) -> dict[str, object]:
+        self._drawn = self._readings()
+        view = LiveView(self._store, None, self._wishes.window_ms, _STILL_BUCKETS)
+        view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
+        frame = unpack_frame(view.frame(0, None))
+        line = still_line(self.pattern, frame, self._store.series)
+        return still_bundle(still_png(line, frame, self._store.series), line, self.still)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
+
+        Returns:
+            Columns `time` (UTC), `metric`, one per label, `value` (NaN: no number), ordered by metric, labels, time.
+        """
+        import pandas as pd  # noqa: PLC0415  # only here
+
+        now_ms = time.time() * 1e3 if self._feed is None else self._feed.now_ms()
+        since_ms = now_ms - self.window_ms
+        parts = []
+        with self._store.lock:
+            for series in filter(lambda series: self._shows(series.metric), self._store.series):
+                rows = series.raw.rows()
+                rows = rows[:, np.searchsorted(rows[0], since_ms) :].copy()
+                names = {"metric": series.metric, **series.labels}
+                parts.append(
+                    pd.DataFrame({"time": pd.to_datetime(rows[0], unit="ms", utc=True), **names, "value": rows[1]})
+                )
+        if not parts:
+            return pd.DataFrame({"time": pd.to_datetime([], utc=True), "metric": [], "value": []})
+        table = pd.concat(parts, ignore_index=True)
+        labels = [name for name in table.columns if name not in ("time", "metric", "value")]
+        table = table[["time", "metric", *labels, "value"]]
+        return table.sort_values(["metric", *labels, "time"], kind="stable", ignore_index=True)
+
+    def _shows(self, metric: str) -> bool:
+        return any(pattern.matches(metric) for pattern in self._chosen)
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the chart still receives readings."""
+        return self._feed is not None and self._feed.running
+
+    def _hear(self, content: object, _buffers: object) -> None:
+        """Take a message of the deck; it comes only while no cell runs."""
+        kind = content.get("t") if isinstance(content, dict) else None
+        if kind == "hello":
+            self._wishes.anew = True
+        elif kind == "retry" and self._feed is not None:
+            self._feed.retry_now()
+        elif isinstance(message := read_message(content), RangeRequest):
+            self._wishes.ranges.append(message)
+        elif message is not None:
+            self._wishes.buckets = message.buckets
+            self.window_ms = message.window_ms
+
+    def _resized(self, _change: object) -> None:
+        self._wishes.window_ms = min(LONGEST_MS, max(SHORTEST_MS, self.window_ms))
+
+    def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
+        """Send the deck a text message, or a frame."""
+        self.send(message, buffers=None if frame is None else [frame])
+
+
+def _shown(this: weakref.ref[Chart]) -> Chart | None:
+    """Return a chart for as long as its host shows it; marimo ends the connection of what a cell made before."""
+    chart = this()
+    if chart is not None and getattr(chart.comm, "_closed", False):
+        chart.close()
+        return None
+    return chart
+
+
+async def _keep_still(chart_now: Callable[[], Chart | None]) -> None:
+    """Give the notebook a still every minute until the chart is gone."""
+    while True:
+        await asyncio.sleep(_STILL_EVERY_S)
+        chart = chart_now()
+        if chart is None:
+            return
+        await asyncio.to_thread(chart.keep_still)
+        del chart
+
+
+_charts: dict[str, list[tuple[str, Chart]]] = {}  # by cell: the execution that made it, and the chart
+
+
+def watch(
+    *patterns: str,
+    window: str = "5m",
+    url: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    dashboard: str | None = None,
+    token: str | None = None,
+) -> Chart:
+    """Return a live chart of metrics, to be the last expression of a notebook cell.
+
+    Running the cell again replaces its charts: one thread and one connection each, however often.
+
+    Args:
+        patterns: metrics, such as ``"furnace/**"``.
+        window: how much time it shows, such as ``"90s"``, ``"5m"`` or ``"1h"``; at most 24 h.
+        url: the service; ``TIDEWIRE_URL`` if None.
+        labels: labels that must hold.
+        dashboard: what the chart's "open" button opens; if None, ``TIDEWIRE_DASHBOARD``, but nothing with a `url` of
+            its own, since that dashboard may show another service.
+        token: bearer token; ``TIDEWIRE_TOKEN`` if None.
+
+    Raises:
+        InvalidInput: a pattern, the window, a label, the URL or the token can never work.
+        MissingExtra: the extra `notebook` is not installed.
+    """
+    window_ms = parse_span_ms("window", window)
+    if not SHORTEST_MS <= window_ms <= LONGEST_MS:
+        raise InvalidInput("window", window, "expected from 1s to 24h, such as 5m")
+    compile_patterns(patterns)
+    if not patterns:
+        raise InvalidInput("patterns", patterns, "name at least one metric or pattern, such as 'furnace/**'")
+    labels = checked_labels(labels)
+    settings = load_settings(ClientSettings, {"token": token})
+    if dashboard is None:
+        dashboard = settings.dashboard if url is None else ""
+    address, token = service_url(url), checked_token(settings.token)
+    cell, execution = present_cell(", ".join(patterns))
+    for made_by, chart in [each for each in _charts.pop(cell, []) if each[1].running]:
+        if made_by == execution:
+            _charts.setdefault(cell, []).append((made_by, chart))
+        else:
+            chart.still = ""  # its output is gone
+            chart.close()
+    chart = Chart(tuple(patterns), window_ms, url=address, token=token, labels=labels)
+    chart.dashboard_url = dashboard.rstrip("/")
+    _charts.setdefault(cell, []).append((execution, chart))
+    return chart

@@ -1,0 +1,154 @@
+"""Runs: a dict of numbers per step, as scripts that were written for an experiment tracker have it.
+
+``import tidewire as wandb``, and such a script publishes here: `init`, `log` and `finish` take what they took there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final
+
+from tidewire.errors import InvalidInput
+from tidewire.model.batch import checked_labels, checked_name
+from tidewire.publishing.default_publisher import own_publisher
+from tidewire.publishing.publisher import AnyPublisher
+
+__all__ = ["NO_NUMBER", "Run", "finish", "init", "log", "number_of"]
+
+logger = logging.getLogger("tidewire")
+_begun: list[Run] = []  # the last is the one that `log` is about
+
+
+class Run:
+    """One run of a script; made by `init`. As a context manager it is finished at the end of its block.
+
+    Attributes:
+        project: put before each name.
+        name: of the run.
+        labels: of all its series: ``{"run": name}``.
+        config: what it was begun with.
+    """
+
+    def __init__(self, project: str, name: str, config: Mapping[str, Any]) -> None:
+        self.project, self.name, self.config = project, name, dict(config)
+        self.labels = checked_labels({"run": name})
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, project={self.project!r})"
+
+    def log(self, values: Mapping[str, Any], step: float | None = None) -> None:
+        """Publish the numbers of a dict for this run; as `tidewire.log`."""
+        log(values, step, prefix=self.project, labels=self.labels)
+
+    def finish(self, timeout_s: float = 5.0) -> bool:
+        """Send what is buffered; `log` is no longer about this run. False if the time was too short."""
+        if self in _begun:
+            _begun.remove(self)
+        return own_publisher().flush(timeout_s)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.finish()
+
+
+def init(project: str = "", *, name: str = "", config: Any = None, **others: Any) -> Run:
+    """Begin a run: from now on `log` puts the project before each name, and the label ``run``. Nothing else needs it.
+
+    The numbers of the configuration are published once, as ``<project>/config/<name>``.
+
+    Args:
+        project: the first level of the names; none if empty.
+        name: of the run; the time if empty.
+        config: a dict, or an object with attributes such as that of argparse.
+        others: what trackers take besides; left out, with a warning.
+
+    Raises:
+        InvalidInput: a project, name or configuration that can never work.
+    """
+    if project:
+        checked_name(project)
+    if config is not None and not isinstance(config, Mapping) and not hasattr(config, "__dict__"):
+        raise InvalidInput("config", config, "expected a dict, or an object with attributes")
+    given: Mapping[str, Any] = {} if config is None else config if isinstance(config, Mapping) else vars(config)
+    run = Run(project, name or time.strftime("%Y%m%d-%H%M%S"), given)
+    if others:
+        logger.warning("init() has no use for %s; left out", ", ".join(sorted(others)))
+    numbers = {key: value for key, value in given.items() if number_of(value) is not NO_NUMBER}
+    if numbers:
+        run.log({"config": numbers})
+    _begun.append(run)
+    return run
+
+
+def finish() -> bool:
+    """Send what is buffered, and end the run that `init` began last; False if 5 s were too short."""
+    return _begun[-1].finish() if _begun else own_publisher().flush()
+
+
+def log(
+    values: Mapping[str, Any],
+    step: float | None = None,
+    *,
+    prefix: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    publisher: AnyPublisher | None = None,
+) -> None:
+    """Publish the numbers of a dict, as experiment trackers do: ``log({"loss": 0.31, "val": {"loss": 0.4}}, step=7)``.
+
+    A dict in it is a level of the names (``val/loss``). What is no number (a text, a picture, a list) is left out; the
+    first time of each name a warning says so.
+
+    Args:
+        values: names to numbers, None, NumPy scalars, tensors of one element, or such dicts.
+        step: the x of people who count steps.
+        prefix: put before each name, such as ``train``; that of `init` if None.
+        labels: of all series; those of `init` if None.
+        publisher: where to publish; the process's own if None.
+
+    Raises:
+        InvalidInput: a name, label or step that can never work; nothing is published.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidInput("values", values, "expected a dict, such as {'loss': 0.31}")
+    run = _begun[-1] if _begun else None
+    if run is not None:
+        prefix, labels = run.project if prefix is None else prefix, run.labels if labels is None else labels
+    readings = dict(_numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""))
+    if readings:
+        (publisher or own_publisher()).publish(readings, labels=labels, step=step)
+
+
+_left_out: set[str] = set()
+
+
+def _numbers(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float | None]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}/")
+            continue
+        number = number_of(value)
+        if number is not NO_NUMBER:
+            yield f"{prefix}{name}", number
+        elif f"{prefix}{name}" not in _left_out:
+            _left_out.add(f"{prefix}{name}")
+            logger.warning("%s is %s and no number; it is not published", f"{prefix}{name}", type(value).__name__)
+
+
+NO_NUMBER: Final[Any] = object()
+
+
+def number_of(value: Any) -> Any:
+    """Return a value as a number or None, `NO_NUMBER` if it is another thing."""
+    if value is None or isinstance(value, (int, float)):
+        return value
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        return NO_NUMBER
+    try:
+        return float(value)  # NumPy scalars, tensors of one element, Decimal
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return NO_NUMBER

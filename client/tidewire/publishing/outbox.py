@@ -1,0 +1,298 @@
+"""The outbox: what waits to be sent, readings in columns and calls in bytes; bounded, the oldest given up and counted.
+
+Readings are added to the open part. A part is sealed when it is large, or when the sender has nothing older to do; the
+sender takes the oldest part and puts back the calls it encoded of it. No I/O, no lock: `Publisher` calls it under its
+own, which is reentrant: a signal handler may publish in the middle of a publish, or raise KeyboardInterrupt there. So
+a reading joins its series in one step of the interpreter, and how many there are is counted when it is asked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
+from typing import Any, Final, NamedTuple
+
+from tidewire.errors import LimitExceeded
+from tidewire.model.batch import Batch, EncodedBatch, Limits, encode_batch, series_key
+from tidewire.publishing.spool import Spooled
+from tidewire.redislog.calls import split_calls
+
+__all__ = ["Call", "Columns", "Encoded", "Outbox", "Part", "encode_columns"]
+
+READING_BYTES: Final = 84  # two floats of 24 and four places of 8 in a list that is an eighth too long
+SERIES_BYTES: Final = 1_000  # of one series in one part: key, labels, two lists, their objects (measured: 950)
+BATCH_BYTES: Final = 300  # of one encoded batch, besides its bytes
+# Parts that fit the memory: the fewer, the more readings share a batch while the sender is behind (5,000 series in
+# turn: 25,000 readings/s with parts of 1 MiB, 61,000 of 8 MiB); the more, the less is given up at once.
+_PARTS: Final = 8
+
+_WIDTH: Final = 4  # time, value, text, step
+
+
+class Columns:
+    """Readings of one series that wait: `rows` is flat, four places a reading, so that adding one is a single step."""
+
+    __slots__ = ("labels", "metric", "rows", "unit")
+
+    def __init__(self, metric: str, labels: Mapping[str, str], unit: str) -> None:
+        self.metric, self.labels, self.unit = metric, labels, unit
+        self.rows: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.rows) // _WIDTH
+
+    def batch(self, first: int, last: int) -> Batch:
+        """Return the readings first … last - 1 as a batch."""
+        time, value, text, step = (self.rows[first * _WIDTH + n : last * _WIDTH : _WIDTH] for n in range(_WIDTH))
+        return Batch(
+            metric=self.metric,
+            labels=dict(self.labels),
+            unit=self.unit,
+            time=time,
+            value=value,
+            text=None if text.count(None) == len(text) else text,
+            step=None if step.count(None) == len(step) else step,
+        )
+
+
+class Part:
+    """Readings that are encoded together, or given up together.
+
+    Attributes:
+        number: rises by one from part to part.
+        columns: by (metric, series key, unit), in order of first sight.
+        bytes: of memory, about.
+    """
+
+    __slots__ = ("bytes", "columns", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.columns: dict[tuple[str, str, str], Columns] = {}
+        self.bytes = 0
+
+    @property
+    def readings(self) -> int:
+        """How many it holds."""
+        return sum(map(len, tuple(self.columns.values())))
+
+
+class Call:
+    """Batches that are sent together, under one sequence from the first attempt on.
+
+    Attributes:
+        part: the number of the part it was made of.
+        spooled: where it is on disk, None if it is in memory.
+        publisher: under which it is sent, "" for that of the process.
+        sequence: 0 until the first attempt.
+        attempts: how often it was sent.
+        in_flight: it is being sent, and must not be given up.
+    """
+
+    __slots__ = ("attempts", "batches", "bytes", "in_flight", "part", "publisher", "readings", "sequence", "spooled")
+
+    def __init__(self, batches: Sequence[EncodedBatch], part: int, spooled: Spooled | None = None) -> None:
+        self.batches = batches
+        self.part = part
+        self.bytes = sum(len(batch.body) + len(batch.last) + BATCH_BYTES for batch in batches)
+        self.readings = sum(batch.readings for batch in batches)
+        self.spooled = spooled
+        self.publisher, self.sequence = ("", 0) if spooled is None else (spooled.publisher, spooled.sequence)
+        self.attempts = 0
+        self.in_flight = False
+
+
+class Encoded(NamedTuple):
+    """One series as batches, and what of it no batch can hold: how many readings and why."""
+
+    batches: list[EncodedBatch]
+    rejected: int
+    reason: str
+
+
+def encode_columns(columns: Columns, limits: Limits) -> Encoded:
+    """Return the readings of a series as batches within the limits, in order; halved until they fit."""
+    count = len(columns)
+    spans = deque((first, min(first + limits.readings, count)) for first in range(0, count, limits.readings))
+    batches: list[EncodedBatch] = []
+    rejected, reason = 0, ""
+    while spans:
+        first, last = spans.popleft()
+        try:
+            batches.append(encode_batch(columns.batch(first, last), limits))
+        except LimitExceeded as error:
+            if last - first == 1:
+                rejected, reason = rejected + 1, str(error)
+                continue
+            middle = (first + last) // 2
+            spans.extendleft([(middle, last), (first, middle)])
+    return Encoded(batches, rejected, reason)
+
+
+class Outbox:
+    """What one publisher has still to send.
+
+    Args:
+        max_bytes: of memory, about; beyond it the oldest is given up.
+
+    Attributes:
+        dropped: readings given up.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._part_bytes = max_bytes // _PARTS
+        self._max_held = max_bytes - self._part_bytes  # besides the open part
+        self._open = Part(1)
+        self._sealed: deque[Part] = deque()
+        self._encoding: Part | None = None
+        self._calls: deque[Call] = deque()
+        self.dropped = 0
+
+    def add(self, metric: str, labels: Mapping[str, str], unit: str, row: tuple[Any, ...]) -> bool:
+        """Add one reading: time in milliseconds, value, text, step; True if the sender should look."""
+        part = self._open
+        first = not part.columns
+        self._columns(part, metric, labels, unit).rows.extend(row)
+        part.bytes += READING_BYTES if row[2] is None else READING_BYTES + sys.getsizeof(row[2])
+        return self._bounded(part) or first
+
+    def extend(self, batch: Batch) -> bool:
+        """Add the readings of a batch; True if the sender should look."""
+        part = self._open
+        first = not part.columns
+        texts: Iterable[Any] = batch.text or repeat(None)
+        rows = zip(batch.time, batch.value, texts, batch.step or repeat(None))  # noqa: B905 - two may be endless
+        self._columns(part, batch.metric, batch.labels, batch.unit).rows.extend(chain.from_iterable(rows))
+        part.bytes += READING_BYTES * len(batch) + sum(map(sys.getsizeof, batch.text or ()))
+        return self._bounded(part) or first
+
+    def _columns(self, part: Part, metric: str, labels: Mapping[str, str], unit: str) -> Columns:
+        key = (metric, series_key(labels), unit)
+        found = part.columns.get(key)
+        if found is None:
+            found = part.columns.setdefault(key, Columns(metric, labels, unit))
+            part.bytes += SERIES_BYTES
+        return found
+
+    def _bounded(self, part: Part) -> bool:
+        if part.bytes < self._part_bytes:
+            return False
+        if part is self._open:
+            self.seal()
+        return True
+
+    def seal(self) -> int:
+        """Let later readings start a new part; return the number of the newest part that will get no more."""
+        part = self._open
+        if part.columns:
+            fresh, append = Part(part.number + 1), self._sealed.append
+            self._open = fresh
+            append(part)  # no Ctrl-C gets between these two lines: it is looked at after calls
+            self._give_up()
+        return self._open.number - 1
+
+    def _give_up(self) -> None:
+        """Make room for another full part: what was encoded first, then the oldest part; never what is being sent."""
+        excess = self.bytes - self._max_held
+        while excess > 0:
+            call = next((call for call in self._calls if not call.in_flight), None)
+            if call is not None:
+                self._calls.remove(call)
+                self.dropped += call.readings
+                excess -= call.bytes
+            elif self._sealed:
+                part = self._sealed.popleft()
+                self.dropped += part.readings
+                excess -= part.bytes
+            else:
+                return
+
+    # -- for the sender
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest part of which something waits; all before it are settled."""
+        if self._encoding is not None:
+            return self._encoding.number
+        if self._calls:
+            return self._calls[0].part
+        return self._sealed[0].number if self._sealed else self._open.number
+
+    @property
+    def empty(self) -> bool:
+        """Nothing waits."""
+        return self._encoding is None and not self._calls and not self._sealed and not self._open.columns
+
+    @property
+    def ready(self) -> bool:
+        """Something waits that waits for nothing else to join it."""
+        return bool(self._calls or self._sealed)
+
+    @property
+    def queued(self) -> int:
+        """How many readings wait."""
+        parts = sum(part.readings for part in (*self._sealed, self._open, self._encoding) if part is not None)
+        return parts + sum(call.readings for call in self._calls)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of what waits, about."""
+        parts = sum(part.bytes for part in (*self._sealed, self._open, self._encoding) if part is not None)
+        return parts + sum(call.bytes for call in self._calls)
+
+    def head(self) -> Call | None:
+        """Return the call to send first, None if nothing is encoded."""
+        return self._calls[0] if self._calls else None
+
+    def take(self) -> Part | None:
+        """Return the oldest part, to be encoded and put back as calls; None if nothing waits. Never two at a time."""
+        if not self._sealed:
+            self.seal()
+        self._encoding = self._sealed.popleft() if self._sealed else None
+        return self._encoding
+
+    def put(self, part: Part, batches: Sequence[EncodedBatch]) -> None:
+        """Put back what was made of a part."""
+        if self._encoding is not part:
+            return  # cleared meanwhile, and counted there
+        self._encoding = None
+        self._calls.extend(Call(few, part.number) for few in split_calls(batches))
+        self._give_up()
+
+    def split(self, call: Call) -> None:
+        """Make two calls of one that is too large for its receiver."""
+        if self._calls and self._calls[0] is call:
+            middle = len(call.batches) // 2
+            halves = Call(call.batches[:middle], call.part), Call(call.batches[middle:], call.part)
+            self._calls.popleft()
+            self._calls.extendleft(reversed(halves))
+
+    @property
+    def encoding(self) -> bool:
+        """A part is out to be encoded."""
+        return self._encoding is not None
+
+    def hold(self) -> list[Call]:
+        """Return all calls, oldest first; none of them is given up until it is settled or no longer in flight."""
+        for call in self._calls:
+            call.in_flight = True
+        return list(self._calls)
+
+    def settle(self, call: Call) -> bool:
+        """Take a call out that was answered for good; False if it was given up meanwhile, and counted there."""
+        if not (self._calls and self._calls[0] is call):
+            return False
+        self._calls.popleft()
+        return True
+
+    def clear(self) -> int:
+        """Give up everything; return how many readings that were."""
+        lost = self.queued
+        self.dropped += lost
+        self._calls.clear()
+        self._sealed.clear()
+        self._encoding = None
+        self._open = Part(self._open.number + 1)
+        return lost

@@ -1,0 +1,281 @@
+"""The publisher: never blocks, never raises for delivery trouble, bounded, batched, retried.
+
+A call checks its arguments and adds to columns in memory (`outbox`); one background thread encodes and sends them
+(`sender`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time as _clock
+from collections.abc import Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+
+from tidewire.errors import InvalidInput
+from tidewire.model.batch import (
+    DEFAULT_LIMITS,
+    Limits,
+    checked_labels,
+    checked_name,
+    checked_time_ms,
+    checked_unit,
+    checked_value,
+    make_batch,
+)
+from tidewire.publishing.lifecycle import outlive
+from tidewire.publishing.outbox import Outbox
+from tidewire.publishing.sender import Sender
+from tidewire.publishing.spool import Spool
+from tidewire.publishing.transport import open_transport
+from tidewire.settings import ClientSettings, checked_number, load_settings
+
+__all__ = ["AnyPublisher", "AsyncPublisher", "Publisher", "PublisherStats", "publish_url"]
+
+FLUSH_AFTER_S: Final = 0.05
+MAX_BYTES: Final = 64 << 20
+SPOOL_BYTES: Final = 1 << 30
+_MIN_BYTES: Final = 1 << 16
+_LAST_ANSWER_S: Final = 0.2  # for a call that is on its way when the time to flush is over
+_LONGEST_S: Final = 3_600.0
+_MOST_BYTES: Final = 1 << 50
+_ANY_COUNT: Final = 2**53  # columns longer than a batch may be are split by the sender
+
+logger = logging.getLogger("tidewire")
+
+
+class PublisherStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the readings, counted from the publisher's start.
+
+    Attributes:
+        queued: readings that wait in memory.
+        spooled: readings that wait on disk.
+        sent: readings that were acknowledged.
+        retried: calls that were sent again.
+        rejected: readings that were refused for good; the reason is in `last_error`.
+        dropped: readings given up because memory or spool was full, or at the end.
+        last_error: the newest trouble, ``""`` if there was none.
+    """
+
+    queued: int
+    spooled: int
+    sent: int
+    retried: int
+    rejected: int
+    dropped: int
+    last_error: str
+
+
+def publish_url(url: str | None = None, environ: Mapping[str, str] | None = None) -> str:
+    """Return where to publish: the argument, ``TIDEWIRE_REDIS``, ``TIDEWIRE_URL`` if only that is set, the default."""
+    environ = os.environ if environ is None else environ
+    if url:
+        return url
+    settings = load_settings(ClientSettings, environ=environ)
+    return settings.url if environ.get("TIDEWIRE_URL") and not environ.get("TIDEWIRE_REDIS") else settings.redis
+
+
+class AnyPublisher:
+    """What `Publisher` and `AsyncPublisher` share: all but how one waits for them."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        flush_after_s: float = FLUSH_AFTER_S,
+        max_bytes: int = MAX_BYTES,
+        spool: str | os.PathLike[str] | None = None,
+        spool_bytes: int = SPOOL_BYTES,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Take what to publish with; nothing is connected yet.
+
+        Args:
+            url: ``redis://…`` or ``http://…``; see `publish_url`.
+            token: bearer token for http.
+            flush_after_s: longest that a reading waits for others, seconds.
+            max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted.
+            spool: a folder for what cannot be sent, so that it survives the process and any length of outage; the next
+                publisher of the folder sends it. ``TIDEWIRE_SPOOL`` if None; "" for none.
+            spool_bytes: of disk, about; beyond it the oldest is given up and counted.
+            limits: of one batch.
+
+        Raises:
+            InvalidInput: a URL or token that can never work, a time below zero, less memory than 64 KiB, less than
+                1 MiB of disk, or a folder that cannot be written.
+        """
+        checked_number("flush_after_s", flush_after_s, 0, _LONGEST_S, "seconds")
+        checked_number("max_bytes", max_bytes, _MIN_BYTES, _MOST_BYTES, "bytes")
+        checked_number("spool_bytes", spool_bytes, Spool.MIN_BYTES, _MOST_BYTES, "bytes")
+        settings = load_settings(ClientSettings)
+        token = settings.token if token is None else token
+        self._open_transport = partial(open_transport, publish_url(url), token=token, prefix=settings.prefix)
+        self._flush_after_s = flush_after_s
+        self._max_bytes = max_bytes
+        self._limits = limits
+        self._column_limits = msgspec.structs.replace(limits, readings=_ANY_COUNT)
+        folder = settings.spool if spool is None else spool
+        self._make_spool = partial(Spool, folder, spool_bytes) if folder else None
+        self._spool: Spool | None = None
+        self._open_transport().close()  # a wrong URL is told now, and what it needs is imported now
+        self._begin()
+        outlive(self)
+        if self._spool is not None and self._spool.left:
+            with self._lock:
+                self._sender.wake()
+
+    def _begin(self) -> None:
+        """Start with nothing: at birth, and in the child of a fork, whose parent sends what it had."""
+        self._lock = threading.RLock()  # a signal handler may publish in the middle of a publish
+        self._outbox = Outbox(self._max_bytes)
+        if self._spool is not None:
+            self._spool.leave()
+        self._spool = self._make_spool() if self._make_spool is not None else None
+        self._sender = Sender(
+            self._outbox, self._lock, self._open_transport, self._flush_after_s, self._limits, self._spool
+        )
+
+    def publish(
+        self,
+        metric: str | Mapping[str, Any],
+        value: Any = None,
+        *,
+        unit: str = "",
+        labels: Mapping[str, str] | None = None,
+        time: Any = None,
+        text: Any = None,
+        step: Any = None,
+    ) -> None:
+        """Publish one reading, columns of readings, or a dict of metric → value; returns at once.
+
+        Args:
+            metric: a name, or a dict of names to values that share the other arguments.
+            value: a number, None, or n of them (list, NumPy array, pandas Series; one whose index is time has its times
+                there).
+            unit: a UCUM string such as ``Cel``, ``%`` or ``By/s``.
+            labels: dimensions of the series.
+            time: milliseconds since the Unix epoch, RFC 3339 with an offset, or an aware datetime; now if None.
+            text: makes the reading an event.
+            step: the x of people who count steps.
+
+        Raises:
+            InvalidInput: an argument that can never work; nothing of the call is published.
+            LimitExceeded: more labels than a series may have.
+        """
+        now_ms = _clock.time() * 1e3
+        if text is None and isinstance(value, (int, float)) and type(metric) is str:  # the usual case, without a batch
+            checked_name(metric)
+            if unit:
+                checked_unit(unit)
+            labels_ = checked_labels(labels, self._limits) if labels else _NO_LABELS
+            time_ms = now_ms if time is None else checked_time_ms(time, now_ms=now_ms)
+            row = time_ms, checked_value(value), None, None if step is None else checked_value(step, field="step")
+            with self._lock:
+                if self._outbox.add(metric, labels_, unit, row) or self._sender.thread is None:
+                    self._sender.wake()
+            return
+        if isinstance(metric, Mapping):
+            if value is not None:
+                raise InvalidInput("value", value, "the first argument is a dict, which holds the values; leave it out")
+            pairs = tuple(metric.items())
+        else:
+            pairs = ((metric, value),)
+        batches = [  # all are checked before any is published
+            make_batch(
+                name,
+                each,
+                time=time,
+                unit=unit,
+                labels=labels,
+                text=text,
+                step=step,
+                limits=self._column_limits,
+                now_ms=now_ms,
+            )
+            for name, each in pairs
+        ]
+        with self._lock:
+            for batch in batches:
+                if self._outbox.extend(batch) or self._sender.thread is None:
+                    self._sender.wake()
+
+    def _close(self, timeout_s: float) -> None:
+        """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
+        began_s = _clock.monotonic()
+        self._sender.flush(timeout_s)
+        left_s = timeout_s - (_clock.monotonic() - began_s)
+        self._sender.stop(timeout_s=max(_LAST_ANSWER_S, left_s))
+        self._sender.save()
+        with self._lock:
+            lost, kept = self._outbox.clear(), 0 if self._spool is None else self._spool.readings
+        if kept:
+            logger.warning("%d readings wait in %s; the next publisher with this spool sends them", kept, self._spool)
+        if lost:
+            reason = self._sender.last_error or "the time to flush was too short"
+            logger.warning("%d readings were not sent before the publisher closed: %s", lost, reason)
+
+    @property
+    def stats(self) -> PublisherStats:
+        """What became of the readings so far."""
+        with self._lock:
+            sender, outbox = self._sender, self._outbox
+            return PublisherStats(
+                queued=outbox.queued,
+                spooled=0 if self._spool is None else self._spool.readings,
+                sent=sender.sent,
+                retried=sender.retried,
+                rejected=sender.rejected,
+                dropped=outbox.dropped + (0 if self._spool is None else self._spool.dropped),
+                last_error=sender.last_error,
+            )
+
+
+_NO_LABELS: Final[dict[str, str]] = {}
+
+
+class Publisher(AnyPublisher):
+    """Publishes readings in the background.
+
+    As a context manager it is flushed and closed at the end of the block; else at the end of the interpreter.
+    """
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until everything published so far was sent or given up; False if the time was too short."""
+        return self._sender.flush(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
+        self._close(timeout_s)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncPublisher(AnyPublisher):
+    """As `Publisher`, for asyncio: `publish` never blocks anyway; `flush` and `close` are awaited."""
+
+    async def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until everything published so far was sent or given up; False if the time was too short."""
+        return await asyncio.to_thread(self._sender.flush, timeout_s)
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""
+        await asyncio.to_thread(self._close, timeout_s)
+
+    async def __aenter__(self) -> AsyncPublisher:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()

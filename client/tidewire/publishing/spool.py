@@ -1,0 +1,365 @@
+"""The spool: calls that could not be sent, on disk until they are; bounded, the oldest given up and counted.
+
+A folder holds one SQLite file per publisher that runs. Who starts takes a file that nobody holds, with all that is in
+it, and what is in the others of that kind: what one process left is sent by the next. A row is a call as it will be
+sent, under a publisher and a sequence that stay its own from the moment it is written: however often it is sent or
+copied, and by whatever process, it is appended once. No thread of its own; any thread may call it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+
+from tidewire.errors import InvalidInput, TidewireError
+from tidewire.model.batch import EncodedBatch
+
+__all__ = ["Spool", "SpoolFailed", "Spooled"]
+
+_FILES: Final = 1_000  # publishers of one folder
+_AGAIN_S: Final = 30.0  # after a disk has failed
+_GAP: Final = 1 << 10  # between the sequences of calls: a call of 500 batches may be halved nine times
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS own (publisher TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY,
+    publisher TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    gap INTEGER NOT NULL,
+    readings INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    batches BLOB NOT NULL
+);
+"""
+
+logger = logging.getLogger("tidewire")
+_inherited: list[Any] = []  # connections of the parent of a fork: closing one here would cut the parent's
+
+
+class SpoolFailed(TidewireError):
+    """The disk did not take or give what was asked; `str` says why."""
+
+
+class Spooled(NamedTuple):
+    """One call of the spool.
+
+    Attributes:
+        id: its place; they rise in the order of publishing.
+        publisher: under which it is sent.
+        sequence: the same.
+        gap: free sequences up to this one, itself included.
+        bytes: on disk.
+        batches: what it holds.
+    """
+
+    id: int
+    publisher: str
+    sequence: int
+    gap: int
+    bytes: int
+    batches: list[EncodedBatch]
+
+
+class Spool:
+    """One publisher's file in a folder of spools; opened when it is first needed.
+
+    Args:
+        folder: made if it is not there.
+        max_bytes: of batches, at least 1 MiB; beyond it the oldest calls are given up.
+
+    Attributes:
+        dropped: readings given up.
+
+    Raises:
+        InvalidInput: a folder that cannot be written.
+    """
+
+    MIN_BYTES: Final = 1 << 20
+
+    def __init__(self, folder: str | os.PathLike[str], max_bytes: int) -> None:
+        if not isinstance(folder, (str, os.PathLike)):
+            raise InvalidInput("spool", folder, "expected the path of a folder")
+        self.folder = Path(folder)
+        self._max_bytes = max_bytes
+        self._lock = threading.RLock()
+        self._database: sqlite3.Connection | None = None
+        self._path = self.folder
+        self._publisher = ""
+        self._failed_s = float("-inf")
+        self._readings = self._bytes = 0
+        self._oldest = self._newest = 0  # ids; none waits if the oldest is above the newest
+        self._settled = 0  # id up to which calls are done with and could not be deleted, 0 if they could
+        self.dropped = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError("not writable")
+        except OSError as error:
+            raise InvalidInput("spool", str(folder), f"is no folder that can be written: {error}") from error
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def leave(self) -> None:
+        """Forget the connection without closing it: in the child of a fork it is the parent's."""
+        _inherited.append(self._database)
+        self._database = None
+
+    @property
+    def left(self) -> bool:
+        """Somebody may have left something here; only opening tells."""
+        return any(self.folder.glob("spool-*.db"))
+
+    @property
+    def readings(self) -> int:
+        """How many wait on disk."""
+        return self._readings
+
+    @property
+    def newest(self) -> int:
+        """The id of the newest call."""
+        return self._newest
+
+    def waits(self, up_to: int | None = None) -> bool:
+        """Tell whether a call waits, or one up to this id."""
+        return self._readings > 0 and (up_to is None or self._oldest <= up_to)
+
+    # -- what is done with it
+
+    def open(self) -> None:
+        """Take a file that nobody holds, and what others left behind.
+
+        Raises:
+            SpoolFailed: no file could be opened; for half a minute nothing is tried again.
+        """
+        with self._lock:
+            if self._database is not None:
+                return
+            if time.monotonic() - self._failed_s < _AGAIN_S:
+                raise SpoolFailed("the spool failed a moment ago")
+            with self._failing():
+                for number in range(_FILES):
+                    path = self.folder / f"spool-{number}.db"
+                    database = _held(path)
+                    if database is not None:
+                        self._database, self._path = database, path
+                        break
+                else:
+                    raise sqlite3.OperationalError(f"{_FILES} publishers hold {self.folder}")
+                database = self._opened
+                row = database.execute("SELECT SUM(readings), SUM(bytes), MAX(id) FROM calls").fetchone()
+                self._readings, self._bytes, newest = (value or 0 for value in row)
+                self._newest = max(self._newest, newest)
+                self._look_for_oldest()
+                self._publisher = self._own_publisher(database, empty=newest == 0)
+                self._adopt()
+
+    def append(self, calls: Iterable[tuple[str, int, Sequence[EncodedBatch]]]) -> None:
+        """Write calls, oldest first: the publisher and sequence they were tried under, "" and 0 if not; all or none.
+
+        Raises:
+            SpoolFailed: nothing was written.
+        """
+        with self._lock, self._failing():
+            self._write([(publisher, sequence, 1, batches) for publisher, sequence, batches in calls])
+
+    def head(self) -> Spooled | None:
+        """Return the oldest call, None if there is none.
+
+        Raises:
+            SpoolFailed: it cannot be read.
+        """
+        with self._lock, self._failing():
+            if not self.waits():
+                return None
+            rows = self._opened.execute(f"{_CALLS} LIMIT 1", (self._settled,)).fetchall()
+            if not rows:
+                raise sqlite3.DatabaseError("rows are missing")
+            return _call(rows[0])
+
+    def split(self, call: Spooled) -> None:
+        """Make two calls of the oldest one, which is too large for its receiver and so was not taken.
+
+        Raises:
+            SpoolFailed: nothing was changed.
+        """
+        middle = len(call.batches) // 2
+        publisher, sequence, gap = call.publisher, call.sequence, call.gap
+        if gap < 2:  # it was tried before it came here, among others: a publisher of its own
+            publisher, sequence, gap = secrets.token_hex(8), _GAP, _GAP
+        halves = (
+            (call.id - 1, sequence - gap // 2, call.batches[:middle]),  # below the oldest id all are free
+            (call.id, sequence, call.batches[middle:]),
+        )
+        with self._lock, self._failing():
+            with self._opened as database:
+                database.execute(_DELETE, (call.id,))
+                for id_, number, half in halves:
+                    database.execute(_INSERT, (id_, publisher, number, gap // 2, *_packed(half)))
+            self._settled = 0
+            self._look_for_oldest()
+
+    def settle(self, call: Spooled) -> None:
+        """Take out the oldest call, which was answered for good.
+
+        Raises:
+            SpoolFailed: it stays on disk until that works again; if the process ends before, it is sent again under the
+                same sequence.
+        """
+        with self._lock, self._failing():
+            self._settled = call.id
+            self._readings -= sum(batch.readings for batch in call.batches)
+            self._bytes -= call.bytes
+            self._look_for_oldest()
+            with self._opened as database:
+                database.execute(_DELETE, (call.id,))
+            self._settled = 0
+
+    def close(self) -> None:
+        """Let go of the file; an empty one is deleted."""
+        with self._lock:
+            database, self._database = self._database, None
+            if database is None:
+                return
+            with contextlib.suppress(sqlite3.Error, OSError):
+                empty = not self._readings
+                database.close()
+                if empty:
+                    self._path.unlink(missing_ok=True)
+
+    # -- inside
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            self.open()
+        return cast("sqlite3.Connection", self._database)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn trouble of the disk into `SpoolFailed`; a file that is torn is put aside, to be looked at."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            torn = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            if not torn:
+                self._failed_s = time.monotonic()
+                raise SpoolFailed(f"the spool {self._path}: {error}") from error
+            aside = self._put_aside()
+            raise SpoolFailed(f"the spool {self._path} was torn ({error}); it is kept as {aside}") from error
+        except msgspec.MsgspecError as error:
+            aside = self._put_aside()
+            raise SpoolFailed(f"the spool {self._path} was torn ({error}); it is kept as {aside}") from error
+
+    def _put_aside(self) -> Path:
+        database, self._database = self._database, None
+        if database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+        self._readings = self._bytes = self._settled = 0
+        return _aside(self._path)
+
+    def _write(self, calls: list[tuple[str, int, int, Sequence[EncodedBatch]]]) -> None:
+        database = self._opened
+        id_, readings, size, dropped = max(self._newest, self._oldest), self._readings, self._bytes, 0
+        with database:
+            database.execute(_DELETE, (self._settled,))
+            for publisher, sequence, gap, batches in calls:
+                id_ += _GAP
+                packed = _packed(batches)
+                readings, size = readings + packed[0], size + packed[1]
+                number = (publisher, sequence, gap) if publisher else (self._publisher, id_, _GAP)
+                database.execute(_INSERT, (id_, *number, *packed))
+            while size > self._max_bytes:
+                given_up = database.execute(f"{_DELETE_OLDEST} RETURNING readings, bytes").fetchone()
+                readings, size, dropped = readings - given_up[0], size - given_up[1], dropped + given_up[0]
+        self._readings, self._bytes, self._newest, self._settled = readings, size, id_, 0
+        self.dropped += dropped
+        self._look_for_oldest()
+
+    def _adopt(self) -> None:
+        """Take over what is in the files that nobody holds."""
+        for path in sorted(self.folder.glob("spool-*.db")):
+            other = None if path == self._path else _held(path)
+            if other is None:
+                continue
+            rows = other.execute(_CALLS, (0,)).fetchall()
+            self._write([(call.publisher, call.sequence, call.gap, call.batches) for call in map(_call, rows)])
+            with other:
+                other.execute("DELETE FROM calls")
+            other.close()
+            path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _own_publisher(database: sqlite3.Connection, empty: bool) -> str:
+        """Return under which publisher calls are written here; another one once it is empty: ids then begin anew."""
+        with database:
+            if empty:
+                database.execute("DELETE FROM own")
+                database.execute("INSERT INTO own VALUES (?)", (secrets.token_hex(8),))
+            return str(database.execute("SELECT publisher FROM own").fetchone()[0])
+
+    def _look_for_oldest(self) -> None:
+        (oldest,) = self._opened.execute("SELECT MIN(id) FROM calls WHERE id > ?", (self._settled,)).fetchone()
+        self._oldest = self._newest + 1 if oldest is None else oldest
+
+
+_CALLS: Final = "SELECT id, publisher, sequence, gap, bytes, batches FROM calls WHERE id > ? ORDER BY id"
+_DELETE: Final = "DELETE FROM calls WHERE id <= ?"
+_INSERT: Final = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DELETE_OLDEST: Final = "DELETE FROM calls WHERE id = (SELECT MIN(id) FROM calls)"
+_decoder = msgspec.msgpack.Decoder(list[EncodedBatch])
+
+
+def _packed(batches: Sequence[EncodedBatch]) -> tuple[int, int, bytes]:
+    data = msgspec.msgpack.encode(batches)
+    return sum(batch.readings for batch in batches), len(data), data
+
+
+def _call(row: tuple[int, str, int, int, int, bytes]) -> Spooled:
+    return Spooled(*row[:5], _decoder.decode(row[5]))
+
+
+def _held(path: Path) -> sqlite3.Connection | None:
+    """Return a connection that alone holds a file, None if another has it; what is no database is put aside."""
+    for _ in range(2):
+        database = sqlite3.connect(path, timeout=0, isolation_level="IMMEDIATE", check_same_thread=False)
+        try:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
+            database.execute("BEGIN EXCLUSIVE")
+            database.commit()
+            database.executescript(_SCHEMA)
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("its check found damage")
+        except sqlite3.OperationalError as error:
+            database.close()
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                return None
+            raise
+        except sqlite3.DatabaseError as error:
+            database.close()
+            logger.warning("the spool %s is torn (%s); it is kept as %s", path, error, _aside(path))
+        else:
+            return database
+    raise sqlite3.OperationalError(f"{path} cannot be made anew")
+
+
+def _aside(path: Path) -> Path:
+    """Rename a file that is torn, and what SQLite keeps beside it."""
+    aside = path.with_name(f"{path.name}.torn-{time.time_ns()}")
+    for tail in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + tail).rename(aside.with_name(aside.name + tail))
+    return aside

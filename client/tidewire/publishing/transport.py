@@ -1,0 +1,152 @@
+"""The two ways of a publisher's calls: straight to Redis, or over HTTP; the same append function is behind both.
+
+A transport imports all that its calls need when it is made, in the publisher's own thread: a fork in the moment in
+which the sending thread imports something leaves that module locked in the child for ever, and its publisher mute.
+"""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401 - what socket.getaddrinfo imports by itself
+import gzip
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.model.batch import EncodedBatch
+from tidewire.settings import without_password
+from tidewire.subscribing.service_address import checked_token, client_options, service_url
+
+if TYPE_CHECKING:
+    import httpx
+
+
+__all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
+
+_GZIP_FROM_BYTES: Final = 1_024
+_PAUSE_S: Final = 1.0  # where the service asks for a pause and does not say how long
+_LONGEST_PAUSE_S: Final = 300.0
+_REASONS: Final[Mapping[str, str]] = {
+    "series": "the metric has as many series as are allowed",
+    "metrics": "there are as many metrics as are allowed",
+    "poison": "a foreign entry or type is in the metric's keys in Redis",
+}
+
+
+class Sent(NamedTuple):
+    """The answer to one call: readings refused for good, and why."""
+
+    refused: int
+    reason: str
+
+
+class Transport(Protocol):
+    """One way to send a call."""
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Send one call; sending it again with the same sequence appends nothing twice.
+
+        Raises:
+            LogUnavailable, ServiceUnavailable: try the same call again; `retry_after_s` is what the service asked for.
+            LimitExceeded: too large: split it.
+            ServiceRefused: never.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class RedisTransport:
+    """Calls the append function in Redis."""
+
+    def __init__(self, url: str, *, prefix: str = "tw", timeout_s: float = 5.0) -> None:
+        # here and not in the thread, see above; nor could it be imported there at the end of the interpreter
+        import email.parser  # noqa: F401, PLC0415 - redis-py reads its version with it when it connects
+
+        from tidewire.redislog.log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
+
+        self._log = BlockingRedisLog(url, prefix=prefix, timeout_s=timeout_s)
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Append one call."""
+        appended = self._log.append(batches, publisher=publisher, sequence=sequence)
+        answers = zip(batches, appended.results, strict=True)
+        refused = [(batch.readings, result) for batch, result in answers if isinstance(result, str)]
+        if not refused:
+            return Sent(0, "")
+        first = refused[0][1]
+        return Sent(sum(readings for readings, _ in refused), _REASONS.get(first, first))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._log.close()
+
+
+class HttpTransport:
+    """Posts to ``/v1/readings`` of a service, with an idempotency key."""
+
+    def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
+        self._url = f"{service_url(url)}/v1/readings"
+        self._token = checked_token(token)
+        import httpx  # noqa: PLC0415 - costs 80 ms at import
+
+        self._client = httpx.Client(timeout=timeout_s, **client_options(url))
+        self._unreachable = httpx.TransportError
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Post one call."""
+        body = b"[" + b",".join(batch.body for batch in batches) + b"]"
+        headers = {"content-type": "application/json", "idempotency-key": f"{publisher}:{sequence}"}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        if len(body) >= _GZIP_FROM_BYTES:
+            body = gzip.compress(body, compresslevel=1)
+            headers["content-encoding"] = "gzip"
+        try:
+            response = self._client.post(self._url, content=body, headers=headers)
+        except self._unreachable as error:
+            reason = f"{without_password(self._url)}: {error or type(error).__name__}"
+            raise ServiceUnavailable(reason, 0.0) from error
+        return self._answer(response, batches)
+
+    def _answer(self, response: httpx.Response, batches: Sequence[EncodedBatch]) -> Sent:
+        status = response.status_code
+        try:
+            answer = msgspec.json.decode(response.content, type=dict[str, object])
+        except msgspec.MsgspecError:
+            answer = {}
+        rejected = answer.get("rejected")
+        rows = [row for row in rejected if isinstance(row, dict)] if isinstance(rejected, list) else []
+        detail = str(answer.get("detail") or (rows[0].get("reason") if rows else "") or f"HTTP {status}")
+        if status == 200:
+            accepted, readings = answer.get("accepted"), sum(batch.readings for batch in batches)
+            if not isinstance(accepted, int):
+                raise ServiceRefused(status, "the answer is not that of a Tidewire service; check the URL")
+            return Sent(max(0, readings - accepted), detail if rows else "")
+        if status == 413 and len(batches) > 1:
+            raise LimitExceeded("body", 0, len(response.request.content), "split the call")
+        if status in {408, 425, 429} or status >= 500:
+            after = response.headers.get("retry-after", "")
+            pause_s = min(float(after), _LONGEST_PAUSE_S) if after.isascii() and after.isdigit() else _PAUSE_S
+            raise ServiceUnavailable(f"HTTP {status} {detail}", pause_s)
+        raise ServiceRefused(status, detail, tuple(rows))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def open_transport(url: str, *, token: str = "", prefix: str = "tw") -> Transport:
+    """Return the transport that a URL names; nothing is connected yet.
+
+    Raises:
+        InvalidInput: a scheme other than redis, rediss, unix, http or https; a host, port or token that can never work.
+    """
+    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    if scheme in {"redis", "rediss", "unix"}:
+        return RedisTransport(url, prefix=prefix)
+    if scheme in {"http", "https"}:
+        return HttpTransport(url, token=token)
+    raise InvalidInput("url", str(url).rpartition("@")[2], "expected redis://, rediss://, unix://, http:// or https://")

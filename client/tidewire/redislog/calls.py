@@ -1,0 +1,301 @@
+"""The calls of the log's Lua functions as arguments and replies; pure, shared by the asyncio and the blocking log."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tidewire.errors import LogUnavailable, PublishConflict
+from tidewire.model.batch import EncodedBatch, Limits, decode_batch
+from tidewire.model.cursor import Cursor, id_ms, parse_id
+from tidewire.redislog.keys import Keys
+from tidewire.redislog.lineage import Clock, Seen, chain_text, parse_chain
+
+__all__ = [
+    "AppendCall",
+    "Appended",
+    "Entry",
+    "LastReading",
+    "LogFunctions",
+    "Once",
+    "Retention",
+    "ServerInfo",
+    "split_calls",
+]
+
+MAX_BATCHES: Final = 500  # of one call: about 3 ms of Redis
+MAX_CALL_BYTES: Final = 1 << 20
+_EXACT_TRIM_BELOW: Final = 1_000  # '~' trims whole nodes of about 100 entries: pointless for a short log
+_CHUNKS: Final = (
+    4_096  # calls that one idempotent request may need; the sequence in Redis is sequence * _CHUNKS + chunk
+)
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the log keeps batches.
+
+    Attributes:
+        age_s: seconds; older batches are trimmed.
+        batches: batches of one metric; older ones are trimmed.
+        silent_s: seconds without a reading after which a metric is forgotten.
+    """
+
+    age_s: float = 86_400.0
+    batches: int = 100_000
+    silent_s: float = 30 * 86_400.0
+
+
+class Once(NamedTuple):
+    """An idempotency key with a hash of its body and how long to remember it, in milliseconds."""
+
+    key: str
+    body_hash: str
+    ttl_ms: int = 86_400_000
+
+
+class Entry(NamedTuple):
+    """One retained batch of a metric: its id, the id of the metric's previous batch, and the encoded batch."""
+
+    id: int
+    prev: int
+    body: bytes
+
+
+class LastReading(NamedTuple):
+    """The newest state of a series: the id of its last batch, its readings so far, and a one-reading batch."""
+
+    id: int
+    readings: int
+    body: bytes
+
+
+class ServerInfo(NamedTuple):
+    """What a Redis says of itself; memory in bytes, 0 for no limit."""
+
+    name: str
+    version: str
+    append_only: bool
+    eviction_policy: str
+    used_memory: int
+    max_memory: int
+    append_only_written: bool = True
+
+
+class Appended(NamedTuple):
+    """The answer to an append.
+
+    Attributes:
+        epoch: of the ids.
+        id: the last id of the partition after the append.
+        results: for each batch its id, or why it was refused: ``"series"`` (too many series of the metric),
+            ``"metrics"`` (too many metrics), ``"poison"`` (a foreign entry or type in the metric's keys),
+            ``"lease"`` (the inbox lease is another's; nothing was appended). Of a duplicate the
+            refusals are told again, and the other ids are the last one of that call.
+        duplicate: this very call had been taken before; nothing was appended now.
+    """
+
+    epoch: str
+    id: int
+    results: tuple[int | str, ...]
+    duplicate: bool
+
+    @property
+    def cursor(self) -> Cursor:
+        """The position after the append."""
+        return Cursor(self.epoch, self.id)
+
+
+class AppendCall(NamedTuple):
+    """One call of the append function: at most 500 batches and 1 MiB."""
+
+    batches: Sequence[EncodedBatch]
+    publisher: str = ""
+    sequence: int = 0
+    chunk: int = 0
+    once: Once | None = None
+    lease: str = ""
+    inbox_ids: Sequence[str] = ()
+
+
+def split_calls(batches: Sequence[EncodedBatch]) -> Iterator[Sequence[EncodedBatch]]:
+    """Yield consecutive parts, each of at most 500 batches and 1 MiB (or one batch)."""
+    first, size = 0, 0
+    for index, batch in enumerate(batches):
+        if index > first and (index - first >= MAX_BATCHES or size + len(batch.body) > MAX_CALL_BYTES):
+            yield batches[first:index]
+            first, size = index, 0
+        size += len(batch.body)
+    if first < len(batches):
+        yield batches[first:]
+
+
+class LogFunctions:
+    """The function library and the arguments and replies of its calls, for one set of keys.
+
+    Attributes:
+        source: the Lua source, with its name in place.
+        library: ``tw_<first 8 of the source's sha1>``: versions coexist in a rolling upgrade.
+    """
+
+    def __init__(self, keys: Keys, retention: Retention, limits: Limits) -> None:
+        self.keys = keys
+        template = files("tidewire.redislog").joinpath("tw.lua").read_text(encoding="utf-8")
+        self.library = "tw_" + hashlib.sha1(template.encode(), usedforsecurity=False).hexdigest()[:8]
+        self.source = template.replace("@LIB@", self.library)
+        self._retention = retention
+        self._limits = limits
+
+    @cached_property
+    def _settings(self) -> str:
+        keep, age_ms, limits = self._retention.batches, int(self._retention.age_s * 1e3), self._limits
+        trim = "=" if keep < _EXACT_TRIM_BELOW else "~"
+        kept = (self.keys.base, keep, trim, age_ms, limits.series, limits.metrics)
+        return "\n".join(map(str, (*kept, self.keys.inbox, self.keys.inbox_group)))
+
+    def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
+        return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)
+
+    def clock(self, seen: Seen | None) -> tuple[Any, ...]:
+        """Return the command that reads the clock and hands in evidence."""
+        evidence = ("", "") if seen is None else (_id(seen.id), chain_text(seen.chain))
+        return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence)
+
+    def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:
+        """Return the command of one append."""
+        columns: list[object] = []
+        for metric, body, series, last, readings in call.batches:
+            columns += (metric, body, series, b"" if readings == 1 else b"%d\n%b" % (readings, last))
+        return self._call(
+            "append",
+            self._settings,
+            secrets.token_hex(8),
+            epoch,
+            call.publisher,
+            call.sequence * _CHUNKS + call.chunk,
+            "" if call.once is None else f"{call.once.body_hash} {call.once.ttl_ms} {call.once.key}:{call.chunk}",
+            call.lease,
+            len(call.inbox_ids),
+            *call.inbox_ids,
+            *columns,
+        )
+
+    def lease(self, token: str, ttl_ms: int) -> tuple[Any, ...]:
+        """Return the command that takes or keeps the inbox lease."""
+        return self._call("lease", self.keys.base, token, ttl_ms, self.keys.inbox_marker)
+
+    def sweep(self, metrics: Sequence[str]) -> tuple[Any, ...]:
+        """Return the command that trims idle metrics and forgets silent ones."""
+        age_ms, silent_ms = int(self._retention.age_s * 1e3), int(self._retention.silent_s * 1e3)
+        return self._call("sweep", self.keys.base, secrets.token_hex(8), age_ms, silent_ms, *metrics)
+
+
+def parse_clock(reply: Sequence[bytes]) -> Clock:
+    """Return the clock of a reply."""
+    epoch, last, chain, now = reply
+    return Clock(epoch.decode(), parse_id(last), parse_chain(chain.decode()), float(id_ms(parse_id(now))))
+
+
+def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:
+    """Return the answer to an append, or the clock if the caller's epoch was not the current one.
+
+    Raises:
+        PublishConflict: the idempotency key was used with another body.
+    """
+    kind = reply[0]
+    if kind == b"epoch":
+        return parse_clock(reply[1:])
+    epoch, last = reply[1].decode(), parse_id(reply[2])
+    if kind == b"ok":
+        return Appended(epoch, last, _results(reply[3].decode(), last, len(call.batches)), duplicate=False)
+    if kind == b"duplicate":
+        return Appended(epoch, last, _results_again(reply[3].decode(), last, len(call.batches)), duplicate=True)
+    if kind == b"lease":
+        return Appended(epoch, last, ("lease",) * len(call.batches), duplicate=False)
+    if kind == b"conflict":
+        key = call.once.key if call.once else ""
+        raise PublishConflict(f"the idempotency key {key!r} was used with another body; use a new key for a new body")
+    raise LogUnavailable(f"the log answered {kind!r}; is another version of Tidewire's functions loaded?")
+
+
+def _results(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
+    """Return the results of a call from its last id, at which those of its batches end, and ``place!reason,…``."""
+    if not refusals:
+        return tuple(range(last - count + 1, last + 1))
+    results: list[int | str] = []
+    reasons = _reasons(refusals)
+    id_ = last - count + len(reasons)
+    for place in range(count):
+        if place in reasons:
+            results.append(reasons[place])
+        else:
+            id_ += 1
+            results.append(id_)
+    return tuple(results)
+
+
+def _results_again(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
+    """Return the results of a call that was taken before, from what the log remembers: ``place!reason,…``."""
+    reasons = _reasons(refusals)
+    return tuple(reasons.get(place, last) for place in range(count))
+
+
+def _reasons(refusals: str) -> dict[int, str]:
+    parts = (refusal.partition("!") for refusal in filter(None, refusals.split(",")))
+    return {int(place): reason for place, _, reason in parts}
+
+
+def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[Entry], int]:
+    """Return the entries of an XRANGE reply, and how many were skipped because no append of ours wrote them.
+
+    Args:
+        reply: (id, fields) pairs.
+        check: also decode each body; False where the reader decodes it anyway.
+    """
+    entries, skipped = [], 0
+    for raw_id, fields in reply:
+        try:
+            values = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+            entry = Entry(parse_id(raw_id), parse_id(values[b"p"]), values[b"d"])
+            if check:
+                decode_batch(entry.body)
+            entries.append(entry)
+        except (KeyError, TypeError, ValueError):  # InvalidInput is a ValueError
+            skipped += 1
+    return entries, skipped
+
+
+def parse_last_readings(reply: dict[bytes, bytes]) -> tuple[dict[bytes, LastReading], int]:
+    """Return the last readings of one metric by series key, and how many fields were skipped as garbage."""
+    found, skipped = {}, 0
+    for series, value in reply.items():
+        head, _, body = value.partition(b"\n")
+        try:
+            id_, count = head.split(b" ")
+            found[series] = LastReading(parse_id(id_), int(count), body)
+        except ValueError:
+            skipped += 1
+    return found, skipped
+
+
+def parse_info(info: dict[str, Any], policy: str) -> ServerInfo:
+    """Return what INFO says of the server."""
+    name = "Valkey" if info.get("server_name") == "valkey" or "valkey_version" in info else "Redis"
+    return ServerInfo(
+        name=name,
+        version=str(info.get("valkey_version") or info.get("redis_version", "?")),
+        append_only=bool(int(info.get("aof_enabled", 0))),
+        eviction_policy=str(info.get("maxmemory_policy", policy)),
+        used_memory=int(info.get("used_memory", 0)),
+        max_memory=int(info.get("maxmemory", 0)),
+        append_only_written=info.get("aof_last_write_status", "ok") == "ok",
+    )
+
+
+def _id(id_: int) -> str:
+    return f"{id_ >> 32}-{id_ & 0xFFFFFFFF}"

@@ -1,0 +1,294 @@
+"""DataFrames: the history, the catalogue and the last readings out of a service, and frames in through a publisher."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+
+from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.publishing.publisher import AnyPublisher, Publisher
+from tidewire.subscribing.history_pages import Load, Moment, Reader, selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SeriesInfo", "catalog", "history", "last", "publish_frame", "series_infos"]
+
+_BAR_AFTER_S: Final = 2.0
+_RESERVED: Final = ("metric", "time", "value", "unit", "text", "step", "min", "max", "mean", "count")
+_ROWS_PER_BATCH: Final = 1_000
+
+
+class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of the catalogue.
+
+    Attributes:
+        time: of the last reading, milliseconds since the Unix epoch, UTC.
+        value: the last reading's, None if it is no number.
+        count: readings so far.
+        rate: readings per second over the last 60 s, None if unknown.
+    """
+
+    metric: str
+    labels: dict[str, str] = {}
+    unit: str = ""
+    id: str = ""
+    time: float = 0.0
+    value: float | None = None
+    text: str | None = None
+    count: int = 0
+    rate: float | None = None
+
+
+class _Catalog(msgspec.Struct):
+    cursor: str
+    series: list[SeriesInfo]
+
+
+def _pandas() -> Any:
+    try:
+        import pandas  # noqa: PLC0415 - heavy, and an extra
+    except ImportError as error:
+        raise MissingExtra("history(), catalog(), last() and publish_frame()", "notebook") from error
+    return pandas
+
+
+def history(
+    patterns: str | Sequence[str] = "**",
+    start: Moment = "-15m",
+    end: Moment | None = None,
+    *,
+    points: int | None = None,
+    labels: Mapping[str, str] | None = None,
+    wide: bool = False,
+    progress: bool | None = None,
+    url: str | None = None,
+    token: str | None = None,
+) -> pd.DataFrame:
+    """Return readings of the past, such as ``history("furnace/*", "-15m")``.
+
+    Args:
+        patterns: a metric or pattern, or several.
+        start: from when on: ``-15m``, RFC 3339, an aware datetime, or milliseconds since the Unix epoch.
+        end: until when; now if None.
+        points: buckets to ask the service for instead of raw readings.
+        labels: all must hold.
+        wide: one column per series, indexed by time; else tidy, one row per reading.
+        progress: show a bar; if None, where somebody may be looking and it takes longer than two seconds.
+        url: of the service.
+        token: bearer token.
+
+    Returns:
+        Tidy: columns metric, time (UTC), value, unit, with `points` also min, max, mean, count, and a column for each
+        label. Wide: float64 columns named ``metric`` or ``metric{label=value}``.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: a pattern or time that the service refuses, or more `points` than it answers at once.
+        MissingExtra: pandas or pyarrow is not installed.
+    """
+    pandas = _pandas()
+    chosen = tuple(patterns) if isinstance(patterns, Iterable) and not isinstance(patterns, str) else (patterns,)
+    with Reader(url, token) as reader, _bar(progress) as told:
+        tables = list(Load(reader, chosen, labels, start, end, points).pages(told))
+    frame: pd.DataFrame = _joined(tables).to_pandas()
+    if not wide:
+        return frame
+    keys = ["metric", *(column for column in frame.columns if column not in _RESERVED)]
+    numbers = frame.groupby(keys, dropna=False, observed=True, sort=False).ngroup()
+    firsts = frame.loc[~numbers.duplicated(), keys]
+    names = [_column_name(keys[1:], *row) for row in firsts.itertuples(index=False, name=None)]
+    table = pandas.DataFrame({"time": frame["time"], "series": numbers, "value": frame["value"]})
+    table = table.drop_duplicates(["time", "series"], keep="last")  # of readings at one time the newest counts
+    pivoted: pd.DataFrame = table.pivot(index="time", columns="series", values="value")
+    pivoted.columns = pandas.Index(
+        [names[int(number)] for number in pivoted.columns.tolist()], name="series", dtype=object
+    )
+    return pivoted.sort_index(axis=1)
+
+
+def _joined(tables: list[Any]) -> Any:
+    """Return one table, series after series by time: a label or text that only some pages have is null in the others.
+
+    Pages hold whole runs of a series, so the runs are put in order and no row is moved, but in a series that was not
+    logged in the order of its times.
+    """
+    import numpy as np  # noqa: PLC0415 - as pyarrow
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
+
+    table = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
+    if len(tables) == 1 or not table.num_rows:
+        return table
+    labels = [name for name in table.column_names if name not in _RESERVED]
+    codes = [table[name].combine_chunks().indices.fill_null(-1).to_numpy() for name in ("metric", *labels)]
+    starts = np.flatnonzero(np.logical_or.reduce([np.r_[True, column[1:] != column[:-1]] for column in codes]))
+    runs: dict[tuple[int, ...], list[Any]] = {}
+    for start, length in zip(starts.tolist(), np.diff(np.r_[starts, table.num_rows]).tolist(), strict=True):
+        runs.setdefault(tuple(int(column[start]) for column in codes), []).append(table.slice(start, length))
+    return pa.concat_tables([_by_time(pa.concat_tables(run)) for run in runs.values()])
+
+
+def _by_time(series: Any) -> Any:
+    """Return the rows of a series by time, of equal times the earlier logged first."""
+    import numpy as np  # noqa: PLC0415 - as pyarrow
+
+    times = series["time"].to_numpy()
+    return series if (times[1:] >= times[:-1]).all() else series.take(np.argsort(times, kind="stable"))
+
+
+@contextlib.contextmanager
+def _bar(wanted: bool | None) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar once a load has taken a while; yield what is told the share that is done."""
+    console = Console(stderr=True)
+    if wanted is False or (wanted is None and not (console.is_terminal or console.is_jupyter)):
+        yield lambda share: None
+        return
+    with Progress(console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("history", total=1.0, visible=False)
+        began_s = time.monotonic()
+
+        def told(share: float) -> None:
+            shown = bool(wanted) or time.monotonic() - began_s > _BAR_AFTER_S
+            progress.update(task, completed=share, visible=shown, refresh=shown)
+
+        yield told
+
+
+def _column_name(names: Sequence[str], metric: str, *values: object) -> str:
+    shown = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True) if isinstance(value, str))
+    return f"{metric}{{{shown}}}" if shown else metric
+
+
+def series_infos(
+    *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
+) -> list[SeriesInfo]:
+    """Return the catalogue as values; needs no pandas.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: the service refuses the request.
+    """
+    with Reader(url, token) as reader:
+        answer = reader.get("/v1/catalog", selection(patterns, labels))
+    return msgspec.json.decode(answer.content, type=_Catalog).series
+
+
+def catalog(
+    *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
+) -> pd.DataFrame:
+    """Return every series: metric, labels, unit, time and value of its last reading, count, rate.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: the service refuses the request.
+        MissingExtra: pandas is not installed.
+    """
+    pandas = _pandas()
+    rows = [msgspec.structs.asdict(info) for info in series_infos(*patterns, labels=labels, url=url, token=token)]
+    columns = ["metric", "labels", "unit", "time", "value", "text", "count", "rate"]
+    frame: pd.DataFrame = pandas.DataFrame(rows, columns=columns)
+    frame["time"] = pandas.to_datetime(frame["time"], unit="ms", utc=True)
+    return frame
+
+
+def last(
+    *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
+) -> pd.DataFrame:
+    """Return the last reading of each series, newest first: metric, labels, unit, time, value.
+
+    Raises:
+        ServiceUnavailable: no answer, or the service asks for a pause.
+        ServiceRefused: the service refuses the request.
+        MissingExtra: pandas is not installed.
+    """
+    frame = catalog(*patterns, labels=labels, url=url, token=token)
+    return frame[["metric", "labels", "unit", "time", "value"]].sort_values("time", ascending=False, ignore_index=True)
+
+
+def publish_frame(
+    frame: pd.DataFrame | pd.Series[Any],
+    *,
+    metric: str | None = None,
+    prefix: str = "",
+    unit: str = "",
+    labels: Mapping[str, str] | None = None,
+    label_columns: Sequence[str] = (),
+    publisher: AnyPublisher | None = None,
+) -> int:
+    """Publish the numeric columns of a frame whose index is time; return how many readings were handed over.
+
+    Columns of anything else (texts, say) are left out; booleans are 0 and 1.
+
+    Args:
+        frame: indexed by aware times (a naive index is refused); one metric per numeric column. A Series is a frame of
+            one column.
+        label_columns: columns that are labels and not metrics; each set of their values is a series.
+        metric: name for a frame of one numeric column; its column name if None.
+        prefix: put before each column's name, such as ``plant/``.
+        unit: of all columns.
+        labels: of all columns.
+        publisher: where to publish; one of its own, flushed before this returns, if None.
+
+    Raises:
+        InvalidInput: an index that is no aware time, a column name that is no metric, no column of numbers, or a
+            `metric` for more than one.
+    """
+    pandas = _pandas()
+    if isinstance(frame, pandas.Series):
+        frame = frame.to_frame()
+    if not isinstance(frame, pandas.DataFrame):
+        raise InvalidInput("frame", frame, "expected a pandas DataFrame or Series whose index is time")
+    return _publish_frame(frame, metric, prefix, unit, labels or {}, label_columns, publisher)
+
+
+def _publish_frame(
+    frame: pd.DataFrame,
+    metric: str | None,
+    prefix: str,
+    unit: str,
+    labels: Mapping[str, str],
+    label_columns: Sequence[str],
+    publisher: AnyPublisher | None,
+) -> int:
+    missing = [name for name in label_columns if name not in frame.columns]
+    if missing:
+        raise InvalidInput("label_columns", missing, f"the frame has the columns {', '.join(map(str, frame.columns))}")
+    numeric = frame.drop(columns=list(label_columns)).select_dtypes(["number", "bool", "boolean"])
+    columns = ", ".join(map(str, numeric.columns))
+    if not columns:
+        kinds = ", ".join(f"{name} ({kind})" for name, kind in frame.dtypes.items())
+        raise InvalidInput(
+            "frame", kinds, "has no column of numbers to publish; convert one, such as with astype(float)"
+        )
+    if metric is not None and numeric.shape[1] > 1:
+        raise InvalidInput("metric", metric, f"names one column, and the frame has {columns}; use prefix=")
+    published = 0
+    with contextlib.nullcontext(publisher) if publisher is not None else Publisher() as target:
+        for rows, more in _label_sets(frame, label_columns):
+            part = numeric if rows is None else numeric.iloc[rows]
+            times = [stamp.to_pydatetime() if hasattr(stamp, "to_pydatetime") else stamp for stamp in part.index]
+            for name in part.columns:
+                values = part[name].tolist()
+                named = f"{prefix}{name}" if metric is None else metric
+                for first in range(0, len(values), _ROWS_PER_BATCH):
+                    few = slice(first, first + _ROWS_PER_BATCH)
+                    target.publish(named, values[few], time=times[few], unit=unit, labels={**labels, **more})
+                    published += len(values[few])
+    return published
+
+
+def _label_sets(frame: pd.DataFrame, label_columns: Sequence[str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Yield the rows of each set of labels, and the set; what is missing in a row is no label of it."""
+    if not label_columns:
+        yield None, {}
+        return
+    groups = frame.groupby(list(label_columns), dropna=False, observed=True, sort=False)
+    for rows in groups.indices.values():
+        first = frame.iloc[rows[0]]
+        yield rows, {name: str(first[name]) for name in label_columns if first[name] == first[name]}

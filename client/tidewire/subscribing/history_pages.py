@@ -1,0 +1,177 @@
+"""Loads of the past of any size: readings page by page, each page a request, one page in memory at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import msgspec
+
+from tidewire.errors import InvalidInput, MissingExtra, ServiceRefused, ServiceUnavailable
+from tidewire.model.batch import checked_labels
+from tidewire.model.durations import parse_time_ms
+from tidewire.model.pattern import compile_pattern
+from tidewire.settings import ClientSettings, load_settings
+from tidewire.subscribing.service_address import checked_token, client_options, service_url
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Load", "Reader", "moment", "selection"]
+
+_TIMEOUT_S: Final = 120.0
+_BUSY_S: Final = 60.0  # how long a service that asks for a pause is waited for
+
+Moment = str | float | datetime
+
+
+class _Series(msgspec.Struct):
+    labels: dict[str, str] = {}
+
+
+class _Catalog(msgspec.Struct):
+    series: list[_Series]
+
+
+def selection(patterns: Sequence[str], labels: Mapping[str, str] | None) -> list[tuple[str, Any]]:
+    """Return the query of a selection.
+
+    Raises:
+        InvalidInput: a pattern or label that can never work.
+    """
+    params: list[tuple[str, Any]] = [("metric", compile_pattern(pattern).text) for pattern in patterns or ("**",)]
+    return params + [("label", f"{name}:{value}") for name, value in checked_labels(labels).items()]
+
+
+def moment(value: Moment) -> str:
+    """Return a time as the service takes it."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+class Reader:
+    """One connection to the reading side of a service; a context manager.
+
+    Args:
+        url: of the service; ``TIDEWIRE_URL`` if None.
+        token: bearer token; ``TIDEWIRE_TOKEN`` if None.
+
+    Raises:
+        InvalidInput: no URL of a service, or a token that no header can hold.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        self._base = service_url(url)
+        token = checked_token(load_settings(ClientSettings).token if token is None else token)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(self._base))
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, params: Sequence[tuple[str, Any]]) -> httpx.Response:
+        """Return an answer, which is a success.
+
+        Raises:
+            ServiceUnavailable: no answer, or the service asks for a pause.
+            ServiceRefused: the service refuses the request.
+        """
+        try:
+            response = self._http.get(f"{self._base}{path}", params=list(params) or None)  # a link has its own
+        except httpx.TransportError as error:
+            why = f"no answer from {self._base} ({error or type(error).__name__})"
+            raise ServiceUnavailable(f"{why}; is the service up? Try: tidewire doctor", 0.0) from error
+        if response.status_code == 200:
+            return response
+        try:
+            detail = str(msgspec.json.decode(response.content, type=dict[str, Any]).get("detail", ""))
+        except msgspec.MsgspecError:
+            detail = response.text[:200]
+        if response.status_code in {429, 503}:
+            after = response.headers.get("retry-after", "")
+            raise ServiceUnavailable(detail, float(after) if after.isdigit() else 1.0)
+        raise ServiceRefused(response.status_code, detail)
+
+    def patient_get(self, path: str, params: Sequence[tuple[str, Any]]) -> httpx.Response:
+        """As `get`, but wait for a service that asks for a pause, a minute at most: a long load is worth it."""
+        until_s = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return self.get(path, params)
+            except ServiceUnavailable as error:
+                if not error.retry_after_s or time.monotonic() + error.retry_after_s > until_s:
+                    raise
+                time.sleep(error.retry_after_s)
+
+
+class Load:
+    """The readings of a span, page by page.
+
+    Args:
+        reader: where to read.
+        patterns: metrics or patterns.
+        labels: all must hold.
+        start: from when on: ``-15m``, RFC 3339, an aware datetime, or milliseconds since the Unix epoch.
+        end: until when; None for all there is, also from clocks that run ahead.
+        points: buckets to ask for; such an answer is one page.
+
+    Raises:
+        InvalidInput: a pattern, label or time that can never work.
+        MissingExtra: pyarrow is not installed.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        patterns: Sequence[str],
+        labels: Mapping[str, str] | None,
+        start: Moment,
+        end: Moment | None,
+        points: int | None = None,
+    ) -> None:
+        try:
+            import pyarrow  # noqa: PLC0415 - heavy, and an extra
+        except ImportError as error:
+            raise MissingExtra("loading the past", "notebook") from error
+        self._pyarrow = pyarrow
+        self._reader = reader
+        self._patterns = patterns
+        self._labels = labels
+        self._points = points
+        self._start, self._end = moment(start), None if end is None else moment(end)
+        now_ms = time.time() * 1e3
+        start_ms = parse_time_ms("start", self._start, now_ms)  # what cannot be read is said at once
+        if self._end is not None and parse_time_ms("end", self._end, now_ms) <= start_ms:
+            raise InvalidInput("end", end, "is not after start; expected start < end")
+
+    def pages(self, told: Callable[[float], None] = lambda share: None) -> Iterator[pa.Table]:
+        """Yield tables of readings; `told` hears which share is read.
+
+        The tables are in order of metric, and those of one metric in the order in which its readings were logged. Each
+        holds series after series, and each series by time.
+
+        Raises:
+            ServiceUnavailable, ServiceRefused: as `Reader.get`.
+        """
+        params = [*selection(self._patterns, self._labels), ("format", "arrow"), ("start", self._start)]
+        if self._end is not None:  # else all there is, also from clocks that run ahead
+            params.append(("end", self._end))
+        params.append(("page", "first") if self._points is None else ("points", self._points))
+        path, done = "/v1/history", 0.0
+        while path:
+            answer = self._reader.patient_get(path, params)
+            done = max(done, float(answer.headers.get("tidewire-done", 1.0)))  # metrics born meanwhile lessen it
+            told(done)
+            yield self._pyarrow.ipc.open_stream(answer.content).read_all()
+            path, params = answer.links.get("next", {}).get("url", ""), []
+
+    def label_names(self) -> list[str]:
+        """Return the names of all labels that readings of the span may have: those of the catalogue."""
+        answer = self._reader.patient_get("/v1/catalog", selection(self._patterns, self._labels))
+        series = msgspec.json.decode(answer.content, type=_Catalog).series
+        return sorted({name for one in series for name in one.labels})

@@ -1,0 +1,195 @@
+"""The decisions of one stream over any number of connections: what to ask, what is new, when to try again; no I/O."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+import httpx
+import msgspec
+
+from tidewire.errors import InvalidCursor, InvalidInput, ServiceRefused
+from tidewire.model.batch import checked_labels
+from tidewire.model.cursor import Cursor
+from tidewire.model.pattern import compile_pattern
+from tidewire.model.sse import Decoder, ServerEvent
+from tidewire.model.states import Connected, Gap, Live, Lost, Reset, Skipped, State, StreamBatch
+from tidewire.subscribing.service_address import service_url
+
+__all__ = ["Reconnect"]
+
+_BACKOFF_S: Final = (0.2, 15.0)  # first and longest; full jitter between 0 and it (Brooker 2015)
+_FINAL: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
+_DETAIL_CHARS: Final = 500
+_TOLD_AT: Final = 2  # attempts: one alone is a restart, and heals before anyone could act
+
+logger = logging.getLogger("tidewire")
+
+
+class _Conflated(msgspec.Struct):
+    every_ms: int
+    batches: list[StreamBatch]
+
+
+_batch_decoder = msgspec.json.Decoder(StreamBatch)
+_conflated_decoder = msgspec.json.Decoder(_Conflated)
+_state_decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    "hello": msgspec.json.Decoder(Connected),
+    "live": msgspec.json.Decoder(Live),
+    "gap": msgspec.json.Decoder(Gap),
+    "reset": msgspec.json.Decoder(Reset),
+    "skipped": msgspec.json.Decoder(Skipped),
+}
+
+
+class _Bye(msgspec.Struct):
+    reason: str = ""
+
+
+_bye_decoder = msgspec.json.Decoder(_Bye)
+
+
+class Reconnect:
+    """The decisions of one subscription over any number of connections."""
+
+    def __init__(
+        self,
+        patterns: tuple[str, ...],
+        url: str | None,
+        replay: str,
+        every: str | None,
+        labels: Mapping[str, str] | None,
+        cursor: str | None,
+        on_slow: str | None,
+    ) -> None:
+        if not patterns:
+            raise InvalidInput("patterns", patterns, "name at least one metric or pattern; '**' selects all")
+        self.base = service_url(url)
+        params: list[tuple[str, str | int | float | bool | None]] = [
+            ("metric", compile_pattern(pattern).text) for pattern in patterns
+        ]
+        params += [("label", f"{name}:{value}") for name, value in checked_labels(labels).items()]
+        params.append(("replay", replay))
+        params += [(name, value) for name, value in (("every", every), ("on_slow", on_slow)) if value]
+        self.params = params
+        self.last_id = str(Cursor.parse(cursor)) if cursor else ""
+        self._at: Cursor | None = Cursor.parse(cursor) if cursor else None
+        self._decoder = Decoder()
+        self._attempt = 0
+        self._bye = ""
+        self._told = False
+
+    def headers(self, token: str) -> dict[str, str]:
+        """Return the headers of the next request."""
+        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+        if self.last_id:
+            headers["last-event-id"] = self.last_id
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        self._decoder = Decoder(self.last_id)
+        self._bye = ""
+        return headers
+
+    def take(self, chunk: bytes) -> Iterator[StreamBatch | State]:
+        """Yield what a chunk of the response completes."""
+        for event in self._decoder.feed(chunk):
+            try:
+                yield from self._event(event)
+            except msgspec.MsgspecError as error:
+                logger.warning("skipped an event that cannot be read: %s", error)
+
+    def _event(self, event: ServerEvent) -> Iterator[StreamBatch | State]:
+        if event.event == "message":
+            if self._is_new(event.own_id):
+                yield from self._batches(event)
+            return
+        if event.event == "bye":
+            self._bye = _bye_decoder.decode(event.data).reason
+            return
+        decoder = _state_decoders.get(event.event)
+        if decoder is None:
+            return
+        if event.own_id is not None:
+            self._move(event.own_id)
+        state = cast("State", decoder.decode(event.data))
+        if isinstance(state, Live):  # not at hello: a service that greets and ends gets growing pauses
+            self._well()
+        if isinstance(state, Connected) and not event.own_id:  # starts with a snapshot: to be repeated if it is cut
+            state = msgspec.structs.replace(state, cursor="")
+        yield state
+
+    def _well(self) -> None:
+        self._attempt = 0
+        if self._told:
+            self._told = False
+            logger.warning("%s is back", self.base)
+
+    def _batches(self, event: ServerEvent) -> Iterator[StreamBatch]:
+        cursor = event.own_id or ""
+        if event.data.startswith('{"every_ms"'):
+            flush = _conflated_decoder.decode(event.data)
+            for batch in flush.batches:
+                msgspec.structs.force_setattr(batch, "cursor", cursor)
+                msgspec.structs.force_setattr(batch, "every_ms", flush.every_ms)
+                yield batch
+        else:
+            batch = _batch_decoder.decode(event.data)
+            msgspec.structs.force_setattr(batch, "cursor", cursor)
+            yield batch
+
+    def _is_new(self, own_id: str | None) -> bool:
+        """Tell whether an event is ahead of what was seen; a repeat has the same id and is dropped."""
+        if not own_id:
+            return True
+        try:
+            cursor = Cursor.parse(own_id)
+        except InvalidCursor:
+            return True
+        if self._at is not None and self._at.epoch == cursor.epoch and cursor.id <= self._at.id:
+            return False
+        self._at, self.last_id = cursor, own_id
+        self._well()
+        return True
+
+    def _move(self, own_id: str) -> None:
+        """Go on at the id of a control event; an empty one, before a snapshot, means: if it is cut, anew."""
+        self.last_id = own_id
+        if not own_id:
+            self._at = None
+        with contextlib.suppress(InvalidCursor):
+            self._at = Cursor.parse(own_id)
+
+    def refused(self, response: httpx.Response, body: bytes) -> Lost | ServiceRefused:
+        """Return the state after an answer that is no stream, or the error if it is final."""
+        status, retry_after = response.status_code, response.headers.get("retry-after")
+        if status == 200:
+            kind = response.headers.get("content-type", "nothing")
+            return self.lost(f"it answers with {kind} and not with an event stream: is this a Tidewire service?")
+        try:
+            detail = str(msgspec.json.decode(body, type=dict[str, Any]).get("detail", ""))
+        except msgspec.MsgspecError:
+            detail = body.decode(errors="replace")[:_DETAIL_CHARS]
+        if status in _FINAL:
+            return ServiceRefused(status, detail)
+        seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+        return self.lost(f"HTTP {status} {detail}".strip(), seconds)
+
+    def lost(self, reason: str, retry_s: float | None = None) -> Lost:
+        """Return the state after the end of a connection."""
+        self._attempt += 1
+        if self._bye:
+            reason = self._bye
+        if self._attempt >= _TOLD_AT and not self._told:
+            self._told = True
+            logger.warning(
+                "no stream from %s (%s); trying again until there is; 'tidewire doctor' looks", self.base, reason
+            )
+        if retry_s is None and self._bye and self._decoder.retry_ms is not None:
+            retry_s = self._decoder.retry_ms / 1e3
+        if retry_s is None:
+            first, longest = _BACKOFF_S
+            retry_s = random.uniform(0, min(longest, first * 2**self._attempt))  # noqa: S311 - jitter
+        return Lost(reason=reason, retry_s=retry_s, attempt=self._attempt)
