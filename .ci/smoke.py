@@ -37,7 +37,7 @@ def sdk() -> None:
 
 def everything() -> None:
     """Bundled Valkey, service, dashboard: publish one reading and see it come out of a stream."""
-    from tidewire_service.embedded import free_port  # noqa: PLC0415 - not in the SDK
+    from tidewire_service.launch.embedded import free_port  # noqa: PLC0415 - not in the SDK
 
     port, dashboard_port, redis_port = free_port(), free_port(), free_port()
     service, dashboard = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}"

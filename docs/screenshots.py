@@ -26,7 +26,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tidewire_service.embedded import EmbeddedServer, free_port
+from tidewire_service.launch.embedded import EmbeddedServer, free_port
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 CHARTS = (

@@ -11,9 +11,9 @@ import msgspec
 import tidewire
 from tidewire.settings import ClientSettings, settings_table
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.auth.commands import TokenSettings
+from tidewire_service.launch.token import TokenSettings
+from tidewire_service.launch.up import UpSettings
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.up import UpSettings
 
 HERE: Final = Path(__file__).parent
 _SETTINGS: Final = """\

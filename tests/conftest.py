@@ -26,8 +26,8 @@ import redis
 from ports import own_port
 
 from tidewire_service.app import create_app
-from tidewire_service.embedded import EmbeddedServer
-from tidewire_service.server import listening_socket, make_server
+from tidewire_service.http_server.server import listening_socket, make_server
+from tidewire_service.launch.embedded import EmbeddedServer
 from tidewire_service.settings import ServiceSettings
 
 if TYPE_CHECKING:

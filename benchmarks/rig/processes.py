@@ -18,7 +18,7 @@ from typing import Self
 
 import psutil
 
-from tidewire_service.embedded import OPTIONS, server_binary
+from tidewire_service.launch.embedded import OPTIONS, server_binary
 
 __all__ = ["LOAD", "REDIS", "SERVER", "Child", "Redis", "Usage", "free_port", "machine", "out"]
 

@@ -17,25 +17,22 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.log import RedisLog
-from tidewire_service.admission import StreamLimits
-from tidewire_service.arrivals import Arrivals
-from tidewire_service.audit import audit_when_reached
-from tidewire_service.auth.door import Door
-from tidewire_service.auth.keeper import Keeper
-from tidewire_service.auth.rates import RequestRates
+from tidewire_service.auth.authenticator import Keeper
+from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
-from tidewire_service.bounds import Bounds
-from tidewire_service.gate import STREAM_PATH, Gate
-from tidewire_service.hub import Hub, HubSettings
+from tidewire_service.history.rates import Rates
+from tidewire_service.http_server.slow_clients import Arrivals
+from tidewire_service.hub.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
-from tidewire_service.memory import Memory
-from tidewire_service.openapi import complete
-from tidewire_service.own_readings import OwnReadings, process_name
-from tidewire_service.problems import answering
-from tidewire_service.rates import Rates
-from tidewire_service.readiness import Readiness
+from tidewire_service.launch.workers import worker_number
+from tidewire_service.operations.memory import Memory
+from tidewire_service.operations.readiness import Readiness
+from tidewire_service.operations.redis_checks import audit_when_reached
+from tidewire_service.operations.self_metrics import OwnReadings, process_name
+from tidewire_service.operations.tasks import end_all, keep_running
+from tidewire_service.operations.telemetry import Observed, Telemetry
 from tidewire_service.routes.catalog import CatalogReads, get_catalog
 from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
@@ -47,11 +44,14 @@ from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamDoor, stream_
 from tidewire_service.routes.tickets import create_ticket
 from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.stream import StreamSettings
-from tidewire_service.streams import Streams
-from tidewire_service.tasks import end_all, keep_running
-from tidewire_service.telemetry import Observed, Telemetry
-from tidewire_service.workers import worker_number
+from tidewire_service.streams.stream import StreamSettings
+from tidewire_service.streams.stream_quota import StreamLimits
+from tidewire_service.streams.streams import Streams
+from tidewire_service.web.authorization import Door
+from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.openapi import complete
+from tidewire_service.web.origin_guard import STREAM_PATH, Gate
+from tidewire_service.web.problems import answering
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.own_readings import OWN_METRICS, process_name, quantile
+from tidewire_service.operations.self_metrics import OWN_METRICS, process_name, quantile
 
 from .conftest import Tab
 

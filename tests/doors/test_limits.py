@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tidewire_service.bounds import BOUNDS
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.web.limit_counters import BOUNDS
 
 from .conftest import bearer, streaming
 

@@ -31,10 +31,10 @@ from tidewire.subscribing import service_address
 from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.audit import findings
 from tidewire_service.auth.jwt import JwtSettings, JwtVerifier
-from tidewire_service.problems import Refused
-from tidewire_service.serve import command as serve_command
+from tidewire_service.launch.serve import command as serve_command
+from tidewire_service.operations.redis_checks import findings
+from tidewire_service.web.problems import Refused
 
 from .conftest import bearer
 

@@ -15,12 +15,12 @@ from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.auth.commands import command
-from tidewire_service.auth.keeper import Keeper
+from tidewire_service.auth.authenticator import Keeper
 from tidewire_service.auth.scopes import Scopes, allowed_metrics
 from tidewire_service.auth.tokens import TokenStore
-from tidewire_service.problems import Refused
+from tidewire_service.launch.token import command
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.web.problems import Refused
 
 from .conftest import bearer, streaming
 

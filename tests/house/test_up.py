@@ -20,7 +20,7 @@ import redis
 from click.testing import CliRunner
 from ports import own_port
 
-from tidewire_service.up import UpSettings, choose_redis, command, unsuitable
+from tidewire_service.launch.up import UpSettings, choose_redis, command, unsuitable
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 

@@ -12,8 +12,8 @@ from tidewire.model.batch import Batch, series_key
 from tidewire.model.cursor import id_from_ms
 from tidewire.redislog.calls import Entry, LastReading
 from tidewire.redislog.lineage import Clock, Fork, Seen
-from tidewire_service.log_page import PageEntry
-from tidewire_service.pump import LiveFrame
+from tidewire_service.hub.continuity import LiveFrame
+from tidewire_service.hub.log_page import PageEntry
 
 if TYPE_CHECKING:
     from world import World

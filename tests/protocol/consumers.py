@@ -10,7 +10,7 @@ from abstract_log import Acked, Bad
 from tidewire.model.cursor import Cursor
 from tidewire.model.sse import Decoder
 from tidewire.redislog.lineage import Fork
-from tidewire_service.subscription import OnSlow
+from tidewire_service.hub.subscription import OnSlow
 
 if TYPE_CHECKING:
     from world import Hub, Socket, World

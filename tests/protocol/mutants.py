@@ -14,14 +14,14 @@ import world as worlds
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.model.sse import encode_event
 from tidewire.redislog.lineage import fork_after
-from tidewire_service import log_page, pump, subscription
-from tidewire_service.conflated_selection import ConflatedSelection
-from tidewire_service.fanout import Fanout
-from tidewire_service.log_page import Hole, LogPage, PageEntry
-from tidewire_service.pump import Pump
-from tidewire_service.ring import RingEntry, encode_data
-from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadTails, Wait
-from tidewire_service.subscription import Subscription
+from tidewire_service.hub import continuity, log_page, subscription
+from tidewire_service.hub.conflated_selection import ConflatedSelection
+from tidewire_service.hub.continuity import Pump
+from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadTails, Wait
+from tidewire_service.hub.event_ring import RingEntry, encode_data
+from tidewire_service.hub.fanout import Fanout
+from tidewire_service.hub.log_page import Hole, LogPage, PageEntry
+from tidewire_service.hub.subscription import Subscription
 
 Patch = Any
 MUTANTS: dict[str, Callable[[Patch], None]] = {}
@@ -36,7 +36,7 @@ def mutant(rule: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], N
 
 
 def _merge(patch: Patch, function: Any) -> None:
-    patch.setattr(pump, "merge_page", function)
+    patch.setattr(continuity, "merge_page", function)
     patch.setattr(subscription, "merge_page", function)
 
 
@@ -264,7 +264,7 @@ def _(patch: Patch) -> None:
         found = fork_after(chain, epoch)
         return None if found is None else (None, found[1])
 
-    patch.setattr(pump, "fork_after", never)
+    patch.setattr(continuity, "fork_after", never)
 
 
 @mutant("seen")

@@ -22,7 +22,7 @@ from tidewire.redislog.calls import (
 )
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Seen
-from tidewire_service.pump import parse_frame
+from tidewire_service.hub.continuity import parse_frame
 
 
 class RealRedis(Redis):

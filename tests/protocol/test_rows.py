@@ -15,7 +15,7 @@ from world import EVERYTHING, Bad, Client, Sizes, World, play
 from tidewire.model.cursor import id_from_ms
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock, Fork, Seen, judge
-from tidewire_service.log_page import merge_page
+from tidewire_service.hub.log_page import merge_page
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: f"row_{trace.row:02d}_{trace.says.replace(' ', '_')}")

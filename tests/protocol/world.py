@@ -25,11 +25,11 @@ from verdict import judge
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock, Fork, Seen
-from tidewire_service.fanout import Fanout
-from tidewire_service.pump import LiveFrame
-from tidewire_service.ring import Ring
-from tidewire_service.steps import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Wait
-from tidewire_service.subscription import Replay, Subscription
+from tidewire_service.hub.continuity import LiveFrame
+from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Wait
+from tidewire_service.hub.event_ring import Ring
+from tidewire_service.hub.fanout import Fanout
+from tidewire_service.hub.subscription import Replay, Subscription
 
 __all__ = [
     "METRICS",

@@ -11,7 +11,7 @@ from typing import Any
 
 from tidewire.model.cursor import parse_id
 from tidewire.redislog.calls import ServerInfo
-from tidewire_service.audit import findings
+from tidewire_service.operations.redis_checks import findings
 
 NOW_MS = time.time() * 1e3
 

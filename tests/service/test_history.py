@@ -301,8 +301,8 @@ async def test_a_page_stops_after_the_batches_that_one_request_may_read(start: A
 def test_an_arrow_table_needs_no_pandas() -> None:
     code = (
         "import sys; import numpy as np; from tidewire.model.cursor import Cursor;"
-        "from tidewire_service.history import History, SeriesColumns, Span;"
-        "from tidewire_service.tables import FORMATS;"
+        "from tidewire_service.history.history import History, SeriesColumns, Span;"
+        "from tidewire_service.history.tables import FORMATS;"
         "three = np.array([1, np.nan, 3]);"
         "one = SeriesColumns('m', {'a': 'b'}, '', None, np.arange(3.0), three, ['x', None, 'y'], None);"
         "body = FORMATS['arrow'].encode(History([one], Cursor('0000000', 0), Span(0.0, None, 0)));"

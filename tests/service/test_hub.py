@@ -12,11 +12,11 @@ from tidewire.model.batch import encode_batch, make_batch
 from tidewire.model.pattern import compile_patterns
 from tidewire.redislog.lineage import Clock, Seen
 from tidewire.redislog.log import RedisLog
-from tidewire_service.conflation import thinned
-from tidewire_service.hub import Hub
-from tidewire_service.pump import FrameError, parse_frame
-from tidewire_service.ring import Ring, RingEntry, encode_data
-from tidewire_service.selection import Selection, SelectionKey
+from tidewire_service.hub.conflation import thinned
+from tidewire_service.hub.continuity import FrameError, parse_frame
+from tidewire_service.hub.event_ring import Ring, RingEntry, encode_data
+from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.selection import Selection, SelectionKey
 
 
 class FailingLog(RedisLog):

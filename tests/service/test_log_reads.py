@@ -15,8 +15,8 @@ import pytest
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import Entry, LastReading
 from tidewire.redislog.lineage import Clock, Seen
-from tidewire_service.log_reads import LogReads
-from tidewire_service.steps import ReadEntries, ReadLast
+from tidewire_service.hub.effects import ReadEntries, ReadLast
+from tidewire_service.hub.log_reads import LogReads
 
 
 class HeldLog:

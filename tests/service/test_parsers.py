@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
 from tidewire.model.batch import Limits, decode_batch
 from tidewire.model.durations import parse_span_ms
-from tidewire_service.buckets import Buckets, step_for
-from tidewire_service.gate import host_name
+from tidewire_service.history.buckets import Buckets, step_for
+from tidewire_service.history.rates import Rates
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 from tidewire_service.ingest.csv_rows import csv_rows, parse_number
 from tidewire_service.ingest.rows import collect
-from tidewire_service.rates import Rates
-from tidewire_service.routes.query import parse_query
+from tidewire_service.web.origin_guard import host_name
+from tidewire_service.web.query import parse_query
 
 NOW_MS = 1_763_871_234_567.0
 LIMITS = BodyLimits(1 << 20, 1_000, Limits())

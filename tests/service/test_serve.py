@@ -22,10 +22,10 @@ from click.testing import CliRunner
 from ports import own_port
 
 from tidewire.settings import settings_table
-from tidewire_service.serve import command
+from tidewire_service.launch.serve import command
 from tidewire_service.settings import ServiceSettings
 
-_CODE = "from tidewire_service.serve import command; command()"
+_CODE = "from tidewire_service.launch.serve import command; command()"
 
 
 class Process:

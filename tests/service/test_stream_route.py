@@ -14,11 +14,11 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
 from tidewire.model.sse import Decoder, ServerEvent
-from tidewire_service.http_protocol import StreamingHttpProtocol
+from tidewire_service.http_server.protocol import StreamingHttpProtocol
+from tidewire_service.http_server.stream_writer import StreamWriter
+from tidewire_service.hub.subscription import OnSlow, Replay, Subscription
 from tidewire_service.routes.stream import parse_stream_request
-from tidewire_service.stream import Stream
-from tidewire_service.stream_writer import StreamWriter
-from tidewire_service.subscription import OnSlow, Replay, Subscription
+from tidewire_service.streams.stream import Stream
 
 CURSOR = "abc1234.mwt3mg8f-1"
 

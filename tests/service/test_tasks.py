@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from tidewire_service.tasks import end_all, keep_running
+from tidewire_service.operations.tasks import end_all, keep_running
 
 
 async def test_a_failed_task_is_started_again_and_counted(eventually: Any) -> None:

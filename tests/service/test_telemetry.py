@@ -16,9 +16,9 @@ import structlog
 
 import tidewire_service
 from tidewire.model.cursor import Cursor
-from tidewire_service.meters import COUNTERS, LATENCY_BOUNDS_S
-from tidewire_service.subscription import EndReason
-from tidewire_service.telemetry import configure_logging
+from tidewire_service.hub.counters import COUNTERS, LATENCY_BOUNDS_S
+from tidewire_service.hub.subscription import EndReason
+from tidewire_service.operations.telemetry import configure_logging
 
 SHOWN = {
     # holes, gaps, resets, duplicates, and what was done about them
@@ -61,7 +61,8 @@ async def test_everything_that_can_happen_has_a_number_before_it_happens(service
 
 def test_every_counter_of_the_hub_is_declared() -> None:
     """A misspelt name would count, and never be found."""
-    sources = Path(tidewire_service.__file__).parent.glob("*.py")
+    package = Path(tidewire_service.__file__).parent
+    sources = [path for room in ("hub", "streams") for path in (package / room).glob("*.py")]
     used = set(
         re.findall(r'(?:pump|_hub|hub|self)\.(?:_)?counters\["(\w+)"\]', "".join(p.read_text() for p in sources))
     )

@@ -19,7 +19,7 @@ import structlog
 from tidewire.errors import InvalidInput
 from tidewire.subscribing.service_address import verification
 from tidewire_service.auth.scopes import Identity, Scopes
-from tidewire_service.problems import Refused
+from tidewire_service.web.problems import Refused
 
 __all__ = ["JwtSettings", "JwtVerifier"]
 

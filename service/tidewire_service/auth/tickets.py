@@ -16,7 +16,7 @@ import msgspec
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.log import RedisLog
-from tidewire_service.auth.keeper import unauthorized
+from tidewire_service.auth.authenticator import unauthorized
 from tidewire_service.auth.scopes import Identity
 
 __all__ = ["FIRST_USE_S", "Tickets"]

@@ -11,7 +11,7 @@ from tidewire.model.batch import Limits
 from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.json_rows import json_rows, ndjson_rows
 from tidewire_service.ingest.rows import Intake, Row, collect
-from tidewire_service.problems import MalformedBody, Refused
+from tidewire_service.web.problems import MalformedBody, Refused
 
 __all__ = ["BodyLimits", "Format", "checked_encoding", "checked_format", "read_rows", "unpacked"]
 

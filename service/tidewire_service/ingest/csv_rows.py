@@ -17,7 +17,7 @@ from typing import Any, Final
 from tidewire.errors import InvalidInput
 from tidewire.model.csv_escape import original
 from tidewire_service.ingest.rows import Row
-from tidewire_service.problems import MalformedBody
+from tidewire_service.web.problems import MalformedBody
 
 __all__ = ["csv_rows", "parse_number"]
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire_service.ingest.rows import Row
-from tidewire_service.problems import MalformedBody
+from tidewire_service.web.problems import MalformedBody
 
 __all__ = ["json_rows", "ndjson_rows", "parse_json"]
 

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from tidewire.errors import LogUnavailable
-from tidewire_service.hub import Hub
+from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.lease import Lease
 
 __all__ = ["sweep_each_minute"]

@@ -17,14 +17,14 @@ from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import decode_batch
 from tidewire.model.cursor import id_text
 from tidewire.redislog.calls import LastReading
-from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.directory import read_directory
-from tidewire_service.hub import Hub
-from tidewire_service.problems import MEDIA_TYPE, Problem
-from tidewire_service.rates import Rates
-from tidewire_service.routes.query import MISSPELT, parse_query
+from tidewire_service.history.directory import read_directory
+from tidewire_service.history.rates import Rates
+from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.query import MISSPELT, parse_query
 
 __all__ = ["CatalogJson", "CatalogReads", "SeriesInfo", "get_catalog"]
 

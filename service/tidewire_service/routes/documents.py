@@ -19,10 +19,10 @@ from litestar.params import PathParameter
 from tidewire.errors import InvalidInput
 from tidewire.model.threshold import Threshold, checked_thresholds
 from tidewire.redislog.log import RedisLog
-from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, DocumentConflict, Documents
-from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.problems import MEDIA_TYPE, MalformedBody, Problem, Refused
 
 __all__ = ["DOCUMENT_ROUTES", "DeckInfo", "DecksJson", "SavedDocuments", "ThresholdsJson"]
 

@@ -16,16 +16,16 @@ from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
-from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.buckets import step_for
-from tidewire_service.directory import read_directory
-from tidewire_service.history import History, Place, Span, read_history
-from tidewire_service.hub import Hub
-from tidewire_service.problems import MEDIA_TYPE, Problem
-from tidewire_service.routes.query import MISSPELT, Query, parse_query
+from tidewire_service.history.buckets import step_for
+from tidewire_service.history.directory import read_directory
+from tidewire_service.history.history import History, Place, Span, read_history
+from tidewire_service.history.tables import FORMATS, HistoryJson
+from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.tables import FORMATS, HistoryJson
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.query import MISSPELT, Query, parse_query
 
 __all__ = ["HistoryReads", "get_history"]
 

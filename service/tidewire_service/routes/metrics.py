@@ -6,7 +6,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from tidewire_service.telemetry import Telemetry
+from tidewire_service.operations.telemetry import Telemetry
 
 __all__ = ["get_metrics"]
 

@@ -21,13 +21,13 @@ from litestar.params import HeaderParameter
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.calls import Once
 from tidewire.redislog.log import RedisLog
-from tidewire_service.admission import Admission
-from tidewire_service.auth.door import identity_of_request
 from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows, unpacked
 from tidewire_service.ingest.rows import NOT_YOURS, Intake, Rejected
-from tidewire_service.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
+from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.telemetry import Telemetry
+from tidewire_service.streams.stream_quota import Admission
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
 
 __all__ = ["Posts", "Taken", "post_readings"]
 

@@ -25,15 +25,15 @@ from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.cursor import Cursor
 from tidewire.model.durations import parse_span_ms
 from tidewire.model.pattern import compile_pattern
-from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.scopes import ANYONE, allowed_metrics
-from tidewire_service.conflation import MAX_SERIES
-from tidewire_service.gate import STREAM_PATH
-from tidewire_service.hub import Hub
-from tidewire_service.problems import Refused
-from tidewire_service.routes.query import MISSPELT, parse_query
-from tidewire_service.streams import StreamRequest, Streams
-from tidewire_service.subscription import OnSlow, Replay
+from tidewire_service.hub.conflation import MAX_SERIES
+from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.subscription import OnSlow, Replay
+from tidewire_service.streams.streams import StreamRequest, Streams
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.origin_guard import STREAM_PATH
+from tidewire_service.web.problems import Refused
+from tidewire_service.web.query import MISSPELT, parse_query
 
 __all__ = ["STREAM_PATH_ITEM", "StreamDoor", "parse_stream_request", "stream_route"]
 

@@ -14,10 +14,10 @@ from msgspec import Meta
 
 from tidewire.errors import InvalidInput
 from tidewire.model.pattern import compile_pattern
-from tidewire_service.auth.door import identity_of_request
 from tidewire_service.auth.tickets import FIRST_USE_S, Tickets
-from tidewire_service.gate import STREAM_PATH
-from tidewire_service.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.origin_guard import STREAM_PATH
+from tidewire_service.web.problems import MEDIA_TYPE, Problem
 
 __all__ = ["TicketJson", "create_ticket"]
 

@@ -9,8 +9,8 @@ from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 
-from tidewire_service.auth.door import identity_of_request
-from tidewire_service.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.authorization import identity_of_request
+from tidewire_service.web.problems import MEDIA_TYPE, Problem
 
 __all__ = ["WhoamiJson", "get_whoami"]
 

@@ -1,0 +1,196 @@
+"""The keeper: who a request comes from, by the tokens of Redis as this process knows them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tidewire.errors import LogUnavailable
+from tidewire_service.auth.scopes import ANYONE, Identity
+from tidewire_service.auth.tokens import Token, TokenStore, identity_of, parse_token, proves
+from tidewire_service.hub.subscription import EndReason
+from tidewire_service.web.problems import Refused
+
+if TYPE_CHECKING:
+    from tidewire_service.auth.jwt import JwtVerifier
+
+__all__ = ["Keeper", "unauthorized"]
+
+_LOOK_S: Final = 1.0  # how soon a process knows of a new or revoked token
+_SOONEST_S: Final = 0.2  # between two looks, however many unknown tokens come: at most 5 a second reach Redis
+_NOTE_USED_S: Final = 10.0
+_MAX_BEARER: Final = 16 * 1024
+_log = structlog.get_logger("tidewire_service")
+
+
+def unauthorized(detail: str, *, given: bool) -> Refused:
+    """Return the refusal of somebody who is nobody here.
+
+    Args:
+        detail: what was wrong and what to do; never the token.
+        given: something was given as a token.
+    """
+    challenge = 'Bearer realm="tidewire"' + (', error="invalid_token"' if given else "")
+    return Refused(401, "Unauthorized", detail, {"WWW-Authenticate": challenge})
+
+
+class Keeper:
+    """Knows all tokens of the store, at most a second late, so that a request with a known one waits for nothing.
+
+    While Redis is away, the tokens known last go on; an unknown one cannot be judged and is told to come back.
+
+    Args:
+        store: the tokens; None asks nobody for anything.
+        jwt: verifies JSON Web Tokens, if there is an identity provider.
+        now_ms: Unix ms.
+
+    Attributes:
+        counters: what was decided, by outcome.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore | None,
+        jwt: JwtVerifier | None = None,
+        *,
+        now_ms: Callable[[], float] = lambda: time.time() * 1e3,
+    ) -> None:
+        self.counters = dict.fromkeys(("accepted", "missing", "refused", "forbidden", "undecided", "limited"), 0)
+        self._store = store
+        self._jwt = jwt
+        self._now_ms = now_ms
+        self._tokens: dict[str, Token] = {}
+        self._version: bytes | None = None
+        self._used: dict[str, float] = {}
+        self._looked_s = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Nobody is asked for a token."""
+        return self._store is None
+
+    def identity(self, authorization: str) -> Identity | None:
+        """Return who a request comes from; None if only `look` can tell.
+
+        Args:
+            authorization: the header's value, empty if there is none.
+
+        Raises:
+            Refused: 401.
+        """
+        if self._store is None:
+            return ANYONE
+        bearer = self._bearer(authorization)
+        parsed = parse_token(bearer)
+        if parsed is None:
+            return self._foreign(bearer)
+        id_, secret = parsed
+        token = self._tokens.get(id_)
+        if not proves(secret, token) or token is None:
+            return None
+        return self._accepted(identity_of(id_, token))
+
+    async def look(self, authorization: str) -> Identity:
+        """Return who a request comes from, after a look at what is new in Redis.
+
+        Raises:
+            Refused: 401.
+            LogUnavailable: Redis is away: the token may be good.
+        """
+        try:
+            if parse_token(self._bearer(authorization)) is None and self._jwt is not None:
+                await self._jwt.refresh()
+            else:
+                await self._refresh()
+        except LogUnavailable:
+            self.counters["undecided"] += 1
+            raise
+        found = self.identity(authorization)
+        if found is None:
+            self.counters["refused"] += 1
+            raise unauthorized(
+                "the token is not known here, or was revoked; `tidewire token list` shows those that are", given=True
+            )
+        return found
+
+    def end_of(self, identity: Identity) -> EndReason | None:
+        """Return why a stream of somebody has to end, or None if it need not."""
+        if identity.expired(self._now_ms()):
+            return EndReason.EXPIRED
+        if identity.kind == "token" and self._version is not None and identity.id not in self._tokens:
+            return EndReason.REVOKED
+        return None
+
+    async def watch(self) -> None:
+        """Look for new and revoked tokens every second, and keep when they were used; until cancelled."""
+        noted_s = time.monotonic()
+        while self._store is not None:
+            try:
+                await self._refresh()
+                if time.monotonic() - noted_s >= _NOTE_USED_S:
+                    noted_s = time.monotonic()
+                    await self.note_used()
+            except LogUnavailable as error:
+                _log.debug("tokens_not_read", error=str(error))  # the hub has said already that Redis is away
+            await asyncio.sleep(_LOOK_S)
+
+    async def note_used(self) -> None:
+        """Keep in Redis when tokens were used last."""
+        used, self._used = self._used, {}
+        if used and self._store is not None:
+            await self._store.note_used({id_: ms for id_, ms in used.items() if id_ in self._tokens})
+
+    def _bearer(self, authorization: str) -> str:
+        if not authorization:
+            self.counters["missing"] += 1
+            raise unauthorized(
+                "this service wants a token: send it as `Authorization: Bearer …`; `tidewire token create` makes one",
+                given=False,
+            )
+        scheme, _, bearer = authorization.partition(" ")
+        bearer = bearer.strip()
+        if scheme.lower() != "bearer" or not bearer or len(bearer) > _MAX_BEARER:
+            self.counters["refused"] += 1
+            raise unauthorized("expected `Authorization: Bearer …` with one token", given=True)
+        return bearer
+
+    def _foreign(self, bearer: str) -> Identity | None:
+        """Return who a token that is none of ours belongs to."""
+        if self._jwt is None:
+            self.counters["refused"] += 1
+            raise unauthorized("what was given is no token of this service; they begin with tw_", given=True)
+        try:
+            identity = self._jwt.verify(bearer, self._now_ms())
+        except Refused:
+            self.counters["refused"] += 1
+            raise
+        return None if identity is None else self._accepted(identity)
+
+    def _accepted(self, identity: Identity) -> Identity:
+        now_ms = self._now_ms()
+        if identity.expired(now_ms):
+            self.counters["refused"] += 1
+            raise unauthorized("the token's time is over; make a new one with `tidewire token create`", given=True)
+        self.counters["accepted"] += 1
+        if identity.kind == "token":
+            self._used[identity.id] = now_ms
+        return identity
+
+    async def _refresh(self) -> None:
+        """Read what changed; those who ask at the same time share one look."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._read_changes(), name="tidewire-tokens")
+        await asyncio.shield(self._looking)
+
+    async def _read_changes(self) -> None:
+        assert self._store is not None  # noqa: S101 - only called with a store
+        await asyncio.sleep(max(0.0, self._looked_s + _SOONEST_S - time.monotonic()))
+        self._looked_s = time.monotonic()
+        version = await self._store.version()
+        if version != self._version:
+            self._tokens, self._version = await self._store.tokens(), version

@@ -1,0 +1,68 @@
+"""The directory as a read needs it: the metrics that match, complete up to a position of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tidewire.model.cursor import Cursor
+from tidewire.model.pattern import Pattern
+from tidewire.redislog.log import RedisLog
+from tidewire_service.auth.scopes import allowed_metrics
+
+if TYPE_CHECKING:
+    from tidewire_service.hub.hub import Hub
+
+__all__ = ["Reading", "read_directory"]
+
+_WAIT_S: Final = 0.25  # the hub is within a millisecond of the clock unless it is mending a hole
+_POLL_S: Final = 0.002
+
+
+class Reading(NamedTuple):
+    """What a read is about.
+
+    Attributes:
+        upto: the log's position when the request came: everything acknowledged before is in it.
+        now_ms: the log's clock, Unix ms.
+        tails: the metrics that match, each with its last id.
+    """
+
+    upto: Cursor
+    now_ms: float
+    tails: dict[str, int]
+
+
+async def read_directory(
+    hub: Hub, log: RedisLog, patterns: Sequence[Pattern], narrowed_to: tuple[str, ...] = ()
+) -> Reading:
+    """Return the metrics that match, with everything that was acknowledged before the call.
+
+    Args:
+        hub: knows the directory.
+        log: the log itself.
+        patterns: one of them has to match.
+        narrowed_to: one of these too, unless there are none.
+
+    The hub knows the directory up to its position. It is waited for, shortly; else the directory is read from Redis.
+
+    Raises:
+        LogUnavailable: Redis does not answer.
+    """
+    clock = await log.clock()
+    upto = Cursor(clock.epoch, clock.id)
+    deadline = monotonic() + _WAIT_S
+    while True:
+        if hub.ready and hub.epoch == upto.epoch and hub.position.id >= upto.id:
+            tails = hub.tails
+            metrics = allowed_metrics(hub.metrics_matching(patterns), narrowed_to)
+            return Reading(upto, clock.now_ms, {metric: tails[metric] for metric in metrics})
+        if monotonic() > deadline:
+            break
+        await asyncio.sleep(_POLL_S)
+    every = await log.tails()
+    matching = (metric for metric in every if any(pattern.matches(metric) for pattern in patterns))
+    found = {metric: every[metric] for metric in allowed_metrics(matching, narrowed_to)}
+    return Reading(upto, clock.now_ms, found)

@@ -1,0 +1,360 @@
+"""History: the readings of a span as columns per series, read from the log in pages and worked on in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.model.batch import Batch, decode_batch, series_key
+from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.redislog.calls import Entry
+from tidewire.redislog.log import RedisLog
+from tidewire_service.history.buckets import Bucketed, Buckets, Floats
+
+__all__ = ["History", "Place", "SeriesColumns", "Span", "read_history"]
+
+T = TypeVar("T")
+_FIRST_READ: Final = 50  # batches
+_MOST_READ: Final = 2_000
+_READ_BYTES: Final = 1 << 20  # of the bodies of one read, about
+_LATE_MS: Final = (
+    3_600_000  # readings logged up to so long before their own time are found: producers' clocks run ahead
+)
+
+
+class Span(NamedTuple):
+    """What to read: readings with start ≤ time < end, Unix ms; all from the start on if `end_ms` is None.
+
+    Attributes:
+        step_ms: width of buckets, or 0 for the readings themselves.
+    """
+
+    start_ms: float
+    end_ms: float | None
+    step_ms: int
+
+
+class SeriesColumns(NamedTuple):
+    """One series of an answer, oldest reading first; arrays and lists of equal length.
+
+    Attributes:
+        buckets: the columns if there are buckets, else None and the following hold.
+        time: float64[n], Unix ms; value: float64[n], NaN where a reading has no number.
+        text: n strings or None; None if no reading has a text. step: n numbers or NaN; None likewise.
+    """
+
+    metric: str
+    labels: Mapping[str, str]
+    unit: str
+    buckets: Bucketed | None
+    time: Floats
+    value: Floats
+    text: list[str | None] | None
+    step: Floats | None
+
+    def __len__(self) -> int:
+        return int(self.time.size)
+
+
+class Place(NamedTuple):
+    """Where a page begins: the metric, of all in order of their names, and the id of its first entry."""
+
+    metric: str
+    id: int
+
+
+class History(NamedTuple):
+    """An answer, or a page of one.
+
+    Attributes:
+        series: in order of metric and labels.
+        cursor: from here to stream on.
+        span: what was asked for.
+        following: where the next page begins; None if there is none.
+        done: which share of the whole is read with this page, 0 … 1.
+    """
+
+    series: list[SeriesColumns]
+    cursor: Cursor
+    span: Span
+    following: Place | None = None
+    done: float = 1.0
+
+
+class _Series:
+    """One series while its pages come in."""
+
+    __slots__ = (
+        "buckets",
+        "has_step",
+        "has_text",
+        "labels",
+        "metric",
+        "rows",
+        "steps",
+        "texts",
+        "times",
+        "unit",
+        "values",
+    )
+
+    def __init__(self, metric: str, labels: dict[str, str], step_ms: int) -> None:
+        self.metric, self.labels, self.unit = metric, labels, ""
+        self.buckets = Buckets(step_ms) if step_ms else None
+        self.times: list[Floats] = []
+        self.values: list[Floats] = []
+        self.texts: list[str | None] = []
+        self.steps: list[float | None] = []
+        self.has_text = self.has_step = False
+        self.rows = 0
+
+    def add(self, batch: Batch, start_ms: float, end_ms: float) -> None:
+        self.unit = batch.unit
+        time = np.array(batch.time, np.float64)
+        value = np.array(batch.value, np.float64)  # None becomes NaN
+        kept = (time >= start_ms) & (time < end_ms)
+        if not kept.all():
+            time, value = time[kept], value[kept]
+        if not time.size:
+            return
+        self.times.append(time)
+        self.values.append(value)
+        if self.buckets is not None:
+            return
+        self.rows += time.size
+        if batch.text is not None or batch.step is not None or self.has_text or self.has_step:
+            self._add_rare(batch, kept.tolist())
+
+    def _add_rare(self, batch: Batch, kept: list[bool]) -> None:
+        before = self.rows - sum(kept)
+        _extend(self.texts, batch.text, kept, before)
+        _extend(self.steps, batch.step, kept, before)
+        self.has_text = self.has_text or batch.text is not None
+        self.has_step = self.has_step or batch.step is not None
+
+    def reduce(self) -> None:
+        """Put what came in with one page into the buckets."""
+        if self.buckets is not None and self.times:
+            self.buckets.add(np.concatenate(self.times), np.concatenate(self.values))
+            self.times.clear()
+            self.values.clear()
+            self.rows = len(self.buckets)
+
+    def columns(self) -> SeriesColumns:
+        if self.buckets is not None:
+            bucketed = self.buckets.columns()
+            return SeriesColumns(
+                self.metric, self.labels, self.unit, bucketed, bucketed.time, bucketed.last, None, None
+            )
+        time = np.concatenate(self.times) if self.times else np.empty(0)
+        value = np.concatenate(self.values) if self.values else np.empty(0)
+        order = np.argsort(time, kind="stable")
+        text: list[str | None] | None = None
+        if self.has_text:
+            texts = self.texts + [None] * (time.size - len(self.texts))
+            text = [texts[place] for place in order]
+        step = None
+        if self.has_step:
+            steps = self.steps + [None] * (time.size - len(self.steps))
+            step = np.array(steps, np.float64)[order]
+        return SeriesColumns(self.metric, self.labels, self.unit, None, time[order], value[order], text, step)
+
+
+def _extend(target: list[T | None], column: list[T | None] | None, kept: list[bool], before: int) -> None:
+    """Append the kept items of a rare column; batches before it that had none are made up for."""
+    if column is not None:
+        target.extend([None] * (before - len(target)))
+        target.extend(item for item, keep in zip(column, kept, strict=True) if keep)
+
+
+def _series_order(key: tuple[str, str]) -> tuple[str, bool, str]:
+    metric, series = key
+    return metric, series != "{}", series  # the series without labels first
+
+
+class _Collection:
+    """All series of one request."""
+
+    def __init__(self, span: Span, labels: Mapping[str, str]) -> None:
+        self._span = span
+        self._labels = labels
+        self._series: dict[tuple[str, str], _Series] = {}
+        self.skipped = 0
+
+    def add(self, metric: str, entries: Sequence[Entry], enough: float) -> int:
+        """Take entries until there are `enough` rows; return how many were taken. In a thread."""
+        start_ms, end_ms = self._span.start_ms, self._span.end_ms
+        end = np.inf if end_ms is None else end_ms
+        touched: dict[tuple[str, str], _Series] = {}
+        rows, taken = self.rows, 0
+        for entry in entries:
+            if rows >= enough:
+                break
+            taken += 1
+            try:
+                batch = decode_batch(entry.body)
+            except InvalidInput:  # written by a foreign hand
+                self.skipped += 1
+                continue
+            if any(batch.labels.get(name) != value for name, value in self._labels.items()):
+                continue
+            key = (metric, series_key(batch.labels))
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = _Series(metric, batch.labels, self._span.step_ms)
+            rows -= series.rows
+            series.add(batch, start_ms, end)
+            rows += series.rows
+            touched[key] = series
+        for series in touched.values():
+            series.reduce()
+        return taken
+
+    @property
+    def rows(self) -> int:
+        """Readings or buckets so far."""
+        return sum(series.rows for series in self._series.values())
+
+    def columns(self) -> list[SeriesColumns]:
+        """Return what was collected, without series that have nothing in the span."""
+        found = (self._series[key].columns() for key in sorted(self._series, key=_series_order))
+        return [series for series in found if len(series)]
+
+
+class _Reads:
+    """The entries of several metrics, metric by metric, in reads of about a mebibyte.
+
+    While one read is worked on, the next is on its way.
+    """
+
+    def __init__(self, log: RedisLog, ends: Sequence[Place], first: int) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            log: where they are.
+            ends: the metrics, each with the last id to read.
+            first: the first id to read of each.
+        """
+        self._log = log
+        self._ends = ends
+        self._first = first
+        self._count = _FIRST_READ
+        self._number = 0  # of the metric of the next read
+        self._next = first
+        self._under_way: asyncio.Task[list[Entry]] | None = None
+
+    async def __aenter__(self) -> _Reads:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
+    @property
+    def following(self) -> Place | None:
+        """Where the next read begins; None after the last."""
+        return Place(self._ends[self._number].metric, self._next) if self._number < len(self._ends) else None
+
+    @property
+    def done(self) -> float:
+        """Which share of all ids of all metrics is read."""
+        if self._number == len(self._ends):
+            return 1.0
+        width = self._ends[self._number].id - self._first + 1
+        return (self._number + (self._next - self._first) / max(width, 1)) / len(self._ends)
+
+    def start_at(self, place: Place) -> None:
+        """Read on from a place, which may have been read."""
+        self._number = bisect.bisect_left(self._ends, place.metric, key=lambda end: end.metric)
+        same = self._number < len(self._ends) and self._ends[self._number].metric == place.metric
+        self._next = max(place.id, self._first) if same else self._first
+
+    def _ask(self) -> asyncio.Task[list[Entry]]:
+        end = self._ends[self._number]
+        return asyncio.create_task(self._log.entries_between(end.metric, self._next, end.id, self._count))
+
+    async def read(self) -> tuple[str, list[Entry]] | None:
+        """Return the next entries of a metric, and ask for those after them; None at the end.
+
+        Raises:
+            LogUnavailable: Redis does not answer.
+        """
+        while self._number < len(self._ends):
+            metric, last = self._ends[self._number]
+            entries = await (self._under_way or self._ask()) if self._next <= last else []
+            self._under_way = None
+            if entries:
+                self._next = entries[-1].id + 1
+                mean = sum(len(entry.body) for entry in entries) / len(entries)
+                self._count = max(1, min(_MOST_READ, int(_READ_BYTES / max(mean, 1.0))))
+            if not entries or self._next > last:
+                self._number += 1
+                self._next = self._first
+            if self._number < len(self._ends) and self._next <= self._ends[self._number].id:
+                self._under_way = self._ask()
+            if entries:
+                return metric, entries
+        return None
+
+
+async def read_history(
+    log: RedisLog,
+    tails: Mapping[str, int],
+    labels: Mapping[str, str],
+    span: Span,
+    upto: Cursor,
+    *,
+    max_rows: int,
+    max_batches: int,
+    paged: bool = False,
+    begin: Place | None = None,
+) -> History:
+    """Return the readings of a span, or a page of them.
+
+    Reads by log id from an hour before the start up to `upto`, whatever comes in meanwhile, and keeps the readings
+    whose own time lies in the span.
+
+    Args:
+        log: where they are.
+        tails: the metrics to read, each with its last id.
+        labels: what a series must have.
+        span: which readings.
+        upto: the position of the log at the start of the request, or of that for the first page.
+        max_rows: readings or buckets of the answer.
+        max_batches: batches to look at.
+        paged: end with the batch that reaches `max_rows`, or after `max_batches`, and say where the next page begins.
+        begin: of this page; None for the first.
+
+    Raises:
+        LimitExceeded: more than that, and not paged; says how to ask for less.
+        LogUnavailable: Redis does not answer.
+    """
+    collection = _Collection(span, labels)
+    ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(tails.items())]
+    scanned = 0
+    async with _Reads(log, ends, id_from_ms(max(0, int(span.start_ms) - _LATE_MS))) as reads:
+        if begin is not None:
+            reads.start_at(begin)
+        while read := await reads.read():
+            metric, entries = read
+            scanned += len(entries)
+            if scanned > max_batches and not paged:
+                remedy = "ask for a later start=, fewer metrics (metric=), or for pages (page=first)"
+                raise LimitExceeded("history_scan_batches", max_batches, scanned, remedy)
+            taken = await asyncio.to_thread(collection.add, metric, entries, max_rows if paged else np.inf)
+            if taken < len(entries):
+                reads.start_at(Place(metric, entries[taken].id))
+                break
+            if collection.rows > max_rows and not paged:
+                remedy = "ask for fewer points=, a shorter span (start=, end=), fewer metrics, or pages (page=first)"
+                raise LimitExceeded("history_rows", max_rows, collection.rows, remedy)
+            if paged and scanned >= max_batches:
+                break
+        series = await asyncio.to_thread(collection.columns)
+        return History(series, upto, span, reads.following, reads.done)

@@ -1,0 +1,1 @@
+"""uvicorn, and everything that Tidewire relies on in it."""

@@ -1,0 +1,157 @@
+"""Arrivals: connections that send or take too slowly, each with a deadline; and how many may be waiting at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+
+import structlog
+
+from tidewire_service.web.limit_counters import Bounds
+
+__all__ = ["Arrivals", "Connection", "Phase"]
+
+Phase = Literal["head", "body"]
+
+_MIN_PROGRESS_BYTES: Final = 64 * 1024  # that a slow reader takes within the write timeout: 2 KB/s at 30 s
+_YOUNG_S: Final = 1.0  # not closed for being too many: in a storm of reconnects thousands arrive within one tick
+_LINGER_S: Final = 2.0  # for the last words to a connection that is closed, before it is cut
+_log = structlog.get_logger("tidewire_service")
+
+
+class Connection(Protocol):
+    """What is told to end."""
+
+    @property
+    def held_back(self) -> bool:
+        """Whether it is we who do not read, or who are still answering."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the peer has not taken yet."""
+
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+
+    def give_up(self) -> None:
+        """Say why, as far as that can be said, and close."""
+
+    def cut(self) -> None:
+        """End it at once."""
+
+
+class Arrivals:
+    """Knows every connection that owes something: the rest of a request, or that it reads what it asked for.
+
+    A whole request and an idle stream owe nothing and cost nothing here. A new connection owes the head of its first
+    request, so that one which says nothing is closed too.
+
+    Args:
+        head_timeout_s: for the head of a request, from its first byte; of a new connection from the start.
+        body_timeout_s: for its body, from the end of its head.
+        write_timeout_s: for a peer that reads; streams have their own watch.
+        most: connections that may owe a request; the one that has done so for longest is closed for a newer one.
+        bounds: told of each bound that was reached.
+        clock_s: any clock that rises.
+
+    Attributes:
+        closed: how many were closed, by reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        head_timeout_s: float = 10.0,
+        body_timeout_s: float = 60.0,
+        write_timeout_s: float = 30.0,
+        most: int = 4_096,
+        bounds: Bounds | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.closed = dict.fromkeys(
+            ("malformed", "head_too_large", "head_timeout", "body_timeout", "write_timeout", "max_waiting"), 0
+        )
+        self._limits_s: dict[Phase, float] = {"head": head_timeout_s, "body": body_timeout_s}
+        self._write_timeout_s = write_timeout_s
+        self._most = most
+        self._clock_s = clock_s
+        self._bounds = bounds or Bounds()
+        self._owing: dict[Connection, tuple[Phase, float]] = {}
+        self._unread: dict[Connection, tuple[float, int]] = {}
+        self._closing: dict[Connection, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._owing)
+
+    def owes(self, connection: Connection, phase: Phase) -> None:
+        """Start the clock of a phase."""
+        self._owing.pop(connection, None)  # so that the first is the one that has been owing for longest
+        self._owing[connection] = (phase, self._clock_s())
+        if len(self._owing) > self._most:
+            self._make_room()
+
+    def settled(self, connection: Connection) -> None:
+        """Take it that the request has come whole."""
+        self._owing.pop(connection, None)
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a connection."""
+        for watched in (self._owing, self._unread, self._closing):
+            watched.pop(connection, None)
+
+    def reads_slowly(self, connection: Connection) -> None:
+        """Watch a connection whose peer has to read first."""
+        self._unread[connection] = (self._clock_s(), connection.unsent_bytes)
+
+    def reads_again(self, connection: Connection) -> None:
+        """Watch it no longer."""
+        self._unread.pop(connection, None)
+
+    async def watch(self) -> None:
+        """Close what is overdue; until cancelled."""
+        period_s = min(1.0, min(*self._limits_s.values(), self._write_timeout_s) / 4)
+        while True:
+            await asyncio.sleep(period_s)
+            self.look()
+
+    def look(self) -> None:
+        """Close what is overdue now."""
+        now_s = self._clock_s()
+        for connection, (phase, since_s) in tuple(self._owing.items()):
+            if now_s - since_s <= self._limits_s[phase]:
+                continue
+            if connection.held_back:
+                self._owing[connection] = (phase, now_s)
+            else:
+                self._close(connection, f"{phase}_timeout")
+        for connection, (since_s, unsent) in tuple(self._unread.items()):
+            left = connection.unsent_bytes
+            if left <= unsent - _MIN_PROGRESS_BYTES or not left:
+                self._unread[connection] = (now_s, left)
+            elif now_s - since_s > self._write_timeout_s:
+                del self._unread[connection]
+                self._count(connection, "write_timeout")
+                connection.cut()
+
+        for connection in [each for each, since_s in self._closing.items() if now_s - since_s > _LINGER_S]:
+            del self._closing[connection]
+            connection.cut()
+
+    def _make_room(self) -> None:
+        connection, (_, since_s) = next(iter(self._owing.items()))
+        if self._clock_s() - since_s > _YOUNG_S:
+            self._close(connection, "max_waiting")
+
+    def _close(self, connection: Connection, reason: str) -> None:
+        del self._owing[connection]
+        self._closing[connection] = self._clock_s()
+        self._count(connection, reason)
+        connection.give_up()
+
+    def _count(self, connection: Connection, reason: str) -> None:
+        self.closed[reason] += 1
+        self._bounds.note(reason if reason == "max_waiting" else f"{reason}_s")
+        _log.debug("connection_closed", reason=reason, address=connection.address)

@@ -1,0 +1,195 @@
+"""Conflation: per series and interval one batch with last, min, max, mean and count; intervals by log id.
+
+Intervals are anchored to the Unix epoch, so a repeat is identical. One interval is one SSE event with one id, the last
+id in it: a cut between two events can lose or double nothing. An interval is closed when no id of it can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tidewire.model.batch import Batch, series_key
+from tidewire.model.cursor import id_ms
+from tidewire_service.hub.event_ring import RingEntry
+
+__all__ = ["MAX_SERIES", "ConflatedBatch", "ConflatedEvent", "Conflator", "Skipped", "interval_of", "thinned"]
+
+MAX_SERIES: Final = 2_000  # of one conflated stream
+
+
+class ConflatedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One series in one interval, as columns of length one.
+
+    Attributes:
+        time: of the newest reading, milliseconds since the Unix epoch, UTC.
+        value: of the newest reading.
+        min: of the readings that are numbers; None if none is.
+        max: likewise.
+        mean: likewise.
+        count: readings, numbers or not.
+    """
+
+    metric: str
+    labels: dict[str, str] = {}
+    unit: str = ""
+    time: list[float]
+    value: list[float | None]
+    min: list[float | None]
+    max: list[float | None]
+    mean: list[float | None]
+    count: list[int]
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    every_ms: int
+    batches: list[ConflatedBatch]
+
+
+class ConflatedEvent(NamedTuple):
+    """One closed interval: the last id in it and the event's data."""
+
+    id: int
+    data: bytes
+
+
+class _Sum:
+    """What is kept of one series in one interval."""
+
+    __slots__ = ("count", "labels", "maximum", "metric", "minimum", "numbers", "time", "total", "unit", "value")
+
+    def __init__(self, batch: Batch) -> None:
+        self.metric = batch.metric
+        self.labels = batch.labels
+        self.unit = batch.unit
+        self.time = float("-inf")
+        self.value: float | None = None
+        self.minimum = float("inf")
+        self.maximum = float("-inf")
+        self.total = 0.0
+        self.numbers = self.count = 0
+
+    def add(self, batch: Batch) -> None:
+        self.unit = batch.unit or self.unit
+        for time, value in zip(batch.time, batch.value, strict=True):
+            if time >= self.time:
+                self.time, self.value = time, value
+            if value is not None:
+                self.numbers += 1
+                self.total += value
+                self.minimum = min(self.minimum, value)
+                self.maximum = max(self.maximum, value)
+        self.count += len(batch.time)
+
+    def batch(self) -> ConflatedBatch:
+        some = self.numbers > 0
+        return ConflatedBatch(
+            metric=self.metric,
+            labels=self.labels,
+            unit=self.unit,
+            time=[self.time],
+            value=[self.value],
+            min=[self.minimum if some else None],
+            max=[self.maximum if some else None],
+            mean=[self.total / self.numbers if some else None],
+            count=[self.count],
+        )
+
+
+class _Interval:
+    __slots__ = ("last_id", "sums")
+
+    def __init__(self) -> None:
+        self.sums: dict[tuple[str, str], _Sum] = {}
+        self.last_id = 0
+
+
+def interval_of(id_: int, every_ms: int) -> int:
+    """Return the number of the interval in which an id was minted."""
+    return id_ms(id_) // every_ms
+
+
+class Conflator:
+    """Sums up batches, in id order, by interval and series.
+
+    Args:
+        every_ms: length of an interval.
+        max_series: of one interval; what comes beyond is left out and counted.
+
+    Attributes:
+        left_out: batches of series beyond the bound.
+    """
+
+    def __init__(self, every_ms: int, max_series: int = MAX_SERIES) -> None:
+        self.every_ms = every_ms
+        self.left_out = 0
+        self._max_series = max_series
+        self._intervals: dict[int, _Interval] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._intervals)
+
+    @property
+    def oldest(self) -> int | None:
+        """The number of the oldest interval that holds something, or None."""
+        return next(iter(self._intervals), None)
+
+    def add(self, entry: RingEntry) -> None:
+        """Add one batch; one that cannot be decoded is left out and counted."""
+        batch = entry.batch
+        if batch is None:
+            self.left_out += 1
+            return
+        number = interval_of(entry.id, self.every_ms)
+        interval = self._intervals.get(number)
+        if interval is None:
+            interval = self._intervals[number] = _Interval()
+        key = (batch.metric, series_key(batch.labels))
+        found = interval.sums.get(key)
+        if found is None:
+            if len(interval.sums) >= self._max_series:
+                self.left_out += 1
+                return
+            found = interval.sums[key] = _Sum(batch)
+        found.add(batch)
+        interval.last_id = entry.id
+
+    def take(self, before: int | None = None) -> Iterator[ConflatedEvent]:
+        """Yield and forget the intervals with a number below `before`, oldest first; all of them if None."""
+        for number in [n for n in self._intervals if before is None or n < before]:
+            interval = self._intervals.pop(number)
+            payload = _Payload(self.every_ms, [found.batch() for found in interval.sums.values()])
+            yield ConflatedEvent(interval.last_id, msgspec.json.encode(payload))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._intervals.clear()
+
+
+class Skipped(NamedTuple):
+    """Batches of a metric that a slow subscriber was spared: how many, and between which ids."""
+
+    metric: str
+    batches: int
+    first: int
+    last: int
+
+
+def thinned(entries: Iterable[RingEntry]) -> tuple[list[RingEntry], list[Skipped]]:
+    """Return the last batch of each series, in id order, and what was left out, per metric."""
+    last: dict[tuple[str, str], RingEntry] = {}
+    skipped: dict[str, Skipped] = {}
+    for entry in entries:
+        key = (entry.metric, series_key(entry.labels))
+        entry.release()
+        older = last.pop(key, None)
+        if older is not None:
+            known = skipped.get(entry.metric, Skipped(entry.metric, 0, older.id, older.id))
+            skipped[entry.metric] = Skipped(
+                entry.metric, known.batches + 1, min(known.first, older.id), max(known.last, older.id)
+            )
+        last[key] = entry
+        entry.release()
+    return sorted(last.values(), key=lambda entry: entry.id), list(skipped.values())

@@ -1,0 +1,144 @@
+"""The reads of the hub: each within a deadline, bounded in number, and made once for all who need the very same one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from tidewire.errors import LogUnavailable
+from tidewire.redislog.calls import Entry, LastReading
+from tidewire.redislog.lineage import Clock, Seen
+from tidewire_service.hub.effects import ReadClock, ReadEntries, ReadLast, ReadTails, Request
+
+__all__ = ["LogReads", "ReadableLog"]
+
+_READERS: Final = 8  # concurrent reads for subscriptions: half of the pool, the rest is the pump's and the routes'
+_DEADLINE_S: Final = 2.0  # of one read: half of the 5 s in which readiness must tell
+
+
+class ReadableLog(Protocol):
+    """What the hub reads from; `RedisLog` is one."""
+
+    url: str
+
+    async def clock(self, seen: Seen | None = None) -> Clock:
+        """Return one atomic reply of the clock."""
+
+    async def tails(self) -> dict[str, int]:
+        """Return the directory."""
+
+    async def entries_after(self, positions: Sequence[tuple[str, int]], count: int | None = None) -> list[list[Entry]]:
+        """Return the entries after an id, for each metric."""
+
+    async def last_readings(self, metrics: Sequence[str]) -> list[dict[bytes, LastReading]]:
+        """Return the last readings, for each metric."""
+
+
+class LogReads:
+    """Answers the reads that the pure core asks for.
+
+    Args:
+        log: what to read from.
+        counters: counts ``reads``, ``reads_late`` and ``reads_shared``.
+        evidence: what the hub has seen, handed in with each look at the clock.
+
+    Attributes:
+        clock_offset_ms: the log's clock minus this process's, milliseconds.
+    """
+
+    def __init__(self, log: ReadableLog, counters: Counter[str], evidence: Callable[[], Seen | None]) -> None:
+        self.clock_offset_ms = 0.0
+        self._log = log
+        self._counters = counters
+        self._evidence = evidence
+        self._shared: dict[ReadEntries | ReadLast, asyncio.Task[Any]] = {}
+        self._readers = asyncio.Semaphore(_READERS)
+        self._clock_wanted: list[asyncio.Future[Clock]] = []
+        self._clock_reading: asyncio.Task[None] | None = None
+
+    async def read(self, request: Request) -> Any:
+        """Answer a read of the core.
+
+        Raises:
+            LogUnavailable: Redis did not answer within 2 s, or refused.
+        """
+        log = self._log
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                match request:
+                    case ReadClock(seen):
+                        started = time.time() * 1e3
+                        clock = await log.clock(seen)
+                        self.clock_offset_ms = clock.now_ms - (started + time.time() * 1e3) / 2
+                        return clock
+                    case ReadTails():
+                        return await log.tails()
+                    case ReadEntries(positions, page):
+                        return await log.entries_after(positions, page)
+                    case ReadLast(metrics):
+                        return await log.last_readings(metrics)
+        except TimeoutError as error:
+            self._counters["reads_late"] += 1
+            raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
+        raise TypeError(f"no read: {request!r}")
+
+    async def shared(self, request: ReadEntries | ReadLast) -> Any:
+        """Read for a subscription; those that ask for the very same thing while it is being read share the answer.
+
+        The very same: for the same barrier of the same epoch too. A read that began before this barrier was fixed may
+        lack what lies below it (row 3), and nobody would ever read it again; one that began in another lineage may hold
+        what this one never had, and the clock that confirms the page would not tell.
+        """
+        reading = self._shared.get(request)
+        if reading is None:
+            reading = asyncio.create_task(self._bounded(request))
+            self._shared[request] = reading
+            reading.add_done_callback(lambda task: self._forget(request, task))
+        else:
+            self._counters["reads_shared"] += 1
+        return await asyncio.shield(reading)
+
+    def _forget(self, request: ReadEntries | ReadLast, task: asyncio.Task[Any]) -> None:
+        self._shared.pop(request, None)
+        if not task.cancelled():
+            task.exception()  # those who waited were told; if all have gone meanwhile, nobody needs to be
+
+    async def _bounded(self, request: ReadEntries | ReadLast) -> Any:
+        async with self._readers:
+            self._counters["reads"] += 1
+            return await self.read(request)
+
+    async def fresh_clock(self) -> Clock:
+        """Return a reply of the clock that was asked for after now; all who ask during one reading share the next."""
+        future: asyncio.Future[Clock] = asyncio.get_running_loop().create_future()
+        self._clock_wanted.append(future)
+        if self._clock_reading is None:
+            self._clock_reading = asyncio.create_task(self._read_clocks())
+        return await future
+
+    async def _read_clocks(self) -> None:
+        try:
+            while self._clock_wanted:
+                waiting, self._clock_wanted = self._clock_wanted, []
+                try:
+                    clock = await self.read(ReadClock(self._evidence()))
+                except Exception as error:  # told to each who waits, and raised there
+                    for future in waiting:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for future in waiting:
+                        if not future.done():
+                            future.set_result(clock)
+        finally:
+            self._clock_reading = None
+
+    async def close(self) -> None:
+        """Cancel what is being read."""
+        tasks = [*self._shared.values(), *([self._clock_reading] if self._clock_reading else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The programs: `up`, `serve`, `host` and `token`, their supervisor and the bundled Valkey."""

@@ -1,0 +1,98 @@
+"""The command `tidewire serve`: one service process, or several on one port."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import ssl
+import sys
+from typing import Any, Final
+
+import click
+import msgspec
+import structlog
+
+from tidewire.errors import InvalidInput
+from tidewire.settings import click_options, load_settings, without_password
+from tidewire_service.app import create_app
+from tidewire_service.http_server.server import listening_socket, run
+from tidewire_service.launch.exposure import warnings
+from tidewire_service.launch.workers import Workers, inherited_socket
+from tidewire_service.operations.telemetry import configure_logging
+from tidewire_service.settings import ServiceSettings
+
+__all__ = ["command"]
+
+_FAILED: Final = 1
+_log = structlog.get_logger("tidewire_service")
+
+
+@click.command("serve", short_help="Run the HTTP service on a Redis.")
+@click_options(ServiceSettings)
+def command(**given: Any) -> None:
+    """Run the HTTP service: streams, readings, history, catalogue.
+
+    Ends on SIGTERM or Ctrl-C: streams first, told when to come back.
+    """
+    try:
+        settings = load_settings(ServiceSettings, given)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+    _check_tls(settings)
+    worker_socket = inherited_socket()
+    if worker_socket is not None:
+        configure_logging(settings.log_level, settings.log_format)
+        run(create_app(settings), settings, [worker_socket])
+        return
+    app = create_app(settings)  # once here: what fails at import fails before any worker is started, and only once
+    try:
+        sockets: list[socket.socket] = []
+        port = settings.port
+        for _ in range(settings.workers):
+            shared, silence_s = settings.workers > 1, settings.write_timeout_s
+            sockets.append(listening_socket(settings.host, port, shared=shared, silence_s=silence_s))
+            port = sockets[0].getsockname()[1]
+    except OSError as error:
+        click.echo(
+            f"tidewire serve: cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "choose another with --port",
+            err=True,
+        )
+        sys.exit(_FAILED)
+    settings = msgspec.structs.replace(settings, port=port)
+    configure_logging(settings.log_level, settings.log_format)
+    _log.info(
+        "service_started",
+        url=f"{'https' if settings.tls_cert else 'http'}://{_shown_host(settings.host)}:{port}",
+        redis=without_password(settings.redis),
+        workers=settings.workers,
+    )
+    for warning in warnings(settings):
+        _log.warning("service_exposed", warning=warning)
+    if settings.workers == 1:
+        run(app, settings, sockets)
+    else:
+        Workers(sockets, settings).run()
+    _log.info("service_ended")
+    gc.freeze()  # nothing is to be collected any more: the interpreter's end would walk every object of the libraries
+
+
+def _check_tls(settings: ServiceSettings) -> None:
+    """Refuse files that are no certificate with its key, before anything listens.
+
+    Raises:
+        UsageError: says so.
+    """
+    if not settings.tls_cert:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise click.UsageError(
+            f"--tls-cert {settings.tls_cert!r}: cannot be read with its key ({error.strerror or error}); "
+            "expected two PEM files that belong together"
+        ) from None
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,45 @@
+"""The soft memory limit: past it, what would take more is refused while there is still memory to say so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import psutil
+import structlog
+
+from tidewire_service.streams.stream_quota import Admission
+
+__all__ = ["Memory"]
+
+_LOOK_S: Final = 1.0
+_EASED: Final = 0.95  # of the limit, below which it is over: no flutter around it
+_log = structlog.get_logger("tidewire_service")
+
+
+class Memory:
+    """Watches the resident memory of this process.
+
+    Args:
+        limit_bytes: the soft limit; 0 for none.
+        admission: told when memory is short.
+    """
+
+    def __init__(self, limit_bytes: int, admission: Admission) -> None:
+        self._limit_bytes = limit_bytes
+        self._admission = admission
+        self._process = psutil.Process()
+
+    def look(self) -> None:
+        """Look once."""
+        used = self._process.memory_info().rss
+        short = used > self._limit_bytes * (_EASED if self._admission.memory_short else 1.0)
+        if short != self._admission.memory_short:
+            self._admission.memory_short = short
+            _log.warning("memory_short" if short else "memory_eased", bytes=used, soft_memory_bytes=self._limit_bytes)
+
+    async def watch(self) -> None:
+        """Look every second; until cancelled."""
+        while self._limit_bytes:
+            self.look()
+            await asyncio.sleep(_LOOK_S)

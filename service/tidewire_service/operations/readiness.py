@@ -1,0 +1,68 @@
+"""Readiness: whether this process can take readings and stream them, found out at each question, within a second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from tidewire.errors import LogUnavailable
+from tidewire_service.hub.hub import Hub
+
+__all__ = ["Readiness", "ReadinessJson"]
+
+_STALE_S: Final = 2.0  # the hub looks at the clock every 0.5 s
+_PING_S: Final = 1.0
+
+
+class ReadinessJson(msgspec.Struct, frozen=True):
+    """What was found.
+
+    Attributes:
+        ready: all of it is well.
+        reason: what is not, in one sentence; empty if ready.
+        redis_ms: how long Redis took to answer, or null.
+        position: the hub's cursor.
+        last_look_age_s: how long ago the hub compared its position with the log's clock.
+    """
+
+    ready: bool
+    reason: str
+    redis_ms: float | None
+    position: str
+    last_look_age_s: float | None
+
+
+class Readiness:
+    """Asks Redis and the hub.
+
+    Attributes:
+        draining: the process is about to end; no new work should come to it.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.draining = False
+
+    async def check(self) -> ReadinessJson:
+        """Return the readiness now."""
+        hub = self._hub
+        redis_ms, reason = None, ""
+        try:
+            async with asyncio.timeout(_PING_S):
+                redis_ms = round(await hub.log.ping() * 1e3, 3)
+        except TimeoutError:
+            reason = f"Redis at {hub.log.url} did not answer within {_PING_S:g} s"
+        except LogUnavailable as error:
+            reason = str(error)
+        age_s = hub.last_look_age_s if hub.ready else None
+        if self.draining:
+            reason = "the service is about to end"
+        elif not reason and not hub.ready:
+            reason = "the hub has no verified position yet"
+        elif not reason and age_s is not None and age_s > _STALE_S:
+            reason = f"the hub last saw the log's clock {age_s:.1f} s ago"
+        return ReadinessJson(
+            not reason, reason, redis_ms, str(hub.position), None if age_s is None else round(age_s, 3)
+        )

@@ -1,0 +1,1 @@
+"""Subscriptions as ASGI responses: opening, quotas, heartbeats, deadlines, rotation and drain."""

@@ -1,0 +1,280 @@
+"""A subscription as the body of an ASGI response: what is written, parked, caught up and ended.
+
+The hub drives each write itself: straight to the transport, or by stepping ASGI's `send`, which completes at once
+unless the transport is full. One that suspends is carried to its end by a task (uvicorn drains *before* it writes, so
+its bytes do not count as sent until then).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
+from tidewire_service.auth.scopes import ANYONE
+from tidewire_service.http_server.stream_writer import StreamWriter
+from tidewire_service.hub.effects import Drain, Request
+from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.subscription import EndReason, Sink, Subscription
+
+__all__ = ["Send", "Stream", "StreamSettings", "bye", "retry_ms"]
+
+Send = Callable[[Any], Awaitable[None]]
+
+_OVERLOAD_RETRY_MS: Final = (10_000, 30_000)
+_CORK_BYTES: Final = 256 * 1024  # of the beginning: what is read at once goes out at once
+
+logger = structlog.get_logger("tidewire.stream")
+
+
+class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The times and bounds of streams; declared with their meaning in `settings.ServiceSettings`."""
+
+    heartbeat_s: float = 15.0
+    retry_min_ms: int = 2_000
+    retry_max_ms: int = 6_000
+    max_age_s: float = 3_600.0
+    write_timeout_s: float = 30.0
+    drain_s: float = 0.5
+
+
+class _Carried:
+    """Awaits what a coroutine stepped by hand is suspended on, and the rest of it."""
+
+    def __init__(self, coroutine: Any, pending: Any) -> None:
+        self._coroutine = coroutine
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        pending = self._pending
+        while True:
+            try:
+                value = yield pending
+            except BaseException as error:
+                pending = self._step(self._coroutine.throw, error)
+            else:
+                pending = self._step(self._coroutine.send, value)
+            if pending is self:
+                return
+
+    def _step(self, step: Callable[[Any], Any], value: Any) -> Any:
+        try:
+            return step(value)
+        except StopIteration:
+            return self
+
+
+class Stream:
+    """One open stream: the sink of its subscription and the owner of its tasks.
+
+    Args:
+        hub: whose subscription it carries.
+        send: ASGI's.
+        transport: to abort, if it is known.
+        settings: times and bounds.
+        writer: past `send`, if the connection allows it.
+
+    Attributes:
+        subscription: what it carries, until it is closed.
+        expires: when it is old, by `time.monotonic`.
+        last_write: likewise, when it was last noted that something had been written.
+        identity: who reads it.
+        ended: the reason of the end, once there is one.
+    """
+
+    __slots__ = (
+        "_catching",
+        "_hub",
+        "_parked",
+        "_send",
+        "_settings",
+        "_writer",
+        "_wrote",
+        "ended",
+        "expires",
+        "identity",
+        "last_write",
+        "parked_since",
+        "subscription",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        hub: Hub,
+        send: Send,
+        transport: asyncio.Transport | None,
+        settings: StreamSettings,
+        writer: StreamWriter | None = None,
+    ) -> None:
+        self._hub = hub
+        self._send = send
+        self._settings = settings
+        self._parked: asyncio.Task[None] | None = None
+        self._catching: asyncio.Task[None] | None = None
+        self._writer = writer
+        if writer is not None:
+            writer.park = self._park_chunk
+        self.transport = transport
+        self.subscription: Subscription | None = None
+        self._wrote = False
+        self.identity = ANYONE
+        self.last_write = time.monotonic()
+        self.expires = self.last_write + settings.max_age_s * random.uniform(0.8, 1.0)  # noqa: S311 - spreads them
+        self.parked_since = 0.0
+        self.ended: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
+
+    # -- the sink
+
+    @property
+    def sink(self) -> Sink:
+        """Where the subscription's bytes go: straight to the writer, if there is one."""
+        return self if self._writer is None else self._writer
+
+    def write(self, data: bytes) -> bool:
+        """Write to the transport, or step one `send`; False if the transport is full: then the bytes are parked."""
+        if self._writer is not None:
+            return self._writer.write(data)
+        coroutine: Any = self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._wrote = True
+        try:
+            pending = coroutine.send(None)
+        except StopIteration:
+            return True
+        except Exception as error:  # the server's own send failed: the connection is gone
+            logger.debug("stream_send_failed", error=repr(error))
+            self.end(EndReason.CLIENT_GONE)
+            return False
+        return self._park(_carry(coroutine, pending))
+
+    def _park_chunk(self, data: bytes) -> bool:
+        return self._writer is not None and self._park(self._writer.write_when_drained(data))
+
+    def _park(self, writing: Coroutine[Any, Any, None]) -> bool:
+        self.parked_since = time.monotonic()
+        self._parked = asyncio.ensure_future(writing)
+        return False
+
+    def note_writes(self, now: float) -> None:
+        """Take `now` for the time of what was written since the last call."""
+        if self._wrote or (self._writer is not None and self._writer.wrote):
+            self._wrote, self.last_write = False, now
+            if self._writer is not None:
+                self._writer.wrote = False
+
+    async def drained(self) -> None:
+        """Wait until what was parked has been written."""
+        if self._parked is not None:
+            await asyncio.shield(self._parked)
+            self._parked = None
+        if self.subscription is not None:
+            self.subscription.written()
+
+    @property
+    def stalled_s(self) -> float:
+        """Seconds for which bytes have been parked; 0 if none are."""
+        if self._parked is None or self._parked.done():
+            return 0.0
+        return time.monotonic() - self.parked_since
+
+    def heartbeat(self) -> None:
+        """Write a comment, unless bytes wait anyway."""
+        if self._parked is not None and not self._parked.done():
+            return
+        live = self.subscription is not None and self.subscription.live
+        if not self.write(HEARTBEAT) and live and self.subscription is not None:
+            self._hub.fanout.fall_back(self.subscription)
+
+    # -- tasks
+
+    def begin(self) -> None:
+        """Say hello, replay and catch up as far as that waits for nothing; a task does the rest.
+
+        Called while the writer holds what is written, so that all of it is one write with the head of the response.
+        Who starts with nothing to replay, or within the ring, is live at once.
+        """
+        assert self.subscription is not None  # noqa: S101 - set by whoever opened the stream
+        steps = self.subscription.run()
+        if self._writer is None or self._writer.paused:
+            self.write(encode_retry(retry_ms(self._settings)))
+            self._follow(self._hub.catch_up(steps, self.drained))
+            return
+        self.write(encode_retry(retry_ms(self._settings)))
+        waiting: Request | None = None
+        try:
+            while type(waiting := next(steps)) is Drain and self._writer.held_bytes < _CORK_BYTES:
+                pass  # nothing is parked: what is asked for is true already
+        except StopIteration:
+            waiting = None
+        if waiting is not None:
+            self._follow(self._hub.catch_up(steps, self.drained, waiting))
+
+    def catch_up(self) -> None:
+        """Start catching up; at most one task at a time."""
+        if self.subscription is not None and not self.ended.done():
+            self._follow(self._hub.catch_up(self.subscription.catch_up(), self.drained))
+
+    def _follow(self, catching_up: Coroutine[Any, Any, None]) -> None:
+        self._catching = asyncio.ensure_future(catching_up)
+        self._catching.add_done_callback(self._caught_up)
+
+    def _caught_up(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._hub.counters["stream_errors"] += 1
+        logger.error("stream_failed", exc_info=error)
+        self.end(EndReason.ERROR)
+
+    def gone(self, *_: object) -> None:
+        """Take it that the client went."""
+        self.end(EndReason.CLIENT_GONE)
+
+    def end(self, reason: EndReason) -> None:
+        """Ask for the end of the stream; the first reason counts."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    async def close(self, reason: EndReason) -> None:
+        """End the response: say bye if the peer still reads, else abort."""
+        if self._catching is not None:
+            self._catching.cancel()
+        stalled = self._parked is not None and not self._parked.done()
+        if reason is not EndReason.CLIENT_GONE and not stalled:
+            self.write(bye(reason, self._settings))
+            stalled = self._parked is not None and not self._parked.done()
+        if self._parked is not None and stalled:
+            self._parked.cancel()
+        if stalled and self.transport is not None:
+            self.transport.abort()
+        if reason is not EndReason.CLIENT_GONE and not stalled:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        tasks = [task for task in (self._catching, self._parked) if task is not None]
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self.subscription = self._writer = None  # else only the garbage collector would find them
+
+
+async def _carry(coroutine: Any, pending: Any) -> None:
+    await _Carried(coroutine, pending)
+
+
+def retry_ms(settings: StreamSettings) -> int:
+    """Return a pause before a reconnect, milliseconds, by chance."""
+    spread_ms = max(0, settings.retry_max_ms - settings.retry_min_ms)
+    return settings.retry_min_ms + int(random.random() * (spread_ms + 1))  # noqa: S311 - spreads them; a fifth of randint
+
+
+def bye(reason: EndReason, settings: StreamSettings, limit: str = "") -> bytes:
+    """Return the last event of a stream; `limit` names the setting that allows no more."""
+    later = reason in (EndReason.OVERLOAD, EndReason.TOO_MANY)
+    low, high = _OVERLOAD_RETRY_MS if later else (settings.retry_min_ms, settings.retry_max_ms)
+    pause_ms = random.randint(low, max(low, high))  # noqa: S311
+    said = {"reason": reason.value, "retry_ms": pause_ms}
+    data = msgspec.json.encode(said | {"limit": limit} if limit else said)
+    return encode_retry(pause_ms) + encode_event(data, event="bye")

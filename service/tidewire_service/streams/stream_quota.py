@@ -1,0 +1,89 @@
+"""Admission: how many streams may be open, in all, of one token and from one address, and while memory is short."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tidewire_service.web.limit_counters import Bounds
+
+__all__ = ["Admission", "StreamLimits", "address_of"]
+
+
+class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many streams; declared with their meaning in `settings.ServiceSettings`; 0 for no limit."""
+
+    max_streams: int = 20_000
+    max_streams_per_token: int = 0
+    max_streams_per_address: int = 0
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return the address a request comes from; empty where the server does not tell."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+class Admission:
+    """Counts the open streams.
+
+    Args:
+        limits: how many.
+        bounds: counts them among the other bounds.
+
+    Attributes:
+        memory_short: no stream is opened for now.
+        refused: how many were turned away, by the limit that did it.
+    """
+
+    def __init__(self, limits: StreamLimits, bounds: Bounds | None = None) -> None:
+        self.limits = limits
+        self.bounds = bounds or Bounds()
+        self.memory_short = False
+        self.refused = dict.fromkeys((*StreamLimits.__struct_fields__, "soft_memory_bytes"), 0)
+        self._open = 0
+        self._by_token: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()
+
+    def refusal(self, token: str, address: str) -> str:
+        """Return the limit that forbids a stream now, and count that; or an empty text.
+
+        Args:
+            token: the id of the token it is opened with; empty for none.
+            address: where it comes from; empty if unknown.
+        """
+        limits = self.limits
+        limit = ""
+        if self._open >= limits.max_streams:
+            limit = "max_streams"
+        elif self.memory_short:
+            limit = "soft_memory_bytes"
+        elif token and 0 < limits.max_streams_per_token <= self._by_token[token]:
+            limit = "max_streams_per_token"
+        elif address and 0 < limits.max_streams_per_address <= self._by_address[address]:
+            limit = "max_streams_per_address"
+        if limit:
+            self.refused[limit] += 1
+            self.bounds.note(limit)
+        return limit
+
+    def enter(self, token: str, address: str) -> None:
+        """Count a stream in."""
+        limits = self.limits
+        self._open += 1
+        if limits.max_streams_per_token:
+            self._by_token[token] += 1
+        if limits.max_streams_per_address:
+            self._by_address[address] += 1
+
+    def leave(self, token: str, address: str) -> None:
+        """Count a stream out."""
+        self._open -= 1
+        for counted, key in ((self._by_token, token), (self._by_address, address)):
+            if key in counted:
+                counted[key] -= 1
+                if counted[key] <= 0:
+                    del counted[key]

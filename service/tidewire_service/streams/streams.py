@@ -1,0 +1,235 @@
+"""All open streams of the process: opening, heartbeats, deadlines, rotation and drain."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from tidewire.model.cursor import Cursor
+from tidewire_service.auth.scopes import ANYONE, Identity
+from tidewire_service.http_server.protocol import StreamingHttpProtocol
+from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.subscription import EndReason, OnSlow, Replay, Subscription
+from tidewire_service.streams.stream import Send, Stream, StreamSettings, bye
+from tidewire_service.streams.stream_quota import Admission, StreamLimits, address_of
+from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.problems import request_id
+
+__all__ = ["StreamRequest", "Streams"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+
+HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_SWEEP_S: Final = 1.0
+_log = structlog.get_logger("tidewire_service")
+
+
+class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber asked for, checked.
+
+    Attributes:
+        patterns: texts of compiled patterns, at least one.
+        labels: all must hold.
+        replay: what to send first, unless a cursor resumes.
+        cursor: where to go on.
+        every_ms: length of an interval of a conflated stream; 0 for raw batches.
+        on_slow: what to do when its socket is full.
+        identity: who asks; sees no more than its scopes allow.
+    """
+
+    patterns: tuple[str, ...]
+    labels: Mapping[str, str] = {}
+    replay: Replay = Replay("last")
+    cursor: Cursor | None = None
+    every_ms: int = 0
+    on_slow: OnSlow = OnSlow.CATCHUP
+    identity: Identity = ANYONE
+
+
+class Streams:
+    """All open streams of the process: opening, heartbeats, deadlines, rotation and drain.
+
+    Args:
+        hub: whose subscriptions they carry.
+        settings: times and bounds.
+        limits: how many may be open.
+        bounds: counts the bounds that streams reach.
+
+    Attributes:
+        admission: counts the open ones.
+        end_of: tells why a stream of somebody has to end, or None.
+        ends: how many streams ended, by reason.
+        draining: no stream is opened any more.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        settings: StreamSettings | None = None,
+        limits: StreamLimits | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self.hub = hub
+        self.bounds = bounds or Bounds()
+        self.admission = Admission(limits or StreamLimits(), self.bounds)
+        self.end_of: Callable[[Identity], EndReason | None] = lambda _: None
+        self.settings = settings or StreamSettings()
+        self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
+        self.draining = False
+        self._open: dict[Subscription, Stream] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+        hub.on_fall_back = self._on_fall_back
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(self, scope: Scope, receive: Receive, start: Send, send: Send, request: StreamRequest) -> None:
+        """Answer one request with a stream, until it ends.
+
+        Args:
+            scope: of the connection.
+            receive: only used to hear of the end, where the connection cannot tell it.
+            start: takes the start of the response: whoever is between adds headers and takes note.
+            send: takes the body, past everybody between.
+            request: what was asked for.
+        """
+        settings = self.settings
+        turned_away = self.turned_away(request.identity, scope)
+        if turned_away is not None:
+            await self.turn_away(start, send, *turned_away)
+            return
+        token, address = request.identity.id, address_of(scope)
+        self.admission.enter(token, address)
+        connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get("tidewire.connection")
+        writer = connection.stream_writer() if connection is not None and scope.get("http_version") == "1.1" else None
+        stream = Stream(self.hub, send, None if connection is None else connection.transport, settings, writer)
+        gone = None
+        if connection is not None:
+            connection.on_lost = stream.gone
+        else:
+            gone = asyncio.ensure_future(_disconnected(receive))
+            gone.add_done_callback(stream.gone)
+        id_, opened = request_id(scope), time.monotonic()
+        subscription = stream.subscription = self.hub.attach(
+            request.patterns,
+            request.labels,
+            stream.sink,
+            request.replay,
+            request.cursor,
+            every_ms=request.every_ms,
+            on_slow=request.on_slow,
+            narrowed_to=request.identity.scopes.narrowed_to,
+        )
+        stream.identity = request.identity
+        self._open[subscription] = stream
+        if self._sweeper is None or self._sweeper.done():
+            self._sweeper = asyncio.create_task(self._sweep(), name="tidewire-streams")
+        reason = EndReason.ERROR
+        try:
+            with nullcontext() if writer is None else writer:
+                await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                stream.begin()
+            del scope, receive, start, send, request  # and all that hangs on them: not needed for as long as it lasts
+            reason = await stream.ended
+        finally:
+            if gone is not None:
+                gone.cancel()
+            if connection is not None:
+                connection.release()
+            del self._open[subscription]
+            self.admission.leave(token, address)
+            self.hub.detach(subscription)
+            self.ends[reason] += 1
+            _log.info(
+                "stream_ended",
+                request=id_,
+                reason=reason.value,
+                seconds=round(time.monotonic() - opened, 1),
+                token=token,
+            )
+            await stream.close(reason)
+
+    async def put_off(self, start: Send, limit: str = "") -> None:
+        """Answer with a stream that ends at once and says when to come back: any status but 200 would be final."""
+        await self.turn_away(start, start, EndReason.OVERLOAD, limit)
+
+    def turned_away(self, identity: Identity, scope: Mapping[str, Any]) -> tuple[EndReason, str] | None:
+        """Return why no stream is opened for somebody now, and the limit if it is one; None if one is."""
+        if self.draining:
+            return EndReason.DRAIN, ""
+        limit = self.admission.refusal(identity.id, address_of(scope))
+        if not limit:
+            return None
+        return (EndReason.TOO_MANY if "per" in limit else EndReason.OVERLOAD), limit
+
+    async def turn_away(self, start: Send, send: Send, reason: EndReason, limit: str = "") -> None:
+        """Answer with a stream that ends at once, and says why and when to come back."""
+        self.ends[reason] += 1
+        await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.body", "body": bye(reason, self.settings, limit), "more_body": False})
+
+    async def drain(self) -> None:
+        """End all streams, spread over the drain window, and open no more."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        for stream in tuple(self._open.values()):
+            loop.call_later(random.uniform(0, self.settings.drain_s * 0.8), stream.end, EndReason.DRAIN)  # noqa: S311
+        ends = [stream.ended for stream in self._open.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=self.settings.drain_s)
+        for stream in tuple(self._open.values()):
+            stream.end(EndReason.DRAIN)
+
+    async def close(self) -> None:
+        """Stop the sweeper."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+
+    def _on_fall_back(self, subscription: Subscription) -> None:
+        stream = self._open.get(subscription)
+        if stream is None:
+            return
+        if subscription.slow and subscription.on_slow is OnSlow.DISCONNECT:
+            stream.end(EndReason.SLOW)
+        else:
+            stream.catch_up()
+
+    async def _sweep(self) -> None:
+        """Once a second: heartbeats where it was silent, the end for those that do not read."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self._look()  # a function of its own: a local of this one would hold the last stream
+
+    def _look(self) -> None:
+        now, settings = time.monotonic(), self.settings
+        for stream in tuple(self._open.values()):
+            stream.note_writes(now)
+            if stream.stalled_s > settings.write_timeout_s:
+                self.bounds.note("write_timeout_s")
+                stream.end(EndReason.WRITE_TIMEOUT)
+            elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
+                stream.end(reason)
+            elif now >= stream.expires:
+                stream.end(EndReason.MAX_AGE)
+            elif now - stream.last_write >= settings.heartbeat_s - _SWEEP_S / 2:
+                stream.heartbeat()
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait for the client to go; the only reader of `receive`."""
+    while (await receive())["type"] != "http.disconnect":
+        continue

@@ -1,0 +1,1 @@
+"""What every request passes: origin guard, authorization, query, problems and the OpenAPI document."""

@@ -1,0 +1,200 @@
+"""The door: every request is somebody's, and what its route needs is denied unless a scope grants it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final, Literal
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from tidewire.errors import InvalidInput, LogUnavailable
+from tidewire_service.auth.authenticator import Keeper, unauthorized
+from tidewire_service.auth.request_rates import RequestRates
+from tidewire_service.auth.scopes import ANYONE, Identity
+from tidewire_service.auth.tickets import Tickets
+from tidewire_service.streams.stream_quota import address_of
+from tidewire_service.streams.streams import Streams
+from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.origin_guard import STREAM_PATH
+from tidewire_service.web.problems import Refused, request_id, send_problem
+from tidewire_service.web.query import parse_query
+
+__all__ = ["Door", "Need", "identity_of_request", "need_of"]
+
+Need = Literal["nothing", "anybody", "publish", "subscribe", "edit", "operate"]
+
+# Everything else follows from the method: reading needs `subscribe`, changing needs `edit`. A new route is closed.
+_NEEDS: Final[dict[tuple[str, str], Need]] = {
+    ("GET", "/health/live"): "nothing",
+    ("GET", "/health/ready"): "nothing",
+    ("GET", "/metrics"): "operate",
+    ("POST", "/v1/readings"): "publish",
+    ("GET", "/v1/whoami"): "anybody",
+    ("POST", "/v1/tickets"): "subscribe",
+}
+_READS: Final = frozenset({"GET", "HEAD"})
+_TICKET_FIELD: Final = b"ticket="
+_log = structlog.get_logger("tidewire_service")
+
+
+def need_of(method: str, path: str) -> Need:
+    """Return what a request needs before any route sees it."""
+    path = path.rstrip("/") or "/"
+    found = _NEEDS.get(("GET" if method == "HEAD" else method, path))
+    if found is not None:
+        return found
+    if method in _READS and (path == "/schema" or path.startswith("/schema/")):
+        return "nothing"  # what the API is, is no secret; what is in it, is
+    if method == "OPTIONS":
+        return "nothing"  # a preflight carries no token; the gate has judged its origin
+    return "subscribe" if method in _READS else "edit"
+
+
+def identity_of_request(scope: Any) -> Identity:
+    """Return who a request comes from, as the door found."""
+    found: Identity = scope.get("tidewire.identity", ANYONE)
+    return found
+
+
+class Door:
+    """An ASGI app around the app; it sets ``scope["tidewire.identity"]``.
+
+    Args:
+        app: what is behind it.
+        keeper: knows the tokens.
+        streams: which answer a subscriber in their own way: any refusal but 200 ends an `EventSource` for good.
+        rates: how many requests somebody may make.
+        address_rates: how many may come from one address, whoever it is.
+        tickets: open streams that come without a token.
+        bounds: counts what comes too fast.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keeper: Keeper,
+        streams: Streams,
+        rates: RequestRates,
+        address_rates: RequestRates,
+        tickets: Tickets,
+        bounds: Bounds,
+    ) -> None:
+        self._app = app
+        self._bounds = bounds
+        self._tickets = tickets
+        self._keeper = keeper
+        self._streams = streams
+        self._rates = rates
+        self._address_rates = address_rates
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Let the request in, or refuse it; a plain function: an open stream keeps no frame of it."""
+        if scope["type"] != ScopeType.HTTP:
+            return self._app(scope, receive, send)
+        need = need_of(scope["method"], scope["path"])
+        try:
+            if need == "nothing":
+                return self._app(scope, receive, send)
+            self._address_rates.take(address_of(scope))
+            if self._keeper.open:
+                return self._app(scope, receive, send)
+            authorization = _authorization(scope)
+            if not authorization and scope["path"] == STREAM_PATH and _TICKET_FIELD in scope["query_string"]:
+                return self._by_ticket(scope, receive, send)
+            identity = self._keeper.identity(authorization)
+            if identity is None:
+                return self._look(scope, receive, send, authorization, need)
+            self._enter(scope, identity, need)
+        except Refused as refusal:
+            return self._refuse(scope, send, refusal)
+        return self._app(scope, receive, send)
+
+    async def _look(self, scope: HTTPScope, receive: Receive, send: Send, authorization: str, need: Need) -> None:
+        try:
+            self._enter(scope, await self._keeper.look(authorization), need)
+        except Refused as refusal:
+            await self._refuse(scope, send, refusal)
+            return
+        except LogUnavailable:
+            if scope["path"] == STREAM_PATH:
+                await self._streams.put_off(send)
+                return
+            detail = "the token is not known yet and Redis does not answer; nothing was stored; try again"
+            await send_problem(send, Refused(503, "Undecided", detail, {"Retry-After": "2"}))
+            return
+        await self._app(scope, receive, send)
+
+    async def _by_ticket(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Serve a stream that comes with a ticket in place of a token."""
+        try:
+            query = parse_query(scope["query_string"])
+            last_event_id = b"".join(value for name, value in scope["headers"] if name == b"last-event-id")
+            cursor = last_event_id.decode("latin-1").strip() or query.one("cursor")
+            ticket, patterns = query.one("ticket"), tuple(query.all("metric"))
+            identity = await self._tickets.identity(ticket, patterns)
+            if self._keeper.end_of(identity) is not None:
+                raise unauthorized("the token that the ticket was made with is over or was revoked", given=True)
+            self._enter(scope, identity, "subscribe")
+            turned_away = self._streams.turned_away(identity, scope)
+            if turned_away is not None:  # it comes back by itself, with the same ticket and without a cursor
+                await self._streams.turn_away(send, send, *turned_away)
+                return
+            await self._tickets.redeem(ticket, cursor, patterns)
+        except InvalidInput as error:
+            await self._refuse(scope, send, Refused(422, "Unreadable", str(error)))
+            return
+        except Refused as refusal:
+            await self._refuse(scope, send, refusal)
+            return
+        except LogUnavailable:
+            await self._streams.put_off(send)
+            return
+        await self._app(scope, receive, send)
+
+    def _enter(self, scope: HTTPScope, identity: Identity, need: Need) -> None:
+        """Let somebody in.
+
+        Raises:
+            Refused: 403 without the scope; 429 for too many requests.
+        """
+        self._rates.take(identity.id)
+        scopes = identity.scopes
+        granted = need == "anybody" or bool(getattr(scopes, need))
+        if not granted:
+            self._keeper.counters["forbidden"] += 1
+            raise Refused(403, "Forbidden", f"the token {identity.name!r} has no scope to {_WORDS[need]}")
+        scope["tidewire.identity"] = identity  # type: ignore[typeddict-unknown-key]  # ours
+
+    def _refuse(self, scope: HTTPScope, send: Send, refusal: Refused) -> Awaitable[None]:
+        client = scope.get("client")
+        self._bounds.note(refusal.limit)
+        if refusal.status == 429:
+            self._keeper.counters["limited"] += 1
+            if scope["path"] == STREAM_PATH:
+                return self._streams.put_off(send, refusal.limit)
+        _log.info(
+            "request_refused",
+            request=request_id(scope),
+            status=refusal.status,
+            method=scope["method"],
+            address=client[0] if client else "-",
+            reason=str(refusal),
+        )
+        return send_problem(send, refusal)
+
+
+_WORDS: Final[dict[str, str]] = {
+    "publish": "publish (--publish)",
+    "subscribe": "read anything (--subscribe)",
+    "edit": "change decks (--edit)",
+    "operate": "read the counters (--operate)",
+}
+
+
+def _authorization(scope: HTTPScope) -> str:
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(found) > 1:
+        raise unauthorized("the request has two Authorization headers", given=True)
+    return found[0].decode("latin-1") if found else ""

@@ -1,0 +1,183 @@
+"""The gate: what every request must satisfy before any route sees it: size of its head, Host, origin."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from tidewire.errors import shown
+from tidewire_service.settings import ServiceSettings
+from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.problems import Refused, request_id, send_problem
+
+__all__ = ["STREAM_PATH", "Gate", "host_name"]
+
+STREAM_PATH: Final = "/v1/stream"
+_log = structlog.get_logger("tidewire_service")
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# On every answer; the schema page alone widens its own policy.
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+)
+
+
+def host_name(authority: str) -> str | None:
+    """Return the host of ``host[:port]`` in lower case, without brackets; None if it is not of that form."""
+    if authority.startswith("["):
+        host, bracket, port = authority[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            return None
+        port = port[1:]
+    else:
+        host, _, port = authority.partition(":")
+    if not host or not port.isascii() or (port and not port.isdigit()):
+        return None
+    return host.lower()
+
+
+class Gate:
+    """An ASGI app around the app; nothing behind it is reached by a request that it refuses.
+
+    A browser tells where a request comes from (``Origin``, ``Sec-Fetch-Site``): pages of other sites may not write,
+    stream or read here. A name that an attacker rebinds to 127.0.0.1 is not among the allowed hosts. What is no
+    browser sends neither and passes.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, bounds: Bounds) -> None:
+        """Put the gate before an app, with the limits and names of `settings`; `bounds` counts what it refuses."""
+        self._app = app
+        self._bounds = bounds
+        self._max_header_bytes = settings.max_header_bytes
+        self._max_url_bytes = settings.max_url_bytes
+        self._hosts = frozenset(name.lower().strip("[]") for name in (*settings.allowed_hosts, settings.host))
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Refuse the request, or hand it on; a plain function: an open stream keeps no frame of it."""
+        if scope["type"] != ScopeType.HTTP:
+            return self._app(scope, receive, send)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            self._bounds.note(refusal.limit)
+            client = scope.get("client")
+            _log.info(
+                "request_refused",
+                request=request_id(scope),
+                status=refusal.status,
+                method=scope["method"],
+                address=client[0] if client else "-",
+                reason=str(refusal),
+            )
+            return send_problem(_with_headers(send), refusal)
+        scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
+        return self._app(scope, receive, _with_headers(send, self._allowed_origin(scope) if self._origins else b""))
+
+    def _allowed_origin(self, scope: HTTPScope) -> bytes:
+        """Return the origin of an allowed page of another site, empty for all others."""
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        return origin if origin.decode("latin-1").lower() in self._origins else b""
+
+    def _refusal(self, scope: HTTPScope) -> Refused | None:
+        size = 0
+        found: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            size += len(name) + len(value) + 4
+            if name == b"host" and name in found:
+                return Refused(400, "Bad Host", "the request names its Host twice")
+            found[name] = value
+        if size > self._max_header_bytes:
+            return Refused(
+                431,
+                "Headers too large",
+                f"the headers are {size} bytes; max_header_bytes allows {self._max_header_bytes}",
+                limit="max_header_bytes",
+            )
+        url = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if url > self._max_url_bytes:
+            detail = f"path and query are {url} bytes; max_url_bytes allows {self._max_url_bytes}"
+            return Refused(414, "URL too long", detail, limit="max_url_bytes")
+        if "//" in scope["path"]:  # the router takes empty levels for nothing, and the door would see another path
+            return Refused(404, "Not Found", "There is nothing at this path; /schema lists what there is")
+        return self._foreign_host(found) or self._foreign_page(scope, found)
+
+    def _foreign_host(self, headers: dict[bytes, bytes]) -> Refused | None:
+        given = headers.get(b"host", b"").decode("latin-1")
+        host = host_name(given)
+        if host is None:
+            return Refused(400, "Bad Host", f"the Host {shown(given)} is not of the form name:port")
+        if host not in self._hosts:
+            detail = (
+                f"the Host {shown(given)} is not one of this service; add its name to allowed_hosts if it should be"
+            )
+            return Refused(421, "Misdirected request", detail)
+        return None
+
+    def _foreign_page(self, scope: HTTPScope, headers: dict[bytes, bytes]) -> Refused | None:
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        site = headers.get(b"sec-fetch-site", b"")
+        if origin:
+            own = origin in self._origins or _same_origin(origin, headers[b"host"].decode("latin-1").lower())
+            if own:
+                return None
+            detail = f"pages of {shown(origin)} may not use this service; add it to allowed_origins if they should"
+            return Refused(403, "Foreign origin", detail)
+        if site in (b"", b"same-origin", b"none"):
+            return None
+        followed_a_link = (
+            headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+        )
+        if followed_a_link and scope["method"] in _SAFE_METHODS and scope["path"].rstrip("/") != STREAM_PATH:
+            return None
+        return Refused(403, "Foreign origin", "the request comes from a page of another site")
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        default = _DEFAULT_PORTS.get(parts.scheme)
+        if default is None or parts.hostname is None:
+            return False
+        port = parts.port or default
+    except ValueError:
+        return False
+    own_port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else str(default)
+    return host_name(host) == parts.hostname and own_port == str(port)
+
+
+def _with_own(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    headers = list(headers)
+    given = {name.lower() for name, _ in headers}
+    return [*headers, *(header for header in _HEADERS if header[0] not in given)]
+
+
+_with_own_once = lru_cache(maxsize=8)(_with_own)
+
+
+def _with_headers(send: Send, origin: bytes = b"") -> Send:
+    """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine.
+
+    An allowed page may read refusals, too: those of the door, which no CORS of the app has seen, were a network error.
+    """
+
+    def sending(message: Message) -> object:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            # a stream's are always the same tuple
+            message["headers"] = _with_own_once(headers) if type(headers) is tuple else _with_own(headers)
+            if origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in message["headers"]):
+                message["headers"] = [
+                    *message["headers"], (b"access-control-allow-origin", origin), (b"vary", b"Origin"),
+                ]  # fmt: skip
+        return send(message)
+
+    return sending  # type: ignore[return-value]  # called and awaited, which is all that an ASGI app does with it

@@ -1,0 +1,189 @@
+"""Problems: every refusal and failure as RFC 9457 application/problem+json, from one table exception → status."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import Send
+
+from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, TidewireError, shown
+from tidewire_service.web.limit_counters import Bounds
+
+__all__ = [
+    "MEDIA_TYPE",
+    "MalformedBody",
+    "Problem",
+    "Refused",
+    "answering",
+    "bound_of",
+    "problem_of",
+    "request_id",
+    "send_problem",
+]
+
+MEDIA_TYPE: Final = "application/problem+json"
+_CUT: Final = "client disconnected prematurely"  # Litestar's word for a sender that went in the middle of a body
+_log = structlog.get_logger("tidewire_service")
+
+
+class Refused(TidewireError):
+    """A request is refused for what it is, whatever its body says.
+
+    Attributes:
+        status: the HTTP status.
+        title: the fact in a few words; the same for every request refused so.
+        headers: further response headers.
+        limit: the setting that was passed, if it was one.
+    """
+
+    def __init__(
+        self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, limit: str = ""
+    ) -> None:
+        self.status = status
+        self.title = title
+        self.limit = limit
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+class MalformedBody(InvalidInput):
+    """A body cannot be read at all, so that no row of it can be told from another.
+
+    Attributes:
+        limit: the bound that it passes, if that is why.
+    """
+
+    limit = ""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One problem as it is sent.
+
+    Attributes:
+        type: a name for this kind of problem that never changes.
+        title: the kind in a few words.
+        status: the HTTP status.
+        detail: what happened here, what was expected, and what to do.
+        field: what is wrong, if it is one thing: ``metric``, ``start``, ``body`` …
+        value: a short form of what was given there.
+        limit: the setting that was passed, and what it allows.
+        rejected: rows that were refused, as `POST /v1/readings` names them.
+        retry_after_s: a pause after which it makes sense to try again; also in ``Retry-After``.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    value: str | None = None
+    limit: dict[str, float] | None = None
+    rejected: list[dict[str, Any]] | None = None
+    retry_after_s: float | None = None
+
+
+# exception → (status, kind, title); the first that fits
+_TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
+    (MalformedBody, 400, "malformed-body", "The body cannot be read"),
+    (InvalidInput, 422, "invalid-input", "Something given can never work as it is"),
+    (LimitExceeded, 413, "limit-exceeded", "A stated limit was passed"),
+    (PublishConflict, 422, "publish-conflict", "The idempotency key came with another body"),
+    (LogFull, 503, "log-full", "Redis is at its memory limit"),
+    (LogUnavailable, 503, "log-unavailable", "Redis does not answer"),
+)
+
+
+def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
+    """Return the problem that an exception means, and its further headers."""
+    for kind, status, name, title in _TABLE:
+        if isinstance(error, kind):
+            return _known(error, status, name, title)
+    if isinstance(error, Refused):
+        kind_name = error.title.lower().replace(" ", "-")
+        return _problem(error.status, kind_name, error.title, str(error)), error.headers
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _from_litestar(error)
+    if isinstance(error, HTTPException) and error.detail == _CUT:
+        return problem_of(MalformedBody("body", "", "ended before all of it had come; nothing of it was stored"))
+    detail = "The service failed; the cause is in its log. Nothing that was not acknowledged was stored."
+    return _problem(500, "internal-error", "Internal error", detail), {}
+
+
+def _problem(status: int, kind: str, title: str, detail: str, **facts: Any) -> Problem:
+    return Problem(type=f"urn:tidewire:problem:{kind}", title=title, status=status, detail=detail, **facts)
+
+
+def _known(error: Exception, status: int, name: str, title: str) -> tuple[Problem, dict[str, str]]:
+    headers: dict[str, str] = {}
+    facts: dict[str, Any] = {}
+    if isinstance(error, InvalidInput):
+        facts = {"field": error.field, "value": error.value}
+    elif isinstance(error, LimitExceeded):
+        facts = {"limit": {error.limit: error.allowed}, "value": f"{error.got:.15g}"}
+    elif isinstance(error, LogUnavailable):
+        facts = {"retry_after_s": error.retry_after_s}
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return _problem(status, name, title, str(error), **facts), headers
+
+
+def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
+    title = HTTPStatus(error.status_code).phrase
+    detail = error.detail or title
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "There is nothing at this path; /schema lists what there is"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = "This path does not take this method; /schema lists what it takes"
+    elif isinstance(error.extra, list):
+        parts = (
+            f"{part.get('key', 'request')}: {part.get('message', '')}" for part in error.extra if isinstance(part, dict)
+        )
+        detail = f"{detail} ({'; '.join(parts)})"
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return _problem(error.status_code, title.lower().replace(" ", "-"), title, detail), headers
+
+
+def bound_of(error: Exception) -> str:
+    """Return the bound that was reached, empty if it was none."""
+    return error.limit if isinstance(error, (LimitExceeded, Refused, MalformedBody)) else ""
+
+
+def request_id(scope: Mapping[str, Any]) -> str:
+    """Return the id of a request, which every line of the log about it has; empty if nobody gave it one."""
+    return str(scope.get("tidewire.request", ""))
+
+
+def answering(bounds: Bounds) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+    """Return the only exception handler of the app; it counts the bounds that were reached."""
+
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        bounds.note(bound_of(error))
+        return _problem_response(request, error)
+
+    return answer
+
+
+def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    problem, headers = problem_of(error)
+    if problem.status >= 500 and not isinstance(error, LogUnavailable):
+        id_ = request_id(request.scope)
+        _log.error(
+            "request_failed", request=id_, method=request.method, path=shown(request.scope["path"]), exc_info=error
+        )
+    return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def send_problem(send: Send, error: Refused) -> None:
+    """Answer with a problem where no app is there to do it; the connection is closed afterwards."""
+    problem, headers = problem_of(error)
+    body = msgspec.json.encode(problem)
+    fields = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **headers}
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
