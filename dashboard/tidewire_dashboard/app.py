@@ -27,14 +27,14 @@ from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.exposure import check_exposure, warnings
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
-from tidewire_dashboard.gate import close_gate
 from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
 from tidewire_dashboard.logs import configure_logging, log_request
 from tidewire_dashboard.oauth import oauth_handler, oauth_options
+from tidewire_dashboard.origin_guard import close_gate
 from tidewire_dashboard.page_headers import PageHeaders
-from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
+from tidewire_dashboard.shared_views import Room
 from tidewire_dashboard.source import Source
 
 __all__ = ["Dashboard", "command", "running_dashboard"]

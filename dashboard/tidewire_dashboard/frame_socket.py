@@ -14,7 +14,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from tidewire.errors import InvalidInput
 from tidewire_dashboard.login import EVERYBODY, Login, Logins
 from tidewire_dashboard.pacing import TICK_MS
-from tidewire_dashboard.room import Room
+from tidewire_dashboard.shared_views import Room
 from tidewire_dashboard.viewer import Viewer
 
 __all__ = ["CLOSE_FULL", "CLOSE_SIGNED_OUT", "CLOSE_UNKNOWN_TICKET", "FrameSocket", "SocketHub", "Tickets"]

@@ -15,8 +15,8 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import RangeRequest
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.pacing import Pacing
-from tidewire_dashboard.questions import Question
-from tidewire_dashboard.room import Room, SharedView, ViewKey
+from tidewire_dashboard.requests import Question
+from tidewire_dashboard.shared_views import Room, SharedView, ViewKey
 
 __all__ = ["Port", "Viewer"]
 

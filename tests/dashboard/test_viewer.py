@@ -13,8 +13,8 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import Past
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
 from tidewire.model.batch import Batch
-from tidewire_dashboard.room import Room
 from tidewire_dashboard.settings import DashboardSettings
+from tidewire_dashboard.shared_views import Room
 from tidewire_dashboard.source import Source
 from tidewire_dashboard.viewer import Viewer
 

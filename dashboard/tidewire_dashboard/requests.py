@@ -15,7 +15,7 @@ from tidewire.livestore.store import Store
 from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import Readings, statistics, table
 from tidewire_dashboard.exports import Export, Exports
-from tidewire_dashboard.library import Conflict, Library
+from tidewire_dashboard.saved_decks import Conflict, Library
 
 if TYPE_CHECKING:
     from tidewire_dashboard.viewer import Viewer

@@ -21,9 +21,9 @@ from tidewire.livestore.history_cache import Past, RangeRequest, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
-from tidewire_dashboard.library import Library
 from tidewire_dashboard.login import EVERYBODY, Login
-from tidewire_dashboard.questions import Questions
+from tidewire_dashboard.requests import Questions
+from tidewire_dashboard.saved_decks import Library
 from tidewire_dashboard.source import Source
 
 if TYPE_CHECKING:
