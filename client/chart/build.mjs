@@ -24,7 +24,7 @@ const styles = {
  * read from something else, or is a key of an object, may be one of the browser's or of a message, and stays.
  */
 function renamed() {
-  const texts = readdirSync(`${here}src`).filter((name) => name.endsWith(".ts")).map((name) => readFileSync(`${here}src/${name}`, "utf8"));
+  const texts = readdirSync(`${here}src`, { recursive: true }).filter((name) => name.endsWith(".ts")).map((name) => readFileSync(`${here}src/${name}`, "utf8"));
   const text = texts.join("\n").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   const names = new Set([...text.matchAll(/private (?:readonly |async |get )?(\w+)/g)].map((match) => match[1]));
   const own = text.replace(/\bthis\.\w+/g, "this").replace(/private (?:readonly |async |get )?\w+/g, "private");

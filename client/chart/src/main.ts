@@ -1,9 +1,9 @@
 /** The module: tells the host apart (dashboard page or notebook) and starts the app or the notebook frame. */
-import { App } from "./app";
+import { App } from "./pages/app";
 import deckCss from "./deck.css";
-import { h } from "./dom";
-import { NotebookFrame } from "./notebook";
-import type { WidgetModel } from "./port";
+import { h } from "./base/dom";
+import { NotebookFrame } from "./pages/notebook";
+import type { WidgetModel } from "./wire/port";
 
 /** What the dashboard's component offers; the deck reads properties and listens, nothing else. */
 interface PanelModel {

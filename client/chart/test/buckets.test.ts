@@ -1,11 +1,11 @@
 /** What a chart draws: merging to pixels, gaps, the newest value at the end, paths without lines across silences. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/buckets";
-import { bucketAt } from "../src/crossrows";
-import { decodeFrame } from "../src/frame";
-import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/paths";
-import { Ring } from "../src/ring";
+import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/model/buckets";
+import { bucketAt } from "../src/chart/crosshair-rows";
+import { decodeFrame } from "../src/wire/frame";
+import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/canvas/paths";
+import { Ring } from "../src/model/bucket-ring";
 import { encodeFrame, type PackedSeries } from "./encode";
 
 function ringOf(series: PackedSeries, buckets: number, first = 0): Ring {

@@ -1,8 +1,8 @@
 /** The chip says one true thing, and tells the two connections apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chipState, waitingFor, whyLost, type ChipInput } from "../src/chipstate";
-import { backoffMs } from "../src/port";
+import { chipState, waitingFor, whyLost, type ChipInput } from "../src/panels/connection-state";
+import { backoffMs } from "../src/wire/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
 const input = (part: Partial<ChipInput> = {}): ChipInput => ({

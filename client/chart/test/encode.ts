@@ -1,5 +1,5 @@
 /** Packs a view frame as Python does: for tests, and for the fake server of `npm run dev`. */
-import { HEADER_BYTES, RECORD_BYTES, VERSION, type SeriesRecord } from "../src/frame";
+import { HEADER_BYTES, RECORD_BYTES, VERSION, type SeriesRecord } from "../src/wire/frame";
 
 export interface PackedSeries extends Partial<SeriesRecord> {
   /** [line, min, max] per bucket, minus base. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { decodeFrame, FrameError } from "../src/frame";
+import { decodeFrame, FrameError } from "../src/wire/frame";
 import { encodeFrame } from "./encode";
 
 const VECTORS = join(process.cwd(), "../../tests/chart/vectors");

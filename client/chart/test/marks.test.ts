@@ -1,8 +1,8 @@
 /** Where words stand on a chart: a threshold's label clears the lines, stays where it is, and never lies on another. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Trace } from "../src/buckets";
-import { labelPlace, type Flag, type Frame2d, type Placed } from "../src/marks";
+import { Trace } from "../src/model/buckets";
+import { labelPlace, type Flag, type Frame2d, type Placed } from "../src/canvas/marks";
 
 const WIDE = 104;
 const Y = 100;

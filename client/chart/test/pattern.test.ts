@@ -1,8 +1,8 @@
 /** Patterns select what the service's do, in time that no pattern can stretch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { matches } from "../src/pattern";
-import { Questions } from "../src/questions";
+import { matches } from "../src/base/pattern";
+import { Questions } from "../src/wire/requests";
 
 test("a pattern selects the metrics that the service selects", () => {
   const cases: [string, string, boolean][] = [

@@ -1,8 +1,8 @@
 /** Rings: snapshots, deltas, holes, skipped buckets, changes of the base. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeFrame } from "../src/frame";
-import { Ring } from "../src/ring";
+import { decodeFrame } from "../src/wire/frame";
+import { Ring } from "../src/model/bucket-ring";
 import { encodeFrame, type PackedFrame } from "./encode";
 
 const three = (...values: number[]): number[] => values.flatMap((value) => [value, value, value]);

@@ -1,9 +1,9 @@
 /** Axes: ticks people would choose, labels that do not touch; and the places of the tiles. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Directory } from "../src/directory";
-import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks, yRange, tickTexts } from "../src/scale";
-import { firstVisible, layoutTiles } from "../src/tilelayout";
+import { Directory } from "../src/model/directory";
+import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks, yRange, tickTexts } from "../src/canvas/scale";
+import { firstVisible, layoutTiles } from "../src/canvas/tile-layout";
 
 test("the y axis has three to five ticks", () => {
   assert.equal(niceStep(0, 62), 20);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import css from "../src/deck.css";
-import { DARK, hostIsDark, LIGHT, type Tokens } from "../src/tokens";
+import { DARK, hostIsDark, LIGHT, type Tokens } from "../src/base/tokens";
 
 function luminance(hex: string): number {
   const [r, g, b] = [1, 3, 5].map((at) => {

@@ -1,14 +1,14 @@
 /** The address of a page holds its whole state, for names of any characters. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Directory } from "../src/directory";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, pressed, removeChart, resolve, toggleSeries, unitsOf } from "../src/layout";
-import { formatFile, parseFile } from "../src/deckfile";
-import { slugOf } from "../src/library";
-import { withLimit, withoutLimit } from "../src/limits";
-import type { Threshold } from "../src/session";
-import { pandasSnippet } from "../src/snippets";
-import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/url";
+import { Directory } from "../src/model/directory";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, pressed, removeChart, resolve, toggleSeries, unitsOf } from "../src/model/layout";
+import { formatFile, parseFile } from "../src/model/deck-file";
+import { slugOf } from "../src/model/saved-decks";
+import { withLimit, withoutLimit } from "../src/panels/threshold-form";
+import type { Threshold } from "../src/model/session";
+import { pandasSnippet } from "../src/panels/snippets";
+import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/model/url";
 
 const round = (state: PageState, prefix = ""): PageState => {
   const [path, search = ""] = formatState(state, prefix).split("?");

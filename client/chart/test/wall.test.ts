@@ -1,8 +1,8 @@
 /** Which series a wall shows as tiles. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Series } from "../src/directory";
-import { wallSeries } from "../src/walltiles";
+import type { Series } from "../src/model/directory";
+import { wallSeries } from "../src/panels/wall-tiles";
 
 const series = (...names: string[]): Series[] => names.map((name) => ({ name }) as Series);
 

@@ -1,12 +1,12 @@
 /** Units, numbers, ages and names as they are written on the screen. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colourIndex, fnv1a, paler, withAlpha } from "../src/colour";
-import { Directory } from "../src/directory";
-import { decimalsFor, formatChange, formatNumber, interval, liveAge, longSpan, shortAge, span } from "../src/format";
-import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "../src/freshness";
-import { chartTitle, groupOf, legendLabel, nameInGroup, shortLabels } from "../src/naming";
-import { isAmount, shownUnit, startsAtZero } from "../src/units";
+import { colourIndex, fnv1a, paler, withAlpha } from "../src/base/colour";
+import { Directory } from "../src/model/directory";
+import { decimalsFor, formatChange, formatNumber, interval, liveAge, longSpan, shortAge, span } from "../src/base/format";
+import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "../src/model/freshness";
+import { chartTitle, groupOf, legendLabel, nameInGroup, shortLabels } from "../src/base/naming";
+import { isAmount, shownUnit, startsAtZero } from "../src/base/units";
 
 test("units are written as people write them, and unknown ones as they are", () => {
   const shown = (unit: string | undefined, magnitude = 1): string => shownUnit(unit, magnitude).text;

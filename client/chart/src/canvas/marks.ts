@@ -1,0 +1,176 @@
+/** What is drawn over the readings of a chart: thresholds as dashed lines with their words inside, events as flags. */
+import { withAlpha } from "../base/colour";
+import { canvasName, haloText, type Ctx } from "./draw";
+import type { Linear } from "./paths";
+import type { Picture } from "./plot";
+import { font, type Tokens } from "../base/tokens";
+
+export interface Limit {
+  level: "warn" | "critical";
+  side: "above" | "below";
+  value: number;
+  /** "warn above 935 °C" */
+  text: string;
+}
+
+export interface Flag {
+  timeMs: number;
+  text: string;
+}
+
+/** Where the plot is and how it maps. */
+export interface Frame2d {
+  box: { left: number; top: number; width: number; height: number };
+  x: Linear;
+  y: Linear;
+}
+
+/** A label's box reaches so far beyond its line, px. */
+const LABEL_HEIGHT = 16;
+/** Left and right of the words of a label. */
+const LABEL_PAD = 4;
+/** Places that are tried for a label lie this far apart. */
+const LABEL_STEP = 24;
+/** What a place costs: a reading or an event's line behind the words; the wrong side; not at an end; another label. */
+const COST = { reading: 10, event: 40, side: 6, inside: 4, label: 1e6 };
+/** A label stays where it is unless another place is better by this: words that jump are worse than a touched line. */
+const STAYS = 15;
+
+/** Where the words of a threshold stand. */
+export interface Place {
+  left: number;
+  above: boolean;
+}
+
+/** Boxes of the labels placed so far in one drawing, so that two thresholds close together stay readable. */
+export type Placed = { left: number; right: number; top: number }[];
+
+/** Where each label stood in the drawing before, by its words. */
+export type Kept = Map<string, Place>;
+
+const boxTopOf = (y: number, above: boolean): number => (above ? y - LABEL_HEIGHT : y + 2);
+
+/** The place of a label `wide` px long on a line at `y` that covers least; beyond the line and at an end when that is free. */
+export function labelPlace(frame: Frame2d, picture: Pick<Picture, "traces" | "flags">, y: number, wide: number, beyond: boolean, placed: Placed = [], kept?: Place): Place {
+  const { left, top, width, height } = frame.box;
+  const last = left + width - wide;
+  const ends = [last, left];
+  const fits = (above: boolean): boolean => (above ? y - top : top + height - y) >= LABEL_HEIGHT;
+  const cost = ({ left: from, above }: Place): number => {
+    const boxTop = boxTopOf(y, above);
+    const other = placed.some((box) => box.left < from + wide && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT);
+    const events = picture.flags.filter(({ timeMs }) => within(frame.x.a * timeMs + frame.x.b, from - 2, from + wide + 2)).length;
+    return COST.reading * covered(frame, picture, from, from + wide, boxTop) + COST.event * events + (other ? COST.label : 0) + (above === beyond ? 0 : COST.side) + (ends.includes(from) ? 0 : COST.inside);
+  };
+  const stays = kept && kept.left >= left && kept.left <= last && fits(kept.above) ? cost(kept) : Infinity;
+  if (kept && stays < COST.reading) return kept;
+  let best: Place = { left, above: fits(beyond) ? beyond : !beyond };
+  let least = Infinity;
+  for (const above of [beyond, !beyond].filter(fits)) {
+    for (let from = -2; from * LABEL_STEP + left <= last; from++) {
+      const place = { left: from < 0 ? ends[from + 2] : left + from * LABEL_STEP, above };
+      const costs = cost(place);
+      if (costs < least) [best, least] = [place, costs];
+    }
+  }
+  return kept && stays <= least + STAYS ? kept : best;
+}
+
+const within = (x: number, from: number, to: number): boolean => x >= from && x <= to;
+
+export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map(), judge = true): void {
+  const { left, top, width, height } = frame.box;
+  const y = Math.round(frame.y.a * limit.value + frame.y.b);
+  if (y < top || y > top + height) return;
+  const colour = limit.level === "warn" ? tokens.warnMark : tokens.critical;
+  if (part === "band") {
+    ctx.fillStyle = withAlpha(colour, 0.06);
+    if (limit.side === "above") ctx.fillRect(left, top, width, y - top);
+    else ctx.fillRect(left, y, width, top + height - y);
+    return;
+  }
+  ctx.save();
+  ctx.strokeStyle = withAlpha(colour, 0.9);
+  ctx.lineWidth = 1;
+  ctx.setLineDash([4, 3]);
+  ctx.beginPath();
+  ctx.moveTo(left, y + 0.5);
+  ctx.lineTo(left + width, y + 0.5);
+  ctx.stroke();
+  ctx.restore();
+  ctx.font = font(500, 11);
+  ctx.textBaseline = "alphabetic";
+  const wide = ctx.measureText(limit.text).width + 2 * LABEL_PAD;
+  if (wide > width) return;
+  const before = kept.get(limit.text);
+  const room = before && before.left + wide <= left + width && (before.above ? y - top : top + height - y) >= LABEL_HEIGHT;
+  const place = room && !judge ? before : labelPlace(frame, picture, y, wide, limit.side === "above", placed, before);
+  kept.set(limit.text, place);
+  placed.push({ left: place.left, right: place.left + wide, top: boxTopOf(y, place.above) });
+  ctx.textAlign = "left";
+  haloText(ctx, limit.text, place.left + LABEL_PAD, place.above ? y - 6 : y + 13, limit.level === "warn" ? tokens.warn : tokens.critical, tokens.surface);
+}
+
+/** How many stretches of lines from bucket to bucket pass through a label's box. */
+function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number, toX: number, boxTop: number): number {
+  let count = 0;
+  for (const trace of picture.traces) {
+    let [x, y] = [NaN, NaN];
+    for (let i = 0; i < trace.n; i++) {
+      const [beforeX, beforeY] = [x, y];
+      x = frame.x.a * trace.time[i] + frame.x.b;
+      y = frame.y.a * trace.line[i] + frame.y.b;
+      if (x < fromX) continue;
+      const start = i > 0 && !trace.breaks[i] ? beforeY : y;
+      if (Math.max(y, start) > boxTop - 3 && Math.min(y, start) < boxTop + LABEL_HEIGHT + 3 && (x <= toX || beforeX < toX)) count++;
+      if (x > toX) break;
+    }
+  }
+  return count;
+}
+
+const FLAG_HEIGHT = 17;
+
+export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], frame: Frame2d, picture: Picture): void {
+  if (flags.length === 0) return;
+  const { left, top, width, height } = frame.box;
+  const right = left + width;
+  ctx.font = font(500, 11);
+  ctx.textBaseline = "alphabetic";
+  ctx.textAlign = "left";
+  // Without a strip of their own, as on a stretch zoomed into from a window without events, flags lie in the plot.
+  const flagTop = picture.strip ? top - 20 : top;
+  let free = -Infinity;
+  for (const flag of flags) {
+    if (flag.timeMs < picture.startMs || flag.timeMs > picture.endMs) continue;
+    const x = Math.round(frame.x.a * flag.timeMs + frame.x.b);
+    ctx.fillStyle = withAlpha(tokens.secondary, 0.55);
+    ctx.fillRect(x, flagTop, 1, top + height - flagTop);
+    const text = canvasName(flag.text);
+    const wide = Math.ceil(ctx.measureText(text).width) + 23;
+    const mirrored = x + wide > right + 20;
+    const from = mirrored ? x - wide + 1 : x;
+    // A flag that would cover the one before, or leave the card, keeps its line; the words come with the crosshair.
+    if (from < free || from < 4) continue;
+    free = from + wide + 2;
+    ctx.fillStyle = tokens.flag;
+    ctx.beginPath();
+    ctx.roundRect(from, flagTop, wide, FLAG_HEIGHT, mirrored ? [4, 0, 0, 4] : [0, 4, 4, 0]);
+    ctx.fill();
+    ctx.fillStyle = tokens.secondary;
+    pennant(ctx, from + 7, flagTop + 4);
+    ctx.fillStyle = tokens.text;
+    ctx.fillText(text, from + 17, flagTop + 12);
+  }
+}
+
+function pennant(ctx: Ctx, x: number, y: number): void {
+  ctx.fillRect(x - 1, y, 1, 9);
+  ctx.beginPath();
+  ctx.moveTo(x, y);
+  ctx.lineTo(x + 6, y);
+  ctx.lineTo(x + 4.4, y + 2.4);
+  ctx.lineTo(x + 6, y + 4.8);
+  ctx.lineTo(x, y + 4.8);
+  ctx.fill();
+}

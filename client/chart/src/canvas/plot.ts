@@ -1,0 +1,230 @@
+/** The plot of one chart on its own canvas: axes, silences, bands, lines, and the marks over them. */
+import type { Silence, Trace } from "../model/buckets";
+import { withAlpha } from "../base/colour";
+import { h } from "../base/dom";
+import { boxedText, dot, fitCanvas, hatch, liveDot, staleDot, type Ctx } from "./draw";
+import { clock, day, span } from "../base/format";
+import { drawEvents, drawThresholds, type Flag, type Kept, type Limit, type Placed } from "./marks";
+import { areaPath, bandPath, linear, linePath, type Linear } from "./paths";
+import { niceStep, tickTexts, ticksIn, timeStep, timeTicks } from "./scale";
+import { font, type Tokens } from "../base/tokens";
+
+export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
+
+const STALE_ALPHA = 0.62;
+/** So many characters fit beside the plot, whichever they are: measuring each of 80 ticks took a fifth of a draw. */
+const SHORT_TICK = 5;
+/** The places of labels are judged again this often. */
+const LABELS_MS = 1_000;
+
+/** Everything a plot shows at one moment; traces and colours have the same order. */
+export interface Picture {
+  traces: readonly Trace[];
+  colours: readonly string[];
+  dashed: readonly boolean[];
+  startMs: number;
+  endMs: number;
+  yLo: number;
+  yHi: number;
+  /** Values are divided by this before they are printed on the axis. */
+  divisor: number;
+  gaps: readonly Silence[];
+  /** Start of the silence up to the right edge, and what is said of it; NaN when the chart is live. */
+  tailMs: number;
+  tailText: readonly string[];
+  /** Of all readings: 1, or less when nothing new can arrive. */
+  alpha: number;
+  /** For each trace: its newest reading is too old. */
+  stale: readonly boolean[];
+  /** The newest reading of each trace is inside the window and ends the line. */
+  edges: boolean;
+  area: boolean;
+  points: boolean;
+  limits: readonly Limit[];
+  flags: readonly Flag[];
+  /** Room above the plot for flags. */
+  strip: boolean;
+}
+
+export class Plot {
+  readonly canvas = h("canvas", { class: "plot-canvas" });
+  /** Plot box in CSS px inside the card's canvas area. */
+  box = { left: GUTTER.left as number, top: GUTTER.top as number, width: 0, height: 0 };
+  x: Linear = { a: 1, b: 0 };
+  y: Linear = { a: 1, b: 0 };
+  private readonly labels: Kept = new Map();
+  private labelsAt = -Infinity;
+  private readonly ctx = this.canvas.getContext("2d") as Ctx;
+
+  constructor(
+    host: HTMLElement,
+    private readonly tokens: () => Tokens,
+  ) {
+    // Digits are tabular only on a canvas that is attached: see the rule for `canvas` in deck.css.
+    host.append(this.canvas);
+  }
+
+  /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
+  draw(picture: Picture, width: number, height: number, ratio: number): void {
+    const { ctx } = this;
+    const top = GUTTER.top + (picture.strip ? GUTTER.events : 0);
+    this.box = { left: GUTTER.left, top, width: width - GUTTER.left - GUTTER.right, height: height - top - GUTTER.bottom };
+    this.x = linear(picture.startMs, picture.endMs, this.box.left, this.box.left + this.box.width);
+    this.y = linear(picture.yLo, picture.yHi, top + this.box.height, top);
+    if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    ctx.save();
+    ctx.scale(ratio, ratio);
+    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "band");
+    this.yAxis(ctx, picture);
+    this.xAxis(ctx, picture);
+    this.silences(ctx, picture);
+    this.series(ctx, picture);
+    const placed: Placed = [];
+    const now = performance.now();
+    const judge = now - this.labelsAt > LABELS_MS;
+    if (judge) this.labelsAt = now;
+    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed, this.labels, judge);
+    this.readings(ctx, picture);
+    this.gapLabels(ctx, picture);
+    drawEvents(ctx, this.tokens(), picture.flags, this, picture);
+    ctx.restore();
+  }
+
+  destroy(): void {
+    this.canvas.remove();
+  }
+
+  private silences(ctx: Ctx, picture: Picture): void {
+    const { left, top, width, height } = this.box;
+    for (const gap of picture.gaps) {
+      const from = Math.max(left, this.x.a * gap.fromMs + this.x.b);
+      const to = Math.min(left + width, this.x.a * gap.toMs + this.x.b);
+      hatch(ctx, this.tokens(), from, top, to - from, height, left);
+    }
+    if (!Number.isNaN(picture.tailMs)) {
+      const from = Math.max(left, this.x.a * picture.tailMs + this.x.b);
+      hatch(ctx, this.tokens(), from, top, left + width - from, height, left);
+    }
+  }
+
+  /** Areas and bands first, then all lines, clipped to the plot. */
+  private series(ctx: Ctx, picture: Picture): void {
+    const { left, top, width, height } = this.box;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left - 1, top - 1, width + 2, height + 2);
+    ctx.clip();
+    ctx.lineJoin = "round";
+    ctx.lineCap = "round";
+    ctx.lineWidth = 1.5;
+    picture.traces.forEach((trace, i) => {
+      if (trace.n === 0 || (!trace.band && !picture.area)) return;
+      ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
+      if (picture.area) {
+        ctx.beginPath();
+        areaPath(trace, this.x, this.y, top + height, ctx);
+        ctx.fillStyle = this.areaFill(ctx, picture.colours[i]);
+        ctx.fill();
+      }
+      if (!trace.band) return;
+      ctx.beginPath();
+      bandPath(trace, this.x, this.y, ctx);
+      ctx.fillStyle = withAlpha(picture.colours[i], this.tokens().bandAlpha);
+      ctx.fill();
+    });
+    picture.traces.forEach((trace, i) => {
+      if (trace.n === 0) return;
+      ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
+      ctx.setLineDash(picture.dashed[i] ? [6, 3] : []);
+      ctx.beginPath();
+      linePath(trace, this.x, this.y, ctx);
+      ctx.strokeStyle = picture.colours[i];
+      ctx.stroke();
+    });
+    ctx.restore();
+  }
+
+  private areaFill(ctx: Ctx, colour: string): CanvasGradient {
+    const gradient = ctx.createLinearGradient(0, this.box.top, 0, this.box.top + this.box.height);
+    gradient.addColorStop(0, withAlpha(colour, 0.16));
+    gradient.addColorStop(1, withAlpha(colour, 0.01));
+    return gradient;
+  }
+
+  private yAxis(ctx: Ctx, picture: Picture): void {
+    const tokens = this.tokens();
+    const { left, width } = this.box;
+    const lo = picture.yLo / picture.divisor;
+    const hi = picture.yHi / picture.divisor;
+    const step = niceStep(lo, hi);
+    ctx.font = font(400, 11);
+    ctx.textAlign = "right";
+    ctx.textBaseline = "alphabetic";
+    const ticks = ticksIn(lo, hi, step);
+    const texts = tickTexts(ticks, step, (text) => text.length <= SHORT_TICK || ctx.measureText(text).width <= left - 8);
+    ticks.forEach((tick, i) => {
+      const y = Math.round(this.y.a * tick * picture.divisor + this.y.b);
+      ctx.fillStyle = withAlpha(tokens.border, 0.6);
+      ctx.fillRect(left, y, width, 1);
+      ctx.fillStyle = tokens.muted;
+      ctx.fillText(texts[i], left - 8, y + 4);
+    });
+  }
+
+  private xAxis(ctx: Ctx, picture: Picture): void {
+    const tokens = this.tokens();
+    const { left, top, width, height } = this.box;
+    const step = timeStep(picture.endMs - picture.startMs, width);
+    const form = step < 1_000 ? "tenth" : step < 60_000 ? "s" : "min";
+    ctx.font = font(400, 11);
+    ctx.textAlign = "center";
+    ctx.textBaseline = "alphabetic";
+    let previousDay = "";
+    for (const tick of timeTicks(picture.startMs, picture.endMs, step)) {
+      const x = Math.round(this.x.a * tick + this.x.b);
+      const today = day(tick);
+      const text = previousDay !== "" && today !== previousDay ? today : clock(tick, form);
+      previousDay = today;
+      ctx.fillStyle = tokens.border;
+      ctx.fillRect(x, top + height, 1, 4);
+      const half = ctx.measureText(text).width / 2;
+      if (x - half < left - GUTTER.left + 4 || x + half > left + width + GUTTER.right - 4) continue;
+      ctx.fillStyle = tokens.muted;
+      ctx.fillText(text, x, top + height + GUTTER.bottom - 7);
+    }
+  }
+
+  private readings(ctx: Ctx, picture: Picture): void {
+    picture.traces.forEach((trace, i) => {
+      if (trace.n === 0) return;
+      if (picture.points) {
+        for (let k = 0; k < trace.n; k++) {
+          const x = this.x.a * trace.time[k] + this.x.b;
+          if (x >= this.box.left && x <= this.box.left + this.box.width) dot(ctx, x, this.y.a * trace.line[k] + this.y.b, 2, picture.colours[i]);
+        }
+      }
+      if (!picture.edges) return;
+      const x = Math.min(this.box.left + this.box.width, this.x.a * trace.time[trace.n - 1] + this.x.b);
+      const y = this.y.a * trace.line[trace.n - 1] + this.y.b;
+      if (x < this.box.left) return;
+      if (picture.stale[i]) staleDot(ctx, x, y, this.tokens());
+      else liveDot(ctx, x, y, picture.colours[i]);
+    });
+  }
+
+  private gapLabels(ctx: Ctx, picture: Picture): void {
+    const { left, top, width, height } = this.box;
+    ctx.font = font(500, 11);
+    const label = (fromMs: number, toMs: number, words: readonly string[], middle: boolean): void => {
+      const from = Math.max(left, this.x.a * fromMs + this.x.b);
+      const to = Math.min(left + width, this.x.a * toMs + this.x.b);
+      const text = words.find((one) => ctx.measureText(one).width + 12 <= to - from - 2);
+      if (text) boxedText(ctx, this.tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
+    };
+    for (const gap of picture.gaps) {
+      const long = span(gap.longMs);
+      label(gap.fromMs, gap.toMs, [`no data ${long}`, long], false);
+    }
+    if (picture.tailText.length > 0) label(picture.tailMs, picture.endMs, picture.tailText, true);
+  }
+}

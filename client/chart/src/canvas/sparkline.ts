@@ -1,0 +1,87 @@
+/** The sparkline of a tile or a sidebar row: line, band and hatched tail, straight from a ring. */
+import { Trace } from "../model/buckets";
+import { withAlpha } from "../base/colour";
+import { dot, hatch, type Ctx } from "./draw";
+import { gapLimitMs, type Freshness } from "../model/freshness";
+import { bandPath, linear, linePath } from "./paths";
+import type { Ring, Slot } from "../model/bucket-ring";
+import type { Tokens } from "../base/tokens";
+
+export interface SparkStyle {
+  colour: string;
+  width: number;
+  /** 0: no band. */
+  bandAlpha: number;
+  /** Radius of the dot at the end; 0: none. */
+  dot: number;
+  alpha: number;
+}
+
+/** Smallest y span, as a share of the value, so that a flat series stays flat. */
+const LEAST_SPAN = 0.004;
+
+const scratch = new Trace();
+
+/** The window of one series merged to the sparkline's pixels; the result is valid until the next call. */
+export function readSpark(ring: Ring, slot: Slot, startMs: number, endMs: number, factor: number): Trace {
+  scratch.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs * factor));
+  return scratch;
+}
+
+/** Draw a trace into a box; `hatchRight` is where the tail's hatching ends, which may lie right of the box. */
+export function drawSpark(
+  ctx: Ctx,
+  tokens: Tokens,
+  trace: Trace,
+  box: { left: number; top: number; width: number; height: number; hatchRight: number },
+  startMs: number,
+  endMs: number,
+  state: Freshness,
+  style: SparkStyle,
+): void {
+  const { left, top, width, height } = box;
+  const silent = state === "stale" || state === "nodata";
+  const x = linear(startMs, endMs, left, left + width);
+  if (trace.n === 0) {
+    if (silent) hatch(ctx, tokens, left, top, box.hatchRight - left, height, left);
+    return;
+  }
+  let lo = trace.lo;
+  let hi = trace.hi;
+  const least = Math.max(Math.abs(lo), Math.abs(hi)) * LEAST_SPAN || 1e-9;
+  if (hi - lo < least) {
+    const middle = (hi + lo) / 2;
+    lo = middle - least / 2;
+    hi = middle + least / 2;
+  }
+  const inset = style.dot > 0 ? 4 : 1.5;
+  const y = linear(lo, hi, top + height - inset, top + inset);
+  const lastX = x.a * trace.time[trace.n - 1] + x.b;
+  const lastY = y.a * trace.line[trace.n - 1] + y.b;
+  if (silent) hatch(ctx, tokens, lastX, top, box.hatchRight - lastX, height, left);
+  for (let i = 0; i < trace.n; i++) {
+    if (!trace.breaks[i]) continue;
+    const from = Math.max(left, x.a * trace.gapFrom[i] + x.b);
+    hatch(ctx, tokens, from, top, x.a * trace.gapTo[i] + x.b - from, height, left);
+  }
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top - 1, box.hatchRight - left, height + 2);
+  ctx.clip();
+  ctx.globalAlpha = style.alpha;
+  if (style.bandAlpha > 0 && trace.band) {
+    ctx.beginPath();
+    bandPath(trace, x, y, ctx, 1);
+    ctx.fillStyle = withAlpha(style.colour, style.bandAlpha);
+    ctx.fill();
+  }
+  ctx.beginPath();
+  linePath(trace, x, y, ctx);
+  ctx.strokeStyle = style.colour;
+  ctx.lineWidth = style.width;
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  ctx.stroke();
+  ctx.restore();
+  if (style.dot > 0) dot(ctx, lastX, lastY, style.dot, silent ? tokens.stale : style.colour);
+}

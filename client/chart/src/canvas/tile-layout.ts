@@ -1,0 +1,69 @@
+/** Where the tiles of the overview lie: groups, columns, rows; and which of them a box of pixels touches. Pure. */
+import type { Series } from "../model/directory";
+
+export const PAD = 16;
+export const GAP = 12;
+/** Between tiles where two of them share a phone. */
+const NARROW_GAP = 10;
+const NARROW = 768;
+export const TILE_HEIGHT = 104;
+export const LEAST_WIDTH = 168;
+const HEAD_FIRST = 30;
+const HEAD_NEXT = 32;
+
+export interface TileBox {
+  series: Series;
+  left: number;
+  top: number;
+  width: number;
+}
+
+export interface GroupHead {
+  name: string;
+  count: number;
+  top: number;
+  height: number;
+}
+
+export interface TileLayout {
+  tiles: TileBox[];
+  heads: GroupHead[];
+  height: number;
+  columns: number;
+}
+
+/** Lay out groups of series (each in its order) across a width, in as many columns as fit. */
+export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number, pad: number = PAD, given = 0, gap = width < NARROW ? NARROW_GAP : GAP): TileLayout {
+  const inner = Math.max(LEAST_WIDTH, width - 2 * pad);
+  const columns = given || Math.max(1, Math.floor((inner + gap) / (LEAST_WIDTH + gap)));
+  const exact = (inner - (columns - 1) * gap) / columns;
+  const tiles: TileBox[] = [];
+  const heads: GroupHead[] = [];
+  let top = 0;
+  groups.forEach((group, g) => {
+    const height = g === 0 ? HEAD_FIRST : HEAD_NEXT;
+    heads.push({ name: group.name, count: group.series.length, top, height });
+    top += height;
+    group.series.forEach((series, i) => {
+      const column = i % columns;
+      const left = Math.round(pad + column * (exact + gap));
+      const right = Math.round(pad + column * (exact + gap) + exact);
+      tiles.push({ series, left, top: top + Math.floor(i / columns) * (TILE_HEIGHT + gap), width: right - left });
+    });
+    const rows = Math.ceil(group.series.length / columns);
+    top += rows * TILE_HEIGHT + Math.max(0, rows - 1) * gap;
+  });
+  return { tiles, heads, height: top + pad, columns };
+}
+
+/** First tile whose lower edge is below `top`: tiles are in order of their rows. */
+export function firstVisible(layout: TileLayout, top: number): number {
+  let lo = 0;
+  let hi = layout.tiles.length;
+  while (lo < hi) {
+    const middle = (lo + hi) >> 1;
+    if (layout.tiles[middle].top + TILE_HEIGHT < top) lo = middle + 1;
+    else hi = middle;
+  }
+  return lo;
+}

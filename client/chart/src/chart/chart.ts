@@ -1,0 +1,331 @@
+/** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
+import { mergeFactor, Trace } from "../model/buckets";
+import { ChartFrame } from "./card";
+import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crosshair-rows";
+import type { Series } from "../model/directory";
+import { zoomOf } from "../canvas/draw";
+import { figuresOf, type FigureRow } from "./figures";
+import { formatNumber } from "../base/format";
+import { chartWords, gapLimitMs, spoken } from "../model/freshness";
+import { unitsOf } from "../model/layout";
+import type { Press } from "./legend";
+import { chartTitle, legendLabel } from "../base/naming";
+import { Overlay } from "./overlay";
+import { composePicture, type Parts } from "./picture";
+import { GUTTER, Plot, type Picture } from "../canvas/plot";
+import { chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "../model/reading";
+import type { Ring, Slot } from "../model/bucket-ring";
+import type { Alarms, EventMark, Threshold } from "../model/session";
+import type { Tokens } from "../base/tokens";
+
+/** What every chart of a page draws from at one moment. */
+export interface Moment {
+  ring: Ring;
+  startMs: number;
+  endMs: number;
+  /** The log's clock; of a paused page, what it was then: no age is printed of what is live on it. */
+  nowMs: number;
+  paused: boolean;
+  zoomed: boolean;
+  /** All readings of the stretch are here: where none is, there was none. */
+  settled: boolean;
+  /** Nothing new can arrive: the same picture, a little paler. */
+  offline: boolean;
+  tokens: Tokens;
+  events: readonly EventMark[];
+  thresholds: readonly Threshold[];
+  alarms: Alarms;
+  speak: boolean;
+}
+
+/** The y range of charts that are one chart split by a label: what each of them needs. */
+export type SharedRange = Map<Chart, readonly [number, number]>;
+
+/** Px left and right of the legend row. */
+const LEGEND_PAD = 26;
+/** Min, max and mean are shown in legends at least this wide, and are looked at this often. */
+const STATS_PX = 440;
+const STATS_MS = 1_000;
+
+export class Chart implements Parts {
+  readonly card: ChartFrame;
+  readonly overlay = new Overlay();
+  plot: Plot | null = null;
+  visible = true;
+  series: Series[] = [];
+  range: SharedRange | null = null;
+  private hidden: ReadonlySet<number> = new Set();
+  private facet = "";
+  private stats: FigureRow[] = [];
+  private statsAt = -Infinity;
+  private tokens: Tokens | null = null;
+  traces: Trace[] = [];
+  slots: (Slot | undefined)[] = [];
+  print: Print = printOf("", 0, false);
+  private crossMs = NaN;
+  private hovered = false;
+  private moment: Moment | null = null;
+  private drawn: Picture | null = null;
+  /** Whether the plot has room for flags above it; as it was when live, so that a zoom moves nothing. */
+  private strip: boolean | null = null;
+  private reported = "";
+  private wanted = "";
+  private width = 0;
+  private height = 0;
+  private zoom = 1;
+  private readonly sizes: ResizeObserver;
+
+  constructor(press: Press | null = null) {
+    this.card = new ChartFrame(() => this.reload(), press, () => this.toggleTable());
+    this.sizes = new ResizeObserver(([entry]) => {
+      this.width = entry.contentRect.width;
+      this.height = entry.contentRect.height;
+      this.zoom = zoomOf(this.card.plotHost);
+      if (this.moment) this.draw(this.moment);
+    });
+    this.sizes.observe(this.card.plotHost);
+  }
+
+  /** Title of the chart; also what its buttons are named after. */
+  get title(): string {
+    return this.series.length > 0 ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.facet}`.trim() : this.wanted;
+  }
+
+  /** Where a pointer is, px from the left of the plot's host; a wall is drawn larger than it is laid out. */
+  local(event: MouseEvent): number {
+    const host = this.card.plotHost;
+    return (event.clientX - host.getBoundingClientRect().left) / this.zoom;
+  }
+
+  /** Series that are switched off, of all charts. */
+  hide(hidden: ReadonlySet<number>): void {
+    if (hidden === this.hidden) return;
+    this.hidden = hidden;
+    this.statsAt = -Infinity;
+    if (this.moment) this.draw(this.moment);
+  }
+
+  /** The label and its value that this chart is for, when a chart is split. */
+  facetOf(name: string | undefined, value: string | null): void {
+    this.facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
+  }
+
+  /** Show or hide the data table over the plot. */
+  toggleTable(): void {
+    this.card.table.toggle();
+    this.statsAt = -Infinity;
+    if (this.moment) this.draw(this.moment);
+    (this.card.table.open ? this.card.table.element : this.card.plotHost).focus();
+  }
+
+  /** `wanted` names the chart while none of its series is known; empty while the directory is not. */
+  setSeries(series: Series[], wanted = ""): void {
+    this.wanted = wanted;
+    const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}:${one.legend}`).join();
+    if (key === this.reported) return;
+    this.reported = key;
+    this.series = series;
+    const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
+    this.traces = series.map(() => new Trace());
+    this.card.legend.build(series, (one) => (manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend));
+    this.reload();
+  }
+
+  private reload(): void {
+    this.plot?.destroy();
+    this.plot = null;
+    this.card.clearError();
+    if (this.moment) this.draw(this.moment);
+  }
+
+  /** Draw; an error stops this chart and no other. */
+  draw(moment: Moment): void {
+    this.moment = moment;
+    this.card.absent(this.series.length === 0 && this.wanted !== "", this.wanted);
+    if (!this.visible || this.card.failed || this.series.length === 0) return;
+    try {
+      const units = unitsOf(this.series);
+      if (units.length > 1) {
+        const shown = units.map((unit) => printOf(unit, 1, false).unit.text || "no unit");
+        throw new Error(`Series have different units: ${shown.join(", ")}.`);
+      }
+      this.paint(moment);
+    } catch (error) {
+      this.plot?.destroy();
+      this.plot = null;
+      this.overlay.hide();
+      this.card.fail(this.title, error as Error);
+    }
+  }
+
+  private paint(moment: Moment): void {
+    const { ring, tokens } = moment;
+    const host = this.card.plotHost;
+    // Measured once, then told by the observer: reading the layout between two charts' texts would redo it for each.
+    if (this.width === 0) [this.width, this.height] = [host.clientWidth, host.clientHeight];
+    const { width, height } = this;
+    this.slots = slotsOf(ring, this.series);
+    const loaded = this.slots.some((slot) => slot !== undefined);
+    this.card.loading(!loaded, this.title);
+    if (!loaded || width < 120 || height < 60) return;
+    this.tokens = tokens;
+    if (!this.plot) {
+      this.plot = new Plot(host, () => this.tokens as Tokens);
+      host.append(this.overlay.element);
+    }
+    const plotWidth = width - GUTTER.left - GUTTER.right;
+    const buckets = (moment.endMs - moment.startMs) / ring.stepMs;
+    const factor = mergeFactor(buckets, plotWidth);
+    this.read(moment, factor);
+    const picture = composePicture(this, moment, plotWidth);
+    if (this.strip === null || !(moment.zoomed || moment.paused)) this.strip = picture.flags.length > 0;
+    picture.strip = this.strip;
+    this.drawn = picture;
+    this.plot.draw(picture, width, height, devicePixelRatio * this.zoom);
+    this.words(moment);
+    this.updateOverlay();
+  }
+
+  shareRange(lo: number, hi: number): readonly [number, number] {
+    if (!this.range) return [lo, hi];
+    this.range.set(this, [lo, hi]);
+    const all = [...this.range.values()];
+    return [Math.min(...all.map(([low]) => low)), Math.max(...all.map(([, high]) => high))];
+  }
+
+  private read(moment: Moment, factor: number): void {
+    const { ring, startMs, endMs } = moment;
+    let magnitude = 0;
+    let integers = true;
+    this.slots.forEach((slot, i) => {
+      const trace = this.traces[i];
+      if (!slot || this.hidden.has(slot.index)) {
+        trace.clear();
+        return;
+      }
+      trace.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs));
+      if (trace.n === 0) return;
+      magnitude = Math.max(magnitude, trace.magnitude);
+      integers &&= trace.integers;
+    });
+    if (magnitude === 0) for (const slot of this.slots) if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
+    this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
+  }
+
+  private words(moment: Moment): void {
+    const { state, ageMs } = chartFreshness(this.slots, moment.nowMs);
+    const live = state === "live" || state === "unknown";
+    let alert: "warn" | "critical" | null = null;
+    if (live) {
+      for (const { index } of this.series) {
+        const own = moment.alarms.get(index);
+        if (own && alert !== "critical") alert = own;
+      }
+    }
+    const words = chartWords(state, ageMs);
+    this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
+    const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals)];
+    this.figures(moment);
+    const roomy = this.width >= STATS_PX && !this.card.table.open;
+    this.card.legend.fit(this.width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.statTexts() : []);
+    this.legendValues(moment);
+    if (moment.speak || this.card.silent) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
+  }
+
+  /** Last, min, max and mean; once a second, since nobody reads them faster. */
+  private figures(moment: Moment): void {
+    const now = performance.now();
+    if (now - this.statsAt < STATS_MS) return;
+    this.statsAt = now;
+    this.stats = this.series.map((one, i) => {
+      const { min, max, mean } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
+      const [last, ...others] = [this.slots[i]?.lastValue ?? NaN, min, max, mean].map((value) => printValue(value, this.print));
+      return [one.legend || one.name, last, others[0], others[1], others[2]] as const;
+    });
+    if (this.card.table.open) this.card.table.fill(this.title, this.stats);
+  }
+
+  private statTexts(): string[] {
+    return this.stats.map(([, , min, max, mean]) => (min === "–" ? "" : `min ${min} · max ${max} · mean ${mean}`));
+  }
+
+  private legendValues(moment: Moment): void {
+    const decimals = this.print.decimals - (this.print.decimals > 1 ? this.card.legend.fewerDecimals : 0);
+    const values = this.series.map((_, i) => {
+      const at = this.valueAt(i);
+      return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
+    });
+    const { state } = chartFreshness(this.slots, moment.nowMs);
+    this.card.legend.update(values, this.statTexts(), this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata", this.hidden);
+  }
+
+  /** The drawn value at the crosshair, or at the end of a zoomed stretch; null at the live end, NaN inside a gap. */
+  private valueAt(i: number): number | null {
+    if (Number.isNaN(this.crossMs)) {
+      const { n, line } = this.traces[i];
+      return this.moment?.zoomed ? (n ? line[n - 1] : NaN) : null;
+    }
+    const k = bucketAt(this.traces[i], this.slots[i], this.crossMs);
+    return k < 0 ? NaN : this.traces[i].line[k];
+  }
+
+  /** The time of the drawn reading nearest a time. */
+  snap(timeMs: number): number {
+    return snapped(this.traces, timeMs);
+  }
+
+  /** Set the shared crosshair; NaN removes it. */
+  crosshair(timeMs: number, hovered: boolean): void {
+    this.crossMs = timeMs;
+    this.hovered = hovered;
+    if (!this.moment || !this.plot || !this.visible || this.card.failed) return;
+    this.legendValues(this.moment);
+    this.updateOverlay();
+  }
+
+  private updateOverlay(): void {
+    const plot = this.plot;
+    const moment = this.moment;
+    if (!plot || !moment) return;
+    if (Number.isNaN(this.crossMs)) {
+      this.overlay.hide();
+      return;
+    }
+    const rows = rowsAt(this, plot, this.crossMs, moment.tokens);
+    const events = eventsAt(this.drawn?.flags ?? [], plot, this.crossMs);
+    const ago = moment.zoomed ? NaN : moment.endMs - this.crossMs;
+    this.overlay.at(plot, this.crossMs, rows, this.hovered, ago, events, (...box) => readingsIn(this.traces, plot, ...box));
+  }
+
+  /** Draw once with so many pixels per CSS px, hand the canvas over, and draw as before; the stretch of time that it shows. */
+  pictured(ratio: number, take: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
+    const { plot, drawn } = this;
+    if (!plot || !drawn) throw new Error("This chart is not drawn now");
+    plot.draw(drawn, this.width, this.height, ratio);
+    take(plot.canvas);
+    plot.draw(drawn, this.width, this.height, devicePixelRatio * this.zoom);
+    return drawn;
+  }
+
+  /** For browser tests: what the plot ends with. */
+  debug(): Record<string, unknown> {
+    return {
+      title: this.title,
+      plot: this.plot?.box,
+      window: this.drawn ? [this.drawn.startMs, this.drawn.endMs] : null,
+      range: this.drawn ? [this.drawn.yLo, this.drawn.yHi] : null,
+      gaps: this.drawn?.gaps ?? [],
+      tailMs: this.drawn?.tailMs ?? null,
+      flags: this.drawn?.flags ?? [],
+      series: this.series.map((one, i) => ({ key: one.key, buckets: this.traces[i]?.n ?? 0, last: this.slots[i]?.lastValue ?? null, end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null })),
+    };
+  }
+
+  destroy(): void {
+    this.range?.delete(this);
+    this.sizes.disconnect();
+    this.plot?.destroy();
+    this.plot = null;
+    this.card.element.remove();
+  }
+}

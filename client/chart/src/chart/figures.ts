@@ -1,0 +1,60 @@
+/** Last, min, max and mean of a chart's series over the shown stretch, as words of the legend and as the chart's data table. */
+import type { Trace } from "../model/buckets";
+import { h, setText, show } from "../base/dom";
+
+/** Of the buckets inside a stretch; NaN when none holds a reading. */
+export interface Figures {
+  min: number;
+  max: number;
+  /** Mean over time: every bucket that holds a reading weighs the same. */
+  mean: number;
+}
+
+export function figuresOf(trace: Trace, startMs: number, endMs: number): Figures {
+  let [min, max, sum, count] = [Infinity, -Infinity, 0, 0];
+  for (let i = 0; i < trace.n; i++) {
+    if (trace.time[i] < startMs || trace.time[i] > endMs) continue;
+    min = Math.min(min, trace.min[i]);
+    max = Math.max(max, trace.max[i]);
+    sum += trace.line[i];
+    count++;
+  }
+  return count ? { min, max, mean: sum / count } : { min: NaN, max: NaN, mean: NaN };
+}
+
+/** Label, last, min, max and mean of one series as they are printed. */
+export type FigureRow = readonly [string, string, string, string, string];
+
+const HEADS = ["Series", "Last", "Min", "Max", "Mean"];
+
+/** The table that lies over a chart's plot while it is asked for. */
+export class FigureTable {
+  readonly element = h("div", { class: "figures", "data-tw": "chart-table", tabindex: "0", role: "region" });
+  private readonly caption = h("caption", { class: "spoken" });
+  private readonly body = h("tbody", {});
+  private cells: HTMLElement[][] = [];
+
+  constructor() {
+    const heads = HEADS.map((text) => h("th", { scope: "col" }, text));
+    this.element.append(h("table", {}, this.caption, h("thead", {}, h("tr", {}, ...heads)), this.body));
+    show(this.element, false);
+  }
+
+  get open(): boolean {
+    return !this.element.hidden;
+  }
+
+  toggle(): void {
+    show(this.element, !this.open);
+  }
+
+  fill(title: string, rows: readonly FigureRow[]): void {
+    setText(this.caption, `${title}: last, min, max and mean of each series`);
+    this.element.setAttribute("aria-label", `${title}, figures`);
+    if (this.cells.length !== rows.length) {
+      this.cells = rows.map((row) => row.map((_, i) => (i === 0 ? h("th", { scope: "row" }) : h("td", {}))));
+      this.body.replaceChildren(...this.cells.map((row) => h("tr", {}, ...row)));
+    }
+    rows.forEach((row, i) => row.forEach((text, k) => setText(this.cells[i][k], text)));
+  }
+}

@@ -1,0 +1,56 @@
+/** A chart as a PNG: its title, its legend and its plot, and its time, sharp enough to be printed. */
+import { withAlpha } from "../base/colour";
+import type { Chart } from "./chart";
+import { canvasName } from "../canvas/draw";
+import { clock, day } from "../base/format";
+import { printValue } from "../model/reading";
+import { font, type Tokens } from "../base/tokens";
+
+const HEAD = 53;
+
+/** Pixels of the file per CSS px at least: a picture is looked at in a report, and larger than here. */
+const LEAST_RATIO = 2;
+
+/** Draw the chart as it stands; throws an Error when it draws nothing now. */
+export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
+  const ratio = Math.max(LEAST_RATIO, devicePixelRatio);
+  const canvas = document.createElement("canvas");
+  const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
+  const span = chart.pictured(ratio, (plot) => {
+    canvas.width = plot.width;
+    canvas.height = plot.height + Math.round(HEAD * ratio);
+    ctx.fillStyle = tokens.surface;
+    ctx.fillRect(0, 0, canvas.width, canvas.height);
+    ctx.drawImage(plot, 0, canvas.height - plot.height);
+  });
+  const width = canvas.width / ratio;
+  ctx.scale(ratio, ratio);
+  const text = (words: string, x: number, y: number, weight: number, size: number, colour: string): number => {
+    ctx.font = font(weight, size);
+    ctx.fillStyle = colour;
+    ctx.fillText(canvasName(words), x, y);
+    return x + ctx.measureText(words).width;
+  };
+  const after = text(chart.title, 14, 22, 600, 13, tokens.text);
+  text(chart.print.unit.text, after + 6, 22, 400, 12, tokens.muted);
+  const when = `${day(span.startMs)} ${clock(span.startMs)} – ${clock(span.endMs)}`;
+  ctx.font = font(400, 11);
+  text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
+  let x = 14;
+  for (const [i, one] of chart.series.entries()) {
+    const label = one.legend || one.name;
+    const value = printValue(chart.slots[i]?.lastValue ?? NaN, chart.print);
+    ctx.font = font(600, 12);
+    if (i > 0 && x + ctx.measureText(`${label} ${value}`).width > width - 48) {
+      text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);
+      break;
+    }
+    ctx.fillStyle = tokens.series[one.colour];
+    ctx.fillRect(x, 42, 8, 2);
+    x = text(label, x + 14, 47, 400, 12, tokens.secondary);
+    x = text(value, x + 6, 47, 600, 12, tokens.text) + 14;
+  }
+  ctx.strokeStyle = withAlpha(tokens.border, 0.7);
+  ctx.strokeRect(0.5, 0.5, width - 1, canvas.height / ratio - 1);
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("This browser made no picture")))));
+}

@@ -1,0 +1,101 @@
+/** The directory of series a Python process announced, with what follows from it: colours, groups, order. */
+import { colourIndex } from "../base/colour";
+import { byName, groupOf, labelKey, legendLabel, nameInGroup, shortLabels, tellingLabels, type Labels } from "../base/naming";
+
+export interface Series {
+  readonly index: number;
+  readonly metric: string;
+  readonly labels: Labels;
+  readonly unit: string;
+  readonly key: string;
+  readonly group: string;
+  /** Name inside its group, and in short the labels that tell it from the others of its metric. */
+  readonly name: string;
+  readonly short: string;
+  readonly legend: string;
+  /** Lower case text that the search box looks in. */
+  readonly haystack: string;
+  colour: number;
+}
+
+/** One entry of the `series` message. */
+export interface SeriesEntry {
+  i: number;
+  metric: string;
+  labels?: Record<string, string>;
+  unit?: string;
+}
+
+export class Directory {
+  readonly byIndex = new Map<number, Series>();
+  /** All series, by metric name, then by labels. */
+  list: Series[] = [];
+  /** What is measured: all but the events of `annotations`, which are flags and no series to look at. */
+  measured: Series[] = [];
+  readonly byMetric = new Map<string, Series[]>();
+  /** Raised by every change. */
+  version = 0;
+
+  update(full: boolean, entries: readonly SeriesEntry[]): void {
+    if (full) this.byIndex.clear();
+    for (const entry of entries) {
+      const labels = entry.labels ?? {};
+      const short = shortLabels(labels);
+      this.byIndex.set(entry.i, {
+        index: entry.i,
+        metric: entry.metric,
+        labels,
+        unit: entry.unit ?? "",
+        key: labelKey(labels),
+        group: groupOf(entry.metric),
+        name: nameInGroup(entry.metric),
+        short,
+        legend: legendLabel(labels),
+        haystack: `${entry.metric} ${short} ${labelKey(labels)}`.toLowerCase(),
+        colour: 0,
+      });
+    }
+    this.shorten();
+    this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
+    this.measured = this.list.filter((series) => series.metric !== "annotations");
+    this.byMetric.clear();
+    for (const series of this.list) {
+      const same = this.byMetric.get(series.metric);
+      if (same) same.push(series);
+      else this.byMetric.set(series.metric, [series]);
+    }
+    // The rank is by plain text order, which Python's sort gives as well; the order on screen is by numbers.
+    for (const [metric, same] of this.byMetric) {
+      const ranked = [...same].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+      ranked.forEach((series, rank) => (series.colour = colourIndex(metric, rank)));
+    }
+    this.version++;
+  }
+
+  /** A label that is the same for all series of a metric is left out; a series that reads otherwise from now on is another object. */
+  private shorten(): void {
+    const together = new Map<string, Series[]>();
+    for (const series of this.byIndex.values()) {
+      const same = together.get(series.metric);
+      if (same) same.push(series);
+      else together.set(series.metric, [series]);
+    }
+    for (const same of together.values()) {
+      const all = same.map(({ labels }) => labels);
+      for (const series of same) {
+        const telling = tellingLabels(series.labels, all);
+        const legend = legendLabel(telling);
+        if (legend !== series.legend) this.byIndex.set(series.index, { ...series, legend, short: shortLabels(telling) });
+      }
+    }
+  }
+
+  find(metric: string, key: string): Series | undefined {
+    return this.byMetric.get(metric)?.find((series) => series.key === key);
+  }
+
+  /** First levels in name order: the decks that exist by themselves. */
+  groups(): string[] {
+    return [...new Set(this.list.map((series) => series.group))].sort(byName);
+  }
+}

@@ -1,0 +1,135 @@
+/** Which charts a deck has: the defaults, and the charts after a series is added, removed or moved. */
+import type { Directory, Series } from "./directory";
+import { byName, groupOf } from "../base/naming";
+import { DEFAULT_COLUMNS, type ChartSpec, type SeriesRef } from "./url";
+
+const DEFAULT_CHARTS = 12;
+
+/** One chart per metric of the group that the slug names; without such a group, of the first metrics. */
+export function defaultCharts(directory: Directory, slug: string): ChartSpec[] {
+  const metrics = [...directory.byMetric.keys()].filter((metric) => metric !== "annotations").sort(byName);
+  const own = metrics.filter((metric) => groupOf(metric) === slug);
+  return (own.length ? own : metrics).slice(0, DEFAULT_CHARTS).map((metric) => ({ series: [{ metric }], columns: 4 }));
+}
+
+/** The series a chart holds now, without doubles, in the order of its references. */
+export function resolve(directory: Directory, chart: ChartSpec): Series[] {
+  const found = new Set<Series>();
+  for (const ref of chart.series) {
+    for (const series of directory.byMetric.get(ref.metric) ?? []) if (named([ref], series)) found.add(series);
+  }
+  return [...found];
+}
+
+function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+}
+
+/** One card of the grid. */
+export interface Cell {
+  /** Index of its chart in the state. */
+  at: number;
+  spec: ChartSpec;
+  series: Series[];
+  /** The value of the label by which the chart is split, null when it is not. */
+  facet: string | null;
+}
+
+/** The cards of a deck: one per chart, but one per value of the label for a chart that is split. */
+export function cells(directory: Directory, charts: readonly ChartSpec[]): Cell[] {
+  return charts.flatMap((spec, at): Cell[] => {
+    const series = resolve(directory, spec);
+    const { facet } = spec;
+    const values = facet === undefined ? [] : [...new Set(series.map((one) => one.labels[facet] ?? ""))].sort(byName);
+    if (values.length < 2) return [{ at, spec, series, facet: null }];
+    return values.map((value) => ({ at, spec, series: series.filter((one) => (one.labels[facet as string] ?? "") === value), facet: value }));
+  });
+}
+
+/** What a chart is split by next: each label that differs among its series, then nothing. */
+export function nextFacet(directory: Directory, spec: ChartSpec): string | undefined {
+  const series = resolve(directory, spec);
+  const names = [...new Set(series.flatMap((one) => Object.keys(one.labels)))].filter((name) => new Set(series.map((one) => one.labels[name])).size > 1).sort(byName);
+  return names[spec.facet === undefined ? 0 : names.indexOf(spec.facet) + 1];
+}
+
+/** Split a chart by the next label, into narrow charts, or join it again. */
+export function splitChart(directory: Directory, charts: readonly ChartSpec[], at: number): ChartSpec[] {
+  const facet = nextFacet(directory, charts[at]);
+  const { columns } = charts[at];
+  return changeChart(charts, at, { facet, columns: facet === undefined ? columns : Math.min(columns, DEFAULT_COLUMNS) });
+}
+
+/** Different units of a chart's series, in order; more than one cannot share an axis. */
+export function unitsOf(series: readonly Series[]): string[] {
+  return [...new Set(series.map((one) => one.unit))];
+}
+
+export function isOnDeck(directory: Directory, charts: readonly ChartSpec[], series: Series): boolean {
+  return charts.some((chart) => resolve(directory, chart).includes(series));
+}
+
+/** Whether one of these references names the series. */
+export function named(refs: readonly SeriesRef[], series: Series): boolean {
+  return refs.some((ref) => ref.metric === series.metric && (!ref.labels || sameLabels(ref.labels, series.labels)));
+}
+
+/** What is switched off after a press on a series of a chart with these; alone: all its others, or all on again. */
+export function pressed(hidden: readonly SeriesRef[], own: readonly Series[], series: Series, alone: boolean): SeriesRef[] {
+  const off = own.filter((one) => named(hidden, one));
+  const others = own.filter((one) => one !== series);
+  let next = off.includes(series) ? off.filter((one) => one !== series) : [...off, series];
+  if (alone) next = others.every((one) => off.includes(one)) && !off.includes(series) ? [] : others;
+  const elsewhere = hidden.filter((ref) => !own.some((one) => named([ref], one)));
+  return [...elsewhere, ...next.map((one) => ({ metric: one.metric, labels: one.labels }))];
+}
+
+/** Add a series that is not on the deck, or take it off every chart it is on. */
+export function toggleSeries(directory: Directory, charts: readonly ChartSpec[], series: Series): ChartSpec[] {
+  return isOnDeck(directory, charts, series) ? withoutSeries(directory, charts, series) : withSeries(directory, charts, series);
+}
+
+/** Its own metric's chart takes it when there is one, else it gets a chart of its own. */
+export function withSeries(directory: Directory, charts: readonly ChartSpec[], series: Series): ChartSpec[] {
+  const at = charts.findIndex((chart) => chart.series.some((ref) => ref.metric === series.metric));
+  const ref = refOf(directory, series);
+  if (at < 0) return [...charts, { series: [ref], columns: 4 }];
+  return charts.map((chart, i) => (i === at ? { ...chart, series: [...chart.series, ref] } : chart));
+}
+
+/** The shortest way to name one series: by its metric alone when that has no other. */
+export function refOf(directory: Directory, series: Series): SeriesRef {
+  const alone = directory.byMetric.get(series.metric)?.length === 1;
+  return alone ? { metric: series.metric } : { metric: series.metric, labels: series.labels };
+}
+
+function withoutSeries(directory: Directory, charts: readonly ChartSpec[], series: Series): ChartSpec[] {
+  const kept: ChartSpec[] = [];
+  for (const chart of charts) {
+    const held = resolve(directory, chart);
+    if (!held.includes(series)) {
+      kept.push(chart);
+      continue;
+    }
+    const refs = held.filter((one) => one !== series).map((one) => ({ metric: one.metric, labels: one.labels }));
+    if (refs.length) kept.push({ ...chart, series: refs });
+  }
+  return kept;
+}
+
+export function moveChart(charts: readonly ChartSpec[], from: number, to: number): ChartSpec[] {
+  const moved = [...charts];
+  const [chart] = moved.splice(from, 1);
+  if (chart) moved.splice(to, 0, chart);
+  return moved;
+}
+
+/** Change some of one chart's fields; a field of undefined goes. */
+export function changeChart(charts: readonly ChartSpec[], at: number, part: Partial<ChartSpec>): ChartSpec[] {
+  return charts.map((chart, i) => (i === at ? { ...chart, ...part } : chart));
+}
+
+export function removeChart(charts: readonly ChartSpec[], at: number): ChartSpec[] {
+  return charts.filter((_, i) => i !== at);
+}

@@ -1,0 +1,87 @@
+/** What a chart says of its series at one moment: freshness, scale of the unit, decimals, the thresholds they have. */
+import type { Trace } from "./buckets";
+import type { Series } from "./directory";
+import { decimalsFor, formatNumber } from "../base/format";
+import { freshness, type Freshness } from "./freshness";
+import type { Limit } from "../canvas/marks";
+import { matches } from "../base/pattern";
+import type { Ring, Slot } from "./bucket-ring";
+import type { Threshold } from "./session";
+import { shownUnit, type ShownUnit } from "../base/units";
+
+/** How the values of one chart or tile are printed. */
+export interface Print {
+  unit: ShownUnit;
+  decimals: number;
+}
+
+export function printOf(unit: string, magnitude: number, integers: boolean): Print {
+  const shown = shownUnit(unit, magnitude);
+  return { unit: shown, decimals: decimalsFor(magnitude / shown.divisor, integers && shown.divisor === 1) };
+}
+
+export function printValue(value: number, print: Print): string {
+  return formatNumber(value / print.unit.divisor, print.decimals);
+}
+
+/** Width in `ch` that holds every value of a window, so that a legend does not move. */
+export function valueWidthCh(traces: readonly Trace[], print: Print, decimals = print.decimals): number {
+  let widest = 1;
+  for (const trace of traces) {
+    if (trace.n === 0) continue;
+    for (const end of [trace.lo, trace.hi]) {
+      const text = formatNumber(end / print.unit.divisor, decimals);
+      // A point or comma is about a third of a digit.
+      const marks = text.length - text.replace(/[.,]/g, "").length;
+      widest = Math.max(widest, text.length - marks * 0.62);
+    }
+  }
+  return Math.round(widest * 100) / 100;
+}
+
+/** Freshness of a chart: that of its newest series. */
+export function chartFreshness(slots: readonly (Slot | undefined)[], nowMs: number): { state: Freshness; ageMs: number; newest: Slot | null } {
+  let newest: Slot | null = null;
+  let live = false;
+  for (const slot of slots) {
+    if (!slot || !Number.isFinite(slot.lastIdMs)) continue;
+    if (freshness(slot, nowMs) === "live") live = true;
+    if (!newest || slot.lastIdMs > newest.lastIdMs) newest = slot;
+  }
+  if (!newest) return { state: "nodata", ageMs: NaN, newest: null };
+  return { state: live ? "live" : freshness(newest, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
+}
+
+/** Whether a threshold is for a series. */
+export function applies(threshold: Threshold, series: Series): boolean {
+  const labels = threshold.labels ?? {};
+  return matches(threshold.metric, series.metric) && Object.entries(labels).every(([key, value]) => series.labels[key] === value);
+}
+
+const KINDS = [
+  ["warn_above", "warn", "above"],
+  ["critical_above", "critical", "above"],
+  ["warn_below", "warn", "below"],
+  ["critical_below", "critical", "below"],
+] as const;
+
+/** Threshold lines of a chart, each value once. */
+export function limitsOf(thresholds: readonly Threshold[], series: readonly Series[], print: Print): Limit[] {
+  const limits: Limit[] = [];
+  for (const threshold of thresholds) {
+    if (!series.some((one) => applies(threshold, one))) continue;
+    for (const [field, level, side] of KINDS) {
+      const value = threshold[field];
+      if (value === null || value === undefined || limits.some((l) => l.value === value && l.side === side && l.level === level)) continue;
+      const shown = value / print.unit.divisor;
+      const number = formatNumber(shown, Number.isInteger(shown) ? 0 : print.decimals);
+      limits.push({ level, side, value, text: `${level} ${side} ${number} ${print.unit.text}`.trim() });
+    }
+  }
+  return limits;
+}
+
+/** Series without a slot give an empty list entry, so that colours keep their place. */
+export function slotsOf(ring: Ring, series: readonly Series[]): (Slot | undefined)[] {
+  return series.map((one) => ring.slots.get(one.index));
+}

@@ -1,0 +1,137 @@
+/** Decks saved by name: which there are, the one of this page, and saving over the version that was seen. */
+import { fnv1a } from "../base/colour";
+import { formatFile, stateOf } from "./deck-file";
+import type { Questions } from "../wire/requests";
+import { formatChart, formatRef, windowName, type ChartSpec, type PageState } from "./url";
+
+export interface DeckInfo {
+  slug: string;
+  name: string;
+  etag: string;
+  updated_ms: number;
+}
+
+/** A deck as it was read or saved here. */
+export interface SavedDeck {
+  slug: string;
+  name: string;
+  etag: string;
+  state: PageState;
+}
+
+/** The address of a name: its letters without their marks, and its digits; a name in another script gets a number. */
+export function slugOf(name: string): string {
+  const plain = name
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/\p{M}/gu, "")
+    .replace(/[^a-z0-9_]+/g, "-")
+    .slice(0, 60)
+    .replace(/^[-_]+|[-_]+$/g, "");
+  return plain || (/[\p{L}\p{N}]/u.test(name) ? `deck-${fnv1a(name).toString(36)}` : "");
+}
+
+/** What of a state a saved deck keeps. */
+function kept({ charts, windowMs, hidden }: PageState): string {
+  return [windowName(windowMs), ...(charts ?? []).map(formatChart), "hide", ...hidden.map(formatRef)].join(" ");
+}
+
+export class Library {
+  /** Newest first; empty until it was asked for. */
+  decks: readonly DeckInfo[] = [];
+  /** What is saved under the page's name; null: nothing, or not known yet. */
+  saved: SavedDeck | null = null;
+  /** The page's deck is being read: no other is shown meanwhile. */
+  reading = false;
+  private slug = "";
+  private known = false;
+
+  constructor(
+    private readonly questions: Pick<Questions, "ask">,
+    private readonly changed: () => void,
+  ) {}
+
+  /** Go to the deck of this name, or to none; `arrived` is called when one is saved there. */
+  open(slug: string, arrived: (saved: SavedDeck) => void): void {
+    this.slug = slugOf(slug) === slug ? slug : "";
+    this.saved = null;
+    this.known = this.slug === "";
+    this.reading = !this.known;
+    this.arrived = arrived;
+  }
+
+  private arrived: (saved: SavedDeck) => void = () => undefined;
+
+  /** The connection is there: read what is not known yet. */
+  connected(): void {
+    void this.refresh();
+    if (!this.known) void this.read();
+  }
+
+  /** Ask for the list of decks. */
+  async refresh(): Promise<void> {
+    try {
+      this.decks = (await this.questions.ask({ t: "decks" })).decks as DeckInfo[];
+      this.changed();
+    } catch {
+      // Without the service there is no list; the chip says why, and the next connection asks again.
+    }
+  }
+
+  /** Read the page's deck anew: also to see what somebody else has saved. */
+  async read(): Promise<SavedDeck | null> {
+    const { slug } = this;
+    try {
+      const answer = await this.questions.ask({ t: "read_deck", slug });
+      if (slug !== this.slug) return null;
+      this.known = true;
+      this.saved = answer.deck ? this.savedAs(slug, String(answer.etag), answer.deck as Record<string, unknown>) : null;
+      if (this.saved) this.arrived(this.saved);
+    } catch {
+      // As above; until then the deck is the one that its name gives.
+    } finally {
+      if (slug === this.slug) this.reading = false;
+      this.changed();
+    }
+    return this.saved;
+  }
+
+  private savedAs(slug: string, etag: string, deck: Record<string, unknown>): SavedDeck | null {
+    try {
+      return { slug, etag, name: typeof deck.name === "string" && deck.name ? deck.name : slug, state: stateOf(deck) };
+    } catch {
+      return null; // Saved by something else than a deck: the name still works as a group.
+    }
+  }
+
+  /** The charts of the page's saved deck. */
+  get charts(): ChartSpec[] | null {
+    return this.saved?.state.charts ?? null;
+  }
+
+  /** Whether a page differs from what is saved under its name. */
+  differs(state: PageState): boolean {
+    return this.saved !== null && kept(state) !== kept(this.saved.state);
+  }
+
+  /**
+   * Save a page under a name, over the version `over` (empty: nothing, null: whatever is there).
+   *
+   * Returns the version that is in the way, or null when it was saved.
+   */
+  async save(name: string, state: PageState, over: string | null): Promise<string | null> {
+    const slug = slugOf(name);
+    const own: PageState = { ...state, page: "deck", slug, zoom: null, query: "", kiosk: false, theme: null, drawer: null, only: null };
+    const answer = await this.questions.ask({ t: "save_deck", slug, deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>, over });
+    if (answer.conflict === true) return String(answer.etag);
+    if (slug === this.slug) this.saved = { slug, name, etag: String(answer.etag), state: own };
+    await this.refresh();
+    return null;
+  }
+
+  async remove(slug: string): Promise<void> {
+    this.decks = (await this.questions.ask({ t: "delete_deck", slug })).decks as DeckInfo[];
+    if (slug === this.slug) this.saved = null;
+    this.changed();
+  }
+}

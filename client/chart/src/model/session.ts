@@ -1,0 +1,226 @@
+/** What one viewer knows: the directory, the rings of its views, the status of the service, and the log's clock. */
+import { Directory, type SeriesEntry } from "./directory";
+import { decodeFrame, RANGE, type Frame } from "../wire/frame";
+import type { Link, Port } from "../wire/port";
+import { Questions } from "../wire/requests";
+import { Ring } from "./bucket-ring";
+
+export const CHARTS = 0;
+export const LIST = 1;
+
+/** The `status` message. */
+export interface Status {
+  state: "connecting" | "live" | "reconnecting" | "ended";
+  since_ms?: number;
+  retry_at_ms?: number | null;
+  attempts?: number;
+  service?: string;
+  reason?: string;
+  last_id_ms?: number | null;
+  recovered?: number;
+  gap?: { from_ms: number; to_ms: number } | null;
+  metrics?: number;
+  readings_per_s?: number;
+  retention_ms?: number;
+  service_ok?: boolean;
+  redis_ok?: boolean;
+  redis?: string;
+  listening_since_ms?: number;
+  lag_ms?: number;
+  now_ms?: number;
+}
+
+export interface EventMark {
+  time_ms: number;
+  text: string;
+  metric: string;
+  labels?: Record<string, string>;
+}
+
+export type Level = "warn" | "critical";
+
+/** Limits of the series of some metrics; `metric` may be a pattern. */
+export interface Threshold {
+  metric: string;
+  labels?: Record<string, string>;
+  warn_above?: number | null;
+  critical_above?: number | null;
+  warn_below?: number | null;
+  critical_below?: number | null;
+  /** Seconds for which a limit must be passed. */
+  for_s?: number;
+  hysteresis?: number;
+}
+
+/** Series in alarm, by index: Python looks, with `for_s` and `hysteresis`, once for all viewers. */
+export type Alarms = ReadonlyMap<number, Level>;
+
+export interface Snippet {
+  url: string;
+  redis: string;
+}
+
+export interface ViewRequest {
+  series: number[] | null;
+  window_ms: number;
+  buckets: number;
+  fps: number;
+}
+
+/** Events kept; the oldest go first. */
+const MAX_EVENTS = 2_000;
+/** After a hole, deltas are not drawn and the snapshot is asked for again only after this. */
+const HELLO_AGAIN_MS = 2_000;
+
+export class Session {
+  readonly directory = new Directory();
+  readonly views: readonly [Ring, Ring] = [new Ring(), new Ring()];
+  status: Status | null = null;
+  link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
+  events: EventMark[] = [];
+  thresholds: Threshold[] = [];
+  alarms: Alarms = new Map();
+  /** Since when each series in alarm is at its level, Unix ms. */
+  alarmsSince: ReadonlyMap<number, number> = new Map();
+  readonly questions = new Questions(() => this.port);
+  snippet: Snippet | null = null;
+  problem = "";
+  port: Port | null = null;
+  readonly counters = { frames: 0, bytes: 0, holes: 0, acks: 0, draws: 0 };
+  private readonly wanted = new Map<number, string>();
+  private readonly acks = new Map<number, number>();
+  /** Views that had a hole, with the time of the hello that asks for them anew. */
+  private readonly awaited = new Map<number, number>();
+  private readonly ranges = new Map<number, (frame: Frame) => void>();
+  private rangeId = 0;
+  private viewsKnown = false;
+  private clockMs = NaN;
+  private clockAt = 0;
+
+  constructor(
+    private readonly page: () => "overview" | "deck",
+    private readonly changed: (what: "frame" | "directory" | "status") => void,
+  ) {}
+
+  /** The log's clock now; this browser's own clock until the first message that tells it. */
+  now(): number {
+    return Number.isNaN(this.clockMs) ? Date.now() : this.clockMs + (performance.now() - this.clockAt);
+  }
+
+  private setClock(ms: unknown): void {
+    if (typeof ms !== "number" || !Number.isFinite(ms)) return;
+    this.clockMs = ms;
+    this.clockAt = performance.now();
+  }
+
+  hello(hidden = false): void {
+    if (hidden) {
+      this.port?.send({ t: "hidden", hidden: true });
+      return;
+    }
+    this.acks.clear();
+    this.port?.send({ t: "hello", page: this.page(), hidden: false });
+    if (this.viewsKnown) return;
+    this.viewsKnown = true;
+    for (const message of this.wanted.values()) this.port?.send(JSON.parse(message) as Record<string, unknown>);
+  }
+
+  /** A new connection: Python knows no view of this viewer yet. */
+  connected(): void {
+    this.viewsKnown = false;
+  }
+
+  /** Ask for a view, or close it; nothing is sent when it is what was asked before. */
+  want(view: number, request: ViewRequest | null): void {
+    const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
+    if (this.wanted.get(view) === message) return;
+    if (message === undefined) {
+      this.wanted.delete(view);
+      this.port?.send({ t: "close", view });
+    } else {
+      this.wanted.set(view, message);
+      this.port?.send(JSON.parse(message) as Record<string, unknown>);
+    }
+  }
+
+  /** Ask for one fixed window of the past. */
+  range(series: readonly number[], startMs: number, endMs: number, buckets: number, answer: (ring: Ring) => void): void {
+    this.rangeId = (this.rangeId + 1) % 65_536;
+    this.ranges.clear();
+    this.ranges.set(this.rangeId, (frame) => {
+      const ring = new Ring();
+      ring.apply(frame);
+      answer(ring);
+    });
+    this.port?.send({ t: "range", id: this.rangeId, series, start_ms: startMs, end_ms: endMs, buckets });
+  }
+
+  onFrame(data: ArrayBuffer | ArrayBufferView): void {
+    const frame = decodeFrame(data);
+    this.counters.frames++;
+    this.counters.bytes += data.byteLength;
+    if (frame.kind === RANGE) {
+      this.ranges.get(frame.view)?.(frame);
+      this.ranges.delete(frame.view);
+      this.changed("frame");
+      return;
+    }
+    const ring = this.views[frame.view as 0 | 1];
+    if (!ring) return;
+    this.setClock(frame.nowMs);
+    this.acks.set(frame.view, frame.seq);
+    if (ring.apply(frame)) {
+      this.awaited.delete(frame.view);
+    } else if (performance.now() - (this.awaited.get(frame.view) ?? -Infinity) > HELLO_AGAIN_MS) {
+      this.counters.holes++;
+      this.hello();
+      // hello() forgets what was to be acknowledged: the snapshot it brings is acknowledged instead.
+      this.awaited.set(frame.view, performance.now());
+    }
+    this.changed("frame");
+  }
+
+  /** Called inside requestAnimationFrame, after drawing: the next frames may come. */
+  acknowledge(): void {
+    for (const [view, seq] of this.acks) {
+      this.port?.ack(view, seq);
+      this.counters.acks++;
+    }
+    this.acks.clear();
+  }
+
+  onText(message: Record<string, unknown>): void {
+    if (this.questions.hear(message)) return;
+    switch (message.t) {
+      case "series":
+        this.directory.update(message.full === true, (message.series as SeriesEntry[] | undefined) ?? []);
+        this.changed("directory");
+        return;
+      case "status":
+        this.status = message as unknown as Status;
+        if (Number.isNaN(this.clockMs) || performance.now() - this.clockAt > 1_000) this.setClock(message.now_ms);
+        break;
+      case "events": {
+        const news = (message.events as EventMark[] | undefined) ?? [];
+        this.events = (message.full === true ? news : [...this.events, ...news]).slice(-MAX_EVENTS);
+        break;
+      }
+      case "thresholds":
+        this.thresholds = (message.thresholds as Threshold[] | undefined) ?? [];
+        break;
+      case "alarms": {
+        const alarms = (message.alarms as { i: number; level: Level; since_ms: number }[] | undefined) ?? [];
+        this.alarms = new Map(alarms.map((one) => [one.i, one.level]));
+        this.alarmsSince = new Map(alarms.map((one) => [one.i, one.since_ms]));
+        break;
+      }
+      case "snippet":
+        this.snippet = message as unknown as Snippet;
+        break;
+      case "error":
+        this.problem = String(message.reason ?? "");
+        break;
+    }
+    this.changed("status");
+  }
+}

@@ -1,0 +1,232 @@
+/** The whole state of a page as its address, and back. */
+import type { Labels } from "../base/naming";
+
+export const WINDOWS = [
+  ["1m", 60_000],
+  ["5m", 300_000],
+  ["15m", 900_000],
+  ["1h", 3_600_000],
+  ["6h", 21_600_000],
+  ["24h", 86_400_000],
+] as const;
+
+export const SORTS = ["name", "value", "rate", "age"] as const;
+export const FILTERS = ["all", "live", "stale", "nodata", "warn"] as const;
+export const MIN_COLUMNS = 2;
+/** Of 12 columns; and height in rows of 44 px. */
+export const MAX_COLUMNS = 12;
+export const DEFAULT_COLUMNS = 4;
+export const DEFAULT_ROWS = 5;
+export const MIN_ROWS = 3;
+export const MAX_ROWS = 20;
+export type Sort = (typeof SORTS)[number];
+export type Filter = (typeof FILTERS)[number];
+export type Theme = "dark" | "light" | "auto";
+
+/** A metric (all its series), or one series of it when labels are given. */
+export interface SeriesRef {
+  metric: string;
+  labels?: Labels;
+}
+
+export interface ChartSpec {
+  series: SeriesRef[];
+  /** 2 … 12 */
+  columns: number;
+  /** 3 … 20; absent: 5 */
+  rows?: number | undefined;
+  /** One chart per value of this label, all with one y range. */
+  facet?: string | undefined;
+}
+
+/** A stretch of time, Unix ms. */
+export interface Span {
+  startMs: number;
+  endMs: number;
+}
+
+export interface PageState {
+  page: "overview" | "deck";
+  slug: string;
+  windowMs: number;
+  theme: Theme | null;
+  query: string;
+  filter: Filter;
+  sort: Sort;
+  /** null: the deck's default charts. */
+  charts: ChartSpec[] | null;
+  /** The stretch of time that is looked at; null: live. */
+  zoom: Span | null;
+  /** A wall: no header, no sidebar. */
+  kiosk: boolean;
+  /** Series that the legend has switched off. */
+  hidden: SeriesRef[];
+  /** Index of the chart whose drawer is open; null: none. */
+  drawer: number | null;
+  /** Index of the chart that has the page to itself; null: all are shown. */
+  only: number | null;
+}
+
+/** What does not come along from one page to another. */
+export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer" | "only"> = { charts: null, query: "", zoom: null, hidden: [], drawer: null, only: null };
+
+export const DEFAULT_WINDOW_MS = 300_000;
+
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+const LEAST_WINDOW_MS = 1_000;
+const MOST_WINDOW_MS = 86_400_000;
+
+/** 300000 → 5m; a window that is none of the presets in the largest unit that is whole. */
+export function windowName(ms: number): string {
+  const preset = WINDOWS.find(([, span]) => span === ms)?.[0];
+  if (preset) return preset;
+  const unit = ms % UNITS_MS.h === 0 ? "h" : ms % UNITS_MS.m === 0 ? "m" : "s";
+  return `${Math.round(ms / UNITS_MS[unit])}${unit}`;
+}
+
+function parseWindow(text: string | undefined): number {
+  const found = /^(\d{1,5})([smh])$/.exec(text ?? "");
+  const ms = found ? Number(found[1]) * UNITS_MS[found[2]] : NaN;
+  return ms >= LEAST_WINDOW_MS && ms <= MOST_WINDOW_MS ? ms : DEFAULT_WINDOW_MS;
+}
+
+/** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
+function escape(text: string): string {
+  return encodeURIComponent(text).replace(/%2F/g, "/").replace(/[(),:=@]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+function unescape(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // A stray % that somebody typed.
+  }
+}
+
+export function formatRef(ref: SeriesRef): string {
+  if (!ref.labels) return escape(ref.metric);
+  const labels = ref.labels;
+  const keys = Object.keys(labels).sort();
+  return `${escape(ref.metric)}(${keys.map((key) => `${escape(key)}=${escape(labels[key])}`).join(",")})`;
+}
+
+export function formatChart(chart: ChartSpec): string {
+  const { columns, rows = DEFAULT_ROWS } = chart;
+  const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
+  return chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escape(chart.facet)}`) + size;
+}
+
+const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
+
+export function parseChart(text: string): ChartSpec | null {
+  const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(text) as RegExpExecArray;
+  const series = parseRefs(match[1]);
+  if (series.length === 0) return null;
+  const chart: ChartSpec = { series, columns: match[3] ? between(Number(match[3]), MIN_COLUMNS, MAX_COLUMNS) : DEFAULT_COLUMNS };
+  if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = between(Number(match[4]), MIN_ROWS, MAX_ROWS);
+  if (match[2]) chart.facet = unescape(match[2]);
+  return chart;
+}
+
+/** Series joined by commas. */
+export function parseRefs(text: string): SeriesRef[] {
+  const series: SeriesRef[] = [];
+  const part = /([^,()]+)(\(([^()]*)\))?(,|$)/gy;
+  let found: RegExpExecArray | null;
+  while ((found = part.exec(text)) !== null) {
+    const ref: SeriesRef = { metric: unescape(found[1]) };
+    if (found[2] !== undefined) {
+      const labels: Record<string, string> = {};
+      for (const pair of found[3].split(",").filter(Boolean)) {
+        const equals = pair.indexOf("=");
+        if (equals > 0) labels[unescape(pair.slice(0, equals))] = unescape(pair.slice(equals + 1));
+      }
+      ref.labels = labels;
+    }
+    series.push(ref);
+    if (found[4] === "") break;
+  }
+  return series;
+}
+
+/** A time of the address: RFC 3339, or milliseconds since the Unix epoch. */
+function parseTime(text: string | undefined): number {
+  return /^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : Date.parse(text ?? "");
+}
+
+function parseSpan(from: string | undefined, to: string | undefined): Span | null {
+  const [startMs, endMs] = [parseTime(from), parseTime(to)];
+  return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
+}
+
+/** Charts are counted from one. */
+function parseIndex(text: string | undefined): number | null {
+  return /^[1-9]\d?$/.test(text ?? "") ? Number(text) - 1 : null;
+}
+
+function oneOf<T extends string>(values: readonly T[], text: string | undefined, otherwise: T): T {
+  return values.includes(text as T) ? (text as T) : otherwise;
+}
+
+export function parseState(path: string, search: string, prefix: string, fallback: "overview" | "deck" = "overview"): PageState {
+  const inside = path.startsWith(prefix) ? path.slice(prefix.length) : path;
+  const deck = /^\/d\/([^/]+)\/?$/.exec(inside);
+  const fields = new Map<string, string>();
+  const charts: ChartSpec[] = [];
+  const hidden: SeriesRef[] = [];
+  let anyChart = false;
+  for (const pair of search.replace(/^\?/, "").split("&")) {
+    if (!pair) continue;
+    const equals = pair.indexOf("=");
+    const name = equals < 0 ? pair : pair.slice(0, equals);
+    const value = equals < 0 ? "" : pair.slice(equals + 1).replace(/\+/g, " ");
+    if (name === "hide") {
+      hidden.push(...parseRefs(value));
+    } else if (name === "c") {
+      anyChart = true;
+      const chart = parseChart(value);
+      if (chart) charts.push(chart);
+    } else {
+      fields.set(name, unescape(value));
+    }
+  }
+  const windowMs = parseWindow(fields.get("w"));
+  const theme = fields.get("theme");
+  return {
+    page: deck ? "deck" : inside === "/" || inside === "" ? "overview" : fallback,
+    slug: deck ? unescape(deck[1]) : "",
+    windowMs,
+    theme: theme === "dark" || theme === "light" ? theme : null,
+    query: fields.get("q") ?? "",
+    filter: oneOf(FILTERS, fields.get("filter"), "all"),
+    sort: oneOf(SORTS, fields.get("sort"), "name"),
+    charts: anyChart ? charts : null,
+    zoom: parseSpan(fields.get("from"), fields.get("to")),
+    kiosk: fields.get("kiosk") === "1",
+    hidden,
+    drawer: parseIndex(fields.get("drawer")),
+    only: parseIndex(fields.get("only")),
+  };
+}
+
+/** The address of a state; what has its default value is left out. */
+export function formatState(state: PageState, prefix: string): string {
+  const path = state.page === "deck" ? `${prefix}/d/${encodeURIComponent(state.slug || "all")}` : `${prefix}/`;
+  const fields: string[] = [];
+  if (state.windowMs !== DEFAULT_WINDOW_MS) fields.push(`w=${windowName(state.windowMs)}`);
+  if (state.theme && state.theme !== "auto") fields.push(`theme=${state.theme}`);
+  if (state.query) fields.push(`q=${encodeURIComponent(state.query)}`);
+  if (state.kiosk) fields.push("kiosk=1");
+  if (state.zoom) fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
+  if (state.page === "overview") {
+    if (state.filter !== "all") fields.push(`filter=${state.filter}`);
+    if (state.sort !== "name") fields.push(`sort=${state.sort}`);
+  } else {
+    if (state.charts?.length === 0) fields.push("c=");
+    for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
+    if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
+    if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
+    if (state.only !== null) fields.push(`only=${state.only + 1}`);
+  }
+  return fields.length ? `${path}?${fields.join("&")}` : path;
+}

@@ -1,0 +1,68 @@
+/** What a person does with the time a page shows: pause, live, zoom, move; the timeline and the address follow. */
+import type { App } from "./app";
+import { shownSpan, type Span } from "../model/timeline";
+
+export class TimeControl {
+  constructor(private readonly app: App) {}
+
+  /** Make the timeline that of the state. */
+  follow(): void {
+    const { state, timeline } = this.app;
+    if (!state.zoom) timeline.resume();
+    else if (state.page === "deck") timeline.zoomTo(state.zoom);
+  }
+
+  /** The stretch of time that the page shows. */
+  shown(): Span {
+    return this.app.timeline.window(this.app.state.windowMs);
+  }
+
+  /** Freeze the page; its address keeps the stretch that is shown. */
+  pause(): void {
+    const { app } = this;
+    if (app.timeline.paused) return;
+    app.timeline.pause();
+    if (app.state.page === "deck") app.timeChanged(this.bounded(this.shown()));
+    else app.requestDraw();
+  }
+
+  live(): void {
+    this.app.timeline.resume();
+    this.app.timeChanged(null);
+  }
+
+  toggle(): void {
+    if (this.app.timeline.paused) this.live();
+    else this.pause();
+  }
+
+  /** Show a stretch of time; `step` makes it a step of the browser's history, so that Back undoes it. */
+  zoomTo(span: Span, step = true): void {
+    if (this.app.state.page === "deck") this.app.change({ zoom: this.bounded(span) }, step);
+  }
+
+  /** Show a stretch on the way to another: nothing is asked for, and the address waits. */
+  preview(span: Span): void {
+    this.app.timeline.zoomTo(this.bounded(span));
+    this.app.redraw();
+  }
+
+  /** Move by a share of the shown stretch; past now means live. */
+  pan(share: number): void {
+    const { startMs, endMs } = this.shown();
+    const by = share * (endMs - startMs);
+    if (endMs + by >= this.app.session.now()) this.live();
+    else this.zoomTo({ startMs: startMs + by, endMs: endMs + by }, false);
+  }
+
+  /** Make the stretch `factor` times as long around its middle. */
+  scale(factor: number): void {
+    const { startMs, endMs } = this.shown();
+    const [middle, half] = [(startMs + endMs) / 2, ((endMs - startMs) / 2) * factor];
+    this.zoomTo({ startMs: middle - half, endMs: middle + half }, false);
+  }
+
+  private bounded(span: Span): Span {
+    return shownSpan(span, this.app.session.now());
+  }
+}

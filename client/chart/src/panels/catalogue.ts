@@ -1,0 +1,40 @@
+/** The overview's series as a list: which filter they pass, in which order they come, what is said of each. */
+import type { Series } from "../model/directory";
+import { spoken } from "../model/freshness";
+import { byName } from "../base/naming";
+import { printOf, printValue } from "../model/reading";
+import type { Slot } from "../model/bucket-ring";
+import { tileState, type TileMoment, type TileState } from "../canvas/tiles";
+import type { Filter, Sort } from "../model/url";
+
+/** The filters a tile passes, besides "all". */
+export function filterOf(state: TileState): Filter[] {
+  if (state === "stale") return ["stale"];
+  if (state === "nodata") return ["nodata"];
+  if (state === "warn" || state === "critical") return ["live", "warn"];
+  return state === "live" ? ["live"] : [];
+}
+
+/** Series of one group in the wanted order; what has no value comes last. */
+export function sorted(series: Series[], sort: Sort, moment: TileMoment): Series[] {
+  if (sort === "name") return series;
+  const of = (one: Series): number => {
+    const slot = moment.ring.slots.get(one.index);
+    if (!slot) return -Infinity;
+    const key = sort === "value" ? slot.lastValue : sort === "rate" ? slot.rate : moment.nowMs - slot.lastIdMs;
+    return Number.isNaN(key) ? -Infinity : key;
+  };
+  return [...series].sort((a, b) => of(b) - of(a) || byName(a.metric, b.metric) || byName(a.key, b.key));
+}
+
+/** What a screen reader says of a tile. */
+export function describe(series: Series, slot: Slot | undefined, moment: TileMoment): string {
+  const name = `${series.metric} ${series.short}`.trim();
+  if (!slot) return `${name}, no reading yet`;
+  const state = tileState(slot, series, moment);
+  const print = printOf(series.unit, Math.abs(slot.lastValue) || 0, false);
+  const alert = state === "warn" || state === "critical" ? `${state}, ` : "";
+  const freshnessState = state === "warn" || state === "critical" ? "live" : state;
+  const heard = moment.paused ? "as it was when paused" : spoken(freshnessState, moment.nowMs - slot.lastIdMs);
+  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alert}${heard}`;
+}

@@ -1,0 +1,104 @@
+/** The connection chip: its word, its popover with the reason, and "Retry now". */
+import { chipState, whyLost, type ChipInput, type ChipState } from "./connection-state";
+import { h, icon, setText, show } from "../base/dom";
+import { freshness } from "../model/freshness";
+import type { Session } from "../model/session";
+import type { Timeline } from "../model/timeline";
+
+/** Text changes at most this often. */
+const TEXT_MS = 250;
+/** A series with fewer than three readings counts as live this long. */
+const YOUNG_MS = 60_000;
+
+/** What the chip is about; the dashboard and the notebook frame both are. */
+export interface ChipSubject {
+  readonly session: Session;
+  readonly timeline: Timeline;
+  readonly signIn?: { open(): void };
+}
+
+export class Chip {
+  readonly element = h("div", { class: "chip-box" });
+  private readonly chip = h("button", { type: "button", class: "chip", "data-tw": "chip", "aria-describedby": "tw-why" });
+  private readonly mark = h("span", { class: "chip-mark" });
+  private readonly word = h("strong", {});
+  private readonly value = h("span", { class: "chip-value" });
+  private readonly retry = h("button", { type: "button", class: "button retry", "data-tw": "retry" }, icon("retry", 14), "Retry now");
+  private readonly why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
+  private readonly spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
+  /** What it says. */
+  state: ChipState = { word: "CONNECTING", value: "", tone: "plain", icon: "ring", lost: null };
+  private shownIcon = "";
+  private whyKey = "";
+  private drawnAt = -Infinity;
+  private lastWord = "";
+
+  constructor(private readonly app: ChipSubject) {
+    this.chip.append(this.mark, this.word, " ", this.value);
+    this.element.append(this.chip, this.retry, this.why, this.spoken);
+    this.retry.addEventListener("click", () => app.session.port?.retry());
+    this.chip.addEventListener("click", () => {
+      if (app.session.link.state === "signed-out") app.signIn?.open();
+      if (app.session.link.state === "refused") location.reload();
+    });
+  }
+
+  private input(): ChipInput {
+    const { session, timeline } = this.app;
+    const now = session.now();
+    let newest = session.status?.last_id_ms ?? NaN;
+    let anyLive = false;
+    for (const ring of session.views) {
+      for (const [index, slot] of ring.slots) {
+        if (session.directory.byIndex.get(index)?.metric === "annotations") continue; // flags, which say nothing of what is measured
+        if (!(slot.lastIdMs <= newest)) newest = Number.isFinite(slot.lastIdMs) ? slot.lastIdMs : newest;
+        if (anyLive) continue;
+        const state = freshness(slot, now);
+        anyLive = state === "live" || (state === "unknown" && now - slot.lastIdMs < YOUNG_MS);
+      }
+    }
+    return {
+      link: session.link,
+      perfNow: performance.now(),
+      status: session.status,
+      nowMs: now,
+      pausedAtMs: timeline.pausedAtMs,
+      newestIdMs: newest,
+      anyLive,
+      metrics: session.directory.byMetric.size - (session.directory.byMetric.has("annotations") ? 1 : 0),
+    };
+  }
+
+  draw(): void {
+    const at = performance.now();
+    if (at - this.drawnAt < TEXT_MS) return;
+    this.drawnAt = at;
+    const input = this.input();
+    const state = chipState(input);
+    this.state = state;
+    setText(this.word, state.word);
+    this.chip.dataset.word = state.word;
+    setText(this.value, state.value);
+    if (this.chip.dataset.tone !== state.tone) this.chip.dataset.tone = state.tone;
+    if (this.shownIcon !== state.icon) {
+      this.shownIcon = state.icon;
+      this.mark.replaceChildren(state.icon === "dot" ? h("i", { class: "live-dot" }) : icon(state.icon, 14));
+    }
+    show(this.retry, state.lost !== null);
+    const why = whyLost(state, input);
+    const key = JSON.stringify(why);
+    if (key !== this.whyKey) {
+      this.whyKey = key;
+      this.why.replaceChildren();
+      if (why) {
+        this.why.append(h("strong", {}, why.title), h("p", {}, why.text));
+        for (const [name, value] of why.rows) this.why.append(h("div", { class: "why-row" }, h("span", {}, name), h("span", {}, value)));
+      }
+    }
+    this.element.classList.toggle("has-why", why !== null);
+    if (this.lastWord !== state.word) {
+      if (this.lastWord !== "") setText(this.spoken, `${state.word.toLowerCase()} ${state.value}`);
+      this.lastWord = state.word;
+    }
+  }
+}

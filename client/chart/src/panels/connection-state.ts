@@ -1,0 +1,103 @@
+/** What the connection chip says: one decision from the link, the service's status and the age of the newest reading. */
+import type { IconName } from "../base/dom";
+import { clock, formatNumber, liveAge, plural, span } from "../base/format";
+import type { Link } from "../wire/port";
+import type { Status } from "../model/session";
+
+export interface ChipInput {
+  link: Link;
+  /** performance.now() */
+  perfNow: number;
+  status: Status | null;
+  nowMs: number;
+  pausedAtMs: number;
+  /** Log time of the newest reading of all series; NaN without one. */
+  newestIdMs: number;
+  /** Some series is live, or too young to tell. */
+  anyLive: boolean;
+  metrics: number;
+}
+
+export type Tone = "live" | "plain" | "ok" | "warn" | "critical";
+
+export interface ChipState {
+  word: string;
+  value: string;
+  tone: Tone;
+  icon: IconName | "dot";
+  /** Which of the two connections is lost; null: none. */
+  lost: "dashboard" | "service" | null;
+}
+
+/** A viewer that acknowledges later than this is told so. */
+const LAG_MS = 1_000;
+
+export function seconds(ms: number): string {
+  return `${Math.max(0, Math.ceil(ms / 1000))} s`;
+}
+
+export function chipState(input: ChipInput): ChipState {
+  const { link, status, nowMs } = input;
+  const state = (word: string, value: string, tone: Tone, icon: ChipState["icon"], lost: ChipState["lost"] = null): ChipState => ({ word, value, tone, icon, lost });
+  if (link.state === "signed-out") return state("SIGNED OUT", "log in", "critical", "critical");
+  if (link.state === "refused") return state("SIGNED OUT", "reload", "critical", "critical");
+  if (link.state === "silent") return state("DISCONNECTED", "", "critical", "critical");
+  if (link.state === "waiting") return state("RECONNECTING", seconds(link.retryAt - input.perfNow), "warn", "ring", "dashboard");
+  if (link.state === "connecting" && link.attempts > 0) return state("RECONNECTING", "now", "warn", "ring", "dashboard");
+  if (link.state === "connecting" || !status) return state("CONNECTING", "", "plain", "ring");
+  if (status.state === "reconnecting" || status.state === "ended") {
+    const wait = (status.retry_at_ms ?? nowMs) - nowMs;
+    return state("RECONNECTING", wait > 0 ? seconds(wait) : "now", "warn", "ring", "service");
+  }
+  if (status.state === "connecting") return state("CONNECTING", "", "plain", "ring");
+  if (!Number.isNaN(input.pausedAtMs)) return state("PAUSED", clock(input.pausedAtMs), "plain", "pause");
+  if (status.gap) return state("GAP", `${clock(status.gap.from_ms)} – ${clock(status.gap.to_ms)}`, "warn", "warn");
+  if ((status.recovered ?? 0) > 0) return state("RECOVERED", plural(status.recovered ?? 0, "reading", "readings"), "ok", "check");
+  if ((status.lag_ms ?? 0) > LAG_MS) return state("LAGGING", `${((status.lag_ms ?? 0) / 1000).toFixed(1)} s`, "warn", "clock");
+  if (input.metrics === 0) return state("CONNECTED", `${formatNumber(0, 0)} metrics`, "live", "dot");
+  const age = nowMs - input.newestIdMs;
+  if (Number.isNaN(age)) return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
+  if (!input.anyLive) return state("STALE", span(age), "plain", "clock");
+  return state("LIVE", liveAge(age), "live", "dot");
+}
+
+/** The popover of a lost connection. */
+export interface Why {
+  title: string;
+  text: string;
+  rows: [string, string][];
+}
+
+export function whyLost(chip: ChipState, input: ChipInput): Why | null {
+  const { status, link, nowMs } = input;
+  if (chip.word === "LAGGING") return { title: "This viewer is slow", text: "Frames are reduced until it keeps up. No reading is lost.", rows: [] };
+  if (chip.word === "GAP") return { title: "A gap that stays", text: "These readings are past retention and cannot be replayed.", rows: [] };
+  if (chip.word === "SIGNED OUT") return { title: chip.value === "reload" ? "Reload the page" : "Log in again", text: "Nothing on this page is lost; the charts resume where they stopped.", rows: [] };
+  if (chip.word === "DISCONNECTED") {
+    return { title: `Nothing heard since ${clock(link.lostAtMs)}`, text: "The kernel that fed this chart was restarted, has ended, or is held by a computation. Run the cell again for a live chart.", rows: [] };
+  }
+  if (!chip.lost) return null;
+  const kept = "What you see stays; readings published meanwhile are kept in the log and will be filled in.";
+  const last = Number.isNaN(input.newestIdMs) ? "none yet" : `${clock(input.newestIdMs, "ms")} · ${span(nowMs - input.newestIdMs)} ago`;
+  const rows: [string, string][] = [["Last reading", last]];
+  const next = chip.value === "now" ? "trying now" : `next in ${chip.value}`;
+  if (chip.lost === "dashboard") {
+    rows.push(["Attempts", `${link.attempts} · ${next}`]);
+    return { title: `Dashboard lost at ${clock(link.lostAtMs)}`, text: `This browser lost the dashboard at ${location.host}${link.reason ? ` (${link.reason})` : ""}. ${kept}`, rows };
+  }
+  rows.push(["Attempts", `${status?.attempts ?? 0} · ${next}`]);
+  if (status?.retention_ms) rows.push(["Log keeps", span(status.retention_ms).replace(/^2 d$/, "48 h")]);
+  const where = (status?.service ?? "").replace(/^https?:\/\//, "");
+  const reason = status?.reason ? ` (${status.reason})` : "";
+  return { title: `Connection lost at ${clock(status?.since_ms ?? NaN)}`, text: `The service at ${where} closed the stream${reason}. ${kept}`, rows };
+}
+
+/** What a notebook's frame says in place of charts. */
+export function waitingFor(pattern: string, status: Status | null): string {
+  const first = `Waiting for the first reading of ${pattern || "**"}`;
+  if (!status || status.state === "live") return first;
+  const where = status.service ?? "the service";
+  if (status.state === "ended") return `${where} refuses this chart: ${status.reason ?? ""}`;
+  if (!status.reason) return first;
+  return `No stream from ${where} yet (${status.reason}). Is the service up? "tidewire doctor" looks. The chart starts by itself.`;
+}

@@ -1,0 +1,131 @@
+/** Dragging a chart by its title to another place or by its corner to another size, and dropping a series on a chart. */
+import { h } from "../base/dom";
+
+/** Carried by a dragged sidebar row: the series' index. */
+export const SERIES_TYPE = "application/x-tidewire-series";
+
+const DRAG_PX = 6;
+/** Height of a row of the grid, and the gap between rows and columns, px: as in deck.css. */
+const ROW_PX = 44;
+const GAP_PX = 12;
+const COLUMNS = 12;
+
+/** What a person asked for; cards by their place in the grid, -1 beside all of them. */
+export interface Rearranged {
+  move(from: number, to: number): void;
+  drop(card: number, series: number): void;
+  resize(card: number, columns: number, rows: number): void;
+}
+
+export class Rearrange {
+  constructor(
+    private readonly grid: HTMLElement,
+    around: HTMLElement,
+    private readonly asked: Rearranged,
+  ) {
+    // Beside the charts a series gets one of its own.
+    this.target(around, () => -1);
+  }
+
+  attach(handle: HTMLElement, card: HTMLElement): void {
+    handle.addEventListener("pointerdown", (event) => this.grab(event, handle, card));
+    const grip = h("div", { class: "grip", "data-tw": "chart-grip", "aria-hidden": "true" });
+    grip.addEventListener("pointerdown", (event) => this.stretch(event, grip, card));
+    card.append(grip);
+    this.target(card, () => this.indexOf(card));
+  }
+
+  /** Let a series be dropped here. */
+  private target(element: HTMLElement, card: () => number): void {
+    const clear = (): void => element.classList.remove("drop", "drop-series");
+    element.addEventListener("dragover", (event) => {
+      if (!event.dataTransfer?.types.includes(SERIES_TYPE)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      element.classList.add("drop", "drop-series");
+    });
+    element.addEventListener("dragleave", (event) => {
+      if (!element.contains(event.relatedTarget as Node | null)) clear();
+    });
+    element.addEventListener("drop", (event) => {
+      clear();
+      const series = event.dataTransfer?.getData(SERIES_TYPE);
+      if (!series) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.asked.drop(card(), Number(series));
+    });
+    // A card inside the area takes over: the area shows no place of its own then.
+    element.addEventListener("dragenter", (event) => {
+      if (event.target !== element && (event.target as HTMLElement).closest(".card")) clear();
+    });
+  }
+
+  private indexOf(card: HTMLElement): number {
+    return Array.prototype.indexOf.call(this.grid.children, card);
+  }
+
+  private grab(down: PointerEvent, handle: HTMLElement, card: HTMLElement): void {
+    if (down.button !== 0 || (down.target as HTMLElement).closest("button")) return;
+    let moving = false;
+    let target: HTMLElement | null = null;
+    handle.setPointerCapture(down.pointerId);
+    const onMove = (event: PointerEvent): void => {
+      const dx = event.clientX - down.clientX;
+      const dy = event.clientY - down.clientY;
+      if (!moving && Math.hypot(dx, dy) < DRAG_PX) return;
+      moving = true;
+      card.classList.add("dragging");
+      card.style.transform = `translate(${dx}px,${dy}px)`;
+      const over = this.cardAt(event.clientX, event.clientY, card);
+      if (over === target) return;
+      target?.classList.remove("drop");
+      over?.classList.add("drop");
+      target = over;
+    };
+    const end = (): void => {
+      handle.removeEventListener("pointermove", onMove);
+      card.classList.remove("dragging");
+      card.style.transform = "";
+      target?.classList.remove("drop");
+      if (moving && target) this.asked.move(this.indexOf(card), this.indexOf(target));
+    };
+    handle.addEventListener("pointermove", onMove);
+    handle.addEventListener("lostpointercapture", end, { once: true });
+  }
+
+  private stretch(down: PointerEvent, grip: HTMLElement, card: HTMLElement): void {
+    if (down.button !== 0) return;
+    down.preventDefault();
+    grip.setPointerCapture(down.pointerId);
+    const box = card.getBoundingClientRect();
+    const column = (this.grid.clientWidth + GAP_PX) / COLUMNS;
+    let size: readonly [number, number] | null = null;
+    const cells = (px: number, unit: number): number => Math.max(1, Math.round((px + GAP_PX) / unit));
+    const onMove = (event: PointerEvent): void => {
+      const columns = Math.min(COLUMNS, cells(box.width + event.clientX - down.clientX, column));
+      const rows = cells(box.height + event.clientY - down.clientY, ROW_PX + GAP_PX);
+      size = [columns, rows];
+      card.style.gridColumn = `span ${columns}`;
+      card.style.gridRow = `span ${rows}`;
+    };
+    grip.addEventListener("pointermove", onMove);
+    grip.addEventListener(
+      "lostpointercapture",
+      () => {
+        grip.removeEventListener("pointermove", onMove);
+        if (size) this.asked.resize(this.indexOf(card), ...size);
+      },
+      { once: true },
+    );
+  }
+
+  private cardAt(x: number, y: number, except: HTMLElement): HTMLElement | null {
+    for (const card of Array.from(this.grid.children) as HTMLElement[]) {
+      if (card === except) continue;
+      const box = card.getBoundingClientRect();
+      if (x >= box.left && x <= box.right && y >= box.top && y <= box.bottom) return card;
+    }
+    return null;
+  }
+}

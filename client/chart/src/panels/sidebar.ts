@@ -1,0 +1,244 @@
+/** The sidebar of a deck: search, groups and rows, of which only those in view exist as elements. */
+import type { App } from "../pages/app";
+import type { Series } from "../model/directory";
+import { h, icon, setAttribute, setText, show } from "../base/dom";
+import { fitCanvas } from "../canvas/draw";
+import { formatNumber, plural } from "../base/format";
+import { freshness } from "../model/freshness";
+import { printOf, printValue } from "../model/reading";
+import { SERIES_TYPE } from "./rearrange";
+import { LIST } from "../model/session";
+import { drawSpark, readSpark } from "../canvas/sparkline";
+
+const ROW = 26;
+/** On a phone, where rows are pressed by a thumb. */
+const TOUCH_ROW = 40;
+const rowHeight = (): number => (window.matchMedia("(max-width: 767px)").matches ? TOUCH_ROW : ROW);
+const GROUP = 28;
+const GROUP_GAP = 4;
+const SPARK = { width: 40, height: 16 };
+const SPARK_WINDOW_MS = 120_000;
+/** Rows kept beyond the visible ones. */
+const SPARE = 4;
+
+type Entry = { kind: "group"; name: string; count: number; top: number; open: boolean } | { kind: "row"; series: Series; top: number };
+
+interface Row {
+  element: HTMLElement;
+  button: HTMLButtonElement;
+  dot: HTMLElement;
+  name: HTMLElement;
+  short: HTMLElement;
+  canvas: HTMLCanvasElement;
+  value: HTMLElement;
+  unit: HTMLElement;
+  shown: Series | null;
+}
+
+export class Sidebar {
+  readonly element = h("nav", { class: "sidebar", "aria-label": "Series", "data-tw": "sidebar" });
+  private readonly search = h("input", { type: "search", class: "search-input", "aria-label": "Search series", autocomplete: "off", spellcheck: "false" });
+  private readonly scroller = h("div", { class: "side-scroll" });
+  private readonly spacer = h("div", { class: "side-spacer" });
+  private readonly foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });
+  private readonly rows: Row[] = [];
+  private readonly groups = new Map<string, HTMLElement>();
+  private readonly closed = new Set<string>();
+  private entries: Entry[] = [];
+  private query = "";
+
+  constructor(
+    private readonly app: App,
+    private readonly deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
+  ) {
+    this.query = app.state.query;
+    this.search.value = this.query;
+    this.search.addEventListener("input", () => {
+      this.query = this.search.value;
+      app.change({ query: this.query });
+    });
+    this.search.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.search.value = "";
+      this.search.dispatchEvent(new Event("input"));
+      this.search.blur();
+    });
+    this.scroller.append(this.spacer);
+    this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
+    const box = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.search, h("kbd", {}, "/"));
+    this.element.append(h("div", { class: "side-search" }, box), this.scroller, this.foot);
+  }
+
+  focus(): void {
+    this.search.focus();
+    this.search.select();
+  }
+
+  directoryChanged(): void {
+    this.search.placeholder = `Search ${plural(this.app.session.directory.measured.length, "series", "series")}`;
+    this.layout();
+  }
+
+  stateChanged(): void {
+    if (this.search.value !== this.app.state.query) this.search.value = this.app.state.query;
+    this.query = this.app.state.query;
+    this.layout();
+  }
+
+  private layout(): void {
+    const wanted = this.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    const found = this.app.session.directory.measured.filter((series) => wanted.every((word) => series.haystack.includes(word)));
+    const byGroup = new Map<string, Series[]>();
+    for (const series of found) {
+      const same = byGroup.get(series.group);
+      if (same) same.push(series);
+      else byGroup.set(series.group, [series]);
+    }
+    this.entries = [];
+    let top = 0;
+    for (const [name, series] of byGroup) {
+      if (top > 0) top += GROUP_GAP;
+      const open = wanted.length > 0 || !this.closed.has(name);
+      this.entries.push({ kind: "group", name, count: series.length, top, open });
+      top += GROUP;
+      if (!open) continue;
+      for (const one of series) {
+        this.entries.push({ kind: "row", series: one, top });
+        top += rowHeight();
+      }
+    }
+    this.spacer.style.height = `${top}px`;
+    for (const [name, element] of this.groups) {
+      if (byGroup.has(name)) continue;
+      element.remove();
+      this.groups.delete(name);
+    }
+    this.draw();
+  }
+
+  /** Place and fill the rows in view. */
+  draw(): void {
+    const from = this.scroller.scrollTop - rowHeight() * SPARE;
+    const to = this.scroller.scrollTop + (this.scroller.clientHeight || 900) + rowHeight() * SPARE;
+    let used = 0;
+    for (const entry of this.entries) {
+      const inView = entry.top >= from && entry.top <= to;
+      if (entry.kind === "group") this.placeGroup(entry, inView);
+      else if (inView) this.fill(this.rows[used] ?? this.createRow(), entry.series, entry.top, used++);
+    }
+    for (let i = used; i < this.rows.length; i++) {
+      show(this.rows[i].element, false);
+      this.rows[i].shown = null;
+    }
+    this.drawFoot();
+  }
+
+  private placeGroup(entry: Entry & { kind: "group" }, inView: boolean): void {
+    let element = this.groups.get(entry.name);
+    if (!element) {
+      if (!inView) return;
+      element = h(
+        "button",
+        { type: "button", class: "side-group", "data-tw": "sidebar-group", onclick: () => this.fold(entry.name) },
+        icon("chevron", 14),
+        h("span", { class: "side-group-name" }, entry.name),
+        h("span", { class: "side-group-count" }),
+      );
+      this.groups.set(entry.name, element);
+      this.spacer.append(element);
+    }
+    element.style.transform = `translateY(${entry.top}px)`;
+    setAttribute(element, "aria-expanded", String(entry.open));
+    setText(element.lastElementChild as HTMLElement, String(entry.count));
+  }
+
+  private fold(name: string): void {
+    if (!this.closed.delete(name)) this.closed.add(name);
+    this.layout();
+  }
+
+  private createRow(): Row {
+    const dot = h("i", { class: "age" });
+    const name = h("span", {});
+    const short = h("span", { class: "side-short" });
+    const canvas = h("canvas", { class: "side-spark" });
+    const value = h("b", {});
+    const unit = h("span", {});
+    const button = h(
+      "button",
+      { type: "button", class: "side-row", draggable: "true", "data-tw": "sidebar-row" },
+      dot,
+      h("span", { class: "side-name" }, name, " ", short, " "),
+      h("span", { class: "side-mid" }, canvas, h("span", { class: "side-plus", "aria-hidden": "true" }, icon("plus", 14))),
+      h("span", { class: "side-value" }, value, " ", unit),
+    );
+    const row: Row = { element: button, button, dot, name, short, canvas, value, unit, shown: null };
+    button.addEventListener("click", (event) => row.shown && (event.shiftKey ? this.deck.overlay(row.shown) : this.deck.toggle(row.shown)));
+    button.addEventListener("dragstart", (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.index)));
+    this.rows.push(row);
+    this.spacer.append(button);
+    return row;
+  }
+
+  private fill(row: Row, series: Series, top: number, _at: number): void {
+    const { session, tokens } = this.app;
+    const on = this.deck.on(series);
+    if (row.shown !== series) {
+      row.shown = series;
+      setText(row.name, series.name);
+      setText(row.short, series.short);
+      row.button.dataset.series = String(series.index);
+      row.button.title = `${series.metric}${series.key ? ` {${series.key}}` : ""}`;
+    }
+    show(row.element, true);
+    row.element.style.transform = `translateY(${top}px)`;
+    row.button.classList.toggle("on", on);
+    setAttribute(row.button, "aria-pressed", String(on));
+    const ring = session.views[LIST];
+    const slot = ring.slots.get(series.index);
+    const ctx = row.canvas.getContext("2d") as CanvasRenderingContext2D;
+    const ratio = devicePixelRatio;
+    if (!fitCanvas(row.canvas, SPARK.width, SPARK.height, ratio)) ctx.clearRect(0, 0, row.canvas.width, row.canvas.height);
+    if (!slot) {
+      setText(row.value, "");
+      setText(row.unit, "");
+      row.dot.className = "age unknown";
+      return;
+    }
+    const now = session.now();
+    const state = freshness(slot, now);
+    const alert = state === "live" ? (session.alarms.get(series.index) ?? null) : null;
+    row.dot.className = `age ${alert ?? state}`;
+    const factor = Math.max(1, Math.ceil(SPARK_WINDOW_MS / ring.stepMs / SPARK.width));
+    const trace = readSpark(ring, slot, now - SPARK_WINDOW_MS, now, factor);
+    const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
+    setText(row.value, printValue(slot.lastValue, print));
+    setText(row.unit, print.unit.text);
+    ctx.save();
+    ctx.scale(ratio, ratio);
+    const box = { left: 0, top: 0, width: SPARK.width, height: SPARK.height, hatchRight: SPARK.width };
+    drawSpark(ctx, tokens, trace, box, now - SPARK_WINDOW_MS, now, state, {
+      colour: on ? tokens.series[series.colour] : tokens.muted,
+      width: 1.1,
+      bandAlpha: 0,
+      dot: 0,
+      alpha: on ? 1 : 0.75,
+    });
+    ctx.restore();
+  }
+
+  private drawFoot(): void {
+    const { session } = this.app;
+    const rate = session.status?.readings_per_s ?? 0;
+    const count = h("b", {}, formatNumber(session.directory.measured.length, 0));
+    const speed = h("b", {}, formatNumber(rate, 0));
+    const key = `${count.textContent} ${speed.textContent}`;
+    if (this.foot.dataset.shown === key) return;
+    this.foot.dataset.shown = key;
+    this.foot.replaceChildren(count, " series", h("span", { class: "dotsep" }, "·"), speed, " readings/s");
+  }
+
+  destroy(): void {
+    this.element.remove();
+  }
+}

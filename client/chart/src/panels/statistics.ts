@@ -1,0 +1,71 @@
+/** The drawer's table of statistics: one column per series, of every reading in the stretch, computed where they are kept. */
+import type { Series } from "../model/directory";
+import { h, setText } from "../base/dom";
+import { formatNumber, longSpan } from "../base/format";
+import { printValue, type Print } from "../model/reading";
+import type { Tokens } from "../base/tokens";
+
+/** One row of the `statistics` message; null where there are too few numbers. */
+export interface Figures {
+  i: number;
+  count: number;
+  last: number | null;
+  mean: number | null;
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  min: number | null;
+  max: number | null;
+  std: number | null;
+  rate: number | null;
+  gaps: number;
+  gap_ms: number;
+}
+
+const VALUES = ["last", "mean", "p50", "p95", "p99", "min", "max", "std"] as const;
+
+export class StatisticsTable {
+  readonly element = h("div", { class: "stat-scroll", tabindex: "0", role: "region", "aria-label": "Statistics" });
+  private readonly table = h("table", { class: "stats", "data-tw": "statistics" });
+  private key = "";
+  private cells: HTMLElement[][] = [];
+
+  constructor() {
+    this.element.append(this.table);
+  }
+
+  /** Columns of these series, empty until `fill`; true when they are other ones than before. */
+  shape(series: readonly Series[], tokens: Tokens): boolean {
+    const key = series.map((one) => `${one.index} ${one.short} ${tokens.series[one.colour]}`).join();
+    if (key === this.key) return false;
+    this.key = key;
+    const heads = series.map((one) => {
+      const swatch = h("i", {});
+      swatch.style.background = tokens.series[one.colour];
+      return h("th", { scope: "col", title: `${one.metric} ${one.key}`.trim() }, swatch, one.short || one.name);
+    });
+    this.cells = [];
+    const rows = [...VALUES, "rate /s", "gaps"].map((name) => {
+      const cells = series.map(() => h("td", {}, "–"));
+      this.cells.push(cells);
+      return h("tr", {}, h("th", { scope: "row" }, name), ...cells);
+    });
+    this.table.replaceChildren(h("caption", { class: "spoken" }, "Statistics of each series"), h("thead", {}, h("tr", {}, h("td", {}), ...heads)), h("tbody", {}, ...rows));
+    return true;
+  }
+
+  fill(series: readonly Series[], figures: readonly Figures[], print: Print): void {
+    const found = new Map(figures.map((row) => [row.i, row]));
+    series.forEach((one, column) => {
+      const row = found.get(one.index);
+      const value = (name: (typeof VALUES)[number]): string => printValue(row?.[name] ?? NaN, print);
+      const texts = [...VALUES.map(value), formatNumber(row?.rate ?? NaN, 2), row ? String(row.gaps) : "–"];
+      texts.forEach((text, line) => {
+        const cell = this.cells[line]?.[column];
+        if (cell) setText(cell, text);
+      });
+      const gaps = this.cells[texts.length - 1]?.[column];
+      if (gaps) gaps.title = row && row.gaps > 0 ? `silent for ${longSpan(row.gap_ms)} in all` : "";
+    });
+  }
+}
