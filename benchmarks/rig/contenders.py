@@ -60,10 +60,10 @@ def _compiled_ceiling() -> Path:
     return binary
 
 
-def tidewire(port: int, redis_port: int, *options: str) -> list[str]:
-    """Return the command of the service, as a user starts it."""
+def tidewire(port: int, redis_port: int, *options: str, program: str = "") -> list[str]:
+    """Return the command of the service, as a user starts it; `program` is the `tidewire` of another checkout."""
     return [
-        str(Path(sys.executable).parent / "tidewire"), "serve", "--port", str(port),
+        program or str(Path(sys.executable).parent / "tidewire"), "serve", "--port", str(port),
         "--redis", f"redis://127.0.0.1:{redis_port}", "--log-level", "warning", *options,
     ]  # fmt: skip
 

@@ -99,13 +99,16 @@ def publishing(redis: str, rate: float = RATE, past_s: float = 0.0, past_rate: f
 
 
 @contextlib.contextmanager
-def house(rate: float = RATE, past_s: float = 0.0, past_rate: float = RATE) -> Iterator[House]:
-    """Run Redis, service and dashboard as processes, and publish 80 series `rate` times a second."""
-    program = str(Path(sys.executable).parent / "tidewire")
+def house(rate: float = RATE, past_s: float = 0.0, past_rate: float = RATE, *, program: str = "") -> Iterator[House]:
+    """Run Redis, service and dashboard as processes, and publish 80 series `rate` times a second.
+
+    `program` is the `tidewire` of another checkout; this one's if empty.
+    """
+    program = program or str(Path(sys.executable).parent / "tidewire")
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(Redis())
         port, dashboard_port = free_port(), free_port()
-        service = stack.enter_context(Child(service_command(port, redis.port), REDIS, name="service"))
+        service = stack.enter_context(Child(service_command(port, redis.port, program=program), REDIS, name="service"))
         service.listening(port)
         stack.enter_context(publishing(redis.url, rate, past_s, past_rate))
         command = [program, "dashboard", "--port", str(dashboard_port), "--url", f"http://127.0.0.1:{port}"]

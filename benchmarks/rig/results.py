@@ -17,8 +17,8 @@ __all__ = ["Aim", "Section", "arguments"]
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 SERVICE = (
-    "fanout", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart", "shape", "auth",
-    "soak",
+    "before", "s1", "s2", "s3", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart",
+    "shape", "auth", "soak",
 )  # fmt: skip
 DASHBOARD = ("viewers", "opening", "browser", "store", "sessions", "loads")
 ORDER = (*SERVICE, *DASHBOARD)
@@ -35,6 +35,8 @@ counted and its sequence checked. Ratios within one run count; absolute numbers 
     for each in viewers opening browser store sessions; do   # the dashboard; `sessions --full` takes two hours
         python benchmarks/$each.py --full
     done
+
+Two checkouts in one run, by turns: `before.py --before ../other-checkout`, which has a `.venv` of its own.
 
 One section in minutes, such as S3's aim: `fanout.py --full --only s3 --contenders "tidewire;nchan, in memory"`.
 
