@@ -50,7 +50,7 @@ const options = {
 if (process.argv.includes("--test")) {
   rmSync(`${here}.test`, { recursive: true, force: true });
   mkdirSync(`${here}.test`);
-  const tests = readdirSync(`${here}test`).filter((name) => name.endsWith(".test.ts"));
+  const tests = readdirSync(`${here}test`).filter((name) => /\.test\.(ts|mjs)$/.test(name));
   await build({
     absWorkingDir: here,
     entryPoints: tests.map((name) => `test/${name}`),
@@ -59,11 +59,12 @@ if (process.argv.includes("--test")) {
     platform: "node",
     target: "node20",
     plugins: [styles],
+    packages: "external",
     sourcemap: "inline",
     outdir: ".test",
     outExtension: { ".js": ".mjs" },
   });
-  const files = tests.map((name) => `.test/${name.replace(/\.ts$/, ".mjs")}`);
+  const files = tests.map((name) => `.test/${name.replace(/\.(ts|mjs)$/, ".mjs")}`);
   const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { cwd: here, stdio: "inherit" });
   process.exit(run.status ?? 1);
 }

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Trace } from "../src/model/buckets";
-import { labelPlace, type Flag, type Frame2d, type Placed } from "../src/canvas/marks";
+import { labelPlace, type Frame2d, type Placed } from "../src/canvas/marks";
+import type { Flag } from "../src/canvas/picture";
 
 const WIDE = 104;
 const Y = 100;

@@ -2,21 +2,9 @@
 import { withAlpha } from "../base/colour";
 import { canvasName, haloText, type Ctx } from "./draw";
 import type { Linear } from "./paths";
-import type { Picture } from "./plot";
+import type { Flag, Picture } from "./picture";
+import type { ThresholdLine } from "../model/thresholds";
 import { font, type Tokens } from "../base/tokens";
-
-export interface Limit {
-  level: "warn" | "critical";
-  side: "above" | "below";
-  value: number;
-  /** "warn above 935 °C" */
-  text: string;
-}
-
-export interface Flag {
-  timeMs: number;
-  text: string;
-}
 
 /** Where the plot is and how it maps. */
 export interface Frame2d {
@@ -78,7 +66,7 @@ export function labelPlace(frame: Frame2d, picture: Pick<Picture, "traces" | "fl
 
 const within = (x: number, from: number, to: number): boolean => x >= from && x <= to;
 
-export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: Limit, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map(), judge = true): void {
+export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: ThresholdLine, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map(), judge = true): void {
   const { left, top, width, height } = frame.box;
   const y = Math.round(frame.y.a * limit.value + frame.y.b);
   if (y < top || y > top + height) return;

@@ -1,11 +1,11 @@
 /** The plot of one chart on its own canvas: axes, silences, bands, lines, and the marks over them. */
-import type { Silence, Trace } from "../model/buckets";
 import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
 import { boxedText, dot, fitCanvas, hatch, liveDot, staleDot, type Ctx } from "./draw";
 import { clock, day, span } from "../base/format";
-import { drawEvents, drawThresholds, type Flag, type Kept, type Limit, type Placed } from "./marks";
+import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
 import { areaPath, bandPath, linear, linePath, type Linear } from "./paths";
+import type { Picture } from "./picture";
 import { niceStep, tickTexts, ticksIn, timeStep, timeTicks } from "./scale";
 import { font, type Tokens } from "../base/tokens";
 
@@ -16,35 +16,6 @@ const STALE_ALPHA = 0.62;
 const SHORT_TICK = 5;
 /** The places of labels are judged again this often. */
 const LABELS_MS = 1_000;
-
-/** Everything a plot shows at one moment; traces and colours have the same order. */
-export interface Picture {
-  traces: readonly Trace[];
-  colours: readonly string[];
-  dashed: readonly boolean[];
-  startMs: number;
-  endMs: number;
-  yLo: number;
-  yHi: number;
-  /** Values are divided by this before they are printed on the axis. */
-  divisor: number;
-  gaps: readonly Silence[];
-  /** Start of the silence up to the right edge, and what is said of it; NaN when the chart is live. */
-  tailMs: number;
-  tailText: readonly string[];
-  /** Of all readings: 1, or less when nothing new can arrive. */
-  alpha: number;
-  /** For each trace: its newest reading is too old. */
-  stale: readonly boolean[];
-  /** The newest reading of each trace is inside the window and ends the line. */
-  edges: boolean;
-  area: boolean;
-  points: boolean;
-  limits: readonly Limit[];
-  flags: readonly Flag[];
-  /** Room above the plot for flags. */
-  strip: boolean;
-}
 
 export class Plot {
   readonly canvas = h("canvas", { class: "plot-canvas" });

@@ -11,32 +11,13 @@ import { unitsOf } from "../model/layout";
 import type { Press } from "./legend";
 import { chartTitle, legendLabel } from "../base/naming";
 import { Overlay } from "./overlay";
-import { composePicture, type Parts } from "./picture";
-import { GUTTER, Plot, type Picture } from "../canvas/plot";
+import { composePicture } from "./compose-picture";
+import type { Moment, Parts } from "./moment";
+import type { Picture } from "../canvas/picture";
+import { GUTTER, Plot } from "../canvas/plot";
 import { chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "../model/reading";
-import type { Ring, Slot } from "../model/bucket-ring";
-import type { Alarms, EventMark, Threshold } from "../model/session";
+import type { Slot } from "../model/bucket-ring";
 import type { Tokens } from "../base/tokens";
-
-/** What every chart of a page draws from at one moment. */
-export interface Moment {
-  ring: Ring;
-  startMs: number;
-  endMs: number;
-  /** The log's clock; of a paused page, what it was then: no age is printed of what is live on it. */
-  nowMs: number;
-  paused: boolean;
-  zoomed: boolean;
-  /** All readings of the stretch are here: where none is, there was none. */
-  settled: boolean;
-  /** Nothing new can arrive: the same picture, a little paler. */
-  offline: boolean;
-  tokens: Tokens;
-  events: readonly EventMark[];
-  thresholds: readonly Threshold[];
-  alarms: Alarms;
-  speak: boolean;
-}
 
 /** The y range of charts that are one chart split by a label: what each of them needs. */
 export type SharedRange = Map<Chart, readonly [number, number]>;

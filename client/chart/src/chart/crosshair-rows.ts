@@ -1,9 +1,9 @@
 /** What stands under a crosshair in one chart: its buckets, the rows of the tooltip, the events near it. */
 import type { Trace } from "../model/buckets";
 import { gapLimitMs } from "../model/freshness";
-import type { Flag } from "../canvas/marks";
+import type { Flag } from "../canvas/picture";
 import type { OverlayRow } from "./overlay";
-import type { Parts } from "./picture";
+import type { Parts } from "./moment";
 import type { Plot } from "../canvas/plot";
 import { printValue } from "../model/reading";
 import type { Slot } from "../model/bucket-ring";

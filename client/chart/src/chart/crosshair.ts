@@ -1,5 +1,6 @@
 /** The crosshair that all charts of a page share: hover, click to lock, arrow keys, and the drag that zooms. */
-import type { Chart, Moment } from "./chart";
+import type { Chart } from "./chart";
+import type { Moment } from "./moment";
 import { Pinch } from "./pinch";
 import type { Span } from "../model/timeline";
 

@@ -1,12 +1,9 @@
-/** What a chart says of its series at one moment: freshness, scale of the unit, decimals, the thresholds they have. */
+/** What a chart says of its series at one moment: freshness, scale of the unit, decimals. */
 import type { Trace } from "./buckets";
 import type { Series } from "./directory";
 import { decimalsFor, formatNumber } from "../base/format";
 import { freshness, type Freshness } from "./freshness";
-import type { Limit } from "../canvas/marks";
-import { matches } from "../base/pattern";
 import type { Ring, Slot } from "./bucket-ring";
-import type { Threshold } from "./session";
 import { shownUnit, type ShownUnit } from "../base/units";
 
 /** How the values of one chart or tile are printed. */
@@ -50,35 +47,6 @@ export function chartFreshness(slots: readonly (Slot | undefined)[], nowMs: numb
   }
   if (!newest) return { state: "nodata", ageMs: NaN, newest: null };
   return { state: live ? "live" : freshness(newest, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
-}
-
-/** Whether a threshold is for a series. */
-export function applies(threshold: Threshold, series: Series): boolean {
-  const labels = threshold.labels ?? {};
-  return matches(threshold.metric, series.metric) && Object.entries(labels).every(([key, value]) => series.labels[key] === value);
-}
-
-const KINDS = [
-  ["warn_above", "warn", "above"],
-  ["critical_above", "critical", "above"],
-  ["warn_below", "warn", "below"],
-  ["critical_below", "critical", "below"],
-] as const;
-
-/** Threshold lines of a chart, each value once. */
-export function limitsOf(thresholds: readonly Threshold[], series: readonly Series[], print: Print): Limit[] {
-  const limits: Limit[] = [];
-  for (const threshold of thresholds) {
-    if (!series.some((one) => applies(threshold, one))) continue;
-    for (const [field, level, side] of KINDS) {
-      const value = threshold[field];
-      if (value === null || value === undefined || limits.some((l) => l.value === value && l.side === side && l.level === level)) continue;
-      const shown = value / print.unit.divisor;
-      const number = formatNumber(shown, Number.isInteger(shown) ? 0 : print.decimals);
-      limits.push({ level, side, value, text: `${level} ${side} ${number} ${print.unit.text}`.trim() });
-    }
-  }
-  return limits;
 }
 
 /** Series without a slot give an empty list entry, so that colours keep their place. */

@@ -1,27 +1,13 @@
 /** Everything a person can do, once: what the keys, the help and the "more" menu are made of. */
-import type { App } from "./app";
-import type { DeckPage } from "./deck";
+import type { Action } from "../panels/action";
+import type { AppContext } from "../panels/app-context";
+import type { DeckCharts } from "./page";
 import { download, openFile } from "../model/deck-file";
-import { h } from "../base/dom";
 import { changeChart, moveChart, removeChart, splitChart } from "../model/layout";
 import { DEFAULT_ROWS, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, WINDOWS } from "../model/url";
 
-export interface Action {
-  /** `KeyboardEvent.key`, of which any runs it. */
-  keys: readonly string[];
-  /** How the help writes the keys; absent: as they are. */
-  shown?: string;
-  words: string;
-  /** Where it applies; absent: on both pages. */
-  page?: "deck" | "overview";
-  /** Listed in the "more" menu under its words. */
-  menu?: boolean;
-  /** False: not now, the key goes on to the browser. */
-  run(key: string): boolean | void;
-}
-
 /** What the keys do on a page. */
-export function pageActions(app: App): Action[] {
+export function pageActions(app: AppContext): Action[] {
   return [
     { keys: ["/"], words: "Search", run: () => app.focusSearch() },
     { keys: [" "], shown: "Space", words: "Pause, or back to live", run: () => app.time.toggle() },
@@ -43,7 +29,7 @@ export function pageActions(app: App): Action[] {
 }
 
 /** What the keys do with the chart under the pointer, or with the focus. */
-export function chartActions(deck: DeckPage): Action[] {
+export function chartActions(deck: DeckCharts): Action[] {
   const step = (key: string, less: string): number => (key === less ? -1 : 1);
   const resize = (field: "columns" | "rows", by: number): void => {
     const { at, spec } = deck.current() ?? {};
@@ -73,15 +59,4 @@ export function chartActions(deck: DeckPage): Action[] {
     { keys: ["d"], words: "Data table", page: "deck", run: () => deck.current()?.chart.toggleTable() },
     { keys: ["x", "Delete"], shown: "x", words: "Remove", page: "deck", run: withCurrent((at) => deck.setCharts(removeChart(deck.specs(), at))) },
   ];
-}
-
-/** The first of these actions that a key runs. */
-export function runKey(actions: readonly Action[], key: string, page: "deck" | "overview"): boolean {
-  const action = actions.find((one) => one.keys.includes(key) && (one.page ?? page) === page);
-  return action !== undefined && action.run(key) !== false;
-}
-
-/** Rows of the help: what the pointer does, then the keys. */
-export function helpRows(actions: readonly Action[]): HTMLElement[] {
-  return actions.map((action) => h("div", { class: "help-row" }, h("kbd", {}, action.shown ?? action.keys.join(" ")), h("span", {}, action.words)));
 }

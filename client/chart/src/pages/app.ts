@@ -1,5 +1,8 @@
 /** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
-import { pageActions, runKey, type Action } from "./actions";
+import { pageActions } from "./actions";
+import { runKey, type Action } from "../panels/action";
+import type { AppContext } from "../panels/app-context";
+import type { Page } from "./page";
 import { Alerts } from "../panels/alerts";
 import { Dialog } from "../base/dialog";
 import { h, show } from "../base/dom";
@@ -28,29 +31,12 @@ export interface AppOptions {
   socketAddress: () => string;
 }
 
-/** What a page of the app does. */
-export interface Page {
-  readonly element: HTMLElement;
-  /** Draw; `what` is false for a tick of the clock without new readings. */
-  draw(fresh: boolean): void;
-  directoryChanged(): void;
-  stateChanged(): void;
-  /** Keys that step something; false: the event goes on. */
-  key(event: KeyboardEvent): boolean;
-  /** What its keys do besides those of every page. */
-  readonly actions: readonly Action[];
-  focusSearch(): void;
-  /** Draw at the next frame although no reading is new. */
-  refresh(): void;
-  destroy(): void;
-}
-
 const TICK_MS = 250;
 /** Without frames the axis still moves: this often. */
 const IDLE_DRAW_MS = 1_000;
 const RELOAD_GUARD_MS = 60_000;
 
-export class App {
+export class App implements AppContext {
   readonly session: Session;
   readonly timeline: Timeline;
   state: PageState;

@@ -1,14 +1,17 @@
 /** The deck page: sidebar and chart grid, which charts there are, and the two views they are drawn from. */
-import type { App, Page } from "./app";
+import type { DeckCharts, Held, Page } from "./page";
+import type { Action } from "../panels/action";
+import type { AppContext } from "../panels/app-context";
 import { bucketsFor } from "../model/buckets";
-import { chartActions, type Action } from "./actions";
-import { cardButtons } from "../panels/card-menu";
-import { Chart, type Moment, type SharedRange } from "../chart/chart";
+import { chartActions } from "./actions";
+import { cardButtons } from "./card-menu";
+import { Chart, type SharedRange } from "../chart/chart";
+import type { Moment } from "../chart/moment";
 import type { Directory, Series } from "../model/directory";
 import { h, show } from "../base/dom";
 import { Crosshair } from "../chart/crosshair";
 import { Drawer } from "../panels/drawer";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, pressed, refOf, toggleSeries, type Cell } from "../model/layout";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, pressed, refOf, toggleSeries } from "../model/layout";
 import { chartTitle } from "../base/naming";
 import { GUTTER } from "../canvas/plot";
 import { Rearrange } from "../panels/rearrange";
@@ -30,13 +33,7 @@ const SCROLL_PAD = 16;
 const TWO_COLUMNS_PX = 972;
 const ONE_COLUMN_PX = 632;
 
-/** One card and its chart. */
-export interface Held extends Cell {
-  key: string;
-  chart: Chart;
-}
-
-export class DeckPage implements Page {
+export class DeckPage implements Page, DeckCharts {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;
   readonly actions: readonly Action[];
@@ -59,7 +56,7 @@ export class DeckPage implements Page {
   private drawnAt = 0;
   private spokenAt = 0;
 
-  constructor(private readonly app: App) {
+  constructor(private readonly app: AppContext) {
     this.sidebar = new Sidebar(app, {
       on: (series) => isOnDeck(app.session.directory, this.specs(), series),
       toggle: (series) => this.toggle(series),

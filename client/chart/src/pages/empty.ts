@@ -1,5 +1,5 @@
 /** "No metrics yet": the snippet that publishes a first reading, and the self-check, above a time axis that already moves. */
-import type { App } from "./app";
+import type { AppContext } from "../panels/app-context";
 import { withAlpha } from "../base/colour";
 import { h, icon, setAttribute, setText } from "../base/dom";
 import { dot, fitCanvas, hatch } from "../canvas/draw";
@@ -23,7 +23,7 @@ export class EmptyPage {
   private tab = 0;
   private shown = "";
 
-  constructor(private readonly app: App) {
+  constructor(private readonly app: AppContext) {
     const list = h("div", { class: "checks" });
     for (let i = 0; i < 3; i++) {
       const check = { mark: h("span", { class: "check-mark" }), name: h("b", {}), text: h("span", { class: "check-text" }), side: h("span", { class: "check-side" }) };

@@ -1,6 +1,7 @@
 /** The notebook frame: one chart per metric of the pattern, stacked, fed by a kernel that may be too busy to listen. */
 import { bucketsFor } from "../model/buckets";
-import { Chart, type Moment } from "../chart/chart";
+import { Chart } from "../chart/chart";
+import type { Moment } from "../chart/moment";
 import { Chip } from "../panels/connection-badge";
 import { waitingFor } from "../panels/connection-state";
 import { Crosshair } from "../chart/crosshair";

@@ -1,5 +1,6 @@
 /** The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links. */
-import type { App, Page } from "./app";
+import type { AppContext } from "../panels/app-context";
+import type { Page } from "./page";
 import { bucketsFor } from "../model/buckets";
 import { describe, filterOf, sorted } from "../panels/catalogue";
 import type { Series } from "../model/directory";
@@ -60,7 +61,7 @@ export class Overview implements Page {
   private linkedAt = 0;
   private linkedVersion = -1;
 
-  constructor(private readonly app: App) {
+  constructor(private readonly app: AppContext) {
     this.search.value = app.state.query;
     this.search.addEventListener("input", () => app.change({ query: this.search.value }));
     this.search.addEventListener("keydown", (event) => {

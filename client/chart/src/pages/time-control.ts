@@ -1,9 +1,9 @@
 /** What a person does with the time a page shows: pause, live, zoom, move; the timeline and the address follow. */
-import type { App } from "./app";
+import type { AppContext, TimeControls } from "../panels/app-context";
 import { shownSpan, type Span } from "../model/timeline";
 
-export class TimeControl {
-  constructor(private readonly app: App) {}
+export class TimeControl implements TimeControls {
+  constructor(private readonly app: AppContext) {}
 
   /** Make the timeline that of the state. */
   follow(): void {

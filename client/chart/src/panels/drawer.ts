@@ -1,5 +1,5 @@
 /** The drawer of one chart: statistics, thresholds, events, export; beside the charts, which stay as they are. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import type { Chart } from "../chart/chart";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
@@ -43,7 +43,7 @@ export class Drawer {
   private eventsKey = "";
 
   constructor(
-    private readonly app: App,
+    private readonly app: AppContext,
     close: () => void,
   ) {
     this.limits = new Limits(async (all) => (await app.session.questions.ask({ t: "save_thresholds", thresholds: all })).conflict !== true);

@@ -1,5 +1,5 @@
 /** The foot of a wall (`?kiosk=1`), and the bar at the foot of a phone. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import { h, icon, mark, setText, show, type IconName } from "../base/dom";
 import { clock, formatNumber, longSpan } from "../base/format";
 
@@ -17,7 +17,7 @@ export class Footer {
   private readonly time = h("span", { class: "wall-clock" });
   private readonly buttons = new Map<string, HTMLElement>();
 
-  constructor(private readonly app: App) {
+  constructor(private readonly app: AppContext) {
     const leave = h("button", { type: "button", class: "button", "data-tw": "leave-wall", onclick: () => app.change({ kiosk: false }) }, "Leave");
     this.wall = h(
       "footer",

@@ -1,5 +1,5 @@
 /** The header: mark, pages, connection chip, pause strip, windows, and the icon buttons. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import { Chip } from "./connection-badge";
 import type { ChipState } from "./connection-state";
 import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "../base/dom";
@@ -30,7 +30,7 @@ export class Header {
   private readonly notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
   private noticeShown = "";
 
-  constructor(private readonly app: App) {
+  constructor(private readonly app: AppContext) {
     this.chip = new Chip(app);
     this.strip = new PauseStrip(app);
     this.overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");

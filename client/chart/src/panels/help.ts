@@ -1,5 +1,5 @@
 /** The help: what the pointer and each key do. */
-import { helpRows, type Action } from "../pages/actions";
+import type { Action } from "./action";
 import { h, show } from "../base/dom";
 
 const POINTER: readonly (readonly [string, string])[] = [
@@ -9,6 +9,11 @@ const POINTER: readonly (readonly [string, string])[] = [
   ["Double click", "Live"],
   ["Click", "Lock the crosshair, or free it; on a legend: switch a series off, with Shift: all others"],
 ];
+
+/** One row per action: its keys and what they do. */
+function helpRows(actions: readonly Action[]): HTMLElement[] {
+  return actions.map((action) => h("div", { class: "help-row" }, h("kbd", {}, action.shown ?? action.keys.join(" ")), h("span", {}, action.words)));
+}
 
 export class HelpOverlay {
   readonly element: HTMLElement;

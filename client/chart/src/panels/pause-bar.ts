@@ -1,5 +1,5 @@
 /** The pause strip in the header's centre: a small chart of the window, the brush, the times, and the way back to live. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import { withAlpha } from "../base/colour";
 import { h, setText, show } from "../base/dom";
 import { dot, fitCanvas } from "../canvas/draw";
@@ -29,7 +29,7 @@ export class PauseStrip {
   private drawn = "";
   private width = MOST_WIDTH;
 
-  constructor(private readonly app: App) {
+  constructor(private readonly app: AppContext) {
     this.element.append(this.canvas, this.span, this.long, this.live);
     this.live.addEventListener("click", () => app.time.live());
     show(this.element, false);

@@ -1,5 +1,5 @@
 /** The dialog that saves a deck by name, and asks when somebody else has saved a newer one meanwhile. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import { h } from "../base/dom";
 import { clock } from "../base/format";
 import { slugOf } from "../model/saved-decks";
@@ -9,7 +9,7 @@ export class Saving {
   private readonly name = h("input", { class: "field", type: "text", maxlength: "60", required: true, autocomplete: "off", spellcheck: "false", "aria-label": "Name of the deck", "data-tw": "save-name", autofocus: true });
   private readonly buttons = h("div", { class: "row" });
 
-  constructor(private readonly app: App) {}
+  constructor(private readonly app: AppContext) {}
 
   open(): void {
     const { app } = this;

@@ -1,5 +1,5 @@
 /** The sidebar of a deck: search, groups and rows, of which only those in view exist as elements. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import type { Series } from "../model/directory";
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { fitCanvas } from "../canvas/draw";
@@ -48,7 +48,7 @@ export class Sidebar {
   private query = "";
 
   constructor(
-    private readonly app: App,
+    private readonly app: AppContext,
     private readonly deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
   ) {
     this.query = app.state.query;

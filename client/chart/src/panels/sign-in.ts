@@ -1,5 +1,5 @@
 /** The dialog that asks for a token where the page's own is over; what the page shows stays. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import { h } from "../base/dom";
 import { clock } from "../base/format";
 
@@ -7,7 +7,7 @@ export class SignIn {
   private readonly token = h("input", { class: "field", type: "password", required: true, autocomplete: "off", placeholder: "tw_…", "aria-label": "Token", "data-tw": "sign-in-token", autofocus: true });
   private readonly said = h("p", { class: "dialog-said", role: "alert", "data-tw": "sign-in-said" });
 
-  constructor(private readonly app: App) {}
+  constructor(private readonly app: AppContext) {}
 
   open(): void {
     const { app } = this;

@@ -1,5 +1,5 @@
 /** Tables in a dialog: the readings of a stretch as they were published, and the latest value of every series. */
-import type { App } from "../pages/app";
+import type { AppContext } from "./app-context";
 import type { Series } from "../model/directory";
 import { h, setText } from "../base/dom";
 import { clock, day, formatNumber, plural, shortAge } from "../base/format";
@@ -18,7 +18,7 @@ const NUMBERS = new Set(["Value", "Rate /s"]);
 const head = (names: readonly string[]): HTMLElement => h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col", class: NUMBERS.has(name) ? "number" : undefined }, name))));
 
 /** Ask for the newest readings of a stretch and show them as they are, unrounded. */
-export async function showReadings(app: App, title: string, series: readonly Series[], span: Span): Promise<void> {
+export async function showReadings(app: AppContext, title: string, series: readonly Series[], span: Span): Promise<void> {
   const body = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${title}, readings` }, h("p", { class: "muted" }, "Reading…"));
   app.dialog.show(`${title}, ${clock(span.startMs)} – ${clock(span.endMs)}`, body, undefined, true);
   try {
@@ -48,7 +48,7 @@ export class LatestValues {
   private version = -1;
   private drawnAt = 0;
 
-  constructor(private readonly app: App) {}
+  constructor(private readonly app: AppContext) {}
 
   open(): void {
     const table = h("table", { class: "rows", "data-tw": "latest-table" }, head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]), this.rows);

@@ -2,7 +2,8 @@
 import type { Series } from "../model/directory";
 import { h, icon, iconButton, show } from "../base/dom";
 import { formatNumber, longSpan } from "../base/format";
-import { applies, type Print } from "../model/reading";
+import type { Print } from "../model/reading";
+import { applies } from "../model/thresholds";
 import type { Level, Threshold } from "../model/session";
 import { labelKey, legendLabel } from "../base/naming";
 

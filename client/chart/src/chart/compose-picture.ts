@@ -1,13 +1,12 @@
 /** Composes what a plot draws of a chart's series at one moment: range, silences, colours, marks. */
-import { sharedGaps, type Trace } from "../model/buckets";
-import type { Moment } from "./chart";
+import { sharedGaps } from "../model/buckets";
 import { paler } from "../base/colour";
 import type { Series } from "../model/directory";
+import type { Moment, Parts } from "./moment";
 import { freshness, silentWords } from "../model/freshness";
-import type { Flag } from "../canvas/marks";
-import type { Picture } from "../canvas/plot";
-import { chartFreshness, limitsOf, type Print } from "../model/reading";
-import type { Slot } from "../model/bucket-ring";
+import type { Flag, Picture } from "../canvas/picture";
+import { chartFreshness } from "../model/reading";
+import { thresholdLines } from "../model/thresholds";
 import { yRange } from "../canvas/scale";
 import { isAmount, startsAtZero } from "../base/units";
 
@@ -15,16 +14,6 @@ import { isAmount, startsAtZero } from "../base/units";
 const POINT_PX = 5;
 /** A threshold within this share of the readings' range is near. */
 const NEAR = 0.5;
-
-/** The parts of a chart, in one order: a series, its slot (if it is loaded), its trace. */
-export interface Parts {
-  series: readonly Series[];
-  slots: readonly (Slot | undefined)[];
-  traces: readonly Trace[];
-  print: Print;
-  /** The range that holds the readings of all charts which share their y axis with this one. */
-  shareRange(lo: number, hi: number): readonly [number, number];
-}
 
 export function composePicture(parts: Parts, moment: Moment, plotWidth: number): Picture {
   const { series, slots, traces, print } = parts;
@@ -39,7 +28,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
   // A chart that is silent for longer than its window still has the axis of its last values.
   if (lo > hi) for (const { lastValue } of slots.filter((slot) => slot !== undefined)) if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
   [lo, hi] = parts.shareRange(lo, hi);
-  const limits = limitsOf(moment.thresholds, series, print);
+  const limits = thresholdLines(moment.thresholds, series, print);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;
   for (const { value } of limits) if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];

@@ -1,10 +1,10 @@
 /** The buttons that a chart shows while it is in hand. */
-import type { DeckPage, Held } from "../pages/deck";
+import type { DeckCharts, Held } from "./page";
 import { h, iconButton, type IconName } from "../base/dom";
 import { nextFacet, removeChart, splitChart } from "../model/layout";
 import { chartTitle } from "../base/naming";
 
-export function cardButtons(deck: DeckPage, { at, spec, chart }: Held, zoomed: boolean, live: () => void): HTMLElement {
+export function cardButtons(deck: DeckCharts, { at, spec, chart }: Held, zoomed: boolean, live: () => void): HTMLElement {
   const { title } = chart;
   const alone = deck.isAlone(at);
   const facet = nextFacet(deck.directory, spec);

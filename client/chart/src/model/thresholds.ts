@@ -1,0 +1,44 @@
+/** Which thresholds are for a series, and the lines that a chart draws of them. */
+import type { Series } from "./directory";
+import { formatNumber } from "../base/format";
+import { matches } from "../base/pattern";
+import type { Print } from "./reading";
+import type { Threshold } from "./session";
+
+/** One dashed line of a chart and its words. */
+export interface ThresholdLine {
+  level: "warn" | "critical";
+  side: "above" | "below";
+  value: number;
+  /** "warn above 935 °C" */
+  text: string;
+}
+
+/** Whether a threshold is for a series. */
+export function applies(threshold: Threshold, series: Series): boolean {
+  const labels = threshold.labels ?? {};
+  return matches(threshold.metric, series.metric) && Object.entries(labels).every(([key, value]) => series.labels[key] === value);
+}
+
+const KINDS = [
+  ["warn_above", "warn", "above"],
+  ["critical_above", "critical", "above"],
+  ["warn_below", "warn", "below"],
+  ["critical_below", "critical", "below"],
+] as const;
+
+/** Threshold lines of a chart, each value once. */
+export function thresholdLines(thresholds: readonly Threshold[], series: readonly Series[], print: Print): ThresholdLine[] {
+  const lines: ThresholdLine[] = [];
+  for (const threshold of thresholds) {
+    if (!series.some((one) => applies(threshold, one))) continue;
+    for (const [field, level, side] of KINDS) {
+      const value = threshold[field];
+      if (value === null || value === undefined || lines.some((l) => l.value === value && l.side === side && l.level === level)) continue;
+      const shown = value / print.unit.divisor;
+      const number = formatNumber(shown, Number.isInteger(shown) ? 0 : print.decimals);
+      lines.push({ level, side, value, text: `${level} ${side} ${number} ${print.unit.text}`.trim() });
+    }
+  }
+  return lines;
+}
