@@ -110,6 +110,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEWIRE_OWN_READINGS_S", "0")  # of `tidewire up`: tests see what they publish, and no more
 
 
+# -- time
+
+
+@pytest.fixture
+def now_ms() -> float:
+    """The time of this test, as epoch milliseconds. No module of tests reads a clock when it is imported."""
+    return time.time() * 1e3
+
+
 # -- waiting
 
 

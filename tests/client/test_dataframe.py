@@ -16,7 +16,11 @@ from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable
 from tidewire.subscribing import history_pages
 from tidewire.subscribing.history_pages import Load, Reader
 
-NOW = pd.Timestamp.now(tz="UTC").floor("s") - pd.Timedelta(seconds=100)
+
+@pytest.fixture
+def began() -> pd.Timestamp:
+    """A whole second, 100 s before the test."""
+    return pd.Timestamp.now(tz="UTC").floor("s") - pd.Timedelta(seconds=100)
 
 
 async def history(*given: Any, **more: Any) -> pd.DataFrame:
@@ -31,8 +35,8 @@ async def publish(service: Any, frame: Any, **more: Any) -> int:
 
 
 @pytest.fixture
-def plant() -> pd.DataFrame:
-    index = pd.date_range(NOW, periods=2_500, freq="10ms", name="time")
+def plant(began: pd.Timestamp) -> pd.DataFrame:
+    index = pd.date_range(began, periods=2_500, freq="10ms", name="time")
     return pd.DataFrame(
         {"temperature": np.arange(2_500) / 10, "power": np.arange(2_500) * 2.0, "note": "x"}, index=index
     )
@@ -49,8 +53,10 @@ async def test_a_frame_goes_in_and_comes_back(service: Any, plant: pd.DataFrame)
     assert back["time"].tolist() == plant.index.tolist()
 
 
-async def test_label_columns_make_series_and_the_wide_form_has_one_column_each(service: Any) -> None:
-    index = pd.date_range(NOW, periods=6, freq="1s")
+async def test_label_columns_make_series_and_the_wide_form_has_one_column_each(
+    service: Any, began: pd.Timestamp
+) -> None:
+    index = pd.date_range(began, periods=6, freq="1s")
     frame = pd.DataFrame({"t": [1.0, 2, 3, 4, 5, 6], "site": ["A", "B", None] * 2, "line": [1] * 6}, index=index)
     assert await publish(service, frame, label_columns=["site", "line"], prefix="plant/") == 6
     wide = await history("plant/**", "-15m", wide=True, url=service.url)
@@ -60,8 +66,8 @@ async def test_label_columns_make_series_and_the_wide_form_has_one_column_each(s
     assert wide.index.tolist() == index.tolist()
 
 
-async def test_a_series_over_times_is_published_at_its_times(service: Any) -> None:
-    series = pd.Series([1.0, np.nan, 3.0], index=pd.date_range(NOW, periods=3, freq="1s"))
+async def test_a_series_over_times_is_published_at_its_times(service: Any, began: pd.Timestamp) -> None:
+    series = pd.Series([1.0, np.nan, 3.0], index=pd.date_range(began, periods=3, freq="1s"))
     with tidewire.Publisher(service.url) as publisher:
         publisher.publish("one", series)
         assert await asyncio.to_thread(publisher.flush)
@@ -92,9 +98,9 @@ async def test_booleans_and_a_series_are_columns_too(service: Any) -> None:
     }
 
 
-async def test_several_patterns_points_and_spans(service: Any, plant: pd.DataFrame) -> None:
+async def test_several_patterns_points_and_spans(service: Any, plant: pd.DataFrame, began: pd.Timestamp) -> None:
     await publish(service, plant[["temperature", "power"]])
-    frame = await history(["temperature", "power"], NOW, NOW + pd.Timedelta(seconds=10), points=10, url=service.url)
+    frame = await history(["temperature", "power"], began, began + pd.Timedelta(seconds=10), points=10, url=service.url)
     assert {"min", "max", "mean", "count"} <= set(frame.columns)
     assert frame.groupby("metric")["count"].sum().to_dict() == {"temperature": 1_000, "power": 1_000}
 
@@ -129,10 +135,10 @@ async def test_what_cannot_work_is_said(service: Any, plant: pd.DataFrame) -> No
 
 
 async def test_a_span_is_by_the_clock_of_the_service_and_not_of_the_reader(
-    start_service: Any, monkeypatch: pytest.MonkeyPatch
+    start_service: Any, monkeypatch: pytest.MonkeyPatch, began: pd.Timestamp
 ) -> None:
     service = await start_service(history_rows=500)
-    index = pd.date_range(NOW, periods=1_200, freq="10ms")
+    index = pd.date_range(began, periods=1_200, freq="10ms")
     await publish(service, pd.DataFrame({"a": np.arange(1_200.0)}, index=index))
     for wrong_s in (-7_200, 7_200):  # the reader's clock alone
         clock = SimpleNamespace(time=lambda by=wrong_s: time.time() + by, monotonic=time.monotonic, sleep=time.sleep)
@@ -140,9 +146,9 @@ async def test_a_span_is_by_the_clock_of_the_service_and_not_of_the_reader(
         assert len(await history("a", "-15m", url=service.url)) == 1_200
 
 
-async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: Any) -> None:
+async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: Any, began: pd.Timestamp) -> None:
     service = await start_service(history_rows=1_000)
-    index = pd.date_range(NOW, periods=2_500, freq="10ms")
+    index = pd.date_range(began, periods=2_500, freq="10ms")
     frame = pd.DataFrame({"a": np.arange(2_500.0), "b": np.arange(2_500.0) * 2, "site": "A"}, index=index)
     await publish(service, frame, label_columns=["site"])
     await publish(service, pd.DataFrame({"c": [1.0]}, index=index[:1]))

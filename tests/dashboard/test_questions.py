@@ -16,7 +16,11 @@ from tidewire_dashboard.analysis import as_file, statistics
 from tidewire_dashboard.app import Dashboard
 from tidewire_dashboard.viewer import Viewer
 
-START_MS = float(int(time.time()) * 1_000 - 600_000)
+
+@pytest.fixture
+def start_ms() -> float:
+    """Ten minutes before the test."""
+    return float(int(time.time()) * 1_000 - 600_000)
 
 
 class Port:
@@ -58,9 +62,9 @@ def asker(dashboard: Dashboard, eventually: Any) -> Asker:
 
 
 @pytest.fixture
-async def readings(service: Any, dashboard: Dashboard, eventually: Any) -> np.ndarray[Any, Any]:
+async def readings(service: Any, dashboard: Dashboard, eventually: Any, start_ms: float) -> np.ndarray[Any, Any]:
     """5,000 readings of one series at 10/s with a silence of 20 s, three of another with labels."""
-    times = START_MS + np.arange(5_000) * 100.0
+    times = start_ms + np.arange(5_000) * 100.0
     times[2_500:] += 20_000
     values = np.random.default_rng(7).normal(900, 20, 5_000).round(3)
     for first in range(0, 5_000, 1_000):
@@ -68,7 +72,7 @@ async def readings(service: Any, dashboard: Dashboard, eventually: Any) -> np.nd
         row = {"metric": "furnace/t", "time": times[part].tolist(), "value": values[part].tolist()}
         assert (await service.http.post("/v1/readings", json=row)).status_code == 200
     row = {
-        "metric": "furnace/t", "labels": {"line": "=1+1"}, "time": [START_MS, START_MS + 1, START_MS + 2],
+        "metric": "furnace/t", "labels": {"line": "=1+1"}, "time": [start_ms, start_ms + 1, start_ms + 2],
         "value": [1, None, 3], "text": [None, "flag", None],
     }  # fmt: skip
     assert (await service.http.post("/v1/readings", json=row)).status_code == 200
@@ -76,13 +80,15 @@ async def readings(service: Any, dashboard: Dashboard, eventually: Any) -> np.nd
     return values
 
 
-def window(dashboard: Dashboard, **more: Any) -> dict[str, Any]:
+def window(dashboard: Dashboard, start_ms: float, **more: Any) -> dict[str, Any]:
     series = [one.index for one in dashboard.source.store.series]
-    return {"id": 7, "series": series, "start_ms": START_MS, "end_ms": START_MS + 600_000, **more}
+    return {"id": 7, "series": series, "start_ms": start_ms, "end_ms": start_ms + 600_000, **more}
 
 
-async def test_statistics_are_those_of_the_readings(dashboard: Any, asker: Asker, readings: Any) -> None:
-    answer = await asker.ask("statistics", t="statistics", **window(dashboard))
+async def test_statistics_are_those_of_the_readings(
+    dashboard: Any, asker: Asker, readings: Any, start_ms: float
+) -> None:
+    answer = await asker.ask("statistics", t="statistics", **window(dashboard, start_ms))
     assert (answer["t"], answer["id"]) == ("statistics", 7), answer
     store = dashboard.source.store
     by_series = {json.dumps(store.series[row["i"]].labels): row for row in answer["rows"]}
@@ -101,33 +107,37 @@ async def test_statistics_are_those_of_the_readings(dashboard: Any, asker: Asker
 
 
 async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
-    start_service: Any, service: Any, asker: Asker, dashboard: Any, readings: Any
+    start_service: Any, service: Any, asker: Asker, dashboard: Any, readings: Any, start_ms: float
 ) -> None:
     small = await start_service(history_rows=700)
     reader = dashboard.hub.room.readings
     reader._http.base_url = small.url
-    frame = await reader.read(dashboard.source.store.series, START_MS, START_MS + 600_000)
+    frame = await reader.read(dashboard.source.store.series, start_ms, start_ms + 600_000)
     assert len(frame) == 5_003
-    (plain,) = (row for row in statistics(frame, START_MS, START_MS + 600_000) if row["count"] == 5_000)
+    (plain,) = (row for row in statistics(frame, start_ms, start_ms + 600_000) if row["count"] == 5_000)
     assert plain["mean"] == pytest.approx(readings.mean())
 
 
-async def test_the_table_has_the_newest_readings_first(dashboard: Any, asker: Asker, readings: Any) -> None:
-    answer = await asker.ask("table", t="table", **window(dashboard))
+async def test_the_table_has_the_newest_readings_first(
+    dashboard: Any, asker: Asker, readings: Any, start_ms: float
+) -> None:
+    answer = await asker.ask("table", t="table", **window(dashboard, start_ms))
     assert answer["of"] == 5_003
     assert len(answer["rows"]) == 500
     times = [row[0] for row in answer["rows"]]
     assert times == sorted(times, reverse=True)
     assert answer["rows"][0][2] == readings[-1]
-    short = window(dashboard, end_ms=START_MS + 3)
+    short = window(dashboard, start_ms, end_ms=start_ms + 3)
     last = await asker.ask("table", t="table", **short)
     assert [row[2:] for row in last["rows"][:2]] == [[3, None], [None, "flag"]]
     assert sorted(row[2] for row in last["rows"][2:]) == sorted([1, readings[0]])
 
 
-async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(dashboard: Any, asker: Asker, readings: Any) -> None:
+async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(
+    dashboard: Any, asker: Asker, readings: Any, start_ms: float
+) -> None:
     async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
-        answer = await asker.ask("export", t="export", kind="csv", **window(dashboard))
+        answer = await asker.ask("export", t="export", kind="csv", **window(dashboard, start_ms))
         got = await http.get("/" + answer["url"])
         assert got.status_code == 200, got.text
         assert "attachment" in got.headers["content-disposition"]
@@ -136,7 +146,7 @@ async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(dashboard: Any
         assert set(frame["line"].dropna()) == {"'=1+1"}
         assert frame["value"].dropna().sum() == pytest.approx(readings.sum() + 4)
         assert (await http.get("/" + answer["url"])).status_code == 410
-        answer = await asker.ask("export", t="export", kind="parquet", **window(dashboard))
+        answer = await asker.ask("export", t="export", kind="parquet", **window(dashboard, start_ms))
         parquet = pd.read_parquet(io.BytesIO((await http.get("/" + answer["url"])).content))
         assert len(parquet) == 5_003
         assert str(parquet["time"].dtype).endswith("UTC]")

@@ -13,24 +13,22 @@ from tidewire.model.cursor import parse_id
 from tidewire.redislog.calls import ServerInfo
 from tidewire_service.operations.redis_checks import findings
 
-NOW_MS = time.time() * 1e3
 
-
-async def test_the_catalogue_has_every_series_with_its_last_reading(service: Any) -> None:
+async def test_the_catalogue_has_every_series_with_its_last_reading(service: Any, now_ms: float) -> None:
     await service.post(
-        {"metric": "a", "time": [NOW_MS, NOW_MS - 5], "value": [1, 2], "labels": {"site": "A"}, "unit": "Cel"}
+        {"metric": "a", "time": [now_ms, now_ms - 5], "value": [1, 2], "labels": {"site": "A"}, "unit": "Cel"}
     )
-    await service.post({"metric": "a", "time": [NOW_MS + 1], "value": [None], "labels": {"site": "B"}})
-    await service.post({"metric": "b/c", "time": [NOW_MS], "value": [3], "text": ["flag"]})
-    await service.post({"metric": "a", "time": [NOW_MS + 2], "value": [4], "labels": {"site": "A"}, "unit": "Cel"})
+    await service.post({"metric": "a", "time": [now_ms + 1], "value": [None], "labels": {"site": "B"}})
+    await service.post({"metric": "b/c", "time": [now_ms], "value": [3], "text": ["flag"]})
+    await service.post({"metric": "a", "time": [now_ms + 2], "value": [4], "labels": {"site": "A"}, "unit": "Cel"})
     found = (await service.http.get("/v1/catalog")).json()
     shown = [
         (s["metric"], s["labels"], s["unit"], s["time"], s["value"], s["count"], s["text"]) for s in found["series"]
     ]
     assert shown == [
-        ("a", {"site": "A"}, "Cel", NOW_MS + 2, 4, 3, None),
-        ("a", {"site": "B"}, "", NOW_MS + 1, None, 1, None),
-        ("b/c", {}, "", NOW_MS, 3, 1, "flag"),
+        ("a", {"site": "A"}, "Cel", now_ms + 2, 4, 3, None),
+        ("a", {"site": "B"}, "", now_ms + 1, None, 1, None),
+        ("b/c", {}, "", now_ms, 3, 1, "flag"),
     ]
     assert abs(parse_id(found["series"][0]["id"]) / 2**32 - time.time() * 1e3) < 60_000
     assert all(series["rate"] is None for series in found["series"])  # it has not watched for long enough

@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-# A whole minute, two to three minutes before the tests are collected: up to ten minutes later, with the slowest of
-# machines, it is still within the last 15, which are the default.
-BASE_MS = math.floor(time.time() / 60) * 60_000.0 - 120_000
+
+@pytest.fixture
+def base_ms() -> float:
+    """A whole minute, two to three minutes before the test: within the last 15 minutes, which are the default."""
+    return math.floor(time.time() / 60) * 60_000.0 - 120_000
 
 
 async def _publish(service: Any, metric: str, times: list[float], values: list[Any], **more: Any) -> None:
@@ -28,47 +30,47 @@ async def _publish(service: Any, metric: str, times: list[float], values: list[A
     assert answer.status_code == 200, answer.text
 
 
-async def test_readings_come_back_by_their_own_time_oldest_first(service: Any) -> None:
-    await _publish(service, "m", [BASE_MS + 3, BASE_MS + 1], [3, 1])
-    await _publish(service, "m", [BASE_MS + 2, BASE_MS + 4], [None, 4], unit="Cel")
-    found = await service.history("m", start=str(BASE_MS + 1), end=str(BASE_MS + 4))
+async def test_readings_come_back_by_their_own_time_oldest_first(service: Any, base_ms: float) -> None:
+    await _publish(service, "m", [base_ms + 3, base_ms + 1], [3, 1])
+    await _publish(service, "m", [base_ms + 2, base_ms + 4], [None, 4], unit="Cel")
+    found = await service.history("m", start=str(base_ms + 1), end=str(base_ms + 4))
     assert found["step_ms"] is None
-    assert (found["start_ms"], found["end_ms"]) == (BASE_MS + 1, BASE_MS + 4)
+    assert (found["start_ms"], found["end_ms"]) == (base_ms + 1, base_ms + 4)
     assert found["series"] == [
         {
             "metric": "m",
             "labels": {},
             "unit": "Cel",
-            "time": [BASE_MS + 1, BASE_MS + 2, BASE_MS + 3],
+            "time": [base_ms + 1, base_ms + 2, base_ms + 3],
             "value": [1, None, 3],
         }
     ]
 
 
-async def test_start_and_end_are_spans_texts_or_milliseconds(service: Any) -> None:
-    await _publish(service, "m", [BASE_MS], [1])
-    text = datetime.fromtimestamp(BASE_MS / 1e3, UTC)
-    for start in (str(BASE_MS), "-30m", text.isoformat(), text.strftime("%Y-%m-%dT%H:%M:%SZ"), "", None):
+async def test_start_and_end_are_spans_texts_or_milliseconds(service: Any, base_ms: float) -> None:
+    await _publish(service, "m", [base_ms], [1])
+    text = datetime.fromtimestamp(base_ms / 1e3, UTC)
+    for start in (str(base_ms), "-30m", text.isoformat(), text.strftime("%Y-%m-%dT%H:%M:%SZ"), "", None):
         assert (await service.history("m", start=start))["series"], start
-    for span in ({"start": "-1m"}, {"end": "-30m", "start": "-1h"}, {"start": BASE_MS + 1}, {"end": BASE_MS}):
+    for span in ({"start": "-1m"}, {"end": "-30m", "start": "-1h"}, {"start": base_ms + 1}, {"end": base_ms}):
         assert (await service.history("m", **span))["series"] == [], span
     # an offset's plus sign arrives as a space when it is not escaped
     plain = await service.http.get(f"/v1/history?metric=m&start={text.strftime('%Y-%m-%dT%H:%M:%S+00:00')}")
     assert plain.json()["series"]
 
 
-async def test_buckets_are_anchored_to_the_epoch(service: Any) -> None:
-    times = [BASE_MS + offset for offset in (0, 400, 999, 1_000, 5_500, 5_400, 5_600)]
+async def test_buckets_are_anchored_to_the_epoch(service: Any, base_ms: float) -> None:
+    times = [base_ms + offset for offset in (0, 400, 999, 1_000, 5_500, 5_400, 5_600)]
     await _publish(service, "m", times[:4], [5, 1, 3, None])
     await _publish(service, "m", times[4:], [7, 9, None])
-    found = await service.history("m", points=10, start=str(BASE_MS), end=str(BASE_MS + 10_000))
+    found = await service.history("m", points=10, start=str(base_ms), end=str(base_ms + 10_000))
     assert found["step_ms"] == 1_000
     assert found["series"] == [
         {
             "metric": "m",
             "labels": {},
             "unit": "",
-            "time": [BASE_MS, BASE_MS + 1_000, BASE_MS + 5_000],
+            "time": [base_ms, base_ms + 1_000, base_ms + 5_000],
             "value": [3, None, None],
             "min": [1, None, 7],
             "max": [5, None, 9],
@@ -78,10 +80,10 @@ async def test_buckets_are_anchored_to_the_epoch(service: Any) -> None:
     ]
 
 
-async def test_patterns_and_labels_select_series(service: Any) -> None:
+async def test_patterns_and_labels_select_series(service: Any, base_ms: float) -> None:
     for site in "AB":
-        await _publish(service, "furnace/a/temperature", [BASE_MS], [1], labels={"site": site, "zone": "x:y"})
-    await _publish(service, "furnace/b", [BASE_MS], [2])
+        await _publish(service, "furnace/a/temperature", [base_ms], [1], labels={"site": site, "zone": "x:y"})
+    await _publish(service, "furnace/b", [base_ms], [2])
 
     async def names(**query: Any) -> list[tuple[str, str]]:
         found = await service.history(**query)
@@ -102,25 +104,25 @@ async def test_patterns_and_labels_select_series(service: Any) -> None:
     assert await names(metric="unborn") == []
 
 
-async def test_what_was_acknowledged_is_found_at_once(service: Any) -> None:
+async def test_what_was_acknowledged_is_found_at_once(service: Any, base_ms: float) -> None:
     for n in range(50):
-        await _publish(service, f"born/{n}", [BASE_MS], [n])
+        await _publish(service, f"born/{n}", [base_ms], [n])
         assert (await service.history(f"born/{n}"))["series"], n
 
 
-async def test_a_long_history_is_read_in_pages(service: Any) -> None:
+async def test_a_long_history_is_read_in_pages(service: Any, base_ms: float) -> None:
     for first in range(0, 1_200, 100):
-        await service.post([{"metric": "m", "time": [BASE_MS + n], "value": [n]} for n in range(first, first + 100)])
+        await service.post([{"metric": "m", "time": [base_ms + n], "value": [n]} for n in range(first, first + 100)])
     found = await service.history("m")
     assert found["series"][0]["value"] == list(range(1_200))
-    buckets = await service.history("m", points=2, start=str(BASE_MS), end=str(BASE_MS + 2_000))
+    buckets = await service.history("m", points=2, start=str(base_ms), end=str(base_ms + 2_000))
     assert buckets["series"][0]["count"] == [1_000, 200]
 
 
-async def test_the_cursor_of_a_history_goes_on_without_a_gap(service: Any) -> None:
-    await _publish(service, "m", [BASE_MS], [1])
+async def test_the_cursor_of_a_history_goes_on_without_a_gap(service: Any, base_ms: float) -> None:
+    await _publish(service, "m", [base_ms], [1])
     cursor = (await service.history("m"))["cursor"]
-    await _publish(service, "m", [BASE_MS + 1], [2])
+    await _publish(service, "m", [base_ms + 1], [2])
     async with service.http.stream("GET", "/v1/stream", params={"metric": "m", "cursor": cursor}) as answer:
         async for line in answer.aiter_lines():
             if line.startswith('data: {"metric"'):
@@ -128,11 +130,11 @@ async def test_the_cursor_of_a_history_goes_on_without_a_gap(service: Any) -> No
                 break
 
 
-async def test_every_format_holds_the_same(service: Any) -> None:
+async def test_every_format_holds_the_same(service: Any, base_ms: float) -> None:
     await _publish(
-        service, "a", [BASE_MS, BASE_MS + 0.5], [1.5, None], labels={"site": 'x,"y"'}, unit="Cel", text=[None, "flag"]
+        service, "a", [base_ms, base_ms + 0.5], [1.5, None], labels={"site": 'x,"y"'}, unit="Cel", text=[None, "flag"]
     )
-    await _publish(service, "b", [BASE_MS + 1], [2], labels={"line": "7", "metric": "odd"})
+    await _publish(service, "b", [base_ms + 1], [2], labels={"line": "7", "metric": "odd"})
 
     async def get(form: str, **query: Any) -> Any:
         answer = await service.http.get("/v1/history", params={"metric": "**", "format": form, **query})
@@ -148,7 +150,7 @@ async def test_every_format_holds_the_same(service: Any) -> None:
     assert [row["value"] for row in table] == ["1.5", "", "2.0"]
     assert [row["site"] for row in table] == ['x,"y"', 'x,"y"', ""]
     assert table[1]["text"] == "flag"
-    assert float(table[1]["time"]) == BASE_MS + 0.5
+    assert float(table[1]["time"]) == base_ms + 0.5
     assert table[2]["label.metric"] == "odd"
 
     for form, read in (("parquet", pq.read_table), ("arrow", lambda data: pa.ipc.open_stream(data).read_all())):
@@ -156,7 +158,7 @@ async def test_every_format_holds_the_same(service: Any) -> None:
         assert [row["value"] for row in rows] == [1.5, None, 2.0], form
         assert [row["metric"] for row in rows] == ["a", "a", "b"]
         assert [row["site"] for row in rows] == ['x,"y"', 'x,"y"', None]
-        assert rows[1]["time"].timestamp() * 1e3 == pytest.approx(BASE_MS + 0.5)
+        assert rows[1]["time"].timestamp() * 1e3 == pytest.approx(base_ms + 0.5)
         assert rows[0]["unit"] == "Cel"
         assert rows[1]["text"] == "flag"
         buckets = read(io.BytesIO((await get(form, points=10)).content)).to_pylist()
@@ -164,28 +166,28 @@ async def test_every_format_holds_the_same(service: Any) -> None:
         assert read(io.BytesIO((await get(form, metric="none")).content)).num_rows == 0
 
 
-async def test_csv_goes_back_in_as_it_came_out(service: Any) -> None:
-    await _publish(service, "a", [BASE_MS, BASE_MS + 0.5], [1.5, None], labels={"site": "A"}, unit="Cel")
+async def test_csv_goes_back_in_as_it_came_out(service: Any, base_ms: float) -> None:
+    await _publish(service, "a", [base_ms, base_ms + 0.5], [1.5, None], labels={"site": "A"}, unit="Cel")
     text = (await service.http.get("/v1/history", params={"metric": "a", "format": "csv"})).content
     await service.post(text.replace(b"a,1", b"copy,1").replace(b"\na,", b"\ncopy,"), "text/csv")
     original, copy = (await service.history())["series"]
     assert {**original, "metric": "copy"} == copy
 
 
-async def test_a_formula_in_a_name_is_no_formula_in_the_export(service: Any) -> None:
-    await _publish(service, "=HYPERLINK(1)", [BASE_MS], [-1], labels={"@x": "+1", "y": "-2"}, text=["=1+1"])
+async def test_a_formula_in_a_name_is_no_formula_in_the_export(service: Any, base_ms: float) -> None:
+    await _publish(service, "=HYPERLINK(1)", [base_ms], [-1], labels={"@x": "+1", "y": "-2"}, text=["=1+1"])
     text = (await service.http.get("/v1/history", params={"metric": "**", "format": "csv"})).text
     header, row = csv.reader(io.StringIO(text))
     assert not [cell for cell in header if cell.startswith(("=", "+", "-", "@"))]
     assert [cell for cell in row if cell.startswith(("=", "+", "-", "@"))] == ["-1.0", "+1", "-2"], "plain numbers"
 
 
-async def test_what_was_exported_as_csv_is_taken_back_as_it_was(service: Any, valkey: Any) -> None:
+async def test_what_was_exported_as_csv_is_taken_back_as_it_was(service: Any, valkey: Any, base_ms: float) -> None:
     labels = {"@x": "=1+1", "y": "'=2", "z": "\uff1d3", "n": "-2", "q": "don't"}
     texts = ["=A1", "-5 °C", "'quoted'", "\n+1", "-5", ' "=x"']
-    await _publish(service, "=cmd|' /C calc'!A0", [BASE_MS + n for n in range(6)], [0] * 6, labels=labels, text=texts)
-    await _publish(service, "plain", [BASE_MS], [1])
-    query = {"metric": "**", "start": str(BASE_MS - 1)}
+    await _publish(service, "=cmd|' /C calc'!A0", [base_ms + n for n in range(6)], [0] * 6, labels=labels, text=texts)
+    await _publish(service, "plain", [base_ms], [1])
+    query = {"metric": "**", "start": str(base_ms - 1)}
     before = (await service.http.get("/v1/history", params=query)).json()["series"]
     exported = (await service.http.get("/v1/history", params={**query, "format": "csv"})).text
     for cell in (cell for row in csv.reader(io.StringIO(exported)) for cell in row):
@@ -197,9 +199,9 @@ async def test_what_was_exported_as_csv_is_taken_back_as_it_was(service: Any, va
     assert (await service.http.get("/v1/history", params=query)).json()["series"] == before
 
 
-async def test_too_much_says_how_to_ask_for_less(start: Any) -> None:
+async def test_too_much_says_how_to_ask_for_less(start: Any, base_ms: float) -> None:
     service = await start(history_rows=100, history_scan_batches=50)
-    await _publish(service, "m", [BASE_MS + n for n in range(101)], [1] * 101)
+    await _publish(service, "m", [base_ms + n for n in range(101)], [1] * 101)
     long = await service.http.get("/v1/history", params={"metric": "m"})
     assert long.status_code == 413
     assert "points=" in long.json()["detail"]
@@ -241,8 +243,8 @@ async def test_a_bad_field_is_named_with_its_remedy(service: Any, query: str, fi
     assert remedy in answer.json()["detail"]
 
 
-async def test_a_foreign_entry_in_the_log_is_skipped(service: Any, valkey: Any) -> None:
-    await _publish(service, "m", [BASE_MS], [1])
+async def test_a_foreign_entry_in_the_log_is_skipped(service: Any, valkey: Any, base_ms: float) -> None:
+    await _publish(service, "m", [base_ms], [1])
     key = "tw:{0}:log:m"
     for fields in (
         {"x": "y"},
@@ -250,22 +252,22 @@ async def test_a_foreign_entry_in_the_log_is_skipped(service: Any, valkey: Any) 
         {"p": "0-0", "d": '{"metric":"m","time":[1],"value":[1,2]}'},
     ):
         valkey.client.xadd(key, fields)
-    await _publish(service, "after", [BASE_MS], [2])
+    await _publish(service, "after", [base_ms], [2])
     assert [series["value"] for series in (await service.history())["series"]] == [[2], [1]]
 
 
-async def test_histories_beyond_those_at_once_wait_their_turn(start: Any) -> None:
+async def test_histories_beyond_those_at_once_wait_their_turn(start: Any, base_ms: float) -> None:
     service = await start(history_at_once=1)
-    await _publish(service, "m", [BASE_MS], [1])
+    await _publish(service, "m", [base_ms], [1])
     answers = await asyncio.gather(*(service.history("m") for _ in range(10)))
     assert all(answer["series"] for answer in answers)
 
 
-async def test_pages_hold_every_reading_once_and_nothing_of_later(start: Any) -> None:
+async def test_pages_hold_every_reading_once_and_nothing_of_later(start: Any, base_ms: float) -> None:
     service = await start(history_rows=100)
     for name in ("b", "a", "c"):
         for n in range(0, 250, 10):
-            times = [BASE_MS + n + place for place in range(10)]
+            times = [base_ms + n + place for place in range(10)]
             await _publish(service, name, times, list(range(n, n + 10)), labels={"odd": str(n // 10 % 2)})
     path, pages, done = "/v1/history?metric=**&start=-1h&page=first&format=ndjson", [], []
     while path:
@@ -274,8 +276,8 @@ async def test_pages_hold_every_reading_once_and_nothing_of_later(start: Any) ->
         pages.append([json.loads(line) for line in answer.text.splitlines()])
         done.append(float(answer.headers["tidewire-done"]))
         path = answer.links.get("next", {}).get("url")
-        await _publish(service, "a", [BASE_MS + 500 + len(done)], [-1])  # what comes in meanwhile is of no page
-        await _publish(service, f"new/{len(done)}", [BASE_MS], [-1])
+        await _publish(service, "a", [base_ms + 500 + len(done)], [-1])  # what comes in meanwhile is of no page
+        await _publish(service, f"new/{len(done)}", [base_ms], [-1])
     assert [sum(len(series["value"]) for series in page) for page in pages] == [100] * 7 + [50]
     assert 0 < done[0] < done[-1] == 1.0
     found: dict[str, list[int]] = {}
@@ -285,9 +287,9 @@ async def test_pages_hold_every_reading_once_and_nothing_of_later(start: Any) ->
     assert all(sorted(values) == list(range(250)) for values in found.values())
 
 
-async def test_a_page_stops_after_the_batches_that_one_request_may_read(start: Any) -> None:
+async def test_a_page_stops_after_the_batches_that_one_request_may_read(start: Any, base_ms: float) -> None:
     service = await start(history_scan_batches=60)
-    await service.post([{"metric": "n", "time": [BASE_MS - n], "value": [n]} for n in range(100)])
+    await service.post([{"metric": "n", "time": [base_ms - n], "value": [n]} for n in range(100)])
     path, values = "/v1/history?metric=n&start=-1h&page=first", []
     for _ in range(10):
         answer = await service.http.get(path)
