@@ -19,10 +19,22 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tidewire.commands.cli import main
+from tidewire_service.hub.subscription import EndReason
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def _tracked() -> list[Path]:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return [path for path in ROOT.rglob("*.*") if ".venv" not in path.parts and "node_modules" not in path.parts]
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+TRACKED = _tracked()
+PAGES = sorted(path for path in TRACKED if path.suffix == ".md")
 
 
 def _module(path: str) -> ModuleType:
@@ -118,6 +130,57 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+# -- paths, and the map
+
+
+SOURCES = ("client/tidewire", "service/tidewire_service", "dashboard/tidewire_dashboard", "client/chart/src")
+_PATH = re.compile(r"(?<![\w/.:@-])(?:client|service|dashboard|docs|tests|benchmarks|notebooks|\.ci)/[\w./{},-]*[\w}/]")
+_FILE = re.compile(r"[\w.{},/-]+\.(?:py|ts|lua|mjs|ipynb|md|css|toml)(?=$|::)")
+
+
+def _paths(text: str) -> set[str]:
+    """Return the paths of this repository that a text names: from its root, or in backticks as a part of one."""
+    named = set(_PATH.findall(text))
+    for code in re.findall(r"`([^`\n]+)`", text):
+        named |= {found[0] for word in code.split() if (found := _FILE.match(word))}
+    return {path for each in named for path in _expanded(each)}
+
+
+def _expanded(path: str) -> list[str]:
+    """Return what a shell makes of the braces of a path."""
+    braces = re.search(r"\{([^{}]*)\}", path)
+    if braces is None:
+        return [path]
+    return [each for one in braces[1].split(",") for each in _expanded(path.replace(braces[0], one, 1))]
+
+
+def test_paths_are_found_in_a_text() -> None:
+    text = "see `plot.ts`, docs/tables.py and `hub/{a,b}.py::test_x`, not https://docs/x.py or `a.b` or client"
+    assert _paths(text) == {"plot.ts", "docs/tables.py", "hub/a.py", "hub/b.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    files = [f"/{path.relative_to(ROOT)}" for path in TRACKED]
+    for path in _paths(page.read_text(encoding="utf-8")):
+        found = (ROOT / path).exists() or (page.parent / path).exists()
+        assert found or any(file.endswith(f"/{path}") for file in files), f"{page.relative_to(ROOT)} names {path}"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_architecture_names_every_folder(source: str) -> None:
+    section = ARCHITECTURE.partition(f"**[`{source}`]")[2].partition("\n**")[0].partition("\n## ")[0]
+    inside = [path.relative_to(ROOT / source) for path in TRACKED if path.is_relative_to(ROOT / source)]
+    folders = {path.parts[0] for path in inside if len(path.parts) > 1}
+    assert folders
+    assert set(re.findall(r"`(\w+)/`", section)) == folders
+
+
+def test_the_architecture_names_every_end_of_a_stream() -> None:
+    section = ARCHITECTURE.partition("## How a stream ends")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [reason.value for reason in EndReason]
+
+
 # -- what was tested together
 
 
@@ -135,19 +198,12 @@ def test_everything_that_is_required_has_a_tested_version() -> None:
 # -- what must not be there
 
 
-def _tracked() -> list[Path]:
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return [path for path in ROOT.rglob("*.*") if ".venv" not in path.parts and "node_modules" not in path.parts]
-    return [ROOT / name for name in done.stdout.split("\0") if name]
-
-
 def test_no_file_names_a_registry_host_or_a_path_of_one_machine() -> None:
     hosts = ("py" + "pi.org", "python" + "hosted", "registry.npm" + "js", "deb." + "debian.org", "reg" + "istry.yarn")
     paths = ("/work" + "/", "/root" + "/", "/home" + "/", "../sha" + "red")
     found = []
-    for path in _tracked():
-        if path.exists() and path.suffix not in (".png", ".woff2", ".bin"):
+    for path in TRACKED:
+        if path.suffix not in (".png", ".woff2", ".bin"):
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [f"{path.relative_to(ROOT)}: {word}" for word in (*hosts, *paths) if word in text]
     assert found == []
