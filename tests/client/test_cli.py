@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tidewire.commands import cli
 from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
 
@@ -54,6 +55,17 @@ class Command:
 @pytest.fixture
 def tidewire(service: Any, valkey: Any) -> Command:
     return Command(service, valkey)
+
+
+def test_a_command_is_one_file_and_one_line_of_the_table() -> None:
+    """Every module of `commands/` that has a `command` is in the table, under the name that it gives itself."""
+    folder = Path(cli.__file__).parent
+    own = {path.stem for path in folder.glob("*.py") if "\ndef command(" in path.read_text(encoding="utf-8")}
+    assert own == {name for name, entry in cli._COMMANDS.items() if entry.module.startswith("tidewire.commands.")}
+    for name in cli._COMMANDS:
+        found = cli.main.get_command(None, name)  # type: ignore[arg-type]  # the group does not use its context
+        assert found is not None
+        assert found.name == name
 
 
 async def test_publish_then_catalog(tidewire: Command) -> None:

@@ -1,10 +1,10 @@
-"""The command line: a group whose heavy commands are found by entry point, so that the client imports none of them."""
+"""The command line: a group that imports a command's module when the command is called."""
 
 from __future__ import annotations
 
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from importlib import import_module
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -13,52 +13,54 @@ from tidewire.errors import MissingExtra, TidewireError
 
 __all__ = ["main"]
 
-_GROUP: Final = "tidewire.commands"
-_OWN: Final = {
-    "publish": ("tidewire.commands.data", "publish_command", "Publish one reading."),
-    "tail": ("tidewire.commands.data", "tail_command", "Show readings live in the terminal."),
-    "catalog": ("tidewire.commands.data", "catalog_command", "List series with their last readings."),
-    "export": ("tidewire.commands.export", "export_command", "Write readings of a span to CSV, Parquet or NDJSON."),
-    "replay": ("tidewire.commands.replay", "replay_command", "Publish a recorded file as if it were live."),
-    "doctor": ("tidewire.commands.doctor", "doctor_command", "Check what is reachable and say how to mend it."),
-}
-# What `--help` says of the commands that live in an extra, without importing it.
-_HEAVY: Final = {
-    "up": ("service", "Run everything: Redis, service, dashboard and a host publisher."),
-    "serve": ("service", "Run the HTTP service on a Redis."),
-    "token": ("service", "Create, list and revoke tokens."),
-    "host": ("service", "Publish this machine's CPU, memory, disk and network."),
-    "dashboard": ("dashboard", "Run the dashboard on a service."),
+
+class _Entry(NamedTuple):
+    """One command: the module whose `command` runs it, its line in ``--help``, and the extra it needs."""
+
+    module: str
+    summary: str
+    extra: str = ""
+
+
+# Modules are named, not imported: `--help` loads none of them, and the client imports neither service nor dashboard.
+_COMMANDS: Final = {
+    "catalog": _Entry("tidewire.commands.catalog", "List series with their last readings."),
+    "dashboard": _Entry("tidewire_dashboard.app", "Run the dashboard on a service.", "dashboard"),
+    "doctor": _Entry("tidewire.commands.doctor", "Check what is reachable and how to fix what is not."),
+    "export": _Entry("tidewire.commands.export", "Write the readings of a span to a file."),
+    "host": _Entry("tidewire_service.launch.host", "Publish this machine's CPU, memory, disk and network.", "service"),
+    "publish": _Entry("tidewire.commands.publish", "Publish one reading."),
+    "replay": _Entry("tidewire.commands.replay", "Publish a recorded file as if it were live."),
+    "serve": _Entry("tidewire_service.launch.serve", "Run the HTTP service on a Redis.", "service"),
+    "tail": _Entry("tidewire.commands.tail", "Show readings live in the terminal."),
+    "token": _Entry("tidewire_service.launch.token", "Create, share, list and revoke tokens.", "service"),
+    "up": _Entry("tidewire_service.launch.up", "Run Redis, service, dashboard and a host publisher.", "service"),
 }
 
 
 class _Commands(click.Group):
-    """Loads a command when it is called, and prints an error of ours as one sentence."""
+    """Loads a command when it is called, and prints a `TidewireError` as one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*_OWN, *_HEAVY})
+        return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _OWN:
-            module, attribute, _ = _OWN[cmd_name]
-            return _loaded(EntryPoint(cmd_name, f"{module}:{attribute}", _GROUP))
-        if cmd_name not in _HEAVY:
+        entry = _COMMANDS.get(cmd_name)
+        if entry is None:
             return None
-        found = next(iter(entry_points(group=_GROUP, name=cmd_name)), None)
         try:
-            if found is not None:
-                return _loaded(found)
+            command: click.Command = import_module(entry.module).command
+        except MissingExtra as error:
+            raise click.ClickException(str(error)) from error
         except ImportError as error:
-            if isinstance(error, MissingExtra):
-                raise click.ClickException(str(error)) from error
-            missing = MissingExtra(f"tidewire {cmd_name}", _HEAVY[cmd_name][0])
-            raise click.ClickException(f"{missing} ({error})") from error
-        raise click.ClickException(str(MissingExtra(f"tidewire {cmd_name}", _HEAVY[cmd_name][0])))
+            if not entry.extra:
+                raise
+            raise click.ClickException(f"{MissingExtra(f'tidewire {cmd_name}', entry.extra)} ({error})") from error
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        helps = {name: entry[2] for name, entry in _OWN.items()} | {name: entry[1] for name, entry in _HEAVY.items()}
         with formatter.section("Commands"):
-            formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, _COMMANDS[name].summary) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -66,11 +68,6 @@ class _Commands(click.Group):
         except TidewireError as error:
             click.echo(f"tidewire: {error}", err=True)
             sys.exit(1)
-
-
-def _loaded(entry: EntryPoint) -> click.Command:
-    command: click.Command = entry.load()
-    return command
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

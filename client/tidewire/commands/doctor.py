@@ -23,7 +23,7 @@ from tidewire.redislog.log import BlockingRedisLog
 from tidewire.settings import ClientSettings, click_options, load_settings
 from tidewire.subscribing.service_address import checked_token, client_options, service_url
 
-__all__ = ["Finding", "doctor_command", "examine"]
+__all__ = ["Finding", "command", "examine"]
 
 _OLDEST_REDIS: Final = (7, 0)
 _CLOCK_MS: Final = 1_000.0
@@ -213,7 +213,7 @@ def examine(settings: ClientSettings) -> Iterator[Finding]:
 
 @click.command("doctor")
 @click_options(ClientSettings, "redis", "url", "prefix", "dashboard")
-def doctor_command(**options: Any) -> None:
+def command(**options: Any) -> None:
     """Check what is reachable, and say how to mend what is not. Exit status 1 if something is wrong."""
     settings = load_settings(ClientSettings, options)
     table = Table(box=None, pad_edge=False, show_header=False)

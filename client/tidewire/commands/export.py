@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from tidewire.commands.data import labels_of
+from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.errors import MissingExtra
 from tidewire.model.csv_escape import inert
 from tidewire.subscribing.history_pages import Load, Reader
@@ -24,7 +24,7 @@ from tidewire.subscribing.history_pages import Load, Reader
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["export_command"]
+__all__ = ["command"]
 
 _FIXED: Final = ("metric", "time", "value", "unit", "text", "step")
 _BUCKETS: Final = ("metric", "time", "value", "min", "max", "mean", "count", "unit")
@@ -152,9 +152,9 @@ def _progress() -> Iterator[Callable[[float], None]]:
     "--format", "form", type=click.Choice(["csv", "parquet", "ndjson"]), default=None, help="Else by the file's ending."
 )
 @click.option("--out", "-o", default="-", help="A file, or - for standard output.  [default: -]")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; may be repeated.")
-@click.option("--url", default=None, help="The service  [TIDEWIRE_URL; default http://127.0.0.1:8000]")
-def export_command(
+@label_option
+@url_option
+def command(
     patterns: tuple[str, ...],
     start: str,
     end: str | None,
@@ -171,7 +171,7 @@ def export_command(
     readings = 0
     try:
         with Reader(url) as reader, _progress() as told:
-            load = Load(reader, patterns, labels_of(labels), start, end, points)
+            load = Load(reader, patterns, parse_labels(labels), start, end, points)
             schema = _schema(load.label_names(), points is not None)
             with _target(out) as file, contextlib.closing(_writer(form, file, schema)) as writer:
                 for page in load.pages(told):

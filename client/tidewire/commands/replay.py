@@ -13,12 +13,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tidewire.commands.options import target_option
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.model.batch import checked_time_ms
 from tidewire.model.csv_escape import original
 from tidewire.publishing.publisher import Publisher, publish_url
 
-__all__ = ["Row", "read_rows", "replay_command"]
+__all__ = ["Row", "command", "read_rows"]
 
 _FIXED: Final = ("metric", "time", "value", "unit", "text", "step")
 _AHEAD_S: Final = 0.02  # rows due within it are published together
@@ -113,11 +114,9 @@ def _unmarked(part: tuple[Any, Any]) -> tuple[Any, Any]:
 @click.command("replay")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--speed", default=1.0, type=click.FloatRange(min=0.01), help="2 is twice as fast as recorded.")
-@click.option(
-    "--to", "target", default=None, help="redis:// or http:// to publish to  [TIDEWIRE_REDIS or TIDEWIRE_URL]"
-)
+@target_option
 @click.option("--loop", is_flag=True, help="Start again at the end, until Ctrl-C.")
-def replay_command(file: Path, speed: float, target: str | None, loop: bool) -> None:
+def command(file: Path, speed: float, target: str | None, loop: bool) -> None:
     """Publish a recorded file as if it were live: tidewire replay shift.csv --speed 10.
 
     Its times are shifted so that the first reading is now.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 import psutil
 
-from tidewire.commands.data import labels_of
+from tidewire.commands.options import label_option, parse_labels, target_option
 from tidewire.publishing.publisher import Publisher, publish_url
 from tidewire.settings import without_password
 
@@ -113,11 +113,9 @@ def publish_host(publisher: Publisher, stop: threading.Event, labels: Mapping[st
         second = next_second(second, time.time())
 
 
-@click.command("host", short_help="Publish this machine's CPU, memory, disk and network.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of all readings, such as host=a.")
-@click.option(
-    "--to", "target", default=None, help="redis:// or http:// to publish to  [TIDEWIRE_REDIS or TIDEWIRE_URL]"
-)
+@click.command("host")
+@label_option
+@target_option
 def command(target: str | None, labels: tuple[str, ...]) -> None:
     """Publish this machine's CPU per core, load, memory, swap, disk and network rates and temperature, every second."""
     stop = threading.Event()
@@ -125,4 +123,4 @@ def command(target: str | None, labels: tuple[str, ...]) -> None:
         signal.signal(number, lambda *_: stop.set())
     with Publisher(target) as publisher:
         click.echo(f"Publishing this machine to {without_password(publish_url(target))}; Ctrl-C ends it.")
-        publish_host(publisher, stop, labels_of(labels))
+        publish_host(publisher, stop, parse_labels(labels))

@@ -27,7 +27,7 @@ _FAILED: Final = 1
 _log = structlog.get_logger("tidewire_service")
 
 
-@click.command("serve", short_help="Run the HTTP service on a Redis.")
+@click.command("serve")
 @click_options(ServiceSettings)
 def command(**given: Any) -> None:
     """Run the HTTP service: streams, readings, history, catalogue.

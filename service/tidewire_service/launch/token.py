@@ -50,7 +50,7 @@ def _with_store(given: dict[str, Any], work: Callable[[TokenStore], Awaitable[_T
     return asyncio.run(run())
 
 
-@click.group("token", short_help="Create, share, list and revoke tokens.")
+@click.group("token")
 def command() -> None:
     """Create, share, list and revoke the tokens that `tidewire serve --auth` asks for."""
 

@@ -146,7 +146,7 @@ for n in range(600): publisher.publish("demo/wave", math.sin(n / 10)); time.slee
 """
 
 
-@click.command("up", short_help="Run everything: Redis, service, dashboard and a host publisher.")
+@click.command("up")
 @click_options(UpSettings)
 @click.option("--no-host", is_flag=True, help="Do not publish this machine's CPU, memory, disk and network.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")

@@ -1,0 +1,32 @@
+"""Options that several commands share: `--label`, `--url` and `--to`."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["label_option", "parse_labels", "target_option", "url_option"]
+
+label_option = click.option(
+    "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label, such as site=A. Repeatable."
+)
+url_option = click.option(
+    "--url", default=None, help="URL of the service.  [TIDEWIRE_URL; default http://127.0.0.1:8000]"
+)
+target_option = click.option(
+    "--to", "target", default=None, help="redis:// or http:// URL to publish to.  [TIDEWIRE_REDIS or TIDEWIRE_URL]"
+)
+
+
+def parse_labels(given: tuple[str, ...]) -> dict[str, str]:
+    """Parse ``name=value`` options into labels.
+
+    Raises:
+        click.BadParameter: an option without ``=``.
+    """
+    labels = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{each!r}: expected name=value", param_hint="--label")
+        labels[name] = value
+    return labels

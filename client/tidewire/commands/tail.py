@@ -1,0 +1,135 @@
+"""The command `tail`: readings live in the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live as LiveDisplay
+from rich.table import Table
+from rich.text import Text
+
+from tidewire.commands.options import label_option, parse_labels, url_option
+from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, StreamBatch
+from tidewire.model.states import Live as CaughtUp
+from tidewire.subscribing.subscriber import stream
+
+__all__ = ["command"]
+
+_ROWS: Final = 200  # of the live table; more series would not fit any terminal
+
+
+def _line(batch: StreamBatch) -> str:
+    stamp = datetime.fromtimestamp(batch.time[-1] / 1e3, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    labels = "".join(f" {name}={value}" for name, value in batch.labels.items())
+    shown = "\N{EN DASH}" if batch.value[-1] is None else f"{batch.value[-1]:g}"
+    shown += f" {batch.unit}" if batch.unit else ""
+    more = f"  ({len(batch)} readings)" if len(batch) > 1 else ""
+    text = f"  {batch.text[-1]}" if batch.text and batch.text[-1] else ""
+    return f"{stamp}  {batch.metric}{labels}  {shown}{text}{more}"
+
+
+def _describe_state(state: object) -> str | None:
+    match state:
+        case Connected():
+            narrowed = f", of {' '.join(state.narrowed_to)}: the token sees no more" if state.narrowed_to else ""
+            return f"connected, {state.matched} metrics match{narrowed}" + (", resumed" if state.resumed else "")
+        case CaughtUp():
+            return "live"
+        case Gap():
+            return f"gap ({state.kind}): {state.metric or 'some readings'} cannot be replayed"
+        case Reset():
+            return f"reset: {state.reason}"
+        case Skipped():
+            return f"skipped {state.count} batches of {state.metric or 'some metrics'}: this reader is slow"
+        case Lost():
+            return f"connection lost ({state.reason}); next attempt in {state.retry_s:.1f} s"
+        case _:
+            return None
+
+
+@click.command("tail")
+@click.argument("patterns", nargs=-1, required=True)
+@click.option("--replay", default="last", help="Readings to begin with: last, none, or a span such as 5m.")
+@click.option("--every", default=None, help="Receive one batch per series and interval, such as 1s.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON batch per line.")
+@click.option("--lines", is_flag=True, help="Print one line per batch, also in a terminal.")
+@label_option
+@url_option
+def command(
+    patterns: tuple[str, ...],
+    replay: str,
+    every: str | None,
+    as_json: bool,
+    lines: bool,
+    labels: tuple[str, ...],
+    url: str | None,
+) -> None:
+    """Show readings live: tidewire tail 'furnace/**'"""  # noqa: D415
+    items = stream(*patterns, url=url, replay=replay, every=every, labels=parse_labels(labels), states=True)
+    try:
+        if as_json or lines or not sys.stdout.isatty():
+            signal.signal(signal.SIGINT, _exit_immediately)
+            for item in items:
+                if isinstance(item, StreamBatch):
+                    click.echo(msgspec.json.encode(item).decode() if as_json else _line(item))
+                elif (description := _describe_state(item)) is not None:
+                    click.echo(f"# {description}", err=True)
+        else:
+            _show_table(items)
+    except (KeyboardInterrupt, BrokenPipeError):
+        return
+    finally:
+        items.close()
+
+
+def _exit_immediately(number: int, frame: FrameType | None) -> None:
+    """Exit without unwinding: every line is flushed as it is printed.
+
+    A KeyboardInterrupt can be lost where Python ignores exceptions (a finalizer, a callback): the command went on then.
+    """
+    os._exit(0)
+
+
+def _show_table(items: Any) -> None:
+    """Draw a table with one row per series: its last reading and the age of it."""
+    rows: dict[tuple[str, str], tuple[StreamBatch, float]] = {}
+    status, drawn_s = "connecting", 0.0
+    with LiveDisplay(console=Console(), refresh_per_second=8, screen=False) as display:
+        for item in items:
+            if isinstance(item, StreamBatch):
+                rows[item.metric, str(item.labels)] = item, time.time()
+            elif (description := _describe_state(item)) is not None:
+                status = description
+            if time.monotonic() - drawn_s > 0.1 or not isinstance(item, StreamBatch):
+                drawn_s = time.monotonic()
+                display.update(_table(rows, status))
+
+
+def _table(rows: Mapping[tuple[str, str], tuple[StreamBatch, float]], status: str) -> Table:
+    table = Table(caption=status, caption_justify="left", box=None, pad_edge=False)
+    for name, justify in (
+        ("metric", "left"),
+        ("labels", "left"),
+        ("value", "right"),
+        ("unit", "left"),
+        ("age", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for key in sorted(rows)[:_ROWS]:
+        batch, seen_s = rows[key]
+        value = "\N{EN DASH}" if batch.value[-1] is None else f"{batch.value[-1]:.6g}"
+        labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
+        age_s = max(0.0, time.time() - seen_s)
+        age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")
+        table.add_row(Text(batch.metric), Text(labels, style="dim"), Text(value, style="bold"), Text(batch.unit), age)
+    return table
