@@ -148,10 +148,8 @@ class Documents:
         raise LogUnavailable(f"{_TRIES} writers were faster; try again in a moment")
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        try:
+        with self._log.beside():  # a shutdown must not wait for a writer whose cancellation redis-py swallowed
             return await ask()
-        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-            raise LogUnavailable(f"Redis at {self._log.url}: {error or type(error).__name__}") from error
 
 
 def _document(stored: bytes) -> Document:

@@ -9,6 +9,7 @@ import pytest
 
 from tidewire.model.batch import Limits
 from tidewire.redislog.log import RedisLog
+from tidewire_service.documents import Documents
 from tidewire_service.ingest.inbox import Inbox
 
 pytestmark = pytest.mark.fault
@@ -30,6 +31,28 @@ async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: Any) -> None:
             await asyncio.wait([task])
             assert task.cancelled(), f"turn {turn}"
         await log.ping()
+    finally:
+        await log.close()
+
+
+@pytest.mark.parametrize("call", ["get", "put"])
+async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world: Any, call: str) -> None:
+    log = RedisLog(world.valkey.url)
+    documents = Documents(log, "tw:documents", most=10)
+
+    async def calls() -> None:
+        for turn in range(500):
+            await (documents.get("a") if call == "get" else documents.put("a", b'{"turn":%d}' % turn))
+
+    try:
+        await documents.put("a", b"{}")
+        for turn in range(100):
+            task = asyncio.create_task(calls())
+            await asyncio.sleep(0.0002 * (turn % 20))  # wherever it is by then
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled(), f"turn {turn}"
+        assert await documents.get("a") is not None
     finally:
         await log.close()
 
