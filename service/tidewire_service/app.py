@@ -22,7 +22,7 @@ from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.history.rates import Rates
-from tidewire_service.http_server.slow_clients import Arrivals
+from tidewire_service.http_server.slow_clients import SlowClients
 from tidewire_service.hub.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
@@ -48,7 +48,7 @@ from tidewire_service.streams.stream import StreamSettings
 from tidewire_service.streams.stream_quota import StreamLimits
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import Door
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.openapi import complete
 from tidewire_service.web.origin_guard import STREAM_PATH, Gate
 from tidewire_service.web.problems import answering
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 
-_TASKS: Final = ("audit", "arrivals", "inbox", "sweeper", "tokens", "jwks", "memory", "own")
+_TASKS: Final = ("audit", "slow_clients", "inbox", "sweeper", "tokens", "jwks", "memory", "own")
 
 
 def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Litestar:
@@ -71,7 +71,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
 
     The app's state has ``hub``, ``streams``, ``inbox``, ``readiness`` and ``drain``, a coroutine function that ends all
     streams within `drain_s`; a server awaits it before it waits for its connections. Its connections it hands to
-    ``arrivals``.
+    ``slow_clients``.
     """
     if log is None:
         log = RedisLog(
@@ -87,19 +87,19 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         HubSettings(tick_ms=settings.tick_ms, ring_bytes=settings.ring_bytes),
         limits=msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)},
     )
-    bounds = Bounds()
-    streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), bounds)
+    limit_counters = LimitCounters()
+    streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), limit_counters)
     jwt = _jwt(settings)
     keeper = Keeper(TokenStore(log) if settings.auth else None, jwt)
     streams.end_of = keeper.end_of
-    arrivals = Arrivals(
+    slow_clients = SlowClients(
         head_timeout_s=settings.head_timeout_s,
         body_timeout_s=settings.body_timeout_s,
         write_timeout_s=settings.write_timeout_s,
         most=settings.max_waiting,
-        bounds=streams.bounds,
+        limit_counters=streams.limit_counters,
     )
-    memory = Memory(settings.soft_memory_bytes, streams.admission)
+    memory = Memory(settings.soft_memory_bytes, streams.quota)
     inbox = Inbox(log, settings.limits, settings.lease_ttl_ms)
     rates = Rates()
     readiness = Readiness(hub)
@@ -108,7 +108,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     hub.on_inbox = inbox.on_message
     hub.add_observer(lambda entry: rates.observe(entry.body))
     _show(telemetry, hub, streams, inbox, failures)
-    _show_doors(telemetry, keeper, streams, arrivals)
+    _show_doors(telemetry, keeper, streams, slow_clients)
 
     async def drain() -> None:
         readiness.draining = True
@@ -121,7 +121,9 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             asyncio.create_task(
                 keep_running("audit", lambda: audit_when_reached(log), failures), name="tidewire-audit"
             ),
-            asyncio.create_task(keep_running("arrivals", arrivals.watch, failures), name="tidewire-arrivals"),
+            asyncio.create_task(
+                keep_running("slow_clients", slow_clients.watch, failures), name="tidewire-slow-clients"
+            ),
             asyncio.create_task(keep_running("inbox", inbox.run, failures), name="tidewire-inbox"),
             asyncio.create_task(
                 keep_running("sweeper", lambda: sweep_each_minute(hub, inbox.lease), failures), name="tidewire-sweeper"
@@ -150,7 +152,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             await log.close()
 
     tickets = Tickets(log, settings.stream_age_s)
-    posts = Posts(log, settings, telemetry, streams.admission)
+    posts = Posts(log, settings, telemetry, streams.quota)
     telemetry.show("tidewire_posts", lambda: {"taking": posts.taking}, falls=True)
     app = Litestar(
         route_handlers=[
@@ -175,7 +177,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             "telemetry": _provided(telemetry),
             "tickets": _provided(tickets),
         },
-        exception_handlers={Exception: answering(bounds)},
+        exception_handlers={Exception: answering(limit_counters)},
         after_request=add_policy,
         openapi_config=openapi_config(),
         cors_config=_cors(settings),
@@ -185,13 +187,19 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     )
     complete(app.openapi_schema, {STREAM_PATH: STREAM_PATH_ITEM}, auth=settings.auth)
     app.state.update(
-        hub=hub, streams=streams, inbox=inbox, readiness=readiness, drain=drain, arrivals=arrivals, failures=failures
+        hub=hub,
+        streams=streams,
+        inbox=inbox,
+        readiness=readiness,
+        drain=drain,
+        slow_clients=slow_clients,
+        failures=failures,
     )
     door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
-    guarded = Door(door, keeper, streams, token_rates, address_rates, tickets, bounds)
-    app.asgi_handler = Observed(Gate(guarded, settings, bounds), telemetry)
+    guarded = Door(door, keeper, streams, token_rates, address_rates, tickets, limit_counters)
+    app.asgi_handler = Observed(Gate(guarded, settings, limit_counters), telemetry)
     if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app
@@ -269,10 +277,10 @@ def _show(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failur
     telemetry.show("tidewire_task_failures", lambda: failures, label="task")
 
 
-def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams, arrivals: Arrivals) -> None:
-    telemetry.show("tidewire_connections_closed", lambda: arrivals.closed, label="reason")
-    telemetry.show("tidewire_connections", lambda: {"waiting": float(len(arrivals))}, falls=True)
+def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams, slow_clients: SlowClients) -> None:
+    telemetry.show("tidewire_connections_closed", lambda: slow_clients.closed, label="reason")
+    telemetry.show("tidewire_connections", lambda: {"waiting": float(len(slow_clients))}, falls=True)
     telemetry.show("tidewire_auth", lambda: keeper.counters, label="outcome")
-    telemetry.show("tidewire_streams_refused", lambda: streams.admission.refused, label="limit")
-    telemetry.show("tidewire_limits_reached", lambda: streams.bounds.reached, label="limit")
-    telemetry.show("tidewire_memory", lambda: {"short": float(streams.admission.memory_short)}, falls=True)
+    telemetry.show("tidewire_streams_refused", lambda: streams.quota.refused, label="limit")
+    telemetry.show("tidewire_limits_reached", lambda: streams.limit_counters.reached, label="limit")
+    telemetry.show("tidewire_memory", lambda: {"short": float(streams.quota.memory_short)}, falls=True)

@@ -11,7 +11,7 @@ import msgspec
 from tidewire.model.batch import Batch, series_key
 from tidewire.model.cursor import id_from_ms
 from tidewire.redislog.calls import Entry, LastReading
-from tidewire.redislog.lineage import Clock, Fork, Seen
+from tidewire.redislog.lineage import Clock, Fork, Watermark
 from tidewire_service.hub.continuity import LiveFrame
 from tidewire_service.hub.log_page import PageEntry
 
@@ -65,7 +65,7 @@ class Redis:
         self.world.losses_at[epoch] = self.world.losses
         return epoch
 
-    def clock(self, seen: Seen | None = None) -> Clock:
+    def clock(self, watermark: Watermark | None = None) -> Clock:
         data = self.data
         if data.epoch is None:
             data.epoch, data.run, data.last, data.tails = self._mint(), self.run, 0, {}
@@ -73,19 +73,19 @@ class Redis:
         elif data.run != self.run:
             data.epoch, data.run = self._mint(), self.run
             data.chain += (Fork(data.epoch, data.last, None),)
-        if seen is not None:
-            self._hear(data, seen)
+        if watermark is not None:
+            self._hear(data, watermark)
         return Clock(data.epoch, data.last, data.chain, float(self.now))
 
-    def _hear(self, data: Data, seen: Seen) -> None:
+    def _hear(self, data: Data, watermark: Watermark) -> None:
         place = {entry.epoch: index for index, entry in enumerate(data.chain)}
         fork: int | None = None
-        for entry in reversed(seen.chain):
+        for entry in reversed(watermark.chain):
             k = place.get(entry.epoch)
             if k is not None:
                 later = data.chain[k + 1 :]
                 forks = [e.fork for e in later] + ([] if fork is None else [fork])
-                if not forks or seen.id <= min(forks):
+                if not forks or watermark.id <= min(forks):
                     return
                 if any(e.lost is not None and e.lost <= min(forks) for e in later):
                     return
@@ -94,9 +94,9 @@ class Redis:
                 return
             fork = entry.fork if fork is None else min(fork, entry.fork)
 
-    def append(self, metrics: tuple[str, ...], seen: Seen | None) -> Seen:
+    def append(self, metrics: tuple[str, ...], watermark: Watermark | None) -> Watermark:
         world = self.world
-        self.clock(seen)
+        self.clock(watermark)
         data = self.data
         assert data.epoch is not None
         before = data.last
@@ -124,7 +124,7 @@ class Redis:
         for hub in world.hubs:
             hub.arrive(LiveFrame(data.epoch, before, entries))
         world.note(f"append {'+'.join(metrics)} -> {data.epoch}.{data.last}")
-        return Seen(data.last, data.chain)
+        return Watermark(data.last, data.chain)
 
     def entries(self, metric: str, after: int, page: int) -> list[Entry]:
         log = self.data.logs.get(metric, []) if metric in self.data.tails else []

@@ -247,7 +247,7 @@ def _(patch: Patch) -> None:
 
 @mutant("chain")
 def _(patch: Patch) -> None:
-    def clock(self: worlds.Redis, seen: Any = None) -> Any:
+    def clock(self: worlds.Redis, watermark: Any = None) -> Any:
         self.data.run = self.run  # a new process is not noticed
         return original(self, None)
 
@@ -269,13 +269,13 @@ def _(patch: Patch) -> None:
 
 @mutant("seen")
 def _(patch: Patch) -> None:
-    patch.setattr(worlds.Redis, "_hear", lambda self, data, seen: None)
+    patch.setattr(worlds.Redis, "_hear", lambda self, data, watermark: None)
 
 
 @mutant("lineage")
 def _(patch: Patch) -> None:
-    def hear(self: worlds.Redis, data: Any, seen: Any) -> None:
-        original(self, data, seen._replace(chain=seen.chain[-1:]))
+    def hear(self: worlds.Redis, data: Any, watermark: Any) -> None:
+        original(self, data, watermark._replace(chain=watermark.chain[-1:]))
 
     original = worlds.Redis._hear
     patch.setattr(worlds.Redis, "_hear", hear)
@@ -364,12 +364,12 @@ def _(patch: Patch) -> None:
         log = self.data.logs.get(metric, [])
         return [worlds.Entry(*entry) for entry in log if entry[0] > after][:page]
 
-    def append(self: worlds.Redis, metrics: Any, seen: Any) -> Any:
-        self.clock(seen)
+    def append(self: worlds.Redis, metrics: Any, watermark: Any) -> Any:
+        self.clock(watermark)
         for metric in metrics:
             if metric not in self.data.tails and self.data.logs.get(metric):
                 self.data.tails[metric] = 0  # the leftovers are kept as if they were of this life
-        return original(self, metrics, seen)
+        return original(self, metrics, watermark)
 
     original = worlds.Redis.append
     patch.setattr(worlds.Redis, "entries", entries)

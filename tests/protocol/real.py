@@ -21,7 +21,7 @@ from tidewire.redislog.calls import (
     parse_last_readings,
 )
 from tidewire.redislog.keys import Keys
-from tidewire.redislog.lineage import Clock, Seen
+from tidewire.redislog.lineage import Clock, Watermark
 from tidewire_service.hub.continuity import parse_frame
 
 
@@ -52,16 +52,16 @@ class RealRedis(Redis):
     def older(self, epoch: str, than: str) -> bool:
         return self.minted.index(epoch) < self.minted.index(than)
 
-    def clock(self, seen: Seen | None = None) -> Clock:
-        clock = parse_clock(self.cli(*self.functions.clock(seen)))
+    def clock(self, watermark: Watermark | None = None) -> Clock:
+        clock = parse_clock(self.cli(*self.functions.clock(watermark)))
         for fork in clock.chain:
             if fork.epoch not in self.minted:
                 self.minted.append(fork.epoch)
                 self.world.losses_at[fork.epoch] = self.world.losses
         return clock
 
-    def append(self, metrics: tuple[str, ...], seen: Seen | None) -> Seen:
-        clock = self.clock(seen)
+    def append(self, metrics: tuple[str, ...], watermark: Watermark | None) -> Watermark:
+        clock = self.clock(watermark)
         world = self.world
         batches: list[EncodedBatch] = []
         for metric in metrics:
@@ -83,7 +83,7 @@ class RealRedis(Redis):
         for hub in world.hubs:
             hub.arrive(parse_frame(message["data"]))
         world.note(f"append {'+'.join(metrics)} -> {answer.epoch}.{answer.id}")
-        return Seen(answer.id, clock.chain)
+        return Watermark(answer.id, clock.chain)
 
     def tails(self) -> dict[str, int]:
         return {metric.decode(): parse_id(last) for metric, last in self.valkey.client.hgetall(self.keys.tail).items()}

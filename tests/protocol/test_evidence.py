@@ -7,37 +7,39 @@ from collections.abc import Callable
 
 from world import World
 
-from tidewire.redislog.lineage import Evidence, Fork, Seen, lost_from
+from tidewire.redislog.lineage import Evidence, Fork, Watermark, lost_from
 
 A, B, C = Fork("a", 0, None), Fork("b", 100, None), Fork("c", 50, None)
 
 
 def test_a_late_reply_of_the_clock_does_not_lower_what_was_acknowledged() -> None:
     evidence = Evidence()
-    evidence.take(Seen(100, (A,)), current=True)
-    evidence.take(Seen(105, (A,)), current=False)
-    evidence.take(Seen(100, (A,)), current=True)
-    assert evidence.to_hand_in == Seen(105, (A,))
+    evidence.record(Watermark(100, (A,)), current=True)
+    evidence.record(Watermark(105, (A,)), current=False)
+    evidence.record(Watermark(100, (A,)), current=True)
+    assert evidence.to_hand_in == Watermark(105, (A,))
 
 
 def test_an_acknowledgement_of_an_earlier_lineage_keeps_its_label_and_is_handed_in_if_it_was_lost() -> None:
     evidence = Evidence()
-    evidence.take(Seen(100, (A,)), current=True)
-    evidence.take(Seen(103, (A, B)), current=True)
-    evidence.take(Seen(100, (A,)), current=False)
-    assert evidence.to_hand_in == Seen(103, (A, B)), "what the fork kept is no news"
-    evidence.take(Seen(105, (A,)), current=False)
-    assert evidence.to_hand_in == Seen(105, (A,)), "lost with the fork at 100"
-    evidence.take(Seen(103, (A, B, Fork("d", 103, 100))), current=True)
-    assert evidence.unheard is None
+    evidence.record(Watermark(100, (A,)), current=True)
+    evidence.record(Watermark(103, (A, B)), current=True)
+    evidence.record(Watermark(100, (A,)), current=False)
+    assert evidence.to_hand_in == Watermark(103, (A, B)), "what the fork kept is no news"
+    evidence.record(Watermark(105, (A,)), current=False)
+    assert evidence.to_hand_in == Watermark(105, (A,)), "lost with the fork at 100"
+    evidence.record(Watermark(103, (A, B, Fork("d", 103, 100))), current=True)
+    assert evidence.unreported is None
 
 
 def test_an_older_clock_that_comes_late_does_not_take_the_place_of_a_newer_one() -> None:
     evidence = Evidence()
-    assert evidence.take(Seen(103, (A, B)), current=True).epoch == "b"
-    assert evidence.take(Seen(90, (A,)), current=True).epoch == "b"
-    assert evidence.take(Seen(60, (A, C)), current=True).epoch == "c"
-    assert evidence.unheard == Seen(103, (A, B)), "a server that never heard of b: what b wrote is gone from 50 on"
+    assert evidence.record(Watermark(103, (A, B)), current=True).epoch == "b"
+    assert evidence.record(Watermark(90, (A,)), current=True).epoch == "b"
+    assert evidence.record(Watermark(60, (A, C)), current=True).epoch == "c"
+    assert evidence.unreported == Watermark(103, (A, B)), (
+        "a server that never heard of b: what b wrote is gone from 50 on"
+    )
 
 
 class _Caller:
@@ -46,31 +48,31 @@ class _Caller:
     def __init__(self, world: World) -> None:
         self.world = world
         self.evidence = Evidence()
-        self.known: Seen | None = None
-        self.acked: list[Seen] = []
+        self.known: Watermark | None = None
+        self.acked: list[Watermark] = []
         self.under_way: list[Callable[[], None]] = []
 
     def call(self) -> None:
         redis = self.world.redis
         if self.known is None:
             clock = redis.clock(self.evidence.to_hand_in)
-            self.under_way.append(lambda: self._adopt(Seen(clock.id, clock.chain)))
+            self.under_way.append(lambda: self._adopt(Watermark(clock.id, clock.chain)))
         elif redis.clock().epoch != self.known.epoch:
             self.under_way.append(self._doubt)
         else:
             known, last = self.known, redis.append(("X",), None)
-            self.under_way.append(lambda: self._note(Seen(last.id, known.chain)))
+            self.under_way.append(lambda: self._note(Watermark(last.id, known.chain)))
 
-    def _adopt(self, seen: Seen) -> None:
-        self.known = self.evidence.take(seen, current=True)
+    def _adopt(self, watermark: Watermark) -> None:
+        self.known = self.evidence.record(watermark, current=True)
 
     def _doubt(self) -> None:
         self.known = None
 
-    def _note(self, seen: Seen) -> None:
-        self.acked.append(seen)
-        self.evidence.take(seen, current=False)
-        if self.evidence.unheard is not None:
+    def _note(self, watermark: Watermark) -> None:
+        self.acked.append(watermark)
+        self.evidence.record(watermark, current=False)
+        if self.evidence.unreported is not None:
             self.known = None
 
 
@@ -94,10 +96,10 @@ def test_whatever_was_acknowledged_and_lost_is_announced_and_nothing_else() -> N
             caller.known = None
             caller.call()
         chain = world.redis.clock().chain
-        for seen in caller.acked:
-            assert lost_from(chain, seen) is None, (number, said, seen, chain)
+        for watermark in caller.acked:
+            assert lost_from(chain, watermark) is None, (number, said, watermark, chain)
         forks = [int(line.split()[2][:-1]) for line in world.log if line.startswith("FAILOVER")]
         for fork in chain:
             if fork.lost is not None:
                 assert fork.lost in forks, (number, "a loss without a failover")
-                assert any(seen.id > fork.lost for seen in caller.acked), (number, said, chain)
+                assert any(watermark.id > fork.lost for watermark in caller.acked), (number, said, chain)

@@ -14,7 +14,7 @@ from world import EVERYTHING, Bad, Client, Sizes, World, play
 
 from tidewire.model.cursor import id_from_ms
 from tidewire.redislog.calls import Entry
-from tidewire.redislog.lineage import Clock, Fork, Seen, judge
+from tidewire.redislog.lineage import Clock, Fork, Watermark, resolve_cursor
 from tidewire_service.hub.log_page import merge_page
 
 
@@ -92,14 +92,14 @@ def test_the_p_test_is_exact_for_any_cursor_over_any_number_of_metrics() -> None
     assert cases > 10_000
 
 
-def test_rule_3_judges_a_cursor_by_the_chain() -> None:
+def test_rule_3_resolves_a_cursor_against_the_chain() -> None:
     chain = (Fork("a", 0, None), Fork("b", 100, None), Fork("c", 200, 150))
-    assert judge(chain, "c", 250) == (True, 250, None)
-    assert judge(chain, "b", 120) == (True, 120, 150)
-    assert judge(chain, "a", 100) == (True, 100, 150)
-    assert judge(chain, "a", 130) == (True, 100, 100)
-    assert judge(chain, "b", 230) == (True, 200, 150)
-    assert judge(chain, "z", 1).known is False
+    assert resolve_cursor(chain, "c", 250) == (True, 250, None)
+    assert resolve_cursor(chain, "b", 120) == (True, 120, 150)
+    assert resolve_cursor(chain, "a", 100) == (True, 100, 150)
+    assert resolve_cursor(chain, "a", 130) == (True, 100, 100)
+    assert resolve_cursor(chain, "b", 230) == (True, 200, 150)
+    assert resolve_cursor(chain, "z", 1).known is False
 
 
 def test_row_21_a_forged_cursor_is_answered_and_alarms_nobody_else() -> None:
@@ -177,5 +177,5 @@ def test_the_world_hears_evidence_as_the_log_does() -> None:
     clock = world.redis.clock(world.published)
     assert isinstance(clock, Clock)
     assert [fork.lost for fork in clock.chain] == [None, None, id_from_ms(1)]
-    assert world.redis.clock(Seen(id_from_ms(1), clock.chain)).epoch == clock.epoch
+    assert world.redis.clock(Watermark(id_from_ms(1), clock.chain)).epoch == clock.epoch
     assert EVERYTHING.kind == "span"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from world import World
 
 
-def judge(world: World) -> None:
+def check_ledgers(world: World) -> None:
     """Compare the ledgers.
 
     Raises:

@@ -20,11 +20,11 @@ from typing import Any
 
 from abstract_log import Acked, Bad, Redis, batch_of
 from consumers import KINDS, METRICS, Client
-from verdict import judge
+from verdict import check_ledgers
 
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.calls import Entry
-from tidewire.redislog.lineage import Clock, Fork, Seen
+from tidewire.redislog.lineage import Clock, Fork, Watermark
 from tidewire_service.hub.continuity import LiveFrame
 from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Wait
 from tidewire_service.hub.event_ring import Ring
@@ -88,8 +88,8 @@ class Operation:
     def step(self) -> None:
         redis, request = self.hub.world.redis, self.request
         match request:
-            case ReadClock(seen):
-                self._send(redis.clock(seen))
+            case ReadClock(watermark):
+                self._send(redis.clock(watermark))
             case ReadTails():
                 self._send(redis.tails())
             case ReadEntries(positions, page):
@@ -280,7 +280,7 @@ class World:
         self.hubs: list[Hub] = []
         self.redis = self.redis_class(self)
         start = self.redis.clock()
-        self.published: Seen | None = None
+        self.published: Watermark | None = None
         self.hubs = [Hub(self, 0), Hub(self, 1)]
         self.clients = [Client(number) for number in clients]
         self.by_number = {client.number: client for client in self.clients}
@@ -469,7 +469,7 @@ class World:
                         hub.run()
                     if hub.fanout.dirty:
                         hub.fanout.flush()
-        judge(self)
+        check_ledgers(self)
 
     def _settle(self, hub: Hub) -> None:
         for _ in range(2):  # the second check fills what the first one found

@@ -12,7 +12,7 @@ from tidewire.errors import LogFull, LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, Limits, decode_batch, encode_batch, make_batch
 from tidewire.model.cursor import id_ms, id_text
 from tidewire.redislog.calls import Appended, Once, Retention, split_calls
-from tidewire.redislog.lineage import Fork, Seen
+from tidewire.redislog.lineage import Fork, Watermark
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire_service.hub.continuity import parse_frame
 
@@ -128,19 +128,19 @@ async def test_rows_19_and_20_evidence_of_lost_writes_opens_an_epoch_that_says_f
     kept = await log.append([batch("a", 1)])
     chain = (await log.clock()).chain
     # somebody saw more acknowledged than this lineage holds: a failover lost it
-    beyond = Seen(kept.id + (7 << 32), (*chain, Fork("elsewhr", kept.id, None)))
+    beyond = Watermark(kept.id + (7 << 32), (*chain, Fork("elsewhr", kept.id, None)))
     clock = await log.clock(beyond)
     assert clock.epoch != kept.epoch
     assert clock.chain[-1].lost == kept.id
     assert (await log.clock(beyond)).epoch == clock.epoch, "heard once"
-    assert (await log.clock(Seen(kept.id, chain))).epoch == clock.epoch, "nothing lost for who saw no more"
+    assert (await log.clock(Watermark(kept.id, chain))).epoch == clock.epoch, "nothing lost for who saw no more"
 
 
 async def test_the_chain_keeps_64_entries(log: RedisLog) -> None:
     await log.append([batch("a", 1)])
     for n in range(70):
         clock = await log.clock()
-        await log.clock(Seen(clock.id + (1 << 40), (*clock.chain, Fork(f"x{n:06d}", clock.id, None))))
+        await log.clock(Watermark(clock.id + (1 << 40), (*clock.chain, Fork(f"x{n:06d}", clock.id, None))))
         await log.append([batch("a", 1)])
     assert len((await log.clock()).chain) == 64
 

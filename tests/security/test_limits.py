@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.web.limit_counters import BOUNDS
+from tidewire_service.web.limit_counters import LIMIT_NAMES
 
 from .conftest import bearer, streaming
 
@@ -138,7 +138,7 @@ async def limited(start_service: Any, token: Any) -> Any:
 
 def test_every_bound_is_walked_here_and_is_a_setting() -> None:
     walked = {limit.name for limit in LIMITS} | set(STREAMS) | HERE | ELSEWHERE
-    assert walked == set(BOUNDS)
+    assert walked == set(LIMIT_NAMES)
     assert walked - set(ServiceSettings.__struct_fields__) == {"nesting", "documents"}
 
 
@@ -146,7 +146,7 @@ def test_every_bound_is_walked_here_and_is_a_setting() -> None:
 async def test_a_limit_is_answered_in_words_and_counted(limited: Any, limit: Limit) -> None:
     service = await limited(limit.settings)
     if limit.name == "soft_memory_bytes":
-        while not service.app.state.streams.admission.memory_short:
+        while not service.app.state.streams.quota.memory_short:
             await asyncio.sleep(0.01)
     answer = await limit.reach(service)
     assert answer.status_code == limit.status, answer.text
@@ -162,7 +162,7 @@ async def test_a_limit_is_answered_in_words_and_counted(limited: Any, limit: Lim
     counted = await reached(service)
     assert counted[limit.name] >= 1
     assert {name for name, times in counted.items() if times} == {limit.name}
-    assert set(counted) == set(BOUNDS)
+    assert set(counted) == set(LIMIT_NAMES)
 
 
 @pytest.mark.parametrize("name", STREAMS)

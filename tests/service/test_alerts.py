@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tidewire_service.web.limit_counters import BOUNDS
+from tidewire_service.web.limit_counters import LIMIT_NAMES
 
 RULES = yaml.safe_load((Path(__file__).parents[2] / "docs" / "alerts.yml").read_text(encoding="utf-8"))
 MATCHER = re.compile(r"(\w+)\{([^}]*)\}")
@@ -43,7 +43,7 @@ async def test_every_metric_and_label_of_the_alerts_is_shown_by_a_service(servic
         names = set(re.findall(r"[a-z_]\w+", re.sub(r"\{[^}]*\}", "", expression))) - WORDS
         assert names, rule["alert"]
         assert names <= {*shown, "up"}, rule["alert"]  # Prometheus's own word on each target
-    assert shown["tidewire_limits_reached_total"]["limit"] == set(BOUNDS)
+    assert shown["tidewire_limits_reached_total"]["limit"] == set(LIMIT_NAMES)
 
 
 def test_every_alert_says_how_bad_what_and_what_to_do() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import encode_batch, make_batch
 from tidewire.model.pattern import compile_patterns
-from tidewire.redislog.lineage import Clock, Seen
+from tidewire.redislog.lineage import Clock, Watermark
 from tidewire.redislog.log import RedisLog
 from tidewire_service.hub.conflation import thinned
 from tidewire_service.hub.continuity import FrameError, parse_frame
@@ -24,10 +24,10 @@ class FailingLog(RedisLog):
 
     failing = False
 
-    async def clock(self, seen: Seen | None = None) -> Clock:
+    async def clock(self, watermark: Watermark | None = None) -> Clock:
         if self.failing:
             raise RuntimeError("unforeseen")
-        return await super().clock(seen)
+        return await super().clock(watermark)
 
 
 async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(valkey: Any, eventually: Any) -> None:

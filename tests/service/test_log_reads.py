@@ -14,7 +14,7 @@ import pytest
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import Entry, LastReading
-from tidewire.redislog.lineage import Clock, Seen
+from tidewire.redislog.lineage import Clock, Watermark
 from tidewire_service.hub.effects import ReadEntries, ReadLast
 from tidewire_service.hub.log_reads import LogReads
 
@@ -36,7 +36,7 @@ class HeldLog:
         if self.broken:
             raise LogUnavailable("gone")
 
-    async def clock(self, seen: Seen | None = None) -> Clock:
+    async def clock(self, watermark: Watermark | None = None) -> Clock:
         clock = Clock("e", self.entries[-1].id, (), 0.0)
         await self._held()
         return clock

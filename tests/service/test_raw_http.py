@@ -284,7 +284,7 @@ async def test_slow_senders_are_closed_in_time_and_who_owes_nothing_stays(start:
         async for line in lines:
             if '"value":[1.0]' in line:
                 break
-    closed = service.app.state.arrivals.closed
+    closed = service.app.state.slow_clients.closed
     assert (closed["head_timeout"], closed["body_timeout"]) == (6, 4)
     metrics = (await service.http.get("/metrics")).text
     assert 'tidewire_limits_reached_total{limit="head_timeout_s"} 6.0' in metrics
@@ -293,13 +293,13 @@ async def test_slow_senders_are_closed_in_time_and_who_owes_nothing_stays(start:
 
 async def test_slow_senders_hold_no_more_connections_than_may_wait(start: Any) -> None:
     service = await start(max_waiting=50, head_timeout_s=30)
-    arrivals = service.app.state.arrivals
+    slow_clients = service.app.state.slow_clients
     slow = []
     for count, pause_s, closed in ((40, 1.1, 0), (60, 0.1, 40), (5, 0.1, 40)):  # those younger than a second stay
         slow += [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(count)]
         await asyncio.sleep(pause_s)
-        assert arrivals.closed["max_waiting"] >= closed
-    assert 50 <= len(arrivals) <= 65
+        assert slow_clients.closed["max_waiting"] >= closed
+    assert 50 <= len(slow_clients) <= 65
     assert (await service.post({"metric": "good", "value": 1})).status_code == 200
     for _, writer in slow:
         writer.close()
@@ -322,7 +322,7 @@ async def test_who_does_not_read_an_answer_is_cut_and_who_reads_slowly_is_not(st
         await asyncio.sleep(0.03)
     assert size > 1 << 20
     assert time.perf_counter() - started > 1.2
-    closed = service.app.state.arrivals.closed
+    closed = service.app.state.slow_clients.closed
     async with asyncio.timeout(5):
         while not closed["write_timeout"]:
             await asyncio.sleep(0.02)

@@ -34,7 +34,7 @@ SHOWN = {
         "forks",
     ),
     *("frames_duplicate", "frames_stale", "frames_garbled", "checks_behind", "connections_deaf", "pages_discarded"),
-    # bounds that were reached
+    # limits that were reached
     *("frames_dropped", "ring_evicted", "fallbacks_slow", "batches_left_out", "batches_skipped", "reads_late"),
 }
 

@@ -15,7 +15,7 @@ from tidewire.errors import LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, Limits, decode_batch
 from tidewire.model.cursor import Cursor, id_ms, parse_id
 from tidewire.redislog.keys import Keys
-from tidewire.redislog.lineage import Clock, Seen, chain_text, parse_chain
+from tidewire.redislog.lineage import Clock, Watermark, chain_text, parse_chain
 
 __all__ = [
     "AppendCall",
@@ -161,9 +161,9 @@ class LogFunctions:
     def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
         return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)
 
-    def clock(self, seen: Seen | None) -> tuple[Any, ...]:
+    def clock(self, watermark: Watermark | None) -> tuple[Any, ...]:
         """Return the command that reads the clock and hands in evidence."""
-        evidence = ("", "") if seen is None else (_id(seen.id), chain_text(seen.chain))
+        evidence = ("", "") if watermark is None else (_id(watermark.id), chain_text(watermark.chain))
         return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence)
 
     def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:

@@ -13,16 +13,16 @@ from tidewire.model.cursor import id_text, parse_id
 
 __all__ = [
     "Clock",
+    "CursorResolution",
     "Evidence",
     "Fork",
-    "Judgement",
-    "Seen",
+    "Watermark",
     "chain_text",
     "fork_after",
-    "judge",
     "lost_from",
     "minting_epoch",
     "parse_chain",
+    "resolve_cursor",
 ]
 
 
@@ -53,8 +53,8 @@ class Clock(NamedTuple):
     now_ms: float
 
 
-class Seen(NamedTuple):
-    """The highest id that a hub or a publisher knows, with the chain under which it knows it: its evidence."""
+class Watermark(NamedTuple):
+    """The highest id that a hub or a publisher knows, and the chain under which it knows it."""
 
     id: int
     chain: tuple[Fork, ...]
@@ -65,13 +65,13 @@ class Seen(NamedTuple):
         return self.chain[-1].epoch
 
 
-class Judgement(NamedTuple):
-    """What a chain says of a cursor.
+class CursorResolution(NamedTuple):
+    """Where a cursor of any epoch continues in the current one.
 
     Attributes:
-        known: False if the cursor's epoch left the chain: a reset.
-        id: the id at which to go on, in the current epoch.
-        lost_from: the id after which writes are known to be lost, or None: nothing to announce.
+        known: False if the cursor's epoch has left the chain: the stream must be reset.
+        id: the id at which to continue, in the current epoch.
+        lost_from: the id after which writes are known to be lost; None if there is nothing to announce.
     """
 
     known: bool
@@ -99,34 +99,34 @@ def fork_after(chain: Sequence[Fork], epoch: str) -> tuple[int | None, tuple[For
     return None
 
 
-def judge(chain: Sequence[Fork], epoch: str, id_: int) -> Judgement:
-    """Return what a chain says of the cursor (epoch, id) (PROTOCOL rule 3)."""
+def resolve_cursor(chain: Sequence[Fork], epoch: str, id_: int) -> CursorResolution:
+    """Resolve the cursor (epoch, id) against a chain (docs/protocol.md rule 3)."""
     found = fork_after(chain, epoch)
     if found is None:
-        return Judgement(known=False, id=0, lost_from=None)
+        return CursorResolution(known=False, id=0, lost_from=None)
     fork, later = found
     lost = [entry.lost for entry in later if entry.lost is not None]
     if fork is not None and id_ > fork:
-        return Judgement(known=True, id=fork, lost_from=min([fork, *lost]))
-    return Judgement(known=True, id=id_, lost_from=min(lost) if lost else None)
+        return CursorResolution(known=True, id=fork, lost_from=min([fork, *lost]))
+    return CursorResolution(known=True, id=id_, lost_from=min(lost) if lost else None)
 
 
-def lost_from(chain: Sequence[Fork], seen: Seen, *, unsaid: bool = True) -> int | None:
-    """Return the id after which a lineage lacks what was seen, or None if it lacks nothing (PROTOCOL rule 2).
+def lost_from(chain: Sequence[Fork], watermark: Watermark, *, unsaid: bool = True) -> int | None:
+    """Return the id after which a lineage lacks acknowledged writes, or None (docs/protocol.md rule 2).
 
     Args:
         chain: of the lineage.
-        seen: of a caller.
-        unsaid: None too if the lineage says so itself.
+        watermark: what a caller has seen acknowledged.
+        unsaid: also return None if the chain marks the loss already.
     """
     fork: int | None = None
-    for entry in reversed(seen.chain):
+    for entry in reversed(watermark.chain):
         found = fork_after(chain, entry.epoch)
         if found is None:
             fork = entry.fork if fork is None else min(fork, entry.fork)
             continue
         forks = [id_ for id_ in (found[0], fork) if id_ is not None]
-        if not forks or seen.id <= min(forks):
+        if not forks or watermark.id <= min(forks):
             return None
         said = any(later.lost is not None and later.lost <= min(forks) for later in found[1])
         return None if said and unsaid else min(forks)
@@ -134,47 +134,49 @@ def lost_from(chain: Sequence[Fork], seen: Seen, *, unsaid: bool = True) -> int 
 
 
 class Evidence:
-    """What one caller has seen acknowledged, from replies that may arrive in another order than they were given.
+    """Collects what one caller has seen acknowledged; replies may arrive in another order than they were sent.
 
     Attributes:
         latest: the highest id under the newest lineage seen, or None.
-        unheard: what that lineage lacks without saying so: to be handed in before anything else; or None.
+        unreported: a watermark whose loss the newest lineage does not mark yet, or None. It is handed in first.
     """
 
     def __init__(self) -> None:
-        self.latest: Seen | None = None
-        self.unheard: Seen | None = None
-        self._witnesses: list[Seen] = []  # kept once heard: a failover may lose the mark that they led to
+        self.latest: Watermark | None = None
+        self.unreported: Watermark | None = None
+        self._witnesses: list[Watermark] = []  # kept once reported: a failover may lose the mark that they led to
 
     @property
-    def to_hand_in(self) -> Seen | None:
-        """What the next look at the clock should be told."""
-        return self.unheard or self.latest
+    def to_hand_in(self) -> Watermark | None:
+        """The watermark to hand in with the next read of the clock."""
+        return self.unreported or self.latest
 
-    def take(self, seen: Seen, *, current: bool) -> Seen:
-        """Take an id with the lineage under which a reply told it; return the latest.
+    def record(self, watermark: Watermark, *, current: bool) -> Watermark:
+        """Record the id of a reply with the lineage under which it was given; return the latest watermark.
 
         Args:
-            seen: from a clock, or from an append with the chain under which it was called.
-            current: a clock said so; an append may have been answered before the last clock.
+            watermark: from a clock, or from an append with the chain under which it was called.
+            current: True if a clock said so; an append may have been answered before the last clock.
         """
         latest = self.latest
         if latest is None:
-            self.latest = seen
-            return seen
-        if latest.epoch == seen.epoch:
-            self.latest = Seen(max(latest.id, seen.id), latest.chain)
+            self.latest = watermark
+            return watermark
+        if latest.epoch == watermark.epoch:
+            self.latest = Watermark(max(latest.id, watermark.id), latest.chain)
             return self.latest
-        known = fork_after(latest.chain, seen.epoch) is not None
-        follows = fork_after(seen.chain, latest.epoch) is not None
+        known = fork_after(latest.chain, watermark.epoch) is not None
+        follows = fork_after(watermark.chain, latest.epoch) is not None
         if not known and (current or follows):
-            latest, seen = seen, latest
-        latest = Seen(max([latest.id] + [old.id for old in self._witnesses if old.epoch == latest.epoch]), latest.chain)
+            latest, watermark = watermark, latest
+        latest = Watermark(
+            max([latest.id] + [old.id for old in self._witnesses if old.epoch == latest.epoch]), latest.chain
+        )
         self.latest = latest
-        gone = [old for old in (*self._witnesses, seen) if lost_from(latest.chain, old, unsaid=False) is not None]
+        gone = [old for old in (*self._witnesses, watermark) if lost_from(latest.chain, old, unsaid=False) is not None]
         self._witnesses = gone[-_WITNESSES:]
         unsaid = [(fork, old) for old in gone if (fork := lost_from(latest.chain, old)) is not None]
-        self.unheard = min(unsaid)[1] if unsaid else None  # the lowest fork announces all that was lost after it
+        self.unreported = min(unsaid)[1] if unsaid else None  # the lowest fork announces all that was lost after it
         return latest
 
 

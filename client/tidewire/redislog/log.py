@@ -39,7 +39,7 @@ from tidewire.redislog.calls import (
     split_calls,
 )
 from tidewire.redislog.keys import Keys
-from tidewire.redislog.lineage import Clock, Evidence, Seen
+from tidewire.redislog.lineage import Clock, Evidence, Watermark
 from tidewire.settings import without_password
 
 __all__ = ["BlockingRedisLog", "RedisLog"]
@@ -128,17 +128,17 @@ class _Base:
         self.skipped_entries = 0
         self.timeout_s = timeout_s
         self._evidence = Evidence()
-        self._known: Seen | None = None  # what appends are called under; None: ask the clock first
+        self._known: Watermark | None = None  # what appends are called under; None: ask the clock first
 
-    def _adopt(self, clock: Clock) -> Seen:
-        self._known = latest = self._evidence.take(Seen(clock.id, clock.chain), current=True)
+    def _adopt(self, clock: Clock) -> Watermark:
+        self._known = latest = self._evidence.record(Watermark(clock.id, clock.chain), current=True)
         return latest
 
-    def _note(self, appended: Appended, known: Seen) -> Appended:
+    def _note(self, appended: Appended, known: Watermark) -> Appended:
         """Note an acknowledgement under the lineage of its call: another call may have learnt of a newer one."""
         if not appended.duplicate:
-            self._evidence.take(Seen(appended.id, known.chain), current=False)
-            if self._evidence.unheard is not None:
+            self._evidence.record(Watermark(appended.id, known.chain), current=False)
+            if self._evidence.unreported is not None:
                 self._known = None
         return appended
 
@@ -193,9 +193,9 @@ class RedisLog(_Base):
                         raise
                 return await self.redis.execute_command(*command)
 
-    async def clock(self, seen: Seen | None = None) -> Clock:
-        """Return one atomic reply of the clock; `seen` hands in evidence of lost writes."""
-        return parse_clock(await self._function(self.functions.clock(seen)))
+    async def clock(self, watermark: Watermark | None = None) -> Clock:
+        """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
+        return parse_clock(await self._function(self.functions.clock(watermark)))
 
     async def append(
         self,
@@ -387,9 +387,9 @@ class BlockingRedisLog(_Base):
                         raise
                 return self.redis.execute_command(*command)
 
-    def clock(self, seen: Seen | None = None) -> Clock:
-        """Return one atomic reply of the clock; `seen` hands in evidence of lost writes."""
-        return parse_clock(self._function(self.functions.clock(seen)))
+    def clock(self, watermark: Watermark | None = None) -> Clock:
+        """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
+        return parse_clock(self._function(self.functions.clock(watermark)))
 
     def append(
         self, batches: Sequence[EncodedBatch], *, publisher: str = "", sequence: int = 0, once: Once | None = None

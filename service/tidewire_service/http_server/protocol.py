@@ -14,7 +14,7 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tidewire_service.http_server.slow_clients import Arrivals
+from tidewire_service.http_server.slow_clients import SlowClients
 from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wire
 
 __all__ = ["StreamingHttpProtocol"]
@@ -29,7 +29,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
     """As uvicorn's; puts itself into ``scope["extensions"]["tidewire.connection"]``.
 
     Args:
-        arrivals: watches that what is begun comes to an end.
+        slow_clients: watches that what is begun comes to an end.
 
     Attributes:
         on_lost: called once the connection is gone; of the stream that is open on it.
@@ -39,9 +39,9 @@ class StreamingHttpProtocol(HttpToolsProtocol):
     _writer: StreamWriter | None = None
     _upgrading = False
 
-    def __init__(self, *args: Any, arrivals: Arrivals, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, slow_clients: SlowClients, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._arrivals = arrivals
+        self._slow_clients = slow_clients
         self._phase: Literal["head", "body", "done"] = "head"
         self._owes: Literal["head", "body"] | None = "head"
 
@@ -62,13 +62,13 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         if self._writer is not None:
             self._writer.paused = True
         if self.on_lost is None:  # a stream is watched by the streams
-            self._arrivals.reads_slowly(self)
+            self._slow_clients.reads_slowly(self)
 
     def resume_writing(self) -> None:
         """Tell the writer that it may go on; before whoever waits in `drain`."""
         if self._writer is not None:
             self._writer.paused = False
-        self._arrivals.reads_again(self)
+        self._slow_clients.reads_again(self)
         super().resume_writing()
 
     @property
@@ -85,14 +85,14 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", self._wire))
         self._in_head = False
         self._head_bytes = 0
-        self._arrivals.owes(self, "head")
+        self._slow_clients.owes(self, "head")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the writer, then the stream, which leaves the hub at its next step only."""
         if self._writer is not None:
             self._writer.lose()
         super().connection_lost(exc)
-        self._arrivals.gone(self)
+        self._slow_clients.gone(self)
         if self.on_lost is not None:
             self.on_lost()
         self._unset_keepalive_if_required()  # uvicorn forgets to after an error
@@ -143,7 +143,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._arrivals.closed["malformed"] += 1
+            self._slow_clients.closed["malformed"] += 1
             self._refuse(400, "This is not HTTP/1.1 as it should be")
             return
         if self._in_head:
@@ -155,12 +155,12 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         """Start or stop the clock: of a connection that is idle only uvicorn's keep-alive runs."""
         if self._phase == "done" and self._answering:
             self._owes = None
-            self._arrivals.settled(self)
+            self._slow_clients.settled(self)
             return
         owes: Literal["head", "body"] = "body" if self._phase == "body" else "head"
         if owes != self._owes or self._completed:
             self._owes = owes
-            self._arrivals.owes(self, owes)
+            self._slow_clients.owes(self, owes)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser. It takes the body of a request with ``Upgrade`` for another request, and we never upgrade.
@@ -244,7 +244,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
 
     def _bound_head(self) -> None:
         if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._arrivals.closed["head_too_large"] += 1
+            self._slow_clients.closed["head_too_large"] += 1
             if self._in_head:
                 self._refuse(431, "Request Header Fields Too Large")
             self.transport.close()

@@ -106,7 +106,7 @@ class _Entrance:
 
 
 def listening_socket(host: str, port: int, *, shared: bool = False, silence_s: float = 30.0) -> socket.socket:
-    """Return a socket bound to an address; what it accepts inherits its bounds.
+    """Return a socket bound to an address; what it accepts inherits its options.
 
     Args:
         host: address or name.
@@ -142,7 +142,7 @@ def make_server(app: Litestar, settings: ServiceSettings) -> Server:
         interface="asgi3",
         host=settings.host,
         port=settings.port,
-        http=partial(StreamingHttpProtocol, arrivals=app.state.arrivals),  # type: ignore[arg-type]  # called, no more
+        http=partial(StreamingHttpProtocol, slow_clients=app.state.slow_clients),  # type: ignore[arg-type]  # called, no more
         ws="none",
         lifespan="on",
         log_config=None,

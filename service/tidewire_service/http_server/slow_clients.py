@@ -1,4 +1,4 @@
-"""Arrivals: connections that send or take too slowly, each with a deadline; and how many may be waiting at a time."""
+"""Closes connections that send or read too slowly, and bounds how many may be awaiting a request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final, Literal, Protocol
 
 import structlog
 
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.limit_counters import LimitCounters
 
-__all__ = ["Arrivals", "Connection", "Phase"]
+__all__ = ["Connection", "Phase", "SlowClients"]
 
 Phase = Literal["head", "body"]
 
@@ -43,7 +43,7 @@ class Connection(Protocol):
         """End it at once."""
 
 
-class Arrivals:
+class SlowClients:
     """Knows every connection that owes something: the rest of a request, or that it reads what it asked for.
 
     A whole request and an idle stream owe nothing and cost nothing here. A new connection owes the head of its first
@@ -54,7 +54,7 @@ class Arrivals:
         body_timeout_s: for its body, from the end of its head.
         write_timeout_s: for a peer that reads; streams have their own watch.
         most: connections that may owe a request; the one that has done so for longest is closed for a newer one.
-        bounds: told of each bound that was reached.
+        limit_counters: told of each limit that was reached.
         clock_s: any clock that rises.
 
     Attributes:
@@ -68,7 +68,7 @@ class Arrivals:
         body_timeout_s: float = 60.0,
         write_timeout_s: float = 30.0,
         most: int = 4_096,
-        bounds: Bounds | None = None,
+        limit_counters: LimitCounters | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.closed = dict.fromkeys(
@@ -78,7 +78,7 @@ class Arrivals:
         self._write_timeout_s = write_timeout_s
         self._most = most
         self._clock_s = clock_s
-        self._bounds = bounds or Bounds()
+        self._limit_counters = limit_counters or LimitCounters()
         self._owing: dict[Connection, tuple[Phase, float]] = {}
         self._unread: dict[Connection, tuple[float, int]] = {}
         self._closing: dict[Connection, float] = {}
@@ -153,5 +153,5 @@ class Arrivals:
 
     def _count(self, connection: Connection, reason: str) -> None:
         self.closed[reason] += 1
-        self._bounds.note(reason if reason == "max_waiting" else f"{reason}_s")
+        self._limit_counters.count(reason if reason == "max_waiting" else f"{reason}_s")
         _log.debug("connection_closed", reason=reason, address=connection.address)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from tidewire.model.cursor import Cursor, id_ms, parse_id
-from tidewire.redislog.lineage import Clock, Fork, Seen, fork_after, minting_epoch
+from tidewire.redislog.lineage import Clock, Fork, Watermark, fork_after, minting_epoch
 from tidewire_service.hub.counters import new_counters
 from tidewire_service.hub.effects import ReadClock, ReadEntries, ReadTails, Steps
 from tidewire_service.hub.event_ring import Ring, RingEntry, encode_data
@@ -146,9 +146,9 @@ class Pump:
         """Return the cursor of an id: the same before and after a restart of Redis (rule 14)."""
         return Cursor(minting_epoch(self.chain, id_), id_)
 
-    def seen(self) -> Seen | None:
+    def seen(self) -> Watermark | None:
         """Return the evidence that this hub can give."""
-        return Seen(self.position, self.chain) if self.epoch else None
+        return Watermark(self.position, self.chain) if self.epoch else None
 
     @property
     def watermark_ms(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from tidewire.redislog.lineage import Seen
+from tidewire.redislog.lineage import Watermark
 
 __all__ = ["Drain", "Look", "ReadClock", "ReadEntries", "ReadLast", "ReadTails", "Request", "Steps", "Wait"]
 
@@ -17,7 +17,7 @@ __all__ = ["Drain", "Look", "ReadClock", "ReadEntries", "ReadLast", "ReadTails",
 class ReadClock(NamedTuple):
     """Read the clock, handing in evidence; answered by a `Clock`."""
 
-    seen: Seen | None
+    watermark: Watermark | None
 
 
 class ReadTails(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import Entry, LastReading
-from tidewire.redislog.lineage import Clock, Seen
+from tidewire.redislog.lineage import Clock, Watermark
 from tidewire_service.hub.effects import ReadClock, ReadEntries, ReadLast, ReadTails, Request
 
 __all__ = ["LogReads", "ReadableLog"]
@@ -24,7 +24,7 @@ class ReadableLog(Protocol):
 
     url: str
 
-    async def clock(self, seen: Seen | None = None) -> Clock:
+    async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock."""
 
     async def tails(self) -> dict[str, int]:
@@ -49,7 +49,7 @@ class LogReads:
         clock_offset_ms: the log's clock minus this process's, milliseconds.
     """
 
-    def __init__(self, log: ReadableLog, counters: Counter[str], evidence: Callable[[], Seen | None]) -> None:
+    def __init__(self, log: ReadableLog, counters: Counter[str], evidence: Callable[[], Watermark | None]) -> None:
         self.clock_offset_ms = 0.0
         self._log = log
         self._counters = counters
@@ -69,9 +69,9 @@ class LogReads:
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 match request:
-                    case ReadClock(seen):
+                    case ReadClock(watermark):
                         started = time.time() * 1e3
-                        clock = await log.clock(seen)
+                        clock = await log.clock(watermark)
                         self.clock_offset_ms = clock.now_ms - (started + time.time() * 1e3) / 2
                         return clock
                     case ReadTails():

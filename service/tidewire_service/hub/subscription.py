@@ -18,7 +18,7 @@ from tidewire.model.batch import labels_of_series_key
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.model.sse import encode_event
 from tidewire.redislog.calls import LastReading
-from tidewire.redislog.lineage import Clock, judge
+from tidewire.redislog.lineage import Clock, resolve_cursor
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.conflation import Conflator, interval_of, thinned
 from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadLast, Steps, Wait
@@ -274,13 +274,13 @@ class Subscription:
                 self._say_lost(clock.id, id_, Cursor(epoch, clock.id))
                 return True
             return id_ <= self.selection.flushed
-        verdict = judge(pump.chain, epoch, id_)
-        if not verdict.known:
+        resolution = resolve_cursor(pump.chain, epoch, id_)
+        if not resolution.known:
             yield from self._reset()
-        elif verdict.lost_from is not None:
-            self._say_lost(verdict.lost_from, id_, Cursor(pump.epoch, verdict.id))
+        elif resolution.lost_from is not None:
+            self._say_lost(resolution.lost_from, id_, Cursor(pump.epoch, resolution.id))
         else:
-            self.cursor = Cursor(pump.epoch, verdict.id)
+            self.cursor = Cursor(pump.epoch, resolution.id)
         return True
 
     def _say_lost(self, lost_from: int, upto: int, cursor: Cursor) -> None:

@@ -21,7 +21,7 @@ from tidewire.model.batch import (
     make_batch,
     series_key,
 )
-from tidewire_service.web.problems import bound_of
+from tidewire_service.web.problems import limit_of
 
 __all__ = ["NOT_YOURS", "Intake", "Rejected", "Row", "collect"]
 
@@ -150,7 +150,7 @@ def collect(rows: Iterable[Row], limits: Limits, max_rows: int, now_ms: float) -
                 raise row
             _take(number, row, limits, now_ms, groups, open_groups)
         except InvalidInput as error:
-            intake.rejected.append(Rejected(number, error.field, error.value, error.reason, bound_of(error)))
+            intake.rejected.append(Rejected(number, error.field, error.value, error.reason, limit_of(error)))
         except LimitExceeded as error:
             refused = Rejected(number, error.limit, f"{error.got:.15g}", str(error), f"max_{error.limit}")
             intake.rejected.append(refused)

@@ -8,7 +8,7 @@ from typing import Final
 import psutil
 import structlog
 
-from tidewire_service.streams.stream_quota import Admission
+from tidewire_service.streams.stream_quota import StreamQuota
 
 __all__ = ["Memory"]
 
@@ -22,20 +22,20 @@ class Memory:
 
     Args:
         limit_bytes: the soft limit; 0 for none.
-        admission: told when memory is short.
+        quota: told when memory is short.
     """
 
-    def __init__(self, limit_bytes: int, admission: Admission) -> None:
+    def __init__(self, limit_bytes: int, quota: StreamQuota) -> None:
         self._limit_bytes = limit_bytes
-        self._admission = admission
+        self._quota = quota
         self._process = psutil.Process()
 
     def look(self) -> None:
         """Look once."""
         used = self._process.memory_info().rss
-        short = used > self._limit_bytes * (_EASED if self._admission.memory_short else 1.0)
-        if short != self._admission.memory_short:
-            self._admission.memory_short = short
+        short = used > self._limit_bytes * (_EASED if self._quota.memory_short else 1.0)
+        if short != self._quota.memory_short:
+            self._quota.memory_short = short
             _log.warning("memory_short" if short else "memory_eased", bytes=used, soft_memory_bytes=self._limit_bytes)
 
     async def watch(self) -> None:

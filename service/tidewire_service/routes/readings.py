@@ -25,7 +25,7 @@ from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_f
 from tidewire_service.ingest.rows import NOT_YOURS, Intake, Rejected
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.streams.stream_quota import Admission
+from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
 
@@ -59,8 +59,8 @@ class Posts:
         taking: how many.
     """
 
-    def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
+        self._quota = quota
         self._log = log
         self._settings = settings
         self._telemetry = telemetry
@@ -72,7 +72,7 @@ class Posts:
         if self.taking >= self._settings.max_posts:
             detail = f"{self.taking} bodies are being taken (max_posts); try again"
             raise Refused(429, "Too many requests", detail, {"Retry-After": "1"}, limit="max_posts")
-        if self._admission.memory_short:
+        if self._quota.memory_short:
             detail = "this process is short of memory (soft_memory_bytes); nothing was stored; try again"
             raise Refused(503, "Short of memory", detail, {"Retry-After": "5"}, limit="soft_memory_bytes")
         self.taking += 1
@@ -141,7 +141,7 @@ class Posts:
 
     def _count(self, rejected: list[Rejected]) -> None:
         for row in rejected:
-            self._admission.bounds.note(row.limit)
+            self._quota.limit_counters.count(row.limit)
             field = row.field.partition("[")[0]
             self._telemetry.rejected.labels("http", field if field in _COUNTED else "other").inc()
 

@@ -1,4 +1,4 @@
-"""Admission: how many streams may be open, in all, of one token and from one address, and while memory is short."""
+"""Limits how many streams may be open, in all, of one token and from one address, and while memory is short."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.limit_counters import LimitCounters
 
-__all__ = ["Admission", "StreamLimits", "address_of"]
+__all__ = ["StreamLimits", "StreamQuota", "address_of"]
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,21 +27,21 @@ def address_of(scope: Mapping[str, Any]) -> str:
     return str(client[0]) if client else ""
 
 
-class Admission:
+class StreamQuota:
     """Counts the open streams.
 
     Args:
         limits: how many.
-        bounds: counts them among the other bounds.
+        limit_counters: counts refusals with those of the other limits.
 
     Attributes:
         memory_short: no stream is opened for now.
         refused: how many were turned away, by the limit that did it.
     """
 
-    def __init__(self, limits: StreamLimits, bounds: Bounds | None = None) -> None:
+    def __init__(self, limits: StreamLimits, limit_counters: LimitCounters | None = None) -> None:
         self.limits = limits
-        self.bounds = bounds or Bounds()
+        self.limit_counters = limit_counters or LimitCounters()
         self.memory_short = False
         self.refused = dict.fromkeys((*StreamLimits.__struct_fields__, "soft_memory_bytes"), 0)
         self._open = 0
@@ -67,7 +67,7 @@ class Admission:
             limit = "max_streams_per_address"
         if limit:
             self.refused[limit] += 1
-            self.bounds.note(limit)
+            self.limit_counters.count(limit)
         return limit
 
     def enter(self, token: str, address: str) -> None:

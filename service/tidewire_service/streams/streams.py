@@ -18,8 +18,8 @@ from tidewire_service.http_server.protocol import StreamingHttpProtocol
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import EndReason, OnSlow, Replay, Subscription
 from tidewire_service.streams.stream import Send, Stream, StreamSettings, bye
-from tidewire_service.streams.stream_quota import Admission, StreamLimits, address_of
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.streams.stream_quota import StreamLimits, StreamQuota, address_of
+from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.problems import request_id
 
 __all__ = ["StreamRequest", "Streams"]
@@ -66,10 +66,10 @@ class Streams:
         hub: whose subscriptions they carry.
         settings: times and bounds.
         limits: how many may be open.
-        bounds: counts the bounds that streams reach.
+        limit_counters: counts the limits that streams reach.
 
     Attributes:
-        admission: counts the open ones.
+        quota: counts the open ones.
         end_of: tells why a stream of somebody has to end, or None.
         ends: how many streams ended, by reason.
         draining: no stream is opened any more.
@@ -80,11 +80,11 @@ class Streams:
         hub: Hub,
         settings: StreamSettings | None = None,
         limits: StreamLimits | None = None,
-        bounds: Bounds | None = None,
+        limit_counters: LimitCounters | None = None,
     ) -> None:
         self.hub = hub
-        self.bounds = bounds or Bounds()
-        self.admission = Admission(limits or StreamLimits(), self.bounds)
+        self.limit_counters = limit_counters or LimitCounters()
+        self.quota = StreamQuota(limits or StreamLimits(), self.limit_counters)
         self.end_of: Callable[[Identity], EndReason | None] = lambda _: None
         self.settings = settings or StreamSettings()
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
@@ -112,7 +112,7 @@ class Streams:
             await self.turn_away(start, send, *turned_away)
             return
         token, address = request.identity.id, address_of(scope)
-        self.admission.enter(token, address)
+        self.quota.enter(token, address)
         connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get("tidewire.connection")
         writer = connection.stream_writer() if connection is not None and scope.get("http_version") == "1.1" else None
         stream = Stream(self.hub, send, None if connection is None else connection.transport, settings, writer)
@@ -150,7 +150,7 @@ class Streams:
             if connection is not None:
                 connection.release()
             del self._open[subscription]
-            self.admission.leave(token, address)
+            self.quota.leave(token, address)
             self.hub.detach(subscription)
             self.ends[reason] += 1
             _log.info(
@@ -170,7 +170,7 @@ class Streams:
         """Return why no stream is opened for somebody now, and the limit if it is one; None if one is."""
         if self.draining:
             return EndReason.DRAIN, ""
-        limit = self.admission.refusal(identity.id, address_of(scope))
+        limit = self.quota.refusal(identity.id, address_of(scope))
         if not limit:
             return None
         return (EndReason.TOO_MANY if "per" in limit else EndReason.OVERLOAD), limit
@@ -219,7 +219,7 @@ class Streams:
         for stream in tuple(self._open.values()):
             stream.note_writes(now)
             if stream.stalled_s > settings.write_timeout_s:
-                self.bounds.note("write_timeout_s")
+                self.limit_counters.count("write_timeout_s")
                 stream.end(EndReason.WRITE_TIMEOUT)
             elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
                 stream.end(reason)

@@ -16,7 +16,7 @@ from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.streams.stream_quota import address_of
 from tidewire_service.streams.streams import Streams
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.origin_guard import STREAM_PATH
 from tidewire_service.web.problems import Refused, request_id, send_problem
 from tidewire_service.web.query import parse_query
@@ -68,7 +68,7 @@ class Door:
         rates: how many requests somebody may make.
         address_rates: how many may come from one address, whoever it is.
         tickets: open streams that come without a token.
-        bounds: counts what comes too fast.
+        limit_counters: counts what comes too fast.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Door:
         rates: RequestRates,
         address_rates: RequestRates,
         tickets: Tickets,
-        bounds: Bounds,
+        limit_counters: LimitCounters,
     ) -> None:
         self._app = app
-        self._bounds = bounds
+        self._limit_counters = limit_counters
         self._tickets = tickets
         self._keeper = keeper
         self._streams = streams
@@ -169,7 +169,7 @@ class Door:
 
     def _refuse(self, scope: HTTPScope, send: Send, refusal: Refused) -> Awaitable[None]:
         client = scope.get("client")
-        self._bounds.note(refusal.limit)
+        self._limit_counters.count(refusal.limit)
         if refusal.status == 429:
             self._keeper.counters["limited"] += 1
             if scope["path"] == STREAM_PATH:

@@ -1,13 +1,13 @@
-"""The bounds of one process by the names of their settings, and how often each was reached; pure."""
+"""Counts how often each limit of this process was reached, by the name of its setting; pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BOUNDS", "Bounds"]
+__all__ = ["LIMIT_NAMES", "LimitCounters"]
 
 # What a request or a row can run into. `documents` and `nesting` are fixed; all others are settings.
-BOUNDS: Final = (
+LIMIT_NAMES: Final = (
     "max_body_bytes",
     "max_decompressed_bytes",
     "nesting",
@@ -39,17 +39,17 @@ BOUNDS: Final = (
 )
 
 
-class Bounds:
-    """Counts whatever was refused, or ended, because it reached a bound.
+class LimitCounters:
+    """Counts what was refused or ended because it reached a limit.
 
     Attributes:
-        reached: how often, by bound; all are there from the start, so that an alert can be written before the first.
+        reached: how often, by limit; all are present from the start, so that an alert can be written before the first.
     """
 
     def __init__(self) -> None:
-        self.reached = dict.fromkeys(BOUNDS, 0)
+        self.reached = dict.fromkeys(LIMIT_NAMES, 0)
 
-    def note(self, bound: str, times: int = 1) -> None:
-        """Count; an empty text is no bound."""
-        if bound:
-            self.reached[bound] += times
+    def count(self, limit: str, times: int = 1) -> None:
+        """Add to a limit's counter; an empty name is ignored."""
+        if limit:
+            self.reached[limit] += times

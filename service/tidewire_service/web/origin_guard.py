@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from tidewire.errors import shown
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.problems import Refused, request_id, send_problem
 
 __all__ = ["STREAM_PATH", "Gate", "host_name"]
@@ -53,10 +53,10 @@ class Gate:
     browser sends neither and passes.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings, bounds: Bounds) -> None:
-        """Put the gate before an app, with the limits and names of `settings`; `bounds` counts what it refuses."""
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
+        """Put the gate before an app, with the limits and names of `settings`; counts what it refuses."""
         self._app = app
-        self._bounds = bounds
+        self._limit_counters = limit_counters
         self._max_header_bytes = settings.max_header_bytes
         self._max_url_bytes = settings.max_url_bytes
         self._hosts = frozenset(name.lower().strip("[]") for name in (*settings.allowed_hosts, settings.host))
@@ -68,7 +68,7 @@ class Gate:
             return self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is not None:
-            self._bounds.note(refusal.limit)
+            self._limit_counters.count(refusal.limit)
             client = scope.get("client")
             _log.info(
                 "request_refused",

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Send
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, TidewireError, shown
-from tidewire_service.web.limit_counters import Bounds
+from tidewire_service.web.limit_counters import LimitCounters
 
 __all__ = [
     "MEDIA_TYPE",
@@ -22,7 +22,7 @@ __all__ = [
     "Problem",
     "Refused",
     "answering",
-    "bound_of",
+    "limit_of",
     "problem_of",
     "request_id",
     "send_problem",
@@ -149,7 +149,7 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
     return _problem(error.status_code, title.lower().replace(" ", "-"), title, detail), headers
 
 
-def bound_of(error: Exception) -> str:
+def limit_of(error: Exception) -> str:
     """Return the bound that was reached, empty if it was none."""
     return error.limit if isinstance(error, (LimitExceeded, Refused, MalformedBody)) else ""
 
@@ -159,11 +159,11 @@ def request_id(scope: Mapping[str, Any]) -> str:
     return str(scope.get("tidewire.request", ""))
 
 
-def answering(bounds: Bounds) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
-    """Return the only exception handler of the app; it counts the bounds that were reached."""
+def answering(limit_counters: LimitCounters) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+    """Return the only exception handler of the app; it counts the limits that were reached."""
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        bounds.note(bound_of(error))
+        limit_counters.count(limit_of(error))
         return _problem_response(request, error)
 
     return answer
