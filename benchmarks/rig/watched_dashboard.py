@@ -30,7 +30,7 @@ async def main() -> None:
                 "threads": process.num_threads(),
                 "descriptors": process.num_fds(),
                 "memory": process.memory_full_info().uss,
-                "viewers": len(dashboard.hub.room.viewers),
+                "viewers": len(dashboard.hub.shared.viewers),
             }
             print(json.dumps(found), flush=True)
 

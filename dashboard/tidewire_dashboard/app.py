@@ -31,10 +31,10 @@ from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
 from tidewire_dashboard.logs import configure_logging, log_request
 from tidewire_dashboard.oauth import oauth_handler, oauth_options
-from tidewire_dashboard.origin_guard import close_gate
+from tidewire_dashboard.origin_guard import guard_origin
 from tidewire_dashboard.page_headers import PageHeaders
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_dashboard.shared_views import Room
+from tidewire_dashboard.shared_views import SharedViews
 from tidewire_dashboard.source import Source
 
 __all__ = ["Dashboard", "command", "running_dashboard"]
@@ -97,14 +97,14 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
     check_exposure(settings)
     past = Past(settings.url, settings.token)
     source = Source(settings)
-    room = Room(source, past, redis=settings.redis, token=settings.token)
+    shared = SharedViews(source, past, redis=settings.redis, token=settings.token)
     logins = Logins(settings.url) if settings.dashboard_login else None
-    hub = SocketHub(room, logins)
+    hub = SocketHub(shared, logins)
     dashboard = Dashboard(settings, source, hub)
     try:
         with source:
             dashboard.server.start()
-            watching = asyncio.create_task(room.library.watch(), name="tidewire-thresholds")
+            watching = asyncio.create_task(shared.saved_decks.watch(), name="tidewire-thresholds")
             try:
                 yield dashboard
             finally:
@@ -139,7 +139,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
             location=False,
             extra_patterns=[
                 ("/frames", FrameSocket, {"hub": hub}),
-                (r"/exports/([A-Za-z0-9_-]+\.(?:csv|parquet))", ExportFile, {"exports": hub.room.questions.exports}),
+                (r"/exports/([A-Za-z0-9_-]+\.(?:csv|parquet))", ExportFile, {"exports": hub.shared.requests.exports}),
                 *(() if provider is None else provider.routes),
                 (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
@@ -157,7 +157,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     tornado.settings["websocket_ping_interval"] = frame_socket.PING_S  # of Bokeh's sockets as of ours
     tornado.settings["websocket_ping_timeout"] = frame_socket.PING_S
     tornado.settings["log_function"] = log_request
-    close_gate(tornado, hosts)
+    guard_origin(tornado, hosts)
     tornado.transforms.append(PageHeaders)
     tornado.websocket_origins.clear()
     tornado.websocket_origins.update(f"{_bracketed(host)}:*" for host in hosts)

@@ -52,8 +52,8 @@ class Exports:
         self._asked[key] = (now_s, export)
         return key
 
-    def take(self, key: str) -> Export | None:
-        """Return an export, and forget it."""
+    def claim(self, key: str) -> Export | None:
+        """Return an export once; its address is invalid afterwards."""
         asked_s, export = self._asked.pop(key, (0.0, None))
         return export if time.monotonic() - asked_s <= _GOOD_S else None
 
@@ -69,7 +69,7 @@ class ExportFile(RequestHandler):
         """Read, make and send it."""
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cache-Control", "no-store")
-        export = self._exports.take(key)
+        export = self._exports.claim(key)
         if export is None:
             self._refuse(410, "This download was fetched already, or was asked for more than a minute ago. Ask again.")
             return

@@ -14,7 +14,7 @@ from tornado.web import Application, RequestHandler
 
 from tidewire.errors import shown
 
-__all__ = ["close_gate"]
+__all__ = ["guard_origin"]
 
 _log = logging.getLogger("tidewire")
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -74,7 +74,7 @@ class _NotServed(_Refusal):
         self.refuse(404, "There is nothing at this path.")
 
 
-def close_gate(application: Application, hosts: Iterable[str]) -> None:
+def guard_origin(application: Application, hosts: Iterable[str]) -> None:
     """Put the gate before every route of an application.
 
     Args:

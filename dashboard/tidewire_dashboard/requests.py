@@ -1,11 +1,11 @@
-"""Questions: what a viewer asks that takes a while: statistics, tables, files, saved decks, thresholds."""
+"""Answers the requests of viewers that need the service: statistics, tables, exports, saved decks, thresholds."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -14,13 +14,12 @@ from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import Readings, statistics, table
+from tidewire_dashboard.errors import SaveConflict
 from tidewire_dashboard.exports import Export, Exports
-from tidewire_dashboard.saved_decks import Conflict, Library
+from tidewire_dashboard.login import Login
+from tidewire_dashboard.saved_decks import SavedDecks
 
-if TYPE_CHECKING:
-    from tidewire_dashboard.viewer import Viewer
-
-__all__ = ["Question", "Questions"]
+__all__ = ["Requester", "ViewerRequest", "ViewerRequests"]
 
 _log = logging.getLogger("tidewire")
 _PER_VIEWER: Final = 4
@@ -85,102 +84,114 @@ class SaveThresholds(msgspec.Struct, tag_field="t", tag="save_thresholds"):
     thresholds: Annotated[list[Threshold], msgspec.Meta(max_length=1_000)]
 
 
-Question = Statistics | Table | File | Decks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
+ViewerRequest = Statistics | Table | File | Decks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
 
 
-class Questions:
-    """Answers viewers, a few questions of each at a time; to be used in one event loop, and closed.
+class Requester(Protocol):
+    """The viewer that sent a request."""
+
+    @property
+    def login(self) -> Login:
+        """Return who is logged in."""
+
+    def answer(self, message: dict[str, Any]) -> None:
+        """Send the answer, once the socket accepts it."""
+
+    def send_problem(self, reason: str) -> None:
+        """Show a sentence to the person."""
+
+
+class ViewerRequests:
+    """Answers requests, at most four of a viewer at a time; used in one event loop, and closed.
 
     Args:
-        store: whose series are asked about.
-        readings: for statistics, tables and files.
-        library: for decks and thresholds.
-        path: before the address of a file.
+        store: the directory that series indices refer to.
+        readings: reads statistics, tables and exports from the service.
+        saved_decks: reads and writes decks and thresholds.
+        path: prefix of an export's address.
     """
 
-    def __init__(self, store: Store, readings: Readings, library: Library, path: str = "exports") -> None:
+    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks, path: str = "exports") -> None:
         self.exports = Exports(readings)
         self._store = store
         self._readings = readings
-        self._library = library
+        self._saved_decks = saved_decks
         self._path = path
-        self._tasks: dict[Viewer, set[asyncio.Task[None]]] = {}
+        self._tasks: dict[Requester, set[asyncio.Task[None]]] = {}
 
-    def ask(self, viewer: Viewer, question: Question) -> None:
-        """Answer a question later, by `Viewer.answer`."""
+    def start(self, viewer: Requester, request: ViewerRequest) -> None:
+        """Start answering a request; the answer goes to `Requester.answer`."""
         tasks = self._tasks.setdefault(viewer, set())
         if len(tasks) >= _PER_VIEWER:
-            viewer.send_problem("Your last questions are still being answered; try again in a moment.")
+            viewer.send_problem("Your last requests are still being answered; try again in a moment.")
             return
-        task = asyncio.create_task(self._answer(viewer, question))
+        task = asyncio.create_task(self._answer(viewer, request))
         tasks.add(task)
         task.add_done_callback(lambda done: self._done(viewer, done))
 
-    def forget(self, viewer: Viewer) -> None:
-        """End the answering of what a viewer asked to see; what it asked to save is saved."""
+    def cancel(self, viewer: Requester) -> None:
+        """Cancel a viewer's requests to read; requests to save run to their end."""
         for task in self._tasks.get(viewer, ()):
             if not task.get_name().startswith("save"):
                 task.cancel()
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel every request and wait for them."""
         tasks = [task for of_one in self._tasks.values() for task in of_one]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _done(self, viewer: Viewer, task: asyncio.Task[None]) -> None:
+    def _done(self, viewer: Requester, task: asyncio.Task[None]) -> None:
         tasks = self._tasks.get(viewer, set())
         tasks.discard(task)
         if not tasks:
             self._tasks.pop(viewer, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a question could not be answered", exc_info=error)
-            viewer.send_problem("The dashboard failed to answer; the cause is in its log.")
+            _log.error("a request could not be answered", exc_info=error)
+            viewer.send_problem("The dashboard failed to answer; see its log.")
 
-    async def _answer(self, viewer: Viewer, question: Question) -> None:
+    async def _answer(self, viewer: Requester, request: ViewerRequest) -> None:
         current = asyncio.current_task()
-        if current is not None and isinstance(question, SaveDeck | DeleteDeck | SaveThresholds):
+        if current is not None and isinstance(request, SaveDeck | DeleteDeck | SaveThresholds):
             current.set_name("save")
         try:
-            if viewer.login.narrowed_to and isinstance(question, Decks):
+            if viewer.login.narrowed_to and isinstance(request, Decks):
                 viewer.answer({"t": "decks", "decks": []})  # a deck may name any metric
                 return
-            viewer.answer(await self._found(self._permitted(viewer, question)))
+            viewer.answer(await self._result(self._permitted(viewer, request)))
         except (LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
             reason = error.detail if isinstance(error, ServiceRefused) else str(error)
-            viewer.answer(
-                {"t": "refused", "to": type(question).__struct_config__.tag, "reason": reason} | _id(question)
-            )
+            viewer.answer({"t": "refused", "to": type(request).__struct_config__.tag, "reason": reason} | _id(request))
 
-    def _permitted(self, viewer: Viewer, question: Question) -> Question:
-        """Return what of a question a viewer may ask.
+    def _permitted(self, viewer: Requester, request: ViewerRequest) -> ViewerRequest:
+        """Return the part of a request that the viewer's token allows.
 
         Raises:
-            ServiceRefused: it may change nothing, or sees some metrics where decks and thresholds are of all.
+            ServiceRefused: the token allows no changes, or only some metrics while decks and thresholds cover all.
         """
         login = viewer.login
-        if isinstance(question, SaveDeck | DeleteDeck | SaveThresholds) and not login.edit:
+        if isinstance(request, SaveDeck | DeleteDeck | SaveThresholds) and not login.edit:
             # The dashboard asks the service with a token of its own, which may do more than this viewer's.
-            raise ServiceRefused(403, "Your token may look and not change anything (--edit).")
+            raise ServiceRefused(403, "Your token may view but not change anything; it lacks --edit.")
         if not login.narrowed_to:
-            return question
-        if not isinstance(question, _Window):
-            raise ServiceRefused(403, "Your token sees a part of the metrics; decks and thresholds are of all.")
+            return request
+        if not isinstance(request, _Window):
+            raise ServiceRefused(403, "Your token may see some metrics only; decks and thresholds cover all.")
         known = self._store.series
-        seen = [index for index in question.series if index < len(known) and login.may_see(known[index].metric)]
-        return msgspec.structs.replace(question, series=seen)
+        seen = [index for index in request.series if index < len(known) and login.may_see(known[index].metric)]
+        return msgspec.structs.replace(request, series=seen)
 
-    def _found(self, question: Question) -> Coroutine[Any, Any, dict[str, Any]]:
-        match question:
+    def _result(self, request: ViewerRequest) -> Coroutine[Any, Any, dict[str, Any]]:
+        match request:
             case Statistics() | Table() | File():
-                return self._of_window(question)
+                return self._of_window(request)
             case Decks():
                 return self._decks()
             case ReadDeck(slug=slug):
                 return self._deck(slug)
             case SaveDeck():
-                return self._save(question)
+                return self._save(request)
             case DeleteDeck(slug=slug):
                 return self._delete(slug)
             case SaveThresholds(thresholds=thresholds):
@@ -200,30 +211,30 @@ class Questions:
         return answer | {"t": "statistics", "rows": await asyncio.to_thread(statistics, frame, start, end)}
 
     async def _decks(self) -> dict[str, Any]:
-        return {"t": "decks", "decks": await self._library.decks()}
+        return {"t": "decks", "decks": await self._saved_decks.decks()}
 
     async def _deck(self, slug: str) -> dict[str, Any]:
-        found = await self._library.deck(slug)
+        found = await self._saved_decks.deck(slug)
         return {"t": "deck", "slug": slug, "etag": found.etag, "deck": found.deck}
 
     async def _save(self, asked: SaveDeck) -> dict[str, Any]:
         try:
-            etag = await self._library.save(asked.slug, msgspec.json.encode(asked.deck), over=asked.over)
-        except Conflict as error:
+            etag = await self._saved_decks.save(asked.slug, msgspec.json.encode(asked.deck), over=asked.over)
+        except SaveConflict as error:
             return {"t": "saved", "slug": asked.slug, "etag": error.etag, "conflict": True}
         return {"t": "saved", "slug": asked.slug, "etag": etag, "conflict": False}
 
     async def _delete(self, slug: str) -> dict[str, Any]:
-        await self._library.delete(slug)
+        await self._saved_decks.delete(slug)
         return await self._decks()
 
     async def _save_thresholds(self, thresholds: list[Threshold]) -> dict[str, Any]:
         try:
-            await self._library.save_thresholds(thresholds)
-        except Conflict:
+            await self._saved_decks.save_thresholds(thresholds)
+        except SaveConflict:
             return {"t": "thresholds_saved", "conflict": True}
         return {"t": "thresholds_saved", "conflict": False}
 
 
-def _id(question: Question) -> dict[str, int]:
-    return {"id": question.id} if isinstance(question, _Window) else {}
+def _id(request: ViewerRequest) -> dict[str, int]:
+    return {"id": request.id} if isinstance(request, _Window) else {}

@@ -1,4 +1,4 @@
-"""The library: decks saved by name and thresholds, kept by the service; read and saved for every viewer."""
+"""Reads and writes the decks and thresholds that the service stores, for every viewer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import msgspec
 from tidewire.errors import ServiceRefused, ServiceUnavailable
 from tidewire.model.threshold import Threshold
 from tidewire.subscribing.service_address import verification
+from tidewire_dashboard.errors import SaveConflict
 
-__all__ = ["Conflict", "DeckInfo", "Library", "SavedDeck"]
+__all__ = ["DeckInfo", "SavedDeck", "SavedDecks"]
 
 _log = logging.getLogger("tidewire")
 _TIMEOUT_S: Final = 5.0
@@ -39,18 +40,6 @@ class SavedDeck(msgspec.Struct, frozen=True, kw_only=True):
     deck: msgspec.Raw | None
 
 
-class Conflict(Exception):
-    """A newer version than the saver has seen is there.
-
-    Attributes:
-        etag: of the newer version, empty if it was deleted.
-    """
-
-    def __init__(self, etag: str) -> None:
-        self.etag = etag
-        super().__init__("a newer version was saved meanwhile")
-
-
 class _Decks(msgspec.Struct):
     decks: list[DeckInfo]
 
@@ -59,8 +48,8 @@ class _Thresholds(msgspec.Struct):
     thresholds: list[Threshold]
 
 
-class Library:
-    """What the service keeps for its viewers; to be used in one event loop, and closed.
+class SavedDecks:
+    """Reads and writes decks and thresholds over the service's HTTP; used in one event loop, and closed.
 
     Args:
         url: the service.
@@ -110,7 +99,7 @@ class Library:
         """Save all thresholds over the ones last read.
 
         Raises:
-            Conflict: others were saved meanwhile; they are in force already.
+            SaveConflict: others were saved meanwhile; they are in force already.
             ServiceUnavailable: no answer.
             ServiceRefused: one of them can never work as it is.
         """
@@ -149,7 +138,7 @@ class Library:
         """Save a deck over the version `over` (empty: nothing; None: whatever is there), and return its version.
 
         Raises:
-            Conflict: another version is there.
+            SaveConflict: another version is there.
             ServiceUnavailable: no answer.
             ServiceRefused: the deck or its name can never be saved.
         """
@@ -179,7 +168,7 @@ class Library:
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"the service does not answer ({error or type(error).__name__})") from error
         if answer.status_code == 412:
-            raise Conflict(_etag(answer))
+            raise SaveConflict(_etag(answer))
         if answer.status_code in {429, 503}:
             raise ServiceUnavailable(_detail(answer))
         if answer.status_code >= 400:

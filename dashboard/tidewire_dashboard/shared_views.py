@@ -1,7 +1,7 @@
-"""The room: what all viewers of this process share: the tick, the views that several watch, the past, the messages.
+"""What the viewers of a process share: the tick, the views that several watch, the history, encoded messages.
 
-Each distinct view is packed once per tick, whoever watches it, and every viewer that is as far gets the same bytes.
-Without viewers nothing ticks.
+Each distinct view is packed once a tick, and every viewer at the same frame gets the same bytes. Nothing ticks without
+viewers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -22,17 +22,14 @@ from tidewire.livestore.live_view import LiveView
 from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.login import EVERYBODY, Login
-from tidewire_dashboard.requests import Questions
-from tidewire_dashboard.saved_decks import Library
+from tidewire_dashboard.requests import ViewerRequests
+from tidewire_dashboard.saved_decks import SavedDecks
 from tidewire_dashboard.source import Source
 
-if TYPE_CHECKING:
-    from tidewire_dashboard.viewer import Viewer
-
-__all__ = ["Room", "SharedView", "ViewKey"]
+__all__ = ["ConnectedViewer", "SharedView", "SharedViews", "ViewKey"]
 
 _log = logging.getLogger("tidewire")
-_OLDER_AGAIN_MS: Final = 15_000.0  # before the past of one view is asked for again
+_OLDER_AGAIN_MS: Final = 15_000.0  # before the history of a view is requested again
 _MAX_VIEWERS: Final = 5_000
 
 
@@ -47,32 +44,55 @@ class ViewKey(NamedTuple):
 class SharedView:
     """A live view and how many viewers watch it."""
 
-    __slots__ = ("asked_ms", "key", "live", "reading", "watchers")
+    __slots__ = ("key", "live", "reading", "requested_ms", "watchers")
 
     def __init__(self, key: ViewKey, live: LiveView) -> None:
         self.key = key
         self.live = live
         self.watchers = 0
-        self.asked_ms = -math.inf  # when its past was asked for last
+        self.requested_ms = -math.inf  # when its history was requested last
         self.reading: asyncio.Task[None] | None = None
 
 
-class Room:
-    """Everything that viewers share; to be used in one event loop.
+class ConnectedViewer(Protocol):
+    """What the shared side needs of a viewer."""
+
+    @property
+    def login(self) -> Login:
+        """Return who is logged in."""
+
+    def tick(self) -> None:
+        """Send what is due."""
+
+    def send_range(self, frame: bytes) -> None:
+        """Send the answer to the viewer's newest range."""
+
+    def send_problem(self, reason: str) -> None:
+        """Show a sentence to the person."""
+
+    def fail(self) -> None:
+        """Close the connection; the deck connects again."""
+
+    def sign_out(self) -> None:
+        """Close the connection; the page asks for a token."""
+
+
+class SharedViews:
+    """The views, history and messages that viewers share; used in one event loop.
 
     Args:
-        source: where readings come from.
-        past: where the past comes from.
-        redis: the Redis that the page of a fresh installation tells publishers to use.
-        token: bearer token for what the service keeps for viewers.
-        clock_ms: any clock that rises, for lags.
+        source: the live readings.
+        past: older readings, from the service's history.
+        redis: Redis address shown on the "No metrics yet" page.
+        token: bearer token for requests to the service.
+        clock_ms: a monotonic clock, for lags.
 
     Attributes:
-        seq: number of the present tick.
-        viewers: who is here.
-        alarms: the thresholds and who passes them.
-        library: decks and thresholds that the service keeps.
-        questions: what takes a while.
+        seq: number of the current tick.
+        viewers: the connected ones.
+        alarms: the thresholds, and the series that pass them.
+        saved_decks: decks and thresholds that the service stores.
+        requests: the requests of viewers under way.
     """
 
     def __init__(
@@ -88,21 +108,21 @@ class Room:
         self.past = past
         self.clock_ms = clock_ms
         self.seq = 1
-        self.viewers: set[Viewer] = set()
+        self.viewers: set[ConnectedViewer] = set()
         self.alarms = Alarms(source.store)
-        self.library = Library(source.url, token, self.alarms.set)
+        self.saved_decks = SavedDecks(source.url, token, self.alarms.set)
         self.readings = Readings(source.url, token)
-        self.questions = Questions(source.store, self.readings, self.library)
+        self.requests = ViewerRequests(source.store, self.readings, self.saved_decks)
         self.snippet = msgspec.json.encode(
             {"t": "snippet", "url": source.url, "redis": without_password(redis)}
         ).decode()
         self._views: dict[ViewKey, SharedView] = {}
-        self._ranges: dict[Viewer, asyncio.Task[None]] = {}
+        self._ranges: dict[ConnectedViewer, asyncio.Task[None]] = {}
         self._directories: dict[tuple[int, tuple[str, ...]], tuple[int, str]] = {}
 
     @property
     def full(self) -> bool:
-        """Tell whether no further viewer is taken."""
+        """Tell whether the limit of viewers is reached."""
         return len(self.viewers) >= _MAX_VIEWERS
 
     # -- the tick ------------------------------------------------------------------------------------------------
@@ -114,21 +134,21 @@ class Room:
         for viewer in list(self.viewers):
             try:
                 viewer.tick()
-            except Exception:  # one viewer's trouble is not another's
+            except Exception:  # one viewer's failure must not stop the others
                 _log.exception("a viewer could not be served")
                 viewer.fail()
 
     def pack(self, shared: SharedView) -> None:
-        """Bring a view up to this tick, unless it is; ask for its past where memory does not reach."""
+        """Update a view to this tick once, and request its history where memory does not reach."""
         now_ms = self.source.feed.now_ms()
         live = shared.live
         live.tick(self.seq, now_ms)
-        if live.partial and shared.reading is None and self.clock_ms() - shared.asked_ms > _OLDER_AGAIN_MS:
-            shared.asked_ms = self.clock_ms()
-            shared.reading = self._own(self._read_older(shared, now_ms))
+        if live.partial and shared.reading is None and self.clock_ms() - shared.requested_ms > _OLDER_AGAIN_MS:
+            shared.requested_ms = self.clock_ms()
+            shared.reading = self._start(self._read_older(shared, now_ms))
 
-    def enter(self, key: ViewKey) -> SharedView:
-        """Watch a view."""
+    def watch(self, key: ViewKey) -> SharedView:
+        """Return a view, opened if nobody watches it yet."""
         series = None if key.series is None else tuple(i for i in key.series if i < len(self.source.store.series))
         key = key._replace(series=series)
         shared = self._views.get(key)
@@ -139,15 +159,15 @@ class Room:
         return shared
 
     def visible(self, asked: Sequence[int] | None, login: Login) -> tuple[int, ...] | None:
-        """Return which of the series asked for somebody may see, each once; None for all there are."""
+        """Return the series that a login may see, each once; None for all."""
         if not login.narrowed_to:
             return None if asked is None else tuple(dict.fromkeys(asked))
         series = self.source.store.series
         wanted = range(len(series)) if asked is None else dict.fromkeys(asked)
         return tuple(index for index in wanted if index < len(series) and login.may_see(series[index].metric))
 
-    def leave(self, shared: SharedView) -> None:
-        """Watch a view no longer; the last one to leave closes it."""
+    def unwatch(self, shared: SharedView) -> None:
+        """Stop watching a view; the last watcher closes it."""
         shared.watchers -= 1
         if not shared.watchers:
             self._views.pop(shared.key, None)
@@ -155,37 +175,37 @@ class Room:
                 shared.reading.cancel()
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel every task, and close the connections to the service."""
         tasks = [*self._ranges.values(), *(view.reading for view in self._views.values() if view.reading is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.questions.close()
-        await self.library.close()
+        await self.requests.close()
+        await self.saved_decks.close()
         await self.readings.close()
 
-    # -- the past ------------------------------------------------------------------------------------------------
+    # -- history -------------------------------------------------------------------------------------------------
 
     async def _read_older(self, shared: SharedView, now_ms: float) -> None:
         try:
             await self.past.fill(shared.live, now_ms)
         except ServiceUnavailable as error:
-            _log.info("a window of %d s stays partly empty: %s", shared.live.window_ms / 1e3, error)
+            _log.info("history of a %d s window is missing: %s", shared.live.window_ms / 1e3, error)
         finally:
             shared.reading = None
 
-    def answer_range(self, viewer: Viewer, request: RangeRequest) -> None:
-        """Answer one fixed window; a viewer's next question takes the place of one not answered yet."""
-        self.forget_range(viewer)
-        self._ranges[viewer] = self._own(self._answer_range(viewer, request))
+    def answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
+        """Start answering a range; it replaces the viewer's range that is still unanswered."""
+        self.cancel_range(viewer)
+        self._ranges[viewer] = self._start(self._answer_range(viewer, request))
 
-    def forget_range(self, viewer: Viewer) -> None:
-        """End the answering of a viewer's last question."""
+    def cancel_range(self, viewer: ConnectedViewer) -> None:
+        """Cancel a viewer's unanswered range."""
         task = self._ranges.pop(viewer, None)
         if task is not None:
             task.cancel()
 
-    async def _answer_range(self, viewer: Viewer, request: RangeRequest) -> None:
+    async def _answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
         feed = self.source.feed
         try:
             frame, problem = await answer_range(request, feed.store, self.past, seq=self.seq, now_ms=feed.now_ms())
@@ -196,15 +216,15 @@ class Room:
         if problem:
             viewer.send_problem(problem)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(_report)
         return task
 
-    # -- the messages --------------------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------------------------
 
-    def directory_since(self, version: int, login: Login = EVERYBODY) -> tuple[str, int]:
-        """Return the `series` message for a viewer that knows this version (-1: nothing), and the version it makes."""
+    def directory_message(self, version: int, login: Login = EVERYBODY) -> tuple[str, int]:
+        """Return the `series` message for a viewer at a version (-1: none), and the version after it."""
         key = (version, login.narrowed_to)
         store = self.source.store
         with store.lock:
@@ -222,18 +242,18 @@ class Room:
                 kept = self._directories[key] = (present, msgspec.json.encode(message).decode())
         return kept[1], present
 
-    def events(self, login: Login = EVERYBODY) -> tuple[str, int]:
-        """Return the `events` message of what somebody may see, and the version it makes."""
+    def events_message(self, login: Login = EVERYBODY) -> tuple[str, int]:
+        """Return the `events` message of what a login may see, and the version after it."""
         store = self.source.store
         with store.lock:
             version = store.events_version
             events = [event._asdict() for event in sorted(store.events) if login.may_see(event.metric)]
         return msgspec.json.encode({"t": "events", "full": True, "events": events}).decode(), version
 
-    def status(self, lag_ms: float, login: Login = EVERYBODY) -> str:
-        """Return the `status` message for a viewer that is so late."""
+    def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
+        """Return the `status` message for a viewer whose acknowledgements are `lag_ms` late."""
         message = self.source.message() | {"lag_ms": round(lag_ms)}
-        if login.narrowed_to:  # how much there is besides is not theirs to know
+        if login.narrowed_to:  # the number of other metrics must not leak
             series = self.source.store.series
             message["metrics"] = len({series[index].metric for index in self.visible(None, login) or ()})
         return msgspec.json.encode(message).decode()
@@ -241,4 +261,4 @@ class Room:
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("a question for the past failed", exc_info=error)
+        _log.error("a history request failed", exc_info=error)

@@ -1,7 +1,7 @@
-"""One viewer: what its deck asked for, and what of it is sent when; no sockets here.
+"""One viewer: what its deck requested, and when to send it; no sockets here.
 
-Nothing queues: at most one frame of each view is un-acknowledged, and a text message is only written once the one
-before has left; then it says what holds at that moment. A hidden viewer is sent nothing.
+Nothing queues: at most one frame of a view is unacknowledged, and a text message is built only once the one before it
+has left. A hidden viewer is sent nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import RangeRequest
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.pacing import Pacing
-from tidewire_dashboard.requests import Question
-from tidewire_dashboard.shared_views import Room, SharedView, ViewKey
+from tidewire_dashboard.requests import ViewerRequest
+from tidewire_dashboard.shared_views import SharedView, SharedViews, ViewKey
 
 __all__ = ["Port", "Viewer"]
 
@@ -24,7 +24,7 @@ _MAX_SERIES: Final = 2_000
 _STATUS_EVERY_TICKS: Final = 10
 _ACK_CHARS: Final = 24
 _MAX_UNSENT: Final = 12  # two frames, the texts of a hello, and answers
-_MAX_LATE: Final = 8  # answers that wait until a slow socket takes something again
+_MAX_WAITING: Final = 8  # answers that wait for a slow socket; the oldest is dropped first
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
 Buckets = Annotated[int, msgspec.Meta(ge=2, le=2_000)]
@@ -32,20 +32,20 @@ Indices = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_l
 
 
 class Port(Protocol):
-    """What a viewer writes to."""
+    """The connection that a viewer writes to."""
 
     @property
     def unsent(self) -> int:
-        """Return how many messages have not left for the network yet."""
+        """Return the number of messages not yet handed to the network."""
 
     def send(self, data: bytes | str) -> None:
         """Send one message: bytes as a binary one."""
 
     def fail(self) -> None:
-        """Close, so that the deck connects anew."""
+        """Close; the deck connects again."""
 
     def sign_out(self) -> None:
-        """Close, so that the page asks for a token."""
+        """Close; the page asks for a token."""
 
 
 class _Hello(msgspec.Struct, tag_field="t", tag="hello"):
@@ -73,7 +73,7 @@ class _Retry(msgspec.Struct, tag_field="t", tag="retry"):
     pass
 
 
-_Message = _Hello | _View | _Close | RangeRequest | _Hidden | _Retry | Question
+_Message = _Hello | _View | _Close | RangeRequest | _Hidden | _Retry | ViewerRequest
 _decode = msgspec.json.Decoder(_Message).decode
 
 
@@ -90,39 +90,39 @@ class Viewer:
     """One deck at the other end of a port.
 
     Args:
-        room: what all viewers share.
-        port: where to write.
-        login: who looks; they are sent nothing that their token may not see.
+        shared: what all viewers share.
+        port: the connection to write to.
+        login: who is logged in; nothing is sent that their token may not see.
     """
 
-    def __init__(self, room: Room, port: Port, login: Login = EVERYBODY) -> None:
+    def __init__(self, shared: SharedViews, port: Port, login: Login = EVERYBODY) -> None:
         self.login = login
         self.hidden = True  # until the first hello
-        self._room = room
+        self._shared = shared
         self._port = port
         self._views: dict[int, _OpenView] = {}
         self._directory_version = -1
         self._events_version = self._alarms_version = self._thresholds_version = -1
         self._status: object = None
         self._status_tick = 0
-        self._late: deque[str] = deque(maxlen=_MAX_LATE)
+        self._waiting: deque[str] = deque(maxlen=_MAX_WAITING)
         self._range: bytes | None = None
 
     def close(self) -> None:
-        """Give up its views."""
+        """Close its views and cancel its requests."""
         for view in self._views.values():
-            self._room.leave(view.shared)
+            self._shared.unwatch(view.shared)
         self._views.clear()
-        self._room.forget_range(self)
-        self._room.questions.forget(self)
-        self._late.clear()
+        self._shared.cancel_range(self)
+        self._shared.requests.cancel(self)
+        self._waiting.clear()
         self._range = None
 
-    def hear(self, message: str | bytes) -> None:
-        """Take one message of the deck.
+    def receive(self, message: str | bytes) -> None:
+        """Handle one message of the deck.
 
         Raises:
-            InvalidInput: it is none of docs/view-frame.md.
+            InvalidInput: no message of docs/view-frame.md.
         """
         if isinstance(message, str) and message.startswith("a"):
             self._acknowledge(message)
@@ -137,53 +137,53 @@ class Viewer:
             case _View():
                 self._open(request)
             case _Close():
-                self._leave(request.view)
+                self._close_view(request.view)
             case RangeRequest():
-                series = self._room.visible(request.series, self.login)
-                self._room.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
+                series = self._shared.visible(request.series, self.login)
+                self._shared.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
             case _Hidden():
                 self.hidden = request.hidden
             case _Retry():
-                self._room.source.feed.retry_now()
+                self._shared.source.feed.retry_now()
             case _:
-                self._room.questions.ask(self, request)
+                self._shared.requests.start(self, request)
 
     def tick(self) -> None:
-        """Send what is due; called once per tick of the room."""
+        """Send what is due; called once a tick."""
         if self.hidden:
             return
-        self._send_late()
+        self._send_waiting()
         self._send_texts()
         for number, view in self._views.items():
-            if view.pacing.tick(self._room.seq):
+            if view.pacing.tick(self._shared.seq):
                 self._send_frame(number, view)
 
     def send_range(self, frame: bytes) -> None:
-        """Send the answer to the newest range; once the tab is seen again and takes something."""
+        """Send the answer to the newest range, once the tab is visible and the socket accepts it."""
         self._range = frame
         if not self.hidden:
-            self._send_late()
+            self._send_waiting()
 
     def fail(self) -> None:
-        """Close the port, so that the deck connects anew."""
+        """Close the port; the deck connects again."""
         self._port.fail()
 
     def sign_out(self) -> None:
-        """Close the port: the token is over."""
+        """Close the port: the token has expired or was revoked."""
         self._port.sign_out()
 
     def send_problem(self, reason: str) -> None:
-        """Say something that the person should see."""
+        """Show a sentence to the person, unless the socket is slow."""
         if not self._port.unsent:
-            self._say({"t": "error", "reason": reason})
+            self._send_text({"t": "error", "reason": reason})
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _send_text(self, message: dict[str, Any]) -> None:
         self._port.send(msgspec.json.encode(message).decode())
 
     def answer(self, message: dict[str, Any]) -> None:
-        """Send the answer to a question, as soon as the socket takes something; the newest few wait for that."""
-        self._late.append(msgspec.json.encode(message).decode())
-        self._send_late()
+        """Send the answer to a request, once the socket accepts it; the newest few wait."""
+        self._waiting.append(msgspec.json.encode(message).decode())
+        self._send_waiting()
 
     def _hello(self, *, hidden: bool) -> None:
         self.hidden = hidden
@@ -192,75 +192,75 @@ class Viewer:
         for view in self._views.values():
             view.pacing.restart()
         if not hidden:
-            self._send_texts()  # first: what comes before them keeps them back, and frames mean nothing without names
-            self._port.send(self._room.snippet)
+            self._send_texts()  # first: they are skipped while anything is unsent, and frames need the names
+            self._port.send(self._shared.snippet)
             for number, view in self._views.items():
                 self._send_frame(number, view)
 
     def _open(self, request: _View) -> None:
-        self._leave(request.view)
-        series = self._room.visible(request.series, self.login)
-        shared = self._room.enter(ViewKey(series, request.window_ms, request.buckets))
+        self._close_view(request.view)
+        series = self._shared.visible(request.series, self.login)
+        shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets))
         view = self._views[request.view] = _OpenView(request, shared, request.fps)
         if not self.hidden:
             self._send_texts()
             self._send_frame(request.view, view)
 
     def _widen(self) -> None:
-        """Take series that were born meanwhile into a view of everything that this viewer may see."""
+        """Add new series to a view of everything that this viewer may see."""
         if not self.login.narrowed_to:
-            return  # such a view is of all series, whichever are born
+            return  # an unrestricted view holds new series anyway
         for view in list(self._views.values()):
-            if view.asked.series is None and view.shared.key.series != self._room.visible(None, self.login):
+            if view.asked.series is None and view.shared.key.series != self._shared.visible(None, self.login):
                 self._open(view.asked)
 
-    def _leave(self, number: int) -> None:
+    def _close_view(self, number: int) -> None:
         view = self._views.pop(number, None)
         if view is not None:
-            self._room.leave(view.shared)
+            self._shared.unwatch(view.shared)
 
     def _acknowledge(self, message: str) -> None:
         number, colon, seq = message[1:_ACK_CHARS].partition(":")
         if not (colon and number.isdecimal() and seq.isdecimal()):
             raise InvalidInput("message", message[:80], "expected a<view>:<seq>")
         view = self._views.get(int(number))
-        if view is not None and view.pacing.acknowledged(int(seq), self._room.clock_ms()) and not self.hidden:
+        if view is not None and view.pacing.acknowledged(int(seq), self._shared.clock_ms()) and not self.hidden:
             self._send_frame(int(number), view)
 
     def _send_frame(self, number: int, view: _OpenView) -> None:
-        self._room.pack(view.shared)
+        self._shared.pack(view.shared)
         self._port.send(view.shared.live.frame(number, view.pacing.since))
-        view.pacing.sent(self._room.seq, self._room.clock_ms())
+        view.pacing.sent(self._shared.seq, self._shared.clock_ms())
 
-    def _send_late(self) -> None:
-        while self._late and self._port.unsent < _MAX_UNSENT:
-            self._port.send(self._late.popleft())
+    def _send_waiting(self) -> None:
+        while self._waiting and self._port.unsent < _MAX_UNSENT:
+            self._port.send(self._waiting.popleft())
         if self._range is not None and self._port.unsent < _MAX_UNSENT:
             frame, self._range = self._range, None
             self._port.send(frame)
 
     def _send_texts(self) -> None:
-        """Send what the deck does not know yet of directory, events and status."""
+        """Send the directory, events, thresholds, alarms and status that the deck does not have yet."""
         if self._port.unsent:
             return
-        room, store = self._room, self._room.source.store
+        shared, store = self._shared, self._shared.source.store
         if self._directory_version != store.directory_version:
-            message, self._directory_version = room.directory_since(self._directory_version, self.login)
+            message, self._directory_version = shared.directory_message(self._directory_version, self.login)
             self._port.send(message)
             self._widen()
         if self._events_version != store.events_version:
-            message, self._events_version = room.events(self.login)
+            message, self._events_version = shared.events_message(self.login)
             self._port.send(message)
-        alarms, sees = room.alarms, self.login.may_see if self.login.narrowed_to else None
+        alarms, sees = shared.alarms, self.login.may_see if self.login.narrowed_to else None
         if self._thresholds_version != alarms.thresholds_version:
             self._thresholds_version = alarms.thresholds_version
-            self._say(alarms.thresholds_message(sees))
+            self._send_text(alarms.thresholds_message(sees))
         if self._alarms_version != alarms.version:
             self._alarms_version = alarms.version
-            self._say(alarms.alarms_message(sees))
-        state = (room.source.feed.status, room.source.health)
-        if state != self._status or room.seq - self._status_tick >= _STATUS_EVERY_TICKS:
-            self._status, self._status_tick = state, room.seq
-            now_ms = room.clock_ms()
+            self._send_text(alarms.alarms_message(sees))
+        state = (shared.source.feed.status, shared.source.health)
+        if state != self._status or shared.seq - self._status_tick >= _STATUS_EVERY_TICKS:
+            self._status, self._status_tick = state, shared.seq
+            now_ms = shared.clock_ms()
             lag_ms = max((view.pacing.lag_ms(now_ms) for view in self._views.values()), default=0.0)
-            self._port.send(room.status(lag_ms, self.login))
+            self._port.send(shared.status_message(lag_ms, self.login))

@@ -128,7 +128,7 @@ async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
     for ticket in list(tickets._tickets):
         tickets.revoke(ticket)
     loads = len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")])
-    for handler in list(dashboard.hub.room.viewers):
+    for handler in list(dashboard.hub.shared.viewers):
         handler.fail()
     async with asyncio.timeout(20):
         while len([url for url in tab.requests if url.endswith("/d/furnace?w=1m")]) == loads:

@@ -82,12 +82,12 @@ async def test_a_tab_behind_another_is_sent_nothing_and_one_snapshot_when_it_is_
     await devtools.until(page, f"{state}?.charts[0]?.series[0]?.last === 1")
     _, other = await devtools.tab("about:blank")
     await devtools.until(page, "document.visibilityState === 'hidden'")
-    (viewer,) = dashboard.hub.room.viewers
+    (viewer,) = dashboard.hub.shared.viewers
     await eventually(lambda: viewer.hidden)
-    before, seq = await devtools.evaluate(page, f"{state}.counters"), dashboard.hub.room.seq
+    before, seq = await devtools.evaluate(page, f"{state}.counters"), dashboard.hub.shared.seq
     for value in range(2, 12):
         await service.publish("furnace/temperature", float(value))
-    await eventually(lambda: dashboard.hub.room.seq > seq + 20)
+    await eventually(lambda: dashboard.hub.shared.seq > seq + 20)
     after = await devtools.evaluate(page, f"{state}.counters")
     assert after["frames"] <= before["frames"] + 1, "at most the one that was under way"
     assert after["draws"] <= before["draws"] + 1

@@ -103,9 +103,9 @@ async def test_the_tick_rests_while_nobody_watches(dashboard: Dashboard, eventua
         await deck.say(t="hello", page="overview", hidden=False)
         await eventually(lambda: deck.last("status"))
         assert dashboard.hub._clock.is_running()
-    await eventually(lambda: not dashboard.hub.room.viewers)
+    await eventually(lambda: not dashboard.hub.shared.viewers)
     assert not dashboard.hub._clock.is_running()
-    assert dashboard.hub.room._views == {}
+    assert dashboard.hub.shared._views == {}
 
 
 async def test_the_past_comes_from_the_history_where_memory_does_not_reach(
@@ -237,5 +237,5 @@ async def test_the_command_ends_cleanly_on_a_signal(number: signal.Signals) -> N
 async def test_the_page_of_a_fresh_installation_never_tells_a_password(service: Any) -> None:
     settings = DashboardSettings(url=service.url, dashboard_port=0, redis="redis://user:hunter2@127.0.0.1:6379/0")
     async with running_dashboard(settings) as dashboard:
-        assert "hunter2" not in dashboard.hub.room.snippet
-        assert "redis://127.0.0.1:6379/0" in dashboard.hub.room.snippet
+        assert "hunter2" not in dashboard.hub.shared.snippet
+        assert "redis://127.0.0.1:6379/0" in dashboard.hub.shared.snippet

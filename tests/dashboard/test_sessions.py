@@ -37,7 +37,7 @@ async def impatient(service: Any, eventually: Any, monkeypatch: pytest.MonkeyPat
 
 def held(dashboard: Dashboard) -> dict[str, int]:
     """Count what a viewer has."""
-    room = dashboard.hub.room
+    room = dashboard.hub.shared
     return {
         "viewers": len(room.viewers),
         "views": len(room._views),

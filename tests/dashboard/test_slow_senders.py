@@ -52,7 +52,7 @@ async def test_slow_senders_are_closed_and_a_viewer_stays(board: Dashboard) -> N
         assert 0.8 < after_s < 10, (name, after_s)
     await socket.write_message('{"t":"hello","page":"overview","hidden":false}')
     assert await asyncio.wait_for(socket.read_message(), 5) is not None
-    assert len(board.hub.room.viewers) == 1
+    assert len(board.hub.shared.viewers) == 1
     socket.close()
 
 

@@ -14,7 +14,7 @@ from tidewire.livestore.history_cache import Past
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
 from tidewire.model.batch import Batch
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_dashboard.shared_views import Room
+from tidewire_dashboard.shared_views import SharedViews
 from tidewire_dashboard.source import Source
 from tidewire_dashboard.viewer import Viewer
 
@@ -54,7 +54,7 @@ class Rig:
         self.store = self.source.store
         self.store.covered_from_ms = 0
         self.past = Past(NOWHERE)
-        self.room = Room(self.source, self.past, redis="redis://127.0.0.1:6379")
+        self.shared = SharedViews(self.source, self.past, redis="redis://127.0.0.1:6379")
         self.ids = 0
 
     def put(self, metric: str, *values: float, text: str | None = None) -> None:
@@ -67,20 +67,20 @@ class Rig:
 
     def viewer(self) -> tuple[Viewer, Port]:
         port = Port()
-        viewer = Viewer(self.room, port)
-        self.room.viewers.add(viewer)
+        viewer = Viewer(self.shared, port)
+        self.shared.viewers.add(viewer)
         return viewer, port
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
-            self.room.tick()
+            self.shared.tick()
 
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
     rig = Rig()
     yield rig
-    await rig.room.close()
+    await rig.shared.close()
     await rig.past.close()
 
 
@@ -95,9 +95,9 @@ async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Ri
     rig.put("m", 1.0, 2.0)
     rig.put("annotations", 0.0, text="deploy v2")
     viewer, port = rig.viewer()
-    viewer.hear(view(1))
+    viewer.receive(view(1))
     assert port.take() == [], "before its hello a viewer is sent nothing"
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     sent = port.take()
     texts = [json.loads(data) for data in sent if isinstance(data, str)]
     assert [text["t"] for text in texts] == ["series", "events", "thresholds", "alarms", "status", "snippet"]
@@ -122,13 +122,13 @@ async def test_two_viewers_of_one_view_are_sent_the_same_bytes_object(rig: Rig) 
     ports = []
     for _ in range(2):
         viewer, port = rig.viewer()
-        viewer.hear(HELLO)
-        viewer.hear(view(0, [0]))
+        viewer.receive(HELLO)
+        viewer.receive(view(0, [0]))
         ports.append(port)
     first, second = (port.frames() for port in ports)
     assert first[0] is second[0]
-    for viewer in rig.room.viewers:
-        viewer.hear(f"a0:{rig.room.seq}")
+    for viewer in rig.shared.viewers:
+        viewer.receive(f"a0:{rig.shared.seq}")
     rig.put("m", 2.0)
     rig.ticks(1)
     first, second = (port.frames() for port in ports)
@@ -141,18 +141,18 @@ async def test_a_viewer_that_does_not_acknowledge_costs_one_frame_and_others_go_
     slow, slow_port = rig.viewer()
     quick, quick_port = rig.viewer()
     for viewer in (slow, quick):
-        viewer.hear(HELLO)
-        viewer.hear(view(0, [0]))
+        viewer.receive(HELLO)
+        viewer.receive(view(0, [0]))
     slow_port.take()
     quick_port.take()
-    quick.hear(f"a0:{rig.room.seq}")
+    quick.receive(f"a0:{rig.shared.seq}")
     for n in range(20):
         rig.put("m", float(n))
         rig.ticks(1)
         assert len(quick_port.frames()) == 1
-        quick.hear(f"a0:{rig.room.seq}")
+        quick.receive(f"a0:{rig.shared.seq}")
     assert slow_port.frames() == []
-    slow.hear("a0:1")
+    slow.receive("a0:1")
     frame = unpack_frame(slow_port.frames()[0])
     assert frame.kind == DELTA, "one frame with all it missed"
     assert frame.records["last_value"][0] == 19.0
@@ -161,22 +161,22 @@ async def test_a_viewer_that_does_not_acknowledge_costs_one_frame_and_others_go_
 async def test_a_hidden_viewer_is_sent_nothing_and_one_snapshot_on_its_return(rig: Rig) -> None:
     rig.put("m", 1.0)
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
-    viewer.hear(view(0, [0]))
-    viewer.hear('{"t":"hidden","hidden":true}')
+    viewer.receive(HELLO)
+    viewer.receive(view(0, [0]))
+    viewer.receive('{"t":"hidden","hidden":true}')
     port.take()
     rig.put("n", 2.0)
     rig.ticks(50)
-    viewer.hear(f"a0:{rig.room.seq}")
+    viewer.receive(f"a0:{rig.shared.seq}")
     assert port.take() == []
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     sent = port.take()
     assert [unpack_frame(data).kind for data in sent if isinstance(data, bytes)] == [SNAPSHOT]
 
 
 async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(rig: Rig) -> None:
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     port.take()
     port.unsent = 1
     for name in range(5):
@@ -193,7 +193,7 @@ async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(r
 
 async def test_answers_wait_for_a_network_that_is_behind_the_newest_range_only(rig: Rig) -> None:
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     port.take()
     port.unsent = 12
     viewer.answer({"t": "decks", "decks": []})
@@ -210,11 +210,11 @@ async def test_answers_wait_for_a_network_that_is_behind_the_newest_range_only(r
 
 async def test_the_status_comes_once_a_second_and_tells_the_lag(rig: Rig) -> None:
     now = [0.0]
-    rig.room.clock_ms = lambda: now[0]
+    rig.shared.clock_ms = lambda: now[0]
     rig.put("m", 1.0)
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
-    viewer.hear(view(0, [0]))
+    viewer.receive(HELLO)
+    viewer.receive(view(0, [0]))
     port.take()
     for _ in range(30):
         now[0] += 100
@@ -227,16 +227,16 @@ async def test_views_are_shared_while_watched_and_forgotten_after(rig: Rig) -> N
     rig.put("m", 1.0)
     viewers = [rig.viewer()[0] for _ in range(3)]
     for viewer in viewers:
-        viewer.hear(HELLO)
-        viewer.hear(view(0, [0]))
-        viewer.hear(view(1))
-    assert len(rig.room._views) == 2
-    viewers[0].hear('{"t":"close","view":0}')
+        viewer.receive(HELLO)
+        viewer.receive(view(0, [0]))
+        viewer.receive(view(1))
+    assert len(rig.shared._views) == 2
+    viewers[0].receive('{"t":"close","view":0}')
     for viewer in viewers[1:]:
         viewer.close()
-    assert len(rig.room._views) == 1
+    assert len(rig.shared._views) == 1
     viewers[0].close()
-    assert rig.room._views == {}
+    assert rig.shared._views == {}
 
 
 async def test_one_viewer_that_cannot_be_served_does_not_disturb_the_others(rig: Rig) -> None:
@@ -244,13 +244,13 @@ async def test_one_viewer_that_cannot_be_served_does_not_disturb_the_others(rig:
     broken, broken_port = rig.viewer()
     _, well_port = viewer = rig.viewer()
     for one in (broken, viewer[0]):
-        one.hear(HELLO)
-        one.hear(view(0, [0], fps=10))
-    seq = rig.room.seq
+        one.receive(HELLO)
+        one.receive(view(0, [0], fps=10))
+    seq = rig.shared.seq
     broken_port.send = lambda _: 1 / 0  # type: ignore[method-assign,assignment]
     for one in (broken, viewer[0]):
         if one is not broken:
-            one.hear(f"a0:{seq}")
+            one.receive(f"a0:{seq}")
     well_port.take()
     rig.ticks(10)
     assert broken_port.failed
@@ -260,7 +260,7 @@ async def test_one_viewer_that_cannot_be_served_does_not_disturb_the_others(rig:
 async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Any) -> None:
     rig.put("m", 1.0, 2.0, 3.0)
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     port.take()
     end_ms = time.time() * 1e3
     asked = {
@@ -271,7 +271,7 @@ async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Any) -> Non
         "end_ms": end_ms,
         "buckets": 40,
     }
-    viewer.hear(json.dumps(asked))
+    viewer.receive(json.dumps(asked))
     await eventually(lambda: any(isinstance(data, bytes) for data in port.sent))
     frame = unpack_frame(port.frames()[0])
     assert (frame.kind, frame.view, frame.step_ms) == (RANGE, 7, 1_000)
@@ -282,10 +282,10 @@ async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(r
     rig.store.covered_from_ms = time.time() * 1e3 - 1_000
     rig.put("m", 1.0)
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     port.take()
     asked = {"t": "range", "id": 1, "series": [0], "start_ms": 1.79e12, "end_ms": 1.79e12 + 30_000, "buckets": 40}
-    viewer.hear(json.dumps(asked))
+    viewer.receive(json.dumps(asked))
     await eventually(lambda: len(port.sent) == 2)
     assert "history could not be read" in port.texts()[0]["reason"]
 
@@ -313,15 +313,15 @@ async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(r
 )
 async def test_what_is_no_message_is_refused_with_its_reason(rig: Rig, message: str | bytes) -> None:
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
+    viewer.receive(HELLO)
     with pytest.raises(InvalidInput, match="message"):
-        viewer.hear(message)
+        viewer.receive(message)
     rig.ticks(1)
     assert not port.failed
 
 
 async def test_a_view_of_unknown_series_is_empty_and_not_an_error(rig: Rig) -> None:
     viewer, port = rig.viewer()
-    viewer.hear(HELLO)
-    viewer.hear(view(0, [7, 8]))
+    viewer.receive(HELLO)
+    viewer.receive(view(0, [7, 8]))
     assert unpack_frame(port.frames()[0]).body.shape == (0, 61, 3)

@@ -44,12 +44,12 @@ class Asker:
 
     def __init__(self, dashboard: Dashboard, eventually: Any) -> None:
         self.port = Port()
-        self.viewer = Viewer(dashboard.hub.room, self.port)
+        self.viewer = Viewer(dashboard.hub.shared, self.port)
         self._eventually = eventually
 
     async def ask(self, *answers: str, **question: Any) -> dict[str, Any]:
         before = len(self.port.texts)
-        self.viewer.hear(json.dumps(question))
+        self.viewer.receive(json.dumps(question))
         found: dict[str, Any] = await self._eventually(
             lambda: next((text for text in self.port.texts[before:] if text["t"] in {*answers, "refused"}), None)
         )
@@ -110,7 +110,7 @@ async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
     start_service: Any, service: Any, asker: Asker, dashboard: Any, readings: Any, start_ms: float
 ) -> None:
     small = await start_service(history_rows=700)
-    reader = dashboard.hub.room.readings
+    reader = dashboard.hub.shared.readings
     reader._http.base_url = small.url
     frame = await reader.read(dashboard.source.store.series, start_ms, start_ms + 600_000)
     assert len(frame) == 5_003
@@ -178,8 +178,8 @@ async def test_thresholds_are_in_force_for_every_viewer_and_alarm(
     dashboard: Any, asker: Asker, readings: Any, eventually: Any
 ) -> None:
     other = Asker(dashboard, eventually)
-    dashboard.hub.enter(other.viewer)
-    other.viewer.hear('{"t":"hello","page":"overview"}')
+    dashboard.hub.add(other.viewer)
+    other.viewer.receive('{"t":"hello","page":"overview"}')
     try:
         hot = {"metric": "furnace/*", "warn_above": 800.0, "critical_above": 10_000.0}
         assert not (await asker.ask("thresholds_saved", t="save_thresholds", thresholds=[hot]))["conflict"]
@@ -192,7 +192,7 @@ async def test_thresholds_are_in_force_for_every_viewer_and_alarm(
         (alarm,) = alarms[-1]["alarms"]
         assert (store.series[alarm["i"]].labels, alarm["level"]) == ({}, "warn")
     finally:
-        dashboard.hub.leave(other.viewer)
+        dashboard.hub.remove(other.viewer)
 
 
 def test_files_of_nothing_have_a_head() -> None:
