@@ -19,19 +19,6 @@ const styles = {
   },
 };
 
-/**
- * Private members that may be renamed: names of which every mention as a property is `this.name`. A name that is also
- * read from something else, or is a key of an object, may be one of the browser's or of a message, and stays.
- */
-function renamed() {
-  const texts = readdirSync(`${here}src`, { recursive: true }).filter((name) => name.endsWith(".ts")).map((name) => readFileSync(`${here}src/${name}`, "utf8"));
-  const text = texts.join("\n").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
-  const names = new Set([...text.matchAll(/private (?:readonly |async |get )?(\w+)/g)].map((match) => match[1]));
-  const own = text.replace(/\bthis\.\w+/g, "this").replace(/private (?:readonly |async |get )?\w+/g, "private");
-  const foreign = (name) => new RegExp(`\\.${name}\\b|["']${name}["']|[{,]\\s*${name}\\s*[,}:=]|^\\s*${name}\\??[:(]`, "m").test(own);
-  return new RegExp(`^(${[...names].filter((name) => !foreign(name)).join("|")})$`);
-}
-
 const options = {
   absWorkingDir: here,
   entryPoints: ["src/main.ts"],
@@ -42,7 +29,6 @@ const options = {
   charset: "utf8",
   legalComments: "eof",
   plugins: [styles],
-  mangleProps: renamed(),
   banner: { js: "/*! The Tidewire deck, Apache-2.0; built from client/chart, do not edit. */" },
   outfile: committed,
 };

@@ -5,23 +5,23 @@ const FOCUSABLE = "button:not([disabled]), input:not([disabled]), select, a[href
 
 export class Dialog {
   readonly element: HTMLElement;
-  private readonly title = h("h2", { id: "tw-dialog-title" });
-  private readonly content = h("div", { class: "dialog-content" });
-  private readonly box: HTMLElement;
-  private before: HTMLElement | null = null;
-  private closed: () => void = () => undefined;
+  readonly #title = h("h2", { id: "tw-dialog-title" });
+  readonly #content = h("div", { class: "dialog-content" });
+  readonly #box: HTMLElement;
+  #before: HTMLElement | null = null;
+  #closed: () => void = () => undefined;
 
   constructor() {
     const close = iconButton("close", "Close (Esc)", () => this.close(), "dialog-close");
-    this.box = h("div", { class: "dialog-box", role: "dialog", "aria-modal": "true", "aria-labelledby": "tw-dialog-title", "data-tw": "dialog", tabindex: "-1" }, h("div", { class: "dialog-head" }, this.title, close), this.content);
-    this.element = h("div", { class: "dialog" }, this.box);
+    this.#box = h("div", { class: "dialog-box", role: "dialog", "aria-modal": "true", "aria-labelledby": "tw-dialog-title", "data-tw": "dialog", tabindex: "-1" }, h("div", { class: "dialog-head" }, this.#title, close), this.#content);
+    this.element = h("div", { class: "dialog" }, this.#box);
     this.element.addEventListener("pointerdown", (event) => {
       if (event.target === this.element) this.close();
     });
     // Fields keep their keys to themselves: only Esc, and Tab at either end, are the dialog's.
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.close();
-      else if (event.key !== "Tab" || !this.turn(event.shiftKey)) return;
+      else if (event.key !== "Tab" || !this.#turn(event.shiftKey)) return;
       event.preventDefault();
       event.stopPropagation();
     });
@@ -34,22 +34,22 @@ export class Dialog {
 
   /** Show it; `closed` is called however it ends. */
   show(title: string, content: HTMLElement, closed: () => void = () => undefined, wide = false): void {
-    if (this.open) this.closed();
-    else this.before = this.focused();
-    this.title.textContent = title;
-    this.box.classList.toggle("wide", wide);
-    this.content.replaceChildren(content);
-    this.closed = closed;
+    if (this.open) this.#closed();
+    else this.#before = this.#focused();
+    this.#title.textContent = title;
+    this.#box.classList.toggle("wide", wide);
+    this.#content.replaceChildren(content);
+    this.#closed = closed;
     show(this.element, true);
-    (content.querySelector<HTMLElement>("[autofocus]") ?? this.box).focus();
+    (content.querySelector<HTMLElement>("[autofocus]") ?? this.#box).focus();
   }
 
   close(): void {
     if (!this.open) return;
     show(this.element, false);
-    this.content.replaceChildren();
-    this.closed();
-    this.before?.focus();
+    this.#content.replaceChildren();
+    this.#closed();
+    this.#before?.focus();
   }
 
   /** While it is open no key acts on the page behind it. */
@@ -59,16 +59,16 @@ export class Dialog {
     return !["Enter", " ", "Tab", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"].includes(event.key);
   }
 
-  private focused(): HTMLElement | null {
+  #focused(): HTMLElement | null {
     return (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
   }
 
   /** Keep Tab inside; true when it had to be turned. */
-  private turn(back: boolean): boolean {
-    const all = Array.from(this.box.querySelectorAll<HTMLElement>(FOCUSABLE)).filter((one) => one.checkVisibility());
+  #turn(back: boolean): boolean {
+    const all = Array.from(this.#box.querySelectorAll<HTMLElement>(FOCUSABLE)).filter((one) => one.checkVisibility());
     const [first, last] = [all[0], all[all.length - 1]];
-    const at = this.focused();
-    if (at !== (back ? first : last) && at !== this.box) return false;
+    const at = this.#focused();
+    if (at !== (back ? first : last) && at !== this.#box) return false;
     (back ? last : first)?.focus();
     return true;
   }

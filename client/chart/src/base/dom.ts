@@ -100,18 +100,18 @@ export function iconButton(name: IconName, label: string, onclick: () => void, h
 /** A group of choices of which one is pressed. */
 export class Segments<T extends string> {
   readonly element: HTMLElement;
-  private readonly buttons = new Map<T, HTMLButtonElement>();
+  readonly #buttons = new Map<T, HTMLButtonElement>();
 
   constructor(label: string, hook: string, choices: readonly (readonly [T, string])[], choose: (value: T) => void) {
     this.element = h("div", { class: "segments", role: "group", "aria-label": label, "data-tw": hook });
     for (const [value, text] of choices) {
       const button = h("button", { type: "button", "data-value": value, "aria-pressed": "false", onclick: () => choose(value) }, text);
-      this.buttons.set(value, button);
+      this.#buttons.set(value, button);
       this.element.append(button);
     }
   }
 
   select(value: T | null): void {
-    for (const [own, button] of this.buttons) setAttribute(button, "aria-pressed", String(own === value));
+    for (const [own, button] of this.#buttons) setAttribute(button, "aria-pressed", String(own === value));
   }
 }

@@ -15,45 +15,47 @@ export interface MenuItem {
 
 export class Menu {
   readonly element: HTMLElement;
-  private readonly list = h("div", { class: "menu", role: "menu" });
-  private readonly away = (event: Event): void => {
+  readonly #list = h("div", { class: "menu", role: "menu" });
+  readonly #away = (event: Event): void => {
     if (!event.composedPath().includes(this.element)) this.close(false);
   };
+  readonly #items: () => readonly MenuItem[];
 
   constructor(
     readonly button: HTMLButtonElement,
-    private readonly items: () => readonly MenuItem[],
+    items: () => readonly MenuItem[],
     hook: string,
   ) {
+    this.#items = items;
     setAttribute(button, "aria-haspopup", "menu");
     setAttribute(button, "aria-expanded", "false");
-    this.list.dataset.tw = hook;
-    show(this.list, false);
-    this.element = h("span", { class: "anchor" }, button, this.list);
-    button.addEventListener("click", () => (this.list.hidden ? this.open() : this.close(true)));
-    this.element.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("pointerdown", this.away);
+    this.#list.dataset.tw = hook;
+    show(this.#list, false);
+    this.element = h("span", { class: "anchor" }, button, this.#list);
+    button.addEventListener("click", () => (this.#list.hidden ? this.open() : this.close(true)));
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("pointerdown", this.#away);
   }
 
   open(): void {
-    this.list.replaceChildren(...this.items().map((item) => this.line(item)));
-    show(this.list, true);
+    this.#list.replaceChildren(...this.#items().map((item) => this.#line(item)));
+    show(this.#list, true);
     // A list that would leave the page at the right hangs from the button's right edge.
-    this.list.classList.remove("from-right");
-    if (this.list.getBoundingClientRect().right > window.innerWidth - 8) this.list.classList.add("from-right");
+    this.#list.classList.remove("from-right");
+    if (this.#list.getBoundingClientRect().right > window.innerWidth - 8) this.#list.classList.add("from-right");
     setAttribute(this.button, "aria-expanded", "true");
-    const first = this.list.querySelector<HTMLElement>("[aria-current]") ?? this.list.querySelector<HTMLElement>("[role=menuitem]");
+    const first = this.#list.querySelector<HTMLElement>("[aria-current]") ?? this.#list.querySelector<HTMLElement>("[role=menuitem]");
     first?.focus();
   }
 
   close(focus: boolean): void {
-    if (this.list.hidden) return;
-    show(this.list, false);
+    if (this.#list.hidden) return;
+    show(this.#list, false);
     setAttribute(this.button, "aria-expanded", "false");
     if (focus) this.button.focus();
   }
 
-  private line(item: MenuItem): HTMLElement {
+  #line(item: MenuItem): HTMLElement {
     const { choose, href } = item;
     if (!choose) return h("div", { class: "menu-note" }, item.text);
     const tag = href === undefined ? "button" : "a";
@@ -69,12 +71,12 @@ export class Menu {
     return line;
   }
 
-  private key(event: KeyboardEvent): void {
-    if (this.list.hidden) return;
+  #key(event: KeyboardEvent): void {
+    if (this.#list.hidden) return;
     if (event.key === "Escape") this.close(true);
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      const items = Array.from(this.list.querySelectorAll<HTMLElement>("[role=menuitem]"));
-      const at = items.indexOf((this.list.getRootNode() as ShadowRoot | Document).activeElement as HTMLElement);
+      const items = Array.from(this.#list.querySelectorAll<HTMLElement>("[role=menuitem]"));
+      const at = items.indexOf((this.#list.getRootNode() as ShadowRoot | Document).activeElement as HTMLElement);
       items[(at + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
     } else return;
     event.preventDefault();
@@ -82,6 +84,6 @@ export class Menu {
   }
 
   destroy(): void {
-    document.removeEventListener("pointerdown", this.away);
+    document.removeEventListener("pointerdown", this.#away);
   }
 }

@@ -23,21 +23,23 @@ export class Plot {
   box = { left: GUTTER.left as number, top: GUTTER.top as number, width: 0, height: 0 };
   x: Linear = { a: 1, b: 0 };
   y: Linear = { a: 1, b: 0 };
-  private readonly labels: Kept = new Map();
-  private labelsAt = -Infinity;
-  private readonly ctx = this.canvas.getContext("2d") as Ctx;
+  readonly #labels: Kept = new Map();
+  #labelsAt = -Infinity;
+  readonly #ctx = this.canvas.getContext("2d") as Ctx;
+  readonly #tokens: () => Tokens;
 
   constructor(
     host: HTMLElement,
-    private readonly tokens: () => Tokens,
+    tokens: () => Tokens,
   ) {
+    this.#tokens = tokens;
     // Digits are tabular only on a canvas that is attached: see the rule for `canvas` in deck.css.
     host.append(this.canvas);
   }
 
   /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
   draw(picture: Picture, width: number, height: number, ratio: number): void {
-    const { ctx } = this;
+    const ctx = this.#ctx;
     const top = GUTTER.top + (picture.strip ? GUTTER.events : 0);
     this.box = { left: GUTTER.left, top, width: width - GUTTER.left - GUTTER.right, height: height - top - GUTTER.bottom };
     this.x = linear(picture.startMs, picture.endMs, this.box.left, this.box.left + this.box.width);
@@ -45,19 +47,19 @@ export class Plot {
     if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
     ctx.save();
     ctx.scale(ratio, ratio);
-    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "band");
-    this.yAxis(ctx, picture);
-    this.xAxis(ctx, picture);
-    this.silences(ctx, picture);
-    this.series(ctx, picture);
+    for (const limit of picture.limits) drawThresholds(ctx, this.#tokens(), limit, this, picture, "band");
+    this.#yAxis(ctx, picture);
+    this.#xAxis(ctx, picture);
+    this.#silences(ctx, picture);
+    this.#series(ctx, picture);
     const placed: Placed = [];
     const now = performance.now();
-    const judge = now - this.labelsAt > LABELS_MS;
-    if (judge) this.labelsAt = now;
-    for (const limit of picture.limits) drawThresholds(ctx, this.tokens(), limit, this, picture, "line", placed, this.labels, judge);
-    this.readings(ctx, picture);
-    this.gapLabels(ctx, picture);
-    drawEvents(ctx, this.tokens(), picture.flags, this, picture);
+    const judge = now - this.#labelsAt > LABELS_MS;
+    if (judge) this.#labelsAt = now;
+    for (const limit of picture.limits) drawThresholds(ctx, this.#tokens(), limit, this, picture, "line", placed, this.#labels, judge);
+    this.#readings(ctx, picture);
+    this.#gapLabels(ctx, picture);
+    drawEvents(ctx, this.#tokens(), picture.flags, this, picture);
     ctx.restore();
   }
 
@@ -65,21 +67,21 @@ export class Plot {
     this.canvas.remove();
   }
 
-  private silences(ctx: Ctx, picture: Picture): void {
+  #silences(ctx: Ctx, picture: Picture): void {
     const { left, top, width, height } = this.box;
     for (const gap of picture.gaps) {
       const from = Math.max(left, this.x.a * gap.fromMs + this.x.b);
       const to = Math.min(left + width, this.x.a * gap.toMs + this.x.b);
-      hatch(ctx, this.tokens(), from, top, to - from, height, left);
+      hatch(ctx, this.#tokens(), from, top, to - from, height, left);
     }
     if (!Number.isNaN(picture.tailMs)) {
       const from = Math.max(left, this.x.a * picture.tailMs + this.x.b);
-      hatch(ctx, this.tokens(), from, top, left + width - from, height, left);
+      hatch(ctx, this.#tokens(), from, top, left + width - from, height, left);
     }
   }
 
   /** Areas and bands first, then all lines, clipped to the plot. */
-  private series(ctx: Ctx, picture: Picture): void {
+  #series(ctx: Ctx, picture: Picture): void {
     const { left, top, width, height } = this.box;
     ctx.save();
     ctx.beginPath();
@@ -94,13 +96,13 @@ export class Plot {
       if (picture.area) {
         ctx.beginPath();
         areaPath(trace, this.x, this.y, top + height, ctx);
-        ctx.fillStyle = this.areaFill(ctx, picture.colours[i]);
+        ctx.fillStyle = this.#areaFill(ctx, picture.colours[i]);
         ctx.fill();
       }
       if (!trace.band) return;
       ctx.beginPath();
       bandPath(trace, this.x, this.y, ctx);
-      ctx.fillStyle = withAlpha(picture.colours[i], this.tokens().bandAlpha);
+      ctx.fillStyle = withAlpha(picture.colours[i], this.#tokens().bandAlpha);
       ctx.fill();
     });
     picture.traces.forEach((trace, i) => {
@@ -115,15 +117,15 @@ export class Plot {
     ctx.restore();
   }
 
-  private areaFill(ctx: Ctx, colour: string): CanvasGradient {
+  #areaFill(ctx: Ctx, colour: string): CanvasGradient {
     const gradient = ctx.createLinearGradient(0, this.box.top, 0, this.box.top + this.box.height);
     gradient.addColorStop(0, withAlpha(colour, 0.16));
     gradient.addColorStop(1, withAlpha(colour, 0.01));
     return gradient;
   }
 
-  private yAxis(ctx: Ctx, picture: Picture): void {
-    const tokens = this.tokens();
+  #yAxis(ctx: Ctx, picture: Picture): void {
+    const tokens = this.#tokens();
     const { left, width } = this.box;
     const lo = picture.yLo / picture.divisor;
     const hi = picture.yHi / picture.divisor;
@@ -142,8 +144,8 @@ export class Plot {
     });
   }
 
-  private xAxis(ctx: Ctx, picture: Picture): void {
-    const tokens = this.tokens();
+  #xAxis(ctx: Ctx, picture: Picture): void {
+    const tokens = this.#tokens();
     const { left, top, width, height } = this.box;
     const step = timeStep(picture.endMs - picture.startMs, width);
     const form = step < 1_000 ? "tenth" : step < 60_000 ? "s" : "min";
@@ -165,7 +167,7 @@ export class Plot {
     }
   }
 
-  private readings(ctx: Ctx, picture: Picture): void {
+  #readings(ctx: Ctx, picture: Picture): void {
     picture.traces.forEach((trace, i) => {
       if (trace.n === 0) return;
       if (picture.points) {
@@ -178,19 +180,19 @@ export class Plot {
       const x = Math.min(this.box.left + this.box.width, this.x.a * trace.time[trace.n - 1] + this.x.b);
       const y = this.y.a * trace.line[trace.n - 1] + this.y.b;
       if (x < this.box.left) return;
-      if (picture.stale[i]) staleDot(ctx, x, y, this.tokens());
+      if (picture.stale[i]) staleDot(ctx, x, y, this.#tokens());
       else liveDot(ctx, x, y, picture.colours[i]);
     });
   }
 
-  private gapLabels(ctx: Ctx, picture: Picture): void {
+  #gapLabels(ctx: Ctx, picture: Picture): void {
     const { left, top, width, height } = this.box;
     ctx.font = font(500, 11);
     const label = (fromMs: number, toMs: number, words: readonly string[], middle: boolean): void => {
       const from = Math.max(left, this.x.a * fromMs + this.x.b);
       const to = Math.min(left + width, this.x.a * toMs + this.x.b);
       const text = words.find((one) => ctx.measureText(one).width + 12 <= to - from - 2);
-      if (text) boxedText(ctx, this.tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
+      if (text) boxedText(ctx, this.#tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
     };
     for (const gap of picture.gaps) {
       const long = span(gap.longMs);

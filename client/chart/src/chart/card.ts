@@ -13,70 +13,72 @@ export class ChartFrame {
   readonly head: HTMLElement;
   readonly element: HTMLElement;
   failed = false;
-  private readonly name = h("span", { class: "card-title" });
-  private readonly unit = h("span", { class: "card-unit" });
-  private readonly alert = h("span", { class: "pill", "data-tw": "chart-alert" });
-  private readonly pill = h("span", { class: "pill stale", "data-tw": "chart-stale" });
-  private readonly pillText = h("span", {});
-  private readonly fresh = h("span", { class: "fresh", "data-tw": "chart-fresh" });
-  private readonly freshDot = h("i", {});
-  private readonly freshText = h("span", {});
-  private readonly skeleton = h("div", { class: "skeleton", "aria-hidden": "true" });
-  private readonly error = h("div", { class: "card-error", "data-tw": "chart-error", role: "status" });
-  private readonly nothing = h("p", { class: "card-absent", "data-tw": "chart-absent" });
-  private alertNow = "";
-  private copyText = "";
+  readonly #name = h("span", { class: "card-title" });
+  readonly #unit = h("span", { class: "card-unit" });
+  readonly #alert = h("span", { class: "pill", "data-tw": "chart-alert" });
+  readonly #pill = h("span", { class: "pill stale", "data-tw": "chart-stale" });
+  readonly #pillText = h("span", {});
+  readonly #fresh = h("span", { class: "fresh", "data-tw": "chart-fresh" });
+  readonly #freshDot = h("i", {});
+  readonly #freshText = h("span", {});
+  readonly #skeleton = h("div", { class: "skeleton", "aria-hidden": "true" });
+  readonly #error = h("div", { class: "card-error", "data-tw": "chart-error", role: "status" });
+  readonly #nothing = h("p", { class: "card-absent", "data-tw": "chart-absent" });
+  #alertNow = "";
+  #copyText = "";
+  readonly #reload: () => void;
 
   constructor(
-    private readonly reload: () => void,
+    reload: () => void,
     press: Press | null,
     others: () => void,
   ) {
+    this.#reload = reload;
     this.legend = new Legend(press, others);
-    this.fresh.append(this.freshDot, this.freshText);
-    this.pill.append(icon("clock", 12), this.pillText);
-    for (const hidden of [this.alert, this.pill, this.fresh, this.error, this.nothing]) show(hidden, false);
-    for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"]) this.skeleton.append(h("i", { class: `sk-${part}` }));
-    this.head = h("header", { class: "card-head" }, this.name, this.unit, h("span", { class: "grow" }), this.menu, this.alert, this.pill, this.fresh);
-    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.table.element, this.skeleton, this.nothing, this.error);
+    this.#fresh.append(this.#freshDot, this.#freshText);
+    this.#pill.append(icon("clock", 12), this.#pillText);
+    for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing]) show(hidden, false);
+    for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"]) this.#skeleton.append(h("i", { class: `sk-${part}` }));
+    this.head = h("header", { class: "card-head" }, this.#name, this.#unit, h("span", { class: "grow" }), this.menu, this.#alert, this.#pill, this.#fresh);
+    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.table.element, this.#skeleton, this.#nothing, this.#error);
   }
 
   loading(yes: boolean, title: string): void {
-    show(this.skeleton, yes);
+    show(this.#skeleton, yes);
     setAttribute(this.element, "aria-busy", String(yes));
     setAttribute(this.element, "aria-label", title);
     this.element.dataset.metric = title;
     if (this.silent) setAttribute(this.plotHost, "aria-label", `${title || "Chart"}, loading`);
-    if (yes) setText(this.name, "");
+    if (yes) setText(this.#name, "");
   }
 
   /** A chart whose series nobody has published: its place and its name stay. */
   absent(yes: boolean, title: string): void {
-    show(this.nothing, yes);
+    show(this.#nothing, yes);
     if (!yes) return;
     this.loading(false, title);
-    setText(this.name, title);
-    setText(this.nothing, "Nothing published under this name yet");
+    setText(this.#name, title);
+    setText(this.#nothing, "Nothing published under this name yet");
     setAttribute(this.plotHost, "aria-label", `${title}, nothing published yet`);
   }
 
   update(title: string, unit: string, state: Freshness, words: { word: string; value: string }, alert: "warn" | "critical" | null, paused: boolean): void {
-    setText(this.name, title);
-    setText(this.unit, unit);
+    setText(this.#name, title);
+    setText(this.#unit, unit);
     this.element.dataset.state = state;
     const silent = state === "stale" || state === "nodata";
-    show(this.pill, silent);
-    if (silent) setText(this.pillText, `${words.word} ${words.value}`.trim());
-    show(this.fresh, !silent);
-    this.fresh.classList.toggle("paused", paused);
-    show(this.freshDot, !paused && state === "live");
-    setText(this.freshText, paused ? "PAUSED" : `${words.word} ${words.value}`.trim());
+    show(this.#pill, silent);
+    if (silent) setText(this.#pillText, `${words.word} ${words.value}`.trim());
+    show(this.#fresh, !silent);
+    this.#fresh.classList.toggle("paused", paused);
+    show(this.#freshDot, !paused && state === "live");
+    setText(this.#freshText, paused ? "PAUSED" : `${words.word} ${words.value}`.trim());
     const shown = silent ? "" : (alert ?? "");
-    if (shown !== this.alertNow) {
-      this.alertNow = shown;
-      show(this.alert, shown !== "");
-      this.alert.className = `pill ${shown}`;
-      if (shown) this.alert.replaceChildren(icon(shown as "warn" | "critical", 12), shown === "warn" ? "WARN" : "CRITICAL");
+    if (shown !== this.#alertNow) {
+      this.#alertNow = shown;
+      show(this.#alert, shown !== "");
+      this.#alert.className = `pill ${shown}`;
+      if (shown) this.#alert.replaceChildren(icon(shown as "warn" | "critical", 12), shown === "warn" ? "WARN" : "CRITICAL");
     }
   }
 
@@ -92,12 +94,12 @@ export class ChartFrame {
 
   fail(title: string, error: Error): void {
     this.failed = true;
-    this.copyText = `${title}: ${error.message}\n${error.stack ?? ""}`;
-    setText(this.name, title);
-    setText(this.unit, "");
-    for (const part of [this.plotHost, this.legend.element, this.skeleton, this.pill, this.fresh, this.alert]) show(part, false);
+    this.#copyText = `${title}: ${error.message}\n${error.stack ?? ""}`;
+    setText(this.#name, title);
+    setText(this.#unit, "");
+    for (const part of [this.plotHost, this.legend.element, this.#skeleton, this.#pill, this.#fresh, this.#alert]) show(part, false);
     const sentence = /\.$/.test(error.message) ? error.message : `${error.message}.`;
-    this.error.replaceChildren(
+    this.#error.replaceChildren(
       icon("critical"),
       h(
         "div",
@@ -107,18 +109,18 @@ export class ChartFrame {
         h(
           "div",
           { class: "row" },
-          h("button", { type: "button", class: "button", "data-tw": "chart-reload", onclick: () => this.reload() }, "Reload chart"),
-          h("button", { type: "button", class: "link-button", onclick: () => void navigator.clipboard?.writeText(this.copyText) }, icon("copy", 14), "Copy details"),
+          h("button", { type: "button", class: "button", "data-tw": "chart-reload", onclick: () => this.#reload() }, "Reload chart"),
+          h("button", { type: "button", class: "link-button", onclick: () => void navigator.clipboard?.writeText(this.#copyText) }, icon("copy", 14), "Copy details"),
         ),
       ),
     );
-    show(this.error, true);
+    show(this.#error, true);
   }
 
   clearError(): void {
     if (!this.failed) return;
     this.failed = false;
-    show(this.error, false);
+    show(this.#error, false);
     show(this.plotHost, true);
     show(this.legend.element, true);
   }

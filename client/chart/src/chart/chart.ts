@@ -35,94 +35,94 @@ export class Chart implements Parts {
   visible = true;
   series: Series[] = [];
   range: SharedRange | null = null;
-  private hidden: ReadonlySet<number> = new Set();
-  private facet = "";
-  private stats: FigureRow[] = [];
-  private statsAt = -Infinity;
-  private tokens: Tokens | null = null;
+  #hidden: ReadonlySet<number> = new Set();
+  #facet = "";
+  #stats: FigureRow[] = [];
+  #statsAt = -Infinity;
+  #tokens: Tokens | null = null;
   traces: Trace[] = [];
   slots: (Slot | undefined)[] = [];
   print: Print = printOf("", 0, false);
-  private crossMs = NaN;
-  private hovered = false;
-  private moment: Moment | null = null;
-  private drawn: Picture | null = null;
+  #crossMs = NaN;
+  #hovered = false;
+  #moment: Moment | null = null;
+  #drawn: Picture | null = null;
   /** Whether the plot has room for flags above it; as it was when live, so that a zoom moves nothing. */
-  private strip: boolean | null = null;
-  private reported = "";
-  private wanted = "";
-  private width = 0;
-  private height = 0;
-  private zoom = 1;
-  private readonly sizes: ResizeObserver;
+  #strip: boolean | null = null;
+  #reported = "";
+  #wanted = "";
+  #width = 0;
+  #height = 0;
+  #zoom = 1;
+  readonly #sizes: ResizeObserver;
 
   constructor(press: Press | null = null) {
-    this.card = new ChartFrame(() => this.reload(), press, () => this.toggleTable());
-    this.sizes = new ResizeObserver(([entry]) => {
-      this.width = entry.contentRect.width;
-      this.height = entry.contentRect.height;
-      this.zoom = zoomOf(this.card.plotHost);
-      if (this.moment) this.draw(this.moment);
+    this.card = new ChartFrame(() => this.#reload(), press, () => this.toggleTable());
+    this.#sizes = new ResizeObserver(([entry]) => {
+      this.#width = entry.contentRect.width;
+      this.#height = entry.contentRect.height;
+      this.#zoom = zoomOf(this.card.plotHost);
+      if (this.#moment) this.draw(this.#moment);
     });
-    this.sizes.observe(this.card.plotHost);
+    this.#sizes.observe(this.card.plotHost);
   }
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
-    return this.series.length > 0 ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.facet}`.trim() : this.wanted;
+    return this.series.length > 0 ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim() : this.#wanted;
   }
 
   /** Where a pointer is, px from the left of the plot's host; a wall is drawn larger than it is laid out. */
   local(event: MouseEvent): number {
     const host = this.card.plotHost;
-    return (event.clientX - host.getBoundingClientRect().left) / this.zoom;
+    return (event.clientX - host.getBoundingClientRect().left) / this.#zoom;
   }
 
   /** Series that are switched off, of all charts. */
   hide(hidden: ReadonlySet<number>): void {
-    if (hidden === this.hidden) return;
-    this.hidden = hidden;
-    this.statsAt = -Infinity;
-    if (this.moment) this.draw(this.moment);
+    if (hidden === this.#hidden) return;
+    this.#hidden = hidden;
+    this.#statsAt = -Infinity;
+    if (this.#moment) this.draw(this.#moment);
   }
 
   /** The label and its value that this chart is for, when a chart is split. */
   facetOf(name: string | undefined, value: string | null): void {
-    this.facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
+    this.#facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
   }
 
   /** Show or hide the data table over the plot. */
   toggleTable(): void {
     this.card.table.toggle();
-    this.statsAt = -Infinity;
-    if (this.moment) this.draw(this.moment);
+    this.#statsAt = -Infinity;
+    if (this.#moment) this.draw(this.#moment);
     (this.card.table.open ? this.card.table.element : this.card.plotHost).focus();
   }
 
   /** `wanted` names the chart while none of its series is known; empty while the directory is not. */
   setSeries(series: Series[], wanted = ""): void {
-    this.wanted = wanted;
+    this.#wanted = wanted;
     const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}:${one.legend}`).join();
-    if (key === this.reported) return;
-    this.reported = key;
+    if (key === this.#reported) return;
+    this.#reported = key;
     this.series = series;
     const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
     this.traces = series.map(() => new Trace());
     this.card.legend.build(series, (one) => (manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend));
-    this.reload();
+    this.#reload();
   }
 
-  private reload(): void {
+  #reload(): void {
     this.plot?.destroy();
     this.plot = null;
     this.card.clearError();
-    if (this.moment) this.draw(this.moment);
+    if (this.#moment) this.draw(this.#moment);
   }
 
   /** Draw; an error stops this chart and no other. */
   draw(moment: Moment): void {
-    this.moment = moment;
-    this.card.absent(this.series.length === 0 && this.wanted !== "", this.wanted);
+    this.#moment = moment;
+    this.card.absent(this.series.length === 0 && this.#wanted !== "", this.#wanted);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     try {
       const units = unitsOf(this.series);
@@ -130,7 +130,7 @@ export class Chart implements Parts {
         const shown = units.map((unit) => printOf(unit, 1, false).unit.text || "no unit");
         throw new Error(`Series have different units: ${shown.join(", ")}.`);
       }
-      this.paint(moment);
+      this.#paint(moment);
     } catch (error) {
       this.plot?.destroy();
       this.plot = null;
@@ -139,32 +139,33 @@ export class Chart implements Parts {
     }
   }
 
-  private paint(moment: Moment): void {
+  #paint(moment: Moment): void {
     const { ring, tokens } = moment;
     const host = this.card.plotHost;
     // Measured once, then told by the observer: reading the layout between two charts' texts would redo it for each.
-    if (this.width === 0) [this.width, this.height] = [host.clientWidth, host.clientHeight];
-    const { width, height } = this;
+    if (this.#width === 0) [this.#width, this.#height] = [host.clientWidth, host.clientHeight];
+    const width = this.#width;
+    const height = this.#height;
     this.slots = slotsOf(ring, this.series);
     const loaded = this.slots.some((slot) => slot !== undefined);
     this.card.loading(!loaded, this.title);
     if (!loaded || width < 120 || height < 60) return;
-    this.tokens = tokens;
+    this.#tokens = tokens;
     if (!this.plot) {
-      this.plot = new Plot(host, () => this.tokens as Tokens);
+      this.plot = new Plot(host, () => this.#tokens as Tokens);
       host.append(this.overlay.element);
     }
     const plotWidth = width - GUTTER.left - GUTTER.right;
     const buckets = (moment.endMs - moment.startMs) / ring.stepMs;
     const factor = mergeFactor(buckets, plotWidth);
-    this.read(moment, factor);
+    this.#read(moment, factor);
     const picture = composePicture(this, moment, plotWidth);
-    if (this.strip === null || !(moment.zoomed || moment.paused)) this.strip = picture.flags.length > 0;
-    picture.strip = this.strip;
-    this.drawn = picture;
-    this.plot.draw(picture, width, height, devicePixelRatio * this.zoom);
-    this.words(moment);
-    this.updateOverlay();
+    if (this.#strip === null || !(moment.zoomed || moment.paused)) this.#strip = picture.flags.length > 0;
+    picture.strip = this.#strip;
+    this.#drawn = picture;
+    this.plot.draw(picture, width, height, devicePixelRatio * this.#zoom);
+    this.#words(moment);
+    this.#updateOverlay();
   }
 
   shareRange(lo: number, hi: number): readonly [number, number] {
@@ -174,13 +175,13 @@ export class Chart implements Parts {
     return [Math.min(...all.map(([low]) => low)), Math.max(...all.map(([, high]) => high))];
   }
 
-  private read(moment: Moment, factor: number): void {
+  #read(moment: Moment, factor: number): void {
     const { ring, startMs, endMs } = moment;
     let magnitude = 0;
     let integers = true;
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
-      if (!slot || this.hidden.has(slot.index)) {
+      if (!slot || this.#hidden.has(slot.index)) {
         trace.clear();
         return;
       }
@@ -193,7 +194,7 @@ export class Chart implements Parts {
     this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
   }
 
-  private words(moment: Moment): void {
+  #words(moment: Moment): void {
     const { state, ageMs } = chartFreshness(this.slots, moment.nowMs);
     const live = state === "live" || state === "unknown";
     let alert: "warn" | "critical" | null = null;
@@ -206,47 +207,47 @@ export class Chart implements Parts {
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
     const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals)];
-    this.figures(moment);
-    const roomy = this.width >= STATS_PX && !this.card.table.open;
-    this.card.legend.fit(this.width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.statTexts() : []);
-    this.legendValues(moment);
+    this.#figures(moment);
+    const roomy = this.#width >= STATS_PX && !this.card.table.open;
+    this.card.legend.fit(this.#width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.#statTexts() : []);
+    this.#legendValues(moment);
     if (moment.speak || this.card.silent) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
   }
 
   /** Last, min, max and mean; once a second, since nobody reads them faster. */
-  private figures(moment: Moment): void {
+  #figures(moment: Moment): void {
     const now = performance.now();
-    if (now - this.statsAt < STATS_MS) return;
-    this.statsAt = now;
-    this.stats = this.series.map((one, i) => {
+    if (now - this.#statsAt < STATS_MS) return;
+    this.#statsAt = now;
+    this.#stats = this.series.map((one, i) => {
       const { min, max, mean } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
       const [last, ...others] = [this.slots[i]?.lastValue ?? NaN, min, max, mean].map((value) => printValue(value, this.print));
       return [one.legend || one.name, last, others[0], others[1], others[2]] as const;
     });
-    if (this.card.table.open) this.card.table.fill(this.title, this.stats);
+    if (this.card.table.open) this.card.table.fill(this.title, this.#stats);
   }
 
-  private statTexts(): string[] {
-    return this.stats.map(([, , min, max, mean]) => (min === "–" ? "" : `min ${min} · max ${max} · mean ${mean}`));
+  #statTexts(): string[] {
+    return this.#stats.map(([, , min, max, mean]) => (min === "–" ? "" : `min ${min} · max ${max} · mean ${mean}`));
   }
 
-  private legendValues(moment: Moment): void {
+  #legendValues(moment: Moment): void {
     const decimals = this.print.decimals - (this.print.decimals > 1 ? this.card.legend.fewerDecimals : 0);
     const values = this.series.map((_, i) => {
-      const at = this.valueAt(i);
+      const at = this.#valueAt(i);
       return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
     });
     const { state } = chartFreshness(this.slots, moment.nowMs);
-    this.card.legend.update(values, this.statTexts(), this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata", this.hidden);
+    this.card.legend.update(values, this.#statTexts(), this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata", this.#hidden);
   }
 
   /** The drawn value at the crosshair, or at the end of a zoomed stretch; null at the live end, NaN inside a gap. */
-  private valueAt(i: number): number | null {
-    if (Number.isNaN(this.crossMs)) {
+  #valueAt(i: number): number | null {
+    if (Number.isNaN(this.#crossMs)) {
       const { n, line } = this.traces[i];
-      return this.moment?.zoomed ? (n ? line[n - 1] : NaN) : null;
+      return this.#moment?.zoomed ? (n ? line[n - 1] : NaN) : null;
     }
-    const k = bucketAt(this.traces[i], this.slots[i], this.crossMs);
+    const k = bucketAt(this.traces[i], this.slots[i], this.#crossMs);
     return k < 0 ? NaN : this.traces[i].line[k];
   }
 
@@ -257,34 +258,35 @@ export class Chart implements Parts {
 
   /** Set the shared crosshair; NaN removes it. */
   crosshair(timeMs: number, hovered: boolean): void {
-    this.crossMs = timeMs;
-    this.hovered = hovered;
-    if (!this.moment || !this.plot || !this.visible || this.card.failed) return;
-    this.legendValues(this.moment);
-    this.updateOverlay();
+    this.#crossMs = timeMs;
+    this.#hovered = hovered;
+    if (!this.#moment || !this.plot || !this.visible || this.card.failed) return;
+    this.#legendValues(this.#moment);
+    this.#updateOverlay();
   }
 
-  private updateOverlay(): void {
+  #updateOverlay(): void {
     const plot = this.plot;
-    const moment = this.moment;
+    const moment = this.#moment;
     if (!plot || !moment) return;
-    if (Number.isNaN(this.crossMs)) {
+    if (Number.isNaN(this.#crossMs)) {
       this.overlay.hide();
       return;
     }
-    const rows = rowsAt(this, plot, this.crossMs, moment.tokens);
-    const events = eventsAt(this.drawn?.flags ?? [], plot, this.crossMs);
-    const ago = moment.zoomed ? NaN : moment.endMs - this.crossMs;
-    this.overlay.at(plot, this.crossMs, rows, this.hovered, ago, events, (...box) => readingsIn(this.traces, plot, ...box));
+    const rows = rowsAt(this, plot, this.#crossMs, moment.tokens);
+    const events = eventsAt(this.#drawn?.flags ?? [], plot, this.#crossMs);
+    const ago = moment.zoomed ? NaN : moment.endMs - this.#crossMs;
+    this.overlay.at(plot, this.#crossMs, rows, this.#hovered, ago, events, (...box) => readingsIn(this.traces, plot, ...box));
   }
 
   /** Draw once with so many pixels per CSS px, hand the canvas over, and draw as before; the stretch of time that it shows. */
   pictured(ratio: number, take: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
-    const { plot, drawn } = this;
+    const drawn = this.#drawn;
+    const { plot } = this;
     if (!plot || !drawn) throw new Error("This chart is not drawn now");
-    plot.draw(drawn, this.width, this.height, ratio);
+    plot.draw(drawn, this.#width, this.#height, ratio);
     take(plot.canvas);
-    plot.draw(drawn, this.width, this.height, devicePixelRatio * this.zoom);
+    plot.draw(drawn, this.#width, this.#height, devicePixelRatio * this.#zoom);
     return drawn;
   }
 
@@ -293,18 +295,18 @@ export class Chart implements Parts {
     return {
       title: this.title,
       plot: this.plot?.box,
-      window: this.drawn ? [this.drawn.startMs, this.drawn.endMs] : null,
-      range: this.drawn ? [this.drawn.yLo, this.drawn.yHi] : null,
-      gaps: this.drawn?.gaps ?? [],
-      tailMs: this.drawn?.tailMs ?? null,
-      flags: this.drawn?.flags ?? [],
+      window: this.#drawn ? [this.#drawn.startMs, this.#drawn.endMs] : null,
+      range: this.#drawn ? [this.#drawn.yLo, this.#drawn.yHi] : null,
+      gaps: this.#drawn?.gaps ?? [],
+      tailMs: this.#drawn?.tailMs ?? null,
+      flags: this.#drawn?.flags ?? [],
       series: this.series.map((one, i) => ({ key: one.key, buckets: this.traces[i]?.n ?? 0, last: this.slots[i]?.lastValue ?? null, end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null })),
     };
   }
 
   destroy(): void {
     this.range?.delete(this);
-    this.sizes.disconnect();
+    this.#sizes.disconnect();
     this.plot?.destroy();
     this.plot = null;
     this.card.element.remove();

@@ -11,20 +11,26 @@ const TAP_PX = 24;
 
 export class Crosshair {
   /** NaN: no crosshair. */
-  private timeMs = NaN;
-  private locked = false;
-  private hovered: Chart | null = null;
-  private drag: { chart: Chart; startX: number; x: number } | null = null;
-  private moment: Moment | null = null;
+  #timeMs = NaN;
+  #locked = false;
+  #hovered: Chart | null = null;
+  #drag: { chart: Chart; startX: number; x: number } | null = null;
+  #moment: Moment | null = null;
 
   readonly pinch: Pinch;
+  readonly #charts: () => readonly Chart[];
+  readonly #zoom: (span: Span) => void;
+  readonly #leaveZoom: () => void;
 
   constructor(
-    private readonly charts: () => readonly Chart[],
-    private readonly zoom: (span: Span) => void,
-    private readonly leaveZoom: () => void,
+    charts: () => readonly Chart[],
+    zoom: (span: Span) => void,
+    leaveZoom: () => void,
     preview: (span: Span) => void,
   ) {
+    this.#charts = charts;
+    this.#zoom = zoom;
+    this.#leaveZoom = leaveZoom;
     this.pinch = new Pinch(preview, zoom);
   }
 
@@ -32,26 +38,26 @@ export class Crosshair {
     const host = chart.card.plotHost;
     this.pinch.attach(chart);
     const local = (event: PointerEvent): number => chart.local(event);
-    host.addEventListener("pointermove", (event) => this.moved(chart, local(event)));
-    host.addEventListener("pointerleave", () => this.left(chart));
+    host.addEventListener("pointermove", (event) => this.#moved(chart, local(event)));
+    host.addEventListener("pointerleave", () => this.#left(chart));
     host.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !chart.plot) return;
       host.setPointerCapture(event.pointerId);
-      if (this.pinch.active) this.endDrag();
-      else this.drag = { chart, startX: local(event), x: local(event) };
+      if (this.pinch.active) this.#endDrag();
+      else this.#drag = { chart, startX: local(event), x: local(event) };
     });
-    host.addEventListener("pointerup", (event) => this.released(chart, local(event), event.pointerType === "touch"));
-    host.addEventListener("pointercancel", () => this.endDrag());
-    host.addEventListener("dblclick", () => this.leaveZoom());
+    host.addEventListener("pointerup", (event) => this.#released(chart, local(event), event.pointerType === "touch"));
+    host.addEventListener("pointercancel", () => this.#endDrag());
+    host.addEventListener("dblclick", () => this.#leaveZoom());
     host.addEventListener("focus", () => {
-      this.hovered = chart;
+      this.#hovered = chart;
     });
     host.addEventListener("blur", () => {
-      if (!host.matches(":hover")) this.left(chart);
+      if (!host.matches(":hover")) this.#left(chart);
     });
   }
 
-  private timeAt(chart: Chart, x: number): number {
+  #timeAt(chart: Chart, x: number): number {
     const plot = chart.plot;
     if (!plot) return NaN;
     const { left, width } = plot.box;
@@ -59,70 +65,70 @@ export class Crosshair {
     return (Math.min(Math.max(x, left), left + width) - plot.x.b) / plot.x.a;
   }
 
-  private moved(chart: Chart, x: number): void {
-    this.hovered = chart;
-    if (this.drag && chart === this.drag.chart && chart.plot) {
-      this.drag.x = x;
-      if (Math.abs(x - this.drag.startX) >= DRAG_PX) chart.overlay.showBrush(this.drag.startX, x, chart.plot);
+  #moved(chart: Chart, x: number): void {
+    this.#hovered = chart;
+    if (this.#drag && chart === this.#drag.chart && chart.plot) {
+      this.#drag.x = x;
+      if (Math.abs(x - this.#drag.startX) >= DRAG_PX) chart.overlay.showBrush(this.#drag.startX, x, chart.plot);
     }
-    if (this.locked) return;
-    this.timeMs = chart.snap(this.timeAt(chart, x));
-    this.show();
+    if (this.#locked) return;
+    this.#timeMs = chart.snap(this.#timeAt(chart, x));
+    this.#show();
   }
 
-  private left(chart: Chart): void {
-    if (this.drag) return;
-    if (this.hovered === chart && !this.locked) this.hovered = null;
-    if (!this.locked) this.timeMs = NaN;
-    this.show();
+  #left(chart: Chart): void {
+    if (this.#drag) return;
+    if (this.#hovered === chart && !this.#locked) this.#hovered = null;
+    if (!this.#locked) this.#timeMs = NaN;
+    this.#show();
   }
 
-  private released(chart: Chart, x: number, touch: boolean): void {
-    const drag = this.drag;
-    this.endDrag();
+  #released(chart: Chart, x: number, touch: boolean): void {
+    const drag = this.#drag;
+    this.#endDrag();
     if (!drag || !chart.plot) return;
     if (Math.abs(x - drag.startX) < DRAG_PX) {
       // A finger hovers nothing: it puts the crosshair where it taps, and takes it away by a tap on it.
-      const at = chart.snap(this.timeAt(chart, x));
-      const again = !touch || Math.abs((at - this.timeMs) * chart.plot.x.a) < TAP_PX;
-      this.locked = !(this.locked && again);
-      this.hovered = chart;
-      if (touch) this.timeMs = this.locked ? at : NaN;
-      this.show();
-      if (!this.locked && !touch) this.moved(chart, x);
+      const at = chart.snap(this.#timeAt(chart, x));
+      const again = !touch || Math.abs((at - this.#timeMs) * chart.plot.x.a) < TAP_PX;
+      this.#locked = !(this.#locked && again);
+      this.#hovered = chart;
+      if (touch) this.#timeMs = this.#locked ? at : NaN;
+      this.#show();
+      if (!this.#locked && !touch) this.#moved(chart, x);
       return;
     }
     const { left, width } = chart.plot.box;
     const clamp = (px: number): number => (Math.min(Math.max(px, left), left + width) - (chart.plot?.x.b ?? 0)) / (chart.plot?.x.a ?? 1);
     const [a, b] = [clamp(drag.startX), clamp(x)];
-    this.locked = false;
-    this.zoom({ startMs: Math.min(a, b), endMs: Math.max(a, b) });
+    this.#locked = false;
+    this.#zoom({ startMs: Math.min(a, b), endMs: Math.max(a, b) });
   }
 
-  private endDrag(): void {
-    this.drag?.chart.overlay.hideBrush();
-    this.drag = null;
+  #endDrag(): void {
+    this.#drag?.chart.overlay.hideBrush();
+    this.#drag = null;
   }
 
   /** A new moment is about to be drawn: a crosshair that slid out of the window goes. */
   frame(moment: Moment): void {
-    this.moment = moment;
-    if (!Number.isNaN(this.timeMs) && (this.timeMs < moment.startMs || this.timeMs > moment.endMs)) {
-      this.timeMs = NaN;
-      this.locked = false;
-      this.show();
+    this.#moment = moment;
+    if (!Number.isNaN(this.#timeMs) && (this.#timeMs < moment.startMs || this.#timeMs > moment.endMs)) {
+      this.#timeMs = NaN;
+      this.#locked = false;
+      this.#show();
     }
   }
 
-  private show(): void {
-    for (const chart of this.charts()) chart.crosshair(this.timeMs, chart === this.hovered);
+  #show(): void {
+    for (const chart of this.#charts()) chart.crosshair(this.#timeMs, chart === this.#hovered);
   }
 
   clear(): boolean {
-    const had = !Number.isNaN(this.timeMs);
-    this.timeMs = NaN;
-    this.locked = false;
-    this.show();
+    const had = !Number.isNaN(this.#timeMs);
+    this.#timeMs = NaN;
+    this.#locked = false;
+    this.#show();
     return had;
   }
 
@@ -131,15 +137,15 @@ export class Crosshair {
       this.clear();
       return false; // Esc also means live, which the header knows.
     }
-    if ((event.key !== "ArrowLeft" && event.key !== "ArrowRight") || !this.moment) return false;
-    const { startMs, endMs, ring } = this.moment;
-    const from = Number.isNaN(this.timeMs) ? endMs : this.timeMs;
+    if ((event.key !== "ArrowLeft" && event.key !== "ArrowRight") || !this.#moment) return false;
+    const { startMs, endMs, ring } = this.#moment;
+    const from = Number.isNaN(this.#timeMs) ? endMs : this.#timeMs;
     // One bucket of the widest view, but never less than a pixel of this window.
     const step = Math.max(ring.stepMs, (endMs - startMs) / 700) * (event.shiftKey ? 10 : 1);
-    this.timeMs = Math.min(endMs, Math.max(startMs, from + (event.key === "ArrowLeft" ? -step : step)));
-    this.locked = true;
-    this.hovered ??= this.charts()[0] ?? null;
-    this.show();
+    this.#timeMs = Math.min(endMs, Math.max(startMs, from + (event.key === "ArrowLeft" ? -step : step)));
+    this.#locked = true;
+    this.#hovered ??= this.#charts()[0] ?? null;
+    this.#show();
     return true;
   }
 }

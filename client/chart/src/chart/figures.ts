@@ -30,13 +30,13 @@ const HEADS = ["Series", "Last", "Min", "Max", "Mean"];
 /** The table that lies over a chart's plot while it is asked for. */
 export class FigureTable {
   readonly element = h("div", { class: "figures", "data-tw": "chart-table", tabindex: "0", role: "region" });
-  private readonly caption = h("caption", { class: "spoken" });
-  private readonly body = h("tbody", {});
-  private cells: HTMLElement[][] = [];
+  readonly #caption = h("caption", { class: "spoken" });
+  readonly #body = h("tbody", {});
+  #cells: HTMLElement[][] = [];
 
   constructor() {
     const heads = HEADS.map((text) => h("th", { scope: "col" }, text));
-    this.element.append(h("table", {}, this.caption, h("thead", {}, h("tr", {}, ...heads)), this.body));
+    this.element.append(h("table", {}, this.#caption, h("thead", {}, h("tr", {}, ...heads)), this.#body));
     show(this.element, false);
   }
 
@@ -49,12 +49,12 @@ export class FigureTable {
   }
 
   fill(title: string, rows: readonly FigureRow[]): void {
-    setText(this.caption, `${title}: last, min, max and mean of each series`);
+    setText(this.#caption, `${title}: last, min, max and mean of each series`);
     this.element.setAttribute("aria-label", `${title}, figures`);
-    if (this.cells.length !== rows.length) {
-      this.cells = rows.map((row) => row.map((_, i) => (i === 0 ? h("th", { scope: "row" }) : h("td", {}))));
-      this.body.replaceChildren(...this.cells.map((row) => h("tr", {}, ...row)));
+    if (this.#cells.length !== rows.length) {
+      this.#cells = rows.map((row) => row.map((_, i) => (i === 0 ? h("th", { scope: "row" }) : h("td", {}))));
+      this.#body.replaceChildren(...this.#cells.map((row) => h("tr", {}, ...row)));
     }
-    rows.forEach((row, i) => row.forEach((text, k) => setText(this.cells[i][k], text)));
+    rows.forEach((row, i) => row.forEach((text, k) => setText(this.#cells[i][k], text)));
   }
 }

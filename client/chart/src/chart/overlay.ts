@@ -20,34 +20,34 @@ const CARD_EDGE = 8;
 
 export class Overlay {
   readonly element = h("div", { class: "overlay", "aria-hidden": "true" });
-  private readonly line = h("div", { class: "cross" });
-  private readonly pill = h("div", { class: "time-pill", "data-tw": "time-pill" });
-  private readonly tip = h("div", { class: "tip", "data-tw": "tooltip" });
-  private readonly brush = h("div", { class: "brush", "data-tw": "brush" });
-  private readonly time = h("span", { class: "tip-time" });
-  private readonly ago = h("span", { class: "tip-ago" });
-  private readonly rows = h("div", { class: "tip-rows" });
-  private readonly notes = h("div", { class: "tip-notes", "data-tw": "tip-events" });
-  private readonly dots: HTMLElement[] = [];
-  private side = 0;
-  private tipTop = 0;
-  private tipRows = -1;
-  private notesShown = "";
-  private brushing = false;
+  readonly #line = h("div", { class: "cross" });
+  readonly #pill = h("div", { class: "time-pill", "data-tw": "time-pill" });
+  readonly #tip = h("div", { class: "tip", "data-tw": "tooltip" });
+  readonly #brush = h("div", { class: "brush", "data-tw": "brush" });
+  readonly #time = h("span", { class: "tip-time" });
+  readonly #ago = h("span", { class: "tip-ago" });
+  readonly #rows = h("div", { class: "tip-rows" });
+  readonly #notes = h("div", { class: "tip-notes", "data-tw": "tip-events" });
+  readonly #dots: HTMLElement[] = [];
+  #side = 0;
+  #tipTop = 0;
+  #tipRows = -1;
+  #notesShown = "";
+  #brushing = false;
 
   constructor() {
-    this.tip.append(h("div", { class: "tip-head" }, this.time, this.ago), this.rows, this.notes);
-    this.element.append(this.line, this.pill, this.brush, this.tip);
+    this.#tip.append(h("div", { class: "tip-head" }, this.#time, this.#ago), this.#rows, this.#notes);
+    this.element.append(this.#line, this.#pill, this.#brush, this.#tip);
     this.hide();
-    show(this.brush, false);
+    show(this.#brush, false);
   }
 
   hide(): void {
-    show(this.line, false);
-    show(this.pill, false);
-    show(this.tip, false);
-    for (const dot of this.dots) show(dot, false);
-    this.side = 0;
+    show(this.#line, false);
+    show(this.#pill, false);
+    show(this.#tip, false);
+    for (const dot of this.#dots) show(dot, false);
+    this.#side = 0;
   }
 
   /** Draw the crosshair at a time; pill and tooltip, with the events near it, only on the chart that is hovered. `agoMs` NaN leaves "ago" out. */
@@ -58,52 +58,52 @@ export class Overlay {
       this.hide();
       return;
     }
-    show(this.line, true);
-    this.line.style.transform = `translate(${Math.round(x)}px,${top}px)`;
-    this.line.style.height = `${height + 4}px`;
-    while (this.dots.length < rows.length) {
+    show(this.#line, true);
+    this.#line.style.transform = `translate(${Math.round(x)}px,${top}px)`;
+    this.#line.style.height = `${height + 4}px`;
+    while (this.#dots.length < rows.length) {
       const dot = h("div", { class: "cross-dot" });
-      this.dots.push(dot);
+      this.#dots.push(dot);
       this.element.append(dot);
     }
-    this.dots.forEach((dot, i) => {
+    this.#dots.forEach((dot, i) => {
       const row = rows[i];
       show(dot, row !== undefined);
       if (!row) return;
       dot.style.background = row.colour;
       dot.style.transform = `translate(${row.x.toFixed(1)}px,${row.y.toFixed(1)}px)`;
     });
-    if (this.brushing) return;
-    show(this.pill, hovered);
-    show(this.tip, hovered && rows.length + events.length > 0);
+    if (this.#brushing) return;
+    show(this.#pill, hovered);
+    show(this.#tip, hovered && rows.length + events.length > 0);
     if (!hovered) return;
-    setText(this.pill, clock(timeMs, "tenth"));
-    this.placePill(x, plot);
-    setText(this.time, clock(timeMs, "tenth"));
-    setText(this.ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
-    this.fillRows(rows);
+    setText(this.#pill, clock(timeMs, "tenth"));
+    this.#placePill(x, plot);
+    setText(this.#time, clock(timeMs, "tenth"));
+    setText(this.#ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
+    this.#fillRows(rows);
     const notes = events.join("\n");
-    if (notes !== this.notesShown) this.notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
-    this.notesShown = notes;
-    this.place(x, plot, readings);
+    if (notes !== this.#notesShown) this.#notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
+    this.#notesShown = notes;
+    this.#place(x, plot, readings);
   }
 
-  private placePill(x: number, { box: { left, top, width, height } }: Plot): void {
-    const half = this.pill.offsetWidth / 2;
+  #placePill(x: number, { box: { left, top, width, height } }: Plot): void {
+    const half = this.#pill.offsetWidth / 2;
     const middle = Math.min(Math.max(x, half), left + width + GUTTER.right - half);
-    this.pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + 5}px)`;
+    this.#pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + 5}px)`;
   }
 
-  private fillRows(rows: readonly OverlayRow[]): void {
+  #fillRows(rows: readonly OverlayRow[]): void {
     const sorted = [...rows].sort((a, b) => a.y - b.y);
-    if (sorted.length !== this.tipRows) {
-      this.tipRows = sorted.length;
-      this.rows.replaceChildren(
+    if (sorted.length !== this.#tipRows) {
+      this.#tipRows = sorted.length;
+      this.#rows.replaceChildren(
         ...sorted.map(() => h("div", { class: "tip-row" }, h("i", {}), h("span", { class: "tip-label" }), h("b", {}), h("span", { class: "tip-range" }))),
       );
     }
     sorted.forEach((row, i) => {
-      const [swatch, label, value, range] = Array.from(this.rows.children[i].children) as HTMLElement[];
+      const [swatch, label, value, range] = Array.from(this.#rows.children[i].children) as HTMLElement[];
       swatch.style.background = row.colour;
       setText(label, row.label);
       setText(value, row.value);
@@ -111,16 +111,16 @@ export class Overlay {
     });
   }
 
-  private place(x: number, plot: Plot, readings: (left: number, top: number, right: number, bottom: number) => number): void {
+  #place(x: number, plot: Plot, readings: (left: number, top: number, right: number, bottom: number) => number): void {
     const cardWidth = plot.box.left + plot.box.width + GUTTER.right;
     const cardHeight = plot.box.top + plot.box.height + GUTTER.bottom;
-    const wide = this.tip.offsetWidth;
-    const high = this.tip.offsetHeight;
+    const wide = this.#tip.offsetWidth;
+    const high = this.#tip.offsetHeight;
     const fits = x + TIP_AWAY + wide <= cardWidth - CARD_EDGE;
     const side = fits ? 1 : -1;
     const left = fits ? x + TIP_AWAY : Math.max(CARD_EDGE, x - TIP_AWAY - wide);
-    if (side !== this.side) {
-      this.side = side;
+    if (side !== this.#side) {
+      this.#side = side;
       let fewest = Infinity;
       const lowest = Math.max(plot.box.top, Math.min(cardHeight - CARD_EDGE - high, plot.box.top + plot.box.height - high));
       for (let i = 0; i <= 4; i++) {
@@ -128,31 +128,31 @@ export class Overlay {
         const count = readings(left, top, left + wide, top + high);
         if (count < fewest) {
           fewest = count;
-          this.tipTop = top;
+          this.#tipTop = top;
         }
       }
     }
-    this.tip.style.transform = `translate(${Math.round(left)}px,${Math.round(this.tipTop)}px)`;
+    this.#tip.style.transform = `translate(${Math.round(left)}px,${Math.round(this.#tipTop)}px)`;
   }
 
   /** While a stretch is chosen, its times and length stand where the time of the crosshair does, and nothing lies over it. */
   showBrush(from: number, to: number, plot: Plot): void {
-    show(this.brush, true);
-    this.brushing = true;
-    show(this.tip, false);
+    show(this.#brush, true);
+    this.#brushing = true;
+    show(this.#tip, false);
     const left = Math.max(plot.box.left, Math.min(from, to));
     const right = Math.min(plot.box.left + plot.box.width, Math.max(from, to));
-    this.brush.style.transform = `translate(${left}px,${plot.box.top}px)`;
-    this.brush.style.width = `${Math.max(0, right - left)}px`;
-    this.brush.style.height = `${plot.box.height}px`;
+    this.#brush.style.transform = `translate(${left}px,${plot.box.top}px)`;
+    this.#brush.style.width = `${Math.max(0, right - left)}px`;
+    this.#brush.style.height = `${plot.box.height}px`;
     const [startMs, endMs] = [left, right].map((x) => (x - plot.x.b) / plot.x.a);
-    show(this.pill, true);
-    setText(this.pill, `${clock(startMs)} – ${clock(endMs)} · ${longSpan(endMs - startMs)}`);
-    this.placePill((left + right) / 2, plot);
+    show(this.#pill, true);
+    setText(this.#pill, `${clock(startMs)} – ${clock(endMs)} · ${longSpan(endMs - startMs)}`);
+    this.#placePill((left + right) / 2, plot);
   }
 
   hideBrush(): void {
-    show(this.brush, false);
-    this.brushing = false;
+    show(this.#brush, false);
+    this.#brushing = false;
   }
 }

@@ -15,18 +15,23 @@ export function pinched(times: readonly [number, number], px: readonly [number, 
 }
 
 export class Pinch {
-  private readonly fingers = new Map<number, { timeMs: number; px: number }>();
-  private span: Span | null = null;
-  private timer = 0;
+  readonly #fingers = new Map<number, { timeMs: number; px: number }>();
+  #span: Span | null = null;
+  #timer = 0;
+  readonly #preview: (span: Span) => void;
+  readonly #zoom: (span: Span) => void;
 
   /** `preview` shows a stretch on the way; `zoom` is where it ended. */
   constructor(
-    private readonly preview: (span: Span) => void,
-    private readonly zoom: (span: Span) => void,
-  ) {}
+    preview: (span: Span) => void,
+    zoom: (span: Span) => void,
+  ) {
+    this.#preview = preview;
+    this.#zoom = zoom;
+  }
 
   get active(): boolean {
-    return this.fingers.size > 1;
+    return this.#fingers.size > 1;
   }
 
   attach(chart: Chart): void {
@@ -35,21 +40,21 @@ export class Pinch {
     host.addEventListener("pointerdown", (event) => {
       if (event.pointerType !== "touch") return;
       const px = chart.local(event);
-      this.fingers.set(event.pointerId, { timeMs: timeAt(px), px });
+      this.#fingers.set(event.pointerId, { timeMs: timeAt(px), px });
       // The first finger has rested until now: what lies under both at this moment is what they hold.
-      for (const finger of this.fingers.values()) finger.timeMs = timeAt(finger.px);
+      for (const finger of this.#fingers.values()) finger.timeMs = timeAt(finger.px);
     });
     host.addEventListener("pointermove", (event) => {
-      const finger = this.fingers.get(event.pointerId);
+      const finger = this.#fingers.get(event.pointerId);
       if (!finger || !chart.plot) return;
       finger.px = chart.local(event);
-      if (this.fingers.size !== 2) return;
-      const [a, b] = [...this.fingers.values()].sort((one, other) => one.timeMs - other.timeMs);
-      this.show(pinched([a.timeMs, b.timeMs], [a.px, b.px], chart.plot.box));
+      if (this.#fingers.size !== 2) return;
+      const [a, b] = [...this.#fingers.values()].sort((one, other) => one.timeMs - other.timeMs);
+      this.#show(pinched([a.timeMs, b.timeMs], [a.px, b.px], chart.plot.box));
     });
     for (const end of ["pointerup", "pointercancel"] as const) {
       host.addEventListener(end, (event) => {
-        if (this.fingers.delete(event.pointerId) && this.fingers.size < 2) this.finish();
+        if (this.#fingers.delete(event.pointerId) && this.#fingers.size < 2) this.#finish();
       });
     }
     host.addEventListener(
@@ -60,23 +65,23 @@ export class Pinch {
         const { left, width } = chart.plot.box;
         const px = Math.min(left + width, Math.max(left, chart.local(event)));
         const [around, factor] = [timeAt(px), Math.exp(event.deltaY * WHEEL_SPEED)];
-        this.show({ startMs: around - (around - timeAt(left)) * factor, endMs: around + (timeAt(left + width) - around) * factor });
-        window.clearTimeout(this.timer);
-        this.timer = window.setTimeout(() => this.finish(), REST_MS);
+        this.#show({ startMs: around - (around - timeAt(left)) * factor, endMs: around + (timeAt(left + width) - around) * factor });
+        window.clearTimeout(this.#timer);
+        this.#timer = window.setTimeout(() => this.#finish(), REST_MS);
       },
       { passive: false },
     );
   }
 
-  private show(span: Span | null): void {
+  #show(span: Span | null): void {
     if (!span) return;
-    this.span = span;
-    this.preview(span);
+    this.#span = span;
+    this.#preview(span);
   }
 
-  private finish(): void {
-    window.clearTimeout(this.timer);
-    if (this.span) this.zoom(this.span);
-    this.span = null;
+  #finish(): void {
+    window.clearTimeout(this.#timer);
+    if (this.#span) this.#zoom(this.#span);
+    this.#span = null;
   }
 }

@@ -19,15 +19,15 @@ export class Ring {
   /** Raised by every frame: what draws from a ring compares it to know whether anything is new. */
   version = 0;
   readonly slots = new Map<number, Slot>();
-  private capacity = 0;
+  #capacity = 0;
 
   /** Write one frame. False: the frame leaves a hole before it (or belongs to another grid), so everything must be asked anew. */
   apply(frame: Frame): boolean {
     if (frame.kind === DELTA) {
-      if (this.capacity === 0 || frame.stepMs !== this.stepMs || frame.first > this.last + 1) return false;
+      if (this.#capacity === 0 || frame.stepMs !== this.stepMs || frame.first > this.last + 1) return false;
       for (const record of frame.records) if (!this.slots.has(record.index)) return false;
     } else {
-      this.reset(frame);
+      this.#reset(frame);
     }
     this.nowMs = frame.nowMs;
     this.seq = frame.seq;
@@ -36,26 +36,26 @@ export class Ring {
     const oldLast = this.last;
     if (frame.buckets > 0 && end > this.last) this.last = end;
     const oldFirst = this.first;
-    this.first = Math.max(this.first, this.last - this.capacity + 1);
-    if (this.first > oldFirst) for (const slot of this.slots.values()) this.slideOut(slot, oldFirst, this.first);
+    this.first = Math.max(this.first, this.last - this.#capacity + 1);
+    if (this.first > oldFirst) for (const slot of this.slots.values()) this.#slideOut(slot, oldFirst, this.first);
     for (let s = 0; s < frame.records.length; s++) {
       const record = frame.records[s];
       const slot = this.slots.get(record.index) as Slot;
       if (record.base !== slot.base) rebase(slot.data, slot.base - record.base);
       const beforeMs = Math.max(slot.beforeMs, record.beforeMs);
       Object.assign(slot, record, { beforeMs });
-      this.write(slot.data, frame, s);
+      this.#write(slot.data, frame, s);
     }
     if (frame.kind === DELTA && this.last > oldLast && frame.records.length < this.slots.size) {
       const written = new Set(frame.records.map((record) => record.index));
-      for (const [index, slot] of this.slots) if (!written.has(index)) this.clear(slot.data, oldLast + 1, this.last);
+      for (const [index, slot] of this.slots) if (!written.has(index)) this.#clear(slot.data, oldLast + 1, this.last);
     }
     return true;
   }
 
   /** Buckets leave at the left: remember the newest that held a reading. Called before their places are written anew. */
-  private slideOut(slot: Slot, from: number, to: number): void {
-    for (let bucket = Math.min(to, from + this.capacity) - 1; bucket >= from; bucket--) {
+  #slideOut(slot: Slot, from: number, to: number): void {
+    for (let bucket = Math.min(to, from + this.#capacity) - 1; bucket >= from; bucket--) {
       if (Number.isNaN(slot.data[this.offset(bucket)])) continue;
       slot.beforeMs = (bucket + 1) * this.stepMs;
       return;
@@ -64,7 +64,7 @@ export class Ring {
 
   /** Float offset of a bucket in every slot's data; the bucket must lie in first…last. */
   offset(bucket: number): number {
-    return (bucket % this.capacity) * 3;
+    return (bucket % this.#capacity) * 3;
   }
 
   /** A copy that later frames do not touch: what a paused view draws. */
@@ -76,23 +76,23 @@ export class Ring {
     copy.nowMs = this.nowMs;
     copy.seq = this.seq;
     copy.version = 1;
-    copy.capacity = this.capacity;
+    copy.#capacity = this.#capacity;
     for (const [index, slot] of this.slots) copy.slots.set(index, { ...slot, data: slot.data.slice() });
     return copy;
   }
 
-  private reset(frame: Frame): void {
+  #reset(frame: Frame): void {
     this.stepMs = frame.stepMs;
-    this.capacity = Math.max(1, frame.buckets + SPARE_BUCKETS);
+    this.#capacity = Math.max(1, frame.buckets + SPARE_BUCKETS);
     this.first = frame.first;
     this.last = frame.first + frame.buckets - 1;
     this.slots.clear();
     for (const record of frame.records) {
-      this.slots.set(record.index, { ...record, data: new Float32Array(this.capacity * 3).fill(NaN) });
+      this.slots.set(record.index, { ...record, data: new Float32Array(this.#capacity * 3).fill(NaN) });
     }
   }
 
-  private write(data: Float32Array, frame: Frame, s: number): void {
+  #write(data: Float32Array, frame: Frame, s: number): void {
     const from = s * frame.buckets * 3;
     for (let b = 0; b < frame.buckets; b++) {
       const bucket = frame.first + b;
@@ -105,7 +105,7 @@ export class Ring {
     }
   }
 
-  private clear(data: Float32Array, from: number, to: number): void {
+  #clear(data: Float32Array, from: number, to: number): void {
     // A bucket nobody wrote would show the previous lap as a spike at the live edge.
     for (let bucket = Math.max(from, this.first); bucket <= to; bucket++) {
       const at = this.offset(bucket);

@@ -53,9 +53,9 @@ export class Trace {
   bucketMs = 0;
   /** End of the bucket of the last reading up to the end of the window, NaN when there was none; and the silence that is a gap. */
   endedMs = NaN;
-  private gapMs = NaN;
+  #gapMs = NaN;
 
-  private reserve(n: number): void {
+  #reserve(n: number): void {
     if (this.time.length >= n) return;
     const size = n + 16;
     this.time = new Float64Array(size);
@@ -74,7 +74,7 @@ export class Trace {
     const beyond = Math.max(step * factor, 1.5 * slot.expectedMs || 0);
     const from = Math.max(ring.first, Math.floor((startMs - beyond) / step));
     const to = Math.min(ring.last, Math.floor((endMs + beyond) / step));
-    this.reserve(Math.max(0, Math.ceil((to - from + 1) / factor) + 2));
+    this.#reserve(Math.max(0, Math.ceil((to - from + 1) / factor) + 2));
     const mean = (slot.flags & FLAG_MEAN) !== 0;
     const data = slot.data;
     const base = slot.base;
@@ -130,10 +130,10 @@ export class Trace {
     this.n = n;
     for (let i = 0; i < n; i++) {
       const silence = this.gapTo[i] - this.gapFrom[i];
-      this.breaks[i] = silence > gapMs - step && silence + step > USUAL_TIMES * this.usualAround(i) ? 1 : 0;
+      this.breaks[i] = silence > gapMs - step && silence + step > USUAL_TIMES * this.#usualAround(i) ? 1 : 0;
     }
     this.endedMs = previousEnd;
-    this.gapMs = gapMs;
+    this.#gapMs = gapMs;
     this.lo = n ? lo : NaN;
     this.hi = n ? hi : NaN;
     this.magnitude = n ? Math.max(Math.abs(lo), Math.abs(hi)) : 0;
@@ -142,7 +142,7 @@ export class Trace {
   }
 
   /** The interval that was usual around the silence before a bucket, 0 where nobody can tell or every bucket was full. */
-  private usualAround(at: number): number {
+  #usualAround(at: number): number {
     const around: number[] = [];
     for (let i = Math.max(0, at - NEIGHBOURS); i <= at + NEIGHBOURS && i < this.n; i++) {
       const silence = this.gapTo[i] - this.gapFrom[i];
@@ -160,7 +160,7 @@ export class Trace {
   /** The silence from the last reading to a time at which the window ends, if it is a gap. */
   silenceUntil(endMs: number): Silence | null {
     const longMs = endMs - this.endedMs + this.bucketMs;
-    return longMs > this.gapMs ? { fromMs: this.endedMs, toMs: endMs, longMs } : null;
+    return longMs > this.#gapMs ? { fromMs: this.endedMs, toMs: endMs, longMs } : null;
   }
 
   /** Index of the bucket nearest a time and no further than one gap, or -1. */

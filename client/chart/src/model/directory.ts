@@ -55,7 +55,7 @@ export class Directory {
         colour: 0,
       });
     }
-    this.shorten();
+    this.#shorten();
     this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
     this.measured = this.list.filter((series) => series.metric !== "annotations");
     this.byMetric.clear();
@@ -73,7 +73,7 @@ export class Directory {
   }
 
   /** A label that is the same for all series of a metric is left out; a series that reads otherwise from now on is another object. */
-  private shorten(): void {
+  #shorten(): void {
     const together = new Map<string, Series[]>();
     for (const series of this.byIndex.values()) {
       const same = together.get(series.metric);

@@ -43,36 +43,41 @@ export class Library {
   saved: SavedDeck | null = null;
   /** The page's deck is being read: no other is shown meanwhile. */
   reading = false;
-  private slug = "";
-  private known = false;
+  #slug = "";
+  #known = false;
+  readonly #questions: Pick<Questions, "ask">;
+  readonly #changed: () => void;
 
   constructor(
-    private readonly questions: Pick<Questions, "ask">,
-    private readonly changed: () => void,
-  ) {}
+    questions: Pick<Questions, "ask">,
+    changed: () => void,
+  ) {
+    this.#questions = questions;
+    this.#changed = changed;
+  }
 
   /** Go to the deck of this name, or to none; `arrived` is called when one is saved there. */
   open(slug: string, arrived: (saved: SavedDeck) => void): void {
-    this.slug = slugOf(slug) === slug ? slug : "";
+    this.#slug = slugOf(slug) === slug ? slug : "";
     this.saved = null;
-    this.known = this.slug === "";
-    this.reading = !this.known;
-    this.arrived = arrived;
+    this.#known = this.#slug === "";
+    this.reading = !this.#known;
+    this.#arrived = arrived;
   }
 
-  private arrived: (saved: SavedDeck) => void = () => undefined;
+  #arrived: (saved: SavedDeck) => void = () => undefined;
 
   /** The connection is there: read what is not known yet. */
   connected(): void {
     void this.refresh();
-    if (!this.known) void this.read();
+    if (!this.#known) void this.read();
   }
 
   /** Ask for the list of decks. */
   async refresh(): Promise<void> {
     try {
-      this.decks = (await this.questions.ask({ t: "decks" })).decks as DeckInfo[];
-      this.changed();
+      this.decks = (await this.#questions.ask({ t: "decks" })).decks as DeckInfo[];
+      this.#changed();
     } catch {
       // Without the service there is no list; the chip says why, and the next connection asks again.
     }
@@ -80,23 +85,23 @@ export class Library {
 
   /** Read the page's deck anew: also to see what somebody else has saved. */
   async read(): Promise<SavedDeck | null> {
-    const { slug } = this;
+    const slug = this.#slug;
     try {
-      const answer = await this.questions.ask({ t: "read_deck", slug });
-      if (slug !== this.slug) return null;
-      this.known = true;
-      this.saved = answer.deck ? this.savedAs(slug, String(answer.etag), answer.deck as Record<string, unknown>) : null;
-      if (this.saved) this.arrived(this.saved);
+      const answer = await this.#questions.ask({ t: "read_deck", slug });
+      if (slug !== this.#slug) return null;
+      this.#known = true;
+      this.saved = answer.deck ? this.#savedAs(slug, String(answer.etag), answer.deck as Record<string, unknown>) : null;
+      if (this.saved) this.#arrived(this.saved);
     } catch {
       // As above; until then the deck is the one that its name gives.
     } finally {
-      if (slug === this.slug) this.reading = false;
-      this.changed();
+      if (slug === this.#slug) this.reading = false;
+      this.#changed();
     }
     return this.saved;
   }
 
-  private savedAs(slug: string, etag: string, deck: Record<string, unknown>): SavedDeck | null {
+  #savedAs(slug: string, etag: string, deck: Record<string, unknown>): SavedDeck | null {
     try {
       return { slug, etag, name: typeof deck.name === "string" && deck.name ? deck.name : slug, state: stateOf(deck) };
     } catch {
@@ -122,16 +127,16 @@ export class Library {
   async save(name: string, state: PageState, over: string | null): Promise<string | null> {
     const slug = slugOf(name);
     const own: PageState = { ...state, page: "deck", slug, zoom: null, query: "", kiosk: false, theme: null, drawer: null, only: null };
-    const answer = await this.questions.ask({ t: "save_deck", slug, deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>, over });
+    const answer = await this.#questions.ask({ t: "save_deck", slug, deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>, over });
     if (answer.conflict === true) return String(answer.etag);
-    if (slug === this.slug) this.saved = { slug, name, etag: String(answer.etag), state: own };
+    if (slug === this.#slug) this.saved = { slug, name, etag: String(answer.etag), state: own };
     await this.refresh();
     return null;
   }
 
   async remove(slug: string): Promise<void> {
-    this.decks = (await this.questions.ask({ t: "delete_deck", slug })).decks as DeckInfo[];
-    if (slug === this.slug) this.saved = null;
-    this.changed();
+    this.decks = (await this.#questions.ask({ t: "delete_deck", slug })).decks as DeckInfo[];
+    if (slug === this.#slug) this.saved = null;
+    this.#changed();
   }
 }

@@ -87,30 +87,35 @@ export class Session {
   problem = "";
   port: Port | null = null;
   readonly counters = { frames: 0, bytes: 0, holes: 0, acks: 0, draws: 0 };
-  private readonly wanted = new Map<number, string>();
-  private readonly acks = new Map<number, number>();
+  readonly #wanted = new Map<number, string>();
+  readonly #acks = new Map<number, number>();
   /** Views that had a hole, with the time of the hello that asks for them anew. */
-  private readonly awaited = new Map<number, number>();
-  private readonly ranges = new Map<number, (frame: Frame) => void>();
-  private rangeId = 0;
-  private viewsKnown = false;
-  private clockMs = NaN;
-  private clockAt = 0;
+  readonly #awaited = new Map<number, number>();
+  readonly #ranges = new Map<number, (frame: Frame) => void>();
+  #rangeId = 0;
+  #viewsKnown = false;
+  #clockMs = NaN;
+  #clockAt = 0;
+  readonly #page: () => "overview" | "deck";
+  readonly #changed: (what: "frame" | "directory" | "status") => void;
 
   constructor(
-    private readonly page: () => "overview" | "deck",
-    private readonly changed: (what: "frame" | "directory" | "status") => void,
-  ) {}
+    page: () => "overview" | "deck",
+    changed: (what: "frame" | "directory" | "status") => void,
+  ) {
+    this.#page = page;
+    this.#changed = changed;
+  }
 
   /** The log's clock now; this browser's own clock until the first message that tells it. */
   now(): number {
-    return Number.isNaN(this.clockMs) ? Date.now() : this.clockMs + (performance.now() - this.clockAt);
+    return Number.isNaN(this.#clockMs) ? Date.now() : this.#clockMs + (performance.now() - this.#clockAt);
   }
 
-  private setClock(ms: unknown): void {
+  #setClock(ms: unknown): void {
     if (typeof ms !== "number" || !Number.isFinite(ms)) return;
-    this.clockMs = ms;
-    this.clockAt = performance.now();
+    this.#clockMs = ms;
+    this.#clockAt = performance.now();
   }
 
   hello(hidden = false): void {
@@ -118,41 +123,41 @@ export class Session {
       this.port?.send({ t: "hidden", hidden: true });
       return;
     }
-    this.acks.clear();
-    this.port?.send({ t: "hello", page: this.page(), hidden: false });
-    if (this.viewsKnown) return;
-    this.viewsKnown = true;
-    for (const message of this.wanted.values()) this.port?.send(JSON.parse(message) as Record<string, unknown>);
+    this.#acks.clear();
+    this.port?.send({ t: "hello", page: this.#page(), hidden: false });
+    if (this.#viewsKnown) return;
+    this.#viewsKnown = true;
+    for (const message of this.#wanted.values()) this.port?.send(JSON.parse(message) as Record<string, unknown>);
   }
 
   /** A new connection: Python knows no view of this viewer yet. */
   connected(): void {
-    this.viewsKnown = false;
+    this.#viewsKnown = false;
   }
 
   /** Ask for a view, or close it; nothing is sent when it is what was asked before. */
   want(view: number, request: ViewRequest | null): void {
     const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
-    if (this.wanted.get(view) === message) return;
+    if (this.#wanted.get(view) === message) return;
     if (message === undefined) {
-      this.wanted.delete(view);
+      this.#wanted.delete(view);
       this.port?.send({ t: "close", view });
     } else {
-      this.wanted.set(view, message);
+      this.#wanted.set(view, message);
       this.port?.send(JSON.parse(message) as Record<string, unknown>);
     }
   }
 
   /** Ask for one fixed window of the past. */
   range(series: readonly number[], startMs: number, endMs: number, buckets: number, answer: (ring: Ring) => void): void {
-    this.rangeId = (this.rangeId + 1) % 65_536;
-    this.ranges.clear();
-    this.ranges.set(this.rangeId, (frame) => {
+    this.#rangeId = (this.#rangeId + 1) % 65_536;
+    this.#ranges.clear();
+    this.#ranges.set(this.#rangeId, (frame) => {
       const ring = new Ring();
       ring.apply(frame);
       answer(ring);
     });
-    this.port?.send({ t: "range", id: this.rangeId, series, start_ms: startMs, end_ms: endMs, buckets });
+    this.port?.send({ t: "range", id: this.#rangeId, series, start_ms: startMs, end_ms: endMs, buckets });
   }
 
   onFrame(data: ArrayBuffer | ArrayBufferView): void {
@@ -160,33 +165,33 @@ export class Session {
     this.counters.frames++;
     this.counters.bytes += data.byteLength;
     if (frame.kind === RANGE) {
-      this.ranges.get(frame.view)?.(frame);
-      this.ranges.delete(frame.view);
-      this.changed("frame");
+      this.#ranges.get(frame.view)?.(frame);
+      this.#ranges.delete(frame.view);
+      this.#changed("frame");
       return;
     }
     const ring = this.views[frame.view as 0 | 1];
     if (!ring) return;
-    this.setClock(frame.nowMs);
-    this.acks.set(frame.view, frame.seq);
+    this.#setClock(frame.nowMs);
+    this.#acks.set(frame.view, frame.seq);
     if (ring.apply(frame)) {
-      this.awaited.delete(frame.view);
-    } else if (performance.now() - (this.awaited.get(frame.view) ?? -Infinity) > HELLO_AGAIN_MS) {
+      this.#awaited.delete(frame.view);
+    } else if (performance.now() - (this.#awaited.get(frame.view) ?? -Infinity) > HELLO_AGAIN_MS) {
       this.counters.holes++;
       this.hello();
       // hello() forgets what was to be acknowledged: the snapshot it brings is acknowledged instead.
-      this.awaited.set(frame.view, performance.now());
+      this.#awaited.set(frame.view, performance.now());
     }
-    this.changed("frame");
+    this.#changed("frame");
   }
 
   /** Called inside requestAnimationFrame, after drawing: the next frames may come. */
   acknowledge(): void {
-    for (const [view, seq] of this.acks) {
+    for (const [view, seq] of this.#acks) {
       this.port?.ack(view, seq);
       this.counters.acks++;
     }
-    this.acks.clear();
+    this.#acks.clear();
   }
 
   onText(message: Record<string, unknown>): void {
@@ -194,11 +199,11 @@ export class Session {
     switch (message.t) {
       case "series":
         this.directory.update(message.full === true, (message.series as SeriesEntry[] | undefined) ?? []);
-        this.changed("directory");
+        this.#changed("directory");
         return;
       case "status":
         this.status = message as unknown as Status;
-        if (Number.isNaN(this.clockMs) || performance.now() - this.clockAt > 1_000) this.setClock(message.now_ms);
+        if (Number.isNaN(this.#clockMs) || performance.now() - this.#clockAt > 1_000) this.#setClock(message.now_ms);
         break;
       case "events": {
         const news = (message.events as EventMark[] | undefined) ?? [];
@@ -221,6 +226,6 @@ export class Session {
         this.problem = String(message.reason ?? "");
         break;
     }
-    this.changed("status");
+    this.#changed("status");
   }
 }

@@ -25,37 +25,40 @@ export class Timeline {
   /** NaN while live. */
   pausedAtMs = NaN;
   zoom: Span | null = null;
-  private frozen: readonly [Ring, Ring] | null = null;
-  private detail: Ring | null = null;
+  #frozen: readonly [Ring, Ring] | null = null;
+  #detail: Ring | null = null;
   /** What the detail was asked for: stretch, series and buckets. */
-  private asked = "";
-  private answered = false;
-  private readonly totals = new Map<number, number>();
+  #asked = "";
+  #answered = false;
+  readonly #totals = new Map<number, number>();
+  readonly #session: Session;
 
-  constructor(private readonly session: Session) {}
+  constructor(session: Session) {
+    this.#session = session;
+  }
 
   /** What the zoom shows is as fine as it was asked for; true while there is no zoom. */
   get settled(): boolean {
-    return this.zoom === null || this.answered;
+    return this.zoom === null || this.#answered;
   }
 
   get paused(): boolean {
-    return this.frozen !== null;
+    return this.#frozen !== null;
   }
 
   pause(): void {
-    if (this.frozen) return;
-    this.pausedAtMs = this.session.now();
-    this.frozen = [this.session.views[0].freeze(), this.session.views[1].freeze()];
-    this.totals.clear();
-    for (const ring of this.session.views) for (const slot of ring.slots.values()) this.totals.set(slot.index, slot.total);
+    if (this.#frozen) return;
+    this.pausedAtMs = this.#session.now();
+    this.#frozen = [this.#session.views[0].freeze(), this.#session.views[1].freeze()];
+    this.#totals.clear();
+    for (const ring of this.#session.views) for (const slot of ring.slots.values()) this.#totals.set(slot.index, slot.total);
   }
 
   resume(): void {
-    this.frozen = null;
+    this.#frozen = null;
     this.zoom = null;
-    this.detail = null;
-    this.asked = "";
+    this.#detail = null;
+    this.#asked = "";
     this.pausedAtMs = NaN;
   }
 
@@ -63,47 +66,47 @@ export class Timeline {
   zoomTo(span: Span): void {
     this.pause();
     this.zoom = span;
-    this.asked = "";
-    this.answered = false;
+    this.#asked = "";
+    this.#answered = false;
   }
 
   /** While paused: ask for what the frozen rings do not hold of these series, once for each stretch, at this resolution. */
   fetch(series: readonly number[], buckets: number, windowMs: number, arrived: () => void): void {
-    if (!this.frozen || series.length === 0 || buckets < 2) return;
-    if (!this.zoom && series.every((index) => this.frozen?.[CHARTS].slots.has(index))) return;
+    if (!this.#frozen || series.length === 0 || buckets < 2) return;
+    if (!this.zoom && series.every((index) => this.#frozen?.[CHARTS].slots.has(index))) return;
     const { startMs, endMs } = this.window(windowMs);
     const asked = `${startMs} ${endMs} ${buckets} ${series.join()}`;
-    if (asked === this.asked) return;
-    this.asked = asked;
-    this.answered = false;
+    if (asked === this.#asked) return;
+    this.#asked = asked;
+    this.#answered = false;
     // A little more on both sides, so that lines reach the edges of the plot.
     let pad = 0;
-    for (const index of series) pad = Math.max(pad, this.session.views[CHARTS].slots.get(index)?.expectedMs || 0);
+    for (const index of series) pad = Math.max(pad, this.#session.views[CHARTS].slots.get(index)?.expectedMs || 0);
     pad = Math.min(2 * pad, (endMs - startMs) / 4);
-    this.session.range(series, startMs - pad, endMs + pad, buckets, (ring) => {
-      if (asked !== this.asked) return;
-      this.detail = ring;
-      this.answered = true;
+    this.#session.range(series, startMs - pad, endMs + pad, buckets, (ring) => {
+      if (asked !== this.#asked) return;
+      this.#detail = ring;
+      this.#answered = true;
       arrived();
     });
   }
 
   /** The ring to draw a view from. */
   ring(view: 0 | 1): Ring {
-    const kept = (this.frozen ?? this.session.views)[view];
-    if (view !== CHARTS || !this.detail) return kept;
+    const kept = (this.#frozen ?? this.#session.views)[view];
+    if (view !== CHARTS || !this.#detail) return kept;
     // Until the answer is here, what shows more of the stretch: nothing goes blank on the way.
-    return this.answered || overlap(this.detail, this.zoom) > overlap(kept, this.zoom) ? this.detail : kept;
+    return this.#answered || overlap(this.#detail, this.zoom) > overlap(kept, this.zoom) ? this.#detail : kept;
   }
 
   /** What was frozen when the page was paused, whatever the zoom. */
   overviewRing(): Ring {
-    return this.frozen?.[CHARTS].slots.size ? this.frozen[CHARTS] : this.session.views[CHARTS];
+    return this.#frozen?.[CHARTS].slots.size ? this.#frozen[CHARTS] : this.#session.views[CHARTS];
   }
 
   /** Now as this page shows it. */
   now(): number {
-    return this.paused ? this.pausedAtMs : this.session.now();
+    return this.paused ? this.pausedAtMs : this.#session.now();
   }
 
   window(windowMs: number): Span {
@@ -117,11 +120,11 @@ export class Timeline {
     if (!this.paused) return 0;
     let count = 0;
     for (const index of series) {
-      const slot = this.session.views[0].slots.get(index) ?? this.session.views[1].slots.get(index);
-      const before = this.totals.get(index);
+      const slot = this.#session.views[0].slots.get(index) ?? this.#session.views[1].slots.get(index);
+      const before = this.#totals.get(index);
       if (!slot) continue;
       // Of a series first seen while paused, what comes from now on is new.
-      if (before === undefined) this.totals.set(index, slot.total);
+      if (before === undefined) this.#totals.set(index, slot.total);
       else count += Math.max(0, slot.total - before);
     }
     return count;

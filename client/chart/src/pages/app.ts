@@ -41,7 +41,7 @@ export class App implements AppContext {
   readonly timeline: Timeline;
   state: PageState;
   tokens: Tokens = DARK;
-  private page: Page | null = null;
+  #page: Page | null = null;
   readonly library: Library;
   readonly dialog = new Dialog();
   readonly saving = new Saving(this);
@@ -50,54 +50,54 @@ export class App implements AppContext {
   readonly header: Header;
   readonly time = new TimeControl(this);
   readonly alerts: Alerts;
-  private readonly footer: Footer;
-  private readonly always = pageActions(this);
-  private readonly body = h("main", { class: "body" });
-  private readonly heading = h("h1", { class: "spoken" });
-  private readonly help = new HelpOverlay();
-  private readonly empty: EmptyPage;
-  private readonly port: SocketPort;
-  private readonly dark = window.matchMedia("(prefers-color-scheme: dark)");
-  private frameWaiting = false;
-  private fresh = false;
-  private lastDraw = 0;
-  private readonly timer: number;
-  private readonly undo: (() => void)[] = [];
+  readonly #footer: Footer;
+  readonly #always = pageActions(this);
+  readonly #body = h("main", { class: "body" });
+  readonly #heading = h("h1", { class: "spoken" });
+  readonly #help = new HelpOverlay();
+  readonly #empty: EmptyPage;
+  readonly #port: SocketPort;
+  readonly #dark = window.matchMedia("(prefers-color-scheme: dark)");
+  #frameWaiting = false;
+  #fresh = false;
+  #lastDraw = 0;
+  readonly #timer: number;
+  readonly #undo: (() => void)[] = [];
 
   constructor(readonly options: AppOptions) {
     this.state = parseState(location.pathname, location.search, options.prefix, options.fallbackPage);
     this.session = new Session(
       () => this.state.page,
-      (what) => this.heard(what),
+      (what) => this.#heard(what),
     );
     this.timeline = new Timeline(this.session);
-    this.library = new Library(this.session.questions, () => this.decksChanged());
+    this.library = new Library(this.session.questions, () => this.#decksChanged());
     this.alerts = new Alerts(this.session);
     this.header = new Header(this);
-    this.footer = new Footer(this);
-    this.empty = new EmptyPage(this);
-    options.root.append(this.header.element, this.body, this.footer.wall, this.footer.bar, this.help.element, this.dialog.element);
+    this.#footer = new Footer(this);
+    this.#empty = new EmptyPage(this);
+    options.root.append(this.header.element, this.#body, this.#footer.wall, this.#footer.bar, this.#help.element, this.dialog.element);
     this.applyTheme();
-    this.openPage();
-    this.port = new SocketPort(
+    this.#openPage();
+    this.#port = new SocketPort(
       options.socketAddress,
-      { text: (m) => this.session.onText(m), frame: (f) => this.session.onFrame(f), link: (l) => this.linked(l) },
-      () => this.reloadOnce(),
+      { text: (m) => this.session.onText(m), frame: (f) => this.session.onFrame(f), link: (l) => this.#linked(l) },
+      () => this.#reloadOnce(),
     );
-    this.session.port = this.port;
-    this.timer = window.setInterval(() => this.tick(), TICK_MS);
-    this.listen(window, "popstate", () => this.popped());
-    this.listen(document, "visibilitychange", () => this.visibility());
-    this.listen(window, "keydown", (event) => this.key(event as KeyboardEvent));
-    this.listen(this.dark, "change", () => this.applyTheme());
+    this.session.port = this.#port;
+    this.#timer = window.setInterval(() => this.#tick(), TICK_MS);
+    this.#listen(window, "popstate", () => this.#popped());
+    this.#listen(document, "visibilitychange", () => this.#visibility());
+    this.#listen(window, "keydown", (event) => this.#key(event as KeyboardEvent));
+    this.#listen(this.#dark, "change", () => this.applyTheme());
   }
 
-  private listen(target: EventTarget, name: string, heard: (event: Event) => void): void {
+  #listen(target: EventTarget, name: string, heard: (event: Event) => void): void {
     target.addEventListener(name, heard);
-    this.undo.push(() => target.removeEventListener(name, heard));
+    this.#undo.push(() => target.removeEventListener(name, heard));
   }
 
-  private linked(link: Link): void {
+  #linked(link: Link): void {
     this.session.link = link;
     if (link.state !== "open") this.session.questions.lost();
     if (link.state === "signed-out") this.signIn.open();
@@ -117,7 +117,7 @@ export class App implements AppContext {
   }
 
   /** The ticket is unknown: the page's session is gone. The URL holds everything, so load it again, once a minute at most. */
-  private reloadOnce(): boolean {
+  #reloadOnce(): boolean {
     const key = "tidewire-reloaded";
     const before = Number(sessionStorage.getItem(key) ?? 0);
     if (Date.now() - before > RELOAD_GUARD_MS) {
@@ -128,98 +128,98 @@ export class App implements AppContext {
     return true;
   }
 
-  private heard(what: "frame" | "directory" | "status"): void {
+  #heard(what: "frame" | "directory" | "status"): void {
     if (what === "directory") {
       this.header.directoryChanged();
-      this.page?.directoryChanged();
+      this.#page?.directoryChanged();
     }
-    if (what === "frame") this.fresh = true;
+    if (what === "frame") this.#fresh = true;
     this.requestDraw();
   }
 
   requestDraw(): void {
-    if (this.frameWaiting || document.hidden) return;
-    this.frameWaiting = true;
+    if (this.#frameWaiting || document.hidden) return;
+    this.#frameWaiting = true;
     requestAnimationFrame(() => {
-      this.frameWaiting = false;
-      const fresh = this.fresh;
-      this.fresh = false;
-      this.lastDraw = performance.now();
-      this.draw(fresh);
+      this.#frameWaiting = false;
+      const fresh = this.#fresh;
+      this.#fresh = false;
+      this.#lastDraw = performance.now();
+      this.#draw(fresh);
       this.session.acknowledge();
     });
   }
 
-  private draw(fresh: boolean): void {
+  #draw(fresh: boolean): void {
     this.session.counters.draws++;
     const { status, directory } = this.session;
     const nothing = status?.state === "live" && !status.metrics && directory.list.length === 0;
-    show(this.empty.element, nothing);
-    show(this.heading, !nothing);
-    if (this.page) show(this.page.element, !nothing);
+    show(this.#empty.element, nothing);
+    show(this.#heading, !nothing);
+    if (this.#page) show(this.#page.element, !nothing);
     this.options.root.classList.toggle("nothing", nothing);
     this.options.root.classList.toggle("kiosk", this.state.kiosk);
-    if (nothing) this.empty.draw();
-    else this.page?.draw(fresh);
-    if (this.alerts.draw()) this.entitle();
+    if (nothing) this.#empty.draw();
+    else this.#page?.draw(fresh);
+    if (this.alerts.draw()) this.#entitle();
     this.latest.draw();
     this.header.draw();
-    this.footer.draw();
+    this.#footer.draw();
   }
 
-  private tick(): void {
+  #tick(): void {
     if (document.hidden) return;
     this.header.draw();
-    this.footer.draw();
-    if (performance.now() - this.lastDraw > IDLE_DRAW_MS) this.requestDraw();
+    this.#footer.draw();
+    if (performance.now() - this.#lastDraw > IDLE_DRAW_MS) this.requestDraw();
   }
 
-  private visibility(): void {
+  #visibility(): void {
     this.session.hello(document.hidden);
     if (!document.hidden) this.requestDraw();
   }
 
-  private popped(): void {
+  #popped(): void {
     const before = this.state;
     this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
     this.applyTheme();
-    if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
+    if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
     else {
       this.time.follow();
-      this.page?.stateChanged();
+      this.#page?.stateChanged();
     }
     this.header.stateChanged();
     this.requestDraw();
   }
 
-  private openPage(): void {
+  #openPage(): void {
     this.timeline.resume();
     this.time.follow();
     this.dialog.close();
     const given = location.search.includes("w=");
-    this.library.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.arrived(saved, given));
+    this.library.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.#arrived(saved, given));
     if (this.session.link.state === "open") this.library.connected();
-    this.page?.destroy();
-    this.page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
-    this.heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
-    this.body.replaceChildren(this.heading, this.page.element, this.empty.element);
+    this.#page?.destroy();
+    this.#page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
+    this.#heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
+    this.#body.replaceChildren(this.#heading, this.#page.element, this.#empty.element);
     this.header.pageChanged();
-    this.footer.pageChanged();
-    this.entitle();
-    this.page.directoryChanged();
+    this.#footer.pageChanged();
+    this.#entitle();
+    this.#page.directoryChanged();
   }
 
   /** The page's saved deck is known: its window and what it hides, unless the address says more than the name. */
-  private arrived({ state }: SavedDeck, windowGiven: boolean): void {
+  #arrived({ state }: SavedDeck, windowGiven: boolean): void {
     if (this.state.charts !== null) return;
     this.change({ windowMs: windowGiven ? this.state.windowMs : state.windowMs, hidden: this.state.hidden.length ? this.state.hidden : state.hidden });
   }
 
-  private decksChanged(): void {
+  #decksChanged(): void {
     this.header.directoryChanged();
     this.header.pageChanged();
-    this.page?.stateChanged();
-    this.entitle();
+    this.#page?.stateChanged();
+    this.#entitle();
     this.requestDraw();
   }
 
@@ -236,7 +236,7 @@ export class App implements AppContext {
     void this.library.read();
   }
 
-  private entitle(): void {
+  #entitle(): void {
     document.title = this.alerts.title(this.state.page === "deck" ? (this.library.saved?.name ?? this.state.slug) : "");
   }
 
@@ -250,8 +250,8 @@ export class App implements AppContext {
     if (part.theme !== undefined) this.applyTheme();
     if (before.zoom !== this.state.zoom) this.time.follow();
     else if (before.windowMs !== this.state.windowMs) this.time.live();
-    if (before.page !== this.state.page || before.slug !== this.state.slug) this.openPage();
-    else this.page?.stateChanged();
+    if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
+    else this.#page?.stateChanged();
     this.header.stateChanged();
     this.requestDraw();
   }
@@ -264,23 +264,23 @@ export class App implements AppContext {
   timeChanged(zoom: Span | null): void {
     this.state = { ...this.state, zoom };
     history.replaceState(history.state, "", formatState(this.state, this.options.prefix));
-    this.page?.stateChanged();
+    this.#page?.stateChanged();
     this.requestDraw();
   }
 
   /** Draw the page although no reading is new. */
   redraw(): void {
-    this.page?.refresh();
+    this.#page?.refresh();
   }
 
   /** Series whose new readings are counted while the page is paused. */
   watched(): Iterable<number> {
-    return this.page instanceof DeckPage ? this.page.watched() : this.session.directory.byIndex.keys();
+    return this.#page instanceof DeckPage ? this.#page.watched() : this.session.directory.byIndex.keys();
   }
 
   theme(): "dark" | "light" {
     const wanted = this.state.theme ?? this.options.theme();
-    return wanted === "light" || wanted === "dark" ? wanted : this.dark.matches ? "dark" : "light";
+    return wanted === "light" || wanted === "dark" ? wanted : this.#dark.matches ? "dark" : "light";
   }
 
   applyTheme(): void {
@@ -288,7 +288,7 @@ export class App implements AppContext {
     // The page behind the deck has the same colour when it is overscrolled.
     document.documentElement.dataset.theme = this.theme();
     this.header.stateChanged();
-    this.page?.stateChanged();
+    this.#page?.stateChanged();
     this.requestDraw();
   }
 
@@ -296,30 +296,30 @@ export class App implements AppContext {
     this.change({ theme: this.theme() === "dark" ? "light" : "dark" });
   }
 
-  private key(event: KeyboardEvent): void {
+  #key(event: KeyboardEvent): void {
     const target = event.composedPath()[0] as HTMLElement;
     const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     // Space on a focused button presses the button.
     if (event.key === " " && target instanceof HTMLButtonElement) return;
-    if (this.dialog.key(event) || this.help.key(event) || this.page?.key(event) || runKey(this.actions(), event.key, this.state.page)) event.preventDefault();
+    if (this.dialog.key(event) || this.#help.key(event) || this.#page?.key(event) || runKey(this.actions(), event.key, this.state.page)) event.preventDefault();
   }
 
   /** All that the keys do here; a page's own win. */
   actions(): Action[] {
-    return [...(this.page?.actions ?? []), ...this.always];
+    return [...(this.#page?.actions ?? []), ...this.#always];
   }
 
   openHelp(): void {
-    this.help.open(this.always, this.page?.actions ?? []);
+    this.#help.open(this.#always, this.#page?.actions ?? []);
   }
 
   toggleDrawer(): void {
-    if (this.page instanceof DeckPage) this.page.toggleDrawer();
+    if (this.#page instanceof DeckPage) this.#page.toggleDrawer();
   }
 
   focusSearch(): void {
-    this.page?.focusSearch();
+    this.#page?.focusSearch();
   }
 
   /** Go to a page as it is by itself. */
@@ -341,7 +341,7 @@ export class App implements AppContext {
 
   /** The state with its charts named, whatever will be published later. */
   exported(): PageState {
-    return this.page instanceof DeckPage ? { ...this.state, charts: this.page.specs() } : this.state;
+    return this.#page instanceof DeckPage ? { ...this.state, charts: this.#page.specs() } : this.state;
   }
 
   debug(): Record<string, unknown> {
@@ -353,16 +353,16 @@ export class App implements AppContext {
       page: this.state.page,
       shown: this.time.shown(),
       lastValues: Object.fromEntries([...this.session.views[1].slots.values(), ...this.session.views[0].slots.values()].map((slot) => [slot.index, slot.lastValue])),
-      charts: this.page instanceof DeckPage ? this.page.debug() : [],
+      charts: this.#page instanceof DeckPage ? this.#page.debug() : [],
     };
   }
 
   destroy(): void {
-    window.clearInterval(this.timer);
-    for (const undo of this.undo) undo();
-    this.page?.destroy();
+    window.clearInterval(this.#timer);
+    for (const undo of this.#undo) undo();
+    this.#page?.destroy();
     this.header.destroy();
-    this.port.close();
+    this.#port.close();
     this.options.root.remove();
   }
 }

@@ -37,170 +37,172 @@ export class DeckPage implements Page, DeckCharts {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;
   readonly actions: readonly Action[];
-  private readonly scroller = h("div", { class: "deck-scroll", tabindex: "-1" });
-  private readonly grid = h("div", { class: "grid", "data-tw": "grid" });
-  private readonly none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
-  private readonly sidebar: Sidebar;
-  private readonly drawer: Drawer;
-  private readonly wall = new WallTiles();
-  private held: Held[] = [];
-  private readonly placeholders: Chart[] = [];
-  private readonly watcher: IntersectionObserver;
-  private readonly resizer: ResizeObserver;
-  private readonly rearrange: Rearrange;
-  private drawnVersion = -1;
-  private listVersion = -1;
-  private dirty = true;
+  readonly #scroller = h("div", { class: "deck-scroll", tabindex: "-1" });
+  readonly #grid = h("div", { class: "grid", "data-tw": "grid" });
+  readonly #none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
+  readonly #sidebar: Sidebar;
+  readonly #drawer: Drawer;
+  readonly #wall = new WallTiles();
+  #held: Held[] = [];
+  readonly #placeholders: Chart[] = [];
+  readonly #watcher: IntersectionObserver;
+  readonly #resizer: ResizeObserver;
+  readonly #rearrange: Rearrange;
+  #drawnVersion = -1;
+  #listVersion = -1;
+  #dirty = true;
   /** Chart that was last under the pointer or had the focus. */
-  private last = 0;
-  private drawnAt = 0;
-  private spokenAt = 0;
+  #last = 0;
+  #drawnAt = 0;
+  #spokenAt = 0;
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {
-    this.sidebar = new Sidebar(app, {
+  constructor(app: AppContext) {
+    this.#app = app;
+    this.#sidebar = new Sidebar(app, {
       on: (series) => isOnDeck(app.session.directory, this.specs(), series),
-      toggle: (series) => this.toggle(series),
-      overlay: (series) => this.overlaySeries(this.last, series.index),
+      toggle: (series) => this.#toggle(series),
+      overlay: (series) => this.#overlaySeries(this.#last, series.index),
     });
-    this.drawer = new Drawer(app, () => this.toggleDrawer());
-    this.scroller.append(this.wall.element, this.grid, this.none);
-    this.element.append(this.sidebar.element, this.scroller, this.drawer.element);
+    this.#drawer = new Drawer(app, () => this.toggleDrawer());
+    this.#scroller.append(this.#wall.element, this.#grid, this.#none);
+    this.element.append(this.#sidebar.element, this.#scroller, this.#drawer.element);
     this.crosshair = new Crosshair(
-      () => this.held.map((one) => one.chart),
+      () => this.#held.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
       () => app.time.live(),
       (span) => app.time.preview(span),
     );
-    this.rearrange = new Rearrange(this.grid, this.scroller, {
-      move: (from, to) => this.setCharts(moveChart(this.specs(), this.held[from].at, this.held[to].at)),
-      drop: (card, index) => (card < 0 ? this.addChart(index) : this.overlaySeries(this.held[card].at, index)),
-      resize: (card, columns, rows) => this.setCharts(changeChart(this.specs(), this.held[card].at, this.sized(columns, rows))),
+    this.#rearrange = new Rearrange(this.#grid, this.#scroller, {
+      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#held[from].at, this.#held[to].at)),
+      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#held[card].at, index)),
+      resize: (card, columns, rows) => this.setCharts(changeChart(this.specs(), this.#held[card].at, this.#sized(columns, rows))),
     });
     this.actions = chartActions(this);
-    this.watcher = new IntersectionObserver((entries) => this.seen(entries), { root: this.scroller, rootMargin: "80px" });
-    this.resizer = new ResizeObserver(() => {
+    this.#watcher = new IntersectionObserver((entries) => this.#seen(entries), { root: this.#scroller, rootMargin: "80px" });
+    this.#resizer = new ResizeObserver(() => {
       // Not container queries: with those every text that changes made the browser lay out twice.
-      const wide = this.scroller.clientWidth;
-      this.grid.dataset.room = app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
-      if (app.state.kiosk) fillWall(this.scroller, this.grid);
-      this.ask();
+      const wide = this.#scroller.clientWidth;
+      this.#grid.dataset.room = app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
+      if (app.state.kiosk) fillWall(this.#scroller, this.#grid);
+      this.#ask();
       this.refresh();
     });
-    this.resizer.observe(this.grid);
-    this.resizer.observe(this.scroller);
+    this.#resizer.observe(this.#grid);
+    this.#resizer.observe(this.#scroller);
   }
 
   specs(): ChartSpec[] {
-    const { state, library } = this.app;
-    return state.charts ?? library.charts ?? (library.reading ? [] : defaultCharts(this.app.session.directory, state.slug));
+    const { state, library } = this.#app;
+    return state.charts ?? library.charts ?? (library.reading ? [] : defaultCharts(this.#app.session.directory, state.slug));
   }
 
   /** Open the drawer of a chart; keeps its place while charts come and go. */
   openDrawer(at: number): void {
-    this.app.change({ drawer: at });
-    this.drawer.focus();
+    this.#app.change({ drawer: at });
+    this.#drawer.focus();
   }
 
   /** The drawer of the chart in hand, or of the first one; closed when it is open. */
   toggleDrawer(): void {
-    if (this.app.state.drawer !== null) return this.app.change({ drawer: null });
-    if (this.held.length) this.openDrawer(this.current()?.at ?? this.last);
+    if (this.#app.state.drawer !== null) return this.#app.change({ drawer: null });
+    if (this.#held.length) this.openDrawer(this.current()?.at ?? this.#last);
   }
 
   isAlone(at: number): boolean {
-    return this.app.state.only === at;
+    return this.#app.state.only === at;
   }
 
   /** Give one chart the page to itself, or show all again. */
   alone(at: number): void {
-    this.app.change({ only: this.isAlone(at) ? null : at }, true);
+    this.#app.change({ only: this.isAlone(at) ? null : at }, true);
   }
 
   watched(): Set<number> {
-    return new Set(this.held.flatMap((one) => one.chart.series.map((series) => series.index)));
+    return new Set(this.#held.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
 
   get directory(): Directory {
-    return this.app.session.directory;
+    return this.#app.session.directory;
   }
 
   /** Every change of the layout is a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void {
-    const { drawer } = this.app.state;
-    this.app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null, only: null }, true);
+    const { drawer } = this.#app.state;
+    this.#app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null, only: null }, true);
   }
 
   /** The card that keys act on: with the focus, or else under the pointer. */
   current(): Held | undefined {
-    const root = this.grid.getRootNode() as Document | ShadowRoot;
-    const inside = (element: Element | null): Held | undefined => this.held.find(({ chart }) => element !== null && chart.card.element.contains(element));
-    return inside(root.activeElement) ?? inside(this.grid.querySelector(".card:hover"));
+    const root = this.#grid.getRootNode() as Document | ShadowRoot;
+    const inside = (element: Element | null): Held | undefined => this.#held.find(({ chart }) => element !== null && chart.card.element.contains(element));
+    return inside(root.activeElement) ?? inside(this.#grid.querySelector(".card:hover"));
   }
 
-  private sized(columns: number, rows: number): Partial<ChartSpec> {
+  #sized(columns: number, rows: number): Partial<ChartSpec> {
     const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
     return { columns: between(columns, MIN_COLUMNS, MAX_COLUMNS), rows: between(rows, MIN_ROWS, MAX_ROWS) };
   }
 
   /** Switch a series off or on; alone: all others of its chart, or all on again. */
-  private press(series: Series, alone: boolean): void {
-    const own = this.held.find((one) => one.series.includes(series))?.series ?? [];
-    this.app.change({ hidden: pressed(this.app.state.hidden, own, series, alone) });
+  #press(series: Series, alone: boolean): void {
+    const own = this.#held.find((one) => one.series.includes(series))?.series ?? [];
+    this.#app.change({ hidden: pressed(this.#app.state.hidden, own, series, alone) });
   }
 
-  private toggle(series: Series): void {
-    this.setCharts(toggleSeries(this.app.session.directory, this.specs(), series));
+  #toggle(series: Series): void {
+    this.setCharts(toggleSeries(this.#app.session.directory, this.specs(), series));
   }
 
   /** A chart of its own at the end, also for a series that others show. */
-  private addChart(index: number): void {
+  #addChart(index: number): void {
     const series = this.directory.byIndex.get(index);
     if (series) this.setCharts([...this.specs(), { series: [refOf(this.directory, series)], columns: DEFAULT_COLUMNS }]);
   }
 
-  private overlaySeries(at: number, index: number): void {
-    const series = this.app.session.directory.byIndex.get(index);
-    if (!series || this.held.some((one) => one.at === at && one.series.includes(series))) return;
-    if (at >= this.specs().length) return this.toggle(series);
-    const charts = this.specs().map((chart, i) => (i === at ? { ...chart, series: [...chart.series, refOf(this.app.session.directory, series)] } : chart));
+  #overlaySeries(at: number, index: number): void {
+    const series = this.#app.session.directory.byIndex.get(index);
+    if (!series || this.#held.some((one) => one.at === at && one.series.includes(series))) return;
+    if (at >= this.specs().length) return this.#toggle(series);
+    const charts = this.specs().map((chart, i) => (i === at ? { ...chart, series: [...chart.series, refOf(this.#app.session.directory, series)] } : chart));
     this.setCharts(charts);
   }
 
   directoryChanged(): void {
-    this.reconcile();
-    this.sidebar.directoryChanged();
+    this.#reconcile();
+    this.#sidebar.directoryChanged();
   }
 
   stateChanged(): void {
-    this.reconcile();
-    this.sidebar.stateChanged();
+    this.#reconcile();
+    this.#sidebar.stateChanged();
   }
 
   /** Make the cards those of the state; a chart that stays is the same object, at its new place. */
-  private reconcile(): void {
+  #reconcile(): void {
     const { directory } = this;
     const specs = this.specs();
-    const before = new Map(this.held.map((one) => [one.key, one]));
+    const before = new Map(this.#held.map((one) => [one.key, one]));
     const seen = new Map<string, number>();
-    const off = new Set(directory.list.filter((series) => named(this.app.state.hidden, series)).map((series) => series.index));
+    const off = new Set(directory.list.filter((series) => named(this.#app.state.hidden, series)).map((series) => series.index));
     const ranges = new Map<number, SharedRange>();
-    this.held = cells(directory, specs).map((cell) => {
+    this.#held = cells(directory, specs).map((cell) => {
       const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
       const copy = seen.get(name) ?? 0;
       seen.set(name, copy + 1);
       const key = `${name} ${copy}`;
-      const chart = before.get(key)?.chart ?? this.create();
+      const chart = before.get(key)?.chart ?? this.#create();
       before.delete(key);
       return { ...cell, key, chart };
     });
-    if (this.held.length || !this.app.library.reading) for (const placeholder of this.placeholders.splice(0)) placeholder.destroy();
+    if (this.#held.length || !this.#app.library.reading) for (const placeholder of this.#placeholders.splice(0)) placeholder.destroy();
     for (const gone of before.values()) {
-      this.watcher.unobserve(gone.chart.card.element);
+      this.#watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
     }
-    const only = this.held.some(({ at }) => this.isAlone(at)) ? this.app.state.only : null;
-    this.grid.classList.toggle("alone", only !== null);
-    this.held.forEach(({ chart, spec, series, at, facet }, i) => {
+    const only = this.#held.some(({ at }) => this.isAlone(at)) ? this.#app.state.only : null;
+    this.#grid.classList.toggle("alone", only !== null);
+    this.#held.forEach(({ chart, spec, series, at, facet }, i) => {
       const { element } = chart.card;
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
@@ -212,88 +214,88 @@ export class DeckPage implements Page, DeckCharts {
       element.style.gridColumn = `span ${spec.columns}`;
       element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;
       element.dataset.columns = String(spec.columns);
-      if (this.grid.children[i] !== element) this.grid.insertBefore(element, this.grid.children[i] ?? null);
-      this.menu(this.held[i]);
+      if (this.#grid.children[i] !== element) this.#grid.insertBefore(element, this.#grid.children[i] ?? null);
+      this.#menu(this.#held[i]);
     });
-    if (this.app.state.kiosk) fillWall(this.scroller, this.grid);
-    show(this.none, this.held.length === 0 && directory.list.length > 0 && !this.app.library.reading);
-    this.drawerOf();
-    this.ask();
+    if (this.#app.state.kiosk) fillWall(this.#scroller, this.#grid);
+    show(this.#none, this.#held.length === 0 && directory.list.length > 0 && !this.#app.library.reading);
+    this.#drawerOf();
+    this.#ask();
     this.refresh();
   }
 
   /** Give the drawer its chart, and the chart its border. */
-  private drawerOf(): void {
-    const { drawer } = this.app.state;
-    const own = drawer === null ? [] : this.held.filter(({ at }) => at === drawer).map(({ chart }) => chart);
+  #drawerOf(): void {
+    const { drawer } = this.#app.state;
+    const own = drawer === null ? [] : this.#held.filter(({ at }) => at === drawer).map(({ chart }) => chart);
     const root = this.element.getRootNode() as Document | ShadowRoot;
-    if (own.length === 0 && this.drawer.element.contains(root.activeElement)) this.scroller.focus();
-    this.drawer.of(own);
+    if (own.length === 0 && this.#drawer.element.contains(root.activeElement)) this.#scroller.focus();
+    this.#drawer.of(own);
     this.element.classList.toggle("with-drawer", own.length > 0);
-    for (const { chart } of this.held) chart.card.element.classList.toggle("owner", own.includes(chart));
+    for (const { chart } of this.#held) chart.card.element.classList.toggle("owner", own.includes(chart));
   }
 
-  private create(): Chart {
-    const chart = new Chart((series, alone) => this.press(series, alone));
-    this.watcher.observe(chart.card.element);
+  #create(): Chart {
+    const chart = new Chart((series, alone) => this.#press(series, alone));
+    this.#watcher.observe(chart.card.element);
     this.crosshair.attach(chart);
-    this.rearrange.attach(chart.card.head, chart.card.element);
-    for (const touched of ["pointerenter", "focusin"]) chart.card.element.addEventListener(touched, () => (this.last = this.held.find((one) => one.chart === chart)?.at ?? 0));
+    this.#rearrange.attach(chart.card.head, chart.card.element);
+    for (const touched of ["pointerenter", "focusin"]) chart.card.element.addEventListener(touched, () => (this.#last = this.#held.find((one) => one.chart === chart)?.at ?? 0));
     return chart;
   }
 
-  private menu(held: Held): void {
-    held.chart.card.menu.replaceChildren(cardButtons(this, held, this.app.timeline.zoom !== null, () => this.app.time.live()));
+  #menu(held: Held): void {
+    held.chart.card.menu.replaceChildren(cardButtons(this, held, this.#app.timeline.zoom !== null, () => this.#app.time.live()));
   }
 
   /** Ask for the views this page needs now. */
-  private ask(): void {
+  #ask(): void {
     const series = [...this.watched()].sort((a, b) => a - b);
-    const windowMs = this.app.state.windowMs;
+    const windowMs = this.#app.state.windowMs;
     let widest = 0;
-    for (const { chart } of this.held) widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
+    for (const { chart } of this.#held) widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
     if (series.length > 0 && widest > 0) {
       const buckets = bucketsFor(windowMs, widest);
-      this.app.session.want(CHARTS, { series, window_ms: windowMs, buckets, fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS });
+      this.#app.session.want(CHARTS, { series, window_ms: windowMs, buckets, fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS });
     } else if (series.length === 0) {
-      this.app.session.want(CHARTS, null);
+      this.#app.session.want(CHARTS, null);
     }
-    this.app.timeline.fetch(series, Math.max(50, widest), windowMs, () => this.refresh());
-    this.app.session.want(LIST, { series: null, window_ms: SIDEBAR_WINDOW_MS, buckets: SIDEBAR_BUCKETS, fps: 2 });
+    this.#app.timeline.fetch(series, Math.max(50, widest), windowMs, () => this.refresh());
+    this.#app.session.want(LIST, { series: null, window_ms: SIDEBAR_WINDOW_MS, buckets: SIDEBAR_BUCKETS, fps: 2 });
   }
 
-  private seen(entries: IntersectionObserverEntry[]): void {
+  #seen(entries: IntersectionObserverEntry[]): void {
     for (const entry of entries) {
-      const one = this.held.find(({ chart }) => chart.card.element === entry.target);
+      const one = this.#held.find(({ chart }) => chart.card.element === entry.target);
       if (one) one.chart.visible = entry.isIntersecting;
     }
     this.refresh();
   }
 
   refresh(): void {
-    this.dirty = true;
-    this.app.requestDraw();
+    this.#dirty = true;
+    this.#app.requestDraw();
   }
 
   draw(fresh: boolean): void {
-    const { timeline, session } = this.app;
+    const { timeline, session } = this.#app;
     const ring = timeline.ring(CHARTS);
     const list = session.views[LIST];
     const now = performance.now();
-    if (!fresh || list.version !== this.listVersion) {
-      this.listVersion = list.version;
-      this.sidebar.draw();
+    if (!fresh || list.version !== this.#listVersion) {
+      this.#listVersion = list.version;
+      this.#sidebar.draw();
     }
-    const due = timeline.paused ? now - this.drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.drawnVersion;
-    if (!due && !this.dirty) return;
+    const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.#drawnVersion;
+    if (!due && !this.#dirty) return;
     const wasZoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
-    if (!wasZoomed && this.grid.querySelector('[data-tw="chart-unzoom"]')) for (const one of this.held) this.menu(one);
-    this.dirty = false;
-    this.drawnAt = now;
-    this.drawnVersion = ring.version;
-    const speak = now - this.spokenAt > SPEAK_MS;
-    if (speak) this.spokenAt = now;
-    const span = timeline.window(this.app.state.windowMs);
+    if (!wasZoomed && this.#grid.querySelector('[data-tw="chart-unzoom"]')) for (const one of this.#held) this.#menu(one);
+    this.#dirty = false;
+    this.#drawnAt = now;
+    this.#drawnVersion = ring.version;
+    const speak = now - this.#spokenAt > SPEAK_MS;
+    if (speak) this.#spokenAt = now;
+    const span = timeline.window(this.#app.state.windowMs);
     const moment: Moment = {
       ring,
       startMs: span.startMs,
@@ -302,35 +304,35 @@ export class DeckPage implements Page, DeckCharts {
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
       settled: timeline.settled,
-      offline: this.app.offline(),
-      tokens: this.app.tokens,
+      offline: this.#app.offline(),
+      tokens: this.#app.tokens,
       events: session.events,
       thresholds: session.thresholds,
       alarms: session.alarms,
       speak,
     };
     this.crosshair.frame(moment);
-    if (this.held.length === 0 && (session.directory.list.length === 0 || this.app.library.reading)) this.skeletons();
-    for (const { chart } of this.held) chart.draw(moment);
-    this.drawer.draw(this.app.tokens);
-    if (this.app.state.kiosk) this.drawWall(moment);
+    if (this.#held.length === 0 && (session.directory.list.length === 0 || this.#app.library.reading)) this.#skeletons();
+    for (const { chart } of this.#held) chart.draw(moment);
+    this.#drawer.draw(this.#app.tokens);
+    if (this.#app.state.kiosk) this.#drawWall(moment);
   }
 
-  private drawWall(moment: Moment): void {
-    const endMs = this.app.session.now();
+  #drawWall(moment: Moment): void {
+    const endMs = this.#app.session.now();
     const { tokens, alarms } = moment;
-    this.wall.draw(this.held.map(({ series }) => series), { ring: this.app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true, paused: false }, this.scroller.clientWidth - 2 * SCROLL_PAD);
+    this.#wall.draw(this.#held.map(({ series }) => series), { ring: this.#app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true, paused: false }, this.#scroller.clientWidth - 2 * SCROLL_PAD);
   }
 
   /** Before the directory is known: nine empty cards in their final places. */
-  private skeletons(): void {
-    if (this.grid.childElementCount > 0) return;
+  #skeletons(): void {
+    if (this.#grid.childElementCount > 0) return;
     for (let i = 0; i < 9; i++) {
       const chart = new Chart();
       chart.card.loading(true, "Loading");
       chart.card.element.style.gridColumn = "span 4";
-      this.grid.append(chart.card.element);
-      this.placeholders.push(chart);
+      this.#grid.append(chart.card.element);
+      this.#placeholders.push(chart);
     }
   }
 
@@ -340,20 +342,20 @@ export class DeckPage implements Page, DeckCharts {
 
   focusSearch(): void {
     // Where there is no room for both, the drawer has the sidebar's place.
-    if (this.app.state.drawer !== null && !this.sidebar.element.checkVisibility()) this.app.change({ drawer: null });
+    if (this.#app.state.drawer !== null && !this.#sidebar.element.checkVisibility()) this.#app.change({ drawer: null });
     this.element.classList.toggle("sheet");
-    this.sidebar.focus();
+    this.#sidebar.focus();
   }
 
   debug(): Record<string, unknown>[] {
-    return this.held.map(({ chart }) => chart.debug());
+    return this.#held.map(({ chart }) => chart.debug());
   }
 
   destroy(): void {
-    this.watcher.disconnect();
-    this.resizer.disconnect();
-    this.sidebar.destroy();
-    for (const { chart } of this.held) chart.destroy();
+    this.#watcher.disconnect();
+    this.#resizer.disconnect();
+    this.#sidebar.destroy();
+    for (const { chart } of this.#held) chart.destroy();
     this.element.remove();
   }
 }

@@ -15,77 +15,79 @@ const ROWS = 6;
 
 export class EmptyPage {
   readonly element = h("section", { class: "empty", "data-tw": "empty" });
-  private readonly canvas = h("canvas", { "aria-hidden": "true" });
-  private readonly tabs = h("div", { class: "tabs", role: "tablist" });
-  private readonly code = h("pre", { class: "code", tabindex: "0" });
-  private readonly copy = h("button", { type: "button", class: "button", "data-tw": "copy-snippet" }, icon("copy", 14), h("span", {}, "Copy"));
-  private readonly checks: { box: HTMLElement; mark: HTMLElement; name: HTMLElement; text: HTMLElement; side: HTMLElement }[] = [];
-  private tab = 0;
-  private shown = "";
+  readonly #canvas = h("canvas", { "aria-hidden": "true" });
+  readonly #tabs = h("div", { class: "tabs", role: "tablist" });
+  readonly #code = h("pre", { class: "code", tabindex: "0" });
+  readonly #copy = h("button", { type: "button", class: "button", "data-tw": "copy-snippet" }, icon("copy", 14), h("span", {}, "Copy"));
+  readonly #checks: { box: HTMLElement; mark: HTMLElement; name: HTMLElement; text: HTMLElement; side: HTMLElement }[] = [];
+  #tab = 0;
+  #shown = "";
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {
+  constructor(app: AppContext) {
+    this.#app = app;
     const list = h("div", { class: "checks" });
     for (let i = 0; i < 3; i++) {
       const check = { mark: h("span", { class: "check-mark" }), name: h("b", {}), text: h("span", { class: "check-text" }), side: h("span", { class: "check-side" }) };
       const box = h("div", { class: "check", "data-tw": "check" }, check.mark, check.name, check.text, check.side);
-      this.checks.push({ box, ...check });
+      this.#checks.push({ box, ...check });
       list.append(box);
     }
-    this.copy.addEventListener("click", () => void this.copyCode());
-    const box = h("div", { class: "code-box" }, h("div", { class: "code-head" }, this.tabs, this.copy), this.code);
+    this.#copy.addEventListener("click", () => void this.#copyCode());
+    const box = h("div", { class: "code-box" }, h("div", { class: "code-head" }, this.#tabs, this.#copy), this.#code);
     const lead = h("p", { class: "lead" }, "Publish one reading and its chart appears here within a second.");
-    const other = h("button", { type: "button", class: "link", "data-tw": "other-tools", onclick: () => this.app.dialog.show("Publish from other tools", otherTools(...this.urls()), undefined, true) }, "How to publish from other tools");
-    this.element.append(this.canvas, h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list, other));
+    const other = h("button", { type: "button", class: "link", "data-tw": "other-tools", onclick: () => this.#app.dialog.show("Publish from other tools", otherTools(...this.#urls()), undefined, true) }, "How to publish from other tools");
+    this.element.append(this.#canvas, h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list, other));
   }
 
-  private urls(): [string, string] {
-    const { snippet, status } = this.app.session;
+  #urls(): [string, string] {
+    const { snippet, status } = this.#app.session;
     return [snippet?.url ?? status?.service ?? "http://127.0.0.1:8000", snippet?.redis ?? "redis://127.0.0.1:6379"];
   }
 
-  private async copyCode(): Promise<void> {
-    await navigator.clipboard?.writeText(snippetText(snippetTabs(...this.urls())[this.tab]));
-    setText(this.copy.lastElementChild as HTMLElement, "Copied");
-    window.setTimeout(() => setText(this.copy.lastElementChild as HTMLElement, "Copy"), 1_500);
+  async #copyCode(): Promise<void> {
+    await navigator.clipboard?.writeText(snippetText(snippetTabs(...this.#urls())[this.#tab]));
+    setText(this.#copy.lastElementChild as HTMLElement, "Copied");
+    window.setTimeout(() => setText(this.#copy.lastElementChild as HTMLElement, "Copy"), 1_500);
   }
 
   draw(): void {
-    this.drawCode();
-    this.drawChecks();
-    this.drawAxis();
+    this.#drawCode();
+    this.#drawChecks();
+    this.#drawAxis();
   }
 
-  private drawCode(): void {
-    const urls = this.urls();
-    const key = `${this.tab} ${urls.join(" ")}`;
-    if (key === this.shown) return;
-    this.shown = key;
+  #drawCode(): void {
+    const urls = this.#urls();
+    const key = `${this.#tab} ${urls.join(" ")}`;
+    if (key === this.#shown) return;
+    this.#shown = key;
     const tabs = snippetTabs(...urls);
-    this.tabs.replaceChildren(
+    this.#tabs.replaceChildren(
       ...tabs.map((tab, i) => {
         const choose = (): void => {
-          this.tab = i;
-          this.drawCode();
+          this.#tab = i;
+          this.#drawCode();
         };
-        return h("button", { type: "button", role: "tab", "aria-selected": String(i === this.tab), onclick: choose }, tab.name);
+        return h("button", { type: "button", role: "tab", "aria-selected": String(i === this.#tab), onclick: choose }, tab.name);
       }),
     );
-    this.code.replaceChildren(
-      ...tabs[this.tab].lines.map((line, i) => h("div", {}, h("span", { class: "line-number", "aria-hidden": "true" }, String(i + 1)), ...line.map(([text, kind]) => h("span", { class: `code-${kind}` }, text)))),
+    this.#code.replaceChildren(
+      ...tabs[this.#tab].lines.map((line, i) => h("div", {}, h("span", { class: "line-number", "aria-hidden": "true" }, String(i + 1)), ...line.map(([text, kind]) => h("span", { class: `code-${kind}` }, text)))),
     );
   }
 
-  private drawChecks(): void {
-    const status = this.app.session.status;
+  #drawChecks(): void {
+    const status = this.#app.session.status;
     if (!status) return;
     const since = status.listening_since_ms;
     const rows: [boolean | null, string, string, string][] = [
       [status.service_ok ?? null, status.service_ok === false ? "Service down" : "Service ok", status.service ?? "", ""],
       [status.redis_ok ?? null, status.redis_ok === false ? "Redis down" : "Redis ok", status.redis ?? "", ""],
-      [null, "0 metrics", since ? `listening to ** since ${clock(since)}` : "listening to **", since ? longSpan(this.app.session.now() - since) : ""],
+      [null, "0 metrics", since ? `listening to ** since ${clock(since)}` : "listening to **", since ? longSpan(this.#app.session.now() - since) : ""],
     ];
     rows.forEach(([ok, name, text, side], i) => {
-      const check = this.checks[i];
+      const check = this.#checks[i];
       const kind = ok === null ? "wait" : ok ? "ok" : "bad";
       if (check.box.dataset.kind !== kind) {
         check.box.dataset.kind = kind;
@@ -98,15 +100,15 @@ export class EmptyPage {
     });
   }
 
-  private drawAxis(): void {
-    const { tokens } = this.app;
+  #drawAxis(): void {
+    const { tokens } = this.#app;
     const width = this.element.clientWidth;
     const height = this.element.clientHeight;
     if (width === 0 || height === 0) return;
     const ratio = devicePixelRatio;
-    fitCanvas(this.canvas, width, height, ratio);
-    const ctx = this.canvas.getContext("2d") as CanvasRenderingContext2D;
-    ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    fitCanvas(this.#canvas, width, height, ratio);
+    const ctx = this.#canvas.getContext("2d") as CanvasRenderingContext2D;
+    ctx.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     ctx.save();
     ctx.scale(ratio, ratio);
     const foot = height - FOOT;
@@ -115,12 +117,12 @@ export class EmptyPage {
     ctx.globalAlpha = 1;
     ctx.fillStyle = withAlpha(tokens.border, 0.6);
     for (let i = 1; i <= ROWS; i++) ctx.fillRect(0, Math.round((foot * i) / ROWS), width, 1);
-    const end = this.app.session.now();
-    const start = end - this.app.state.windowMs;
+    const end = this.#app.session.now();
+    const start = end - this.#app.state.windowMs;
     const x = linear(start, end, 0, width - RIGHT);
     ctx.font = font(400, 11);
     ctx.textAlign = "center";
-    const step = timeStep(this.app.state.windowMs, width / 1.8);
+    const step = timeStep(this.#app.state.windowMs, width / 1.8);
     for (const tick of timeTicks(start, end, step)) {
       const at = Math.round(x.a * tick + x.b);
       ctx.fillStyle = tokens.border;

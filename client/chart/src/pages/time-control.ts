@@ -3,55 +3,59 @@ import type { AppContext, TimeControls } from "../panels/app-context";
 import { shownSpan, type Span } from "../model/timeline";
 
 export class TimeControl implements TimeControls {
-  constructor(private readonly app: AppContext) {}
+  readonly #app: AppContext;
+
+  constructor(app: AppContext) {
+    this.#app = app;
+  }
 
   /** Make the timeline that of the state. */
   follow(): void {
-    const { state, timeline } = this.app;
+    const { state, timeline } = this.#app;
     if (!state.zoom) timeline.resume();
     else if (state.page === "deck") timeline.zoomTo(state.zoom);
   }
 
   /** The stretch of time that the page shows. */
   shown(): Span {
-    return this.app.timeline.window(this.app.state.windowMs);
+    return this.#app.timeline.window(this.#app.state.windowMs);
   }
 
   /** Freeze the page; its address keeps the stretch that is shown. */
   pause(): void {
-    const { app } = this;
+    const app = this.#app;
     if (app.timeline.paused) return;
     app.timeline.pause();
-    if (app.state.page === "deck") app.timeChanged(this.bounded(this.shown()));
+    if (app.state.page === "deck") app.timeChanged(this.#bounded(this.shown()));
     else app.requestDraw();
   }
 
   live(): void {
-    this.app.timeline.resume();
-    this.app.timeChanged(null);
+    this.#app.timeline.resume();
+    this.#app.timeChanged(null);
   }
 
   toggle(): void {
-    if (this.app.timeline.paused) this.live();
+    if (this.#app.timeline.paused) this.live();
     else this.pause();
   }
 
   /** Show a stretch of time; `step` makes it a step of the browser's history, so that Back undoes it. */
   zoomTo(span: Span, step = true): void {
-    if (this.app.state.page === "deck") this.app.change({ zoom: this.bounded(span) }, step);
+    if (this.#app.state.page === "deck") this.#app.change({ zoom: this.#bounded(span) }, step);
   }
 
   /** Show a stretch on the way to another: nothing is asked for, and the address waits. */
   preview(span: Span): void {
-    this.app.timeline.zoomTo(this.bounded(span));
-    this.app.redraw();
+    this.#app.timeline.zoomTo(this.#bounded(span));
+    this.#app.redraw();
   }
 
   /** Move by a share of the shown stretch; past now means live. */
   pan(share: number): void {
     const { startMs, endMs } = this.shown();
     const by = share * (endMs - startMs);
-    if (endMs + by >= this.app.session.now()) this.live();
+    if (endMs + by >= this.#app.session.now()) this.live();
     else this.zoomTo({ startMs: startMs + by, endMs: endMs + by }, false);
   }
 
@@ -62,7 +66,7 @@ export class TimeControl implements TimeControls {
     this.zoomTo({ startMs: middle - half, endMs: middle + half }, false);
   }
 
-  private bounded(span: Span): Span {
-    return shownSpan(span, this.app.session.now());
+  #bounded(span: Span): Span {
+    return shownSpan(span, this.#app.session.now());
   }
 }

@@ -15,16 +15,19 @@ const EVERY_MS = 1_000;
 
 export class Alerts {
   counts: Counts = { alerts: 0, critical: 0, stale: 0 };
-  private countedAt = -Infinity;
+  #countedAt = -Infinity;
+  readonly #session: Session;
 
-  constructor(private readonly session: Session) {}
+  constructor(session: Session) {
+    this.#session = session;
+  }
 
   /** Count, once a second; true when something changed. */
   draw(): boolean {
     const at = performance.now();
-    if (at - this.countedAt < EVERY_MS) return false;
-    this.countedAt = at;
-    const { session } = this;
+    if (at - this.#countedAt < EVERY_MS) return false;
+    this.#countedAt = at;
+    const session = this.#session;
     const nowMs = session.now();
     const before = this.counts;
     this.counts = { alerts: 0, critical: 0, stale: 0 };

@@ -19,32 +19,34 @@ export interface ChipSubject {
 
 export class Chip {
   readonly element = h("div", { class: "chip-box" });
-  private readonly chip = h("button", { type: "button", class: "chip", "data-tw": "chip", "aria-describedby": "tw-why" });
-  private readonly mark = h("span", { class: "chip-mark" });
-  private readonly word = h("strong", {});
-  private readonly value = h("span", { class: "chip-value" });
-  private readonly retry = h("button", { type: "button", class: "button retry", "data-tw": "retry" }, icon("retry", 14), "Retry now");
-  private readonly why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
-  private readonly spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
+  readonly #chip = h("button", { type: "button", class: "chip", "data-tw": "chip", "aria-describedby": "tw-why" });
+  readonly #mark = h("span", { class: "chip-mark" });
+  readonly #word = h("strong", {});
+  readonly #value = h("span", { class: "chip-value" });
+  readonly #retry = h("button", { type: "button", class: "button retry", "data-tw": "retry" }, icon("retry", 14), "Retry now");
+  readonly #why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
+  readonly #spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
   /** What it says. */
   state: ChipState = { word: "CONNECTING", value: "", tone: "plain", icon: "ring", lost: null };
-  private shownIcon = "";
-  private whyKey = "";
-  private drawnAt = -Infinity;
-  private lastWord = "";
+  #shownIcon = "";
+  #whyKey = "";
+  #drawnAt = -Infinity;
+  #lastWord = "";
+  readonly #app: ChipSubject;
 
-  constructor(private readonly app: ChipSubject) {
-    this.chip.append(this.mark, this.word, " ", this.value);
-    this.element.append(this.chip, this.retry, this.why, this.spoken);
-    this.retry.addEventListener("click", () => app.session.port?.retry());
-    this.chip.addEventListener("click", () => {
+  constructor(app: ChipSubject) {
+    this.#app = app;
+    this.#chip.append(this.#mark, this.#word, " ", this.#value);
+    this.element.append(this.#chip, this.#retry, this.#why, this.#spoken);
+    this.#retry.addEventListener("click", () => app.session.port?.retry());
+    this.#chip.addEventListener("click", () => {
       if (app.session.link.state === "signed-out") app.signIn?.open();
       if (app.session.link.state === "refused") location.reload();
     });
   }
 
-  private input(): ChipInput {
-    const { session, timeline } = this.app;
+  #input(): ChipInput {
+    const { session, timeline } = this.#app;
     const now = session.now();
     let newest = session.status?.last_id_ms ?? NaN;
     let anyLive = false;
@@ -71,34 +73,34 @@ export class Chip {
 
   draw(): void {
     const at = performance.now();
-    if (at - this.drawnAt < TEXT_MS) return;
-    this.drawnAt = at;
-    const input = this.input();
+    if (at - this.#drawnAt < TEXT_MS) return;
+    this.#drawnAt = at;
+    const input = this.#input();
     const state = chipState(input);
     this.state = state;
-    setText(this.word, state.word);
-    this.chip.dataset.word = state.word;
-    setText(this.value, state.value);
-    if (this.chip.dataset.tone !== state.tone) this.chip.dataset.tone = state.tone;
-    if (this.shownIcon !== state.icon) {
-      this.shownIcon = state.icon;
-      this.mark.replaceChildren(state.icon === "dot" ? h("i", { class: "live-dot" }) : icon(state.icon, 14));
+    setText(this.#word, state.word);
+    this.#chip.dataset.word = state.word;
+    setText(this.#value, state.value);
+    if (this.#chip.dataset.tone !== state.tone) this.#chip.dataset.tone = state.tone;
+    if (this.#shownIcon !== state.icon) {
+      this.#shownIcon = state.icon;
+      this.#mark.replaceChildren(state.icon === "dot" ? h("i", { class: "live-dot" }) : icon(state.icon, 14));
     }
-    show(this.retry, state.lost !== null);
+    show(this.#retry, state.lost !== null);
     const why = whyLost(state, input);
     const key = JSON.stringify(why);
-    if (key !== this.whyKey) {
-      this.whyKey = key;
-      this.why.replaceChildren();
+    if (key !== this.#whyKey) {
+      this.#whyKey = key;
+      this.#why.replaceChildren();
       if (why) {
-        this.why.append(h("strong", {}, why.title), h("p", {}, why.text));
-        for (const [name, value] of why.rows) this.why.append(h("div", { class: "why-row" }, h("span", {}, name), h("span", {}, value)));
+        this.#why.append(h("strong", {}, why.title), h("p", {}, why.text));
+        for (const [name, value] of why.rows) this.#why.append(h("div", { class: "why-row" }, h("span", {}, name), h("span", {}, value)));
       }
     }
     this.element.classList.toggle("has-why", why !== null);
-    if (this.lastWord !== state.word) {
-      if (this.lastWord !== "") setText(this.spoken, `${state.word.toLowerCase()} ${state.value}`);
-      this.lastWord = state.word;
+    if (this.#lastWord !== state.word) {
+      if (this.#lastWord !== "") setText(this.#spoken, `${state.word.toLowerCase()} ${state.value}`);
+      this.#lastWord = state.word;
     }
   }
 }

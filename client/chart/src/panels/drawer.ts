@@ -26,41 +26,43 @@ const DONE_MS = 2_000;
 
 export class Drawer {
   readonly element = h("aside", { class: "drawer", "aria-label": "Chart", "data-tw": "drawer", tabindex: "-1" });
-  private readonly title = h("h2", { class: "card-title" });
-  private readonly unit = h("span", { class: "card-unit" });
-  private readonly about = h("p", { class: "muted", "data-tw": "drawer-about" });
-  private readonly statistics = new StatisticsTable();
-  private readonly problem = h("p", { class: "muted", "data-tw": "drawer-problem" });
-  private readonly limits: Limits;
-  private readonly events = h("div", { "data-tw": "drawer-events" });
-  private readonly count = h("span", { class: "muted", "data-tw": "drawer-count" });
-  private readonly said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "drawer-said" });
-  private readonly copy = h("button", { type: "button", class: "button wide", "data-tw": "copy-pandas", onclick: () => void this.copyPandas() });
-  private chart: Chart | null = null;
-  private series: Series[] = [];
-  private asked = "";
-  private askedAt = -Infinity;
-  private eventsKey = "";
+  readonly #title = h("h2", { class: "card-title" });
+  readonly #unit = h("span", { class: "card-unit" });
+  readonly #about = h("p", { class: "muted", "data-tw": "drawer-about" });
+  readonly #statistics = new StatisticsTable();
+  readonly #problem = h("p", { class: "muted", "data-tw": "drawer-problem" });
+  readonly #limits: Limits;
+  readonly #events = h("div", { "data-tw": "drawer-events" });
+  readonly #count = h("span", { class: "muted", "data-tw": "drawer-count" });
+  readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "drawer-said" });
+  readonly #copy = h("button", { type: "button", class: "button wide", "data-tw": "copy-pandas", onclick: () => void this.#copyPandas() });
+  #chart: Chart | null = null;
+  #series: Series[] = [];
+  #asked = "";
+  #askedAt = -Infinity;
+  #eventsKey = "";
+  readonly #app: AppContext;
 
   constructor(
-    private readonly app: AppContext,
+    app: AppContext,
     close: () => void,
   ) {
-    this.limits = new Limits(async (all) => (await app.session.questions.ask({ t: "save_thresholds", thresholds: all })).conflict !== true);
-    const button = (text: string, hook: string, press: () => Promise<void>): HTMLElement => h("button", { type: "button", class: "button", "data-tw": hook, onclick: () => void this.run(press) }, text);
-    this.copyWords("Copy as pandas", false);
-    const section = (name: string, ...content: (HTMLElement | null)[]): HTMLElement => h("section", { class: "drawer-section" }, h("div", { class: "drawer-head" }, h("h3", {}, name), name === "Export" ? this.count : null), ...content);
+    this.#app = app;
+    this.#limits = new Limits(async (all) => (await app.session.questions.ask({ t: "save_thresholds", thresholds: all })).conflict !== true);
+    const button = (text: string, hook: string, press: () => Promise<void>): HTMLElement => h("button", { type: "button", class: "button", "data-tw": hook, onclick: () => void this.#run(press) }, text);
+    this.#copyWords("Copy as pandas", false);
+    const section = (name: string, ...content: (HTMLElement | null)[]): HTMLElement => h("section", { class: "drawer-section" }, h("div", { class: "drawer-head" }, h("h3", {}, name), name === "Export" ? this.#count : null), ...content);
     this.element.append(
-      h("header", { class: "drawer-top" }, h("div", { class: "drawer-title" }, this.title, this.unit, h("span", { class: "grow" }), iconButton("close", "Close the drawer (f)", close, "drawer-close")), this.about),
-      section("Statistics", this.statistics.element, this.problem),
-      this.limits.element,
-      section("Events", this.events),
+      h("header", { class: "drawer-top" }, h("div", { class: "drawer-title" }, this.#title, this.#unit, h("span", { class: "grow" }), iconButton("close", "Close the drawer (f)", close, "drawer-close")), this.#about),
+      section("Statistics", this.#statistics.element, this.#problem),
+      this.#limits.element,
+      section("Events", this.#events),
       section(
         "Export",
-        h("div", { class: "thirds" }, button("CSV", "export-csv", () => this.export("csv")), button("Parquet", "export-parquet", () => this.export("parquet")), button("PNG", "export-png", () => this.png())),
-        this.copy,
-        h("button", { type: "button", class: "button wide", "data-tw": "readings", onclick: () => void showReadings(app, this.title.textContent ?? "", this.series, this.span()) }, icon("table", 14), "Show the readings"),
-        this.said,
+        h("div", { class: "thirds" }, button("CSV", "export-csv", () => this.#export("csv")), button("Parquet", "export-parquet", () => this.#export("parquet")), button("PNG", "export-png", () => this.#png())),
+        this.#copy,
+        h("button", { type: "button", class: "button wide", "data-tw": "readings", onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#series, this.#span()) }, icon("table", 14), "Show the readings"),
+        this.#said,
       ),
     );
   }
@@ -68,9 +70,9 @@ export class Drawer {
   /** Show the chart whose cards these are; several when it is split by a label. */
   of(charts: readonly Chart[]): void {
     const chart = charts[0] ?? null;
-    if (chart !== this.chart) this.said.textContent = "";
-    this.chart = chart;
-    this.series = charts.flatMap((one) => one.series).slice(0, MOST_SERIES);
+    if (chart !== this.#chart) this.#said.textContent = "";
+    this.#chart = chart;
+    this.#series = charts.flatMap((one) => one.series).slice(0, MOST_SERIES);
     show(this.element, chart !== null);
   }
 
@@ -78,107 +80,108 @@ export class Drawer {
     this.element.focus();
   }
 
-  private span(): Span {
-    return this.app.timeline.window(this.app.state.windowMs);
+  #span(): Span {
+    return this.#app.timeline.window(this.#app.state.windowMs);
   }
 
   /** Called with every frame; asks at most every few seconds, or when something else is to be shown. */
   draw(tokens: Tokens): void {
-    const { chart, app } = this;
-    if (!chart || this.series.length === 0) return;
-    const { startMs, endMs } = this.span();
+    const chart = this.#chart;
+    const app = this.#app;
+    if (!chart || this.#series.length === 0) return;
+    const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
-    setText(this.title, chartTitle([...new Set(this.series.map(({ metric }) => metric))]));
-    setText(this.unit, chart.print.unit.text);
+    setText(this.#title, chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
+    setText(this.#unit, chart.print.unit.text);
     const stretch = zoom || paused ? `${clock(startMs)} – ${clock(endMs)}` : `window ${windowName(app.state.windowMs)}`;
-    setText(this.about, `${plural(this.series.length, "series", "series")} · ${stretch}`);
+    setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // Columns in other colours are empty columns: their numbers are asked for anew.
-    if (this.statistics.shape(this.series, tokens)) this.asked = "";
-    this.limits.update(app.session.thresholds, this.series, chart.print);
-    this.drawEvents({ startMs, endMs });
+    if (this.#statistics.shape(this.#series, tokens)) this.#asked = "";
+    this.#limits.update(app.session.thresholds, this.#series, chart.print);
+    this.#drawEvents({ startMs, endMs });
     const live = !zoom && !paused;
-    const key = `${this.series.map(({ index }) => index).join()} ${live ? app.state.windowMs : `${startMs} ${endMs}`}`;
+    const key = `${this.#series.map(({ index }) => index).join()} ${live ? app.state.windowMs : `${startMs} ${endMs}`}`;
     const now = performance.now();
-    if (key === this.asked && (!live || now - this.askedAt < EVERY_MS)) return;
-    this.asked = key;
-    this.askedAt = now;
-    void this.ask(key, { startMs, endMs });
+    if (key === this.#asked && (!live || now - this.#askedAt < EVERY_MS)) return;
+    this.#asked = key;
+    this.#askedAt = now;
+    void this.#ask(key, { startMs, endMs });
   }
 
-  private async ask(key: string, { startMs, endMs }: Span): Promise<void> {
-    const { series } = this;
+  async #ask(key: string, { startMs, endMs }: Span): Promise<void> {
+    const series = this.#series;
     try {
-      const answer = await this.app.session.questions.ask({ t: "statistics", series: series.map(({ index }) => index), start_ms: startMs, end_ms: endMs }, true);
-      if (key !== this.asked || !this.chart) return;
+      const answer = await this.#app.session.questions.ask({ t: "statistics", series: series.map(({ index }) => index), start_ms: startMs, end_ms: endMs }, true);
+      if (key !== this.#asked || !this.#chart) return;
       const rows = answer.rows as Figures[];
-      this.statistics.fill(series, rows, this.chart.print);
+      this.#statistics.fill(series, rows, this.#chart.print);
       const readings = rows.reduce((sum, row) => sum + row.count, 0);
-      setText(this.count, plural(readings, "reading", "readings"));
-      setText(this.problem, "");
+      setText(this.#count, plural(readings, "reading", "readings"));
+      setText(this.#problem, "");
     } catch (error) {
-      if (key === this.asked) setText(this.problem, (error as Error).message);
+      if (key === this.#asked) setText(this.#problem, (error as Error).message);
     }
   }
 
   /** What happened in the stretch, the newest first; what is wrong now on top. */
-  private drawEvents(span: Span): void {
-    const { session } = this.app;
+  #drawEvents(span: Span): void {
+    const { session } = this.#app;
     const nowMs = session.now();
     const rows: [icon: "warn" | "critical" | "clock" | "flag", text: string, what: string, at: string][] = [];
-    const slots = slotsOf(session.views[CHARTS], this.series);
-    this.series.forEach((one, i) => {
+    const slots = slotsOf(session.views[CHARTS], this.#series);
+    this.#series.forEach((one, i) => {
       const name = one.legend || one.name;
       const slot = slots[i];
       const alarm = session.alarms.get(one.index);
       if (slot && ["stale", "nodata"].includes(freshness(slot, nowMs))) rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
       else if (alarm) rows.push([alarm, name, alarm === "warn" ? " in warning" : " critical", clock(session.alarmsSince.get(one.index) ?? NaN)]);
     });
-    const own = new Set(["annotations", ...this.series.map(({ metric }) => metric)]);
+    const own = new Set(["annotations", ...this.#series.map(({ metric }) => metric)]);
     const marks = session.events.filter(({ time_ms: at, metric }) => own.has(metric) && at >= span.startMs && at <= span.endMs).sort((a, b) => b.time_ms - a.time_ms);
     for (const { text, time_ms: at } of marks.slice(0, MOST_EVENTS)) rows.push(["flag", text, "", clock(at)]);
     const key = JSON.stringify([rows, marks.length]);
-    if (key === this.eventsKey) return;
-    this.eventsKey = key;
+    if (key === this.#eventsKey) return;
+    this.#eventsKey = key;
     const more = marks.length > MOST_EVENTS ? [h("p", { class: "muted" }, `${formatNumber(marks.length - MOST_EVENTS, 0)} more`)] : [];
     const lines = rows.map(([kind, text, what, at]) => h("div", { class: `drawer-row ${kind}` }, icon(kind, 14), h("span", { class: "event-text", title: text + what }, h("span", {}, text), what), h("time", {}, at)));
-    this.events.replaceChildren(...(lines.length ? lines : [h("p", { class: "muted" }, `None in the last ${longSpan(span.endMs - span.startMs)}`)]), ...more);
+    this.#events.replaceChildren(...(lines.length ? lines : [h("p", { class: "muted" }, `None in the last ${longSpan(span.endMs - span.startMs)}`)]), ...more);
   }
 
   /** Do what takes a while, and say how it went. */
-  private async run(work: () => Promise<void>): Promise<void> {
-    setText(this.said, "Preparing…");
+  async #run(work: () => Promise<void>): Promise<void> {
+    setText(this.#said, "Preparing…");
     try {
       await work();
-      setText(this.said, "");
+      setText(this.#said, "");
     } catch (error) {
-      setText(this.said, (error as Error).message);
+      setText(this.#said, (error as Error).message);
     }
   }
 
-  private async export(kind: "csv" | "parquet"): Promise<void> {
-    const { startMs, endMs } = this.span();
-    const answer = await this.app.session.questions.ask({ t: "export", kind, series: this.series.map(({ index }) => index), start_ms: startMs, end_ms: endMs }, true);
-    const link = h("a", { href: `${this.app.options.prefix}/${String(answer.url)}`, download: "" });
+  async #export(kind: "csv" | "parquet"): Promise<void> {
+    const { startMs, endMs } = this.#span();
+    const answer = await this.#app.session.questions.ask({ t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs }, true);
+    const link = h("a", { href: `${this.#app.options.prefix}/${String(answer.url)}`, download: "" });
     link.click();
   }
 
-  private async png(): Promise<void> {
-    if (!this.chart) return;
-    saveFile(await pngOf(this.chart, this.app.tokens), `${this.title.textContent ?? "chart"}.png`);
+  async #png(): Promise<void> {
+    if (!this.#chart) return;
+    saveFile(await pngOf(this.#chart, this.#app.tokens), `${this.#title.textContent ?? "chart"}.png`);
   }
 
-  private copyWords(words: string, done: boolean): void {
-    this.copy.replaceChildren(icon(done ? "check" : "copy", 14), words);
+  #copyWords(words: string, done: boolean): void {
+    this.#copy.replaceChildren(icon(done ? "check" : "copy", 14), words);
   }
 
-  private async copyPandas(): Promise<void> {
-    const text = pandasSnippet(this.series, this.span(), this.app.session.snippet?.url ?? "");
+  async #copyPandas(): Promise<void> {
+    const text = pandasSnippet(this.#series, this.#span(), this.#app.session.snippet?.url ?? "");
     try {
       await navigator.clipboard.writeText(text);
-      this.copyWords("Copied", true);
-      window.setTimeout(() => this.copyWords("Copy as pandas", false), DONE_MS);
+      this.#copyWords("Copied", true);
+      window.setTimeout(() => this.#copyWords("Copy as pandas", false), DONE_MS);
     } catch {
-      this.app.dialog.show("Copy as pandas", h("pre", { class: "code", tabindex: "0" }, text));
+      this.#app.dialog.show("Copy as pandas", h("pre", { class: "code", tabindex: "0" }, text));
     }
   }
 }

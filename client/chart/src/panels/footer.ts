@@ -7,39 +7,41 @@ export class Footer {
   /** Of a wall: where one is, what is wrong, and the time. */
   readonly wall: HTMLElement;
   readonly bar: HTMLElement;
-  private readonly name = h("strong", {});
-  private readonly span = h("span", { class: "wall-span" });
-  private readonly critical = h("span", { class: "wall-critical" });
-  private readonly warn = h("span", { class: "wall-warn" });
-  private readonly stale = h("span", { class: "wall-stale" });
-  private readonly word = h("strong", { class: "wall-word" });
-  private readonly age = h("span", { class: "wall-span" });
-  private readonly time = h("span", { class: "wall-clock" });
-  private readonly buttons = new Map<string, HTMLElement>();
+  readonly #name = h("strong", {});
+  readonly #span = h("span", { class: "wall-span" });
+  readonly #critical = h("span", { class: "wall-critical" });
+  readonly #warn = h("span", { class: "wall-warn" });
+  readonly #stale = h("span", { class: "wall-stale" });
+  readonly #word = h("strong", { class: "wall-word" });
+  readonly #age = h("span", { class: "wall-span" });
+  readonly #time = h("span", { class: "wall-clock" });
+  readonly #buttons = new Map<string, HTMLElement>();
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {
+  constructor(app: AppContext) {
+    this.#app = app;
     const leave = h("button", { type: "button", class: "button", "data-tw": "leave-wall", onclick: () => app.change({ kiosk: false }) }, "Leave");
     this.wall = h(
       "footer",
       { class: "wall", "data-tw": "wall" },
       mark(20),
-      this.name,
-      this.span,
+      this.#name,
+      this.#span,
       h("span", { class: "grow" }),
       leave,
-      this.critical,
-      this.warn,
-      this.stale,
+      this.#critical,
+      this.#warn,
+      this.#stale,
       h("span", { class: "sep" }),
       h("i", { class: "live-dot" }),
-      this.word,
-      this.age,
+      this.#word,
+      this.#age,
       h("span", { class: "sep" }),
-      this.time,
+      this.#time,
     );
     const item = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => {
       const button = h("button", { type: "button", "data-tw": hook, onclick: press }, icon(name, 18), h("span", {}, words));
-      this.buttons.set(hook, button);
+      this.#buttons.set(hook, button);
       return button;
     };
     this.bar = h(
@@ -54,30 +56,30 @@ export class Footer {
   }
 
   pageChanged(): void {
-    const { page } = this.app.state;
-    this.buttons.get("bar-overview")?.classList.toggle("on", page === "overview");
-    this.buttons.get("bar-decks")?.classList.toggle("on", page === "deck");
+    const { page } = this.#app.state;
+    this.#buttons.get("bar-overview")?.classList.toggle("on", page === "overview");
+    this.#buttons.get("bar-decks")?.classList.toggle("on", page === "deck");
   }
 
   draw(): void {
-    const { app } = this;
+    const app = this.#app;
     show(this.wall, app.state.kiosk);
     if (!app.state.kiosk) return;
     const { alerts, critical, stale } = app.alerts.counts;
     const { startMs, endMs } = app.time.shown();
-    setText(this.name, app.state.page === "deck" ? (app.library.saved?.name ?? app.state.slug) : "Overview");
-    setText(this.span, app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`);
-    this.count(this.critical, "critical", critical, "critical", "critical");
-    this.count(this.warn, "warn", alerts - critical, "warn", "warn");
-    this.count(this.stale, "clock", stale, "stale", "stale");
+    setText(this.#name, app.state.page === "deck" ? (app.library.saved?.name ?? app.state.slug) : "Overview");
+    setText(this.#span, app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`);
+    this.#count(this.#critical, "critical", critical, "critical", "critical");
+    this.#count(this.#warn, "warn", alerts - critical, "warn", "warn");
+    this.#count(this.#stale, "clock", stale, "stale", "stale");
     const { word, value, tone } = app.header.chipState();
     this.wall.dataset.tone = tone;
-    setText(this.word, word);
-    setText(this.age, value);
-    setText(this.time, clock(app.session.now()));
+    setText(this.#word, word);
+    setText(this.#age, value);
+    setText(this.#time, clock(app.session.now()));
   }
 
-  private count(element: HTMLElement, name: IconName, n: number, one: string, many: string): void {
+  #count(element: HTMLElement, name: IconName, n: number, one: string, many: string): void {
     show(element, n > 0);
     const words = `${formatNumber(n, 0)} ${n === 1 ? one : many}`;
     if (element.textContent !== words) element.replaceChildren(icon(name, 15), words);

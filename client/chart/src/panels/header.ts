@@ -12,135 +12,137 @@ const NOTICE_MS = 8_000;
 
 export class Header {
   readonly element: HTMLElement;
-  private readonly chip: Chip;
-  private readonly strip: PauseStrip;
-  private readonly overview: HTMLAnchorElement;
-  private readonly deckName = h("span", {});
-  private readonly windowName = h("span", {});
-  private readonly decks: Menu;
-  private readonly more: Menu;
+  readonly #chip: Chip;
+  readonly #strip: PauseStrip;
+  readonly #overview: HTMLAnchorElement;
+  readonly #deckName = h("span", {});
+  readonly #windowName = h("span", {});
+  readonly #decks: Menu;
+  readonly #more: Menu;
   /** The windows as a list, where there is no room for all of them. */
-  private readonly window: Menu;
-  private readonly windows: Segments<string>;
-  private readonly pause: HTMLButtonElement;
-  private readonly theme: HTMLButtonElement;
-  private readonly drawer: HTMLButtonElement;
-  private readonly link: HTMLButtonElement;
-  private readonly said = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
-  private readonly notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
-  private noticeShown = "";
+  readonly #window: Menu;
+  readonly #windows: Segments<string>;
+  readonly #pause: HTMLButtonElement;
+  readonly #theme: HTMLButtonElement;
+  readonly #drawer: HTMLButtonElement;
+  readonly #link: HTMLButtonElement;
+  readonly #said = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
+  readonly #notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
+  #noticeShown = "";
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {
-    this.chip = new Chip(app);
-    this.strip = new PauseStrip(app);
-    this.overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
-    this.overview.addEventListener("click", (event) => this.navigate(event, "overview", ""));
-    this.decks = new Menu(h("button", { type: "button", class: "nav", "data-tw": "nav-decks" }, this.deckName, icon("chevron", 14)), () => this.deckItems(), "decks-menu");
-    this.more = new Menu(iconButton("more", "More", () => undefined, "more"), () => this.moreItems(), "more-menu");
-    this.window = new Menu(h("button", { type: "button", class: "button window-button", "data-tw": "window-menu" }, this.windowName, icon("chevron", 14)), () => this.windowItems(), "windows-menu");
-    this.windows = new Segments("Window", "windows", WINDOWS.map(([name]) => [name, name] as const), (name) => {
+  constructor(app: AppContext) {
+    this.#app = app;
+    this.#chip = new Chip(app);
+    this.#strip = new PauseStrip(app);
+    this.#overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
+    this.#overview.addEventListener("click", (event) => this.#navigate(event, "overview", ""));
+    this.#decks = new Menu(h("button", { type: "button", class: "nav", "data-tw": "nav-decks" }, this.#deckName, icon("chevron", 14)), () => this.#deckItems(), "decks-menu");
+    this.#more = new Menu(iconButton("more", "More", () => undefined, "more"), () => this.#moreItems(), "more-menu");
+    this.#window = new Menu(h("button", { type: "button", class: "button window-button", "data-tw": "window-menu" }, this.#windowName, icon("chevron", 14)), () => this.#windowItems(), "windows-menu");
+    this.#windows = new Segments("Window", "windows", WINDOWS.map(([name]) => [name, name] as const), (name) => {
       const found = WINDOWS.find(([own]) => own === name);
       if (found) app.setWindow(found[1]);
     });
-    this.pause = iconButton("pause", "Pause", () => app.time.toggle(), "pause");
-    this.link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
-    this.drawer = iconButton("deck", "Statistics, thresholds and export (f)", () => app.toggleDrawer(), "drawer-toggle");
-    this.theme = iconButton("sun", "Toggle theme", () => app.toggleTheme(), "theme");
+    this.#pause = iconButton("pause", "Pause", () => app.time.toggle(), "pause");
+    this.#link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
+    this.#drawer = iconButton("deck", "Statistics, thresholds and export (f)", () => app.toggleDrawer(), "drawer-toggle");
+    this.#theme = iconButton("sun", "Toggle theme", () => app.toggleTheme(), "theme");
     this.element = h(
       "header",
       { class: "header" },
       h("span", { class: "brand" }, mark(), h("span", {}, "Tidewire")),
       h("span", { class: "sep" }),
-      h("nav", { class: "pages", "aria-label": "Pages" }, this.overview, this.decks.element),
-      this.chip.element,
-      h("div", { class: "centre" }, this.strip.element, this.notice),
-      this.windows.element,
-      this.window.element,
-      h("div", { class: "icons" }, this.pause, this.link, this.drawer, this.theme, this.more.element),
-      this.said,
+      h("nav", { class: "pages", "aria-label": "Pages" }, this.#overview, this.#decks.element),
+      this.#chip.element,
+      h("div", { class: "centre" }, this.#strip.element, this.#notice),
+      this.#windows.element,
+      this.#window.element,
+      h("div", { class: "icons" }, this.#pause, this.#link, this.#drawer, this.#theme, this.#more.element),
+      this.#said,
     );
     this.pageChanged();
     this.stateChanged();
   }
 
-  private navigate(event: MouseEvent, page: "overview" | "deck", slug: string): void {
+  #navigate(event: MouseEvent, page: "overview" | "deck", slug: string): void {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    this.app.visit(page, slug);
+    this.#app.visit(page, slug);
   }
 
   pageChanged(): void {
-    const { page, slug } = this.app.state;
-    setAttribute(this.overview, "aria-current", page === "overview" ? "page" : "false");
-    setAttribute(this.decks.button, "aria-current", page === "deck" ? "page" : "false");
-    setText(this.deckName, page === "deck" ? slug : "Decks");
-    show(this.drawer, page === "deck");
+    const { page, slug } = this.#app.state;
+    setAttribute(this.#overview, "aria-current", page === "overview" ? "page" : "false");
+    setAttribute(this.#decks.button, "aria-current", page === "deck" ? "page" : "false");
+    setText(this.#deckName, page === "deck" ? slug : "Decks");
+    show(this.#drawer, page === "deck");
     this.stateChanged();
   }
 
   stateChanged(): void {
-    const { library, state } = this.app;
+    const { library, state } = this.#app;
     if (state.page === "deck") {
-      const unsaved = library.differs(this.app.exported());
-      setText(this.deckName, (library.saved?.name ?? state.slug) + (unsaved ? " *" : ""));
-      this.decks.button.title = unsaved ? "Changed since it was saved (S saves it)" : "";
+      const unsaved = library.differs(this.#app.exported());
+      setText(this.#deckName, (library.saved?.name ?? state.slug) + (unsaved ? " *" : ""));
+      this.#decks.button.title = unsaved ? "Changed since it was saved (S saves it)" : "";
     }
-    setAttribute(this.drawer, "aria-pressed", String(state.drawer !== null));
-    this.overview.href = this.app.addressOf({ page: "overview", slug: "", ...FRESH });
-    this.windows.select(windowName(this.app.state.windowMs));
-    const dark = this.app.theme() === "dark";
-    this.theme.replaceChildren(icon(dark ? "sun" : "moon"));
-    setAttribute(this.theme, "aria-label", dark ? "Light theme" : "Dark theme");
-    this.theme.title = dark ? "Light theme (t)" : "Dark theme (t)";
+    setAttribute(this.#drawer, "aria-pressed", String(state.drawer !== null));
+    this.#overview.href = this.#app.addressOf({ page: "overview", slug: "", ...FRESH });
+    this.#windows.select(windowName(this.#app.state.windowMs));
+    const dark = this.#app.theme() === "dark";
+    this.#theme.replaceChildren(icon(dark ? "sun" : "moon"));
+    setAttribute(this.#theme, "aria-label", dark ? "Light theme" : "Dark theme");
+    this.#theme.title = dark ? "Light theme (t)" : "Dark theme (t)";
   }
 
   directoryChanged(): void {
-    const some = this.app.session.directory.list.length > 0 || this.app.library.decks.length > 0;
-    show(this.decks.element, some || this.app.state.page === "deck");
+    const some = this.#app.session.directory.list.length > 0 || this.#app.library.decks.length > 0;
+    show(this.#decks.element, some || this.#app.state.page === "deck");
   }
 
-  private deckItems(): MenuItem[] {
-    const { session, state } = this.app;
-    const { decks } = this.app.library;
+  #deckItems(): MenuItem[] {
+    const { session, state } = this.#app;
+    const { decks } = this.#app.library;
     const taken = new Set(decks.map(({ slug }) => slug));
     const groups = session.directory.groups().filter((name) => name !== "annotations" && !taken.has(name));
     const link = (slug: string, text: string): MenuItem => ({
       text,
-      href: this.app.addressOf({ page: "deck", slug, ...FRESH }),
-      choose: () => this.app.visit("deck", slug),
+      href: this.#app.addressOf({ page: "deck", slug, ...FRESH }),
+      choose: () => this.#app.visit("deck", slug),
       chosen: state.page === "deck" && state.slug === slug,
       hook: "deck-link",
     });
-    const save: MenuItem[] = state.page === "deck" ? [{ text: "Save this deck…", key: "S", choose: () => this.app.saving.open(), hook: "deck-save" }] : [];
+    const save: MenuItem[] = state.page === "deck" ? [{ text: "Save this deck…", key: "S", choose: () => this.#app.saving.open(), hook: "deck-save" }] : [];
     const own = decks.length ? [{ text: "Saved" }, ...[...decks].sort((a, b) => byName(a.name, b.name)).map(({ slug, name }) => link(slug, name))] : [];
     const named = groups.length ? [...(decks.length ? [{ text: "By name of their metrics" }] : []), ...groups.map((name) => link(name, name))] : [];
     return [...own, ...named, ...save];
   }
 
-  private moreItems(): MenuItem[] {
-    const { page } = this.app.state;
-    return this.app.actions().filter((action) => action.menu && (action.page ?? page) === page).map(({ keys, words, run }) => ({ text: words, key: keys[0], choose: () => void run(keys[0]), hook: `more-${keys[0]}` }));
+  #moreItems(): MenuItem[] {
+    const { page } = this.#app.state;
+    return this.#app.actions().filter((action) => action.menu && (action.page ?? page) === page).map(({ keys, words, run }) => ({ text: words, key: keys[0], choose: () => void run(keys[0]), hook: `more-${keys[0]}` }));
   }
 
-  private windowItems(): MenuItem[] {
-    return WINDOWS.map(([name, ms]) => ({ text: name, choose: () => this.app.setWindow(ms), chosen: ms === this.app.state.windowMs }));
+  #windowItems(): MenuItem[] {
+    return WINDOWS.map(([name, ms]) => ({ text: name, choose: () => this.#app.setWindow(ms), chosen: ms === this.#app.state.windowMs }));
   }
 
   openDecks(): void {
-    this.decks.open();
+    this.#decks.open();
   }
 
   async copyLink(): Promise<void> {
     try {
       await navigator.clipboard.writeText(location.href);
-      this.link.replaceChildren(icon("check"));
-      setText(this.said, "Link copied");
+      this.#link.replaceChildren(icon("check"));
+      setText(this.#said, "Link copied");
       window.setTimeout(() => {
-        this.link.replaceChildren(icon("link"));
-        setText(this.said, "");
+        this.#link.replaceChildren(icon("link"));
+        setText(this.#said, "");
       }, 1_500);
     } catch {
-      setText(this.said, "The link could not be copied; it is in the address bar");
+      setText(this.#said, "The link could not be copied; it is in the address bar");
     }
   }
 
@@ -155,38 +157,38 @@ export class Header {
   }
 
   chipState(): ChipState {
-    return this.chip.state;
+    return this.#chip.state;
   }
 
   /** What Python says that the person should see; for a while, or until something else is said. */
-  private drawNotice(): void {
-    const { problem } = this.app.session;
-    if (problem === this.noticeShown) return;
-    this.noticeShown = problem;
-    setText(this.notice, problem);
-    this.notice.title = problem;
+  #drawNotice(): void {
+    const { problem } = this.#app.session;
+    if (problem === this.#noticeShown) return;
+    this.#noticeShown = problem;
+    setText(this.#notice, problem);
+    this.#notice.title = problem;
     window.setTimeout(() => {
-      if (this.app.session.problem === problem) this.app.session.problem = "";
+      if (this.#app.session.problem === problem) this.#app.session.problem = "";
     }, NOTICE_MS);
   }
 
   draw(): void {
-    this.drawNotice();
-    this.chip.draw();
-    this.strip.draw();
-    const paused = this.app.timeline.paused;
-    if (this.pause.getAttribute("aria-pressed") !== String(paused)) {
-      this.pause.replaceChildren(icon(paused ? "play" : "pause"));
-      setAttribute(this.pause, "aria-pressed", String(paused));
-      setAttribute(this.pause, "aria-label", paused ? "Back to live" : "Pause");
-      this.pause.title = paused ? "Back to live (space)" : "Pause (space)";
+    this.#drawNotice();
+    this.#chip.draw();
+    this.#strip.draw();
+    const paused = this.#app.timeline.paused;
+    if (this.#pause.getAttribute("aria-pressed") !== String(paused)) {
+      this.#pause.replaceChildren(icon(paused ? "play" : "pause"));
+      setAttribute(this.#pause, "aria-pressed", String(paused));
+      setAttribute(this.#pause, "aria-label", paused ? "Back to live" : "Pause");
+      this.#pause.title = paused ? "Back to live (space)" : "Pause (space)";
     }
-    const name = this.app.timeline.zoom ? null : windowName(this.app.state.windowMs);
-    this.windows.select(name);
-    setText(this.windowName, name ?? "–");
+    const name = this.#app.timeline.zoom ? null : windowName(this.#app.state.windowMs);
+    this.#windows.select(name);
+    setText(this.#windowName, name ?? "–");
   }
 
   destroy(): void {
-    for (const menu of [this.decks, this.more, this.window]) menu.destroy();
+    for (const menu of [this.#decks, this.#more, this.#window]) menu.destroy();
   }
 }

@@ -17,13 +17,13 @@ function helpRows(actions: readonly Action[]): HTMLElement[] {
 
 export class HelpOverlay {
   readonly element: HTMLElement;
-  private readonly close = h("button", { type: "button", class: "button", onclick: () => this.hide() }, "Close");
-  private before: HTMLElement | null = null;
+  readonly #close = h("button", { type: "button", class: "button", onclick: () => this.hide() }, "Close");
+  #before: HTMLElement | null = null;
 
-  private readonly box = h("div", { class: "help-box", role: "dialog", "aria-modal": "true", "aria-label": "Keys", "data-tw": "help", tabindex: "-1" });
+  readonly #box = h("div", { class: "help-box", role: "dialog", "aria-modal": "true", "aria-label": "Keys", "data-tw": "help", tabindex: "-1" });
 
   constructor() {
-    const { box } = this;
+    const box = this.#box;
     this.element = h("div", { class: "help" }, box);
     this.element.addEventListener("pointerdown", (event) => {
       if (event.target === this.element) this.hide();
@@ -36,15 +36,15 @@ export class HelpOverlay {
     const pointer = POINTER.map(([key, text]) => h("div", { class: "help-row" }, h("kbd", {}, key), h("span", {}, text)));
     const column = (title: string, rows: HTMLElement[]): HTMLElement => h("section", {}, h("h2", {}, title), ...rows);
     const second = chart.length ? h("div", {}, column("The chart in hand", helpRows(chart)), column("Pointer", pointer)) : null;
-    this.box.replaceChildren(h("div", { class: "help-columns" }, column("Keys", helpRows(page)), second), this.close);
-    this.before = (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
+    this.#box.replaceChildren(h("div", { class: "help-columns" }, column("Keys", helpRows(page)), second), this.#close);
+    this.#before = (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
     show(this.element, true);
-    this.close.focus();
+    this.#close.focus();
   }
 
   hide(): void {
     show(this.element, false);
-    this.before?.focus();
+    this.#before?.focus();
   }
 
   /** An open overlay takes all keys; Tab stays on its one button. */

@@ -21,88 +21,90 @@ const COARSE = window.matchMedia("(pointer: coarse)");
 
 export class PauseStrip {
   readonly element = h("div", { class: "strip", "data-tw": "strip" });
-  private readonly canvas = h("canvas", { class: "strip-canvas", "aria-hidden": "true" });
-  private readonly span = h("span", { class: "strip-span" });
-  private readonly long = h("span", { class: "strip-long" });
-  private readonly live = h("button", { type: "button", class: "button primary", "data-tw": "back-to-live" });
-  private readonly trace = new Trace();
-  private drawn = "";
-  private width = MOST_WIDTH;
+  readonly #canvas = h("canvas", { class: "strip-canvas", "aria-hidden": "true" });
+  readonly #span = h("span", { class: "strip-span" });
+  readonly #long = h("span", { class: "strip-long" });
+  readonly #live = h("button", { type: "button", class: "button primary", "data-tw": "back-to-live" });
+  readonly #trace = new Trace();
+  #drawn = "";
+  #width = MOST_WIDTH;
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {
-    this.element.append(this.canvas, this.span, this.long, this.live);
-    this.live.addEventListener("click", () => app.time.live());
+  constructor(app: AppContext) {
+    this.#app = app;
+    this.element.append(this.#canvas, this.#span, this.#long, this.#live);
+    this.#live.addEventListener("click", () => app.time.live());
     show(this.element, false);
   }
 
   draw(): void {
-    const { timeline } = this.app;
+    const { timeline } = this.#app;
     show(this.element, timeline.paused);
     if (!timeline.paused) {
-      this.drawn = "";
+      this.#drawn = "";
       return;
     }
-    const news = timeline.newReadings(this.app.watched());
-    setText(this.live, `${formatNumber(news, 0)} new  ·  ${COARSE.matches ? "tap" : "Esc"} for live`);
+    const news = timeline.newReadings(this.#app.watched());
+    setText(this.#live, `${formatNumber(news, 0)} new  ·  ${COARSE.matches ? "tap" : "Esc"} for live`);
     const zoom = timeline.zoom;
-    show(this.span, zoom !== null);
-    show(this.long, zoom !== null);
+    show(this.#span, zoom !== null);
+    show(this.#long, zoom !== null);
     if (zoom) {
-      setText(this.span, `${clock(zoom.startMs)} – ${clock(zoom.endMs)}`);
-      setText(this.long, longSpan(zoom.endMs - zoom.startMs));
+      setText(this.#span, `${clock(zoom.startMs)} – ${clock(zoom.endMs)}`);
+      setText(this.#long, longSpan(zoom.endMs - zoom.startMs));
     }
-    const deck = this.app.state.page === "deck";
-    this.fit();
-    show(this.canvas, deck && this.width >= LEAST_WIDTH);
-    const key = `${this.width} ${zoom?.startMs} ${zoom?.endMs} ${Math.min(MAX_NEW_DOTS, Math.ceil(news / 50))} ${this.app.theme()}`;
-    if (!deck || key === this.drawn) return;
-    this.drawn = key;
-    this.paint(news);
+    const deck = this.#app.state.page === "deck";
+    this.#fit();
+    show(this.#canvas, deck && this.#width >= LEAST_WIDTH);
+    const key = `${this.#width} ${zoom?.startMs} ${zoom?.endMs} ${Math.min(MAX_NEW_DOTS, Math.ceil(news / 50))} ${this.#app.theme()}`;
+    if (!deck || key === this.#drawn) return;
+    this.#drawn = key;
+    this.#paint(news);
   }
 
   /** The header has only so much room between the chip and the windows: the small chart gives way, then the length, then the times. */
-  private fit(): void {
+  #fit(): void {
     const wide = (element: HTMLElement): number => (element.hidden ? 0 : element.offsetWidth + GAP);
-    let room = (this.element.parentElement?.clientWidth ?? 0) - this.live.offsetWidth;
-    this.width = 0;
+    let room = (this.element.parentElement?.clientWidth ?? 0) - this.#live.offsetWidth;
+    this.#width = 0;
     // On a phone it lies elsewhere, and the header's centre has no box.
     if (room < 0) return;
-    for (const part of [this.span, this.long]) {
+    for (const part of [this.#span, this.#long]) {
       show(part, !part.hidden && room >= wide(part));
       room -= wide(part);
     }
-    this.width = Math.min(MOST_WIDTH, Math.floor(room - GAP));
+    this.#width = Math.min(MOST_WIDTH, Math.floor(room - GAP));
   }
 
-  private paint(news: number): void {
-    const { timeline, tokens } = this.app;
+  #paint(news: number): void {
+    const { timeline, tokens } = this.#app;
     const ratio = devicePixelRatio;
-    fitCanvas(this.canvas, this.width, HEIGHT, ratio);
-    const ctx = this.canvas.getContext("2d") as CanvasRenderingContext2D;
-    ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    fitCanvas(this.#canvas, this.#width, HEIGHT, ratio);
+    const ctx = this.#canvas.getContext("2d") as CanvasRenderingContext2D;
+    ctx.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     ctx.save();
     ctx.scale(ratio, ratio);
     ctx.fillStyle = tokens.surface;
     ctx.beginPath();
-    ctx.roundRect(0, 4, this.width, 20, 3);
+    ctx.roundRect(0, 4, this.#width, 20, 3);
     ctx.fill();
     const end = timeline.pausedAtMs;
-    const start = end - this.app.state.windowMs;
-    const windowPx = this.width - NEW_PX;
+    const start = end - this.#app.state.windowMs;
+    const windowPx = this.#width - NEW_PX;
     const x = linear(start, end, 0, windowPx);
     const ring = timeline.overviewRing();
-    const first = this.app.watched()[Symbol.iterator]().next().value;
+    const first = this.#app.watched()[Symbol.iterator]().next().value;
     const slot = first === undefined ? undefined : ring.slots.get(first);
     let endY = 14;
     if (slot) {
-      this.trace.read(ring, slot, start, end, Math.max(1, Math.ceil(this.app.state.windowMs / ring.stepMs / windowPx)), NaN);
-      const y = linear(this.trace.lo, this.trace.hi === this.trace.lo ? this.trace.lo + 1 : this.trace.hi, 20, 8);
+      this.#trace.read(ring, slot, start, end, Math.max(1, Math.ceil(this.#app.state.windowMs / ring.stepMs / windowPx)), NaN);
+      const y = linear(this.#trace.lo, this.#trace.hi === this.#trace.lo ? this.#trace.lo + 1 : this.#trace.hi, 20, 8);
       ctx.beginPath();
-      linePath(this.trace, x, y, ctx);
+      linePath(this.#trace, x, y, ctx);
       ctx.strokeStyle = tokens.muted;
       ctx.lineWidth = 1;
       ctx.stroke();
-      if (this.trace.n) endY = y.a * this.trace.line[this.trace.n - 1] + y.b;
+      if (this.#trace.n) endY = y.a * this.#trace.line[this.#trace.n - 1] + y.b;
     }
     const dots = Math.min(MAX_NEW_DOTS, Math.ceil(news / 50));
     for (let i = 0; i < dots; i++) dot(ctx, windowPx + 3 + i * 4, endY, 1.2, tokens.accent);

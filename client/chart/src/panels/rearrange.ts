@@ -18,25 +18,30 @@ export interface Rearranged {
 }
 
 export class Rearrange {
+  readonly #grid: HTMLElement;
+  readonly #asked: Rearranged;
+
   constructor(
-    private readonly grid: HTMLElement,
+    grid: HTMLElement,
     around: HTMLElement,
-    private readonly asked: Rearranged,
+    asked: Rearranged,
   ) {
+    this.#grid = grid;
+    this.#asked = asked;
     // Beside the charts a series gets one of its own.
-    this.target(around, () => -1);
+    this.#target(around, () => -1);
   }
 
   attach(handle: HTMLElement, card: HTMLElement): void {
-    handle.addEventListener("pointerdown", (event) => this.grab(event, handle, card));
+    handle.addEventListener("pointerdown", (event) => this.#grab(event, handle, card));
     const grip = h("div", { class: "grip", "data-tw": "chart-grip", "aria-hidden": "true" });
-    grip.addEventListener("pointerdown", (event) => this.stretch(event, grip, card));
+    grip.addEventListener("pointerdown", (event) => this.#stretch(event, grip, card));
     card.append(grip);
-    this.target(card, () => this.indexOf(card));
+    this.#target(card, () => this.#indexOf(card));
   }
 
   /** Let a series be dropped here. */
-  private target(element: HTMLElement, card: () => number): void {
+  #target(element: HTMLElement, card: () => number): void {
     const clear = (): void => element.classList.remove("drop", "drop-series");
     element.addEventListener("dragover", (event) => {
       if (!event.dataTransfer?.types.includes(SERIES_TYPE)) return;
@@ -53,7 +58,7 @@ export class Rearrange {
       if (!series) return;
       event.preventDefault();
       event.stopPropagation();
-      this.asked.drop(card(), Number(series));
+      this.#asked.drop(card(), Number(series));
     });
     // A card inside the area takes over: the area shows no place of its own then.
     element.addEventListener("dragenter", (event) => {
@@ -61,11 +66,11 @@ export class Rearrange {
     });
   }
 
-  private indexOf(card: HTMLElement): number {
-    return Array.prototype.indexOf.call(this.grid.children, card);
+  #indexOf(card: HTMLElement): number {
+    return Array.prototype.indexOf.call(this.#grid.children, card);
   }
 
-  private grab(down: PointerEvent, handle: HTMLElement, card: HTMLElement): void {
+  #grab(down: PointerEvent, handle: HTMLElement, card: HTMLElement): void {
     if (down.button !== 0 || (down.target as HTMLElement).closest("button")) return;
     let moving = false;
     let target: HTMLElement | null = null;
@@ -77,7 +82,7 @@ export class Rearrange {
       moving = true;
       card.classList.add("dragging");
       card.style.transform = `translate(${dx}px,${dy}px)`;
-      const over = this.cardAt(event.clientX, event.clientY, card);
+      const over = this.#cardAt(event.clientX, event.clientY, card);
       if (over === target) return;
       target?.classList.remove("drop");
       over?.classList.add("drop");
@@ -88,18 +93,18 @@ export class Rearrange {
       card.classList.remove("dragging");
       card.style.transform = "";
       target?.classList.remove("drop");
-      if (moving && target) this.asked.move(this.indexOf(card), this.indexOf(target));
+      if (moving && target) this.#asked.move(this.#indexOf(card), this.#indexOf(target));
     };
     handle.addEventListener("pointermove", onMove);
     handle.addEventListener("lostpointercapture", end, { once: true });
   }
 
-  private stretch(down: PointerEvent, grip: HTMLElement, card: HTMLElement): void {
+  #stretch(down: PointerEvent, grip: HTMLElement, card: HTMLElement): void {
     if (down.button !== 0) return;
     down.preventDefault();
     grip.setPointerCapture(down.pointerId);
     const box = card.getBoundingClientRect();
-    const column = (this.grid.clientWidth + GAP_PX) / COLUMNS;
+    const column = (this.#grid.clientWidth + GAP_PX) / COLUMNS;
     let size: readonly [number, number] | null = null;
     const cells = (px: number, unit: number): number => Math.max(1, Math.round((px + GAP_PX) / unit));
     const onMove = (event: PointerEvent): void => {
@@ -114,14 +119,14 @@ export class Rearrange {
       "lostpointercapture",
       () => {
         grip.removeEventListener("pointermove", onMove);
-        if (size) this.asked.resize(this.indexOf(card), ...size);
+        if (size) this.#asked.resize(this.#indexOf(card), ...size);
       },
       { once: true },
     );
   }
 
-  private cardAt(x: number, y: number, except: HTMLElement): HTMLElement | null {
-    for (const card of Array.from(this.grid.children) as HTMLElement[]) {
+  #cardAt(x: number, y: number, except: HTMLElement): HTMLElement | null {
+    for (const card of Array.from(this.#grid.children) as HTMLElement[]) {
       if (card === except) continue;
       const box = card.getBoundingClientRect();
       if (x >= box.left && x <= box.right && y >= box.top && y <= box.bottom) return card;

@@ -5,78 +5,81 @@ import { clock } from "../base/format";
 import { slugOf } from "../model/saved-decks";
 
 export class Saving {
-  private readonly said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "save-said" });
-  private readonly name = h("input", { class: "field", type: "text", maxlength: "60", required: true, autocomplete: "off", spellcheck: "false", "aria-label": "Name of the deck", "data-tw": "save-name", autofocus: true });
-  private readonly buttons = h("div", { class: "row" });
+  readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "save-said" });
+  readonly #name = h("input", { class: "field", type: "text", maxlength: "60", required: true, autocomplete: "off", spellcheck: "false", "aria-label": "Name of the deck", "data-tw": "save-name", autofocus: true });
+  readonly #buttons = h("div", { class: "row" });
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {}
+  constructor(app: AppContext) {
+    this.#app = app;
+  }
 
   open(): void {
-    const { app } = this;
-    this.name.value = app.library.saved?.name ?? app.state.slug;
-    this.said.textContent = "";
-    this.ask();
-    const form = h("form", { class: "form" }, h("label", {}, "Name", this.name), h("p", { class: "muted" }, "Charts, their sizes and the window are saved in the service, for everybody."), this.said, this.buttons);
+    const app = this.#app;
+    this.#name.value = app.library.saved?.name ?? app.state.slug;
+    this.#said.textContent = "";
+    this.#ask();
+    const form = h("form", { class: "form" }, h("label", {}, "Name", this.#name), h("p", { class: "muted" }, "Charts, their sizes and the window are saved in the service, for everybody."), this.#said, this.#buttons);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.save(this.seen());
+      void this.#save(this.#seen());
     });
     app.dialog.show("Save this deck", form);
-    this.name.select();
+    this.#name.select();
   }
 
   /** The version of that name that was seen here; a new name must be free. */
-  private seen(): string {
-    const { saved } = this.app.library;
-    return saved?.slug === slugOf(this.name.value) ? saved.etag : "";
+  #seen(): string {
+    const { saved } = this.#app.library;
+    return saved?.slug === slugOf(this.#name.value) ? saved.etag : "";
   }
 
-  private button(text: string, hook: string, press: () => void, primary = false): HTMLElement {
+  #button(text: string, hook: string, press: () => void, primary = false): HTMLElement {
     return h("button", { type: primary ? "submit" : "button", class: primary ? "button primary" : "button", "data-tw": hook, onclick: primary ? undefined : press }, text);
   }
 
   /** The usual buttons; where a deck is saved it can be deleted, by two presses. */
-  private ask(): void {
-    const { library } = this.app;
-    const remove = this.button("Delete…", "save-delete", () => this.confirmDelete());
+  #ask(): void {
+    const { library } = this.#app;
+    const remove = this.#button("Delete…", "save-delete", () => this.#confirmDelete());
     remove.hidden = library.saved === null;
-    this.buttons.replaceChildren(this.button("Save", "save", () => undefined, true), this.button("Cancel", "save-cancel", () => this.app.dialog.close()), h("span", { class: "grow" }), remove);
+    this.#buttons.replaceChildren(this.#button("Save", "save", () => undefined, true), this.#button("Cancel", "save-cancel", () => this.#app.dialog.close()), h("span", { class: "grow" }), remove);
   }
 
-  private confirmDelete(): void {
-    const { library, dialog } = this.app;
+  #confirmDelete(): void {
+    const { library, dialog } = this.#app;
     const { saved } = library;
     if (!saved) return;
-    this.said.textContent = `Delete “${saved.name}” for everybody?`;
-    const yes = this.button("Delete", "save-delete-yes", () => {
+    this.#said.textContent = `Delete “${saved.name}” for everybody?`;
+    const yes = this.#button("Delete", "save-delete-yes", () => {
       library
         .remove(saved.slug)
         .then(() => dialog.close())
-        .catch((error: Error) => this.fail(error));
+        .catch((error: Error) => this.#fail(error));
     });
-    this.buttons.replaceChildren(yes, this.button("Keep it", "save-delete-no", () => this.ask()));
+    this.#buttons.replaceChildren(yes, this.#button("Keep it", "save-delete-no", () => this.#ask()));
     yes.focus();
   }
 
-  private fail(error: Error): void {
-    this.said.textContent = `Not saved: ${error.message}`;
-    this.ask();
+  #fail(error: Error): void {
+    this.#said.textContent = `Not saved: ${error.message}`;
+    this.#ask();
   }
 
-  private async save(over: string | null): Promise<void> {
-    const { app } = this;
-    const name = this.name.value.trim();
+  async #save(over: string | null): Promise<void> {
+    const app = this.#app;
+    const name = this.#name.value.trim();
     if (!slugOf(name)) {
-      this.said.textContent = "A name needs a letter or a digit";
-      this.name.focus();
+      this.#said.textContent = "A name needs a letter or a digit";
+      this.#name.focus();
       return;
     }
-    this.said.textContent = "Saving…";
+    this.#said.textContent = "Saving…";
     try {
       const inTheWay = await app.library.save(name, app.exported(), over);
-      if (inTheWay !== null) return await this.conflict(name, inTheWay);
+      if (inTheWay !== null) return await this.#conflict(name, inTheWay);
     } catch (error) {
-      return this.fail(error as Error);
+      return this.#fail(error as Error);
     }
     app.dialog.close();
     app.savedAs(slugOf(name));
@@ -84,21 +87,21 @@ export class Saving {
   }
 
   /** Nothing was saved: another version is there than the one seen here. */
-  private async conflict(name: string, etag: string): Promise<void> {
-    const { app } = this;
+  async #conflict(name: string, etag: string): Promise<void> {
+    const app = this.#app;
     await app.library.refresh();
     const other = app.library.decks.find(({ slug }) => slug === slugOf(name));
-    this.said.textContent = !etag
+    this.#said.textContent = !etag
       ? `“${name}” was deleted meanwhile.`
-      : this.seen()
+      : this.#seen()
         ? `“${name}” was changed by somebody else at ${clock(other?.updated_ms ?? NaN)}.`
         : `There is a deck “${other?.name ?? name}” already, saved at ${clock(other?.updated_ms ?? NaN)}.`;
-    const over = this.button("Save over it", "save-over", () => void this.save(etag));
-    const open = this.button(this.seen() ? "Open the newer" : "Open that one", "save-open", () => {
+    const over = this.#button("Save over it", "save-over", () => void this.#save(etag));
+    const open = this.#button(this.#seen() ? "Open the newer" : "Open that one", "save-open", () => {
       app.dialog.close();
       app.reopen(slugOf(name));
     });
-    this.buttons.replaceChildren(over, ...(etag ? [open] : []), this.button("Cancel", "save-cancel", () => app.dialog.close()));
+    this.#buttons.replaceChildren(over, ...(etag ? [open] : []), this.#button("Cancel", "save-cancel", () => app.dialog.close()));
     over.focus();
   }
 }

@@ -37,127 +37,131 @@ interface Row {
 
 export class Sidebar {
   readonly element = h("nav", { class: "sidebar", "aria-label": "Series", "data-tw": "sidebar" });
-  private readonly search = h("input", { type: "search", class: "search-input", "aria-label": "Search series", autocomplete: "off", spellcheck: "false" });
-  private readonly scroller = h("div", { class: "side-scroll" });
-  private readonly spacer = h("div", { class: "side-spacer" });
-  private readonly foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });
-  private readonly rows: Row[] = [];
-  private readonly groups = new Map<string, HTMLElement>();
-  private readonly closed = new Set<string>();
-  private entries: Entry[] = [];
-  private query = "";
+  readonly #search = h("input", { type: "search", class: "search-input", "aria-label": "Search series", autocomplete: "off", spellcheck: "false" });
+  readonly #scroller = h("div", { class: "side-scroll" });
+  readonly #spacer = h("div", { class: "side-spacer" });
+  readonly #foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });
+  readonly #rows: Row[] = [];
+  readonly #groups = new Map<string, HTMLElement>();
+  readonly #closed = new Set<string>();
+  #entries: Entry[] = [];
+  #query = "";
+  readonly #app: AppContext;
+  readonly #deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void };
 
   constructor(
-    private readonly app: AppContext,
-    private readonly deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
+    app: AppContext,
+    deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
   ) {
-    this.query = app.state.query;
-    this.search.value = this.query;
-    this.search.addEventListener("input", () => {
-      this.query = this.search.value;
-      app.change({ query: this.query });
+    this.#app = app;
+    this.#deck = deck;
+    this.#query = app.state.query;
+    this.#search.value = this.#query;
+    this.#search.addEventListener("input", () => {
+      this.#query = this.#search.value;
+      app.change({ query: this.#query });
     });
-    this.search.addEventListener("keydown", (event) => {
+    this.#search.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
-      this.search.value = "";
-      this.search.dispatchEvent(new Event("input"));
-      this.search.blur();
+      this.#search.value = "";
+      this.#search.dispatchEvent(new Event("input"));
+      this.#search.blur();
     });
-    this.scroller.append(this.spacer);
-    this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
-    const box = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.search, h("kbd", {}, "/"));
-    this.element.append(h("div", { class: "side-search" }, box), this.scroller, this.foot);
+    this.#scroller.append(this.#spacer);
+    this.#scroller.addEventListener("scroll", () => this.draw(), { passive: true });
+    const box = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.#search, h("kbd", {}, "/"));
+    this.element.append(h("div", { class: "side-search" }, box), this.#scroller, this.#foot);
   }
 
   focus(): void {
-    this.search.focus();
-    this.search.select();
+    this.#search.focus();
+    this.#search.select();
   }
 
   directoryChanged(): void {
-    this.search.placeholder = `Search ${plural(this.app.session.directory.measured.length, "series", "series")}`;
-    this.layout();
+    this.#search.placeholder = `Search ${plural(this.#app.session.directory.measured.length, "series", "series")}`;
+    this.#layout();
   }
 
   stateChanged(): void {
-    if (this.search.value !== this.app.state.query) this.search.value = this.app.state.query;
-    this.query = this.app.state.query;
-    this.layout();
+    if (this.#search.value !== this.#app.state.query) this.#search.value = this.#app.state.query;
+    this.#query = this.#app.state.query;
+    this.#layout();
   }
 
-  private layout(): void {
-    const wanted = this.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const found = this.app.session.directory.measured.filter((series) => wanted.every((word) => series.haystack.includes(word)));
+  #layout(): void {
+    const wanted = this.#query.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    const found = this.#app.session.directory.measured.filter((series) => wanted.every((word) => series.haystack.includes(word)));
     const byGroup = new Map<string, Series[]>();
     for (const series of found) {
       const same = byGroup.get(series.group);
       if (same) same.push(series);
       else byGroup.set(series.group, [series]);
     }
-    this.entries = [];
+    this.#entries = [];
     let top = 0;
     for (const [name, series] of byGroup) {
       if (top > 0) top += GROUP_GAP;
-      const open = wanted.length > 0 || !this.closed.has(name);
-      this.entries.push({ kind: "group", name, count: series.length, top, open });
+      const open = wanted.length > 0 || !this.#closed.has(name);
+      this.#entries.push({ kind: "group", name, count: series.length, top, open });
       top += GROUP;
       if (!open) continue;
       for (const one of series) {
-        this.entries.push({ kind: "row", series: one, top });
+        this.#entries.push({ kind: "row", series: one, top });
         top += rowHeight();
       }
     }
-    this.spacer.style.height = `${top}px`;
-    for (const [name, element] of this.groups) {
+    this.#spacer.style.height = `${top}px`;
+    for (const [name, element] of this.#groups) {
       if (byGroup.has(name)) continue;
       element.remove();
-      this.groups.delete(name);
+      this.#groups.delete(name);
     }
     this.draw();
   }
 
   /** Place and fill the rows in view. */
   draw(): void {
-    const from = this.scroller.scrollTop - rowHeight() * SPARE;
-    const to = this.scroller.scrollTop + (this.scroller.clientHeight || 900) + rowHeight() * SPARE;
+    const from = this.#scroller.scrollTop - rowHeight() * SPARE;
+    const to = this.#scroller.scrollTop + (this.#scroller.clientHeight || 900) + rowHeight() * SPARE;
     let used = 0;
-    for (const entry of this.entries) {
+    for (const entry of this.#entries) {
       const inView = entry.top >= from && entry.top <= to;
-      if (entry.kind === "group") this.placeGroup(entry, inView);
-      else if (inView) this.fill(this.rows[used] ?? this.createRow(), entry.series, entry.top, used++);
+      if (entry.kind === "group") this.#placeGroup(entry, inView);
+      else if (inView) this.#fill(this.#rows[used] ?? this.#createRow(), entry.series, entry.top, used++);
     }
-    for (let i = used; i < this.rows.length; i++) {
-      show(this.rows[i].element, false);
-      this.rows[i].shown = null;
+    for (let i = used; i < this.#rows.length; i++) {
+      show(this.#rows[i].element, false);
+      this.#rows[i].shown = null;
     }
-    this.drawFoot();
+    this.#drawFoot();
   }
 
-  private placeGroup(entry: Entry & { kind: "group" }, inView: boolean): void {
-    let element = this.groups.get(entry.name);
+  #placeGroup(entry: Entry & { kind: "group" }, inView: boolean): void {
+    let element = this.#groups.get(entry.name);
     if (!element) {
       if (!inView) return;
       element = h(
         "button",
-        { type: "button", class: "side-group", "data-tw": "sidebar-group", onclick: () => this.fold(entry.name) },
+        { type: "button", class: "side-group", "data-tw": "sidebar-group", onclick: () => this.#fold(entry.name) },
         icon("chevron", 14),
         h("span", { class: "side-group-name" }, entry.name),
         h("span", { class: "side-group-count" }),
       );
-      this.groups.set(entry.name, element);
-      this.spacer.append(element);
+      this.#groups.set(entry.name, element);
+      this.#spacer.append(element);
     }
     element.style.transform = `translateY(${entry.top}px)`;
     setAttribute(element, "aria-expanded", String(entry.open));
     setText(element.lastElementChild as HTMLElement, String(entry.count));
   }
 
-  private fold(name: string): void {
-    if (!this.closed.delete(name)) this.closed.add(name);
-    this.layout();
+  #fold(name: string): void {
+    if (!this.#closed.delete(name)) this.#closed.add(name);
+    this.#layout();
   }
 
-  private createRow(): Row {
+  #createRow(): Row {
     const dot = h("i", { class: "age" });
     const name = h("span", {});
     const short = h("span", { class: "side-short" });
@@ -173,16 +177,16 @@ export class Sidebar {
       h("span", { class: "side-value" }, value, " ", unit),
     );
     const row: Row = { element: button, button, dot, name, short, canvas, value, unit, shown: null };
-    button.addEventListener("click", (event) => row.shown && (event.shiftKey ? this.deck.overlay(row.shown) : this.deck.toggle(row.shown)));
+    button.addEventListener("click", (event) => row.shown && (event.shiftKey ? this.#deck.overlay(row.shown) : this.#deck.toggle(row.shown)));
     button.addEventListener("dragstart", (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.index)));
-    this.rows.push(row);
-    this.spacer.append(button);
+    this.#rows.push(row);
+    this.#spacer.append(button);
     return row;
   }
 
-  private fill(row: Row, series: Series, top: number, _at: number): void {
-    const { session, tokens } = this.app;
-    const on = this.deck.on(series);
+  #fill(row: Row, series: Series, top: number, _at: number): void {
+    const { session, tokens } = this.#app;
+    const on = this.#deck.on(series);
     if (row.shown !== series) {
       row.shown = series;
       setText(row.name, series.name);
@@ -227,15 +231,15 @@ export class Sidebar {
     ctx.restore();
   }
 
-  private drawFoot(): void {
-    const { session } = this.app;
+  #drawFoot(): void {
+    const { session } = this.#app;
     const rate = session.status?.readings_per_s ?? 0;
     const count = h("b", {}, formatNumber(session.directory.measured.length, 0));
     const speed = h("b", {}, formatNumber(rate, 0));
     const key = `${count.textContent} ${speed.textContent}`;
-    if (this.foot.dataset.shown === key) return;
-    this.foot.dataset.shown = key;
-    this.foot.replaceChildren(count, " series", h("span", { class: "dotsep" }, "·"), speed, " readings/s");
+    if (this.#foot.dataset.shown === key) return;
+    this.#foot.dataset.shown = key;
+    this.#foot.replaceChildren(count, " series", h("span", { class: "dotsep" }, "·"), speed, " readings/s");
   }
 
   destroy(): void {

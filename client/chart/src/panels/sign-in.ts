@@ -4,14 +4,17 @@ import { h } from "../base/dom";
 import { clock } from "../base/format";
 
 export class SignIn {
-  private readonly token = h("input", { class: "field", type: "password", required: true, autocomplete: "off", placeholder: "tw_…", "aria-label": "Token", "data-tw": "sign-in-token", autofocus: true });
-  private readonly said = h("p", { class: "dialog-said", role: "alert", "data-tw": "sign-in-said" });
+  readonly #token = h("input", { class: "field", type: "password", required: true, autocomplete: "off", placeholder: "tw_…", "aria-label": "Token", "data-tw": "sign-in-token", autofocus: true });
+  readonly #said = h("p", { class: "dialog-said", role: "alert", "data-tw": "sign-in-said" });
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {}
+  constructor(app: AppContext) {
+    this.#app = app;
+  }
 
   open(): void {
-    const { app } = this;
-    this.said.textContent = "";
+    const app = this.#app;
+    this.#said.textContent = "";
     const since = clock(app.session.link.lostAtMs);
     const buttons = h(
       "div",
@@ -21,24 +24,24 @@ export class SignIn {
       h("span", { class: "grow" }),
       h("button", { type: "button", class: "link-button", onclick: () => location.reload() }, "Other ways"),
     );
-    const form = h("form", { class: "form" }, h("p", {}, `Your token is over since ${since}. Nothing on this page is lost; the charts resume where they stopped.`), this.token, this.said, buttons);
+    const form = h("form", { class: "form" }, h("p", {}, `Your token is over since ${since}. Nothing on this page is lost; the charts resume where they stopped.`), this.#token, this.#said, buttons);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.submit();
+      void this.#submit();
     });
     app.dialog.show("Log in again", form);
   }
 
   /** The address holds all of the page's state: with the new cookie it is loaded anew, and goes on. */
-  private async submit(): Promise<void> {
-    this.said.textContent = "Logging in…";
+  async #submit(): Promise<void> {
+    this.#said.textContent = "Logging in…";
     try {
-      const answer = await fetch(`${this.app.options.prefix}/login`, { method: "POST", body: new URLSearchParams({ token: this.token.value }), redirect: "manual" });
+      const answer = await fetch(`${this.#app.options.prefix}/login`, { method: "POST", body: new URLSearchParams({ token: this.#token.value }), redirect: "manual" });
       if (answer.type === "opaqueredirect") return location.reload();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      this.said.textContent = page.querySelector(".bad")?.textContent ?? `The dashboard answered ${answer.status}`;
+      this.#said.textContent = page.querySelector(".bad")?.textContent ?? `The dashboard answered ${answer.status}`;
     } catch {
-      this.said.textContent = "The dashboard is not reached";
+      this.#said.textContent = "The dashboard is not reached";
     }
   }
 }

@@ -26,31 +26,31 @@ const VALUES = ["last", "mean", "p50", "p95", "p99", "min", "max", "std"] as con
 
 export class StatisticsTable {
   readonly element = h("div", { class: "stat-scroll", tabindex: "0", role: "region", "aria-label": "Statistics" });
-  private readonly table = h("table", { class: "stats", "data-tw": "statistics" });
-  private key = "";
-  private cells: HTMLElement[][] = [];
+  readonly #table = h("table", { class: "stats", "data-tw": "statistics" });
+  #key = "";
+  #cells: HTMLElement[][] = [];
 
   constructor() {
-    this.element.append(this.table);
+    this.element.append(this.#table);
   }
 
   /** Columns of these series, empty until `fill`; true when they are other ones than before. */
   shape(series: readonly Series[], tokens: Tokens): boolean {
     const key = series.map((one) => `${one.index} ${one.short} ${tokens.series[one.colour]}`).join();
-    if (key === this.key) return false;
-    this.key = key;
+    if (key === this.#key) return false;
+    this.#key = key;
     const heads = series.map((one) => {
       const swatch = h("i", {});
       swatch.style.background = tokens.series[one.colour];
       return h("th", { scope: "col", title: `${one.metric} ${one.key}`.trim() }, swatch, one.short || one.name);
     });
-    this.cells = [];
+    this.#cells = [];
     const rows = [...VALUES, "rate /s", "gaps"].map((name) => {
       const cells = series.map(() => h("td", {}, "–"));
-      this.cells.push(cells);
+      this.#cells.push(cells);
       return h("tr", {}, h("th", { scope: "row" }, name), ...cells);
     });
-    this.table.replaceChildren(h("caption", { class: "spoken" }, "Statistics of each series"), h("thead", {}, h("tr", {}, h("td", {}), ...heads)), h("tbody", {}, ...rows));
+    this.#table.replaceChildren(h("caption", { class: "spoken" }, "Statistics of each series"), h("thead", {}, h("tr", {}, h("td", {}), ...heads)), h("tbody", {}, ...rows));
     return true;
   }
 
@@ -61,10 +61,10 @@ export class StatisticsTable {
       const value = (name: (typeof VALUES)[number]): string => printValue(row?.[name] ?? NaN, print);
       const texts = [...VALUES.map(value), formatNumber(row?.rate ?? NaN, 2), row ? String(row.gaps) : "–"];
       texts.forEach((text, line) => {
-        const cell = this.cells[line]?.[column];
+        const cell = this.#cells[line]?.[column];
         if (cell) setText(cell, text);
       });
-      const gaps = this.cells[texts.length - 1]?.[column];
+      const gaps = this.#cells[texts.length - 1]?.[column];
       if (gaps) gaps.title = row && row.gaps > 0 ? `silent for ${longSpan(row.gap_ms)} in all` : "";
     });
   }

@@ -39,59 +39,62 @@ export async function showReadings(app: AppContext, title: string, series: reado
 
 /** The latest value of every series that the page searches for, kept current while it is open. */
 export class LatestValues {
-  private readonly rows = h("tbody", {});
-  private readonly count = h("p", { class: "muted" });
-  private cells: HTMLElement[][] = [];
-  private series: Series[] = [];
-  private shown = false;
+  readonly #rows = h("tbody", {});
+  readonly #count = h("p", { class: "muted" });
+  #cells: HTMLElement[][] = [];
+  #series: Series[] = [];
+  #shown = false;
   /** The directory's version that the rows are of. */
-  private version = -1;
-  private drawnAt = 0;
+  #version = -1;
+  #drawnAt = 0;
+  readonly #app: AppContext;
 
-  constructor(private readonly app: AppContext) {}
+  constructor(app: AppContext) {
+    this.#app = app;
+  }
 
   open(): void {
-    const table = h("table", { class: "rows", "data-tw": "latest-table" }, head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]), this.rows);
+    const table = h("table", { class: "rows", "data-tw": "latest-table" }, head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]), this.#rows);
     const body = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" }, table);
-    this.shown = true;
-    this.fill();
-    this.app.dialog.show("Latest values", h("div", { class: "table-box" }, this.count, body), () => (this.shown = false), true);
+    this.#shown = true;
+    this.#fill();
+    this.#app.dialog.show("Latest values", h("div", { class: "table-box" }, this.#count, body), () => (this.#shown = false), true);
     body.focus();
   }
 
   /** One row per series; new ones appear by themselves. */
-  private fill(): void {
-    const { state, session } = this.app;
+  #fill(): void {
+    const { state, session } = this.#app;
     const words = state.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const found = session.directory.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
-    this.version = session.directory.version;
-    this.series = found.slice(0, MOST_ROWS);
-    this.cells = this.series.map((one) => [h("th", { scope: "row" }, one.metric), h("td", {}, one.legend), h("td", { class: "number" }), h("td", {}), h("td", {}), h("td", { class: "number" }), h("td", {})]);
-    this.rows.replaceChildren(...this.cells.map((row) => h("tr", {}, ...row)));
+    this.#version = session.directory.version;
+    this.#series = found.slice(0, MOST_ROWS);
+    this.#cells = this.#series.map((one) => [h("th", { scope: "row" }, one.metric), h("td", {}, one.legend), h("td", { class: "number" }), h("td", {}), h("td", {}), h("td", { class: "number" }), h("td", {})]);
+    this.#rows.replaceChildren(...this.#cells.map((row) => h("tr", {}, ...row)));
     const all = plural(found.length, "series", "series");
-    this.count.textContent = found.length > this.series.length ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.` : words.length ? `${all} with “${state.query.trim()}”` : all;
-    this.drawnAt = -EVERY_MS;
+    this.#count.textContent = found.length > this.#series.length ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.` : words.length ? `${all} with “${state.query.trim()}”` : all;
+    this.#drawnAt = -EVERY_MS;
     this.draw();
   }
 
   draw(): void {
-    if (!this.shown) return;
-    const { session } = this.app;
-    if (this.version !== session.directory.version) {
-      this.fill();
+    if (!this.#shown) return;
+    const { session } = this.#app;
+    if (this.#version !== session.directory.version) {
+      this.#fill();
       return;
     }
     const now = performance.now();
-    if (now - this.drawnAt < EVERY_MS) return;
-    this.drawnAt = now;
+    if (now - this.#drawnAt < EVERY_MS) return;
+    this.#drawnAt = now;
     const nowMs = session.now();
-    this.series.forEach((one, i) => {
+    this.#series.forEach((one, i) => {
       const slot = session.views[LIST].slots.get(one.index);
       if (!slot) return;
       const print: Print = printOf(one.unit, Math.abs(slot.lastValue) || 0, Number.isInteger(slot.lastValue));
       const state = tileState(slot, one, { nowMs, alarms: session.alarms });
       const texts = [printValue(slot.lastValue, print), print.unit.text, shortAge(nowMs - slot.lastIdMs), formatNumber(slot.rate, 2), state === "nodata" ? "no data" : state];
-      texts.forEach((text, k) => setText(this.cells[i][k + 2], text));
+      texts.forEach((text, k) => setText(this.#cells[i][k + 2], text));
     });
   }
 }

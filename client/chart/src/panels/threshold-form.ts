@@ -40,103 +40,105 @@ export function withoutLimit(all: readonly Threshold[], threshold: Threshold, fi
 
 export class Limits {
   readonly element = h("section", { class: "drawer-section", "data-tw": "drawer-thresholds" });
-  private readonly rows = h("div", {});
-  private readonly form = h("form", { class: "form", "data-tw": "threshold-form" });
-  private readonly said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "threshold-said" });
-  private readonly add = iconButton("plus", "Add a threshold", () => this.toggle(), "threshold-add");
-  private all: readonly Threshold[] = [];
-  private series: readonly Series[] = [];
-  private print: Print | null = null;
-  private drawn = "";
+  readonly #rows = h("div", {});
+  readonly #form = h("form", { class: "form", "data-tw": "threshold-form" });
+  readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "threshold-said" });
+  readonly #add = iconButton("plus", "Add a threshold", () => this.#toggle(), "threshold-add");
+  #all: readonly Threshold[] = [];
+  #series: readonly Series[] = [];
+  #print: Print | null = null;
+  #drawn = "";
+  readonly #save: (all: readonly Threshold[]) => Promise<boolean>;
 
   /** `save` puts all thresholds in force and resolves with false when somebody else's were in the way. */
-  constructor(private readonly save: (all: readonly Threshold[]) => Promise<boolean>) {
-    this.element.append(h("div", { class: "drawer-head" }, h("h3", {}, "Thresholds"), this.add), this.rows, this.form, this.said);
-    show(this.form, false);
-    this.form.addEventListener("submit", (event) => {
+  constructor(save: (all: readonly Threshold[]) => Promise<boolean>) {
+    this.#save = save;
+    this.element.append(h("div", { class: "drawer-head" }, h("h3", {}, "Thresholds"), this.#add), this.#rows, this.#form, this.#said);
+    show(this.#form, false);
+    this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.submit();
+      void this.#submit();
     });
-    this.form.addEventListener("keydown", (event) => {
+    this.#form.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
-      this.toggle();
+      this.#toggle();
     });
   }
 
   update(all: readonly Threshold[], series: readonly Series[], print: Print): void {
-    this.all = all;
-    this.print = print;
+    this.#all = all;
+    this.#print = print;
     const key = JSON.stringify([all, series.map(({ index }) => index), print]);
-    if (key === this.drawn) return;
-    this.drawn = key;
-    if (this.series.map(({ index }) => index).join() !== series.map(({ index }) => index).join()) show(this.form, false);
-    this.series = series;
-    const rows = all.filter((one) => series.some((own) => applies(one, own))).flatMap((one) => FIELDS.filter(([field]) => given(one[field])).map(([field, level, words]) => this.row(one, field, level, words)));
-    this.rows.replaceChildren(...(rows.length ? rows : [h("p", { class: "muted" }, "None")]));
+    if (key === this.#drawn) return;
+    this.#drawn = key;
+    if (this.#series.map(({ index }) => index).join() !== series.map(({ index }) => index).join()) show(this.#form, false);
+    this.#series = series;
+    const rows = all.filter((one) => series.some((own) => applies(one, own))).flatMap((one) => FIELDS.filter(([field]) => given(one[field])).map(([field, level, words]) => this.#row(one, field, level, words)));
+    this.#rows.replaceChildren(...(rows.length ? rows : [h("p", { class: "muted" }, "None")]));
   }
 
-  private shown(value: number): string {
-    const { unit, decimals } = this.print as Print;
+  #shown(value: number): string {
+    const { unit, decimals } = this.#print as Print;
     return formatNumber(value / unit.divisor, Number.isInteger(value / unit.divisor) ? 0 : decimals);
   }
 
-  private row(threshold: Threshold, field: Field, level: Level, words: string): HTMLElement {
-    const { unit } = this.print as Print;
+  #row(threshold: Threshold, field: Field, level: Level, words: string): HTMLElement {
+    const { unit } = this.#print as Print;
     const labels = legendLabel(threshold.labels ?? {});
     const others = threshold.metric.includes("*") ? `all of ${threshold.metric}` : "";
-    const manners = [labels, others, threshold.for_s ? `for ${longSpan(threshold.for_s * 1e3)}` : "", threshold.hysteresis ? `back by ${this.shown(threshold.hysteresis)}` : ""].filter(Boolean).join(" · ");
-    const remove = iconButton("close", `Remove: ${words} ${this.shown(threshold[field] as number)}`, () => void this.put(withoutLimit(this.all, threshold, field)), "threshold-remove", 12);
-    const value = h("span", { class: "limit-value" }, h("b", {}, this.shown(threshold[field] as number)), ` ${unit.text}`);
+    const manners = [labels, others, threshold.for_s ? `for ${longSpan(threshold.for_s * 1e3)}` : "", threshold.hysteresis ? `back by ${this.#shown(threshold.hysteresis)}` : ""].filter(Boolean).join(" · ");
+    const remove = iconButton("close", `Remove: ${words} ${this.#shown(threshold[field] as number)}`, () => void this.#put(withoutLimit(this.#all, threshold, field)), "threshold-remove", 12);
+    const value = h("span", { class: "limit-value" }, h("b", {}, this.#shown(threshold[field] as number)), ` ${unit.text}`);
     return h("div", { class: `drawer-row ${level}` }, icon(level, 14), h("span", { class: "limit-words" }, words, manners ? h("small", {}, manners) : null), value, remove);
   }
 
-  private toggle(): void {
-    const open = Boolean(this.form.hidden);
-    if (open) this.build();
-    show(this.form, open);
-    this.said.textContent = "";
-    if (open) this.form.querySelector<HTMLElement>("input")?.focus();
-    else this.add.focus();
+  #toggle(): void {
+    const open = Boolean(this.#form.hidden);
+    if (open) this.#build();
+    show(this.#form, open);
+    this.#said.textContent = "";
+    if (open) this.#form.querySelector<HTMLElement>("input")?.focus();
+    else this.#add.focus();
   }
 
-  private build(): void {
-    const { unit } = this.print as Print;
-    const metrics = [...new Set(this.series.map(({ metric }) => metric))];
+  #build(): void {
+    const { unit } = this.#print as Print;
+    const metrics = [...new Set(this.#series.map(({ metric }) => metric))];
     const option = (value: string, text: string): HTMLElement => h("option", { value }, text);
-    const whole = metrics.map((metric, i) => option(`m${i}`, metrics.length > 1 || this.series.length > 1 ? `all of ${metric}` : metric));
-    const single = this.series.length > 1 ? this.series.filter(({ key }) => key).map((one) => option(`s${one.index}`, metrics.length > 1 ? `${one.metric} ${one.legend}` : one.legend)) : [];
+    const whole = metrics.map((metric, i) => option(`m${i}`, metrics.length > 1 || this.#series.length > 1 ? `all of ${metric}` : metric));
+    const single = this.#series.length > 1 ? this.#series.filter(({ key }) => key).map((one) => option(`s${one.index}`, metrics.length > 1 ? `${one.metric} ${one.legend}` : one.legend)) : [];
     const number = (name: string, label: string, required: boolean): HTMLElement => h("label", {}, label, h("input", { class: "field", name, type: "number", step: "any", min: required ? undefined : "0", required, placeholder: required ? undefined : "0" }));
-    this.form.replaceChildren(
+    this.#form.replaceChildren(
       h("div", { class: "form-row" }, h("label", {}, "When", h("select", { class: "field", name: "field" }, ...FIELDS.map(([field, , words]) => option(field, words)))), number("value", `Value${unit.text ? `, ${unit.text}` : ""}`, true)),
       h("label", {}, "Series", h("select", { class: "field", name: "scope" }, ...whole, ...single)),
       h("div", { class: "form-row" }, number("for_s", "For, seconds", false), number("hysteresis", "Ends when back by", false)),
-      h("div", { class: "row" }, h("button", { type: "submit", class: "button primary", "data-tw": "threshold-save" }, "Add"), h("button", { type: "button", class: "button", onclick: () => this.toggle() }, "Cancel")),
+      h("div", { class: "row" }, h("button", { type: "submit", class: "button primary", "data-tw": "threshold-save" }, "Add"), h("button", { type: "button", class: "button", onclick: () => this.#toggle() }, "Cancel")),
     );
-    const select = this.form.elements.namedItem("field") as HTMLSelectElement;
+    const select = this.#form.elements.namedItem("field") as HTMLSelectElement;
     select.value = "warn_above";
   }
 
-  private async submit(): Promise<void> {
-    const { divisor } = (this.print as Print).unit;
-    const data = new FormData(this.form);
+  async #submit(): Promise<void> {
+    const { divisor } = (this.#print as Print).unit;
+    const data = new FormData(this.#form);
     const field = String(data.get("field")) as Field;
     const scope = String(data.get("scope"));
     const number = (name: string, scale = 1): number => Number(data.get(name) || 0) * scale;
-    const metrics = [...new Set(this.series.map(({ metric }) => metric))];
-    const single = this.series.find(({ index }) => `s${index}` === scope);
+    const metrics = [...new Set(this.#series.map(({ metric }) => metric))];
+    const single = this.#series.find(({ index }) => `s${index}` === scope);
     const limit: Threshold = { metric: single?.metric ?? metrics[Number(scope.slice(1))], labels: { ...single?.labels }, [field]: number("value", divisor), for_s: number("for_s"), hysteresis: number("hysteresis", divisor) };
-    if (await this.put(withLimit(this.all, field, limit))) this.toggle();
+    if (await this.#put(withLimit(this.#all, field, limit))) this.#toggle();
   }
 
-  private async put(all: readonly Threshold[]): Promise<boolean> {
-    this.said.textContent = "Saving…";
+  async #put(all: readonly Threshold[]): Promise<boolean> {
+    this.#said.textContent = "Saving…";
     try {
-      const saved = await this.save(all);
-      this.said.textContent = saved ? "" : "Somebody else has just changed the thresholds; theirs are shown now. Try again.";
+      const saved = await this.#save(all);
+      this.#said.textContent = saved ? "" : "Somebody else has just changed the thresholds; theirs are shown now. Try again.";
       return saved;
     } catch (error) {
-      this.said.textContent = `Not saved: ${(error as Error).message}`;
+      this.#said.textContent = `Not saved: ${(error as Error).message}`;
       return false;
     }
   }

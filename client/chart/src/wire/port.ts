@@ -37,75 +37,81 @@ export function backoffMs(attempt: number, random: number): number {
 }
 
 export class SocketPort implements Port {
-  private socket: WebSocket | null = null;
-  private timer = 0;
-  private closed = false;
-  private readonly link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
+  #socket: WebSocket | null = null;
+  #timer = 0;
+  #closed = false;
+  readonly #link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
+  readonly #address: () => string;
+  readonly #events: PortEvents;
+  readonly #refused: () => boolean;
 
   /** `address` is asked anew at each attempt: the ticket may have changed. */
   constructor(
-    private readonly address: () => string,
-    private readonly events: PortEvents,
-    private readonly refused: () => boolean,
+    address: () => string,
+    events: PortEvents,
+    refused: () => boolean,
   ) {
-    this.open();
+    this.#address = address;
+    this.#events = events;
+    this.#refused = refused;
+    this.#open();
   }
 
-  private open(): void {
-    window.clearTimeout(this.timer);
-    const socket = new WebSocket(this.address());
+  #open(): void {
+    window.clearTimeout(this.#timer);
+    const socket = new WebSocket(this.#address());
     socket.binaryType = "arraybuffer";
-    this.socket = socket;
-    this.change("connecting");
+    this.#socket = socket;
+    this.#change("connecting");
     socket.onopen = () => {
-      this.link.attempts = 0;
-      this.link.lostAtMs = NaN;
-      this.change("open");
+      this.#link.attempts = 0;
+      this.#link.lostAtMs = NaN;
+      this.#change("open");
     };
     socket.onmessage = (event: MessageEvent) => {
-      if (typeof event.data === "string") this.events.text(JSON.parse(event.data) as Record<string, unknown>);
-      else this.events.frame(event.data as ArrayBuffer);
+      if (typeof event.data === "string") this.#events.text(JSON.parse(event.data) as Record<string, unknown>);
+      else this.#events.frame(event.data as ArrayBuffer);
     };
-    socket.onclose = (event: CloseEvent) => this.lost(socket, event);
+    socket.onclose = (event: CloseEvent) => this.#lost(socket, event);
   }
 
-  private lost(socket: WebSocket, { code, reason }: CloseEvent): void {
-    if (this.closed || socket !== this.socket) return;
-    this.socket = null;
-    if (Number.isNaN(this.link.lostAtMs)) this.link.lostAtMs = Date.now();
-    if (code === CLOSE_SIGNED_OUT) return this.change("signed-out");
-    if (code === CLOSE_UNKNOWN_TICKET && this.refused()) return this.change("refused");
-    this.link.attempts++;
-    this.link.reason = reason;
-    const wait = backoffMs(this.link.attempts, Math.random());
-    this.link.retryAt = performance.now() + wait;
-    this.timer = window.setTimeout(() => this.open(), wait);
-    this.change("waiting");
+  #lost(socket: WebSocket, { code, reason }: CloseEvent): void {
+    if (this.#closed || socket !== this.#socket) return;
+    this.#socket = null;
+    if (Number.isNaN(this.#link.lostAtMs)) this.#link.lostAtMs = Date.now();
+    if (code === CLOSE_SIGNED_OUT) return this.#change("signed-out");
+    if (code === CLOSE_UNKNOWN_TICKET && this.#refused()) return this.#change("refused");
+    this.#link.attempts++;
+    this.#link.reason = reason;
+    const wait = backoffMs(this.#link.attempts, Math.random());
+    this.#link.retryAt = performance.now() + wait;
+    this.#timer = window.setTimeout(() => this.#open(), wait);
+    this.#change("waiting");
   }
 
-  private change(state: Link["state"]): void {
-    this.link.state = state;
-    this.events.link({ ...this.link });
+  #change(state: Link["state"]): void {
+    this.#link.state = state;
+    this.#events.link({ ...this.#link });
   }
 
   send(message: Record<string, unknown>): void {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
   ack(view: number, seq: number): void {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(`a${view}:${seq}`);
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(`a${view}:${seq}`);
   }
 
   retry(): void {
-    if (this.link.state === "waiting") this.open();
+    if (this.#link.state === "waiting") this.#open();
     else this.send({ t: "retry" });
   }
 
   close(): void {
-    this.closed = true;
-    window.clearTimeout(this.timer);
-    this.socket?.close(1000);
-    this.socket = null;
+    this.#closed = true;
+    window.clearTimeout(this.#timer);
+    this.#socket?.close(1000);
+    this.#socket = null;
   }
 }
 
@@ -124,46 +130,50 @@ const SILENT_MS = 5_000;
 
 /** A kernel may be busy and hear nothing: it pushes by its own clock, and frames are not acknowledged. */
 export class WidgetPort implements Port {
-  private readonly listener: (message: Record<string, unknown>, buffers?: ArrayBufferView[]) => void;
-  private readonly timer: number;
-  private heardAt = performance.now();
-  private silent = false;
+  readonly #listener: (message: Record<string, unknown>, buffers?: ArrayBufferView[]) => void;
+  readonly #timer: number;
+  #heardAt = performance.now();
+  #silent = false;
+  readonly #model: WidgetModel;
+  readonly #events: PortEvents;
 
   constructor(
-    private readonly model: WidgetModel,
-    private readonly events: PortEvents,
+    model: WidgetModel,
+    events: PortEvents,
   ) {
-    this.listener = (message, buffers) => {
-      this.heardAt = performance.now();
-      if (this.silent) this.change(false);
+    this.#model = model;
+    this.#events = events;
+    this.#listener = (message, buffers) => {
+      this.#heardAt = performance.now();
+      if (this.#silent) this.#change(false);
       if (buffers && buffers.length > 0) for (const buffer of buffers) events.frame(buffer);
       else if (message && typeof message.t === "string") events.text(message);
     };
-    model.on("msg:custom", this.listener as (...args: never[]) => void);
+    model.on("msg:custom", this.#listener as (...args: never[]) => void);
     // The listener comes first: what the kernel pushes at once must not be missed.
-    queueMicrotask(() => this.change(false));
-    this.timer = window.setInterval(() => {
-      if (!this.silent && performance.now() - this.heardAt > SILENT_MS) this.change(true);
+    queueMicrotask(() => this.#change(false));
+    this.#timer = window.setInterval(() => {
+      if (!this.#silent && performance.now() - this.#heardAt > SILENT_MS) this.#change(true);
     }, 1_000);
   }
 
-  private change(silent: boolean): void {
-    this.silent = silent;
-    this.events.link({ state: silent ? "silent" : "open", lostAtMs: silent ? Date.now() - SILENT_MS : NaN, attempts: 0, retryAt: NaN, reason: "" });
+  #change(silent: boolean): void {
+    this.#silent = silent;
+    this.#events.link({ state: silent ? "silent" : "open", lostAtMs: silent ? Date.now() - SILENT_MS : NaN, attempts: 0, retryAt: NaN, reason: "" });
   }
 
   send(message: Record<string, unknown>): void {
-    this.model.send(message);
+    this.#model.send(message);
   }
 
   ack(): void {}
 
   retry(): void {
-    this.model.send({ t: "retry" });
+    this.#model.send({ t: "retry" });
   }
 
   close(): void {
-    window.clearInterval(this.timer);
-    this.model.off("msg:custom", this.listener as (...args: never[]) => void);
+    window.clearInterval(this.#timer);
+    this.#model.off("msg:custom", this.#listener as (...args: never[]) => void);
   }
 }

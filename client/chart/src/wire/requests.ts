@@ -28,10 +28,13 @@ const MOST = 8;
 const LIMIT_MS = 40_000;
 
 export class Questions {
-  private waiting: Waiting[] = [];
-  private id = 0;
+  #waiting: Waiting[] = [];
+  #id = 0;
+  readonly #port: () => Port | null;
 
-  constructor(private readonly port: () => Port | null) {}
+  constructor(port: () => Port | null) {
+    this.#port = port;
+  }
 
   /**
    * Ask, and resolve with the answer.
@@ -39,28 +42,28 @@ export class Questions {
    * Rejects with an Error whose message is for the person: it was refused, the connection was lost, or nothing came.
    */
   ask(question: Message & { t: string }, numbered = false): Promise<Message> {
-    const id = numbered ? ++this.id : undefined;
+    const id = numbered ? ++this.#id : undefined;
     return new Promise((resolve, reject) => {
       const one: Waiting = { tag: question.t, answer: ANSWERS[question.t], id, resolve, reject };
-      this.waiting.push(one);
-      while (this.waiting.length > MOST) this.waiting.shift()?.reject(new Error("Asked too much at once"));
-      window.setTimeout(() => this.giveUp(one, "The dashboard did not answer"), LIMIT_MS);
-      this.port()?.send(id === undefined ? question : { ...question, id });
+      this.#waiting.push(one);
+      while (this.#waiting.length > MOST) this.#waiting.shift()?.reject(new Error("Asked too much at once"));
+      window.setTimeout(() => this.#giveUp(one, "The dashboard did not answer"), LIMIT_MS);
+      this.#port()?.send(id === undefined ? question : { ...question, id });
     });
   }
 
-  private giveUp(one: Waiting, reason: string): void {
-    if (!this.waiting.includes(one)) return;
-    this.waiting = this.waiting.filter((other) => other !== one);
+  #giveUp(one: Waiting, reason: string): void {
+    if (!this.#waiting.includes(one)) return;
+    this.#waiting = this.#waiting.filter((other) => other !== one);
     one.reject(new Error(reason));
   }
 
   /** Take a message; true when it was the answer to a question. */
   hear(message: Message): boolean {
     const refused = message.t === "refused";
-    const one = this.waiting.find((each) => (refused ? each.tag === message.to : each.answer === message.t) && each.id === (message.id as number | undefined));
+    const one = this.#waiting.find((each) => (refused ? each.tag === message.to : each.answer === message.t) && each.id === (message.id as number | undefined));
     if (!one) return refused || Object.values(ANSWERS).includes(String(message.t));
-    this.waiting = this.waiting.filter((other) => other !== one);
+    this.#waiting = this.#waiting.filter((other) => other !== one);
     if (refused) one.reject(new Error(String(message.reason)));
     else one.resolve(message);
     return true;
@@ -68,6 +71,6 @@ export class Questions {
 
   /** The connection is lost: nothing that was asked will be answered. */
   lost(): void {
-    for (const one of this.waiting) this.giveUp(one, "The connection was lost");
+    for (const one of this.#waiting) this.#giveUp(one, "The connection was lost");
   }
 }
