@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -179,6 +180,56 @@ def test_the_architecture_names_every_folder(source: str) -> None:
 def test_the_architecture_names_every_end_of_a_stream() -> None:
     section = ARCHITECTURE.partition("## How a stream ends")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [reason.value for reason in EndReason]
+
+
+# -- the workshop
+
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+RECIPES = {
+    name: body.splitlines() for name, body in re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+}
+FROM_ELSEWHERE = {"python3", "npm", "awk"}  # what CONTRIBUTING.md asks for; all else is in the environment or here
+
+
+def _commands() -> list[tuple[str, list[str]]]:
+    """Return each command of each recipe as its words, with the variables that the Makefile sets."""
+    variables = dict(re.findall(r"^([A-Z]+) := (.*)$", MAKEFILE, re.MULTILINE))
+    lines = [(name, line.strip().lstrip("@")) for name, body in RECIPES.items() for line in body]
+    return [
+        (name, re.sub(r"\$\(([A-Z]+)\)", lambda m: variables.get(m[1], m[0]), line).split()) for name, line in lines
+    ]
+
+
+@pytest.mark.parametrize(("recipe", "words"), _commands(), ids=lambda value: value if isinstance(value, str) else "")
+def test_each_command_of_a_recipe_exists(recipe: str, words: list[str]) -> None:
+    program = words[0]
+    if program.startswith(".venv/bin/"):
+        assert shutil.which(Path(program).name, path=str(Path(sys.executable).parent)), program
+    elif program not in FROM_ELSEWHERE:
+        assert os.access(ROOT / program, os.X_OK), program
+    if words[:2] == ["npm", "run"]:
+        package = json.loads((ROOT / words[words.index("--prefix") + 1] / "package.json").read_text(encoding="utf-8"))
+        assert words[-1] in package["scripts"]
+    for word in words[1:]:
+        if word.endswith((".py", ".txt")) and "$(" not in word and words[words.index(word) - 1] != ">":
+            assert (ROOT / word).exists(), word
+
+
+def test_the_recipes_are_listed_and_explained() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    assert set(phony.split()) == set(RECIPES) == set(re.findall(r"^([a-z-]+):  ## \w", MAKEFILE, re.MULTILINE))
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"make ([a-z-]+)", contributing)) == set(RECIPES) - {"help"}
+    example = re.search(r"NAME=(\w+)", contributing)
+    assert example is not None
+    assert (ROOT / "benchmarks" / f"{example[1]}.py").exists()
+
+
+def test_setup_installs_what_the_readme_says() -> None:
+    command = re.search(r"<!-- command: test -->\n```sh\n(.+)\n```", README)
+    assert command is not None
+    assert command[1].split(" && ")[:2] == [line.strip() for line in RECIPES["setup"][:2]]
 
 
 # -- what was tested together
