@@ -8,20 +8,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from time import time
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import redis.exceptions
 
 from tidewire.errors import LimitExceeded, LogUnavailable
 from tidewire.redislog.log import RedisLog
+from tidewire_service.errors import DocumentConflict
 
-__all__ = ["ABSENT", "ANY", "Document", "DocumentConflict", "Documents"]
+__all__ = ["ABSENT", "ANY", "Document", "Documents"]
 
 ANY: Final = "*"  # write over whatever is there
 ABSENT: Final = ""  # write only where nothing is there
 _TRIES: Final = 20  # other documents of the same hash may be written meanwhile
-T = TypeVar("T")
 
 
 class Document(NamedTuple):
@@ -38,18 +38,6 @@ class Document(NamedTuple):
     body: bytes
 
 
-class DocumentConflict(Exception):
-    """The document is not the one that the writer has seen.
-
-    Attributes:
-        present: what is there, None if nothing.
-    """
-
-    def __init__(self, present: Document | None) -> None:
-        self.present = present
-        super().__init__("the document was changed meanwhile")
-
-
 class _Stored(msgspec.Struct):
     updated_ms: float
     body: msgspec.Raw
@@ -62,12 +50,14 @@ class Documents:
         log: whose Redis holds them.
         key: of the hash.
         most: documents at a time.
+        described: what an error calls a document; ``{name}`` stands for its name.
     """
 
-    def __init__(self, log: RedisLog, key: str, *, most: int) -> None:
+    def __init__(self, log: RedisLog, key: str, *, most: int, described: str) -> None:
         self._log = log
         self._key = key
         self._most = most
+        self._described = described
 
     async def all(self) -> dict[str, Document]:
         """Return every document by name.
@@ -75,7 +65,8 @@ class Documents:
         Raises:
             LogUnavailable: Redis does not answer.
         """
-        found = await self._asked(lambda: cast("Awaitable[dict[bytes, bytes]]", self._log.redis.hgetall(self._key)))
+        with self._log.beside():
+            found = await cast("Awaitable[dict[bytes, bytes]]", self._log.redis.hgetall(self._key))
         return {str(name, "ascii"): _document(value) for name, value in sorted(found.items())}
 
     async def get(self, name: str) -> Document | None:
@@ -84,7 +75,8 @@ class Documents:
         Raises:
             LogUnavailable: Redis does not answer.
         """
-        value = await self._asked(lambda: cast("Awaitable[bytes | None]", self._log.redis.hget(self._key, name)))
+        with self._log.beside():
+            value = await cast("Awaitable[bytes | None]", self._log.redis.hget(self._key, name))
         return None if value is None else _document(value)
 
     async def put(self, name: str, body: bytes, *, over: str = ANY) -> Document:
@@ -125,31 +117,29 @@ class Documents:
         return there
 
     async def _change(self, name: str, over: str, write: Callable[[Document | None, int, Any], None]) -> None:
-        async def once() -> bool:
-            pipe: Any  # redis-py's types have no transactions
-            async with self._log.redis.pipeline(transaction=True) as pipe:
-                await pipe.watch(self._key)
-                value = await pipe.hget(self._key, name)
-                count = await pipe.hlen(self._key)
-                present = None if value is None else _document(value)
-                if over not in (ANY, ABSENT if present is None else present.version):
-                    raise DocumentConflict(present)
-                pipe.multi()
-                write(present, count, pipe)
-                try:
-                    await pipe.execute()
-                except redis.exceptions.WatchError:
-                    return False
-                return True
-
         for _ in range(_TRIES):
-            if await self._asked(once):
-                return
+            with self._log.beside():
+                if await self._changed_once(name, over, write):
+                    return
         raise LogUnavailable(f"{_TRIES} writers were faster; try again in a moment")
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        with self._log.beside():  # a shutdown must not wait for a writer whose cancellation redis-py swallowed
-            return await ask()
+    async def _changed_once(self, name: str, over: str, write: Callable[[Document | None, int, Any], None]) -> bool:
+        """Try a change once; return False if another document of the hash was written meanwhile."""
+        pipe: Any  # redis-py's types have no transactions
+        async with self._log.redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(self._key)
+            value = await pipe.hget(self._key, name)
+            count = await pipe.hlen(self._key)
+            present = None if value is None else _document(value)
+            if over not in (ANY, ABSENT if present is None else present.version):
+                raise DocumentConflict(self._described.format(name=name), None if present is None else present.version)
+            pipe.multi()
+            write(present, count, pipe)
+            try:
+                await pipe.execute()
+            except redis.exceptions.WatchError:
+                return False
+            return True
 
 
 def _document(stored: bytes) -> Document:

@@ -38,7 +38,7 @@ async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: Any) -> None:
 @pytest.mark.parametrize("call", ["get", "put"])
 async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world: Any, call: str) -> None:
     log = RedisLog(world.valkey.url)
-    documents = Documents(log, "tw:documents", most=10)
+    documents = Documents(log, "tw:documents", most=10, described="the document {name}")
 
     async def calls() -> None:
         for turn in range(500):

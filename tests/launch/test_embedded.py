@@ -14,7 +14,8 @@ import pytest
 import redis
 from ports import own_port
 
-from tidewire_service.launch.embedded import DataDirectoryInUse, EmbeddedServer, EmbeddedServerFailed, server_binary
+from tidewire_service.errors import DataDirectoryInUse, EmbeddedServerFailed
+from tidewire_service.launch.embedded import EmbeddedServer, server_binary
 
 
 def test_it_listens_on_loopback_only_keeps_a_file_and_never_evicts(valkey: Any) -> None:

@@ -32,9 +32,9 @@ from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.jwt import JwtSettings, JwtVerifier
+from tidewire_service.errors import Unauthenticated
 from tidewire_service.launch.serve import command as serve_command
 from tidewire_service.operations.redis_checks import findings
-from tidewire_service.web.problems import Refused
 
 from .conftest import bearer
 
@@ -180,14 +180,14 @@ async def test_keys_come_by_https_and_are_rotated(keys: KeyServer) -> None:
     assert known is not None
     assert known.scopes.subscribe == ("a",)
     keys.show(two=second)
-    with pytest.raises(Refused, match="does not list"):  # just asked
+    with pytest.raises(Unauthenticated, match="does not list"):  # just asked
         verifier.verify(signed(second, "two"), now_ms)
     assert keys.asked == 1
     now_s += 11
     assert verifier.verify(signed(second, "two"), now_ms) is None
     await verifier.refresh()
     assert verifier.verify(signed(second, "two"), now_ms) is not None
-    with pytest.raises(Refused, match="does not list"):
+    with pytest.raises(Unauthenticated, match="does not list"):
         verifier.verify(signed(first, "one"), now_ms)
     for body, status in ((b"x" * 300_000, 200), (b"no keys", 200), (b"", 302), (b"", 500)):
         keys.body, keys.status = body, status

@@ -12,8 +12,9 @@ from tidewire.model.batch import encode_batch, make_batch
 from tidewire.model.pattern import compile_patterns
 from tidewire.redislog.lineage import Clock, Watermark
 from tidewire.redislog.log import RedisLog
+from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.conflation import thinned
-from tidewire_service.hub.continuity import FrameError, parse_frame
+from tidewire_service.hub.continuity import parse_frame
 from tidewire_service.hub.event_ring import Ring, RingEntry, encode_data
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.selection import Selection, SelectionKey
@@ -81,5 +82,5 @@ def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> Non
 )
 def test_what_is_no_live_frame_moves_nothing(message: bytes) -> None:
     assert parse_frame(b"1 abc1234 5-0 2\n6-0 1 2\nmxx6-1 1 2\nmyy").entries[1] == ((6 << 32) + 1, "m", b"yy")
-    with pytest.raises(FrameError):
+    with pytest.raises(FrameMalformed):
         parse_frame(message)

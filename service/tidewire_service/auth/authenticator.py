@@ -12,30 +12,19 @@ import structlog
 from tidewire.errors import LogUnavailable
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tokens import Token, TokenStore, identity_of, parse_token, proves
+from tidewire_service.errors import Unauthenticated
 from tidewire_service.hub.subscription import EndReason
-from tidewire_service.web.problems import Refused
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier
 
-__all__ = ["Keeper", "unauthorized"]
+__all__ = ["Keeper"]
 
 _LOOK_S: Final = 1.0  # how soon a process knows of a new or revoked token
 _SOONEST_S: Final = 0.2  # between two looks, however many unknown tokens come: at most 5 a second reach Redis
 _NOTE_USED_S: Final = 10.0
 _MAX_BEARER: Final = 16 * 1024
 _log = structlog.get_logger("tidewire_service")
-
-
-def unauthorized(detail: str, *, given: bool) -> Refused:
-    """Return the refusal of somebody who is nobody here.
-
-    Args:
-        detail: what was wrong and what to do; never the token.
-        given: something was given as a token.
-    """
-    challenge = 'Bearer realm="tidewire"' + (', error="invalid_token"' if given else "")
-    return Refused(401, "Unauthorized", detail, {"WWW-Authenticate": challenge})
 
 
 class Keeper:
@@ -81,7 +70,7 @@ class Keeper:
             authorization: the header's value, empty if there is none.
 
         Raises:
-            Refused: 401.
+            Unauthenticated: it cannot be any token of this service.
         """
         if self._store is None:
             return ANYONE
@@ -99,7 +88,7 @@ class Keeper:
         """Return who a request comes from, after a look at what is new in Redis.
 
         Raises:
-            Refused: 401.
+            Unauthenticated: it cannot be any token of this service.
             LogUnavailable: Redis is away: the token may be good.
         """
         try:
@@ -113,8 +102,9 @@ class Keeper:
         found = self.identity(authorization)
         if found is None:
             self.counters["refused"] += 1
-            raise unauthorized(
-                "the token is not known here, or was revoked; `tidewire token list` shows those that are", given=True
+            raise Unauthenticated(
+                "the token is not known here, or was revoked; `tidewire token list` shows those that are",
+                token_given=True,
             )
         return found
 
@@ -148,25 +138,25 @@ class Keeper:
     def _bearer(self, authorization: str) -> str:
         if not authorization:
             self.counters["missing"] += 1
-            raise unauthorized(
+            raise Unauthenticated(
                 "this service wants a token: send it as `Authorization: Bearer …`; `tidewire token create` makes one",
-                given=False,
+                token_given=False,
             )
         scheme, _, bearer = authorization.partition(" ")
         bearer = bearer.strip()
         if scheme.lower() != "bearer" or not bearer or len(bearer) > _MAX_BEARER:
             self.counters["refused"] += 1
-            raise unauthorized("expected `Authorization: Bearer …` with one token", given=True)
+            raise Unauthenticated("expected `Authorization: Bearer …` with one token", token_given=True)
         return bearer
 
     def _foreign(self, bearer: str) -> Identity | None:
         """Return who a token that is none of ours belongs to."""
         if self._jwt is None:
             self.counters["refused"] += 1
-            raise unauthorized("what was given is no token of this service; they begin with tw_", given=True)
+            raise Unauthenticated("what was given is no token of this service; they begin with tw_", token_given=True)
         try:
             identity = self._jwt.verify(bearer, self._now_ms())
-        except Refused:
+        except Unauthenticated:
             self.counters["refused"] += 1
             raise
         return None if identity is None else self._accepted(identity)
@@ -175,7 +165,9 @@ class Keeper:
         now_ms = self._now_ms()
         if identity.expired(now_ms):
             self.counters["refused"] += 1
-            raise unauthorized("the token's time is over; make a new one with `tidewire token create`", given=True)
+            raise Unauthenticated(
+                "the token's time is over; make a new one with `tidewire token create`", token_given=True
+            )
         self.counters["accepted"] += 1
         if identity.kind == "token":
             self._used[identity.id] = now_ms

@@ -19,7 +19,7 @@ import structlog
 from tidewire.errors import InvalidInput
 from tidewire.subscribing.service_address import verification
 from tidewire_service.auth.scopes import Identity, Scopes
-from tidewire_service.web.problems import Refused
+from tidewire_service.errors import Unauthenticated
 
 __all__ = ["JwtSettings", "JwtVerifier"]
 
@@ -92,7 +92,7 @@ class JwtVerifier:
         """Return whose token it is; None if its key is not known (yet): `refresh` may find it.
 
         Raises:
-            Refused: 401; says what is wrong with it, never what is in it.
+            Unauthenticated: says what is wrong with it, never what is in it.
         """
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         kept = self._verified.get(digest)
@@ -224,9 +224,8 @@ def _scopes(claim: object, grants: tuple[str, ...]) -> Scopes:
     )
 
 
-def _refused(what: str) -> Refused:
-    challenge = 'Bearer realm="tidewire", error="invalid_token"'
-    return Refused(401, "Unauthorized", f"the token {what}", {"WWW-Authenticate": challenge})
+def _refused(what: str) -> Unauthenticated:
+    return Unauthenticated(f"the token {what}", token_given=True)
 
 
 def _sentence(error: jwt.PyJWTError) -> str:

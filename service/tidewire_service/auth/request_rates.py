@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from math import ceil
 from typing import Final
 
-from tidewire_service.web.problems import Refused
+from tidewire_service.errors import RateExceeded
 
 __all__ = ["RequestRates"]
 
@@ -35,7 +34,7 @@ class RequestRates:
         """Count one request.
 
         Raises:
-            Refused: 429, with the time after which one is free.
+            RateExceeded: with the time after which one more is allowed.
         """
         if not self._per_s:
             return
@@ -46,8 +45,7 @@ class RequestRates:
         if left < 1:
             wait_s = (1 - left) / self._per_s
             detail = f"more than {self._per_s:g} requests a second ({self._bound}); try again in {wait_s:.1f} s"
-            retry = {"Retry-After": str(max(1, ceil(wait_s)))}
-            raise Refused(429, "Too many requests", detail, retry, limit=self._bound)
+            raise RateExceeded(detail, limit=self._bound, retry_after_s=wait_s)
         self._buckets[key] = (left - 1, now_s)
         self._buckets.move_to_end(key)
         while len(self._buckets) > _KEPT:

@@ -16,8 +16,8 @@ import msgspec
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.log import RedisLog
-from tidewire_service.auth.authenticator import unauthorized
 from tidewire_service.auth.scopes import Identity
+from tidewire_service.errors import Unauthenticated
 
 __all__ = ["FIRST_USE_S", "Tickets"]
 
@@ -69,7 +69,7 @@ class Tickets:
             patterns: what the stream asks for.
 
         Raises:
-            Refused: 401; the ticket is over, or is for something else.
+            Unauthenticated: the ticket is over, or is for something else.
         """
         [body] = await self._log.run(("GET", self._key(text))) if _TEXT.fullmatch(text) else [None]
         return self._found(body, patterns).identity
@@ -83,7 +83,7 @@ class Tickets:
             patterns: what the stream asks for.
 
         Raises:
-            Refused: 401; the ticket is over, was used, or is for something else.
+            Unauthenticated: the ticket is over, was used, or is for something else.
         """
         key = self._key(text)
         first, body = await self._log.run(("SET", f"{key}:used", "1", "NX", "EX", self._kept_s), ("GET", key))
@@ -98,19 +98,21 @@ class Tickets:
 
     def _found(self, body: bytes | None, patterns: tuple[str, ...]) -> _Ticket:
         if body is None:
-            raise unauthorized("the ticket is over or none of this service; ask for a new one", given=True)
+            raise Unauthenticated("the ticket is over or none of this service; ask for a new one", token_given=True)
         found = msgspec.json.decode(body, type=_Ticket)
         if not set(patterns) <= set(found.patterns):
-            raise unauthorized("the ticket is for other metrics than the stream asks for", given=True)
+            raise Unauthenticated("the ticket is for other metrics than the stream asks for", token_given=True)
         return found
 
     def _check_goes_on(self, ticket: _Ticket, last_event_id: str) -> None:
         try:
             given, since = Cursor.parse(last_event_id), Cursor.parse(ticket.since)
         except InvalidInput:
-            raise unauthorized("the ticket was used; only its own stream goes on with it", given=True) from None
+            raise Unauthenticated(
+                "the ticket was used; only its own stream goes on with it", token_given=True
+            ) from None
         if given.epoch == since.epoch and given.id < since.id:
-            raise unauthorized("the ticket was used; only its own stream goes on with it", given=True)
+            raise Unauthenticated("the ticket was used; only its own stream goes on with it", token_given=True)
 
     def _key(self, text: str) -> str:
         return self._log.keys.ticket(hashlib.sha256(text.encode()).hexdigest())

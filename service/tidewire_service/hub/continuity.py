@@ -12,22 +12,19 @@ from typing import Final, NamedTuple, Protocol
 
 from tidewire.model.cursor import Cursor, id_ms, parse_id
 from tidewire.redislog.lineage import Clock, Fork, Watermark, fork_after, minting_epoch
+from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.counters import new_counters
 from tidewire_service.hub.effects import ReadClock, ReadEntries, ReadTails, Steps
 from tidewire_service.hub.event_ring import Ring, RingEntry, encode_data
 from tidewire_service.hub.log_page import PageEntry, merge_page
 
-__all__ = ["FrameError", "Listener", "LiveFrame", "Pump", "parse_frame"]
+__all__ = ["Listener", "LiveFrame", "Pump", "parse_frame"]
 
 _FILL_PAGE: Final = (
     500  # entries of one metric; a larger hole is skipped: subscriptions catch up from their own cursors
 )
 _FILL_METRICS: Final = 2_000
 _UNHEARD: Final = 2  # moves of the position without a frame; one may be a single frame that was lost
-
-
-class FrameError(ValueError):
-    """A message on the live channel is no live frame."""
 
 
 class LiveFrame(NamedTuple):
@@ -67,13 +64,13 @@ def parse_frame(message: bytes) -> LiveFrame:
     """Return the live frame of a message: ``1 <epoch> <pp> <k>`` and k times ``<id> <bytes> <bytes>`` metric body.
 
     Raises:
-        FrameError: it is none.
+        FrameMalformed: it is none.
     """
     try:
         end = message.index(b"\n")
         version, epoch, before, count = message[:end].split(b" ")
         if version != b"1":
-            raise FrameError(f"version {version!r}")
+            raise FrameMalformed(f"version {version!r}")
         entries: list[PageEntry] = []
         first = last = parse_id(before)
         newest_ms, first_of_ms = b"", 0  # the ids of a call share their millisecond
@@ -87,16 +84,16 @@ def parse_frame(message: bytes) -> LiveFrame:
             start, middle = end + 1, end + 1 + int(metric_bytes)
             end = middle + int(body_bytes)
             if (newest := first_of_ms + int(n)) <= last:
-                raise FrameError("ids that do not rise")
+                raise FrameMalformed("ids that do not rise")
             last = newest
             # past the constructor of a named tuple, which is a function of its own
             entries.append(tuple.__new__(PageEntry, (last, _name(message[start:middle]), message[middle:end])))
             end -= 1
         if end != len(message) - 1 or not entries:
-            raise FrameError("truncated")
+            raise FrameMalformed("truncated")
         return LiveFrame(epoch.decode("ascii"), first, entries)
     except (ValueError, UnicodeDecodeError) as error:
-        raise FrameError(str(error)) from error
+        raise FrameMalformed(str(error)) from error
 
 
 @lru_cache(maxsize=10_000)

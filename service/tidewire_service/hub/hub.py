@@ -21,7 +21,8 @@ from tidewire.model.cursor import Cursor, id_ms
 from tidewire.model.pattern import Pattern
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
-from tidewire_service.hub.continuity import FrameError, LiveFrame, parse_frame
+from tidewire_service.errors import FrameMalformed
+from tidewire_service.hub.continuity import LiveFrame, parse_frame
 from tidewire_service.hub.counters import Latencies, Lateness
 from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadLast, Request, Steps, Wait
 from tidewire_service.hub.event_ring import Ring, RingEntry
@@ -212,7 +213,7 @@ class Hub:
         pump = self.fanout.pump
         try:
             frame = parse_frame(payload)
-        except FrameError:
+        except FrameMalformed:
             pump.counters["frames_garbled"] += 1
             return
         if not self._busy and pump.continues(frame):

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from tidewire.errors import LimitExceeded, shown
 from tidewire.model.batch import Limits
+from tidewire_service.errors import MalformedBody, MediaTypeNotSupported
 from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.json_rows import json_rows, ndjson_rows
 from tidewire_service.ingest.rows import Intake, Row, collect
-from tidewire_service.web.problems import MalformedBody, Refused
 
 __all__ = ["BodyLimits", "Format", "checked_encoding", "checked_format", "read_rows", "unpacked"]
 
@@ -43,22 +43,20 @@ def checked_format(content_type: str) -> Format:
     ``application/x-www-form-urlencoded``; none of them is taken.
 
     Raises:
-        Refused: 415.
+        MediaTypeNotSupported: there is none, or the charset is not UTF-8.
     """
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     found = _FORMATS.get(media_type)
     if found is None:
-        raise Refused(
-            415,
-            "Unsupported media type",
+        raise MediaTypeNotSupported(
             f"the Content-Type {shown(content_type)} is not taken; send one of {_ACCEPTED} "
             "(curl: -H 'Content-Type: application/json')",
-            {"Accept": _ACCEPTED},
+            accept=_ACCEPTED,
         )
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip(" \"'") not in ("utf-8", "utf8"):
-            raise Refused(415, "Unsupported media type", f"the charset {shown(value)} is not taken; send UTF-8")
+            raise MediaTypeNotSupported(f"the charset {shown(value)} is not taken; send UTF-8")
     return found
 
 
@@ -66,7 +64,7 @@ def checked_encoding(content_encoding: str) -> bool:
     """Return whether a body is packed with gzip.
 
     Raises:
-        Refused: 415, another coding.
+        MediaTypeNotSupported: another coding.
     """
     coding = content_encoding.strip().lower()
     if coding in ("", "identity"):
@@ -74,7 +72,7 @@ def checked_encoding(content_encoding: str) -> bool:
     if coding in ("gzip", "x-gzip"):
         return True
     detail = f"the Content-Encoding {shown(content_encoding)} is not taken; send gzip, or leave it out"
-    raise Refused(415, "Unsupported media type", detail, {"Accept-Encoding": "gzip"})
+    raise MediaTypeNotSupported(detail, accept_encoding="gzip")
 
 
 def unpacked(body: bytes, max_bytes: int) -> bytes:

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from tidewire.errors import InvalidInput
 from tidewire.model.csv_escape import original
+from tidewire_service.errors import MalformedBody
 from tidewire_service.ingest.rows import Row
-from tidewire_service.web.problems import MalformedBody
 
 __all__ = ["csv_rows", "parse_number"]
 

@@ -8,18 +8,14 @@ from typing import Any, Final
 import msgspec
 
 from tidewire.errors import InvalidInput
+from tidewire_service.errors import MalformedBody, NestingTooDeep
 from tidewire_service.ingest.rows import Row
-from tidewire_service.web.problems import MalformedBody
 
 __all__ = ["json_rows", "ndjson_rows", "parse_json"]
 
 _decoder: Final = msgspec.json.Decoder()
 _SHOWN_BYTES: Final = 60
 _REMEDY: Final = "send UTF-8 JSON (null for a value that is not a number)"
-
-
-class _TooDeep(MalformedBody):
-    limit = "nesting"
 
 
 def parse_json(text: bytes) -> Any:
@@ -33,7 +29,7 @@ def parse_json(text: bytes) -> Any:
     try:
         return _decoder.decode(text)
     except RecursionError:
-        raise _TooDeep("body", text[:_SHOWN_BYTES], "is nested too deeply; a batch has two levels") from None
+        raise NestingTooDeep("body", text[:_SHOWN_BYTES], "is nested too deeply; a batch has two levels") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise InvalidInput("body", text[:_SHOWN_BYTES], f"{error}; {_REMEDY}") from None
 

@@ -21,7 +21,7 @@ from tidewire.model.batch import (
     make_batch,
     series_key,
 )
-from tidewire_service.web.problems import limit_of
+from tidewire_service.errors import limit_of
 
 __all__ = ["NOT_YOURS", "Intake", "Rejected", "Row", "collect"]
 

@@ -25,9 +25,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tidewire.errors import MissingExtra, TidewireError
+from tidewire.errors import MissingExtra
+from tidewire_service.errors import DataDirectoryInUse, EmbeddedServerFailed
 
-__all__ = ["DataDirectoryInUse", "EmbeddedServer", "EmbeddedServerFailed", "free_port", "server_binary"]
+__all__ = ["EmbeddedServer", "free_port", "server_binary"]
 
 _START_S: Final = 15.0  # loading a large append-only file takes longer: see `_wait`
 _LOADING_S: Final = 120.0
@@ -49,14 +50,6 @@ OPTIONS: Final[Mapping[str, str]] = {
     "client-output-buffer-limit": "pubsub 256mb 64mb 60",
     "loglevel": "notice",
 }
-
-
-class EmbeddedServerFailed(TidewireError):
-    """The bundled server did not start; the message has the end of its log."""
-
-
-class DataDirectoryInUse(EmbeddedServerFailed):
-    """Another process runs a server on the same data directory."""
 
 
 def server_binary() -> Path:

@@ -20,9 +20,10 @@ from tidewire.errors import InvalidInput
 from tidewire.model.threshold import Threshold, checked_thresholds
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
-from tidewire_service.documents import ABSENT, ANY, Document, DocumentConflict, Documents
+from tidewire_service.documents import ABSENT, ANY, Document, Documents
+from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, MalformedBody, Problem, Refused
+from tidewire_service.web.problems import MEDIA_TYPE, Problem
 
 __all__ = ["DOCUMENT_ROUTES", "DeckInfo", "DecksJson", "SavedDocuments", "ThresholdsJson"]
 
@@ -70,8 +71,8 @@ class SavedDocuments:
     """The saved decks and the thresholds of one log."""
 
     def __init__(self, log: RedisLog) -> None:
-        self.decks = Documents(log, log.keys.decks, most=_MOST_DECKS)
-        self.thresholds = Documents(log, log.keys.thresholds, most=1)
+        self.decks = Documents(log, log.keys.decks, most=_MOST_DECKS, described="the deck {name}")
+        self.thresholds = Documents(log, log.keys.thresholds, most=1, described="the list of thresholds")
 
 
 def _scopes(request: Request[Any, Any, State]) -> Scopes:
@@ -82,13 +83,13 @@ def _check_sees_all(request: Request[Any, Any, State]) -> None:
     """Refuse a change by somebody who does not see all that it is about.
 
     Raises:
-        Refused: 403.
+        ScopeMissing: they see a part of it only.
     """
     if _scopes(request).narrowed_to:
         detail = (
             "decks and thresholds are everybody's: changing them needs a token that sees everything (--subscribe '**')"
         )
-        raise Refused(403, "Forbidden", detail)
+        raise ScopeMissing(detail)
 
 
 def _seen(request: Request[Any, Any, State]) -> str:
@@ -105,12 +106,6 @@ def _seen(request: Request[Any, Any, State]) -> str:
 
 def _etag(document: Document) -> dict[str, str]:
     return {"ETag": f'"{document.version}"', "Cache-Control": "no-cache"}
-
-
-def _refusal(what: str, error: DocumentConflict) -> Refused:
-    state = "was deleted" if error.present is None else "has a newer version"
-    headers = {} if error.present is None else {"ETag": f'"{error.present.version}"'}
-    return Refused(412, "Newer version", f"{what} {state}; read it, and save over its ETag", headers)
 
 
 def _shown(request: Request[Any, Any, State], document: Document) -> Response[bytes]:
@@ -169,7 +164,7 @@ async def get_deck(
     """Answer with the deck as it was saved."""
     document = await documents.decks.get(_slug(slug))
     if document is None or _scopes(request).narrowed_to:
-        raise Refused(404, "No such deck", f"no deck is saved as {slug}")
+        raise DeckNotFound(slug)
     return _shown(request, document)
 
 
@@ -194,10 +189,7 @@ async def put_deck(
         msgspec.json.decode(body, type=_Named)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedBody("body", body[:80], f"expected a JSON object; {error}") from None
-    try:
-        return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_seen(request))))
-    except DocumentConflict as error:
-        raise _refusal(f"the deck {slug}", error) from error
+    return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_seen(request))))
 
 
 @delete("/v1/decks/{slug:str}", summary="Delete a saved deck", status_code=204, responses=_WRITTEN)
@@ -208,10 +200,7 @@ async def delete_deck(
 ) -> None:
     """Delete; nothing there is no error."""
     _check_sees_all(request)
-    try:
-        await documents.decks.delete(_slug(slug), over=_seen(request))
-    except DocumentConflict as error:
-        raise _refusal(f"the deck {slug}", error) from error
+    await documents.decks.delete(_slug(slug), over=_seen(request))
 
 
 @get("/v1/thresholds", summary="Read the thresholds", responses={
@@ -246,10 +235,7 @@ async def put_thresholds(
     checked = checked_thresholds(await request.body())
     seen = _seen(request)
     body = msgspec.json.encode(ThresholdsJson(checked))
-    try:
-        document = await documents.thresholds.put(_LIST, body, over=ABSENT if seen == "none" else seen)
-    except DocumentConflict as error:
-        raise _refusal("the list of thresholds", error) from error
+    document = await documents.thresholds.put(_LIST, body, over=ABSENT if seen == "none" else seen)
     return Response(b"", headers=_etag(document))
 
 

@@ -21,13 +21,14 @@ from litestar.params import HeaderParameter
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.calls import Once
 from tidewire.redislog.log import RedisLog
+from tidewire_service.errors import MalformedBody, MemoryShort, RateExceeded, ScopeMissing
 from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows, unpacked
 from tidewire_service.ingest.rows import NOT_YOURS, Intake, Rejected
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, MalformedBody, Problem, Refused, problem_of
+from tidewire_service.web.problems import MEDIA_TYPE, Problem, problem_of
 
 __all__ = ["Posts", "Taken", "post_readings"]
 
@@ -71,10 +72,9 @@ class Posts:
         """Read, check and append the body of one request."""
         if self.taking >= self._settings.max_posts:
             detail = f"{self.taking} bodies are being taken (max_posts); try again"
-            raise Refused(429, "Too many requests", detail, {"Retry-After": "1"}, limit="max_posts")
+            raise RateExceeded(detail, limit="max_posts", retry_after_s=1.0)
         if self._quota.memory_short:
-            detail = "this process is short of memory (soft_memory_bytes); nothing was stored; try again"
-            raise Refused(503, "Short of memory", detail, {"Retry-After": "5"}, limit="soft_memory_bytes")
+            raise MemoryShort
         self.taking += 1
         try:
             return await self._take(request)
@@ -130,7 +130,7 @@ class Posts:
         first = rejected[0]
         problem, _ = problem_of(InvalidInput(first.field, None, first.reason))
         if all(row.reason == NOT_YOURS for row in rejected):
-            problem, _ = problem_of(Refused(403, "Forbidden", first.reason))
+            problem, _ = problem_of(ScopeMissing(first.reason))
         refused = msgspec.structs.replace(
             problem,
             value=first.value,

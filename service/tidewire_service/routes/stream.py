@@ -26,13 +26,13 @@ from tidewire.model.cursor import Cursor
 from tidewire.model.durations import parse_span_ms
 from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.scopes import ANYONE, allowed_metrics
+from tidewire_service.errors import MethodNotAllowed
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay
 from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.origin_guard import STREAM_PATH
-from tidewire_service.web.problems import Refused
 from tidewire_service.web.query import MISSPELT, parse_query
 
 __all__ = ["STREAM_PATH_ITEM", "StreamDoor", "parse_stream_request", "stream_route"]
@@ -141,7 +141,7 @@ def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
         if scope["type"] != ScopeType.HTTP:
             raise NotFoundException
         if scope["method"] != "GET":
-            raise Refused(405, "Method not allowed", "a stream is read with GET", {"Allow": "GET"})
+            raise MethodNotAllowed("a stream is read with GET", allowed="GET")
         request = stream_request(scope, max_patterns)
         check_width(request, streams.hub, max_metrics)
         await check_conflatable(request, streams.hub)

@@ -10,15 +10,23 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from tidewire.errors import InvalidInput, LogUnavailable
-from tidewire_service.auth.authenticator import Keeper, unauthorized
+from tidewire_service.auth.authenticator import Keeper
 from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tickets import Tickets
+from tidewire_service.errors import (
+    RateExceeded,
+    RequestRefused,
+    ScopeMissing,
+    TicketRequestMalformed,
+    TokenUndecided,
+    Unauthenticated,
+)
 from tidewire_service.streams.stream_quota import address_of
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.origin_guard import STREAM_PATH
-from tidewire_service.web.problems import Refused, request_id, send_problem
+from tidewire_service.web.problems import problem_of, request_id, send_problem
 from tidewire_service.web.query import parse_query
 
 __all__ = ["Door", "Need", "identity_of_request", "need_of"]
@@ -107,22 +115,21 @@ class Door:
             if identity is None:
                 return self._look(scope, receive, send, authorization, need)
             self._enter(scope, identity, need)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             return self._refuse(scope, send, refusal)
         return self._app(scope, receive, send)
 
     async def _look(self, scope: HTTPScope, receive: Receive, send: Send, authorization: str, need: Need) -> None:
         try:
             self._enter(scope, await self._keeper.look(authorization), need)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             await self._refuse(scope, send, refusal)
             return
         except LogUnavailable:
             if scope["path"] == STREAM_PATH:
                 await self._streams.put_off(send)
                 return
-            detail = "the token is not known yet and Redis does not answer; nothing was stored; try again"
-            await send_problem(send, Refused(503, "Undecided", detail, {"Retry-After": "2"}))
+            await send_problem(send, TokenUndecided())
             return
         await self._app(scope, receive, send)
 
@@ -135,7 +142,9 @@ class Door:
             ticket, patterns = query.one("ticket"), tuple(query.all("metric"))
             identity = await self._tickets.identity(ticket, patterns)
             if self._keeper.end_of(identity) is not None:
-                raise unauthorized("the token that the ticket was made with is over or was revoked", given=True)
+                raise Unauthenticated(
+                    "the token that the ticket was made with is over or was revoked", token_given=True
+                )
             self._enter(scope, identity, "subscribe")
             turned_away = self._streams.turned_away(identity, scope)
             if turned_away is not None:  # it comes back by itself, with the same ticket and without a cursor
@@ -143,9 +152,9 @@ class Door:
                 return
             await self._tickets.redeem(ticket, cursor, patterns)
         except InvalidInput as error:
-            await self._refuse(scope, send, Refused(422, "Unreadable", str(error)))
+            await self._refuse(scope, send, TicketRequestMalformed(str(error)))
             return
-        except Refused as refusal:
+        except RequestRefused as refusal:
             await self._refuse(scope, send, refusal)
             return
         except LogUnavailable:
@@ -157,27 +166,28 @@ class Door:
         """Let somebody in.
 
         Raises:
-            Refused: 403 without the scope; 429 for too many requests.
+            ScopeMissing: the token does not allow it.
+            RateExceeded: too many requests.
         """
         self._rates.take(identity.id)
         scopes = identity.scopes
         granted = need == "anybody" or bool(getattr(scopes, need))
         if not granted:
             self._keeper.counters["forbidden"] += 1
-            raise Refused(403, "Forbidden", f"the token {identity.name!r} has no scope to {_WORDS[need]}")
+            raise ScopeMissing(f"the token {identity.name!r} has no scope to {_WORDS[need]}")
         scope["tidewire.identity"] = identity  # type: ignore[typeddict-unknown-key]  # ours
 
-    def _refuse(self, scope: HTTPScope, send: Send, refusal: Refused) -> Awaitable[None]:
+    def _refuse(self, scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
         client = scope.get("client")
         self._limit_counters.count(refusal.limit)
-        if refusal.status == 429:
+        if isinstance(refusal, RateExceeded):
             self._keeper.counters["limited"] += 1
             if scope["path"] == STREAM_PATH:
                 return self._streams.put_off(send, refusal.limit)
         _log.info(
             "request_refused",
             request=request_id(scope),
-            status=refusal.status,
+            status=problem_of(refusal)[0].status,
             method=scope["method"],
             address=client[0] if client else "-",
             reason=str(refusal),
@@ -196,5 +206,5 @@ _WORDS: Final[dict[str, str]] = {
 def _authorization(scope: HTTPScope) -> str:
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(found) > 1:
-        raise unauthorized("the request has two Authorization headers", given=True)
+        raise Unauthenticated("the request has two Authorization headers", token_given=True)
     return found[0].decode("latin-1") if found else ""

@@ -12,9 +12,18 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from tidewire.errors import shown
+from tidewire_service.errors import (
+    ForeignOrigin,
+    HeadersTooLarge,
+    HostMalformed,
+    HostNotServed,
+    PathNotFound,
+    RequestRefused,
+    UrlTooLong,
+)
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.limit_counters import LimitCounters
-from tidewire_service.web.problems import Refused, request_id, send_problem
+from tidewire_service.web.problems import problem_of, request_id, send_problem
 
 __all__ = ["STREAM_PATH", "Gate", "host_name"]
 
@@ -73,7 +82,7 @@ class Gate:
             _log.info(
                 "request_refused",
                 request=request_id(scope),
-                status=refusal.status,
+                status=problem_of(refusal)[0].status,
                 method=scope["method"],
                 address=client[0] if client else "-",
                 reason=str(refusal),
@@ -87,42 +96,36 @@ class Gate:
         origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
         return origin if origin.decode("latin-1").lower() in self._origins else b""
 
-    def _refusal(self, scope: HTTPScope) -> Refused | None:
+    def _refusal(self, scope: HTTPScope) -> RequestRefused | None:
         size = 0
         found: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             size += len(name) + len(value) + 4
             if name == b"host" and name in found:
-                return Refused(400, "Bad Host", "the request names its Host twice")
+                return HostMalformed("the request names its Host twice")
             found[name] = value
         if size > self._max_header_bytes:
-            return Refused(
-                431,
-                "Headers too large",
-                f"the headers are {size} bytes; max_header_bytes allows {self._max_header_bytes}",
-                limit="max_header_bytes",
-            )
+            return HeadersTooLarge(size, self._max_header_bytes)
         url = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if url > self._max_url_bytes:
-            detail = f"path and query are {url} bytes; max_url_bytes allows {self._max_url_bytes}"
-            return Refused(414, "URL too long", detail, limit="max_url_bytes")
+            return UrlTooLong(url, self._max_url_bytes)
         if "//" in scope["path"]:  # the router takes empty levels for nothing, and the door would see another path
-            return Refused(404, "Not Found", "There is nothing at this path; /schema lists what there is")
+            return PathNotFound()
         return self._foreign_host(found) or self._foreign_page(scope, found)
 
-    def _foreign_host(self, headers: dict[bytes, bytes]) -> Refused | None:
+    def _foreign_host(self, headers: dict[bytes, bytes]) -> RequestRefused | None:
         given = headers.get(b"host", b"").decode("latin-1")
         host = host_name(given)
         if host is None:
-            return Refused(400, "Bad Host", f"the Host {shown(given)} is not of the form name:port")
+            return HostMalformed(f"the Host {shown(given)} is not of the form name:port")
         if host not in self._hosts:
             detail = (
                 f"the Host {shown(given)} is not one of this service; add its name to allowed_hosts if it should be"
             )
-            return Refused(421, "Misdirected request", detail)
+            return HostNotServed(detail)
         return None
 
-    def _foreign_page(self, scope: HTTPScope, headers: dict[bytes, bytes]) -> Refused | None:
+    def _foreign_page(self, scope: HTTPScope, headers: dict[bytes, bytes]) -> RequestRefused | None:
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         site = headers.get(b"sec-fetch-site", b"")
         if origin:
@@ -130,7 +133,7 @@ class Gate:
             if own:
                 return None
             detail = f"pages of {shown(origin)} may not use this service; add it to allowed_origins if they should"
-            return Refused(403, "Foreign origin", detail)
+            return ForeignOrigin(detail)
         if site in (b"", b"same-origin", b"none"):
             return None
         followed_a_link = (
@@ -138,7 +141,7 @@ class Gate:
         )
         if followed_a_link and scope["method"] in _SAFE_METHODS and scope["path"].rstrip("/") != STREAM_PATH:
             return None
-        return Refused(403, "Foreign origin", "the request comes from a page of another site")
+        return ForeignOrigin("the request comes from a page of another site")
 
 
 def _same_origin(origin: str, host: str) -> bool:

@@ -13,16 +13,35 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Send
 
-from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, TidewireError, shown
+from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, shown
+from tidewire_service.errors import (
+    DeckNotFound,
+    DocumentConflict,
+    ForeignOrigin,
+    HeadersTooLarge,
+    HostMalformed,
+    HostNotServed,
+    MalformedBody,
+    MediaTypeNotSupported,
+    MemoryShort,
+    MethodNotAllowed,
+    PathNotFound,
+    RateExceeded,
+    RequestRefused,
+    RouteUndeclared,
+    ScopeMissing,
+    TicketRequestMalformed,
+    TokenUndecided,
+    Unauthenticated,
+    UrlTooLong,
+    limit_of,
+)
 from tidewire_service.web.limit_counters import LimitCounters
 
 __all__ = [
     "MEDIA_TYPE",
-    "MalformedBody",
     "Problem",
-    "Refused",
     "answering",
-    "limit_of",
     "problem_of",
     "request_id",
     "send_problem",
@@ -31,36 +50,6 @@ __all__ = [
 MEDIA_TYPE: Final = "application/problem+json"
 _CUT: Final = "client disconnected prematurely"  # Litestar's word for a sender that went in the middle of a body
 _log = structlog.get_logger("tidewire_service")
-
-
-class Refused(TidewireError):
-    """A request is refused for what it is, whatever its body says.
-
-    Attributes:
-        status: the HTTP status.
-        title: the fact in a few words; the same for every request refused so.
-        headers: further response headers.
-        limit: the setting that was passed, if it was one.
-    """
-
-    def __init__(
-        self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, limit: str = ""
-    ) -> None:
-        self.status = status
-        self.title = title
-        self.limit = limit
-        self.headers = dict(headers or {})
-        super().__init__(detail)
-
-
-class MalformedBody(InvalidInput):
-    """A body cannot be read at all, so that no row of it can be told from another.
-
-    Attributes:
-        limit: the bound that it passes, if that is why.
-    """
-
-    limit = ""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,6 +80,23 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 # exception → (status, kind, title); the first that fits
 _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
+    (Unauthenticated, 401, "unauthorized", "Unauthorized"),
+    (ScopeMissing, 403, "forbidden", "Forbidden"),
+    (RouteUndeclared, 403, "forbidden", "Forbidden"),
+    (ForeignOrigin, 403, "foreign-origin", "Foreign origin"),
+    (TokenUndecided, 503, "undecided", "Undecided"),
+    (TicketRequestMalformed, 422, "unreadable", "Unreadable"),
+    (RateExceeded, 429, "too-many-requests", "Too many requests"),
+    (MemoryShort, 503, "short-of-memory", "Short of memory"),
+    (HostMalformed, 400, "bad-host", "Bad Host"),
+    (HostNotServed, 421, "misdirected-request", "Misdirected request"),
+    (HeadersTooLarge, 431, "headers-too-large", "Headers too large"),
+    (UrlTooLong, 414, "url-too-long", "URL too long"),
+    (PathNotFound, 404, "not-found", "Not Found"),
+    (DeckNotFound, 404, "no-such-deck", "No such deck"),
+    (MethodNotAllowed, 405, "method-not-allowed", "Method not allowed"),
+    (MediaTypeNotSupported, 415, "unsupported-media-type", "Unsupported media type"),
+    (DocumentConflict, 412, "newer-version", "Newer version"),
     (MalformedBody, 400, "malformed-body", "The body cannot be read"),
     (InvalidInput, 422, "invalid-input", "Something given can never work as it is"),
     (LimitExceeded, 413, "limit-exceeded", "A stated limit was passed"),
@@ -102,12 +108,9 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 
 def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
     """Return the problem that an exception means, and its further headers."""
-    for kind, status, name, title in _TABLE:
-        if isinstance(error, kind):
-            return _known(error, status, name, title)
-    if isinstance(error, Refused):
-        kind_name = error.title.lower().replace(" ", "-")
-        return _problem(error.status, kind_name, error.title, str(error)), error.headers
+    for exception, status, kind, title in _TABLE:
+        if isinstance(error, exception):
+            return _problem(status, kind, title, str(error), **_facts(error)), _headers(error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _from_litestar(error)
     if isinstance(error, HTTPException) and error.detail == _CUT:
@@ -120,17 +123,32 @@ def _problem(status: int, kind: str, title: str, detail: str, **facts: Any) -> P
     return Problem(type=f"urn:tidewire:problem:{kind}", title=title, status=status, detail=detail, **facts)
 
 
-def _known(error: Exception, status: int, name: str, title: str) -> tuple[Problem, dict[str, str]]:
-    headers: dict[str, str] = {}
-    facts: dict[str, Any] = {}
-    if isinstance(error, InvalidInput):
-        facts = {"field": error.field, "value": error.value}
-    elif isinstance(error, LimitExceeded):
-        facts = {"limit": {error.limit: error.allowed}, "value": f"{error.got:.15g}"}
-    elif isinstance(error, LogUnavailable):
-        facts = {"retry_after_s": error.retry_after_s}
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return _problem(status, name, title, str(error), **facts), headers
+def _facts(error: Exception) -> dict[str, Any]:
+    match error:
+        case InvalidInput():
+            return {"field": error.field, "value": error.value}
+        case LimitExceeded():
+            return {"limit": {error.limit: error.allowed}, "value": f"{error.got:.15g}"}
+        case LogUnavailable():
+            return {"retry_after_s": error.retry_after_s}
+    return {}
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    match error:
+        case Unauthenticated():
+            challenge = 'Bearer realm="tidewire"' + (', error="invalid_token"' if error.token_given else "")
+            return {"WWW-Authenticate": challenge}
+        case TokenUndecided() | RateExceeded() | MemoryShort() | LogUnavailable():
+            return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+        case MethodNotAllowed():
+            return {"Allow": error.allowed}
+        case MediaTypeNotSupported():
+            given = {"Accept": error.accept, "Accept-Encoding": error.accept_encoding}
+            return {name: value for name, value in given.items() if value}
+        case DocumentConflict() if error.version is not None:
+            return {"ETag": f'"{error.version}"'}
+    return {}
 
 
 def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
@@ -147,11 +165,6 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
         detail = f"{detail} ({'; '.join(parts)})"
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return _problem(error.status_code, title.lower().replace(" ", "-"), title, detail), headers
-
-
-def limit_of(error: Exception) -> str:
-    """Return the bound that was reached, empty if it was none."""
-    return error.limit if isinstance(error, (LimitExceeded, Refused, MalformedBody)) else ""
 
 
 def request_id(scope: Mapping[str, Any]) -> str:
@@ -179,7 +192,7 @@ def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Resp
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
-async def send_problem(send: Send, error: Refused) -> None:
+async def send_problem(send: Send, error: RequestRefused) -> None:
     """Answer with a problem where no app is there to do it; the connection is closed afterwards."""
     problem, headers = problem_of(error)
     body = msgspec.json.encode(problem)

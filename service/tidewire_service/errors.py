@@ -1,0 +1,263 @@
+"""The error tree of the service: each error is named for the fact, and carries the facts as attributes.
+
+tidewire.TidewireError
+├── RequestRefused                 a request is refused for what it is, whatever its body says
+│   ├── Unauthenticated            no token, or one that proves nothing
+│   ├── ScopeMissing               the token does not allow this
+│   ├── RouteUndeclared            the route does not say who may use it, so nobody may
+│   ├── TokenUndecided             the token is unknown and Redis cannot be asked
+│   ├── TicketRequestMalformed     the query of a request with a ticket cannot be read
+│   ├── RateExceeded               too many requests
+│   ├── MemoryShort                this process takes nothing more for now
+│   ├── ForeignOrigin              a page of another site asks
+│   ├── HostMalformed              the Host header cannot be read
+│   ├── HostNotServed              the Host is not a name of this service
+│   ├── HeadersTooLarge
+│   ├── UrlTooLong
+│   ├── PathNotFound
+│   ├── DeckNotFound
+│   ├── MethodNotAllowed
+│   └── MediaTypeNotSupported      the body has a media type, charset or coding that is not taken
+├── tidewire.InvalidInput
+│   └── MalformedBody              a body cannot be read at all
+│       └── NestingTooDeep
+├── DocumentConflict               a document is not the one that the writer has seen
+├── FrameMalformed (ValueError)    a live frame cannot be read
+└── EmbeddedServerFailed           the bundled server did not start
+    └── DataDirectoryInUse         another process runs a server on the same data directory
+
+`web/problems.py` has the HTTP status of each.
+"""
+
+from __future__ import annotations
+
+from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
+
+__all__ = [
+    "DataDirectoryInUse",
+    "DeckNotFound",
+    "DocumentConflict",
+    "EmbeddedServerFailed",
+    "ForeignOrigin",
+    "FrameMalformed",
+    "HeadersTooLarge",
+    "HostMalformed",
+    "HostNotServed",
+    "MalformedBody",
+    "MediaTypeNotSupported",
+    "MemoryShort",
+    "MethodNotAllowed",
+    "NestingTooDeep",
+    "PathNotFound",
+    "RateExceeded",
+    "RequestRefused",
+    "RouteUndeclared",
+    "ScopeMissing",
+    "TicketRequestMalformed",
+    "TokenUndecided",
+    "Unauthenticated",
+    "UrlTooLong",
+    "limit_of",
+]
+
+
+class RequestRefused(TidewireError):
+    """A request is refused for what it is, whatever its body says.
+
+    Attributes:
+        limit: the setting that was exceeded; empty if none was.
+    """
+
+    limit = ""
+
+
+class Unauthenticated(RequestRefused):
+    """A request has no token, or one that proves nothing.
+
+    Attributes:
+        token_given: a token was given.
+    """
+
+    def __init__(self, detail: str, *, token_given: bool) -> None:
+        """Say what was wrong and what to do; never the token."""
+        self.token_given = token_given
+        super().__init__(detail)
+
+
+class ScopeMissing(RequestRefused):
+    """The token does not allow what the request asks for."""
+
+
+class RouteUndeclared(RequestRefused):
+    """The route does not say who may use it, so nobody may."""
+
+    def __init__(self, method: str, path: str) -> None:
+        """Name the route."""
+        super().__init__(f"{method} {path} does not declare which scope it needs; nobody may use it")
+
+
+class TokenUndecided(RequestRefused):
+    """The token is unknown to this process, and Redis cannot be asked.
+
+    Attributes:
+        retry_after_s: a pause after which it makes sense to try again.
+    """
+
+    retry_after_s = 2.0
+
+    def __init__(self) -> None:
+        super().__init__("the token is not known yet and Redis does not answer; nothing was stored; try again")
+
+
+class TicketRequestMalformed(RequestRefused):
+    """The query of a request with a ticket cannot be read."""
+
+
+class RateExceeded(RequestRefused):
+    """Requests come faster than a limit allows.
+
+    Attributes:
+        retry_after_s: a pause after which one more is allowed.
+    """
+
+    def __init__(self, detail: str, *, limit: str, retry_after_s: float) -> None:
+        """Name the limit and the pause."""
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+        super().__init__(detail)
+
+
+class MemoryShort(RequestRefused):
+    """This process is past its soft memory limit and takes nothing more for now.
+
+    Attributes:
+        retry_after_s: a pause after which it makes sense to try again.
+    """
+
+    limit = "soft_memory_bytes"
+    retry_after_s = 5.0
+
+    def __init__(self) -> None:
+        super().__init__(f"this process is short of memory ({self.limit}); nothing was stored; try again")
+
+
+class ForeignOrigin(RequestRefused):
+    """A page of another site asks, and is not among the allowed origins."""
+
+
+class HostMalformed(RequestRefused):
+    """The Host header is not of the form ``name:port``, or comes twice."""
+
+
+class HostNotServed(RequestRefused):
+    """The Host is not a name of this service."""
+
+
+class HeadersTooLarge(RequestRefused):
+    """The headers of a request together are too long."""
+
+    limit = "max_header_bytes"
+
+    def __init__(self, got: int, allowed: int) -> None:
+        """Say how long they are, in bytes."""
+        super().__init__(f"the headers are {got} bytes; {self.limit} allows {allowed}")
+
+
+class UrlTooLong(RequestRefused):
+    """Path and query of a request together are too long."""
+
+    limit = "max_url_bytes"
+
+    def __init__(self, got: int, allowed: int) -> None:
+        """Say how long they are, in bytes."""
+        super().__init__(f"path and query are {got} bytes; {self.limit} allows {allowed}")
+
+
+class PathNotFound(RequestRefused):
+    """Nothing is at this path."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this path; /schema lists what there is")
+
+
+class DeckNotFound(RequestRefused):
+    """No deck is saved under this name."""
+
+    def __init__(self, slug: str) -> None:
+        """Name the deck."""
+        super().__init__(f"no deck is saved as {slug}")
+
+
+class MethodNotAllowed(RequestRefused):
+    """The path does not take this method.
+
+    Attributes:
+        allowed: the methods that it takes, as in the header ``Allow``.
+    """
+
+    def __init__(self, detail: str, *, allowed: str) -> None:
+        """Name the methods that are taken."""
+        self.allowed = allowed
+        super().__init__(detail)
+
+
+class MediaTypeNotSupported(RequestRefused):
+    """A body has a media type, a charset or a coding that is not taken.
+
+    Attributes:
+        accept: media types that are taken, as in the header ``Accept``; empty if the type was not the fault.
+        accept_encoding: likewise the codings.
+    """
+
+    def __init__(self, detail: str, *, accept: str = "", accept_encoding: str = "") -> None:
+        """Say what is taken instead."""
+        self.accept = accept
+        self.accept_encoding = accept_encoding
+        super().__init__(detail)
+
+
+class MalformedBody(InvalidInput):
+    """A body cannot be read at all, so that no row of it can be told from another.
+
+    Attributes:
+        limit: the limit that was exceeded; empty if none was.
+    """
+
+    limit = ""
+
+
+class NestingTooDeep(MalformedBody):
+    """A JSON body is nested more deeply than a batch can be."""
+
+    limit = "nesting"
+
+
+class DocumentConflict(TidewireError):
+    """A document is not the one that the writer has seen.
+
+    Attributes:
+        version: of the document that is there; None if there is none.
+    """
+
+    def __init__(self, what: str, version: str | None) -> None:
+        """Name the document."""
+        self.version = version
+        state = "was deleted" if version is None else "has a newer version"
+        super().__init__(f"{what} {state}; read it, and save over its ETag")
+
+
+class FrameMalformed(TidewireError, ValueError):
+    """A live frame is not of the wire format."""
+
+
+class EmbeddedServerFailed(TidewireError):
+    """The bundled server did not start; the message has the end of its log."""
+
+
+class DataDirectoryInUse(EmbeddedServerFailed):
+    """Another process runs a server on the same data directory."""
+
+
+def limit_of(error: Exception) -> str:
+    """Return the limit that an error says was exceeded; empty if none was."""
+    return error.limit if isinstance(error, (LimitExceeded, RequestRefused, MalformedBody)) else ""
