@@ -1,5 +1,5 @@
-/** Builds the deck, compares it with the committed file (--check), runs the tests (--test) or the fake server (--dev). */
-import { build, transform } from "esbuild";
+/** Builds the deck, compares it with the committed file (--check), runs the tests (--test), or rebuilds at every change (--watch). */
+import { build, context, transform } from "esbuild";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -55,10 +55,10 @@ if (process.argv.includes("--test")) {
   process.exit(run.status ?? 1);
 }
 
-if (process.argv.includes("--dev")) {
-  await build(options);
-  await build({ absWorkingDir: here, entryPoints: ["dev/serve.ts"], bundle: true, format: "esm", platform: "node", target: "node20", outfile: ".test/serve.mjs" });
-  await import(new URL("./.test/serve.mjs", import.meta.url).href);
+if (process.argv.includes("--watch")) {
+  const watched = await context(options);
+  await watched.watch();
+  console.log(`${committed} follows src/; reload the page after a change`);
   await new Promise(() => {});
 }
 

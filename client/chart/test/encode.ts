@@ -1,4 +1,4 @@
-/** Packs a view frame as Python does: for tests, and for the fake server of `npm run dev`. */
+/** Packs a view frame as Python does, for tests. */
 import { HEADER_BYTES, RECORD_BYTES, VERSION, type SeriesRecord } from "../src/wire/frame";
 
 export interface PackedSeries extends Partial<SeriesRecord> {

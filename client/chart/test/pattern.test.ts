@@ -27,7 +27,7 @@ test("a pattern selects the metrics that the service selects", () => {
 test("a pattern of many stars is answered at once", () => {
   const started = performance.now();
   assert.equal(matches(`${"*a".repeat(100)}b`, "a".repeat(255)), false);
-  assert.equal(matches("**/a/".repeat(40) + "b", "a/".repeat(120) + "c"), false);
+  assert.equal(matches(`${"**/a/".repeat(40)}b`, `${"a/".repeat(120)}c`), false);
   assert.ok(performance.now() - started < 500);
 });
 

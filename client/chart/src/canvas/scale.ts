@@ -8,7 +8,7 @@ const MANTISSAS = [1, 2, 5, 2.5];
 export function niceStep(lo: number, hi: number): number {
   const span = hi - lo;
   if (!(span > 0) || !Number.isFinite(span)) return 1;
-  const power = Math.pow(10, Math.floor(Math.log10(span / 4)));
+  const power = 10 ** Math.floor(Math.log10(span / 4));
   let best = power;
   let bestMiss = Infinity;
   for (const scale of [power / 10, power, power * 10]) {
@@ -37,7 +37,7 @@ export function ticksIn(lo: number, hi: number, step: number): number[] {
 export function stepDecimals(step: number): number {
   if (step < 1e-5 || step >= 1e12) return SCIENTIFIC;
   for (let decimals = 0; decimals < 9; decimals++) {
-    const scaled = step * Math.pow(10, decimals);
+    const scaled = step * 10 ** decimals;
     if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return decimals;
   }
   return 9;
@@ -52,7 +52,10 @@ export function tickTexts(ticks: readonly number[], step: number, fits: (text: s
   if (short.every(fits)) return short;
   const [first] = ticks;
   let [base, coarse] = [compact(first, step), step];
-  while (coarse < Math.abs(first) && !fits(base)) base = `≈${compact(first, (coarse *= 10))}`;
+  while (coarse < Math.abs(first) && !fits(base)) {
+    coarse *= 10;
+    base = `≈${compact(first, coarse)}`;
+  }
   return ticks.map((tick, i) => (i === 0 ? base : `+${compact(tick - first, step)}`));
 }
 

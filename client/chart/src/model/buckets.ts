@@ -98,6 +98,7 @@ export class Trace {
       for (let bucket = Math.max(group, from); bucket < group + factor && bucket <= to; bucket++) {
         const at = ring.offset(bucket);
         const value = data[at];
+        // biome-ignore lint/suspicious/noSelfCompare: the cheapest test for NaN, in the innermost loop of a draw
         if (value !== value) continue;
         if (count === 0) firstBucket = bucket;
         lastBucket = bucket;

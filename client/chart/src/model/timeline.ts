@@ -1,5 +1,5 @@
 /** Which time a page shows: live, paused, or zoomed into the past, and the rings that belong to it. */
-import { Ring } from "./bucket-ring";
+import type { Ring } from "./bucket-ring";
 import { CHARTS, type Session } from "./session";
 import type { Span } from "./url";
 

@@ -91,11 +91,11 @@ function parseWindow(text: string | undefined): number {
 }
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
-function escape(text: string): string {
+function escapePart(text: string): string {
   return encodeURIComponent(text).replace(/%2F/g, "/").replace(/[(),:=@]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-function unescape(text: string): string {
+function unescapePart(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -104,16 +104,16 @@ function unescape(text: string): string {
 }
 
 export function formatRef(ref: SeriesRef): string {
-  if (!ref.labels) return escape(ref.metric);
+  if (!ref.labels) return escapePart(ref.metric);
   const labels = ref.labels;
   const keys = Object.keys(labels).sort();
-  return `${escape(ref.metric)}(${keys.map((key) => `${escape(key)}=${escape(labels[key])}`).join(",")})`;
+  return `${escapePart(ref.metric)}(${keys.map((key) => `${escapePart(key)}=${escapePart(labels[key])}`).join(",")})`;
 }
 
 export function formatChart(chart: ChartSpec): string {
   const { columns, rows = DEFAULT_ROWS } = chart;
   const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
-  return chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escape(chart.facet)}`) + size;
+  return chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) + size;
 }
 
 const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
@@ -124,7 +124,7 @@ export function parseChart(text: string): ChartSpec | null {
   if (series.length === 0) return null;
   const chart: ChartSpec = { series, columns: match[3] ? between(Number(match[3]), MIN_COLUMNS, MAX_COLUMNS) : DEFAULT_COLUMNS };
   if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = between(Number(match[4]), MIN_ROWS, MAX_ROWS);
-  if (match[2]) chart.facet = unescape(match[2]);
+  if (match[2]) chart.facet = unescapePart(match[2]);
   return chart;
 }
 
@@ -132,14 +132,13 @@ export function parseChart(text: string): ChartSpec | null {
 export function parseRefs(text: string): SeriesRef[] {
   const series: SeriesRef[] = [];
   const part = /([^,()]+)(\(([^()]*)\))?(,|$)/gy;
-  let found: RegExpExecArray | null;
-  while ((found = part.exec(text)) !== null) {
-    const ref: SeriesRef = { metric: unescape(found[1]) };
+  for (const found of text.matchAll(part)) {
+    const ref: SeriesRef = { metric: unescapePart(found[1]) };
     if (found[2] !== undefined) {
       const labels: Record<string, string> = {};
       for (const pair of found[3].split(",").filter(Boolean)) {
         const equals = pair.indexOf("=");
-        if (equals > 0) labels[unescape(pair.slice(0, equals))] = unescape(pair.slice(equals + 1));
+        if (equals > 0) labels[unescapePart(pair.slice(0, equals))] = unescapePart(pair.slice(equals + 1));
       }
       ref.labels = labels;
     }
@@ -187,14 +186,14 @@ export function parseState(path: string, search: string, prefix: string, fallbac
       const chart = parseChart(value);
       if (chart) charts.push(chart);
     } else {
-      fields.set(name, unescape(value));
+      fields.set(name, unescapePart(value));
     }
   }
   const windowMs = parseWindow(fields.get("w"));
   const theme = fields.get("theme");
   return {
     page: deck ? "deck" : inside === "/" || inside === "" ? "overview" : fallback,
-    slug: deck ? unescape(deck[1]) : "",
+    slug: deck ? unescapePart(deck[1]) : "",
     windowMs,
     theme: theme === "dark" || theme === "light" ? theme : null,
     query: fields.get("q") ?? "",
