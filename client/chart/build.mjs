@@ -1,8 +1,9 @@
 /** Builds the deck, compares it with the committed file (--check), runs the tests (--test), or rebuilds at every change (--watch). */
-import { build, context, transform } from "esbuild";
+
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { build, context, transform } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const committed = fileURLToPath(new URL("../tidewire/static/deck.js", import.meta.url));
@@ -51,7 +52,10 @@ if (process.argv.includes("--test")) {
     outExtension: { ".js": ".mjs" },
   });
   const files = tests.map((name) => `.test/${name.replace(/\.(ts|mjs)$/, ".mjs")}`);
-  const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { cwd: here, stdio: "inherit" });
+  const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], {
+    cwd: here,
+    stdio: "inherit",
+  });
   process.exit(run.status ?? 1);
 }
 

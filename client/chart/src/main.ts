@@ -1,7 +1,8 @@
 /** The module: tells the host apart (dashboard page or notebook) and starts the app or the notebook frame. */
-import { App } from "./pages/app";
-import deckCss from "./deck.css";
+
 import { h } from "./base/dom";
+import deckCss from "./deck.css";
+import { App } from "./pages/app";
 import { NotebookFrame } from "./pages/notebook";
 import type { WidgetModel } from "./wire/port";
 
@@ -22,14 +23,23 @@ interface RenderArguments {
   el: HTMLElement;
 }
 
-const LATIN = "U+0000-00FF,U+0131,U+0152-0153,U+02BB-02BC,U+02C6,U+02DA,U+02DC,U+0304,U+0308,U+0329,U+2000-206F,U+20AC,U+2122,U+2191,U+2193,U+2212,U+2215,U+FEFF,U+FFFD";
-const LATIN_EXT = "U+0100-02BA,U+02BD-02C5,U+02C7-02CC,U+02CE-02D7,U+02DD-02FF,U+0304,U+0308,U+0329,U+1D00-1DBF,U+1E00-1E9F,U+1EF2-1EFF,U+2020,U+20A0-20AB,U+20AD-20C0,U+2113,U+2C60-2C7F,U+A720-A7FF";
+const LATIN =
+  "U+0000-00FF,U+0131,U+0152-0153,U+02BB-02BC,U+02C6,U+02DA,U+02DC,U+0304,U+0308,U+0329,U+2000-206F,U+20AC,U+2122,U+2191,U+2193,U+2212,U+2215,U+FEFF,U+FFFD";
+const LATIN_EXT =
+  "U+0100-02BA,U+02BD-02C5,U+02C7-02CC,U+02CE-02D7,U+02DD-02FF,U+0304,U+0308,U+0329,U+1D00-1DBF,U+1E00-1E9F,U+1EF2-1EFF,U+2020,U+20A0-20AB,U+20AD-20C0,U+2113,U+2C60-2C7F,U+A720-A7FF";
 
 /** A face declared inside a shadow root is ignored: fonts belong to the document. */
 function loadFonts(assets: string, loaded: () => void): void {
-  for (const [file, unicodeRange] of [["inter-latin.woff2", LATIN], ["inter-latin-ext.woff2", LATIN_EXT]] as const) {
+  for (const [file, unicodeRange] of [
+    ["inter-latin.woff2", LATIN],
+    ["inter-latin-ext.woff2", LATIN_EXT],
+  ] as const) {
     const address = new URL(`${assets.replace(/\/$/, "")}/${file}`, document.baseURI).href;
-    const face = new FontFace("Inter", `url(${JSON.stringify(address)})`, { weight: "100 900", unicodeRange, display: "swap" });
+    const face = new FontFace("Inter", `url(${JSON.stringify(address)})`, {
+      weight: "100 900",
+      unicodeRange,
+      display: "swap",
+    });
     document.fonts.add(face);
     // Canvas text does not ask for a face by itself.
     if (file === "inter-latin.woff2") face.load().then(loaded, () => undefined);

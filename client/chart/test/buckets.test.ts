@@ -1,11 +1,11 @@
 /** What a chart draws: merging to pixels, gaps, the newest value at the end, paths without lines across silences. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/model/buckets";
-import { bucketAt } from "../src/chart/crosshair-rows";
-import { decodeFrame } from "../src/wire/frame";
 import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/canvas/paths";
+import { bucketAt } from "../src/chart/crosshair-rows";
 import { Ring } from "../src/model/bucket-ring";
+import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/model/buckets";
+import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame, type PackedSeries } from "./encode";
 
 function ringOf(series: PackedSeries, buckets: number, first = 0): Ring {
@@ -70,7 +70,11 @@ test("a reading that slides out of the window is remembered", () => {
   const ring = ringOf({ data: [...same(1), ...same(NaN, NaN, NaN, NaN)] }, 5, 100);
   for (let n = 0; n < 8; n++) {
     const data = n < 6 ? same(NaN) : same(7);
-    assert.ok(ring.apply(decodeFrame(encodeFrame({ kind: 2, first: 105 + n, buckets: 1, stepMs: 1000, series: [{ index: 0, data }] }))));
+    assert.ok(
+      ring.apply(
+        decodeFrame(encodeFrame({ kind: 2, first: 105 + n, buckets: 1, stepMs: 1000, series: [{ index: 0, data }] })),
+      ),
+    );
   }
   assert.deepEqual(sharedGaps([read(ring, 108_000, 113_000, 1)]), [{ fromMs: 101_000, toMs: 111_000, longMs: 11_000 }]);
 });
@@ -116,13 +120,27 @@ test("only a silence of all series of a chart is hatched", () => {
 
 test("whole numbers are known as counts", () => {
   assert.equal(read(ringOf({ data: same(11, 12), lastTimeMs: 1500, lastValue: 12 }, 2), 0, 2000, 1).integers, true);
-  assert.equal(read(ringOf({ data: same(11, 12.5), lastTimeMs: 1500, lastValue: 12.5 }, 2), 0, 2000, 1).integers, false);
-  assert.equal(read(ringOf({ data: same(1e-7, 2e-7), lastTimeMs: 1500, lastValue: 2e-7 }, 2), 0, 2000, 1).integers, false);
-  assert.equal(read(ringOf({ data: same(0, -7), base: 1e9, lastTimeMs: 1500, lastValue: 1e9 - 7 }, 2), 0, 2000, 1).integers, true);
+  assert.equal(
+    read(ringOf({ data: same(11, 12.5), lastTimeMs: 1500, lastValue: 12.5 }, 2), 0, 2000, 1).integers,
+    false,
+  );
+  assert.equal(
+    read(ringOf({ data: same(1e-7, 2e-7), lastTimeMs: 1500, lastValue: 2e-7 }, 2), 0, 2000, 1).integers,
+    false,
+  );
+  assert.equal(
+    read(ringOf({ data: same(0, -7), base: 1e9, lastTimeMs: 1500, lastValue: 1e9 - 7 }, 2), 0, 2000, 1).integers,
+    true,
+  );
 });
 
 test("no line crosses a gap, and a lonely reading is a point", () => {
-  const trace = read(ringOf({ data: same(0, 1, NaN, NaN, NaN, 4, NaN, NaN, NaN, 8, 9), lastTimeMs: 10_500, lastValue: 9 }, 11), 0, 11_000, 1);
+  const trace = read(
+    ringOf({ data: same(0, 1, NaN, NaN, NaN, 4, NaN, NaN, NaN, 8, 9), lastTimeMs: 10_500, lastValue: 9 }, 11),
+    0,
+    11_000,
+    1,
+  );
   const path = new Recorder();
   linePath(trace, linear(0, 11_000, 0, 110), linear(0, 10, 100, 0), path);
   assert.deepEqual(path.steps, ["M5,100", "L15,90", "M55,60", "L55,60", "M95,20", "L105,10"]);
@@ -143,7 +161,12 @@ test("a band is closed per run, and where min is max there is none", () => {
 });
 
 test("the value at a time is a drawn bucket, or nothing inside a gap", () => {
-  const trace = read(ringOf({ data: same(1, 2, NaN, NaN, NaN, NaN, 3), lastTimeMs: 6500, lastValue: 3 }, 7), 0, 7000, 1);
+  const trace = read(
+    ringOf({ data: same(1, 2, NaN, NaN, NaN, NaN, 3), lastTimeMs: 6500, lastValue: 3 }, 7),
+    0,
+    7000,
+    1,
+  );
   assert.equal(trace.nearest(600, 1000), 0);
   assert.equal(trace.nearest(1400, 1000), 1);
   assert.equal(trace.nearest(4000, 1000), -1);
@@ -157,24 +180,45 @@ test("on a stretch that is zoomed into, a silence up to its end is one, and so i
   assert.deepEqual(until(104_000, 106_000), [{ fromMs: 102_000, toMs: 106_000, longMs: 5_000 }]);
   assert.deepEqual(until(100_000, 102_500), []);
   const born = ringOf({ data: same(NaN, NaN, NaN), expectedMs: 1_000 }, 3, 100);
-  assert.deepEqual(sharedGaps([read(born, 100_000, 103_000, 1)], 103_000), [], "before the first reading there is no silence");
+  assert.deepEqual(
+    sharedGaps([read(born, 100_000, 103_000, 1)], 103_000),
+    [],
+    "before the first reading there is no silence",
+  );
 });
 
 test("a pace that was slower once is no row of gaps, and a gap at any pace is one", () => {
-  const values = (...at: number[]): number[] => Array.from({ length: 121 }, (_, i) => (at.includes(i) ? i : NaN)).flatMap((value) => [value, value, value]);
-  const every = (from: number, to: number, step: number): number[] => Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
-  const gaps = (...at: number[]) => sharedGaps([read(ringOf({ data: values(...at), expectedMs: 1_000 }, 121), 0, 121_000, 1, 3_000)]).map(({ fromMs, toMs }) => [fromMs / 1e3, toMs / 1e3]);
+  const values = (...at: number[]): number[] =>
+    Array.from({ length: 121 }, (_, i) => (at.includes(i) ? i : NaN)).flatMap((value) => [value, value, value]);
+  const every = (from: number, to: number, step: number): number[] =>
+    Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
+  const gaps = (...at: number[]) =>
+    sharedGaps([read(ringOf({ data: values(...at), expectedMs: 1_000 }, 121), 0, 121_000, 1, 3_000)]).map(
+      ({ fromMs, toMs }) => [fromMs / 1e3, toMs / 1e3],
+    );
   assert.deepEqual(gaps(...every(0, 60, 5), ...every(61, 120, 1)), [], "every five seconds, then every second");
   assert.deepEqual(gaps(...every(0, 30, 5), ...every(60, 120, 5)), [[31, 60]], "half a minute at a slow pace");
-  assert.deepEqual(gaps(...every(0, 40, 1), 80, ...every(110, 120, 1)), [[41, 80], [81, 110]], "two in a row");
+  assert.deepEqual(
+    gaps(...every(0, 40, 1), 80, ...every(110, 120, 1)),
+    [
+      [41, 80],
+      [81, 110],
+    ],
+    "two in a row",
+  );
   assert.deepEqual(gaps(...every(0, 60, 1), ...every(65, 120, 1)), [[61, 65]]);
 });
 
 test("between two readings of a line the crosshair has the nearer one, also at a slow pace", () => {
-  const data = [0, 10, 20, 30].flatMap((at) => [at, ...Array<number>(9).fill(NaN)]).flatMap((value) => [value, value, value]);
+  const data = [0, 10, 20, 30]
+    .flatMap((at) => [at, ...Array<number>(9).fill(NaN)])
+    .flatMap((value) => [value, value, value]);
   const ring = ringOf({ data, expectedMs: 1_000 }, 40);
   const trace = read(ring, 0, 40_000, 1, 3_000);
   const slot = ring.slots.get(0);
-  assert.deepEqual([5_000, 6_000, 14_000, 24_000].map((ms) => bucketAt(trace, slot, ms)), [0, 1, 1, 2]);
+  assert.deepEqual(
+    [5_000, 6_000, 14_000, 24_000].map((ms) => bucketAt(trace, slot, ms)),
+    [0, 1, 1, 2],
+  );
   assert.equal(bucketAt(trace, slot, 39_000), -1, "after the last one there is nothing yet");
 });

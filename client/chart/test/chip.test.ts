@@ -1,7 +1,7 @@
 /** The chip says one true thing, and tells the two connections apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chipState, waitingFor, whyLost, type ChipInput } from "../src/panels/connection-state";
+import { type ChipInput, chipState, waitingFor, whyLost } from "../src/panels/connection-state";
 import { backoffMs } from "../src/wire/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
@@ -28,14 +28,29 @@ test("each state has its word", () => {
   assert.equal(words({ pausedAtMs: now }), "PAUSED 14:03:20");
   assert.equal(words({ status: { state: "live", recovered: 412 } }), "RECOVERED 412 readings");
   assert.equal(words({ status: { state: "live", lag_ms: 2_100 } }), "LAGGING 2.1 s");
-  assert.equal(words({ status: { state: "live", gap: { from_ms: now - 198_000, to_ms: now - 156_000 } } }), "GAP 14:00:02 – 14:00:44");
+  assert.equal(
+    words({ status: { state: "live", gap: { from_ms: now - 198_000, to_ms: now - 156_000 } } }),
+    "GAP 14:00:02 – 14:00:44",
+  );
 });
 
 test("the lost service and the lost dashboard are told apart", () => {
-  assert.equal(words({ status: { state: "reconnecting", retry_at_ms: now + 2_400, attempts: 4 } }), "RECONNECTING 3 s (service)");
-  assert.equal(words({ link: { state: "waiting", lostAtMs: now, attempts: 2, retryAt: 11_900, reason: "" } }), "RECONNECTING 2 s (dashboard)");
-  assert.equal(words({ link: { state: "connecting", lostAtMs: now, attempts: 2, retryAt: 0, reason: "" } }), "RECONNECTING now (dashboard)");
-  assert.equal(words({ link: { state: "signed-out", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" } }), "SIGNED OUT log in");
+  assert.equal(
+    words({ status: { state: "reconnecting", retry_at_ms: now + 2_400, attempts: 4 } }),
+    "RECONNECTING 3 s (service)",
+  );
+  assert.equal(
+    words({ link: { state: "waiting", lostAtMs: now, attempts: 2, retryAt: 11_900, reason: "" } }),
+    "RECONNECTING 2 s (dashboard)",
+  );
+  assert.equal(
+    words({ link: { state: "connecting", lostAtMs: now, attempts: 2, retryAt: 0, reason: "" } }),
+    "RECONNECTING now (dashboard)",
+  );
+  assert.equal(
+    words({ link: { state: "signed-out", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" } }),
+    "SIGNED OUT log in",
+  );
 });
 
 test("a kernel that says nothing any more is disconnected, whatever it said last", () => {
@@ -46,12 +61,18 @@ test("a kernel that says nothing any more is disconnected, whatever it said last
 });
 
 test("a lost connection outranks a pause, and a pause outranks good news", () => {
-  assert.equal(words({ pausedAtMs: now, status: { state: "reconnecting", retry_at_ms: now + 1_000 } }), "RECONNECTING 1 s (service)");
+  assert.equal(
+    words({ pausedAtMs: now, status: { state: "reconnecting", retry_at_ms: now + 1_000 } }),
+    "RECONNECTING 1 s (service)",
+  );
   assert.equal(words({ pausedAtMs: now, status: { state: "live", recovered: 5 } }), "PAUSED 14:03:20");
 });
 
 test("attempts back off to eight seconds and are spread", () => {
-  assert.deepEqual([1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, 0.5)), [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, 0.5)),
+    [500, 1_000, 2_000, 4_000, 8_000, 8_000],
+  );
   assert.equal(backoffMs(1, 0), 400);
   assert.equal(backoffMs(1, 1), 600);
 });
@@ -60,6 +81,12 @@ test("an empty notebook frame says what it waits for", () => {
   const service = "http://127.0.0.1:8000";
   assert.equal(waitingFor("furnace/**", null), "Waiting for the first reading of furnace/**");
   assert.equal(waitingFor("furnace/**", { state: "live", service }), "Waiting for the first reading of furnace/**");
-  assert.match(waitingFor("a", { state: "connecting", service, reason: "ConnectError: refused" }), /^No stream from http:\/\/127\.0\.0\.1:8000 yet \(ConnectError: refused\)\. .*tidewire doctor/);
-  assert.equal(waitingFor("a", { state: "ended", service, reason: "HTTP 401: no token" }), "http://127.0.0.1:8000 refuses this chart: HTTP 401: no token");
+  assert.match(
+    waitingFor("a", { state: "connecting", service, reason: "ConnectError: refused" }),
+    /^No stream from http:\/\/127\.0\.0\.1:8000 yet \(ConnectError: refused\)\. .*tidewire doctor/,
+  );
+  assert.equal(
+    waitingFor("a", { state: "ended", service, reason: "HTTP 401: no token" }),
+    "http://127.0.0.1:8000 refuses this chart: HTTP 401: no token",
+  );
 });

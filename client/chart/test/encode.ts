@@ -1,5 +1,5 @@
 /** Packs a view frame as Python does, for tests. */
-import { HEADER_BYTES, RECORD_BYTES, VERSION, type SeriesRecord } from "../src/wire/frame";
+import { HEADER_BYTES, RECORD_BYTES, type SeriesRecord, VERSION } from "../src/wire/frame";
 
 export interface PackedSeries extends Partial<SeriesRecord> {
   /** [line, min, max] per bucket, minus base. */
@@ -31,9 +31,17 @@ export function encodeFrame(frame: PackedFrame): ArrayBuffer {
   view.setUint32(28, frame.stepMs, true);
   frame.series.forEach((series, s) => {
     const at = HEADER_BYTES + s * RECORD_BYTES;
-    const doubles = [series.base ?? 0, series.lastValue ?? NaN, series.lastTimeMs ?? NaN, series.lastIdMs ?? series.lastTimeMs ?? NaN, series.total ?? 0];
+    const doubles = [
+      series.base ?? 0,
+      series.lastValue ?? NaN,
+      series.lastTimeMs ?? NaN,
+      series.lastIdMs ?? series.lastTimeMs ?? NaN,
+      series.total ?? 0,
+    ];
     doubles.forEach((value, i) => view.setFloat64(at + i * 8, value, true));
-    [series.expectedMs ?? NaN, series.change ?? NaN, series.rate ?? 0].forEach((value, i) => view.setFloat32(at + 40 + i * 4, value, true));
+    [series.expectedMs ?? NaN, series.change ?? NaN, series.rate ?? 0].forEach((value, i) =>
+      view.setFloat32(at + 40 + i * 4, value, true),
+    );
     view.setUint32(at + 52, series.flags ?? 0, true);
     view.setUint32(at + 56, series.index ?? s, true);
     view.setUint32(at + 60, series.beforeMs ? series.beforeMs / 1_000 - 1 : 0, true);

@@ -31,22 +31,58 @@ test("every vector decodes to the values beside it", () => {
     const bytes = readFileSync(join(VECTORS, name));
     const wanted = JSON.parse(readFileSync(join(VECTORS, name.replace(/\.bin$/, ".json")), "utf8")) as Vector;
     const frame = decodeFrame(bytes);
-    assert.deepEqual([frame.kind, frame.seq, frame.nowMs, frame.first, frame.buckets, frame.view, frame.stepMs], [wanted.kind, wanted.seq, wanted.now_ms, wanted.first, wanted.buckets, wanted.view, wanted.step_ms]);
+    assert.deepEqual(
+      [frame.kind, frame.seq, frame.nowMs, frame.first, frame.buckets, frame.view, frame.stepMs],
+      [wanted.kind, wanted.seq, wanted.now_ms, wanted.first, wanted.buckets, wanted.view, wanted.step_ms],
+    );
     assert.equal(frame.records.length, wanted.records.length);
     wanted.records.forEach((record, s) => {
       const got = frame.records[s];
       assert.deepEqual(
-        [got.base, got.lastValue, got.lastTimeMs, got.lastIdMs, got.total, got.expectedMs, got.change, got.rate, got.flags, got.index, got.beforeMs / 1_000 - 1],
-        ["base", "last_value", "last_time_ms", "last_id_ms", "total", "expected_ms", "change", "rate", "flags", "index", "before_s"].map((field) => number(record[field])),
+        [
+          got.base,
+          got.lastValue,
+          got.lastTimeMs,
+          got.lastIdMs,
+          got.total,
+          got.expectedMs,
+          got.change,
+          got.rate,
+          got.flags,
+          got.index,
+          got.beforeMs / 1_000 - 1,
+        ],
+        [
+          "base",
+          "last_value",
+          "last_time_ms",
+          "last_id_ms",
+          "total",
+          "expected_ms",
+          "change",
+          "rate",
+          "flags",
+          "index",
+          "before_s",
+        ].map((field) => number(record[field])),
         `${name} record ${s}`,
       );
     });
-    wanted.body.flat(2).forEach((value, i) => assert.ok(Object.is(frame.body[i], Math.fround(number(value))) || frame.body[i] === Math.fround(number(value)), `${name} float ${i}`));
+    wanted.body
+      .flat(2)
+      .forEach((value, i) =>
+        assert.ok(
+          Object.is(frame.body[i], Math.fround(number(value))) || frame.body[i] === Math.fround(number(value)),
+          `${name} float ${i}`,
+        ),
+      );
   }
 });
 
 test("a body at an unaligned offset is read as well", () => {
-  const bytes = new Uint8Array(encodeFrame({ kind: 1, first: 7, buckets: 2, stepMs: 1000, series: [{ data: [1, 0, 2, 3, 2, 4] }] }));
+  const bytes = new Uint8Array(
+    encodeFrame({ kind: 1, first: 7, buckets: 2, stepMs: 1000, series: [{ data: [1, 0, 2, 3, 2, 4] }] }),
+  );
   const shifted = new Uint8Array(bytes.length + 1);
   shifted.set(bytes, 1);
   const frame = decodeFrame(new DataView(shifted.buffer, 1));
@@ -54,7 +90,9 @@ test("a body at an unaligned offset is read as well", () => {
 });
 
 test("bytes of another version or length are refused", () => {
-  const good = new Uint8Array(encodeFrame({ kind: 1, first: 0, buckets: 1, stepMs: 50, series: [{ data: [1, 1, 1] }] }));
+  const good = new Uint8Array(
+    encodeFrame({ kind: 1, first: 0, buckets: 1, stepMs: 50, series: [{ data: [1, 1, 1] }] }),
+  );
   assert.throws(() => decodeFrame(good.slice(0, -1)), FrameError);
   assert.throws(() => decodeFrame(good.slice(0, 10)), FrameError);
   good[0] = 2;

@@ -1,9 +1,9 @@
 /** Where words stand on a chart: a threshold's label clears the lines, stays where it is, and never lies on another. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Trace } from "../src/model/buckets";
-import { labelPlace, type Frame2d, type Placed } from "../src/canvas/marks";
+import { type Frame2d, labelPlace, type Placed } from "../src/canvas/marks";
 import type { Flag } from "../src/canvas/picture";
+import { Trace } from "../src/model/buckets";
 
 const WIDE = 104;
 const Y = 100;
@@ -19,8 +19,10 @@ function through(...points: [x: number, y: number][]): Trace {
   return trace;
 }
 
-const across = (y: (x: number) => number, step = 2): Trace => through(...Array.from({ length: 294 / step + 1 }, (_, i): [number, number] => [i * step, y(i * step)]));
-const place = (traces: Trace[], flags: Flag[] = [], placed: Placed = [], kept?: { left: number; above: boolean }) => labelPlace(frame, { traces, flags }, Y, WIDE, true, placed, kept);
+const across = (y: (x: number) => number, step = 2): Trace =>
+  through(...Array.from({ length: 294 / step + 1 }, (_, i): [number, number] => [i * step, y(i * step)]));
+const place = (traces: Trace[], flags: Flag[] = [], placed: Placed = [], kept?: { left: number; above: boolean }) =>
+  labelPlace(frame, { traces, flags }, Y, WIDE, true, placed, kept);
 
 test("a label stands beyond its line, at the end that is free", () => {
   assert.deepEqual(place([]), { left: 48 + 294 - WIDE, above: true });

@@ -21,7 +21,8 @@ test("a pattern selects the metrics that the service selects", () => {
     ["line-*/fl*w", "line-1/flaw/x", false],
     ["a*", "b", false],
   ];
-  for (const [pattern, metric, selected] of cases) assert.equal(matches(pattern, metric), selected, `${pattern} ${metric}`);
+  for (const [pattern, metric, selected] of cases)
+    assert.equal(matches(pattern, metric), selected, `${pattern} ${metric}`);
 });
 
 test("a pattern of many stars is answered at once", () => {
@@ -33,7 +34,12 @@ test("a pattern of many stars is answered at once", () => {
 
 test("an answer, a refusal and a lost connection end a question, and strangers none", async () => {
   const sent: Record<string, unknown>[] = [];
-  const port = { send: (message: Record<string, unknown>) => void sent.push(message), ack: () => undefined, retry: () => undefined, close: () => undefined };
+  const port = {
+    send: (message: Record<string, unknown>) => void sent.push(message),
+    ack: () => undefined,
+    retry: () => undefined,
+    close: () => undefined,
+  };
   (globalThis as Record<string, unknown>).window = { setTimeout: () => 0 };
   const questions = new Questions(() => port);
   const first = questions.ask({ t: "statistics" }, true);
@@ -46,5 +52,8 @@ test("an answer, a refusal and a lost connection end a question, and strangers n
   assert.equal(questions.hear({ t: "series" }), false);
   questions.lost();
   await assert.rejects(saved, /connection was lost/);
-  assert.deepEqual(sent.map((message) => message.id), [1, 2, undefined]);
+  assert.deepEqual(
+    sent.map((message) => message.id),
+    [1, 2, undefined],
+  );
 });

@@ -1,12 +1,15 @@
 /** Rings: snapshots, deltas, holes, skipped buckets, changes of the base. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeFrame } from "../src/wire/frame";
 import { Ring } from "../src/model/bucket-ring";
+import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame, type PackedFrame } from "./encode";
 
 const three = (...values: number[]): number[] => values.flatMap((value) => [value, value, value]);
-const apply = (ring: Ring, frame: Partial<PackedFrame> & Pick<PackedFrame, "kind" | "first" | "series" | "buckets">): boolean => ring.apply(decodeFrame(encodeFrame({ stepMs: 1000, ...frame })));
+const apply = (
+  ring: Ring,
+  frame: Partial<PackedFrame> & Pick<PackedFrame, "kind" | "first" | "series" | "buckets">,
+): boolean => ring.apply(decodeFrame(encodeFrame({ stepMs: 1000, ...frame })));
 const lines = (ring: Ring, index: number): number[] => {
   const slot = ring.slots.get(index);
   const values: number[] = [];
@@ -25,7 +28,10 @@ test("a snapshot replaces everything, a delta rewrites from the open bucket on",
 test("the ring slides and never shows the lap before", () => {
   const ring = new Ring();
   apply(ring, { kind: 1, first: 0, buckets: 3, series: [{ index: 0, data: three(0, 1, 2) }] });
-  for (let b = 3; b < 40; b++) assert.ok(apply(ring, { kind: 2, first: b, buckets: 1, series: [{ index: 0, data: three(b % 5 === 0 ? NaN : b) }] }));
+  for (let b = 3; b < 40; b++)
+    assert.ok(
+      apply(ring, { kind: 2, first: b, buckets: 1, series: [{ index: 0, data: three(b % 5 === 0 ? NaN : b) }] }),
+    );
   assert.deepEqual(lines(ring, 0), [33, 34, NaN, 36, 37, 38, 39]);
 });
 
@@ -33,7 +39,10 @@ test("a delta beyond last + 1 is a hole", () => {
   const ring = new Ring();
   apply(ring, { kind: 1, first: 0, buckets: 3, series: [{ index: 0, data: three(0, 1, 2) }] });
   assert.equal(apply(ring, { kind: 2, first: 4, buckets: 1, series: [{ index: 0, data: three(9) }] }), false);
-  assert.equal(apply(ring, { kind: 2, first: 3, buckets: 1, stepMs: 2000, series: [{ index: 0, data: three(9) }] }), false);
+  assert.equal(
+    apply(ring, { kind: 2, first: 3, buckets: 1, stepMs: 2000, series: [{ index: 0, data: three(9) }] }),
+    false,
+  );
   assert.equal(apply(ring, { kind: 2, first: 3, buckets: 1, series: [{ index: 1, data: three(9) }] }), false);
   assert.deepEqual(lines(ring, 0), [0, 1, 2]);
 });
@@ -51,7 +60,15 @@ test("late readings rewrite older buckets", () => {
 
 test("a series that a delta leaves out is empty in the new buckets", () => {
   const ring = new Ring();
-  apply(ring, { kind: 1, first: 0, buckets: 6, series: [{ index: 0, data: three(1, 1, 1, 1, 1, 1) }, { index: 1, data: three(2, 2, 2, 2, 2, 2) }] });
+  apply(ring, {
+    kind: 1,
+    first: 0,
+    buckets: 6,
+    series: [
+      { index: 0, data: three(1, 1, 1, 1, 1, 1) },
+      { index: 1, data: three(2, 2, 2, 2, 2, 2) },
+    ],
+  });
   for (let b = 6; b < 12; b++) apply(ring, { kind: 2, first: b, buckets: 1, series: [{ index: 0, data: three(1) }] });
   assert.deepEqual(lines(ring, 1).slice(-6), [NaN, NaN, NaN, NaN, NaN, NaN]);
 });
@@ -60,7 +77,10 @@ test("a changed base shifts what is held", () => {
   const ring = new Ring();
   apply(ring, { kind: 1, first: 0, buckets: 2, series: [{ index: 0, base: 1000, data: three(1, 2) }] });
   apply(ring, { kind: 2, first: 2, buckets: 1, series: [{ index: 0, base: 990, data: three(13) }] });
-  assert.deepEqual(lines(ring, 0).map((value) => value + 990), [1001, 1002, 1003]);
+  assert.deepEqual(
+    lines(ring, 0).map((value) => value + 990),
+    [1001, 1002, 1003],
+  );
 });
 
 test("a frozen ring does not change", () => {

@@ -1,9 +1,9 @@
 /** Axes: ticks people would choose, labels that do not touch; and the places of the tiles. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Directory } from "../src/model/directory";
-import { niceStep, stepDecimals, ticksIn, timeStep, timeTicks, yRange, tickTexts } from "../src/canvas/scale";
+import { niceStep, stepDecimals, ticksIn, tickTexts, timeStep, timeTicks, yRange } from "../src/canvas/scale";
 import { firstVisible, layoutTiles } from "../src/canvas/tile-layout";
+import { Directory } from "../src/model/directory";
 
 test("the y axis has three to five ticks", () => {
   assert.equal(niceStep(0, 62), 20);
@@ -52,11 +52,17 @@ test("time ticks fall on round local times", () => {
 
 test("seven columns at 1440, heads of 30 and 32, the last row ends with its padding", () => {
   const directory = new Directory();
-  directory.update(true, Array.from({ length: 16 }, (_, i) => ({ i, metric: `${i < 9 ? "a" : "b"}/m${String(i).padStart(2, "0")}` })));
+  directory.update(
+    true,
+    Array.from({ length: 16 }, (_, i) => ({ i, metric: `${i < 9 ? "a" : "b"}/m${String(i).padStart(2, "0")}` })),
+  );
   const groups = ["a", "b"].map((name) => ({ name, series: directory.list.filter((series) => series.group === name) }));
   const layout = layoutTiles(groups, 1440);
   assert.equal(layout.columns, 7);
-  assert.deepEqual(layout.heads.map((head) => head.top), [0, 30 + 104 + 12 + 104]);
+  assert.deepEqual(
+    layout.heads.map((head) => head.top),
+    [0, 30 + 104 + 12 + 104],
+  );
   assert.equal(layout.tiles[0].top, 30);
   assert.equal(layout.tiles[0].left, 16);
   assert.equal(layout.tiles[6].left + layout.tiles[6].width, 1424);
@@ -79,7 +85,13 @@ test("what stands at ticks fits beside the plot, however large or small the valu
   assert.deepEqual(texts(1_234_567_890, 1_234_568_610), ["≈1.23G", "+200", "+400", "+600"]);
   assert.deepEqual(texts(6e23, 12e23), ["6e23", "8e23", "1e24", "1.2e24"]);
   assert.deepEqual(texts(-1.1e-7, 1.1e-7), ["−1e−7", "−5e−8", "0", "5e−8", "1e−7"]);
-  for (const [lo, hi] of [[1e9, 1e9 + 7], [-3.2e7, -3.19e7], [1e-9, 3e-9], [0.00012, 0.00018], [999_990, 1_000_010]]) {
+  for (const [lo, hi] of [
+    [1e9, 1e9 + 7],
+    [-3.2e7, -3.19e7],
+    [1e-9, 3e-9],
+    [0.00012, 0.00018],
+    [999_990, 1_000_010],
+  ]) {
     const found = texts(lo, hi);
     assert.equal(new Set(found).size, found.length, `${lo} ${hi}: ${found}`);
     assert.ok(found.every(fits), `${lo} ${hi}: ${found}`);

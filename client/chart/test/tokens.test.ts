@@ -1,8 +1,8 @@
 /** The two themes: text can be read on every surface, and nothing solid is told apart by a status colour alone. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import css from "../src/deck.css";
 import { DARK, hostIsDark, LIGHT, type Tokens } from "../src/base/tokens";
+import css from "../src/deck.css";
 
 function luminance(hex: string): number {
   const [r, g, b] = [1, 3, 5].map((at) => {
@@ -17,7 +17,10 @@ function contrast(a: string, b: string): number {
   return (hi + 0.05) / (lo + 0.05);
 }
 
-for (const [name, tokens] of [["dark", DARK], ["light", LIGHT]] as const satisfies readonly (readonly [string, Tokens])[]) {
+for (const [name, tokens] of [
+  ["dark", DARK],
+  ["light", LIGHT],
+] as const satisfies readonly (readonly [string, Tokens])[]) {
   test(`${name}: text of every kind has 4.5:1 on canvas, surface and raised`, () => {
     for (const text of ["text", "secondary", "muted", "warn", "critical", "stale", "ok", "accent"] as const) {
       for (const ground of ["canvas", "surface"] as const) {
@@ -46,27 +49,59 @@ function linearRgb(hex: string): Rgb {
   }) as Rgb;
 }
 
-const times = (matrix: readonly Rgb[], v: Rgb): Rgb => matrix.map((row) => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]) as Rgb;
+const times = (matrix: readonly Rgb[], v: Rgb): Rgb =>
+  matrix.map((row) => row[0] * v[0] + row[1] * v[1] + row[2] * v[2]) as Rgb;
 
 /** Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB. */
 const VISIONS: Record<string, readonly Rgb[]> = {
-  normal: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-  protanopia: [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-  deuteranopia: [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+  normal: [
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+  ],
+  protanopia: [
+    [0.152286, 1.052583, -0.204868],
+    [0.114503, 0.786281, 0.099216],
+    [-0.003882, -0.048116, 1.051998],
+  ],
+  deuteranopia: [
+    [0.367322, 0.860646, -0.227968],
+    [0.280085, 0.672501, 0.047413],
+    [-0.01182, 0.04294, 0.968881],
+  ],
 };
 
 /** OKLab, Ottosson 2020. */
 function oklab(rgb: Rgb): Rgb {
-  const lms = times([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]], rgb).map((c) => Math.cbrt(Math.max(0, c))) as Rgb;
-  return times([[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]], lms);
+  const lms = times(
+    [
+      [0.4122214708, 0.5363325363, 0.0514459929],
+      [0.2119034982, 0.6806995451, 0.1073969566],
+      [0.0883024619, 0.2817188376, 0.6299787005],
+    ],
+    rgb,
+  ).map((c) => Math.cbrt(Math.max(0, c))) as Rgb;
+  return times(
+    [
+      [0.2104542553, 0.793617785, -0.0040720468],
+      [1.9779984951, -2.428592205, 0.4505937099],
+      [0.0259040371, 0.7827717662, -0.808675766],
+    ],
+    lms,
+  );
 }
 
-for (const [name, { series }, least] of [["dark", DARK, 0.139], ["light", LIGHT, 0.116]] as const) {
+for (const [name, { series }, least] of [
+  ["dark", DARK, 0.139],
+  ["light", LIGHT, 0.116],
+] as const) {
   test(`${name}: every two series colours are far apart for every kind of colour vision`, () => {
     let worst = Infinity;
     for (const matrix of Object.values(VISIONS)) {
       const seen = series.map((hex) => oklab(times(matrix, linearRgb(hex))));
-      seen.forEach((a, i) => seen.slice(i + 1).forEach((b) => (worst = Math.min(worst, Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])))));
+      seen.forEach((a, i) =>
+        seen.slice(i + 1).forEach((b) => (worst = Math.min(worst, Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])))),
+      );
     }
     assert.ok(worst >= least, worst.toFixed(3));
   });

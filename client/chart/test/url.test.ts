@@ -1,26 +1,62 @@
 /** The address of a page holds its whole state, for names of any characters. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Directory } from "../src/model/directory";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, nextFacet, pressed, removeChart, resolve, toggleSeries, unitsOf } from "../src/model/layout";
 import { formatFile, parseFile } from "../src/model/deck-file";
+import { Directory } from "../src/model/directory";
+import {
+  cells,
+  changeChart,
+  defaultCharts,
+  isOnDeck,
+  moveChart,
+  named,
+  nextFacet,
+  pressed,
+  removeChart,
+  resolve,
+  toggleSeries,
+  unitsOf,
+} from "../src/model/layout";
 import { slugOf } from "../src/model/saved-decks";
-import { withLimit, withoutLimit } from "../src/panels/threshold-form";
 import type { Threshold } from "../src/model/session";
+import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
-import { formatChart, formatState, parseChart, parseState, type ChartSpec, type PageState } from "../src/model/url";
+import { withLimit, withoutLimit } from "../src/panels/threshold-form";
 
 const round = (state: PageState, prefix = ""): PageState => {
   const [path, search = ""] = formatState(state, prefix).split("?");
   return parseState(path, search, prefix);
 };
-const base: PageState = { page: "deck", slug: "Furnace shift", windowMs: 900_000, theme: "light", query: "flow & more", filter: "all", sort: "name", charts: null, zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 }, kiosk: true,
-      drawer: 1, only: 2, hidden: [{ metric: "a/b", labels: { k: "v" } }] };
+const base: PageState = {
+  page: "deck",
+  slug: "Furnace shift",
+  windowMs: 900_000,
+  theme: "light",
+  query: "flow & more",
+  filter: "all",
+  sort: "name",
+  charts: null,
+  zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 },
+  kiosk: true,
+  drawer: 1,
+  only: 2,
+  hidden: [{ metric: "a/b", labels: { k: "v" } }],
+};
 
 test("a state survives its address", () => {
   for (const prefix of ["", "/dash"]) {
     assert.deepEqual(round(base, prefix), base);
-    const overview: PageState = { ...base, page: "overview", slug: "", zoom: null, hidden: [], drawer: null, only: null, filter: "stale", sort: "rate" };
+    const overview: PageState = {
+      ...base,
+      page: "overview",
+      slug: "",
+      zoom: null,
+      hidden: [],
+      drawer: null,
+      only: null,
+      filter: "stale",
+      sort: "rate",
+    };
     assert.deepEqual(round(overview, prefix), overview);
     assert.deepEqual(round({ ...base, charts: [] }, prefix).charts, []);
   }
@@ -38,8 +74,17 @@ test("names with every separator survive as well", () => {
 
 test("charts are readable in the address", () => {
   assert.equal(formatChart({ series: [{ metric: "furnace/temperature" }], columns: 8 }), "furnace/temperature:8");
-  assert.equal(formatChart({ series: [{ metric: "host/net", labels: { direction: "rx" } }], columns: 4 }), "host/net(direction=rx)");
-  assert.deepEqual(parseChart("host/cpu(core=0),host/cpu(core=1):12"), { series: [{ metric: "host/cpu", labels: { core: "0" } }, { metric: "host/cpu", labels: { core: "1" } }], columns: 12 });
+  assert.equal(
+    formatChart({ series: [{ metric: "host/net", labels: { direction: "rx" } }], columns: 4 }),
+    "host/net(direction=rx)",
+  );
+  assert.deepEqual(parseChart("host/cpu(core=0),host/cpu(core=1):12"), {
+    series: [
+      { metric: "host/cpu", labels: { core: "0" } },
+      { metric: "host/cpu", labels: { core: "1" } },
+    ],
+    columns: 12,
+  });
   assert.equal(parseChart(""), null);
 });
 
@@ -52,7 +97,8 @@ test("an address may say the time in either form, and never a stretch that canno
 });
 
 test("any window of a second to a day has a name that is read again", () => {
-  for (const ms of [1_000, 90_000, 420_000, 7_200_000, 86_400_000]) assert.equal(round({ ...base, windowMs: ms }).windowMs, ms);
+  for (const ms of [1_000, 90_000, 420_000, 7_200_000, 86_400_000])
+    assert.equal(round({ ...base, windowMs: ms }).windowMs, ms);
   for (const wrong of ["", "0s", "25h", "5", "m"]) assert.equal(parseState("/d/a", `w=${wrong}`, "").windowMs, 300_000);
 });
 
@@ -65,12 +111,20 @@ test("sizes of a chart stay within the grid", () => {
 test("a file holds the page, and says what is wrong with another file", () => {
   const charts: ChartSpec[] = [{ series: [{ metric: "host/cpu" }], columns: 6, rows: 8, facet: "core" }];
   assert.deepEqual(parseFile(formatFile({ ...base, charts })), { ...base, charts });
-  for (const [text, reason] of [["{", /not JSON/], ["[]", /no deck/], ['{"tidewire":"deck","version":9,"address":"/"}', /version 9/]] as const) assert.throws(() => parseFile(text), reason);
+  for (const [text, reason] of [
+    ["{", /not JSON/],
+    ["[]", /no deck/],
+    ['{"tidewire":"deck","version":9,"address":"/"}', /version 9/],
+  ] as const)
+    assert.throws(() => parseFile(text), reason);
 });
 
 test("a broken address gives the defaults", () => {
   const state = parseState("/", "w=25h&theme=pink&sort=%E0%A4&filter=&c", "");
-  assert.deepEqual([state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts], ["overview", 300_000, null, "name", "all", []]);
+  assert.deepEqual(
+    [state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts],
+    ["overview", 300_000, null, "name", "all", []],
+  );
   assert.equal(parseState("/elsewhere", "", "", "deck").page, "deck");
 });
 
@@ -83,7 +137,10 @@ function plant(): Directory {
     ["line-1/flow", {}, "L/min"],
     ["annotations", {}, ""],
   ] as const;
-  directory.update(true, entries.map(([metric, labels, unit], i) => ({ i, metric, labels, unit })));
+  directory.update(
+    true,
+    entries.map(([metric, labels, unit], i) => ({ i, metric, labels, unit })),
+  );
   return directory;
 }
 
@@ -104,7 +161,10 @@ test("a series is toggled onto the chart of its metric, or onto one of its own",
   assert.deepEqual(charts.map(formatChart), ["host/cpu(core=0)", "host/memory", "line-1/flow"]);
   assert.equal(isOnDeck(directory, charts, core1), false);
   charts = toggleSeries(directory, charts, core1);
-  assert.deepEqual(resolve(directory, charts[0]).map((series) => series.key), ["core=0", "core=1"]);
+  assert.deepEqual(
+    resolve(directory, charts[0]).map((series) => series.key),
+    ["core=0", "core=1"],
+  );
   charts = toggleSeries(directory, charts, flow);
   assert.equal(charts.length, 2);
 });
@@ -115,7 +175,18 @@ test("a chart is split by each label that differs, then joined again", () => {
   assert.equal(nextFacet(directory, cpu), "core");
   const split = { ...cpu, facet: "core" };
   assert.equal(nextFacet(directory, split), undefined);
-  assert.deepEqual(cells(directory, [split, { series: [{ metric: "host/memory" }], columns: 4, facet: "core" }]).map((cell) => [cell.at, cell.facet, cell.series.length]), [[0, "0", 1], [0, "1", 1], [1, null, 1]]);
+  assert.deepEqual(
+    cells(directory, [split, { series: [{ metric: "host/memory" }], columns: 4, facet: "core" }]).map((cell) => [
+      cell.at,
+      cell.facet,
+      cell.series.length,
+    ]),
+    [
+      [0, "0", 1],
+      [0, "1", 1],
+      [1, null, 1],
+    ],
+  );
 });
 
 test("a series is named by its metric, or by its labels", () => {
@@ -131,7 +202,8 @@ test("a press on a legend switches one series, or all others of its chart, and n
   const [core0, core1] = directory.byMetric.get("host/cpu") ?? [];
   const own = [core0, core1];
   const other = [{ metric: "host/memory", labels: {} }];
-  const keys = (refs: ReturnType<typeof pressed>): string[] => refs.map((ref) => `${ref.metric} ${ref.labels?.core ?? ""}`.trim());
+  const keys = (refs: ReturnType<typeof pressed>): string[] =>
+    refs.map((ref) => `${ref.metric} ${ref.labels?.core ?? ""}`.trim());
   const off = pressed(other, own, core0, false);
   assert.deepEqual(keys(off), ["host/memory", "host/cpu 0"]);
   assert.deepEqual(keys(pressed(off, own, core0, false)), ["host/memory"]);
@@ -144,9 +216,16 @@ test("charts are moved, resized and removed; mixed units are found", () => {
   const directory = plant();
   const charts = defaultCharts(directory, "all");
   assert.deepEqual(moveChart(charts, 2, 0).map(formatChart), ["line-1/flow", "host/cpu", "host/memory"]);
-  assert.deepEqual(changeChart(charts, 1, { columns: 8 }).map(formatChart), ["host/cpu", "host/memory:8", "line-1/flow"]);
+  assert.deepEqual(changeChart(charts, 1, { columns: 8 }).map(formatChart), [
+    "host/cpu",
+    "host/memory:8",
+    "line-1/flow",
+  ]);
   assert.deepEqual(removeChart(charts, 0).map(formatChart), ["host/memory", "line-1/flow"]);
-  assert.deepEqual(unitsOf(resolve(directory, { series: [{ metric: "host/cpu" }, { metric: "host/memory" }], columns: 4 })), ["%", "GiBy"]);
+  assert.deepEqual(
+    unitsOf(resolve(directory, { series: [{ metric: "host/cpu" }, { metric: "host/memory" }], columns: 4 })),
+    ["%", "GiBy"],
+  );
 });
 
 test("a deck's name becomes an address", () => {
@@ -172,7 +251,11 @@ test("a limit joins those of the same series with the same manners, and the last
 });
 
 test("the snippet names series and stretch", () => {
-  const text = pandasSnippet([{ metric: 'a"b', labels: { site: "A" } }], { startMs: 0, endMs: 60_000 }, "http://127.0.0.1:8000");
+  const text = pandasSnippet(
+    [{ metric: 'a"b', labels: { site: "A" } }],
+    { startMs: 0, endMs: 60_000 },
+    "http://127.0.0.1:8000",
+  );
   assert.ok(text.includes('"a\\"b",'));
   assert.ok(text.includes('labels={"site": "A"},'));
   assert.ok(text.includes('start="1970-01-01T00:00:00.000Z"'));

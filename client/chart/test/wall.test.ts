@@ -7,9 +7,23 @@ import { wallSeries } from "../src/panels/wall-tiles";
 const series = (...names: string[]): Series[] => names.map((name) => ({ name }) as Series);
 
 test("every chart has tiles before one has all of its own, in the order of the charts", () => {
-  const [hot, power, flow, cpu] = [series("A", "B", "C"), series("pA", "pB", "pC"), series("flow"), series("c0", "c1", "c2", "c3")];
-  assert.deepEqual(wallSeries([hot, power, flow, cpu], 6).map(({ name }) => name), ["A", "B", "pA", "pB", "flow", "c0"]);
-  assert.deepEqual(wallSeries([hot, flow], 6).map(({ name }) => name), ["A", "B", "C", "flow"]);
-  assert.deepEqual(wallSeries([hot, hot, flow], 2).map(({ name }) => name), ["A", "flow"]);
+  const [hot, power, flow, cpu] = [
+    series("A", "B", "C"),
+    series("pA", "pB", "pC"),
+    series("flow"),
+    series("c0", "c1", "c2", "c3"),
+  ];
+  assert.deepEqual(
+    wallSeries([hot, power, flow, cpu], 6).map(({ name }) => name),
+    ["A", "B", "pA", "pB", "flow", "c0"],
+  );
+  assert.deepEqual(
+    wallSeries([hot, flow], 6).map(({ name }) => name),
+    ["A", "B", "C", "flow"],
+  );
+  assert.deepEqual(
+    wallSeries([hot, hot, flow], 2).map(({ name }) => name),
+    ["A", "flow"],
+  );
   assert.deepEqual(wallSeries([], 6), []);
 });

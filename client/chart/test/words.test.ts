@@ -2,11 +2,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { colourIndex, fnv1a, paler, withAlpha } from "../src/base/colour";
-import { Directory } from "../src/model/directory";
-import { decimalsFor, formatChange, formatNumber, interval, liveAge, longSpan, shortAge, span } from "../src/base/format";
-import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "../src/model/freshness";
+import {
+  decimalsFor,
+  formatChange,
+  formatNumber,
+  interval,
+  liveAge,
+  longSpan,
+  shortAge,
+  span,
+} from "../src/base/format";
 import { chartTitle, groupOf, legendLabel, nameInGroup, shortLabels } from "../src/base/naming";
 import { isAmount, shownUnit, startsAtZero } from "../src/base/units";
+import { Directory } from "../src/model/directory";
+import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "../src/model/freshness";
 
 test("units are written as people write them, and unknown ones as they are", () => {
   const shown = (unit: string | undefined, magnitude = 1): string => shownUnit(unit, magnitude).text;
@@ -25,8 +34,10 @@ test("units are written as people write them, and unknown ones as they are", () 
 });
 
 test("percentages and rates start at zero, speeds and temperatures do not", () => {
-  for (const unit of ["%", "By/s", "1/s", "/s", "{batches}/s", "MBy/s", "bit/s"]) assert.equal(startsAtZero(unit), true, unit);
-  for (const unit of ["Cel", "m/s", "mm/s", "L/min", "m/min", "By", "1", ""]) assert.equal(startsAtZero(unit), false, unit);
+  for (const unit of ["%", "By/s", "1/s", "/s", "{batches}/s", "MBy/s", "bit/s"])
+    assert.equal(startsAtZero(unit), true, unit);
+  for (const unit of ["Cel", "m/s", "mm/s", "L/min", "m/min", "By", "1", ""])
+    assert.equal(startsAtZero(unit), false, unit);
   assert.equal(isAmount("GiBy"), true);
   assert.equal(isAmount("By/s"), false);
 });
@@ -110,9 +121,19 @@ test("a series keeps its colour: hash of the metric plus rank of its labels", ()
   assert.equal(fnv1a(""), 0x811c9dc5);
   assert.equal(fnv1a("a"), 0xe40c292c);
   const directory = new Directory();
-  directory.update(true, ["C", "A", "B"].map((site, i) => ({ i, metric: "furnace/temperature", labels: { site }, unit: "Cel" })));
+  directory.update(
+    true,
+    ["C", "A", "B"].map((site, i) => ({ i, metric: "furnace/temperature", labels: { site }, unit: "Cel" })),
+  );
   const base = fnv1a("furnace/temperature") % 6;
-  assert.deepEqual(directory.list.map((series) => [series.key, series.colour]), [["site=A", base], ["site=B", (base + 1) % 6], ["site=C", (base + 2) % 6]]);
+  assert.deepEqual(
+    directory.list.map((series) => [series.key, series.colour]),
+    [
+      ["site=A", base],
+      ["site=B", (base + 1) % 6],
+      ["site=C", (base + 2) % 6],
+    ],
+  );
   assert.equal(colourIndex("furnace/temperature", 7), (fnv1a("furnace/temperature") + 7) % 6);
   directory.update(false, [{ i: 1, metric: "furnace/temperature", labels: { site: "A" }, unit: "K" }]);
   assert.equal(directory.byIndex.get(1)?.unit, "K");
@@ -130,8 +151,17 @@ test("a label that all series of a metric share is left out, and comes back when
   directory.update(true, [entry(0, { host: "a", region: "eu" })]);
   assert.equal(directory.byIndex.get(0)?.legend, "host a eu", "one alone says all");
   directory.update(false, [entry(1, { host: "b", region: "eu" })]);
-  assert.deepEqual(directory.list.map(({ short }) => short), ["a", "b"]);
-  assert.deepEqual(directory.byMetric.get("cpu")?.map(({ legend }) => legend), ["host a", "host b"]);
+  assert.deepEqual(
+    directory.list.map(({ short }) => short),
+    ["a", "b"],
+  );
+  assert.deepEqual(
+    directory.byMetric.get("cpu")?.map(({ legend }) => legend),
+    ["host a", "host b"],
+  );
   directory.update(false, [entry(2, { host: "b", region: "us" })]);
-  assert.deepEqual(directory.list.map(({ short }) => short), ["a eu", "b eu", "b us"]);
+  assert.deepEqual(
+    directory.list.map(({ short }) => short),
+    ["a eu", "b eu", "b us"],
+  );
 });

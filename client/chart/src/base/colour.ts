@@ -19,7 +19,10 @@ export function paler(hex: string): string {
   const n = parseInt(hex.slice(1), 16);
   const [r, g, b] = [n >> 16, (n >> 8) & 255, n & 255];
   const luma = 0.213 * r + 0.715 * g + 0.072 * b;
-  const mix = (c: number): string => Math.round(luma + 0.7 * (c - luma)).toString(16).padStart(2, "0");
+  const mix = (c: number): string =>
+    Math.round(luma + 0.7 * (c - luma))
+      .toString(16)
+      .padStart(2, "0");
   return `#${mix(r)}${mix(g)}${mix(b)}`;
 }
 

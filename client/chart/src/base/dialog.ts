@@ -13,7 +13,19 @@ export class Dialog {
 
   constructor() {
     const close = iconButton("close", "Close (Esc)", () => this.close(), "dialog-close");
-    this.#box = h("div", { class: "dialog-box", role: "dialog", "aria-modal": "true", "aria-labelledby": "tw-dialog-title", "data-tw": "dialog", tabindex: "-1" }, h("div", { class: "dialog-head" }, this.#title, close), this.#content);
+    this.#box = h(
+      "div",
+      {
+        class: "dialog-box",
+        role: "dialog",
+        "aria-modal": "true",
+        "aria-labelledby": "tw-dialog-title",
+        "data-tw": "dialog",
+        tabindex: "-1",
+      },
+      h("div", { class: "dialog-head" }, this.#title, close),
+      this.#content,
+    );
     this.element = h("div", { class: "dialog" }, this.#box);
     this.element.addEventListener("pointerdown", (event) => {
       if (event.target === this.element) this.close();

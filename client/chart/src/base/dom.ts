@@ -3,7 +3,11 @@
 type Attributes = Record<string, string | number | boolean | undefined | ((event: never) => void)>;
 
 /** An element; attributes named `on…` are listeners, `false` and undefined leave an attribute out. */
-export function h<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: (Node | string | null)[]): HTMLElementTagNameMap[K] {
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: (Node | string | null)[]
+): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name.slice(2), value as unknown as EventListener);
@@ -93,8 +97,18 @@ export function mark(size = 24): SVGSVGElement {
 }
 
 /** A button that is an icon; its name is spoken and shown as a tip. */
-export function iconButton(name: IconName, label: string, onclick: () => void, hook: string, size = 16): HTMLButtonElement {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, "data-tw": hook, onclick }, icon(name, size));
+export function iconButton(
+  name: IconName,
+  label: string,
+  onclick: () => void,
+  hook: string,
+  size = 16,
+): HTMLButtonElement {
+  return h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, "data-tw": hook, onclick },
+    icon(name, size),
+  );
 }
 
 /** A group of choices of which one is pressed. */
@@ -105,7 +119,11 @@ export class Segments<T extends string> {
   constructor(label: string, hook: string, choices: readonly (readonly [T, string])[], choose: (value: T) => void) {
     this.element = h("div", { class: "segments", role: "group", "aria-label": label, "data-tw": hook });
     for (const [value, text] of choices) {
-      const button = h("button", { type: "button", "data-value": value, "aria-pressed": "false", onclick: () => choose(value) }, text);
+      const button = h(
+        "button",
+        { type: "button", "data-value": value, "aria-pressed": "false", onclick: () => choose(value) },
+        text,
+      );
       this.#buttons.set(value, button);
       this.element.append(button);
     }

@@ -25,7 +25,12 @@ export function formatNumber(value: number, decimals: number): string {
   return value < 0 && Number(size.toFixed(decimals)) !== 0 ? `−${text}` : text;
 }
 
-const SUFFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] as const;
+const SUFFIXES = [
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+] as const;
 
 /** 1,234,000 → 1.234M; beyond that, and for the smallest, 1.2e24. */
 export function compact(value: number, step: number): string {
@@ -33,12 +38,19 @@ export function compact(value: number, step: number): string {
   if (value === 0) return "0";
   if (size >= 1e15 || size < 1e-3) {
     const digits = Math.min(6, Math.max(0, Math.floor(Math.log10(size) + 1e-9) - Math.floor(Math.log10(step) + 1e-9)));
-    return value.toExponential(digits).replace(/\.?0*e\+?/, "e").replaceAll("-", "−");
+    return value
+      .toExponential(digits)
+      .replace(/\.?0*e\+?/, "e")
+      .replaceAll("-", "−");
   }
   // The suffix is that of what is written: 999,990 to the thousand is 1M.
   const [divisor, suffix] = SUFFIXES.find(([least]) => Math.round(size / step) * step >= least * 0.9999999) ?? [1, ""];
   const decimals = Math.max(0, Math.min(9, -Math.floor(Math.log10(step / divisor) + 1e-9)));
-  return formatNumber(value / divisor, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "") + suffix;
+  return (
+    formatNumber(value / divisor, decimals)
+      .replace(/(\.\d*?)0+$/, "$1")
+      .replace(/\.$/, "") + suffix
+  );
 }
 
 /** 0.024 → "2.4 %"; the sign is drawn as a triangle. */
@@ -98,7 +110,9 @@ export function clock(ms: number, form: "min" | "s" | "tenth" | "ms" = "s"): str
   if (form === "min") return hm;
   const hms = `${hm}:${pad(at.getSeconds())}`;
   if (form === "s") return hms;
-  return form === "tenth" ? `${hms}.${Math.floor(at.getMilliseconds() / 100)}` : `${hms}.${pad(at.getMilliseconds(), 3)}`;
+  return form === "tenth"
+    ? `${hms}.${Math.floor(at.getMilliseconds() / 100)}`
+    : `${hms}.${pad(at.getMilliseconds(), 3)}`;
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

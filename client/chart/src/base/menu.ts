@@ -44,7 +44,9 @@ export class Menu {
     this.#list.classList.remove("from-right");
     if (this.#list.getBoundingClientRect().right > window.innerWidth - 8) this.#list.classList.add("from-right");
     setAttribute(this.button, "aria-expanded", "true");
-    const first = this.#list.querySelector<HTMLElement>("[aria-current]") ?? this.#list.querySelector<HTMLElement>("[role=menuitem]");
+    const first =
+      this.#list.querySelector<HTMLElement>("[aria-current]") ??
+      this.#list.querySelector<HTMLElement>("[role=menuitem]");
     first?.focus();
   }
 
@@ -60,7 +62,18 @@ export class Menu {
     if (!choose) return h("div", { class: "menu-note" }, item.text);
     const tag = href === undefined ? "button" : "a";
     const parts = [h("span", {}, item.text), item.key ? h("kbd", {}, item.key) : null] as const;
-    const line = h(tag, { role: "menuitem", class: "menu-item", "data-tw": item.hook, href, type: href === undefined ? "button" : undefined, "aria-current": item.chosen ? "true" : undefined }, ...parts);
+    const line = h(
+      tag,
+      {
+        role: "menuitem",
+        class: "menu-item",
+        "data-tw": item.hook,
+        href,
+        type: href === undefined ? "button" : undefined,
+        "aria-current": item.chosen ? "true" : undefined,
+      },
+      ...parts,
+    );
     line.addEventListener("click", (event: Event) => {
       const { metaKey, ctrlKey, shiftKey } = event as MouseEvent;
       if (href !== undefined && (metaKey || ctrlKey || shiftKey)) return;

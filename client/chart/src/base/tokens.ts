@@ -86,14 +86,18 @@ export function font(weight: number, px: number): string {
 export function applyTokens(root: HTMLElement, theme: "dark" | "light"): Tokens {
   const tokens = theme === "light" ? LIGHT : DARK;
   for (const [name, value] of Object.entries(tokens)) {
-    if (typeof value === "string") root.style.setProperty(`--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`, value);
+    if (typeof value === "string")
+      root.style.setProperty(`--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`, value);
   }
   root.dataset.theme = theme;
   return tokens;
 }
 
 /** Whether a notebook's page is dark: JupyterLab and Notebook, VS Code and marimo say so on the body, Colab on the root; null: nobody says. */
-export function hostIsDark(body: Readonly<Record<string, string | undefined>>, rootTheme: string | null): boolean | null {
+export function hostIsDark(
+  body: Readonly<Record<string, string | undefined>>,
+  rootTheme: string | null,
+): boolean | null {
   if (body.jpThemeLight !== undefined) return body.jpThemeLight === "false";
   // "vscode-high-contrast" is dark, "vscode-high-contrast-light" is not
   if (body.vscodeThemeKind !== undefined) return !body.vscodeThemeKind.includes("light");

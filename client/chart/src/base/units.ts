@@ -30,8 +30,8 @@ const WORDS: Readonly<Record<string, string>> = {
   us: "µs",
   Ohm: "Ω",
   deg: "°",
-  "m3": "m³",
-  "m2": "m²",
+  m3: "m³",
+  m2: "m²",
   "m3/h": "m³/h",
   "m/s2": "m/s²",
   "N.m": "N·m",
@@ -51,8 +51,20 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** Units that grow: the largest magnitude of the window picks the step. */
 const SCALES: Readonly<Record<string, readonly (readonly [number, string])[]>> = {
-  By: [[1, "B"], [1e3, "kB"], [1e6, "MB"], [1e9, "GB"], [1e12, "TB"]],
-  "By/s": [[1, "B/s"], [1e3, "kB/s"], [1e6, "MB/s"], [1e9, "GB/s"], [1e12, "TB/s"]],
+  By: [
+    [1, "B"],
+    [1e3, "kB"],
+    [1e6, "MB"],
+    [1e9, "GB"],
+    [1e12, "TB"],
+  ],
+  "By/s": [
+    [1, "B/s"],
+    [1e3, "kB/s"],
+    [1e6, "MB/s"],
+    [1e9, "GB/s"],
+    [1e12, "TB/s"],
+  ],
 };
 
 export function shownUnit(unit: string | undefined, magnitude: number): ShownUnit {

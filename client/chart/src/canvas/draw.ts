@@ -7,7 +7,15 @@ export type Ctx = CanvasRenderingContext2D;
 const HATCH_PITCH = 6;
 
 /** Hatch a box at 45°. The lines are fixed to `originX`, not to the box: a growing silence does not crawl. */
-export function hatch(ctx: Ctx, tokens: Tokens, left: number, top: number, width: number, height: number, originX: number): void {
+export function hatch(
+  ctx: Ctx,
+  tokens: Tokens,
+  left: number,
+  top: number,
+  width: number,
+  height: number,
+  originX: number,
+): void {
   if (width <= 0 || height <= 0) return;
   ctx.save();
   ctx.beginPath();

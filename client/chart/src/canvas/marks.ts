@@ -1,10 +1,10 @@
 /** What is drawn over the readings of a chart: thresholds as dashed lines with their words inside, events as flags. */
 import { withAlpha } from "../base/colour";
-import { canvasName, haloText, type Ctx } from "./draw";
+import { font, type Tokens } from "../base/tokens";
+import type { ThresholdLine } from "../model/thresholds";
+import { type Ctx, canvasName, haloText } from "./draw";
 import type { Linear } from "./paths";
 import type { Flag, Picture } from "./picture";
-import type { ThresholdLine } from "../model/thresholds";
-import { font, type Tokens } from "../base/tokens";
 
 /** Where the plot is and how it maps. */
 export interface Frame2d {
@@ -39,16 +39,34 @@ export type Kept = Map<string, Place>;
 const boxTopOf = (y: number, above: boolean): number => (above ? y - LABEL_HEIGHT : y + 2);
 
 /** The place of a label `wide` px long on a line at `y` that covers least; beyond the line and at an end when that is free. */
-export function labelPlace(frame: Frame2d, picture: Pick<Picture, "traces" | "flags">, y: number, wide: number, beyond: boolean, placed: Placed = [], kept?: Place): Place {
+export function labelPlace(
+  frame: Frame2d,
+  picture: Pick<Picture, "traces" | "flags">,
+  y: number,
+  wide: number,
+  beyond: boolean,
+  placed: Placed = [],
+  kept?: Place,
+): Place {
   const { left, top, width, height } = frame.box;
   const last = left + width - wide;
   const ends = [last, left];
   const fits = (above: boolean): boolean => (above ? y - top : top + height - y) >= LABEL_HEIGHT;
   const cost = ({ left: from, above }: Place): number => {
     const boxTop = boxTopOf(y, above);
-    const other = placed.some((box) => box.left < from + wide && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT);
-    const events = picture.flags.filter(({ timeMs }) => within(frame.x.a * timeMs + frame.x.b, from - 2, from + wide + 2)).length;
-    return COST.reading * covered(frame, picture, from, from + wide, boxTop) + COST.event * events + (other ? COST.label : 0) + (above === beyond ? 0 : COST.side) + (ends.includes(from) ? 0 : COST.inside);
+    const other = placed.some(
+      (box) => box.left < from + wide && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT,
+    );
+    const events = picture.flags.filter(({ timeMs }) =>
+      within(frame.x.a * timeMs + frame.x.b, from - 2, from + wide + 2),
+    ).length;
+    return (
+      COST.reading * covered(frame, picture, from, from + wide, boxTop) +
+      COST.event * events +
+      (other ? COST.label : 0) +
+      (above === beyond ? 0 : COST.side) +
+      (ends.includes(from) ? 0 : COST.inside)
+    );
   };
   const stays = kept && kept.left >= left && kept.left <= last && fits(kept.above) ? cost(kept) : Infinity;
   if (kept && stays < COST.reading) return kept;
@@ -66,7 +84,17 @@ export function labelPlace(frame: Frame2d, picture: Pick<Picture, "traces" | "fl
 
 const within = (x: number, from: number, to: number): boolean => x >= from && x <= to;
 
-export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: ThresholdLine, frame: Frame2d, picture: Picture, part: "band" | "line", placed: Placed = [], kept: Kept = new Map(), judge = true): void {
+export function drawThresholds(
+  ctx: Ctx,
+  tokens: Tokens,
+  limit: ThresholdLine,
+  frame: Frame2d,
+  picture: Picture,
+  part: "band" | "line",
+  placed: Placed = [],
+  kept: Kept = new Map(),
+  judge = true,
+): void {
   const { left, top, width, height } = frame.box;
   const y = Math.round(frame.y.a * limit.value + frame.y.b);
   if (y < top || y > top + height) return;
@@ -91,12 +119,20 @@ export function drawThresholds(ctx: Ctx, tokens: Tokens, limit: ThresholdLine, f
   const wide = ctx.measureText(limit.text).width + 2 * LABEL_PAD;
   if (wide > width) return;
   const before = kept.get(limit.text);
-  const room = before && before.left + wide <= left + width && (before.above ? y - top : top + height - y) >= LABEL_HEIGHT;
+  const room =
+    before && before.left + wide <= left + width && (before.above ? y - top : top + height - y) >= LABEL_HEIGHT;
   const place = room && !judge ? before : labelPlace(frame, picture, y, wide, limit.side === "above", placed, before);
   kept.set(limit.text, place);
   placed.push({ left: place.left, right: place.left + wide, top: boxTopOf(y, place.above) });
   ctx.textAlign = "left";
-  haloText(ctx, limit.text, place.left + LABEL_PAD, place.above ? y - 6 : y + 13, limit.level === "warn" ? tokens.warn : tokens.critical, tokens.surface);
+  haloText(
+    ctx,
+    limit.text,
+    place.left + LABEL_PAD,
+    place.above ? y - 6 : y + 13,
+    limit.level === "warn" ? tokens.warn : tokens.critical,
+    tokens.surface,
+  );
 }
 
 /** How many stretches of lines from bucket to bucket pass through a label's box. */
@@ -110,7 +146,12 @@ function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number
       y = frame.y.a * trace.line[i] + frame.y.b;
       if (x < fromX) continue;
       const start = i > 0 && !trace.breaks[i] ? beforeY : y;
-      if (Math.max(y, start) > boxTop - 3 && Math.min(y, start) < boxTop + LABEL_HEIGHT + 3 && (x <= toX || beforeX < toX)) count++;
+      if (
+        Math.max(y, start) > boxTop - 3 &&
+        Math.min(y, start) < boxTop + LABEL_HEIGHT + 3 &&
+        (x <= toX || beforeX < toX)
+      )
+        count++;
       if (x > toX) break;
     }
   }

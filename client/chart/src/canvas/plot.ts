@@ -1,13 +1,13 @@
 /** The plot of one chart on its own canvas: axes, silences, bands, lines, and the marks over them. */
 import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
-import { boxedText, dot, fitCanvas, hatch, liveDot, staleDot, type Ctx } from "./draw";
 import { clock, day, span } from "../base/format";
-import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
-import { areaPath, bandPath, linear, linePath, type Linear } from "./paths";
-import type { Picture } from "./picture";
-import { niceStep, tickTexts, ticksIn, timeStep, timeTicks } from "./scale";
 import { font, type Tokens } from "../base/tokens";
+import { boxedText, type Ctx, dot, fitCanvas, hatch, liveDot, staleDot } from "./draw";
+import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
+import { areaPath, bandPath, type Linear, linear, linePath } from "./paths";
+import type { Picture } from "./picture";
+import { niceStep, ticksIn, tickTexts, timeStep, timeTicks } from "./scale";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
 
@@ -28,10 +28,7 @@ export class Plot {
   readonly #ctx = this.canvas.getContext("2d") as Ctx;
   readonly #tokens: () => Tokens;
 
-  constructor(
-    host: HTMLElement,
-    tokens: () => Tokens,
-  ) {
+  constructor(host: HTMLElement, tokens: () => Tokens) {
     this.#tokens = tokens;
     // Digits are tabular only on a canvas that is attached: see the rule for `canvas` in deck.css.
     host.append(this.canvas);
@@ -41,7 +38,12 @@ export class Plot {
   draw(picture: Picture, width: number, height: number, ratio: number): void {
     const ctx = this.#ctx;
     const top = GUTTER.top + (picture.strip ? GUTTER.events : 0);
-    this.box = { left: GUTTER.left, top, width: width - GUTTER.left - GUTTER.right, height: height - top - GUTTER.bottom };
+    this.box = {
+      left: GUTTER.left,
+      top,
+      width: width - GUTTER.left - GUTTER.right,
+      height: height - top - GUTTER.bottom,
+    };
     this.x = linear(picture.startMs, picture.endMs, this.box.left, this.box.left + this.box.width);
     this.y = linear(picture.yLo, picture.yHi, top + this.box.height, top);
     if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -56,7 +58,8 @@ export class Plot {
     const now = performance.now();
     const judge = now - this.#labelsAt > LABELS_MS;
     if (judge) this.#labelsAt = now;
-    for (const limit of picture.limits) drawThresholds(ctx, this.#tokens(), limit, this, picture, "line", placed, this.#labels, judge);
+    for (const limit of picture.limits)
+      drawThresholds(ctx, this.#tokens(), limit, this, picture, "line", placed, this.#labels, judge);
     this.#readings(ctx, picture);
     this.#gapLabels(ctx, picture);
     drawEvents(ctx, this.#tokens(), picture.flags, this, picture);
@@ -134,7 +137,11 @@ export class Plot {
     ctx.textAlign = "right";
     ctx.textBaseline = "alphabetic";
     const ticks = ticksIn(lo, hi, step);
-    const texts = tickTexts(ticks, step, (text) => text.length <= SHORT_TICK || ctx.measureText(text).width <= left - 8);
+    const texts = tickTexts(
+      ticks,
+      step,
+      (text) => text.length <= SHORT_TICK || ctx.measureText(text).width <= left - 8,
+    );
     ticks.forEach((tick, i) => {
       const y = Math.round(this.y.a * tick * picture.divisor + this.y.b);
       ctx.fillStyle = withAlpha(tokens.border, 0.6);
@@ -173,7 +180,8 @@ export class Plot {
       if (picture.points) {
         for (let k = 0; k < trace.n; k++) {
           const x = this.x.a * trace.time[k] + this.x.b;
-          if (x >= this.box.left && x <= this.box.left + this.box.width) dot(ctx, x, this.y.a * trace.line[k] + this.y.b, 2, picture.colours[i]);
+          if (x >= this.box.left && x <= this.box.left + this.box.width)
+            dot(ctx, x, this.y.a * trace.line[k] + this.y.b, 2, picture.colours[i]);
         }
       }
       if (!picture.edges) return;

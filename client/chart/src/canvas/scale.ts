@@ -83,7 +83,27 @@ const S = 1_000;
 const MIN = 60 * S;
 const H = 60 * MIN;
 const TIME_STEPS = [
-  100, 200, 500, S, 2 * S, 5 * S, 10 * S, 15 * S, 30 * S, MIN, 2 * MIN, 5 * MIN, 10 * MIN, 15 * MIN, 30 * MIN, H, 2 * H, 3 * H, 6 * H, 12 * H, 24 * H,
+  100,
+  200,
+  500,
+  S,
+  2 * S,
+  5 * S,
+  10 * S,
+  15 * S,
+  30 * S,
+  MIN,
+  2 * MIN,
+  5 * MIN,
+  10 * MIN,
+  15 * MIN,
+  30 * MIN,
+  H,
+  2 * H,
+  3 * H,
+  6 * H,
+  12 * H,
+  24 * H,
 ];
 
 /** Px that labels need from centre to centre: HH:MM, and HH:MM:SS when the step is under a minute. */
@@ -102,6 +122,7 @@ export function timeStep(spanMs: number, px: number): number {
 export function timeTicks(startMs: number, endMs: number, stepMs: number): number[] {
   const zone = new Date(startMs).getTimezoneOffset() * MIN;
   const ticks: number[] = [];
-  for (let at = Math.ceil((startMs - zone) / stepMs) * stepMs + zone; at <= endMs && ticks.length < 64; at += stepMs) ticks.push(at);
+  for (let at = Math.ceil((startMs - zone) / stepMs) * stepMs + zone; at <= endMs && ticks.length < 64; at += stepMs)
+    ticks.push(at);
   return ticks;
 }

@@ -1,11 +1,12 @@
 /** The sparkline of a tile or a sidebar row: line, band and hatched tail, straight from a ring. */
-import { Trace } from "../model/buckets";
+
 import { withAlpha } from "../base/colour";
-import { dot, hatch, type Ctx } from "./draw";
-import { gapLimitMs, type Freshness } from "../model/freshness";
-import { bandPath, linear, linePath } from "./paths";
-import type { Ring, Slot } from "../model/bucket-ring";
 import type { Tokens } from "../base/tokens";
+import type { Ring, Slot } from "../model/bucket-ring";
+import { Trace } from "../model/buckets";
+import { type Freshness, gapLimitMs } from "../model/freshness";
+import { type Ctx, dot, hatch } from "./draw";
+import { bandPath, linear, linePath } from "./paths";
 
 export interface SparkStyle {
   colour: string;

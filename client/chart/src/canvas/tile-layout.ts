@@ -33,7 +33,13 @@ export interface TileLayout {
 }
 
 /** Lay out groups of series (each in its order) across a width, in as many columns as fit. */
-export function layoutTiles(groups: readonly { name: string; series: readonly Series[] }[], width: number, pad: number = PAD, given = 0, gap = width < NARROW ? NARROW_GAP : GAP): TileLayout {
+export function layoutTiles(
+  groups: readonly { name: string; series: readonly Series[] }[],
+  width: number,
+  pad: number = PAD,
+  given = 0,
+  gap = width < NARROW ? NARROW_GAP : GAP,
+): TileLayout {
   const inner = Math.max(LEAST_WIDTH, width - 2 * pad);
   const columns = given || Math.max(1, Math.floor((inner + gap) / (LEAST_WIDTH + gap)));
   const exact = (inner - (columns - 1) * gap) / columns;

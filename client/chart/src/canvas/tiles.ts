@@ -1,16 +1,17 @@
 /** Draws tiles on one canvas: label, state, value, unit, change, sparkline, state bar. */
-import { mergeFactor } from "../model/buckets";
+
 import { withAlpha } from "../base/colour";
-import type { Series } from "../model/directory";
-import { canvasName, type Ctx } from "./draw";
 import { formatChange, shortAge, span } from "../base/format";
-import { freshness, tileWhen, type Freshness } from "../model/freshness";
-import { printOf, printValue } from "../model/reading";
+import { font, type Tokens } from "../base/tokens";
 import type { Ring, Slot } from "../model/bucket-ring";
+import { mergeFactor } from "../model/buckets";
+import type { Series } from "../model/directory";
+import { type Freshness, freshness, tileWhen } from "../model/freshness";
+import { printOf, printValue } from "../model/reading";
 import type { Alarms } from "../model/session";
+import { type Ctx, canvasName } from "./draw";
 import { drawSpark, readSpark } from "./sparkline";
 import { TILE_HEIGHT, type TileBox } from "./tile-layout";
-import { font, type Tokens } from "../base/tokens";
 
 export interface TileMoment {
   ring: Ring;
@@ -49,10 +50,14 @@ const LEAST_VALUE = 14;
 const WALL_LABEL = 10.5;
 const WALL_STATE = 9.4;
 
-export function tileState(slot: Slot | undefined, series: Series, moment: Pick<TileMoment, "nowMs" | "alarms">): TileState {
+export function tileState(
+  slot: Slot | undefined,
+  series: Series,
+  moment: Pick<TileMoment, "nowMs" | "alarms">,
+): TileState {
   if (!slot) return "unknown";
   const state = freshness(slot, moment.nowMs);
-  return (state === "live" || state === "unknown") ? (moment.alarms.get(series.index) ?? state) : state;
+  return state === "live" || state === "unknown" ? (moment.alarms.get(series.index) ?? state) : state;
 }
 
 export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, moment: TileMoment): void {
@@ -83,20 +88,38 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   const text = printValue(slot.lastValue, print);
   // A unit cut short says less than no change: where both have no room, the unit stays.
   const room = right - 12 - (left + 14) - valueWidth(ctx, text, silent ? "" : print.unit.text, width, moment.wall);
-  const end = moment.wall || room < (silent ? WHEN_ROOM : whenWidth(ctx, slot)) ? right - 12 : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+  const end =
+    moment.wall || room < (silent ? WHEN_ROOM : whenWidth(ctx, slot))
+      ? right - 12
+      : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
   value(ctx, text, print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();
   ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
   ctx.clip();
-  const spark = { left: left + SPARK_LEFT, top: top + SPARK_TOP, width: width - SPARK_LEFT - SPARK_RIGHT, height: SPARK_HEIGHT, hatchRight: right };
-  drawSpark(ctx, tokens, trace, spark, moment.startMs, moment.endMs, state === "warn" || state === "critical" ? "live" : state, {
-    colour: tokens.series[series.colour],
-    width: 1.25,
-    bandAlpha: 0.16,
-    dot: 2,
-    alpha: silent ? 0.62 : 1,
-  });
+  const spark = {
+    left: left + SPARK_LEFT,
+    top: top + SPARK_TOP,
+    width: width - SPARK_LEFT - SPARK_RIGHT,
+    height: SPARK_HEIGHT,
+    hatchRight: right,
+  };
+  drawSpark(
+    ctx,
+    tokens,
+    trace,
+    spark,
+    moment.startMs,
+    moment.endMs,
+    state === "warn" || state === "critical" ? "live" : state,
+    {
+      colour: tokens.series[series.colour],
+      width: 1.25,
+      bandAlpha: 0.16,
+      dot: 2,
+      alpha: silent ? 0.62 : 1,
+    },
+  );
   bar(ctx, state, left, top, tokens);
   ctx.restore();
 }
@@ -131,7 +154,15 @@ function fit(ctx: Ctx, text: string, width: number, middle = false): string {
 }
 
 /** The state at the right of the label; the x where it begins. */
-function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: number, wall: boolean, tokens: Tokens): number {
+function stateText(
+  ctx: Ctx,
+  state: TileState,
+  ageMs: number,
+  right: number,
+  y: number,
+  wall: boolean,
+  tokens: Tokens,
+): number {
   const size = wall ? WALL_STATE : 11;
   ctx.textAlign = "right";
   if (state === "live" || state === "unknown") {
@@ -142,7 +173,12 @@ function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: 
     return right - ctx.measureText(text).width;
   }
   const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
-  const text = { warn: "WARN", critical: "CRITICAL", stale: Number.isNaN(ageMs) ? "STALE" : `STALE ${span(ageMs)}`, nodata: "NO DATA" }[state];
+  const text = {
+    warn: "WARN",
+    critical: "CRITICAL",
+    stale: Number.isNaN(ageMs) ? "STALE" : `STALE ${span(ageMs)}`,
+    nodata: "NO DATA",
+  }[state];
   ctx.font = font(600, size);
   ctx.fillStyle = colour;
   ctx.fillText(text, right, y);
@@ -152,7 +188,13 @@ function stateText(ctx: Ctx, state: TileState, ageMs: number, right: number, y: 
 }
 
 /** Icons of 12 px, so that colour is never the only sign. */
-function stateIcon(ctx: Ctx, state: "warn" | "critical" | "stale" | "nodata", x: number, y: number, colour: string): void {
+function stateIcon(
+  ctx: Ctx,
+  state: "warn" | "critical" | "stale" | "nodata",
+  x: number,
+  y: number,
+  colour: string,
+): void {
   ctx.save();
   ctx.translate(x, y);
   ctx.scale(12 / 16, 12 / 16);
@@ -168,7 +210,16 @@ function stateIcon(ctx: Ctx, state: "warn" | "critical" | "stale" | "nodata", x:
     ctx.closePath();
   } else if (state === "critical") {
     ctx.moveTo(5.4, 2);
-    for (const [px, py] of [[10.6, 2], [14, 5.4], [14, 10.6], [10.6, 14], [5.4, 14], [2, 10.6], [2, 5.4]]) ctx.lineTo(px, py);
+    for (const [px, py] of [
+      [10.6, 2],
+      [14, 5.4],
+      [14, 10.6],
+      [10.6, 14],
+      [5.4, 14],
+      [2, 10.6],
+      [2, 5.4],
+    ])
+      ctx.lineTo(px, py);
     ctx.closePath();
   } else {
     ctx.arc(8, 8, 5.8, 0, 7);
@@ -212,7 +263,18 @@ function whenWidth(ctx: Ctx, slot: Slot): number {
 }
 
 /** The value whole, its unit as far as there is room before `end`. */
-function value(ctx: Ctx, text: string, unit: string, x: number, y: number, end: number, width: number, silent: boolean, wall: boolean, tokens: Tokens): void {
+function value(
+  ctx: Ctx,
+  text: string,
+  unit: string,
+  x: number,
+  y: number,
+  end: number,
+  width: number,
+  silent: boolean,
+  wall: boolean,
+  tokens: Tokens,
+): void {
   let size = valueSize(width, wall);
   ctx.textAlign = "left";
   ctx.font = font(600, size);
@@ -297,4 +359,3 @@ export function drawEmptyTile(ctx: Ctx, left: number, top: number, width: number
   ctx.fill();
   skeleton(ctx, left, top, width, tokens);
 }
-

@@ -28,19 +28,36 @@ export class ChartFrame {
   #copyText = "";
   readonly #reload: () => void;
 
-  constructor(
-    reload: () => void,
-    press: Press | null,
-    others: () => void,
-  ) {
+  constructor(reload: () => void, press: Press | null, others: () => void) {
     this.#reload = reload;
     this.legend = new Legend(press, others);
     this.#fresh.append(this.#freshDot, this.#freshText);
     this.#pill.append(icon("clock", 12), this.#pillText);
     for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing]) show(hidden, false);
-    for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"]) this.#skeleton.append(h("i", { class: `sk-${part}` }));
-    this.head = h("header", { class: "card-head" }, this.#name, this.#unit, h("span", { class: "grow" }), this.menu, this.#alert, this.#pill, this.#fresh);
-    this.element = h("article", { class: "card", "data-tw": "chart" }, this.head, this.legend.element, this.plotHost, this.table.element, this.#skeleton, this.#nothing, this.#error);
+    for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"])
+      this.#skeleton.append(h("i", { class: `sk-${part}` }));
+    this.head = h(
+      "header",
+      { class: "card-head" },
+      this.#name,
+      this.#unit,
+      h("span", { class: "grow" }),
+      this.menu,
+      this.#alert,
+      this.#pill,
+      this.#fresh,
+    );
+    this.element = h(
+      "article",
+      { class: "card", "data-tw": "chart" },
+      this.head,
+      this.legend.element,
+      this.plotHost,
+      this.table.element,
+      this.#skeleton,
+      this.#nothing,
+      this.#error,
+    );
   }
 
   loading(yes: boolean, title: string): void {
@@ -62,7 +79,14 @@ export class ChartFrame {
     setAttribute(this.plotHost, "aria-label", `${title}, nothing published yet`);
   }
 
-  update(title: string, unit: string, state: Freshness, words: { word: string; value: string }, alert: "warn" | "critical" | null, paused: boolean): void {
+  update(
+    title: string,
+    unit: string,
+    state: Freshness,
+    words: { word: string; value: string },
+    alert: "warn" | "critical" | null,
+    paused: boolean,
+  ): void {
     setText(this.#name, title);
     setText(this.#unit, unit);
     this.element.dataset.state = state;
@@ -78,7 +102,8 @@ export class ChartFrame {
       this.#alertNow = shown;
       show(this.#alert, shown !== "");
       this.#alert.className = `pill ${shown}`;
-      if (shown) this.#alert.replaceChildren(icon(shown as "warn" | "critical", 12), shown === "warn" ? "WARN" : "CRITICAL");
+      if (shown)
+        this.#alert.replaceChildren(icon(shown as "warn" | "critical", 12), shown === "warn" ? "WARN" : "CRITICAL");
     }
   }
 
@@ -97,7 +122,8 @@ export class ChartFrame {
     this.#copyText = `${title}: ${error.message}\n${error.stack ?? ""}`;
     setText(this.#name, title);
     setText(this.#unit, "");
-    for (const part of [this.plotHost, this.legend.element, this.#skeleton, this.#pill, this.#fresh, this.#alert]) show(part, false);
+    for (const part of [this.plotHost, this.legend.element, this.#skeleton, this.#pill, this.#fresh, this.#alert])
+      show(part, false);
     const sentence = /\.$/.test(error.message) ? error.message : `${error.message}.`;
     this.#error.replaceChildren(
       icon("critical"),
@@ -109,8 +135,21 @@ export class ChartFrame {
         h(
           "div",
           { class: "row" },
-          h("button", { type: "button", class: "button", "data-tw": "chart-reload", onclick: () => this.#reload() }, "Reload chart"),
-          h("button", { type: "button", class: "link-button", onclick: () => void navigator.clipboard?.writeText(this.#copyText) }, icon("copy", 14), "Copy details"),
+          h(
+            "button",
+            { type: "button", class: "button", "data-tw": "chart-reload", onclick: () => this.#reload() },
+            "Reload chart",
+          ),
+          h(
+            "button",
+            {
+              type: "button",
+              class: "link-button",
+              onclick: () => void navigator.clipboard?.writeText(this.#copyText),
+            },
+            icon("copy", 14),
+            "Copy details",
+          ),
         ),
       ),
     );

@@ -1,23 +1,24 @@
 /** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
-import { mergeFactor, Trace } from "../model/buckets";
-import { ChartFrame } from "./card";
-import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crosshair-rows";
-import type { Series } from "../model/directory";
-import { zoomOf } from "../canvas/draw";
-import { figuresOf, type FigureRow } from "./figures";
+
 import { formatNumber } from "../base/format";
-import { chartWords, gapLimitMs, spoken } from "../model/freshness";
-import { unitsOf } from "../model/layout";
-import type { Press } from "./legend";
 import { chartTitle, legendLabel } from "../base/naming";
-import { Overlay } from "./overlay";
-import { composePicture } from "./compose-picture";
-import type { Moment, Parts } from "./moment";
+import type { Tokens } from "../base/tokens";
+import { zoomOf } from "../canvas/draw";
 import type { Picture } from "../canvas/picture";
 import { GUTTER, Plot } from "../canvas/plot";
-import { chartFreshness, printOf, printValue, slotsOf, valueWidthCh, type Print } from "../model/reading";
 import type { Slot } from "../model/bucket-ring";
-import type { Tokens } from "../base/tokens";
+import { mergeFactor, Trace } from "../model/buckets";
+import type { Series } from "../model/directory";
+import { chartWords, gapLimitMs, spoken } from "../model/freshness";
+import { unitsOf } from "../model/layout";
+import { chartFreshness, type Print, printOf, printValue, slotsOf, valueWidthCh } from "../model/reading";
+import { ChartFrame } from "./card";
+import { composePicture } from "./compose-picture";
+import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crosshair-rows";
+import { type FigureRow, figuresOf } from "./figures";
+import type { Press } from "./legend";
+import type { Moment, Parts } from "./moment";
+import { Overlay } from "./overlay";
 
 /** The y range of charts that are one chart split by a label: what each of them needs. */
 export type SharedRange = Map<Chart, readonly [number, number]>;
@@ -57,7 +58,11 @@ export class Chart implements Parts {
   readonly #sizes: ResizeObserver;
 
   constructor(press: Press | null = null) {
-    this.card = new ChartFrame(() => this.#reload(), press, () => this.toggleTable());
+    this.card = new ChartFrame(
+      () => this.#reload(),
+      press,
+      () => this.toggleTable(),
+    );
     this.#sizes = new ResizeObserver(([entry]) => {
       this.#width = entry.contentRect.width;
       this.#height = entry.contentRect.height;
@@ -69,7 +74,9 @@ export class Chart implements Parts {
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
-    return this.series.length > 0 ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim() : this.#wanted;
+    return this.series.length > 0
+      ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim()
+      : this.#wanted;
   }
 
   /** Where a pointer is, px from the left of the plot's host; a wall is drawn larger than it is laid out. */
@@ -190,7 +197,9 @@ export class Chart implements Parts {
       magnitude = Math.max(magnitude, trace.magnitude);
       integers &&= trace.integers;
     });
-    if (magnitude === 0) for (const slot of this.slots) if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
+    if (magnitude === 0)
+      for (const slot of this.slots)
+        if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
     this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
   }
 
@@ -206,12 +215,18 @@ export class Chart implements Parts {
     }
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
-    const widths: [number, number] = [valueWidthCh(this.traces, this.print), valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals)];
+    const widths: [number, number] = [
+      valueWidthCh(this.traces, this.print),
+      valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals),
+    ];
     this.#figures(moment);
     const roomy = this.#width >= STATS_PX && !this.card.table.open;
     this.card.legend.fit(this.#width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
-    if (moment.speak || this.card.silent) this.card.speak(`${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`);
+    if (moment.speak || this.card.silent)
+      this.card.speak(
+        `${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`,
+      );
   }
 
   /** Last, min, max and mean; once a second, since nobody reads them faster. */
@@ -221,7 +236,9 @@ export class Chart implements Parts {
     this.#statsAt = now;
     this.#stats = this.series.map((one, i) => {
       const { min, max, mean } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
-      const [last, ...others] = [this.slots[i]?.lastValue ?? NaN, min, max, mean].map((value) => printValue(value, this.print));
+      const [last, ...others] = [this.slots[i]?.lastValue ?? NaN, min, max, mean].map((value) =>
+        printValue(value, this.print),
+      );
       return [one.legend || one.name, last, others[0], others[1], others[2]] as const;
     });
     if (this.card.table.open) this.card.table.fill(this.title, this.#stats);
@@ -238,7 +255,13 @@ export class Chart implements Parts {
       return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
     });
     const { state } = chartFreshness(this.slots, moment.nowMs);
-    this.card.legend.update(values, this.#statTexts(), this.series.map((one) => moment.tokens.series[one.colour]), state === "nodata", this.#hidden);
+    this.card.legend.update(
+      values,
+      this.#statTexts(),
+      this.series.map((one) => moment.tokens.series[one.colour]),
+      state === "nodata",
+      this.#hidden,
+    );
   }
 
   /** The drawn value at the crosshair, or at the end of a zoomed stretch; null at the live end, NaN inside a gap. */
@@ -276,7 +299,9 @@ export class Chart implements Parts {
     const rows = rowsAt(this, plot, this.#crossMs, moment.tokens);
     const events = eventsAt(this.#drawn?.flags ?? [], plot, this.#crossMs);
     const ago = moment.zoomed ? NaN : moment.endMs - this.#crossMs;
-    this.overlay.at(plot, this.#crossMs, rows, this.#hovered, ago, events, (...box) => readingsIn(this.traces, plot, ...box));
+    this.overlay.at(plot, this.#crossMs, rows, this.#hovered, ago, events, (...box) =>
+      readingsIn(this.traces, plot, ...box),
+    );
   }
 
   /** Draw once with so many pixels per CSS px, hand the canvas over, and draw as before; the stretch of time that it shows. */
@@ -300,7 +325,12 @@ export class Chart implements Parts {
       gaps: this.#drawn?.gaps ?? [],
       tailMs: this.#drawn?.tailMs ?? null,
       flags: this.#drawn?.flags ?? [],
-      series: this.series.map((one, i) => ({ key: one.key, buckets: this.traces[i]?.n ?? 0, last: this.slots[i]?.lastValue ?? null, end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null })),
+      series: this.series.map((one, i) => ({
+        key: one.key,
+        buckets: this.traces[i]?.n ?? 0,
+        last: this.slots[i]?.lastValue ?? null,
+        end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null,
+      })),
     };
   }
 

@@ -1,14 +1,15 @@
 /** Composes what a plot draws of a chart's series at one moment: range, silences, colours, marks. */
-import { sharedGaps } from "../model/buckets";
+
 import { paler } from "../base/colour";
-import type { Series } from "../model/directory";
-import type { Moment, Parts } from "./moment";
-import { freshness, silentWords } from "../model/freshness";
+import { isAmount, startsAtZero } from "../base/units";
 import type { Flag, Picture } from "../canvas/picture";
+import { yRange } from "../canvas/scale";
+import { sharedGaps } from "../model/buckets";
+import type { Series } from "../model/directory";
+import { freshness, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { thresholdLines } from "../model/thresholds";
-import { yRange } from "../canvas/scale";
-import { isAmount, startsAtZero } from "../base/units";
+import type { Moment, Parts } from "./moment";
 
 /** Px per reading above which a zoomed view shows its readings as points. */
 const POINT_PX = 5;
@@ -26,12 +27,15 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     hi = Math.max(hi, trace.hi);
   }
   // A chart that is silent for longer than its window still has the axis of its last values.
-  if (lo > hi) for (const { lastValue } of slots.filter((slot) => slot !== undefined)) if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
+  if (lo > hi)
+    for (const { lastValue } of slots.filter((slot) => slot !== undefined))
+      if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
   [lo, hi] = parts.shareRange(lo, hi);
   const limits = thresholdLines(moment.thresholds, series, print);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;
-  for (const { value } of limits) if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
+  for (const { value } of limits)
+    if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
   const { unit } = series[0];
   const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
   const stale = slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, nowMs)));
@@ -48,7 +52,13 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     yLo,
     yHi,
     divisor: print.unit.divisor,
-    gaps: moment.zoomed && moment.settled ? sharedGaps(traces.filter(({ n, endedMs }) => n > 0 || endedMs > 0), endMs) : sharedGaps(traces.filter((trace) => trace.n > 0)),
+    gaps:
+      moment.zoomed && moment.settled
+        ? sharedGaps(
+            traces.filter(({ n, endedMs }) => n > 0 || endedMs > 0),
+            endMs,
+          )
+        : sharedGaps(traces.filter((trace) => trace.n > 0)),
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
     tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
     alpha: moment.offline ? 0.75 : 1,

@@ -1,13 +1,14 @@
 /** What stands under a crosshair in one chart: its buckets, the rows of the tooltip, the events near it. */
+
+import type { Tokens } from "../base/tokens";
+import type { Flag } from "../canvas/picture";
+import type { Plot } from "../canvas/plot";
+import type { Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import { gapLimitMs } from "../model/freshness";
-import type { Flag } from "../canvas/picture";
-import type { OverlayRow } from "./overlay";
-import type { Parts } from "./moment";
-import type { Plot } from "../canvas/plot";
 import { printValue } from "../model/reading";
-import type { Slot } from "../model/bucket-ring";
-import type { Tokens } from "../base/tokens";
+import type { Parts } from "./moment";
+import type { OverlayRow } from "./overlay";
 
 /** The crosshair tells of events this near, and of no more than these. */
 const EVENT_PX = 8;
@@ -32,7 +33,12 @@ export function snapped(traces: readonly Trace[], timeMs: number): number {
   return Number.isNaN(best) ? timeMs : best;
 }
 
-export function rowsAt({ series, slots, traces, print }: Parts, plot: Plot, timeMs: number, tokens: Tokens): OverlayRow[] {
+export function rowsAt(
+  { series, slots, traces, print }: Parts,
+  plot: Plot,
+  timeMs: number,
+  tokens: Tokens,
+): OverlayRow[] {
   return series.flatMap((one, i) => {
     const trace = traces[i];
     const k = bucketAt(trace, slots[i], timeMs);
@@ -58,7 +64,14 @@ export function eventsAt(flags: readonly Flag[], plot: Plot, timeMs: number): st
 }
 
 /** How many drawn readings lie in a box: what a tooltip would cover. */
-export function readingsIn(traces: readonly Trace[], plot: Plot, left: number, top: number, right: number, bottom: number): number {
+export function readingsIn(
+  traces: readonly Trace[],
+  plot: Plot,
+  left: number,
+  top: number,
+  right: number,
+  bottom: number,
+): number {
   let count = 0;
   for (const trace of traces) {
     for (let i = 0; i < trace.n; i++) {

@@ -1,8 +1,9 @@
 /** The crosshair that all charts of a page share: hover, click to lock, arrow keys, and the drag that zooms. */
+
+import type { Span } from "../model/timeline";
 import type { Chart } from "./chart";
 import type { Moment } from "./moment";
 import { Pinch } from "./pinch";
-import type { Span } from "../model/timeline";
 
 /** A press that moves less than this is a click. */
 const DRAG_PX = 5;
@@ -99,7 +100,8 @@ export class Crosshair {
       return;
     }
     const { left, width } = chart.plot.box;
-    const clamp = (px: number): number => (Math.min(Math.max(px, left), left + width) - (chart.plot?.x.b ?? 0)) / (chart.plot?.x.a ?? 1);
+    const clamp = (px: number): number =>
+      (Math.min(Math.max(px, left), left + width) - (chart.plot?.x.b ?? 0)) / (chart.plot?.x.a ?? 1);
     const [a, b] = [clamp(drag.startX), clamp(x)];
     this.#locked = false;
     this.#zoom({ startMs: Math.min(a, b), endMs: Math.max(a, b) });

@@ -1,6 +1,7 @@
 /** Last, min, max and mean of a chart's series over the shown stretch, as words of the legend and as the chart's data table. */
-import type { Trace } from "../model/buckets";
+
 import { h, setText, show } from "../base/dom";
+import type { Trace } from "../model/buckets";
 
 /** Of the buckets inside a stretch; NaN when none holds a reading. */
 export interface Figures {

@@ -1,10 +1,10 @@
 /** A chart as a PNG: its title, its legend and its plot, and its time, sharp enough to be printed. */
 import { withAlpha } from "../base/colour";
-import type { Chart } from "./chart";
-import { canvasName } from "../canvas/draw";
 import { clock, day } from "../base/format";
-import { printValue } from "../model/reading";
 import { font, type Tokens } from "../base/tokens";
+import { canvasName } from "../canvas/draw";
+import { printValue } from "../model/reading";
+import type { Chart } from "./chart";
 
 const HEAD = 53;
 
@@ -52,5 +52,7 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   }
   ctx.strokeStyle = withAlpha(tokens.border, 0.7);
   ctx.strokeRect(0.5, 0.5, width - 1, canvas.height / ratio - 1);
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("This browser made no picture")))));
+  return new Promise((resolve, reject) =>
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("This browser made no picture")))),
+  );
 }

@@ -1,6 +1,7 @@
 /** The legend row of a chart: swatch, label and value of each series; what does not fit becomes "+n". */
-import type { Series } from "../model/directory";
+
 import { h, setAttribute, setText, show } from "../base/dom";
+import type { Series } from "../model/directory";
 
 interface Item {
   series: Series;
@@ -30,13 +31,12 @@ export class Legend {
   readonly #press: Press | null;
 
   /** `others` shows what has no room in the row. */
-  constructor(
-    press: Press | null = null,
-    others: () => void = () => undefined,
-  ) {
+  constructor(press: Press | null = null, others: () => void = () => undefined) {
     this.#press = press;
     const title = "All series with last, min, max and mean (d)";
-    this.#more = press ? h("button", { type: "button", class: "legend-more", "data-tw": "legend-more", title, onclick: others }) : h("span", { class: "legend-more", "data-tw": "legend-more" });
+    this.#more = press
+      ? h("button", { type: "button", class: "legend-more", "data-tw": "legend-more", title, onclick: others })
+      : h("span", { class: "legend-more", "data-tw": "legend-more" });
   }
 
   build(series: readonly Series[], label: (series: Series) => string): void {
@@ -48,7 +48,17 @@ export class Legend {
       const parts = [swatch, text ? h("span", { class: "legend-label" }, text) : null, value, stats] as const;
       const press = this.#press;
       const element = press
-        ? h("button", { type: "button", class: "legend-item", "data-tw": "legend-item", "aria-pressed": "true", onclick: (event: MouseEvent) => press(one, event.shiftKey || event.altKey || event.metaKey) }, ...parts)
+        ? h(
+            "button",
+            {
+              type: "button",
+              class: "legend-item",
+              "data-tw": "legend-item",
+              "aria-pressed": "true",
+              onclick: (event: MouseEvent) => press(one, event.shiftKey || event.altKey || event.metaKey),
+            },
+            ...parts,
+          )
         : h("span", { class: "legend-item" }, ...parts);
       element.dataset.series = String(one.index);
       element.title = titleOf(one);
@@ -59,7 +69,13 @@ export class Legend {
   }
 
   /** `stats` has one text per item, or none where there is no room. */
-  update(values: readonly string[], stats: readonly string[], colours: readonly string[], silent: boolean, hidden: ReadonlySet<number>): void {
+  update(
+    values: readonly string[],
+    stats: readonly string[],
+    colours: readonly string[],
+    silent: boolean,
+    hidden: ReadonlySet<number>,
+  ): void {
     this.element.classList.toggle("silent", silent);
     this.#items.forEach((item, i) => {
       const off = hidden.has(item.series.index);
@@ -67,7 +83,8 @@ export class Legend {
       if (this.#press) setAttribute(item.element, "aria-pressed", String(!off));
       setText(item.stats, (this.withStats && stats[i]) || "");
       // Where the row has no room for them, the pointer finds min, max and mean.
-      if (stats[i] !== undefined) setAttribute(item.element, "title", stats[i] ? `${titleOf(item.series)}\n${stats[i]}` : titleOf(item.series));
+      if (stats[i] !== undefined)
+        setAttribute(item.element, "title", stats[i] ? `${titleOf(item.series)}\n${stats[i]}` : titleOf(item.series));
       setText(item.value, values[i] ?? "–");
       if (item.swatch.style.background !== colours[i]) item.swatch.style.background = colours[i];
     });

@@ -1,10 +1,11 @@
 /** What a chart is drawn from: the moment that its page shows, and its own parts. */
+
+import type { Tokens } from "../base/tokens";
+import type { Ring, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
-import type { Ring, Slot } from "../model/bucket-ring";
 import type { Alarms, EventMark, Threshold } from "../model/session";
-import type { Tokens } from "../base/tokens";
 
 /** What every chart of a page draws from at one moment. */
 export interface Moment {

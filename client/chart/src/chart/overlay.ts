@@ -51,7 +51,15 @@ export class Overlay {
   }
 
   /** Draw the crosshair at a time; pill and tooltip, with the events near it, only on the chart that is hovered. `agoMs` NaN leaves "ago" out. */
-  at(plot: Plot, timeMs: number, rows: readonly OverlayRow[], hovered: boolean, agoMs: number, events: readonly string[], readings: (left: number, top: number, right: number, bottom: number) => number): void {
+  at(
+    plot: Plot,
+    timeMs: number,
+    rows: readonly OverlayRow[],
+    hovered: boolean,
+    agoMs: number,
+    events: readonly string[],
+    readings: (left: number, top: number, right: number, bottom: number) => number,
+  ): void {
     const { left, top, width, height } = plot.box;
     const x = plot.x.a * timeMs + plot.x.b;
     if (x < left - 0.5 || x > left + width + 0.5) {
@@ -83,7 +91,8 @@ export class Overlay {
     setText(this.#ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
     this.#fillRows(rows);
     const notes = events.join("\n");
-    if (notes !== this.#notesShown) this.#notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
+    if (notes !== this.#notesShown)
+      this.#notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
     this.#notesShown = notes;
     this.#place(x, plot, readings);
   }
@@ -99,7 +108,16 @@ export class Overlay {
     if (sorted.length !== this.#tipRows) {
       this.#tipRows = sorted.length;
       this.#rows.replaceChildren(
-        ...sorted.map(() => h("div", { class: "tip-row" }, h("i", {}), h("span", { class: "tip-label" }), h("b", {}), h("span", { class: "tip-range" }))),
+        ...sorted.map(() =>
+          h(
+            "div",
+            { class: "tip-row" },
+            h("i", {}),
+            h("span", { class: "tip-label" }),
+            h("b", {}),
+            h("span", { class: "tip-range" }),
+          ),
+        ),
       );
     }
     sorted.forEach((row, i) => {
@@ -122,7 +140,10 @@ export class Overlay {
     if (side !== this.#side) {
       this.#side = side;
       let fewest = Infinity;
-      const lowest = Math.max(plot.box.top, Math.min(cardHeight - CARD_EDGE - high, plot.box.top + plot.box.height - high));
+      const lowest = Math.max(
+        plot.box.top,
+        Math.min(cardHeight - CARD_EDGE - high, plot.box.top + plot.box.height - high),
+      );
       for (let i = 0; i <= 4; i++) {
         const top = plot.box.top + ((lowest - plot.box.top) * i) / 4;
         const count = readings(left, top, left + wide, top + high);

@@ -1,13 +1,18 @@
 /** Zooming a chart by two fingers, or by the wheel with Ctrl (which is what a trackpad's pinch sends). */
-import type { Chart } from "./chart";
+
 import type { Span } from "../model/url";
+import type { Chart } from "./chart";
 
 /** A wheel that rests this long has ended its zoom. */
 const REST_MS = 250;
 const WHEEL_SPEED = 0.004;
 
 /** The stretch in which two times lie under two places of a plot again. */
-export function pinched(times: readonly [number, number], px: readonly [number, number], box: { left: number; width: number }): Span | null {
+export function pinched(
+  times: readonly [number, number],
+  px: readonly [number, number],
+  box: { left: number; width: number },
+): Span | null {
   const perPx = (times[1] - times[0]) / (px[1] - px[0]);
   if (!Number.isFinite(perPx) || perPx <= 0) return null;
   const startMs = times[0] - (px[0] - box.left) * perPx;
@@ -22,10 +27,7 @@ export class Pinch {
   readonly #zoom: (span: Span) => void;
 
   /** `preview` shows a stretch on the way; `zoom` is where it ended. */
-  constructor(
-    preview: (span: Span) => void,
-    zoom: (span: Span) => void,
-  ) {
+  constructor(preview: (span: Span) => void, zoom: (span: Span) => void) {
     this.#preview = preview;
     this.#zoom = zoom;
   }
@@ -65,7 +67,10 @@ export class Pinch {
         const { left, width } = chart.plot.box;
         const px = Math.min(left + width, Math.max(left, chart.local(event)));
         const [around, factor] = [timeAt(px), Math.exp(event.deltaY * WHEEL_SPEED)];
-        this.#show({ startMs: around - (around - timeAt(left)) * factor, endMs: around + (timeAt(left + width) - around) * factor });
+        this.#show({
+          startMs: around - (around - timeAt(left)) * factor,
+          endMs: around + (timeAt(left + width) - around) * factor,
+        });
         window.clearTimeout(this.#timer);
         this.#timer = window.setTimeout(() => this.#finish(), REST_MS);
       },

@@ -13,7 +13,9 @@ export function mergeFactor(buckets: number, px: number): number {
 /** Widest bucket a view is asked for, px: finer ones are merged by the deck. */
 const MAX_BUCKET_PX = 2.6;
 /** Widths in ms that Python gives a view's buckets. */
-export const STEP_LADDER = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000];
+export const STEP_LADDER = [
+  50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
+];
 
 /** Buckets to ask a view for: those of the widest step that still gives every plot one per 2.6 px. */
 export function bucketsFor(windowMs: number, px: number): number {
@@ -181,7 +183,8 @@ export class Trace {
 
 /** End of the last reading known before a bucket: a silence that began left of the window. NaN when there was none. */
 function lastBefore(ring: Ring, slot: Slot, bucket: number): number {
-  for (let b = bucket - 1; b >= ring.first; b--) if (!Number.isNaN(slot.data[ring.offset(b)])) return (b + 1) * ring.stepMs;
+  for (let b = bucket - 1; b >= ring.first; b--)
+    if (!Number.isNaN(slot.data[ring.offset(b)])) return (b + 1) * ring.stepMs;
   return slot.beforeMs > 1_000 ? slot.beforeMs : NaN;
 }
 
@@ -204,7 +207,12 @@ export function sharedGaps(traces: readonly Trace[], endMs = NaN): Silence[] {
   for (const trace of traces) {
     const own: Silence[] = [];
     for (let i = 0; i < trace.n; i++) {
-      if (trace.breaks[i]) own.push({ fromMs: trace.gapFrom[i], toMs: trace.gapTo[i], longMs: trace.gapTo[i] - trace.gapFrom[i] + trace.bucketMs });
+      if (trace.breaks[i])
+        own.push({
+          fromMs: trace.gapFrom[i],
+          toMs: trace.gapTo[i],
+          longMs: trace.gapTo[i] - trace.gapFrom[i] + trace.bucketMs,
+        });
     }
     const last = trace.silenceUntil(endMs);
     if (last) own.push(last);

@@ -1,6 +1,6 @@
 /** A page as a JSON file: the whole state of its address, to be kept, sent and opened again. */
 import { h } from "../base/dom";
-import { formatState, parseState, type PageState } from "./url";
+import { formatState, type PageState, parseState } from "./url";
 
 /** Raised when a file of today could not be read by the deck of before. */
 const VERSION = 1;
@@ -32,7 +32,8 @@ export function parseFile(text: string): PageState {
  */
 export function stateOf(file: Readonly<Record<string, unknown>> | null): PageState {
   if (file?.tidewire !== "deck" || typeof file.address !== "string") throw new Error("This file holds no deck");
-  if (file.version !== VERSION) throw new Error(`This file is of version ${String(file.version)}; version ${VERSION} can be read`);
+  if (file.version !== VERSION)
+    throw new Error(`This file is of version ${String(file.version)}; version ${VERSION} can be read`);
   const [path, search = ""] = file.address.split("?");
   return parseState(path, search, "");
 }
@@ -56,7 +57,10 @@ export function openFile(opened: (state: PageState) => void, failed: (reason: st
     const file = input.files?.[0];
     if (!file) return;
     if (file.size > MAX_BYTES) return failed("This file is too large to be a deck");
-    file.text().then((text) => opened(parseFile(text))).catch((error: Error) => failed(error.message));
+    file
+      .text()
+      .then((text) => opened(parseFile(text)))
+      .catch((error: Error) => failed(error.message));
   });
   input.click();
 }

@@ -1,6 +1,15 @@
 /** The directory of series a Python process announced, with what follows from it: colours, groups, order. */
 import { colourIndex } from "../base/colour";
-import { byName, groupOf, labelKey, legendLabel, nameInGroup, shortLabels, tellingLabels, type Labels } from "../base/naming";
+import {
+  byName,
+  groupOf,
+  type Labels,
+  labelKey,
+  legendLabel,
+  nameInGroup,
+  shortLabels,
+  tellingLabels,
+} from "../base/naming";
 
 export interface Series {
   readonly index: number;
@@ -85,7 +94,8 @@ export class Directory {
       for (const series of same) {
         const telling = tellingLabels(series.labels, all);
         const legend = legendLabel(telling);
-        if (legend !== series.legend) this.byIndex.set(series.index, { ...series, legend, short: shortLabels(telling) });
+        if (legend !== series.legend)
+          this.byIndex.set(series.index, { ...series, legend, short: shortLabels(telling) });
       }
     }
   }

@@ -46,7 +46,10 @@ export function chartWords(state: Freshness, ageMs: number): { word: string; val
 export function spoken(state: Freshness, ageMs: number): string {
   if (!Number.isFinite(ageMs)) return "no reading yet";
   const s = Math.max(0, ageMs) / 1000;
-  const ago = s < 10 ? `${s.toFixed(1)} seconds ago` : `${span(ageMs).replace(/ s$/, " seconds").replace(/ min$/, " minutes").replace(/ h$/, " hours").replace(/ d$/, " days")} ago`;
+  const ago =
+    s < 10
+      ? `${s.toFixed(1)} seconds ago`
+      : `${span(ageMs).replace(/ s$/, " seconds").replace(/ min$/, " minutes").replace(/ h$/, " hours").replace(/ d$/, " days")} ago`;
   const word = { live: "live, ", stale: "stale, ", nodata: "no data, ", unknown: "" }[state];
   return `${word}last reading ${ago}`;
 }

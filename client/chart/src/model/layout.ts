@@ -1,7 +1,8 @@
 /** Which charts a deck has: the defaults, and the charts after a series is added, removed or moved. */
-import type { Directory, Series } from "./directory";
+
 import { byName, groupOf } from "../base/naming";
-import { DEFAULT_COLUMNS, type ChartSpec, type SeriesRef } from "./url";
+import type { Directory, Series } from "./directory";
+import { type ChartSpec, DEFAULT_COLUMNS, type SeriesRef } from "./url";
 
 const DEFAULT_CHARTS = 12;
 
@@ -43,14 +44,21 @@ export function cells(directory: Directory, charts: readonly ChartSpec[]): Cell[
     const { facet } = spec;
     const values = facet === undefined ? [] : [...new Set(series.map((one) => one.labels[facet] ?? ""))].sort(byName);
     if (values.length < 2) return [{ at, spec, series, facet: null }];
-    return values.map((value) => ({ at, spec, series: series.filter((one) => (one.labels[facet as string] ?? "") === value), facet: value }));
+    return values.map((value) => ({
+      at,
+      spec,
+      series: series.filter((one) => (one.labels[facet as string] ?? "") === value),
+      facet: value,
+    }));
   });
 }
 
 /** What a chart is split by next: each label that differs among its series, then nothing. */
 export function nextFacet(directory: Directory, spec: ChartSpec): string | undefined {
   const series = resolve(directory, spec);
-  const names = [...new Set(series.flatMap((one) => Object.keys(one.labels)))].filter((name) => new Set(series.map((one) => one.labels[name])).size > 1).sort(byName);
+  const names = [...new Set(series.flatMap((one) => Object.keys(one.labels)))]
+    .filter((name) => new Set(series.map((one) => one.labels[name])).size > 1)
+    .sort(byName);
   return names[spec.facet === undefined ? 0 : names.indexOf(spec.facet) + 1];
 }
 
@@ -58,7 +66,10 @@ export function nextFacet(directory: Directory, spec: ChartSpec): string | undef
 export function splitChart(directory: Directory, charts: readonly ChartSpec[], at: number): ChartSpec[] {
   const facet = nextFacet(directory, charts[at]);
   const { columns } = charts[at];
-  return changeChart(charts, at, { facet, columns: facet === undefined ? columns : Math.min(columns, DEFAULT_COLUMNS) });
+  return changeChart(charts, at, {
+    facet,
+    columns: facet === undefined ? columns : Math.min(columns, DEFAULT_COLUMNS),
+  });
 }
 
 /** Different units of a chart's series, in order; more than one cannot share an axis. */
@@ -76,7 +87,12 @@ export function named(refs: readonly SeriesRef[], series: Series): boolean {
 }
 
 /** What is switched off after a press on a series of a chart with these; alone: all its others, or all on again. */
-export function pressed(hidden: readonly SeriesRef[], own: readonly Series[], series: Series, alone: boolean): SeriesRef[] {
+export function pressed(
+  hidden: readonly SeriesRef[],
+  own: readonly Series[],
+  series: Series,
+  alone: boolean,
+): SeriesRef[] {
   const off = own.filter((one) => named(hidden, one));
   const others = own.filter((one) => one !== series);
   let next = off.includes(series) ? off.filter((one) => one !== series) : [...off, series];
@@ -87,7 +103,9 @@ export function pressed(hidden: readonly SeriesRef[], own: readonly Series[], se
 
 /** Add a series that is not on the deck, or take it off every chart it is on. */
 export function toggleSeries(directory: Directory, charts: readonly ChartSpec[], series: Series): ChartSpec[] {
-  return isOnDeck(directory, charts, series) ? withoutSeries(directory, charts, series) : withSeries(directory, charts, series);
+  return isOnDeck(directory, charts, series)
+    ? withoutSeries(directory, charts, series)
+    : withSeries(directory, charts, series);
 }
 
 /** Its own metric's chart takes it when there is one, else it gets a chart of its own. */

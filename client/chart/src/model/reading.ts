@@ -1,10 +1,11 @@
 /** What a chart says of its series at one moment: freshness, scale of the unit, decimals. */
+
+import { decimalsFor, formatNumber } from "../base/format";
+import { type ShownUnit, shownUnit } from "../base/units";
+import type { Ring, Slot } from "./bucket-ring";
 import type { Trace } from "./buckets";
 import type { Series } from "./directory";
-import { decimalsFor, formatNumber } from "../base/format";
-import { freshness, type Freshness } from "./freshness";
-import type { Ring, Slot } from "./bucket-ring";
-import { shownUnit, type ShownUnit } from "../base/units";
+import { type Freshness, freshness } from "./freshness";
 
 /** How the values of one chart or tile are printed. */
 export interface Print {
@@ -37,7 +38,10 @@ export function valueWidthCh(traces: readonly Trace[], print: Print, decimals = 
 }
 
 /** Freshness of a chart: that of its newest series. */
-export function chartFreshness(slots: readonly (Slot | undefined)[], nowMs: number): { state: Freshness; ageMs: number; newest: Slot | null } {
+export function chartFreshness(
+  slots: readonly (Slot | undefined)[],
+  nowMs: number,
+): { state: Freshness; ageMs: number; newest: Slot | null } {
   let newest: Slot | null = null;
   let live = false;
   for (const slot of slots) {

@@ -1,8 +1,8 @@
 /** Decks saved by name: which there are, the one of this page, and saving over the version that was seen. */
 import { fnv1a } from "../base/colour";
-import { formatFile, stateOf } from "./deck-file";
 import type { Questions } from "../wire/requests";
-import { formatChart, formatRef, windowName, type ChartSpec, type PageState } from "./url";
+import { formatFile, stateOf } from "./deck-file";
+import { type ChartSpec, formatChart, formatRef, type PageState, windowName } from "./url";
 
 export interface DeckInfo {
   slug: string;
@@ -48,10 +48,7 @@ export class Library {
   readonly #questions: Pick<Questions, "ask">;
   readonly #changed: () => void;
 
-  constructor(
-    questions: Pick<Questions, "ask">,
-    changed: () => void,
-  ) {
+  constructor(questions: Pick<Questions, "ask">, changed: () => void) {
     this.#questions = questions;
     this.#changed = changed;
   }
@@ -90,7 +87,9 @@ export class Library {
       const answer = await this.#questions.ask({ t: "read_deck", slug });
       if (slug !== this.#slug) return null;
       this.#known = true;
-      this.saved = answer.deck ? this.#savedAs(slug, String(answer.etag), answer.deck as Record<string, unknown>) : null;
+      this.saved = answer.deck
+        ? this.#savedAs(slug, String(answer.etag), answer.deck as Record<string, unknown>)
+        : null;
       if (this.saved) this.#arrived(this.saved);
     } catch {
       // As above; until then the deck is the one that its name gives.
@@ -126,8 +125,23 @@ export class Library {
    */
   async save(name: string, state: PageState, over: string | null): Promise<string | null> {
     const slug = slugOf(name);
-    const own: PageState = { ...state, page: "deck", slug, zoom: null, query: "", kiosk: false, theme: null, drawer: null, only: null };
-    const answer = await this.#questions.ask({ t: "save_deck", slug, deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>, over });
+    const own: PageState = {
+      ...state,
+      page: "deck",
+      slug,
+      zoom: null,
+      query: "",
+      kiosk: false,
+      theme: null,
+      drawer: null,
+      only: null,
+    };
+    const answer = await this.#questions.ask({
+      t: "save_deck",
+      slug,
+      deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>,
+      over,
+    });
     if (answer.conflict === true) return String(answer.etag);
     if (slug === this.#slug) this.saved = { slug, name, etag: String(answer.etag), state: own };
     await this.refresh();

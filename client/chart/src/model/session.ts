@@ -1,9 +1,10 @@
 /** What one viewer knows: the directory, the rings of its views, the status of the service, and the log's clock. */
-import { Directory, type SeriesEntry } from "./directory";
-import { decodeFrame, RANGE, type Frame } from "../wire/frame";
+
+import { decodeFrame, type Frame, RANGE } from "../wire/frame";
 import type { Link, Port } from "../wire/port";
 import { Questions } from "../wire/requests";
 import { Ring } from "./bucket-ring";
+import { Directory, type SeriesEntry } from "./directory";
 
 export const CHARTS = 0;
 export const LIST = 1;
@@ -99,10 +100,7 @@ export class Session {
   readonly #page: () => "overview" | "deck";
   readonly #changed: (what: "frame" | "directory" | "status") => void;
 
-  constructor(
-    page: () => "overview" | "deck",
-    changed: (what: "frame" | "directory" | "status") => void,
-  ) {
+  constructor(page: () => "overview" | "deck", changed: (what: "frame" | "directory" | "status") => void) {
     this.#page = page;
     this.#changed = changed;
   }
@@ -149,7 +147,13 @@ export class Session {
   }
 
   /** Ask for one fixed window of the past. */
-  range(series: readonly number[], startMs: number, endMs: number, buckets: number, answer: (ring: Ring) => void): void {
+  range(
+    series: readonly number[],
+    startMs: number,
+    endMs: number,
+    buckets: number,
+    answer: (ring: Ring) => void,
+  ): void {
     this.#rangeId = (this.#rangeId + 1) % 65_536;
     this.#ranges.clear();
     this.#ranges.set(this.#rangeId, (frame) => {

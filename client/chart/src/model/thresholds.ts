@@ -1,7 +1,8 @@
 /** Which thresholds are for a series, and the lines that a chart draws of them. */
-import type { Series } from "./directory";
+
 import { formatNumber } from "../base/format";
 import { matches } from "../base/pattern";
+import type { Series } from "./directory";
 import type { Print } from "./reading";
 import type { Threshold } from "./session";
 
@@ -17,7 +18,10 @@ export interface ThresholdLine {
 /** Whether a threshold is for a series. */
 export function applies(threshold: Threshold, series: Series): boolean {
   const labels = threshold.labels ?? {};
-  return matches(threshold.metric, series.metric) && Object.entries(labels).every(([key, value]) => series.labels[key] === value);
+  return (
+    matches(threshold.metric, series.metric) &&
+    Object.entries(labels).every(([key, value]) => series.labels[key] === value)
+  );
 }
 
 const KINDS = [
@@ -28,13 +32,22 @@ const KINDS = [
 ] as const;
 
 /** Threshold lines of a chart, each value once. */
-export function thresholdLines(thresholds: readonly Threshold[], series: readonly Series[], print: Print): ThresholdLine[] {
+export function thresholdLines(
+  thresholds: readonly Threshold[],
+  series: readonly Series[],
+  print: Print,
+): ThresholdLine[] {
   const lines: ThresholdLine[] = [];
   for (const threshold of thresholds) {
     if (!series.some((one) => applies(threshold, one))) continue;
     for (const [field, level, side] of KINDS) {
       const value = threshold[field];
-      if (value === null || value === undefined || lines.some((l) => l.value === value && l.side === side && l.level === level)) continue;
+      if (
+        value === null ||
+        value === undefined ||
+        lines.some((l) => l.value === value && l.side === side && l.level === level)
+      )
+        continue;
       const shown = value / print.unit.divisor;
       const number = formatNumber(shown, Number.isInteger(shown) ? 0 : print.decimals);
       lines.push({ level, side, value, text: `${level} ${side} ${number} ${print.unit.text}`.trim() });

@@ -18,7 +18,9 @@ export function shownSpan(span: Span, nowMs: number): Span {
 }
 
 function overlap(ring: Ring, zoom: Span | null): number {
-  return zoom ? Math.min(zoom.endMs, (ring.last + 1) * ring.stepMs) - Math.max(zoom.startMs, ring.first * ring.stepMs) : 0;
+  return zoom
+    ? Math.min(zoom.endMs, (ring.last + 1) * ring.stepMs) - Math.max(zoom.startMs, ring.first * ring.stepMs)
+    : 0;
 }
 
 export class Timeline {
@@ -51,7 +53,8 @@ export class Timeline {
     this.pausedAtMs = this.#session.now();
     this.#frozen = [this.#session.views[0].freeze(), this.#session.views[1].freeze()];
     this.#totals.clear();
-    for (const ring of this.#session.views) for (const slot of ring.slots.values()) this.#totals.set(slot.index, slot.total);
+    for (const ring of this.#session.views)
+      for (const slot of ring.slots.values()) this.#totals.set(slot.index, slot.total);
   }
 
   resume(): void {

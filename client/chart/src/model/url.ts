@@ -68,7 +68,14 @@ export interface PageState {
 }
 
 /** What does not come along from one page to another. */
-export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer" | "only"> = { charts: null, query: "", zoom: null, hidden: [], drawer: null, only: null };
+export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer" | "only"> = {
+  charts: null,
+  query: "",
+  zoom: null,
+  hidden: [],
+  drawer: null,
+  only: null,
+};
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
@@ -92,7 +99,9 @@ function parseWindow(text: string | undefined): number {
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
 function escapePart(text: string): string {
-  return encodeURIComponent(text).replace(/%2F/g, "/").replace(/[(),:=@]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(text)
+    .replace(/%2F/g, "/")
+    .replace(/[(),:=@]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function unescapePart(text: string): string {
@@ -113,7 +122,9 @@ export function formatRef(ref: SeriesRef): string {
 export function formatChart(chart: ChartSpec): string {
   const { columns, rows = DEFAULT_ROWS } = chart;
   const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
-  return chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) + size;
+  return (
+    chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) + size
+  );
 }
 
 const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
@@ -122,7 +133,10 @@ export function parseChart(text: string): ChartSpec | null {
   const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(text) as RegExpExecArray;
   const series = parseRefs(match[1]);
   if (series.length === 0) return null;
-  const chart: ChartSpec = { series, columns: match[3] ? between(Number(match[3]), MIN_COLUMNS, MAX_COLUMNS) : DEFAULT_COLUMNS };
+  const chart: ChartSpec = {
+    series,
+    columns: match[3] ? between(Number(match[3]), MIN_COLUMNS, MAX_COLUMNS) : DEFAULT_COLUMNS,
+  };
   if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = between(Number(match[4]), MIN_ROWS, MAX_ROWS);
   if (match[2]) chart.facet = unescapePart(match[2]);
   return chart;
@@ -167,7 +181,12 @@ function oneOf<T extends string>(values: readonly T[], text: string | undefined,
   return values.includes(text as T) ? (text as T) : otherwise;
 }
 
-export function parseState(path: string, search: string, prefix: string, fallback: "overview" | "deck" = "overview"): PageState {
+export function parseState(
+  path: string,
+  search: string,
+  prefix: string,
+  fallback: "overview" | "deck" = "overview",
+): PageState {
   const inside = path.startsWith(prefix) ? path.slice(prefix.length) : path;
   const deck = /^\/d\/([^/]+)\/?$/.exec(inside);
   const fields = new Map<string, string>();
@@ -216,7 +235,8 @@ export function formatState(state: PageState, prefix: string): string {
   if (state.theme && state.theme !== "auto") fields.push(`theme=${state.theme}`);
   if (state.query) fields.push(`q=${encodeURIComponent(state.query)}`);
   if (state.kiosk) fields.push("kiosk=1");
-  if (state.zoom) fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
+  if (state.zoom)
+    fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
   if (state.page === "overview") {
     if (state.filter !== "all") fields.push(`filter=${state.filter}`);
     if (state.sort !== "name") fields.push(`sort=${state.sort}`);

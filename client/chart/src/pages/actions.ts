@@ -1,29 +1,72 @@
 /** Everything a person can do, once: what the keys, the help and the "more" menu are made of. */
-import type { Action } from "../panels/action";
-import type { AppContext } from "../panels/app-context";
-import type { DeckCharts } from "./page";
+
 import { download, openFile } from "../model/deck-file";
 import { changeChart, moveChart, removeChart, splitChart } from "../model/layout";
 import { DEFAULT_ROWS, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, WINDOWS } from "../model/url";
+import type { Action } from "../panels/action";
+import type { AppContext } from "../panels/app-context";
+import type { DeckCharts } from "./page";
 
 /** What the keys do on a page. */
 export function pageActions(app: AppContext): Action[] {
   return [
     { keys: ["/"], words: "Search", run: () => app.focusSearch() },
     { keys: [" "], shown: "Space", words: "Pause, or back to live", run: () => app.time.toggle() },
-    { keys: ["Escape"], shown: "Esc", words: "Live; or close the drawer; or all charts", run: () => (app.timeline.paused ? app.time.live() : app.state.drawer !== null ? app.change({ drawer: null }) : app.state.only !== null ? app.change({ only: null }) : false) },
-    { keys: ["[", "]"], words: "Half a window earlier, later", page: "deck", run: (key) => app.time.pan(key === "[" ? -0.5 : 0.5) },
-    { keys: ["+", "=", "-"], shown: "+ −", words: "Zoom in, out", page: "deck", run: (key) => app.time.scale(key === "-" ? 2 : 0.5) },
-    { keys: WINDOWS.map((_, i) => String(i + 1)), shown: "1 – 6", words: "Window 1m, 5m, 15m, 1h, 6h, 24h", run: (key) => app.setWindow(WINDOWS[Number(key) - 1][1]) },
+    {
+      keys: ["Escape"],
+      shown: "Esc",
+      words: "Live; or close the drawer; or all charts",
+      run: () =>
+        app.timeline.paused
+          ? app.time.live()
+          : app.state.drawer !== null
+            ? app.change({ drawer: null })
+            : app.state.only !== null
+              ? app.change({ only: null })
+              : false,
+    },
+    {
+      keys: ["[", "]"],
+      words: "Half a window earlier, later",
+      page: "deck",
+      run: (key) => app.time.pan(key === "[" ? -0.5 : 0.5),
+    },
+    {
+      keys: ["+", "=", "-"],
+      shown: "+ −",
+      words: "Zoom in, out",
+      page: "deck",
+      run: (key) => app.time.scale(key === "-" ? 2 : 0.5),
+    },
+    {
+      keys: WINDOWS.map((_, i) => String(i + 1)),
+      shown: "1 – 6",
+      words: "Window 1m, 5m, 15m, 1h, 6h, 24h",
+      run: (key) => app.setWindow(WINDOWS[Number(key) - 1][1]),
+    },
     { keys: ["o"], words: "Overview", run: () => app.visit("overview", "") },
     { keys: ["g"], words: "List of decks", run: () => app.header.openDecks() },
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },
     { keys: ["t"], words: "Theme", run: () => app.toggleTheme() },
     { keys: ["S"], words: "Save this deck by name", page: "deck", menu: true, run: () => app.saving.open() },
     { keys: ["l"], words: "Table of the latest values", menu: true, run: () => app.latest.open() },
-    { keys: ["k"], words: "Wall: only tiles and charts", menu: true, run: () => app.change({ kiosk: !app.state.kiosk }, true) },
+    {
+      keys: ["k"],
+      words: "Wall: only tiles and charts",
+      menu: true,
+      run: () => app.change({ kiosk: !app.state.kiosk }, true),
+    },
     { keys: ["e"], words: "Download this page as a file", menu: true, run: () => download(app.exported()) },
-    { keys: ["i"], words: "Open a file", menu: true, run: () => openFile((state) => app.change(state, true), (problem) => app.say(problem)) },
+    {
+      keys: ["i"],
+      words: "Open a file",
+      menu: true,
+      run: () =>
+        openFile(
+          (state) => app.change(state, true),
+          (problem) => app.say(problem),
+        ),
+    },
     { keys: ["?"], words: "Keys", menu: true, run: () => app.openHelp() },
   ];
 }
@@ -44,19 +87,48 @@ export function chartActions(deck: DeckCharts): Action[] {
     return at !== undefined;
   };
   return [
-    { keys: ["ArrowLeft", "ArrowRight"], shown: "← →", words: "Step the crosshair; with Shift ten steps", run: () => false },
-    { keys: ["w", "W"], shown: "w W", words: "Wider, narrower", page: "deck", run: (key) => resize("columns", step(key, "W")) },
-    { keys: ["h", "H"], shown: "h H", words: "Higher, lower", page: "deck", run: (key) => resize("rows", step(key, "H")) },
+    {
+      keys: ["ArrowLeft", "ArrowRight"],
+      shown: "← →",
+      words: "Step the crosshair; with Shift ten steps",
+      run: () => false,
+    },
+    {
+      keys: ["w", "W"],
+      shown: "w W",
+      words: "Wider, narrower",
+      page: "deck",
+      run: (key) => resize("columns", step(key, "W")),
+    },
+    {
+      keys: ["h", "H"],
+      shown: "h H",
+      words: "Higher, lower",
+      page: "deck",
+      run: (key) => resize("rows", step(key, "H")),
+    },
     {
       keys: ["<", ">"],
       words: "Move before, behind its neighbour",
       page: "deck",
-      run: (key) => withCurrent((at) => deck.setCharts(moveChart(deck.specs(), at, Math.max(0, at + step(key, "<")))))(),
+      run: (key) =>
+        withCurrent((at) => deck.setCharts(moveChart(deck.specs(), at, Math.max(0, at + step(key, "<")))))(),
     },
-    { keys: ["s"], words: "Split by the next label, or join", page: "deck", run: withCurrent((at) => deck.setCharts(splitChart(deck.directory, deck.specs(), at))) },
+    {
+      keys: ["s"],
+      words: "Split by the next label, or join",
+      page: "deck",
+      run: withCurrent((at) => deck.setCharts(splitChart(deck.directory, deck.specs(), at))),
+    },
     { keys: ["v"], words: "Alone on the page, or all again", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },
     { keys: ["d"], words: "Data table", page: "deck", run: () => deck.current()?.chart.toggleTable() },
-    { keys: ["x", "Delete"], shown: "x", words: "Remove", page: "deck", run: withCurrent((at) => deck.setCharts(removeChart(deck.specs(), at))) },
+    {
+      keys: ["x", "Delete"],
+      shown: "x",
+      words: "Remove",
+      page: "deck",
+      run: withCurrent((at) => deck.setCharts(removeChart(deck.specs(), at))),
+    },
   ];
 }

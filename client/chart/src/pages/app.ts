@@ -1,27 +1,28 @@
 /** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
-import { pageActions } from "./actions";
-import { runKey, type Action } from "../panels/action";
-import type { AppContext } from "../panels/app-context";
-import type { Page } from "./page";
-import { Alerts } from "../panels/alerts";
+
 import { Dialog } from "../base/dialog";
 import { h, show } from "../base/dom";
-import { DeckPage } from "./deck";
-import { EmptyPage } from "./empty";
+import { applyTokens, DARK, type Tokens } from "../base/tokens";
+import { Library, type SavedDeck } from "../model/saved-decks";
+import { Session } from "../model/session";
+import { Timeline } from "../model/timeline";
+import { DEFAULT_WINDOW_MS, FRESH, formatState, type PageState, parseState, type Span } from "../model/url";
+import { type Action, runKey } from "../panels/action";
+import { Alerts } from "../panels/alerts";
+import type { AppContext } from "../panels/app-context";
 import { Footer } from "../panels/footer";
 import { Header } from "../panels/header";
 import { HelpOverlay } from "../panels/help";
-import { Library, type SavedDeck } from "../model/saved-decks";
-import { Overview } from "./overview";
-import { SocketPort, type Link } from "../wire/port";
 import { Saving } from "../panels/saving";
-import { Session } from "../model/session";
 import { SignIn } from "../panels/sign-in";
 import { LatestValues } from "../panels/tables";
+import { type Link, SocketPort } from "../wire/port";
+import { pageActions } from "./actions";
+import { DeckPage } from "./deck";
+import { EmptyPage } from "./empty";
+import { Overview } from "./overview";
+import type { Page } from "./page";
 import { TimeControl } from "./time-control";
-import { Timeline } from "../model/timeline";
-import { applyTokens, DARK, type Tokens } from "../base/tokens";
-import { DEFAULT_WINDOW_MS, FRESH, formatState, parseState, type PageState, type Span } from "../model/url";
 
 export interface AppOptions {
   root: HTMLElement;
@@ -76,7 +77,14 @@ export class App implements AppContext {
     this.header = new Header(this);
     this.#footer = new Footer(this);
     this.#empty = new EmptyPage(this);
-    options.root.append(this.header.element, this.#body, this.#footer.wall, this.#footer.bar, this.#help.element, this.dialog.element);
+    options.root.append(
+      this.header.element,
+      this.#body,
+      this.#footer.wall,
+      this.#footer.bar,
+      this.#help.element,
+      this.dialog.element,
+    );
     this.applyTheme();
     this.#openPage();
     this.#port = new SocketPort(
@@ -112,7 +120,10 @@ export class App implements AppContext {
 
   /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
   offline(): boolean {
-    const lost = this.session.link.state === "waiting" || this.session.link.attempts > 0 || ["signed-out", "refused"].includes(this.session.link.state);
+    const lost =
+      this.session.link.state === "waiting" ||
+      this.session.link.attempts > 0 ||
+      ["signed-out", "refused"].includes(this.session.link.state);
     return lost || this.session.status?.state === "reconnecting" || this.session.status?.state === "ended";
   }
 
@@ -212,7 +223,10 @@ export class App implements AppContext {
   /** The page's saved deck is known: its window and what it hides, unless the address says more than the name. */
   #arrived({ state }: SavedDeck, windowGiven: boolean): void {
     if (this.state.charts !== null) return;
-    this.change({ windowMs: windowGiven ? this.state.windowMs : state.windowMs, hidden: this.state.hidden.length ? this.state.hidden : state.hidden });
+    this.change({
+      windowMs: windowGiven ? this.state.windowMs : state.windowMs,
+      hidden: this.state.hidden.length ? this.state.hidden : state.hidden,
+    });
   }
 
   #decksChanged(): void {
@@ -298,11 +312,18 @@ export class App implements AppContext {
 
   #key(event: KeyboardEvent): void {
     const target = event.composedPath()[0] as HTMLElement;
-    const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
+    const typing =
+      target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     // Space on a focused button presses the button.
     if (event.key === " " && target instanceof HTMLButtonElement) return;
-    if (this.dialog.key(event) || this.#help.key(event) || this.#page?.key(event) || runKey(this.actions(), event.key, this.state.page)) event.preventDefault();
+    if (
+      this.dialog.key(event) ||
+      this.#help.key(event) ||
+      this.#page?.key(event) ||
+      runKey(this.actions(), event.key, this.state.page)
+    )
+      event.preventDefault();
   }
 
   /** All that the keys do here; a page's own win. */
@@ -352,7 +373,12 @@ export class App implements AppContext {
       link: this.session.link.state,
       page: this.state.page,
       shown: this.time.shown(),
-      lastValues: Object.fromEntries([...this.session.views[1].slots.values(), ...this.session.views[0].slots.values()].map((slot) => [slot.index, slot.lastValue])),
+      lastValues: Object.fromEntries(
+        [...this.session.views[1].slots.values(), ...this.session.views[0].slots.values()].map((slot) => [
+          slot.index,
+          slot.lastValue,
+        ]),
+      ),
       charts: this.#page instanceof DeckPage ? this.#page.debug() : [],
     };
   }

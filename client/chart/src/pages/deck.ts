@@ -1,24 +1,44 @@
 /** The deck page: sidebar and chart grid, which charts there are, and the two views they are drawn from. */
-import type { DeckCharts, Held, Page } from "./page";
-import type { Action } from "../panels/action";
-import type { AppContext } from "../panels/app-context";
-import { bucketsFor } from "../model/buckets";
-import { chartActions } from "./actions";
-import { cardButtons } from "./card-menu";
-import { Chart, type SharedRange } from "../chart/chart";
-import type { Moment } from "../chart/moment";
-import type { Directory, Series } from "../model/directory";
+
 import { h, show } from "../base/dom";
-import { Crosshair } from "../chart/crosshair";
-import { Drawer } from "../panels/drawer";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, named, pressed, refOf, toggleSeries } from "../model/layout";
 import { chartTitle } from "../base/naming";
 import { GUTTER } from "../canvas/plot";
-import { Rearrange } from "../panels/rearrange";
+import { Chart, type SharedRange } from "../chart/chart";
+import { Crosshair } from "../chart/crosshair";
+import type { Moment } from "../chart/moment";
+import { bucketsFor } from "../model/buckets";
+import type { Directory, Series } from "../model/directory";
+import {
+  cells,
+  changeChart,
+  defaultCharts,
+  isOnDeck,
+  moveChart,
+  named,
+  pressed,
+  refOf,
+  toggleSeries,
+} from "../model/layout";
 import { CHARTS, LIST } from "../model/session";
+import {
+  type ChartSpec,
+  DEFAULT_COLUMNS,
+  DEFAULT_ROWS,
+  formatChart,
+  MAX_COLUMNS,
+  MAX_ROWS,
+  MIN_COLUMNS,
+  MIN_ROWS,
+} from "../model/url";
+import type { Action } from "../panels/action";
+import type { AppContext } from "../panels/app-context";
+import { Drawer } from "../panels/drawer";
+import { Rearrange } from "../panels/rearrange";
 import { Sidebar } from "../panels/sidebar";
 import { fillWall, WallTiles } from "../panels/wall-tiles";
-import { DEFAULT_COLUMNS, DEFAULT_ROWS, formatChart, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, type ChartSpec } from "../model/url";
+import { chartActions } from "./actions";
+import { cardButtons } from "./card-menu";
+import type { DeckCharts, Held, Page } from "./page";
 
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second show all there is. */
@@ -76,10 +96,14 @@ export class DeckPage implements Page, DeckCharts {
     this.#rearrange = new Rearrange(this.#grid, this.#scroller, {
       move: (from, to) => this.setCharts(moveChart(this.specs(), this.#held[from].at, this.#held[to].at)),
       drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#held[card].at, index)),
-      resize: (card, columns, rows) => this.setCharts(changeChart(this.specs(), this.#held[card].at, this.#sized(columns, rows))),
+      resize: (card, columns, rows) =>
+        this.setCharts(changeChart(this.specs(), this.#held[card].at, this.#sized(columns, rows))),
     });
     this.actions = chartActions(this);
-    this.#watcher = new IntersectionObserver((entries) => this.#seen(entries), { root: this.#scroller, rootMargin: "80px" });
+    this.#watcher = new IntersectionObserver((entries) => this.#seen(entries), {
+      root: this.#scroller,
+      rootMargin: "80px",
+    });
     this.#resizer = new ResizeObserver(() => {
       // Not container queries: with those every text that changes made the browser lay out twice.
       const wide = this.#scroller.clientWidth;
@@ -94,7 +118,9 @@ export class DeckPage implements Page, DeckCharts {
 
   specs(): ChartSpec[] {
     const { state, library } = this.#app;
-    return state.charts ?? library.charts ?? (library.reading ? [] : defaultCharts(this.#app.session.directory, state.slug));
+    return (
+      state.charts ?? library.charts ?? (library.reading ? [] : defaultCharts(this.#app.session.directory, state.slug))
+    );
   }
 
   /** Open the drawer of a chart; keeps its place while charts come and go. */
@@ -135,7 +161,8 @@ export class DeckPage implements Page, DeckCharts {
   /** The card that keys act on: with the focus, or else under the pointer. */
   current(): Held | undefined {
     const root = this.#grid.getRootNode() as Document | ShadowRoot;
-    const inside = (element: Element | null): Held | undefined => this.#held.find(({ chart }) => element !== null && chart.card.element.contains(element));
+    const inside = (element: Element | null): Held | undefined =>
+      this.#held.find(({ chart }) => element !== null && chart.card.element.contains(element));
     return inside(root.activeElement) ?? inside(this.#grid.querySelector(".card:hover"));
   }
 
@@ -157,14 +184,17 @@ export class DeckPage implements Page, DeckCharts {
   /** A chart of its own at the end, also for a series that others show. */
   #addChart(index: number): void {
     const series = this.directory.byIndex.get(index);
-    if (series) this.setCharts([...this.specs(), { series: [refOf(this.directory, series)], columns: DEFAULT_COLUMNS }]);
+    if (series)
+      this.setCharts([...this.specs(), { series: [refOf(this.directory, series)], columns: DEFAULT_COLUMNS }]);
   }
 
   #overlaySeries(at: number, index: number): void {
     const series = this.#app.session.directory.byIndex.get(index);
     if (!series || this.#held.some((one) => one.at === at && one.series.includes(series))) return;
     if (at >= this.specs().length) return this.#toggle(series);
-    const charts = this.specs().map((chart, i) => (i === at ? { ...chart, series: [...chart.series, refOf(this.#app.session.directory, series)] } : chart));
+    const charts = this.specs().map((chart, i) =>
+      i === at ? { ...chart, series: [...chart.series, refOf(this.#app.session.directory, series)] } : chart,
+    );
     this.setCharts(charts);
   }
 
@@ -184,7 +214,9 @@ export class DeckPage implements Page, DeckCharts {
     const specs = this.specs();
     const before = new Map(this.#held.map((one) => [one.key, one]));
     const seen = new Map<string, number>();
-    const off = new Set(directory.list.filter((series) => named(this.#app.state.hidden, series)).map((series) => series.index));
+    const off = new Set(
+      directory.list.filter((series) => named(this.#app.state.hidden, series)).map((series) => series.index),
+    );
     const ranges = new Map<number, SharedRange>();
     this.#held = cells(directory, specs).map((cell) => {
       const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
@@ -195,7 +227,8 @@ export class DeckPage implements Page, DeckCharts {
       before.delete(key);
       return { ...cell, key, chart };
     });
-    if (this.#held.length || !this.#app.library.reading) for (const placeholder of this.#placeholders.splice(0)) placeholder.destroy();
+    if (this.#held.length || !this.#app.library.reading)
+      for (const placeholder of this.#placeholders.splice(0)) placeholder.destroy();
     for (const gone of before.values()) {
       this.#watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
@@ -240,12 +273,18 @@ export class DeckPage implements Page, DeckCharts {
     this.#watcher.observe(chart.card.element);
     this.crosshair.attach(chart);
     this.#rearrange.attach(chart.card.head, chart.card.element);
-    for (const touched of ["pointerenter", "focusin"]) chart.card.element.addEventListener(touched, () => (this.#last = this.#held.find((one) => one.chart === chart)?.at ?? 0));
+    for (const touched of ["pointerenter", "focusin"])
+      chart.card.element.addEventListener(
+        touched,
+        () => (this.#last = this.#held.find((one) => one.chart === chart)?.at ?? 0),
+      );
     return chart;
   }
 
   #menu(held: Held): void {
-    held.chart.card.menu.replaceChildren(cardButtons(this, held, this.#app.timeline.zoom !== null, () => this.#app.time.live()));
+    held.chart.card.menu.replaceChildren(
+      cardButtons(this, held, this.#app.timeline.zoom !== null, () => this.#app.time.live()),
+    );
   }
 
   /** Ask for the views this page needs now. */
@@ -253,10 +292,16 @@ export class DeckPage implements Page, DeckCharts {
     const series = [...this.watched()].sort((a, b) => a - b);
     const windowMs = this.#app.state.windowMs;
     let widest = 0;
-    for (const { chart } of this.#held) widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
+    for (const { chart } of this.#held)
+      widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
     if (series.length > 0 && widest > 0) {
       const buckets = bucketsFor(windowMs, widest);
-      this.#app.session.want(CHARTS, { series, window_ms: windowMs, buckets, fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS });
+      this.#app.session.want(CHARTS, {
+        series,
+        window_ms: windowMs,
+        buckets,
+        fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS,
+      });
     } else if (series.length === 0) {
       this.#app.session.want(CHARTS, null);
     }
@@ -289,7 +334,8 @@ export class DeckPage implements Page, DeckCharts {
     const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.#drawnVersion;
     if (!due && !this.#dirty) return;
     const wasZoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
-    if (!wasZoomed && this.#grid.querySelector('[data-tw="chart-unzoom"]')) for (const one of this.#held) this.#menu(one);
+    if (!wasZoomed && this.#grid.querySelector('[data-tw="chart-unzoom"]'))
+      for (const one of this.#held) this.#menu(one);
     this.#dirty = false;
     this.#drawnAt = now;
     this.#drawnVersion = ring.version;
@@ -312,7 +358,8 @@ export class DeckPage implements Page, DeckCharts {
       speak,
     };
     this.crosshair.frame(moment);
-    if (this.#held.length === 0 && (session.directory.list.length === 0 || this.#app.library.reading)) this.#skeletons();
+    if (this.#held.length === 0 && (session.directory.list.length === 0 || this.#app.library.reading))
+      this.#skeletons();
     for (const { chart } of this.#held) chart.draw(moment);
     this.#drawer.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
@@ -321,7 +368,20 @@ export class DeckPage implements Page, DeckCharts {
   #drawWall(moment: Moment): void {
     const endMs = this.#app.session.now();
     const { tokens, alarms } = moment;
-    this.#wall.draw(this.#held.map(({ series }) => series), { ring: this.#app.session.views[LIST], nowMs: endMs, startMs: endMs - SIDEBAR_WINDOW_MS, endMs, tokens, alarms, wall: true, paused: false }, this.#scroller.clientWidth - 2 * SCROLL_PAD);
+    this.#wall.draw(
+      this.#held.map(({ series }) => series),
+      {
+        ring: this.#app.session.views[LIST],
+        nowMs: endMs,
+        startMs: endMs - SIDEBAR_WINDOW_MS,
+        endMs,
+        tokens,
+        alarms,
+        wall: true,
+        paused: false,
+      },
+      this.#scroller.clientWidth - 2 * SCROLL_PAD,
+    );
   }
 
   /** Before the directory is known: nine empty cards in their final places. */

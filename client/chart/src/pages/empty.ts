@@ -1,13 +1,14 @@
 /** "No metrics yet": the snippet that publishes a first reading, and the self-check, above a time axis that already moves. */
-import type { AppContext } from "../panels/app-context";
+
 import { withAlpha } from "../base/colour";
 import { h, icon, setAttribute, setText } from "../base/dom";
-import { dot, fitCanvas, hatch } from "../canvas/draw";
 import { clock, longSpan } from "../base/format";
+import { font } from "../base/tokens";
+import { dot, fitCanvas, hatch } from "../canvas/draw";
 import { linear } from "../canvas/paths";
 import { timeStep, timeTicks } from "../canvas/scale";
+import type { AppContext } from "../panels/app-context";
 import { otherTools, snippetTabs, snippetText } from "../panels/snippets";
-import { font } from "../base/tokens";
 
 const FOOT = 36;
 const RIGHT = 40;
@@ -18,8 +19,14 @@ export class EmptyPage {
   readonly #canvas = h("canvas", { "aria-hidden": "true" });
   readonly #tabs = h("div", { class: "tabs", role: "tablist" });
   readonly #code = h("pre", { class: "code", tabindex: "0" });
-  readonly #copy = h("button", { type: "button", class: "button", "data-tw": "copy-snippet" }, icon("copy", 14), h("span", {}, "Copy"));
-  readonly #checks: { box: HTMLElement; mark: HTMLElement; name: HTMLElement; text: HTMLElement; side: HTMLElement }[] = [];
+  readonly #copy = h(
+    "button",
+    { type: "button", class: "button", "data-tw": "copy-snippet" },
+    icon("copy", 14),
+    h("span", {}, "Copy"),
+  );
+  readonly #checks: { box: HTMLElement; mark: HTMLElement; name: HTMLElement; text: HTMLElement; side: HTMLElement }[] =
+    [];
   #tab = 0;
   #shown = "";
   readonly #app: AppContext;
@@ -28,7 +35,12 @@ export class EmptyPage {
     this.#app = app;
     const list = h("div", { class: "checks" });
     for (let i = 0; i < 3; i++) {
-      const check = { mark: h("span", { class: "check-mark" }), name: h("b", {}), text: h("span", { class: "check-text" }), side: h("span", { class: "check-side" }) };
+      const check = {
+        mark: h("span", { class: "check-mark" }),
+        name: h("b", {}),
+        text: h("span", { class: "check-text" }),
+        side: h("span", { class: "check-side" }),
+      };
       const box = h("div", { class: "check", "data-tw": "check" }, check.mark, check.name, check.text, check.side);
       this.#checks.push({ box, ...check });
       list.append(box);
@@ -36,8 +48,20 @@ export class EmptyPage {
     this.#copy.addEventListener("click", () => void this.#copyCode());
     const box = h("div", { class: "code-box" }, h("div", { class: "code-head" }, this.#tabs, this.#copy), this.#code);
     const lead = h("p", { class: "lead" }, "Publish one reading and its chart appears here within a second.");
-    const other = h("button", { type: "button", class: "link", "data-tw": "other-tools", onclick: () => this.#app.dialog.show("Publish from other tools", otherTools(...this.#urls()), undefined, true) }, "How to publish from other tools");
-    this.element.append(this.#canvas, h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list, other));
+    const other = h(
+      "button",
+      {
+        type: "button",
+        class: "link",
+        "data-tw": "other-tools",
+        onclick: () => this.#app.dialog.show("Publish from other tools", otherTools(...this.#urls()), undefined, true),
+      },
+      "How to publish from other tools",
+    );
+    this.element.append(
+      this.#canvas,
+      h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list, other),
+    );
   }
 
   #urls(): [string, string] {
@@ -69,11 +93,22 @@ export class EmptyPage {
           this.#tab = i;
           this.#drawCode();
         };
-        return h("button", { type: "button", role: "tab", "aria-selected": String(i === this.#tab), onclick: choose }, tab.name);
+        return h(
+          "button",
+          { type: "button", role: "tab", "aria-selected": String(i === this.#tab), onclick: choose },
+          tab.name,
+        );
       }),
     );
     this.#code.replaceChildren(
-      ...tabs[this.#tab].lines.map((line, i) => h("div", {}, h("span", { class: "line-number", "aria-hidden": "true" }, String(i + 1)), ...line.map(([text, kind]) => h("span", { class: `code-${kind}` }, text)))),
+      ...tabs[this.#tab].lines.map((line, i) =>
+        h(
+          "div",
+          {},
+          h("span", { class: "line-number", "aria-hidden": "true" }, String(i + 1)),
+          ...line.map(([text, kind]) => h("span", { class: `code-${kind}` }, text)),
+        ),
+      ),
     );
   }
 
@@ -82,9 +117,19 @@ export class EmptyPage {
     if (!status) return;
     const since = status.listening_since_ms;
     const rows: [boolean | null, string, string, string][] = [
-      [status.service_ok ?? null, status.service_ok === false ? "Service down" : "Service ok", status.service ?? "", ""],
+      [
+        status.service_ok ?? null,
+        status.service_ok === false ? "Service down" : "Service ok",
+        status.service ?? "",
+        "",
+      ],
       [status.redis_ok ?? null, status.redis_ok === false ? "Redis down" : "Redis ok", status.redis ?? "", ""],
-      [null, "0 metrics", since ? `listening to ** since ${clock(since)}` : "listening to **", since ? longSpan(this.#app.session.now() - since) : ""],
+      [
+        null,
+        "0 metrics",
+        since ? `listening to ** since ${clock(since)}` : "listening to **",
+        since ? longSpan(this.#app.session.now() - since) : "",
+      ],
     ];
     rows.forEach(([ok, name, text, side], i) => {
       const check = this.#checks[i];

@@ -1,19 +1,20 @@
 /** The notebook frame: one chart per metric of the pattern, stacked, fed by a kernel that may be too busy to listen. */
-import { bucketsFor } from "../model/buckets";
-import { Chart } from "../chart/chart";
-import type { Moment } from "../chart/moment";
-import { Chip } from "../panels/connection-badge";
-import { waitingFor } from "../panels/connection-state";
-import { Crosshair } from "../chart/crosshair";
+
 import { h, icon, iconButton, Segments, setAttribute, setText, show } from "../base/dom";
 import { plural } from "../base/format";
 import { groupOf } from "../base/naming";
-import { WidgetPort, type WidgetModel } from "../wire/port";
+import { applyTokens, DARK, hostIsDark, type Tokens } from "../base/tokens";
+import { GUTTER } from "../canvas/plot";
+import { Chart } from "../chart/chart";
+import { Crosshair } from "../chart/crosshair";
+import type { Moment } from "../chart/moment";
+import { bucketsFor } from "../model/buckets";
 import { CHARTS, Session } from "../model/session";
 import { shownSpan, Timeline } from "../model/timeline";
-import { applyTokens, DARK, hostIsDark, type Tokens } from "../base/tokens";
 import { DEFAULT_WINDOW_MS, formatState, parseState, WINDOWS, windowName } from "../model/url";
-import { GUTTER } from "../canvas/plot";
+import { Chip } from "../panels/connection-badge";
+import { waitingFor } from "../panels/connection-state";
+import { type WidgetModel, WidgetPort } from "../wire/port";
 
 const FPS = 5;
 const TICK_MS = 250;
@@ -34,7 +35,18 @@ export class NotebookFrame {
   readonly #problem = h("p", { class: "nb-problem", role: "status", "data-tw": "problem" });
   readonly #windows: Segments<string>;
   readonly #pause: HTMLButtonElement;
-  readonly #opener = h("a", { class: "icon-button", target: "_blank", rel: "noopener", "aria-label": "Open in the dashboard", title: "Open in the dashboard", "data-tw": "open" }, icon("open"));
+  readonly #opener = h(
+    "a",
+    {
+      class: "icon-button",
+      target: "_blank",
+      rel: "noopener",
+      "aria-label": "Open in the dashboard",
+      title: "Open in the dashboard",
+      "data-tw": "open",
+    },
+    icon("open"),
+  );
   readonly #chip: Chip;
   /** Hides the still beside this chart, which is for a notebook without a kernel. */
   readonly #cover = h("style", {});
@@ -59,10 +71,7 @@ export class NotebookFrame {
   readonly #model: WidgetModel;
   readonly #root: HTMLElement;
 
-  constructor(
-    model: WidgetModel,
-    root: HTMLElement,
-  ) {
+  constructor(model: WidgetModel, root: HTMLElement) {
     this.#model = model;
     this.#root = root;
     this.#windowMs = Number(model.get("window_ms")) || DEFAULT_WINDOW_MS;
@@ -89,17 +98,30 @@ export class NotebookFrame {
       },
     );
     const presets = WINDOWS.slice(0, 4).map(([name]) => [name, name] as const);
-    this.#windows = new Segments("Window", "windows", presets, (name) => this.#setWindow(WINDOWS.find(([own]) => own === name)?.[1] ?? DEFAULT_WINDOW_MS, true));
+    this.#windows = new Segments("Window", "windows", presets, (name) =>
+      this.#setWindow(WINDOWS.find(([own]) => own === name)?.[1] ?? DEFAULT_WINDOW_MS, true),
+    );
     this.#pause = iconButton("pause", "Pause", () => (this.timeline.paused ? this.#live() : this.#freeze()), "pause");
     const pattern = String(model.get("pattern") ?? "");
-    const head = h("div", { class: "nb-head" }, h("strong", { "data-tw": "pattern" }, pattern), this.#count, this.#chip.element, h("span", { class: "grow" }), this.#windows.element, this.#pause);
+    const head = h(
+      "div",
+      { class: "nb-head" },
+      h("strong", { "data-tw": "pattern" }, pattern),
+      this.#count,
+      this.#chip.element,
+      h("span", { class: "grow" }),
+      this.#windows.element,
+      this.#pause,
+    );
     head.append(this.#opener);
     root.append(this.#cover, head, this.#problem, this.#body, this.#wait);
     setAttribute(root, "role", "region");
     setAttribute(root, "aria-label", `Live charts of ${pattern}`);
     this.#applyTheme();
     this.#watcher = new IntersectionObserver((entries) => {
-      for (const entry of entries) for (const chart of this.#charts.values()) if (chart.card.element === entry.target) chart.visible = entry.isIntersecting;
+      for (const entry of entries)
+        for (const chart of this.#charts.values())
+          if (chart.card.element === entry.target) chart.visible = entry.isIntersecting;
       this.#requestDraw();
     });
     this.#resizer = new ResizeObserver(() => {
@@ -153,7 +175,12 @@ export class NotebookFrame {
 
   #applyTheme(): void {
     const wanted = this.#model.get("theme");
-    const theme = wanted === "dark" || wanted === "light" ? wanted : hostIsDark(document.body.dataset, document.documentElement.getAttribute("theme")) ?? this.#dark.matches ? "dark" : "light";
+    const theme =
+      wanted === "dark" || wanted === "light"
+        ? wanted
+        : (hostIsDark(document.body.dataset, document.documentElement.getAttribute("theme")) ?? this.#dark.matches)
+          ? "dark"
+          : "light";
     if (this.#root.dataset.theme === theme) return;
     this.#tokens = applyTokens(this.#root, theme);
     this.#requestDraw();
@@ -164,7 +191,10 @@ export class NotebookFrame {
   }
 
   #buckets(): number {
-    return Math.min(MAX_BUCKETS, bucketsFor(this.#windowMs, Math.max(120, this.#root.clientWidth - GUTTER.left - GUTTER.right)));
+    return Math.min(
+      MAX_BUCKETS,
+      bucketsFor(this.#windowMs, Math.max(120, this.#root.clientWidth - GUTTER.left - GUTTER.right)),
+    );
   }
 
   #ask(): void {
@@ -221,7 +251,8 @@ export class NotebookFrame {
         this.#watcher.observe(chart.card.element);
       }
       chart.setSeries(byMetric.get(metric) ?? []);
-      if (this.#body.children[i] !== chart.card.element) this.#body.insertBefore(chart.card.element, this.#body.children[i] ?? null);
+      if (this.#body.children[i] !== chart.card.element)
+        this.#body.insertBefore(chart.card.element, this.#body.children[i] ?? null);
     });
     this.#address(metrics);
   }
@@ -233,7 +264,9 @@ export class NotebookFrame {
     show(this.#opener, known);
     if (!known) return;
     const charts = metrics.map((metric) => ({ series: [{ metric }], columns: metrics.length > 1 ? 6 : 12 }));
-    this.#opener.href = base + formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs: this.#windowMs, charts }, "");
+    this.#opener.href =
+      base +
+      formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs: this.#windowMs, charts }, "");
   }
 
   #requestDraw(): void {
@@ -264,7 +297,10 @@ export class NotebookFrame {
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
       settled: true,
-      offline: session.status?.state === "reconnecting" || session.status?.state === "ended" || session.link.state === "silent",
+      offline:
+        session.status?.state === "reconnecting" ||
+        session.status?.state === "ended" ||
+        session.link.state === "silent",
       tokens: this.#tokens,
       events: session.events,
       thresholds: session.thresholds,

@@ -1,18 +1,19 @@
 /** The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links. */
-import type { AppContext } from "../panels/app-context";
-import type { Page } from "./page";
-import { bucketsFor } from "../model/buckets";
-import { describe, filterOf, sorted } from "../panels/catalogue";
-import type { Series } from "../model/directory";
+
 import { h, icon, Segments, setAttribute, setText, show } from "../base/dom";
-import { canvasName, fitCanvas } from "../canvas/draw";
 import { clock, day, formatNumber, plural } from "../base/format";
 import { byName } from "../base/naming";
-import { LIST } from "../model/session";
-import { drawEmptyTile, drawTile, tileState, WALL_TILE, type TileMoment } from "../canvas/tiles";
-import { firstVisible, GAP, layoutTiles, PAD, TILE_HEIGHT, type TileLayout } from "../canvas/tile-layout";
 import { font } from "../base/tokens";
-import { FRESH, SORTS, type Filter, type Sort } from "../model/url";
+import { canvasName, fitCanvas } from "../canvas/draw";
+import { firstVisible, GAP, layoutTiles, PAD, TILE_HEIGHT, type TileLayout } from "../canvas/tile-layout";
+import { drawEmptyTile, drawTile, type TileMoment, tileState, WALL_TILE } from "../canvas/tiles";
+import { bucketsFor } from "../model/buckets";
+import type { Series } from "../model/directory";
+import { LIST } from "../model/session";
+import { type Filter, FRESH, SORTS, type Sort } from "../model/url";
+import type { AppContext } from "../panels/app-context";
+import { describe, filterOf, sorted } from "../panels/catalogue";
+import type { Page } from "./page";
 
 /** Sparklines of the widest usual tile. */
 const TILE_PX = 178;
@@ -36,7 +37,13 @@ const SORT_WORDS: Record<Sort, string> = { name: "Name", value: "Value", rate: "
 
 export class Overview implements Page {
   readonly element = h("div", { class: "overview" });
-  readonly #search = h("input", { type: "search", class: "search-input", "aria-label": "Search series", autocomplete: "off", spellcheck: "false" });
+  readonly #search = h("input", {
+    type: "search",
+    class: "search-input",
+    "aria-label": "Search series",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   readonly #filters = h("div", { class: "filters", role: "group", "aria-label": "Filter", "data-tw": "filters" });
   readonly #filterCounts = new Map<Filter, HTMLElement>();
   readonly #rate = h("span", { class: "rate", "data-tw": "rate" });
@@ -73,16 +80,39 @@ export class Overview implements Page {
     });
     for (const [value, text] of FILTER_WORDS) {
       const count = h("span", { class: "count" });
-      const button = h("button", { type: "button", class: "filter", "data-value": value, onclick: () => app.change({ filter: value }) }, value === "warn" ? icon("warn", 14) : null, text, count);
+      const button = h(
+        "button",
+        { type: "button", class: "filter", "data-value": value, onclick: () => app.change({ filter: value }) },
+        value === "warn" ? icon("warn", 14) : null,
+        text,
+        count,
+      );
       if (value === "warn") this.#filters.append(h("span", { class: "sep", "data-for": "warn" }));
       this.#filters.append(button);
       this.#filterCounts.set(value, count);
     }
-    this.#sort = new Segments("Sort", "sort", SORTS.map((name) => [name, SORT_WORDS[name]] as const), (sort) => app.change({ sort }));
+    this.#sort = new Segments(
+      "Sort",
+      "sort",
+      SORTS.map((name) => [name, SORT_WORDS[name]] as const),
+      (sort) => app.change({ sort }),
+    );
     const box = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.#search, h("kbd", {}, "/"));
-    const right = h("div", { class: "toolbar-right" }, this.#rate, h("span", { class: "sep" }), h("span", { class: "sort-label" }, "Sort"), this.#sort.element);
+    const right = h(
+      "div",
+      { class: "toolbar-right" },
+      this.#rate,
+      h("span", { class: "sep" }),
+      h("span", { class: "sort-label" }, "Sort"),
+      this.#sort.element,
+    );
     this.#scroller.append(this.#canvas, this.#layer);
-    this.element.append(h("div", { class: "toolbar" }, box, this.#filters, right), this.#decks, this.#scroller, this.#none);
+    this.element.append(
+      h("div", { class: "toolbar" }, box, this.#filters, right),
+      this.#decks,
+      this.#scroller,
+      this.#none,
+    );
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#resizer = new ResizeObserver(() => {
       this.#layoutKey = "";
@@ -134,7 +164,17 @@ export class Overview implements Page {
     if (key === this.#decksKey) return;
     this.#decksKey = key;
     const links = decks.map(({ slug, name, updated_ms: savedMs }) => {
-      const link = h("a", { class: "saved-deck", href: this.#app.addressOf({ page: "deck", slug, ...FRESH }), title: `Saved ${day(savedMs)} ${clock(savedMs, "min")}`, "data-tw": "saved-deck" }, icon("deck", 14), name);
+      const link = h(
+        "a",
+        {
+          class: "saved-deck",
+          href: this.#app.addressOf({ page: "deck", slug, ...FRESH }),
+          title: `Saved ${day(savedMs)} ${clock(savedMs, "min")}`,
+          "data-tw": "saved-deck",
+        },
+        icon("deck", 14),
+        name,
+      );
       link.addEventListener("click", (event) => {
         if (event.metaKey || event.ctrlKey || event.shiftKey) return;
         event.preventDefault();
@@ -149,13 +189,27 @@ export class Overview implements Page {
   #ask(): void {
     const fps = this.#app.session.directory.list.length > MANY_SERIES ? 1 : 2;
     this.#app.session.want(0, null);
-    this.#app.session.want(LIST, { series: null, window_ms: this.#app.state.windowMs, buckets: bucketsFor(this.#app.state.windowMs, TILE_PX), fps });
+    this.#app.session.want(LIST, {
+      series: null,
+      window_ms: this.#app.state.windowMs,
+      buckets: bucketsFor(this.#app.state.windowMs, TILE_PX),
+      fps,
+    });
   }
 
   #moment(): TileMoment {
     const { timeline, session, tokens } = this.#app;
     const nowMs = timeline.now();
-    return { ring: timeline.ring(LIST), nowMs, startMs: nowMs - this.#app.state.windowMs, endMs: nowMs, tokens, alarms: session.alarms, wall: this.#app.state.kiosk, paused: timeline.paused };
+    return {
+      ring: timeline.ring(LIST),
+      nowMs,
+      startMs: nowMs - this.#app.state.windowMs,
+      endMs: nowMs,
+      tokens,
+      alarms: session.alarms,
+      wall: this.#app.state.kiosk,
+      paused: timeline.paused,
+    };
   }
 
   /** How much larger tiles are drawn than they are laid out. */
@@ -201,7 +255,9 @@ export class Overview implements Page {
       else groups.set(series.group, [series]);
     }
     this.#toolbar(counts, filter);
-    const ordered = [...groups].sort(([a], [b]) => byName(a, b)).map(([name, series]) => ({ name, series: sorted(series, sort, moment) }));
+    const ordered = [...groups]
+      .sort(([a], [b]) => byName(a, b))
+      .map(([name, series]) => ({ name, series: sorted(series, sort, moment) }));
     this.#layout = layoutTiles(ordered, this.#scroller.clientWidth / this.#scale);
     this.#layer.style.setProperty("zoom", String(this.#scale));
     this.#layer.style.height = `${this.#layout.height}px`;
@@ -242,7 +298,13 @@ export class Overview implements Page {
       for (let i = 0; i < 35; i++) {
         const columns = Math.max(1, Math.floor((width - 2 * PAD + GAP) / (168 + GAP)));
         const wide = (width - 2 * PAD - (columns - 1) * GAP) / columns;
-        drawEmptyTile(ctx, Math.round(PAD + (i % columns) * (wide + GAP)), 30 + Math.floor(i / columns) * (TILE_HEIGHT + GAP), Math.round(wide), moment.tokens);
+        drawEmptyTile(
+          ctx,
+          Math.round(PAD + (i % columns) * (wide + GAP)),
+          30 + Math.floor(i / columns) * (TILE_HEIGHT + GAP),
+          Math.round(wide),
+          moment.tokens,
+        );
       }
     }
     for (const head of this.#layout.heads) {
@@ -297,7 +359,16 @@ export class Overview implements Page {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
       const series = this.#app.session.directory.byIndex.get(Number(link.dataset.series));
-      if (series) this.#app.change({ page: "deck", slug: series.group, ...FRESH, charts: [{ series: [{ metric: series.metric }], columns: 12 }] }, true);
+      if (series)
+        this.#app.change(
+          {
+            page: "deck",
+            slug: series.group,
+            ...FRESH,
+            charts: [{ series: [{ metric: series.metric }], columns: 12 }],
+          },
+          true,
+        );
     });
     this.#links.push(link);
     this.#layer.append(link);
@@ -305,7 +376,12 @@ export class Overview implements Page {
   }
 
   #addressOf(series: Series): string {
-    return this.#app.addressOf({ page: "deck", slug: series.group, ...FRESH, charts: [{ series: [{ metric: series.metric }], columns: 12 }] });
+    return this.#app.addressOf({
+      page: "deck",
+      slug: series.group,
+      ...FRESH,
+      charts: [{ series: [{ metric: series.metric }], columns: 12 }],
+    });
   }
 
   readonly actions = [];

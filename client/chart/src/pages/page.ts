@@ -1,9 +1,10 @@
 /** What the app asks of a page, and what keys and buttons ask of the deck page. */
-import type { Action } from "../panels/action";
+
 import type { Chart } from "../chart/chart";
 import type { Directory } from "../model/directory";
 import type { Cell } from "../model/layout";
 import type { ChartSpec } from "../model/url";
+import type { Action } from "../panels/action";
 
 /** What a page of the app does. */
 export interface Page {

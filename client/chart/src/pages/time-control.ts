@@ -1,6 +1,7 @@
 /** What a person does with the time a page shows: pause, live, zoom, move; the timeline and the address follow. */
+
+import { type Span, shownSpan } from "../model/timeline";
 import type { AppContext, TimeControls } from "../panels/app-context";
-import { shownSpan, type Span } from "../model/timeline";
 
 export class TimeControl implements TimeControls {
   readonly #app: AppContext;

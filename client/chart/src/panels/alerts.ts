@@ -1,7 +1,8 @@
 /** How many series are in alarm or silent: what the wall's foot and the tab's title count. */
+
+import { tileState } from "../canvas/tiles";
 import { freshness } from "../model/freshness";
 import { LIST, type Session } from "../model/session";
-import { tileState } from "../canvas/tiles";
 
 export interface Counts {
   /** Series that warn or are critical, and those of them that are critical. */
@@ -39,7 +40,11 @@ export class Alerts {
       if (state === "warn" || state === "critical") this.counts.alerts++;
       else if (["stale", "nodata"].includes(freshness(slot, nowMs))) this.counts.stale++;
     }
-    return before.alerts !== this.counts.alerts || before.critical !== this.counts.critical || before.stale !== this.counts.stale;
+    return (
+      before.alerts !== this.counts.alerts ||
+      before.critical !== this.counts.critical ||
+      before.stale !== this.counts.stale
+    );
   }
 
   /** `(2) furnace · Tidewire` */

@@ -1,13 +1,14 @@
 /** What panels and pages use of the app that holds them: its state, its parts, and what they can ask it to do. */
-import type { Action } from "./action";
-import type { Alerts } from "./alerts";
-import type { ChipState } from "./connection-state";
+
 import type { Dialog } from "../base/dialog";
+import type { Tokens } from "../base/tokens";
 import type { Library } from "../model/saved-decks";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
-import type { Tokens } from "../base/tokens";
 import type { PageState, Span } from "../model/url";
+import type { Action } from "./action";
+import type { Alerts } from "./alerts";
+import type { ChipState } from "./connection-state";
 
 /** Something that opens over the page. */
 export interface Opener {

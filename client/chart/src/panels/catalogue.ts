@@ -1,10 +1,11 @@
 /** The overview's series as a list: which filter they pass, in which order they come, what is said of each. */
+
+import { byName } from "../base/naming";
+import { type TileMoment, type TileState, tileState } from "../canvas/tiles";
+import type { Slot } from "../model/bucket-ring";
 import type { Series } from "../model/directory";
 import { spoken } from "../model/freshness";
-import { byName } from "../base/naming";
 import { printOf, printValue } from "../model/reading";
-import type { Slot } from "../model/bucket-ring";
-import { tileState, type TileMoment, type TileState } from "../canvas/tiles";
 import type { Filter, Sort } from "../model/url";
 
 /** The filters a tile passes, besides "all". */

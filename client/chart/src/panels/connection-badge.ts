@@ -1,9 +1,10 @@
 /** The connection chip: its word, its popover with the reason, and "Retry now". */
-import { chipState, whyLost, type ChipInput, type ChipState } from "./connection-state";
+
 import { h, icon, setText, show } from "../base/dom";
 import { freshness } from "../model/freshness";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
+import { type ChipInput, type ChipState, chipState, whyLost } from "./connection-state";
 
 /** Text changes at most this often. */
 const TEXT_MS = 250;
@@ -23,7 +24,12 @@ export class Chip {
   readonly #mark = h("span", { class: "chip-mark" });
   readonly #word = h("strong", {});
   readonly #value = h("span", { class: "chip-value" });
-  readonly #retry = h("button", { type: "button", class: "button retry", "data-tw": "retry" }, icon("retry", 14), "Retry now");
+  readonly #retry = h(
+    "button",
+    { type: "button", class: "button retry", "data-tw": "retry" },
+    icon("retry", 14),
+    "Retry now",
+  );
   readonly #why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
   readonly #spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
   /** What it says. */
@@ -94,7 +100,8 @@ export class Chip {
       this.#why.replaceChildren();
       if (why) {
         this.#why.append(h("strong", {}, why.title), h("p", {}, why.text));
-        for (const [name, value] of why.rows) this.#why.append(h("div", { class: "why-row" }, h("span", {}, name), h("span", {}, value)));
+        for (const [name, value] of why.rows)
+          this.#why.append(h("div", { class: "why-row" }, h("span", {}, name), h("span", {}, value)));
       }
     }
     this.element.classList.toggle("has-why", why !== null);

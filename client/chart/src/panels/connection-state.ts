@@ -1,8 +1,8 @@
 /** What the connection chip says: one decision from the link, the service's status and the age of the newest reading. */
 import type { IconName } from "../base/dom";
 import { clock, formatNumber, liveAge, plural, span } from "../base/format";
-import type { Link } from "../wire/port";
 import type { Status } from "../model/session";
+import type { Link } from "../wire/port";
 
 export interface ChipInput {
   link: Link;
@@ -38,12 +38,20 @@ export function seconds(ms: number): string {
 
 export function chipState(input: ChipInput): ChipState {
   const { link, status, nowMs } = input;
-  const state = (word: string, value: string, tone: Tone, icon: ChipState["icon"], lost: ChipState["lost"] = null): ChipState => ({ word, value, tone, icon, lost });
+  const state = (
+    word: string,
+    value: string,
+    tone: Tone,
+    icon: ChipState["icon"],
+    lost: ChipState["lost"] = null,
+  ): ChipState => ({ word, value, tone, icon, lost });
   if (link.state === "signed-out") return state("SIGNED OUT", "log in", "critical", "critical");
   if (link.state === "refused") return state("SIGNED OUT", "reload", "critical", "critical");
   if (link.state === "silent") return state("DISCONNECTED", "", "critical", "critical");
-  if (link.state === "waiting") return state("RECONNECTING", seconds(link.retryAt - input.perfNow), "warn", "ring", "dashboard");
-  if (link.state === "connecting" && link.attempts > 0) return state("RECONNECTING", "now", "warn", "ring", "dashboard");
+  if (link.state === "waiting")
+    return state("RECONNECTING", seconds(link.retryAt - input.perfNow), "warn", "ring", "dashboard");
+  if (link.state === "connecting" && link.attempts > 0)
+    return state("RECONNECTING", "now", "warn", "ring", "dashboard");
   if (link.state === "connecting" || !status) return state("CONNECTING", "", "plain", "ring");
   if (status.state === "reconnecting" || status.state === "ended") {
     const wait = (status.retry_at_ms ?? nowMs) - nowMs;
@@ -52,8 +60,10 @@ export function chipState(input: ChipInput): ChipState {
   if (status.state === "connecting") return state("CONNECTING", "", "plain", "ring");
   if (!Number.isNaN(input.pausedAtMs)) return state("PAUSED", clock(input.pausedAtMs), "plain", "pause");
   if (status.gap) return state("GAP", `${clock(status.gap.from_ms)} – ${clock(status.gap.to_ms)}`, "warn", "warn");
-  if ((status.recovered ?? 0) > 0) return state("RECOVERED", plural(status.recovered ?? 0, "reading", "readings"), "ok", "check");
-  if ((status.lag_ms ?? 0) > LAG_MS) return state("LAGGING", `${((status.lag_ms ?? 0) / 1000).toFixed(1)} s`, "warn", "clock");
+  if ((status.recovered ?? 0) > 0)
+    return state("RECOVERED", plural(status.recovered ?? 0, "reading", "readings"), "ok", "check");
+  if ((status.lag_ms ?? 0) > LAG_MS)
+    return state("LAGGING", `${((status.lag_ms ?? 0) / 1000).toFixed(1)} s`, "warn", "clock");
   if (input.metrics === 0) return state("CONNECTED", `${formatNumber(0, 0)} metrics`, "live", "dot");
   const age = nowMs - input.newestIdMs;
   if (Number.isNaN(age)) return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
@@ -70,26 +80,51 @@ export interface Why {
 
 export function whyLost(chip: ChipState, input: ChipInput): Why | null {
   const { status, link, nowMs } = input;
-  if (chip.word === "LAGGING") return { title: "This viewer is slow", text: "Frames are reduced until it keeps up. No reading is lost.", rows: [] };
-  if (chip.word === "GAP") return { title: "A gap that stays", text: "These readings are past retention and cannot be replayed.", rows: [] };
-  if (chip.word === "SIGNED OUT") return { title: chip.value === "reload" ? "Reload the page" : "Log in again", text: "Nothing on this page is lost; the charts resume where they stopped.", rows: [] };
+  if (chip.word === "LAGGING")
+    return {
+      title: "This viewer is slow",
+      text: "Frames are reduced until it keeps up. No reading is lost.",
+      rows: [],
+    };
+  if (chip.word === "GAP")
+    return { title: "A gap that stays", text: "These readings are past retention and cannot be replayed.", rows: [] };
+  if (chip.word === "SIGNED OUT")
+    return {
+      title: chip.value === "reload" ? "Reload the page" : "Log in again",
+      text: "Nothing on this page is lost; the charts resume where they stopped.",
+      rows: [],
+    };
   if (chip.word === "DISCONNECTED") {
-    return { title: `Nothing heard since ${clock(link.lostAtMs)}`, text: "The kernel that fed this chart was restarted, has ended, or is held by a computation. Run the cell again for a live chart.", rows: [] };
+    return {
+      title: `Nothing heard since ${clock(link.lostAtMs)}`,
+      text: "The kernel that fed this chart was restarted, has ended, or is held by a computation. Run the cell again for a live chart.",
+      rows: [],
+    };
   }
   if (!chip.lost) return null;
   const kept = "What you see stays; readings published meanwhile are kept in the log and will be filled in.";
-  const last = Number.isNaN(input.newestIdMs) ? "none yet" : `${clock(input.newestIdMs, "ms")} · ${span(nowMs - input.newestIdMs)} ago`;
+  const last = Number.isNaN(input.newestIdMs)
+    ? "none yet"
+    : `${clock(input.newestIdMs, "ms")} · ${span(nowMs - input.newestIdMs)} ago`;
   const rows: [string, string][] = [["Last reading", last]];
   const next = chip.value === "now" ? "trying now" : `next in ${chip.value}`;
   if (chip.lost === "dashboard") {
     rows.push(["Attempts", `${link.attempts} · ${next}`]);
-    return { title: `Dashboard lost at ${clock(link.lostAtMs)}`, text: `This browser lost the dashboard at ${location.host}${link.reason ? ` (${link.reason})` : ""}. ${kept}`, rows };
+    return {
+      title: `Dashboard lost at ${clock(link.lostAtMs)}`,
+      text: `This browser lost the dashboard at ${location.host}${link.reason ? ` (${link.reason})` : ""}. ${kept}`,
+      rows,
+    };
   }
   rows.push(["Attempts", `${status?.attempts ?? 0} · ${next}`]);
   if (status?.retention_ms) rows.push(["Log keeps", span(status.retention_ms).replace(/^2 d$/, "48 h")]);
   const where = (status?.service ?? "").replace(/^https?:\/\//, "");
   const reason = status?.reason ? ` (${status.reason})` : "";
-  return { title: `Connection lost at ${clock(status?.since_ms ?? NaN)}`, text: `The service at ${where} closed the stream${reason}. ${kept}`, rows };
+  return {
+    title: `Connection lost at ${clock(status?.since_ms ?? NaN)}`,
+    text: `The service at ${where} closed the stream${reason}. ${kept}`,
+    rows,
+  };
 }
 
 /** What a notebook's frame says in place of charts. */

@@ -1,21 +1,22 @@
 /** The drawer of one chart: statistics, thresholds, events, export; beside the charts, which stay as they are. */
-import type { AppContext } from "./app-context";
+
+import { h, icon, iconButton, setText, show } from "../base/dom";
+import { clock, formatNumber, span as inWords, longSpan, plural } from "../base/format";
+import { chartTitle } from "../base/naming";
+import type { Tokens } from "../base/tokens";
 import type { Chart } from "../chart/chart";
+import { pngOf } from "../chart/image-file";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
-import { h, icon, iconButton, setText, show } from "../base/dom";
-import { clock, formatNumber, longSpan, plural, span as inWords } from "../base/format";
 import { freshness } from "../model/freshness";
-import { pngOf } from "../chart/image-file";
-import { chartTitle } from "../base/naming";
-import { Limits } from "./threshold-form";
 import { slotsOf } from "../model/reading";
 import { CHARTS } from "../model/session";
+import { type Span, windowName } from "../model/url";
+import type { AppContext } from "./app-context";
 import { pandasSnippet } from "./snippets";
-import { StatisticsTable, type Figures } from "./statistics";
+import { type Figures, StatisticsTable } from "./statistics";
 import { showReadings } from "./tables";
-import type { Tokens } from "../base/tokens";
-import { windowName, type Span } from "../model/url";
+import { Limits } from "./threshold-form";
 
 /** A live window is looked at again this often. */
 const EVERY_MS = 5_000;
@@ -35,7 +36,12 @@ export class Drawer {
   readonly #events = h("div", { "data-tw": "drawer-events" });
   readonly #count = h("span", { class: "muted", "data-tw": "drawer-count" });
   readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "drawer-said" });
-  readonly #copy = h("button", { type: "button", class: "button wide", "data-tw": "copy-pandas", onclick: () => void this.#copyPandas() });
+  readonly #copy = h("button", {
+    type: "button",
+    class: "button wide",
+    "data-tw": "copy-pandas",
+    onclick: () => void this.#copyPandas(),
+  });
   #chart: Chart | null = null;
   #series: Series[] = [];
   #asked = "";
@@ -43,25 +49,59 @@ export class Drawer {
   #eventsKey = "";
   readonly #app: AppContext;
 
-  constructor(
-    app: AppContext,
-    close: () => void,
-  ) {
+  constructor(app: AppContext, close: () => void) {
     this.#app = app;
-    this.#limits = new Limits(async (all) => (await app.session.questions.ask({ t: "save_thresholds", thresholds: all })).conflict !== true);
-    const button = (text: string, hook: string, press: () => Promise<void>): HTMLElement => h("button", { type: "button", class: "button", "data-tw": hook, onclick: () => void this.#run(press) }, text);
+    this.#limits = new Limits(
+      async (all) => (await app.session.questions.ask({ t: "save_thresholds", thresholds: all })).conflict !== true,
+    );
+    const button = (text: string, hook: string, press: () => Promise<void>): HTMLElement =>
+      h("button", { type: "button", class: "button", "data-tw": hook, onclick: () => void this.#run(press) }, text);
     this.#copyWords("Copy as pandas", false);
-    const section = (name: string, ...content: (HTMLElement | null)[]): HTMLElement => h("section", { class: "drawer-section" }, h("div", { class: "drawer-head" }, h("h3", {}, name), name === "Export" ? this.#count : null), ...content);
+    const section = (name: string, ...content: (HTMLElement | null)[]): HTMLElement =>
+      h(
+        "section",
+        { class: "drawer-section" },
+        h("div", { class: "drawer-head" }, h("h3", {}, name), name === "Export" ? this.#count : null),
+        ...content,
+      );
     this.element.append(
-      h("header", { class: "drawer-top" }, h("div", { class: "drawer-title" }, this.#title, this.#unit, h("span", { class: "grow" }), iconButton("close", "Close the drawer (f)", close, "drawer-close")), this.#about),
+      h(
+        "header",
+        { class: "drawer-top" },
+        h(
+          "div",
+          { class: "drawer-title" },
+          this.#title,
+          this.#unit,
+          h("span", { class: "grow" }),
+          iconButton("close", "Close the drawer (f)", close, "drawer-close"),
+        ),
+        this.#about,
+      ),
       section("Statistics", this.#statistics.element, this.#problem),
       this.#limits.element,
       section("Events", this.#events),
       section(
         "Export",
-        h("div", { class: "thirds" }, button("CSV", "export-csv", () => this.#export("csv")), button("Parquet", "export-parquet", () => this.#export("parquet")), button("PNG", "export-png", () => this.#png())),
+        h(
+          "div",
+          { class: "thirds" },
+          button("CSV", "export-csv", () => this.#export("csv")),
+          button("Parquet", "export-parquet", () => this.#export("parquet")),
+          button("PNG", "export-png", () => this.#png()),
+        ),
         this.#copy,
-        h("button", { type: "button", class: "button wide", "data-tw": "readings", onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#series, this.#span()) }, icon("table", 14), "Show the readings"),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button wide",
+            "data-tw": "readings",
+            onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#series, this.#span()),
+          },
+          icon("table", 14),
+          "Show the readings",
+        ),
         this.#said,
       ),
     );
@@ -111,7 +151,10 @@ export class Drawer {
   async #ask(key: string, { startMs, endMs }: Span): Promise<void> {
     const series = this.#series;
     try {
-      const answer = await this.#app.session.questions.ask({ t: "statistics", series: series.map(({ index }) => index), start_ms: startMs, end_ms: endMs }, true);
+      const answer = await this.#app.session.questions.ask(
+        { t: "statistics", series: series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
+        true,
+      );
       if (key !== this.#asked || !this.#chart) return;
       const rows = answer.rows as Figures[];
       this.#statistics.fill(series, rows, this.#chart.print);
@@ -133,18 +176,43 @@ export class Drawer {
       const name = one.legend || one.name;
       const slot = slots[i];
       const alarm = session.alarms.get(one.index);
-      if (slot && ["stale", "nodata"].includes(freshness(slot, nowMs))) rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
-      else if (alarm) rows.push([alarm, name, alarm === "warn" ? " in warning" : " critical", clock(session.alarmsSince.get(one.index) ?? NaN)]);
+      if (slot && ["stale", "nodata"].includes(freshness(slot, nowMs)))
+        rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
+      else if (alarm)
+        rows.push([
+          alarm,
+          name,
+          alarm === "warn" ? " in warning" : " critical",
+          clock(session.alarmsSince.get(one.index) ?? NaN),
+        ]);
     });
     const own = new Set(["annotations", ...this.#series.map(({ metric }) => metric)]);
-    const marks = session.events.filter(({ time_ms: at, metric }) => own.has(metric) && at >= span.startMs && at <= span.endMs).sort((a, b) => b.time_ms - a.time_ms);
+    const marks = session.events
+      .filter(({ time_ms: at, metric }) => own.has(metric) && at >= span.startMs && at <= span.endMs)
+      .sort((a, b) => b.time_ms - a.time_ms);
     for (const { text, time_ms: at } of marks.slice(0, MOST_EVENTS)) rows.push(["flag", text, "", clock(at)]);
     const key = JSON.stringify([rows, marks.length]);
     if (key === this.#eventsKey) return;
     this.#eventsKey = key;
-    const more = marks.length > MOST_EVENTS ? [h("p", { class: "muted" }, `${formatNumber(marks.length - MOST_EVENTS, 0)} more`)] : [];
-    const lines = rows.map(([kind, text, what, at]) => h("div", { class: `drawer-row ${kind}` }, icon(kind, 14), h("span", { class: "event-text", title: text + what }, h("span", {}, text), what), h("time", {}, at)));
-    this.#events.replaceChildren(...(lines.length ? lines : [h("p", { class: "muted" }, `None in the last ${longSpan(span.endMs - span.startMs)}`)]), ...more);
+    const more =
+      marks.length > MOST_EVENTS
+        ? [h("p", { class: "muted" }, `${formatNumber(marks.length - MOST_EVENTS, 0)} more`)]
+        : [];
+    const lines = rows.map(([kind, text, what, at]) =>
+      h(
+        "div",
+        { class: `drawer-row ${kind}` },
+        icon(kind, 14),
+        h("span", { class: "event-text", title: text + what }, h("span", {}, text), what),
+        h("time", {}, at),
+      ),
+    );
+    this.#events.replaceChildren(
+      ...(lines.length
+        ? lines
+        : [h("p", { class: "muted" }, `None in the last ${longSpan(span.endMs - span.startMs)}`)]),
+      ...more,
+    );
   }
 
   /** Do what takes a while, and say how it went. */
@@ -160,7 +228,10 @@ export class Drawer {
 
   async #export(kind: "csv" | "parquet"): Promise<void> {
     const { startMs, endMs } = this.#span();
-    const answer = await this.#app.session.questions.ask({ t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs }, true);
+    const answer = await this.#app.session.questions.ask(
+      { t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
+      true,
+    );
     const link = h("a", { href: `${this.#app.options.prefix}/${String(answer.url)}`, download: "" });
     link.click();
   }

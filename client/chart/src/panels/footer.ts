@@ -1,7 +1,8 @@
 /** The foot of a wall (`?kiosk=1`), and the bar at the foot of a phone. */
-import type { AppContext } from "./app-context";
-import { h, icon, mark, setText, show, type IconName } from "../base/dom";
+
+import { h, type IconName, icon, mark, setText, show } from "../base/dom";
 import { clock, formatNumber, longSpan } from "../base/format";
+import type { AppContext } from "./app-context";
 
 export class Footer {
   /** Of a wall: where one is, what is wrong, and the time. */
@@ -20,7 +21,11 @@ export class Footer {
 
   constructor(app: AppContext) {
     this.#app = app;
-    const leave = h("button", { type: "button", class: "button", "data-tw": "leave-wall", onclick: () => app.change({ kiosk: false }) }, "Leave");
+    const leave = h(
+      "button",
+      { type: "button", class: "button", "data-tw": "leave-wall", onclick: () => app.change({ kiosk: false }) },
+      "Leave",
+    );
     this.wall = h(
       "footer",
       { class: "wall", "data-tw": "wall" },
@@ -40,7 +45,12 @@ export class Footer {
       this.#time,
     );
     const item = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => {
-      const button = h("button", { type: "button", "data-tw": hook, onclick: press }, icon(name, 18), h("span", {}, words));
+      const button = h(
+        "button",
+        { type: "button", "data-tw": hook, onclick: press },
+        icon(name, 18),
+        h("span", {}, words),
+      );
       this.#buttons.set(hook, button);
       return button;
     };
@@ -68,7 +78,10 @@ export class Footer {
     const { alerts, critical, stale } = app.alerts.counts;
     const { startMs, endMs } = app.time.shown();
     setText(this.#name, app.state.page === "deck" ? (app.library.saved?.name ?? app.state.slug) : "Overview");
-    setText(this.#span, app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`);
+    setText(
+      this.#span,
+      app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`,
+    );
     this.#count(this.#critical, "critical", critical, "critical", "critical");
     this.#count(this.#warn, "warn", alerts - critical, "warn", "warn");
     this.#count(this.#stale, "clock", stale, "stale", "stale");

@@ -1,12 +1,13 @@
 /** The header: mark, pages, connection chip, pause strip, windows, and the icon buttons. */
-import type { AppContext } from "./app-context";
-import { Chip } from "./connection-badge";
-import type { ChipState } from "./connection-state";
+
 import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "../base/dom";
 import { Menu, type MenuItem } from "../base/menu";
 import { byName } from "../base/naming";
-import { PauseStrip } from "./pause-bar";
 import { FRESH, WINDOWS, windowName } from "../model/url";
+import type { AppContext } from "./app-context";
+import { Chip } from "./connection-badge";
+import type { ChipState } from "./connection-state";
+import { PauseStrip } from "./pause-bar";
 
 const NOTICE_MS = 8_000;
 
@@ -37,16 +38,43 @@ export class Header {
     this.#strip = new PauseStrip(app);
     this.#overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
     this.#overview.addEventListener("click", (event) => this.#navigate(event, "overview", ""));
-    this.#decks = new Menu(h("button", { type: "button", class: "nav", "data-tw": "nav-decks" }, this.#deckName, icon("chevron", 14)), () => this.#deckItems(), "decks-menu");
-    this.#more = new Menu(iconButton("more", "More", () => undefined, "more"), () => this.#moreItems(), "more-menu");
-    this.#window = new Menu(h("button", { type: "button", class: "button window-button", "data-tw": "window-menu" }, this.#windowName, icon("chevron", 14)), () => this.#windowItems(), "windows-menu");
-    this.#windows = new Segments("Window", "windows", WINDOWS.map(([name]) => [name, name] as const), (name) => {
-      const found = WINDOWS.find(([own]) => own === name);
-      if (found) app.setWindow(found[1]);
-    });
+    this.#decks = new Menu(
+      h("button", { type: "button", class: "nav", "data-tw": "nav-decks" }, this.#deckName, icon("chevron", 14)),
+      () => this.#deckItems(),
+      "decks-menu",
+    );
+    this.#more = new Menu(
+      iconButton("more", "More", () => undefined, "more"),
+      () => this.#moreItems(),
+      "more-menu",
+    );
+    this.#window = new Menu(
+      h(
+        "button",
+        { type: "button", class: "button window-button", "data-tw": "window-menu" },
+        this.#windowName,
+        icon("chevron", 14),
+      ),
+      () => this.#windowItems(),
+      "windows-menu",
+    );
+    this.#windows = new Segments(
+      "Window",
+      "windows",
+      WINDOWS.map(([name]) => [name, name] as const),
+      (name) => {
+        const found = WINDOWS.find(([own]) => own === name);
+        if (found) app.setWindow(found[1]);
+      },
+    );
     this.#pause = iconButton("pause", "Pause", () => app.time.toggle(), "pause");
     this.#link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
-    this.#drawer = iconButton("deck", "Statistics, thresholds and export (f)", () => app.toggleDrawer(), "drawer-toggle");
+    this.#drawer = iconButton(
+      "deck",
+      "Statistics, thresholds and export (f)",
+      () => app.toggleDrawer(),
+      "drawer-toggle",
+    );
     this.#theme = iconButton("sun", "Toggle theme", () => app.toggleTheme(), "theme");
     this.element = h(
       "header",
@@ -113,19 +141,41 @@ export class Header {
       chosen: state.page === "deck" && state.slug === slug,
       hook: "deck-link",
     });
-    const save: MenuItem[] = state.page === "deck" ? [{ text: "Save this deck…", key: "S", choose: () => this.#app.saving.open(), hook: "deck-save" }] : [];
-    const own = decks.length ? [{ text: "Saved" }, ...[...decks].sort((a, b) => byName(a.name, b.name)).map(({ slug, name }) => link(slug, name))] : [];
-    const named = groups.length ? [...(decks.length ? [{ text: "By name of their metrics" }] : []), ...groups.map((name) => link(name, name))] : [];
+    const save: MenuItem[] =
+      state.page === "deck"
+        ? [{ text: "Save this deck…", key: "S", choose: () => this.#app.saving.open(), hook: "deck-save" }]
+        : [];
+    const own = decks.length
+      ? [
+          { text: "Saved" },
+          ...[...decks].sort((a, b) => byName(a.name, b.name)).map(({ slug, name }) => link(slug, name)),
+        ]
+      : [];
+    const named = groups.length
+      ? [...(decks.length ? [{ text: "By name of their metrics" }] : []), ...groups.map((name) => link(name, name))]
+      : [];
     return [...own, ...named, ...save];
   }
 
   #moreItems(): MenuItem[] {
     const { page } = this.#app.state;
-    return this.#app.actions().filter((action) => action.menu && (action.page ?? page) === page).map(({ keys, words, run }) => ({ text: words, key: keys[0], choose: () => void run(keys[0]), hook: `more-${keys[0]}` }));
+    return this.#app
+      .actions()
+      .filter((action) => action.menu && (action.page ?? page) === page)
+      .map(({ keys, words, run }) => ({
+        text: words,
+        key: keys[0],
+        choose: () => void run(keys[0]),
+        hook: `more-${keys[0]}`,
+      }));
   }
 
   #windowItems(): MenuItem[] {
-    return WINDOWS.map(([name, ms]) => ({ text: name, choose: () => this.#app.setWindow(ms), chosen: ms === this.#app.state.windowMs }));
+    return WINDOWS.map(([name, ms]) => ({
+      text: name,
+      choose: () => this.#app.setWindow(ms),
+      chosen: ms === this.#app.state.windowMs,
+    }));
   }
 
   openDecks(): void {

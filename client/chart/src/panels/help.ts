@@ -1,6 +1,7 @@
 /** The help: what the pointer and each key do. */
-import type { Action } from "./action";
+
 import { h, show } from "../base/dom";
+import type { Action } from "./action";
 
 const POINTER: readonly (readonly [string, string])[] = [
   ["Drag", "Zoom into a stretch of time; by the title: move the chart; by its corner: resize it"],
@@ -12,7 +13,9 @@ const POINTER: readonly (readonly [string, string])[] = [
 
 /** One row per action: its keys and what they do. */
 function helpRows(actions: readonly Action[]): HTMLElement[] {
-  return actions.map((action) => h("div", { class: "help-row" }, h("kbd", {}, action.shown ?? action.keys.join(" ")), h("span", {}, action.words)));
+  return actions.map((action) =>
+    h("div", { class: "help-row" }, h("kbd", {}, action.shown ?? action.keys.join(" ")), h("span", {}, action.words)),
+  );
 }
 
 export class HelpOverlay {
@@ -20,7 +23,14 @@ export class HelpOverlay {
   readonly #close = h("button", { type: "button", class: "button", onclick: () => this.hide() }, "Close");
   #before: HTMLElement | null = null;
 
-  readonly #box = h("div", { class: "help-box", role: "dialog", "aria-modal": "true", "aria-label": "Keys", "data-tw": "help", tabindex: "-1" });
+  readonly #box = h("div", {
+    class: "help-box",
+    role: "dialog",
+    "aria-modal": "true",
+    "aria-label": "Keys",
+    "data-tw": "help",
+    tabindex: "-1",
+  });
 
   constructor() {
     const box = this.#box;
@@ -33,9 +43,13 @@ export class HelpOverlay {
 
   /** `chart` acts on the chart under the pointer, or with the focus. */
   open(page: readonly Action[], chart: readonly Action[]): void {
-    const pointer = POINTER.map(([key, text]) => h("div", { class: "help-row" }, h("kbd", {}, key), h("span", {}, text)));
+    const pointer = POINTER.map(([key, text]) =>
+      h("div", { class: "help-row" }, h("kbd", {}, key), h("span", {}, text)),
+    );
     const column = (title: string, rows: HTMLElement[]): HTMLElement => h("section", {}, h("h2", {}, title), ...rows);
-    const second = chart.length ? h("div", {}, column("The chart in hand", helpRows(chart)), column("Pointer", pointer)) : null;
+    const second = chart.length
+      ? h("div", {}, column("The chart in hand", helpRows(chart)), column("Pointer", pointer))
+      : null;
     this.#box.replaceChildren(h("div", { class: "help-columns" }, column("Keys", helpRows(page)), second), this.#close);
     this.#before = (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
     show(this.element, true);

@@ -1,11 +1,12 @@
 /** The pause strip in the header's centre: a small chart of the window, the brush, the times, and the way back to live. */
-import type { AppContext } from "./app-context";
+
 import { withAlpha } from "../base/colour";
 import { h, setText, show } from "../base/dom";
-import { dot, fitCanvas } from "../canvas/draw";
 import { clock, formatNumber, longSpan } from "../base/format";
+import { dot, fitCanvas } from "../canvas/draw";
 import { linear, linePath } from "../canvas/paths";
 import { Trace } from "../model/buckets";
+import type { AppContext } from "./app-context";
 
 /** Of the small chart: as wide as there is room for, and at least so wide that it tells something. */
 const MOST_WIDTH = 200;
@@ -97,7 +98,14 @@ export class PauseStrip {
     const slot = first === undefined ? undefined : ring.slots.get(first);
     let endY = 14;
     if (slot) {
-      this.#trace.read(ring, slot, start, end, Math.max(1, Math.ceil(this.#app.state.windowMs / ring.stepMs / windowPx)), NaN);
+      this.#trace.read(
+        ring,
+        slot,
+        start,
+        end,
+        Math.max(1, Math.ceil(this.#app.state.windowMs / ring.stepMs / windowPx)),
+        NaN,
+      );
       const y = linear(this.#trace.lo, this.#trace.hi === this.#trace.lo ? this.#trace.lo + 1 : this.#trace.hi, 20, 8);
       ctx.beginPath();
       linePath(this.#trace, x, y, ctx);
@@ -120,5 +128,4 @@ export class PauseStrip {
     }
     ctx.restore();
   }
-
 }

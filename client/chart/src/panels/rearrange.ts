@@ -21,11 +21,7 @@ export class Rearrange {
   readonly #grid: HTMLElement;
   readonly #asked: Rearranged;
 
-  constructor(
-    grid: HTMLElement,
-    around: HTMLElement,
-    asked: Rearranged,
-  ) {
+  constructor(grid: HTMLElement, around: HTMLElement, asked: Rearranged) {
     this.#grid = grid;
     this.#asked = asked;
     // Beside the charts a series gets one of its own.

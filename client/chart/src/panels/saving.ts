@@ -1,12 +1,23 @@
 /** The dialog that saves a deck by name, and asks when somebody else has saved a newer one meanwhile. */
-import type { AppContext } from "./app-context";
+
 import { h } from "../base/dom";
 import { clock } from "../base/format";
 import { slugOf } from "../model/saved-decks";
+import type { AppContext } from "./app-context";
 
 export class Saving {
   readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "save-said" });
-  readonly #name = h("input", { class: "field", type: "text", maxlength: "60", required: true, autocomplete: "off", spellcheck: "false", "aria-label": "Name of the deck", "data-tw": "save-name", autofocus: true });
+  readonly #name = h("input", {
+    class: "field",
+    type: "text",
+    maxlength: "60",
+    required: true,
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Name of the deck",
+    "data-tw": "save-name",
+    autofocus: true,
+  });
   readonly #buttons = h("div", { class: "row" });
   readonly #app: AppContext;
 
@@ -19,7 +30,14 @@ export class Saving {
     this.#name.value = app.library.saved?.name ?? app.state.slug;
     this.#said.textContent = "";
     this.#ask();
-    const form = h("form", { class: "form" }, h("label", {}, "Name", this.#name), h("p", { class: "muted" }, "Charts, their sizes and the window are saved in the service, for everybody."), this.#said, this.#buttons);
+    const form = h(
+      "form",
+      { class: "form" },
+      h("label", {}, "Name", this.#name),
+      h("p", { class: "muted" }, "Charts, their sizes and the window are saved in the service, for everybody."),
+      this.#said,
+      this.#buttons,
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#save(this.#seen());
@@ -35,7 +53,16 @@ export class Saving {
   }
 
   #button(text: string, hook: string, press: () => void, primary = false): HTMLElement {
-    return h("button", { type: primary ? "submit" : "button", class: primary ? "button primary" : "button", "data-tw": hook, onclick: primary ? undefined : press }, text);
+    return h(
+      "button",
+      {
+        type: primary ? "submit" : "button",
+        class: primary ? "button primary" : "button",
+        "data-tw": hook,
+        onclick: primary ? undefined : press,
+      },
+      text,
+    );
   }
 
   /** The usual buttons; where a deck is saved it can be deleted, by two presses. */
@@ -43,7 +70,12 @@ export class Saving {
     const { library } = this.#app;
     const remove = this.#button("Delete…", "save-delete", () => this.#confirmDelete());
     remove.hidden = library.saved === null;
-    this.#buttons.replaceChildren(this.#button("Save", "save", () => undefined, true), this.#button("Cancel", "save-cancel", () => this.#app.dialog.close()), h("span", { class: "grow" }), remove);
+    this.#buttons.replaceChildren(
+      this.#button("Save", "save", () => undefined, true),
+      this.#button("Cancel", "save-cancel", () => this.#app.dialog.close()),
+      h("span", { class: "grow" }),
+      remove,
+    );
   }
 
   #confirmDelete(): void {
@@ -57,7 +89,10 @@ export class Saving {
         .then(() => dialog.close())
         .catch((error: Error) => this.#fail(error));
     });
-    this.#buttons.replaceChildren(yes, this.#button("Keep it", "save-delete-no", () => this.#ask()));
+    this.#buttons.replaceChildren(
+      yes,
+      this.#button("Keep it", "save-delete-no", () => this.#ask()),
+    );
     yes.focus();
   }
 
@@ -101,7 +136,11 @@ export class Saving {
       app.dialog.close();
       app.reopen(slugOf(name));
     });
-    this.#buttons.replaceChildren(over, ...(etag ? [open] : []), this.#button("Cancel", "save-cancel", () => app.dialog.close()));
+    this.#buttons.replaceChildren(
+      over,
+      ...(etag ? [open] : []),
+      this.#button("Cancel", "save-cancel", () => app.dialog.close()),
+    );
     over.focus();
   }
 }

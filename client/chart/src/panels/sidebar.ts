@@ -1,14 +1,15 @@
 /** The sidebar of a deck: search, groups and rows, of which only those in view exist as elements. */
-import type { AppContext } from "./app-context";
-import type { Series } from "../model/directory";
+
 import { h, icon, setAttribute, setText, show } from "../base/dom";
-import { fitCanvas } from "../canvas/draw";
 import { formatNumber, plural } from "../base/format";
+import { fitCanvas } from "../canvas/draw";
+import { drawSpark, readSpark } from "../canvas/sparkline";
+import type { Series } from "../model/directory";
 import { freshness } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
-import { SERIES_TYPE } from "./rearrange";
 import { LIST } from "../model/session";
-import { drawSpark, readSpark } from "../canvas/sparkline";
+import type { AppContext } from "./app-context";
+import { SERIES_TYPE } from "./rearrange";
 
 const ROW = 26;
 /** On a phone, where rows are pressed by a thumb. */
@@ -21,7 +22,9 @@ const SPARK_WINDOW_MS = 120_000;
 /** Rows kept beyond the visible ones. */
 const SPARE = 4;
 
-type Entry = { kind: "group"; name: string; count: number; top: number; open: boolean } | { kind: "row"; series: Series; top: number };
+type Entry =
+  | { kind: "group"; name: string; count: number; top: number; open: boolean }
+  | { kind: "row"; series: Series; top: number };
 
 interface Row {
   element: HTMLElement;
@@ -37,7 +40,13 @@ interface Row {
 
 export class Sidebar {
   readonly element = h("nav", { class: "sidebar", "aria-label": "Series", "data-tw": "sidebar" });
-  readonly #search = h("input", { type: "search", class: "search-input", "aria-label": "Search series", autocomplete: "off", spellcheck: "false" });
+  readonly #search = h("input", {
+    type: "search",
+    class: "search-input",
+    "aria-label": "Search series",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   readonly #scroller = h("div", { class: "side-scroll" });
   readonly #spacer = h("div", { class: "side-spacer" });
   readonly #foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });
@@ -47,7 +56,11 @@ export class Sidebar {
   #entries: Entry[] = [];
   #query = "";
   readonly #app: AppContext;
-  readonly #deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void };
+  readonly #deck: {
+    on: (series: Series) => boolean;
+    toggle: (series: Series) => void;
+    overlay: (series: Series) => void;
+  };
 
   constructor(
     app: AppContext,
@@ -91,7 +104,9 @@ export class Sidebar {
 
   #layout(): void {
     const wanted = this.#query.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const found = this.#app.session.directory.measured.filter((series) => wanted.every((word) => series.haystack.includes(word)));
+    const found = this.#app.session.directory.measured.filter((series) =>
+      wanted.every((word) => series.haystack.includes(word)),
+    );
     const byGroup = new Map<string, Series[]>();
     for (const series of found) {
       const same = byGroup.get(series.group);
@@ -173,12 +188,23 @@ export class Sidebar {
       { type: "button", class: "side-row", draggable: "true", "data-tw": "sidebar-row" },
       dot,
       h("span", { class: "side-name" }, name, " ", short, " "),
-      h("span", { class: "side-mid" }, canvas, h("span", { class: "side-plus", "aria-hidden": "true" }, icon("plus", 14))),
+      h(
+        "span",
+        { class: "side-mid" },
+        canvas,
+        h("span", { class: "side-plus", "aria-hidden": "true" }, icon("plus", 14)),
+      ),
       h("span", { class: "side-value" }, value, " ", unit),
     );
     const row: Row = { element: button, button, dot, name, short, canvas, value, unit, shown: null };
-    button.addEventListener("click", (event) => row.shown && (event.shiftKey ? this.#deck.overlay(row.shown) : this.#deck.toggle(row.shown)));
-    button.addEventListener("dragstart", (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.index)));
+    button.addEventListener(
+      "click",
+      (event) => row.shown && (event.shiftKey ? this.#deck.overlay(row.shown) : this.#deck.toggle(row.shown)),
+    );
+    button.addEventListener(
+      "dragstart",
+      (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.index)),
+    );
     this.#rows.push(row);
     this.#spacer.append(button);
     return row;
@@ -202,7 +228,8 @@ export class Sidebar {
     const slot = ring.slots.get(series.index);
     const ctx = row.canvas.getContext("2d") as CanvasRenderingContext2D;
     const ratio = devicePixelRatio;
-    if (!fitCanvas(row.canvas, SPARK.width, SPARK.height, ratio)) ctx.clearRect(0, 0, row.canvas.width, row.canvas.height);
+    if (!fitCanvas(row.canvas, SPARK.width, SPARK.height, ratio))
+      ctx.clearRect(0, 0, row.canvas.width, row.canvas.height);
     if (!slot) {
       setText(row.value, "");
       setText(row.unit, "");

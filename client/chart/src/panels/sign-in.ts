@@ -1,10 +1,20 @@
 /** The dialog that asks for a token where the page's own is over; what the page shows stays. */
-import type { AppContext } from "./app-context";
+
 import { h } from "../base/dom";
 import { clock } from "../base/format";
+import type { AppContext } from "./app-context";
 
 export class SignIn {
-  readonly #token = h("input", { class: "field", type: "password", required: true, autocomplete: "off", placeholder: "tw_…", "aria-label": "Token", "data-tw": "sign-in-token", autofocus: true });
+  readonly #token = h("input", {
+    class: "field",
+    type: "password",
+    required: true,
+    autocomplete: "off",
+    placeholder: "tw_…",
+    "aria-label": "Token",
+    "data-tw": "sign-in-token",
+    autofocus: true,
+  });
   readonly #said = h("p", { class: "dialog-said", role: "alert", "data-tw": "sign-in-said" });
   readonly #app: AppContext;
 
@@ -20,11 +30,26 @@ export class SignIn {
       "div",
       { class: "row" },
       h("button", { type: "submit", class: "button primary", "data-tw": "sign-in" }, "Log in"),
-      h("button", { type: "button", class: "button", "data-tw": "keep-looking", onclick: () => app.dialog.close() }, "Keep looking"),
+      h(
+        "button",
+        { type: "button", class: "button", "data-tw": "keep-looking", onclick: () => app.dialog.close() },
+        "Keep looking",
+      ),
       h("span", { class: "grow" }),
       h("button", { type: "button", class: "link-button", onclick: () => location.reload() }, "Other ways"),
     );
-    const form = h("form", { class: "form" }, h("p", {}, `Your token is over since ${since}. Nothing on this page is lost; the charts resume where they stopped.`), this.#token, this.#said, buttons);
+    const form = h(
+      "form",
+      { class: "form" },
+      h(
+        "p",
+        {},
+        `Your token is over since ${since}. Nothing on this page is lost; the charts resume where they stopped.`,
+      ),
+      this.#token,
+      this.#said,
+      buttons,
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#submit();
@@ -36,7 +61,11 @@ export class SignIn {
   async #submit(): Promise<void> {
     this.#said.textContent = "Logging in…";
     try {
-      const answer = await fetch(`${this.#app.options.prefix}/login`, { method: "POST", body: new URLSearchParams({ token: this.#token.value }), redirect: "manual" });
+      const answer = await fetch(`${this.#app.options.prefix}/login`, {
+        method: "POST",
+        body: new URLSearchParams({ token: this.#token.value }),
+        redirect: "manual",
+      });
       if (answer.type === "opaqueredirect") return location.reload();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       this.#said.textContent = page.querySelector(".bad")?.textContent ?? `The dashboard answered ${answer.status}`;

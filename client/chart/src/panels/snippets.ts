@@ -1,7 +1,6 @@
 /** The ways to publish a first reading, as the "No metrics yet" page shows them. */
 import { h } from "../base/dom";
 
-
 /** A word of code and how it is coloured. */
 export type Token = readonly [text: string, kind: "plain" | "word" | "string"];
 
@@ -21,7 +20,13 @@ export function snippetTabs(url: string, redis: string): SnippetTab[] {
       lines: [
         [word("from"), plain(" tidewire "), word("import"), plain(" Publisher")],
         [plain("publisher = Publisher("), string(`"${url}"`), plain(")")],
-        [plain("publisher.publish("), string('"furnace/temperature"'), plain(", 921.4, unit="), string('"Cel"'), plain(")")],
+        [
+          plain("publisher.publish("),
+          string('"furnace/temperature"'),
+          plain(", 921.4, unit="),
+          string('"Cel"'),
+          plain(")"),
+        ],
       ],
     },
     {
@@ -46,20 +51,45 @@ export function snippetText(tab: SnippetTab): string {
 /** Further ways in: what each is for, and how. */
 export function otherTools(url: string, redis: string): HTMLElement {
   const ways: [string, string][] = [
-    ["Node, Deno, a page: anything that speaks HTTP", `await fetch("${url}/v1/readings", {\n  method: "POST",\n  headers: { "Content-Type": "application/json" },\n  body: JSON.stringify({ metric: "line-1/flow", value: [12.5], unit: "L/min", labels: { site: "A" } }),\n});`],
-    ["Any Redis client, kept until it is taken", `redis-cli -u ${redis} XADD tw:in '*' metric line-1/flow value 12.5 unit L/min`],
-    ["A CSV file: columns metric, time, value, unit; every other one is a label", `curl ${url}/v1/readings -H 'Content-Type: text/csv' --data-binary @readings.csv`],
+    [
+      "Node, Deno, a page: anything that speaks HTTP",
+      `await fetch("${url}/v1/readings", {\n  method: "POST",\n  headers: { "Content-Type": "application/json" },\n  body: JSON.stringify({ metric: "line-1/flow", value: [12.5], unit: "L/min", labels: { site: "A" } }),\n});`,
+    ],
+    [
+      "Any Redis client, kept until it is taken",
+      `redis-cli -u ${redis} XADD tw:in '*' metric line-1/flow value 12.5 unit L/min`,
+    ],
+    [
+      "A CSV file: columns metric, time, value, unit; every other one is a label",
+      `curl ${url}/v1/readings -H 'Content-Type: text/csv' --data-binary @readings.csv`,
+    ],
     ["A recorded file as if it were live", `tidewire replay readings.csv --speed 10 --to ${url}`],
     ["CPU, memory, disk and network of a machine", `tidewire host --to ${url}`],
   ];
-  const all = h("a", { class: "link", href: `${url}/schema`, target: "_blank", rel: "noopener" }, "All of the service's routes, with their formats");
-  return h("div", { class: "ways" }, ...ways.flatMap(([what, code]) => [h("h3", {}, what), h("pre", { class: "code", tabindex: "0" }, code)]), all);
+  const all = h(
+    "a",
+    { class: "link", href: `${url}/schema`, target: "_blank", rel: "noopener" },
+    "All of the service's routes, with their formats",
+  );
+  return h(
+    "div",
+    { class: "ways" },
+    ...ways.flatMap(([what, code]) => [h("h3", {}, what), h("pre", { class: "code", tabindex: "0" }, code)]),
+    all,
+  );
 }
 
 /** Python that loads the readings of these series and of this stretch into a DataFrame. */
-export function pandasSnippet(series: readonly { metric: string; labels: Readonly<Record<string, string>> }[], span: { startMs: number; endMs: number }, url: string): string {
+export function pandasSnippet(
+  series: readonly { metric: string; labels: Readonly<Record<string, string>> }[],
+  span: { startMs: number; endMs: number },
+  url: string,
+): string {
   const metrics = [...new Set(series.map(({ metric }) => metric))];
-  const only = series.length === 1 && Object.keys(series[0].labels).length > 0 ? [`    labels=${pythonDict(series[0].labels)},`] : [];
+  const only =
+    series.length === 1 && Object.keys(series[0].labels).length > 0
+      ? [`    labels=${pythonDict(series[0].labels)},`]
+      : [];
   return [
     "import tidewire",
     "",
@@ -76,5 +106,7 @@ export function pandasSnippet(series: readonly { metric: string; labels: Readonl
 }
 
 function pythonDict(labels: Readonly<Record<string, string>>): string {
-  return `{${Object.entries(labels).map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(", ")}}`;
+  return `{${Object.entries(labels)
+    .map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`)
+    .join(", ")}}`;
 }

@@ -1,9 +1,10 @@
 /** The drawer's table of statistics: one column per series, of every reading in the stretch, computed where they are kept. */
-import type { Series } from "../model/directory";
+
 import { h, setText } from "../base/dom";
 import { formatNumber, longSpan } from "../base/format";
-import { printValue, type Print } from "../model/reading";
 import type { Tokens } from "../base/tokens";
+import type { Series } from "../model/directory";
+import { type Print, printValue } from "../model/reading";
 
 /** One row of the `statistics` message; null where there are too few numbers. */
 export interface Figures {
@@ -50,7 +51,11 @@ export class StatisticsTable {
       this.#cells.push(cells);
       return h("tr", {}, h("th", { scope: "row" }, name), ...cells);
     });
-    this.#table.replaceChildren(h("caption", { class: "spoken" }, "Statistics of each series"), h("thead", {}, h("tr", {}, h("td", {}), ...heads)), h("tbody", {}, ...rows));
+    this.#table.replaceChildren(
+      h("caption", { class: "spoken" }, "Statistics of each series"),
+      h("thead", {}, h("tr", {}, h("td", {}), ...heads)),
+      h("tbody", {}, ...rows),
+    );
     return true;
   }
 

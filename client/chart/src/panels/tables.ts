@@ -1,12 +1,13 @@
 /** Tables in a dialog: the readings of a stretch as they were published, and the latest value of every series. */
-import type { AppContext } from "./app-context";
-import type { Series } from "../model/directory";
+
 import { h, setText } from "../base/dom";
 import { clock, day, formatNumber, plural, shortAge } from "../base/format";
-import { printOf, printValue, type Print } from "../model/reading";
-import { LIST } from "../model/session";
 import { tileState } from "../canvas/tiles";
+import type { Series } from "../model/directory";
+import { type Print, printOf, printValue } from "../model/reading";
+import { LIST } from "../model/session";
 import type { Span } from "../model/url";
+import type { AppContext } from "./app-context";
 
 /** Rows of the latest values; more can be searched for. */
 const MOST_ROWS = 1_000;
@@ -15,21 +16,60 @@ const EVERY_MS = 1_000;
 type Row = readonly [time: number, index: number, value: number | null, text: string | null];
 
 const NUMBERS = new Set(["Value", "Rate /s"]);
-const head = (names: readonly string[]): HTMLElement => h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col", class: NUMBERS.has(name) ? "number" : undefined }, name))));
+const head = (names: readonly string[]): HTMLElement =>
+  h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      ...names.map((name) => h("th", { scope: "col", class: NUMBERS.has(name) ? "number" : undefined }, name)),
+    ),
+  );
 
 /** Ask for the newest readings of a stretch and show them as they are, unrounded. */
-export async function showReadings(app: AppContext, title: string, series: readonly Series[], span: Span): Promise<void> {
-  const body = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${title}, readings` }, h("p", { class: "muted" }, "Reading…"));
+export async function showReadings(
+  app: AppContext,
+  title: string,
+  series: readonly Series[],
+  span: Span,
+): Promise<void> {
+  const body = h(
+    "div",
+    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${title}, readings` },
+    h("p", { class: "muted" }, "Reading…"),
+  );
   app.dialog.show(`${title}, ${clock(span.startMs)} – ${clock(span.endMs)}`, body, undefined, true);
   try {
-    const answer = await app.session.questions.ask({ t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs }, true);
+    const answer = await app.session.questions.ask(
+      { t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs },
+      true,
+    );
     const rows = answer.rows as Row[];
     const shown = rows.map(([time, index, value, text]) => {
       const one = app.session.directory.byIndex.get(index);
-      return h("tr", {}, h("td", {}, `${day(time)} ${clock(time, "ms")}`), h("td", {}, one ? `${one.metric} ${one.legend}`.trim() : ""), h("td", { class: "number" }, value === null ? "–" : String(value)), h("td", {}, one?.unit ?? ""), h("td", {}, text ?? ""));
+      return h(
+        "tr",
+        {},
+        h("td", {}, `${day(time)} ${clock(time, "ms")}`),
+        h("td", {}, one ? `${one.metric} ${one.legend}`.trim() : ""),
+        h("td", { class: "number" }, value === null ? "–" : String(value)),
+        h("td", {}, one?.unit ?? ""),
+        h("td", {}, text ?? ""),
+      );
     });
-    const note = Number(answer.of) > rows.length ? `The newest ${formatNumber(rows.length, 0)} of ${plural(Number(answer.of), "reading", "readings")}; an export has all.` : plural(rows.length, "reading", "readings");
-    body.replaceChildren(h("table", { class: "rows", "data-tw": "raw-table" }, head(["Time", "Series", "Value", "Unit", "Text"]), h("tbody", {}, ...shown)));
+    const note =
+      Number(answer.of) > rows.length
+        ? `The newest ${formatNumber(rows.length, 0)} of ${plural(Number(answer.of), "reading", "readings")}; an export has all.`
+        : plural(rows.length, "reading", "readings");
+    body.replaceChildren(
+      h(
+        "table",
+        { class: "rows", "data-tw": "raw-table" },
+        head(["Time", "Series", "Value", "Unit", "Text"]),
+        h("tbody", {}, ...shown),
+      ),
+    );
     body.before(h("p", { class: "muted" }, note));
     body.focus();
   } catch (error) {
@@ -54,11 +94,25 @@ export class LatestValues {
   }
 
   open(): void {
-    const table = h("table", { class: "rows", "data-tw": "latest-table" }, head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]), this.#rows);
-    const body = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" }, table);
+    const table = h(
+      "table",
+      { class: "rows", "data-tw": "latest-table" },
+      head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]),
+      this.#rows,
+    );
+    const body = h(
+      "div",
+      { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" },
+      table,
+    );
     this.#shown = true;
     this.#fill();
-    this.#app.dialog.show("Latest values", h("div", { class: "table-box" }, this.#count, body), () => (this.#shown = false), true);
+    this.#app.dialog.show(
+      "Latest values",
+      h("div", { class: "table-box" }, this.#count, body),
+      () => (this.#shown = false),
+      true,
+    );
     body.focus();
   }
 
@@ -69,10 +123,23 @@ export class LatestValues {
     const found = session.directory.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
     this.#version = session.directory.version;
     this.#series = found.slice(0, MOST_ROWS);
-    this.#cells = this.#series.map((one) => [h("th", { scope: "row" }, one.metric), h("td", {}, one.legend), h("td", { class: "number" }), h("td", {}), h("td", {}), h("td", { class: "number" }), h("td", {})]);
+    this.#cells = this.#series.map((one) => [
+      h("th", { scope: "row" }, one.metric),
+      h("td", {}, one.legend),
+      h("td", { class: "number" }),
+      h("td", {}),
+      h("td", {}),
+      h("td", { class: "number" }),
+      h("td", {}),
+    ]);
     this.#rows.replaceChildren(...this.#cells.map((row) => h("tr", {}, ...row)));
     const all = plural(found.length, "series", "series");
-    this.#count.textContent = found.length > this.#series.length ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.` : words.length ? `${all} with “${state.query.trim()}”` : all;
+    this.#count.textContent =
+      found.length > this.#series.length
+        ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.`
+        : words.length
+          ? `${all} with “${state.query.trim()}”`
+          : all;
     this.#drawnAt = -EVERY_MS;
     this.draw();
   }
@@ -93,7 +160,13 @@ export class LatestValues {
       if (!slot) return;
       const print: Print = printOf(one.unit, Math.abs(slot.lastValue) || 0, Number.isInteger(slot.lastValue));
       const state = tileState(slot, one, { nowMs, alarms: session.alarms });
-      const texts = [printValue(slot.lastValue, print), print.unit.text, shortAge(nowMs - slot.lastIdMs), formatNumber(slot.rate, 2), state === "nodata" ? "no data" : state];
+      const texts = [
+        printValue(slot.lastValue, print),
+        print.unit.text,
+        shortAge(nowMs - slot.lastIdMs),
+        formatNumber(slot.rate, 2),
+        state === "nodata" ? "no data" : state,
+      ];
       texts.forEach((text, k) => setText(this.#cells[i][k + 2], text));
     });
   }

@@ -1,11 +1,12 @@
 /** The drawer's thresholds: those of a chart's series, taken away by a press, added by a form; in force for everybody. */
-import type { Series } from "../model/directory";
+
 import { h, icon, iconButton, show } from "../base/dom";
 import { formatNumber, longSpan } from "../base/format";
-import type { Print } from "../model/reading";
-import { applies } from "../model/thresholds";
-import type { Level, Threshold } from "../model/session";
 import { labelKey, legendLabel } from "../base/naming";
+import type { Series } from "../model/directory";
+import type { Print } from "../model/reading";
+import type { Level, Threshold } from "../model/session";
+import { applies } from "../model/thresholds";
 
 type Side = "above" | "below";
 type Field = `${Level}_${Side}`;
@@ -53,7 +54,12 @@ export class Limits {
   /** `save` puts all thresholds in force and resolves with false when somebody else's were in the way. */
   constructor(save: (all: readonly Threshold[]) => Promise<boolean>) {
     this.#save = save;
-    this.element.append(h("div", { class: "drawer-head" }, h("h3", {}, "Thresholds"), this.#add), this.#rows, this.#form, this.#said);
+    this.element.append(
+      h("div", { class: "drawer-head" }, h("h3", {}, "Thresholds"), this.#add),
+      this.#rows,
+      this.#form,
+      this.#said,
+    );
     show(this.#form, false);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -72,9 +78,16 @@ export class Limits {
     const key = JSON.stringify([all, series.map(({ index }) => index), print]);
     if (key === this.#drawn) return;
     this.#drawn = key;
-    if (this.#series.map(({ index }) => index).join() !== series.map(({ index }) => index).join()) show(this.#form, false);
+    if (this.#series.map(({ index }) => index).join() !== series.map(({ index }) => index).join())
+      show(this.#form, false);
     this.#series = series;
-    const rows = all.filter((one) => series.some((own) => applies(one, own))).flatMap((one) => FIELDS.filter(([field]) => given(one[field])).map(([field, level, words]) => this.#row(one, field, level, words)));
+    const rows = all
+      .filter((one) => series.some((own) => applies(one, own)))
+      .flatMap((one) =>
+        FIELDS.filter(([field]) => given(one[field])).map(([field, level, words]) =>
+          this.#row(one, field, level, words),
+        ),
+      );
     this.#rows.replaceChildren(...(rows.length ? rows : [h("p", { class: "muted" }, "None")]));
   }
 
@@ -87,10 +100,35 @@ export class Limits {
     const { unit } = this.#print as Print;
     const labels = legendLabel(threshold.labels ?? {});
     const others = threshold.metric.includes("*") ? `all of ${threshold.metric}` : "";
-    const manners = [labels, others, threshold.for_s ? `for ${longSpan(threshold.for_s * 1e3)}` : "", threshold.hysteresis ? `back by ${this.#shown(threshold.hysteresis)}` : ""].filter(Boolean).join(" · ");
-    const remove = iconButton("close", `Remove: ${words} ${this.#shown(threshold[field] as number)}`, () => void this.#put(withoutLimit(this.#all, threshold, field)), "threshold-remove", 12);
-    const value = h("span", { class: "limit-value" }, h("b", {}, this.#shown(threshold[field] as number)), ` ${unit.text}`);
-    return h("div", { class: `drawer-row ${level}` }, icon(level, 14), h("span", { class: "limit-words" }, words, manners ? h("small", {}, manners) : null), value, remove);
+    const manners = [
+      labels,
+      others,
+      threshold.for_s ? `for ${longSpan(threshold.for_s * 1e3)}` : "",
+      threshold.hysteresis ? `back by ${this.#shown(threshold.hysteresis)}` : "",
+    ]
+      .filter(Boolean)
+      .join(" · ");
+    const remove = iconButton(
+      "close",
+      `Remove: ${words} ${this.#shown(threshold[field] as number)}`,
+      () => void this.#put(withoutLimit(this.#all, threshold, field)),
+      "threshold-remove",
+      12,
+    );
+    const value = h(
+      "span",
+      { class: "limit-value" },
+      h("b", {}, this.#shown(threshold[field] as number)),
+      ` ${unit.text}`,
+    );
+    return h(
+      "div",
+      { class: `drawer-row ${level}` },
+      icon(level, 14),
+      h("span", { class: "limit-words" }, words, manners ? h("small", {}, manners) : null),
+      value,
+      remove,
+    );
   }
 
   #toggle(): void {
@@ -106,14 +144,55 @@ export class Limits {
     const { unit } = this.#print as Print;
     const metrics = [...new Set(this.#series.map(({ metric }) => metric))];
     const option = (value: string, text: string): HTMLElement => h("option", { value }, text);
-    const whole = metrics.map((metric, i) => option(`m${i}`, metrics.length > 1 || this.#series.length > 1 ? `all of ${metric}` : metric));
-    const single = this.#series.length > 1 ? this.#series.filter(({ key }) => key).map((one) => option(`s${one.index}`, metrics.length > 1 ? `${one.metric} ${one.legend}` : one.legend)) : [];
-    const number = (name: string, label: string, required: boolean): HTMLElement => h("label", {}, label, h("input", { class: "field", name, type: "number", step: "any", min: required ? undefined : "0", required, placeholder: required ? undefined : "0" }));
+    const whole = metrics.map((metric, i) =>
+      option(`m${i}`, metrics.length > 1 || this.#series.length > 1 ? `all of ${metric}` : metric),
+    );
+    const single =
+      this.#series.length > 1
+        ? this.#series
+            .filter(({ key }) => key)
+            .map((one) => option(`s${one.index}`, metrics.length > 1 ? `${one.metric} ${one.legend}` : one.legend))
+        : [];
+    const number = (name: string, label: string, required: boolean): HTMLElement =>
+      h(
+        "label",
+        {},
+        label,
+        h("input", {
+          class: "field",
+          name,
+          type: "number",
+          step: "any",
+          min: required ? undefined : "0",
+          required,
+          placeholder: required ? undefined : "0",
+        }),
+      );
     this.#form.replaceChildren(
-      h("div", { class: "form-row" }, h("label", {}, "When", h("select", { class: "field", name: "field" }, ...FIELDS.map(([field, , words]) => option(field, words)))), number("value", `Value${unit.text ? `, ${unit.text}` : ""}`, true)),
+      h(
+        "div",
+        { class: "form-row" },
+        h(
+          "label",
+          {},
+          "When",
+          h("select", { class: "field", name: "field" }, ...FIELDS.map(([field, , words]) => option(field, words))),
+        ),
+        number("value", `Value${unit.text ? `, ${unit.text}` : ""}`, true),
+      ),
       h("label", {}, "Series", h("select", { class: "field", name: "scope" }, ...whole, ...single)),
-      h("div", { class: "form-row" }, number("for_s", "For, seconds", false), number("hysteresis", "Ends when back by", false)),
-      h("div", { class: "row" }, h("button", { type: "submit", class: "button primary", "data-tw": "threshold-save" }, "Add"), h("button", { type: "button", class: "button", onclick: () => this.#toggle() }, "Cancel")),
+      h(
+        "div",
+        { class: "form-row" },
+        number("for_s", "For, seconds", false),
+        number("hysteresis", "Ends when back by", false),
+      ),
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "submit", class: "button primary", "data-tw": "threshold-save" }, "Add"),
+        h("button", { type: "button", class: "button", onclick: () => this.#toggle() }, "Cancel"),
+      ),
     );
     const select = this.#form.elements.namedItem("field") as HTMLSelectElement;
     select.value = "warn_above";
@@ -127,7 +206,13 @@ export class Limits {
     const number = (name: string, scale = 1): number => Number(data.get(name) || 0) * scale;
     const metrics = [...new Set(this.#series.map(({ metric }) => metric))];
     const single = this.#series.find(({ index }) => `s${index}` === scope);
-    const limit: Threshold = { metric: single?.metric ?? metrics[Number(scope.slice(1))], labels: { ...single?.labels }, [field]: number("value", divisor), for_s: number("for_s"), hysteresis: number("hysteresis", divisor) };
+    const limit: Threshold = {
+      metric: single?.metric ?? metrics[Number(scope.slice(1))],
+      labels: { ...single?.labels },
+      [field]: number("value", divisor),
+      for_s: number("for_s"),
+      hysteresis: number("hysteresis", divisor),
+    };
     if (await this.#put(withLimit(this.#all, field, limit))) this.#toggle();
   }
 
@@ -135,7 +220,9 @@ export class Limits {
     this.#said.textContent = "Saving…";
     try {
       const saved = await this.#save(all);
-      this.#said.textContent = saved ? "" : "Somebody else has just changed the thresholds; theirs are shown now. Try again.";
+      this.#said.textContent = saved
+        ? ""
+        : "Somebody else has just changed the thresholds; theirs are shown now. Try again.";
       return saved;
     } catch (error) {
       this.#said.textContent = `Not saved: ${(error as Error).message}`;

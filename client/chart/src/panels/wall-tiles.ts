@@ -1,9 +1,10 @@
 /** A wall: the row of tiles above its charts, of which each has some, and charts that fill the rest. */
-import type { Series } from "../model/directory";
+
 import { h } from "../base/dom";
 import { fitCanvas } from "../canvas/draw";
 import { GAP, layoutTiles } from "../canvas/tile-layout";
-import { drawTile, WALL_CHART, WALL_TILE, type TileMoment } from "../canvas/tiles";
+import { drawTile, type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/tiles";
+import type { Series } from "../model/directory";
 
 const ROW_PX = 144;
 const ROW_GAP = 12;
@@ -16,7 +17,9 @@ const MOST_ROW = 110;
 export function fillWall(scroller: HTMLElement, grid: HTMLElement): void {
   const rows = getComputedStyle(grid).gridTemplateRows.split(" ").length;
   const style = getComputedStyle(scroller);
-  const free = (scroller.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom) - ROW_PX - ROW_GAP) / WALL_CHART;
+  const free =
+    (scroller.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom) - ROW_PX - ROW_GAP) /
+    WALL_CHART;
   const row = (free - (rows - 1) * (ROW_GAP / WALL_CHART)) / rows;
   grid.style.setProperty("--wall-row", `${Math.min(MOST_ROW, Math.max(LEAST_ROW, row))}px`);
 }
@@ -40,7 +43,8 @@ export class WallTiles {
 
   draw(charts: readonly (readonly Series[])[], moment: TileMoment, width: number): void {
     const ratio = devicePixelRatio;
-    if (!fitCanvas(this.element, width, ROW_PX, ratio)) this.element.getContext("2d")?.clearRect(0, 0, this.element.width, this.element.height);
+    if (!fitCanvas(this.element, width, ROW_PX, ratio))
+      this.element.getContext("2d")?.clearRect(0, 0, this.element.width, this.element.height);
     const ctx = this.element.getContext("2d") as CanvasRenderingContext2D;
     ctx.save();
     ctx.scale(ratio * WALL_TILE, ratio * WALL_TILE);

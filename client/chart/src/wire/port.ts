@@ -46,11 +46,7 @@ export class SocketPort implements Port {
   readonly #refused: () => boolean;
 
   /** `address` is asked anew at each attempt: the ticket may have changed. */
-  constructor(
-    address: () => string,
-    events: PortEvents,
-    refused: () => boolean,
-  ) {
+  constructor(address: () => string, events: PortEvents, refused: () => boolean) {
     this.#address = address;
     this.#events = events;
     this.#refused = refused;
@@ -137,10 +133,7 @@ export class WidgetPort implements Port {
   readonly #model: WidgetModel;
   readonly #events: PortEvents;
 
-  constructor(
-    model: WidgetModel,
-    events: PortEvents,
-  ) {
+  constructor(model: WidgetModel, events: PortEvents) {
     this.#model = model;
     this.#events = events;
     this.#listener = (message, buffers) => {
@@ -159,7 +152,13 @@ export class WidgetPort implements Port {
 
   #change(silent: boolean): void {
     this.#silent = silent;
-    this.#events.link({ state: silent ? "silent" : "open", lostAtMs: silent ? Date.now() - SILENT_MS : NaN, attempts: 0, retryAt: NaN, reason: "" });
+    this.#events.link({
+      state: silent ? "silent" : "open",
+      lostAtMs: silent ? Date.now() - SILENT_MS : NaN,
+      attempts: 0,
+      retryAt: NaN,
+      reason: "",
+    });
   }
 
   send(message: Record<string, unknown>): void {

@@ -61,7 +61,11 @@ export class Questions {
   /** Take a message; true when it was the answer to a question. */
   hear(message: Message): boolean {
     const refused = message.t === "refused";
-    const one = this.#waiting.find((each) => (refused ? each.tag === message.to : each.answer === message.t) && each.id === (message.id as number | undefined));
+    const one = this.#waiting.find(
+      (each) =>
+        (refused ? each.tag === message.to : each.answer === message.t) &&
+        each.id === (message.id as number | undefined),
+    );
     if (!one) return refused || Object.values(ANSWERS).includes(String(message.t));
     this.#waiting = this.#waiting.filter((other) => other !== one);
     if (refused) one.reject(new Error(String(message.reason)));
