@@ -57,6 +57,13 @@ class InvalidInput(TidewireError, ValueError):
         self.reason = reason
         super().__init__(f"{field} {self.value}: {reason}")
 
+    def at(self, place: str) -> InvalidInput:
+        """Return this error with a place before the field's name, such as a line of a file."""
+        error = InvalidInput(f"{place}: {self.field}", "", self.reason)
+        error.value = self.value
+        error.args = (f"{error.field} {error.value}: {error.reason}",)
+        return error
+
 
 class InvalidPattern(InvalidInput):
     """A pattern that selects metrics cannot be read."""

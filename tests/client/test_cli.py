@@ -157,10 +157,13 @@ async def test_replay_publishes_a_recorded_file_as_if_it_were_live(
 def test_a_recorded_file_that_cannot_be_read_names_the_line(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text("metric,time,value\na,1700000000000,1\na,yesterday,2\n")
-    with pytest.raises(InvalidInput, match="RFC 3339"):
+    with pytest.raises(InvalidInput, match=r"line 3: time 'yesterday': expected RFC 3339"):
         read_rows(file)
     file.write_text("metric,value\na,1\n")
-    with pytest.raises(InvalidInput, match=r"line 2.*lacks the column 'time'"):
+    with pytest.raises(InvalidInput, match=r"line 2.*lacks 'time'"):
+        read_rows(file)
+    file.write_text("metric,time,value\na,1700000000000\n")
+    with pytest.raises(InvalidInput, match=r"line 2: row .* 2 cells"):
         read_rows(file)
     with pytest.raises(InvalidInput, match="parquet"):
         read_rows(tmp_path / "x.xls")

@@ -6,19 +6,22 @@ import csv
 import io
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidewire.commands import replay
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
 from tidewire.model.batch import Limits, decode_batch
+from tidewire.model.csv_rows import parse_number
 from tidewire.model.durations import parse_span_ms
 from tidewire_service.history.buckets import Buckets, step_for
 from tidewire_service.history.rates import Rates
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
-from tidewire_service.ingest.csv_rows import csv_rows, parse_number
+from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.rows import collect
 from tidewire_service.web.origin_guard import host_name
 from tidewire_service.web.query import parse_query
@@ -139,6 +142,29 @@ def test_any_text_is_a_number_or_a_refusal(text: str) -> None:
 def test_what_only_python_reads_as_a_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_number("value", text)
+
+
+CELLS = [
+    ("1", 1.0), ("-1.5e3", -1500.0), (" 2 ", 2.0), ("true", 1.0), ("False", 0.0), ("", None), ("null", None),
+    ("nan", None), ("-inf", None), ("1_000", InvalidInput), ("1,5", InvalidInput), ("yes", InvalidInput),
+    ("1e999", InvalidInput),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "expected"), CELLS, ids=repr)
+def test_a_cell_means_the_same_to_the_service_and_to_replay(cell: str, expected: object, tmp_path: Path) -> None:
+    text = f'metric,time,value,step,site\na,1700000000000,"{cell}","{cell}",A\n'
+    (tmp_path / "x.csv").write_text(text)
+    (posted,) = csv_rows(text.encode())
+    if expected is InvalidInput:
+        assert isinstance(posted, InvalidInput)
+        with pytest.raises(InvalidInput, match="line 2: value"):
+            replay.read_rows(tmp_path / "x.csv")
+        return
+    (replayed,) = replay.read_rows(tmp_path / "x.csv")
+    assert isinstance(posted, dict)
+    assert (posted["value"], posted.get("step"), posted["labels"]) == (expected, expected, {"site": "A"})
+    assert (replayed.value, replayed.step, replayed.labels) == (expected, expected, {"site": "A"})
 
 
 @given(st.binary(max_size=200))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -15,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tidewire.commands.options import target_option
 from tidewire.errors import InvalidInput, MissingExtra
-from tidewire.model.batch import checked_time_ms
-from tidewire.model.csv_escape import original
+from tidewire.model.batch import checked_time_ms, checked_value
+from tidewire.model.csv_rows import COLUMNS, parse_number, read_csv_rows
 from tidewire.publishing.publisher import Publisher, publish_url
 
 __all__ = ["Row", "command", "read_rows"]
 
-_FIXED: Final = ("metric", "time", "value", "unit", "text", "step")
+_FAR_MS: Final = 4e12  # a recording may lie ahead of this machine's clock: it is shifted to now
 _AHEAD_S: Final = 0.02  # rows due within it are published together
 _SHOWN_ERRORS: Final = 3
 
@@ -38,42 +37,36 @@ class Row(NamedTuple):
     step: float | None
 
 
-def _number(text: object, field: str) -> float | None:
-    if text is None or text == "":
-        return None
-    try:
-        number = float(str(text))
-    except ValueError:
-        raise InvalidInput(field, text, "expected a number or nothing") from None
-    return None if math.isnan(number) else number
-
-
 def _empty(cell: object) -> bool:
     return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _time_ms(given: Any) -> float:
+def _number(field: str, cell: object) -> float | None:
+    return parse_number(field, cell) if isinstance(cell, str) else checked_value(cell, field=field)
+
+
+def _checked_row(fields: Mapping[str, Any], where: str) -> Row:
+    """Check one row.
+
+    Raises:
+        InvalidInput: names the row and the field.
+    """
+    missing = next((name for name in ("metric", "time", "value") if name not in fields), None)
+    if missing is not None:
+        raise InvalidInput(where, ", ".join(fields), f"lacks {missing!r}; every row needs metric, time and value")
+    text = fields.get("text")
     try:
-        return checked_time_ms(float(given), now_ms=4e12)
-    except (TypeError, ValueError):
-        return checked_time_ms(given, now_ms=4e12)
-
-
-def _row(cells: Mapping[str, Any], line: int) -> Row:
-    missing = [name for name in ("metric", "time", "value") if name not in cells]
-    if missing:
-        raise InvalidInput(f"line {line}", ", ".join(cells), f"lacks the column {missing[0]!r}: metric, time, value")
-    labels = {name: str(cell) for name, cell in cells.items() if name not in _FIXED and not _empty(cell)}
-    text = cells.get("text")
-    return Row(
-        time_ms=_time_ms(cells["time"]),
-        metric=str(cells["metric"]),
-        value=_number(cells["value"], f"line {line}: value"),
-        unit=str(cells.get("unit") or ""),
-        labels=labels,
-        text=str(text) if text not in (None, "") else None,
-        step=_number(cells.get("step"), f"line {line}: step"),
-    )
+        return Row(
+            time_ms=checked_time_ms(fields["time"], now_ms=_FAR_MS),
+            metric=str(fields["metric"]),
+            value=_number("value", fields["value"]),
+            unit=str(fields.get("unit") or ""),
+            labels=fields.get("labels", {}),
+            text=None if _empty(text) else str(text),
+            step=_number("step", fields.get("step")),
+        )
+    except InvalidInput as error:
+        raise error.at(where) from None
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -86,29 +79,29 @@ def read_rows(path: Path) -> list[Row]:
         InvalidInput: a missing column, or a cell that cannot be read; names the line.
         MissingExtra: a Parquet file without pyarrow.
     """
-    rows = [_row(cells, line) for line, cells in enumerate(_cells(path), 2)]
+    if path.suffix == ".parquet":
+        rows = [_checked_row(fields, f"row {number}") for number, fields in enumerate(_parquet_rows(path), 1)]
+    elif path.suffix in {".csv", ".txt"}:
+        rows = []
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for line, row in read_csv_rows(file):
+                if isinstance(row, InvalidInput):
+                    raise row.at(f"line {line}")
+                rows.append(_checked_row(row, f"line {line}"))
+    else:
+        raise InvalidInput("file", path.name, "expected .csv or .parquet")
     rows.sort(key=lambda row: row.time_ms)
     return rows
 
 
-def _cells(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.suffix == ".parquet":
-        try:
-            import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise MissingExtra("replay of a Parquet file", "notebook") from error
-        yield from pq.read_table(path).to_pylist()
-    elif path.suffix in {".csv", ".txt"}:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for cells in csv.DictReader(file):
-                yield dict(_unmarked(part) for part in cells.items())
-    else:
-        raise InvalidInput("file", path.name, "expected .csv or .parquet")
-
-
-def _unmarked(part: tuple[Any, Any]) -> tuple[Any, Any]:
-    name, cell = part
-    return original(name or ""), original(cell) if isinstance(cell, str) else cell
+def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtra("replay of a Parquet file", "notebook") from error
+    for cells in pq.read_table(path).to_pylist():
+        labels = {name: str(cell) for name, cell in cells.items() if name not in COLUMNS and not _empty(cell)}
+        yield {**{name: cell for name, cell in cells.items() if name in COLUMNS}, "labels": labels}
 
 
 @click.command("replay")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import Limits
-from tidewire_service.ingest.csv_rows import parse_number
+from tidewire.model.csv_rows import parse_number
 from tidewire_service.ingest.json_rows import parse_json
 
 __all__ = ["entry_row", "message_row"]

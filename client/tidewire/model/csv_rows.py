@@ -1,0 +1,141 @@
+"""Reads CSV text as rows of readings; every column but metric, time, value, unit, text and step is a label; pure.
+
+An apostrophe that an export put before what a spreadsheet would run is taken off, see `tidewire.model.csv_escape`.
+
+Source: RFC 4180, with a header line.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from tidewire.errors import InvalidInput
+from tidewire.model.csv_escape import original
+
+__all__ = ["COLUMNS", "CsvRow", "parse_number", "read_csv_rows"]
+
+COLUMNS: Final = frozenset({"metric", "time", "value", "unit", "text", "step"})
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+# A boolean is 0 or 1, as everywhere. `1_000` is refused, though float() takes it: nothing but Python writes it.
+_WORDS: Final = {
+    "": None, "null": None, "nan": None, "inf": None, "+inf": None, "-inf": None, "infinity": None, "-infinity": None,
+    "true": 1.0, "false": 0.0,
+}  # fmt: skip
+_MAX_COLUMNS: Final = 256
+_SHOWN_CHARS: Final = 60
+_MAX_DIGITS: Final = 400  # float64 has at most 17 that matter and 309 before the point
+
+
+class CsvRow(NamedTuple):
+    """One line under the header.
+
+    Attributes:
+        line: number of the line in the text, from 1; the last one if the row spans several.
+        row: fields of the reading by name (``labels`` is a dict of its own), or why the line cannot be read.
+    """
+
+    line: int
+    row: Mapping[str, Any] | InvalidInput
+
+
+def parse_number(field: str, text: str) -> float | None:
+    """Parse a number; None for an empty text, ``null``, ``nan`` and the infinities, 1 and 0 for ``true``, ``false``.
+
+    Raises:
+        InvalidInput: another text, or a number beyond float64.
+    """
+    text = text.strip(" \t\r\n")
+    word = text.lower()
+    if word in _WORDS:
+        return _WORDS[word]
+    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+        raise InvalidInput(field, text[:_SHOWN_CHARS], "expected a number with a decimal point, such as 921.4")
+    number = float(text)
+    if not math.isfinite(number):
+        raise InvalidInput(field, text[:_SHOWN_CHARS], "is no number that float64 can hold")
+    return number
+
+
+def read_csv_rows(text: Iterable[str], malformed: type[InvalidInput] = InvalidInput) -> Iterator[CsvRow]:
+    """Yield the rows of a CSV text; a line with more or fewer cells than the header is a bad row.
+
+    Args:
+        text: the lines with their ends, as a file opened with ``newline=""`` yields them.
+        malformed: class of the error for a text that cannot be read as a whole.
+
+    Raises:
+        malformed: no header, a column twice, no ``metric`` or neither ``value`` nor ``text``, or a quote that never
+            ends (what follows it cannot be told apart).
+    """
+    lines = csv.reader(text, strict=True)
+    try:
+        header = next((line for line in lines if line), None)
+        if header is None:
+            raise malformed("body", "", "expected a header line such as metric,time,value,unit,site")
+        columns = _checked_header(header, malformed)
+        empty = True
+        for cells in lines:
+            if cells:
+                empty = False
+                yield CsvRow(lines.line_num, _row(columns, cells))
+        if empty:
+            raise malformed("body", "", "has a header and no rows; expected at least one line under it")
+    except csv.Error as error:
+        raise malformed(
+            "body", f"line {lines.line_num}", f'{error}; quote cells with " and double the quotes in them'
+        ) from None
+
+
+def _checked_header(header: list[str], malformed: type[InvalidInput]) -> list[str]:
+    if len(header) > _MAX_COLUMNS:
+        raise malformed("header", len(header), f"names more than {_MAX_COLUMNS} columns; a series has few labels")
+    columns = [original(name.strip()) for name in header]
+    for name in columns:
+        if not name:
+            raise malformed("header", ",".join(header), "has a column without a name")
+        if columns.count(name) > 1:
+            raise malformed("header", name, "names a column twice")
+    if "metric" not in columns:
+        raise malformed(
+            "header", ",".join(header), "has no column 'metric'; the first line names the columns, separated by commas"
+        )
+    if "value" not in columns and "text" not in columns:
+        raise malformed("header", ",".join(header), "has neither a column 'value' nor a column 'text'")
+    return columns
+
+
+def _row(columns: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidInput:
+    if len(cells) != len(columns):
+        return InvalidInput(
+            "row", ",".join(cells)[:_SHOWN_CHARS], f"has {len(cells)} cells, the header has {len(columns)}"
+        )
+    row: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    try:
+        for name, marked in zip(columns, cells, strict=True):
+            cell = original(marked)
+            if name not in COLUMNS:
+                if cell:
+                    labels[name] = cell
+            elif name in ("value", "step"):
+                number = parse_number(name, cell)
+                if name == "value" or number is not None:
+                    row[name] = number
+            elif name == "time":
+                if cell.strip():
+                    row[name] = _time(cell.strip())
+            elif cell:
+                row[name] = cell
+    except InvalidInput as error:
+        return error
+    if labels:
+        row["labels"] = labels
+    return row
+
+
+def _time(cell: str) -> float | str | None:
+    return parse_number("time", cell) if _NUMBER.fullmatch(cell) else cell
