@@ -107,7 +107,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if (name.startswith("TIDEWIRE_") and name != "TIDEWIRE_CI") or name.lower() in ("http_proxy", "all_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("TIDEWIRE_OWN_READINGS_S", "0")  # of `tidewire up`: tests see what they publish, and no more
+    monkeypatch.setenv("TIDEWIRE_SELF_METRICS_S", "0")  # of `tidewire up`: tests see what they publish, and no more
 
 
 # -- time

@@ -17,7 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.log import RedisLog
-from tidewire_service.auth.authenticator import Keeper
+from tidewire_service.auth.authenticator import Authenticator
 from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
@@ -29,10 +29,10 @@ from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.launch.workers import worker_number
 from tidewire_service.operations.memory import Memory
 from tidewire_service.operations.readiness import Readiness
-from tidewire_service.operations.redis_checks import audit_when_reached
-from tidewire_service.operations.self_metrics import OwnReadings, process_name
+from tidewire_service.operations.redis_checks import check_when_reached
+from tidewire_service.operations.self_metrics import SelfMetrics, process_name
 from tidewire_service.operations.tasks import end_all, keep_running
-from tidewire_service.operations.telemetry import Observed, Telemetry
+from tidewire_service.operations.telemetry import RequestLog, Telemetry
 from tidewire_service.routes.catalog import CatalogReads, get_catalog
 from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
@@ -40,18 +40,18 @@ from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
-from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamDoor, stream_route
+from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamShortcut, stream_route
 from tidewire_service.routes.tickets import create_ticket
 from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream import StreamSettings
 from tidewire_service.streams.stream_quota import StreamLimits
 from tidewire_service.streams.streams import Streams
-from tidewire_service.web.authorization import Door
+from tidewire_service.web.authorization import AuthorizationMiddleware
 from tidewire_service.web.limit_counters import LimitCounters
-from tidewire_service.web.openapi import complete
-from tidewire_service.web.origin_guard import STREAM_PATH, Gate
-from tidewire_service.web.problems import answering
+from tidewire_service.web.openapi import complete_openapi
+from tidewire_service.web.origin_guard import STREAM_PATH, OriginGuard
+from tidewire_service.web.problems import exception_handler
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 
-_TASKS: Final = ("audit", "slow_clients", "inbox", "sweeper", "tokens", "jwks", "memory", "own")
+_TASKS: Final = ("redis_checks", "slow_clients", "inbox", "sweeper", "tokens", "jwks", "memory", "self_metrics")
 
 
 def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Litestar:
@@ -90,8 +90,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     limit_counters = LimitCounters()
     streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), limit_counters)
     jwt = _jwt(settings)
-    keeper = Keeper(TokenStore(log) if settings.auth else None, jwt)
-    streams.end_of = keeper.end_of
+    authenticator = Authenticator(TokenStore(log) if settings.auth else None, jwt)
+    streams.end_of = authenticator.end_of
     slow_clients = SlowClients(
         head_timeout_s=settings.head_timeout_s,
         body_timeout_s=settings.body_timeout_s,
@@ -107,8 +107,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     failures = Counter(dict.fromkeys(_TASKS, 0))
     hub.on_inbox = inbox.on_message
     hub.add_observer(lambda entry: rates.observe(entry.body))
-    _show(telemetry, hub, streams, inbox, failures)
-    _show_doors(telemetry, keeper, streams, slow_clients)
+    _export_core(telemetry, hub, streams, inbox, failures)
+    _export_edge(telemetry, authenticator, streams, slow_clients)
 
     async def drain() -> None:
         readiness.draining = True
@@ -119,7 +119,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         await hub.start()
         tasks = [
             asyncio.create_task(
-                keep_running("audit", lambda: audit_when_reached(log), failures), name="tidewire-audit"
+                keep_running("redis_checks", lambda: check_when_reached(log), failures), name="tidewire-redis-checks"
             ),
             asyncio.create_task(
                 keep_running("slow_clients", slow_clients.watch, failures), name="tidewire-slow-clients"
@@ -130,14 +130,20 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             ),
         ]
         if settings.auth:
-            tasks.append(asyncio.create_task(keep_running("tokens", keeper.watch, failures), name="tidewire-keeper"))
+            tasks.append(
+                asyncio.create_task(keep_running("tokens", authenticator.watch, failures), name="tidewire-tokens")
+            )
         if jwt is not None:
             tasks.append(asyncio.create_task(keep_running("jwks", jwt.watch, failures), name="tidewire-jwks"))
-        if settings.own_readings_s:
-            own = OwnReadings(
-                log, telemetry.registry, process_name(settings.port, worker_number()), settings.own_readings_s
+        if settings.self_metrics_s:
+            self_metrics = SelfMetrics(
+                log, telemetry.registry, process_name(settings.port, worker_number()), settings.self_metrics_s
             )
-            tasks.append(asyncio.create_task(keep_running("own", own.publish, failures), name="tidewire-own"))
+            tasks.append(
+                asyncio.create_task(
+                    keep_running("self_metrics", self_metrics.publish, failures), name="tidewire-self-metrics"
+                )
+            )
         if settings.soft_memory_bytes:
             tasks.append(asyncio.create_task(keep_running("memory", memory.watch, failures), name="tidewire-memory"))
         try:
@@ -145,7 +151,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         finally:
             await end_all(tasks)
             with contextlib.suppress(LogUnavailable):
-                await keeper.note_used()
+                await authenticator.note_used()
             await streams.drain()
             await streams.close()
             await hub.close()
@@ -153,7 +159,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
 
     tickets = Tickets(log, settings.stream_age_s)
     posts = Posts(log, settings, telemetry, streams.quota)
-    telemetry.show("tidewire_posts", lambda: {"taking": posts.taking}, falls=True)
+    telemetry.export("tidewire_posts", lambda: {"taking": posts.taking}, gauge=True)
     app = Litestar(
         route_handlers=[
             stream_route(streams, settings.max_patterns, settings.max_metrics_per_stream),
@@ -169,15 +175,15 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             *DOCUMENT_ROUTES,
         ],
         dependencies={
-            "posts": _provided(posts),
-            "history_reads": _provided(HistoryReads(hub, settings)),
-            "catalog_reads": _provided(CatalogReads(hub, rates, settings)),
-            "documents": _provided(SavedDocuments(log)),
-            "readiness": _provided(readiness),
-            "telemetry": _provided(telemetry),
-            "tickets": _provided(tickets),
+            "posts": _dependency(posts),
+            "history_reads": _dependency(HistoryReads(hub, settings)),
+            "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
+            "documents": _dependency(SavedDocuments(log)),
+            "readiness": _dependency(readiness),
+            "telemetry": _dependency(telemetry),
+            "tickets": _dependency(tickets),
         },
-        exception_handlers={Exception: answering(limit_counters)},
+        exception_handlers={Exception: exception_handler(limit_counters)},
         after_request=add_policy,
         openapi_config=openapi_config(),
         cors_config=_cors(settings),
@@ -185,7 +191,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         logging_config=None,
         request_max_body_size=None,  # `Posts` bounds what it reads; nothing else reads a body
     )
-    complete(app.openapi_schema, {STREAM_PATH: STREAM_PATH_ITEM}, auth=settings.auth)
+    complete_openapi(app.openapi_schema, {STREAM_PATH: STREAM_PATH_ITEM}, auth=settings.auth)
     app.state.update(
         hub=hub,
         streams=streams,
@@ -195,17 +201,19 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
         slow_clients=slow_clients,
         failures=failures,
     )
-    door = StreamDoor(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
+    shortcut = StreamShortcut(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
-    guarded = Door(door, keeper, streams, token_rates, address_rates, tickets, limit_counters)
-    app.asgi_handler = Observed(Gate(guarded, settings, limit_counters), telemetry)
+    authorized = AuthorizationMiddleware(
+        shortcut, authenticator, streams, token_rates, address_rates, tickets, limit_counters
+    )
+    app.asgi_handler = RequestLog(OriginGuard(authorized, settings, limit_counters), telemetry)
     if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app
 
 
-def _provided(value: Any) -> Provide:
+def _dependency(value: Any) -> Provide:
     provide: Callable[[], Any] = lambda: value  # noqa: E731 - one line says it
     return Provide(provide, sync_to_thread=False)
 
@@ -267,20 +275,24 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
     )
 
 
-def _show(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failures: Counter[str]) -> None:
-    telemetry.show("tidewire_hub", lambda: hub.counters)
-    telemetry.show("tidewire_hub", hub.gauges, falls=True)
-    telemetry.time("tidewire_publish_to_write_seconds", "From the append to the write of a flush", hub.latencies)
-    telemetry.show("tidewire_inbox", lambda: inbox.counters)
-    telemetry.show("tidewire_streams", lambda: {"open": len(streams)}, falls=True)
-    telemetry.show("tidewire_stream_ends", lambda: streams.ends, label="reason")  # type: ignore[arg-type,return-value]
-    telemetry.show("tidewire_task_failures", lambda: failures, label="task")
+def _export_core(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failures: Counter[str]) -> None:
+    telemetry.export("tidewire_hub", lambda: hub.counters)
+    telemetry.export("tidewire_hub", hub.gauges, gauge=True)
+    telemetry.export_histogram(
+        "tidewire_publish_to_write_seconds", "From the append to the write of a flush", hub.latencies
+    )
+    telemetry.export("tidewire_inbox", lambda: inbox.counters)
+    telemetry.export("tidewire_streams", lambda: {"open": len(streams)}, gauge=True)
+    telemetry.export("tidewire_stream_ends", lambda: streams.ends, label="reason")  # type: ignore[arg-type,return-value]
+    telemetry.export("tidewire_task_failures", lambda: failures, label="task")
 
 
-def _show_doors(telemetry: Telemetry, keeper: Keeper, streams: Streams, slow_clients: SlowClients) -> None:
-    telemetry.show("tidewire_connections_closed", lambda: slow_clients.closed, label="reason")
-    telemetry.show("tidewire_connections", lambda: {"waiting": float(len(slow_clients))}, falls=True)
-    telemetry.show("tidewire_auth", lambda: keeper.counters, label="outcome")
-    telemetry.show("tidewire_streams_refused", lambda: streams.quota.refused, label="limit")
-    telemetry.show("tidewire_limits_reached", lambda: streams.limit_counters.reached, label="limit")
-    telemetry.show("tidewire_memory", lambda: {"short": float(streams.quota.memory_short)}, falls=True)
+def _export_edge(
+    telemetry: Telemetry, authenticator: Authenticator, streams: Streams, slow_clients: SlowClients
+) -> None:
+    telemetry.export("tidewire_connections_closed", lambda: slow_clients.closed, label="reason")
+    telemetry.export("tidewire_connections", lambda: {"waiting": float(len(slow_clients))}, gauge=True)
+    telemetry.export("tidewire_auth", lambda: authenticator.counters, label="outcome")
+    telemetry.export("tidewire_streams_refused", lambda: streams.quota.refused, label="limit")
+    telemetry.export("tidewire_limits_reached", lambda: streams.limit_counters.reached, label="limit")
+    telemetry.export("tidewire_memory", lambda: {"short": float(streams.quota.memory_short)}, gauge=True)

@@ -131,7 +131,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         tuple[str, ...], Option("origins of other sites' pages that may read, such as https://example.org, by commas")
     ] = ()
 
-    own_readings_s: Annotated[
+    self_metrics_s: Annotated[
         float, Option("publish this service's health as readings tidewire/… so often; 0 for never", minimum=0)
     ] = 0.0
 
@@ -164,7 +164,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def limits(self) -> Limits:
-        """What every door accepts."""
+        """The limits of every ingest path."""
         return Limits(
             labels=self.max_labels,
             readings=self.max_readings,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.operations.self_metrics import OWN_METRICS, process_name, quantile
+from tidewire_service.operations.self_metrics import SELF_METRICS, process_name, quantile
 
 from .conftest import Tab
 
@@ -32,7 +32,7 @@ async def _watched(service: Any, eventually: Any) -> dict[str, Any]:
             found = await _series(service)
             running = {"tidewire/accepted", "tidewire/deliveries", "tidewire/refused", "tidewire/streams"}
             busy = all(found[metric]["value"] for metric in running if metric in found)
-            return found if set(found) == set(OWN_METRICS) and busy else None
+            return found if set(found) == set(SELF_METRICS) and busy else None
 
         found: dict[str, Any] = await eventually(all_there)
         await reading
@@ -40,7 +40,7 @@ async def _watched(service: Any, eventually: Any) -> dict[str, Any]:
 
 
 async def test_each_process_publishes_its_health(start_service: Any, eventually: Any) -> None:
-    service = await start_service(own_readings_s=0.2)
+    service = await start_service(self_metrics_s=0.2)
     found = await _watched(service, eventually)
     assert {series["labels"]["process"] for series in found.values()} == {process_name(0)}
     values = {metric: series["value"] for metric, series in found.items()}
@@ -56,11 +56,11 @@ async def test_each_process_publishes_its_health(start_service: Any, eventually:
 async def test_none_are_published_unless_asked_for(service: Any) -> None:
     await asyncio.sleep(0.3)
     assert await _series(service) == {}
-    assert service.settings.own_readings_s == 0
+    assert service.settings.self_metrics_s == 0
 
 
 async def test_redis_away_leaves_some_out_and_the_next_come(start_service: Any, valkey: Any, eventually: Any) -> None:
-    service = await start_service(own_readings_s=0.1, redis_timeout_s=0.3)
+    service = await start_service(self_metrics_s=0.1, redis_timeout_s=0.3)
     await eventually(lambda: _series(service))
     valkey.restart()
     before = (await _series(service))["tidewire/redis"]["time"]
@@ -74,12 +74,12 @@ async def test_redis_away_leaves_some_out_and_the_next_come(start_service: Any, 
 
 @pytest.mark.browser
 async def test_its_deck_is_there_without_anybody_making_it(start_service: Any, eventually: Any, browser: Any) -> None:
-    service = await start_service(own_readings_s=0.2)
+    service = await start_service(self_metrics_s=0.2)
     await _watched(service, eventually)
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
         tab = Tab(await browser.new_page(), dashboard.url)
         await tab.open("/d/tidewire")
-        await tab.until("(count) => window.__tidewire?.state().charts.length === count", len(OWN_METRICS))
+        await tab.until("(count) => window.__tidewire?.state().charts.length === count", len(SELF_METRICS))
         assert tab.errors == []
         await tab.page.close()
 

@@ -44,14 +44,14 @@ def test_rates_are_differences_over_the_time_between() -> None:
     readings = HostReadings()
     readings._net = {name: total - 5_000_000 for name, total in readings._net.items()}
     readings._before_s = time.monotonic() - 10
-    rates = [reading.value for reading in readings.take() if reading.metric == "host/net"]
+    rates = [reading.value for reading in readings.read() if reading.metric == "host/net"]
     assert rates == pytest.approx([500_000, 500_000], rel=0.2)
 
 
 def test_a_counter_that_was_set_back_is_no_negative_rate() -> None:
     readings = HostReadings()
     readings._net = {name: total + 10**12 for name, total in readings._net.items()}
-    assert [reading.value for reading in readings.take() if reading.metric == "host/net"] == [0, 0]
+    assert [reading.value for reading in readings.read() if reading.metric == "host/net"] == [0, 0]
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Fixtures of the doors' tests: a service that asks for tokens, and tokens of every kind."""
+"""Fixtures of the security tests: a service that asks for tokens, and tokens of every kind."""
 
 from __future__ import annotations
 

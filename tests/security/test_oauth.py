@@ -234,7 +234,7 @@ async def test_a_stranger_cannot_finish_what_a_viewer_began(site: Any) -> None:
 
 @pytest.mark.browser
 async def test_a_browser_goes_the_way_there_and_back(site: Any, browser: Any) -> None:
-    """What comes back comes from another site, which the gate and the state's cookie have to bear."""
+    """What comes back comes from another site, which the origin guard and the state's cookie have to bear."""
     async with site() as it:
         context = await browser.new_context()
         page = await context.new_page()

@@ -15,7 +15,7 @@ from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.auth.authenticator import Keeper
+from tidewire_service.auth.authenticator import Authenticator
 from tidewire_service.auth.scopes import Scopes, allowed_metrics
 from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.errors import Unauthenticated
@@ -275,10 +275,12 @@ async def test_however_many_unknown_tokens_come_few_looks_reach_redis() -> None:
         async def tokens(self) -> dict[str, Any]:
             return {}
 
-    keeper = Keeper(Counting())  # type: ignore[arg-type]
+    authenticator = Authenticator(Counting())  # type: ignore[arg-type]
     unknown = "Bearer tw_" + "0" * 12 + "_" + "x" * 43
     began = time.monotonic()
-    answers = await asyncio.gather(*(keeper.look(unknown) for _ in range(500)), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(authenticator.refreshed_identity(unknown) for _ in range(500)), return_exceptions=True
+    )
     assert all(isinstance(answer, Unauthenticated) for answer in answers)
     assert looks <= 1 + (time.monotonic() - began) / 0.2
 

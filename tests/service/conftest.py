@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 
-class Door:
+class RunningService:
     """A running service, as those who publish to it and read from it see it.
 
     Attributes:
@@ -52,17 +52,17 @@ class Door:
 
 
 @pytest.fixture
-def start(start_service: Any) -> Callable[..., Awaitable[Door]]:
+def start(start_service: Any) -> Callable[..., Awaitable[RunningService]]:
     """Start services on the test's Valkey, with settings of their own; all are ended after the test."""
 
-    async def begin(**options: Any) -> Door:
-        return Door(await start_service(**options))
+    async def begin(**options: Any) -> RunningService:
+        return RunningService(await start_service(**options))
 
     return begin
 
 
 @pytest.fixture
-async def service(start: Any) -> Door:
+async def service(start: Any) -> RunningService:
     """A service on this test's Valkey, ready."""
-    door: Door = await start()
-    return door
+    service: RunningService = await start()
+    return service

@@ -140,8 +140,8 @@ async def test_metrics_count_and_do_not_grow_with_names(service: Any) -> None:
         await service.http.get(path)
     await scrape()
     before = await scrape()
-    assert before['tidewire_readings_accepted_total{door="http"}'] == 2
-    assert before['tidewire_rows_rejected_total{door="http",reason="metric"}'] == 1
+    assert before['tidewire_readings_accepted_total{ingest="http"}'] == 2
+    assert before['tidewire_rows_rejected_total{ingest="http",reason="metric"}'] == 1
     assert before['tidewire_http_requests_total{method="GET",route="-",status="404"}'] == 1
     assert before["tidewire_hub_metrics"] == 1
     for n in range(100):

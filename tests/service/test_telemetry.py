@@ -77,7 +77,7 @@ async def test_the_numbers_follow_what_happens(start_service: Any, valkey: Any, 
         posted = await service.http.post("/v1/readings", json={"metric": "a", "value": 1}, headers=key)
         assert posted.status_code == 200
     repeated = _metrics((await service.http.get("/metrics")).text)
-    assert repeated['tidewire_calls_repeated_total{door="http"}'] == 1
+    assert repeated['tidewire_calls_repeated_total{ingest="http"}'] == 1
     trimmed = Cursor.parse(posted.json()["cursor"])
     await service.http.post("/v1/readings", json=[{"metric": "a", "value": n} for n in range(2, 6)])
     await service.http.post("/v1/readings", json={"metric": "a", "value": 6})

@@ -1,1 +1,1 @@
-"""Who may publish, who may watch: scopes, tokens, JSON Web Tokens, tickets, and the door that asks for them."""
+"""Authentication: scopes, tokens, JSON Web Tokens, tickets and request rates."""

@@ -1,4 +1,4 @@
-"""The keeper: who a request comes from, by the tokens of Redis as this process knows them."""
+"""Authenticates requests against a cached copy of the token store."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tidewire_service.hub.subscription import EndReason
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier
 
-__all__ = ["Keeper"]
+__all__ = ["Authenticator"]
 
-_LOOK_S: Final = 1.0  # how soon a process knows of a new or revoked token
-_SOONEST_S: Final = 0.2  # between two looks, however many unknown tokens come: at most 5 a second reach Redis
+_REFRESH_S: Final = 1.0  # how soon a process knows of a new or revoked token
+_SOONEST_S: Final = 0.2  # between two reads, however many unknown tokens come: at most 5 a second reach Redis
 _NOTE_USED_S: Final = 10.0
 _MAX_BEARER: Final = 16 * 1024
 _log = structlog.get_logger("tidewire_service")
 
 
-class Keeper:
-    """Knows all tokens of the store, at most a second late, so that a request with a known one waits for nothing.
+class Authenticator:
+    """Authenticates requests against a copy of all tokens, at most a second old: a known token waits for nothing.
 
-    While Redis is away, the tokens known last go on; an unknown one cannot be judged and is told to come back.
+    While Redis is away, the copy stays valid; an unknown token cannot be decided, and its sender is told to come back.
 
     Args:
-        store: the tokens; None asks nobody for anything.
+        store: the tokens; None lets everybody in without one.
         jwt: verifies JSON Web Tokens, if there is an identity provider.
         now_ms: Unix ms.
 
     Attributes:
-        counters: what was decided, by outcome.
+        counters: authentications by outcome.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class Keeper:
         self._tokens: dict[str, Token] = {}
         self._version: bytes | None = None
         self._used: dict[str, float] = {}
-        self._looked_s = float("-inf")
-        self._looking: asyncio.Task[None] | None = None
+        self._refreshed_s = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> bool:
-        """Nobody is asked for a token."""
+        """Whether requests need no token."""
         return self._store is None
 
     def identity(self, authorization: str) -> Identity | None:
-        """Return who a request comes from; None if only `look` can tell.
+        """Return the identity behind a request; None if only `refreshed_identity` can tell.
 
         Args:
             authorization: the header's value, empty if there is none.
@@ -84,12 +84,12 @@ class Keeper:
             return None
         return self._accepted(identity_of(id_, token))
 
-    async def look(self, authorization: str) -> Identity:
-        """Return who a request comes from, after a look at what is new in Redis.
+    async def refreshed_identity(self, authorization: str) -> Identity:
+        """Return the identity behind a request, after reading changed tokens from Redis.
 
         Raises:
             Unauthenticated: it cannot be any token of this service.
-            LogUnavailable: Redis is away: the token may be good.
+            LogUnavailable: Redis does not answer; the token may be valid.
         """
         try:
             if parse_token(self._bearer(authorization)) is None and self._jwt is not None:
@@ -109,7 +109,7 @@ class Keeper:
         return found
 
     def end_of(self, identity: Identity) -> EndReason | None:
-        """Return why a stream of somebody has to end, or None if it need not."""
+        """Return why a stream of this identity must end; None if it may go on."""
         if identity.expired(self._now_ms()):
             return EndReason.EXPIRED
         if identity.kind == "token" and self._version is not None and identity.id not in self._tokens:
@@ -117,7 +117,7 @@ class Keeper:
         return None
 
     async def watch(self) -> None:
-        """Look for new and revoked tokens every second, and keep when they were used; until cancelled."""
+        """Read new and revoked tokens every second, and store when tokens were used; until cancelled."""
         noted_s = time.monotonic()
         while self._store is not None:
             try:
@@ -127,10 +127,10 @@ class Keeper:
                     await self.note_used()
             except LogUnavailable as error:
                 _log.debug("tokens_not_read", error=str(error))  # the hub has said already that Redis is away
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_REFRESH_S)
 
     async def note_used(self) -> None:
-        """Keep in Redis when tokens were used last."""
+        """Store in Redis when tokens were last used."""
         used, self._used = self._used, {}
         if used and self._store is not None:
             await self._store.note_used({id_: ms for id_, ms in used.items() if id_ in self._tokens})
@@ -150,7 +150,7 @@ class Keeper:
         return bearer
 
     def _foreign(self, bearer: str) -> Identity | None:
-        """Return who a token that is none of ours belongs to."""
+        """Return the identity of a JSON Web Token."""
         if self._jwt is None:
             self.counters["refused"] += 1
             raise Unauthenticated("what was given is no token of this service; they begin with tw_", token_given=True)
@@ -174,15 +174,15 @@ class Keeper:
         return identity
 
     async def _refresh(self) -> None:
-        """Read what changed; those who ask at the same time share one look."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._read_changes(), name="tidewire-tokens")
-        await asyncio.shield(self._looking)
+        """Read changed tokens; concurrent callers share one read."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._read_changes(), name="tidewire-tokens")
+        await asyncio.shield(self._refreshing)
 
     async def _read_changes(self) -> None:
         assert self._store is not None  # noqa: S101 - only called with a store
-        await asyncio.sleep(max(0.0, self._looked_s + _SOONEST_S - time.monotonic()))
-        self._looked_s = time.monotonic()
+        await asyncio.sleep(max(0.0, self._refreshed_s + _SOONEST_S - time.monotonic()))
+        self._refreshed_s = time.monotonic()
         version = await self._store.version()
         if version != self._version:
             self._tokens, self._version = await self._store.tokens(), version

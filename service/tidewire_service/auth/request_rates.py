@@ -30,7 +30,7 @@ class RequestRates:
         self._clock_s = clock_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str) -> None:
+    def count(self, key: str) -> None:
         """Count one request.
 
         Raises:

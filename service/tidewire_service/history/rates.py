@@ -46,7 +46,7 @@ class Rates:
         found = body.find(_TIME)
         end = body.find(b"]", found)
         if found < 0 or end < 0:
-            return  # not of our doors; readers skip and count it
+            return  # not written by Tidewire; readers skip and count it
         if self._clock() >= self._slot_ends:
             self._next_slot()
         slot, head = self._slot, body[:found]

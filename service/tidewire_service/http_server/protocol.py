@@ -19,7 +19,7 @@ from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wir
 
 __all__ = ["StreamingHttpProtocol"]
 
-_MAX_HEAD_BYTES: Final = 256 * 1024  # read before the gate, whose own limit is a setting, can answer in words
+_MAX_HEAD_BYTES: Final = 256 * 1024  # read before the origin guard, whose own limit is a setting, can answer
 _VERSIONS: Final = ("1.0", "1.1")
 _HOP: Final = (b"upgrade", b"http2-settings")
 _log = structlog.get_logger("tidewire_service")
@@ -125,7 +125,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._direct.abort()
 
     def _refuse(self, status: int, title: str) -> None:
-        """Answer what never reaches the gate, and close; within an answer there is no place for another one."""
+        """Answer what never reaches the origin guard, and close; within an answer there is no place for another one."""
         if self.transport.is_closing():
             return
         if self._phase != "body" or not self.cycle.response_started:
@@ -222,7 +222,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._phase = "body"
 
     def _check_target_names_host(self) -> None:
-        """Hold an absolute target to ``Host``: RFC 9112, section 3.2.2, believes the one, and the gate the other."""
+        """Hold an absolute target to ``Host``: RFC 9112, section 3.2.2, believes it, the origin guard the header."""
         authority = self.url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
         if [value.lower() for name, value in self.headers if name == b"host"] != [authority.lower()]:
             raise httptools.HttpParserError("the target names another host than Host")

@@ -1,1 +1,1 @@
-"""The doors of the service: one file per foreign format."""
+"""Ingest formats, one file each, and the inbox for producers that have only a Redis client."""

@@ -29,7 +29,7 @@ class HostReading(NamedTuple):
 
 
 class HostReadings:
-    """Takes readings; rates are differences between two calls."""
+    """Reads this machine's counters; rates are differences between two calls."""
 
     def __init__(self) -> None:
         self._before_s = time.monotonic()
@@ -55,8 +55,8 @@ class HostReadings:
                 found["tx"] += counters.bytes_sent
         return found
 
-    def take(self) -> Iterator[HostReading]:
-        """Yield this second's readings; what the machine does not have is left out."""
+    def read(self) -> Iterator[HostReading]:
+        """Yield this second's readings, without those that the machine does not have."""
         now_s = time.monotonic()
         passed_s = max(now_s - self._before_s, 1e-3)
         self._before_s = now_s
@@ -108,7 +108,7 @@ def publish_host(publisher: Publisher, stop: threading.Event, labels: Mapping[st
     readings = HostReadings()
     second = next_second(0, time.time())
     while not stop.wait(max(0.0, second - time.time())):
-        for metric, value, unit, own in readings.take():
+        for metric, value, unit, own in readings.read():
             publisher.publish(metric, value, unit=unit, labels={**(labels or {}), **own}, time=second * 1e3)
         second = next_second(second, time.time())
 

@@ -191,7 +191,7 @@ def _run(
         "TIDEWIRE_LOG_LEVEL": os.environ.get("TIDEWIRE_LOG_LEVEL", "warning"),
         "TIDEWIRE_REDIS": chosen.url,  # by environment: every user of the machine sees command lines
         "TIDEWIRE_URL": f"http://{service}",
-        "TIDEWIRE_OWN_READINGS_S": os.environ.get("TIDEWIRE_OWN_READINGS_S", "10"),
+        "TIDEWIRE_SELF_METRICS_S": os.environ.get("TIDEWIRE_SELF_METRICS_S", "10"),
     }
     commands = {
         "service": ["serve", "--host", "127.0.0.1", "--port", str(settings.port)],

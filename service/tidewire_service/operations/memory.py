@@ -1,4 +1,4 @@
-"""The soft memory limit: past it, what would take more is refused while there is still memory to say so."""
+"""The soft memory limit: past it, new streams and bodies are refused while there is still memory to answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidewire_service.streams.stream_quota import StreamQuota
 
 __all__ = ["Memory"]
 
-_LOOK_S: Final = 1.0
+_CHECK_S: Final = 1.0
 _EASED: Final = 0.95  # of the limit, below which it is over: no flutter around it
 _log = structlog.get_logger("tidewire_service")
 
@@ -30,8 +30,8 @@ class Memory:
         self._quota = quota
         self._process = psutil.Process()
 
-    def look(self) -> None:
-        """Look once."""
+    def check(self) -> None:
+        """Compare the memory in use with the limit once."""
         used = self._process.memory_info().rss
         short = used > self._limit_bytes * (_EASED if self._quota.memory_short else 1.0)
         if short != self._quota.memory_short:
@@ -39,7 +39,7 @@ class Memory:
             _log.warning("memory_short" if short else "memory_eased", bytes=used, soft_memory_bytes=self._limit_bytes)
 
     async def watch(self) -> None:
-        """Look every second; until cancelled."""
+        """Check every second; until cancelled."""
         while self._limit_bytes:
-            self.look()
-            await asyncio.sleep(_LOOK_S)
+            self.check()
+            await asyncio.sleep(_CHECK_S)

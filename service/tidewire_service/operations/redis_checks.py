@@ -1,4 +1,4 @@
-"""The audit: what of Redis's own settings would break the promise, said once in the log when it is first reached."""
+"""Logs which Redis settings would lose readings, once, when Redis is first reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import ServerInfo
 from tidewire.redislog.log import RedisLog
 
-__all__ = ["audit_when_reached", "findings"]
+__all__ = ["check_when_reached", "findings"]
 
 _PAUSE_S: Final = 2.0
 _OLDEST: Final = (7, 0)  # FUNCTION
@@ -43,7 +43,7 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(map(int, parts[:2])) if len(parts) >= 2 and all(part.isdigit() for part in parts[:2]) else _OLDEST
 
 
-async def audit_when_reached(log: RedisLog) -> None:
+async def check_when_reached(log: RedisLog) -> None:
     """Wait until Redis answers, then log what was found."""
     while True:
         try:

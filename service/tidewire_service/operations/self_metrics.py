@@ -1,4 +1,4 @@
-"""The service's own health as readings `tidewire/…` of each process: what the deck of that name shows."""
+"""Self metrics: publishes each process's health as readings `tidewire/…`, which the deck of that name shows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tidewire.errors import LogUnavailable
 from tidewire.model.batch import EncodedBatch, encode_batch, make_batch
 from tidewire.redislog.log import RedisLog
 
-__all__ = ["OWN_METRICS", "OwnReadings", "process_name", "quantile"]
+__all__ = ["SELF_METRICS", "SelfMetrics", "process_name", "quantile"]
 
 _log = structlog.get_logger("tidewire_service")
 
 
-class _Own(NamedTuple):
+class _SelfMetric(NamedTuple):
     """One metric: what of /metrics it is made from, and how."""
 
     metric: str
@@ -33,26 +33,28 @@ class _Own(NamedTuple):
 
 
 _TABLE: Final = (
-    _Own("tidewire/accepted", "/s", "rate", 1, ("tidewire_readings_accepted_total", "tidewire_inbox_readings_total")),
-    _Own("tidewire/cpu", "%", "rate", 100, ("process_cpu_seconds_total",)),
-    _Own("tidewire/deliveries", "/s", "rate", 1, ("tidewire_hub_deliveries_total",)),
-    _Own("tidewire/errors", "/s", "rate", 1, ("5xx",)),
-    _Own(
+    _SelfMetric(
+        "tidewire/accepted", "/s", "rate", 1, ("tidewire_readings_accepted_total", "tidewire_inbox_readings_total")
+    ),
+    _SelfMetric("tidewire/cpu", "%", "rate", 100, ("process_cpu_seconds_total",)),
+    _SelfMetric("tidewire/deliveries", "/s", "rate", 1, ("tidewire_hub_deliveries_total",)),
+    _SelfMetric("tidewire/errors", "/s", "rate", 1, ("5xx",)),
+    _SelfMetric(
         "tidewire/gaps",
         "/s",
         "rate",
         1,
         ("tidewire_hub_gaps_trimmed_total", "tidewire_hub_gaps_lost_total", "tidewire_hub_resets_total"),
     ),
-    _Own("tidewire/loop-lateness", "ms", "now", 1e3, ("tidewire_hub_loop_late_s",)),
-    _Own("tidewire/memory", "By", "now", 1, ("process_resident_memory_bytes",)),
-    _Own("tidewire/metrics", "", "now", 1, ("tidewire_hub_metrics",)),
-    _Own("tidewire/refused", "/s", "rate", 1, ("tidewire_limits_reached_total", "tidewire_rows_rejected_total")),
-    _Own("tidewire/streams", "", "now", 1, ("tidewire_streams_open",)),
+    _SelfMetric("tidewire/loop-lateness", "ms", "now", 1e3, ("tidewire_hub_loop_late_s",)),
+    _SelfMetric("tidewire/memory", "By", "now", 1, ("process_resident_memory_bytes",)),
+    _SelfMetric("tidewire/metrics", "", "now", 1, ("tidewire_hub_metrics",)),
+    _SelfMetric("tidewire/refused", "/s", "rate", 1, ("tidewire_limits_reached_total", "tidewire_rows_rejected_total")),
+    _SelfMetric("tidewire/streams", "", "now", 1, ("tidewire_streams_open",)),
 )
 _LATENCY: Final = "tidewire/latency"
 _REDIS: Final = "tidewire/redis"
-OWN_METRICS: Final = (*(own.metric for own in _TABLE), _LATENCY, _REDIS)
+SELF_METRICS: Final = (*(row.metric for row in _TABLE), _LATENCY, _REDIS)
 """All of them; a deck without charts of its own shows at most twelve."""
 _BUCKETS: Final = re.compile(r"tidewire_publish_to_write_seconds_bucket (\S+)")
 
@@ -83,7 +85,7 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
     return low
 
 
-class OwnReadings:
+class SelfMetrics:
     """Appends a dozen readings now and then; what cannot be appended is left out, and the next ones are new.
 
     Args:
@@ -116,7 +118,7 @@ class OwnReadings:
                 batches.append(self._batch(_REDIS, await self._log.ping() * 1e3, "ms"))
                 await self._log.append(batches)
             except LogUnavailable as error:
-                _log.debug("own_readings_left_out", error=str(error))
+                _log.debug("self_metrics_left_out", error=str(error))
             await asyncio.sleep(self._every_s)
 
     def batches(self) -> list[EncodedBatch]:

@@ -24,7 +24,7 @@ from tidewire_service.settings import LogFormat
 from tidewire_service.web.origin_guard import STREAM_PATH
 from tidewire_service.web.problems import request_id
 
-__all__ = ["Observed", "Telemetry", "configure_logging"]
+__all__ = ["RequestLog", "Telemetry", "configure_logging"]
 
 _log = structlog.get_logger("tidewire_service")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -75,7 +75,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
         "uvicorn",
         "uvicorn.error",
         "uvicorn.access",
-    ):  # theirs go the same way; access is logged by `Observed`
+    ):  # theirs go the same way; access is logged by `RequestLog`
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
@@ -88,9 +88,9 @@ class Telemetry:
         registry: what ``/metrics`` shows.
         requests: requests by method, route and status; a path without a route counts as ``-``, so the size stays flat.
         seconds: how long requests took, by route; streams are not in it.
-        accepted: readings taken, by door.
-        rejected: rows or messages refused, by door and reason.
-        repeated: calls that had been taken before, by door; their readings were not appended again.
+        accepted: readings taken, by ingest path.
+        rejected: rows or messages refused, by ingest path and reason.
+        repeated: calls that had been taken before, by ingest path; their readings were not appended again.
     """
 
     def __init__(self) -> None:
@@ -105,37 +105,37 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.accepted = Counter("tidewire_readings_accepted", "Readings taken", ["door"], registry=self.registry)
+        self.accepted = Counter("tidewire_readings_accepted", "Readings taken", ["ingest"], registry=self.registry)
         self.rejected = Counter(
-            "tidewire_rows_rejected", "Rows or messages refused", ["door", "reason"], registry=self.registry
+            "tidewire_rows_rejected", "Rows or messages refused", ["ingest", "reason"], registry=self.registry
         )
         self.repeated = Counter(
-            "tidewire_calls_repeated", "Calls that had been taken before", ["door"], registry=self.registry
+            "tidewire_calls_repeated", "Calls that had been taken before", ["ingest"], registry=self.registry
         )
         ProcessCollector(registry=self.registry)
         # with several workers on one port, this tells which of them a scrape reached
         process = Gauge("tidewire_process", "This process", ["version", "pid"], registry=self.registry)
         process.labels(__version__, str(os.getpid())).set(1)
 
-    def show(
-        self, prefix: str, read: Callable[[], Mapping[str, float]], *, falls: bool = False, label: str = ""
+    def export(
+        self, prefix: str, read: Callable[[], Mapping[str, float]], *, gauge: bool = False, label: str = ""
     ) -> None:
-        """Show a mapping of names to numbers as it is at each scrape.
+        """Export a mapping of names to numbers, read at each scrape.
 
         Args:
             prefix: first part of the metric's name; the rest is the key, unless there is a label.
             read: returns the mapping.
-            falls: the numbers may fall: gauges, not counters.
+            gauge: the numbers may fall.
             label: one metric with the keys as this label's values, for few keys.
         """
-        self.registry.register(_Shown(prefix, read, falls, label))
+        self.registry.register(_MappingCollector(prefix, read, gauge, label))
 
-    def time(self, name: str, meaning: str, latencies: Latencies) -> None:
-        """Show a histogram as it is at each scrape."""
-        self.registry.register(_Timed(name, meaning, latencies))
+    def export_histogram(self, name: str, meaning: str, latencies: Latencies) -> None:
+        """Export a histogram, read at each scrape."""
+        self.registry.register(_HistogramCollector(name, meaning, latencies))
 
 
-class _Timed(Collector):
+class _HistogramCollector(Collector):
     """A histogram, read at scrape time."""
 
     def __init__(self, name: str, meaning: str, latencies: Latencies) -> None:
@@ -147,13 +147,13 @@ class _Timed(Collector):
         )
 
 
-class _Shown(Collector):
+class _MappingCollector(Collector):
     """A mapping as metrics, read at scrape time."""
 
-    def __init__(self, prefix: str, read: Callable[[], Mapping[str, float]], falls: bool, label: str) -> None:
+    def __init__(self, prefix: str, read: Callable[[], Mapping[str, float]], gauge: bool, label: str) -> None:
         self._prefix = prefix
         self._read = read
-        self._family = GaugeMetricFamily if falls else CounterMetricFamily
+        self._family = GaugeMetricFamily if gauge else CounterMetricFamily
         self._label = label
 
     def collect(self) -> Iterable[Metric]:
@@ -171,7 +171,7 @@ class _Shown(Collector):
         return ()  # names are known only when there is something to show
 
 
-class Observed:
+class RequestLog:
     """An ASGI app around the app that counts and logs requests: method, path and status, never the query.
 
     Each has an id in ``scope["tidewire.request"]``, which every line of the log about it has, to the end of a stream;
@@ -187,7 +187,7 @@ class Observed:
         self._log: Any = None  # looked up once, at the first request: logs are configured by then
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand the request on, and note its answer when it starts; a plain function, as the gate's."""
+        """Hand the request on and log its answer; a plain function: an open stream keeps no frame of it."""
         if scope["type"] != ScopeType.HTTP:
             return self._app(scope, receive, send)
         started = perf_counter()

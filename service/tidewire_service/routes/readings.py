@@ -1,4 +1,4 @@
-"""POST /v1/readings: the HTTP door; good rows are committed, bad ones are named."""
+"""POST /v1/readings: stores good rows and names bad ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.problems import MEDIA_TYPE, Problem, problem_of
 
-__all__ = ["Posts", "Taken", "post_readings"]
+__all__ = ["AcceptedJson", "Posts", "post_readings"]
 
 _INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 1 ms; more goes to a thread
 _DISCARD_BODIES: Final = 8  # bodies' worth of bytes that are read and dropped, so that the refusal reaches the sender
@@ -39,7 +39,7 @@ _SEQUENCE_KEY: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([1-9][0-9
 _PLAIN_KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
-class Taken(msgspec.Struct, frozen=True):
+class AcceptedJson(msgspec.Struct, frozen=True):
     """What became of a body.
 
     Attributes:
@@ -68,7 +68,7 @@ class Posts:
         self._limits = BodyLimits(settings.max_decompressed_bytes, settings.max_rows, settings.limits)
         self.taking = 0
 
-    async def take(self, request: Request[Any, Any, State]) -> Response[bytes]:
+    async def publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
         """Read, check and append the body of one request."""
         if self.taking >= self._settings.max_posts:
             detail = f"{self.taking} bodies are being taken (max_posts); try again"
@@ -77,11 +77,11 @@ class Posts:
             raise MemoryShort
         self.taking += 1
         try:
-            return await self._take(request)
+            return await self._publish(request)
         finally:
             self.taking -= 1
 
-    async def _take(self, request: Request[Any, Any, State]) -> Response[bytes]:
+    async def _publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
         headers = request.headers
         read = checked_format(headers.get("content-type", ""))
         packed = checked_encoding(headers.get("content-encoding", ""))
@@ -122,7 +122,9 @@ class Posts:
         self._telemetry.accepted.labels("http").inc(accepted)
         self._count(rejected)
         return Response(
-            msgspec.json.encode(Taken(accepted, rejected, cursor)), status_code=200, media_type="application/json"
+            msgspec.json.encode(AcceptedJson(accepted, rejected, cursor)),
+            status_code=200,
+            media_type="application/json",
         )
 
     def _all_refused(self, rejected: list[Rejected]) -> Response[bytes]:
@@ -254,7 +256,7 @@ class _Operation(Operation):
         "429 and 503: wait for `Retry-After`, then try again."
     ),
     responses={
-        200: ResponseSpec(Taken, description="At least one row was stored", generate_examples=False),
+        200: ResponseSpec(AcceptedJson, description="At least one row was stored", generate_examples=False),
         400: ResponseSpec(
             Problem, description="The body cannot be read", generate_examples=False, media_type=MEDIA_TYPE
         ),
@@ -280,4 +282,4 @@ async def post_readings(
     ] = None,
 ) -> Response[bytes]:
     """Take the readings of a body."""
-    return await posts.take(request)
+    return await posts.publish(request)

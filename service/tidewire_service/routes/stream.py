@@ -35,7 +35,7 @@ from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.origin_guard import STREAM_PATH
 from tidewire_service.web.query import MISSPELT, parse_query
 
-__all__ = ["STREAM_PATH_ITEM", "StreamDoor", "parse_stream_request", "stream_route"]
+__all__ = ["STREAM_PATH_ITEM", "StreamShortcut", "parse_stream_request", "stream_route"]
 
 _EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a conflated stream
 
@@ -163,7 +163,7 @@ def stream_request(scope: HTTPScope, max_patterns: int) -> StreamRequest:
     return request if identity is ANYONE else msgspec.structs.replace(request, identity=identity)
 
 
-class StreamDoor:
+class StreamShortcut:
     """An ASGI app around the app that opens plain streams itself: half of what a connection costs was on the way.
 
     Whatever is not plain goes on to the app: another path, a request that cannot be read (the app says what is wrong

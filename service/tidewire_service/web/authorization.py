@@ -1,4 +1,4 @@
-"""The door: every request is somebody's, and what its route needs is denied unless a scope grants it."""
+"""Authorizes requests: each is denied unless the token's scopes grant what its route needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from tidewire.errors import InvalidInput, LogUnavailable
-from tidewire_service.auth.authenticator import Keeper
+from tidewire_service.auth.authenticator import Authenticator
 from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tickets import Tickets
@@ -29,7 +29,7 @@ from tidewire_service.web.origin_guard import STREAM_PATH
 from tidewire_service.web.problems import problem_of, request_id, send_problem
 from tidewire_service.web.query import parse_query
 
-__all__ = ["Door", "Need", "identity_of_request", "need_of"]
+__all__ = ["AuthorizationMiddleware", "Need", "identity_of_request", "need_of"]
 
 Need = Literal["nothing", "anybody", "publish", "subscribe", "edit", "operate"]
 
@@ -56,22 +56,22 @@ def need_of(method: str, path: str) -> Need:
     if method in _READS and (path == "/schema" or path.startswith("/schema/")):
         return "nothing"  # what the API is, is no secret; what is in it, is
     if method == "OPTIONS":
-        return "nothing"  # a preflight carries no token; the gate has judged its origin
+        return "nothing"  # a preflight carries no token; the origin guard has checked its origin
     return "subscribe" if method in _READS else "edit"
 
 
 def identity_of_request(scope: Any) -> Identity:
-    """Return who a request comes from, as the door found."""
+    """Return the identity that the authorization middleware found."""
     found: Identity = scope.get("tidewire.identity", ANYONE)
     return found
 
 
-class Door:
+class AuthorizationMiddleware:
     """An ASGI app around the app; it sets ``scope["tidewire.identity"]``.
 
     Args:
         app: what is behind it.
-        keeper: knows the tokens.
+        authenticator: authenticates requests.
         streams: which answer a subscriber in their own way: any refusal but 200 ends an `EventSource` for good.
         rates: how many requests somebody may make.
         address_rates: how many may come from one address, whoever it is.
@@ -82,7 +82,7 @@ class Door:
     def __init__(
         self,
         app: ASGIApp,
-        keeper: Keeper,
+        authenticator: Authenticator,
         streams: Streams,
         rates: RequestRates,
         address_rates: RequestRates,
@@ -92,7 +92,7 @@ class Door:
         self._app = app
         self._limit_counters = limit_counters
         self._tickets = tickets
-        self._keeper = keeper
+        self._authenticator = authenticator
         self._streams = streams
         self._rates = rates
         self._address_rates = address_rates
@@ -105,23 +105,25 @@ class Door:
         try:
             if need == "nothing":
                 return self._app(scope, receive, send)
-            self._address_rates.take(address_of(scope))
-            if self._keeper.open:
+            self._address_rates.count(address_of(scope))
+            if self._authenticator.open:
                 return self._app(scope, receive, send)
             authorization = _authorization(scope)
             if not authorization and scope["path"] == STREAM_PATH and _TICKET_FIELD in scope["query_string"]:
-                return self._by_ticket(scope, receive, send)
-            identity = self._keeper.identity(authorization)
+                return self._authorize_ticket(scope, receive, send)
+            identity = self._authenticator.identity(authorization)
             if identity is None:
-                return self._look(scope, receive, send, authorization, need)
-            self._enter(scope, identity, need)
+                return self._authorize_refreshed(scope, receive, send, authorization, need)
+            self._grant(scope, identity, need)
         except RequestRefused as refusal:
             return self._refuse(scope, send, refusal)
         return self._app(scope, receive, send)
 
-    async def _look(self, scope: HTTPScope, receive: Receive, send: Send, authorization: str, need: Need) -> None:
+    async def _authorize_refreshed(
+        self, scope: HTTPScope, receive: Receive, send: Send, authorization: str, need: Need
+    ) -> None:
         try:
-            self._enter(scope, await self._keeper.look(authorization), need)
+            self._grant(scope, await self._authenticator.refreshed_identity(authorization), need)
         except RequestRefused as refusal:
             await self._refuse(scope, send, refusal)
             return
@@ -133,7 +135,7 @@ class Door:
             return
         await self._app(scope, receive, send)
 
-    async def _by_ticket(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _authorize_ticket(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Serve a stream that comes with a ticket in place of a token."""
         try:
             query = parse_query(scope["query_string"])
@@ -141,11 +143,11 @@ class Door:
             cursor = last_event_id.decode("latin-1").strip() or query.one("cursor")
             ticket, patterns = query.one("ticket"), tuple(query.all("metric"))
             identity = await self._tickets.identity(ticket, patterns)
-            if self._keeper.end_of(identity) is not None:
+            if self._authenticator.end_of(identity) is not None:
                 raise Unauthenticated(
                     "the token that the ticket was made with is over or was revoked", token_given=True
                 )
-            self._enter(scope, identity, "subscribe")
+            self._grant(scope, identity, "subscribe")
             turned_away = self._streams.turned_away(identity, scope)
             if turned_away is not None:  # it comes back by itself, with the same ticket and without a cursor
                 await self._streams.turn_away(send, send, *turned_away)
@@ -162,18 +164,18 @@ class Door:
             return
         await self._app(scope, receive, send)
 
-    def _enter(self, scope: HTTPScope, identity: Identity, need: Need) -> None:
-        """Let somebody in.
+    def _grant(self, scope: HTTPScope, identity: Identity, need: Need) -> None:
+        """Grant a request what its route needs.
 
         Raises:
             ScopeMissing: the token does not allow it.
             RateExceeded: too many requests.
         """
-        self._rates.take(identity.id)
+        self._rates.count(identity.id)
         scopes = identity.scopes
         granted = need == "anybody" or bool(getattr(scopes, need))
         if not granted:
-            self._keeper.counters["forbidden"] += 1
+            self._authenticator.counters["forbidden"] += 1
             raise ScopeMissing(f"the token {identity.name!r} has no scope to {_WORDS[need]}")
         scope["tidewire.identity"] = identity  # type: ignore[typeddict-unknown-key]  # ours
 
@@ -181,7 +183,7 @@ class Door:
         client = scope.get("client")
         self._limit_counters.count(refusal.limit)
         if isinstance(refusal, RateExceeded):
-            self._keeper.counters["limited"] += 1
+            self._authenticator.counters["limited"] += 1
             if scope["path"] == STREAM_PATH:
                 return self._streams.put_off(send, refusal.limit)
         _log.info(

@@ -23,7 +23,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from tidewire_service.history.tables import FORMATS
 from tidewire_service.web.problems import MEDIA_TYPE
 
-__all__ = ["complete"]
+__all__ = ["complete_openapi"]
 
 _METHODS: Final = ("get", "put", "post", "delete")
 _PROBLEM: Final = Reference(ref="#/components/schemas/Problem")
@@ -50,7 +50,7 @@ _BODIES: Final[dict[tuple[str, str], Schema | Reference]] = {
 }
 
 
-def complete(document: OpenAPI, raw: dict[str, PathItem], *, auth: bool) -> None:
+def complete_openapi(document: OpenAPI, raw: dict[str, PathItem], *, auth: bool) -> None:
     """Add to Litestar's document what Litestar cannot see.
 
     Args:

@@ -1,4 +1,4 @@
-"""The gate: what every request must satisfy before any route sees it: size of its head, Host, origin."""
+"""Refuses requests with an oversized head, a foreign Host or a foreign origin, before any route sees them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.problems import problem_of, request_id, send_problem
 
-__all__ = ["STREAM_PATH", "Gate", "host_name"]
+__all__ = ["STREAM_PATH", "OriginGuard", "host_name"]
 
 STREAM_PATH: Final = "/v1/stream"
 _log = structlog.get_logger("tidewire_service")
@@ -54,7 +54,7 @@ def host_name(authority: str) -> str | None:
     return host.lower()
 
 
-class Gate:
+class OriginGuard:
     """An ASGI app around the app; nothing behind it is reached by a request that it refuses.
 
     A browser tells where a request comes from (``Origin``, ``Sec-Fetch-Site``): pages of other sites may not write,
@@ -63,7 +63,7 @@ class Gate:
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
-        """Put the gate before an app, with the limits and names of `settings`; counts what it refuses."""
+        """Guard an app, with the limits and names of `settings`; counts what it refuses."""
         self._app = app
         self._limit_counters = limit_counters
         self._max_header_bytes = settings.max_header_bytes
@@ -109,7 +109,9 @@ class Gate:
         url = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if url > self._max_url_bytes:
             return UrlTooLong(url, self._max_url_bytes)
-        if "//" in scope["path"]:  # the router takes empty levels for nothing, and the door would see another path
+        if (
+            "//" in scope["path"]
+        ):  # the router takes empty levels for nothing, and the authorization would see another path
             return PathNotFound()
         return self._foreign_host(found) or self._foreign_page(scope, found)
 
@@ -169,7 +171,7 @@ _with_own_once = lru_cache(maxsize=8)(_with_own)
 def _with_headers(send: Send, origin: bytes = b"") -> Send:
     """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine.
 
-    An allowed page may read refusals, too: those of the door, which no CORS of the app has seen, were a network error.
+    An allowed page may read refusals, too: without this header it would take them for network errors.
     """
 
     def sending(message: Message) -> object:

@@ -41,7 +41,7 @@ from tidewire_service.web.limit_counters import LimitCounters
 __all__ = [
     "MEDIA_TYPE",
     "Problem",
-    "answering",
+    "exception_handler",
     "problem_of",
     "request_id",
     "send_problem",
@@ -172,7 +172,7 @@ def request_id(scope: Mapping[str, Any]) -> str:
     return str(scope.get("tidewire.request", ""))
 
 
-def answering(limit_counters: LimitCounters) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+def exception_handler(limit_counters: LimitCounters) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
     """Return the only exception handler of the app; it counts the limits that were reached."""
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""The gate: Host, Origin, Sec-Fetch-Site and sizes, on every route."""
+"""The origin guard: Host, Origin, Sec-Fetch-Site and sizes, on every route."""
 
 from __future__ import annotations
 
