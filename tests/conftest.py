@@ -23,7 +23,9 @@ import httpx
 import hypothesis
 import pytest
 import redis
+import waiting
 from ports import own_port
+from waiting import HANG_S, Eventually
 
 from tidewire_service.app import create_app
 from tidewire_service.http_server.server import listening_socket, make_server
@@ -122,24 +124,10 @@ def now_ms() -> float:
 # -- waiting
 
 
-async def _eventually(condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
-    """Wait until a condition (plain or awaitable) holds, and return what it returned."""
-    deadline = time.monotonic() + limit_s
-    while True:
-        found = condition()
-        if isinstance(found, Awaitable):
-            found = await found
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"did not come true within {limit_s} s")
-        await asyncio.sleep(0.01)
-
-
 @pytest.fixture
-def eventually() -> Callable[..., Awaitable[Any]]:
-    """Wait until a condition (plain or awaitable) holds, for at most `limit_s`."""
-    return _eventually
+def eventually() -> Eventually:
+    """Wait until a condition (plain or awaitable) holds."""
+    return waiting.eventually
 
 
 # -- Valkey
@@ -188,7 +176,7 @@ class Valkey:
         """End it as a power cut would."""
         pid = self.pid
         os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + HANG_S
         while self._server is not None and self._server.pid is not None:
             assert time.monotonic() < deadline, "SIGKILL had no effect"
             time.sleep(0.001)
@@ -242,7 +230,7 @@ class Service:
         self.settings = settings
         self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=20, trust_env=False)
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False)
         self.app: Any = None
         self._ending: Callable[[], Awaitable[None]] | None = None
 
@@ -258,17 +246,17 @@ class Service:
             await task
 
         self.app, self._ending = app, end
-        await _eventually(lambda: server.started or task.done())
+        await waiting.eventually(lambda: server.started or task.done())
         if wait:
             await self.ready()
 
-    async def ready(self, limit_s: float = 10.0) -> None:
+    async def ready(self, limit_s: float = HANG_S) -> None:
         """Wait until it says that it is ready."""
 
         async def is_ready() -> bool:
             return (await self.http.get("/health/ready")).status_code == 200
 
-        await _eventually(is_ready, limit_s)
+        await waiting.eventually(is_ready, limit_s=limit_s)
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""
@@ -344,7 +332,7 @@ def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
             stderr=out,
         )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     with httpx.Client(base_url=url, trust_env=False) as http:
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -355,4 +343,4 @@ def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
             time.sleep(0.02)
     yield SimpleNamespace(url=url, port=port, process=process, log=log)
     process.terminate()
-    process.wait(15)
+    process.wait(HANG_S)

@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from waiting import HANG_S
 
 from tidewire.commands import cli
 from tidewire.commands.replay import read_rows
@@ -47,7 +48,7 @@ class Command:
 
     async def __call__(self, *arguments: str) -> tuple[int, str, str]:
         process = await self.start(*arguments)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), HANG_S)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
 
@@ -104,14 +105,14 @@ async def test_tail_prints_what_arrives_and_ends_quietly_on_ctrl_c(tidewire: Com
     process = await tidewire.start("tail", "plant/**")
     assert process.stdout is not None
     assert process.stderr is not None
-    first = await asyncio.wait_for(process.stdout.readline(), 20)
+    first = await asyncio.wait_for(process.stdout.readline(), HANG_S)
     assert re.match(rb"\d\d:\d\d:\d\d\.\d{3}  plant/a site=A  1 Cel\n", first)
-    while b"# live" not in await asyncio.wait_for(process.stderr.readline(), 20):
+    while b"# live" not in await asyncio.wait_for(process.stderr.readline(), HANG_S):
         pass
     await service.publish("plant/b", 2)
-    assert b"plant/b  2" in await asyncio.wait_for(process.stdout.readline(), 20)
+    assert b"plant/b  2" in await asyncio.wait_for(process.stdout.readline(), HANG_S)
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), HANG_S)
     assert process.returncode == 0
     assert (out, err) == (b"", b"")
 
@@ -120,7 +121,7 @@ async def test_tail_as_json_is_one_batch_per_line(tidewire: Command, service: An
     await service.publish("plant/a", 1)
     process = await tidewire.start("tail", "plant/a", "--json")
     assert process.stdout is not None
-    batch = msgspec.json.decode(await asyncio.wait_for(process.stdout.readline(), 20))
+    batch = msgspec.json.decode(await asyncio.wait_for(process.stdout.readline(), HANG_S))
     assert (batch["metric"], batch["value"]) == ("plant/a", [1.0])
     process.terminate()
     await process.wait()

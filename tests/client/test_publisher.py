@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import HANG_S, generous
 
 import tidewire
 from tidewire.errors import InvalidInput
@@ -133,7 +134,7 @@ def test_a_dead_network_never_raises_is_said_once_and_counted(caplog: pytest.Log
     assert publisher.stats.dropped == 20_000
     assert sum("trouble" in record.message for record in caplog.records) == 1
     took.sort()
-    assert took[len(took) // 2] < 200e-6, "a call must not wait for the network (20 us on a quiet machine)"
+    assert took[len(took) // 2] < generous(200e-6), "a call must not wait for the network"
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
@@ -161,13 +162,13 @@ async def test_a_kill_of_redis_while_publishing_doubles_nothing_and_loses_nothin
     thread = threading.Thread(target=produce)
     thread.start()
     for _ in range(3):
-        await asyncio.to_thread(publisher.flush, 5)
+        await asyncio.to_thread(publisher.flush, HANG_S)
         valkey.kill()
         valkey.start(appendfsync=fsync)
-    await asyncio.to_thread(publisher.flush, 10)
+    await asyncio.to_thread(publisher.flush, HANG_S)
     stop.set()
     thread.join()
-    assert publisher.flush(10)
+    assert publisher.flush(HANG_S)
     assert publisher.stats.dropped == publisher.stats.rejected == 0
     publisher.close()
     kept = await stored(valkey.url, "a")
@@ -190,7 +191,7 @@ async def test_a_paused_redis_is_retried_under_the_same_sequence(valkey: Any) ->
     publisher.publish("a", 1)
     assert not publisher.flush(0.3)
     valkey.resume()
-    assert publisher.flush(20)
+    assert publisher.flush(HANG_S)
     publisher.close()
     assert await stored(valkey.url, "a") == [0.0, 1.0]
 
@@ -212,7 +213,7 @@ async def test_over_http_with_the_same_words(service: Any, valkey: Any) -> None:
     publisher = Publisher(service.url)
     for n in range(3_000):
         publisher.publish("a", n, labels={"site": "A"})
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     await asyncio.to_thread(publisher.close)
     assert await stored(valkey.url, "a") == [float(n) for n in range(3_000)]
     assert publisher.stats.sent == 3_000
@@ -221,13 +222,13 @@ async def test_over_http_with_the_same_words(service: Any, valkey: Any) -> None:
 async def test_over_http_a_service_that_comes_back_gets_everything_once(service: Any, valkey: Any) -> None:
     publisher = Publisher(service.url)
     publisher.publish("a", 0)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     await service.stop()
     for n in range(1, 100):
         publisher.publish("a", n)
     assert not await asyncio.to_thread(publisher.flush, 0.5)
     await service.start()
-    assert await asyncio.to_thread(publisher.flush, 20)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     await asyncio.to_thread(publisher.close)
     assert await stored(valkey.url, "a") == [float(n) for n in range(100)]
 
@@ -236,10 +237,10 @@ async def test_what_is_refused_for_good_is_counted_with_its_reason(start_service
     service = await start_service(max_metrics=1)
     publisher = Publisher(service.url)
     publisher.publish("a", 1)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     publisher.publish("b", 1)
     publisher.publish("a", 2)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     stats = publisher.stats
     await asyncio.to_thread(publisher.close)
     assert (stats.sent, stats.rejected) == (2, 1)
@@ -252,14 +253,14 @@ async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Any) -> Non
 
     def child() -> None:
         publisher.publish("a", 2)
-        assert publisher.flush(5)
+        assert publisher.flush(HANG_S)
         os._exit(0)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    await asyncio.to_thread(process.join, 10)
+    await asyncio.to_thread(process.join, HANG_S)
     assert process.exitcode == 0
-    assert await asyncio.to_thread(publisher.flush, 5)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     publisher.close()
     assert sorted(await stored(valkey.url, "a"), key=str) == [1.0, 2.0]
 
@@ -278,7 +279,7 @@ async def test_the_thread_imports_nothing(valkey: Any, live_service: Any, tmp_pa
         "print(sorted(set(sys.modules) - before))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    out, _ = await asyncio.wait_for(process.communicate(), HANG_S)
     assert (process.returncode, out.decode().strip()) == (0, "[]")
 
 
@@ -313,7 +314,7 @@ async def test_a_clock_that_steps_back_delays_nothing(valkey: Any, monkeypatch: 
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 3_600)
     publisher.publish("a", 1)
-    await eventually(lambda: publisher.stats.sent == 2, 3)
+    await eventually(lambda: publisher.stats.sent == 2)
     monkeypatch.undo()
     publisher.close()
 
@@ -375,7 +376,7 @@ async def test_ctrl_c_in_the_middle_of_a_publish_breaks_nothing(valkey: Any) -> 
             except KeyboardInterrupt:
                 publishing = False
                 interrupted += 1
-    assert await asyncio.to_thread(publisher.flush, 60)  # 5 s are too short for 2 s of readings on a busy machine
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     publisher.close()
     assert interrupted > 10
     values = await stored(valkey.url, "a")
@@ -411,11 +412,11 @@ async def test_what_a_batch_that_was_refused_held_is_counted_by_reading(valkey: 
     publisher = Publisher(valkey.url)
     publisher.publish("first", 0)
     publisher.publish("poisoned", 0)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     valkey.cli("XADD", Keys().log("poisoned"), "99999999999999-0", "x", "y")
     publisher.publish("poisoned", [1.0] * 700)
     publisher.publish("well", [1.0] * 300)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     publisher.close()
     stats = publisher.stats
     assert (stats.sent, stats.rejected, stats.dropped, stats.queued) == (302, 700, 0, 0)
@@ -430,7 +431,7 @@ def test_close_is_bounded_while_redis_hangs_and_counts_each_reading_once(valkey:
     publisher.publish("a", [1.0] * 10)
     began = time.monotonic()
     publisher.close(0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < generous(1)
     valkey.resume()
     stats = publisher.stats
     assert (stats.sent, stats.dropped, stats.queued) == (1, 10, 0)
@@ -459,7 +460,7 @@ async def test_without_a_thread_nothing_raises_and_the_next_call_tries_again(
         await eventually(lambda: "can't start new thread" in publisher.stats.last_error)
         assert publisher.stats.queued == 1
     publisher.publish("a", 2)
-    assert publisher.flush(10)
+    assert publisher.flush(HANG_S)
     publisher.close()
     assert await stored(valkey.url, "a") == [1.0, 2.0]
 
@@ -468,14 +469,14 @@ async def test_flush_tries_at_once_when_redis_is_back(valkey: Any) -> None:
     publisher = Publisher(valkey.url)
     valkey.stop()
     publisher.publish("a", 1)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_S
     while publisher.stats.retried < 6:  # its next pause is of seconds
         assert not publisher.flush(0.01)
         assert time.monotonic() < deadline
     valkey.start()
     began = time.monotonic()
-    assert publisher.flush(10)
-    assert time.monotonic() - began < 1
+    assert publisher.flush(HANG_S)
+    assert time.monotonic() - began < generous(1)
     publisher.close()
 
 
@@ -521,5 +522,5 @@ def test_importing_tidewire_is_cheap() -> None:
         "import sys, tidewire\n"
         "print([m for m in ('pandas', 'numpy', 'httpx', 'redis', 'litestar', 'panel') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
     assert done.stdout.strip() == "[]"

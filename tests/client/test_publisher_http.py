@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from waiting import HANG_S, generous
 
 from tidewire.errors import InvalidInput
 from tidewire.publishing.publisher import Publisher
@@ -101,7 +102,7 @@ def test_a_pause_is_kept_and_the_same_call_comes_again_under_its_key(door: Door,
     door.answers = [(status, {"retry-after": "1"}, {"detail": "later"})]
     publisher = Publisher(door.url)
     publisher.publish("a", 1)
-    assert publisher.flush(10)
+    assert publisher.flush(HANG_S)
     stats = publisher.stats
     publisher.close()
     (first, body), (again, same) = door.requests
@@ -169,7 +170,7 @@ def test_a_url_that_can_never_work_is_told_at_once(url: str, monkeypatch: pytest
 def test_a_password_in_the_url_is_in_no_error() -> None:
     publisher = Publisher("http://user:hunter2@127.0.0.1:1")
     publisher.publish("a", 1)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_S
     while not publisher.stats.last_error:
         assert not publisher.flush(0.1)
         assert time.monotonic() < deadline
@@ -182,7 +183,7 @@ def test_a_password_in_the_url_is_in_no_error() -> None:
 def test_calls_are_quick_while_the_service_hangs(door: Door) -> None:
     release = threading.Event()
     answer: Callable[..., Any] = door.answer
-    door.answer = lambda *given: (release.wait(20), answer(*given))[1]  # type: ignore[method-assign]
+    door.answer = lambda *given: (release.wait(HANG_S), answer(*given))[1]  # type: ignore[method-assign]
     publisher = Publisher(door.url)
     took = []
     for n in range(20_000):
@@ -190,7 +191,7 @@ def test_calls_are_quick_while_the_service_hangs(door: Door) -> None:
         publisher.publish("a", n)
         took.append(time.perf_counter() - began)
     release.set()
-    assert publisher.flush(20)
+    assert publisher.flush(HANG_S)
     publisher.close()
     assert door.kept == [float(n) for n in range(20_000)]
-    assert sorted(took)[10_000] < 200e-6, "20 us on a quiet machine"
+    assert sorted(took)[10_000] < generous(200e-6), "a call must not wait for the network"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import HANG_S
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import decode_batch
@@ -41,10 +42,10 @@ def script(url: str, spool: Path, body: str) -> list[str]:
 
 
 def run(*given: Any) -> str:
-    return subprocess.run(script(*given), capture_output=True, text=True, timeout=60, check=True).stderr
+    return subprocess.run(script(*given), capture_output=True, text=True, timeout=HANG_S, check=True).stderr
 
 
-async def flushed(publisher: Publisher, limit_s: float = 20) -> bool:
+async def flushed(publisher: Publisher, limit_s: float = HANG_S) -> bool:
     return await asyncio.to_thread(publisher.flush, limit_s)
 
 
@@ -57,7 +58,7 @@ async def test_an_outage_fills_the_disk_and_not_the_memory(valkey: Any, tmp_path
             publisher.publish("a", n)
             if n % 200 == 0:
                 await asyncio.sleep(0.01)
-        await eventually(lambda: publisher.stats.spooled > 15_000, 20)
+        await eventually(lambda: publisher.stats.spooled > 15_000)
         assert publisher.stats.dropped == 0
         valkey.start()
         assert await flushed(publisher)
@@ -185,7 +186,7 @@ async def test_beyond_its_bound_the_oldest_is_given_up_and_counted(
             publisher.publish("a", n, step=n)
             if n % 500 == 0:
                 await asyncio.sleep(0.01)
-        await eventually(lambda: publisher.stats.dropped > 0, 20)
+        await eventually(lambda: publisher.stats.dropped > 0)
         valkey.start()
         assert await flushed(publisher, 40)
         stats = publisher.stats

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import HANG_S
 
 from tidewire.errors import InvalidInput, ServiceRefused
 from tidewire.model.cursor import Cursor
@@ -68,7 +69,7 @@ def event(n: int) -> bytes:
 
 
 async def take(items: Any, count: int) -> list[Any]:
-    async with contextlib.aclosing(items), asyncio.timeout(20):
+    async with contextlib.aclosing(items), asyncio.timeout(HANG_S):
         return [item async for item in _first(items, count)]
 
 
@@ -242,9 +243,9 @@ async def test_a_for_loop_ends_cleanly_on_ctrl_c() -> None:
             sys.executable, "-c", ENDED, script.url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
-        assert await asyncio.wait_for(process.stdout.readline(), 20) == b"[1.0]\n"
+        assert await asyncio.wait_for(process.stdout.readline(), HANG_S) == b"[1.0]\n"
         process.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(process.communicate(), 20)
+        out, err = await asyncio.wait_for(process.communicate(), HANG_S)
         hold.set()
     assert (process.returncode, out, err) == (0, b"ended 1\n", b"")
 
@@ -275,15 +276,15 @@ async def test_the_end_of_a_loop_closes_its_connection(how: str) -> None:
             await got.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 2)
-        async with asyncio.timeout(5):
+                await asyncio.wait_for(task, HANG_S)
+        async with asyncio.timeout(HANG_S):
             await script.gone.wait()
         hold.set()
 
 
 async def test_a_stream_of_the_real_service_resumes_over_its_restart(service: Any) -> None:
     items = astream("a/**", url=service.url, replay="none", states=True)
-    async with contextlib.aclosing(items), asyncio.timeout(30):
+    async with contextlib.aclosing(items), asyncio.timeout(HANG_S):
         while not isinstance(await anext(items), Live):
             pass
         await service.publish("a/x", 1)
@@ -304,7 +305,7 @@ async def next_batch(items: Any) -> StreamBatch:
 
 async def test_conflated_batches_arrive_as_batches(service: Any) -> None:
     items = astream("a", url=service.url, every="100ms", replay="none", states=True)
-    async with contextlib.aclosing(items), asyncio.timeout(20):
+    async with contextlib.aclosing(items), asyncio.timeout(HANG_S):
         while not isinstance(await anext(items), Live):
             pass
         await service.publish("a", 1, 2, 6)

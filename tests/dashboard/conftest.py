@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import HANG_S
 
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -35,18 +36,18 @@ class Tab:
     async def open(self, path: str) -> None:
         await self.page.goto(self.base + path)
 
-    async def until(self, script: str, argument: Any = None, limit_s: float = 15) -> Any:
+    async def until(self, script: str, argument: Any = None, limit_s: float = HANG_S) -> Any:
         handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3)
         return await handle.json_value()
 
-    async def chip(self, text: str, limit_s: float = 20) -> None:
+    async def chip(self, text: str, limit_s: float = HANG_S) -> None:
         """Wait until the chip says this."""
         says = """(text) => (document.querySelectorAll("*").values().map((e) => e.shadowRoot ?? null)
             .filter((root) => root !== null).map((root) => root.querySelector('[data-tw="chip"]'))
             .some((chip) => chip !== null && chip.textContent.replace(/\\s+/g, "").includes(text)))"""
         await self.page.wait_for_function(says, arg=text, timeout=limit_s * 1e3, polling=50)
 
-    async def sees(self, text: str, limit_s: float = 15) -> None:
+    async def sees(self, text: str, limit_s: float = HANG_S) -> None:
         await self.page.get_by_text(text).first.wait_for(timeout=limit_s * 1e3)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from waiting import HANG_MS, HANG_S
 
 pytestmark = pytest.mark.browser
 DECK = "/d/furnace?c=furnace/temperature&w=5m&drawer=1"
@@ -41,7 +42,7 @@ async def other(dashboard: Any, browser: Any) -> AsyncIterator[Any]:
     await context.close()
 
 
-async def says(page: Any, hook: str, words: str, limit_s: float = 15) -> None:
+async def says(page: Any, hook: str, words: str, limit_s: float = HANG_S) -> None:
     """Wait until the element with this hook says so."""
     await page.wait_for_function(
         f"([hook, words]) => ({TEXT})(hook).includes(words)", arg=[hook, words], timeout=limit_s * 1e3
@@ -112,13 +113,13 @@ async def test_a_threshold_added_in_the_drawer_is_in_force_for_every_viewer(
     going = asyncio.create_task(go_on())
     await says(tab.page, "chart-alert", "CRITICAL")
     await says(tab.page, "drawer-events", "site B critical")
-    await other.wait_for_function("() => document.title.startsWith('(1) ')", timeout=15_000)
+    await other.wait_for_function("() => document.title.startsWith('(1) ')", timeout=HANG_MS)
     await other.locator('[data-tw="tile"][aria-label*="critical"]').first.wait_for()
     assert await other.locator('[data-tw="tile"][aria-label*="critical"]').count() == 1
     assert await other.locator('[data-tw="tile"][aria-label*="temperature B"][aria-label*="critical"]').count() == 1
     await tab.page.locator('[data-tw="threshold-remove"]').click()
     await says(tab.page, "drawer-thresholds", "None")
-    await other.wait_for_function("() => !document.title.startsWith('(')", timeout=15_000)
+    await other.wait_for_function("() => !document.title.startsWith('(')", timeout=HANG_MS)
     going.cancel()
 
 
@@ -194,7 +195,7 @@ async def charts(page: Any, expected: list[str]) -> None:
     await page.wait_for_function(
         """(expected) => JSON.stringify(window.__tidewire?.state().charts.map((one) => one.title)) === expected""",
         arg=str(expected).replace("'", '"').replace(", ", ","),
-        timeout=15_000,
+        timeout=HANG_MS,
     )
 
 

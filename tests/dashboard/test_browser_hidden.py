@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
+from waiting import HANG_S
 
 from tidewire_dashboard.app import Dashboard
 
@@ -31,7 +32,7 @@ class Devtools:
         if session:
             message["sessionId"] = session
         await self._socket.write_message(json.dumps(message))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             while True:
                 answer = json.loads(await self._socket.read_message() or "{}")
                 if answer.get("id") == number:
@@ -48,7 +49,7 @@ class Devtools:
         answer = await self.call("Runtime.evaluate", session, expression=script, returnByValue=True)
         return answer["result"].get("value")
 
-    async def until(self, session: str, script: str, limit_s: float = 15) -> Any:
+    async def until(self, session: str, script: str, limit_s: float = HANG_S) -> Any:
         async with asyncio.timeout(limit_s):
             while not (value := await self.evaluate(session, script)):
                 await asyncio.sleep(0.05)
@@ -61,7 +62,7 @@ async def devtools(tmp_path: Path, chromium_command: list[str]) -> AsyncIterator
     flags = ["--headless=new", "--remote-debugging-port=0", f"--user-data-dir={tmp_path}"]
     with subprocess.Popen([*chromium_command, *flags, "about:blank"], stderr=subprocess.DEVNULL) as process:
         port = tmp_path / "DevToolsActivePort"
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(HANG_S):
             while not (port.exists() and port.read_text().count("\n")):
                 await asyncio.sleep(0.05)
         number, path = port.read_text().splitlines()[:2]

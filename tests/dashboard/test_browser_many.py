@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import HANG_S
 
 pytestmark = pytest.mark.browser
 SERIES = 2_000
@@ -30,7 +31,7 @@ async def test_two_thousand_series_scroll_sort_and_are_found(tab: Any, service: 
         {"metric": f"group{n // 100:02}/m{n % 100:02}", "time": [now_ms - 2e3, now_ms], "value": [n, n + 0.5]}
         for n in range(SERIES)
     ]
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
         for start in range(0, SERIES, 500):
             answer = await http.post(f"{service.url}/v1/readings", json=rows[start : start + 500])
             answer.raise_for_status()

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
+from waiting import HANG_S, generous
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, ViewFrame, unpack_frame
@@ -74,7 +75,7 @@ async def test_readings_reach_a_deck_within_a_second(dashboard: Dashboard, servi
         started = time.monotonic()
         await service.publish("furnace/temperature", 925.5, labels={"site": "A"})
         await eventually(lambda: deck.frames[-1].records["last_value"].tolist() == [925.5])
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < generous(1)
         assert deck.frames[-1].kind == DELTA
         assert deck.last("status")["state"] == "live"
         assert deck.last("snippet")["url"] == service.url
@@ -194,10 +195,10 @@ async def test_the_chip_follows_the_service(dashboard: Dashboard, service: Any, 
         lost = deck.last("status")
         assert lost["retry_at_ms"] is not None
         assert lost["service"] == service.url
-        await eventually(lambda: deck.last("status")["service_ok"] is False, 15)
+        await eventually(lambda: deck.last("status")["service_ok"] is False)
         await service.start()
         await deck.say(t="retry")
-        await eventually(lambda: deck.last("status")["state"] == "live", 20)
+        await eventually(lambda: deck.last("status")["state"] == "live")
 
 
 async def test_only_loopback_is_listened_on() -> None:
@@ -223,15 +224,15 @@ async def test_the_command_ends_cleanly_on_a_signal(number: signal.Signals) -> N
         sys.executable, "-c", program, "--port", "0", "--url", "http://127.0.0.1:9", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    line = await asyncio.wait_for(process.stdout.readline(), HANG_S)
     url = re.search(r"http://127\.0\.0\.1:\d+", line.decode())
     assert url is not None
     async with httpx.AsyncClient(trust_env=False) as http:
         assert (await http.get(url[0])).status_code == 200
     started = time.monotonic()
     process.send_signal(number)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
-    assert time.monotonic() - started < 2
+    assert await asyncio.wait_for(process.wait(), HANG_S) == 0
+    assert time.monotonic() - started < generous(2)
 
 
 async def test_the_page_of_a_fresh_installation_never_tells_a_password(service: Any) -> None:

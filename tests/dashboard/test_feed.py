@@ -76,7 +76,7 @@ async def test_a_service_that_ends_and_comes_back_leaves_no_hole(service: Any, f
     await service.start()
     await service.publish("m", 2.0, 3.0)
     feed.retry_now()
-    await eventually(lambda: feed.status.state == "live", 30)
+    await eventually(lambda: feed.status.state == "live")
     assert values(feed, "m") == [1.0, 2.0, 3.0]
     assert feed.status.since_ms >= lost.since_ms
     await service.publish("m", 4.0)
@@ -90,7 +90,7 @@ async def test_without_a_service_it_says_so_and_goes_on_trying(feed: Feed, servi
     assert feed.status.state == "connecting"
     assert feed.message()["retry_at_ms"] is not None
     await service.start()
-    await eventually(lambda: feed.status.state == "live", 30)
+    await eventually(lambda: feed.status.state == "live")
 
 
 async def test_a_refusal_is_final_until_somebody_asks_again(service: Any, eventually: Any) -> None:

@@ -53,7 +53,7 @@ async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Any
     for number, context in enumerate(contexts):
         page = await context.new_page()
         await page.goto(f"{dashboard.url}/{'d/plant' if number % 2 else ''}")
-    await eventually(lambda: held(dashboard)["viewers"] == count, 30)
+    await eventually(lambda: held(dashboard)["viewers"] == count)
     assert held(dashboard)["sessions"] > count / 2, "else there is nothing to forget"
     return contexts
 
@@ -70,14 +70,14 @@ async def test_pages_opened_and_closed_leave_nothing(impatient: Dashboard, brows
     async def round_of_pages() -> None:
         for context in await opened(impatient, browser, PAGES, eventually):
             await context.close()
-        await eventually(lambda: held(impatient) == nothing, 20)
+        await eventually(lambda: held(impatient) == nothing)
 
     await round_of_pages()  # makes what is made once
     first = used()
     for _ in range(2):
         await round_of_pages()
         # A connection that the dashboard keeps to its service may just be replaced: what counts is what stays.
-        await eventually(lambda: all(now <= first[what] for what, now in used().items()), 20)
+        await eventually(lambda: all(now <= first[what] for what, now in used().items()))
 
 
 async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: Any, eventually: Any) -> None:
@@ -89,7 +89,7 @@ async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: An
     for process in stopped:  # the kernel still acknowledges what arrives, nobody answers it
         process.suspend()
     try:
-        await eventually(lambda: held(impatient) == nothing, 30)
+        await eventually(lambda: held(impatient) == nothing)
     finally:
         for process in stopped:
             process.resume()

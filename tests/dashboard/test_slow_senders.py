@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
+from waiting import HANG_S, generous
 
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -36,7 +37,7 @@ async def _closed_after_s(port: int, sent: bytes) -> float:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     started = time.monotonic()
     writer.write(sent)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(HANG_S):
         while await reader.read(1 << 16):
             pass
     writer.close()
@@ -49,9 +50,9 @@ async def test_slow_senders_are_closed_and_a_viewer_stays(board: Dashboard) -> N
     port = board.server.port
     closed = await asyncio.gather(*(_closed_after_s(port, sent) for sent in SLOW.values()))
     for name, after_s in zip(SLOW, closed, strict=True):
-        assert 0.8 < after_s < 10, (name, after_s)
+        assert 0.8 < after_s < generous(1), (name, after_s)
     await socket.write_message('{"t":"hello","page":"overview","hidden":false}')
-    assert await asyncio.wait_for(socket.read_message(), 5) is not None
+    assert await asyncio.wait_for(socket.read_message(), HANG_S) is not None
     assert len(board.hub.shared.viewers) == 1
     socket.close()
 

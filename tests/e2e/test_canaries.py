@@ -23,6 +23,7 @@ import redis
 from cryptography.hazmat.primitives.asymmetric import ec
 from ports import own_port
 from rich.pretty import pretty_repr
+from waiting import HANG_S
 
 import tidewire
 from tidewire.publishing.publisher import Publisher
@@ -62,7 +63,7 @@ class Run:
             sys.executable, "-P", "-m", "tidewire", *arguments, cwd=self.folder, env={**os.environ, **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        said, _ = await asyncio.wait_for(process.communicate(), HANG_S)
         assert process.returncode == code, (name, said)
         self.said[f"output of tidewire {name}"] = said
         return said
@@ -76,7 +77,7 @@ class Run:
     def end(self) -> None:
         for name, process in self._running:
             process.terminate()
-            process.wait(20)
+            process.wait(HANG_S)
             self.said[f"log of {name}"] = (self.folder / f"{name}.log").read_bytes()
 
     def found(self) -> list[tuple[str, str]]:
@@ -127,10 +128,10 @@ def _recorded(run: Run, name: str, url: str, *shown: str, **options: Any) -> htt
         body = b"" if str(answer.request.url.path) in shown else answer.content
         run.said[f"{name} {answer.request.method} {answer.url} {len(run.said)}"] = head.encode() + b"\n\n" + body
 
-    return httpx.AsyncClient(base_url=url, trust_env=False, event_hooks={"response": [keep]}, timeout=20, **options)
+    return httpx.AsyncClient(base_url=url, trust_env=False, event_hooks={"response": [keep]}, timeout=HANG_S, **options)
 
 
-async def _up(url: str, path: str = "/health/ready", limit_s: float = 40) -> None:
+async def _up(url: str, path: str = "/health/ready", limit_s: float = HANG_S) -> None:
     async with httpx.AsyncClient(base_url=url, trust_env=False) as http, asyncio.timeout(limit_s):
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -155,7 +156,7 @@ async def _look_around(run: Run, browser: Any, board: str, viewer: str) -> None:
     )
     await page.goto(f"{board}/login#token={viewer}&next=/")
     await page.wait_for_url(f"{board}/")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while not any("/frames?ticket=" in line for line in kept) or len(kept) < 12:
             await asyncio.sleep(0.05)
     kept += [
@@ -169,7 +170,6 @@ async def _look_around(run: Run, browser: Any, board: str, viewer: str) -> None:
     await page.close()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.browser
 async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Any, tmp_path: Path, browser: Any) -> None:
     # -- everything with a secret starts
@@ -253,7 +253,7 @@ async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Any, tmp
     for target in (service, locked):
         with Publisher(target, token=token if target is service else "", spool=tmp_path / "spool") as publisher:
             publisher.publish("furnace/temperature", 920.1)
-            publisher.flush(10)
+            publisher.flush(HANG_S)
             shown.append(repr(publisher))
     log = RedisLog(locked)
     given = {"redis": locked, "token": token}

@@ -157,7 +157,7 @@ async def test_the_browsers_own_eventsource_hears_it_and_goes_on_after_a_restart
     for n in range(6, 9):
         put(valkey, n)
     await service.start()
-    await eventually(lambda: len(heard.values) >= 9, limit_s=20)
+    await eventually(lambda: len(heard.values) >= 9)
     publish(valkey, 9)
     await eventually(lambda: len(heard.values) >= 10)
     assert heard.values == list(range(10))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import HANG_S
 
 import tidewire
 
@@ -74,10 +75,10 @@ async def test_a_stream_dropped_20_times_during_10000_readings_sees_each_exactly
                     await asyncio.sleep(0.005)
             assert await asyncio.to_thread(publisher.flush)
 
-    async with httpx.AsyncClient(timeout=20, trust_env=False) as http, asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(timeout=HANG_S, trust_env=False) as http, asyncio.TaskGroup() as group:
         group.create_task(publish())
         for until in [*cuts, READINGS]:
-            await asyncio.wait_for(listener.listen(http, until), 30)
+            await asyncio.wait_for(listener.listen(http, until), HANG_S)
     assert listener.connections == DROPS + 1
     assert listener.seen == expected
     assert not {"gap", "reset", "skipped"} & set(listener.controls)

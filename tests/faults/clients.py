@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from waiting import HANG_S
+
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import EncodedBatch, encode_batch, make_batch
 from tidewire.model.sse import Decoder
@@ -200,12 +202,12 @@ class Feed:
         """Return a batch for each metric; no two have the same value."""
         return [encode_batch(make_batch(metric, float(next(self._numbers)))) for metric in metrics]
 
-    async def publish(self, *metrics: str, limit_s: float = 40.0) -> None:
+    async def publish(self, *metrics: str, limit_s: float = HANG_S) -> None:
         """Append one call with one batch for each metric, again and again under its sequence until it is taken."""
         batches = self.batches(metrics)
         await self.send(batches, limit_s=limit_s)
 
-    async def send(self, batches: Sequence[EncodedBatch], *, limit_s: float = 40.0) -> None:
+    async def send(self, batches: Sequence[EncodedBatch], *, limit_s: float = HANG_S) -> None:
         self.sequence += 1
         for batch in batches:
             self.book.tried(batch.metric, [batch.body])

@@ -12,8 +12,9 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
+from waiting import eventually
 
-from .processes import Service, eventually
+from .processes import Service
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
@@ -58,7 +59,7 @@ async def test_after_a_crowd_and_every_kind_of_end_all_is_given_back(world: Any)
         crowd = [world.subscriber(service.address, f"plant/{n % 7}/*", "**") for n in range(60)]
         crowd += [world.subscriber(service.address, "**", replay=("last", "5m")[n % 2]) for n in range(30)]
         crowd += [world.subscriber(path.address, "**") for _ in range(10)]
-        await world.all_live(crowd, limit_s=20)
+        await world.all_live(crowd)
         feed.start([f"plant/{n}/{'x' * 200}" for n in range(100)], every_s=0.005, per_call=100)
         path.black_hole()  # ten stall: parked, then reaped
         for subscriber in crowd[:30]:
@@ -66,12 +67,12 @@ async def test_after_a_crowd_and_every_kind_of_end_all_is_given_back(world: Any)
         world.valkey.pause()
         await asyncio.sleep(0.3)  # the pause itself
         world.valkey.resume()
-        await eventually(lambda: all(s.ledger.got for s in crowd[:90]), 20)
+        await eventually(lambda: all(s.ledger.got for s in crowd[:90]))
 
         async def reaped() -> bool:
             return (await _held(world, service)).subscriptions == 90
 
-        await eventually(reaped, 20, "the stalled are ended")
+        await eventually(reaped, "the stalled are ended")
         await feed.stop()
         for subscriber in crowd[90:]:
             subscriber.vanish()
@@ -91,14 +92,14 @@ async def test_after_a_crowd_and_every_kind_of_end_all_is_given_back(world: Any)
         return all(one <= other for one, other in zip(now, base, strict=True))
 
     await crowd()  # what is made at first use stays: pools, caches
-    await eventually(empty, BACK_S)
+    await eventually(empty)
     await feed.publish(*METRICS)
     base, memory_mb = await _held(world, service), service.footprint()[0]
     for _ in range(int(os.environ.get("TIDEWIRE_FAULT_CROWDS", "1"))):
         await crowd()
         left_s = time.monotonic()
         now = await _held(world, service)
-        await eventually(given_back, BACK_S, f"as before: {base}; at first {now}")
+        await world.lateness.within(BACK_S, given_back, f"as before: {base}; at first {now}")
         print(f"I6: {now} -> {base} within {time.monotonic() - left_s:.1f} s")
     grown_mb = service.footprint()[0] - memory_mb
     print(f"I6: memory {grown_mb:+.1f} MB after more crowds of 100")

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from waiting import HANG_S
 
 from tidewire.model.batch import Limits
 from tidewire.redislog.log import RedisLog
@@ -75,7 +76,7 @@ async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: Any
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.0002 * (turn % 20))  # wherever it is by then
             task.cancel()
-            done, _ = await asyncio.wait([task], timeout=2)
+            done, _ = await asyncio.wait([task], timeout=HANG_S)
             assert done, f"turn {turn}"
             assert task.cancelled()
     finally:

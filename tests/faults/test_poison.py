@@ -12,14 +12,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import eventually
 
 from tidewire.errors import InvalidCursor, InvalidInput
 from tidewire.model.batch import encode_batch, make_batch
 from tidewire.model.cursor import Cursor, id_ms
 from tidewire.model.sse import Decoder, encode_event
 from tidewire.redislog.keys import Keys
-
-from .processes import eventually
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
@@ -46,7 +45,7 @@ async def test_row_17_foreign_things_in_redis_are_skipped_and_counted(world: Any
     subscribers = [world.subscriber(service.address, *METRICS, replay=replay) for replay in ("last", "none", "5m")]
     await world.all_live()
     for _ in range(10):
-        await feed.publish("plant/0/temperature", "plant/4/temperature", limit_s=5)
+        await feed.publish("plant/0/temperature", "plant/4/temperature")
     await world.settled()
     skipped = await service.count("log_skipped_entries")
     print(f"row 17: {skipped:g} foreign things skipped and counted")
@@ -67,7 +66,7 @@ async def test_row_17_garbage_on_the_live_channel_is_dropped_and_counted(world: 
     subscribers = [world.subscriber(service.address) for _ in range(3)]
     await world.all_live()
     feed = world.feed().start(METRICS)
-    await eventually(lambda: all(s.ledger.got for s in subscribers), 10)
+    await eventually(lambda: all(s.ledger.got for s in subscribers))
     memory_mb, _ = service.footprint()
     epoch = (await feed.log.clock()).epoch
     far = f"{(int(time.time()) + 10_000) * 1000}-0"
@@ -85,7 +84,7 @@ async def test_row_17_garbage_on_the_live_channel_is_dropped_and_counted(world: 
     raw.publish(KEYS.live, b"z" * (50 << 20))
     raw.publish(f"{KEYS.inbox}:plant", b"\xff" * (1 << 20))
     before = len(world.book.acked)
-    await eventually(lambda: len(world.book.acked) > before + 100, 10)
+    await eventually(lambda: len(world.book.acked) > before + 100)
     await feed.stop()
     await world.settled()
     garbled = await service.count("frames_garbled")
@@ -231,7 +230,7 @@ async def test_row_26_ids_rise_when_the_clock_of_redis_steps(world: Any, step_h:
     subscribers = [world.subscriber(service.address) for _ in range(5)]
     await world.all_live()
     await feed.publish(*METRICS)
-    await eventually(lambda: all(len(s.ledger.got) == 5 for s in subscribers), 5)
+    await eventually(lambda: all(len(s.ledger.got) == 5 for s in subscribers))
     if step_h < 0:
         raw.hset(KEYS.clock, mapping={"ms": now_ms + HOUR_MS, "n": 7})
     times: list[float] = []

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from waiting import HANG_S
 
 from tidewire.model.batch import decode_batch
 from tidewire.publishing.publisher import Publisher
 from tidewire.redislog.log import RedisLog
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 PRELUDE: Final = """
 import time, sys, json, os
@@ -115,7 +116,7 @@ class Day:
         command = [sys.executable, "-u", "-c", code + textwrap.dedent(body), name]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    async def ended(self, process: Any, limit_s: float = 60) -> dict[str, Any]:
+    async def ended(self, process: Any, limit_s: float = HANG_S) -> dict[str, Any]:
         out, errors = await asyncio.to_thread(process.communicate, None, limit_s)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
@@ -130,7 +131,7 @@ def acknowledged_until_killed(process: Any) -> int:
         if len(set(told)) > 3:  # 0, and three writes
             break
     process.kill()
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == -signal.SIGKILL, errors
     return [*told, *map(int, rest.split())][-1]
 
@@ -173,7 +174,7 @@ async def test_a_publishers_bad_day(valkey: Any, tmp_path: Path) -> None:
     for one in (day, small):  # whoever publishes next from the folder sends what the others left
         publisher = Publisher(valkey.url, spool=one.spool)
         began_s = time.monotonic()
-        assert await asyncio.to_thread(publisher.flush, 60), publisher.stats
+        assert await asyncio.to_thread(publisher.flush, HANG_S), publisher.stats
         swept.append((publisher.stats.sent, time.monotonic() - began_s))
         assert publisher.stats.dropped == publisher.stats.rejected == 0
         await asyncio.to_thread(publisher.close)
@@ -203,8 +204,8 @@ async def test_a_publishers_bad_day(valkey: Any, tmp_path: Path) -> None:
     assert set(found["disk"]) == {float(n) for n in range(60_000 - len(found["disk"]), 60_000)}, "the oldest went"
 
     for name, told in ledger.items():
-        if told["handed"] >= 500:  # 1.5 µs alone; here seven scripts share few cores
-            assert told["median_us"] < 100, (name, told)
-            assert told["p99_us"] < 5_000, (name, told)
+        if told["handed"] >= 500:  # 1.5 µs alone; a wait for the network would be seconds
+            assert told["median_us"] < 1_000, (name, told)
+            assert told["p99_us"] < 50_000, (name, told)
         print(f"{name}: {told}")
     print(f"killed: {acknowledged} acknowledged, {len(found['killed'])} arrived; swept (readings, s): {swept}")

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import HANG_S, eventually
 
 from tidewire.publishing.publisher import Publisher
 
 from .clients import Subscriber
-from .processes import eventually
 
 pytestmark = pytest.mark.fault
 
@@ -58,11 +58,11 @@ async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(wo
         await publish(100)
         world.valkey.resume()
         await publish(200)
-        assert await asyncio.to_thread(publisher.flush, 20)
+        assert await asyncio.to_thread(publisher.flush, HANG_S)
         stats = publisher.stats
         assert (stats.sent, stats.rejected, stats.dropped) == (sent, 0, 0)
         assert stats.retried >= 1
-        await eventually(lambda: len(_values(subscriber)) >= sent, 10)
+        await eventually(lambda: len(_values(subscriber)) >= sent)
         assert _values(subscriber) == [float(n) for n in range(int(sent))], "once each, and in order"
         print(f"{door}: {sent:g} readings, {stats.retried} calls repeated, slowest publish() {slowest_s * 1e3:.2f} ms")
     finally:

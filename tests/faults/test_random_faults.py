@@ -22,10 +22,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from waiting import HANG_S, eventually
 
 from .clients import Feed, Subscriber
 from .conftest import World
-from .processes import Lateness, Service, eventually
+from .processes import Lateness, Service
 from .proxy import Proxy, RespProxy
 
 pytestmark = pytest.mark.fault
@@ -37,7 +38,7 @@ PATTERNS = ["**", "a/*", "*/x", "b/**", "c"]
 _MAX_SUBSCRIBERS = 8
 _MAX_FLUSHES = 2  # of one world: after a flush there is less to lose
 _MAX_FAILOVERS = 2
-_SETTLE_S = 30.0
+_SETTLE_S = HANG_S
 _STEPS_OF_WAR = 8  # between two times of peace
 _BACKLOG_CALLS = 500
 
@@ -91,7 +92,7 @@ class Machine(RuleBasedStateMachine):
                 for turn in range(3):
                     backlog.calls.put_nowait([METRICS[(Machine.steps + number + turn) % len(METRICS)]])
         try:
-            self.loop.run_until_complete(asyncio.wait_for(coroutine, 90))
+            self.loop.run_until_complete(asyncio.wait_for(coroutine, 2 * HANG_S))
         except BaseException as error:
             print(repr(error)[:4000])
             print(f"seed {SEED}; the steps of this world:\n  " + "\n  ".join(self.trace))
@@ -296,11 +297,11 @@ class Machine(RuleBasedStateMachine):
             )
             if backlog.task.done():
                 backlog.task.result()
-        await eventually(lambda: not any(b.calls.qsize() for b in self.backlogs), 1, "every call is acknowledged")
+        await eventually(lambda: not any(b.calls.qsize() for b in self.backlogs), "every call is acknowledged")
         for service in self.services:
-            await eventually(service.ready, _SETTLE_S, "ready")
+            await eventually(service.ready, "ready")
         await self.world.all_live(limit_s=_SETTLE_S)
-        await self.world.settled(_SETTLE_S)
+        await self.world.settled()
         for subscriber in self.paths:
             assert subscriber.ledger.count("reset") <= self.flushes + self.failovers, "never more resets than losses"
             gaps = {page.data for page in subscriber.ledger.of("gap")}
@@ -324,7 +325,7 @@ class Machine(RuleBasedStateMachine):
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-@pytest.mark.timeout(240 + STEPS * 2)
+@pytest.mark.timeout(300 + STEPS * 4)
 def test_random_faults_break_no_promise() -> None:
     print(f"seed {SEED}, {STEPS} steps")
     started = time.monotonic()

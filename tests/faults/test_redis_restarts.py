@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from tidewire.model.cursor import Cursor
 
-from .processes import Valkey, eventually
+from .processes import Valkey
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
@@ -23,18 +24,18 @@ async def test_row_1_a_restart_with_the_append_only_file_loses_and_doubles_nothi
     subscribers.append(world.subscriber(service.address, "plant/1/*"))
     await world.all_live()
     feed = world.feed().start(METRICS)
-    await eventually(lambda: len(world.book.acked) > 100, 10)
+    await eventually(lambda: len(world.book.acked) > 100)
     await world.valkey.terminate()
     went_s = time.time()
-    await eventually(service.unready, 5, "I8: readiness shows the fault")
-    await eventually(lambda: min(s.heard_s for s in subscribers) > went_s + 1, 6, "heartbeats go on")
+    await world.lateness.within(5.0, service.unready, "I8: readiness shows the fault")
+    await eventually(lambda: min(s.heard_s for s in subscribers) > went_s + 1, "heartbeats go on")
     assert feed.failures
     await world.valkey.start()
     up_s = time.time()
-    came = await eventually(lambda: [b for b in world.book.acked if b.sent_s > up_s], 5)
-    await eventually(lambda: all(came[0].body in s.ledger.got for s in subscribers[:10]), 5)
+    came = await eventually(lambda: [b for b in world.book.acked if b.sent_s > up_s])
+    await eventually(lambda: all(came[0].body in s.ledger.got for s in subscribers[:10]))
     back_s = max(s.ledger.latencies_s(world.book, up_s)[-1] + came[0].sent_s - up_s for s in subscribers[:10])
-    await eventually(service.ready, 5)
+    await eventually(service.ready)
     await feed.stop()
     await world.settled()
     print(f"row 1: live again {back_s:.2f} s after Redis was up; {len(world.book.acked)} acknowledged")
@@ -51,12 +52,12 @@ async def test_row_2_flushall_gives_one_reset_and_a_snapshot(world: Any) -> None
     await world.all_live()
     epoch = (await feed.log.clock()).epoch
     feed.start(METRICS)
-    await eventually(lambda: all(len(s.ledger.got) > 20 for s in subscribers), 10)
+    await eventually(lambda: all(len(s.ledger.got) > 20 for s in subscribers))
     world.valkey.client.flushall()
-    await eventually(lambda: all(s.ledger.count("reset") for s in subscribers), 5)
-    await eventually(lambda: all(s.live for s in subscribers), 5)
+    await eventually(lambda: all(s.ledger.count("reset") for s in subscribers))
+    await eventually(lambda: all(s.live for s in subscribers))
     flushed = len(world.book.acked)
-    await eventually(lambda: len(world.book.acked) > flushed + 100, 10)
+    await eventually(lambda: len(world.book.acked) > flushed + 100)
     await feed.stop()
     assert (await feed.log.clock()).epoch != epoch
     await world.settled()
@@ -76,7 +77,7 @@ async def test_row_2_an_empty_directory_gives_one_reset_and_a_snapshot(world: An
     world.valkey.wipe()
     await world.valkey.start()  # functions are gone too
     await feed.publish(*METRICS)
-    await eventually(lambda: all(s.ledger.count("reset") for s in subscribers), 5)
+    await eventually(lambda: all(s.ledger.count("reset") for s in subscribers))
     await feed.publish(*METRICS)
     await world.settled()
     assert (await feed.log.clock()).epoch != epoch
@@ -99,11 +100,11 @@ async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: Any, fsync:
     feeds = [world.feed().start(METRICS, every_s=0.001, per_call=5) for _ in range(4)]
     for _ in range(3):
         acked = len(world.book.acked)
-        await eventually(lambda acked=acked: len(world.book.acked) > acked + 500, 20)
+        await eventually(lambda acked=acked: len(world.book.acked) > acked + 500)
         world.valkey.kill()
         await world.valkey.start("--appendfsync", fsync)
     acked = len(world.book.acked)
-    await eventually(lambda: len(world.book.acked) > acked + 500, 20)
+    await eventually(lambda: len(world.book.acked) > acked + 500)
     for feed in feeds:
         await feed.stop()
     await world.settled()
@@ -129,7 +130,7 @@ async def test_row_4_a_failover_that_lost_writes_is_announced_and_reuses_no_id(w
     world.end_with_test(replica.end)
     world.valkey.client.config_set("repl-diskless-sync-delay", 0)
     await replica.start("--replicaof", f"127.0.0.1 {world.valkey.port}")
-    await eventually(lambda: replica.client.info("replication")["master_link_status"] == "up", 15)
+    await eventually(lambda: replica.client.info("replication")["master_link_status"] == "up")
     link = await world.redis_proxy()
     service = await world.service(link.url)
     subscribers = [world.subscriber(service.address) for _ in range(10)]
@@ -139,7 +140,7 @@ async def test_row_4_a_failover_that_lost_writes_is_announced_and_reuses_no_id(w
     for _ in range(10):
         await feed.publish(*METRICS)
     absent = subscribers[3]  # before the loss: its own cursor lies in what was kept
-    await eventually(lambda: world.book.acked[-1].body in absent.ledger.got, 5)
+    await eventually(lambda: world.book.acked[-1].body in absent.ledger.got)
     await absent.end()
     for _ in range(10):
         await feed.publish(*METRICS)
@@ -149,7 +150,7 @@ async def test_row_4_a_failover_that_lost_writes_is_announced_and_reuses_no_id(w
     for _ in range(15):
         await feed.publish(*METRICS)
     lost = world.book.acked[kept:]
-    await eventually(lambda: all(b.body in subscribers[0].ledger.got for b in lost), 5)
+    await eventually(lambda: all(b.body in subscribers[0].ledger.got for b in lost))
     # unconfirmed when the primary ends: its answer is lost with it, the publisher repeats it
     link.lose_reply("append")
     world.valkey.pause()
@@ -162,7 +163,7 @@ async def test_row_4_a_failover_that_lost_writes_is_announced_and_reuses_no_id(w
     await sending
     for _ in range(10):
         await feed.publish(*METRICS)
-    await eventually(lambda: world.book.acked[-1].body in subscribers[0].ledger.got, 5)
+    await eventually(lambda: world.book.acked[-1].body in subscribers[0].ledger.got)
     absent.start()  # the hub has adopted the new lineage: the lost are not in its ring any more
     world.valkey, dead = replica, world.valkey
     dead.client.close()

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import eventually
 
-from .processes import Service, eventually
+from .processes import Service
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
@@ -31,7 +32,7 @@ async def test_row_6_a_paused_redis_meets_deadlines_everywhere(world: Any, how: 
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(10)]
     await world.all_live()
     feed = world.feed().start(METRICS)
-    await eventually(lambda: len(world.book.acked) > 100, 10)
+    await eventually(lambda: len(world.book.acked) > 100)
     paused_s = time.time()
     if how == "SIGSTOP":
         world.valkey.pause()
@@ -41,18 +42,18 @@ async def test_row_6_a_paused_redis_meets_deadlines_everywhere(world: Any, how: 
     assert statuses == {503}
     assert None not in retry_after
     assert took_s < world.lateness.allow(3.0), "each waits for a connection, then for an answer"
-    await eventually(service.unready, 5 - (time.time() - paused_s), "I8: readiness shows it within 5 s")
+    await world.lateness.within(5.0, service.unready, "I8: readiness shows it within 5 s")
     unready_s = time.time() - paused_s
-    await eventually(lambda: min(s.heard_s for s in subscribers) > paused_s + 1, 5, "heartbeats go on")
+    await eventually(lambda: min(s.heard_s for s in subscribers) > paused_s + 1, "heartbeats go on")
     if how == "SIGSTOP":
         world.valkey.resume()
     else:
         await asyncio.sleep(max(0.0, paused_s + 5 - time.time()))  # the pause itself
     resumed_s = time.time()
-    await eventually(service.ready, 5)
+    await eventually(service.ready)
     statuses, _, took_s = await _post_all(service, 40)
     assert statuses == {200}, "the pool is whole again"
-    await eventually(lambda: [b for b in world.book.acked if b.sent_s > resumed_s], 5)
+    await eventually(lambda: [b for b in world.book.acked if b.sent_s > resumed_s])
     await feed.stop()
     await world.settled()
     print(f"row 6, {how}: 503 in {took_s:.2f} s, unready after {unready_s:.2f} s")
@@ -67,20 +68,20 @@ async def test_row_7_a_half_open_connection_is_noticed_and_replaced(world: Any) 
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
     await world.all_live()
     feed = world.feed().start(METRICS)
-    await eventually(lambda: all(len(s.ledger.got) > 50 for s in subscribers), 10)
+    await eventually(lambda: all(len(s.ledger.got) > 50 for s in subscribers))
     link.black_hole()
     stopped_s = time.time()
-    await eventually(service.unready, 5, "I8: readiness shows it within 5 s")
+    await world.lateness.within(5.0, service.unready, "I8: readiness shows it within 5 s")
     connections = link.connections
-    await eventually(lambda: link.connections > connections + 1, 10, "both kinds of connection are made anew")
+    await eventually(lambda: link.connections > connections + 1, "both kinds of connection are made anew")
     noticed_s = time.time() - stopped_s
-    await eventually(lambda: min(s.heard_s for s in subscribers) > stopped_s + 1, 5, "heartbeats go on")
+    await eventually(lambda: min(s.heard_s for s in subscribers) > stopped_s + 1, "heartbeats go on")
     link.close_all()
     link.forward()
     forward_s = time.time()
-    await eventually(service.ready, 5)
+    await eventually(service.ready)
     came = [b for b in world.book.acked if b.sent_s > forward_s] or [world.book.acked[-1]]
-    await eventually(lambda: all(came[0].body in s.ledger.got for s in subscribers), 5)
+    await eventually(lambda: all(came[0].body in s.ledger.got for s in subscribers))
     await feed.stop()
     await world.settled()
     print(f"row 7: noticed after {noticed_s:.2f} s")
@@ -103,7 +104,7 @@ async def test_row_7_only_the_live_connection_is_half_open(world: Any) -> None:
     async def rebuilt() -> bool:
         return await service.count("live_connects") > connects
 
-    await eventually(rebuilt, world.lateness.allow(10.0), "an unanswered ping ends the connection")  # nothing published
+    await world.lateness.within(10.0, rebuilt, "an unanswered ping ends the connection")  # nothing published
     print(f"row 7, live only: rebuilt after {time.monotonic() - stopped_s:.2f} s")
     await feed.publish(*METRICS)
     await world.settled(2.0)
@@ -159,8 +160,8 @@ async def test_row_9_killed_pubsub_connections_leave_holes_that_are_filled(world
         async def again(connects: float = connects) -> bool:
             return await service.count("live_connects") > connects
 
-        await eventually(again, 5, f"connection {kill} is replaced")
-        await eventually(lambda seen=seen: len(world.book.acked) > seen + 50, 10)
+        await eventually(again, f"connection {kill} is replaced")
+        await eventually(lambda seen=seen: len(world.book.acked) > seen + 50)
     await feed.stop()
     await world.settled()
     slowest_s = max(s.ledger.latencies_s(world.book)[-1] for s in subscribers)
@@ -206,7 +207,7 @@ async def test_row_10_a_deaf_connection_is_found_from_the_clock_and_rebuilt(worl
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
     await world.all_live()
     feed = world.feed().start(METRICS, every_s=every_s)
-    await eventually(lambda: all(s.ledger.got for s in subscribers), 10)
+    await eventually(lambda: all(s.ledger.got for s in subscribers))
     connects = await service.count("live_connects")
     link.deafen()
     deaf_s = time.time()
@@ -216,10 +217,10 @@ async def test_row_10_a_deaf_connection_is_found_from_the_clock_and_rebuilt(worl
 
     # a check that finds something missing needs something published: twice, for a slow feed
     bound_s = 2.0 if every_s < 0.1 else 2.0 + 2 * every_s
-    await eventually(rebuilt, world.lateness.allow(bound_s), "the connection is rebuilt")
+    await world.lateness.within(bound_s, rebuilt, "the connection is rebuilt")
     rebuilt_s = time.time() - deaf_s
     published = len(world.book.acked)
-    await eventually(lambda: len(world.book.acked) > published + 1, 10)
+    await eventually(lambda: len(world.book.acked) > published + 1)
     await feed.stop()
     await world.settled()
     slowest_s = max(s.ledger.latencies_s(world.book)[-1] for s in subscribers)
@@ -248,9 +249,9 @@ async def test_row_11_a_full_redis_refuses_says_so_and_recovers(world: Any) -> N
     assert refused, "counted and shown in /metrics"
     full_s = time.time()
     sending = asyncio.create_task(feed.publish(*METRICS))
-    await eventually(lambda: feed.failures > 2 or sending.done(), 5)
+    await eventually(lambda: feed.failures > 2 or sending.done())
     assert not sending.done()
-    await eventually(lambda: min(s.heard_s for s in subscribers) > full_s, 5, "heartbeats go on")
+    await eventually(lambda: min(s.heard_s for s in subscribers) > full_s, "heartbeats go on")
     assert await service.ready(), "what is in the log can be read and streamed"
     late = world.subscriber(service.address, "plant/**", replay="last")
     await world.all_live([late])
@@ -268,4 +269,4 @@ async def test_row_11_a_full_redis_refuses_says_so_and_recovers(world: Any) -> N
 async def test_row_11_an_evicting_policy_is_warned_about_at_start(world: Any) -> None:
     world.valkey.client.config_set("maxmemory-policy", "allkeys-lru")
     service = await world.service()
-    await eventually(lambda: "allkeys-lru" in service.log, 5, "a warning names the policy")
+    await eventually(lambda: "allkeys-lru" in service.log, "a warning names the policy")

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-
-from .processes import eventually
+from waiting import HANG_S, eventually
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
@@ -31,7 +30,7 @@ async def _readonly(world: Any) -> Undo:
 async def _busy(world: Any) -> Undo:
     """A script of somebody that does not end."""
     world.valkey.client.config_set("busy-reply-threshold", 50)
-    somebody = redis.Redis(port=world.valkey.port, socket_timeout=30)
+    somebody = redis.Redis(port=world.valkey.port, socket_timeout=HANG_S)
     running = asyncio.create_task(asyncio.to_thread(somebody.eval, "while true do end", 0))
 
     def is_busy() -> bool:
@@ -41,7 +40,7 @@ async def _busy(world: Any) -> Undo:
             return str(error).startswith("BUSY")
         return False
 
-    await eventually(is_busy, 10)
+    await eventually(is_busy)
 
     async def undo() -> None:
         world.valkey.client.execute_command("SCRIPT", "KILL")
@@ -59,7 +58,7 @@ async def _loading(world: Any) -> Undo:
             pipe.set(f"filler:{number}", "x")
         pipe.execute()
     world.valkey.client.bgrewriteaof()
-    await eventually(lambda: not world.valkey.client.info("persistence")["aof_rewrite_in_progress"], 10)
+    await eventually(lambda: not world.valkey.client.info("persistence")["aof_rewrite_in_progress"])
     await world.valkey.terminate()
     slow = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
     starting = asyncio.create_task(world.valkey.start(*slow))
@@ -73,7 +72,7 @@ async def _loading(world: Any) -> Undo:
             return False
         return False
 
-    await eventually(is_loading, 10)
+    await eventually(is_loading)
 
     async def undo() -> None:
         await starting
@@ -95,11 +94,11 @@ async def test_row_6_a_refusal_that_passes_is_retried_and_no_publisher_is_told_4
     answer = await service.http.post("/v1/readings", json={"metric": "posted", "value": 1})
     assert answer.status_code == 503, answer.text
     assert "Retry-After" in answer.headers
-    await eventually(lambda: min(s.heard_s for s in subscribers) > refused_s + 1, 5, "heartbeats go on")
+    await eventually(lambda: min(s.heard_s for s in subscribers) > refused_s + 1, "heartbeats go on")
     await undo()
     await sending
     assert feed.failures
-    await eventually(service.ready, 10)
+    await eventually(service.ready)
     await feed.publish(*METRICS)
     answer = await service.http.post("/v1/readings", json={"metric": "posted", "value": 2})
     assert answer.status_code == 200

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import HANG_S, eventually
 
-from .processes import Service, eventually
+from .processes import Service
 from .proxy import Proxy
 
 pytestmark = pytest.mark.fault
@@ -23,27 +24,27 @@ async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: A
     first, second = await asyncio.gather(world.service(), world.service())
     door = await world.proxy(first.address, second.address)
     subscribers = [world.subscriber(door.address, "**" if n % 2 else f"plant/{n % 5}/*") for n in range(200)]
-    await world.all_live(limit_s=30)
+    await world.all_live()
     assert await first.count("subscriptions_live") == 200
     feed = world.feed().start(METRICS)
-    await eventually(lambda: len(world.book.acked) > 100, 10)
+    await eventually(lambda: len(world.book.acked) > 100)
     first.kill()
     killed_s = time.time()
-    await eventually(lambda: all(s.ledger.count("cut") for s in subscribers), 5)
-    await world.all_live(limit_s=15)
+    await eventually(lambda: all(s.ledger.count("cut") for s in subscribers))
+    await world.all_live()
     back_s = time.time() - killed_s
     assert await second.count("subscriptions_live") == 200
     seen = len(world.book.acked)
-    await eventually(lambda: len(world.book.acked) > seen + 100, 10)
+    await eventually(lambda: len(world.book.acked) > seen + 100)
     await feed.stop()
     await world.settled()
     print(f"row 12: 200 subscribers live again {back_s:.2f} s after the kill, {len(world.book.acked)} acknowledged")
     assert {s.ledger.count("cut") for s in subscribers} == {1}
     assert {s.ledger.count(kind) for s in subscribers for kind in ("gap", "reset")} == {0}
     # no orphan state: one hub connection is left, and the lease of the inbox goes over
-    await eventually(lambda: world.valkey.connections("tidewire-hub") == 1, 10)
+    await eventually(lambda: world.valkey.connections("tidewire-hub") == 1)
     world.valkey.client.xadd("tw:in", {"metric": "durable", "value": "1"})
-    await eventually(lambda: world.valkey.client.xlen("tw:in") == 0, 10, "the other process takes the inbox")
+    await eventually(lambda: world.valkey.client.xlen("tw:in") == 0, "the other process takes the inbox")
     assert not second.errors()
 
 
@@ -52,7 +53,7 @@ class Agent:
 
     def __init__(self, world: Any, url: str, name: str) -> None:
         self._world = world
-        self._http = httpx.AsyncClient(base_url=url, timeout=10, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=url, timeout=HANG_S, trust_env=False)
         self._name = name
         self.statuses: Counter[int] = Counter()
         self.torn = 0
@@ -88,11 +89,11 @@ async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: An
     )
     door: Proxy = await world.proxy(*(service.address for service in services), balance=True)
     subscribers = [world.subscriber(door.address) for _ in range(60)]
-    await world.all_live(limit_s=30)
+    await world.all_live()
     stop = asyncio.Event()
     agents = [Agent(world, f"http://127.0.0.1:{door.port}", f"agent-{n}") for n in range(4)]
     running = [asyncio.create_task(agent.run(stop)) for agent in agents]
-    await eventually(lambda: len(world.book.acked) > 100, 10)
+    await eventually(lambda: len(world.book.acked) > 100)
     exits = []
     for service in services:
         told_s = time.time()
@@ -106,7 +107,7 @@ async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: An
             assert max(byes) - min(byes) > 0.5, "the ends are spread over the drain window"
         await service.start()
         seen = len(world.book.acked)
-        await eventually(lambda seen=seen: len(world.book.acked) > seen + 100, 10)
+        await eventually(lambda seen=seen: len(world.book.acked) > seen + 100)
     stop.set()
     await asyncio.gather(*running)
     await world.all_live()
@@ -130,16 +131,16 @@ async def test_row_14_a_storm_of_reconnects_is_served_from_the_ring(world: Any) 
     link = await world.redis_proxy()
     service = await world.service(link.url)
     subscribers = [world.subscriber(service.address, retry_s=0.0) for _ in range(count)]
-    await world.all_live(limit_s=60)
+    await world.all_live()
     feed = world.feed()
     await feed.publish(*METRICS)
-    await eventually(lambda: all(s.ledger.got for s in subscribers), 30)
+    await eventually(lambda: all(s.ledger.got for s in subscribers))
     before, started = link.commands.copy(), time.monotonic()
     for subscriber in subscribers:
         subscriber.cut()
     for _ in range(20):  # 100 batches to replay or to see live
         await feed.publish(*METRICS)
-    await eventually(lambda: all(len(s.ledger.got) == 21 * len(METRICS) for s in subscribers), 60)
+    await eventually(lambda: all(len(s.ledger.got) == 21 * len(METRICS) for s in subscribers))
     took_s = time.monotonic() - started
     asked = link.commands - before
     total = sum(asked.values())
@@ -154,7 +155,7 @@ async def test_row_14_a_storm_of_reconnects_is_served_from_the_ring(world: Any) 
     def back_to_base() -> bool:
         return service.footprint()[1] < 100
 
-    await eventually(back_to_base, 10, "I6: descriptors are given back within 10 s")
+    await world.lateness.within(10, back_to_base, "I6: descriptors are given back within 10 s")
     left_mb, left = service.footprint()
     print(f"row 14: {memory_mb:.0f} MB and {descriptors} descriptors at the peak, {left_mb:.0f} MB and {left} after")
     assert not service.errors()

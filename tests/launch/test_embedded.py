@@ -13,6 +13,7 @@ import psutil
 import pytest
 import redis
 from ports import own_port
+from waiting import HANG_S
 
 from tidewire_service.errors import DataDirectoryInUse, EmbeddedServerFailed
 from tidewire_service.launch.embedded import EmbeddedServer, server_binary
@@ -101,8 +102,8 @@ async def test_it_ends_with_the_process_that_started_it(
         if sys.platform == "linux":
             assert Path(f"/proc/{pid}/exe").readlink() == server_binary()
         parent.send_signal(number)
-        parent.wait(10)
-    await eventually(lambda: not _alive(pid), limit_s=5)
+        parent.wait(HANG_S)
+    await eventually(lambda: not _alive(pid))
 
 
 def _alive(pid: int) -> bool:

@@ -19,6 +19,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 from ports import own_port
+from waiting import HANG_MS, HANG_S
 
 from tidewire_service.launch.up import UpSettings, choose_redis, command, unsuitable
 
@@ -98,8 +99,8 @@ async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
     up: Callable[..., Up], eventually: Any, number: int
 ) -> None:
     running = up()
-    ready = await eventually(lambda: re.search(r"Ready after ([\d.]+) s", running.text), limit_s=60)
-    assert float(ready[1]) < 30, running.text
+    ready = await eventually(lambda: re.search(r"Ready after ([\d.]+) s", running.text))
+    assert float(ready[1]) < HANG_S, running.text
     async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
 
         async def cpu() -> Any:
@@ -113,8 +114,8 @@ async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
     children = running.processes()
     assert children.keys() == {"valkey", "serve", "dashboard", "host"}
     running.process.send_signal(number)
-    running.process.wait(15)
-    await eventually(lambda: not [name for name, child in children.items() if _running(child)], limit_s=15)
+    running.process.wait(HANG_S)
+    await eventually(lambda: not [name for name, child in children.items() if _running(child)])
     if number != signal.SIGKILL:
         assert running.process.returncode == 0
         await eventually(lambda: "everything ended" in running.text)
@@ -123,7 +124,7 @@ async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
 
 async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..., Up], eventually: Any) -> None:
     running = up()
-    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    await eventually(lambda: "Ready after" in running.text)
     before = running.processes()
     for name, said in (("serve", "service"), ("host", "host publisher"), ("valkey", "bundled Valkey")):
         before[name].kill()
@@ -134,7 +135,7 @@ async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..
         new = {name for name, child in now.items() if child.pid != before[name].pid}
         return new == {"serve", "host", "valkey"}
 
-    await eventually(all_new, limit_s=20)
+    await eventually(all_new)
     async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
 
         async def count() -> int:
@@ -144,17 +145,17 @@ async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..
                     return int(answer.json()["series"][0]["count"])
             return 0
 
-        first = await eventually(count, limit_s=20)
+        first = await eventually(count)
 
         async def grew() -> bool:
             return await count() > first
 
-        await eventually(grew, limit_s=20)
+        await eventually(grew)
 
 
 async def test_the_printed_snippet_works_when_pasted(up: Callable[..., Up], eventually: Any, tmp_path: Path) -> None:
     running = up("--no-host")
-    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    await eventually(lambda: "Ready after" in running.text)
     assert running.processes().keys() == {"valkey", "serve", "dashboard"}
     snippet = re.search(r"^import math.*\n.*\n.*\n", running.text, re.MULTILINE)
     assert snippet is not None
@@ -175,7 +176,7 @@ async def test_a_given_redis_is_used_and_its_password_is_not_shown(
 ) -> None:
     valkey.client.config_set("requirepass", "hunter2")
     running = up("--redis", f"redis://:hunter2@127.0.0.1:{valkey.port}")
-    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    await eventually(lambda: "Ready after" in running.text)
     children = running.processes()
     assert children.keys() == {"serve", "dashboard", "host"}
     assert "hunter2" not in running.text
@@ -229,7 +230,7 @@ def test_beside_an_unsuitable_redis_the_bundled_one_takes_the_next_free_port(val
         assert unsuitable(chosen.url) is None
     finally:
         chosen.child.process.terminate()
-        chosen.child.process.wait(10)
+        chosen.child.process.wait(HANG_S)
 
 
 def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: Any, tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: A
     assert chosen.child is not None
     assert chosen.child.process is not None
     chosen.child.process.terminate()
-    chosen.child.process.wait(10)
+    chosen.child.process.wait(HANG_S)
     assert chosen.url == f"redis://127.0.0.1:{wanted}"
 
 
@@ -271,10 +272,10 @@ def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey
 @pytest.mark.browser
 async def test_the_first_page_shows_a_moving_chart(up: Callable[..., Up], eventually: Any, browser: Any) -> None:
     running = up()
-    await eventually(lambda: "Ready after" in running.text, limit_s=60)
+    await eventually(lambda: "Ready after" in running.text)
     page = await browser.new_page()
     await page.goto(f"{running.dashboard_url}/d/host?c=host/load&c=host/memory")
     end = "() => window.__tidewire?.state().charts[1]?.series[0]?.end ?? null"
-    first = await (await page.wait_for_function(end, timeout=10_000)).json_value()
-    await page.wait_for_function(f"(before) => (({end})() ?? before) !== before", arg=first, timeout=10_000)
+    first = await (await page.wait_for_function(end, timeout=HANG_MS)).json_value()
+    await page.wait_for_function(f"(before) => (({end})() ?? before) !== before", arg=first, timeout=HANG_MS)
     await page.close()

@@ -23,10 +23,11 @@ import httpx
 import nbformat
 import pytest
 from ports import own_port
+from waiting import HANG_MS, HANG_S
 
 import tidewire
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 # marimo renders into shadow roots
 _WALK = """
@@ -70,7 +71,7 @@ def running(url: str, *command: str, folder: Path) -> Iterator[None]:
     """Run a notebook server until the block ends; wait until it answers."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log, cwd=folder, env=os.environ)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     try:
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -82,7 +83,7 @@ def running(url: str, *command: str, folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(HANG_S)
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def publishing(valkey: Any) -> Iterator[None]:
 
 async def lives(page: Any) -> None:
     """Wait for a live chart, and see its picture change."""
-    await page.locator('[data-tw="chip"]').filter(has_text="LIVE").first.wait_for(timeout=60_000)
+    await page.locator('[data-tw="chip"]').filter(has_text="LIVE").first.wait_for(timeout=HANG_MS)
     pictures = []
     for _ in range(10):
         pictures.append(await page.evaluate(_PIXELS))
@@ -126,7 +127,7 @@ async def test_notebook_7(live_service: Any, publishing: None, browser: Any, tmp
     with running(f"{url}/api", "notebook", *options, folder=tmp_path):
         page = await browser.new_page()
         await page.goto(f"{url}/notebooks/a.ipynb")
-        await page.locator(".jp-CodeCell .cm-content").first.click(timeout=60_000)
+        await page.locator(".jp-CodeCell .cm-content").first.click(timeout=HANG_MS)
         await page.keyboard.press("Control+Enter")
         await lives(page)
         assert await page.locator("[data-tidewire-still]").first.is_hidden()
@@ -143,7 +144,7 @@ async def test_marimo(live_service: Any, publishing: None, browser: Any, tmp_pat
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         await page.goto(url)
-        await page.locator(".cm-content").nth(1).wait_for(timeout=60_000)
+        await page.locator(".cm-content").nth(1).wait_for(timeout=HANG_MS)
         await page.keyboard.press("Control+Shift+R")  # run all
         await lives(page)
         for _ in range(5):
@@ -153,6 +154,6 @@ async def test_marimo(live_service: Any, publishing: None, browser: Any, tmp_pat
             await lives(page)
         assert "threads 1 Chart('furnace/**', live)" in await page.evaluate(_TEXT)
         await page.evaluate("document.body.dataset.theme = 'dark'")
-        await page.locator(".tw-deck[data-theme=dark]").first.wait_for(timeout=5_000)
+        await page.locator(".tw-deck[data-theme=dark]").first.wait_for(timeout=HANG_MS)
         assert not problems, problems
         await page.close()

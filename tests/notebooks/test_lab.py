@@ -18,10 +18,11 @@ import httpx
 import nbformat
 import pytest
 from ports import own_port
+from waiting import HANG_MS, HANG_S
 
 import tidewire
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 _APP = "window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell')"
 _RUN = """async ([cell, wait]) => {
@@ -52,7 +53,7 @@ class Lab:
 
     async def open(self, name: str) -> None:
         await self.page.goto(f"{self.url}/lab/tree/{name}")
-        await self.page.wait_for_function(_APP, timeout=60_000)
+        await self.page.wait_for_function(_APP, timeout=HANG_MS)
 
     async def run(self, cell: int, *, wait: bool = True) -> None:
         """Run a cell; wait until it has run."""
@@ -67,7 +68,7 @@ class Lab:
         assert all(pictures)
         return sum(one != other for one, other in itertools.pairwise(pictures))
 
-    async def says(self, text: str, limit_s: float = 20, notebook: int = 0) -> None:
+    async def says(self, text: str, limit_s: float = HANG_S, notebook: int = 0) -> None:
         """Wait until a chart's chip says this."""
         chip = self.page.locator(".jp-NotebookPanel").nth(notebook).locator('[data-tw="chip"]')
         await chip.filter(has_text=text).first.wait_for(timeout=limit_s * 1e3)
@@ -94,7 +95,7 @@ def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options], stdout=log, stderr=log, env={**os.environ, **own}
         )
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + HANG_S
     try:
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -106,7 +107,7 @@ def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         yield root, url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(HANG_S)
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
         await lab.page.evaluate(
             f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})"
         )
-        await lab.page.locator(f".tw-deck[data-theme={theme.lower()}]").wait_for(timeout=10_000)
+        await lab.page.locator(f".tw-deck[data-theme={theme.lower()}]").wait_for(timeout=HANG_MS)
     await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
     await lab.page.get_by_text("KeyboardInterrupt").first.wait_for()
     for _ in range(10):

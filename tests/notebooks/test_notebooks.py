@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from waiting import HANG_S
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -57,7 +58,7 @@ async def test_a_notebook_runs(
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     notebook = nbformat.read(path, as_version=4)
-    await NotebookClient(notebook, timeout=60, kernel_name="python3").async_execute(cwd=str(tmp_path))
+    await NotebookClient(notebook, timeout=int(HANG_S), kernel_name="python3").async_execute(cwd=str(tmp_path))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     series = (await service.http.get("/v1/catalog", params={"metric": "**"})).json()["series"]

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import yaml
 from click.testing import CliRunner
+from waiting import HANG_S
 
 from tidewire.commands.cli import main
 
@@ -56,7 +57,7 @@ async def test_the_programs_publish(valkey: Any, service: Any, tmp_path: Path, e
         folder = tmp_path / language
         folder.mkdir()
         for command in _commands(language, folder):
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
             assert done.returncode == 0, f"{language}: {done.stdout}{done.stderr}"
             assert "-ERR" not in done.stdout
         expected |= {
@@ -72,7 +73,7 @@ async def test_the_programs_publish(valkey: Any, service: Any, tmp_path: Path, e
     async def all_there() -> bool:
         return await asyncio.to_thread(arrived) == expected
 
-    await eventually(all_there, 10)
+    await eventually(all_there)
 
 
 def _block(language: str) -> str:

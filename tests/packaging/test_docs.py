@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from waiting import HANG_S
 
 from tidewire.commands.cli import main
 from tidewire_service.hub.subscription import EndReason
@@ -112,7 +113,7 @@ def test_the_readmes_blocks_run(valkey: Any, live_service: Any, tmp_path: Path) 
         [sys.executable, "-c", read],
     ):
         done = subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_S, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "rejected" not in done.stdout.replace('"rejected":[]', "")

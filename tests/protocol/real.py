@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from waiting import HANG_S
 from world import Acked, Bad, Redis, World, batch_of
 
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, encode_batch, make_batch
@@ -78,7 +79,7 @@ class RealRedis(Redis):
             if world.names.setdefault((answer.epoch, result), number) != number:
                 raise Bad(f"I4 {answer.epoch}.{result} names two batches")
             world.acked.append(Acked(answer.epoch, result, metric, number))
-        message = self.pubsub.get_message(timeout=5)
+        message = self.pubsub.get_message(timeout=HANG_S)
         assert message is not None, "no live frame"
         for hub in world.hubs:
             hub.arrive(parse_frame(message["data"]))

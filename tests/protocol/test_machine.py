@@ -65,7 +65,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.world.quiesce()
 
 
-@pytest.mark.timeout(60 + ACTIONS // 200)
+@pytest.mark.timeout(300 + ACTIONS // 50)
 def test_the_machine_finds_nothing() -> None:
     turn = 0
     while ProtocolMachine.actions < ACTIONS:

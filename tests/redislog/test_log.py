@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from waiting import HANG_S
 
 from tidewire.errors import LogFull, LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, Limits, decode_batch, encode_batch, make_batch
@@ -65,7 +66,7 @@ async def test_one_call_is_one_live_frame_that_carries_the_id_before_it(log: Red
 
 async def _take(pubsub: Any, count: int) -> AsyncIterator[Any]:
     for _ in range(count):
-        message = await pubsub.get_message(timeout=5)
+        message = await pubsub.get_message(timeout=HANG_S)
         assert message is not None
         yield message
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
+from waiting import HANG_S
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.login_page import COOKIE
@@ -64,7 +65,7 @@ async def test_each_route_by_each_kind_of_viewer(guarded: Any, token: Any, store
     settings = DashboardSettings(url=guarded.url, token=tokens["all"], dashboard_port=0, dashboard_login=True)
     async with (
         running_dashboard(settings) as dashboard,
-        httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=20) as http,
+        httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http,
     ):
         await eventually(lambda: dashboard.source.store.metrics == 1)
         cookies = {"none": "", "bad": "A" * 43}
@@ -113,14 +114,14 @@ async def test_each_route_by_each_kind_of_viewer(guarded: Any, token: Any, store
 
 async def _socket(url: str, headers: dict[str, str], **more: Any) -> Any:
     """Return the HTTP status or the close code of a socket; "open" if it is."""
-    request = HTTPRequest(url.replace("http", "ws", 1), headers=headers, request_timeout=5)
+    request = HTTPRequest(url.replace("http", "ws", 1), headers=headers, request_timeout=HANG_S)
     subprotocols = ["bokeh", _unsigned()] if url.endswith("/ws") else None
     try:
         socket = await websocket_connect(request, subprotocols=subprotocols)
     except HTTPClientError as error:
         return error.code
     try:
-        await asyncio.wait_for(socket.read_message(), 5)
+        await asyncio.wait_for(socket.read_message(), HANG_S)
         return socket.close_code or "open"
     finally:
         socket.close()

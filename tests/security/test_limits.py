@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from waiting import HANG_S
 
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.limit_counters import LIMIT_NAMES
@@ -191,7 +192,7 @@ async def test_a_subscriber_that_takes_nothing_is_ended_and_counted(limited: Any
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port, limit=1_024)
     writer.write(b"GET /v1/stream?metric=** HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"event: live")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         while (await reached(service))["write_timeout_s"] == 0:
             assert (await service.http.post("/v1/readings", json=row(text="x" * 200_000))).status_code == 200
     await eventually(lambda: len(service.app.state.streams) == 0)

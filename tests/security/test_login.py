@@ -13,6 +13,7 @@ import httpx
 import pytest
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
+from waiting import HANG_MS, HANG_S
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import unpack_frame
@@ -38,7 +39,7 @@ async def board(guarded: Any, token: Any, eventually: Any) -> AsyncIterator[Dash
 
 @pytest.fixture
 async def http(board: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=board.url, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=board.url, trust_env=False, timeout=HANG_S) as client:
         yield client
 
 
@@ -142,7 +143,7 @@ async def test_a_viewer_is_sent_only_what_their_token_may_see(
         await guarded.http.post("/v1/readings", json=body, headers=publish)
     seen: set[str] = set()
     frames: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while "plant/new" not in seen or 65_535 not in frames:
             message = await socket.read_message()
             assert message is not None
@@ -171,7 +172,7 @@ async def test_a_revoked_token_ends_open_pages_within_five_seconds(
     await socket.write_message(json.dumps({"t": "hello", "page": "overview"}))
     assert await socket.read_message() is not None
     await store.revoke(mine.split("_")[1])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         while await socket.read_message() is not None:
             pass
     assert socket.close_code == 4403
@@ -214,7 +215,7 @@ async def test_a_share_link_logs_in_and_leaves_no_token_in_the_address(
     page.on("console", lambda message: message.type == "error" and problems.append(message.text))
     await page.goto(f"{board.url}/login#token={narrow}&next=/d/plant")
     await page.wait_for_url(f"{board.url}/d/plant**")
-    await page.get_by_text("plant").first.wait_for(timeout=20_000)
+    await page.get_by_text("plant").first.wait_for(timeout=HANG_MS)
     assert narrow not in page.url
     sent = [url.partition("#")[0] for url in urls]
     assert not [url for url in sent if narrow.split("_", 2)[2] in url]
@@ -230,7 +231,7 @@ async def test_answers_are_of_what_may_be_seen_and_what_is_of_all_is_refused(
     limits = [{"metric": "secret/b", "warn_above": 0}, {"metric": "plant/**", "warn_above": 0}]
     put = await guarded.http.put("/v1/thresholds", json={"thresholds": limits}, headers=admin)
     assert put.is_success, put.text
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while len(board.hub.shared.alarms.alarms_message()["alarms"]) < 2:
             board.hub.shared.alarms.look(board.source.feed.now_ms())  # nobody watches yet, so nothing ticks
             await asyncio.sleep(0.05)
@@ -249,7 +250,7 @@ async def test_answers_are_of_what_may_be_seen_and_what_is_of_all_is_refused(
     refused: list[str] = []
     for question in questions:
         await socket.write_message(json.dumps(question))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             while question["t"] != "hello":
                 message = await socket.read_message()
                 assert isinstance(message, str)
@@ -284,7 +285,7 @@ async def test_who_may_look_may_not_change(board: Dashboard, http: httpx.AsyncCl
     ]  # fmt: skip
     for change in changes:
         await socket.write_message(json.dumps(change))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             message = await socket.read_message()
         assert isinstance(message, str)
         assert json.loads(message)["t"] == "refused"
@@ -305,7 +306,7 @@ async def test_a_page_whose_token_is_over_stays_and_goes_on_after_another_log_in
     await page.wait_for_function(last)
     await store.revoke(mine.split("_")[1])
     dialog = page.locator('[data-tw="dialog"]')
-    await dialog.get_by_text("Nothing on this page is lost").wait_for(timeout=10_000)
+    await dialog.get_by_text("Nothing on this page is lost").wait_for(timeout=HANG_MS)
     await page.locator('[data-tw="keep-looking"]').click()
     assert await page.evaluate(last), "what was shown is still there"
     await page.locator('[data-tw="chip"]').click()

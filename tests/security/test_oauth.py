@@ -21,6 +21,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import websocket_connect
+from waiting import HANG_MS, HANG_S
 
 from tidewire.errors import InvalidInput
 from tidewire_dashboard.app import Dashboard, running_dashboard
@@ -118,7 +119,7 @@ async def site(start_service: Any, token: Any, tmp_path: Path, eventually: Any) 
         )
         async with (
             running_dashboard(settings) as dashboard,
-            httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=20) as http,
+            httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http,
         ):
             await eventually(lambda: dashboard.source.store.metrics == 2)
             yield Site(provider, dashboard, http)
@@ -165,7 +166,7 @@ async def test_a_viewer_logs_in_at_the_provider_and_sees_what_its_claim_says(sit
         await socket.write_message(json.dumps({"t": "hello", "page": "overview"}))
         series = ""
         while '"series"' not in series:
-            series = str(await asyncio.wait_for(socket.read_message(), 10))
+            series = str(await asyncio.wait_for(socket.read_message(), HANG_S))
         assert "plant/a" in series
         assert "secret" not in series
         socket.close()
@@ -178,7 +179,7 @@ async def test_the_log_in_ends_with_the_providers_token(site: Any) -> None:
         await it.http.get("/")
         ticket = next(reversed(it.dashboard.hub.tickets._tickets))
         socket = await websocket_connect(it.dashboard.url.replace("http", "ws") + f"/frames?ticket={ticket}")
-        async with asyncio.timeout(6):
+        async with asyncio.timeout(HANG_S):
             while await socket.read_message() is not None:
                 pass
         assert socket.close_code == 4403
@@ -243,7 +244,7 @@ async def test_a_browser_goes_the_way_there_and_back(site: Any, browser: Any) ->
         await page.goto(f"{it.dashboard.url.replace('127.0.0.1', 'localhost')}/d/plant?w=5m")
         await page.get_by_role("link", name="Log in with your organisation").click()
         await page.wait_for_url("**/d/plant?w=5m*")
-        await page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=20_000)
+        await page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=HANG_MS)
         assert {cookie["name"] for cookie in await context.cookies()} == {COOKIE}
         assert "code-1" not in page.url
         assert not problems, problems

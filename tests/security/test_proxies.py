@@ -17,6 +17,7 @@ import httpx
 import pytest
 from certificates import Certificates, make_certificates
 from ports import own_port
+from waiting import HANG_MS, HANG_S
 
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -120,11 +121,11 @@ async def site(
                     except httpx.TransportError:
                         return False
 
-                await eventually(there, 20)
+                await eventually(there)
                 yield Site(f"https://localhost:{port}", service, dashboard, http)
         finally:
             process.terminate()
-            await asyncio.to_thread(process.wait, 15)
+            await asyncio.to_thread(process.wait, HANG_S)
 
 
 @asynccontextmanager
@@ -149,17 +150,17 @@ async def test_a_browser_has_many_live_streams_and_the_dashboard_through_a_proxy
         await page.get_by_label("Token").fill(viewer)
         await page.get_by_role("button", name="Log in").click()
         await (
-            page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=20_000)
+            page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=HANG_MS)
         )  # told by the frame socket
         [cookie] = [cookie for cookie in await page.context.cookies() if cookie["name"] == "tidewire_login"]
         assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Lax")
         protocols = await page.evaluate(OPEN_STREAMS, {"token": viewer, "count": STREAMS})
         assert set(protocols) == {"h2"}
-        await page.wait_for_function(f"window.live === {STREAMS}", timeout=10_000)
+        await page.wait_for_function(f"window.live === {STREAMS}", timeout=HANG_MS)
         body = {"metric": "plant/a", "value": 42}
         sent = await page.evaluate("Date.now()")
         assert (await site.http.post("/v1/readings", json=body, headers=publish)).status_code == 200
-        await page.wait_for_function(f"window.arrived.length === {STREAMS}", timeout=10_000)
+        await page.wait_for_function(f"window.arrived.length === {STREAMS}", timeout=HANG_MS)
         assert await page.evaluate("Math.max(...window.arrived)") - sent < 2_000, "it was held back on its way"
         assert await page.evaluate("window.failed") == []
         assert len(site.service.app.state.streams) == STREAMS + 1  # and the dashboard's own

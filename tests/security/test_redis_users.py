@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from waiting import HANG_S
 
 import tidewire
 from tidewire.redislog.log import RedisLog
@@ -55,7 +56,7 @@ async def test_the_system_runs_under_its_users(
     await service.ready()
     publisher = tidewire.Publisher(users["tw-publisher"])
     publisher.publish("by/sdk", [1, 2, 3])
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     device = redis.Redis.from_url(users["tw-device"])
     device.publish("tw:in:by/publish", "42")
     device.xadd("tw:in", {"metric": "by/xadd", "value": "43"})

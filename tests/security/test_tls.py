@@ -25,6 +25,7 @@ from certificates import Certificates, make_certificates
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from ports import own_port
+from waiting import HANG_S
 
 import tidewire
 from tidewire.subscribing import service_address
@@ -69,10 +70,10 @@ async def secure(files: Certificates, valkey: Any, tmp_path: Path, eventually: A
             except httpx.TransportError:
                 return False
 
-        await eventually(ready, 30)
+        await eventually(ready)
         yield url
     process.terminate()
-    assert process.wait(15) == 0
+    assert process.wait(HANG_S) == 0
 
 
 async def test_sdk_and_dashboard_speak_https_with_an_authority_of_ones_own(
@@ -80,7 +81,7 @@ async def test_sdk_and_dashboard_speak_https_with_an_authority_of_ones_own(
 ) -> None:
     publisher = tidewire.Publisher(secure)
     publisher.publish("plant/a", 921.4)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     async for batch in tidewire.astream("plant/**", url=secure):
         assert batch.value == [921.4]
         break
@@ -226,7 +227,7 @@ def redis_server(files: Certificates, tmp_path: Path) -> Iterator[str]:
     tls = f"ssl_ca_certs={files.authority}&ssl_certfile={files.certificate}&ssl_keyfile={files.key}"
     yield f"rediss://:secret-of-redis@localhost:{port}/0?{tls}"
     process.terminate()
-    process.wait(10)
+    process.wait(HANG_S)
 
 
 @pytest.mark.redis_server
@@ -234,7 +235,7 @@ async def test_the_system_runs_on_a_redis_behind_tls(redis_server: str, start_se
     service = await start_service(redis=redis_server)
     publisher = tidewire.Publisher(redis_server)
     publisher.publish("by/sdk", 1)
-    assert await asyncio.to_thread(publisher.flush, 10)
+    assert await asyncio.to_thread(publisher.flush, HANG_S)
     async for batch in tidewire.astream("by/**", url=service.url):
         assert batch.metric == "by/sdk"
         break
@@ -251,7 +252,7 @@ async def test_the_system_runs_on_a_redis_behind_tls(redis_server: str, start_se
     assert findings(info) == []
     made = subprocess.run(
         [sys.executable, "-m", "tidewire", "token", "create", "--name", "n", "--operate", "--redis", redis_server],
-        capture_output=True, text=True, timeout=30, check=True, env={**os.environ},
+        capture_output=True, text=True, timeout=HANG_S, check=True, env={**os.environ},
     )  # fmt: skip
     assert made.stdout.startswith("tw_")
     publisher.close()

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
+from waiting import generous
 
 import tidewire
 from tidewire.errors import InvalidInput, LimitExceeded
@@ -135,7 +136,7 @@ async def test_open_streams_of_a_token_end_within_five_seconds(guarded: Any, tok
         if how == "revoked":
             assert await store.revoke(mine.split("_")[1])
         ended = await events.until("bye")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < generous(5)
         assert ended[-1][2]["reason"] == how
         again = await guarded.http.get("/v1/stream?metric=**", headers=bearer(mine))
         assert again.status_code == 401

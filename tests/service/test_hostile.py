@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import generous
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import Limits
@@ -72,7 +73,7 @@ def test_bad_bodies_cost_little_time(name: str) -> None:
         except (InvalidInput, LimitExceeded) as error:
             assert len(str(error)) < 600  # noqa: PT017 - either outcome is right
         best_s = min(best_s, time.thread_time() - started)
-    allowed_s = 0.5 if name == "braces on lines" else 0.05  # 19,000 bad rows, each of them named
+    allowed_s = generous(0.5 if name == "braces on lines" else 0.05)  # 19,000 bad rows, each of them named
     assert best_s < allowed_s, f"{best_s * 1e3:.1f} ms"
 
 
@@ -122,7 +123,7 @@ async def test_readings_go_on_beside_a_flood_of_large_bodies(service: Any) -> No
     large = [asyncio.create_task(service.post(body)) for _ in range(4)]
     taken = await small()
     assert {answer.status_code for answer in await asyncio.gather(*large)} == {200}
-    assert sorted(taken)[10] < 0.5
+    assert sorted(taken)[10] < generous(0.5)
 
 
 async def test_sse_is_not_injected_by_names_labels_units_or_texts(service: Any) -> None:
@@ -209,9 +210,10 @@ async def test_a_flood_of_names_ends_at_the_limit_and_harms_nobody(start: Any) -
 
     for path in ("/metrics", "/v1/catalog", "/metrics"):  # each route's own lines are there from its first answer on
         await service.http.get(path)
-    await flood(1_000)
+    for _ in range(2):  # the first is taken in part, the second refused whole: each status has a line of its own
+        await flood(1_000)
     size = len((await service.http.get("/metrics")).content)
-    for _ in range(4):
+    for _ in range(3):
         await flood(1_000)
     assert len((await service.http.get("/metrics")).content) < size * 1.01
     assert (await service.post({"metric": "old", "value": 2})).status_code == 200

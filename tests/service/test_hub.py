@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from waiting import HANG_S
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import encode_batch, make_batch
@@ -40,10 +41,10 @@ async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(
         log.failing = True
         for _ in range(2):
             with pytest.raises(LogUnavailable, match="unforeseen"):
-                await asyncio.wait_for(hub.look(), 5)
+                await asyncio.wait_for(hub.look(), HANG_S)
         assert hub.counters["pump_errors"] >= 1
         log.failing = False
-        assert (await asyncio.wait_for(hub.look(), 5)).epoch == hub.position.epoch
+        assert (await asyncio.wait_for(hub.look(), HANG_S)).epoch == hub.position.epoch
         await eventually(lambda: hub.ready)
         log.failing = True
         waiting = asyncio.create_task(hub.look())
@@ -52,7 +53,7 @@ async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(
         await hub.close()
         await log.close()
     with pytest.raises((LogUnavailable, asyncio.CancelledError)):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, HANG_S)
 
 
 def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> None:

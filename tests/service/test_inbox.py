@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from waiting import HANG_S
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import Limits
@@ -69,7 +70,7 @@ async def test_a_published_number_reaches_stream_history_and_catalogue(
     await eventually(lambda: "event: live" in lines)
     before_ms = time.time() * 1e3
     assert valkey.client.publish("tw:in:furnace/temperature", "921.4") == 1
-    await asyncio.wait_for(listening, 5)
+    await asyncio.wait_for(listening, HANG_S)
     batch = json.loads(lines[-1][6:])
     assert (batch["metric"], batch["value"]) == ("furnace/temperature", [921.4])
     assert before_ms - 1_000 < batch["time"][0] < before_ms + 5_000
@@ -129,7 +130,7 @@ async def test_the_dead_are_bounded(service: Any, valkey: Any, eventually: Any) 
     for n in range(1_300):
         pipe.xadd("tw:in", {"metric": "bad*", "value": n})
     pipe.execute()
-    await eventually(lambda: valkey.client.xlen("tw:in") == 0, limit_s=20)
+    await eventually(lambda: valkey.client.xlen("tw:in") == 0)
     assert valkey.client.xlen("tw:in:dead") == 1_000
 
 
@@ -225,13 +226,13 @@ async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(service: Any
     async def second() -> bool:
         return (await service.stored()).get("d") == [2]
 
-    await eventually(second, limit_s=10)
+    await eventually(second)
 
     async def heard() -> bool:
         client.publish("tw:in:m", 3)
         return bool((await service.stored()).get("m"))
 
-    await eventually(heard, limit_s=15)
+    await eventually(heard)
 
 
 async def test_entries_added_while_redis_was_away_are_taken_once(start: Any, valkey: Any, eventually: Any) -> None:
@@ -242,7 +243,7 @@ async def test_entries_added_while_redis_was_away_are_taken_once(start: Any, val
             valkey.client.execute_command("CLIENT", "PAUSE", 1_500, "ALL")
             break
     valkey.client.connection_pool.disconnect()
-    patient = redis.Redis(port=valkey.port, socket_timeout=10)
+    patient = redis.Redis(port=valkey.port, socket_timeout=HANG_S)
     for n in range(151, 300):
         patient.xadd("tw:in", {"metric": "d", "value": n})
 
@@ -250,7 +251,7 @@ async def test_entries_added_while_redis_was_away_are_taken_once(start: Any, val
         answer = await service.http.get("/v1/history?metric=d")
         return answer.status_code == 200 and sum(len(s["value"]) for s in answer.json()["series"]) >= 300
 
-    await eventually(all_there, limit_s=15)
+    await eventually(all_there)
     assert (await service.stored())["d"] == list(range(300))
     patient.close()
 

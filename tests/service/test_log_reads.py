@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from waiting import HANG_S
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import Entry, LastReading
@@ -56,7 +57,7 @@ class HeldLog:
 
 
 async def asked(log: HeldLog, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         while log.asked < count:
             await asyncio.sleep(0)
 

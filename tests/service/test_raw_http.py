@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from waiting import HANG_S, generous
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 HOST = b"Host: localhost\r\n"
@@ -127,7 +128,7 @@ async def _exchange(service: Any, *pieces: bytes, until: bytes = b"") -> tuple[b
                 await asyncio.sleep(0.05)
         while True:
             enough = until and re.search(until, got, re.DOTALL)
-            async with asyncio.timeout(0.3 if enough else 20):
+            async with asyncio.timeout(0.3 if enough else HANG_S):
                 piece = await reader.read(1 << 16)
             if not piece:
                 return got, True
@@ -246,7 +247,7 @@ async def _until_closed(service: Any, first: bytes, dribble: bytes, every_s: flo
 
     sending = asyncio.create_task(send())
     try:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(HANG_S):
             while piece := await reader.read(1 << 16):
                 got += piece
     except ConnectionError:
@@ -277,7 +278,7 @@ async def test_slow_senders_are_closed_in_time_and_who_owes_nothing_stays(start:
         lines = stream.aiter_lines()
         found = await asyncio.gather(*(_until_closed(service, first, dribble) for first, dribble, _ in SLOW.values()))
         for (name, (_, _, status)), (closed_s, got) in zip(SLOW.items(), found, strict=True):
-            assert 0.4 < closed_s < 4, (name, closed_s)
+            assert 0.4 < closed_s < generous(0.6), (name, closed_s)
             statuses = re.findall(STATUS, got)
             assert (status in statuses) if status else (b"408" not in statuses), (name, got)
         await service.post({"metric": "a", "value": 1})
@@ -323,11 +324,11 @@ async def test_who_does_not_read_an_answer_is_cut_and_who_reads_slowly_is_not(st
     assert size > 1 << 20
     assert time.perf_counter() - started > 1.2
     closed = service.app.state.slow_clients.closed
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         while not closed["write_timeout"]:
             await asyncio.sleep(0.02)
     assert closed["write_timeout"] == 1
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await asyncio.wait_for(silent.readexactly(1 << 30), 5)
+        await asyncio.wait_for(silent.readexactly(1 << 30), HANG_S)
     writer.close()
     silent_writer.close()

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from waiting import generous
 
 GOOD = {"metric": "good", "value": 1}
 
@@ -210,7 +211,7 @@ async def test_a_body_that_cannot_be_read_is_refused_quickly_and_stores_nothing(
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert remedy in answer.json()["detail"]
-    assert elapsed_s < 0.5  # the server's own share is measured in test_hostile
+    assert elapsed_s < generous(0.5)  # the server's own share is measured in test_hostile
     assert await service.stored() == {"good": [1]}
     assert (await service.post(GOOD)).status_code == 200
 

@@ -24,7 +24,6 @@ enabled = false
 """
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("auth", [False, True], ids=["open", "auth"])
 async def test_what_the_document_allows_and_forbids_is_answered_as_it_says(
     start: Any, tmp_path: Path, auth: bool

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from waiting import HANG_S
 
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
@@ -142,7 +143,7 @@ async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, 
                 texts[n] += chunk
 
     limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(base_url=service.url, timeout=20, limits=limits, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=service.url, timeout=HANG_S, limits=limits, trust_env=False) as http:
         tasks = [asyncio.create_task(listen(n, http)) for n in range(100)]
         await eventually(lambda: all(b"event: live" in text for text in texts))
         await service.post({"metric": "m", "value": 42})
@@ -169,7 +170,7 @@ async def test_what_a_stream_held_is_free_as_it_ends(start: Any, eventually: Any
         for number, (reader, writer) in enumerate(peers):
             how = ("", "&every=1s", "&replay=none")[number % 3]
             writer.write(f"GET /v1/stream?metric=m{how} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-            await asyncio.wait_for(reader.readuntil(b"event: live"), 10)
+            await asyncio.wait_for(reader.readuntil(b"event: live"), HANG_S)
         assert len(held()) >= before + 10 * len(kinds)
         if leaves == "the service":
             await service.app.state.drain()

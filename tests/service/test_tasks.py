@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+from waiting import HANG_S
+
 from tidewire_service.operations.tasks import end_all, keep_running
 
 
@@ -39,7 +41,7 @@ async def test_a_failure_at_the_moment_of_the_end_does_not_hide_the_end() -> Non
             await asyncio.Event().wait()
 
     task = asyncio.create_task(keep_running("it", run, Counter()))
-    await asyncio.wait([task], timeout=5)
+    await asyncio.wait([task], timeout=HANG_S)
     assert task.cancelled()
 
 
