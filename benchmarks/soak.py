@@ -89,9 +89,9 @@ async def produce(url: str, redis_url: str, seen: Counter[str]) -> None:
                 try:
                     await http.post("/v1/readings", json={"metric": name, "value": [number]})
                     await inbox.publish(f"tw:in:{name}", str(number))
-                    seen["by other doors"] += 2
+                    seen["by HTTP and the inbox"] += 2
                 except (httpx.TransportError, redis.RedisError, OSError):
-                    seen["refused at other doors"] += 1
+                    seen["refused by HTTP and the inbox"] += 1
             number += 1
             await asyncio.sleep(EVERY_S)
 
