@@ -24,10 +24,13 @@ lint:  ## check style and imports
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	$(CHART) lint
+	$(CHART) check
 
 format:  ## fix style where that is safe
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+	$(CHART) format
 
 types:  ## check types, Python and TypeScript
 	.venv/bin/mypy
