@@ -19,23 +19,24 @@ HERE: Final = Path(__file__).parent
 _SETTINGS: Final = """\
 # Settings
 
-A setting is given as an option of the command, else by the environment, else it has its default. The first word of an
-environment name is always `TIDEWIRE`. This page is made from the code: `python docs/tables.py`.
+Set each as an option of the command or as an environment variable. An option wins over the environment, and the
+environment over the default. Units end the names: `_s` seconds, `_ms` milliseconds, `_bytes` bytes.
+[limits.md](limits.md) says what happens at the limits. This page is generated from the code: `make docs`.
 """
 _API: Final = """\
 # The SDK
 
-What `import tidewire` offers; `help(tidewire.publish)` and so on say more. Everything else is an inner matter and may
-change. This page is made from the code: `python docs/tables.py`.
+The public names of `import tidewire`; `help(tidewire.publish)` and so on have the details. Everything else is internal
+and may change. This page is generated from the code: `make docs`.
 """
 PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
     ("`tidewire serve`", "", ServiceSettings),
     ("`tidewire dashboard`", "", DashboardSettings),
-    ("`tidewire up`", "Its children take the settings of the others from the environment.", UpSettings),
-    ("`tidewire token`", "Also for the Redis that a service uses.", TokenSettings),
+    ("`tidewire up`", "The programs that it starts take their settings from the environment.", UpSettings),
+    ("`tidewire token`", "These name the Redis of the service.", TokenSettings),
     (
         "The SDK and its commands",
-        "Environment only; the calls and commands have arguments of their own.",
+        "From the environment only; calls and commands have arguments of their own.",
         ClientSettings,
     ),
 )
@@ -77,14 +78,18 @@ def settings_page() -> str:
 
 
 def api_page() -> str:
-    """Return docs/api.md."""
-    rows = ["\n| name | |\n|---|---|\n"]
+    """Return docs/api.md: functions, classes and errors, each with the first sentence of its docstring."""
+    sections: dict[str, list[str]] = {"Functions": [], "Classes": [], "Errors": []}
     for name in tidewire.__all__:
         thing = getattr(tidewire, name)
-        if callable(thing):
-            said = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-            rows.append(f"| `{name}` | {said} |\n")
-    return _API + "".join(rows)
+        if not callable(thing):
+            continue
+        error = inspect.isclass(thing) and issubclass(thing, Exception)
+        kind = "Errors" if error else "Functions" if name.islower() else "Classes"
+        said = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        sections[kind].append(f"| `{name}` | {said} |\n")
+    tables = (f"\n## {kind}\n\n| name | |\n|---|---|\n" + "".join(rows) for kind, rows in sections.items())
+    return _API + "".join(tables)
 
 
 PAGES: Final = {"settings.md": settings_page, "api.md": api_page}

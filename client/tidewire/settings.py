@@ -86,8 +86,8 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
     token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
     prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
-    spool: Annotated[str, Option("folder where publishers keep what cannot be sent; empty for none")] = ""
-    dashboard: Annotated[str, Option("dashboard that a notebook's chart opens; empty for none")] = (
+    spool: Annotated[str, Option("folder in which publishers keep what cannot be sent; empty for none")] = ""
+    dashboard: Annotated[str, Option("dashboard that a notebook chart links to; empty for none")] = (
         "http://127.0.0.1:5006"
     )
 

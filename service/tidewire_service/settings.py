@@ -28,117 +28,132 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     prefix: Annotated[str, Option("first part of every Redis key, without braces")] = "tw"
     redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = 5.0
 
-    host: Annotated[str, Option("address to listen on; one that others reach needs --auth")] = "127.0.0.1"
-    port: Annotated[int, Option("port to listen on; 0 takes a free one", minimum=0, maximum=65_535)] = 8000
-    auth: Annotated[bool, Option("ask every request for a token; `tidewire token create` makes them")] = False
-    insecure: Annotated[bool, Option("let anybody in on an address that others reach; never on a network")] = False
-    tls_cert: Annotated[
-        str, Option("file with the certificate chain, PEM; with --tls-key the service speaks HTTPS")
-    ] = ""
-    tls_key: Annotated[str, Option("file with the certificate's key, PEM")] = ""
+    host: Annotated[str, Option("address to listen on; an address that others can reach needs --auth")] = "127.0.0.1"
+    port: Annotated[int, Option("port to listen on; 0 for a free one", minimum=0, maximum=65_535)] = 8000
+    auth: Annotated[bool, Option("require a token for every request; `tidewire token create` makes one")] = False
+    insecure: Annotated[bool, Option("allow anybody on an address that others can reach; do not use on a network")] = (
+        False
+    )
+    tls_cert: Annotated[str, Option("certificate chain, a PEM file; with --tls-key the service serves HTTPS")] = ""
+    tls_key: Annotated[str, Option("key of the certificate, a PEM file")] = ""
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Option("addresses or networks whose X-Forwarded-For and -Proto are believed, by commas; none by default"),
+        Option(
+            "addresses or networks, comma-separated, whose X-Forwarded-For and -Proto are believed; none by default"
+        ),
     ] = ()
-    jwt_issuer: Annotated[str, Option("who signs JSON Web Tokens: their iss; empty for none")] = ""
-    jwt_audience: Annotated[str, Option("what they are meant for: their aud")] = ""
-    jwt_jwks: Annotated[str, Option("keys of the issuer: a JWKS file, or its https:// URL")] = ""
-    jwt_algorithms: Annotated[tuple[str, ...], Option("signatures that are accepted, by commas")] = ("RS256", "ES256")
-    jwt_claim: Annotated[str, Option("claim that holds the scopes")] = "tidewire"
+    jwt_issuer: Annotated[str, Option("issuer (iss) of accepted JSON Web Tokens; empty for none")] = ""
+    jwt_audience: Annotated[str, Option("audience (aud) of accepted JSON Web Tokens")] = ""
+    jwt_jwks: Annotated[str, Option("keys of the issuer: a JWKS file or https:// URL")] = ""
+    jwt_algorithms: Annotated[tuple[str, ...], Option("accepted signature algorithms, comma-separated")] = (
+        "RS256",
+        "ES256",
+    )
+    jwt_claim: Annotated[str, Option("claim of a JSON Web Token that holds its scopes")] = "tidewire"
     jwt_grants: Annotated[
         tuple[str, ...],
         Option(
-            "what a value of the claim may do, by commas: 'operators=subscribe:plant/** edit'; then nothing else counts"
+            "scopes by value of the claim, comma-separated: 'operators=subscribe:plant/** edit'; only these count then"
         ),
     ] = ()
-    egress_hosts: Annotated[tuple[str, ...], Option("hosts that this service may fetch keys from, by commas")] = ()
+    egress_hosts: Annotated[tuple[str, ...], Option("hosts that the service may fetch keys from, comma-separated")] = ()
     workers: Annotated[int, Option("processes that share the port", minimum=1, maximum=64)] = 1
     drain_s: Annotated[
         float,
-        Option("how long streams end spread out after SIGTERM; 10 behind a load balancer", minimum=0, maximum=300),
+        Option("time over which streams end after SIGTERM; use 10 behind a load balancer", minimum=0, maximum=300),
     ] = 0.5
 
-    retention_age_s: Annotated[float, Option("batches older than this are trimmed", minimum=1)] = 86_400.0
+    retention_age_s: Annotated[float, Option("age after which batches are trimmed", minimum=1)] = 86_400.0
     retention_batches: Annotated[int, Option("batches kept per metric", minimum=1)] = 100_000
-    retention_silent_s: Annotated[float, Option("a metric without a reading for so long is forgotten", minimum=60)] = (
-        30 * 86_400.0
-    )
+    retention_silent_s: Annotated[
+        float, Option("time without a reading after which a metric is forgotten", minimum=60)
+    ] = 30 * 86_400.0
 
-    max_labels: Annotated[int, Option("labels of one series", minimum=0)] = 32
-    max_readings: Annotated[int, Option("readings of one batch", minimum=1)] = 1_000
-    max_batch_bytes: Annotated[int, Option("bytes of one encoded batch", minimum=256)] = 256 * 1024
-    max_series: Annotated[int, Option("series of one metric", minimum=1)] = 2_000
-    max_metrics: Annotated[int, Option("metrics in all", minimum=1)] = 100_000
-    max_body_bytes: Annotated[int, Option("bytes of one request body as sent", minimum=1024)] = 1 << 20
-    max_decompressed_bytes: Annotated[int, Option("bytes of one request body once unpacked", minimum=1024)] = 8 << 20
-    max_rows: Annotated[int, Option("rows of one request body", minimum=1)] = 20_000
-    max_header_bytes: Annotated[int, Option("bytes of a request's headers together", minimum=1024)] = 16 * 1024
-    max_url_bytes: Annotated[int, Option("bytes of a request's path and query", minimum=256)] = 16 * 1024
-    head_timeout_s: Annotated[
-        float, Option("a connection whose request has no whole head within so long is closed", minimum=0.1)
-    ] = 10.0
+    max_labels: Annotated[int, Option("largest number of labels of one series", minimum=0)] = 32
+    max_readings: Annotated[int, Option("largest number of readings in one batch", minimum=1)] = 1_000
+    max_batch_bytes: Annotated[int, Option("largest size of one encoded batch", minimum=256)] = 256 * 1024
+    max_series: Annotated[int, Option("largest number of series of one metric", minimum=1)] = 2_000
+    max_metrics: Annotated[int, Option("largest number of metrics", minimum=1)] = 100_000
+    max_body_bytes: Annotated[int, Option("largest size of a request body as sent", minimum=1024)] = 1 << 20
+    max_decompressed_bytes: Annotated[int, Option("largest size of a request body once decompressed", minimum=1024)] = (
+        8 << 20
+    )
+    max_rows: Annotated[int, Option("largest number of rows in a request body", minimum=1)] = 20_000
+    max_header_bytes: Annotated[int, Option("largest size of all headers of a request", minimum=1024)] = 16 * 1024
+    max_url_bytes: Annotated[int, Option("largest size of the path and query of a request", minimum=256)] = 16 * 1024
+    head_timeout_s: Annotated[float, Option("time in which a client must send the head of a request", minimum=0.1)] = (
+        10.0
+    )
     body_timeout_s: Annotated[
-        float, Option("a request whose body is not there so long after its head is ended", minimum=0.1)
+        float, Option("time in which a client must send the body after the head", minimum=0.1)
     ] = 60.0
     max_waiting: Annotated[
         int,
-        Option("connections that owe the rest of a request; past it the one that owes it longest is closed", minimum=1),
+        Option("largest number of connections in the middle of a request; beyond it the oldest is closed", minimum=1),
     ] = 4_096
-    max_posts: Annotated[int, Option("bodies being taken at the same time; more are told to come back", minimum=1)] = (
-        128
+    max_posts: Annotated[
+        int, Option("largest number of request bodies read at the same time; more get 429", minimum=1)
+    ] = 128
+    max_patterns: Annotated[int, Option("largest number of patterns or labels of one request", minimum=1)] = 256
+    history_rows: Annotated[int, Option("largest number of readings or buckets in one history answer", minimum=1)] = (
+        200_000
     )
-    max_patterns: Annotated[int, Option("patterns or labels of one request", minimum=1)] = 256
-    history_rows: Annotated[int, Option("readings or buckets of one history answer", minimum=1)] = 200_000
-    history_scan_batches: Annotated[int, Option("batches one history request may read", minimum=1)] = 500_000
-    history_at_once: Annotated[int, Option("history requests worked on at the same time", minimum=1)] = 4
-    catalog_rows: Annotated[int, Option("series of one catalogue answer", minimum=1)] = 100_000
+    history_scan_batches: Annotated[
+        int, Option("largest number of batches that one history request reads", minimum=1)
+    ] = 500_000
+    history_at_once: Annotated[int, Option("number of history requests processed at the same time", minimum=1)] = 4
+    catalog_rows: Annotated[int, Option("largest number of series in one catalogue answer", minimum=1)] = 100_000
 
-    tick_ms: Annotated[float, Option("a busy hub flushes at most once per tick", minimum=0, maximum=1000)] = 10.0
-    heartbeat_s: Annotated[float, Option("a comment is sent on an idle stream so often", minimum=0.05)] = 15.0
-    retry_min_ms: Annotated[int, Option("shortest reconnection time told to a client", minimum=0)] = 2_000
-    retry_max_ms: Annotated[int, Option("longest reconnection time told to a client", minimum=0)] = 6_000
-    stream_age_s: Annotated[float, Option("longest life of a stream; each ends after 80 to 100 % of it", minimum=1)] = (
+    tick_ms: Annotated[float, Option("shortest time between two flushes of a busy hub", minimum=0, maximum=1000)] = 10.0
+    heartbeat_s: Annotated[float, Option("interval of heartbeats on an idle stream", minimum=0.05)] = 15.0
+    retry_min_ms: Annotated[int, Option("shortest reconnection time that clients are told", minimum=0)] = 2_000
+    retry_max_ms: Annotated[int, Option("longest reconnection time that clients are told", minimum=0)] = 6_000
+    stream_age_s: Annotated[float, Option("largest age of a stream; each ends after 80 to 100 % of it", minimum=1)] = (
         3_600.0
     )
-    write_timeout_s: Annotated[float, Option("a socket that takes nothing for so long is closed", minimum=0.1)] = 30.0
-    ring_bytes: Annotated[int, Option("bytes of recent batches kept in memory", minimum=1 << 16)] = 64 << 20
-    max_streams: Annotated[int, Option("streams open at the same time in one process", minimum=1)] = 20_000
+    write_timeout_s: Annotated[
+        float, Option("time after which a socket that accepts nothing is closed", minimum=0.1)
+    ] = 30.0
+    ring_bytes: Annotated[int, Option("memory for recent batches (the event ring)", minimum=1 << 16)] = 64 << 20
+    max_streams: Annotated[int, Option("largest number of open streams in one process", minimum=1)] = 20_000
 
-    max_streams_per_token: Annotated[int, Option("streams of one token in one process; 0 for no limit", minimum=0)] = (
-        2_000
-    )
+    max_streams_per_token: Annotated[
+        int, Option("largest number of open streams per token in one process; 0 for no limit", minimum=0)
+    ] = 2_000
     max_streams_per_address: Annotated[
-        int, Option("streams from one address in one process; 0 for no limit", minimum=0)
+        int, Option("largest number of open streams per address in one process; 0 for no limit", minimum=0)
     ] = 0
-    max_metrics_per_stream: Annotated[int, Option("metrics that one stream may match when it opens", minimum=1)] = (
-        100_000
-    )
+    max_metrics_per_stream: Annotated[
+        int, Option("largest number of metrics that a stream may match when it opens", minimum=1)
+    ] = 100_000
     max_requests_per_s: Annotated[
-        float, Option("requests a second of one token in one process; 0 for no limit", minimum=0)
+        float, Option("largest number of requests per second per token in one process; 0 for no limit", minimum=0)
     ] = 1_000.0
     max_requests_per_s_per_address: Annotated[
         float,
-        Option("requests a second from one address in one process, whoever it is; 0 for no limit", minimum=0),
+        Option("largest number of requests per second per address in one process; 0 for no limit", minimum=0),
     ] = 0.0
     soft_memory_bytes: Annotated[
-        int, Option("with more resident memory no stream is opened and no body taken; 0 for no limit", minimum=0)
+        int, Option("resident memory above which no stream is opened and no body read; 0 for no limit", minimum=0)
     ] = 0
 
     allowed_hosts: Annotated[
-        tuple[str, ...], Option("names that a request's Host may have, at any port, separated by commas")
+        tuple[str, ...], Option("allowed Host names of requests, at any port, comma-separated")
     ] = ("localhost", "127.0.0.1", "::1")
     allowed_origins: Annotated[
-        tuple[str, ...], Option("origins of other sites' pages that may read, such as https://example.org, by commas")
+        tuple[str, ...], Option("origins of other sites that may read, such as https://example.org, comma-separated")
     ] = ()
 
     self_metrics_s: Annotated[
-        float, Option("publish this service's health as readings tidewire/… so often; 0 for never", minimum=0)
+        float, Option("interval at which the service publishes its health as tidewire/…; 0 for never", minimum=0)
     ] = 0.0
 
-    lease_ttl_ms: Annotated[int, Option("how long a process that went silent keeps the inbox", minimum=300)] = 3_000
+    lease_ttl_ms: Annotated[
+        int, Option("time after which another process takes over the inbox from one that went silent", minimum=300)
+    ] = 3_000
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Option("least severe event to log")] = "info"
-    log_format: Annotated[LogFormat, Option("auto is JSON unless the output is a terminal")] = "auto"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Option("lowest severity to log")] = "info"
+    log_format: Annotated[LogFormat, Option("auto is JSON, or console if the output is a terminal")] = "auto"
 
     def __post_init__(self) -> None:
         if not (is_loopback(self.host) or self.auth or self.insecure):

@@ -36,14 +36,17 @@ _OLDEST: Final = (7, 0)
 class UpSettings(Settings, frozen=True, kw_only=True):
     """What `tidewire up` starts, and where."""
 
-    redis: Annotated[str, Option("Redis to use; else one on 127.0.0.1:6379 if it suits, else the bundled server")] = ""
+    redis: Annotated[
+        str, Option("Redis to use; by default one on 127.0.0.1:6379 if suitable, else the bundled server")
+    ] = ""
     port: Annotated[int, Option("port of the service", minimum=1, maximum=65_535)] = 8000
     dashboard_port: Annotated[int, Option("port of the dashboard", minimum=1, maximum=65_535)] = 5006
     redis_port: Annotated[
-        int, Option("run the bundled server on this port, whatever listens on 6379", minimum=0, maximum=65_535)
+        int,
+        Option("run the bundled server on this port, even if another Redis listens on 6379", minimum=0, maximum=65_535),
     ] = 0
     data_dir: Annotated[
-        str, Option("directory of the bundled server's append-only file; else in your user data directory")
+        str, Option("directory of the bundled server's append-only file; by default in your user data directory")
     ] = ""
 
 
