@@ -1,9 +1,9 @@
-"""A plant for the screenshots: some minutes of past at once, then readings as they come, until the process is ended.
+"""Publish a made-up plant for development and screenshots: eleven minutes of history at once, then live until stopped.
 
     TIDEWIRE_REDIS=redis://127.0.0.1:6379 .venv/bin/python docs/plant.py
 
 It has what a dashboard must show well: three furnaces of which one runs hot, a sensor that misses 42 s, one that falls
-silent, byte counts, percentages, a training run, and an event.
+silent, byte counts, percentages, a training run and an event.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Sensor:
     missing: tuple[float, float] = (0.0, 0.0)  # seconds before the start of the process
 
     def value(self, at_s: float) -> float:
-        """Return a reading."""
+        """Return the reading of a time, seconds since 1970."""
         wave = math.sin(2 * math.pi * at_s / self.period_s) + 0.3 * math.sin(2 * math.pi * at_s / (self.period_s / 3.7))
         return self.base + self.swing * wave + random.gauss(0, self.noise)
 
@@ -78,7 +78,7 @@ def plant() -> list[Sensor]:
 
 
 def main() -> None:
-    """Run it."""
+    """Publish the history, then live readings until the process is stopped."""
     sensors, started = plant(), time.time()
     with tidewire.Publisher() as publisher:
         for sensor in sensors:

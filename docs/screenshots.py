@@ -1,9 +1,9 @@
-"""Take the pictures of the dashboard: pages and states, dark and light, on a screen, a wall and a phone.
+"""Take screenshots of the dashboard: its pages and states, dark and light, on a desk, a wall and a phone.
 
     .venv/bin/python docs/screenshots.py [--out docs/screenshots] [--only deck-dark]
 
-It runs a Valkey, the service, the dashboard and the plant of docs/plant.py on free ports, takes the pictures with
-Chromium and ends everything.
+Runs a Valkey, the service, the dashboard and docs/plant.py on free ports, takes the pictures with Chromium and ends
+all of them.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def take(browser: Browser, stage: Stage, picture: Picture, out: Path) -> None:
 
 
 def main() -> None:
-    """Run it."""
+    """Take the pictures that the command line names, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "screenshots")
     parser.add_argument("--only", default="", help="names that begin so")

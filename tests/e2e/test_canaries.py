@@ -1,4 +1,4 @@
-"""FAULTS row 25: secrets that are alike to nothing go through everything, and are found nowhere afterwards."""
+"""Faults row 25: secrets that are alike to nothing go through everything, and are found nowhere afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FAULTS row 23 in a browser: a page of another origin posts, fetches, streams and rebinds a name; all refused."""
+"""Faults row 23 in a browser: a page of another origin posts, fetches, streams and rebinds a name; all refused."""
 
 from __future__ import annotations
 

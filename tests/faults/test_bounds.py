@@ -1,4 +1,4 @@
-"""FAULTS I6: tasks, descriptors, memory and what the hub holds return to their base within 10 s.
+"""Faults I6: tasks, descriptors, memory and what the hub holds return to their base within 10 s.
 
 Connections to Redis stay within their pool, which keeps those that it once needed. `TIDEWIRE_FAULT_CROWDS=n` lets more
 crowds come.

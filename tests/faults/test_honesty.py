@@ -1,4 +1,4 @@
-"""FAULTS I8: the client's state and the dashboard's show a fault within 5 s, and its end."""
+"""Faults I8: the client's state and the dashboard's show a fault within 5 s, and its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FAULTS rows 17, 20 and 26: foreign things in Redis, texts that look like the wire format, and clocks that lie."""
+"""Faults rows 17, 20 and 26: foreign things in Redis, texts that look like the wire format, and clocks that lie."""
 
 from __future__ import annotations
 

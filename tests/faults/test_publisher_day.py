@@ -1,4 +1,4 @@
-"""FAULTS row 27: a publisher's bad day, played by real producer scripts with a ledger of what they handed over.
+"""Faults row 27: a publisher's bad day, played by real producer scripts with a ledger of what they handed over.
 
 Ten minutes without Redis pass in ten seconds, for the script's clocks run sixty times as fast; one script is killed in
 the middle of its writes to the spool, one forks a pool, one ends with a full buffer, one has a clock that is an hour

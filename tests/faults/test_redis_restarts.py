@@ -1,4 +1,4 @@
-"""FAULTS rows 1 to 4: Redis ends and comes back, with its data, without it, and with less of it."""
+"""Faults rows 1 to 4: Redis ends and comes back, with its data, without it, and with less of it."""
 
 from __future__ import annotations
 

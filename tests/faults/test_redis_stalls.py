@@ -1,4 +1,4 @@
-"""FAULTS rows 6 to 11: Redis is there, but does not answer, is cut off, half heard, or full."""
+"""Faults rows 6 to 11: Redis is there, but does not answer, is cut off, half heard, or full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FAULTS rows 5 and 6: a Redis that answers, but with a refusal that passes: READONLY, LOADING, BUSY."""
+"""Faults rows 5 and 6: a Redis that answers, but with a refusal that passes: READONLY, LOADING, BUSY."""
 
 from __future__ import annotations
 

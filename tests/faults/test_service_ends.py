@@ -1,4 +1,4 @@
-"""FAULTS rows 12 to 14: a service process ends, by force or gracefully, and everybody comes back at once."""
+"""Faults rows 12 to 14: a service process ends, by force or gracefully, and everybody comes back at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FAULTS rows 15 and 16: subscribers that read slowly, not at all, or are gone without a word."""
+"""Faults rows 15 and 16: subscribers that read slowly, not at all, or are gone without a word."""
 
 from __future__ import annotations
 

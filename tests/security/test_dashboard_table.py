@@ -1,4 +1,4 @@
-"""FAULTS row 21 for the dashboard: each of its routes and sockets by every kind of viewer, expected against seen."""
+"""Faults row 21 for the dashboard: each of its routes and sockets by every kind of viewer, expected against seen."""
 
 from __future__ import annotations
 

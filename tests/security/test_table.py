@@ -1,4 +1,4 @@
-"""FAULTS row 21: each route of the OpenAPI document and each raw one by every kind of token, expected against seen."""
+"""Faults row 21: each route of the OpenAPI document and each raw one by every kind of token, expected against seen."""
 
 from __future__ import annotations
 
