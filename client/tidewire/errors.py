@@ -8,7 +8,8 @@ TidewireError
 ├── LogUnavailable                 Redis did not answer in time, or refused for now: try again after a pause
 │   └── LogFull                    Redis is at its memory limit and refuses appends
 ├── PublishConflict                an idempotency key came again with another body
-├── ServiceUnavailable             the service did not answer, or asked for a pause
+├── ServiceUnavailable             the service failed, or asked for a pause
+│   └── ServiceUnreachable         no answer came: no connection, or it was cut or silent for too long
 ├── ServiceRefused                 the service said no for good (a 4xx problem)
 └── MissingExtra (ImportError)     an optional part of the distribution is not installed
 """
@@ -26,6 +27,7 @@ __all__ = [
     "PublishConflict",
     "ServiceRefused",
     "ServiceUnavailable",
+    "ServiceUnreachable",
     "TidewireError",
 ]
 
@@ -112,16 +114,30 @@ class PublishConflict(TidewireError):
 
 
 class ServiceUnavailable(TidewireError):
-    """The service did not answer, or asked for a pause.
+    """The service failed, or asked for a pause.
 
     Attributes:
-        retry_after_s: a pause after which it makes sense to try again, in seconds.
+        retry_after_s: a pause after which it makes sense to try again, in seconds; 0 if none was asked for.
+        request_id: the request's id in the service's log, ``""`` if it gave none.
     """
 
-    def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
+    def __init__(self, reason: str, retry_after_s: float = 1.0, request_id: str = "") -> None:
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.request_id = request_id
         super().__init__(reason)
+
+
+class ServiceUnreachable(ServiceUnavailable):
+    """No answer came: no connection, or it was cut or silent for too long.
+
+    Attributes:
+        why: what the network said.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the service does not answer ({why})", 0.0)
 
 
 class ServiceRefused(TidewireError):
@@ -131,12 +147,16 @@ class ServiceRefused(TidewireError):
         status: the HTTP status.
         detail: the problem's detail, as the service gave it.
         rejected: rows that were refused, where the service names them.
+        request_id: the request's id in the service's log, ``""`` if it gave none.
     """
 
-    def __init__(self, status: int, detail: str, rejected: tuple[dict[str, object], ...] = ()) -> None:
+    def __init__(
+        self, status: int, detail: str, rejected: tuple[dict[str, object], ...] = (), request_id: str = ""
+    ) -> None:
         self.status = status
         self.detail = detail
         self.rejected = rejected
+        self.request_id = request_id
         super().__init__(f"HTTP {status}: {detail}")
 
 

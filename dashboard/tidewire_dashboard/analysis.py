@@ -8,20 +8,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-import httpx
-import msgspec
 import pandas as pd
 import pyarrow as pa
 
-from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore.series import Series
 from tidewire.model.csv_escape import inert
-from tidewire.subscribing.service_address import verification
+from tidewire.subscribing.service_client import AsyncServiceClient
 
 __all__ = ["Readings", "as_file", "statistics", "table"]
 
 _MAX_ROWS: Final = 2_000_000
 _TIMEOUT_S: Final = 30.0
+_MAX_ANSWER_BYTES: Final = 1 << 30  # the service bounds an answer by its readings, whose texts may be long
 _AT_ONCE: Final = 2
 _SHORTEST_MS: Final = 1_000.0  # a window that holds too much even so is too much
 _METRICS_PER_REQUEST: Final = 32
@@ -39,15 +38,12 @@ class Readings:
     """
 
     def __init__(self, url: str, token: str = "") -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(
-            base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
-        )
+        self._client = AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S, max_bytes=_MAX_ANSWER_BYTES)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._client.close()
 
     async def read(self, series: Sequence[Series], start_ms: float, end_ms: float) -> pd.DataFrame:
         """Return the readings with start ≤ time < end.
@@ -88,15 +84,10 @@ class Readings:
         params: list[tuple[str, str | int | float | bool | None]] = [("metric", metric) for metric in metrics]
         params += [("label", f"{name}:{value}") for name, value in labels.items()]
         params += [("start", repr(start_ms)), ("end", repr(end_ms)), ("format", "arrow")]
-        try:
-            answer = await self._http.get("/v1/history", params=params)
-        except httpx.HTTPError as error:
-            raise ServiceUnavailable(f"the service does not answer ({error or type(error).__name__})") from error
-        if answer.status_code == 413:
+        answer = await self._client.fetch("GET", "/v1/history", params=params)
+        if answer.status == 413:
             return None
-        if answer.status_code != 200:
-            raise _refusal(answer)
-        return await asyncio.to_thread(_frame, answer.content)
+        return await asyncio.to_thread(_frame, answer.checked().body)
 
 
 def _frame(content: bytes) -> pd.DataFrame:
@@ -128,16 +119,6 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         return pd.DataFrame({"series": [], "metric": [], "time": pd.to_datetime([], utc=True), "value": [], "unit": []})
     joined = pd.concat(filled, ignore_index=True)
     return joined.sort_values(["series", "time"], kind="stable", ignore_index=True)
-
-
-def _refusal(answer: httpx.Response) -> Exception:
-    try:
-        detail = str(msgspec.json.decode(answer.content, type=dict[str, Any]).get("detail", ""))
-    except msgspec.MsgspecError:
-        detail = answer.text[:200]
-    if answer.status_code in {429, 503}:
-        return ServiceUnavailable(detail)
-    return ServiceRefused(answer.status_code, detail)
 
 
 def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[dict[str, Any]]:

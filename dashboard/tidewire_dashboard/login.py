@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import httpx
 import msgspec
 
-from tidewire.errors import ServiceRefused, ServiceUnavailable
+from tidewire.errors import ServiceRefused, ServiceUnavailable, ServiceUnreachable
+from tidewire.model.answers import WhoamiJson
 from tidewire.model.pattern import compile_pattern
-from tidewire.subscribing.service_address import verification
+from tidewire.subscribing.service_client import AsyncServiceClient
+from tidewire.subscribing.service_request import bearer
 
 __all__ = ["EVERYBODY", "Login", "Logins"]
 
@@ -64,14 +65,6 @@ EVERYBODY: Final = Login(name="everybody", subscribe=("**",), edit=True)
 """A viewer of a dashboard without log-in: on loopback."""
 
 
-class _Whoami(msgspec.Struct):
-    kind: str
-    name: str
-    subscribe: tuple[str, ...]
-    edit: bool
-    expires_ms: float | None
-
-
 class Logins:
     """Who is logged in, by the cookie of their browser; in memory: a restart logs everybody out.
 
@@ -81,7 +74,7 @@ class Logins:
     """
 
     def __init__(self, url: str, now_ms: Callable[[], float] = lambda: time.time() * 1e3) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False, verify=verification(url))
+        self._client = AsyncServiceClient(url, token="", timeout_s=_TIMEOUT_S)
         self._now_ms = now_ms
         self._by_cookie: dict[str, Login] = {}
         self._checked_s: dict[str, float] = {}
@@ -89,7 +82,7 @@ class Logins:
 
     async def close(self) -> None:
         """Close the connections to the service."""
-        await self._http.aclose()
+        await self._client.close()
 
     async def admit(self, token: str) -> tuple[str, Login]:
         """Return the cookie of a new log-in, and the log-in.
@@ -158,15 +151,16 @@ class Logins:
             raise ServiceRefused(401, "this is no token")
         try:
             async with self._turns:
-                answer = await self._http.get("/v1/whoami", headers={"Authorization": f"Bearer {token}"})
-        except httpx.HTTPError as error:
-            raise ServiceUnavailable(f"the service does not answer ({type(error).__name__}); try again") from None
-        if answer.status_code in (401, 403):
+                answer = await self._client.fetch("GET", "/v1/whoami", headers=bearer(token))
+        except ServiceUnreachable as error:  # strangers read this: no more than the kind of failure
+            kind = error.why.partition(":")[0]
+            raise ServiceUnavailable(f"the service does not answer ({kind}); try again") from None
+        if answer.status in (401, 403):
             raise ServiceRefused(401, "the service does not know this token, or its time is over")
         try:
-            who = msgspec.json.decode(answer.content, type=_Whoami)
-        except msgspec.MsgspecError:
-            raise ServiceUnavailable(f"the service answered HTTP {answer.status_code}; try again") from None
+            who = answer.checked().decoded(WhoamiJson)
+        except (ServiceUnavailable, ServiceRefused):
+            raise ServiceUnavailable(f"the service answered HTTP {answer.status}; try again") from None
         if who.kind == "open":
             raise ServiceRefused(403, "the service asks nobody for a token; start it with --auth")
         if not who.subscribe:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from typing import Final
 
-import httpx
 import msgspec
 
+from tidewire.errors import ServiceUnavailable, ServiceUnreachable
 from tidewire.livestore.feed import Feed
 from tidewire.livestore.store import Store
-from tidewire.subscribing.service_address import verification
+from tidewire.model.answers import ReadinessJson
+from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire_dashboard.settings import DashboardSettings
 
 __all__ = ["Source"]
@@ -19,11 +20,6 @@ __all__ = ["Source"]
 _log = logging.getLogger("tidewire")
 _HEALTH_S: Final = 1.0  # a fault is shown within 5 s; the service itself may need 3 of them to be sure
 _HEALTH_TIMEOUT_S: Final = 2.0
-
-
-class _Ready(msgspec.Struct):
-    reason: str = ""
-    redis_ms: float | None = None
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -75,25 +71,21 @@ class Source:
         return self.feed.message() | found
 
     async def _watch_health(self) -> None:
-        async with httpx.AsyncClient(
-            base_url=self.url, timeout=_HEALTH_TIMEOUT_S, trust_env=False, verify=verification(self.url)
-        ) as http:
+        async with AsyncServiceClient(self.url, token="", timeout_s=_HEALTH_TIMEOUT_S) as client:
             while True:
-                health = await _health(http)
+                health = await _health(client)
                 if (health.service_ok, health.redis_ok) != (self.health.service_ok, self.health.redis_ok):
                     _log.info("health of %s: %s", self.url, health)
                 self.health = health
                 await asyncio.sleep(_HEALTH_S)
 
 
-async def _health(http: httpx.AsyncClient) -> Health:
+async def _health(client: AsyncServiceClient) -> Health:
     try:
-        answer = await http.get("/health/ready")
-        ready = msgspec.json.decode(answer.content, type=_Ready)
-    except httpx.HTTPError as error:
-        return Health(service_ok=False, reason=str(error) or type(error).__name__)
-    except msgspec.MsgspecError:
-        return Health(service_ok=False, reason="what answers there is no Tidewire service")
+        answer = await client.fetch("GET", "/health/ready")  # 503 has the same shape
+        ready = answer.decoded(ReadinessJson)
+    except ServiceUnavailable as error:
+        return Health(service_ok=False, reason=error.why if isinstance(error, ServiceUnreachable) else str(error))
     if ready.redis_ms is None:
         return Health(service_ok=True, redis_ok=False, reason=ready.reason)
     return Health(service_ok=True, redis_ok=True, redis=f"answers in {ready.redis_ms:.1f} ms", reason=ready.reason)

@@ -19,6 +19,7 @@ from typing import Any
 import click
 import httpx
 import jwt
+import msgspec
 import pytest
 import redis
 from certificates import Certificates, make_certificates
@@ -28,6 +29,10 @@ from ports import own_port
 from waiting import HANG_S
 
 import tidewire
+from tidewire.livestore.alarms import Alarms
+from tidewire.livestore.store import Store
+from tidewire.model.threshold import Threshold
+from tidewire.notebook.widget import _poll_thresholds
 from tidewire.subscribing import service_address
 from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
@@ -97,6 +102,18 @@ async def test_sdk_and_dashboard_speak_https_with_an_authority_of_ones_own(
         with pytest.raises(httpx.HTTPError):
             httpx.get(dashboard.url.replace("https", "http"), trust_env=False)
     publisher.close()
+
+
+async def test_a_notebook_sees_thresholds_with_an_authority_of_ones_own(secure: str, eventually: Any) -> None:
+    threshold = Threshold(metric="plant/*", warn_above=80.0)
+    async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as http:
+        body = msgspec.json.encode({"thresholds": [threshold]})
+        assert (await http.put(f"{secure}/v1/thresholds", content=body)).status_code == 200
+    alarms = Alarms(Store())
+    polling = asyncio.create_task(_poll_thresholds(secure, "", alarms))
+    await eventually(lambda: alarms.thresholds == (threshold,))
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
 
 
 async def test_whom_nobody_vouches_for_is_not_spoken_to(secure: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
-from tidewire.subscribing.frames import SeriesInfo, series_infos
+from tidewire.model.answers import SeriesInfo
+from tidewire.subscribing.frames import series_infos
 
 __all__ = ["command"]
 

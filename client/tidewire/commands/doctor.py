@@ -10,18 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 
 import click
-import httpx
-import msgspec
 import redis
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tidewire._version import __version__
-from tidewire.errors import TidewireError
+from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.log import BlockingRedisLog
 from tidewire.settings import ClientSettings, click_options, load_settings
-from tidewire.subscribing.service_address import checked_token, client_options, service_url
+from tidewire.subscribing.service_address import service_url
+from tidewire.subscribing.service_answer import Answer
+from tidewire.subscribing.service_client import ServiceClient
 
 __all__ = ["Finding", "command", "examine"]
 
@@ -126,36 +126,29 @@ def _unread(log: BlockingRedisLog) -> Iterator[Finding]:
 
 def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
     try:
-        base = service_url(url)
-        headers = {"authorization": f"Bearer {checked_token(token)}"} if token else {}
-        with httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(base)) as client:
-            live = client.get(f"{base}/health/live")
-            if live.status_code != 200 or _json(live).get("live") is not True:
-                said = _json(live).get("detail") or f"{base} answers {live.status_code} and is no Tidewire service"
+        with ServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
+            started = time.monotonic()
+            live = client.fetch("GET", "/health/live")
+            took_ms = (time.monotonic() - started) * 1e3
+            if live.status != 200 or live.facts().get("live") is not True:
+                said = live.facts().get("detail") or f"{client.base} answers {live.status} and is no Tidewire service"
                 yield Finding("wrong", "service", str(said), "check TIDEWIRE_URL, and what is between")
                 return
-            yield Finding("ok", "service", f"{base}, {live.elapsed.total_seconds() * 1e3:.0f} ms")
-            yield from _ready(client.get(f"{base}/health/ready"), epochs)
-            yield from _version(client.get(f"{base}/schema/openapi.json"))
-            yield from _stream(client, base)
+            yield Finding("ok", "service", f"{client.base}, {took_ms:.0f} ms")
+            yield from _ready(client.fetch("GET", "/health/ready"), epochs)
+            yield from _version(client.fetch("GET", "/schema/openapi.json"))
+            yield from _stream(client)
+    except ServiceUnreachable as error:
+        found = f"no answer from {service_url(url)} ({error.why})"
+        yield Finding("wrong", "service", found, "start it: tidewire up")
     except TidewireError as error:
         yield Finding("wrong", "service", str(error), "set TIDEWIRE_URL and TIDEWIRE_TOKEN")
-    except httpx.TransportError as error:
-        found = f"no answer from {base} ({error or type(error).__name__})"
-        yield Finding("wrong", "service", found, "start it: tidewire up")
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(answer.content, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return {}
-
-
-def _ready(answer: httpx.Response, epochs: set[str]) -> Iterator[Finding]:
-    said = _json(answer)
-    if answer.status_code != 200:
-        found = str(said.get("reason") or answer.text[:200])
+def _ready(answer: Answer, epochs: set[str]) -> Iterator[Finding]:
+    said = answer.facts()
+    if answer.status != 200:
+        found = str(said.get("reason") or answer.detail)
         yield Finding("wrong", "readiness", found, "the service has lost its Redis; see what is said of redis")
         return
     epoch = str(said.get("position") or "").partition(".")[0]
@@ -164,41 +157,39 @@ def _ready(answer: httpx.Response, epochs: set[str]) -> Iterator[Finding]:
         yield Finding("wrong", "log", found, "give both the same TIDEWIRE_REDIS and TIDEWIRE_PREFIX")
 
 
-def _version(answer: httpx.Response) -> Iterator[Finding]:
-    there = _json(answer).get("info", {}).get("version")
-    if answer.status_code == 200 and there != __version__:
+def _version(answer: Answer) -> Iterator[Finding]:
+    there = answer.facts().get("info", {}).get("version")
+    if answer.status == 200 and there != __version__:
         yield Finding("note", "version", f"the service is {there}, here is {__version__}", "upgrade the older one")
 
 
-def _stream(client: httpx.Client, base: str) -> Iterator[Finding]:
+def _stream(client: ServiceClient) -> Iterator[Finding]:
     started = time.monotonic()
-    params = {"metric": "tidewire/doctor", "replay": "none"}
+    params = (("metric", "tidewire/doctor"), ("replay", "none"))
     try:
-        with client.stream("GET", f"{base}/v1/stream", params=params) as answer:
-            if answer.status_code != 200:
-                answer.read()
-                mend = "set TIDEWIRE_TOKEN; 'tidewire token create' makes one" if answer.status_code == 401 else ""
-                said = str(_json(answer).get("detail", ""))
-                yield Finding("wrong", "stream", f"HTTP {answer.status_code} {said}", mend)
+        with client.stream("GET", "/v1/stream", params=params) as coming:
+            if coming.status != 200:
+                mend = "set TIDEWIRE_TOKEN; 'tidewire token create' makes one" if coming.status == 401 else ""
+                yield Finding("wrong", "stream", f"HTTP {coming.status} {coming.read().detail}", mend)
                 return
-            next(answer.iter_raw(), b"")
-    except httpx.TimeoutException:
+            next(coming.chunks(), b"")
+    except ServiceUnreachable as error:
         mend = "a proxy between holds it back: no buffering on /v1/stream"
-        yield Finding("wrong", "stream", "no first byte within 3 s", mend)
+        yield Finding("wrong", "stream", f"no first byte within {_TIMEOUT_S:g} s ({error.why})", mend)
         return
     yield Finding("ok", "stream", f"first bytes after {(time.monotonic() - started) * 1e3:.0f} ms")
 
 
 def _dashboard(url: str) -> Iterator[Finding]:
     try:
-        with httpx.Client(timeout=_TIMEOUT_S, **client_options(url)) as client:
-            answer = client.get(url)
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        found = f"no answer from {url} ({error or type(error).__name__})"
-        yield Finding("note", "dashboard", found, "start it: tidewire dashboard")
+        with ServiceClient(url, token="", timeout_s=_TIMEOUT_S) as client:
+            answer = client.fetch("GET", "/")
+    except TidewireError as error:
+        why = error.why if isinstance(error, ServiceUnreachable) else str(error)
+        yield Finding("note", "dashboard", f"no answer from {url} ({why})", "start it: tidewire dashboard")
         return
-    level = "ok" if answer.status_code < 400 else "wrong"
-    yield Finding(level, "dashboard", f"{url} answers {answer.status_code}", "" if level == "ok" else "see its output")
+    level = "ok" if answer.status < 400 else "wrong"
+    yield Finding(level, "dashboard", f"{url} answers {answer.status}", "" if level == "ok" else "see its output")
 
 
 def examine(settings: ClientSettings) -> Iterator[Finding]:

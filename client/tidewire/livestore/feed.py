@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Literal
 
-import httpx
 import msgspec
 
 from tidewire.errors import InvalidInput, TidewireError
@@ -221,7 +220,7 @@ class Feed:
                         self._hear(item)
                         if isinstance(item, Live) and not self._catalogued:
                             await self._enter_silent()
-        except (TidewireError, httpx.HTTPError) as error:
+        except TidewireError as error:
             reason = str(error)
         now_ms = self.now_ms()
         self._set(state="ended", since_ms=now_ms, reason=reason, retry_at_ms=now_ms + _AGAIN_S * 1e3)

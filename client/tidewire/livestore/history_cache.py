@@ -8,19 +8,19 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-import httpx
 import msgspec
 import numpy as np
 
-from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.buckets import step_for
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.livestore.window import NO_OLDER, Older, pack_range
+from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import series_key
-from tidewire.subscribing.service_address import verification
+from tidewire.subscribing.service_client import AsyncServiceClient
 
 __all__ = ["Past", "RangeRequest", "answer_range"]
 
@@ -29,7 +29,6 @@ _METRICS_PER_REQUEST: Final = 32
 _KEPT: Final = 64  # answers
 _KEPT_S: Final = 20.0
 _TIMEOUT_S: Final = 20.0
-_MAX_BYTES: Final = 64 << 20
 
 _MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
 
@@ -46,22 +45,6 @@ class RangeRequest(msgspec.Struct, frozen=True, tag_field="t", tag="range"):
     buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
 
 
-class _Columns(msgspec.Struct):
-    metric: str
-    time: list[float]
-    value: list[float | None]
-    min: list[float | None]
-    max: list[float | None]
-    mean: list[float | None]
-    count: list[int]
-    labels: dict[str, str] = {}
-
-
-class _Answer(msgspec.Struct):
-    step_ms: int
-    series: list[_Columns]
-
-
 class Past:
     """Reads `/v1/history`; to be used in one event loop, and closed.
 
@@ -71,10 +54,7 @@ class Past:
     """
 
     def __init__(self, url: str, token: str = "") -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(
-            base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False, verify=verification(url)
-        )
+        self._client = AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S)
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._answers: dict[tuple[object, ...], tuple[float, asyncio.Task[Tables]]] = {}
 
@@ -83,7 +63,7 @@ class Past:
         for _, task in self._answers.values():
             task.cancel()
         await asyncio.gather(*(task for _, task in self._answers.values()), return_exceptions=True)
-        await self._http.aclose()
+        await self._client.close()
 
     async def older(self, series: Sequence[Series], first: int, count: int, step_ms: int) -> Older:
         """Return the buckets `first` … `first + count - 1` of these series.
@@ -142,19 +122,16 @@ class Past:
         ]
         async with self._turns:
             try:
-                answer = await self._http.get("/v1/history", params=params)
-                answer.raise_for_status()
-                decoded = await asyncio.to_thread(msgspec.json.decode, answer.content[:_MAX_BYTES], type=_Answer)
-            except httpx.HTTPStatusError as error:
-                raise ServiceUnavailable(_detail(error.response)) from error
-            except (httpx.HTTPError, msgspec.MsgspecError) as error:
-                raise ServiceUnavailable(f"the history could not be read: {error or type(error).__name__}") from error
+                answer = await self._client.get("/v1/history", params)
+            except (ServiceUnavailable, ServiceRefused) as error:
+                raise ServiceUnavailable(f"the history could not be read: {error}") from error
+            decoded = await asyncio.to_thread(answer.decoded, HistorySeries)
         if decoded.step_ms != step_ms:
             raise ServiceUnavailable(f"the history came in buckets of {decoded.step_ms} ms, asked were {step_ms} ms")
         return {(columns.metric, series_key(columns.labels)): _table(columns, step_ms) for columns in decoded.series}
 
 
-def _table(columns: _Columns, step_ms: int) -> Floats:
+def _table(columns: HistoryColumns, step_ms: int) -> Floats:
     """Return the columns of one series as a table of buckets (see tidewire.livestore.buckets)."""
     given = np.array(
         (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
@@ -162,14 +139,6 @@ def _table(columns: _Columns, step_ms: int) -> Floats:
     given = given[:, ~np.isnan(given[2])]
     number, last, low, high, mean, count = given
     return np.stack((number // step_ms, np.where(np.isnan(last), mean, last), low, high, mean * count, count))
-
-
-def _detail(response: httpx.Response) -> str:
-    try:
-        problem = msgspec.json.decode(response.content, type=dict[str, object])
-    except msgspec.MsgspecError:
-        problem = {}
-    return f"the service answered {response.status_code} to a question for the past: {problem.get('detail', '')}"
 
 
 async def answer_range(

@@ -20,9 +20,10 @@ from tidewire.livestore.alarms import Alarms
 from tidewire.model.batch import ANNOTATIONS, checked_labels
 from tidewire.model.pattern import compile_patterns
 from tidewire.notebook.jupyter_kernel import in_kernel, present_cell
-from tidewire.notebook.threshold_poller import keep_thresholds
 from tidewire.settings import ClientSettings, load_settings
 from tidewire.subscribing.service_address import checked_token, service_url
+from tidewire.subscribing.service_client import AsyncServiceClient
+from tidewire.subscribing.threshold_poller import ThresholdPoller
 
 try:
     import anywidget
@@ -97,7 +98,7 @@ class Chart(anywidget.AnyWidget):
             replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
             beside=(
                 lambda: push(lambda: _shown(this), feed, wishes, alarms),
-                lambda: keep_thresholds(feed.url, token, alarms),
+                lambda: _poll_thresholds(feed.url, token, alarms),
                 lambda: _keep_still(this),
             ),
             name=f"tidewire-watch {self.pattern}",
@@ -231,6 +232,11 @@ def _shown(this: weakref.ref[Chart]) -> Chart | None:
         chart.close()
         return None
     return chart
+
+
+async def _poll_thresholds(url: str, token: str, alarms: Alarms) -> None:
+    async with AsyncServiceClient(url, token) as client:
+        await ThresholdPoller(client, alarms.set).run()
 
 
 async def _keep_still(chart_now: Callable[[], Chart | None]) -> None:

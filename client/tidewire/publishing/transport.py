@@ -9,19 +9,11 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401 - what socket.getaddrinfo imports by itself
 import gzip
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-import msgspec
-
-from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable, ServiceUnreachable
 from tidewire.model.batch import EncodedBatch
-from tidewire.settings import without_password
-from tidewire.subscribing.service_address import checked_token, client_options, service_url
-
-if TYPE_CHECKING:
-    import httpx
-
 
 __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
 
@@ -88,54 +80,49 @@ class HttpTransport:
     """Posts to ``/v1/readings`` of a service, with an idempotency key."""
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
-        self._url = f"{service_url(url)}/v1/readings"
-        self._token = checked_token(token)
-        import httpx  # noqa: PLC0415 - costs 80 ms at import
+        from tidewire.subscribing.service_client import ServiceClient  # noqa: PLC0415 - httpx costs 80 ms at import
 
-        self._client = httpx.Client(timeout=timeout_s, **client_options(url))
-        self._unreachable = httpx.TransportError
+        self._client = ServiceClient(url, token, timeout_s=timeout_s)
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Post one call."""
         body = b"[" + b",".join(batch.body for batch in batches) + b"]"
         headers = {"content-type": "application/json", "idempotency-key": f"{publisher}:{sequence}"}
-        if self._token:
-            headers["authorization"] = f"Bearer {self._token}"
         if len(body) >= _GZIP_FROM_BYTES:
             body = gzip.compress(body, compresslevel=1)
             headers["content-encoding"] = "gzip"
         try:
-            response = self._client.post(self._url, content=body, headers=headers)
-        except self._unreachable as error:
-            reason = f"{without_password(self._url)}: {error or type(error).__name__}"
-            raise ServiceUnavailable(reason, 0.0) from error
-        return self._answer(response, batches)
-
-    def _answer(self, response: httpx.Response, batches: Sequence[EncodedBatch]) -> Sent:
-        status = response.status_code
-        try:
-            answer = msgspec.json.decode(response.content, type=dict[str, object])
-        except msgspec.MsgspecError:
-            answer = {}
-        rejected = answer.get("rejected")
-        rows = [row for row in rejected if isinstance(row, dict)] if isinstance(rejected, list) else []
-        detail = str(answer.get("detail") or (rows[0].get("reason") if rows else "") or f"HTTP {status}")
-        if status == 200:
-            accepted, readings = answer.get("accepted"), sum(batch.readings for batch in batches)
-            if not isinstance(accepted, int):
-                raise ServiceRefused(status, "the answer is not that of a Tidewire service; check the URL")
-            return Sent(max(0, readings - accepted), detail if rows else "")
-        if status == 413 and len(batches) > 1:
-            raise LimitExceeded("body", 0, len(response.request.content), "split the call")
-        if status in {408, 425, 429} or status >= 500:
-            after = response.headers.get("retry-after", "")
-            pause_s = min(float(after), _LONGEST_PAUSE_S) if after.isascii() and after.isdigit() else _PAUSE_S
-            raise ServiceUnavailable(f"HTTP {status} {detail}", pause_s)
-        raise ServiceRefused(status, detail, tuple(rows))
+            answer = self._client.fetch("POST", "/v1/readings", headers=headers, body=body)
+        except ServiceUnreachable as error:
+            raise ServiceUnavailable(f"{self._client.shown_base}/v1/readings: {error.why}", 0.0) from error
+        if answer.status == 200:
+            return _sent(answer.facts(), batches)
+        if answer.status == 413 and len(batches) > 1:
+            raise LimitExceeded("body", 0, len(body), "split the call")
+        meant = answer.error()
+        if isinstance(meant, ServiceUnavailable):
+            asked_s = answer.retry_after_s
+            pause_s = _PAUSE_S if asked_s is None else min(asked_s, _LONGEST_PAUSE_S)
+            raise ServiceUnavailable(f"HTTP {answer.status} {answer.detail}".strip(), pause_s, meant.request_id)
+        raise meant
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+
+def _sent(taken: Mapping[str, Any], batches: Sequence[EncodedBatch]) -> Sent:
+    """Return what the service stored of a call, from the JSON of its answer.
+
+    Raises:
+        ServiceRefused: another program answered.
+    """
+    accepted, rejected = taken.get("accepted"), taken.get("rejected")
+    if not isinstance(accepted, int):
+        raise ServiceRefused(200, "the answer is not that of a Tidewire service; check the URL")
+    rows = [row for row in rejected if isinstance(row, dict)] if isinstance(rejected, list) else []
+    readings = sum(batch.readings for batch in batches)
+    return Sent(max(0, readings - accepted), str(rows[0].get("reason") or "HTTP 200") if rows else "")
 
 
 def open_transport(url: str, *, token: str = "", prefix: str = "tw") -> Transport:

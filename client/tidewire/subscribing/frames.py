@@ -12,43 +12,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.model.answers import CatalogJson, SeriesInfo
 from tidewire.publishing.publisher import AnyPublisher, Publisher
-from tidewire.subscribing.history_pages import Load, Moment, Reader, selection
+from tidewire.subscribing.history_pages import Load, Moment, Reader
+from tidewire.subscribing.service_request import selection
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SeriesInfo", "catalog", "history", "last", "publish_frame", "series_infos"]
+__all__ = ["catalog", "history", "last", "publish_frame", "series_infos"]
 
 _BAR_AFTER_S: Final = 2.0
 _RESERVED: Final = ("metric", "time", "value", "unit", "text", "step", "min", "max", "mean", "count")
 _ROWS_PER_BATCH: Final = 1_000
-
-
-class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One series of the catalogue.
-
-    Attributes:
-        time: of the last reading, milliseconds since the Unix epoch, UTC.
-        value: the last reading's, None if it is no number.
-        count: readings so far.
-        rate: readings per second over the last 60 s, None if unknown.
-    """
-
-    metric: str
-    labels: dict[str, str] = {}
-    unit: str = ""
-    id: str = ""
-    time: float = 0.0
-    value: float | None = None
-    text: str | None = None
-    count: int = 0
-    rate: float | None = None
-
-
-class _Catalog(msgspec.Struct):
-    cursor: str
-    series: list[SeriesInfo]
 
 
 def _pandas() -> Any:
@@ -176,7 +152,7 @@ def series_infos(
     """
     with Reader(url, token) as reader:
         answer = reader.get("/v1/catalog", selection(patterns, labels))
-    return msgspec.json.decode(answer.content, type=_Catalog).series
+    return answer.decoded(CatalogJson).series
 
 
 def catalog(

@@ -5,45 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import httpx
-import msgspec
-
-from tidewire.errors import InvalidInput, MissingExtra, ServiceRefused, ServiceUnavailable
-from tidewire.model.batch import checked_labels
+from tidewire.errors import InvalidInput, MissingExtra, ServiceUnavailable, ServiceUnreachable
+from tidewire.model.answers import CatalogJson
 from tidewire.model.durations import parse_time_ms
-from tidewire.model.pattern import compile_pattern
-from tidewire.settings import ClientSettings, load_settings
-from tidewire.subscribing.service_address import checked_token, client_options, service_url
+from tidewire.subscribing.service_answer import Answer
+from tidewire.subscribing.service_client import ServiceClient
+from tidewire.subscribing.service_request import Params, selection
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Load", "Reader", "moment", "selection"]
+__all__ = ["Load", "Moment", "Reader", "moment"]
 
 _TIMEOUT_S: Final = 120.0
+_MAX_PAGE_BYTES: Final = 1 << 30  # the service bounds a page by its readings, whose texts may be long
 _BUSY_S: Final = 60.0  # how long a service that asks for a pause is waited for
 
-Moment = str | float | datetime
-
-
-class _Series(msgspec.Struct):
-    labels: dict[str, str] = {}
-
-
-class _Catalog(msgspec.Struct):
-    series: list[_Series]
-
-
-def selection(patterns: Sequence[str], labels: Mapping[str, str] | None) -> list[tuple[str, Any]]:
-    """Return the query of a selection.
-
-    Raises:
-        InvalidInput: a pattern or label that can never work.
-    """
-    params: list[tuple[str, Any]] = [("metric", compile_pattern(pattern).text) for pattern in patterns or ("**",)]
-    return params + [("label", f"{name}:{value}") for name, value in checked_labels(labels).items()]
+Moment: TypeAlias = str | float | datetime
 
 
 def moment(value: Moment) -> str:
@@ -63,10 +43,7 @@ class Reader:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self._base = service_url(url)
-        token = checked_token(load_settings(ClientSettings).token if token is None else token)
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(timeout=_TIMEOUT_S, headers=headers, **client_options(self._base))
+        self._http = ServiceClient(url, token, timeout_s=_TIMEOUT_S, max_bytes=_MAX_PAGE_BYTES)
 
     def __enter__(self) -> Reader:
         return self
@@ -74,7 +51,7 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, params: Sequence[tuple[str, Any]]) -> httpx.Response:
+    def get(self, path: str, params: Params = ()) -> Answer:
         """Return an answer, which is a success.
 
         Raises:
@@ -82,22 +59,12 @@ class Reader:
             ServiceRefused: the service refuses the request.
         """
         try:
-            response = self._http.get(f"{self._base}{path}", params=list(params) or None)  # a link has its own
-        except httpx.TransportError as error:
-            why = f"no answer from {self._base} ({error or type(error).__name__})"
+            return self._http.get(path, params)
+        except ServiceUnreachable as error:
+            why = f"no answer from {self._http.shown_base} ({error.why})"
             raise ServiceUnavailable(f"{why}; is the service up? Try: tidewire doctor", 0.0) from error
-        if response.status_code == 200:
-            return response
-        try:
-            detail = str(msgspec.json.decode(response.content, type=dict[str, Any]).get("detail", ""))
-        except msgspec.MsgspecError:
-            detail = response.text[:200]
-        if response.status_code in {429, 503}:
-            after = response.headers.get("retry-after", "")
-            raise ServiceUnavailable(detail, float(after) if after.isdigit() else 1.0)
-        raise ServiceRefused(response.status_code, detail)
 
-    def patient_get(self, path: str, params: Sequence[tuple[str, Any]]) -> httpx.Response:
+    def patient_get(self, path: str, params: Params = ()) -> Answer:
         """As `get`, but wait for a service that asks for a pause, a minute at most: a long load is worth it."""
         until_s = time.monotonic() + _BUSY_S
         while True:
@@ -167,11 +134,11 @@ class Load:
             answer = self._reader.patient_get(path, params)
             done = max(done, float(answer.headers.get("tidewire-done", 1.0)))  # metrics born meanwhile lessen it
             told(done)
-            yield self._pyarrow.ipc.open_stream(answer.content).read_all()
-            path, params = answer.links.get("next", {}).get("url", ""), []
+            yield self._pyarrow.ipc.open_stream(answer.body).read_all()
+            path, params = answer.next_page, []
 
     def label_names(self) -> list[str]:
         """Return the names of all labels that readings of the span may have: those of the catalogue."""
         answer = self._reader.patient_get("/v1/catalog", selection(self._patterns, self._labels))
-        series = msgspec.json.decode(answer.content, type=_Catalog).series
+        series = answer.decoded(CatalogJson).series
         return sorted({name for one in series for name in one.labels})

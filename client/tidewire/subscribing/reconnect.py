@@ -8,22 +8,20 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
-import httpx
 import msgspec
 
 from tidewire.errors import InvalidCursor, InvalidInput, ServiceRefused
-from tidewire.model.batch import checked_labels
 from tidewire.model.cursor import Cursor
-from tidewire.model.pattern import compile_pattern
 from tidewire.model.sse import Decoder, ServerEvent
 from tidewire.model.states import Connected, Gap, Live, Lost, Reset, Skipped, State, StreamBatch
 from tidewire.subscribing.service_address import service_url
+from tidewire.subscribing.service_answer import Answer
+from tidewire.subscribing.service_request import bearer, selection
 
 __all__ = ["Reconnect"]
 
 _BACKOFF_S: Final = (0.2, 15.0)  # first and longest; full jitter between 0 and it (Brooker 2015)
 _FINAL: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
-_DETAIL_CHARS: Final = 500
 _TOLD_AT: Final = 2  # attempts: one alone is a restart, and heals before anyone could act
 
 logger = logging.getLogger("tidewire")
@@ -68,11 +66,7 @@ class Reconnect:
         if not patterns:
             raise InvalidInput("patterns", patterns, "name at least one metric or pattern; '**' selects all")
         self.base = service_url(url)
-        params: list[tuple[str, str | int | float | bool | None]] = [
-            ("metric", compile_pattern(pattern).text) for pattern in patterns
-        ]
-        params += [("label", f"{name}:{value}") for name, value in checked_labels(labels).items()]
-        params.append(("replay", replay))
+        params = [*selection(patterns, labels), ("replay", replay)]
         params += [(name, value) for name, value in (("every", every), ("on_slow", on_slow)) if value]
         self.params = params
         self.last_id = str(Cursor.parse(cursor)) if cursor else ""
@@ -87,8 +81,7 @@ class Reconnect:
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if self.last_id:
             headers["last-event-id"] = self.last_id
-        if token:
-            headers["authorization"] = f"Bearer {token}"
+        headers |= bearer(token)
         self._decoder = Decoder(self.last_id)
         self._bye = ""
         return headers
@@ -162,20 +155,15 @@ class Reconnect:
         with contextlib.suppress(InvalidCursor):
             self._at = Cursor.parse(own_id)
 
-    def refused(self, response: httpx.Response, body: bytes) -> Lost | ServiceRefused:
-        """Return the state after an answer that is no stream, or the error if it is final."""
-        status, retry_after = response.status_code, response.headers.get("retry-after")
-        if status == 200:
-            kind = response.headers.get("content-type", "nothing")
-            return self.lost(f"it answers with {kind} and not with an event stream: is this a Tidewire service?")
-        try:
-            detail = str(msgspec.json.decode(body, type=dict[str, Any]).get("detail", ""))
-        except msgspec.MsgspecError:
-            detail = body.decode(errors="replace")[:_DETAIL_CHARS]
-        if status in _FINAL:
-            return ServiceRefused(status, detail)
-        seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
-        return self.lost(f"HTTP {status} {detail}".strip(), seconds)
+    def no_stream(self, content_type: str) -> Lost:
+        """Return the state after a 200 that is no stream."""
+        return self.lost(f"it answers with {content_type} and not with an event stream: is this a Tidewire service?")
+
+    def refused(self, answer: Answer) -> Lost | ServiceRefused:
+        """Return the state after an answer that is no success, or the error if it is final."""
+        if answer.status in _FINAL:
+            return ServiceRefused(answer.status, answer.detail, request_id=answer.request_id)
+        return self.lost(f"HTTP {answer.status} {answer.detail}".strip(), answer.retry_after_s)
 
     def lost(self, reason: str, retry_s: float | None = None) -> Lost:
         """Return the state after the end of a connection."""

@@ -1,6 +1,6 @@
 """The subscriber: a stream of batches that reconnects, resumes exactly where it was, and says what happened.
 
-`Reconnect` decides and does no I/O; `stream` and `astream` are its two shells over httpx.
+`Reconnect` decides and does no I/O; `stream` and `astream` are its two shells over the HTTP client.
 """
 
 from __future__ import annotations
@@ -11,47 +11,31 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from typing import Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
-import httpx
-
-from tidewire.errors import LimitExceeded, ServiceRefused, TidewireError
+from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnreachable, TidewireError
 from tidewire.model.states import Ended, Lost, State, StreamBatch
 from tidewire.settings import ClientSettings, load_settings
 from tidewire.subscribing.reconnect import Reconnect
-from tidewire.subscribing.service_address import checked_token, client_options
+from tidewire.subscribing.service_address import checked_token
+from tidewire.subscribing.service_client import (
+    AsyncServiceClient,
+    AsyncStreamedAnswer,
+    ServiceClient,
+    StreamedAnswer,
+)
 
 __all__ = ["Token", "astream", "stream"]
 
 Token: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]] | None
 
 _READ_TIMEOUT_S: Final = 45.0  # three heartbeats of 15 s
-_CONNECT_TIMEOUT_S: Final = 5.0
-_DETAIL_BYTES: Final = 64 * 1024  # read of an answer that is no stream; it may be one without end
 
 
-def _no_stream(response: httpx.Response) -> bool:
-    return response.status_code != 200 or not response.headers.get("content-type", "").startswith("text/event-stream")
+def _no_stream(answer: StreamedAnswer | AsyncStreamedAnswer) -> bool:
+    return answer.status != 200 or not answer.headers.get("content-type", "").startswith("text/event-stream")
 
 
-async def _abody(response: httpx.Response) -> bytes:
-    body = b""
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > _DETAIL_BYTES:
-            break
-    return body
-
-
-def _body(response: httpx.Response) -> bytes:
-    body = b""
-    for piece in response.iter_bytes():
-        body += piece
-        if len(body) > _DETAIL_BYTES:
-            break
-    return body
-
-
-def _why(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _why(error: ServiceUnreachable | LimitExceeded) -> str:
+    return error.why if isinstance(error, ServiceUnreachable) else f"{type(error).__name__}: {error}"
 
 
 class _Options(TypedDict, total=False):
@@ -101,29 +85,28 @@ async def astream(
         ServiceRefused: the service said no for good.
     """
     reconnect = Reconnect(patterns, url, replay, every, labels, cursor, on_slow)
-    timeout = httpx.Timeout(_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S)
     refused_token = False
     lost: Lost | ServiceRefused
-    async with httpx.AsyncClient(timeout=timeout, **client_options(reconnect.base)) as client:
+    async with AsyncServiceClient(reconnect.base, token="", timeout_s=_READ_TIMEOUT_S) as client:
         while True:
             headers = reconnect.headers(await _atoken(token))
             try:
-                async with client.stream(
-                    "GET", f"{reconnect.base}/v1/stream", params=reconnect.params, headers=headers
-                ) as response:
-                    if _no_stream(response):
-                        if response.status_code == 401 and callable(token) and not refused_token:
+                async with client.stream("GET", "/v1/stream", params=reconnect.params, headers=headers) as answer:
+                    if answer.status == 200 and _no_stream(answer):
+                        lost = reconnect.no_stream(answer.headers.get("content-type", "nothing"))
+                    elif _no_stream(answer):
+                        if answer.status == 401 and callable(token) and not refused_token:
                             refused_token = True
                             continue
-                        lost = reconnect.refused(response, await _abody(response))
+                        lost = reconnect.refused(await answer.read())
                     else:
                         refused_token = False
-                        async for chunk in response.aiter_raw():
+                        async for chunk in answer.chunks():
                             for item in reconnect.take(chunk):
                                 if states or isinstance(item, StreamBatch):
                                     yield item
                         lost = reconnect.lost("the service closed the stream")
-            except (httpx.TransportError, httpx.StreamError, httpx.DecodingError, LimitExceeded) as error:
+            except (ServiceUnreachable, LimitExceeded) as error:
                 lost = reconnect.lost(_why(error))
             if isinstance(lost, ServiceRefused):
                 if states:
@@ -153,29 +136,28 @@ def stream(
 ) -> Generator[StreamBatch | State, None, None]:
     """Yield batches as they are published; as `astream`, for a plain ``for`` loop."""
     reconnect = Reconnect(patterns, url, replay, every, labels, cursor, on_slow)
-    timeout = httpx.Timeout(_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S)
     refused_token = False
     lost: Lost | ServiceRefused
-    with httpx.Client(timeout=timeout, **client_options(reconnect.base)) as client:
+    with ServiceClient(reconnect.base, token="", timeout_s=_READ_TIMEOUT_S) as client:
         while True:
             headers = reconnect.headers(_token(token))
             try:
-                with client.stream(
-                    "GET", f"{reconnect.base}/v1/stream", params=reconnect.params, headers=headers
-                ) as response:
-                    if _no_stream(response):
-                        if response.status_code == 401 and callable(token) and not refused_token:
+                with client.stream("GET", "/v1/stream", params=reconnect.params, headers=headers) as answer:
+                    if answer.status == 200 and _no_stream(answer):
+                        lost = reconnect.no_stream(answer.headers.get("content-type", "nothing"))
+                    elif _no_stream(answer):
+                        if answer.status == 401 and callable(token) and not refused_token:
                             refused_token = True
                             continue
-                        lost = reconnect.refused(response, _body(response))
+                        lost = reconnect.refused(answer.read())
                     else:
                         refused_token = False
-                        for chunk in response.iter_raw():
+                        for chunk in answer.chunks():
                             for item in reconnect.take(chunk):
                                 if states or isinstance(item, StreamBatch):
                                     yield item
                         lost = reconnect.lost("the service closed the stream")
-            except (httpx.TransportError, httpx.StreamError, httpx.DecodingError, LimitExceeded) as error:
+            except (ServiceUnreachable, LimitExceeded) as error:
                 lost = reconnect.lost(_why(error))
             if isinstance(lost, ServiceRefused):
                 if states:

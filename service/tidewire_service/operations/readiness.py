@@ -5,33 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import msgspec
-
 from tidewire.errors import LogUnavailable
+from tidewire.model.answers import ReadinessJson
 from tidewire_service.hub.hub import Hub
 
-__all__ = ["Readiness", "ReadinessJson"]
+__all__ = ["Readiness"]
 
 _STALE_S: Final = 2.0  # the hub looks at the clock every 0.5 s
 _PING_S: Final = 1.0
-
-
-class ReadinessJson(msgspec.Struct, frozen=True):
-    """What was found.
-
-    Attributes:
-        ready: all of it is well.
-        reason: what is not, in one sentence; empty if ready.
-        redis_ms: how long Redis took to answer, or null.
-        position: the hub's cursor.
-        last_look_age_s: how long ago the hub compared its position with the log's clock.
-    """
-
-    ready: bool
-    reason: str
-    redis_ms: float | None
-    position: str
-    last_look_age_s: float | None
 
 
 class Readiness:

@@ -14,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.model.answers import CatalogJson, SeriesInfo
 from tidewire.model.batch import decode_batch
 from tidewire.model.cursor import id_text
 from tidewire.redislog.calls import LastReading
@@ -26,39 +27,9 @@ from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.problems import MEDIA_TYPE, Problem
 from tidewire_service.web.query import MISSPELT, parse_query
 
-__all__ = ["CatalogJson", "CatalogReads", "SeriesInfo", "get_catalog"]
+__all__ = ["CatalogReads", "get_catalog"]
 
 _METRICS_AT_ONCE: Final = 200
-
-
-class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One series of the catalogue.
-
-    Attributes:
-        id: of its last batch, ``ms-n`` of the log's clock.
-        time: of its last reading, Unix ms.
-        value: of its last reading; null if that is no number.
-        text: of its last reading, if it is an event.
-        count: readings so far, trimmed ones too.
-        rate: readings per second over the last 60 s as this process saw them; null until it has watched for 10 s.
-    """
-
-    metric: str
-    labels: dict[str, str]
-    unit: str
-    id: str
-    time: float
-    value: float | None
-    text: str | None
-    count: int
-    rate: float | None
-
-
-class CatalogJson(msgspec.Struct, frozen=True):
-    """The catalogue; a stream from `cursor` goes on where it ends."""
-
-    cursor: str
-    series: list[SeriesInfo]
 
 
 class CatalogReads:

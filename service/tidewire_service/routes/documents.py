@@ -17,7 +17,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 
 from tidewire.errors import InvalidInput
-from tidewire.model.threshold import Threshold, checked_thresholds
+from tidewire.model.answers import DeckInfo, DecksJson, ThresholdsJson
+from tidewire.model.threshold import checked_thresholds
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, Documents
@@ -25,7 +26,7 @@ from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.problems import MEDIA_TYPE, Problem
 
-__all__ = ["DOCUMENT_ROUTES", "DeckInfo", "DecksJson", "SavedDocuments", "ThresholdsJson"]
+__all__ = ["DOCUMENT_ROUTES", "SavedDocuments"]
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_THRESHOLD_BYTES: Final = 512 * 1024
@@ -33,34 +34,6 @@ _MOST_DECKS: Final = 500
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _DESCRIBED: Final = PathParameter(description="its name in addresses: 1 to 64 of a-z, 0-9, - and _")
 _LIST: Final = "list"
-
-
-class DeckInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One saved deck in a list.
-
-    Attributes:
-        slug: its name in addresses.
-        name: as its author wrote it; the slug if it has none.
-        etag: of its newest version.
-        updated_ms: when it was saved, Unix ms.
-    """
-
-    slug: str
-    name: str
-    etag: str
-    updated_ms: float
-
-
-class DecksJson(msgspec.Struct, frozen=True):
-    """Every saved deck, by slug."""
-
-    decks: list[DeckInfo]
-
-
-class ThresholdsJson(msgspec.Struct, frozen=True):
-    """All thresholds."""
-
-    thresholds: list[Threshold]
 
 
 class _Named(msgspec.Struct):

@@ -7,7 +7,8 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
-from tidewire_service.operations.readiness import Readiness, ReadinessJson
+from tidewire.model.answers import ReadinessJson
+from tidewire_service.operations.readiness import Readiness
 
 __all__ = ["get_live", "get_ready"]
 

@@ -9,34 +9,11 @@ from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 
+from tidewire.model.answers import WhoamiJson
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.problems import MEDIA_TYPE, Problem
 
-__all__ = ["WhoamiJson", "get_whoami"]
-
-
-class WhoamiJson(msgspec.Struct, frozen=True):
-    """Who asks.
-
-    Attributes:
-        id: of the token; empty where no token is wanted.
-        name: as it was given when the token was made.
-        kind: ``open`` where no token is wanted, ``token`` or ``jwt``.
-        publish: patterns of the metrics that may be published.
-        subscribe: patterns of the metrics that may be seen.
-        edit: decks and thresholds may be changed.
-        operate: ``/metrics`` may be read.
-        expires_ms: Unix ms, or null for never.
-    """
-
-    id: str
-    name: str
-    kind: str
-    publish: tuple[str, ...]
-    subscribe: tuple[str, ...]
-    edit: bool
-    operate: bool
-    expires_ms: float | None
+__all__ = ["get_whoami"]
 
 
 @get(

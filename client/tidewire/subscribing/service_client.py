@@ -1,0 +1,232 @@
+"""The HTTP client of the service: one rule for its address, proxies, authorities, timeouts, bounds and errors.
+
+`ServiceClient` blocks and `AsyncServiceClient` is for asyncio; what they send and how they read answers is in
+`service_request` and `service_answer`, which do no I/O. The machine's proxies (``HTTPS_PROXY``, ``NO_PROXY``) are used
+for every request, but never for this machine; servers are verified as `service_address.verification` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Final, TypedDict, Unpack
+
+import httpx
+
+from tidewire.errors import ServiceUnreachable
+from tidewire.settings import ClientSettings, load_settings, without_password
+from tidewire.subscribing.service_address import checked_token, client_options, service_url
+from tidewire.subscribing.service_answer import Answer, AnswerBody
+from tidewire.subscribing.service_request import Params, bearer
+
+__all__ = ["AsyncServiceClient", "AsyncStreamedAnswer", "ServiceClient", "StreamedAnswer"]
+
+_CONNECT_S: Final = 5.0  # at most, for a connection and for a free place among the connections
+_MAX_CONNECTIONS: Final = 16  # of one client; further requests wait for one that ends
+_MAX_ANSWER_BYTES: Final = 64 << 20  # a catalog of 100,000 series has 20 MB
+_FAULTS: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
+
+
+def _options(base: str, token: str | None, timeout_s: float) -> dict[str, Any]:
+    token = checked_token(load_settings(ClientSettings).token if token is None else token)
+    connect_s = min(timeout_s, _CONNECT_S)
+    return {
+        **client_options(base),
+        "headers": bearer(token),
+        "timeout": httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s),
+        "limits": httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
+    }
+
+
+def _unreachable(error: Exception) -> ServiceUnreachable:
+    return ServiceUnreachable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+class _Request(TypedDict, total=False):
+    """What a request holds besides its method and path."""
+
+    params: Params
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+def _arguments(params: Params = (), headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Any:
+    # no parameters at all: an empty list would cut the query from the path of a next page
+    return {"params": list(params) or None, "headers": headers, "content": body}
+
+
+class StreamedAnswer:
+    """An answer whose body is still coming.
+
+    Attributes:
+        status: the HTTP status.
+        headers: by name in lower case.
+    """
+
+    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers)
+        self._response = response
+        self._max_bytes = max_bytes
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body as it comes, without a bound."""
+        return self._response.iter_raw()
+
+    def read(self) -> Answer:
+        """Return the whole answer, within the bounds of its client."""
+        body = AnswerBody(self.status, self.headers, self._max_bytes)
+        for piece in self._response.iter_bytes():
+            if not body.feed(piece):
+                break
+        return body.answer()
+
+
+class AsyncStreamedAnswer:
+    """As `StreamedAnswer`, for asyncio."""
+
+    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers)
+        self._response = response
+        self._max_bytes = max_bytes
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, without a bound."""
+        return self._response.aiter_raw()
+
+    async def read(self) -> Answer:
+        """Return the whole answer, within the bounds of its client."""
+        body = AnswerBody(self.status, self.headers, self._max_bytes)
+        async for piece in self._response.aiter_bytes():
+            if not body.feed(piece):
+                break
+        return body.answer()
+
+
+class ServiceClient:
+    """Connections to one service; a context manager.
+
+    Args:
+        url: of the service; ``TIDEWIRE_URL`` if None.
+        token: bearer token, empty for none; ``TIDEWIRE_TOKEN`` if None.
+        timeout_s: longest wait for a piece of an answer; at most 5 s of it for a connection.
+        max_bytes: largest body of a success.
+
+    Attributes:
+        base: the URL of the service, without a final slash.
+        shown_base: the same without a password, for messages.
+
+    Raises:
+        InvalidInput: no URL of a service, or a token that no header can hold.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+        max_bytes: int = _MAX_ANSWER_BYTES,
+    ) -> None:
+        self.base = service_url(url)
+        self.shown_base = without_password(self.base)
+        self._max_bytes = max_bytes
+        self._http = httpx.Client(**_options(self.base, token, timeout_s))
+
+    def __enter__(self) -> ServiceClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @contextmanager
+    def stream(self, method: str, path: str, **request: Unpack[_Request]) -> Iterator[StreamedAnswer]:
+        """Send a request and yield its answer, whose body is read within the block.
+
+        Args:
+            method: ``GET``, ``POST`` and so on.
+            path: from the service's root on, with a query or without.
+            request: `params` of the query, further `headers`, and the `body`.
+
+        Raises:
+            ServiceUnreachable: no connection, or it was cut or silent for too long, also while the body is read.
+        """
+        try:
+            with self._http.stream(method, self.base + path, **_arguments(**request)) as response:
+                yield StreamedAnswer(response, self._max_bytes)
+        except _FAULTS as error:
+            raise _unreachable(error) from error
+
+    def fetch(self, method: str, path: str, **request: Unpack[_Request]) -> Answer:
+        """Return the answer to a request, whatever its status; see `stream` for the arguments.
+
+        Raises:
+            ServiceUnreachable: no answer.
+            ServiceUnavailable: an answer that is larger than `max_bytes`.
+        """
+        with self.stream(method, path, **request) as answer:
+            return answer.read()
+
+    def get(self, path: str, params: Params = ()) -> Answer:
+        """Return the answer to a GET, which is a success.
+
+        Raises:
+            ServiceUnavailable: no answer, or the service asks for a pause.
+            ServiceRefused: the service refuses the request.
+        """
+        return self.fetch("GET", path, params=params).checked()
+
+
+class AsyncServiceClient:
+    """As `ServiceClient`, for one event loop; an async context manager."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+        max_bytes: int = _MAX_ANSWER_BYTES,
+    ) -> None:
+        self.base = service_url(url)
+        self.shown_base = without_password(self.base)
+        self._max_bytes = max_bytes
+        self._http = httpx.AsyncClient(**_options(self.base, token, timeout_s))
+
+    async def __aenter__(self) -> AsyncServiceClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str, **request: Unpack[_Request]) -> AsyncIterator[AsyncStreamedAnswer]:
+        """Send a request and yield its answer; as `ServiceClient.stream`."""
+        try:
+            async with self._http.stream(method, self.base + path, **_arguments(**request)) as response:
+                yield AsyncStreamedAnswer(response, self._max_bytes)
+        except _FAULTS as error:
+            raise _unreachable(error) from error
+
+    async def fetch(self, method: str, path: str, **request: Unpack[_Request]) -> Answer:
+        """Return the answer to a request, whatever its status; as `ServiceClient.fetch`."""
+        async with self.stream(method, path, **request) as answer:
+            return await answer.read()
+
+    async def get(self, path: str, params: Params = ()) -> Answer:
+        """Return the answer to a GET, which is a success; as `ServiceClient.get`."""
+        return (await self.fetch("GET", path, params=params)).checked()
