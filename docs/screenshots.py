@@ -121,7 +121,7 @@ def why(page: Page) -> None:
     """Wait until the connection is lost, and ask why."""
     page.get_by_text("RECONNECTING").first.wait_for()
     time.sleep(9)  # for the eye: the silence grows
-    page.locator('[data-tw="chip"]').hover()
+    page.locator('[data-tw="connection-badge"]').hover()
 
 
 @dataclass(frozen=True)

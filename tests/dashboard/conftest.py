@@ -40,11 +40,11 @@ class Tab:
         handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3)
         return await handle.json_value()
 
-    async def chip(self, text: str, limit_s: float = HANG_S) -> None:
-        """Wait until the chip says this."""
+    async def badge(self, text: str, limit_s: float = HANG_S) -> None:
+        """Wait until the badge says this."""
         says = """(text) => (document.querySelectorAll("*").values().map((e) => e.shadowRoot ?? null)
-            .filter((root) => root !== null).map((root) => root.querySelector('[data-tw="chip"]'))
-            .some((chip) => chip !== null && chip.textContent.replace(/\\s+/g, "").includes(text)))"""
+            .filter((root) => root !== null).map((root) => root.querySelector('[data-tw="connection-badge"]'))
+            .some((badge) => badge !== null && badge.textContent.replace(/\\s+/g, "").includes(text)))"""
         await self.page.wait_for_function(says, arg=text, timeout=limit_s * 1e3, polling=50)
 
     async def sees(self, text: str, limit_s: float = HANG_S) -> None:

@@ -47,18 +47,18 @@ async def test_history_is_there_on_open_and_the_end_of_the_line_is_the_newest_re
     assert tab.errors == []
 
 
-async def test_the_chip_says_that_the_service_is_away_and_nothing_is_missing_after(
+async def test_the_badge_says_that_the_service_is_away_and_nothing_is_missing_after(
     tab: Any, service: Any, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")
     await tab.until(f"() => ({CHART})()?.last === 1")
-    chip = tab.page.locator('[data-tw="chip"]')
+    badge = tab.page.locator('[data-tw="connection-badge"]')
     await tab.sees("LIVE")
     await service.stop()
     await tab.until("() => document.title !== ''")
     await tab.sees("RECONNECTING")
-    assert await chip.is_visible()
+    assert await badge.is_visible()
     await service.start()
     await service.publish("furnace/temperature", 2.0, 3.0)
     dashboard.source.feed.retry_now()
@@ -76,7 +76,7 @@ async def appended(url: str, retention: Retention, *values: float) -> None:
     await log.close()
 
 
-async def test_the_chip_counts_what_was_recovered_after_an_outage_of_the_service(
+async def test_the_badge_counts_what_was_recovered_after_an_outage_of_the_service(
     tab: Any, service: Any, valkey: Any, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
@@ -87,12 +87,12 @@ async def test_the_chip_counts_what_was_recovered_after_an_outage_of_the_service
     await appended(valkey.url, Retention(), 2.0, 3.0, 4.0)
     await service.start()
     dashboard.source.feed.retry_now()
-    await tab.chip("RECOVERED3readings")
+    await tab.badge("RECOVERED3readings")
     await tab.until(f"() => ({CHART})()?.last === 4")
     await tab.sees("LIVE")
 
 
-async def test_the_chip_names_the_gap_that_cannot_be_recovered(
+async def test_the_badge_names_the_gap_that_cannot_be_recovered(
     tab: Any, service: Any, valkey: Any, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
@@ -103,7 +103,7 @@ async def test_the_chip_names_the_gap_that_cannot_be_recovered(
     await appended(valkey.url, Retention(batches=2), *map(float, range(2, 12)))
     await service.start()
     dashboard.source.feed.retry_now()
-    await tab.chip("GAP")
+    await tab.badge("GAP")
     await tab.until(f"() => ({CHART})()?.last === 11")
 
 

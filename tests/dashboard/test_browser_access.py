@@ -100,8 +100,8 @@ async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any
     assert await violations(tab) == [], "a wall"
     await drawn(tab, f"/d/furnace?theme={theme}")
     await service.stop()
-    await tab.chip("RECONNECTING")
-    await tab.page.locator('[data-tw="chip"]').hover()
+    await tab.badge("RECONNECTING")
+    await tab.page.locator('[data-tw="connection-badge"]').hover()
     await tab.sees("will be filled in")
     assert await violations(tab) == [], "disconnected"
     await tab.open(f"/?theme={theme}")

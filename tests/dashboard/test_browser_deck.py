@@ -219,7 +219,7 @@ async def test_the_silence_of_an_outage_is_hatched_and_filled_in_after(
     await plant(service)
     await drawn(tab)
     await service.stop()
-    await tab.chip("RECONNECTING")
+    await tab.badge("RECONNECTING")
     await tab.until(f"() => {CHART}.tailMs > 0")
     await tab.sees("Retry now")
     await service.start()
@@ -232,7 +232,7 @@ async def test_the_silence_of_an_outage_is_hatched_and_filled_in_after(
 async def test_a_wall_has_no_controls_and_fills_the_screen(tab: Any, service: Any) -> None:
     await plant(service)
     await drawn(tab, f"{DECK}&kiosk=1")
-    for gone in ("chip", "sidebar", "windows"):
+    for gone in ("connection-badge", "sidebar", "windows"):
         assert not await tab.page.locator(f'[data-tw="{gone}"]').first.is_visible()
     await tab.page.locator('[data-tw="wall"]').wait_for()
     foot = await tab.page.locator('[data-tw="wall"]').bounding_box()

@@ -22,8 +22,9 @@ PLACES = f"""() => {{ {DEEP} return [all("plot").map(box), all("chart-fresh").ma
 # Children of the header that lie over each other, or leave the page; and the page's own overflow.
 CROWDED = f"""() => {{ {DEEP}
     const header = deep().find((one) => one.matches(".header"));
-    const parts = [...header.querySelectorAll(".brand, .nav, .chip, .strip > *, .segments, .button, .icon-button")]
-        .filter((one) => one.checkVisibility() && getComputedStyle(one.closest(".strip") ?? one).position !== "fixed");
+    const parts = [...header.querySelectorAll(".brand, .nav, .badge, .pause-bar > *, .segments, .button, .icon-button")]
+        .filter((one) => one.checkVisibility())
+        .filter((one) => getComputedStyle(one.closest(".pause-bar") ?? one).position !== "fixed");
     const over = [];
     parts.forEach((a, i) => {{
         const [l, , r] = box(a);
@@ -66,7 +67,7 @@ async def test_edges_agree_and_three_rows_fill_the_screen_without_a_scrollbar(ta
     assert all(len(lefts) == 1 for lefts in columns.values())
     inside = await tab.page.evaluate("() => window.__tidewire.state().charts.map(({ plot }) => plot)")
     assert {plot["left"] for plot in inside} == {48}
-    assert {plot["height"] for plot in inside} == {162}, "with a strip for the event, on every chart"
+    assert {plot["height"] for plot in inside} == {162}, "with a row for the event, on every chart"
     scrolls = f"""() => {{ {DEEP} return deep().filter((one) => one.matches(".deck-scroll, html, body"))
         .some((one) => one.scrollHeight > one.clientHeight || one.scrollWidth > one.clientWidth); }}"""
     assert not await tab.page.evaluate(scrolls)
@@ -173,10 +174,10 @@ async def test_a_tap_shows_the_readings_of_its_time_and_another_on_it_hides_them
 async def test_the_reason_of_an_outage_says_for_how_long_the_log_keeps(tab: Any, service: Any) -> None:
     await plant(service, 30)
     await tab.open("/d/a")
-    await tab.chip("LIVE")
+    await tab.badge("LIVE")
     await service.stop()
-    await tab.chip("RECONNECTING")
-    await tab.page.locator('[data-tw="chip"]').hover()
+    await tab.badge("RECONNECTING")
+    await tab.page.locator('[data-tw="connection-badge"]').hover()
     text = await tab.page.locator('[data-tw="why"]').inner_text()
     assert "will be filled in" in text
     assert "Log keeps\n24 h" in text
@@ -194,15 +195,15 @@ async def test_an_empty_page_knows_other_tools(tab: Any, service: Any) -> None:
 async def test_a_viewer_that_cannot_keep_up_is_told_so_for_as_long(tab: Any, service: Any) -> None:
     await plant(service, 30)
     await tab.open("/d/a")
-    await tab.chip("LIVE")
+    await tab.badge("LIVE")
     slow = """() => { window.busy = setInterval(() => {
         const t = performance.now();
         while (performance.now() - t < 1500);
     }, 1600); }"""
     await tab.page.evaluate(slow)
-    await tab.chip("LAGGING")
+    await tab.badge("LAGGING")
     await tab.page.evaluate("() => clearInterval(window.busy)")
-    await tab.chip("STALE")  # nobody publishes here: late no more, and honest about it
+    await tab.badge("STALE")  # nobody publishes here: late no more, and honest about it
 
 
 async def test_the_buttons_of_a_chart_stay_where_they_are_while_ages_change(tab: Any, service: Any) -> None:

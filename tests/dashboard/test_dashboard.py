@@ -184,7 +184,7 @@ async def test_another_host_name_is_refused(dashboard: Dashboard, host: str) -> 
         assert (await http.get("/", headers={"Host": "LOCALHOST:1234"})).status_code == 200
 
 
-async def test_the_chip_follows_the_service(dashboard: Dashboard, service: Any, eventually: Any) -> None:
+async def test_the_badge_follows_the_service(dashboard: Dashboard, service: Any, eventually: Any) -> None:
     await service.publish("m", 1.0)
     async with deck_on(dashboard) as deck:
         await deck.say(t="hello", page="deck", hidden=False)

@@ -106,7 +106,7 @@ def publishing(valkey: Any) -> Iterator[None]:
 
 async def lives(page: Any) -> None:
     """Wait for a live chart, and see its picture change."""
-    await page.locator('[data-tw="chip"]').filter(has_text="LIVE").first.wait_for(timeout=HANG_MS)
+    await page.locator('[data-tw="connection-badge"]').filter(has_text="LIVE").first.wait_for(timeout=HANG_MS)
     pictures = []
     for _ in range(10):
         pictures.append(await page.evaluate(_PIXELS))

@@ -69,9 +69,9 @@ class Lab:
         return sum(one != other for one, other in itertools.pairwise(pictures))
 
     async def says(self, text: str, limit_s: float = HANG_S, notebook: int = 0) -> None:
-        """Wait until a chart's chip says this."""
-        chip = self.page.locator(".jp-NotebookPanel").nth(notebook).locator('[data-tw="chip"]')
-        await chip.filter(has_text=text).first.wait_for(timeout=limit_s * 1e3)
+        """Wait until a chart's badge says this."""
+        badge = self.page.locator(".jp-NotebookPanel").nth(notebook).locator('[data-tw="connection-badge"]')
+        await badge.filter(has_text=text).first.wait_for(timeout=limit_s * 1e3)
 
     async def printed(self, cell: int) -> str:
         """Return what a cell printed."""

@@ -309,7 +309,7 @@ async def test_a_page_whose_token_is_over_stays_and_goes_on_after_another_log_in
     await dialog.get_by_text("Nothing on this page is lost").wait_for(timeout=HANG_MS)
     await page.locator('[data-tw="keep-looking"]').click()
     assert await page.evaluate(last), "what was shown is still there"
-    await page.locator('[data-tw="chip"]').click()
+    await page.locator('[data-tw="connection-badge"]').click()
     await page.locator('[data-tw="sign-in-token"]').fill(mine)
     await page.locator('[data-tw="sign-in"]').click()
     await dialog.get_by_text("does not know this token").wait_for()

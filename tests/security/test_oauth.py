@@ -244,7 +244,7 @@ async def test_a_browser_goes_the_way_there_and_back(site: Any, browser: Any) ->
         await page.goto(f"{it.dashboard.url.replace('127.0.0.1', 'localhost')}/d/plant?w=5m")
         await page.get_by_role("link", name="Log in with your organisation").click()
         await page.wait_for_url("**/d/plant?w=5m*")
-        await page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=HANG_MS)
+        await page.locator('[data-tw="connection-badge"]').filter(has_text="LIVE").wait_for(timeout=HANG_MS)
         assert {cookie["name"] for cookie in await context.cookies()} == {COOKIE}
         assert "code-1" not in page.url
         assert not problems, problems

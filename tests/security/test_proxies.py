@@ -150,7 +150,7 @@ async def test_a_browser_has_many_live_streams_and_the_dashboard_through_a_proxy
         await page.get_by_label("Token").fill(viewer)
         await page.get_by_role("button", name="Log in").click()
         await (
-            page.locator('[data-tw="chip"]').filter(has_text="LIVE").wait_for(timeout=HANG_MS)
+            page.locator('[data-tw="connection-badge"]').filter(has_text="LIVE").wait_for(timeout=HANG_MS)
         )  # told by the frame socket
         [cookie] = [cookie for cookie in await page.context.cookies() if cookie["name"] == "tidewire_login"]
         assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Lax")

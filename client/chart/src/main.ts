@@ -15,7 +15,7 @@ interface PanelModel {
   assets?: string;
   dashboard_prefix?: string;
   send_msg?: unknown;
-  on?: (name: string, heard: () => void) => void;
+  on?: (name: string, listener: () => void) => void;
 }
 
 interface RenderArguments {

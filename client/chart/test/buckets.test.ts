@@ -3,18 +3,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { areaPath, bandPath, linear, linePath, type PathLike } from "../src/canvas/paths";
 import { bucketAt } from "../src/chart/crosshair-rows";
-import { Ring } from "../src/model/bucket-ring";
+import { BucketRing } from "../src/model/bucket-ring";
 import { bucketsFor, mergeFactor, sharedGaps, Trace } from "../src/model/buckets";
 import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame, type PackedSeries } from "./encode";
 
-function ringOf(series: PackedSeries, buckets: number, first = 0): Ring {
-  const ring = new Ring();
+function ringOf(series: PackedSeries, buckets: number, first = 0): BucketRing {
+  const ring = new BucketRing();
   ring.apply(decodeFrame(encodeFrame({ kind: 1, first, buckets, stepMs: 1000, series: [{ index: 0, ...series }] })));
   return ring;
 }
 
-function read(ring: Ring, startMs: number, endMs: number, factor: number, gapMs = 2_000): Trace {
+function read(ring: BucketRing, startMs: number, endMs: number, factor: number, gapMs = 2_000): Trace {
   const trace = new Trace();
   const slot = ring.slots.get(0);
   assert.ok(slot);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { matches } from "../src/base/pattern";
-import { Questions } from "../src/wire/requests";
+import { Requests } from "../src/wire/requests";
 
 test("a pattern selects the metrics that the service selects", () => {
   const cases: [string, string, boolean][] = [
@@ -41,16 +41,16 @@ test("an answer, a refusal and a lost connection end a question, and strangers n
     close: () => undefined,
   };
   (globalThis as Record<string, unknown>).window = { setTimeout: () => 0 };
-  const questions = new Questions(() => port);
-  const first = questions.ask({ t: "statistics" }, true);
-  const second = questions.ask({ t: "statistics" }, true);
-  const saved = questions.ask({ t: "save_deck" });
-  assert.equal(questions.hear({ t: "statistics", id: 2, rows: [2] }), true);
+  const requests = new Requests(() => port);
+  const first = requests.send({ t: "statistics" }, true);
+  const second = requests.send({ t: "statistics" }, true);
+  const saved = requests.send({ t: "save_deck" });
+  assert.equal(requests.settle({ t: "statistics", id: 2, rows: [2] }), true);
   assert.deepEqual((await second).rows, [2]);
-  questions.hear({ t: "refused", to: "statistics", id: 1, reason: "too much" });
+  requests.settle({ t: "refused", to: "statistics", id: 1, reason: "too much" });
   await assert.rejects(first, /too much/);
-  assert.equal(questions.hear({ t: "series" }), false);
-  questions.lost();
+  assert.equal(requests.settle({ t: "series" }), false);
+  requests.rejectAll();
   await assert.rejects(saved, /connection was lost/);
   assert.deepEqual(
     sent.map((message) => message.id),

@@ -87,21 +87,21 @@ const within = (x: number, from: number, to: number): boolean => x >= from && x 
 export function drawThresholds(
   ctx: Ctx,
   tokens: Tokens,
-  limit: ThresholdLine,
+  line: ThresholdLine,
   frame: Frame2d,
   picture: Picture,
   part: "band" | "line",
   placed: Placed = [],
   kept: Kept = new Map(),
-  judge = true,
+  relocate = true,
 ): void {
   const { left, top, width, height } = frame.box;
-  const y = Math.round(frame.y.a * limit.value + frame.y.b);
+  const y = Math.round(frame.y.a * line.value + frame.y.b);
   if (y < top || y > top + height) return;
-  const colour = limit.level === "warn" ? tokens.warnMark : tokens.critical;
+  const colour = line.level === "warn" ? tokens.warnMark : tokens.critical;
   if (part === "band") {
     ctx.fillStyle = withAlpha(colour, 0.06);
-    if (limit.side === "above") ctx.fillRect(left, top, width, y - top);
+    if (line.side === "above") ctx.fillRect(left, top, width, y - top);
     else ctx.fillRect(left, y, width, top + height - y);
     return;
   }
@@ -116,21 +116,21 @@ export function drawThresholds(
   ctx.restore();
   ctx.font = font(500, 11);
   ctx.textBaseline = "alphabetic";
-  const wide = ctx.measureText(limit.text).width + 2 * LABEL_PAD;
+  const wide = ctx.measureText(line.text).width + 2 * LABEL_PAD;
   if (wide > width) return;
-  const before = kept.get(limit.text);
+  const before = kept.get(line.text);
   const room =
     before && before.left + wide <= left + width && (before.above ? y - top : top + height - y) >= LABEL_HEIGHT;
-  const place = room && !judge ? before : labelPlace(frame, picture, y, wide, limit.side === "above", placed, before);
-  kept.set(limit.text, place);
+  const place = room && !relocate ? before : labelPlace(frame, picture, y, wide, line.side === "above", placed, before);
+  kept.set(line.text, place);
   placed.push({ left: place.left, right: place.left + wide, top: boxTopOf(y, place.above) });
   ctx.textAlign = "left";
   haloText(
     ctx,
-    limit.text,
+    line.text,
     place.left + LABEL_PAD,
     place.above ? y - 6 : y + 13,
-    limit.level === "warn" ? tokens.warn : tokens.critical,
+    line.level === "warn" ? tokens.warn : tokens.critical,
     tokens.surface,
   );
 }
@@ -168,7 +168,7 @@ export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], fra
   ctx.textBaseline = "alphabetic";
   ctx.textAlign = "left";
   // Without a strip of their own, as on a stretch zoomed into from a window without events, flags lie in the plot.
-  const flagTop = picture.strip ? top - 20 : top;
+  const flagTop = picture.flagRow ? top - 20 : top;
   let free = -Infinity;
   for (const flag of flags) {
     if (flag.timeMs < picture.startMs || flag.timeMs > picture.endMs) continue;

@@ -30,8 +30,8 @@ export interface Picture {
   edges: boolean;
   area: boolean;
   points: boolean;
-  limits: readonly ThresholdLine[];
+  thresholdLines: readonly ThresholdLine[];
   flags: readonly Flag[];
   /** Room above the plot for flags. */
-  strip: boolean;
+  flagRow: boolean;
 }

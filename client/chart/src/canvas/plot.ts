@@ -37,7 +37,7 @@ export class Plot {
   /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
   draw(picture: Picture, width: number, height: number, ratio: number): void {
     const ctx = this.#ctx;
-    const top = GUTTER.top + (picture.strip ? GUTTER.events : 0);
+    const top = GUTTER.top + (picture.flagRow ? GUTTER.events : 0);
     this.box = {
       left: GUTTER.left,
       top,
@@ -49,17 +49,17 @@ export class Plot {
     if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
     ctx.save();
     ctx.scale(ratio, ratio);
-    for (const limit of picture.limits) drawThresholds(ctx, this.#tokens(), limit, this, picture, "band");
+    for (const line of picture.thresholdLines) drawThresholds(ctx, this.#tokens(), line, this, picture, "band");
     this.#yAxis(ctx, picture);
     this.#xAxis(ctx, picture);
     this.#silences(ctx, picture);
     this.#series(ctx, picture);
     const placed: Placed = [];
     const now = performance.now();
-    const judge = now - this.#labelsAt > LABELS_MS;
-    if (judge) this.#labelsAt = now;
-    for (const limit of picture.limits)
-      drawThresholds(ctx, this.#tokens(), limit, this, picture, "line", placed, this.#labels, judge);
+    const relocate = now - this.#labelsAt > LABELS_MS;
+    if (relocate) this.#labelsAt = now;
+    for (const line of picture.thresholdLines)
+      drawThresholds(ctx, this.#tokens(), line, this, picture, "line", placed, this.#labels, relocate);
     this.#readings(ctx, picture);
     this.#gapLabels(ctx, picture);
     drawEvents(ctx, this.#tokens(), picture.flags, this, picture);

@@ -2,7 +2,7 @@
 
 import { withAlpha } from "../base/colour";
 import type { Tokens } from "../base/tokens";
-import type { Ring, Slot } from "../model/bucket-ring";
+import type { BucketRing, Slot } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
 import { type Freshness, gapLimitMs } from "../model/freshness";
 import { type Ctx, dot, hatch } from "./draw";
@@ -24,7 +24,7 @@ const LEAST_SPAN = 0.004;
 const scratch = new Trace();
 
 /** The window of one series merged to the sparkline's pixels; the result is valid until the next call. */
-export function readSpark(ring: Ring, slot: Slot, startMs: number, endMs: number, factor: number): Trace {
+export function readSpark(ring: BucketRing, slot: Slot, startMs: number, endMs: number, factor: number): Trace {
   scratch.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs * factor));
   return scratch;
 }

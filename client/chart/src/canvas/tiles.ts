@@ -3,7 +3,7 @@
 import { withAlpha } from "../base/colour";
 import { formatChange, shortAge, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
-import type { Ring, Slot } from "../model/bucket-ring";
+import type { BucketRing, Slot } from "../model/bucket-ring";
 import { mergeFactor } from "../model/buckets";
 import type { Series } from "../model/directory";
 import { type Freshness, freshness, tileWhen } from "../model/freshness";
@@ -14,7 +14,7 @@ import { drawSpark, readSpark } from "./sparkline";
 import { TILE_HEIGHT, type TileBox } from "./tile-layout";
 
 export interface TileMoment {
-  ring: Ring;
+  ring: BucketRing;
   nowMs: number;
   startMs: number;
   endMs: number;

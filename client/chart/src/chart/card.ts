@@ -109,11 +109,11 @@ export class ChartFrame {
 
   /** Nothing has been said of this chart yet. */
   get silent(): boolean {
-    return !this.plotHost.hasAttribute("data-said");
+    return !this.plotHost.hasAttribute("data-spoken");
   }
 
   speak(text: string): void {
-    this.plotHost.dataset.said = "";
+    this.plotHost.dataset.spoken = "";
     setAttribute(this.plotHost, "aria-label", text);
   }
 

@@ -49,9 +49,9 @@ export class Chart implements Parts {
   #moment: Moment | null = null;
   #drawn: Picture | null = null;
   /** Whether the plot has room for flags above it; as it was when live, so that a zoom moves nothing. */
-  #strip: boolean | null = null;
+  #flagRow: boolean | null = null;
   #reported = "";
-  #wanted = "";
+  #plannedTitle = "";
   #width = 0;
   #height = 0;
   #zoom = 1;
@@ -76,7 +76,7 @@ export class Chart implements Parts {
   get title(): string {
     return this.series.length > 0
       ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim()
-      : this.#wanted;
+      : this.#plannedTitle;
   }
 
   /** Where a pointer is, px from the left of the plot's host; a wall is drawn larger than it is laid out. */
@@ -106,9 +106,9 @@ export class Chart implements Parts {
     (this.card.table.open ? this.card.table.element : this.card.plotHost).focus();
   }
 
-  /** `wanted` names the chart while none of its series is known; empty while the directory is not. */
-  setSeries(series: Series[], wanted = ""): void {
-    this.#wanted = wanted;
+  /** `plannedTitle` names the chart while none of its series is known; empty while the directory is not. */
+  setSeries(series: Series[], plannedTitle = ""): void {
+    this.#plannedTitle = plannedTitle;
     const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}:${one.legend}`).join();
     if (key === this.#reported) return;
     this.#reported = key;
@@ -129,7 +129,7 @@ export class Chart implements Parts {
   /** Draw; an error stops this chart and no other. */
   draw(moment: Moment): void {
     this.#moment = moment;
-    this.card.absent(this.series.length === 0 && this.#wanted !== "", this.#wanted);
+    this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     try {
       const units = unitsOf(this.series);
@@ -167,8 +167,8 @@ export class Chart implements Parts {
     const factor = mergeFactor(buckets, plotWidth);
     this.#read(moment, factor);
     const picture = composePicture(this, moment, plotWidth);
-    if (this.#strip === null || !(moment.zoomed || moment.paused)) this.#strip = picture.flags.length > 0;
-    picture.strip = this.#strip;
+    if (this.#flagRow === null || !(moment.zoomed || moment.paused)) this.#flagRow = picture.flags.length > 0;
+    picture.flagRow = this.#flagRow;
     this.#drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.#zoom);
     this.#words(moment);
@@ -305,12 +305,12 @@ export class Chart implements Parts {
   }
 
   /** Draw once with so many pixels per CSS px, hand the canvas over, and draw as before; the stretch of time that it shows. */
-  pictured(ratio: number, take: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
+  pictured(ratio: number, copy: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
     const drawn = this.#drawn;
     const { plot } = this;
     if (!plot || !drawn) throw new Error("This chart is not drawn now");
     plot.draw(drawn, this.#width, this.#height, ratio);
-    take(plot.canvas);
+    copy(plot.canvas);
     plot.draw(drawn, this.#width, this.#height, devicePixelRatio * this.#zoom);
     return drawn;
   }

@@ -31,10 +31,10 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     for (const { lastValue } of slots.filter((slot) => slot !== undefined))
       if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
   [lo, hi] = parts.shareRange(lo, hi);
-  const limits = thresholdLines(moment.thresholds, series, print);
+  const lines = thresholdLines(moment.thresholds, series, print);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;
-  for (const { value } of limits)
+  for (const { value } of lines)
     if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
   const { unit } = series[0];
   const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
@@ -66,9 +66,9 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     edges: !moment.zoomed,
     area: series.length === 1 && isAmount(unit),
     points: moment.zoomed && readingPx > POINT_PX,
-    limits,
+    thresholdLines: lines,
     flags: flagsOf(series, moment),
-    strip: false,
+    flagRow: false,
   };
 }
 

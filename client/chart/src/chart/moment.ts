@@ -1,7 +1,7 @@
 /** What a chart is drawn from: the moment that its page shows, and its own parts. */
 
 import type { Tokens } from "../base/tokens";
-import type { Ring, Slot } from "../model/bucket-ring";
+import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
@@ -9,7 +9,7 @@ import type { Alarms, EventMark, Threshold } from "../model/session";
 
 /** What every chart of a page draws from at one moment. */
 export interface Moment {
-  ring: Ring;
+  ring: BucketRing;
   startMs: number;
   endMs: number;
   /** The log's clock; of a paused page, what it was then: no age is printed of what is live on it. */

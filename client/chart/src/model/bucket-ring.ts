@@ -9,7 +9,7 @@ export interface Slot extends SeriesRecord {
   data: Float32Array;
 }
 
-export class Ring {
+export class BucketRing {
   stepMs = 0;
   /** Oldest and newest bucket numbers held, both inclusive; last < first when empty. */
   first = 0;
@@ -68,8 +68,8 @@ export class Ring {
   }
 
   /** A copy that later frames do not touch: what a paused view draws. */
-  freeze(): Ring {
-    const copy = new Ring();
+  freeze(): BucketRing {
+    const copy = new BucketRing();
     copy.stepMs = this.stepMs;
     copy.first = this.first;
     copy.last = this.last;

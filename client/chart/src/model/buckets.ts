@@ -1,6 +1,6 @@
 /** What a chart draws of a ring: buckets merged to the plot's pixels, the gaps between them, and the value at a time. */
 import { FLAG_MEAN } from "../wire/frame";
-import type { Ring, Slot } from "./bucket-ring";
+import type { BucketRing, Slot } from "./bucket-ring";
 
 /** Narrowest bucket on screen, px; a little under 2 so that a window that is 1 % too long does not halve the detail. */
 const MIN_BUCKET_PX = 1.9;
@@ -70,7 +70,7 @@ export class Trace {
   }
 
   /** Read the window [startMs, endMs] of one series, `factor` buckets at a time, split where the silence exceeds `gapMs`. */
-  read(ring: Ring, slot: Slot, startMs: number, endMs: number, factor: number, gapMs: number): void {
+  read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, factor: number, gapMs: number): void {
     const step = ring.stepMs;
     // One reading beyond each edge, so that the line enters and leaves the plot instead of starting inside it.
     const beyond = Math.max(step * factor, 1.5 * slot.expectedMs || 0);
@@ -182,7 +182,7 @@ export class Trace {
 }
 
 /** End of the last reading known before a bucket: a silence that began left of the window. NaN when there was none. */
-function lastBefore(ring: Ring, slot: Slot, bucket: number): number {
+function lastBefore(ring: BucketRing, slot: Slot, bucket: number): number {
   for (let b = bucket - 1; b >= ring.first; b--)
     if (!Number.isNaN(slot.data[ring.offset(b)])) return (b + 1) * ring.stepMs;
   return slot.beforeMs > 1_000 ? slot.beforeMs : NaN;

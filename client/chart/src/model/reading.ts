@@ -2,7 +2,7 @@
 
 import { decimalsFor, formatNumber } from "../base/format";
 import { type ShownUnit, shownUnit } from "../base/units";
-import type { Ring, Slot } from "./bucket-ring";
+import type { BucketRing, Slot } from "./bucket-ring";
 import type { Trace } from "./buckets";
 import type { Series } from "./directory";
 import { type Freshness, freshness } from "./freshness";
@@ -54,6 +54,6 @@ export function chartFreshness(
 }
 
 /** Series without a slot give an empty list entry, so that colours keep their place. */
-export function slotsOf(ring: Ring, series: readonly Series[]): (Slot | undefined)[] {
+export function slotsOf(ring: BucketRing, series: readonly Series[]): (Slot | undefined)[] {
   return series.map((one) => ring.slots.get(one.index));
 }

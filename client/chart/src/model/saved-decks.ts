@@ -1,6 +1,6 @@
 /** Decks saved by name: which there are, the one of this page, and saving over the version that was seen. */
 import { fnv1a } from "../base/colour";
-import type { Questions } from "../wire/requests";
+import type { Requests } from "../wire/requests";
 import { formatFile, stateOf } from "./deck-file";
 import { type ChartSpec, formatChart, formatRef, type PageState, windowName } from "./url";
 
@@ -36,7 +36,7 @@ function kept({ charts, windowMs, hidden }: PageState): string {
   return [windowName(windowMs), ...(charts ?? []).map(formatChart), "hide", ...hidden.map(formatRef)].join(" ");
 }
 
-export class Library {
+export class SavedDecks {
   /** Newest first; empty until it was asked for. */
   decks: readonly DeckInfo[] = [];
   /** What is saved under the page's name; null: nothing, or not known yet. */
@@ -45,11 +45,11 @@ export class Library {
   reading = false;
   #slug = "";
   #known = false;
-  readonly #questions: Pick<Questions, "ask">;
+  readonly #requests: Pick<Requests, "send">;
   readonly #changed: () => void;
 
-  constructor(questions: Pick<Questions, "ask">, changed: () => void) {
-    this.#questions = questions;
+  constructor(requests: Pick<Requests, "send">, changed: () => void) {
+    this.#requests = requests;
     this.#changed = changed;
   }
 
@@ -73,10 +73,10 @@ export class Library {
   /** Ask for the list of decks. */
   async refresh(): Promise<void> {
     try {
-      this.decks = (await this.#questions.ask({ t: "decks" })).decks as DeckInfo[];
+      this.decks = (await this.#requests.send({ t: "decks" })).decks as DeckInfo[];
       this.#changed();
     } catch {
-      // Without the service there is no list; the chip says why, and the next connection asks again.
+      // Without the service there is no list; the badge says why, and the next connection asks again.
     }
   }
 
@@ -84,7 +84,7 @@ export class Library {
   async read(): Promise<SavedDeck | null> {
     const slug = this.#slug;
     try {
-      const answer = await this.#questions.ask({ t: "read_deck", slug });
+      const answer = await this.#requests.send({ t: "read_deck", slug });
       if (slug !== this.#slug) return null;
       this.#known = true;
       this.saved = answer.deck
@@ -136,7 +136,7 @@ export class Library {
       drawer: null,
       only: null,
     };
-    const answer = await this.#questions.ask({
+    const answer = await this.#requests.send({
       t: "save_deck",
       slug,
       deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>,
@@ -149,7 +149,7 @@ export class Library {
   }
 
   async remove(slug: string): Promise<void> {
-    this.decks = (await this.#questions.ask({ t: "delete_deck", slug })).decks as DeckInfo[];
+    this.decks = (await this.#requests.send({ t: "delete_deck", slug })).decks as DeckInfo[];
     if (slug === this.#slug) this.saved = null;
     this.#changed();
   }

@@ -2,8 +2,8 @@
 
 import { decodeFrame, type Frame, RANGE } from "../wire/frame";
 import type { Link, Port } from "../wire/port";
-import { Questions } from "../wire/requests";
-import { Ring } from "./bucket-ring";
+import { Requests } from "../wire/requests";
+import { BucketRing } from "./bucket-ring";
 import { Directory, type SeriesEntry } from "./directory";
 
 export const CHARTS = 0;
@@ -75,7 +75,7 @@ const HELLO_AGAIN_MS = 2_000;
 
 export class Session {
   readonly directory = new Directory();
-  readonly views: readonly [Ring, Ring] = [new Ring(), new Ring()];
+  readonly views: readonly [BucketRing, BucketRing] = [new BucketRing(), new BucketRing()];
   status: Status | null = null;
   link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
   events: EventMark[] = [];
@@ -83,12 +83,12 @@ export class Session {
   alarms: Alarms = new Map();
   /** Since when each series in alarm is at its level, Unix ms. */
   alarmsSince: ReadonlyMap<number, number> = new Map();
-  readonly questions = new Questions(() => this.port);
+  readonly requests = new Requests(() => this.port);
   snippet: Snippet | null = null;
   problem = "";
   port: Port | null = null;
   readonly counters = { frames: 0, bytes: 0, holes: 0, acks: 0, draws: 0 };
-  readonly #wanted = new Map<number, string>();
+  readonly #requestedViews = new Map<number, string>();
   readonly #acks = new Map<number, number>();
   /** Views that had a hole, with the time of the hello that asks for them anew. */
   readonly #awaited = new Map<number, number>();
@@ -125,7 +125,8 @@ export class Session {
     this.port?.send({ t: "hello", page: this.#page(), hidden: false });
     if (this.#viewsKnown) return;
     this.#viewsKnown = true;
-    for (const message of this.#wanted.values()) this.port?.send(JSON.parse(message) as Record<string, unknown>);
+    for (const message of this.#requestedViews.values())
+      this.port?.send(JSON.parse(message) as Record<string, unknown>);
   }
 
   /** A new connection: Python knows no view of this viewer yet. */
@@ -134,30 +135,30 @@ export class Session {
   }
 
   /** Ask for a view, or close it; nothing is sent when it is what was asked before. */
-  want(view: number, request: ViewRequest | null): void {
+  requestView(view: number, request: ViewRequest | null): void {
     const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
-    if (this.#wanted.get(view) === message) return;
+    if (this.#requestedViews.get(view) === message) return;
     if (message === undefined) {
-      this.#wanted.delete(view);
+      this.#requestedViews.delete(view);
       this.port?.send({ t: "close", view });
     } else {
-      this.#wanted.set(view, message);
+      this.#requestedViews.set(view, message);
       this.port?.send(JSON.parse(message) as Record<string, unknown>);
     }
   }
 
   /** Ask for one fixed window of the past. */
-  range(
+  requestRange(
     series: readonly number[],
     startMs: number,
     endMs: number,
     buckets: number,
-    answer: (ring: Ring) => void,
+    answer: (ring: BucketRing) => void,
   ): void {
     this.#rangeId = (this.#rangeId + 1) % 65_536;
     this.#ranges.clear();
     this.#ranges.set(this.#rangeId, (frame) => {
-      const ring = new Ring();
+      const ring = new BucketRing();
       ring.apply(frame);
       answer(ring);
     });
@@ -199,7 +200,7 @@ export class Session {
   }
 
   onText(message: Record<string, unknown>): void {
-    if (this.questions.hear(message)) return;
+    if (this.requests.settle(message)) return;
     switch (message.t) {
       case "series":
         this.directory.update(message.full === true, (message.series as SeriesEntry[] | undefined) ?? []);

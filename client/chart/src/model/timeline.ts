@@ -1,5 +1,5 @@
 /** Which time a page shows: live, paused, or zoomed into the past, and the rings that belong to it. */
-import type { Ring } from "./bucket-ring";
+import type { BucketRing } from "./bucket-ring";
 import { CHARTS, type Session } from "./session";
 import type { Span } from "./url";
 
@@ -17,7 +17,7 @@ export function shownSpan(span: Span, nowMs: number): Span {
   return { startMs: Math.round(endMs - long), endMs };
 }
 
-function overlap(ring: Ring, zoom: Span | null): number {
+function overlap(ring: BucketRing, zoom: Span | null): number {
   return zoom
     ? Math.min(zoom.endMs, (ring.last + 1) * ring.stepMs) - Math.max(zoom.startMs, ring.first * ring.stepMs)
     : 0;
@@ -27,10 +27,10 @@ export class Timeline {
   /** NaN while live. */
   pausedAtMs = NaN;
   zoom: Span | null = null;
-  #frozen: readonly [Ring, Ring] | null = null;
-  #detail: Ring | null = null;
+  #frozen: readonly [BucketRing, BucketRing] | null = null;
+  #detail: BucketRing | null = null;
   /** What the detail was asked for: stretch, series and buckets. */
-  #asked = "";
+  #requestKey = "";
   #answered = false;
   readonly #totals = new Map<number, number>();
   readonly #session: Session;
@@ -61,7 +61,7 @@ export class Timeline {
     this.#frozen = null;
     this.zoom = null;
     this.#detail = null;
-    this.#asked = "";
+    this.#requestKey = "";
     this.pausedAtMs = NaN;
   }
 
@@ -69,7 +69,7 @@ export class Timeline {
   zoomTo(span: Span): void {
     this.pause();
     this.zoom = span;
-    this.#asked = "";
+    this.#requestKey = "";
     this.#answered = false;
   }
 
@@ -78,16 +78,16 @@ export class Timeline {
     if (!this.#frozen || series.length === 0 || buckets < 2) return;
     if (!this.zoom && series.every((index) => this.#frozen?.[CHARTS].slots.has(index))) return;
     const { startMs, endMs } = this.window(windowMs);
-    const asked = `${startMs} ${endMs} ${buckets} ${series.join()}`;
-    if (asked === this.#asked) return;
-    this.#asked = asked;
+    const key = `${startMs} ${endMs} ${buckets} ${series.join()}`;
+    if (key === this.#requestKey) return;
+    this.#requestKey = key;
     this.#answered = false;
     // A little more on both sides, so that lines reach the edges of the plot.
     let pad = 0;
     for (const index of series) pad = Math.max(pad, this.#session.views[CHARTS].slots.get(index)?.expectedMs || 0);
     pad = Math.min(2 * pad, (endMs - startMs) / 4);
-    this.#session.range(series, startMs - pad, endMs + pad, buckets, (ring) => {
-      if (asked !== this.#asked) return;
+    this.#session.requestRange(series, startMs - pad, endMs + pad, buckets, (ring) => {
+      if (key !== this.#requestKey) return;
       this.#detail = ring;
       this.#answered = true;
       arrived();
@@ -95,7 +95,7 @@ export class Timeline {
   }
 
   /** The ring to draw a view from. */
-  ring(view: 0 | 1): Ring {
+  ring(view: 0 | 1): BucketRing {
     const kept = (this.#frozen ?? this.#session.views)[view];
     if (view !== CHARTS || !this.#detail) return kept;
     // Until the answer is here, what shows more of the stretch: nothing goes blank on the way.
@@ -103,7 +103,7 @@ export class Timeline {
   }
 
   /** What was frozen when the page was paused, whatever the zoom. */
-  overviewRing(): Ring {
+  overviewRing(): BucketRing {
     return this.#frozen?.[CHARTS].slots.size ? this.#frozen[CHARTS] : this.#session.views[CHARTS];
   }
 

@@ -64,7 +64,7 @@ export function pageActions(app: AppContext): Action[] {
       run: () =>
         openFile(
           (state) => app.change(state, true),
-          (problem) => app.say(problem),
+          (problem) => app.notify(problem),
         ),
     },
     { keys: ["?"], words: "Keys", menu: true, run: () => app.openHelp() },

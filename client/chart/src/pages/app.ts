@@ -3,7 +3,7 @@
 import { Dialog } from "../base/dialog";
 import { h, show } from "../base/dom";
 import { applyTokens, DARK, type Tokens } from "../base/tokens";
-import { Library, type SavedDeck } from "../model/saved-decks";
+import { type SavedDeck, SavedDecks } from "../model/saved-decks";
 import { Session } from "../model/session";
 import { Timeline } from "../model/timeline";
 import { DEFAULT_WINDOW_MS, FRESH, formatState, type PageState, parseState, type Span } from "../model/url";
@@ -43,7 +43,7 @@ export class App implements AppContext {
   state: PageState;
   tokens: Tokens = DARK;
   #page: Page | null = null;
-  readonly library: Library;
+  readonly savedDecks: SavedDecks;
   readonly dialog = new Dialog();
   readonly saving = new Saving(this);
   readonly latest = new LatestValues(this);
@@ -69,10 +69,10 @@ export class App implements AppContext {
     this.state = parseState(location.pathname, location.search, options.prefix, options.fallbackPage);
     this.session = new Session(
       () => this.state.page,
-      (what) => this.#heard(what),
+      (what) => this.#onChange(what),
     );
     this.timeline = new Timeline(this.session);
-    this.library = new Library(this.session.questions, () => this.#decksChanged());
+    this.savedDecks = new SavedDecks(this.session.requests, () => this.#decksChanged());
     this.alerts = new Alerts(this.session);
     this.header = new Header(this);
     this.#footer = new Footer(this);
@@ -89,30 +89,30 @@ export class App implements AppContext {
     this.#openPage();
     this.#port = new SocketPort(
       options.socketAddress,
-      { text: (m) => this.session.onText(m), frame: (f) => this.session.onFrame(f), link: (l) => this.#linked(l) },
+      { text: (m) => this.session.onText(m), frame: (f) => this.session.onFrame(f), link: (l) => this.#onLink(l) },
       () => this.#reloadOnce(),
     );
     this.session.port = this.#port;
     this.#timer = window.setInterval(() => this.#tick(), TICK_MS);
-    this.#listen(window, "popstate", () => this.#popped());
+    this.#listen(window, "popstate", () => this.#onPopState());
     this.#listen(document, "visibilitychange", () => this.#visibility());
     this.#listen(window, "keydown", (event) => this.#key(event as KeyboardEvent));
     this.#listen(this.#dark, "change", () => this.applyTheme());
   }
 
-  #listen(target: EventTarget, name: string, heard: (event: Event) => void): void {
-    target.addEventListener(name, heard);
-    this.#undo.push(() => target.removeEventListener(name, heard));
+  #listen(target: EventTarget, name: string, listener: (event: Event) => void): void {
+    target.addEventListener(name, listener);
+    this.#undo.push(() => target.removeEventListener(name, listener));
   }
 
-  #linked(link: Link): void {
+  #onLink(link: Link): void {
     this.session.link = link;
-    if (link.state !== "open") this.session.questions.lost();
+    if (link.state !== "open") this.session.requests.rejectAll();
     if (link.state === "signed-out") this.signIn.open();
     if (link.state === "open") {
       this.session.connected();
       if (!document.hidden) this.session.hello();
-      this.library.connected();
+      this.savedDecks.connected();
     }
     this.header.draw();
     this.requestDraw();
@@ -139,7 +139,7 @@ export class App implements AppContext {
     return true;
   }
 
-  #heard(what: "frame" | "directory" | "status"): void {
+  #onChange(what: "frame" | "directory" | "status"): void {
     if (what === "directory") {
       this.header.directoryChanged();
       this.#page?.directoryChanged();
@@ -172,7 +172,7 @@ export class App implements AppContext {
     this.options.root.classList.toggle("kiosk", this.state.kiosk);
     if (nothing) this.#empty.draw();
     else this.#page?.draw(fresh);
-    if (this.alerts.draw()) this.#entitle();
+    if (this.alerts.draw()) this.#updateTitle();
     this.latest.draw();
     this.header.draw();
     this.#footer.draw();
@@ -190,13 +190,13 @@ export class App implements AppContext {
     if (!document.hidden) this.requestDraw();
   }
 
-  #popped(): void {
+  #onPopState(): void {
     const before = this.state;
     this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
     this.applyTheme();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
     else {
-      this.time.follow();
+      this.time.sync();
       this.#page?.stateChanged();
     }
     this.header.stateChanged();
@@ -205,23 +205,23 @@ export class App implements AppContext {
 
   #openPage(): void {
     this.timeline.resume();
-    this.time.follow();
+    this.time.sync();
     this.dialog.close();
     const given = location.search.includes("w=");
-    this.library.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.#arrived(saved, given));
-    if (this.session.link.state === "open") this.library.connected();
+    this.savedDecks.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.#onSavedDeck(saved, given));
+    if (this.session.link.state === "open") this.savedDecks.connected();
     this.#page?.destroy();
     this.#page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
     this.#heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
     this.#body.replaceChildren(this.#heading, this.#page.element, this.#empty.element);
     this.header.pageChanged();
     this.#footer.pageChanged();
-    this.#entitle();
+    this.#updateTitle();
     this.#page.directoryChanged();
   }
 
   /** The page's saved deck is known: its window and what it hides, unless the address says more than the name. */
-  #arrived({ state }: SavedDeck, windowGiven: boolean): void {
+  #onSavedDeck({ state }: SavedDeck, windowGiven: boolean): void {
     if (this.state.charts !== null) return;
     this.change({
       windowMs: windowGiven ? this.state.windowMs : state.windowMs,
@@ -233,7 +233,7 @@ export class App implements AppContext {
     this.header.directoryChanged();
     this.header.pageChanged();
     this.#page?.stateChanged();
-    this.#entitle();
+    this.#updateTitle();
     this.requestDraw();
   }
 
@@ -247,11 +247,13 @@ export class App implements AppContext {
   reopen(slug: string): void {
     if (slug !== this.state.slug) return this.visit("deck", slug);
     this.change({ ...FRESH }, true);
-    void this.library.read();
+    void this.savedDecks.read();
   }
 
-  #entitle(): void {
-    document.title = this.alerts.title(this.state.page === "deck" ? (this.library.saved?.name ?? this.state.slug) : "");
+  #updateTitle(): void {
+    document.title = this.alerts.title(
+      this.state.page === "deck" ? (this.savedDecks.saved?.name ?? this.state.slug) : "",
+    );
   }
 
   /** Change the state and its address; `push` makes it a step of the browser's history. */
@@ -262,7 +264,7 @@ export class App implements AppContext {
     if (push) history.pushState(null, "", address);
     else history.replaceState(history.state, "", address);
     if (part.theme !== undefined) this.applyTheme();
-    if (before.zoom !== this.state.zoom) this.time.follow();
+    if (before.zoom !== this.state.zoom) this.time.sync();
     else if (before.windowMs !== this.state.windowMs) this.time.live();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
     else this.#page?.stateChanged();
@@ -345,7 +347,7 @@ export class App implements AppContext {
 
   /** Go to a page as it is by itself. */
   visit(page: "overview" | "deck", slug: string): void {
-    const saved = page === "deck" && this.library.decks.some((one) => one.slug === slug);
+    const saved = page === "deck" && this.savedDecks.decks.some((one) => one.slug === slug);
     this.change({ page, slug, ...FRESH, windowMs: saved ? DEFAULT_WINDOW_MS : this.state.windowMs }, true);
   }
 
@@ -355,7 +357,7 @@ export class App implements AppContext {
   }
 
   /** Say something for a while, in the header. */
-  say(words: string): void {
+  notify(words: string): void {
     this.session.problem = words;
     this.header.draw();
   }

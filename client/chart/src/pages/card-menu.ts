@@ -3,11 +3,11 @@
 import { h, type IconName, iconButton } from "../base/dom";
 import { chartTitle } from "../base/naming";
 import { nextFacet, removeChart, splitChart } from "../model/layout";
-import type { DeckCharts, Held } from "./page";
+import type { DeckCard, DeckCharts } from "./page";
 
 export function cardButtons(
   deck: DeckCharts,
-  { at, spec, chart }: Held,
+  { at, spec, chart }: DeckCard,
   zoomed: boolean,
   live: () => void,
 ): HTMLElement {

@@ -38,7 +38,7 @@ import { Sidebar } from "../panels/sidebar";
 import { fillWall, WallTiles } from "../panels/wall-tiles";
 import { chartActions } from "./actions";
 import { cardButtons } from "./card-menu";
-import type { DeckCharts, Held, Page } from "./page";
+import type { DeckCard, DeckCharts, Page } from "./page";
 
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second show all there is. */
@@ -63,7 +63,7 @@ export class DeckPage implements Page, DeckCharts {
   readonly #sidebar: Sidebar;
   readonly #drawer: Drawer;
   readonly #wall = new WallTiles();
-  #held: Held[] = [];
+  #cards: DeckCard[] = [];
   readonly #placeholders: Chart[] = [];
   readonly #watcher: IntersectionObserver;
   readonly #resizer: ResizeObserver;
@@ -88,19 +88,19 @@ export class DeckPage implements Page, DeckCharts {
     this.#scroller.append(this.#wall.element, this.#grid, this.#none);
     this.element.append(this.#sidebar.element, this.#scroller, this.#drawer.element);
     this.crosshair = new Crosshair(
-      () => this.#held.map((one) => one.chart),
+      () => this.#cards.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
       () => app.time.live(),
       (span) => app.time.preview(span),
     );
     this.#rearrange = new Rearrange(this.#grid, this.#scroller, {
-      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#held[from].at, this.#held[to].at)),
-      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#held[card].at, index)),
+      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#cards[from].at, this.#cards[to].at)),
+      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#cards[card].at, index)),
       resize: (card, columns, rows) =>
-        this.setCharts(changeChart(this.specs(), this.#held[card].at, this.#sized(columns, rows))),
+        this.setCharts(changeChart(this.specs(), this.#cards[card].at, this.#sized(columns, rows))),
     });
     this.actions = chartActions(this);
-    this.#watcher = new IntersectionObserver((entries) => this.#seen(entries), {
+    this.#watcher = new IntersectionObserver((entries) => this.#onIntersect(entries), {
       root: this.#scroller,
       rootMargin: "80px",
     });
@@ -109,7 +109,7 @@ export class DeckPage implements Page, DeckCharts {
       const wide = this.#scroller.clientWidth;
       this.#grid.dataset.room = app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
       if (app.state.kiosk) fillWall(this.#scroller, this.#grid);
-      this.#ask();
+      this.#requestViews();
       this.refresh();
     });
     this.#resizer.observe(this.#grid);
@@ -117,9 +117,11 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   specs(): ChartSpec[] {
-    const { state, library } = this.#app;
+    const { state, savedDecks } = this.#app;
     return (
-      state.charts ?? library.charts ?? (library.reading ? [] : defaultCharts(this.#app.session.directory, state.slug))
+      state.charts ??
+      savedDecks.charts ??
+      (savedDecks.reading ? [] : defaultCharts(this.#app.session.directory, state.slug))
     );
   }
 
@@ -132,7 +134,7 @@ export class DeckPage implements Page, DeckCharts {
   /** The drawer of the chart in hand, or of the first one; closed when it is open. */
   toggleDrawer(): void {
     if (this.#app.state.drawer !== null) return this.#app.change({ drawer: null });
-    if (this.#held.length) this.openDrawer(this.current()?.at ?? this.#last);
+    if (this.#cards.length) this.openDrawer(this.current()?.at ?? this.#last);
   }
 
   isAlone(at: number): boolean {
@@ -145,7 +147,7 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   watched(): Set<number> {
-    return new Set(this.#held.flatMap((one) => one.chart.series.map((series) => series.index)));
+    return new Set(this.#cards.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
 
   get directory(): Directory {
@@ -159,10 +161,10 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   /** The card that keys act on: with the focus, or else under the pointer. */
-  current(): Held | undefined {
+  current(): DeckCard | undefined {
     const root = this.#grid.getRootNode() as Document | ShadowRoot;
-    const inside = (element: Element | null): Held | undefined =>
-      this.#held.find(({ chart }) => element !== null && chart.card.element.contains(element));
+    const inside = (element: Element | null): DeckCard | undefined =>
+      this.#cards.find(({ chart }) => element !== null && chart.card.element.contains(element));
     return inside(root.activeElement) ?? inside(this.#grid.querySelector(".card:hover"));
   }
 
@@ -173,7 +175,7 @@ export class DeckPage implements Page, DeckCharts {
 
   /** Switch a series off or on; alone: all others of its chart, or all on again. */
   #press(series: Series, alone: boolean): void {
-    const own = this.#held.find((one) => one.series.includes(series))?.series ?? [];
+    const own = this.#cards.find((one) => one.series.includes(series))?.series ?? [];
     this.#app.change({ hidden: pressed(this.#app.state.hidden, own, series, alone) });
   }
 
@@ -190,7 +192,7 @@ export class DeckPage implements Page, DeckCharts {
 
   #overlaySeries(at: number, index: number): void {
     const series = this.#app.session.directory.byIndex.get(index);
-    if (!series || this.#held.some((one) => one.at === at && one.series.includes(series))) return;
+    if (!series || this.#cards.some((one) => one.at === at && one.series.includes(series))) return;
     if (at >= this.specs().length) return this.#toggle(series);
     const charts = this.specs().map((chart, i) =>
       i === at ? { ...chart, series: [...chart.series, refOf(this.#app.session.directory, series)] } : chart,
@@ -212,13 +214,13 @@ export class DeckPage implements Page, DeckCharts {
   #reconcile(): void {
     const { directory } = this;
     const specs = this.specs();
-    const before = new Map(this.#held.map((one) => [one.key, one]));
+    const before = new Map(this.#cards.map((one) => [one.key, one]));
     const seen = new Map<string, number>();
     const off = new Set(
       directory.list.filter((series) => named(this.#app.state.hidden, series)).map((series) => series.index),
     );
     const ranges = new Map<number, SharedRange>();
-    this.#held = cells(directory, specs).map((cell) => {
+    this.#cards = cells(directory, specs).map((cell) => {
       const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
       const copy = seen.get(name) ?? 0;
       seen.set(name, copy + 1);
@@ -227,15 +229,15 @@ export class DeckPage implements Page, DeckCharts {
       before.delete(key);
       return { ...cell, key, chart };
     });
-    if (this.#held.length || !this.#app.library.reading)
+    if (this.#cards.length || !this.#app.savedDecks.reading)
       for (const placeholder of this.#placeholders.splice(0)) placeholder.destroy();
     for (const gone of before.values()) {
       this.#watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
     }
-    const only = this.#held.some(({ at }) => this.isAlone(at)) ? this.#app.state.only : null;
+    const only = this.#cards.some(({ at }) => this.isAlone(at)) ? this.#app.state.only : null;
     this.#grid.classList.toggle("alone", only !== null);
-    this.#held.forEach(({ chart, spec, series, at, facet }, i) => {
+    this.#cards.forEach(({ chart, spec, series, at, facet }, i) => {
       const { element } = chart.card;
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
@@ -248,24 +250,24 @@ export class DeckPage implements Page, DeckCharts {
       element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;
       element.dataset.columns = String(spec.columns);
       if (this.#grid.children[i] !== element) this.#grid.insertBefore(element, this.#grid.children[i] ?? null);
-      this.#menu(this.#held[i]);
+      this.#menu(this.#cards[i]);
     });
     if (this.#app.state.kiosk) fillWall(this.#scroller, this.#grid);
-    show(this.#none, this.#held.length === 0 && directory.list.length > 0 && !this.#app.library.reading);
+    show(this.#none, this.#cards.length === 0 && directory.list.length > 0 && !this.#app.savedDecks.reading);
     this.#drawerOf();
-    this.#ask();
+    this.#requestViews();
     this.refresh();
   }
 
   /** Give the drawer its chart, and the chart its border. */
   #drawerOf(): void {
     const { drawer } = this.#app.state;
-    const own = drawer === null ? [] : this.#held.filter(({ at }) => at === drawer).map(({ chart }) => chart);
+    const own = drawer === null ? [] : this.#cards.filter(({ at }) => at === drawer).map(({ chart }) => chart);
     const root = this.element.getRootNode() as Document | ShadowRoot;
     if (own.length === 0 && this.#drawer.element.contains(root.activeElement)) this.#scroller.focus();
     this.#drawer.of(own);
     this.element.classList.toggle("with-drawer", own.length > 0);
-    for (const { chart } of this.#held) chart.card.element.classList.toggle("owner", own.includes(chart));
+    for (const { chart } of this.#cards) chart.card.element.classList.toggle("owner", own.includes(chart));
   }
 
   #create(): Chart {
@@ -276,42 +278,47 @@ export class DeckPage implements Page, DeckCharts {
     for (const touched of ["pointerenter", "focusin"])
       chart.card.element.addEventListener(
         touched,
-        () => (this.#last = this.#held.find((one) => one.chart === chart)?.at ?? 0),
+        () => (this.#last = this.#cards.find((one) => one.chart === chart)?.at ?? 0),
       );
     return chart;
   }
 
-  #menu(held: Held): void {
-    held.chart.card.menu.replaceChildren(
-      cardButtons(this, held, this.#app.timeline.zoom !== null, () => this.#app.time.live()),
+  #menu(card: DeckCard): void {
+    card.chart.card.menu.replaceChildren(
+      cardButtons(this, card, this.#app.timeline.zoom !== null, () => this.#app.time.live()),
     );
   }
 
   /** Ask for the views this page needs now. */
-  #ask(): void {
+  #requestViews(): void {
     const series = [...this.watched()].sort((a, b) => a - b);
     const windowMs = this.#app.state.windowMs;
     let widest = 0;
-    for (const { chart } of this.#held)
+    for (const { chart } of this.#cards)
       widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
     if (series.length > 0 && widest > 0) {
       const buckets = bucketsFor(windowMs, widest);
-      this.#app.session.want(CHARTS, {
+      this.#app.session.requestView(CHARTS, {
         series,
         window_ms: windowMs,
         buckets,
         fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS,
       });
     } else if (series.length === 0) {
-      this.#app.session.want(CHARTS, null);
+      this.#app.session.requestView(CHARTS, null);
     }
     this.#app.timeline.fetch(series, Math.max(50, widest), windowMs, () => this.refresh());
-    this.#app.session.want(LIST, { series: null, window_ms: SIDEBAR_WINDOW_MS, buckets: SIDEBAR_BUCKETS, fps: 2 });
+    this.#app.session.requestView(LIST, {
+      series: null,
+      window_ms: SIDEBAR_WINDOW_MS,
+      buckets: SIDEBAR_BUCKETS,
+      fps: 2,
+    });
   }
 
-  #seen(entries: IntersectionObserverEntry[]): void {
+  #onIntersect(entries: IntersectionObserverEntry[]): void {
     for (const entry of entries) {
-      const one = this.#held.find(({ chart }) => chart.card.element === entry.target);
+      const one = this.#cards.find(({ chart }) => chart.card.element === entry.target);
       if (one) one.chart.visible = entry.isIntersecting;
     }
     this.refresh();
@@ -335,7 +342,7 @@ export class DeckPage implements Page, DeckCharts {
     if (!due && !this.#dirty) return;
     const wasZoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
     if (!wasZoomed && this.#grid.querySelector('[data-tw="chart-unzoom"]'))
-      for (const one of this.#held) this.#menu(one);
+      for (const one of this.#cards) this.#menu(one);
     this.#dirty = false;
     this.#drawnAt = now;
     this.#drawnVersion = ring.version;
@@ -358,9 +365,9 @@ export class DeckPage implements Page, DeckCharts {
       speak,
     };
     this.crosshair.frame(moment);
-    if (this.#held.length === 0 && (session.directory.list.length === 0 || this.#app.library.reading))
+    if (this.#cards.length === 0 && (session.directory.list.length === 0 || this.#app.savedDecks.reading))
       this.#skeletons();
-    for (const { chart } of this.#held) chart.draw(moment);
+    for (const { chart } of this.#cards) chart.draw(moment);
     this.#drawer.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }
@@ -369,7 +376,7 @@ export class DeckPage implements Page, DeckCharts {
     const endMs = this.#app.session.now();
     const { tokens, alarms } = moment;
     this.#wall.draw(
-      this.#held.map(({ series }) => series),
+      this.#cards.map(({ series }) => series),
       {
         ring: this.#app.session.views[LIST],
         nowMs: endMs,
@@ -408,14 +415,14 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   debug(): Record<string, unknown>[] {
-    return this.#held.map(({ chart }) => chart.debug());
+    return this.#cards.map(({ chart }) => chart.debug());
   }
 
   destroy(): void {
     this.#watcher.disconnect();
     this.#resizer.disconnect();
     this.#sidebar.destroy();
-    for (const { chart } of this.#held) chart.destroy();
+    for (const { chart } of this.#cards) chart.destroy();
     this.element.remove();
   }
 }

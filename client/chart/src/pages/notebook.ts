@@ -12,7 +12,7 @@ import { bucketsFor } from "../model/buckets";
 import { CHARTS, Session } from "../model/session";
 import { shownSpan, Timeline } from "../model/timeline";
 import { DEFAULT_WINDOW_MS, formatState, parseState, WINDOWS, windowName } from "../model/url";
-import { Chip } from "../panels/connection-badge";
+import { ConnectionBadge } from "../panels/connection-badge";
 import { waitingFor } from "../panels/connection-state";
 import { type WidgetModel, WidgetPort } from "../wire/port";
 
@@ -47,7 +47,7 @@ export class NotebookFrame {
     },
     icon("open"),
   );
-  readonly #chip: Chip;
+  readonly #badge: ConnectionBadge;
   /** Hides the still beside this chart, which is for a notebook without a kernel. */
   readonly #cover = h("style", {});
   readonly #crosshair: Crosshair;
@@ -62,12 +62,12 @@ export class NotebookFrame {
   #waiting = false;
   #drawnAt = 0;
   #spokenAt = 0;
-  readonly #seen = (): void => {
+  readonly #onVisible = (): void => {
     if (!document.hidden) this.#requestDraw();
   };
-  readonly #addressed = (): void => this.#address();
-  readonly #themed = (): void => this.#applyTheme();
-  readonly #windowed = (): void => this.#setWindow(Number(this.#model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
+  readonly #onAddress = (): void => this.#address();
+  readonly #onTheme = (): void => this.#applyTheme();
+  readonly #onWindow = (): void => this.#setWindow(Number(this.#model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
   readonly #model: WidgetModel;
   readonly #root: HTMLElement;
 
@@ -84,7 +84,7 @@ export class NotebookFrame {
       },
     );
     this.timeline = new Timeline(this.session);
-    this.#chip = new Chip(this);
+    this.#badge = new ConnectionBadge(this);
     this.#crosshair = new Crosshair(
       () => [...this.#charts.values()],
       (span) => {
@@ -108,7 +108,7 @@ export class NotebookFrame {
       { class: "nb-head" },
       h("strong", { "data-tw": "pattern" }, pattern),
       this.#count,
-      this.#chip.element,
+      this.#badge.element,
       h("span", { class: "grow" }),
       this.#windows.element,
       this.#pause,
@@ -125,7 +125,7 @@ export class NotebookFrame {
       this.#requestDraw();
     });
     this.#resizer = new ResizeObserver(() => {
-      this.#ask();
+      this.#requestViews();
       this.#requestDraw();
     });
     this.#resizer.observe(root);
@@ -137,12 +137,12 @@ export class NotebookFrame {
         event.stopPropagation();
       }
     });
-    model.on("change:theme", this.#themed);
-    model.on("change:window_ms", this.#windowed);
-    model.on("change:dashboard_url", this.#addressed);
-    this.#dark.addEventListener("change", this.#themed);
+    model.on("change:theme", this.#onTheme);
+    model.on("change:window_ms", this.#onWindow);
+    model.on("change:dashboard_url", this.#onAddress);
+    this.#dark.addEventListener("change", this.#onTheme);
     for (const element of [document.documentElement, document.body]) this.#host.observe(element, { attributes: true });
-    document.addEventListener("visibilitychange", this.#seen);
+    document.addEventListener("visibilitychange", this.#onVisible);
     this.#port = new WidgetPort(model, {
       text: (message) => this.session.onText(message),
       frame: (data) => this.session.onFrame(data),
@@ -150,7 +150,7 @@ export class NotebookFrame {
         this.session.link = link;
         if (link.state === "open") {
           this.session.hello();
-          this.#ask();
+          this.#requestViews();
         }
         this.#requestDraw();
       },
@@ -162,7 +162,7 @@ export class NotebookFrame {
 
   #tick(): void {
     if (document.hidden) return;
-    this.#chip.draw();
+    this.#badge.draw();
     if (performance.now() - this.#drawnAt > IDLE_DRAW_MS) this.#requestDraw();
   }
 
@@ -197,22 +197,22 @@ export class NotebookFrame {
     );
   }
 
-  #ask(): void {
+  #requestViews(): void {
     if (this.#root.clientWidth === 0) return;
-    this.session.want(CHARTS, { series: null, window_ms: this.#windowMs, buckets: this.#buckets(), fps: FPS });
+    this.session.requestView(CHARTS, { series: null, window_ms: this.#windowMs, buckets: this.#buckets(), fps: FPS });
   }
 
-  #setWindow(windowMs: number, tell: boolean): void {
+  #setWindow(windowMs: number, save: boolean): void {
     this.#live();
     if (windowMs === this.#windowMs) return;
     this.#windowMs = windowMs;
     this.#windows.select(windowName(windowMs));
     this.#address();
-    if (tell) {
+    if (save) {
       this.#model.set("window_ms", windowMs);
       this.#model.save_changes();
     }
-    this.#ask();
+    this.#requestViews();
   }
 
   #live(): void {
@@ -282,7 +282,7 @@ export class NotebookFrame {
     const now = performance.now();
     this.#drawnAt = now;
     this.session.counters.draws++;
-    this.#chip.draw();
+    this.#badge.draw();
     const { timeline, session } = this;
     setText(this.#problem, session.problem);
     show(this.#problem, session.problem !== "");
@@ -313,12 +313,12 @@ export class NotebookFrame {
 
   destroy(): void {
     window.clearInterval(this.#timer);
-    this.#model.off("change:theme", this.#themed);
-    this.#model.off("change:window_ms", this.#windowed);
-    this.#model.off("change:dashboard_url", this.#addressed);
-    this.#dark.removeEventListener("change", this.#themed);
+    this.#model.off("change:theme", this.#onTheme);
+    this.#model.off("change:window_ms", this.#onWindow);
+    this.#model.off("change:dashboard_url", this.#onAddress);
+    this.#dark.removeEventListener("change", this.#onTheme);
     this.#host.disconnect();
-    document.removeEventListener("visibilitychange", this.#seen);
+    document.removeEventListener("visibilitychange", this.#onVisible);
     this.#watcher.disconnect();
     this.#resizer.disconnect();
     this.#port.close();

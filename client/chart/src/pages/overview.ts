@@ -138,7 +138,7 @@ export class Overview implements Page {
 
   directoryChanged(): void {
     this.#search.placeholder = `Search ${plural(this.#app.session.directory.measured.length, "series", "series")}`;
-    this.#ask();
+    this.#requestViews();
     this.#layoutKey = "";
     this.refresh();
   }
@@ -152,14 +152,14 @@ export class Overview implements Page {
     this.#shown = shown;
     this.#sort.select(sort);
     this.#drawDecks();
-    this.#ask();
+    this.#requestViews();
     this.#layoutKey = "";
     this.refresh();
   }
 
   /** What is saved, the newest first. */
   #drawDecks(): void {
-    const { decks } = this.#app.library;
+    const { decks } = this.#app.savedDecks;
     const key = JSON.stringify(decks);
     if (key === this.#decksKey) return;
     this.#decksKey = key;
@@ -186,10 +186,10 @@ export class Overview implements Page {
     show(this.#decks, links.length > 0);
   }
 
-  #ask(): void {
+  #requestViews(): void {
     const fps = this.#app.session.directory.list.length > MANY_SERIES ? 1 : 2;
-    this.#app.session.want(0, null);
-    this.#app.session.want(LIST, {
+    this.#app.session.requestView(0, null);
+    this.#app.session.requestView(LIST, {
       series: null,
       window_ms: this.#app.state.windowMs,
       buckets: bucketsFor(this.#app.state.windowMs, TILE_PX),

@@ -24,7 +24,7 @@ export interface Page {
 }
 
 /** One card and its chart. */
-export interface Held extends Cell {
+export interface DeckCard extends Cell {
   key: string;
   chart: Chart;
 }
@@ -36,7 +36,7 @@ export interface DeckCharts {
   /** Every change of the layout is a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void;
   /** The card that keys act on: with the focus, or else under the pointer. */
-  current(): Held | undefined;
+  current(): DeckCard | undefined;
   isAlone(at: number): boolean;
   /** Give one chart the page to itself, or show all again. */
   alone(at: number): void;

@@ -11,7 +11,7 @@ export class TimeControl implements TimeControls {
   }
 
   /** Make the timeline that of the state. */
-  follow(): void {
+  sync(): void {
     const { state, timeline } = this.#app;
     if (!state.zoom) timeline.resume();
     else if (state.page === "deck") timeline.zoomTo(state.zoom);

@@ -2,13 +2,13 @@
 
 import type { Dialog } from "../base/dialog";
 import type { Tokens } from "../base/tokens";
-import type { Library } from "../model/saved-decks";
+import type { SavedDecks } from "../model/saved-decks";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
 import type { PageState, Span } from "../model/url";
 import type { Action } from "./action";
 import type { Alerts } from "./alerts";
-import type { ChipState } from "./connection-state";
+import type { BadgeState } from "./connection-state";
 
 /** Something that opens over the page. */
 export interface Opener {
@@ -36,7 +36,7 @@ export interface HeaderControls {
   openDecks(): void;
   copyLink(): Promise<void>;
   share(): Promise<void>;
-  chipState(): ChipState;
+  badgeState(): BadgeState;
 }
 
 export interface AppContext {
@@ -45,7 +45,7 @@ export interface AppContext {
   readonly tokens: Tokens;
   readonly session: Session;
   readonly timeline: Timeline;
-  readonly library: Library;
+  readonly savedDecks: SavedDecks;
   readonly alerts: Alerts;
   readonly dialog: Dialog;
   readonly header: HeaderControls;
@@ -69,7 +69,7 @@ export interface AppContext {
   /** All that the keys do here; a page's own win. */
   actions(): Action[];
   /** Say something for a while, in the header. */
-  say(words: string): void;
+  notify(words: string): void;
   /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
   offline(): boolean;
   /** Draw at the next animation frame. */

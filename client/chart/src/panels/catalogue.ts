@@ -36,6 +36,6 @@ export function describe(series: Series, slot: Slot | undefined, moment: TileMom
   const print = printOf(series.unit, Math.abs(slot.lastValue) || 0, false);
   const alert = state === "warn" || state === "critical" ? `${state}, ` : "";
   const freshnessState = state === "warn" || state === "critical" ? "live" : state;
-  const heard = moment.paused ? "as it was when paused" : spoken(freshnessState, moment.nowMs - slot.lastIdMs);
-  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alert}${heard}`;
+  const age = moment.paused ? "as it was when paused" : spoken(freshnessState, moment.nowMs - slot.lastIdMs);
+  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alert}${age}`;
 }

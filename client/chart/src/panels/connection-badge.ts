@@ -1,29 +1,34 @@
-/** The connection chip: its word, its popover with the reason, and "Retry now". */
+/** The connection badge: its word, its popover with the reason, and "Retry now". */
 
 import { h, icon, setText, show } from "../base/dom";
 import { freshness } from "../model/freshness";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
-import { type ChipInput, type ChipState, chipState, whyLost } from "./connection-state";
+import { type BadgeInput, type BadgeState, badgeState, whyLost } from "./connection-state";
 
 /** Text changes at most this often. */
 const TEXT_MS = 250;
 /** A series with fewer than three readings counts as live this long. */
 const YOUNG_MS = 60_000;
 
-/** What the chip is about; the dashboard and the notebook frame both are. */
-export interface ChipSubject {
+/** What the badge is about; the dashboard and the notebook frame both are. */
+export interface BadgeSubject {
   readonly session: Session;
   readonly timeline: Timeline;
   readonly signIn?: { open(): void };
 }
 
-export class Chip {
-  readonly element = h("div", { class: "chip-box" });
-  readonly #chip = h("button", { type: "button", class: "chip", "data-tw": "chip", "aria-describedby": "tw-why" });
-  readonly #mark = h("span", { class: "chip-mark" });
+export class ConnectionBadge {
+  readonly element = h("div", { class: "badge-box" });
+  readonly #badge = h("button", {
+    type: "button",
+    class: "badge",
+    "data-tw": "connection-badge",
+    "aria-describedby": "tw-why",
+  });
+  readonly #mark = h("span", { class: "badge-mark" });
   readonly #word = h("strong", {});
-  readonly #value = h("span", { class: "chip-value" });
+  readonly #value = h("span", { class: "badge-value" });
   readonly #retry = h(
     "button",
     { type: "button", class: "button retry", "data-tw": "retry" },
@@ -33,25 +38,25 @@ export class Chip {
   readonly #why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
   readonly #spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
   /** What it says. */
-  state: ChipState = { word: "CONNECTING", value: "", tone: "plain", icon: "ring", lost: null };
+  state: BadgeState = { word: "CONNECTING", value: "", tone: "plain", icon: "ring", lost: null };
   #shownIcon = "";
   #whyKey = "";
   #drawnAt = -Infinity;
   #lastWord = "";
-  readonly #app: ChipSubject;
+  readonly #app: BadgeSubject;
 
-  constructor(app: ChipSubject) {
+  constructor(app: BadgeSubject) {
     this.#app = app;
-    this.#chip.append(this.#mark, this.#word, " ", this.#value);
-    this.element.append(this.#chip, this.#retry, this.#why, this.#spoken);
+    this.#badge.append(this.#mark, this.#word, " ", this.#value);
+    this.element.append(this.#badge, this.#retry, this.#why, this.#spoken);
     this.#retry.addEventListener("click", () => app.session.port?.retry());
-    this.#chip.addEventListener("click", () => {
+    this.#badge.addEventListener("click", () => {
       if (app.session.link.state === "signed-out") app.signIn?.open();
       if (app.session.link.state === "refused") location.reload();
     });
   }
 
-  #input(): ChipInput {
+  #input(): BadgeInput {
     const { session, timeline } = this.#app;
     const now = session.now();
     let newest = session.status?.last_id_ms ?? NaN;
@@ -82,12 +87,12 @@ export class Chip {
     if (at - this.#drawnAt < TEXT_MS) return;
     this.#drawnAt = at;
     const input = this.#input();
-    const state = chipState(input);
+    const state = badgeState(input);
     this.state = state;
     setText(this.#word, state.word);
-    this.#chip.dataset.word = state.word;
+    this.#badge.dataset.word = state.word;
     setText(this.#value, state.value);
-    if (this.#chip.dataset.tone !== state.tone) this.#chip.dataset.tone = state.tone;
+    if (this.#badge.dataset.tone !== state.tone) this.#badge.dataset.tone = state.tone;
     if (this.#shownIcon !== state.icon) {
       this.#shownIcon = state.icon;
       this.#mark.replaceChildren(state.icon === "dot" ? h("i", { class: "live-dot" }) : icon(state.icon, 14));

@@ -1,10 +1,10 @@
-/** What the connection chip says: one decision from the link, the service's status and the age of the newest reading. */
+/** What the connection badge says: one decision from the link, the service's status and the age of the newest reading. */
 import type { IconName } from "../base/dom";
 import { clock, formatNumber, liveAge, plural, span } from "../base/format";
 import type { Status } from "../model/session";
 import type { Link } from "../wire/port";
 
-export interface ChipInput {
+export interface BadgeInput {
   link: Link;
   /** performance.now() */
   perfNow: number;
@@ -20,7 +20,7 @@ export interface ChipInput {
 
 export type Tone = "live" | "plain" | "ok" | "warn" | "critical";
 
-export interface ChipState {
+export interface BadgeState {
   word: string;
   value: string;
   tone: Tone;
@@ -36,15 +36,15 @@ export function seconds(ms: number): string {
   return `${Math.max(0, Math.ceil(ms / 1000))} s`;
 }
 
-export function chipState(input: ChipInput): ChipState {
+export function badgeState(input: BadgeInput): BadgeState {
   const { link, status, nowMs } = input;
   const state = (
     word: string,
     value: string,
     tone: Tone,
-    icon: ChipState["icon"],
-    lost: ChipState["lost"] = null,
-  ): ChipState => ({ word, value, tone, icon, lost });
+    icon: BadgeState["icon"],
+    lost: BadgeState["lost"] = null,
+  ): BadgeState => ({ word, value, tone, icon, lost });
   if (link.state === "signed-out") return state("SIGNED OUT", "log in", "critical", "critical");
   if (link.state === "refused") return state("SIGNED OUT", "reload", "critical", "critical");
   if (link.state === "silent") return state("DISCONNECTED", "", "critical", "critical");
@@ -78,37 +78,37 @@ export interface Why {
   rows: [string, string][];
 }
 
-export function whyLost(chip: ChipState, input: ChipInput): Why | null {
+export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
   const { status, link, nowMs } = input;
-  if (chip.word === "LAGGING")
+  if (badge.word === "LAGGING")
     return {
       title: "This viewer is slow",
       text: "Frames are reduced until it keeps up. No reading is lost.",
       rows: [],
     };
-  if (chip.word === "GAP")
+  if (badge.word === "GAP")
     return { title: "A gap that stays", text: "These readings are past retention and cannot be replayed.", rows: [] };
-  if (chip.word === "SIGNED OUT")
+  if (badge.word === "SIGNED OUT")
     return {
-      title: chip.value === "reload" ? "Reload the page" : "Log in again",
+      title: badge.value === "reload" ? "Reload the page" : "Log in again",
       text: "Nothing on this page is lost; the charts resume where they stopped.",
       rows: [],
     };
-  if (chip.word === "DISCONNECTED") {
+  if (badge.word === "DISCONNECTED") {
     return {
       title: `Nothing heard since ${clock(link.lostAtMs)}`,
       text: "The kernel that fed this chart was restarted, has ended, or is held by a computation. Run the cell again for a live chart.",
       rows: [],
     };
   }
-  if (!chip.lost) return null;
+  if (!badge.lost) return null;
   const kept = "What you see stays; readings published meanwhile are kept in the log and will be filled in.";
   const last = Number.isNaN(input.newestIdMs)
     ? "none yet"
     : `${clock(input.newestIdMs, "ms")} · ${span(nowMs - input.newestIdMs)} ago`;
   const rows: [string, string][] = [["Last reading", last]];
-  const next = chip.value === "now" ? "trying now" : `next in ${chip.value}`;
-  if (chip.lost === "dashboard") {
+  const next = badge.value === "now" ? "trying now" : `next in ${badge.value}`;
+  if (badge.lost === "dashboard") {
     rows.push(["Attempts", `${link.attempts} · ${next}`]);
     return {
       title: `Dashboard lost at ${clock(link.lostAtMs)}`,

@@ -16,7 +16,7 @@ import type { AppContext } from "./app-context";
 import { pandasSnippet } from "./snippets";
 import { type Figures, StatisticsTable } from "./statistics";
 import { showReadings } from "./tables";
-import { Limits } from "./threshold-form";
+import { ThresholdForm } from "./threshold-form";
 
 /** A live window is looked at again this often. */
 const EVERY_MS = 5_000;
@@ -32,10 +32,15 @@ export class Drawer {
   readonly #about = h("p", { class: "muted", "data-tw": "drawer-about" });
   readonly #statistics = new StatisticsTable();
   readonly #problem = h("p", { class: "muted", "data-tw": "drawer-problem" });
-  readonly #limits: Limits;
+  readonly #thresholds: ThresholdForm;
   readonly #events = h("div", { "data-tw": "drawer-events" });
   readonly #count = h("span", { class: "muted", "data-tw": "drawer-count" });
-  readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "drawer-said" });
+  readonly #message = h("p", {
+    class: "dialog-message",
+    role: "status",
+    "aria-live": "polite",
+    "data-tw": "drawer-message",
+  });
   readonly #copy = h("button", {
     type: "button",
     class: "button wide",
@@ -44,15 +49,15 @@ export class Drawer {
   });
   #chart: Chart | null = null;
   #series: Series[] = [];
-  #asked = "";
-  #askedAt = -Infinity;
+  #requestKey = "";
+  #requestedAt = -Infinity;
   #eventsKey = "";
   readonly #app: AppContext;
 
   constructor(app: AppContext, close: () => void) {
     this.#app = app;
-    this.#limits = new Limits(
-      async (all) => (await app.session.questions.ask({ t: "save_thresholds", thresholds: all })).conflict !== true,
+    this.#thresholds = new ThresholdForm(
+      async (all) => (await app.session.requests.send({ t: "save_thresholds", thresholds: all })).conflict !== true,
     );
     const button = (text: string, hook: string, press: () => Promise<void>): HTMLElement =>
       h("button", { type: "button", class: "button", "data-tw": hook, onclick: () => void this.#run(press) }, text);
@@ -79,7 +84,7 @@ export class Drawer {
         this.#about,
       ),
       section("Statistics", this.#statistics.element, this.#problem),
-      this.#limits.element,
+      this.#thresholds.element,
       section("Events", this.#events),
       section(
         "Export",
@@ -102,7 +107,7 @@ export class Drawer {
           icon("table", 14),
           "Show the readings",
         ),
-        this.#said,
+        this.#message,
       ),
     );
   }
@@ -110,7 +115,7 @@ export class Drawer {
   /** Show the chart whose cards these are; several when it is split by a label. */
   of(charts: readonly Chart[]): void {
     const chart = charts[0] ?? null;
-    if (chart !== this.#chart) this.#said.textContent = "";
+    if (chart !== this.#chart) this.#message.textContent = "";
     this.#chart = chart;
     this.#series = charts.flatMap((one) => one.series).slice(0, MOST_SERIES);
     show(this.element, chart !== null);
@@ -136,33 +141,33 @@ export class Drawer {
     const stretch = zoom || paused ? `${clock(startMs)} – ${clock(endMs)}` : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // Columns in other colours are empty columns: their numbers are asked for anew.
-    if (this.#statistics.shape(this.#series, tokens)) this.#asked = "";
-    this.#limits.update(app.session.thresholds, this.#series, chart.print);
+    if (this.#statistics.shape(this.#series, tokens)) this.#requestKey = "";
+    this.#thresholds.update(app.session.thresholds, this.#series, chart.print);
     this.#drawEvents({ startMs, endMs });
     const live = !zoom && !paused;
     const key = `${this.#series.map(({ index }) => index).join()} ${live ? app.state.windowMs : `${startMs} ${endMs}`}`;
     const now = performance.now();
-    if (key === this.#asked && (!live || now - this.#askedAt < EVERY_MS)) return;
-    this.#asked = key;
-    this.#askedAt = now;
-    void this.#ask(key, { startMs, endMs });
+    if (key === this.#requestKey && (!live || now - this.#requestedAt < EVERY_MS)) return;
+    this.#requestKey = key;
+    this.#requestedAt = now;
+    void this.#fetchStatistics(key, { startMs, endMs });
   }
 
-  async #ask(key: string, { startMs, endMs }: Span): Promise<void> {
+  async #fetchStatistics(key: string, { startMs, endMs }: Span): Promise<void> {
     const series = this.#series;
     try {
-      const answer = await this.#app.session.questions.ask(
+      const answer = await this.#app.session.requests.send(
         { t: "statistics", series: series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
         true,
       );
-      if (key !== this.#asked || !this.#chart) return;
+      if (key !== this.#requestKey || !this.#chart) return;
       const rows = answer.rows as Figures[];
       this.#statistics.fill(series, rows, this.#chart.print);
       const readings = rows.reduce((sum, row) => sum + row.count, 0);
       setText(this.#count, plural(readings, "reading", "readings"));
       setText(this.#problem, "");
     } catch (error) {
-      if (key === this.#asked) setText(this.#problem, (error as Error).message);
+      if (key === this.#requestKey) setText(this.#problem, (error as Error).message);
     }
   }
 
@@ -217,18 +222,18 @@ export class Drawer {
 
   /** Do what takes a while, and say how it went. */
   async #run(work: () => Promise<void>): Promise<void> {
-    setText(this.#said, "Preparing…");
+    setText(this.#message, "Preparing…");
     try {
       await work();
-      setText(this.#said, "");
+      setText(this.#message, "");
     } catch (error) {
-      setText(this.#said, (error as Error).message);
+      setText(this.#message, (error as Error).message);
     }
   }
 
   async #export(kind: "csv" | "parquet"): Promise<void> {
     const { startMs, endMs } = this.#span();
-    const answer = await this.#app.session.questions.ask(
+    const answer = await this.#app.session.requests.send(
       { t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
       true,
     );

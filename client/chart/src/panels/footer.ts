@@ -77,7 +77,7 @@ export class Footer {
     if (!app.state.kiosk) return;
     const { alerts, critical, stale } = app.alerts.counts;
     const { startMs, endMs } = app.time.shown();
-    setText(this.#name, app.state.page === "deck" ? (app.library.saved?.name ?? app.state.slug) : "Overview");
+    setText(this.#name, app.state.page === "deck" ? (app.savedDecks.saved?.name ?? app.state.slug) : "Overview");
     setText(
       this.#span,
       app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`,
@@ -85,7 +85,7 @@ export class Footer {
     this.#count(this.#critical, "critical", critical, "critical", "critical");
     this.#count(this.#warn, "warn", alerts - critical, "warn", "warn");
     this.#count(this.#stale, "clock", stale, "stale", "stale");
-    const { word, value, tone } = app.header.chipState();
+    const { word, value, tone } = app.header.badgeState();
     this.wall.dataset.tone = tone;
     setText(this.#word, word);
     setText(this.#age, value);

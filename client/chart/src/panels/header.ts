@@ -1,20 +1,20 @@
-/** The header: mark, pages, connection chip, pause strip, windows, and the icon buttons. */
+/** The header: mark, pages, connection badge, pause bar, windows, and the icon buttons. */
 
 import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "../base/dom";
 import { Menu, type MenuItem } from "../base/menu";
 import { byName } from "../base/naming";
 import { FRESH, WINDOWS, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
-import { Chip } from "./connection-badge";
-import type { ChipState } from "./connection-state";
-import { PauseStrip } from "./pause-bar";
+import { ConnectionBadge } from "./connection-badge";
+import type { BadgeState } from "./connection-state";
+import { PauseBar } from "./pause-bar";
 
 const NOTICE_MS = 8_000;
 
 export class Header {
   readonly element: HTMLElement;
-  readonly #chip: Chip;
-  readonly #strip: PauseStrip;
+  readonly #badge: ConnectionBadge;
+  readonly #pauseBar: PauseBar;
   readonly #overview: HTMLAnchorElement;
   readonly #deckName = h("span", {});
   readonly #windowName = h("span", {});
@@ -27,15 +27,15 @@ export class Header {
   readonly #theme: HTMLButtonElement;
   readonly #drawer: HTMLButtonElement;
   readonly #link: HTMLButtonElement;
-  readonly #said = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
+  readonly #message = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
   readonly #notice = h("span", { class: "notice", role: "status", "data-tw": "notice" });
   #noticeShown = "";
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
     this.#app = app;
-    this.#chip = new Chip(app);
-    this.#strip = new PauseStrip(app);
+    this.#badge = new ConnectionBadge(app);
+    this.#pauseBar = new PauseBar(app);
     this.#overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
     this.#overview.addEventListener("click", (event) => this.#navigate(event, "overview", ""));
     this.#decks = new Menu(
@@ -82,12 +82,12 @@ export class Header {
       h("span", { class: "brand" }, mark(), h("span", {}, "Tidewire")),
       h("span", { class: "sep" }),
       h("nav", { class: "pages", "aria-label": "Pages" }, this.#overview, this.#decks.element),
-      this.#chip.element,
-      h("div", { class: "centre" }, this.#strip.element, this.#notice),
+      this.#badge.element,
+      h("div", { class: "centre" }, this.#pauseBar.element, this.#notice),
       this.#windows.element,
       this.#window.element,
       h("div", { class: "icons" }, this.#pause, this.#link, this.#drawer, this.#theme, this.#more.element),
-      this.#said,
+      this.#message,
     );
     this.pageChanged();
     this.stateChanged();
@@ -109,10 +109,10 @@ export class Header {
   }
 
   stateChanged(): void {
-    const { library, state } = this.#app;
+    const { savedDecks, state } = this.#app;
     if (state.page === "deck") {
-      const unsaved = library.differs(this.#app.exported());
-      setText(this.#deckName, (library.saved?.name ?? state.slug) + (unsaved ? " *" : ""));
+      const unsaved = savedDecks.differs(this.#app.exported());
+      setText(this.#deckName, (savedDecks.saved?.name ?? state.slug) + (unsaved ? " *" : ""));
       this.#decks.button.title = unsaved ? "Changed since it was saved (S saves it)" : "";
     }
     setAttribute(this.#drawer, "aria-pressed", String(state.drawer !== null));
@@ -125,13 +125,13 @@ export class Header {
   }
 
   directoryChanged(): void {
-    const some = this.#app.session.directory.list.length > 0 || this.#app.library.decks.length > 0;
+    const some = this.#app.session.directory.list.length > 0 || this.#app.savedDecks.decks.length > 0;
     show(this.#decks.element, some || this.#app.state.page === "deck");
   }
 
   #deckItems(): MenuItem[] {
     const { session, state } = this.#app;
-    const { decks } = this.#app.library;
+    const { decks } = this.#app.savedDecks;
     const taken = new Set(decks.map(({ slug }) => slug));
     const groups = session.directory.groups().filter((name) => name !== "annotations" && !taken.has(name));
     const link = (slug: string, text: string): MenuItem => ({
@@ -186,13 +186,13 @@ export class Header {
     try {
       await navigator.clipboard.writeText(location.href);
       this.#link.replaceChildren(icon("check"));
-      setText(this.#said, "Link copied");
+      setText(this.#message, "Link copied");
       window.setTimeout(() => {
         this.#link.replaceChildren(icon("link"));
-        setText(this.#said, "");
+        setText(this.#message, "");
       }, 1_500);
     } catch {
-      setText(this.#said, "The link could not be copied; it is in the address bar");
+      setText(this.#message, "The link could not be copied; it is in the address bar");
     }
   }
 
@@ -206,8 +206,8 @@ export class Header {
     }
   }
 
-  chipState(): ChipState {
-    return this.#chip.state;
+  badgeState(): BadgeState {
+    return this.#badge.state;
   }
 
   /** What Python says that the person should see; for a while, or until something else is said. */
@@ -224,8 +224,8 @@ export class Header {
 
   draw(): void {
     this.#drawNotice();
-    this.#chip.draw();
-    this.#strip.draw();
+    this.#badge.draw();
+    this.#pauseBar.draw();
     const paused = this.#app.timeline.paused;
     if (this.#pause.getAttribute("aria-pressed") !== String(paused)) {
       this.#pause.replaceChildren(icon(paused ? "play" : "pause"));

@@ -1,4 +1,4 @@
-/** The pause strip in the header's centre: a small chart of the window, the brush, the times, and the way back to live. */
+/** The pause bar in the header's centre: a small chart of the window, the brush, the times, and the way back to live. */
 
 import { withAlpha } from "../base/colour";
 import { h, setText, show } from "../base/dom";
@@ -20,11 +20,11 @@ const MAX_NEW_DOTS = 5;
 /** Without keys there is no Esc. */
 const COARSE = window.matchMedia("(pointer: coarse)");
 
-export class PauseStrip {
-  readonly element = h("div", { class: "strip", "data-tw": "strip" });
-  readonly #canvas = h("canvas", { class: "strip-canvas", "aria-hidden": "true" });
-  readonly #span = h("span", { class: "strip-span" });
-  readonly #long = h("span", { class: "strip-long" });
+export class PauseBar {
+  readonly element = h("div", { class: "pause-bar", "data-tw": "pause-bar" });
+  readonly #canvas = h("canvas", { class: "pause-bar-canvas", "aria-hidden": "true" });
+  readonly #span = h("span", { class: "pause-bar-span" });
+  readonly #long = h("span", { class: "pause-bar-long" });
   readonly #live = h("button", { type: "button", class: "button primary", "data-tw": "back-to-live" });
   readonly #trace = new Trace();
   #drawn = "";
@@ -63,7 +63,7 @@ export class PauseStrip {
     this.#paint(news);
   }
 
-  /** The header has only so much room between the chip and the windows: the small chart gives way, then the length, then the times. */
+  /** The header has only so much room between the badge and the windows: the small chart gives way, then the length, then the times. */
   #fit(): void {
     const wide = (element: HTMLElement): number => (element.hidden ? 0 : element.offsetWidth + GAP);
     let room = (this.element.parentElement?.clientWidth ?? 0) - this.#live.offsetWidth;

@@ -11,7 +11,7 @@ const GAP_PX = 12;
 const COLUMNS = 12;
 
 /** What a person asked for; cards by their place in the grid, -1 beside all of them. */
-export interface Rearranged {
+export interface RearrangeActions {
   move(from: number, to: number): void;
   drop(card: number, series: number): void;
   resize(card: number, columns: number, rows: number): void;
@@ -19,11 +19,11 @@ export interface Rearranged {
 
 export class Rearrange {
   readonly #grid: HTMLElement;
-  readonly #asked: Rearranged;
+  readonly #actions: RearrangeActions;
 
-  constructor(grid: HTMLElement, around: HTMLElement, asked: Rearranged) {
+  constructor(grid: HTMLElement, around: HTMLElement, actions: RearrangeActions) {
     this.#grid = grid;
-    this.#asked = asked;
+    this.#actions = actions;
     // Beside the charts a series gets one of its own.
     this.#target(around, () => -1);
   }
@@ -54,7 +54,7 @@ export class Rearrange {
       if (!series) return;
       event.preventDefault();
       event.stopPropagation();
-      this.#asked.drop(card(), Number(series));
+      this.#actions.drop(card(), Number(series));
     });
     // A card inside the area takes over: the area shows no place of its own then.
     element.addEventListener("dragenter", (event) => {
@@ -89,7 +89,7 @@ export class Rearrange {
       card.classList.remove("dragging");
       card.style.transform = "";
       target?.classList.remove("drop");
-      if (moving && target) this.#asked.move(this.#indexOf(card), this.#indexOf(target));
+      if (moving && target) this.#actions.move(this.#indexOf(card), this.#indexOf(target));
     };
     handle.addEventListener("pointermove", onMove);
     handle.addEventListener("lostpointercapture", end, { once: true });
@@ -115,7 +115,7 @@ export class Rearrange {
       "lostpointercapture",
       () => {
         grip.removeEventListener("pointermove", onMove);
-        if (size) this.#asked.resize(this.#indexOf(card), ...size);
+        if (size) this.#actions.resize(this.#indexOf(card), ...size);
       },
       { once: true },
     );

@@ -6,7 +6,12 @@ import { slugOf } from "../model/saved-decks";
 import type { AppContext } from "./app-context";
 
 export class Saving {
-  readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "save-said" });
+  readonly #message = h("p", {
+    class: "dialog-message",
+    role: "status",
+    "aria-live": "polite",
+    "data-tw": "save-message",
+  });
   readonly #name = h("input", {
     class: "field",
     type: "text",
@@ -27,28 +32,28 @@ export class Saving {
 
   open(): void {
     const app = this.#app;
-    this.#name.value = app.library.saved?.name ?? app.state.slug;
-    this.#said.textContent = "";
-    this.#ask();
+    this.#name.value = app.savedDecks.saved?.name ?? app.state.slug;
+    this.#message.textContent = "";
+    this.#showButtons();
     const form = h(
       "form",
       { class: "form" },
       h("label", {}, "Name", this.#name),
       h("p", { class: "muted" }, "Charts, their sizes and the window are saved in the service, for everybody."),
-      this.#said,
+      this.#message,
       this.#buttons,
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.#save(this.#seen());
+      void this.#save(this.#seenVersion());
     });
     app.dialog.show("Save this deck", form);
     this.#name.select();
   }
 
   /** The version of that name that was seen here; a new name must be free. */
-  #seen(): string {
-    const { saved } = this.#app.library;
+  #seenVersion(): string {
+    const { saved } = this.#app.savedDecks;
     return saved?.slug === slugOf(this.#name.value) ? saved.etag : "";
   }
 
@@ -66,10 +71,10 @@ export class Saving {
   }
 
   /** The usual buttons; where a deck is saved it can be deleted, by two presses. */
-  #ask(): void {
-    const { library } = this.#app;
+  #showButtons(): void {
+    const { savedDecks } = this.#app;
     const remove = this.#button("Delete…", "save-delete", () => this.#confirmDelete());
-    remove.hidden = library.saved === null;
+    remove.hidden = savedDecks.saved === null;
     this.#buttons.replaceChildren(
       this.#button("Save", "save", () => undefined, true),
       this.#button("Cancel", "save-cancel", () => this.#app.dialog.close()),
@@ -79,60 +84,60 @@ export class Saving {
   }
 
   #confirmDelete(): void {
-    const { library, dialog } = this.#app;
-    const { saved } = library;
+    const { savedDecks, dialog } = this.#app;
+    const { saved } = savedDecks;
     if (!saved) return;
-    this.#said.textContent = `Delete “${saved.name}” for everybody?`;
+    this.#message.textContent = `Delete “${saved.name}” for everybody?`;
     const yes = this.#button("Delete", "save-delete-yes", () => {
-      library
+      savedDecks
         .remove(saved.slug)
         .then(() => dialog.close())
         .catch((error: Error) => this.#fail(error));
     });
     this.#buttons.replaceChildren(
       yes,
-      this.#button("Keep it", "save-delete-no", () => this.#ask()),
+      this.#button("Keep it", "save-delete-no", () => this.#showButtons()),
     );
     yes.focus();
   }
 
   #fail(error: Error): void {
-    this.#said.textContent = `Not saved: ${error.message}`;
-    this.#ask();
+    this.#message.textContent = `Not saved: ${error.message}`;
+    this.#showButtons();
   }
 
   async #save(over: string | null): Promise<void> {
     const app = this.#app;
     const name = this.#name.value.trim();
     if (!slugOf(name)) {
-      this.#said.textContent = "A name needs a letter or a digit";
+      this.#message.textContent = "A name needs a letter or a digit";
       this.#name.focus();
       return;
     }
-    this.#said.textContent = "Saving…";
+    this.#message.textContent = "Saving…";
     try {
-      const inTheWay = await app.library.save(name, app.exported(), over);
+      const inTheWay = await app.savedDecks.save(name, app.exported(), over);
       if (inTheWay !== null) return await this.#conflict(name, inTheWay);
     } catch (error) {
       return this.#fail(error as Error);
     }
     app.dialog.close();
     app.savedAs(slugOf(name));
-    app.say(`Saved as “${name}”`);
+    app.notify(`Saved as “${name}”`);
   }
 
   /** Nothing was saved: another version is there than the one seen here. */
   async #conflict(name: string, etag: string): Promise<void> {
     const app = this.#app;
-    await app.library.refresh();
-    const other = app.library.decks.find(({ slug }) => slug === slugOf(name));
-    this.#said.textContent = !etag
+    await app.savedDecks.refresh();
+    const other = app.savedDecks.decks.find(({ slug }) => slug === slugOf(name));
+    this.#message.textContent = !etag
       ? `“${name}” was deleted meanwhile.`
-      : this.#seen()
+      : this.#seenVersion()
         ? `“${name}” was changed by somebody else at ${clock(other?.updated_ms ?? NaN)}.`
         : `There is a deck “${other?.name ?? name}” already, saved at ${clock(other?.updated_ms ?? NaN)}.`;
     const over = this.#button("Save over it", "save-over", () => void this.#save(etag));
-    const open = this.#button(this.#seen() ? "Open the newer" : "Open that one", "save-open", () => {
+    const open = this.#button(this.#seenVersion() ? "Open the newer" : "Open that one", "save-open", () => {
       app.dialog.close();
       app.reopen(slugOf(name));
     });

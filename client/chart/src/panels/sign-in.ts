@@ -15,7 +15,7 @@ export class SignIn {
     "data-tw": "sign-in-token",
     autofocus: true,
   });
-  readonly #said = h("p", { class: "dialog-said", role: "alert", "data-tw": "sign-in-said" });
+  readonly #message = h("p", { class: "dialog-message", role: "alert", "data-tw": "sign-in-message" });
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
@@ -24,7 +24,7 @@ export class SignIn {
 
   open(): void {
     const app = this.#app;
-    this.#said.textContent = "";
+    this.#message.textContent = "";
     const since = clock(app.session.link.lostAtMs);
     const buttons = h(
       "div",
@@ -47,7 +47,7 @@ export class SignIn {
         `Your token is over since ${since}. Nothing on this page is lost; the charts resume where they stopped.`,
       ),
       this.#token,
-      this.#said,
+      this.#message,
       buttons,
     );
     form.addEventListener("submit", (event) => {
@@ -59,7 +59,7 @@ export class SignIn {
 
   /** The address holds all of the page's state: with the new cookie it is loaded anew, and goes on. */
   async #submit(): Promise<void> {
-    this.#said.textContent = "Logging in…";
+    this.#message.textContent = "Logging in…";
     try {
       const answer = await fetch(`${this.#app.options.prefix}/login`, {
         method: "POST",
@@ -68,9 +68,9 @@ export class SignIn {
       });
       if (answer.type === "opaqueredirect") return location.reload();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      this.#said.textContent = page.querySelector(".bad")?.textContent ?? `The dashboard answered ${answer.status}`;
+      this.#message.textContent = page.querySelector(".bad")?.textContent ?? `The dashboard answered ${answer.status}`;
     } catch {
-      this.#said.textContent = "The dashboard is not reached";
+      this.#message.textContent = "The dashboard is not reached";
     }
   }
 }

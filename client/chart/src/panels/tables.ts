@@ -41,7 +41,7 @@ export async function showReadings(
   );
   app.dialog.show(`${title}, ${clock(span.startMs)} – ${clock(span.endMs)}`, body, undefined, true);
   try {
-    const answer = await app.session.questions.ask(
+    const answer = await app.session.requests.send(
       { t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs },
       true,
     );

@@ -39,11 +39,16 @@ export function withoutLimit(all: readonly Threshold[], threshold: Threshold, fi
   return all.flatMap((one) => (one !== threshold ? [one] : empty ? [] : [left]));
 }
 
-export class Limits {
+export class ThresholdForm {
   readonly element = h("section", { class: "drawer-section", "data-tw": "drawer-thresholds" });
   readonly #rows = h("div", {});
   readonly #form = h("form", { class: "form", "data-tw": "threshold-form" });
-  readonly #said = h("p", { class: "dialog-said", role: "status", "aria-live": "polite", "data-tw": "threshold-said" });
+  readonly #message = h("p", {
+    class: "dialog-message",
+    role: "status",
+    "aria-live": "polite",
+    "data-tw": "threshold-message",
+  });
   readonly #add = iconButton("plus", "Add a threshold", () => this.#toggle(), "threshold-add");
   #all: readonly Threshold[] = [];
   #series: readonly Series[] = [];
@@ -58,7 +63,7 @@ export class Limits {
       h("div", { class: "drawer-head" }, h("h3", {}, "Thresholds"), this.#add),
       this.#rows,
       this.#form,
-      this.#said,
+      this.#message,
     );
     show(this.#form, false);
     this.#form.addEventListener("submit", (event) => {
@@ -135,7 +140,7 @@ export class Limits {
     const open = Boolean(this.#form.hidden);
     if (open) this.#build();
     show(this.#form, open);
-    this.#said.textContent = "";
+    this.#message.textContent = "";
     if (open) this.#form.querySelector<HTMLElement>("input")?.focus();
     else this.#add.focus();
   }
@@ -217,15 +222,15 @@ export class Limits {
   }
 
   async #put(all: readonly Threshold[]): Promise<boolean> {
-    this.#said.textContent = "Saving…";
+    this.#message.textContent = "Saving…";
     try {
       const saved = await this.#save(all);
-      this.#said.textContent = saved
+      this.#message.textContent = saved
         ? ""
         : "Somebody else has just changed the thresholds; theirs are shown now. Try again.";
       return saved;
     } catch (error) {
-      this.#said.textContent = `Not saved: ${(error as Error).message}`;
+      this.#message.textContent = `Not saved: ${(error as Error).message}`;
       return false;
     }
   }

@@ -1,4 +1,4 @@
-/** What the deck asks of Python and waits for: each question's answer, or why there is none. */
+/** Requests of the deck to Python: each resolves with its answer or rejects with a reason. */
 import type { Port } from "./port";
 
 export type Message = Record<string, unknown>;
@@ -11,7 +11,7 @@ interface Waiting {
   reject: (reason: Error) => void;
 }
 
-/** Which message answers which question. */
+/** Request → the message that answers it. */
 const ANSWERS: Readonly<Record<string, string>> = {
   statistics: "statistics",
   table: "table",
@@ -23,11 +23,11 @@ const ANSWERS: Readonly<Record<string, string>> = {
   save_thresholds: "thresholds_saved",
 };
 
-/** Questions under way at a time; the oldest is given up first. */
+/** Requests under way at a time; the oldest is rejected first. */
 const MOST = 8;
 const LIMIT_MS = 40_000;
 
-export class Questions {
+export class Requests {
   #waiting: Waiting[] = [];
   #id = 0;
   readonly #port: () => Port | null;
@@ -37,18 +37,18 @@ export class Questions {
   }
 
   /**
-   * Ask, and resolve with the answer.
+   * Send a request, and resolve with its answer.
    *
    * Rejects with an Error whose message is for the person: it was refused, the connection was lost, or nothing came.
    */
-  ask(question: Message & { t: string }, numbered = false): Promise<Message> {
+  send(request: Message & { t: string }, numbered = false): Promise<Message> {
     const id = numbered ? ++this.#id : undefined;
     return new Promise((resolve, reject) => {
-      const one: Waiting = { tag: question.t, answer: ANSWERS[question.t], id, resolve, reject };
+      const one: Waiting = { tag: request.t, answer: ANSWERS[request.t], id, resolve, reject };
       this.#waiting.push(one);
       while (this.#waiting.length > MOST) this.#waiting.shift()?.reject(new Error("Asked too much at once"));
       window.setTimeout(() => this.#giveUp(one, "The dashboard did not answer"), LIMIT_MS);
-      this.#port()?.send(id === undefined ? question : { ...question, id });
+      this.#port()?.send(id === undefined ? request : { ...request, id });
     });
   }
 
@@ -58,8 +58,8 @@ export class Questions {
     one.reject(new Error(reason));
   }
 
-  /** Take a message; true when it was the answer to a question. */
-  hear(message: Message): boolean {
+  /** Settle the request that a message answers; false: the message is no answer. */
+  settle(message: Message): boolean {
     const refused = message.t === "refused";
     const one = this.#waiting.find(
       (each) =>
@@ -73,8 +73,8 @@ export class Questions {
     return true;
   }
 
-  /** The connection is lost: nothing that was asked will be answered. */
-  lost(): void {
+  /** Reject all: the connection is lost. */
+  rejectAll(): void {
     for (const one of this.#waiting) this.#giveUp(one, "The connection was lost");
   }
 }

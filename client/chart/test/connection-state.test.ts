@@ -1,11 +1,11 @@
-/** The chip says one true thing, and tells the two connections apart. */
+/** The badge says one true thing, and tells the two connections apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ChipInput, chipState, waitingFor, whyLost } from "../src/panels/connection-state";
+import { type BadgeInput, badgeState, waitingFor, whyLost } from "../src/panels/connection-state";
 import { backoffMs } from "../src/wire/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
-const input = (part: Partial<ChipInput> = {}): ChipInput => ({
+const input = (part: Partial<BadgeInput> = {}): BadgeInput => ({
   link: { state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" },
   perfNow: 10_000,
   status: { state: "live" },
@@ -16,8 +16,8 @@ const input = (part: Partial<ChipInput> = {}): ChipInput => ({
   metrics: 38,
   ...part,
 });
-const words = (part: Partial<ChipInput>): string => {
-  const { word, value, lost } = chipState(input(part));
+const words = (part: Partial<BadgeInput>): string => {
+  const { word, value, lost } = badgeState(input(part));
   return `${word} ${value}${lost ? ` (${lost})` : ""}`.trim();
 };
 
@@ -57,7 +57,7 @@ test("a kernel that says nothing any more is disconnected, whatever it said last
   const link = { state: "silent" as const, lostAtMs: now, attempts: 0, retryAt: NaN, reason: "" };
   assert.equal(words({ link }), "DISCONNECTED");
   assert.equal(words({ link, pausedAtMs: now }), "DISCONNECTED");
-  assert.match(whyLost(chipState(input({ link })), input({ link }))?.text ?? "", /Run the cell again/);
+  assert.match(whyLost(badgeState(input({ link })), input({ link }))?.text ?? "", /Run the cell again/);
 });
 
 test("a lost connection outranks a pause, and a pause outranks good news", () => {

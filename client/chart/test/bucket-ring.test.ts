@@ -1,16 +1,16 @@
 /** Rings: snapshots, deltas, holes, skipped buckets, changes of the base. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Ring } from "../src/model/bucket-ring";
+import { BucketRing } from "../src/model/bucket-ring";
 import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame, type PackedFrame } from "./encode";
 
 const three = (...values: number[]): number[] => values.flatMap((value) => [value, value, value]);
 const apply = (
-  ring: Ring,
+  ring: BucketRing,
   frame: Partial<PackedFrame> & Pick<PackedFrame, "kind" | "first" | "series" | "buckets">,
 ): boolean => ring.apply(decodeFrame(encodeFrame({ stepMs: 1000, ...frame })));
-const lines = (ring: Ring, index: number): number[] => {
+const lines = (ring: BucketRing, index: number): number[] => {
   const slot = ring.slots.get(index);
   const values: number[] = [];
   for (let b = ring.first; b <= ring.last; b++) values.push(slot ? slot.data[ring.offset(b)] : NaN);
@@ -18,7 +18,7 @@ const lines = (ring: Ring, index: number): number[] => {
 };
 
 test("a snapshot replaces everything, a delta rewrites from the open bucket on", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   assert.ok(apply(ring, { kind: 1, first: 100, buckets: 4, series: [{ index: 5, data: three(1, 2, 3, 4) }] }));
   assert.ok(apply(ring, { kind: 2, first: 103, buckets: 2, series: [{ index: 5, data: three(40, 5) }] }));
   assert.equal(ring.last, 104);
@@ -26,7 +26,7 @@ test("a snapshot replaces everything, a delta rewrites from the open bucket on",
 });
 
 test("the ring slides and never shows the lap before", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   apply(ring, { kind: 1, first: 0, buckets: 3, series: [{ index: 0, data: three(0, 1, 2) }] });
   for (let b = 3; b < 40; b++)
     assert.ok(
@@ -36,7 +36,7 @@ test("the ring slides and never shows the lap before", () => {
 });
 
 test("a delta beyond last + 1 is a hole", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   apply(ring, { kind: 1, first: 0, buckets: 3, series: [{ index: 0, data: three(0, 1, 2) }] });
   assert.equal(apply(ring, { kind: 2, first: 4, buckets: 1, series: [{ index: 0, data: three(9) }] }), false);
   assert.equal(
@@ -48,18 +48,18 @@ test("a delta beyond last + 1 is a hole", () => {
 });
 
 test("a delta before any snapshot is a hole", () => {
-  assert.equal(apply(new Ring(), { kind: 2, first: 0, buckets: 1, series: [{ data: three(1) }] }), false);
+  assert.equal(apply(new BucketRing(), { kind: 2, first: 0, buckets: 1, series: [{ data: three(1) }] }), false);
 });
 
 test("late readings rewrite older buckets", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   apply(ring, { kind: 1, first: 10, buckets: 4, series: [{ index: 0, data: three(1, NaN, 3, 4) }] });
   assert.ok(apply(ring, { kind: 2, first: 11, buckets: 3, series: [{ index: 0, data: three(2, 3, 4) }] }));
   assert.deepEqual(lines(ring, 0), [1, 2, 3, 4]);
 });
 
 test("a series that a delta leaves out is empty in the new buckets", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   apply(ring, {
     kind: 1,
     first: 0,
@@ -74,7 +74,7 @@ test("a series that a delta leaves out is empty in the new buckets", () => {
 });
 
 test("a changed base shifts what is held", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   apply(ring, { kind: 1, first: 0, buckets: 2, series: [{ index: 0, base: 1000, data: three(1, 2) }] });
   apply(ring, { kind: 2, first: 2, buckets: 1, series: [{ index: 0, base: 990, data: three(13) }] });
   assert.deepEqual(
@@ -84,7 +84,7 @@ test("a changed base shifts what is held", () => {
 });
 
 test("a frozen ring does not change", () => {
-  const ring = new Ring();
+  const ring = new BucketRing();
   apply(ring, { kind: 1, first: 0, buckets: 2, series: [{ index: 0, total: 5, data: three(1, 2) }] });
   const frozen = ring.freeze();
   apply(ring, { kind: 2, first: 1, buckets: 2, series: [{ index: 0, total: 9, data: three(7, 8) }] });
