@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.livestore.gaps import gap_limit_ms
 from tidewire.livestore.series import Series
 from tidewire.model.csv_escape import inert
 from tidewire.subscribing.service_client import AsyncServiceClient
@@ -25,7 +26,6 @@ _AT_ONCE: Final = 2
 _SHORTEST_MS: Final = 1_000.0  # a window that holds too much even so is too much
 _METRICS_PER_REQUEST: Final = 32
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-_GAP_MS: Final = 2_000.0
 _KNOWN: Final = ("series", "metric", "time", "value", "unit", "text", "step")
 
 
@@ -140,8 +140,8 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[dict
     for index, part in frame.groupby("series", sort=True):
         values = part["value"].dropna().astype(float)
         waits = part["time"].astype("datetime64[ms, UTC]").astype("int64").diff().dropna()
-        limit = max(_GAP_MS, 3 * float(waits.median())) if len(waits) >= 2 else math.inf
-        gaps = waits[waits > limit]
+        limit_ms = gap_limit_ms(float(waits.median()) if len(waits) >= 2 else math.nan)
+        gaps = waits[waits > limit_ms]
         row: dict[str, Any] = {"i": int(str(index)), "count": len(part), "rate": len(part) / seconds}
         row |= {"gaps": len(gaps), "gap_ms": float(gaps.sum()), "last": _number(values.iloc[-1:].mean())}
         row |= {name: _number(getattr(values, name)()) for name in ("mean", "min", "max", "std")}

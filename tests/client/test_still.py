@@ -77,6 +77,22 @@ def test_a_silence_is_no_line() -> None:
         assert bool(reds) is not silent
 
 
+def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
+    store = Store()
+    times = np.concatenate((np.arange(NOW_MS - 290e3, NOW_MS - 60e3, 10e3), np.arange(NOW_MS - 60e3, NOW_MS, 1e3)))
+    filled(store, "m", times)
+    image, _ = colours(still_png("line", frame_of(store), store.series))
+    drawn = np.asarray(image.crop((700, 70, 1_300, 380)))
+    line = (drawn[..., 2] > drawn[..., 1]) & (drawn[..., 1] > drawn[..., 0]) & (drawn[..., 0] < 90)
+    assert line.any(axis=0).mean() > 0.95, "a line in nearly every column, and not a dot each ten seconds"
+
+
+def test_a_unit_is_written_as_on_the_live_chart() -> None:
+    store = Store()
+    store.append(Batch(metric="disk/used", time=[NOW_MS - 1e3], value=[2.5e9], unit="By"), int(NOW_MS - 1e3) << 32)
+    assert still_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.5 GB")
+
+
 def test_markup_in_a_name_is_text() -> None:
     bundle = still_bundle(b"png", '<img src=x onerror="x">', "a1")
     assert "<img src=x" not in bundle["text/html"]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM, step_for
+from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM
 from tidewire.livestore.column_ring import Ring
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
+from tidewire.model.bucket_steps import view_step_for
 
 T0 = 1_790_000_000_000  # a whole second
 
@@ -79,7 +80,7 @@ def test_a_ring_grows_and_loses_its_tail_without_disorder(before: int, cut: int,
     ],
 )
 def test_the_step_is_the_smallest_of_the_ladder_whose_window_fits(window_ms: int, buckets: int, step_ms: int) -> None:
-    assert step_for(window_ms, buckets) == step_ms
+    assert view_step_for(window_ms, buckets) == step_ms
 
 
 reading = st.tuples(st.integers(0, 9_000), st.one_of(st.none(), st.integers(-5, 5)))

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from tidewire.commands import replay
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
 from tidewire.model.batch import Limits, decode_batch
+from tidewire.model.bucket_steps import step_for
 from tidewire.model.csv_rows import parse_number
 from tidewire.model.durations import parse_span_ms
-from tidewire_service.history.buckets import Buckets, step_for
+from tidewire_service.history.buckets import Buckets
 from tidewire_service.history.rates import Rates
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 from tidewire_service.ingest.csv_rows import csv_rows

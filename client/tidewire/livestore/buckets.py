@@ -1,8 +1,9 @@
-"""Buckets anchored to the epoch: the ladder of widths, and readings or finer buckets grouped into them; pure.
+"""Buckets anchored to the epoch: readings or finer buckets grouped into them; pure.
 
 Bucket `b` of width `step_ms` covers `[b * step_ms, (b + 1) * step_ms)`: buckets do not shimmer as a window slides.
-A table of buckets is float64[6, n], ascending by number; its rows are the constants below. Buckets without a number in
-them are left out.
+A table of buckets is float64[6, n], ascending by number; its rows are the constants below. Only
+readings that are numbers count: `COUNT` is how many, and a bucket without one is left out, since it draws nothing. (The
+service's history counts the others too, see `tests/chart/vectors/counts.json`.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from tidewire.livestore.column_ring import Floats
 __all__ = [
     "BUCKET_ROWS",
     "COUNT",
-    "LADDER_MS",
     "LAST",
     "MAX",
     "MIN",
@@ -25,33 +25,10 @@ __all__ = [
     "bucket_readings",
     "merge_buckets",
     "regroup",
-    "step_for",
 ]
 
 NUMBER, LAST, MIN, MAX, SUM, COUNT = range(6)
 BUCKET_ROWS: Final = 6
-LADDER_MS: Final = (
-    *(50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000),
-    *(60_000, 120_000, 300_000, 600_000, 900_000),
-)
-
-
-def step_for(window_ms: float, buckets: int) -> int:
-    """Return the smallest width of the ladder with which a window needs no more than this many buckets.
-
-    A window that does not start on a bucket's edge touches one more than that.
-
-    Args:
-        window_ms: length of the window.
-        buckets: how many are wanted at most.
-
-    Returns:
-        Milliseconds; the widest of the ladder if even that needs more.
-    """
-    for step_ms in LADDER_MS:
-        if window_ms <= buckets * step_ms:
-            return step_ms
-    return LADDER_MS[-1]
 
 
 def bucket_readings(time_ms: Floats, value: Floats, step_ms: float) -> Floats:

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
-from tidewire.livestore.buckets import step_for
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.series import Series
@@ -20,6 +19,7 @@ from tidewire.livestore.store import Store
 from tidewire.livestore.window import NO_OLDER, Older, pack_range
 from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import series_key
+from tidewire.model.bucket_steps import view_step_for
 from tidewire.subscribing.service_client import AsyncServiceClient
 
 __all__ = ["Past", "RangeRequest", "answer_range"]
@@ -151,7 +151,7 @@ async def answer_range(
     Raises:
         LimitExceeded: the window is too long for so many series.
     """
-    step_ms = step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
+    step_ms = view_step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
     first = math.floor(request.start_ms / step_ms)
     count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
     indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]

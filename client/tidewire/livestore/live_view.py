@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from tidewire.livestore.buckets import step_for
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import DELTA, FLAG_MEAN, FLAG_PARTIAL, MAX_SERIES, SNAPSHOT, ViewFrame, pack_frame
 from tidewire.livestore.window import NO_OLDER, Older, Window
+from tidewire.model.bucket_steps import view_step_for
 
 __all__ = ["LiveView"]
 
@@ -41,7 +41,7 @@ class LiveView:
     def __init__(self, store: Store, indices: tuple[int, ...] | None, window_ms: float, buckets: int) -> None:
         self.store = store
         self.window_ms = window_ms
-        self.step_ms = step_for(window_ms, buckets)
+        self.step_ms = view_step_for(window_ms, buckets)
         self._all = indices is None
         self._wanted = indices or ()
         self._count = math.ceil(window_ms / self.step_ms) + 1

@@ -16,9 +16,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from tidewire.livestore.gaps import gaps_before
 from tidewire.livestore.series import Series
 from tidewire.livestore.view_frame import ViewFrame
 from tidewire.model.batch import ANNOTATIONS
+from tidewire.model.units import shown_unit
 
 __all__ = ["still_bundle", "still_line", "still_png"]
 
@@ -30,7 +32,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 22  # of a panel's plot
 _SHARP, _SMOOTH = 2, 2  # pixels per px of the image; and what is drawn larger still, to be smooth
 _SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
 _COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
-_UNITS: Final = {"1": "", "Cel": "°C", "[degF]": "°F"}  # UCUM codes that nobody writes so
 _MAX_NAMED: Final = 4  # series in a panel's legend
 
 Floats = npt.NDArray[np.float64]
@@ -132,16 +133,16 @@ def _panel(
     values = np.concatenate([body.ravel() for body in bodies])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    unit = shown_unit(series[int(frame.records["index"][rows[0]])].unit, max(abs(low), abs(high)))
     margin = (high - low) * 0.08 or abs(high) * 0.01 or 1.0
     low, high = low - margin, high + margin
     y0, y1, x0, x1 = top + _TOP, top + height - _BOTTOM, _LEFT, _WIDTH - _RIGHT
-    one = series[int(frame.records["index"][rows[0]])]
     x = canvas.text(12, top + 8, metric, _TEXT, 13) + 6
-    x = canvas.text(x, top + 10, _UNITS.get(one.unit, one.unit), _MUTED, 11) + 14
+    x = canvas.text(x, top + 10, unit.text, _MUTED, 11) + 14
     for value in (low + margin, (low + high) / 2, high - margin):
         y = y1 - (value - low) / (high - low) * (y1 - y0)
         canvas.line([(x0, y), (x1, y)], _HAIRLINE, 1)
-        canvas.text(x0 - 6, y - 6, _number(value), _MUTED, 11, right=True)
+        canvas.text(x0 - 6, y - 6, _number(value / unit.divisor), _MUTED, 11, right=True)
     start_ms, count = frame.first * frame.step_ms, frame.body.shape[1]
     pattern = "%H:%M:%S" if count * frame.step_ms < 3_600e3 else "%H:%M"
     for share in (0.0, 0.25, 0.5, 0.75):
@@ -153,7 +154,7 @@ def _panel(
             last = series[int(frame.records["index"][row])]
             canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2)
             label = ",".join(last.labels.values())
-            shown = _value(float(frame.records["last_value"][row]), "")
+            shown = _number(float(frame.records["last_value"][row]) / unit.divisor)
             x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), _TEXT, 12) + 14
         for run in _runs(body[:, 0], float(frame.records["expected_ms"][row]), frame.step_ms):
             points = [
@@ -167,13 +168,11 @@ def _panel(
 
 
 def _runs(line: Floats, expected_ms: float, step_ms: int) -> list[list[int]]:
-    """Return the buckets of a line, cut where it was silent for longer than is usual for it, as the live chart does."""
+    """Return the buckets of a line, cut where the live chart has a gap."""
     held = np.flatnonzero(np.isfinite(line))
     if not held.size:
         return []
-    usual_ms = 0.0 if math.isnan(expected_ms) else 3 * expected_ms
-    gap = max(usual_ms, 2_000.0, 2.0 * step_ms) / step_ms
-    return [run.tolist() for run in np.split(held, np.flatnonzero(np.diff(held) > gap) + 1)]
+    return [run.tolist() for run in np.split(held, np.flatnonzero(gaps_before(held, step_ms, expected_ms)))]
 
 
 def _utc(ms: float) -> datetime:
@@ -186,8 +185,11 @@ def _named(one: Series) -> str:
 
 
 def _number(value: float) -> str:
+    if math.isnan(value):
+        return "no number"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _value(value: float, unit: str) -> str:
-    return "no number" if math.isnan(value) else f"{_number(value)} {_UNITS.get(unit, unit)}".strip()
+    text, divisor = shown_unit(unit, abs(value))
+    return _number(value) if math.isnan(value) else f"{_number(value / divisor)} {text}".strip()

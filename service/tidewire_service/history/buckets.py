@@ -1,31 +1,16 @@
-"""Buckets anchored to the epoch: how wide they are, and last, min, max, mean and count of readings in each; pure."""
+"""Buckets anchored to the epoch: last, min, max, mean and count of readings in each; pure."""
 
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bucketed", "Buckets", "step_for"]
-
-_STEPS_MS: Final = (
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000,
-    900_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000,
-)  # fmt: skip
-_DAY_MS: Final = 86_400_000
+__all__ = ["Bucketed", "Buckets"]
 
 Floats = NDArray[np.float64]
-
-
-def step_for(span_ms: float, points: int) -> int:
-    """Return the width of buckets in milliseconds: the smallest round one of which at most `points` cover a span."""
-    wanted = span_ms / points
-    for step_ms in _STEPS_MS:
-        if step_ms >= wanted:
-            return step_ms
-    return math.ceil(wanted / _DAY_MS) * _DAY_MS
 
 
 class Bucketed(NamedTuple):

@@ -15,9 +15,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput
+from tidewire.model.bucket_steps import step_for
 from tidewire.model.cursor import Cursor
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.history.buckets import step_for
 from tidewire_service.history.directory import read_directory
 from tidewire_service.history.history import History, Place, Span, read_history
 from tidewire_service.history.tables import FORMATS, HistoryJson

@@ -1,4 +1,8 @@
-/** How a UCUM unit is written on the screen, and the scale of quantities whose magnitude varies. */
+/**
+ * How a UCUM unit is written on the screen, and the scale of quantities whose magnitude varies.
+ *
+ * Python has the same tables in `tidewire/model/units.py`; `tests/chart/vectors/units.json` holds both.
+ */
 
 /** A unit for the screen: values are divided by `divisor` before they are printed. */
 export interface ShownUnit {
@@ -7,7 +11,7 @@ export interface ShownUnit {
 }
 
 /** UCUM code → what people write. A code that is not here is shown as it is. */
-const WORDS: Readonly<Record<string, string>> = {
+export const WORDS: Readonly<Record<string, string>> = {
   "1": "",
   Cel: "°C",
   "[degF]": "°F",
@@ -50,7 +54,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** Units that grow: the largest magnitude of the window picks the step. */
-const SCALES: Readonly<Record<string, readonly (readonly [number, string])[]>> = {
+export const SCALES: Readonly<Record<string, readonly (readonly [number, string])[]>> = {
   By: [
     [1, "B"],
     [1e3, "kB"],
@@ -69,14 +73,13 @@ const SCALES: Readonly<Record<string, readonly (readonly [number, string])[]>> =
 
 export function shownUnit(unit: string | undefined, magnitude: number): ShownUnit {
   const code = unit ?? "";
-  const scale = SCALES[code];
+  const scale = Object.hasOwn(SCALES, code) ? SCALES[code] : undefined;
   if (scale) {
     let [divisor, text] = scale[0];
     for (const step of scale) if (magnitude >= step[0]) [divisor, text] = step;
     return { text, divisor };
   }
-  const word = WORDS[code];
-  if (word !== undefined) return { text: word, divisor: 1 };
+  if (Object.hasOwn(WORDS, code)) return { text: WORDS[code], divisor: 1 };
   // A UCUM annotation stands for the thing counted: {parts} → parts, {batches}/s → batches/s.
   return { text: code.replace(/\{([^{}]*)\}/g, "$1"), divisor: 1 };
 }

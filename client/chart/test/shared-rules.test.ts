@@ -1,0 +1,66 @@
+/** Rules that the deck and Python both follow: tests/chart/test_shared_rules.py reads the same vectors. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { matches } from "../src/base/pattern";
+import { SCALES, shownUnit, WORDS } from "../src/base/units";
+import { BucketRing } from "../src/model/bucket-ring";
+import { bucketsFor, STEP_LADDER, Trace } from "../src/model/buckets";
+import { gapLimitMs } from "../src/model/freshness";
+import { decodeFrame } from "../src/wire/frame";
+import { encodeFrame } from "./encode";
+
+function vectors<T>(name: string): T {
+  return JSON.parse(readFileSync(join(process.cwd(), `../../tests/chart/vectors/${name}.json`), "utf8")) as T;
+}
+
+test("a view is asked for as many buckets as give it the width that is meant", () => {
+  const { view_steps_ms: steps, cases } = vectors<{
+    view_steps_ms: number[];
+    cases: { window_ms: number; px: number; buckets: number }[];
+  }>("bucket_steps");
+  assert.deepEqual(STEP_LADDER, steps);
+  for (const one of cases) assert.equal(bucketsFor(one.window_ms, one.px), one.buckets, JSON.stringify(one));
+});
+
+interface Gaps {
+  limits: { expected_ms: number | null; step_ms: number; limit_ms: number | null }[];
+  cases: { what: string; step_ms: number; expected_ms: number | null; held: number[]; gaps_before: number[] }[];
+}
+
+test("the longest silence that is no gap", () => {
+  for (const one of vectors<Gaps>("gaps").limits)
+    assert.equal(gapLimitMs(one.expected_ms ?? NaN, one.step_ms), one.limit_ms ?? NaN, JSON.stringify(one));
+});
+
+test("where a gap lies", () => {
+  for (const { what, step_ms: stepMs, expected_ms: expected, held, gaps_before: gaps } of vectors<Gaps>("gaps").cases) {
+    const buckets = held[held.length - 1] + 1;
+    const data = Array.from({ length: buckets }, (_, b) => (held.includes(b) ? 1 : NaN)).flatMap((v) => [v, v, v]);
+    const expectedMs = expected ?? NaN;
+    const ring = new BucketRing();
+    const series = [{ index: 0, data, expectedMs, lastTimeMs: buckets * stepMs - 1 }];
+    ring.apply(decodeFrame(encodeFrame({ kind: 1, first: 0, buckets, stepMs, series })));
+    const slot = ring.slots.get(0);
+    assert.ok(slot);
+    const trace = new Trace();
+    trace.read(ring, slot, 0, buckets * stepMs, 1, gapLimitMs(expectedMs, stepMs));
+    assert.equal(trace.n, held.length, what);
+    const found = held.filter((_, i) => trace.breaks[i]);
+    assert.deepEqual(found, gaps, what);
+  }
+});
+
+test("a unit as people write it", () => {
+  const { cases } = vectors<{ cases: { unit: string; magnitude: number; text: string; divisor: number }[] }>("units");
+  for (const { unit, magnitude, text, divisor } of cases)
+    assert.deepEqual(shownUnit(unit, magnitude), { text, divisor }, `${unit} ${magnitude}`);
+  const units = new Set(cases.map(({ unit }) => unit));
+  for (const unit of [...Object.keys(WORDS), ...Object.keys(SCALES)]) assert.ok(units.has(unit), unit);
+});
+
+test("what a pattern selects", () => {
+  for (const [pattern, metric, selected] of vectors<{ cases: [string, string, boolean][] }>("patterns").cases)
+    assert.equal(matches(pattern, metric), selected, `${pattern} ${metric}`);
+});
