@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore.gaps import gap_limit_ms
 from tidewire.livestore.series import Series
-from tidewire.model.csv_escape import inert
+from tidewire.model.batch import series_order
+from tidewire.model.table_writers import READING_COLUMNS, common_schema, compacted, conformed, label_column
 from tidewire.subscribing.service_client import AsyncServiceClient
 
-__all__ = ["Readings", "as_file", "statistics", "table"]
+__all__ = ["Readings", "statistics", "table"]
 
 _MAX_ROWS: Final = 2_000_000
 _TIMEOUT_S: Final = 30.0
@@ -26,7 +27,17 @@ _AT_ONCE: Final = 2
 _SHORTEST_MS: Final = 1_000.0  # a window that holds too much even so is too much
 _METRICS_PER_REQUEST: Final = 32
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-_KNOWN: Final = ("series", "metric", "time", "value", "unit", "text", "step")
+_TEXT: Final = pa.dictionary(pa.int32(), pa.string())
+_NOTHING: Final = pa.schema(
+    [("metric", _TEXT), ("time", pa.timestamp("us", "UTC")), ("value", pa.float64()), ("unit", _TEXT)]
+)
+
+
+class _Part(NamedTuple):
+    """Readings of one series, by time."""
+
+    series: Series
+    rows: pa.Table
 
 
 class Readings:
@@ -46,18 +57,38 @@ class Readings:
         await self._client.close()
 
     async def read(self, series: Sequence[Series], start_ms: float, end_ms: float) -> pd.DataFrame:
-        """Return the readings with start ≤ time < end.
+        """Return the readings with start ≤ time < end as a DataFrame.
 
         Returns:
             A row per reading, by series and time: series (its index), metric, time (UTC), value, unit, text, step where
             there are any, and a column for each label.
 
         Raises:
+            LimitExceeded, ServiceUnavailable, ServiceRefused: as `read_table`.
+        """
+        parts = await self._parts(series, start_ms, end_ms)
+        return await asyncio.to_thread(_frame, parts)
+
+    async def read_table(self, series: Sequence[Series], start_ms: float, end_ms: float) -> pa.Table:
+        """Return the readings with start ≤ time < end as the service would write them if asked for these series.
+
+        Raises:
             LimitExceeded: more than two million readings.
             ServiceUnavailable: the service does not answer.
             ServiceRefused: it refuses.
         """
-        frames: list[pd.DataFrame] = []
+        parts = await self._parts(series, start_ms, end_ms)
+        return await asyncio.to_thread(_table, parts)
+
+    async def _parts(self, series: Sequence[Series], start_ms: float, end_ms: float) -> list[_Part]:
+        """Return the readings of each series, span after span.
+
+        Raises:
+            LimitExceeded: more than two million readings.
+            ServiceUnavailable: the service does not answer.
+            ServiceRefused: it refuses.
+        """
+        parts: list[_Part] = []
         metrics = sorted({one.metric for one in series})
         labels = series[0].labels if len(series) == 1 else {}
         async with self._turns:
@@ -72,53 +103,63 @@ class Readings:
                             raise LimitExceeded("readings in one second", _MAX_ROWS, _MAX_ROWS, "ask for fewer series")
                         spans += [(middle, end), (start, middle)]
                         continue
-                    frames.append(await asyncio.to_thread(_of, series, found))
-                    rows = sum(map(len, frames))
+                    parts += await asyncio.to_thread(_split, series, found)
+                    rows = sum(len(part.rows) for part in parts)
                     if rows > _MAX_ROWS:
                         raise LimitExceeded("readings", _MAX_ROWS, rows, "ask for less time or fewer series")
-        return await asyncio.to_thread(_joined, frames)
+        return parts
 
     async def _span(
         self, metrics: Sequence[str], labels: Mapping[str, str], start_ms: float, end_ms: float
-    ) -> pd.DataFrame | None:
+    ) -> pa.Table | None:
         params: list[tuple[str, str | int | float | bool | None]] = [("metric", metric) for metric in metrics]
         params += [("label", f"{name}:{value}") for name, value in labels.items()]
         params += [("start", repr(start_ms)), ("end", repr(end_ms)), ("format", "arrow")]
         answer = await self._client.fetch("GET", "/v1/history", params=params)
         if answer.status == 413:
             return None
-        return await asyncio.to_thread(_frame, answer.checked().body)
+        return await asyncio.to_thread(_decoded, answer.checked().body)
 
 
-def _frame(content: bytes) -> pd.DataFrame:
+def _decoded(content: bytes) -> pa.Table:
     try:
-        frame: pd.DataFrame = pa.ipc.open_stream(content).read_all().to_pandas()
+        return pa.ipc.open_stream(content).read_all()
     except pa.ArrowInvalid as error:
         raise ServiceUnavailable(f"the history could not be read: {error}") from error
-    return frame
 
 
-def _of(series: Sequence[Series], frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of these series, with their indices."""
-    names = [column for column in frame.columns if column not in _KNOWN]
+def _split(series: Sequence[Series], table: pa.Table) -> list[_Part]:
+    """Return the rows of each of these series; an empty part if it has none, so that the columns are kept."""
+    columns = [name for name in table.column_names if name not in READING_COLUMNS]
     parts = []
     for one in series:
-        if not one.labels.keys() <= set(names):
-            continue  # nobody in this span has such a label
-        meant = frame["metric"].astype(str) == one.metric
-        for name in names:
-            given = one.labels.get(name)
-            meant &= frame[name].isna() if given is None else frame[name].astype(object) == given
-        parts.append(frame[meant].assign(series=one.index))
-    return pd.concat(parts) if parts else frame.assign(series=0).iloc[:0]
+        labels = {label_column(name, READING_COLUMNS): value for name, value in one.labels.items()}
+        if not labels.keys() <= set(columns):
+            parts.append(_Part(one, table.slice(0, 0)))  # nobody in this span has such a label
+            continue
+        chosen = pc.equal(table["metric"], one.metric)
+        for name in columns:
+            given = labels.get(name)
+            chosen = pc.and_(chosen, pc.is_null(table[name]) if given is None else pc.equal(table[name], given))
+        parts.append(_Part(one, table.filter(chosen)))
+    return parts
 
 
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    filled = [frame for frame in frames if len(frame)]
+def _frame(parts: Sequence[_Part]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part.rows)]
     if not filled:
         return pd.DataFrame({"series": [], "metric": [], "time": pd.to_datetime([], utc=True), "value": [], "unit": []})
-    joined = pd.concat(filled, ignore_index=True)
+    frames: list[pd.DataFrame] = [part.rows.to_pandas().assign(series=part.series.index) for part in filled]
+    joined = pd.concat(frames, ignore_index=True)
     return joined.sort_values(["series", "time"], kind="stable", ignore_index=True)
+
+
+def _table(parts: Sequence[_Part]) -> pa.Table:
+    if not parts:
+        return conformed(pa.table({}), _NOTHING)
+    schema = common_schema([part.rows.schema for part in parts])
+    ordered = sorted(parts, key=lambda part: series_order(part.series.metric, part.series.labels))
+    return compacted(pa.concat_tables([conformed(part.rows, schema) for part in ordered]))
 
 
 def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[dict[str, Any]]:
@@ -164,28 +205,3 @@ def table(frame: pd.DataFrame, most: int) -> list[list[Any]]:
         [int(time), int(series), None if pd.isna(value) else float(value), text if isinstance(text, str) else None]
         for time, series, value, text in zip(times, newest["series"], newest["value"], texts, strict=True)
     ]
-
-
-def as_file(frame: pd.DataFrame, kind: Literal["csv", "parquet"]) -> bytes:
-    """Return the readings as a file: time, metric, labels, value, unit and what else there is, by time.
-
-    In CSV, text that a spreadsheet would run begins with an apostrophe, see `tidewire.model.csv_escape`.
-    """
-    shown = frame.drop(columns=["series"]).sort_values("time", kind="stable", ignore_index=True)
-    columns = ["time", *(column for column in shown.columns if column != "time")]
-    shown = shown[columns]
-    out = io.BytesIO()
-    if kind == "parquet":
-        shown.to_parquet(out, index=False)
-        return out.getvalue()
-    for column in shown.columns:
-        if not pd.api.types.is_numeric_dtype(shown[column]) and column != "time":
-            shown[column] = shown[column].astype(object).map(_inert)
-    shown["time"] = shown["time"].map(lambda time: time.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
-    shown.columns = pd.Index([inert(str(column)) for column in shown.columns])
-    shown.to_csv(out, index=False)
-    return out.getvalue()
-
-
-def _inert(cell: object) -> object:
-    return inert(cell) if isinstance(cell, str) else cell

@@ -139,7 +139,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
             location=False,
             extra_patterns=[
                 ("/frames", FrameSocket, {"hub": hub}),
-                (r"/exports/([A-Za-z0-9_-]+\.(?:csv|parquet))", ExportFile, {"exports": hub.shared.requests.exports}),
+                (r"/exports/([A-Za-z0-9_-]+\.[a-z]+)", ExportFile, {"exports": hub.shared.requests.exports}),
                 *(() if provider is None else provider.routes),
                 (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),

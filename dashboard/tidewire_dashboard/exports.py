@@ -6,19 +6,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from tornado.web import RequestHandler
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.series import Series
-from tidewire_dashboard.analysis import Readings, as_file
+from tidewire.model.table_writers import TABLE_FORMATS, encode_table
+from tidewire_dashboard.analysis import Readings
 
 __all__ = ["Export", "ExportFile", "Exports"]
 
 _GOOD_S: Final = 60.0
 _MOST: Final = 1_000
-_TYPES: Final = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
 class Export(NamedTuple):
@@ -27,7 +27,7 @@ class Export(NamedTuple):
     series: Sequence[Series]
     start_ms: float
     end_ms: float
-    kind: Literal["csv", "parquet"]
+    kind: str  # a key of `TABLE_FORMATS`
 
 
 class Exports:
@@ -48,7 +48,7 @@ class Exports:
             del self._asked[key]
         while len(self._asked) >= _MOST:
             del self._asked[next(iter(self._asked))]
-        key = f"{secrets.token_urlsafe(18)}.{export.kind}"
+        key = f"{secrets.token_urlsafe(18)}.{TABLE_FORMATS[export.kind].suffixes[0]}"
         self._asked[key] = (now_s, export)
         return key
 
@@ -74,17 +74,18 @@ class ExportFile(RequestHandler):
             self._refuse(410, "This download was fetched already, or was asked for more than a minute ago. Ask again.")
             return
         try:
-            frame = await self._exports.readings.read(export.series, export.start_ms, export.end_ms)
+            table = await self._exports.readings.read_table(export.series, export.start_ms, export.end_ms)
         except LimitExceeded as error:
             self._refuse(413, str(error))
             return
         except (ServiceUnavailable, ServiceRefused) as error:
             self._refuse(503, str(error))
             return
-        body = await asyncio.to_thread(as_file, frame, export.kind)
+        form = TABLE_FORMATS[export.kind]
+        body = await asyncio.to_thread(encode_table, form, table)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(export.end_ms / 1e3))
-        self.set_header("Content-Type", _TYPES[export.kind])
-        self.set_header("Content-Disposition", f'attachment; filename="tidewire-{stamp}.{export.kind}"')
+        self.set_header("Content-Type", form.media_type)
+        self.set_header("Content-Disposition", f'attachment; filename="tidewire-{stamp}.{form.suffixes[0]}"')
         self.finish(body)
 
     def _refuse(self, status: int, reason: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
+from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import Readings, statistics, table
 from tidewire_dashboard.errors import SaveConflict
@@ -28,6 +29,7 @@ _MAX_SERIES: Final = 100
 
 Time = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
 Indices = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1, max_length=_MAX_SERIES)]
+FormatName = Annotated[str, msgspec.Meta(pattern=f"^(?:{'|'.join(TABLE_FORMATS)})$")]
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -51,7 +53,7 @@ class Table(_Window, tag_field="t", tag="table"):
 class File(_Window, tag_field="t", tag="export"):
     """Where can they be fetched as a file?"""
 
-    kind: Literal["csv", "parquet"]
+    kind: FormatName
 
 
 class Decks(msgspec.Struct, tag_field="t", tag="decks"):

@@ -276,8 +276,9 @@ async def test_export_writes_what_was_published(tidewire: Command, service: Any,
         ]
     elif form == "ndjson":
         lines = [msgspec.json.decode(line) for line in file.read_text().splitlines()]
-        assert lines[0] == {"metric": "plant/a", "time": now_ms, "value": 1.5, "unit": "Cel", "site": "A"}
-        assert [line.get("step") for line in lines] == [None, None, 7.0, None]
+        a = {"metric": "plant/a", "labels": {"site": "A"}, "unit": "Cel", "time": [now_ms, now_ms + 1]}
+        assert lines[0] == {**a, "value": [1.5, None]}
+        assert [(line.get("step"), line.get("text")) for line in lines[1:]] == [([7.0], None), (None, ["=1+1"])]
     else:
         table = pq.read_table(file)
         assert table.column_names == ["metric", "time", "value", "unit", "text", "step", "site"]

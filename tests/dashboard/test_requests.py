@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tidewire_dashboard.analysis import as_file, statistics
+from tidewire_dashboard.analysis import statistics
 from tidewire_dashboard.app import Dashboard
 from tidewire_dashboard.viewer import Viewer
 
@@ -193,8 +193,3 @@ async def test_thresholds_are_in_force_for_every_viewer_and_alarm(
         assert (store.series[alarm["i"]].labels, alarm["level"]) == ({}, "warn")
     finally:
         dashboard.hub.remove(other.viewer)
-
-
-def test_files_of_nothing_have_a_head() -> None:
-    empty = pd.DataFrame({"series": [], "metric": [], "time": pd.to_datetime([], utc=True), "value": [], "unit": []})
-    assert as_file(empty, "csv") == b"time,metric,value,unit\n"

@@ -29,7 +29,7 @@ ROUTES = {
     "/ws": ("/ws", "socket"),
     "/d/(?P<slug>[^/]+)/ws": ("/d/plant/ws", "socket"),
     "/frames": ("/frames?ticket=guess", "ticket"),
-    r"/exports/([A-Za-z0-9_-]+\.(?:csv|parquet))": ("/exports/guess.csv", "address"),
+    r"/exports/([A-Za-z0-9_-]+\.[a-z]+)": ("/exports/guess.csv", "address"),
     "/login": ("/login", "nothing"),
     "/logout": ("/logout", "nothing"),
     "/autoload.js": ("/autoload.js", "never"),

@@ -304,10 +304,10 @@ def test_an_arrow_table_needs_no_pandas() -> None:
     code = (
         "import sys; import numpy as np; from tidewire.model.cursor import Cursor;"
         "from tidewire_service.history.history import History, SeriesColumns, Span;"
-        "from tidewire_service.history.tables import FORMATS;"
+        "from tidewire_service.history.tables import encode_history;"
         "three = np.array([1, np.nan, 3]);"
         "one = SeriesColumns('m', {'a': 'b'}, '', None, np.arange(3.0), three, ['x', None, 'y'], None);"
-        "body = FORMATS['arrow'].encode(History([one], Cursor('0000000', 0), Span(0.0, None, 0)));"
+        "body = encode_history(History([one], Cursor('0000000', 0), Span(0.0, None, 0)), 'arrow');"
         "assert 'pandas' not in sys.modules; sys.stdout.buffer.write(body)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)

@@ -1,24 +1,22 @@
-"""The command `export`: readings of a span into a CSV, Parquet or NDJSON file, however many there are."""
+"""The command `export`: the readings of a span in a file, however many there are."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import IO, TYPE_CHECKING
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
 from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.errors import MissingExtra
-from tidewire.model.csv_escape import inert
+from tidewire.model.table_writers import TABLE_FORMATS, common_schema, conformed
 from tidewire.subscribing.history_pages import Load, Reader
 
 if TYPE_CHECKING:
@@ -26,97 +24,34 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_FIXED: Final = ("metric", "time", "value", "unit", "text", "step")
-_BUCKETS: Final = ("metric", "time", "value", "min", "max", "mean", "count", "unit")
 
+def _spool(pages: Iterator[pa.Table], file: IO[bytes]) -> tuple[pa.Schema, int]:
+    """Write pages to a file as they come.
 
-class _Writer(Protocol):
-    def write(self, table: pa.Table) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _Csv:
-    def __init__(self, out: IO[bytes], names: Sequence[str]) -> None:
-        self._text = io.TextIOWrapper(cast("Any", out), encoding="utf-8", newline="")
-        self._writer = csv.writer(self._text, lineterminator="\n")
-        self._writer.writerow([inert(name) for name in names])
-
-    def write(self, table: pa.Table) -> None:
-        columns = []
-        for name in table.column_names:
-            column = _numbers_of_time(table[name]).to_pylist()
-            if table.schema.field(name).type == "string":
-                column = [None if cell is None else inert(cell) for cell in column]
-            columns.append(column)
-        self._writer.writerows(zip(*columns, strict=True))
-
-    def close(self) -> None:
-        self._text.flush()
-        self._text.detach()
-
-
-class _Ndjson:
-    def __init__(self, out: IO[bytes], names: Sequence[str]) -> None:
-        self._out, self._names = out, names
-        self._encode = msgspec.json.Encoder().encode
-
-    def write(self, table: pa.Table) -> None:
-        columns = [_numbers_of_time(table[name]).to_pylist() for name in self._names]
-        self._out.writelines(
-            self._encode({name: cell for name, cell in zip(self._names, row, strict=True) if cell is not None}) + b"\n"
-            for row in zip(*columns, strict=True)
-        )
-
-    def close(self) -> None:
-        self._out.flush()
-
-
-class _Parquet:
-    def __init__(self, out: IO[bytes], schema: pa.Schema) -> None:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - heavy, and an extra
-
-        self._writer = pq.ParquetWriter(out, schema, compression="zstd")
-
-    def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-def _numbers_of_time(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times as milliseconds since the Unix epoch, as they are in batches; other columns as they are."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    if not pa.types.is_timestamp(column.type):
-        return column
-    return pc.divide(column.cast(pa.int64()).cast(pa.float64()), 1e3)
-
-
-def _schema(labels: Sequence[str], buckets: bool) -> pa.Schema:
+    Returns:
+        The schema of all, which only the last page settles, and how many rows there are.
+    """
     import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
 
-    kinds = {name: pa.string() for name in ("metric", "unit", "text")}
-    kinds |= {"time": pa.timestamp("us", "UTC"), "count": pa.int64()}
-    fixed = _BUCKETS if buckets else _FIXED
-    fields = [(name, kinds.get(name, pa.float64())) for name in fixed]
-    return pa.schema([*fields, *((f"label.{name}" if name in fixed else name, pa.string()) for name in labels)])
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    schemas, rows = [], 0
+    for page in pages:
+        with pa.ipc.new_stream(file, page.schema, options=options) as writer:
+            writer.write(page)
+        if page.schema not in schemas:
+            schemas.append(page.schema)
+        rows += page.num_rows
+    return common_schema(schemas), rows
 
 
-def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a page with the columns of the file: what a page has not is null."""
+def _spooled(file: IO[bytes]) -> Iterator[pa.Table]:
+    """Yield the pages of a file that `_spool` wrote, one in memory at a time."""
     import pyarrow as pa  # noqa: PLC0415 - heavy, and an extra
 
-    columns = []
-    for field in schema:
-        name = field.name
-        if name not in table.column_names and name.startswith("label."):
-            name = name.removeprefix("label.")  # a label whose name is no column of this page
-        found = table[name] if name in table.column_names else pa.nulls(table.num_rows)
-        columns.append(found.cast(field.type))
-    return pa.table(columns, schema=schema)
+    end = file.tell()
+    file.seek(0)
+    while file.tell() < end:
+        yield pa.ipc.open_stream(file).read_all()
 
 
 @contextlib.contextmanager
@@ -149,7 +84,7 @@ def _progress() -> Iterator[Callable[[float], None]]:
 @click.option("--end", default=None, help="As --start; everything newer if left out.")
 @click.option("--points", type=int, default=None, help="Buckets in place of the readings themselves.")
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "parquet", "ndjson"]), default=None, help="Else by the file's ending."
+    "--format", "name", type=click.Choice(list(TABLE_FORMATS)), default=None, help="Else by the file's suffix, or csv."
 )
 @click.option("--out", "-o", default="-", help="A file, or - for standard output.  [default: -]")
 @label_option
@@ -159,33 +94,31 @@ def command(
     start: str,
     end: str | None,
     points: int | None,
-    form: str | None,
+    name: str | None,
     out: str,
     labels: tuple[str, ...],
     url: str | None,
 ) -> None:
     """Write readings to a file: tidewire export 'furnace/**' --start -24h -o furnace.parquet"""  # noqa: D415
-    form = form or {".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}.get(Path(out).suffix, "csv")
-    if form == "parquet" and out == "-" and sys.stdout.isatty():
-        raise click.UsageError("Parquet is no text; name a file with --out.")
-    readings = 0
+    form = TABLE_FORMATS[name or _format_of(Path(out).suffix)]
+    if not form.text and out == "-" and sys.stdout.isatty():
+        raise click.UsageError("This format is not text; name a file with --out.")
+    folder = None if out == "-" else Path(out).parent
     try:
-        with Reader(url) as reader, _progress() as told:
-            load = Load(reader, patterns, parse_labels(labels), start, end, points)
-            schema = _schema(load.label_names(), points is not None)
-            with _target(out) as file, contextlib.closing(_writer(form, file, schema)) as writer:
-                for page in load.pages(told):
-                    writer.write(_fitted(page, schema))
-                    readings += page.num_rows
+        with tempfile.TemporaryFile(dir=folder) as spool:
+            with Reader(url) as reader, _progress() as told:
+                load = Load(reader, patterns, parse_labels(labels), start, end, points)
+                schema, rows = _spool(load.pages(told), spool)
+            with _target(out) as file, contextlib.closing(form.open(file, schema)) as writer:
+                for page in _spooled(spool):
+                    writer.write(conformed(page, schema))
     except MissingExtra as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
         os._exit(0)  # whoever read it has seen enough
     what = "buckets" if points is not None else "readings"
-    click.echo(f"{readings:,} {what}" + ("" if out == "-" else f" in {out}"), err=True)
+    click.echo(f"{rows:,} {what}" + ("" if out == "-" else f" in {out}"), err=True)
 
 
-def _writer(form: str, file: IO[bytes], schema: pa.Schema) -> _Writer:
-    if form == "parquet":
-        return _Parquet(file, schema)
-    return (_Csv if form == "csv" else _Ndjson)(file, schema.names)
+def _format_of(suffix: str) -> str:
+    return next((name for name, form in TABLE_FORMATS.items() if suffix.removeprefix(".") in form.suffixes), "csv")

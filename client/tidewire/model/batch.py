@@ -34,6 +34,7 @@ __all__ = [
     "labels_of_series_key",
     "make_batch",
     "series_key",
+    "series_order",
 ]
 
 ANNOTATIONS: Final = "annotations"  # the metric whose events are flags on all charts
@@ -397,6 +398,11 @@ def _series_key(items: tuple[tuple[str, str], ...]) -> str:
 def series_key(labels: Mapping[str, str]) -> str:
     """Return the key of a series within its metric: compact JSON of the labels sorted by name, ``{}`` if none."""
     return _series_key(tuple(sorted(labels.items()))) if labels else "{}"
+
+
+def series_order(metric: str, labels: Mapping[str, str]) -> tuple[str, bool, str]:
+    """Return the sort key of a series in an answer: by metric, and of those the one without labels first."""
+    return metric, bool(labels), series_key(labels)
 
 
 def labels_of_series_key(key: str | bytes) -> dict[str, str]:

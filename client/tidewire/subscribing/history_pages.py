@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tidewire.errors import InvalidInput, MissingExtra, ServiceUnavailable, ServiceUnreachable
-from tidewire.model.answers import CatalogJson
 from tidewire.model.durations import parse_time_ms
 from tidewire.subscribing.service_answer import Answer
 from tidewire.subscribing.service_client import ServiceClient
@@ -136,9 +135,3 @@ class Load:
             told(done)
             yield self._pyarrow.ipc.open_stream(answer.body).read_all()
             path, params = answer.next_page, []
-
-    def label_names(self) -> list[str]:
-        """Return the names of all labels that readings of the span may have: those of the catalogue."""
-        answer = self._reader.patient_get("/v1/catalog", selection(self._patterns, self._labels))
-        series = answer.decoded(CatalogJson).series
-        return sorted({name for one in series for name in one.labels})

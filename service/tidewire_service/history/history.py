@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.model.batch import Batch, decode_batch, series_key
+from tidewire.model.batch import Batch, decode_batch, series_key, series_order
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.log import RedisLog
@@ -172,11 +172,6 @@ def _extend(target: list[T | None], column: list[T | None] | None, kept: list[bo
         target.extend(item for item, keep in zip(column, kept, strict=True) if keep)
 
 
-def _series_order(key: tuple[str, str]) -> tuple[str, bool, str]:
-    metric, series = key
-    return metric, series != "{}", series  # the series without labels first
-
-
 class _Collection:
     """All series of one request."""
 
@@ -222,7 +217,8 @@ class _Collection:
 
     def columns(self) -> list[SeriesColumns]:
         """Return what was collected, without series that have nothing in the span."""
-        found = (self._series[key].columns() for key in sorted(self._series, key=_series_order))
+        ordered = sorted(self._series.values(), key=lambda series: series_order(series.metric, series.labels))
+        found = (series.columns() for series in ordered)
         return [series for series in found if len(series)]
 
 

@@ -1,27 +1,26 @@
-"""A history as a file: JSON, NDJSON, CSV, Parquet or Arrow; pure, done in a thread.
-
-The tables are long: one row for each reading or bucket, with a column for each label. CSV has what `POST /v1/readings`
-takes back.
-"""
+"""A history as the JSON answer, or as the table that `tidewire.model.table_writers` writes; pure, done in a thread."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tidewire.model.csv_escape import inert
+from tidewire.model.table_writers import (
+    BUCKET_COLUMNS,
+    READING_COLUMNS,
+    TABLE_FORMATS,
+    encode_table,
+    label_column,
+)
 from tidewire_service.history.history import History, SeriesColumns
 
-__all__ = ["FORMATS", "FileFormat", "HistoryJson"]
+__all__ = ["JSON", "HistoryJson", "encode_history", "history_table"]
 
+JSON: Final = "json"  # the one format that is no table: series with the span and the cursor
 _ZONE: Final = "UTC"
 
 
@@ -43,14 +42,6 @@ class HistoryJson(msgspec.Struct, frozen=True):
     step_ms: int | None
     cursor: str
     series: list[dict[str, Any]]
-
-
-class FileFormat(NamedTuple):
-    """How a history is sent: media type, ending of the file's name, and the function that makes it."""
-
-    media_type: str
-    ending: str
-    encode: Callable[[History], bytes]
 
 
 def _numbers(column: Any) -> list[float | None]:
@@ -86,58 +77,15 @@ def _json(history: History) -> bytes:
     )
 
 
-def _ndjson(history: History) -> bytes:
-    return b"".join(msgspec.json.encode(_series_json(series)) + b"\n" for series in history.series)
-
-
-def _label_columns(history: History, taken: tuple[str, ...]) -> dict[str, str]:
-    """Return for each label name the name of its column, which is another where a fixed column has it already."""
-    names = sorted({name for series in history.series for name in series.labels})
-    return {name: f"label.{name}" if name in taken else name for name in names}
-
-
-def _columns(history: History) -> tuple[str, ...]:
-    if history.span.step_ms:
-        return ("metric", "time", "value", "min", "max", "mean", "count", "unit")
-    text = any(series.text is not None for series in history.series)
-    step = any(series.step is not None for series in history.series)
-    return ("metric", "time", "value", "unit", *(("text",) if text else ()), *(("step",) if step else ()))
-
-
-def _csv(history: History) -> bytes:
-    fixed = _columns(history)
-    labels = _label_columns(history, fixed)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*fixed, *(inert(name) for name in labels.values())])
-    for series in history.series:
-        constant = {"metric": inert(series.metric), "unit": inert(series.unit)}
-        ending = [inert(series.labels.get(name, "")) for name in labels]
-        for row in _rows(series):
-            writer.writerow([*(constant[name] if name in constant else row[name] for name in fixed), *ending])
-    return out.getvalue().encode()
-
-
-def _rows(series: SeriesColumns) -> Iterator[dict[str, Any]]:
-    """Yield the readings or buckets of a series as the cells of a line; an empty cell where there is no number."""
-    columns: dict[str, list[Any]] = {"time": series.time.tolist(), "value": _numbers(series.value)}
-    if series.buckets is not None:
-        columns |= {name: _numbers(getattr(series.buckets, name)) for name in ("min", "max", "mean")}
-        columns["count"] = series.buckets.counts.tolist()
-    else:
-        nothing = [None] * len(series)
-        columns["text"] = [text if text is None else inert(text) for text in series.text or nothing]
-        columns["step"] = nothing if series.step is None else _numbers(series.step)
-    for cells in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, cells, strict=True))
-
-
 # pa.array would import pandas (1 s, 60 MB) to see whether it was given some; these take what they take as it is.
 
 
 def _numbers_array(column: np.ndarray[Any, Any], kind: pa.DataType, valid: np.ndarray[Any, Any] | None) -> pa.Array:
     """Return a NumPy column as Arrow's; null where it is not valid."""
-    bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    bitmap = None
+    if valid is not None:
+        bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+        column = np.where(valid, column, 0)  # so that the same rows are the same bytes
     return pa.Array.from_buffers(kind, column.size, [bitmap, pa.py_buffer(np.ascontiguousarray(column))])
 
 
@@ -147,10 +95,10 @@ def _texts_array(texts: list[str | None]) -> pa.Array:
     return builder.finish()
 
 
-def _table(history: History) -> pa.Table:
-    """Return the long table: time in microseconds UTC, null where there is no number."""
-    fixed = _columns(history)
-    labels = _label_columns(history, fixed)
+def history_table(history: History) -> pa.Table:
+    """Return the long table of a history: time in microseconds UTC, null where there is no number."""
+    fixed = BUCKET_COLUMNS if history.span.step_ms else READING_COLUMNS
+    labels = sorted({name for series in history.series for name in series.labels})
     lengths = [len(series) for series in history.series]
 
     def repeated(texts: list[str | None]) -> pa.Array:
@@ -177,14 +125,18 @@ def _table(history: History) -> pa.Table:
             joined = np.concatenate(counts) if counts else np.empty(0, np.int64)
             columns[name] = _numbers_array(joined, pa.int64(), None)
         elif name == "text":
-            texts = [text for series in history.series for text in series.text or [None] * len(series)]
-            columns[name] = _texts_array(texts)
-        else:
+            if any(series.text is not None for series in history.series):
+                texts = [text for series in history.series for text in series.text or [None] * len(series)]
+                columns[name] = _texts_array(texts)
+        elif name != "step" or any(series.step is not None for series in history.series):
             columns[name] = floats(name)
-    for label, name in labels.items():
-        columns[name] = repeated([series.labels.get(label) for series in history.series])
+    for label in labels:
+        columns[label_column(label, fixed)] = repeated([series.labels.get(label) for series in history.series])
+    for name in ("text", "step"):  # of readings beside those of the span
+        if name in columns and columns[name].null_count == len(columns[name]):
+            del columns[name]
     return pa.table(columns).replace_schema_metadata(
-        {"tidewire.model.cursor": str(history.cursor), "tidewire.step_ms": str(history.span.step_ms)}
+        {"tidewire.cursor": str(history.cursor), "tidewire.step_ms": str(history.span.step_ms)}
     )
 
 
@@ -196,24 +148,6 @@ def _floats(series: SeriesColumns, name: str) -> Any:
     return getattr(series.buckets, name)
 
 
-def _parquet(history: History) -> bytes:
-    out = io.BytesIO()
-    pq.write_table(_table(history), out, compression="zstd")
-    return out.getvalue()
-
-
-def _arrow(history: History) -> bytes:
-    table = _table(history)
-    out = io.BytesIO()
-    with pa.ipc.new_stream(out, table.schema) as writer:
-        writer.write_table(table)
-    return out.getvalue()
-
-
-FORMATS: Final = {
-    "json": FileFormat("application/json", "json", _json),
-    "ndjson": FileFormat("application/x-ndjson", "ndjson", _ndjson),
-    "csv": FileFormat("text/csv; charset=utf-8", "csv", _csv),
-    "parquet": FileFormat("application/vnd.apache.parquet", "parquet", _parquet),
-    "arrow": FileFormat("application/vnd.apache.arrow.stream", "arrow", _arrow),
-}
+def encode_history(history: History, form: str) -> bytes:
+    """Return a history in the JSON format, or in one of `TABLE_FORMATS`."""
+    return _json(history) if form == JSON else encode_table(TABLE_FORMATS[form], history_table(history))

@@ -1,4 +1,4 @@
-"""GET /v1/history: the readings of a span, or their buckets, in five formats."""
+"""GET /v1/history: the readings of a span, or their buckets, as JSON or as a table."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from litestar.params import QueryParameter
 from tidewire.errors import InvalidInput
 from tidewire.model.bucket_steps import step_for
 from tidewire.model.cursor import Cursor
+from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.history.directory import read_directory
 from tidewire_service.history.history import History, Place, Span, read_history
-from tidewire_service.history.tables import FORMATS, HistoryJson
+from tidewire_service.history.tables import JSON, HistoryJson, encode_history
 from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.authorization import identity_of_request
@@ -32,6 +33,7 @@ __all__ = ["HistoryReads", "get_history"]
 _DEFAULT_START_MS: Final = 15 * 60e3
 _MAX_POINTS: Final = 100_000
 _FIRST_PAGE: Final = "first"
+_FORMATS: Final = (JSON, *TABLE_FORMATS)
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
@@ -79,10 +81,9 @@ class HistoryReads:
         patterns = query.patterns(settings.max_patterns)
         labels = query.labels()
         points = query.number("points", 1, _MAX_POINTS)
-        name = query.one("format") or "json"
-        form = FORMATS.get(name)
-        if form is None:
-            raise InvalidInput("format", name, f"expected one of {', '.join(FORMATS)}")
+        name = query.one("format") or JSON
+        if name not in _FORMATS:
+            raise InvalidInput("format", name, f"expected one of {', '.join(_FORMATS)}")
         page = query.one("page")
         if page and points:
             raise InvalidInput("page", page, "pages are of readings; leave out points=, or ask for fewer")
@@ -110,15 +111,17 @@ class HistoryReads:
                 paged=bool(page),
                 begin=None if begun is None else Place(begun.metric, Cursor.parse(begun.begin).id),
             )
-            body = await asyncio.to_thread(form.encode, history)
+            body = await asyncio.to_thread(encode_history, history, name)
         headers = {"Cache-Control": "no-store", "Tidewire-Cursor": str(history.cursor)}
-        if name not in ("json", "ndjson"):
-            headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.ending}"'
+        form = TABLE_FORMATS.get(name)
+        if form is not None and name != "ndjson":  # read line by line rather than kept
+            headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.suffixes[0]}"'
         if page:
             headers["Tidewire-Done"] = f"{history.done:.4f}"
         if history.following is not None:
             headers["Link"] = f'<{_link(query, history, history.following)}>; rel="next"'
-        return Response(body, media_type=form.media_type, headers=headers)
+        media_type = form.media_type.partition(";")[0] if form else "application/json"  # Litestar adds the charset
+        return Response(body, media_type=media_type, headers=headers)
 
 
 @get(
@@ -164,7 +167,7 @@ async def get_history(
         ),
     ] = None,
     format_: Annotated[
-        str | None, QueryParameter(name="format", description="json (default), ndjson, csv, parquet or arrow")
+        str | None, QueryParameter(name="format", description=f"one of {', '.join(_FORMATS)}; json if absent")
     ] = None,
 ) -> Response[bytes]:
     """Answer with a span of the past."""

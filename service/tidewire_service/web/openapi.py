@@ -20,7 +20,7 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIType
 
-from tidewire_service.history.tables import FORMATS
+from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire_service.web.problems import MEDIA_TYPE
 
 __all__ = ["complete_openapi"]
@@ -87,7 +87,7 @@ def _complete(method: str, path: str, operation: Operation, auth: bool) -> None:
     if "{slug}" in path:
         responses.setdefault("422", _refusal("The name can never be one"))
     if path == "/v1/history":
-        for form in FORMATS.values():
+        for form in TABLE_FORMATS.values():
             table = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
             responses["200"].content.setdefault(form.media_type.partition(";")[0], table)
     for parameter in operation.parameters or ():
