@@ -236,7 +236,7 @@ async def test_a_save_over_a_newer_version_asks(tab: Any, readings: pd.DataFrame
     await tab.page.locator('[data-tw="plot"]').first.hover()
     await tab.page.keyboard.press("w")
     await save(tab.page, "shift")
-    await says(tab.page, "save-message", "changed by somebody else at")
+    await says(tab.page, "save-message", "changed by another user at")
     await tab.page.locator('[data-tw="save-open"]').click()
     await charts(tab.page, ["furnace/power", "furnace/temperature"])
 
@@ -248,7 +248,7 @@ async def test_a_save_over_a_newer_version_asks(tab: Any, readings: pd.DataFrame
     await save(other, "shift")
     await other.wait_for_function(f"() => !({TEXT})('nav-decks').includes('*')")
     await save(tab.page, "shift")
-    await says(tab.page, "save-message", "changed by somebody else at")
+    await says(tab.page, "save-message", "changed by another user at")
     await tab.page.locator('[data-tw="save-over"]').click()
     await tab.until(f"() => !({TEXT})('nav-decks').includes('*')")
     await other.reload()

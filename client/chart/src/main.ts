@@ -1,4 +1,4 @@
-/** The module: tells the host apart (dashboard page or notebook) and starts the app or the notebook frame. */
+/** Entry point: recognizes its host, dashboard or notebook, and starts the app or the notebook frame. */
 
 import { h } from "./base/dom";
 import deckCss from "./deck.css";
@@ -6,7 +6,7 @@ import { App } from "./pages/app";
 import { NotebookFrame } from "./pages/notebook";
 import type { WidgetModel } from "./wire/port";
 
-/** What the dashboard's component offers; the deck reads properties and listens, nothing else. */
+/** What the deck uses of the dashboard's Panel component. */
 interface PanelModel {
   page?: string;
   socket_path?: string;
@@ -28,7 +28,7 @@ const LATIN =
 const LATIN_EXT =
   "U+0100-02BA,U+02BD-02C5,U+02C7-02CC,U+02CE-02D7,U+02DD-02FF,U+0304,U+0308,U+0329,U+1D00-1DBF,U+1E00-1E9F,U+1EF2-1EFF,U+2020,U+20A0-20AB,U+20AD-20C0,U+2113,U+2C60-2C7F,U+A720-A7FF";
 
-/** A face declared inside a shadow root is ignored: fonts belong to the document. */
+/** Add the fonts to the document: those declared in a shadow root are ignored. */
 function loadFonts(assets: string, loaded: () => void): void {
   for (const [file, unicodeRange] of [
     ["inter-latin.woff2", LATIN],
@@ -41,7 +41,7 @@ function loadFonts(assets: string, loaded: () => void): void {
       display: "swap",
     });
     document.fonts.add(face);
-    // Canvas text does not ask for a face by itself.
+    // Canvas text does not load a font by itself.
     if (file === "inter-latin.woff2") face.load().then(loaded, () => undefined);
   }
 }

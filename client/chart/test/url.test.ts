@@ -113,7 +113,7 @@ test("a file holds the page, and says what is wrong with another file", () => {
   assert.deepEqual(parseFile(formatFile({ ...base, charts })), { ...base, charts });
   for (const [text, reason] of [
     ["{", /not JSON/],
-    ["[]", /no deck/],
+    ["[]", /not a deck/],
     ['{"tidewire":"deck","version":9,"address":"/"}', /version 9/],
   ] as const)
     assert.throws(() => parseFile(text), reason);

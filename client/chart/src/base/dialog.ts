@@ -1,4 +1,4 @@
-/** A dialog over the page: one at a time, left by Esc, by its button, or by a press beside it; the focus goes back. */
+/** A modal dialog, closed by Esc, by its button or by a press outside; the focus returns. */
 import { h, iconButton, show } from "./dom";
 
 const FOCUSABLE = "button:not([disabled]), input:not([disabled]), select, a[href], [tabindex='0']";
@@ -30,7 +30,7 @@ export class Dialog {
     this.element.addEventListener("pointerdown", (event) => {
       if (event.target === this.element) this.close();
     });
-    // Fields keep their keys to themselves: only Esc, and Tab at either end, are the dialog's.
+    // The dialog handles only Esc, and Tab at either end; fields get all other keys.
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.close();
       else if (event.key !== "Tab" || !this.#turn(event.shiftKey)) return;
@@ -44,7 +44,7 @@ export class Dialog {
     return !this.element.hidden;
   }
 
-  /** Show it; `closed` is called however it ends. */
+  /** Open it; `closed` is called when it closes. */
   show(title: string, content: HTMLElement, closed: () => void = () => undefined, wide = false): void {
     if (this.open) this.#closed();
     else this.#before = this.#focused();
@@ -64,7 +64,7 @@ export class Dialog {
     this.#before?.focus();
   }
 
-  /** While it is open no key acts on the page behind it. */
+  /** While it is open, keys do nothing on the page behind it. */
   key(event: KeyboardEvent): boolean {
     if (!this.open) return false;
     if (event.key === "Escape") this.close();
@@ -75,7 +75,7 @@ export class Dialog {
     return (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
   }
 
-  /** Keep Tab inside; true when it had to be turned. */
+  /** Keep Tab inside the dialog; true if the focus was moved. */
   #turn(back: boolean): boolean {
     const all = Array.from(this.#box.querySelectorAll<HTMLElement>(FOCUSABLE)).filter((one) => one.checkVisibility());
     const [first, last] = [all[0], all[all.length - 1]];

@@ -1,4 +1,4 @@
-/** Making elements: data only ever becomes text, never markup. */
+/** Creates elements. Data becomes text, never markup. */
 
 type Attributes = Record<string, string | number | boolean | undefined | ((event: never) => void)>;
 
@@ -17,7 +17,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Set text only when it changes, so that nothing is laid out for nothing. */
+/** Set text only if it differs, to spare a layout. */
 export function setText(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -78,7 +78,7 @@ export function icon(name: IconName, size = 16): SVGSVGElement {
   return svg;
 }
 
-/** The mark: a wave that ends in the live dot. */
+/** The logo: a wave that ends in the live dot. */
 export function mark(size = 24): SVGSVGElement {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -96,7 +96,7 @@ export function mark(size = 24): SVGSVGElement {
   return svg;
 }
 
-/** A button that is an icon; its name is spoken and shown as a tip. */
+/** Create an icon button; the label is its tooltip and accessible name. */
 export function iconButton(
   name: IconName,
   label: string,
@@ -111,7 +111,7 @@ export function iconButton(
   );
 }
 
-/** A group of choices of which one is pressed. */
+/** A group of buttons of which one is pressed. */
 export class Segments<T extends string> {
   readonly element: HTMLElement;
   readonly #buttons = new Map<T, HTMLButtonElement>();

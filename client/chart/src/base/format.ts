@@ -1,7 +1,7 @@
 /** Numbers, ages, spans and times as text whose width does not change from one reading to the next. */
 
 const MAX_DECIMALS = 3;
-/** Instead of decimals: the values of the window are so small, or so large, that only powers of ten tell them. */
+/** In place of a number of decimals: print powers of ten, for very small or very large values. */
 export const SCIENTIFIC = -1;
 
 /** Decimals that give four significant digits at the largest magnitude of the window; none for counts. */

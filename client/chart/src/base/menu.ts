@@ -1,11 +1,11 @@
-/** A button that opens a list: filled when it opens, left by Esc, by a choice, or by a press elsewhere. */
+/** A button with a menu, closed by Esc, by a choice or by a press outside. */
 import { h, setAttribute, show } from "./dom";
 
 export interface MenuItem {
   text: string;
-  /** A key that does the same, shown at the right. */
+  /** The keyboard shortcut, shown at the right. */
   key?: string;
-  /** Absent: a line that cannot be chosen. */
+  /** Absent: a heading. */
   choose?: () => void;
   /** Opens in a new tab as well. */
   href?: string;
@@ -40,7 +40,7 @@ export class Menu {
   open(): void {
     this.#list.replaceChildren(...this.#items().map((item) => this.#line(item)));
     show(this.#list, true);
-    // A list that would leave the page at the right hangs from the button's right edge.
+    // A menu that would leave the page at the right is aligned with the button's right edge.
     this.#list.classList.remove("from-right");
     if (this.#list.getBoundingClientRect().right > window.innerWidth - 8) this.#list.classList.add("from-right");
     setAttribute(this.button, "aria-expanded", "true");

@@ -1,6 +1,11 @@
-/** The pattern that selects metrics, as the service has it: `*` within one level, a level of `**` any number of levels. */
+/**
+ * The pattern that selects metrics, as the service has it: `*` within one level, a level of `**` any number of levels.
+ */
 
-/** One level against one level of a pattern: a star eats any characters. Each star goes back to itself only: linear per star. */
+/**
+ * One level against one level of a pattern: a star eats any characters. Each star goes back to itself only: linear per
+ * star.
+ */
 function levelMatches(pattern: string, level: string): boolean {
   let [p, at, star, mark] = [0, 0, -1, 0];
   while (at < level.length) {

@@ -93,7 +93,10 @@ export function applyTokens(root: HTMLElement, theme: "dark" | "light"): Tokens 
   return tokens;
 }
 
-/** Whether a notebook's page is dark: JupyterLab and Notebook, VS Code and marimo say so on the body, Colab on the root; null: nobody says. */
+/**
+ * Tell whether the host page is dark, by attributes of the body (JupyterLab, Notebook, VS Code, marimo) or the root
+ * (Colab); null: unknown.
+ */
 export function hostIsDark(
   body: Readonly<Record<string, string | undefined>>,
   rootTheme: string | null,

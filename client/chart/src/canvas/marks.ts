@@ -1,4 +1,4 @@
-/** What is drawn over the readings of a chart: thresholds as dashed lines with their words inside, events as flags. */
+/** Draws thresholds as dashed lines with a label, and events as flags. */
 import { withAlpha } from "../base/colour";
 import { font, type Tokens } from "../base/tokens";
 import type { ThresholdLine } from "../model/thresholds";
@@ -6,25 +6,25 @@ import { type Ctx, canvasName, haloText } from "./draw";
 import type { Linear } from "./paths";
 import type { Flag, Picture } from "./picture";
 
-/** Where the plot is and how it maps. */
+/** The box of a plot and its two scales. */
 export interface Frame2d {
   box: { left: number; top: number; width: number; height: number };
   x: Linear;
   y: Linear;
 }
 
-/** A label's box reaches so far beyond its line, px. */
+/** Height of a label's box, px. */
 const LABEL_HEIGHT = 16;
-/** Left and right of the words of a label. */
+/** Padding left and right of a label's text, px. */
 const LABEL_PAD = 4;
-/** Places that are tried for a label lie this far apart. */
+/** Distance between the places that are tried for a label, px. */
 const LABEL_STEP = 24;
-/** What a place costs: a reading or an event's line behind the words; the wrong side; not at an end; another label. */
+/** Cost of a place: a reading or an event's line behind the text; the wrong side; not at an end; another label. */
 const COST = { reading: 10, event: 40, side: 6, inside: 4, label: 1e6 };
-/** A label stays where it is unless another place is better by this: words that jump are worse than a touched line. */
+/** A label moves only if another place is better by this: text that jumps is worse than a touched line. */
 const STAYS = 15;
 
-/** Where the words of a threshold stand. */
+/** The place of a label. */
 export interface Place {
   left: number;
   above: boolean;
@@ -33,12 +33,12 @@ export interface Place {
 /** Boxes of the labels placed so far in one drawing, so that two thresholds close together stay readable. */
 export type Placed = { left: number; right: number; top: number }[];
 
-/** Where each label stood in the drawing before, by its words. */
+/** The place of each label in the previous drawing, by its text. */
 export type Kept = Map<string, Place>;
 
 const boxTopOf = (y: number, above: boolean): number => (above ? y - LABEL_HEIGHT : y + 2);
 
-/** The place of a label `wide` px long on a line at `y` that covers least; beyond the line and at an end when that is free. */
+/** Find the cheapest place for a label of `wide` px on a line at `y`. */
 export function labelPlace(
   frame: Frame2d,
   picture: Pick<Picture, "traces" | "flags">,
@@ -135,7 +135,7 @@ export function drawThresholds(
   );
 }
 
-/** How many stretches of lines from bucket to bucket pass through a label's box. */
+/** Count the line segments that pass through a label's box. */
 function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number, toX: number, boxTop: number): number {
   let count = 0;
   for (const trace of picture.traces) {
@@ -167,7 +167,7 @@ export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], fra
   ctx.font = font(500, 11);
   ctx.textBaseline = "alphabetic";
   ctx.textAlign = "left";
-  // Without a strip of their own, as on a stretch zoomed into from a window without events, flags lie in the plot.
+  // Without a row of their own, as in a zoom from a window without events, flags lie in the plot.
   const flagTop = picture.flagRow ? top - 20 : top;
   let free = -Infinity;
   for (const flag of flags) {
@@ -179,7 +179,7 @@ export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], fra
     const wide = Math.ceil(ctx.measureText(text).width) + 23;
     const mirrored = x + wide > right + 20;
     const from = mirrored ? x - wide + 1 : x;
-    // A flag that would cover the one before, or leave the card, keeps its line; the words come with the crosshair.
+    // A flag that would overlap the previous one, or leave the card, is only a line; the crosshair shows its text.
     if (from < free || from < 4) continue;
     free = from + wide + 2;
     ctx.fillStyle = tokens.flag;

@@ -33,7 +33,7 @@ export function linePath(trace: Trace, x: Linear, y: Linear, path: PathLike): vo
   }
 }
 
-/** One closed outline per run; runs whose band is thinner than `leastPx` everywhere are left out: nothing would be seen. */
+/** Add one closed outline per run, without runs whose band is thinner than `leastPx` everywhere. */
 export function bandPath(trace: Trace, x: Linear, y: Linear, path: PathLike, leastPx = 0.5): void {
   let from = 0;
   for (let i = 1; i <= trace.n; i++) {

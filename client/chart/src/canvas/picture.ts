@@ -1,4 +1,4 @@
-/** What a plot shows at one moment, as data. */
+/** The picture of a plot, as data. */
 import type { Silence, Trace } from "../model/buckets";
 import type { ThresholdLine } from "../model/thresholds";
 
@@ -7,7 +7,7 @@ export interface Flag {
   text: string;
 }
 
-/** Everything a plot shows at one moment; traces and colours have the same order. */
+/** Everything that a plot draws. Traces and colours have the same order. */
 export interface Picture {
   traces: readonly Trace[];
   colours: readonly string[];
@@ -19,12 +19,12 @@ export interface Picture {
   /** Values are divided by this before they are printed on the axis. */
   divisor: number;
   gaps: readonly Silence[];
-  /** Start of the silence up to the right edge, and what is said of it; NaN when the chart is live. */
+  /** Start of the silence up to the right edge, NaN if the chart is live; and its label, longest first. */
   tailMs: number;
   tailText: readonly string[];
-  /** Of all readings: 1, or less when nothing new can arrive. */
+  /** Opacity of all readings: less than 1 while nothing new can arrive. */
   alpha: number;
-  /** For each trace: its newest reading is too old. */
+  /** For each trace: whether it is stale. */
   stale: readonly boolean[];
   /** The newest reading of each trace is inside the window and ends the line. */
   edges: boolean;

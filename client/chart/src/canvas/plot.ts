@@ -12,9 +12,9 @@ import { niceStep, ticksIn, tickTexts, timeStep, timeTicks } from "./scale";
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
 
 const STALE_ALPHA = 0.62;
-/** So many characters fit beside the plot, whichever they are: measuring each of 80 ticks took a fifth of a draw. */
+/** Any text this short fits beside the plot: measuring each of 80 ticks took a fifth of a draw. */
 const SHORT_TICK = 5;
-/** The places of labels are judged again this often. */
+/** Labels may move this often. */
 const LABELS_MS = 1_000;
 
 export class Plot {

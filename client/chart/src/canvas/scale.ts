@@ -43,7 +43,7 @@ export function stepDecimals(step: number): number {
   return 9;
 }
 
-/** What is written at ticks: in full where that fits, else in short, else the first one and how far the others lie from it. */
+/** Return the texts of ticks: in full if they fit, else short, else the first in full and the others relative to it. */
 export function tickTexts(ticks: readonly number[], step: number, fits: (text: string) => boolean): string[] {
   const decimals = stepDecimals(step);
   const full = ticks.map((tick) => (decimals === SCIENTIFIC ? compact(tick, step) : formatNumber(tick, decimals)));

@@ -1,9 +1,9 @@
-/** Where the tiles of the overview lie: groups, columns, rows; and which of them a box of pixels touches. Pure. */
+/** Lays out the tiles of the overview in groups, columns and rows. Pure. */
 import type { Series } from "../model/directory";
 
 export const PAD = 16;
 export const GAP = 12;
-/** Between tiles where two of them share a phone. */
+/** Between tiles on a phone. */
 const NARROW_GAP = 10;
 const NARROW = 768;
 export const TILE_HEIGHT = 104;

@@ -1,10 +1,10 @@
-/** The frame of a chart: its elements, its freshness words and pills, the skeleton, and "This chart stopped". */
+/** The card around a chart: title, freshness, pills, skeleton and error. */
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import type { Freshness } from "../model/freshness";
 import { FigureTable } from "./figures";
 import { Legend, type Press } from "./legend";
 
-/** Text and class change only when they differ: pills are rebuilt rarely, ages often. */
+/** Writes to the page only what differs from before. */
 export class ChartFrame {
   readonly legend: Legend;
   readonly table = new FigureTable();
@@ -69,7 +69,7 @@ export class ChartFrame {
     if (yes) setText(this.#name, "");
   }
 
-  /** A chart whose series nobody has published: its place and its name stay. */
+  /** Show that nothing has been published under the chart's name. */
   absent(yes: boolean, title: string): void {
     show(this.#nothing, yes);
     if (!yes) return;
@@ -107,7 +107,7 @@ export class ChartFrame {
     }
   }
 
-  /** Nothing has been said of this chart yet. */
+  /** True until the chart has a label for screen readers. */
   get silent(): boolean {
     return !this.plotHost.hasAttribute("data-spoken");
   }

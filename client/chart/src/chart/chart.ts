@@ -1,4 +1,4 @@
-/** One chart card: title, legend, freshness, plot; it draws itself from a ring and fails alone. */
+/** One chart: draws its card, legend and plot from a ring. An error stops only this chart. */
 
 import { formatNumber } from "../base/format";
 import { chartTitle, legendLabel } from "../base/naming";
@@ -20,12 +20,12 @@ import type { Press } from "./legend";
 import type { Moment, Parts } from "./moment";
 import { Overlay } from "./overlay";
 
-/** The y range of charts that are one chart split by a label: what each of them needs. */
+/** The y ranges of the charts that one chart was split into. */
 export type SharedRange = Map<Chart, readonly [number, number]>;
 
 /** Px left and right of the legend row. */
 const LEGEND_PAD = 26;
-/** Min, max and mean are shown in legends at least this wide, and are looked at this often. */
+/** Min, max and mean are shown in legends at least this wide, and computed this often. */
 const STATS_PX = 440;
 const STATS_MS = 1_000;
 
@@ -48,7 +48,7 @@ export class Chart implements Parts {
   #hovered = false;
   #moment: Moment | null = null;
   #drawn: Picture | null = null;
-  /** Whether the plot has room for flags above it; as it was when live, so that a zoom moves nothing. */
+  /** Whether a row for flags is reserved; kept while zoomed or paused, so that nothing moves. */
   #flagRow: boolean | null = null;
   #reported = "";
   #plannedTitle = "";
@@ -79,13 +79,13 @@ export class Chart implements Parts {
       : this.#plannedTitle;
   }
 
-  /** Where a pointer is, px from the left of the plot's host; a wall is drawn larger than it is laid out. */
+  /** Return the x of a pointer in layout px of the plot; a wall is drawn larger than it is laid out. */
   local(event: MouseEvent): number {
     const host = this.card.plotHost;
     return (event.clientX - host.getBoundingClientRect().left) / this.#zoom;
   }
 
-  /** Series that are switched off, of all charts. */
+  /** Set the hidden series, of all charts. */
   hide(hidden: ReadonlySet<number>): void {
     if (hidden === this.#hidden) return;
     this.#hidden = hidden;
@@ -93,7 +93,7 @@ export class Chart implements Parts {
     if (this.#moment) this.draw(this.#moment);
   }
 
-  /** The label and its value that this chart is for, when a chart is split. */
+  /** Set the label and value of this chart, if a chart is split. */
   facetOf(name: string | undefined, value: string | null): void {
     this.#facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
   }
@@ -149,7 +149,7 @@ export class Chart implements Parts {
   #paint(moment: Moment): void {
     const { ring, tokens } = moment;
     const host = this.card.plotHost;
-    // Measured once, then told by the observer: reading the layout between two charts' texts would redo it for each.
+    // Measured once, then by the observer: reading the layout between the texts of two charts would redo it for each.
     if (this.#width === 0) [this.#width, this.#height] = [host.clientWidth, host.clientHeight];
     const width = this.#width;
     const height = this.#height;
@@ -229,7 +229,7 @@ export class Chart implements Parts {
       );
   }
 
-  /** Last, min, max and mean; once a second, since nobody reads them faster. */
+  /** Compute last, min, max and mean, once a second, since nobody reads them faster. */
   #figures(moment: Moment): void {
     const now = performance.now();
     if (now - this.#statsAt < STATS_MS) return;
@@ -264,7 +264,7 @@ export class Chart implements Parts {
     );
   }
 
-  /** The drawn value at the crosshair, or at the end of a zoomed stretch; null at the live end, NaN inside a gap. */
+  /** Return the value at the crosshair, or at the end of a zoomed span; null at the live end, NaN inside a gap. */
   #valueAt(i: number): number | null {
     if (Number.isNaN(this.#crossMs)) {
       const { n, line } = this.traces[i];
@@ -304,11 +304,11 @@ export class Chart implements Parts {
     );
   }
 
-  /** Draw once with so many pixels per CSS px, hand the canvas over, and draw as before; the stretch of time that it shows. */
+  /** Draw once at another pixel ratio, pass the canvas to `copy`, and draw as before; return the span that it shows. */
   pictured(ratio: number, copy: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
     const drawn = this.#drawn;
     const { plot } = this;
-    if (!plot || !drawn) throw new Error("This chart is not drawn now");
+    if (!plot || !drawn) throw new Error("This chart is not visible");
     plot.draw(drawn, this.#width, this.#height, ratio);
     copy(plot.canvas);
     plot.draw(drawn, this.#width, this.#height, devicePixelRatio * this.#zoom);

@@ -1,4 +1,4 @@
-/** Composes what a plot draws of a chart's series at one moment: range, silences, colours, marks. */
+/** Composes the picture of a chart at one moment: range, silences, colours, marks. */
 
 import { paler } from "../base/colour";
 import { isAmount, startsAtZero } from "../base/units";
@@ -26,7 +26,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     lo = Math.min(lo, trace.lo);
     hi = Math.max(hi, trace.hi);
   }
-  // A chart that is silent for longer than its window still has the axis of its last values.
+  // A chart that is silent for longer than its window keeps the axis of its last values.
   if (lo > hi)
     for (const { lastValue } of slots.filter((slot) => slot !== undefined))
       if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
@@ -82,7 +82,7 @@ function dashes(series: readonly Series[]): boolean[] {
   });
 }
 
-/** Events of this window: annotations belong to all charts, others to the charts of their metric. */
+/** Return the events of this window: annotations, and those of the chart's metrics. */
 function flagsOf(series: readonly Series[], moment: Moment): Flag[] {
   const flags: Flag[] = [];
   for (const { time_ms: timeMs, text, metric } of moment.events) {

@@ -1,4 +1,4 @@
-/** What stands under a crosshair in one chart: its buckets, the rows of the tooltip, the events near it. */
+/** Finds what lies under the crosshair: buckets, tooltip rows, events. */
 
 import type { Tokens } from "../base/tokens";
 import type { Flag } from "../canvas/picture";
@@ -10,11 +10,11 @@ import { printValue } from "../model/reading";
 import type { Parts } from "./moment";
 import type { OverlayRow } from "./overlay";
 
-/** The crosshair tells of events this near, and of no more than these. */
+/** The tooltip lists events this near, and at most this many. */
 const EVENT_PX = 8;
 const MOST_EVENTS = 5;
 
-/** Index of the bucket at a time: the nearest one along a line, -1 inside a gap. */
+/** Return the index of the bucket at a time, -1 inside a gap. */
 export function bucketAt(trace: Trace, slot: Slot | undefined, timeMs: number): number {
   const near = trace.nearest(timeMs, Infinity);
   const next = near >= 0 && timeMs >= trace.time[near] ? near + 1 : near;
@@ -23,7 +23,7 @@ export function bucketAt(trace: Trace, slot: Slot | undefined, timeMs: number): 
   return trace.nearest(timeMs, Math.max(trace.stepMs, (Number.isNaN(limit) ? trace.stepMs * 3 : limit) / 2));
 }
 
-/** The time of the drawn reading nearest a time: what the crosshair stands on. */
+/** Return the time of the drawn reading nearest a time. */
 export function snapped(traces: readonly Trace[], timeMs: number): number {
   let best = NaN;
   for (const trace of traces) {
@@ -57,13 +57,13 @@ export function rowsAt(
   });
 }
 
-/** Texts of the events whose flag is near: where flags overlap, only here. */
+/** Return the texts of nearby events; of overlapping flags, this is the only place that shows them. */
 export function eventsAt(flags: readonly Flag[], plot: Plot, timeMs: number): string[] {
   const near = flags.filter((flag) => Math.abs((flag.timeMs - timeMs) * plot.x.a) <= EVENT_PX);
   return near.slice(0, MOST_EVENTS).map((flag) => flag.text);
 }
 
-/** How many drawn readings lie in a box: what a tooltip would cover. */
+/** Count the drawn readings that a tooltip in this box would cover. */
 export function readingsIn(
   traces: readonly Trace[],
   plot: Plot,

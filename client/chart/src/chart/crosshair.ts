@@ -7,7 +7,7 @@ import { Pinch } from "./pinch";
 
 /** A press that moves less than this is a click. */
 const DRAG_PX = 5;
-/** A tap this near the crosshair is a tap on it. */
+/** A tap this near the crosshair removes it. */
 const TAP_PX = 24;
 
 export class Crosshair {
@@ -89,7 +89,7 @@ export class Crosshair {
     this.#endDrag();
     if (!drag || !chart.plot) return;
     if (Math.abs(x - drag.startX) < DRAG_PX) {
-      // A finger hovers nothing: it puts the crosshair where it taps, and takes it away by a tap on it.
+      // A finger cannot hover: a tap places the crosshair, a tap on it removes it.
       const at = chart.snap(this.#timeAt(chart, x));
       const again = !touch || Math.abs((at - this.#timeMs) * chart.plot.x.a) < TAP_PX;
       this.#locked = !(this.#locked && again);
@@ -112,7 +112,7 @@ export class Crosshair {
     this.#drag = null;
   }
 
-  /** A new moment is about to be drawn: a crosshair that slid out of the window goes. */
+  /** Prepare to draw a moment: remove a crosshair that slid out of the window. */
   frame(moment: Moment): void {
     this.#moment = moment;
     if (!Number.isNaN(this.#timeMs) && (this.#timeMs < moment.startMs || this.#timeMs > moment.endMs)) {

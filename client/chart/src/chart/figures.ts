@@ -1,9 +1,9 @@
-/** Last, min, max and mean of a chart's series over the shown stretch, as words of the legend and as the chart's data table. */
+/** Last, min, max and mean of a chart's series: computed for the legend, and shown as a table. */
 
 import { h, setText, show } from "../base/dom";
 import type { Trace } from "../model/buckets";
 
-/** Of the buckets inside a stretch; NaN when none holds a reading. */
+/** Of the buckets inside a span; NaN if none holds a reading. */
 export interface Figures {
   min: number;
   max: number;
@@ -28,7 +28,7 @@ export type FigureRow = readonly [string, string, string, string, string];
 
 const HEADS = ["Series", "Last", "Min", "Max", "Mean"];
 
-/** The table that lies over a chart's plot while it is asked for. */
+/** The table that covers a chart's plot while it is open. */
 export class FigureTable {
   readonly element = h("div", { class: "figures", "data-tw": "chart-table", tabindex: "0", role: "region" });
   readonly #caption = h("caption", { class: "spoken" });

@@ -1,4 +1,4 @@
-/** A chart as a PNG: its title, its legend and its plot, and its time, sharp enough to be printed. */
+/** Draws a chart as a PNG: title, legend, plot and time, sharp enough to be printed. */
 import { withAlpha } from "../base/colour";
 import { clock, day } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
@@ -8,7 +8,7 @@ import type { Chart } from "./chart";
 
 const HEAD = 53;
 
-/** Pixels of the file per CSS px at least: a picture is looked at in a report, and larger than here. */
+/** Least pixels per CSS px: reports show pictures larger than here. */
 const LEAST_RATIO = 2;
 
 /** Draw the chart as it stands; throws an Error when it draws nothing now. */
@@ -53,6 +53,6 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   ctx.strokeStyle = withAlpha(tokens.border, 0.7);
   ctx.strokeRect(0.5, 0.5, width - 1, canvas.height / ratio - 1);
   return new Promise((resolve, reject) =>
-    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("This browser made no picture")))),
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("This browser could not make the image")))),
   );
 }

@@ -11,7 +11,7 @@ interface Item {
   stats: HTMLElement;
 }
 
-/** What a legend's items are pressed for: `alone` when a modifier was held. */
+/** Called when a legend item is pressed; `alone` if a modifier was held. */
 export type Press = (series: Series, alone: boolean) => void;
 
 const titleOf = (one: Series): string => `${one.metric}${one.key ? ` {${one.key}}` : ""}`;
@@ -30,7 +30,7 @@ export class Legend {
   fewerDecimals = 0;
   readonly #press: Press | null;
 
-  /** `others` shows what has no room in the row. */
+  /** `others` is called when "+n" is pressed. */
   constructor(press: Press | null = null, others: () => void = () => undefined) {
     this.#press = press;
     const title = "All series with last, min, max and mean (d)";
@@ -82,7 +82,7 @@ export class Legend {
       item.element.classList.toggle("off", off);
       if (this.#press) setAttribute(item.element, "aria-pressed", String(!off));
       setText(item.stats, (this.withStats && stats[i]) || "");
-      // Where the row has no room for them, the pointer finds min, max and mean.
+      // Without room in the row, min, max and mean are in the tooltip.
       if (stats[i] !== undefined)
         setAttribute(item.element, "title", stats[i] ? `${titleOf(item.series)}\n${stats[i]}` : titleOf(item.series));
       setText(item.value, values[i] ?? "–");
@@ -109,7 +109,7 @@ export class Legend {
     this.fewerDecimals = 0;
     this.withStats = stats.length > 0;
     this.#items.forEach((item, i) => setText(item.stats, stats[i] ?? ""));
-    // A little spare room: these texts change their width.
+    // Leave 24 px to spare: these texts change their width.
     if (this.withStats && attempt(ROOMY_GAP, widthsCh[0], 24)) return;
     this.withStats = false;
     for (const item of this.#items) setText(item.stats, "");

@@ -1,4 +1,4 @@
-/** What a chart is drawn from: the moment that its page shows, and its own parts. */
+/** The inputs of a chart: the moment of its page, and its own series. */
 
 import type { Tokens } from "../base/tokens";
 import type { BucketRing, Slot } from "../model/bucket-ring";
@@ -7,18 +7,18 @@ import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
 import type { Alarms, EventMark, Threshold } from "../model/session";
 
-/** What every chart of a page draws from at one moment. */
+/** What all charts of a page draw from at one moment. */
 export interface Moment {
   ring: BucketRing;
   startMs: number;
   endMs: number;
-  /** The log's clock; of a paused page, what it was then: no age is printed of what is live on it. */
+  /** The log's clock, or its value at the pause: a paused page shows no ages. */
   nowMs: number;
   paused: boolean;
   zoomed: boolean;
-  /** All readings of the stretch are here: where none is, there was none. */
+  /** All readings of the span have arrived: where there is none, there was none. */
   settled: boolean;
-  /** Nothing new can arrive: the same picture, a little paler. */
+  /** Nothing new can arrive: draw paler. */
   offline: boolean;
   tokens: Tokens;
   events: readonly EventMark[];
@@ -33,6 +33,6 @@ export interface Parts {
   slots: readonly (Slot | undefined)[];
   traces: readonly Trace[];
   print: Print;
-  /** The range that holds the readings of all charts which share their y axis with this one. */
+  /** Return the range of all charts that share this y axis. */
   shareRange(lo: number, hi: number): readonly [number, number];
 }

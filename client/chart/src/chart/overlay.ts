@@ -50,7 +50,10 @@ export class Overlay {
     this.#side = 0;
   }
 
-  /** Draw the crosshair at a time; pill and tooltip, with the events near it, only on the chart that is hovered. `agoMs` NaN leaves "ago" out. */
+  /**
+   * Draw the crosshair at a time; pill and tooltip, with the events near it, only on the chart that is hovered.
+   * `agoMs` NaN leaves "ago" out.
+   */
   at(
     plot: Plot,
     timeMs: number,
@@ -156,7 +159,7 @@ export class Overlay {
     this.#tip.style.transform = `translate(${Math.round(left)}px,${Math.round(this.#tipTop)}px)`;
   }
 
-  /** While a stretch is chosen, its times and length stand where the time of the crosshair does, and nothing lies over it. */
+  /** Show the selected span in place of the crosshair's time, without the tooltip. */
   showBrush(from: number, to: number, plot: Plot): void {
     show(this.#brush, true);
     this.#brushing = true;

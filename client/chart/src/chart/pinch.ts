@@ -3,11 +3,11 @@
 import type { Span } from "../model/url";
 import type { Chart } from "./chart";
 
-/** A wheel that rests this long has ended its zoom. */
+/** A zoom by wheel ends after this long without an event. */
 const REST_MS = 250;
 const WHEEL_SPEED = 0.004;
 
-/** The stretch in which two times lie under two places of a plot again. */
+/** Return the span in which two times lie at two places of a plot. */
 export function pinched(
   times: readonly [number, number],
   px: readonly [number, number],
@@ -26,7 +26,7 @@ export class Pinch {
   readonly #preview: (span: Span) => void;
   readonly #zoom: (span: Span) => void;
 
-  /** `preview` shows a stretch on the way; `zoom` is where it ended. */
+  /** `preview` shows a span during the gesture, `zoom` its result. */
   constructor(preview: (span: Span) => void, zoom: (span: Span) => void) {
     this.#preview = preview;
     this.#zoom = zoom;
@@ -43,7 +43,7 @@ export class Pinch {
       if (event.pointerType !== "touch") return;
       const px = chart.local(event);
       this.#fingers.set(event.pointerId, { timeMs: timeAt(px), px });
-      // The first finger has rested until now: what lies under both at this moment is what they hold.
+      // Both fingers hold the times that lie under them now.
       for (const finger of this.#fingers.values()) finger.timeMs = timeAt(finger.px);
     });
     host.addEventListener("pointermove", (event) => {

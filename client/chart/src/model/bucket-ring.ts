@@ -1,4 +1,6 @@
-/** The buckets of one view: a ring of float32 per series, written by snapshots and deltas, NaN where a bucket is empty. */
+/**
+ * The buckets of one view: a ring of float32 per series, written by snapshots and deltas, NaN where a bucket is empty.
+ */
 import { DELTA, type Frame, type SeriesRecord } from "../wire/frame";
 
 /** Buckets kept beyond a snapshot's own, so that deltas do not overwrite the left edge of the window at once. */
@@ -16,12 +18,12 @@ export class BucketRing {
   last = -1;
   nowMs = NaN;
   seq = 0;
-  /** Raised by every frame: what draws from a ring compares it to know whether anything is new. */
+  /** Incremented by every frame, so that a drawing can tell whether anything is new. */
   version = 0;
   readonly slots = new Map<number, Slot>();
   #capacity = 0;
 
-  /** Write one frame. False: the frame leaves a hole before it (or belongs to another grid), so everything must be asked anew. */
+  /** Write one frame. Returns false if it leaves a hole or has another step: request a snapshot then. */
   apply(frame: Frame): boolean {
     if (frame.kind === DELTA) {
       if (this.#capacity === 0 || frame.stepMs !== this.stepMs || frame.first > this.last + 1) return false;
@@ -53,7 +55,7 @@ export class BucketRing {
     return true;
   }
 
-  /** Buckets leave at the left: remember the newest that held a reading. Called before their places are written anew. */
+  /** Remember the newest reading among the buckets that leave at the left, before they are overwritten. */
   #slideOut(slot: Slot, from: number, to: number): void {
     for (let bucket = Math.min(to, from + this.#capacity) - 1; bucket >= from; bucket--) {
       if (Number.isNaN(slot.data[this.offset(bucket)])) continue;
@@ -67,7 +69,7 @@ export class BucketRing {
     return (bucket % this.#capacity) * 3;
   }
 
-  /** A copy that later frames do not touch: what a paused view draws. */
+  /** Return a copy that later frames do not change. */
   freeze(): BucketRing {
     const copy = new BucketRing();
     copy.stepMs = this.stepMs;
@@ -106,7 +108,7 @@ export class BucketRing {
   }
 
   #clear(data: Float32Array, from: number, to: number): void {
-    // A bucket nobody wrote would show the previous lap as a spike at the live edge.
+    // A bucket that no frame wrote would show the previous lap as a spike at the live edge.
     for (let bucket = Math.max(from, this.first); bucket <= to; bucket++) {
       const at = this.offset(bucket);
       data[at] = data[at + 1] = data[at + 2] = NaN;

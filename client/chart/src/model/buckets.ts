@@ -1,23 +1,26 @@
-/** What a chart draws of a ring: buckets merged to the plot's pixels, the gaps between them, and the value at a time. */
+/** Merges the buckets of a ring to the pixels of a plot, and finds the gaps between them. */
 import { FLAG_MEAN } from "../wire/frame";
 import type { BucketRing, Slot } from "./bucket-ring";
 
 /** Narrowest bucket on screen, px; a little under 2 so that a window that is 1 % too long does not halve the detail. */
 const MIN_BUCKET_PX = 1.9;
 
-/** How many buckets of a view become one on a plot of this width. */
+/** Return how many buckets to merge into one on a plot of this width. */
 export function mergeFactor(buckets: number, px: number): number {
   return Math.max(1, Math.ceil((buckets * MIN_BUCKET_PX) / Math.max(1, px)));
 }
 
-/** Widest bucket a view is asked for, px: finer ones are merged by the deck. */
+/** Widest bucket to request, px; finer ones are merged here. */
 const MAX_BUCKET_PX = 2.6;
-/** Widths in ms that Python gives a view's buckets. */
+/**
+ * Bucket widths of a view, ms. Python has the same in `tidewire/model/bucket_steps.py`; `tests/chart/vectors` holds
+ * both.
+ */
 export const STEP_LADDER = [
   50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
 ];
 
-/** Buckets to ask a view for: those of the widest step that still gives every plot one per 2.6 px. */
+/** Return how many buckets to request: those of the widest step that still gives every plot one per 2.6 px. */
 export function bucketsFor(windowMs: number, px: number): number {
   const least = px / MAX_BUCKET_PX;
   let step = STEP_LADDER[0];
@@ -25,12 +28,15 @@ export function bucketsFor(windowMs: number, px: number): number {
   return Math.min(2_000, Math.ceil(windowMs / step));
 }
 
-/** A silence is a gap if it is so many times as long as those around it: a pace that was slower once had no gaps then. */
+/**
+ * A silence is a gap only if it is this many times as long as those around it: a series that was slower once had no
+ * gaps then.
+ */
 const USUAL_TIMES = 3;
-/** Silences at either side that tell what was usual. */
+/** Silences at either side that are compared. */
 const NEIGHBOURS = 5;
 
-/** The merged buckets of one series; arrays are kept and reused from draw to draw. */
+/** The merged buckets of one series. The arrays are reused from draw to draw. */
 export class Trace {
   n = 0;
   /** Time of each bucket that holds a reading: its middle, but the newest reading's own time for the last one. */
@@ -38,22 +44,22 @@ export class Trace {
   line = new Float64Array(0);
   min = new Float64Array(0);
   max = new Float64Array(0);
-  /** Where a gap lies before a bucket: the end of the last bucket that held a reading, and the start of the next. */
+  /** The silence before a bucket: from the end of the last one with a reading to the start of this one. */
   gapFrom = new Float64Array(0);
   gapTo = new Float64Array(0);
-  /** 1 where the line does not continue from the bucket before: a gap lies between. */
+  /** 1 where a gap precedes the bucket: the line is broken there. */
   breaks = new Uint8Array(0);
   lo = NaN;
   hi = NaN;
   /** Largest magnitude, and whether every reading of the window is a whole number. */
   magnitude = 0;
   integers = true;
-  /** True when some bucket spans a range, so that there is a band to draw. */
+  /** True if some bucket has min < max, so that there is a band to draw. */
   band = false;
-  /** Width of a merged bucket, and of those it was merged from. */
+  /** Width of a merged bucket, and of the buckets in it. */
   stepMs = 0;
   bucketMs = 0;
-  /** End of the bucket of the last reading up to the end of the window, NaN when there was none; and the silence that is a gap. */
+  /** End of the bucket of the last reading in the window, NaN without one; and the gap limit. */
   endedMs = NaN;
   #gapMs = NaN;
 
@@ -69,7 +75,10 @@ export class Trace {
     this.breaks = new Uint8Array(size);
   }
 
-  /** Read the window [startMs, endMs] of one series, `factor` buckets at a time, split where the silence exceeds `gapMs`. */
+  /**
+   * Read the window [startMs, endMs] of one series, `factor` buckets at a time, split where the silence exceeds
+   * `gapMs`.
+   */
   read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, factor: number, gapMs: number): void {
     const step = ring.stepMs;
     // One reading beyond each edge, so that the line enters and leaves the plot instead of starting inside it.
@@ -144,7 +153,7 @@ export class Trace {
     this.band = band;
   }
 
-  /** The interval that was usual around the silence before a bucket, 0 where nobody can tell or every bucket was full. */
+  /** Return the median interval around a bucket; 0 if it is unknown or every bucket was full. */
   #usualAround(at: number): number {
     const around: number[] = [];
     for (let i = Math.max(0, at - NEIGHBOURS); i <= at + NEIGHBOURS && i < this.n; i++) {
@@ -154,19 +163,19 @@ export class Trace {
     return around.length < 2 ? 0 : around.sort((a, b) => a - b)[around.length >> 1];
   }
 
-  /** Nothing is drawn. */
+  /** Draw nothing. */
   clear(): void {
     this.n = 0;
     this.endedMs = NaN;
   }
 
-  /** The silence from the last reading to a time at which the window ends, if it is a gap. */
+  /** Return the silence from the last reading to the end of the window, if it is a gap. */
   silenceUntil(endMs: number): Silence | null {
     const longMs = endMs - this.endedMs + this.bucketMs;
     return longMs > this.#gapMs ? { fromMs: this.endedMs, toMs: endMs, longMs } : null;
   }
 
-  /** Index of the bucket nearest a time and no further than one gap, or -1. */
+  /** Return the index of the bucket nearest a time, or -1 if none is within reach. */
   nearest(timeMs: number, reachMs: number): number {
     let lo = 0;
     let hi = this.n - 1;
@@ -181,7 +190,7 @@ export class Trace {
   }
 }
 
-/** End of the last reading known before a bucket: a silence that began left of the window. NaN when there was none. */
+/** Return the end of the last bucket with a reading before this one, also left of the window; NaN without one. */
 function lastBefore(ring: BucketRing, slot: Slot, bucket: number): number {
   for (let b = bucket - 1; b >= ring.first; b--)
     if (!Number.isNaN(slot.data[ring.offset(b)])) return (b + 1) * ring.stepMs;
@@ -189,7 +198,7 @@ function lastBefore(ring: BucketRing, slot: Slot, bucket: number): number {
 }
 
 function whole(value: number): boolean {
-  // Relative to the value: a ten-millionth is not nearly nought.
+  // Relative to the value: 1e-7 is not a rounded 0.
   return Math.abs(value - Math.round(value)) <= 1e-6 * Math.abs(value);
 }
 
@@ -197,11 +206,14 @@ function whole(value: number): boolean {
 export interface Silence {
   fromMs: number;
   toMs: number;
-  /** From reading to reading, as far as buckets tell: each of the two lies somewhere in its bucket. */
+  /** From reading to reading, up to the width of a bucket. */
   longMs: number;
 }
 
-/** The gaps that all traces share: only there is the chart silent; a gap of one series among others just breaks its line. `endMs`: a silence up to there is one as well. */
+/**
+ * Return the gaps that all traces share; a gap of one series among others only breaks its line. With `endMs`, a
+ * silence up to there counts too.
+ */
 export function sharedGaps(traces: readonly Trace[], endMs = NaN): Silence[] {
   let shared: Silence[] | null = null;
   for (const trace of traces) {
@@ -222,7 +234,7 @@ export function sharedGaps(traces: readonly Trace[], endMs = NaN): Silence[] {
   return shared ?? [];
 }
 
-/** What the two readings beside a silence may lie inside their buckets. */
+/** How far the two readings beside a silence may lie inside their buckets. */
 const unsure = ({ fromMs, toMs, longMs }: Silence): number => longMs - (toMs - fromMs);
 
 function intersect(a: readonly Silence[], b: readonly Silence[]): Silence[] {

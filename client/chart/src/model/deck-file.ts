@@ -1,12 +1,12 @@
-/** A page as a JSON file: the whole state of its address, to be kept, sent and opened again. */
+/** Writes the state of a page to a JSON file and reads it back. */
 import { h } from "../base/dom";
 import { formatState, type PageState, parseState } from "./url";
 
-/** Raised when a file of today could not be read by the deck of before. */
+/** Incremented when an older deck could not read the file. */
 const VERSION = 1;
 const MAX_BYTES = 1_000_000;
 
-/** The file's text: what it is, and the state as the address has it, which already names every field. */
+/** Return the file's text: its kind, and the state as its URL, which already names every field. */
 export function formatFile(state: PageState, name = state.slug): string {
   const charts = state.charts?.map(({ series, columns, rows, facet }) => ({ series, columns, rows, facet }));
   return `${JSON.stringify({ tidewire: "deck", version: VERSION, name, address: formatState(state, ""), charts }, null, 2)}\n`;
@@ -31,9 +31,9 @@ export function parseFile(text: string): PageState {
  * Throws an Error that says what is wrong with it.
  */
 export function stateOf(file: Readonly<Record<string, unknown>> | null): PageState {
-  if (file?.tidewire !== "deck" || typeof file.address !== "string") throw new Error("This file holds no deck");
+  if (file?.tidewire !== "deck" || typeof file.address !== "string") throw new Error("This file is not a deck");
   if (file.version !== VERSION)
-    throw new Error(`This file is of version ${String(file.version)}; version ${VERSION} can be read`);
+    throw new Error(`This file has version ${String(file.version)}; expected version ${VERSION}`);
   const [path, search = ""] = file.address.split("?");
   return parseState(path, search, "");
 }
@@ -42,7 +42,7 @@ export function download(state: PageState): void {
   saveFile(new Blob([formatFile(state)], { type: "application/json" }), `${state.slug || "overview"}.tidewire.json`);
 }
 
-/** Hand a file to the browser to keep. */
+/** Offer a file as a download. */
 export function saveFile(content: Blob, name: string): void {
   const url = URL.createObjectURL(content);
   const link = h("a", { href: url, download: name.replace(/[^\p{L}\p{N}._-]+/gu, "-") });
@@ -50,7 +50,7 @@ export function saveFile(content: Blob, name: string): void {
   window.setTimeout(() => URL.revokeObjectURL(url), 1_000);
 }
 
-/** Let the person choose a file and open it. */
+/** Open a file that the user chooses. */
 export function openFile(opened: (state: PageState) => void, failed: (reason: string) => void): void {
   const input = h("input", { type: "file", accept: ".json,application/json" });
   input.addEventListener("change", () => {

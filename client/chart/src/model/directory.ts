@@ -1,4 +1,4 @@
-/** The directory of series a Python process announced, with what follows from it: colours, groups, order. */
+/** The directory of series that Python announced, with their colours, groups and order. */
 import { colourIndex } from "../base/colour";
 import {
   byName,
@@ -39,7 +39,7 @@ export class Directory {
   readonly byIndex = new Map<number, Series>();
   /** All series, by metric name, then by labels. */
   list: Series[] = [];
-  /** What is measured: all but the events of `annotations`, which are flags and no series to look at. */
+  /** All but `annotations`, whose events are drawn as flags. */
   measured: Series[] = [];
   readonly byMetric = new Map<string, Series[]>();
   /** Raised by every change. */
@@ -73,7 +73,7 @@ export class Directory {
       if (same) same.push(series);
       else this.byMetric.set(series.metric, [series]);
     }
-    // The rank is by plain text order, which Python's sort gives as well; the order on screen is by numbers.
+    // Ranks follow plain text order, as in Python; the order on screen sorts numbers by value.
     for (const [metric, same] of this.byMetric) {
       const ranked = [...same].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
       ranked.forEach((series, rank) => (series.colour = colourIndex(metric, rank)));
@@ -81,7 +81,7 @@ export class Directory {
     this.version++;
   }
 
-  /** A label that is the same for all series of a metric is left out; a series that reads otherwise from now on is another object. */
+  /** Leave out the labels that all series of a metric share. A series whose text changes becomes another object. */
   #shorten(): void {
     const together = new Map<string, Series[]>();
     for (const series of this.byIndex.values()) {
@@ -104,7 +104,7 @@ export class Directory {
     return this.byMetric.get(metric)?.find((series) => series.key === key);
   }
 
-  /** First levels in name order: the decks that exist by themselves. */
+  /** Return the first levels of the metrics' names, sorted: each is a default deck. */
   groups(): string[] {
     return [...new Set(this.list.map((series) => series.group))].sort(byName);
   }

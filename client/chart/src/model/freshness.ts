@@ -1,15 +1,18 @@
-/** Whether a series is live, stale or without data, and the words for it. */
+/** Decides whether a series is live, stale or without data, and how to say it. */
 import { clock, interval, liveAge, shortAge, span } from "../base/format";
 
 export type Freshness = "live" | "stale" | "nodata" | "unknown";
 
-/** What of a series' record decides its freshness. */
+/** The fields of a record that decide freshness. */
 export interface Timing {
   lastIdMs: number;
   expectedMs: number;
 }
 
-/** Silence longer than this is a gap; NaN with fewer than 3 readings. With a step of 0: against now, it makes a series stale. */
+/**
+ * Return the longest silence that is no gap, NaN with fewer than 3 readings. A step of 0 measures against now: longer
+ * is stale. Python has the same rule in `tidewire/livestore/gaps.py`.
+ */
 export function gapLimitMs(expectedMs: number, stepMs: number): number {
   return Number.isNaN(expectedMs) ? NaN : Math.max(3 * expectedMs, 2_000, 2 * stepMs);
 }
@@ -18,7 +21,7 @@ export function noDataLimitMs(expectedMs: number): number {
   return Number.isNaN(expectedMs) ? NaN : Math.max(30 * expectedMs, 60_000);
 }
 
-/** The width of buckets says nothing about now: a window of a day goes stale as fast as one of a minute. */
+/** The width of buckets does not matter here: a window of a day goes stale as fast as one of a minute. */
 export function freshness(timing: Timing, nowMs: number): Freshness {
   const age = nowMs - timing.lastIdMs;
   if (!Number.isFinite(age)) return "unknown";
@@ -54,7 +57,7 @@ export function spoken(state: Freshness, ageMs: number): string {
   return `${word}last reading ${ago}`;
 }
 
-/** The sentence inside the hatching of a silent chart, the longest first: the one that fits is drawn. */
+/** Return the texts for the hatching of a silent chart, longest first; the first that fits is drawn. */
 export function silentWords(ageMs: number, expectedMs: number): string[] {
   const last = `last value ${span(ageMs)} ago`;
   const every = Number.isFinite(expectedMs) ? [`${last} · expected every ${interval(expectedMs)}`] : [];

@@ -1,4 +1,4 @@
-/** Which charts a deck has: the defaults, and the charts after a series is added, removed or moved. */
+/** Computes the charts of a deck: the defaults, and those after a series is added, removed or moved. */
 
 import { byName, groupOf } from "../base/naming";
 import type { Directory, Series } from "./directory";
@@ -6,14 +6,14 @@ import { type ChartSpec, DEFAULT_COLUMNS, type SeriesRef } from "./url";
 
 const DEFAULT_CHARTS = 12;
 
-/** One chart per metric of the group that the slug names; without such a group, of the first metrics. */
+/** Return one chart per metric of the group that the slug names, or of the first metrics if there is no such group. */
 export function defaultCharts(directory: Directory, slug: string): ChartSpec[] {
   const metrics = [...directory.byMetric.keys()].filter((metric) => metric !== "annotations").sort(byName);
   const own = metrics.filter((metric) => groupOf(metric) === slug);
   return (own.length ? own : metrics).slice(0, DEFAULT_CHARTS).map((metric) => ({ series: [{ metric }], columns: 4 }));
 }
 
-/** The series a chart holds now, without doubles, in the order of its references. */
+/** Return the series of a chart, each once, in the order of its references. */
 export function resolve(directory: Directory, chart: ChartSpec): Series[] {
   const found = new Set<Series>();
   for (const ref of chart.series) {

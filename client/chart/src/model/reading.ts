@@ -1,4 +1,4 @@
-/** What a chart says of its series at one moment: freshness, scale of the unit, decimals. */
+/** Formats the readings of a chart: freshness, scale of the unit, decimals. */
 
 import { decimalsFor, formatNumber } from "../base/format";
 import { type ShownUnit, shownUnit } from "../base/units";
@@ -53,7 +53,7 @@ export function chartFreshness(
   return { state: live ? "live" : freshness(newest, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
 }
 
-/** Series without a slot give an empty list entry, so that colours keep their place. */
+/** Return the slot of each series; undefined for one without, so that indices stay aligned. */
 export function slotsOf(ring: BucketRing, series: readonly Series[]): (Slot | undefined)[] {
   return series.map((one) => ring.slots.get(one.index));
 }

@@ -1,4 +1,4 @@
-/** Decks saved by name: which there are, the one of this page, and saving over the version that was seen. */
+/** Lists, reads, saves and deletes the decks that are saved by name. */
 import { fnv1a } from "../base/colour";
 import type { Requests } from "../wire/requests";
 import { formatFile, stateOf } from "./deck-file";
@@ -11,7 +11,7 @@ export interface DeckInfo {
   updated_ms: number;
 }
 
-/** A deck as it was read or saved here. */
+/** A saved deck, at the version that was last read or written here. */
 export interface SavedDeck {
   slug: string;
   name: string;
@@ -19,7 +19,7 @@ export interface SavedDeck {
   state: PageState;
 }
 
-/** The address of a name: its letters without their marks, and its digits; a name in another script gets a number. */
+/** Return the slug of a name: ASCII letters without marks, and digits; a name in another script gets a hash. */
 export function slugOf(name: string): string {
   const plain = name
     .normalize("NFKD")
@@ -31,17 +31,17 @@ export function slugOf(name: string): string {
   return plain || (/[\p{L}\p{N}]/u.test(name) ? `deck-${fnv1a(name).toString(36)}` : "");
 }
 
-/** What of a state a saved deck keeps. */
+/** Return the saved part of a state as text, to compare two states. */
 function kept({ charts, windowMs, hidden }: PageState): string {
   return [windowName(windowMs), ...(charts ?? []).map(formatChart), "hide", ...hidden.map(formatRef)].join(" ");
 }
 
 export class SavedDecks {
-  /** Newest first; empty until it was asked for. */
+  /** Newest first; empty until the list has arrived. */
   decks: readonly DeckInfo[] = [];
-  /** What is saved under the page's name; null: nothing, or not known yet. */
+  /** The deck saved under the page's name; null: none, or not known yet. */
   saved: SavedDeck | null = null;
-  /** The page's deck is being read: no other is shown meanwhile. */
+  /** The page's deck is being read; no other charts are shown meanwhile. */
   reading = false;
   #slug = "";
   #known = false;
@@ -53,7 +53,7 @@ export class SavedDecks {
     this.#changed = changed;
   }
 
-  /** Go to the deck of this name, or to none; `arrived` is called when one is saved there. */
+  /** Switch to the deck of this slug, or to none; `arrived` is called if one is saved there. */
   open(slug: string, arrived: (saved: SavedDeck) => void): void {
     this.#slug = slugOf(slug) === slug ? slug : "";
     this.saved = null;
@@ -64,13 +64,13 @@ export class SavedDecks {
 
   #arrived: (saved: SavedDeck) => void = () => undefined;
 
-  /** The connection is there: read what is not known yet. */
+  /** Read what is not known yet, on a new connection. */
   connected(): void {
     void this.refresh();
     if (!this.#known) void this.read();
   }
 
-  /** Ask for the list of decks. */
+  /** Read the list of decks. */
   async refresh(): Promise<void> {
     try {
       this.decks = (await this.#requests.send({ t: "decks" })).decks as DeckInfo[];
@@ -80,7 +80,7 @@ export class SavedDecks {
     }
   }
 
-  /** Read the page's deck anew: also to see what somebody else has saved. */
+  /** Read the page's deck again, to see what others have saved. */
   async read(): Promise<SavedDeck | null> {
     const slug = this.#slug;
     try {
@@ -92,7 +92,7 @@ export class SavedDecks {
         : null;
       if (this.saved) this.#arrived(this.saved);
     } catch {
-      // As above; until then the deck is the one that its name gives.
+      // As above; until then the page shows the default charts of its slug.
     } finally {
       if (slug === this.#slug) this.reading = false;
       this.#changed();

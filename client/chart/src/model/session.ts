@@ -1,4 +1,4 @@
-/** What one viewer knows: the directory, the rings of its views, the status of the service, and the log's clock. */
+/** The state of one viewer: directory, rings of its views, status of the service, the log's clock. */
 
 import { decodeFrame, type Frame, RANGE } from "../wire/frame";
 import type { Link, Port } from "../wire/port";
@@ -40,7 +40,7 @@ export interface EventMark {
 
 export type Level = "warn" | "critical";
 
-/** Limits of the series of some metrics; `metric` may be a pattern. */
+/** Limits for the series of a metric, or of all that match a pattern. */
 export interface Threshold {
   metric: string;
   labels?: Record<string, string>;
@@ -48,12 +48,12 @@ export interface Threshold {
   critical_above?: number | null;
   warn_below?: number | null;
   critical_below?: number | null;
-  /** Seconds for which a limit must be passed. */
+  /** Seconds for which a limit must be exceeded. */
   for_s?: number;
   hysteresis?: number;
 }
 
-/** Series in alarm, by index: Python looks, with `for_s` and `hysteresis`, once for all viewers. */
+/** Series in alarm, by index. Python evaluates `for_s` and `hysteresis` once for all viewers. */
 export type Alarms = ReadonlyMap<number, Level>;
 
 export interface Snippet {
@@ -70,7 +70,7 @@ export interface ViewRequest {
 
 /** Events kept; the oldest go first. */
 const MAX_EVENTS = 2_000;
-/** After a hole, deltas are not drawn and the snapshot is asked for again only after this. */
+/** After a hole, wait this long before requesting another snapshot. */
 const HELLO_AGAIN_MS = 2_000;
 
 export class Session {
@@ -90,7 +90,7 @@ export class Session {
   readonly counters = { frames: 0, bytes: 0, holes: 0, acks: 0, draws: 0 };
   readonly #requestedViews = new Map<number, string>();
   readonly #acks = new Map<number, number>();
-  /** Views that had a hole, with the time of the hello that asks for them anew. */
+  /** Views with a hole, and when their snapshot was requested. */
   readonly #awaited = new Map<number, number>();
   readonly #ranges = new Map<number, (frame: Frame) => void>();
   #rangeId = 0;
@@ -105,7 +105,7 @@ export class Session {
     this.#changed = changed;
   }
 
-  /** The log's clock now; this browser's own clock until the first message that tells it. */
+  /** Return the log's clock; this browser's clock until the first message with the log's. */
   now(): number {
     return Number.isNaN(this.#clockMs) ? Date.now() : this.#clockMs + (performance.now() - this.#clockAt);
   }
@@ -129,12 +129,12 @@ export class Session {
       this.port?.send(JSON.parse(message) as Record<string, unknown>);
   }
 
-  /** A new connection: Python knows no view of this viewer yet. */
+  /** Start a new connection, on which Python knows no view yet. */
   connected(): void {
     this.#viewsKnown = false;
   }
 
-  /** Ask for a view, or close it; nothing is sent when it is what was asked before. */
+  /** Request a view, or close it; send nothing if it is unchanged. */
   requestView(view: number, request: ViewRequest | null): void {
     const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
     if (this.#requestedViews.get(view) === message) return;
@@ -147,7 +147,7 @@ export class Session {
     }
   }
 
-  /** Ask for one fixed window of the past. */
+  /** Request one fixed window of the past. */
   requestRange(
     series: readonly number[],
     startMs: number,

@@ -1,4 +1,4 @@
-/** Which thresholds are for a series, and the lines that a chart draws of them. */
+/** Matches thresholds with series, and makes the lines that a chart draws. */
 
 import { formatNumber } from "../base/format";
 import { matches } from "../base/pattern";
@@ -6,7 +6,7 @@ import type { Series } from "./directory";
 import type { Print } from "./reading";
 import type { Threshold } from "./session";
 
-/** One dashed line of a chart and its words. */
+/** One dashed line of a chart and its label. */
 export interface ThresholdLine {
   level: "warn" | "critical";
   side: "above" | "below";
@@ -15,7 +15,7 @@ export interface ThresholdLine {
   text: string;
 }
 
-/** Whether a threshold is for a series. */
+/** Tell whether a threshold applies to a series. */
 export function applies(threshold: Threshold, series: Series): boolean {
   const labels = threshold.labels ?? {};
   return (
@@ -31,7 +31,7 @@ const KINDS = [
   ["critical_below", "critical", "below"],
 ] as const;
 
-/** Threshold lines of a chart, each value once. */
+/** Return the threshold lines of a chart, each value once. */
 export function thresholdLines(
   thresholds: readonly Threshold[],
   series: readonly Series[],

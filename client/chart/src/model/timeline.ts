@@ -1,15 +1,15 @@
-/** Which time a page shows: live, paused, or zoomed into the past, and the rings that belong to it. */
+/** Tracks the time that a page shows (live, paused or zoomed) and the rings to draw it from. */
 import type { BucketRing } from "./bucket-ring";
 import { CHARTS, type Session } from "./session";
 import type { Span } from "./url";
 
 export type { Span } from "./url";
 
-/** Shortest window a zoom goes to: twenty of the finest buckets; and the longest, that of the last preset. */
+/** Shortest zoom: twenty of the finest buckets. Longest: the last preset. */
 const LEAST_ZOOM_MS = 1_000;
 const MOST_ZOOM_MS = 86_400_000;
 
-/** A stretch that can be shown: neither too short nor too long, in whole milliseconds, and not after now. */
+/** Bound a span to the shortest and longest zoom, in whole milliseconds, ending no later than now. */
 export function shownSpan(span: Span, nowMs: number): Span {
   const long = Math.min(MOST_ZOOM_MS, Math.max(LEAST_ZOOM_MS, span.endMs - span.startMs));
   const middle = (span.startMs + span.endMs) / 2;
@@ -29,7 +29,7 @@ export class Timeline {
   zoom: Span | null = null;
   #frozen: readonly [BucketRing, BucketRing] | null = null;
   #detail: BucketRing | null = null;
-  /** What the detail was asked for: stretch, series and buckets. */
+  /** Identifies the requested detail: span, series and buckets. */
   #requestKey = "";
   #answered = false;
   readonly #totals = new Map<number, number>();
@@ -39,7 +39,7 @@ export class Timeline {
     this.#session = session;
   }
 
-  /** What the zoom shows is as fine as it was asked for; true while there is no zoom. */
+  /** True if the zoomed span has arrived at its own resolution, or if there is no zoom. */
   get settled(): boolean {
     return this.zoom === null || this.#answered;
   }
@@ -65,7 +65,7 @@ export class Timeline {
     this.pausedAtMs = NaN;
   }
 
-  /** Freeze and show one stretch of time; the rings' own buckets until `fetch` brings the finer ones. */
+  /** Freeze and show one span, by the rings' own buckets until `fetch` brings finer ones. */
   zoomTo(span: Span): void {
     this.pause();
     this.zoom = span;
@@ -73,7 +73,7 @@ export class Timeline {
     this.#answered = false;
   }
 
-  /** While paused: ask for what the frozen rings do not hold of these series, once for each stretch, at this resolution. */
+  /** While paused, request what the frozen rings do not hold of these series, once per span. */
   fetch(series: readonly number[], buckets: number, windowMs: number, arrived: () => void): void {
     if (!this.#frozen || series.length === 0 || buckets < 2) return;
     if (!this.zoom && series.every((index) => this.#frozen?.[CHARTS].slots.has(index))) return;
@@ -98,16 +98,16 @@ export class Timeline {
   ring(view: 0 | 1): BucketRing {
     const kept = (this.#frozen ?? this.#session.views)[view];
     if (view !== CHARTS || !this.#detail) return kept;
-    // Until the answer is here, what shows more of the stretch: nothing goes blank on the way.
+    // Until the answer arrives, draw whichever ring covers more of the span: nothing goes blank.
     return this.#answered || overlap(this.#detail, this.zoom) > overlap(kept, this.zoom) ? this.#detail : kept;
   }
 
-  /** What was frozen when the page was paused, whatever the zoom. */
+  /** The ring as it was when the page was paused, whatever the zoom. */
   overviewRing(): BucketRing {
     return this.#frozen?.[CHARTS].slots.size ? this.#frozen[CHARTS] : this.#session.views[CHARTS];
   }
 
-  /** Now as this page shows it. */
+  /** The end of the window: the time of the pause, or now. */
   now(): number {
     return this.paused ? this.pausedAtMs : this.#session.now();
   }
@@ -118,7 +118,7 @@ export class Timeline {
     return { startMs: endMs - windowMs, endMs };
   }
 
-  /** Readings that arrived since the pause, of these series. */
+  /** Count the readings of these series that arrived since the pause. */
   newReadings(series: Iterable<number>): number {
     if (!this.paused) return 0;
     let count = 0;
@@ -126,7 +126,7 @@ export class Timeline {
       const slot = this.#session.views[0].slots.get(index) ?? this.#session.views[1].slots.get(index);
       const before = this.#totals.get(index);
       if (!slot) continue;
-      // Of a series first seen while paused, what comes from now on is new.
+      // A series first seen while paused counts from now on.
       if (before === undefined) this.#totals.set(index, slot.total);
       else count += Math.max(0, slot.total - before);
     }

@@ -1,4 +1,4 @@
-/** The whole state of a page as its address, and back. */
+/** Converts the state of a page to its URL and back. */
 import type { Labels } from "../base/naming";
 
 export const WINDOWS = [
@@ -39,7 +39,7 @@ export interface ChartSpec {
   facet?: string | undefined;
 }
 
-/** A stretch of time, Unix ms. */
+/** A time span, Unix ms. */
 export interface Span {
   startMs: number;
   endMs: number;
@@ -55,19 +55,19 @@ export interface PageState {
   sort: Sort;
   /** null: the deck's default charts. */
   charts: ChartSpec[] | null;
-  /** The stretch of time that is looked at; null: live. */
+  /** The span that is shown; null: live. */
   zoom: Span | null;
   /** A wall: no header, no sidebar. */
   kiosk: boolean;
-  /** Series that the legend has switched off. */
+  /** Series that are hidden in the legend. */
   hidden: SeriesRef[];
   /** Index of the chart whose drawer is open; null: none. */
   drawer: number | null;
-  /** Index of the chart that has the page to itself; null: all are shown. */
+  /** Index of the only chart that is shown; null: all are. */
   only: number | null;
 }
 
-/** What does not come along from one page to another. */
+/** Fields that are reset when another page is opened. */
 export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer" | "only"> = {
   charts: null,
   query: "",
@@ -162,7 +162,7 @@ export function parseRefs(text: string): SeriesRef[] {
   return series;
 }
 
-/** A time of the address: RFC 3339, or milliseconds since the Unix epoch. */
+/** Parse a time of the URL: RFC 3339, or milliseconds since the Unix epoch. */
 function parseTime(text: string | undefined): number {
   return /^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : Date.parse(text ?? "");
 }
@@ -172,7 +172,7 @@ function parseSpan(from: string | undefined, to: string | undefined): Span | nul
   return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
 }
 
-/** Charts are counted from one. */
+/** Parse the index of a chart; the URL counts from one. */
 function parseIndex(text: string | undefined): number | null {
   return /^[1-9]\d?$/.test(text ?? "") ? Number(text) - 1 : null;
 }
@@ -227,7 +227,7 @@ export function parseState(
   };
 }
 
-/** The address of a state; what has its default value is left out. */
+/** Return the URL of a state, without the fields that have their default. */
 export function formatState(state: PageState, prefix: string): string {
   const path = state.page === "deck" ? `${prefix}/d/${encodeURIComponent(state.slug || "all")}` : `${prefix}/`;
   const fields: string[] = [];

@@ -1,4 +1,4 @@
-/** Everything a person can do, once: what the keys, the help and the "more" menu are made of. */
+/** All actions of the pages; keys, help and the "more" menu use this list. */
 
 import { download, openFile } from "../model/deck-file";
 import { changeChart, moveChart, removeChart, splitChart } from "../model/layout";
@@ -7,7 +7,7 @@ import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import type { DeckCharts } from "./page";
 
-/** What the keys do on a page. */
+/** Return the actions of every page. */
 export function pageActions(app: AppContext): Action[] {
   return [
     { keys: ["/"], words: "Search", run: () => app.focusSearch() },
@@ -71,7 +71,7 @@ export function pageActions(app: AppContext): Action[] {
   ];
 }
 
-/** What the keys do with the chart under the pointer, or with the focus. */
+/** Return the actions on the chart under the pointer, or with the focus. */
 export function chartActions(deck: DeckCharts): Action[] {
   const step = (key: string, less: string): number => (key === less ? -1 : 1);
   const resize = (field: "columns" | "rows", by: number): void => {

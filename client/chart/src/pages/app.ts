@@ -1,4 +1,4 @@
-/** The wiring of one viewer: port, session, page state in the URL, timeline, and the two pages drawn frame by frame. */
+/** Wires one viewer together: port, session, state in the URL, timeline, and the page that is shown. */
 
 import { Dialog } from "../base/dialog";
 import { h, show } from "../base/dom";
@@ -33,7 +33,7 @@ export interface AppOptions {
 }
 
 const TICK_MS = 250;
-/** Without frames the axis still moves: this often. */
+/** Draw this often without frames, so that the axis moves. */
 const IDLE_DRAW_MS = 1_000;
 const RELOAD_GUARD_MS = 60_000;
 
@@ -118,7 +118,7 @@ export class App implements AppContext {
     this.requestDraw();
   }
 
-  /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
+  /** Tell whether nothing new can arrive: the browser lost the dashboard, or the dashboard lost the service. */
   offline(): boolean {
     const lost =
       this.session.link.state === "waiting" ||
@@ -127,7 +127,7 @@ export class App implements AppContext {
     return lost || this.session.status?.state === "reconnecting" || this.session.status?.state === "ended";
   }
 
-  /** The ticket is unknown: the page's session is gone. The URL holds everything, so load it again, once a minute at most. */
+  /** Reload the page when its session is gone, at most once a minute; the URL holds all state. */
   #reloadOnce(): boolean {
     const key = "tidewire-reloaded";
     const before = Number(sessionStorage.getItem(key) ?? 0);
@@ -220,7 +220,7 @@ export class App implements AppContext {
     this.#page.directoryChanged();
   }
 
-  /** The page's saved deck is known: its window and what it hides, unless the address says more than the name. */
+  /** Apply the window and hidden series of the saved deck, unless the URL has its own. */
   #onSavedDeck({ state }: SavedDeck, windowGiven: boolean): void {
     if (this.state.charts !== null) return;
     this.change({
@@ -237,13 +237,13 @@ export class App implements AppContext {
     this.requestDraw();
   }
 
-  /** The page was saved: its charts are those of its name from now on. */
+  /** Go on with the saved deck after saving. */
   savedAs(slug: string): void {
     if (slug === this.state.slug) this.change({ charts: null });
     else this.visit("deck", slug);
   }
 
-  /** Show what is saved under a name, in place of what was changed here. */
+  /** Open a saved deck and drop the changes made here. */
   reopen(slug: string): void {
     if (slug !== this.state.slug) return this.visit("deck", slug);
     this.change({ ...FRESH }, true);
@@ -256,7 +256,7 @@ export class App implements AppContext {
     );
   }
 
-  /** Change the state and its address; `push` makes it a step of the browser's history. */
+  /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push = false): void {
     const before = this.state;
     this.state = { ...before, ...part };
@@ -276,7 +276,7 @@ export class App implements AppContext {
     return formatState({ ...this.state, ...part }, this.options.prefix);
   }
 
-  /** The stretch of time changed by itself, without a new layout: its address says so. */
+  /** Set the span in state and URL, without a new layout. */
   timeChanged(zoom: Span | null): void {
     this.state = { ...this.state, zoom };
     history.replaceState(history.state, "", formatState(this.state, this.options.prefix));
@@ -284,12 +284,12 @@ export class App implements AppContext {
     this.requestDraw();
   }
 
-  /** Draw the page although no reading is new. */
+  /** Draw the page without new readings. */
   redraw(): void {
     this.#page?.refresh();
   }
 
-  /** Series whose new readings are counted while the page is paused. */
+  /** Return the series whose new readings are counted while paused. */
   watched(): Iterable<number> {
     return this.#page instanceof DeckPage ? this.#page.watched() : this.session.directory.byIndex.keys();
   }
@@ -317,7 +317,7 @@ export class App implements AppContext {
     const typing =
       target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    // Space on a focused button presses the button.
+    // Space presses a focused button.
     if (event.key === " " && target instanceof HTMLButtonElement) return;
     if (
       this.dialog.key(event) ||
@@ -328,7 +328,7 @@ export class App implements AppContext {
       event.preventDefault();
   }
 
-  /** All that the keys do here; a page's own win. */
+  /** Return the actions of the page and of the app; those of the page come first. */
   actions(): Action[] {
     return [...(this.#page?.actions ?? []), ...this.#always];
   }
@@ -345,7 +345,7 @@ export class App implements AppContext {
     this.#page?.focusSearch();
   }
 
-  /** Go to a page as it is by itself. */
+  /** Open a page in its default state. */
   visit(page: "overview" | "deck", slug: string): void {
     const saved = page === "deck" && this.savedDecks.decks.some((one) => one.slug === slug);
     this.change({ page, slug, ...FRESH, windowMs: saved ? DEFAULT_WINDOW_MS : this.state.windowMs }, true);
@@ -356,13 +356,13 @@ export class App implements AppContext {
     this.time.live();
   }
 
-  /** Say something for a while, in the header. */
+  /** Show a message in the header for a while. */
   notify(words: string): void {
     this.session.problem = words;
     this.header.draw();
   }
 
-  /** The state with its charts named, whatever will be published later. */
+  /** Return the state with its charts written out, so that series published later change nothing. */
   exported(): PageState {
     return this.#page instanceof DeckPage ? { ...this.state, charts: this.#page.specs() } : this.state;
   }

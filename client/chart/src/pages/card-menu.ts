@@ -1,4 +1,4 @@
-/** The buttons that a chart shows while it is in hand. */
+/** The buttons of a chart card, shown while it is hovered or focused. */
 
 import { h, type IconName, iconButton } from "../base/dom";
 import { chartTitle } from "../base/naming";

@@ -1,4 +1,4 @@
-/** The deck page: sidebar and chart grid, which charts there are, and the two views they are drawn from. */
+/** The deck page: sidebar, chart grid and drawer, drawn from two views. */
 
 import { h, show } from "../base/dom";
 import { chartTitle } from "../base/naming";
@@ -41,7 +41,7 @@ import { cardButtons } from "./card-menu";
 import type { DeckCard, DeckCharts, Page } from "./page";
 
 const FPS = 5;
-/** Windows this long move less than a pixel a second: two frames a second show all there is. */
+/** Windows this long move less than a pixel a second: two frames a second are enough. */
 const SLOW_WINDOW_MS = 3_600_000;
 const SIDEBAR_WINDOW_MS = 120_000;
 const SIDEBAR_BUCKETS = 60;
@@ -71,7 +71,7 @@ export class DeckPage implements Page, DeckCharts {
   #drawnVersion = -1;
   #listVersion = -1;
   #dirty = true;
-  /** Chart that was last under the pointer or had the focus. */
+  /** The chart that was last under the pointer or focused. */
   #last = 0;
   #drawnAt = 0;
   #spokenAt = 0;
@@ -105,7 +105,7 @@ export class DeckPage implements Page, DeckCharts {
       rootMargin: "80px",
     });
     this.#resizer = new ResizeObserver(() => {
-      // Not container queries: with those every text that changes made the browser lay out twice.
+      // Not container queries: those made the browser lay out twice for every text that changed.
       const wide = this.#scroller.clientWidth;
       this.#grid.dataset.room = app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
       if (app.state.kiosk) fillWall(this.#scroller, this.#grid);
@@ -125,13 +125,13 @@ export class DeckPage implements Page, DeckCharts {
     );
   }
 
-  /** Open the drawer of a chart; keeps its place while charts come and go. */
+  /** Open the drawer of the chart at an index. */
   openDrawer(at: number): void {
     this.#app.change({ drawer: at });
     this.#drawer.focus();
   }
 
-  /** The drawer of the chart in hand, or of the first one; closed when it is open. */
+  /** Close the drawer, or open that of the current chart. */
   toggleDrawer(): void {
     if (this.#app.state.drawer !== null) return this.#app.change({ drawer: null });
     if (this.#cards.length) this.openDrawer(this.current()?.at ?? this.#last);
@@ -141,7 +141,7 @@ export class DeckPage implements Page, DeckCharts {
     return this.#app.state.only === at;
   }
 
-  /** Give one chart the page to itself, or show all again. */
+  /** Show one chart alone, or all again. */
   alone(at: number): void {
     this.#app.change({ only: this.isAlone(at) ? null : at }, true);
   }
@@ -154,13 +154,13 @@ export class DeckPage implements Page, DeckCharts {
     return this.#app.session.directory;
   }
 
-  /** Every change of the layout is a step of the browser's history: Back undoes it. */
+  /** Set the charts, as a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void {
     const { drawer } = this.#app.state;
     this.#app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null, only: null }, true);
   }
 
-  /** The card that keys act on: with the focus, or else under the pointer. */
+  /** Return the card that keys act on: the focused one, or else the one under the pointer. */
   current(): DeckCard | undefined {
     const root = this.#grid.getRootNode() as Document | ShadowRoot;
     const inside = (element: Element | null): DeckCard | undefined =>
@@ -173,7 +173,7 @@ export class DeckPage implements Page, DeckCharts {
     return { columns: between(columns, MIN_COLUMNS, MAX_COLUMNS), rows: between(rows, MIN_ROWS, MAX_ROWS) };
   }
 
-  /** Switch a series off or on; alone: all others of its chart, or all on again. */
+  /** Hide or show a series; with `alone`, all others of its chart. */
   #press(series: Series, alone: boolean): void {
     const own = this.#cards.find((one) => one.series.includes(series))?.series ?? [];
     this.#app.change({ hidden: pressed(this.#app.state.hidden, own, series, alone) });
@@ -183,7 +183,7 @@ export class DeckPage implements Page, DeckCharts {
     this.setCharts(toggleSeries(this.#app.session.directory, this.specs(), series));
   }
 
-  /** A chart of its own at the end, also for a series that others show. */
+  /** Append a chart for a series, even if other charts show it. */
   #addChart(index: number): void {
     const series = this.directory.byIndex.get(index);
     if (series)
@@ -210,7 +210,7 @@ export class DeckPage implements Page, DeckCharts {
     this.#sidebar.stateChanged();
   }
 
-  /** Make the cards those of the state; a chart that stays is the same object, at its new place. */
+  /** Update the cards to the state; a chart that stays keeps its object. */
   #reconcile(): void {
     const { directory } = this;
     const specs = this.specs();
@@ -259,7 +259,7 @@ export class DeckPage implements Page, DeckCharts {
     this.refresh();
   }
 
-  /** Give the drawer its chart, and the chart its border. */
+  /** Update the drawer's chart, and mark that chart by a border. */
   #drawerOf(): void {
     const { drawer } = this.#app.state;
     const own = drawer === null ? [] : this.#cards.filter(({ at }) => at === drawer).map(({ chart }) => chart);
@@ -289,7 +289,7 @@ export class DeckPage implements Page, DeckCharts {
     );
   }
 
-  /** Ask for the views this page needs now. */
+  /** Request the views that this page needs. */
   #requestViews(): void {
     const series = [...this.watched()].sort((a, b) => a - b);
     const windowMs = this.#app.state.windowMs;
@@ -391,7 +391,7 @@ export class DeckPage implements Page, DeckCharts {
     );
   }
 
-  /** Before the directory is known: nine empty cards in their final places. */
+  /** Show nine empty cards until the directory is known. */
   #skeletons(): void {
     if (this.#grid.childElementCount > 0) return;
     for (let i = 0; i < 9; i++) {
@@ -408,7 +408,7 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   focusSearch(): void {
-    // Where there is no room for both, the drawer has the sidebar's place.
+    // On a narrow screen the drawer takes the sidebar's place: close it.
     if (this.#app.state.drawer !== null && !this.#sidebar.element.checkVisibility()) this.#app.change({ drawer: null });
     this.element.classList.toggle("sheet");
     this.#sidebar.focus();

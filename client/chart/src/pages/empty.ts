@@ -1,4 +1,7 @@
-/** "No metrics yet": the snippet that publishes a first reading, and the self-check, above a time axis that already moves. */
+/**
+ * "No metrics yet": the snippet that publishes a first reading, and the self-check, above a time axis that already
+ * moves.
+ */
 
 import { withAlpha } from "../base/colour";
 import { h, icon, setAttribute, setText } from "../base/dom";

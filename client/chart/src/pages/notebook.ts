@@ -1,4 +1,4 @@
-/** The notebook frame: one chart per metric of the pattern, stacked, fed by a kernel that may be too busy to listen. */
+/** The notebook frame: one chart per metric of the pattern, fed by the kernel. */
 
 import { h, icon, iconButton, Segments, setAttribute, setText, show } from "../base/dom";
 import { plural } from "../base/format";
@@ -48,7 +48,7 @@ export class NotebookFrame {
     icon("open"),
   );
   readonly #badge: ConnectionBadge;
-  /** Hides the still beside this chart, which is for a notebook without a kernel. */
+  /** Hides the snapshot beside this chart, which is for a notebook without a kernel. */
   readonly #cover = h("style", {});
   readonly #crosshair: Crosshair;
   readonly #port: WidgetPort;
@@ -129,7 +129,7 @@ export class NotebookFrame {
       this.#requestDraw();
     });
     this.#resizer.observe(root);
-    // Keys belong to the frame that has the focus: the notebook has keys of its own.
+    // Only while focused: the notebook has shortcuts of its own.
     root.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#live();
       if (this.#crosshair.key(event)) {
@@ -257,7 +257,7 @@ export class NotebookFrame {
     this.#address(metrics);
   }
 
-  /** The same charts as a deck of the dashboard, if one is known. */
+  /** Link to the same charts on the dashboard, if its address is known. */
   #address(metrics: readonly string[] = [...this.#charts.keys()]): void {
     const base = String(this.#model.get("dashboard_url") ?? "").replace(/\/$/, "");
     const known = /^https?:\/\//.test(base) && metrics.length > 0;

@@ -1,4 +1,6 @@
-/** The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links. */
+/**
+ * The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links.
+ */
 
 import { h, icon, Segments, setAttribute, setText, show } from "../base/dom";
 import { clock, day, formatNumber, plural } from "../base/format";
@@ -15,15 +17,15 @@ import type { AppContext } from "../panels/app-context";
 import { describe, filterOf, sorted } from "../panels/catalogue";
 import type { Page } from "./page";
 
-/** Sparklines of the widest usual tile. */
+/** Width of the sparkline of a wide tile. */
 const TILE_PX = 178;
 /** Above this many series one frame a second is enough: nobody reads 500 numbers twice a second. */
 const MANY_SERIES = 500;
-/** Sorting by a live value, or a filter by state, is looked at again this often. */
+/** Tiles sorted by a live value, or filtered by state, are ordered again this often. */
 const REORDER_MS = 1_000;
 const SCROLL_REST_MS = 120;
 const PAUSED_DRAW_MS = 1_000;
-/** What is said of a tile is this old at most. */
+/** Labels for screen readers are updated this often. */
 const SPEAK_MS = 5_000;
 
 const FILTER_WORDS: readonly (readonly [Filter, string])[] = [
@@ -131,7 +133,7 @@ export class Overview implements Page {
 
   #scrolled(): void {
     window.clearTimeout(this.#scrolling);
-    // The links are placed when scrolling rests; until then the ones there scroll along with their tiles.
+    // Links are placed when scrolling rests; until then they scroll along with their tiles.
     this.#scrolling = window.setTimeout(() => this.#placeLinks(), SCROLL_REST_MS);
     this.refresh();
   }
@@ -147,7 +149,7 @@ export class Overview implements Page {
     const { query, sort } = this.#app.state;
     if (this.#search.value !== query) this.#search.value = query;
     const shown = `${query}|${sort}|${this.#app.state.filter}`;
-    // What is searched for begins at the top, wherever the page was.
+    // Search results start at the top.
     if (shown !== this.#shown) this.#scroller.scrollTop = 0;
     this.#shown = shown;
     this.#sort.select(sort);
@@ -157,7 +159,7 @@ export class Overview implements Page {
     this.refresh();
   }
 
-  /** What is saved, the newest first. */
+  /** List the saved decks, newest first. */
   #drawDecks(): void {
     const { decks } = this.#app.savedDecks;
     const key = JSON.stringify(decks);
@@ -212,7 +214,7 @@ export class Overview implements Page {
     };
   }
 
-  /** How much larger tiles are drawn than they are laid out. */
+  /** Scale of tiles: drawn size over layout size. */
   get #scale(): number {
     return this.#app.state.kiosk ? WALL_TILE : 1;
   }

@@ -1,4 +1,4 @@
-/** What the app asks of a page, and what keys and buttons ask of the deck page. */
+/** Interfaces of the pages: what the app calls, and what keys and buttons call on the deck page. */
 
 import type { Chart } from "../chart/chart";
 import type { Directory } from "../model/directory";
@@ -6,19 +6,19 @@ import type { Cell } from "../model/layout";
 import type { ChartSpec } from "../model/url";
 import type { Action } from "../panels/action";
 
-/** What a page of the app does. */
+/** A page of the app. */
 export interface Page {
   readonly element: HTMLElement;
-  /** Draw; `what` is false for a tick of the clock without new readings. */
+  /** Draw; `fresh` is false for a tick of the clock without new readings. */
   draw(fresh: boolean): void;
   directoryChanged(): void;
   stateChanged(): void;
-  /** Keys that step something; false: the event goes on. */
+  /** Handle a key of the page's own; false if it is not one. */
   key(event: KeyboardEvent): boolean;
-  /** What its keys do besides those of every page. */
+  /** Its actions, besides those of every page. */
   readonly actions: readonly Action[];
   focusSearch(): void;
-  /** Draw at the next frame although no reading is new. */
+  /** Draw at the next animation frame, without new readings. */
   refresh(): void;
   destroy(): void;
 }
@@ -29,19 +29,19 @@ export interface DeckCard extends Cell {
   chart: Chart;
 }
 
-/** The charts of a deck as keys and buttons change them. */
+/** The charts of a deck, for actions and buttons. */
 export interface DeckCharts {
   readonly directory: Directory;
   specs(): ChartSpec[];
-  /** Every change of the layout is a step of the browser's history: Back undoes it. */
+  /** Set the charts, as a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void;
-  /** The card that keys act on: with the focus, or else under the pointer. */
+  /** Return the card that keys act on: the focused one, or else the one under the pointer. */
   current(): DeckCard | undefined;
   isAlone(at: number): boolean;
-  /** Give one chart the page to itself, or show all again. */
+  /** Show one chart alone, or all again. */
   alone(at: number): void;
-  /** Open the drawer of a chart; keeps its place while charts come and go. */
+  /** Open the drawer of the chart at an index. */
   openDrawer(at: number): void;
-  /** The drawer of the chart in hand, or of the first one; closed when it is open. */
+  /** Close the drawer, or open that of the current chart. */
   toggleDrawer(): void;
 }

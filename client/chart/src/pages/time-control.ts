@@ -1,4 +1,4 @@
-/** What a person does with the time a page shows: pause, live, zoom, move; the timeline and the address follow. */
+/** Pauses, resumes, zooms and moves the time of a page, and keeps timeline and URL in step. */
 
 import { type Span, shownSpan } from "../model/timeline";
 import type { AppContext, TimeControls } from "../panels/app-context";
@@ -10,19 +10,19 @@ export class TimeControl implements TimeControls {
     this.#app = app;
   }
 
-  /** Make the timeline that of the state. */
+  /** Apply the state's span to the timeline. */
   sync(): void {
     const { state, timeline } = this.#app;
     if (!state.zoom) timeline.resume();
     else if (state.page === "deck") timeline.zoomTo(state.zoom);
   }
 
-  /** The stretch of time that the page shows. */
+  /** The span that the page shows. */
   shown(): Span {
     return this.#app.timeline.window(this.#app.state.windowMs);
   }
 
-  /** Freeze the page; its address keeps the stretch that is shown. */
+  /** Freeze the page and put its span into the URL. */
   pause(): void {
     const app = this.#app;
     if (app.timeline.paused) return;
@@ -41,18 +41,18 @@ export class TimeControl implements TimeControls {
     else this.pause();
   }
 
-  /** Show a stretch of time; `step` makes it a step of the browser's history, so that Back undoes it. */
+  /** Show a span; `step` adds it to the browser's history, so that Back undoes it. */
   zoomTo(span: Span, step = true): void {
     if (this.#app.state.page === "deck") this.#app.change({ zoom: this.#bounded(span) }, step);
   }
 
-  /** Show a stretch on the way to another: nothing is asked for, and the address waits. */
+  /** Show a span while a gesture goes on: request nothing, and leave the URL. */
   preview(span: Span): void {
     this.#app.timeline.zoomTo(this.#bounded(span));
     this.#app.redraw();
   }
 
-  /** Move by a share of the shown stretch; past now means live. */
+  /** Move by a share of the span; go live if that ends after now. */
   pan(share: number): void {
     const { startMs, endMs } = this.shown();
     const by = share * (endMs - startMs);
@@ -60,7 +60,7 @@ export class TimeControl implements TimeControls {
     else this.zoomTo({ startMs: startMs + by, endMs: endMs + by }, false);
   }
 
-  /** Make the stretch `factor` times as long around its middle. */
+  /** Make the span `factor` times as long around its middle. */
   scale(factor: number): void {
     const { startMs, endMs } = this.shown();
     const [middle, half] = [(startMs + endMs) / 2, ((endMs - startMs) / 2) * factor];

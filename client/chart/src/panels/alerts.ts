@@ -1,4 +1,4 @@
-/** How many series are in alarm or silent: what the wall's foot and the tab's title count. */
+/** Counts the series in alarm or silent, for the wall's footer and the tab's title. */
 
 import { tileState } from "../canvas/tiles";
 import { freshness } from "../model/freshness";
@@ -11,7 +11,7 @@ export interface Counts {
   stale: number;
 }
 
-/** Looked at this often. */
+/** Counted this often. */
 const EVERY_MS = 1_000;
 
 export class Alerts {
@@ -23,7 +23,7 @@ export class Alerts {
     this.#session = session;
   }
 
-  /** Count, once a second; true when something changed. */
+  /** Count, once a second; true if something changed. */
   draw(): boolean {
     const at = performance.now();
     if (at - this.#countedAt < EVERY_MS) return false;

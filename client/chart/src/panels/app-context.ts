@@ -1,4 +1,4 @@
-/** What panels and pages use of the app that holds them: its state, its parts, and what they can ask it to do. */
+/** The app as its panels and pages see it: state, parts and commands. */
 
 import type { Dialog } from "../base/dialog";
 import type { Tokens } from "../base/tokens";
@@ -10,28 +10,28 @@ import type { Action } from "./action";
 import type { Alerts } from "./alerts";
 import type { BadgeState } from "./connection-state";
 
-/** Something that opens over the page. */
+/** A dialog that can be opened. */
 export interface Opener {
   open(): void;
 }
 
-/** What a person does with the time that a page shows. */
+/** Commands for the time that a page shows. */
 export interface TimeControls {
-  /** The stretch of time that the page shows. */
+  /** The span that the page shows. */
   shown(): Span;
   live(): void;
   toggle(): void;
-  /** Show a stretch of time; `step` makes it a step of the browser's history, so that Back undoes it. */
+  /** Show a span; `step` adds it to the browser's history, so that Back undoes it. */
   zoomTo(span: Span, step?: boolean): void;
-  /** Show a stretch on the way to another: nothing is asked for, and the address waits. */
+  /** Show a span while a gesture goes on: request nothing, and leave the URL. */
   preview(span: Span): void;
-  /** Move by a share of the shown stretch; past now means live. */
+  /** Move by a share of the span; go live if that ends after now. */
   pan(share: number): void;
-  /** Make the stretch `factor` times as long around its middle. */
+  /** Make the span `factor` times as long around its middle. */
   scale(factor: number): void;
 }
 
-/** What the header does for others. */
+/** Commands of the header. */
 export interface HeaderControls {
   openDecks(): void;
   copyLink(): Promise<void>;
@@ -53,12 +53,12 @@ export interface AppContext {
   readonly saving: Opener;
   readonly latest: Opener;
   readonly signIn: Opener;
-  /** Change the state and its address; `push` makes it a step of the browser's history. */
+  /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;
   addressOf(part: Partial<PageState>): string;
-  /** The stretch of time changed by itself, without a new layout: its address says so. */
+  /** Set the span in state and URL, without a new layout. */
   timeChanged(zoom: Span | null): void;
-  /** Go to a page as it is by itself. */
+  /** Open a page in its default state. */
   visit(page: "overview" | "deck", slug: string): void;
   setWindow(windowMs: number): void;
   theme(): "dark" | "light";
@@ -66,22 +66,22 @@ export interface AppContext {
   toggleDrawer(): void;
   focusSearch(): void;
   openHelp(): void;
-  /** All that the keys do here; a page's own win. */
+  /** Return the actions of the page and of the app; those of the page come first. */
   actions(): Action[];
-  /** Say something for a while, in the header. */
+  /** Show a message in the header for a while. */
   notify(words: string): void;
-  /** Nothing new can arrive: this browser lost the dashboard, or the dashboard lost the service. */
+  /** Tell whether nothing new can arrive: the browser lost the dashboard, or the dashboard lost the service. */
   offline(): boolean;
   /** Draw at the next animation frame. */
   requestDraw(): void;
-  /** Draw the page although no reading is new. */
+  /** Draw the page without new readings. */
   redraw(): void;
-  /** Series whose new readings are counted while the page is paused. */
+  /** Return the series whose new readings are counted while paused. */
   watched(): Iterable<number>;
-  /** The state with its charts named, whatever will be published later. */
+  /** Return the state with its charts written out, so that series published later change nothing. */
   exported(): PageState;
-  /** The page was saved: its charts are those of its name from now on. */
+  /** Go on with the saved deck after saving. */
   savedAs(slug: string): void;
-  /** Show what is saved under a name, in place of what was changed here. */
+  /** Open a saved deck and drop the changes made here. */
   reopen(slug: string): void;
 }

@@ -1,4 +1,4 @@
-/** The overview's series as a list: which filter they pass, in which order they come, what is said of each. */
+/** Filters, sorts and describes the series of the overview. */
 
 import { byName } from "../base/naming";
 import { type TileMoment, type TileState, tileState } from "../canvas/tiles";
@@ -8,7 +8,7 @@ import { spoken } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
 import type { Filter, Sort } from "../model/url";
 
-/** The filters a tile passes, besides "all". */
+/** Return the filters that a tile passes, besides "all". */
 export function filterOf(state: TileState): Filter[] {
   if (state === "stale") return ["stale"];
   if (state === "nodata") return ["nodata"];
@@ -16,7 +16,7 @@ export function filterOf(state: TileState): Filter[] {
   return state === "live" ? ["live"] : [];
 }
 
-/** Series of one group in the wanted order; what has no value comes last. */
+/** Sort the series of one group; those without a value come last. */
 export function sorted(series: Series[], sort: Sort, moment: TileMoment): Series[] {
   if (sort === "name") return series;
   const of = (one: Series): number => {
@@ -28,7 +28,7 @@ export function sorted(series: Series[], sort: Sort, moment: TileMoment): Series
   return [...series].sort((a, b) => of(b) - of(a) || byName(a.metric, b.metric) || byName(a.key, b.key));
 }
 
-/** What a screen reader says of a tile. */
+/** Describe a tile for screen readers. */
 export function describe(series: Series, slot: Slot | undefined, moment: TileMoment): string {
   const name = `${series.metric} ${series.short}`.trim();
   if (!slot) return `${name}, no reading yet`;

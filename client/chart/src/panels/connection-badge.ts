@@ -8,10 +8,10 @@ import { type BadgeInput, type BadgeState, badgeState, whyLost } from "./connect
 
 /** Text changes at most this often. */
 const TEXT_MS = 250;
-/** A series with fewer than three readings counts as live this long. */
+/** A series with fewer than three readings counts as live for this long. */
 const YOUNG_MS = 60_000;
 
-/** What the badge is about; the dashboard and the notebook frame both are. */
+/** What the badge reads; the app and the notebook frame have it. */
 export interface BadgeSubject {
   readonly session: Session;
   readonly timeline: Timeline;
@@ -37,7 +37,7 @@ export class ConnectionBadge {
   );
   readonly #why = h("div", { class: "popover", id: "tw-why", role: "tooltip", "data-tw": "why" });
   readonly #spoken = h("span", { class: "spoken", role: "status", "aria-live": "polite" });
-  /** What it says. */
+  /** What it shows now. */
   state: BadgeState = { word: "CONNECTING", value: "", tone: "plain", icon: "ring", lost: null };
   #shownIcon = "";
   #whyKey = "";

@@ -1,4 +1,6 @@
-/** What the connection badge says: one decision from the link, the service's status and the age of the newest reading. */
+/**
+ * What the connection badge says: one decision from the link, the service's status and the age of the newest reading.
+ */
 import type { IconName } from "../base/dom";
 import { clock, formatNumber, liveAge, plural, span } from "../base/format";
 import type { Status } from "../model/session";
@@ -87,7 +89,11 @@ export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
       rows: [],
     };
   if (badge.word === "GAP")
-    return { title: "A gap that stays", text: "These readings are past retention and cannot be replayed.", rows: [] };
+    return {
+      title: "Some readings are lost",
+      text: "They are older than the log keeps and cannot be replayed.",
+      rows: [],
+    };
   if (badge.word === "SIGNED OUT")
     return {
       title: badge.value === "reload" ? "Reload the page" : "Log in again",
@@ -96,8 +102,8 @@ export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
     };
   if (badge.word === "DISCONNECTED") {
     return {
-      title: `Nothing heard since ${clock(link.lostAtMs)}`,
-      text: "The kernel that fed this chart was restarted, has ended, or is held by a computation. Run the cell again for a live chart.",
+      title: `No message since ${clock(link.lostAtMs)}`,
+      text: "The kernel that fed this chart was restarted, has ended, or is busy. Run the cell again for a live chart.",
       rows: [],
     };
   }

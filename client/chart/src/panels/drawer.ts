@@ -1,4 +1,4 @@
-/** The drawer of one chart: statistics, thresholds, events, export; beside the charts, which stay as they are. */
+/** The drawer of one chart: statistics, thresholds, events, export. */
 
 import { h, icon, iconButton, setText, show } from "../base/dom";
 import { clock, formatNumber, span as inWords, longSpan, plural } from "../base/format";
@@ -18,9 +18,9 @@ import { type Figures, StatisticsTable } from "./statistics";
 import { showReadings } from "./tables";
 import { ThresholdForm } from "./threshold-form";
 
-/** A live window is looked at again this often. */
+/** Statistics of a live window are fetched again this often. */
 const EVERY_MS = 5_000;
-/** As the service takes them. */
+/** As many as the service accepts. */
 const MOST_SERIES = 100;
 const MOST_EVENTS = 20;
 const DONE_MS = 2_000;
@@ -112,7 +112,7 @@ export class Drawer {
     );
   }
 
-  /** Show the chart whose cards these are; several when it is split by a label. */
+  /** Show one chart; it has several cards if it is split by a label. */
   of(charts: readonly Chart[]): void {
     const chart = charts[0] ?? null;
     if (chart !== this.#chart) this.#message.textContent = "";
@@ -129,7 +129,7 @@ export class Drawer {
     return this.#app.timeline.window(this.#app.state.windowMs);
   }
 
-  /** Called with every frame; asks at most every few seconds, or when something else is to be shown. */
+  /** Draw, with every frame; fetch the statistics every few seconds, or when series or span change. */
   draw(tokens: Tokens): void {
     const chart = this.#chart;
     const app = this.#app;
@@ -140,7 +140,7 @@ export class Drawer {
     setText(this.#unit, chart.print.unit.text);
     const stretch = zoom || paused ? `${clock(startMs)} – ${clock(endMs)}` : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
-    // Columns in other colours are empty columns: their numbers are asked for anew.
+    // New columns are empty: fetch their numbers.
     if (this.#statistics.shape(this.#series, tokens)) this.#requestKey = "";
     this.#thresholds.update(app.session.thresholds, this.#series, chart.print);
     this.#drawEvents({ startMs, endMs });
@@ -171,7 +171,7 @@ export class Drawer {
     }
   }
 
-  /** What happened in the stretch, the newest first; what is wrong now on top. */
+  /** List what is wrong now, then the events of the span, newest first. */
   #drawEvents(span: Span): void {
     const { session } = this.#app;
     const nowMs = session.now();
@@ -220,7 +220,7 @@ export class Drawer {
     );
   }
 
-  /** Do what takes a while, and say how it went. */
+  /** Run a slow task and show its outcome. */
   async #run(work: () => Promise<void>): Promise<void> {
     setText(this.#message, "Preparing…");
     try {

@@ -1,11 +1,11 @@
-/** The foot of a wall (`?kiosk=1`), and the bar at the foot of a phone. */
+/** The footer of a wall (`?kiosk=1`), and the navigation bar of a phone. */
 
 import { h, type IconName, icon, mark, setText, show } from "../base/dom";
 import { clock, formatNumber, longSpan } from "../base/format";
 import type { AppContext } from "./app-context";
 
 export class Footer {
-  /** Of a wall: where one is, what is wrong, and the time. */
+  /** Of a wall: the page, the counts of alarms, and the time. */
   readonly wall: HTMLElement;
   readonly bar: HTMLElement;
   readonly #name = h("strong", {});

@@ -20,7 +20,7 @@ export class Header {
   readonly #windowName = h("span", {});
   readonly #decks: Menu;
   readonly #more: Menu;
-  /** The windows as a list, where there is no room for all of them. */
+  /** The windows as a menu, for narrow screens. */
   readonly #window: Menu;
   readonly #windows: Segments<string>;
   readonly #pause: HTMLButtonElement;
@@ -196,7 +196,7 @@ export class Header {
     }
   }
 
-  /** Hand the link to another program where the system can, else copy it. */
+  /** Share the link by the system's dialog if there is one, or else copy it. */
   async share(): Promise<void> {
     if (typeof navigator.share !== "function") return this.copyLink();
     try {
@@ -210,7 +210,7 @@ export class Header {
     return this.#badge.state;
   }
 
-  /** What Python says that the person should see; for a while, or until something else is said. */
+  /** Show a message for a while, or until the next one. */
   #drawNotice(): void {
     const { problem } = this.#app.session;
     if (problem === this.#noticeShown) return;

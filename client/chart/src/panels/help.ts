@@ -6,7 +6,7 @@ import type { Action } from "./action";
 const POINTER: readonly (readonly [string, string])[] = [
   ["Drag", "Zoom into a stretch of time; by the title: move the chart; by its corner: resize it"],
   ["Pinch", "Zoom; Ctrl and wheel do the same"],
-  ["Shift", "With a click, or Enter, on a series of the list: lay it over the chart in hand"],
+  ["Shift", "With a click, or Enter, on a series of the list: add it to the current chart"],
   ["Double click", "Live"],
   ["Click", "Lock the crosshair, or free it; on a legend: switch a series off, with Shift: all others"],
 ];
@@ -48,7 +48,7 @@ export class HelpOverlay {
     );
     const column = (title: string, rows: HTMLElement[]): HTMLElement => h("section", {}, h("h2", {}, title), ...rows);
     const second = chart.length
-      ? h("div", {}, column("The chart in hand", helpRows(chart)), column("Pointer", pointer))
+      ? h("div", {}, column("The current chart", helpRows(chart)), column("Pointer", pointer))
       : null;
     this.#box.replaceChildren(h("div", { class: "help-columns" }, column("Keys", helpRows(page)), second), this.#close);
     this.#before = (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;

@@ -1,4 +1,6 @@
-/** The pause bar in the header's centre: a small chart of the window, the brush, the times, and the way back to live. */
+/**
+ * The pause bar in the header's centre: a small chart of the window, the brush, the times, and the way back to live.
+ */
 
 import { withAlpha } from "../base/colour";
 import { h, setText, show } from "../base/dom";
@@ -8,16 +10,16 @@ import { linear, linePath } from "../canvas/paths";
 import { Trace } from "../model/buckets";
 import type { AppContext } from "./app-context";
 
-/** Of the small chart: as wide as there is room for, and at least so wide that it tells something. */
+/** Widths of the small chart; below the least it is hidden. */
 const MOST_WIDTH = 200;
 const LEAST_WIDTH = 64;
 const HEIGHT = 28;
-/** At its right, what arrived since the pause. */
+/** Room at its right for what arrived since the pause. */
 const NEW_PX = 22;
 /** As in deck.css. */
 const GAP = 12;
 const MAX_NEW_DOTS = 5;
-/** Without keys there is no Esc. */
+/** A touch screen has no Esc key. */
 const COARSE = window.matchMedia("(pointer: coarse)");
 
 export class PauseBar {
@@ -63,12 +65,12 @@ export class PauseBar {
     this.#paint(news);
   }
 
-  /** The header has only so much room between the badge and the windows: the small chart gives way, then the length, then the times. */
+  /** Fit into the header: the small chart gives way first, then the length, then the times. */
   #fit(): void {
     const wide = (element: HTMLElement): number => (element.hidden ? 0 : element.offsetWidth + GAP);
     let room = (this.element.parentElement?.clientWidth ?? 0) - this.#live.offsetWidth;
     this.#width = 0;
-    // On a phone it lies elsewhere, and the header's centre has no box.
+    // On a phone it lies outside the header.
     if (room < 0) return;
     for (const part of [this.#span, this.#long]) {
       show(part, !part.hidden && room >= wide(part));

@@ -1,7 +1,7 @@
-/** Dragging a chart by its title to another place or by its corner to another size, and dropping a series on a chart. */
+/** Moves a chart by its title, resizes it by its corner, and accepts a series dropped on a chart. */
 import { h } from "../base/dom";
 
-/** Carried by a dragged sidebar row: the series' index. */
+/** Data type of a dragged sidebar row: the index of the series. */
 export const SERIES_TYPE = "application/x-tidewire-series";
 
 const DRAG_PX = 6;
@@ -10,7 +10,7 @@ const ROW_PX = 44;
 const GAP_PX = 12;
 const COLUMNS = 12;
 
-/** What a person asked for; cards by their place in the grid, -1 beside all of them. */
+/** What to do with the result. Cards are given by their place in the grid; -1 is outside all of them. */
 export interface RearrangeActions {
   move(from: number, to: number): void;
   drop(card: number, series: number): void;
@@ -24,7 +24,7 @@ export class Rearrange {
   constructor(grid: HTMLElement, around: HTMLElement, actions: RearrangeActions) {
     this.#grid = grid;
     this.#actions = actions;
-    // Beside the charts a series gets one of its own.
+    // A series dropped beside the charts gets its own chart.
     this.#target(around, () => -1);
   }
 
@@ -36,7 +36,7 @@ export class Rearrange {
     this.#target(card, () => this.#indexOf(card));
   }
 
-  /** Let a series be dropped here. */
+  /** Accept a dropped series on an element. */
   #target(element: HTMLElement, card: () => number): void {
     const clear = (): void => element.classList.remove("drop", "drop-series");
     element.addEventListener("dragover", (event) => {
@@ -56,7 +56,7 @@ export class Rearrange {
       event.stopPropagation();
       this.#actions.drop(card(), Number(series));
     });
-    // A card inside the area takes over: the area shows no place of its own then.
+    // Over a card the card is the target, and not the area around it.
     element.addEventListener("dragenter", (event) => {
       if (event.target !== element && (event.target as HTMLElement).closest(".card")) clear();
     });

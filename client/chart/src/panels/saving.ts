@@ -1,4 +1,4 @@
-/** The dialog that saves a deck by name, and asks when somebody else has saved a newer one meanwhile. */
+/** The dialog that saves a deck by name, and asks what to do if another user saved a newer version. */
 
 import { h } from "../base/dom";
 import { clock } from "../base/format";
@@ -51,7 +51,7 @@ export class Saving {
     this.#name.select();
   }
 
-  /** The version of that name that was seen here; a new name must be free. */
+  /** The etag to save over; empty for a new name, which must be free. */
   #seenVersion(): string {
     const { saved } = this.#app.savedDecks;
     return saved?.slug === slugOf(this.#name.value) ? saved.etag : "";
@@ -70,7 +70,7 @@ export class Saving {
     );
   }
 
-  /** The usual buttons; where a deck is saved it can be deleted, by two presses. */
+  /** Show Save and Cancel, and Delete if the deck is saved. */
   #showButtons(): void {
     const { savedDecks } = this.#app;
     const remove = this.#button("Delete…", "save-delete", () => this.#confirmDelete());
@@ -96,7 +96,7 @@ export class Saving {
     });
     this.#buttons.replaceChildren(
       yes,
-      this.#button("Keep it", "save-delete-no", () => this.#showButtons()),
+      this.#button("Keep", "save-delete-no", () => this.#showButtons()),
     );
     yes.focus();
   }
@@ -126,7 +126,7 @@ export class Saving {
     app.notify(`Saved as “${name}”`);
   }
 
-  /** Nothing was saved: another version is there than the one seen here. */
+  /** Explain the conflict: another version is saved than the one read here. */
   async #conflict(name: string, etag: string): Promise<void> {
     const app = this.#app;
     await app.savedDecks.refresh();
@@ -134,13 +134,17 @@ export class Saving {
     this.#message.textContent = !etag
       ? `“${name}” was deleted meanwhile.`
       : this.#seenVersion()
-        ? `“${name}” was changed by somebody else at ${clock(other?.updated_ms ?? NaN)}.`
+        ? `“${name}” was changed by another user at ${clock(other?.updated_ms ?? NaN)}.`
         : `There is a deck “${other?.name ?? name}” already, saved at ${clock(other?.updated_ms ?? NaN)}.`;
-    const over = this.#button("Save over it", "save-over", () => void this.#save(etag));
-    const open = this.#button(this.#seenVersion() ? "Open the newer" : "Open that one", "save-open", () => {
-      app.dialog.close();
-      app.reopen(slugOf(name));
-    });
+    const over = this.#button("Overwrite", "save-over", () => void this.#save(etag));
+    const open = this.#button(
+      this.#seenVersion() ? "Open the newer version" : "Open the existing deck",
+      "save-open",
+      () => {
+        app.dialog.close();
+        app.reopen(slugOf(name));
+      },
+    );
     this.#buttons.replaceChildren(
       over,
       ...(etag ? [open] : []),

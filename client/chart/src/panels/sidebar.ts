@@ -1,4 +1,4 @@
-/** The sidebar of a deck: search, groups and rows, of which only those in view exist as elements. */
+/** The sidebar of a deck: search, groups and rows. Only rows in view exist as elements. */
 
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { formatNumber, plural } from "../base/format";
@@ -12,7 +12,7 @@ import type { AppContext } from "./app-context";
 import { SERIES_TYPE } from "./rearrange";
 
 const ROW = 26;
-/** On a phone, where rows are pressed by a thumb. */
+/** On a phone, where rows are touched. */
 const TOUCH_ROW = 40;
 const rowHeight = (): number => (window.matchMedia("(max-width: 767px)").matches ? TOUCH_ROW : ROW);
 const GROUP = 28;

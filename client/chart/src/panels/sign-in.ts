@@ -1,4 +1,4 @@
-/** The dialog that asks for a token where the page's own is over; what the page shows stays. */
+/** The dialog that asks for a new token when the session has expired. The page stays as it is. */
 
 import { h } from "../base/dom";
 import { clock } from "../base/format";
@@ -33,19 +33,15 @@ export class SignIn {
       h(
         "button",
         { type: "button", class: "button", "data-tw": "keep-looking", onclick: () => app.dialog.close() },
-        "Keep looking",
+        "Stay on this page",
       ),
       h("span", { class: "grow" }),
-      h("button", { type: "button", class: "link-button", onclick: () => location.reload() }, "Other ways"),
+      h("button", { type: "button", class: "link-button", onclick: () => location.reload() }, "Other ways to log in"),
     );
     const form = h(
       "form",
       { class: "form" },
-      h(
-        "p",
-        {},
-        `Your token is over since ${since}. Nothing on this page is lost; the charts resume where they stopped.`,
-      ),
+      h("p", {}, `Your session ended at ${since}. Nothing on this page is lost; the charts resume where they stopped.`),
       this.#token,
       this.#message,
       buttons,
@@ -57,7 +53,7 @@ export class SignIn {
     app.dialog.show("Log in again", form);
   }
 
-  /** The address holds all of the page's state: with the new cookie it is loaded anew, and goes on. */
+  /** Log in and reload: the URL holds all of the page's state. */
   async #submit(): Promise<void> {
     this.#message.textContent = "Logging in…";
     try {
@@ -70,7 +66,7 @@ export class SignIn {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       this.#message.textContent = page.querySelector(".bad")?.textContent ?? `The dashboard answered ${answer.status}`;
     } catch {
-      this.#message.textContent = "The dashboard is not reached";
+      this.#message.textContent = "The dashboard cannot be reached";
     }
   }
 }

@@ -48,7 +48,7 @@ export function snippetText(tab: SnippetTab): string {
   return tab.lines.map((line) => line.map(([text]) => text).join("")).join("\n");
 }
 
-/** Further ways in: what each is for, and how. */
+/** Other tools that can publish, with an example each. */
 export function otherTools(url: string, redis: string): HTMLElement {
   const ways: [string, string][] = [
     [
@@ -79,7 +79,7 @@ export function otherTools(url: string, redis: string): HTMLElement {
   );
 }
 
-/** Python that loads the readings of these series and of this stretch into a DataFrame. */
+/** Return Python code that loads the readings of these series and this span into a DataFrame. */
 export function pandasSnippet(
   series: readonly { metric: string; labels: Readonly<Record<string, string>> }[],
   span: { startMs: number; endMs: number },

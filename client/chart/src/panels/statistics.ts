@@ -1,4 +1,4 @@
-/** The drawer's table of statistics: one column per series, of every reading in the stretch, computed where they are kept. */
+/** The drawer's table of statistics: one column per series. The numbers come from the dashboard. */
 
 import { h, setText } from "../base/dom";
 import { formatNumber, longSpan } from "../base/format";
@@ -35,7 +35,7 @@ export class StatisticsTable {
     this.element.append(this.#table);
   }
 
-  /** Columns of these series, empty until `fill`; true when they are other ones than before. */
+  /** Set the columns, empty until `fill`; true if they changed. */
   shape(series: readonly Series[], tokens: Tokens): boolean {
     const key = series.map((one) => `${one.index} ${one.short} ${tokens.series[one.colour]}`).join();
     if (key === this.#key) return false;

@@ -1,4 +1,4 @@
-/** Tables in a dialog: the readings of a stretch as they were published, and the latest value of every series. */
+/** Tables in a dialog: the readings of a span as they were published, and the latest value of every series. */
 
 import { h, setText } from "../base/dom";
 import { clock, day, formatNumber, plural, shortAge } from "../base/format";
@@ -27,7 +27,7 @@ const head = (names: readonly string[]): HTMLElement =>
     ),
   );
 
-/** Ask for the newest readings of a stretch and show them as they are, unrounded. */
+/** Show the newest readings of a span, unrounded. */
 export async function showReadings(
   app: AppContext,
   title: string,
@@ -77,14 +77,14 @@ export async function showReadings(
   }
 }
 
-/** The latest value of every series that the page searches for, kept current while it is open. */
+/** Shows the latest value of every series that matches the search, updated while it is open. */
 export class LatestValues {
   readonly #rows = h("tbody", {});
   readonly #count = h("p", { class: "muted" });
   #cells: HTMLElement[][] = [];
   #series: Series[] = [];
   #shown = false;
-  /** The directory's version that the rows are of. */
+  /** The version of the directory that the rows show. */
   #version = -1;
   #drawnAt = 0;
   readonly #app: AppContext;
@@ -116,7 +116,7 @@ export class LatestValues {
     body.focus();
   }
 
-  /** One row per series; new ones appear by themselves. */
+  /** Build one row per series; also called when the directory changes. */
   #fill(): void {
     const { state, session } = this.#app;
     const words = state.query.trim().toLowerCase().split(/\s+/).filter(Boolean);

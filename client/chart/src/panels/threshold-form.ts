@@ -1,4 +1,4 @@
-/** The drawer's thresholds: those of a chart's series, taken away by a press, added by a form; in force for everybody. */
+/** The thresholds of a chart's series in the drawer: a list, and a form to add one. They apply to all users. */
 
 import { h, icon, iconButton, show } from "../base/dom";
 import { formatNumber, longSpan } from "../base/format";
@@ -20,7 +20,7 @@ const FIELDS: readonly (readonly [Field, Level, string])[] = [
 
 const given = (value: number | null | undefined): value is number => typeof value === "number";
 
-/** The same thresholds with one limit more: it joins those of the same series with the same manners. */
+/** Add a limit: to the threshold with the same series, `for_s` and `hysteresis`, or as a new one. */
 export function withLimit(all: readonly Threshold[], field: Field, limit: Threshold): Threshold[] {
   const same = (one: Threshold): boolean =>
     one.metric === limit.metric &&
@@ -32,7 +32,7 @@ export function withLimit(all: readonly Threshold[], field: Field, limit: Thresh
   return all.map((one, i) => (i === at ? { ...one, [field]: limit[field] } : one));
 }
 
-/** The same thresholds with one limit less; one that has none left goes. */
+/** Remove a limit, and the threshold if it was its last. */
 export function withoutLimit(all: readonly Threshold[], threshold: Threshold, field: Field): Threshold[] {
   const left = { ...threshold, [field]: null };
   const empty = FIELDS.every(([name]) => !given(left[name]));
@@ -56,7 +56,7 @@ export class ThresholdForm {
   #drawn = "";
   readonly #save: (all: readonly Threshold[]) => Promise<boolean>;
 
-  /** `save` puts all thresholds in force and resolves with false when somebody else's were in the way. */
+  /** `save` stores all thresholds; it resolves with false if another user changed them meanwhile. */
   constructor(save: (all: readonly Threshold[]) => Promise<boolean>) {
     this.#save = save;
     this.element.append(
@@ -190,7 +190,7 @@ export class ThresholdForm {
         "div",
         { class: "form-row" },
         number("for_s", "For, seconds", false),
-        number("hysteresis", "Ends when back by", false),
+        number("hysteresis", "Clears when back by", false),
       ),
       h(
         "div",
@@ -227,7 +227,7 @@ export class ThresholdForm {
       const saved = await this.#save(all);
       this.#message.textContent = saved
         ? ""
-        : "Somebody else has just changed the thresholds; theirs are shown now. Try again.";
+        : "Another user has just changed the thresholds; the list is up to date now. Try again.";
       return saved;
     } catch (error) {
       this.#message.textContent = `Not saved: ${(error as Error).message}`;

@@ -1,4 +1,4 @@
-/** A wall: the row of tiles above its charts, of which each has some, and charts that fill the rest. */
+/** The row of tiles above the charts of a wall, and the height of the charts below. */
 
 import { h } from "../base/dom";
 import { fitCanvas } from "../canvas/draw";
@@ -13,7 +13,7 @@ const ROW_GAP = 12;
 const LEAST_ROW = 28;
 const MOST_ROW = 110;
 
-/** Nobody scrolls a wall: give the rows of the grid the height that fills it. */
+/** Set the height of the grid's rows so that the charts fill the screen: nobody scrolls a wall. */
 export function fillWall(scroller: HTMLElement, grid: HTMLElement): void {
   const rows = getComputedStyle(grid).gridTemplateRows.split(" ").length;
   const style = getComputedStyle(scroller);
@@ -27,7 +27,7 @@ export function fillWall(scroller: HTMLElement, grid: HTMLElement): void {
 /** Six at 1440 px. */
 const LEAST_TILE = 158;
 
-/** Which series are tiles: all of them, or in turn one more of each chart, in the order of the charts. */
+/** Choose the series that get a tile: all, or one of each chart in turn until the row is full. */
 export function wallSeries(charts: readonly (readonly Series[])[], most: number): Series[] {
   const all = new Set(charts.flat());
   if (all.size <= most) return [...all];

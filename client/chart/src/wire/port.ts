@@ -1,13 +1,13 @@
 /** The port between the deck and Python: the dashboard's WebSocket with its back-off, or anywidget's comm. */
 
-/** How the connection to Python stands. Times are of performance.now(). */
+/** State of the connection to Python. Times are of performance.now(). */
 export interface Link {
   state: "connecting" | "open" | "waiting" | "signed-out" | "refused" | "silent";
   /** When the connection was lost, Unix ms of this browser; NaN while it stands. */
   lostAtMs: number;
   attempts: number;
   retryAt: number;
-  /** Why the other end closed, in its words; often empty. */
+  /** The close reason that the server gave; often empty. */
   reason: string;
 }
 
@@ -27,10 +27,10 @@ export interface Port {
 const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000];
 const JITTER = 0.2;
 export const CLOSE_UNKNOWN_TICKET = 4401;
-/** The token behind the page is over; the page stays as it is. */
+/** The session has expired; the page stays as it is. */
 export const CLOSE_SIGNED_OUT = 4403;
 
-/** Wait before the n-th attempt, n from 1, spread by ± 20 % so that viewers do not come back in step. */
+/** Return the wait before attempt n (from 1), with ± 20 % jitter so that viewers do not reconnect together. */
 export function backoffMs(attempt: number, random: number): number {
   const base = BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length) - 1];
   return base * (1 + JITTER * (2 * random - 1));
@@ -45,7 +45,7 @@ export class SocketPort implements Port {
   readonly #events: PortEvents;
   readonly #refused: () => boolean;
 
-  /** `address` is asked anew at each attempt: the ticket may have changed. */
+  /** `address` is called at each attempt: the ticket may have changed. */
   constructor(address: () => string, events: PortEvents, refused: () => boolean) {
     this.#address = address;
     this.#events = events;
@@ -121,10 +121,10 @@ export interface WidgetModel {
   off(name: string, callback: (...args: never[]) => void): void;
 }
 
-/** A kernel says something each second, also while a cell runs; after so long a silence nobody speaks there any more. */
+/** A kernel sends something each second, also while a cell runs; after this long without, it is gone. */
 const SILENT_MS = 5_000;
 
-/** A kernel may be busy and hear nothing: it pushes by its own clock, and frames are not acknowledged. */
+/** A busy kernel reads no messages: it pushes by its own clock, and frames are not acknowledged. */
 export class WidgetPort implements Port {
   readonly #listener: (message: Record<string, unknown>, buffers?: ArrayBufferView[]) => void;
   readonly #timer: number;
@@ -143,7 +143,7 @@ export class WidgetPort implements Port {
       else if (message && typeof message.t === "string") events.text(message);
     };
     model.on("msg:custom", this.#listener as (...args: never[]) => void);
-    // The listener comes first: what the kernel pushes at once must not be missed.
+    // After the listener is registered: the kernel may push at once.
     queueMicrotask(() => this.#change(false));
     this.#timer = window.setInterval(() => {
       if (!this.#silent && performance.now() - this.#heardAt > SILENT_MS) this.#change(true);

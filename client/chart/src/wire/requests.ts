@@ -46,7 +46,7 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const one: Waiting = { tag: request.t, answer: ANSWERS[request.t], id, resolve, reject };
       this.#waiting.push(one);
-      while (this.#waiting.length > MOST) this.#waiting.shift()?.reject(new Error("Asked too much at once"));
+      while (this.#waiting.length > MOST) this.#waiting.shift()?.reject(new Error("Too many requests at once"));
       window.setTimeout(() => this.#giveUp(one, "The dashboard did not answer"), LIMIT_MS);
       this.#port()?.send(id === undefined ? request : { ...request, id });
     });
