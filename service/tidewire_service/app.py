@@ -32,7 +32,7 @@ from tidewire_service.operations.readiness import Readiness
 from tidewire_service.operations.redis_checks import check_when_reached
 from tidewire_service.operations.self_metrics import SelfMetrics, process_name
 from tidewire_service.operations.tasks import end_all, keep_running
-from tidewire_service.operations.telemetry import RequestLog, Telemetry
+from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.routes.catalog import CatalogReads, get_catalog
 from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
@@ -40,7 +40,7 @@ from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
-from tidewire_service.routes.stream import STREAM_PATH_ITEM, StreamShortcut, stream_route
+from tidewire_service.routes.stream import StreamShortcut, stream_route
 from tidewire_service.routes.tickets import create_ticket
 from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
@@ -48,10 +48,12 @@ from tidewire_service.streams.stream import StreamSettings
 from tidewire_service.streams.stream_quota import StreamLimits
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
+from tidewire_service.web.declaration import RouteTable, check_declared
 from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.openapi import complete_openapi
-from tidewire_service.web.origin_guard import STREAM_PATH, OriginGuard
+from tidewire_service.web.origin_guard import OriginGuard
 from tidewire_service.web.problems import exception_handler
+from tidewire_service.web.request_log import RequestLog
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier
@@ -183,15 +185,17 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
             "telemetry": _dependency(telemetry),
             "tickets": _dependency(tickets),
         },
+        guards=[check_declared],
         exception_handlers={Exception: exception_handler(limit_counters)},
         after_request=add_policy,
         openapi_config=openapi_config(),
         cors_config=_cors(settings),
         lifespan=[lifespan],
         logging_config=None,
-        request_max_body_size=None,  # `Posts` bounds what it reads; nothing else reads a body
+        request_max_body_size=None,  # each route declares its own
     )
-    complete_openapi(app.openapi_schema, {STREAM_PATH: STREAM_PATH_ITEM}, auth=settings.auth)
+    routes = RouteTable(app.routes)
+    complete_openapi(app.openapi_schema, routes, auth=settings.auth)
     app.state.update(
         hub=hub,
         streams=streams,
@@ -205,9 +209,9 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
     authorized = AuthorizationMiddleware(
-        shortcut, authenticator, streams, token_rates, address_rates, tickets, limit_counters
+        shortcut, routes, authenticator, streams, token_rates, address_rates, tickets, limit_counters
     )
-    app.asgi_handler = RequestLog(OriginGuard(authorized, settings, limit_counters), telemetry)
+    app.asgi_handler = RequestLog(OriginGuard(authorized, routes, settings, limit_counters), telemetry)
     if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app

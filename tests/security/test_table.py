@@ -6,6 +6,9 @@ import asyncio
 import re
 from typing import Any
 
+from litestar import Request, Response, asgi, get
+from litestar.types import Receive, Scope, Send
+
 from .conftest import bearer
 
 SECRET_METRIC = "plant/secret"
@@ -115,3 +118,31 @@ async def test_what_one_may_not_see_is_as_what_is_not_there(guarded: Any, token:
         assert [answer.status_code for answer in answers] == [200, 200]
         shapes = [re.sub(r"\d+(\.\d+)?|[0-9a-z]+\.[0-9a-z]+-[0-9a-z]+", "", answer.text) for answer in answers]
         assert shapes[0] == shapes[1]
+
+
+async def test_a_route_that_declares_nothing_is_closed(start_service: Any, guarded: Any, token: Any) -> None:
+    @get("/v1/bare")
+    async def bare() -> dict[str, bool]:
+        return {"reached": True}
+
+    @asgi("/v1/raw", copy_scope=False)
+    async def raw(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response({"reached": True}).to_asgi_response(None, Request(scope))(scope, receive, send)
+
+    every = await token("all", publish=("**",), subscribe=("**",), edit=True, operate=True)
+    for service, headers in ((guarded, bearer(every)), (await start_service(), {})):
+        service.app.register(bare)
+        service.app.register(raw)
+        for path in ("/v1/bare", "/v1/bare/", "/v1/raw"):
+            answer = await service.http.get(path, headers=headers)
+            assert answer.status_code == 403, answer.text
+            assert "does not declare" in answer.json()["detail"]
+    for path in ("/v1/bare", "/v1/raw"):
+        assert (await guarded.http.get(path)).status_code == 401
+
+
+async def test_every_route_declares_itself(guarded: Any) -> None:
+    for route in guarded.app.routes:
+        for handler in getattr(route, "route_handlers", None) or [route.route_handler]:
+            if handler.handler_name != "options_handler":  # Litestar's own answer to a preflight
+                assert "tidewire" in handler.opt, route.path

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from itertools import count
-from time import perf_counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TextIO
 
 import structlog
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,16 +16,10 @@ from prometheus_client.registry import Collector
 from tidewire import __version__
 from tidewire_service.hub.counters import Latencies
 from tidewire_service.settings import LogFormat
-from tidewire_service.web.origin_guard import STREAM_PATH
-from tidewire_service.web.problems import request_id
 
-__all__ = ["RequestLog", "Telemetry", "configure_logging"]
+__all__ = ["Telemetry", "configure_logging"]
 
-_log = structlog.get_logger("tidewire_service")
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET: Final = ("/metrics", "/v1/readings")  # asked many times a minute: only their failures are logged
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_PATH_CHARS: Final = 200
 
 
 def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None) -> None:
@@ -75,7 +64,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
         "uvicorn",
         "uvicorn.error",
         "uvicorn.access",
-    ):  # theirs go the same way; access is logged by `RequestLog`
+    ):  # theirs go the same way; `web.request_log` logs access
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
@@ -169,57 +158,3 @@ class _MappingCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         return ()  # names are known only when there is something to show
-
-
-class RequestLog:
-    """An ASGI app around the app that counts and logs requests: method, path and status, never the query.
-
-    Each has an id in ``scope["tidewire.request"]``, which every line of the log about it has, to the end of a stream;
-    a refused request is told it in the header ``Tidewire-Request``.
-    """
-
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
-        """Watch what `app` answers."""
-        self._app = app
-        self._telemetry = telemetry
-        self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(3),) for number in count(1))
-        self._counted: dict[tuple[str, str, int], Counter] = {}  # methods, routes and statuses are few
-        self._log: Any = None  # looked up once, at the first request: logs are configured by then
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand the request on and log its answer; a plain function: an open stream keeps no frame of it."""
-        if scope["type"] != ScopeType.HTTP:
-            return self._app(scope, receive, send)
-        started = perf_counter()
-        id_ = scope["tidewire.request"] = next(self._ids)  # type: ignore[typeddict-unknown-key]  # ours
-
-        def sending(message: Message) -> object:  # a plain function: a stream's sends pay no coroutine for it
-            if message["type"] == "http.response.start":
-                scope.pop("tidewire.send", None)  # type: ignore[typeddict-item]  # it leads here, and this to the scope
-                self._note(scope, message["status"], perf_counter() - started)
-                if message["status"] >= 400:
-                    message["headers"] = [*message.get("headers", ()), (b"tidewire-request", id_.encode())]
-            return send(message)
-
-        return self._app(scope, receive, sending)  # type: ignore[arg-type]  # called and awaited, no more
-
-    def _note(self, scope: HTTPScope, status: int, seconds: float) -> None:
-        route = scope.get("path_template") or "-"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        counted = self._counted.get((method, route, status))
-        if counted is None:  # looked up once: it was a twentieth of opening a stream
-            counted = self._counted[method, route, status] = self._telemetry.requests.labels(method, route, str(status))
-        counted.inc()
-        if route != STREAM_PATH:
-            self._telemetry.seconds.labels(route).observe(seconds)
-        if self._log is None:
-            self._log = _log.bind()
-        write = self._log.info
-        if route.startswith("/health/") or (status < 400 and route.startswith(_QUIET)):
-            write = self._log.debug  # "are you ready?" is asked all the time, and "no" is an answer
-        elif status >= 500:
-            write = self._log.warning
-        # the raw path: still percent-encoded, so that nothing in it can start a line of its own
-        path = (scope.get("raw_path") or b"")[:_PATH_CHARS].decode("ascii", "backslashreplace")
-        id_ = request_id(scope)
-        write("request_answered", request=id_, method=method, path=path, status=status, ms=round(seconds * 1e3, 2))

@@ -10,7 +10,6 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput, LimitExceeded
@@ -24,7 +23,7 @@ from tidewire_service.history.rates import Rates
 from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.declaration import declare
 from tidewire_service.web.query import MISSPELT, parse_query
 
 __all__ = ["CatalogReads", "get_catalog"]
@@ -97,13 +96,11 @@ def _series_of(
     "/v1/catalog",
     summary="List the series",
     description="Every series that matches, with its last reading; and the cursor from which to stream on.",
-    responses={
-        200: ResponseSpec(CatalogJson, description="The series", generate_examples=False),
-        422: ResponseSpec(
-            Problem, description="A field cannot be read", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-        503: ResponseSpec(Problem, description="Redis is away", generate_examples=False, media_type=MEDIA_TYPE),
-    },
+    **declare(
+        "subscribe",
+        answers={200: (CatalogJson, "The series")},
+        refusals={422: "A field cannot be read", 503: "Redis is away"},
+    ),
 )
 async def get_catalog(
     request: Request[Any, Any, State],

@@ -13,7 +13,8 @@ import msgspec
 from litestar import Request, Response, delete, get, put
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Reference, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import PathParameter
 
 from tidewire.errors import InvalidInput
@@ -24,7 +25,7 @@ from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, Documents
 from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.declaration import Body, declare
 
 __all__ = ["DOCUMENT_ROUTES", "SavedDocuments"]
 
@@ -34,6 +35,8 @@ _MOST_DECKS: Final = 500
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _DESCRIBED: Final = PathParameter(description="its name in addresses: 1 to 64 of a-z, 0-9, - and _")
 _LIST: Final = "list"
+_DECK: Final = Schema(type=OpenAPIType.OBJECT, description="a deck, at most 64 KiB")
+_THRESHOLDS: Final = Reference(ref="#/components/schemas/ThresholdsJson")
 
 
 class _Named(msgspec.Struct):
@@ -94,20 +97,14 @@ def _slug(given: str) -> str:
     return given
 
 
-def _problem(description: str) -> ResponseSpec:
-    return ResponseSpec(Problem, description=description, generate_examples=False, media_type=MEDIA_TYPE)
-
-
-_WRITTEN: Final = {
-    412: _problem("Another version is there than If-Match names; its ETag comes with the answer"),
-    422: _problem("The body or a name can never work as it is"),
-    503: _problem("Redis is away"),
+_WRITE_REFUSALS: Final = {
+    412: "Another version is there than If-Match names; its ETag comes with the answer",
+    422: "The body or a name can never work as it is",
+    503: "Redis is away",
 }
 
 
-@get("/v1/decks", summary="List the saved decks", responses={
-    200: ResponseSpec(DecksJson, description="The decks", generate_examples=False)
-})  # fmt: skip
+@get("/v1/decks", summary="List the saved decks", **declare("subscribe", answers={200: (DecksJson, "The decks")}))
 async def get_decks(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
 ) -> Response[DecksJson]:
@@ -125,10 +122,15 @@ async def get_decks(
     return Response(DecksJson(found), headers={"Cache-Control": "no-store"})
 
 
-@get("/v1/decks/{slug:str}", summary="Read a saved deck", responses={
-    200: ResponseSpec(dict[str, Any], description="The deck, with its ETag", generate_examples=False),
-    404: _problem("No deck has this name"),
-})  # fmt: skip
+@get(
+    "/v1/decks/{slug:str}",
+    summary="Read a saved deck",
+    **declare(
+        "subscribe",
+        answers={200: (dict[str, Any], "The deck, with its ETag")},
+        refusals={404: "No deck has this name", 422: "The name can never be one"},
+    ),
+)
 async def get_deck(
     request: Request[Any, Any, State],
     slug: Annotated[str, _DESCRIBED],
@@ -147,8 +149,12 @@ async def get_deck(
     description="A JSON object, at most 64 KiB. With `If-Match` only over that version, with `If-None-Match: *` only "
     "where nothing is yet; else 412.",
     status_code=200,
-    request_max_body_size=_MAX_BYTES,
-    responses={200: ResponseSpec(None, description="Saved; its ETag"), **_WRITTEN},
+    **declare(
+        "edit",
+        body=Body({"application/json": _DECK}, _MAX_BYTES),
+        answers={200: (None, "Saved; its ETag")},
+        refusals=_WRITE_REFUSALS,
+    ),
 )
 async def put_deck(
     request: Request[Any, Any, State],
@@ -165,7 +171,12 @@ async def put_deck(
     return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_seen(request))))
 
 
-@delete("/v1/decks/{slug:str}", summary="Delete a saved deck", status_code=204, responses=_WRITTEN)
+@delete(
+    "/v1/decks/{slug:str}",
+    summary="Delete a saved deck",
+    status_code=204,
+    **declare("edit", refusals=_WRITE_REFUSALS),
+)
 async def delete_deck(
     request: Request[Any, Any, State],
     slug: Annotated[str, _DESCRIBED],
@@ -176,9 +187,11 @@ async def delete_deck(
     await documents.decks.delete(_slug(slug), over=_seen(request))
 
 
-@get("/v1/thresholds", summary="Read the thresholds", responses={
-    200: ResponseSpec(ThresholdsJson, description="All of them, with an ETag", generate_examples=False)
-})  # fmt: skip
+@get(
+    "/v1/thresholds",
+    summary="Read the thresholds",
+    **declare("subscribe", answers={200: (ThresholdsJson, "All of them, with an ETag")}),
+)
 async def get_thresholds(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
 ) -> Response[bytes]:
@@ -197,8 +210,12 @@ async def get_thresholds(
     summary="Save the thresholds",
     description="All of them, in place of those before; preconditions as for a deck.",
     status_code=200,
-    request_max_body_size=_MAX_THRESHOLD_BYTES,
-    responses={200: ResponseSpec(None, description="Saved; the new ETag"), **_WRITTEN},
+    **declare(
+        "edit",
+        body=Body({"application/json": _THRESHOLDS}, _MAX_THRESHOLD_BYTES),
+        answers={200: (None, "Saved; the new ETag")},
+        refusals=_WRITE_REFUSALS,
+    ),
 )
 async def put_thresholds(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]

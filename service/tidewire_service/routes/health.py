@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 
 from tidewire.model.answers import ReadinessJson
 from tidewire_service.operations.readiness import Readiness
+from tidewire_service.web.declaration import declare
 
 __all__ = ["get_live", "get_ready"]
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@get("/health/live", summary="Is the process running", sync_to_thread=False)
+@get("/health/live", summary="Is the process running", sync_to_thread=False, **declare("nothing", logged="never"))
 def get_live() -> Response[dict[str, bool]]:
     """Answer; that is all."""
     return Response({"live": True}, headers=_NO_STORE)
@@ -25,10 +25,7 @@ def get_live() -> Response[dict[str, bool]]:
     "/health/ready",
     summary="Can it do its work",
     description="200 if Redis answers and the hub's position is verified against its clock; else 503 and why.",
-    responses={
-        200: ResponseSpec(ReadinessJson, description="Ready", generate_examples=False),
-        503: ResponseSpec(ReadinessJson, description="Not ready", generate_examples=False),
-    },
+    **declare("nothing", logged="never", answers={200: (ReadinessJson, "Ready"), 503: (ReadinessJson, "Not ready")}),
 )
 async def get_ready(readiness: NamedDependency[Readiness]) -> Response[bytes]:
     """Answer with what was found just now."""

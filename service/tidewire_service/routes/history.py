@@ -11,7 +11,6 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from tidewire.errors import InvalidInput
@@ -25,7 +24,7 @@ from tidewire_service.history.tables import JSON, HistoryJson, encode_history
 from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.declaration import declare
 from tidewire_service.web.query import MISSPELT, Query, parse_query
 
 __all__ = ["HistoryReads", "get_history"]
@@ -131,16 +130,16 @@ class HistoryReads:
         "Readings whose own time lies in start ≤ time < end, by series; or, with `points`, buckets from the epoch on. "
         "The cursor of the answer (also in the header `Tidewire-Cursor`) is where a stream goes on without a gap."
     ),
-    responses={
-        200: ResponseSpec(HistoryJson, description="By format; JSON is shown", generate_examples=False),
-        413: ResponseSpec(
-            Problem, description="Too much; says how to ask for less", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-        422: ResponseSpec(
-            Problem, description="A field cannot be read", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-        503: ResponseSpec(Problem, description="Redis is away", generate_examples=False, media_type=MEDIA_TYPE),
-    },
+    **declare(
+        "subscribe",
+        answers={200: (HistoryJson, "By format; JSON is shown")},
+        refusals={
+            413: "Too much; says how to ask for less",
+            422: "A field cannot be read",
+            503: "Redis is away",
+        },
+        media_types=(form.media_type.partition(";")[0] for form in TABLE_FORMATS.values()),
+    ),
 )
 async def get_history(
     request: Request[Any, Any, State],

@@ -6,15 +6,13 @@ import asyncio
 import hashlib
 import re
 import time
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
 
@@ -28,7 +26,8 @@ from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, Problem, problem_of
+from tidewire_service.web.declaration import Body, declare
+from tidewire_service.web.problems import MEDIA_TYPE, problem_of
 
 __all__ = ["AcceptedJson", "Posts", "post_readings"]
 
@@ -224,30 +223,21 @@ _ROW: Final = Schema(
 )
 
 
-@dataclass
-class _Operation(Operation):
-    """The operation with its body, which Litestar does not see: it is read as it comes."""
-
-    def __post_init__(self) -> None:
-        rows = Schema(one_of=[_ROW, Schema(type=OpenAPIType.ARRAY, items=_ROW, min_items=1)])
-        lines = Schema(type=OpenAPIType.STRING, description="one row on each line")
-        table = Schema(
+_BODY: Final = Body(
+    {
+        "application/json": Schema(one_of=[_ROW, Schema(type=OpenAPIType.ARRAY, items=_ROW, min_items=1)]),
+        "application/x-ndjson": Schema(type=OpenAPIType.STRING, description="one row on each line"),
+        "text/csv": Schema(
             type=OpenAPIType.STRING, description="columns metric, time, value, unit, text, step; others are labels"
-        )
-        self.request_body = RequestBody(
-            required=True,
-            content={
-                "application/json": OpenAPIMediaType(schema=rows),
-                "application/x-ndjson": OpenAPIMediaType(schema=lines),
-                "text/csv": OpenAPIMediaType(schema=table),
-            },
-        )
+        ),
+    },
+    None,
+)
 
 
 @post(
     "/v1/readings",
     status_code=200,
-    operation_class=_Operation,
     summary="Publish readings",
     description=(
         "A batch, a list of batches, or flat rows; JSON, NDJSON or CSV, packed with gzip or not. A row is a batch "
@@ -255,20 +245,21 @@ class _Operation(Operation):
         "split it; "
         "429 and 503: wait for `Retry-After`, then try again."
     ),
-    responses={
-        200: ResponseSpec(AcceptedJson, description="At least one row was stored", generate_examples=False),
-        400: ResponseSpec(
-            Problem, description="The body cannot be read", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-        413: ResponseSpec(Problem, description="Split it", generate_examples=False, media_type=MEDIA_TYPE),
-        415: ResponseSpec(Problem, description="Another media type", generate_examples=False, media_type=MEDIA_TYPE),
-        403: ResponseSpec(
-            Problem, description="The token may publish none of it", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-        422: ResponseSpec(Problem, description="No row could be taken", generate_examples=False, media_type=MEDIA_TYPE),
-        429: ResponseSpec(Problem, description="Try again", generate_examples=False, media_type=MEDIA_TYPE),
-        503: ResponseSpec(Problem, description="Redis is away or full", generate_examples=False, media_type=MEDIA_TYPE),
-    },
+    **declare(
+        "publish",
+        logged="failures",
+        body=_BODY,
+        answers={200: (AcceptedJson, "At least one row was stored")},
+        refusals={
+            400: "The body cannot be read",
+            403: "The token may publish none of it",
+            413: "Split it",
+            415: "Another media type",
+            422: "No row could be taken",
+            429: "Try again",
+            503: "Redis is away or full",
+        },
+    ),
 )
 async def post_readings(
     request: Request[Any, Any, State],

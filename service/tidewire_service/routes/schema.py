@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any, Final
 
-from litestar import Request, Response, get
+from litestar import Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
@@ -13,6 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.params import FromPath
 
 from tidewire import __version__
+from tidewire_service.web.declaration import declare
 
 __all__ = ["get_schema_asset", "openapi_config"]
 
@@ -53,7 +54,7 @@ class _OfflinePage(OpenAPIRenderPlugin):
         return _PAGE
 
 
-@get("/schema/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
+@get("/schema/assets/{name:str}", include_in_schema=False, sync_to_thread=False, **declare("nothing"))
 def get_schema_asset(request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
     """Answer with one of the page's files."""
     if name not in _ASSETS:
@@ -76,7 +77,8 @@ def openapi_config() -> OpenAPIConfig:
         title="Tidewire",
         version=__version__,
         description="Live metrics: what was published is what you see, live, and you are told when it is not.",
-        path="/schema",
+        # what the API is, is no secret; what is in it, is
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, **declare("nothing")),
         render_plugins=[_OfflinePage(), JsonRenderPlugin()],
         use_handler_docstrings=False,
     )

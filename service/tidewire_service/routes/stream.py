@@ -15,7 +15,6 @@ from litestar.openapi.spec import (
     OpenAPIResponse,
     Operation,
     Parameter,
-    PathItem,
     Schema,
 )
 from litestar.openapi.spec.enums import OpenAPIType
@@ -26,17 +25,17 @@ from tidewire.model.cursor import Cursor
 from tidewire.model.durations import parse_span_ms
 from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.scopes import ANYONE, allowed_metrics
-from tidewire_service.errors import MethodNotAllowed
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay
 from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.origin_guard import STREAM_PATH
+from tidewire_service.web.declaration import declaration_in, declare
 from tidewire_service.web.query import MISSPELT, parse_query
 
-__all__ = ["STREAM_PATH_ITEM", "StreamShortcut", "parse_stream_request", "stream_route"]
+__all__ = ["STREAM_PATH", "StreamShortcut", "parse_stream_request", "stream_route"]
 
+STREAM_PATH: Final = "/v1/stream"
 _EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a conflated stream
 
 
@@ -135,13 +134,11 @@ def _span_ms(replay: str) -> float:
 def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
     """Return the route; a raw ASGI app, since nothing may stand between the hub and the socket."""
 
-    @asgi(STREAM_PATH, copy_scope=False)
+    @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", stream=True, operation=_OPERATION))
     async def get_stream(scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request and serve the stream until it ends."""
         if scope["type"] != ScopeType.HTTP:
             raise NotFoundException
-        if scope["method"] != "GET":
-            raise MethodNotAllowed("a stream is read with GET", allowed="GET")
         request = stream_request(scope, max_patterns)
         check_width(request, streams.hub, max_metrics)
         await check_conflatable(request, streams.hub)
@@ -188,6 +185,9 @@ class StreamShortcut:
     def _plain(self, scope: Scope) -> StreamRequest | None:
         if scope["type"] != ScopeType.HTTP or scope["path"] != STREAM_PATH or scope["method"] != "GET":
             return None
+        declaration = declaration_in(scope)
+        if declaration is None or not declaration.stream:
+            return None
         if any(name == b"origin" for name, _ in scope["headers"]):
             return None
         try:
@@ -213,33 +213,28 @@ def _parameter(
     return Parameter(name=name, param_in=where, schema=schema, description=description, required=required)
 
 
-STREAM_PATH_ITEM: Final = PathItem(
-    get=Operation(
-        operation_id="GetStream",
-        summary="Stream readings live",
-        description=(
-            "Server-Sent Events. Data events are unnamed and hold one batch; their `id` is a cursor. `hello`, `live`, "
-            "`gap`, `reset`, `skipped` and `bye` are control events. A stream goes on where it ended when "
-            "`Last-Event-ID` or "
-            "`cursor` says so, exactly once, for as long as the log reaches back."
+_OPERATION: Final = Operation(
+    operation_id="GetStream",
+    summary="Stream readings live",
+    description=(
+        "Server-Sent Events. Data events are unnamed and hold one batch; their `id` is a cursor. `hello`, `live`, "
+        "`gap`, `reset`, `skipped` and `bye` are control events. A stream goes on where it ended when "
+        "`Last-Event-ID` or "
+        "`cursor` says so, exactly once, for as long as the log reaches back."
+    ),
+    parameters=[
+        _parameter("metric", "a metric, or a pattern with `*` and `**`; may be repeated", many=True, required=True),
+        _parameter("label", "`name:value`; may be repeated, all must hold", many=True),
+        _parameter("replay", "`last` (default): the last reading of each series; `none`; or a span such as `5m`"),
+        _parameter("every", "conflation, `100ms` to `1h`: one event per interval with last, min, max, mean and count"),
+        _parameter("on_slow", "what a slow reader gets: `catchup` (default), `conflate` or `disconnect`"),
+        _parameter("cursor", "where to go on, if there is no `Last-Event-ID`"),
+        _parameter("Last-Event-ID", "where to go on; sent by `EventSource` by itself", where="header"),
+    ],
+    responses={
+        "200": OpenAPIResponse(
+            description="The stream", content={"text/event-stream": OpenAPIMediaType(schema=_text("events"))}
         ),
-        parameters=[
-            _parameter("metric", "a metric, or a pattern with `*` and `**`; may be repeated", many=True, required=True),
-            _parameter("label", "`name:value`; may be repeated, all must hold", many=True),
-            _parameter("replay", "`last` (default): the last reading of each series; `none`; or a span such as `5m`"),
-            _parameter(
-                "every", "conflation, `100ms` to `1h`: one event per interval with last, min, max, mean and count"
-            ),
-            _parameter("on_slow", "what a slow reader gets: `catchup` (default), `conflate` or `disconnect`"),
-            _parameter("cursor", "where to go on, if there is no `Last-Event-ID`"),
-            _parameter("Last-Event-ID", "where to go on; sent by `EventSource` by itself", where="header"),
-        ],
-        responses={
-            "200": OpenAPIResponse(
-                description="The stream", content={"text/event-stream": OpenAPIMediaType(schema=_text("events"))}
-            ),
-            "422": OpenAPIResponse(description="A field cannot be read; do not ask again"),
-        },
-    )
+        "422": OpenAPIResponse(description="A field cannot be read; do not ask again"),
+    },
 )
-"""The route as the OpenAPI document has it, which Litestar cannot see in a raw ASGI app."""

@@ -9,19 +9,24 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from msgspec import Meta
 
 from tidewire.errors import InvalidInput
 from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.tickets import FIRST_USE_S, Tickets
+from tidewire_service.routes.stream import STREAM_PATH
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.origin_guard import STREAM_PATH
-from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.declaration import Body, declare
 
 __all__ = ["TicketJson", "create_ticket"]
 
-_MAX_BODY: Final = 16 * 1024
+_MAX_BODY_BYTES: Final = 16 * 1024
+_PATTERNS: Final = Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.STRING), min_items=1, max_items=64)
+_BODY: Final = Schema(
+    type=OpenAPIType.OBJECT, required=["metric"], properties={"metric": _PATTERNS}, additional_properties=False
+)
 
 
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,23 +51,17 @@ class TicketJson(msgspec.Struct, frozen=True):
     "/v1/tickets",
     summary="Get a ticket for one stream",
     description='Body: `{"metric": ["furnace/**"]}`. For browsers: an EventSource can send no Authorization header.',
-    responses={
-        201: ResponseSpec(TicketJson, description="The ticket", generate_examples=False),
-        422: ResponseSpec(
-            Problem, description="A field cannot be read", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-        503: ResponseSpec(Problem, description="Redis is away", generate_examples=False, media_type=MEDIA_TYPE),
-    },
+    **declare(
+        "subscribe",
+        body=Body({"application/json": _BODY}, _MAX_BODY_BYTES),
+        answers={201: (TicketJson, "The ticket")},
+        refusals={422: "A field cannot be read", 503: "Redis is away"},
+    ),
 )
 async def create_ticket(request: Request[Any, Any, State], tickets: NamedDependency[Tickets]) -> Response[bytes]:
     """Answer with a ticket."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY:
-            raise InvalidInput("body", len(body), f"expected at most {_MAX_BODY} bytes")
     try:
-        wanted = msgspec.json.decode(body, type=_Wanted)
+        wanted = msgspec.json.decode(await request.body(), type=_Wanted)
     except msgspec.MsgspecError as error:
         raise InvalidInput("body", "", f'expected {{"metric": ["furnace/**"]}}; {error}') from None
     patterns = tuple(compile_pattern(pattern).text for pattern in wanted.metric)

@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
-from litestar.openapi.datastructures import ResponseSpec
 
 from tidewire.model.answers import WhoamiJson
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.declaration import declare
 
 __all__ = ["get_whoami"]
 
@@ -21,12 +20,7 @@ __all__ = ["get_whoami"]
     summary="Who am I",
     description="What the token of this request may do.",
     sync_to_thread=False,
-    responses={
-        200: ResponseSpec(WhoamiJson, description="Its scopes", generate_examples=False),
-        401: ResponseSpec(
-            Problem, description="No token, or none of ours", generate_examples=False, media_type=MEDIA_TYPE
-        ),
-    },
+    **declare("anybody", answers={200: (WhoamiJson, "Its scopes")}, refusals={401: "No token, or none of ours"}),
 )
 def get_whoami(request: Request[Any, Any, State]) -> Response[bytes]:
     """Answer with the scopes."""

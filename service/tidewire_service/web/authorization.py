@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
 from litestar.enums import ScopeType
@@ -24,39 +24,24 @@ from tidewire_service.errors import (
 )
 from tidewire_service.streams.stream_quota import address_of
 from tidewire_service.streams.streams import Streams
+from tidewire_service.web.declaration import Declaration, Need, RouteTable, declaration_in
 from tidewire_service.web.limit_counters import LimitCounters
-from tidewire_service.web.origin_guard import STREAM_PATH
 from tidewire_service.web.problems import problem_of, request_id, send_problem
 from tidewire_service.web.query import parse_query
 
-__all__ = ["AuthorizationMiddleware", "Need", "identity_of_request", "need_of"]
+__all__ = ["AuthorizationMiddleware", "identity_of_request"]
 
-Need = Literal["nothing", "anybody", "publish", "subscribe", "edit", "operate"]
-
-# Everything else follows from the method: reading needs `subscribe`, changing needs `edit`. A new route is closed.
-_NEEDS: Final[dict[tuple[str, str], Need]] = {
-    ("GET", "/health/live"): "nothing",
-    ("GET", "/health/ready"): "nothing",
-    ("GET", "/metrics"): "operate",
-    ("POST", "/v1/readings"): "publish",
-    ("GET", "/v1/whoami"): "anybody",
-    ("POST", "/v1/tickets"): "subscribe",
-}
 _READS: Final = frozenset({"GET", "HEAD"})
 _TICKET_FIELD: Final = b"ticket="
 _log = structlog.get_logger("tidewire_service")
 
 
-def need_of(method: str, path: str) -> Need:
-    """Return what a request needs before any route sees it."""
-    path = path.rstrip("/") or "/"
-    found = _NEEDS.get(("GET" if method == "HEAD" else method, path))
-    if found is not None:
-        return found
-    if method in _READS and (path == "/schema" or path.startswith("/schema/")):
-        return "nothing"  # what the API is, is no secret; what is in it, is
+def _need_of(declaration: Declaration | None, method: str) -> Need:
+    """Return what a request needs before any handler sees it; where no route answers, what its method suggests."""
     if method == "OPTIONS":
         return "nothing"  # a preflight carries no token; the origin guard has checked its origin
+    if declaration is not None:
+        return declaration.needs
     return "subscribe" if method in _READS else "edit"
 
 
@@ -71,6 +56,7 @@ class AuthorizationMiddleware:
 
     Args:
         app: what is behind it.
+        routes: what each route declares.
         authenticator: authenticates requests.
         streams: which answer a subscriber in their own way: any refusal but 200 ends an `EventSource` for good.
         rates: how many requests somebody may make.
@@ -82,6 +68,7 @@ class AuthorizationMiddleware:
     def __init__(
         self,
         app: ASGIApp,
+        routes: RouteTable,
         authenticator: Authenticator,
         streams: Streams,
         rates: RequestRates,
@@ -90,6 +77,7 @@ class AuthorizationMiddleware:
         limit_counters: LimitCounters,
     ) -> None:
         self._app = app
+        self._routes = routes
         self._limit_counters = limit_counters
         self._tickets = tickets
         self._authenticator = authenticator
@@ -101,7 +89,8 @@ class AuthorizationMiddleware:
         """Let the request in, or refuse it; a plain function: an open stream keeps no frame of it."""
         if scope["type"] != ScopeType.HTTP:
             return self._app(scope, receive, send)
-        need = need_of(scope["method"], scope["path"])
+        declaration = self._routes.authorizing(scope)
+        need = _need_of(declaration, scope["method"])
         try:
             if need == "nothing":
                 return self._app(scope, receive, send)
@@ -109,7 +98,7 @@ class AuthorizationMiddleware:
             if self._authenticator.open:
                 return self._app(scope, receive, send)
             authorization = _authorization(scope)
-            if not authorization and scope["path"] == STREAM_PATH and _TICKET_FIELD in scope["query_string"]:
+            if not authorization and _answers_with_stream(scope) and _TICKET_FIELD in scope["query_string"]:
                 return self._authorize_ticket(scope, receive, send)
             identity = self._authenticator.identity(authorization)
             if identity is None:
@@ -128,7 +117,7 @@ class AuthorizationMiddleware:
             await self._refuse(scope, send, refusal)
             return
         except LogUnavailable:
-            if scope["path"] == STREAM_PATH:
+            if _answers_with_stream(scope):
                 await self._streams.put_off(send)
                 return
             await send_problem(send, TokenUndecided())
@@ -184,7 +173,7 @@ class AuthorizationMiddleware:
         self._limit_counters.count(refusal.limit)
         if isinstance(refusal, RateExceeded):
             self._authenticator.counters["limited"] += 1
-            if scope["path"] == STREAM_PATH:
+            if _answers_with_stream(scope):
                 return self._streams.put_off(send, refusal.limit)
         _log.info(
             "request_refused",
@@ -210,3 +199,8 @@ def _authorization(scope: HTTPScope) -> str:
     if len(found) > 1:
         raise Unauthenticated("the request has two Authorization headers", token_given=True)
     return found[0].decode("latin-1") if found else ""
+
+
+def _answers_with_stream(scope: HTTPScope) -> bool:
+    declaration = declaration_in(scope)
+    return declaration is not None and declaration.stream

@@ -22,12 +22,12 @@ from tidewire_service.errors import (
     UrlTooLong,
 )
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.web.declaration import RouteTable
 from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.problems import problem_of, request_id, send_problem
 
-__all__ = ["STREAM_PATH", "OriginGuard", "host_name"]
+__all__ = ["OriginGuard", "host_name"]
 
-STREAM_PATH: Final = "/v1/stream"
 _log = structlog.get_logger("tidewire_service")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -62,9 +62,12 @@ class OriginGuard:
     browser sends neither and passes.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
+    def __init__(
+        self, app: ASGIApp, routes: RouteTable, settings: ServiceSettings, limit_counters: LimitCounters
+    ) -> None:
         """Guard an app, with the limits and names of `settings`; counts what it refuses."""
         self._app = app
+        self._routes = routes
         self._limit_counters = limit_counters
         self._max_header_bytes = settings.max_header_bytes
         self._max_url_bytes = settings.max_url_bytes
@@ -141,8 +144,10 @@ class OriginGuard:
         followed_a_link = (
             headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
         )
-        if followed_a_link and scope["method"] in _SAFE_METHODS and scope["path"].rstrip("/") != STREAM_PATH:
-            return None
+        if followed_a_link and scope["method"] in _SAFE_METHODS:
+            declaration = self._routes.find(scope["method"], scope["path"])
+            if declaration is None or not declaration.stream:
+                return None
         return ForeignOrigin("the request comes from a page of another site")
 
 

@@ -1,0 +1,177 @@
+"""What a route declares about itself where it is defined: its scope, its body, its refusals, what is logged of it.
+
+A route without a declaration is closed: `check_declared` refuses every request for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Operation, Reference, Schema
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute
+
+from tidewire_service.errors import MethodNotAllowed, RouteUndeclared
+from tidewire_service.web.problems import MEDIA_TYPE, Problem
+
+__all__ = ["Body", "Declaration", "Need", "RouteTable", "check_declared", "declaration_in", "declare"]
+
+Need = Literal["nothing", "anybody", "publish", "subscribe", "edit", "operate"]
+Logged = Literal["always", "failures", "never"]
+
+_OPTION: Final = "tidewire"  # in a handler's `opt`
+_SCOPE_KEY: Final = "tidewire.declaration"
+
+
+class Body(NamedTuple):
+    """The request body that a route reads.
+
+    Attributes:
+        content: what it may be in OpenAPI, by media type.
+        max_bytes: 413 past it; None where the route itself bounds what it reads, by a setting.
+    """
+
+    content: Mapping[str, Schema | Reference]
+    max_bytes: int | None
+
+
+class Declaration(NamedTuple):
+    """What one handler declares.
+
+    Attributes:
+        needs: the scope that a request needs; ``anybody`` is any valid token, ``nothing`` is no token at all.
+        logged: ``failures`` leaves out what succeeds, ``never`` all; such routes are asked many times a minute.
+        body: None: no body is read.
+        stream: it answers with a stream: it takes tickets, and is told to come back by a stream that ends at once.
+        media_types: of a successful answer, besides JSON.
+        operation: of a raw ASGI app, which Litestar cannot describe; it is read with GET.
+    """
+
+    needs: Need
+    logged: Logged = "always"
+    body: Body | None = None
+    stream: bool = False
+    media_types: tuple[str, ...] = ()
+    operation: Operation | None = None
+
+
+def declare(
+    needs: Need,
+    *,
+    answers: Mapping[int, tuple[Any, str]] | None = None,
+    refusals: Mapping[int, str] | None = None,
+    logged: Logged = "always",
+    body: Body | None = None,
+    stream: bool = False,
+    media_types: Iterable[str] = (),
+    operation: Operation | None = None,
+) -> dict[str, Any]:
+    """Return the keyword arguments by which a Litestar handler declares what it is: ``@get(path, **declare(…))``.
+
+    Args:
+        needs: the scope; see `Declaration` for this and for what is not explained here.
+        answers: status → type and description of the answers that are no problems.
+        refusals: status → description of its problems, besides those that any route may answer.
+        logged: which requests are logged.
+        body: what it reads.
+        stream: whether it answers with a stream.
+        media_types: of a successful answer, besides JSON.
+        operation: of a raw ASGI app.
+    """
+    declaration = Declaration(needs, logged, body, stream, tuple(media_types), operation)
+    arguments: dict[str, Any] = {"opt": {_OPTION: declaration}}
+    if answers or refusals:
+        arguments["responses"] = {
+            status: ResponseSpec(type_, description=description, generate_examples=False)
+            for status, (type_, description) in (answers or {}).items()
+        } | {
+            status: ResponseSpec(Problem, description=description, generate_examples=False, media_type=MEDIA_TYPE)
+            for status, description in (refusals or {}).items()
+        }
+    if body is not None and body.max_bytes is not None:
+        arguments["request_max_body_size"] = body.max_bytes
+    return arguments
+
+
+def _declared_by(handler: BaseRouteHandler) -> Declaration | None:
+    declaration: Declaration | None = handler.opt.get(_OPTION)
+    return declaration
+
+
+def declaration_in(scope: Mapping[str, Any]) -> Declaration | None:
+    """Return the declaration by which a request was authorized; None if its path has no route."""
+    declaration: Declaration | None = scope.get(_SCOPE_KEY)
+    return declaration
+
+
+async def check_declared(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse a handler other than the one whose declaration authorized the request: a guard of the whole app.
+
+    Raises:
+        MethodNotAllowed: a raw app is asked with another method than GET.
+        RouteUndeclared: the handler declares nothing, or the router found another one than the authorization.
+    """
+    method = connection.scope.get("method")
+    if method == "OPTIONS":
+        return  # Litestar's own answer to a preflight: no handler of ours
+    declared = _declared_by(handler)
+    if declared is not None and declared.operation is not None and method != "GET":
+        raise MethodNotAllowed("this path is read with GET", allowed="GET")  # Litestar gives a raw app every method
+    if declared is None or declared is not declaration_in(connection.scope):
+        raise RouteUndeclared(str(method), connection.scope["path"])
+
+
+class RouteTable:
+    """Finds the declaration for a request, as the router will find its handler.
+
+    Args:
+        routes: of the app.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._exact: dict[str, dict[str, Declaration]] = {}
+        self._patterns: list[tuple[re.Pattern[str], dict[str, Declaration]]] = []
+        for route in routes:
+            declared = dict(_declarations_of(route))
+            self._exact[route.path_format] = declared
+            if "{" in route.path_format:
+                levels = route.path_format.split("/")
+                pattern = "/".join("[^/]+" if level.startswith("{") else re.escape(level) for level in levels)
+                self._patterns.append((re.compile(pattern), declared))
+
+    def find(self, method: str, path: str) -> Declaration | None:
+        """Return what the handler of a request declares; None if there is none, or it declares nothing."""
+        path = path.rstrip("/") or "/"
+        by_method = self._exact.get(path)
+        if by_method is None:
+            by_method = next((declared for pattern, declared in self._patterns if pattern.fullmatch(path)), {})
+        return by_method.get("GET" if method == "HEAD" else method)
+
+    def authorizing(self, scope: Any) -> Declaration | None:
+        """Return the declaration for a request, and keep it in its scope for `declaration_in`."""
+        declaration = self.find(scope["method"], scope["path"])
+        scope[_SCOPE_KEY] = declaration
+        return declaration
+
+    def raw(self) -> Iterator[tuple[str, Operation]]:
+        """Yield path and operation of each raw ASGI app."""
+        for path, by_method in self._exact.items():
+            for declaration in by_method.values():
+                if declaration.operation is not None:
+                    yield path, declaration.operation
+
+
+def _declarations_of(route: BaseRoute) -> Iterator[tuple[str, Declaration]]:
+    if isinstance(route, ASGIRoute):
+        declared = _declared_by(route.route_handler)
+        if declared is not None:
+            yield "GET", declared
+    elif isinstance(route, HTTPRoute):
+        for handler in route.route_handlers:
+            declared = _declared_by(handler)
+            if declared is not None:
+                yield from ((str(method), declared) for method in handler.http_methods)
