@@ -107,7 +107,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     readiness = Readiness(hub)
     telemetry = Telemetry()
     failures = Counter(dict.fromkeys(_TASKS, 0))
-    hub.on_inbox = inbox.on_message
+    hub.on_inbox(inbox.on_message)
     hub.add_observer(lambda entry: rates.observe(entry.body))
     _export_core(telemetry, hub, streams, inbox, failures)
     _export_edge(telemetry, authenticator, streams, slow_clients)

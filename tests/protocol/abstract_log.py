@@ -12,7 +12,7 @@ from tidewire.model.batch import Batch, series_key
 from tidewire.model.cursor import id_from_ms
 from tidewire.redislog.calls import Entry, LastReading
 from tidewire.redislog.lineage import Clock, Fork, Watermark
-from tidewire_service.hub.continuity import LiveFrame
+from tidewire_service.hub.live_frame import LiveFrame
 from tidewire_service.hub.log_page import PageEntry
 
 if TYPE_CHECKING:

@@ -89,8 +89,10 @@ class Client:
         self.hub, self.socket, self.decoder = hub, socket, Decoder(self.last_id)
         # a hub that has not heard of the new birth cannot tell of it before the cursor has passed; nor can a ring that
         # was filled without what was forgotten meanwhile: only the log says what a metric's past was
-        floor = hub.fanout.pump.ring.floor
-        self.owed = {m: (born, at) for m, (born, at) in self.owed.items() if born <= hub.fanout.flushed and at < floor}
+        floor = hub.partition.ring_floor
+        self.owed = {
+            m: (born, at) for m, (born, at) in self.owed.items() if born <= hub.partition.flushed and at < floor
+        }
         if not self.last_id:
             self.beginning = True
             self.snapshot.clear()

@@ -16,8 +16,8 @@ from tidewire.model.sse import encode_event
 from tidewire.redislog.lineage import fork_after
 from tidewire_service.hub import continuity, log_page, subscription
 from tidewire_service.hub.conflated_selection import ConflatedSelection
-from tidewire_service.hub.continuity import Pump
-from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadTails, Wait
+from tidewire_service.hub.continuity import ContinuityTracker
+from tidewire_service.hub.effects import Drain, ReadClock, ReadEntries, ReadTails, SyncClock, Wait
 from tidewire_service.hub.event_ring import RingEntry, encode_data
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.log_page import Hole, LogPage, PageEntry
@@ -49,24 +49,24 @@ def _page(metrics: Any, lists: Any, holes: list[Hole], bound: int, barrier: int)
 
 @mutant("pp")
 def _(patch: Patch) -> None:
-    def on_frame(self: Pump, frame: Any) -> Any:
+    def on_frame(self: ContinuityTracker, frame: Any) -> Any:
         self.frames += 1
-        if frame.epoch != self.epoch:
-            yield from self._sync()
-            if frame.epoch != self.epoch:
+        if frame.epoch != self._partition.epoch:
+            yield from self._adopt_clock()
+            if frame.epoch != self._partition.epoch:
                 return
-        self.apply(frame)  # whatever lies between
+        self._apply(frame)  # whatever lies between
 
-    patch.setattr(Pump, "on_frame", on_frame)
+    patch.setattr(ContinuityTracker, "on_frame", on_frame)
 
 
 @mutant("check")
 def _(patch: Patch) -> None:
-    def check(self: Pump) -> Any:
+    def check(self: ContinuityTracker) -> Any:
         return
         yield
 
-    patch.setattr(Pump, "check", check)
+    patch.setattr(ContinuityTracker, "check", check)
 
 
 @mutant("barrier")
@@ -82,7 +82,7 @@ def _(patch: Patch) -> None:
 
 def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: bool = True) -> Any:
     """As `Subscription._log_page`, with one rule to switch off."""
-    core = self._fanout.pump
+    core = self._partition
     epoch, after = self.cursor.epoch, self.cursor.id
     barrier = self.selection.flushed
     tails = {m: t for m in self.selection.metrics if (t := core.tails.get(m, 0)) > after}
@@ -94,7 +94,7 @@ def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: 
         metrics = tuple(tails)
         count = self._fanout.log_page
         lists = yield ReadEntries(tuple((m, after) for m in metrics), count)
-        clock = yield ReadClock(core.seen())
+        clock = yield ReadClock(core.watermark)
         if recheck and (clock.epoch != epoch or core.epoch != epoch):
             yield Wait()
             return
@@ -102,7 +102,7 @@ def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: 
     gaps = b"".join([self._gap(hole) for hole in page.holes])
     entries = []
     for found in page.entries:
-        data = encode_data(core.label(found.id), found.id, found.body)
+        data = encode_data(core.minting_epoch(found.id), found.id, found.body)
         entries.append(RingEntry(found.id, found.metric, found.body, data))
     self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
 
@@ -158,23 +158,23 @@ def _(patch: Patch) -> None:
 
 @mutant("tailsmax")
 def _(patch: Patch) -> None:
-    fill = Pump._fill
+    fill = ContinuityTracker._fill
 
-    def kept(self: Pump) -> Any:
+    def kept(self: ContinuityTracker) -> Any:
         raising = self._raise_tails
-        self._raise_tails = lambda tails: [self.listener.born(m) for m in tails]
+        self._raise_tails = lambda tails: [self._listener.born(m) for m in tails]
         try:
             yield from fill(self)
         finally:
             self._raise_tails = raising
 
-    patch.setattr(Pump, "_fill", kept)
+    patch.setattr(ContinuityTracker, "_fill", kept)
 
 
 @mutant("filt")
 def _(patch: Patch) -> None:
     def resolve(self: Subscription) -> Any:
-        if self.cursor.epoch == self._fanout.pump.epoch and self.cursor.id > self.selection.flushed:
+        if self.cursor.epoch == self._partition.epoch and self.cursor.id > self.selection.flushed:
             self.cursor = Cursor(self.cursor.epoch, self.selection.flushed)  # as if the hub knew better
             return True
         return (yield from original(self))
@@ -186,14 +186,14 @@ def _(patch: Patch) -> None:
 @mutant("atomicjoin")
 def _(patch: Patch) -> None:
     def catch_up(self: Subscription) -> Any:
-        steps = original(self)
+        effects = original(self)
         answer = None
         while True:
             going: list[Any] = []
             fanout = self._fanout
             real, fanout.go_live = fanout.go_live, going.append
             try:
-                request = steps.send(answer)
+                request = effects.send(answer)
             except StopIteration:
                 fanout.go_live = real
                 yield Wait()  # the moment between "complete" and "live"
@@ -212,7 +212,7 @@ def _(patch: Patch) -> None:
     def fall_back(self: Fanout, sub: Subscription, cursor: Cursor, *, slow: bool) -> None:
         original(self, sub, cursor, slow=slow)
         if slow:
-            sub.cursor = Cursor(self.pump.epoch, self.pump.position)  # as if the socket had it
+            sub.cursor = Cursor(self._partition.epoch, self._partition.position)  # as if the socket had it
             sub.sink.parked = None
 
     original = Fanout._fall_back
@@ -222,19 +222,19 @@ def _(patch: Patch) -> None:
 @mutant("hello")
 def _(patch: Patch) -> None:
     def hello(self: Subscription) -> Any:
-        steps = original(self)
+        effects = original(self)
         answer = None
         while True:
             hand = Subscription.hand
 
             def forward(sub: Subscription, data: bytes, cursor: Cursor, hand: Any = hand) -> bool:
-                barrier = str(sub._fanout.pump.cursor(sub.selection.flushed)).encode()
+                barrier = str(sub._partition.cursor(sub.selection.flushed)).encode()
                 head, _, rest = data.partition(b"\nid: ")
                 return hand(sub, head + b"\nid: " + barrier + b"\n" + rest.partition(b"\n")[2], cursor)
 
             Subscription.hand = forward
             try:
-                request = steps.send(answer)
+                request = effects.send(answer)
             except StopIteration:
                 return
             finally:
@@ -283,33 +283,34 @@ def _(patch: Patch) -> None:
 
 @mutant("askclock")
 def _(patch: Patch) -> None:
-    def on_frame(self: Pump, frame: Any) -> Any:
-        if frame.epoch != self.epoch:
-            self.listener.interrupted()
-            self.epoch, self.position = frame.epoch, frame.before
-            self.chain = (*self.chain[:0], worlds.Fork(frame.epoch, 0, None))
-            self.ring.clear(frame.before)
-            self.listener.settled()
+    def on_frame(self: ContinuityTracker, frame: Any) -> Any:
+        partition = self._partition
+        if frame.epoch != partition.epoch:
+            self._listener.interrupted()
+            partition.epoch, partition.position = frame.epoch, frame.before
+            partition.chain = (worlds.Fork(frame.epoch, 0, None),)
+            partition.ring.clear(frame.before)
+            self._listener.settled()
         yield from original(self, frame)
 
-    original = Pump.on_frame
-    patch.setattr(Pump, "on_frame", on_frame)
+    original = ContinuityTracker.on_frame
+    patch.setattr(ContinuityTracker, "on_frame", on_frame)
 
 
 @mutant("onewriter")
 def _(patch: Patch) -> None:
     def step(self: worlds.Operation) -> None:
-        if not isinstance(self.request, Look):
+        if not isinstance(self.request, SyncClock):
             original(self)
             return
-        own = self.__dict__.setdefault("own_look", None)
+        own = self.__dict__.setdefault("own_sync", None)
         if own is None:
-            own = self.own_look = worlds.Operation(self.hub, self.hub.fanout.pump.look())
+            own = self.own_sync = worlds.Operation(self.hub, self.hub.tracker.sync())
         elif not own.done:
             own.step()
         if own.done:
-            self.own_look = None
-            self._send(self.hub.fanout.pump.clock)
+            self.own_sync = None
+            self._send(self.hub.partition.clock)
 
     original = worlds.Operation.step
     patch.setattr(worlds.Operation, "step", step)
@@ -318,13 +319,13 @@ def _(patch: Patch) -> None:
 @mutant("onereply")
 def _(patch: Patch) -> None:
     def resolve(self: Subscription) -> Any:
-        core = self._fanout.pump
-        yield Look()
+        core = self._partition
+        yield SyncClock()
         yield Drain()
         epoch, id_ = self.cursor
         if epoch == core.epoch:
             if id_ > self.selection.flushed and id_ > core.position:
-                self._say_lost(core.position, id_, Cursor(epoch, core.position))
+                self._announce_loss(core.position, id_, Cursor(epoch, core.position))
                 return True
             return id_ <= self.selection.flushed
         return (yield from original(self))
@@ -335,27 +336,28 @@ def _(patch: Patch) -> None:
 
 @mutant("gapatomic")
 def _(patch: Patch) -> None:
-    def fill(self: Pump) -> Any:
+    def fill(self: ContinuityTracker) -> Any:
+        partition = self._partition
         while True:
-            clock = yield from self._sync()
+            clock = yield from self._adopt_clock()
             epoch, barrier = clock.epoch, clock.id
-            if barrier <= self.position:
+            if barrier <= partition.position:
                 return
             tails = yield ReadTails()
-            metrics = [m for m, t in tails.items() if t > self.position]
-            lists = yield ReadEntries(tuple((m, self.position) for m in metrics), self._fill_page)
-            page = log_page.merge_page(metrics, lists, self.position, barrier, tails, self._fill_page)
-            again = yield ReadClock(self.seen())
+            metrics = [m for m, t in tails.items() if t > partition.position]
+            lists = yield ReadEntries(tuple((m, partition.position) for m in metrics), self._fill_page)
+            page = log_page.merge_page(metrics, lists, partition.position, barrier, tails, self._fill_page)
+            again = yield ReadClock(partition.watermark)
             if again.epoch != epoch:
                 continue
             self._raise_tails(tails)
             yield ReadTails()  # the gap is known, and half applied
             self._push(page.entries)
-            self.position = barrier
-            self.listener.settled()
+            partition.position = barrier
+            self._listener.settled()
             return
 
-    patch.setattr(Pump, "_fill", fill)
+    patch.setattr(ContinuityTracker, "_fill", fill)
 
 
 @mutant("orphan")
@@ -379,7 +381,7 @@ def _(patch: Patch) -> None:
 @mutant("resetid")
 def _(patch: Patch) -> None:
     def reset(self: Subscription) -> Any:
-        core, start = self._fanout.pump, self._start()
+        core, start = self._partition, self._start()
         self._announce = True
         data = msgspec.json.encode({"epoch": core.epoch, "reason": "lost"})
         self.hand(encode_event(data, id_=str(core.cursor(start.id)), event="reset"), start)
@@ -413,11 +415,11 @@ def _(patch: Patch) -> None:
 @mutant("carry")
 def _(patch: Patch) -> None:
     def catch_up(self: Subscription) -> Any:
-        steps, answer = original(self), None
+        effects, answer = original(self), None
         while True:
             self._emitted = self.cursor.id  # what is summed up counts as sent
             try:
-                request = steps.send(answer)
+                request = effects.send(answer)
             except StopIteration:
                 return
             answer = yield request
@@ -435,7 +437,7 @@ def _(patch: Patch) -> None:
             payload = msgspec.json.decode(event.data)
             for batch in payload["batches"]:
                 data = msgspec.json.encode({**payload, "batches": [batch]})
-                parts.append(encode_data(self._label(event.id), event.id, data))
+                parts.append(encode_data(self._partition.minting_epoch(event.id), event.id, data))
         return b"".join(parts)
 
     patch.setattr(ConflatedSelection, "encoded", encoded)
@@ -443,7 +445,7 @@ def _(patch: Patch) -> None:
 
 @mutant("closedatposition")
 def _(patch: Patch) -> None:
-    def edge(self: ConflatedSelection, ring: Any, position: int, number: int) -> int:
-        return ring.last_before(id_from_ms(number * self.every_ms))
+    def edge(self: ConflatedSelection, number: int) -> int:
+        return self._partition.ring.last_before(id_from_ms(number * self.every_ms))
 
     patch.setattr(ConflatedSelection, "_edge", edge)

@@ -23,7 +23,7 @@ from tidewire.redislog.calls import (
 )
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Watermark
-from tidewire_service.hub.continuity import parse_frame
+from tidewire_service.hub.live_frame import parse_frame
 
 
 class RealRedis(Redis):

@@ -59,9 +59,9 @@ def test_row_14_a_snapshot_carries_no_ids_until_it_is_complete() -> None:
 
 
 def test_row_24_a_cursor_is_compared_with_one_reply_of_the_clock() -> None:
-    """The log is flushed inside the very look that a client ahead of the hub asked for, at each of its steps.
+    """The log is flushed inside the very sync that a client ahead of the hub asked for, at each of its steps.
 
-    A `look` fills up to the clock before it answers, so that epoch and id of its answer are of one reply by
+    A `sync` fills up to the clock before it answers, so that epoch and id of its answer are of one reply by
     construction; there is nothing to switch off.
     """
     for steps in range(12):

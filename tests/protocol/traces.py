@@ -309,7 +309,7 @@ TRACES = [
     Trace(
         23,
         "onewriter",
-        "only the pump changes the position",
+        "only the tracker changes the position",
         Sizes(1, 3, 1, 3, 1),
         [("append", "Z"), ("sub", 2), ("snap",), ("failover",)],
     ),

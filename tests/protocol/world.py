@@ -1,9 +1,9 @@
 """A world in which the real hub and subscription code runs over an abstract log, one step of anything at a time.
 
 One Redis (clock, lineage, per-metric logs that are trimmed, directory, a replica snapshot, Pub/Sub queues), two hubs
-made of the real `Fanout` and `Pump`, three clients that decode real SSE bytes (two of them share one selection),
+made of the real `Fanout` and `ContinuityTracker`, three clients that decode real SSE bytes (two share one selection),
 sockets of `cap` events that park what does not fit. Every request of the core (each clock read, the directory, each
-metric of a page, each look, wait and drain) is answered in a step of its own, so that a schedule, a plain list of
+metric of a page, each sync, wait and drain) is answered in a step of its own, so that a schedule, a plain list of
 actions, decides every race. After a schedule the faults cease, everything runs to quiescence, and the ledgers are
 compared.
 
@@ -25,10 +25,12 @@ from verdict import check_ledgers
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock, Fork, Watermark
-from tidewire_service.hub.continuity import LiveFrame
-from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadLast, ReadTails, Wait
-from tidewire_service.hub.event_ring import Ring
+from tidewire_service.hub.continuity import ContinuityTracker
+from tidewire_service.hub.effects import Drain, ReadClock, ReadEntries, ReadLast, ReadTails, SyncClock, Wait
+from tidewire_service.hub.event_ring import EventRing
 from tidewire_service.hub.fanout import Fanout
+from tidewire_service.hub.live_frame import LiveFrame
+from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.subscription import Replay, Subscription
 
 __all__ = [
@@ -70,20 +72,20 @@ def shared_by(request: ReadEntries) -> ReadEntries:
 class Operation:
     """A generator of the core whose requests are answered one step at a time."""
 
-    def __init__(self, hub: Hub, steps: Any, sink: Socket | None = None) -> None:
-        self.hub, self.steps, self.sink = hub, steps, sink
+    def __init__(self, hub: Hub, effects: Any, sink: Socket | None = None) -> None:
+        self.hub, self.effects, self.sink = hub, effects, sink
         self.done = False
         self.request: Any = None
         self.lists: list[list[Entry]] = []
-        self.look: list[Clock] | None = None
+        self.sync: list[Clock] | None = None
         self._send(None)
 
     def _send(self, answer: Any) -> None:
         try:
-            self.request = self.steps.send(answer)
+            self.request = self.effects.send(answer)
         except StopIteration:
             self.done = True
-        self.lists, self.look = [], None
+        self.lists, self.sync = [], None
 
     def step(self) -> None:
         redis, request = self.hub.world.redis, self.request
@@ -104,12 +106,12 @@ class Operation:
                     self._send(self.lists)
             case ReadLast(metrics):
                 self._send([redis.last_readings(metric) for metric in metrics])
-            case Look():
-                if self.look is None:
-                    self.look = []
-                    self.hub.looks.append(self.look)
-                elif self.look:
-                    self._send(self.look[0])
+            case SyncClock():
+                if self.sync is None:
+                    self.sync = []
+                    self.hub.syncs.append(self.sync)
+                elif self.sync:
+                    self._send(self.sync[0])
             case Wait():
                 self._send(None)
             case Drain():
@@ -141,7 +143,7 @@ class Socket:
 
     def _put(self, data: bytes) -> None:
         for block in data.split(b"\n\n")[:-1]:
-            self.events.append((self.hub.fanout.pump.chain, block + b"\n\n"))
+            self.events.append((self.hub.partition.chain, block + b"\n\n"))
 
     def pop(self) -> tuple[tuple[Fork, ...], bytes]:
         event = self.events.popleft()
@@ -152,7 +154,7 @@ class Socket:
 
 
 class Hub:
-    """One process: the real fan-out, its queue of live frames, and one running operation of the pump."""
+    """One process: the real fan-out, its queue of live frames, and one running operation of the tracker."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world, self.number = world, number
@@ -161,19 +163,20 @@ class Hub:
     def boot(self) -> None:
         self.queue: deque[LiveFrame] = deque()
         self.up, self.deaf = True, False
-        self.looks: list[list[Clock]] = []
+        self.syncs: list[list[Clock]] = []
         self.reading: dict[ReadEntries, list[list[Entry]]] = {}
         self.catching: dict[int, Operation] = {}
         self.sockets: dict[int, Socket] = {}
         sizes = self.world.sizes
+        self.partition = Partition(EventRing(0, max_batches=sizes.ring))
         self.fanout = self.world.fanout_class(
-            Ring(0, max_batches=sizes.ring),
+            self.partition,
             log_time_ms=lambda: float(self.world.redis.now),
             fell_back=self.fell_back,
-            fill_page=sizes.fill_page,
             log_page=sizes.page,
         )
-        self.operation: Operation | None = Operation(self, self.fanout.pump.start())
+        self.tracker = ContinuityTracker(self.partition, self.fanout, fill_page=sizes.fill_page)
+        self.operation: Operation | None = Operation(self, self.tracker.start())
         while not self.operation.done:
             self.operation.step()
         self.operation = None
@@ -189,17 +192,16 @@ class Hub:
 
     @property
     def runnable(self) -> bool:
-        return self.operation is not None or bool(self.queue) or bool(self.looks)
+        return self.operation is not None or bool(self.queue) or bool(self.syncs)
 
     def run(self) -> None:
         if self.operation is None:
-            pump = self.fanout.pump
-            if self.looks:
-                self.answering, self.looks = self.looks, []
-                self.operation = Operation(self, pump.look())
+            if self.syncs:
+                self.answering, self.syncs = self.syncs, []
+                self.operation = Operation(self, self.tracker.sync())
             elif self.queue:
                 self.answering = []
-                self.operation = Operation(self, pump.on_frame(self.queue.popleft()))
+                self.operation = Operation(self, self.tracker.on_frame(self.queue.popleft()))
             else:
                 return
         else:
@@ -209,17 +211,17 @@ class Hub:
     def _finish(self) -> None:
         if self.operation is not None and self.operation.done:
             self.operation = None
-            clock = self.fanout.pump.clock
+            clock = self.partition.clock
             assert clock is not None
-            self.fanout.close_intervals(self.fanout.pump.watermark_ms)
-            for look in self.answering:
-                look.append(clock)
+            self.fanout.close_intervals()
+            for sync in self.answering:
+                sync.append(clock)
             self.answering = []
 
     def check(self) -> None:
         if self.operation is None:
             self.answering = []
-            self.operation = Operation(self, self.fanout.pump.check())
+            self.operation = Operation(self, self.tracker.check())
             self._finish()
 
     def connect(self, client: Client) -> None:

@@ -15,7 +15,7 @@ from tidewire.model.cursor import id_ms, id_text
 from tidewire.redislog.calls import Appended, Once, Retention, split_calls
 from tidewire.redislog.lineage import Fork, Watermark
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
-from tidewire_service.hub.continuity import parse_frame
+from tidewire_service.hub.live_frame import parse_frame
 
 
 def batch(metric: str, *values: float, **more: Any) -> EncodedBatch:

@@ -1,4 +1,4 @@
-"""The shell of the pump: what it does when an operation ends in another way than Redis being away."""
+"""The hub's shell: what it does when an operation of the continuity tracker fails, and what is not a live frame."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from tidewire.redislog.lineage import Clock, Watermark
 from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.conflation import thinned
-from tidewire_service.hub.continuity import parse_frame
-from tidewire_service.hub.event_ring import Ring, RingEntry, encode_data
+from tidewire_service.hub.event_ring import EventRing, RingEntry, encode_data
 from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.live_frame import parse_frame
+from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
 
 
@@ -32,7 +33,7 @@ class FailingLog(RedisLog):
         return await super().clock(watermark)
 
 
-async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(valkey: Any, eventually: Any) -> None:
+async def test_a_waiting_sync_is_told_of_any_failure_and_the_tracker_goes_on(valkey: Any, eventually: Any) -> None:
     log = FailingLog(valkey.url)
     hub = Hub(log, valkey.url)
     await hub.start()
@@ -41,13 +42,13 @@ async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(
         log.failing = True
         for _ in range(2):
             with pytest.raises(LogUnavailable, match="unforeseen"):
-                await asyncio.wait_for(hub.look(), HANG_S)
-        assert hub.counters["pump_errors"] >= 1
+                await asyncio.wait_for(hub.sync_clock(), HANG_S)
+        assert hub.counters["tracker_errors"] >= 1
         log.failing = False
-        assert (await asyncio.wait_for(hub.look(), HANG_S)).epoch == hub.position.epoch
+        assert (await asyncio.wait_for(hub.sync_clock(), HANG_S)).epoch == hub.position.epoch
         await eventually(lambda: hub.ready)
         log.failing = True
-        waiting = asyncio.create_task(hub.look())
+        waiting = asyncio.create_task(hub.sync_clock())
         await asyncio.sleep(0)
     finally:
         await hub.close()
@@ -57,13 +58,14 @@ async def test_who_waits_for_a_look_is_told_of_any_failure_and_the_pump_goes_on(
 
 
 def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> None:
-    ring = Ring(0)
-    for n in range(1, 5):
+    ring = EventRing(0)
+    partition = Partition(ring)
+    for n in range(1, HANG_S):
         encoded = encode_batch(make_batch("m", [float(n)], labels={"site": "AB"[n % 2]}))
         ring.append(RingEntry(n, "m", encoded.body, encode_data("abc1234", n, encoded.body)))
-    selection = Selection(SelectionKey(("m",), (("site", "A"),)), compile_patterns(("m",)), lambda: 4)
+    selection = Selection(SelectionKey(("m",), (("site", "A"),)), compile_patterns(("m",)), partition)
     selection.metrics.add("m")
-    entries = list(selection.wanted(ring, 0, 4))
+    entries = list(selection.wanted(0, 4))
     assert [entry.id for entry in entries] == [2, 4]
     assert [entry.id for entry in thinned(entries)[0]] == [4]
     assert [entry.id for entry in ring.after(0, 4) if entry.kept is not None] == []

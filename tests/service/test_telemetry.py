@@ -17,7 +17,7 @@ import structlog
 import tidewire_service
 from tidewire.model.cursor import Cursor
 from tidewire_service.hub.counters import COUNTERS, LATENCY_BOUNDS_S
-from tidewire_service.hub.subscription import EndReason
+from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.operations.telemetry import configure_logging
 
 SHOWN = {
@@ -64,7 +64,7 @@ def test_every_counter_of_the_hub_is_declared() -> None:
     package = Path(tidewire_service.__file__).parent
     sources = [path for room in ("hub", "streams") for path in (package / room).glob("*.py")]
     used = set(
-        re.findall(r'(?:pump|_hub|hub|self)\.(?:_)?counters\["(\w+)"\]', "".join(p.read_text() for p in sources))
+        re.findall(r'(?:partition|_hub|hub|self)\.(?:_)?counters\["(\w+)"\]', "".join(p.read_text() for p in sources))
     )
     assert len(used) > 25
     assert used <= set(COUNTERS), used - set(COUNTERS)

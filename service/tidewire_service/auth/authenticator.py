@@ -13,7 +13,7 @@ from tidewire.errors import LogUnavailable
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.auth.tokens import Token, TokenStore, identity_of, parse_token, proves
 from tidewire_service.errors import Unauthenticated
-from tidewire_service.hub.subscription import EndReason
+from tidewire_service.hub.end_reason import EndReason
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import Final
 
 from tidewire.model.cursor import id_from_ms, id_ms
 from tidewire.model.pattern import Pattern
-from tidewire.model.sse import encode_event
 from tidewire_service.hub.conflation import ConflatedEvent, Conflator
-from tidewire_service.hub.event_ring import Ring, RingEntry, encode_data
+from tidewire_service.hub.control_events import left_out_event
+from tidewire_service.hub.event_ring import RingEntry, encode_data
+from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
-
-if TYPE_CHECKING:
-    from tidewire_service.hub.continuity import Pump
 
 __all__ = ["ConflatedSelection"]
 
@@ -24,24 +20,12 @@ _OVERDUE: Final = 2.0  # intervals of real time after which an open one is sent 
 
 
 class ConflatedSelection(Selection):
-    """As a selection, but what is handed out are intervals, and `flushed` is where the last closed one ended.
+    """Hands out closed intervals instead of batches; its `flushed` is where the last closed interval ended."""
 
-    Args:
-        pump: knows the epoch in which an id was minted, and counts.
-    """
-
-    def __init__(
-        self,
-        key: SelectionKey,
-        patterns: tuple[Pattern, ...],
-        flushed: Callable[[], int],
-        pump: Pump,
-    ) -> None:
-        super().__init__(key, patterns, flushed)
+    def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...], partition: Partition) -> None:
+        super().__init__(key, patterns, partition)
         self.every_ms = key.every_ms
         self.open = Conflator(key.every_ms)
-        self._label = pump.label
-        self._counters = pump.counters
         self._closed = 0
         self._opened_s = 0.0
 
@@ -50,63 +34,55 @@ class ConflatedSelection(Selection):
         """Everything of the selection up to this id was handed out in closed intervals."""
         return self._closed
 
-    def take(self, entry: RingEntry) -> bool:
+    def enqueue(self, entry: RingEntry) -> bool:
         """Sum up a batch; nothing is pending for the next flush."""
         if not self.open:
             self._opened_s = monotonic()
         self.open.add(entry)
         return False
 
-    def rebase(self, ring: Ring, position: int, watermark_ms: float) -> None:
+    def rebase(self) -> None:
         """Start from what the ring holds of the open interval; from its floor if it does not reach that far.
 
-        Args:
-            ring: of the pump.
-            position: the pump's.
-            watermark_ms: as in `close`: an interval that is over is nobody's news, whoever comes now.
+        An interval that the low watermark has passed is over: nobody who subscribes now is sent it.
         """
+        partition = self._partition
         self.open.clear()
-        now = int(max(id_ms(position), watermark_ms))
-        self._closed = max(self._edge(ring, position, now // self.every_ms), ring.floor)
-        for entry in self.wanted(ring, self._closed, position):
-            self.take(entry)
+        now_ms = int(max(id_ms(partition.position), partition.low_watermark_ms))
+        self._closed = max(self._edge(now_ms // self.every_ms), partition.ring_floor)
+        for entry in self.wanted(self._closed, partition.position):
+            self.enqueue(entry)
             entry.release()
 
-    def close(self, ring: Ring, position: int, watermark_ms: float) -> bytes:
-        """Close the intervals that no id can join any more, and return their events.
-
-        Args:
-            ring: for where the last batch before an edge lies.
-            position: the pump's.
-            watermark_ms: every later id is minted at or after it, in the log's clock.
-        """
-        before: int | None = int(watermark_ms) // self.every_ms
+    def close_intervals(self) -> bytes:
+        """Close the intervals that no later id can join, and return their events."""
+        partition = self._partition
+        before: int | None = int(partition.low_watermark_ms) // self.every_ms
         if self.open and monotonic() - self._opened_s > _OVERDUE * self.every_ms / 1e3 + 1:
             before = None
-        events = list(self.open.take(before))
-        edge = position if before is None else self._edge(ring, position, before)
-        self._closed = max(self._closed, min(edge, position), events[-1].id if events else 0)
+        events = list(self.open.pop_closed(before))
+        edge = partition.position if before is None else self._edge(before)
+        self._closed = max(self._closed, min(edge, partition.position), events[-1].id if events else 0)
         self.forget_pages()
         return self.encoded(events, self.open)
 
-    def _edge(self, ring: Ring, position: int, number: int) -> int:
+    def _edge(self, number: int) -> int:
         """Return the last id before an interval; the position itself, even if the log has forgotten its batch."""
-        start = id_from_ms(number * self.every_ms)
-        return position if position < start else ring.last_before(start)
+        return self._partition.last_before(id_from_ms(number * self.every_ms))
 
     def encoded(self, events: Iterable[ConflatedEvent], conflator: Conflator) -> bytes:
         """Return closed intervals as SSE events; what did not fit is announced as skipped."""
-        parts = [encode_data(self._label(event.id), event.id, event.data) for event in events]
+        partition = self._partition
+        parts = [encode_data(partition.minting_epoch(event.id), event.id, event.data) for event in events]
         if conflator.left_out and parts:
-            skipped = {"metric": None, "count": conflator.left_out, "from": None, "to": None}
-            parts.append(encode_event(msgspec.json.encode(skipped), event="skipped"))
-            self._counters["batches_left_out"] += conflator.left_out
+            parts.append(left_out_event(conflator.left_out))
+            partition.counters["batches_left_out"] += conflator.left_out
             conflator.left_out = 0
         return b"".join(parts)
 
-    def _made_page(self, ring: Ring, after: int, upto: int, max_bytes: int) -> tuple[bytes, int]:
+    def _make_page(self, after: int, upto: int) -> tuple[bytes, int]:
         conflator = Conflator(self.every_ms)
-        for entry in self.wanted(ring, after, upto):
+        for entry in self.wanted(after, upto):
             conflator.add(entry)
             entry.release()
-        return self.encoded(conflator.take(), conflator), upto
+        return self.encoded(conflator.pop_closed(), conflator), upto

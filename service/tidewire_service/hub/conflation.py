@@ -56,7 +56,7 @@ class ConflatedEvent(NamedTuple):
 
 
 class _Sum:
-    """What is kept of one series in one interval."""
+    """The running aggregate of one series in one interval."""
 
     __slots__ = ("count", "labels", "maximum", "metric", "minimum", "numbers", "time", "total", "unit", "value")
 
@@ -156,7 +156,7 @@ class Conflator:
         found.add(batch)
         interval.last_id = entry.id
 
-    def take(self, before: int | None = None) -> Iterator[ConflatedEvent]:
+    def pop_closed(self, before: int | None = None) -> Iterator[ConflatedEvent]:
         """Yield and forget the intervals with a number below `before`, oldest first; all of them if None."""
         for number in [n for n in self._intervals if before is None or n < before]:
             interval = self._intervals.pop(number)

@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["COUNTERS", "LATENCY_BOUNDS_S", "Latencies", "Lateness", "new_counters"]
 
 COUNTERS: Final = (
-    "batches_left_out",  # of a conflated interval: more series than it may hold, or not to be read
+    "batches_left_out",  # of a conflated interval: more series than it may hold, or undecodable
     "batches_skipped",  # left out for slow subscribers that asked for conflation
     "checks",
     "checks_behind",  # found behind twice: a frame was lost
@@ -34,7 +34,6 @@ COUNTERS: Final = (
     "pages_discarded",
     "pages_log",
     "pages_ring",
-    "pump_errors",
     "reads",
     "reads_late",  # not answered within their deadline
     "reads_repeated",  # by a subscription, after one that failed
@@ -46,6 +45,7 @@ COUNTERS: Final = (
     "ring_evicted",  # batches that left the ring at its bound: older cursors read the log
     "snapshots",
     "stream_errors",
+    "tracker_errors",
 )
 
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -85,7 +85,7 @@ class Latencies:
 
 
 class Lateness:
-    """How late the event loop calls: the largest of late, fading by a tenth with each look."""
+    """How late the event loop calls: the largest of late, fading by a tenth with each sample."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -1,4 +1,4 @@
-"""The ring: the hub's in-memory end of the partition, encoded once, bounded in bytes and in batches.
+"""The event ring: the newest batches of a partition in memory, encoded once, bounded in bytes and in batches.
 
 It holds every batch after its floor up to the hub's position, so a cursor at or above the floor resumes without Redis.
 """
@@ -14,7 +14,7 @@ from tidewire.errors import InvalidInput
 from tidewire.model.batch import Batch, decode_batch
 from tidewire.model.cursor import base36, cursor_head, id_counter, id_ms
 
-__all__ = ["Ring", "RingEntry", "encode_data"]
+__all__ = ["EventRing", "RingEntry", "encode_data"]
 
 _ENTRY_OVERHEAD: Final = 200  # bytes of Python objects around one small batch, measured with tracemalloc
 
@@ -52,7 +52,7 @@ class RingEntry:
 
     @property
     def batch(self) -> Batch | None:
-        """The decoded batch, or None if the body is none; kept until `release`."""
+        """The decoded batch, or None if the body is not a batch; kept until `release`."""
         if self.kept is None:
             try:
                 self.kept = decode_batch(self.body)
@@ -71,17 +71,17 @@ class RingEntry:
         self.kept = None
 
 
-class Ring:
-    """Batches in id order after a floor.
+class EventRing:
+    """The newest batches in id order.
 
     Args:
-        max_bytes: memory for entries, about; the oldest leave first and raise the floor.
-        max_batches: entries.
+        max_bytes: approximate memory for entries; past it the oldest are evicted and the floor rises.
+        max_batches: entries; likewise.
 
     Attributes:
         floor: every batch with a larger id, up to the hub's position, is here.
-        bytes: what the entries hold, about.
-        evicted: entries that left at a bound.
+        bytes: approximate memory of the entries.
+        evicted: entries evicted at a bound.
     """
 
     def __init__(self, floor: int, max_bytes: int = 64 << 20, max_batches: int = 200_000) -> None:
@@ -113,7 +113,7 @@ class Ring:
             self._start = 0
 
     def after(self, id_: int, upto: int) -> Iterator[RingEntry]:
-        """Yield the batches with id_ < id ≤ upto, oldest first; only true for id_ ≥ floor."""
+        """Yield the batches with id_ < id ≤ upto, oldest first; complete only for id_ ≥ floor."""
         first = bisect_right(self._ids, id_, self._start)
         last = bisect_right(self._ids, upto, first)
         for index in range(first, last):
@@ -127,7 +127,7 @@ class Ring:
         return self.floor if self.floor < id_ else 0
 
     def clear(self, floor: int) -> None:
-        """Forget everything; only cursors at or above the new floor can be served."""
+        """Forget everything; only cursors at or above the new floor can be served from here."""
         self.floor = floor
         self.bytes = 0
         self._ids, self._entries, self._start = [], [], 0

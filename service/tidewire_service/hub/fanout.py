@@ -1,7 +1,7 @@
-"""The fan-out: selections, subscriptions and the flush; pure, the listener of the pump.
+"""The fan-out: selections, live subscriptions and the flush; pure, the listener of the continuity tracker.
 
-What live subscriptions have is stated by one id, `flushed`: the pump's position as it was at the last flush. A flush
-hands each selection's pending events, joined once, to all its live subscriptions.
+What live subscriptions have is stated by one id, the partition's `flushed`: its position as it was at the last flush. A
+flush hands each selection's pending events, joined once, to all its live subscriptions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import compile_patterns
 from tidewire_service.hub.conflated_selection import ConflatedSelection
-from tidewire_service.hub.continuity import Pump
-from tidewire_service.hub.event_ring import Ring, RingEntry
+from tidewire_service.hub.event_ring import RingEntry
+from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
 from tidewire_service.hub.subscription import OnSlow, Replay, Sink, Subscription
 
@@ -24,40 +24,38 @@ class Fanout:
     """The subscriptions of one partition.
 
     Args:
-        ring: the hub's ring.
-        log_time_ms: the log's clock now, milliseconds since the Unix epoch.
-        hello: fixed parts of every hello, such as the tick and the limits.
+        partition: whose batches are handed out.
+        log_time_ms: returns the log's clock now, milliseconds since the Unix epoch.
+        hello: fields of every hello, such as the tick and the limits.
         fell_back: called with each subscription that was live and now has to catch up.
-        fill_page: see `Pump`.
-        log_page: entries of one metric that one read of a catch-up may take at most.
+        log_page: entries of one metric that one read of a catch-up may return at most.
 
     Attributes:
-        pump: the proof of continuity.
-        flushed: every live subscription was handed everything of its selection up to this id.
         dirty: something waits for a flush.
+        conflated: the conflated selections.
+        subscriptions: all of them, live or catching up; bounded by the stream quota.
     """
 
     def __init__(
         self,
-        ring: Ring,
+        partition: Partition,
         *,
         log_time_ms: Callable[[], float],
         hello: Mapping[str, Any] | None = None,
         fell_back: Callable[[Subscription], None],
-        fill_page: int = 500,
         log_page: int = 256,
     ) -> None:
-        self.pump = Pump(self, ring, fill_page=fill_page)
         self.log_time_ms = log_time_ms
-        self.hello = dict(hello or {})
+        self.hello: Mapping[str, Any] = dict(hello or {})
         self.log_page = log_page
-        self.flushed = 0
         self.dirty = False
         self.conflated: list[ConflatedSelection] = []
-        self._interrupted = False
         self.subscriptions: set[Subscription] = set()
+        self._partition = partition
+        self._interrupted = False
         self._fell_back = fell_back
         self._selections: dict[SelectionKey, Selection] = {}
+        self._live: dict[Selection, set[Subscription]] = {}
         self._by_metric: dict[str, tuple[Selection, ...]] = {}
         self._pending: list[Selection] = []
         self._observers: list[Callable[[RingEntry], None]] = []
@@ -67,13 +65,13 @@ class Fanout:
         """How many distinct sets of metrics, labels and intervals are subscribed to."""
         return len(self._selections)
 
-    # -- the listener of the pump
+    # -- the listener of the continuity tracker
 
     def applied(self, entry: RingEntry) -> None:
         """Keep a batch for the next flush of the selections that want it."""
         self.dirty = True
         for selection in self._by_metric[entry.metric]:
-            if selection.wants(entry) and selection.take(entry):
+            if selection.wants(entry) and selection.enqueue(entry):
                 self._pending.append(selection)
         for observe in self._observers:
             observe(entry)
@@ -90,33 +88,34 @@ class Fanout:
         self._by_metric[metric] = wanting
 
     def interrupted(self) -> None:
-        """Hand out what was verified so far, then let every live subscription go on from its own cursor."""
+        """Hand out what was verified so far, then let every live subscription continue from its own cursor."""
         self.flush()
-        for selection in self._selections.values():
-            for subscription in tuple(selection.live):
-                self._fall_back(subscription, Cursor(self.pump.epoch, selection.flushed), slow=False)
+        for selection, live in self._live.items():
+            for subscription in tuple(live):
+                self._fall_back(subscription, Cursor(self._partition.epoch, selection.flushed), slow=False)
         self._interrupted = True
 
     def settled(self) -> None:
-        """State the position anew."""
+        """Adopt the partition's position as it now is."""
         self.flush()
         if self._interrupted:
             self._interrupted = False
             for selection in self.conflated:
-                selection.rebase(self.pump.ring, self.pump.position, self.pump.watermark_ms)
+                selection.rebase()
 
     # -- flush
 
     def flush(self) -> int:
         """Hand the pending events to the live subscriptions; return how many events were handed to sockets."""
-        before, position = Cursor(self.pump.epoch, self.flushed), self.pump.position
-        after = Cursor(self.pump.epoch, position)
+        partition = self._partition
+        epoch, position = partition.epoch, partition.position
+        before, after = Cursor(epoch, partition.flushed), Cursor(epoch, position)
         delivered = 0
         for selection in self._pending:
             events = len(selection.pending)
             data = selection.joined()
             blocked = []
-            for subscription in selection.live:
+            for subscription in self._live[selection]:
                 delivered += events
                 if not subscription.sink.write(data):
                     blocked.append(subscription)
@@ -124,48 +123,48 @@ class Fanout:
                 self._fall_back(subscription, before, slow=True)
                 subscription.parked = after
         self._pending.clear()
-        self.flushed = position
+        partition.flushed = position
         self.dirty = False
-        for selection in self._selections.values():
+        for selection in self._live:
             selection.forget_pages()
-        self.pump.counters["flushes"] += 1
-        self.pump.counters["deliveries"] += delivered
+        counters = partition.counters
+        counters["flushes"] += 1
+        counters["deliveries"] += delivered
         return delivered
 
-    def fall_back(self, subscription: Subscription) -> None:
-        """Let a live subscription whose socket is full catch up from what it was handed."""
-        self._fall_back(subscription, Cursor(self.pump.epoch, subscription.selection.flushed), slow=True)
+    def close_intervals(self) -> None:
+        """Hand out the intervals that no later id can join."""
+        epoch, counters = self._partition.epoch, self._partition.counters
+        for selection in self.conflated:
+            before = Cursor(epoch, selection.flushed)
+            data = selection.close_intervals()
+            if not data:
+                continue
+            counters["intervals"] += 1
+            for subscription in tuple(self._live[selection]):
+                counters["deliveries"] += 1
+                if not subscription.sink.write(data):
+                    self._fall_back(subscription, before, slow=True)
+                    subscription.parked = Cursor(epoch, selection.flushed)
 
-    def _fall_back(self, subscription: Subscription, cursor: Cursor, *, slow: bool) -> None:
-        subscription.selection.live.discard(subscription)
-        subscription.live = False
-        subscription.cursor = cursor
-        subscription.slow = slow
-        self.pump.counters["fallbacks_slow" if slow else "fallbacks_interrupted"] += 1
-        self._fell_back(subscription)
+    # -- live or catching up
 
     def go_live(self, subscription: Subscription) -> None:
         """Let a subscription whose cursor equals the flushed position share the bytes of its selection."""
         subscription.live, subscription.slow = True, False
-        subscription.selection.live.add(subscription)  # what is pending lies after the flushed position: it comes next
+        self._live[subscription.selection].add(subscription)  # what is pending lies after the flushed position
 
-    def close_intervals(self, watermark_ms: float) -> None:
-        """Hand out the intervals that no id can join any more.
+    def fall_back(self, subscription: Subscription) -> None:
+        """Let a live subscription whose socket is full catch up from what it was handed."""
+        self._fall_back(subscription, Cursor(self._partition.epoch, subscription.selection.flushed), slow=True)
 
-        Args:
-            watermark_ms: every id beyond the position is minted at or after it, in the log's clock.
-        """
-        for selection in self.conflated:
-            before = Cursor(self.pump.epoch, selection.flushed)
-            data = selection.close(self.pump.ring, self.pump.position, watermark_ms)
-            if not data:
-                continue
-            self.pump.counters["intervals"] += 1
-            for subscription in tuple(selection.live):
-                self.pump.counters["deliveries"] += 1
-                if not subscription.sink.write(data):
-                    self._fall_back(subscription, before, slow=True)
-                    subscription.parked = Cursor(self.pump.epoch, selection.flushed)
+    def _fall_back(self, subscription: Subscription, cursor: Cursor, *, slow: bool) -> None:
+        self._live[subscription.selection].discard(subscription)
+        subscription.live = False
+        subscription.cursor = cursor
+        subscription.slow = slow
+        self._partition.counters["fallbacks_slow" if slow else "fallbacks_interrupted"] += 1
+        self._fell_back(subscription)
 
     # -- subscriptions
 
@@ -183,26 +182,24 @@ class Fanout:
     ) -> Subscription:
         """Return a new subscription, catching up; memory only (rule 11)."""
         key = SelectionKey(tuple(sorted(set(patterns))), tuple(sorted(labels.items())), every_ms, narrowed_to)
-        selection = self._selections.get(key) or self._selected(key)
+        selection = self._selections.get(key) or self._new_selection(key)
         selection.users += 1
-        subscription = Subscription(self, selection, sink, replay, resume, on_slow)
+        subscription = Subscription(self._partition, self, selection, sink, replay, resume, on_slow)
         self.subscriptions.add(subscription)
         return subscription
 
-    def _selected(self, key: SelectionKey) -> Selection:
+    def _new_selection(self, key: SelectionKey) -> Selection:
         self.flush()  # a new selection has nothing pending: start it where nobody has
-        patterns = compile_patterns(key.patterns)
-        if key.every_ms:
-            selection: Selection = ConflatedSelection(key, patterns, lambda: self.flushed, self.pump)
-        else:
-            selection = Selection(key, patterns, lambda: self.flushed)
+        kind = ConflatedSelection if key.every_ms else Selection
+        selection = kind(key, compile_patterns(key.patterns), self._partition)
         self._selections[key] = selection
+        self._live[selection] = set()
         for metric in self._by_metric:
             if selection.matches(metric):
                 selection.metrics.add(metric)
                 self._by_metric[metric] += (selection,)
         if isinstance(selection, ConflatedSelection):
-            selection.rebase(self.pump.ring, self.pump.position, self.pump.watermark_ms)
+            selection.rebase()
             self.conflated.append(selection)
         return selection
 
@@ -213,10 +210,10 @@ class Fanout:
         self.subscriptions.discard(subscription)
         subscription.ended, subscription.live = True, False
         selection = subscription.selection
-        selection.live.discard(subscription)
+        self._live[selection].discard(subscription)
         selection.users -= 1
         if not selection.users:
-            del self._selections[selection.key]
+            del self._selections[selection.key], self._live[selection]
             for metric in selection.metrics:
                 self._by_metric[metric] = tuple(s for s in self._by_metric[metric] if s is not selection)
             if selection in self._pending:

@@ -50,7 +50,7 @@ def merge_page(
     tails: Mapping[str, int],
     page: int,
 ) -> LogPage:
-    """Merge what was read after an id, without upper bound, from each metric's log (PROTOCOL rules 7, 8, 12).
+    """Merge what was read after an id, without upper bound, from each metric's log (docs/protocol.md rules 8 and 12).
 
     Args:
         metrics: those whose tail lies after `after`.

@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import Entry, LastReading
 from tidewire.redislog.lineage import Clock, Watermark
-from tidewire_service.hub.effects import ReadClock, ReadEntries, ReadLast, ReadTails, Request
+from tidewire_service.hub.effects import Effect, ReadClock, ReadEntries, ReadLast, ReadTails
 
 __all__ = ["LogReads", "ReadableLog"]
 
-_READERS: Final = 8  # concurrent reads for subscriptions: half of the pool, the rest is the pump's and the routes'
-_DEADLINE_S: Final = 2.0  # of one read: half of the 5 s in which readiness must tell
+_READERS: Final = 8  # concurrent reads for subscriptions: half of the pool, the rest is the tracker's and the routes'
+_DEADLINE_S: Final = 2.0  # of one read: half of the 5 s in which readiness must answer
 
 
 class ReadableLog(Protocol):
@@ -43,23 +43,23 @@ class LogReads:
     Args:
         log: what to read from.
         counters: counts ``reads``, ``reads_late`` and ``reads_shared``.
-        evidence: what the hub has seen, handed in with each look at the clock.
+        watermark: returns the hub's highest id with its lineage, handed in with each read of the clock.
 
     Attributes:
         clock_offset_ms: the log's clock minus this process's, milliseconds.
     """
 
-    def __init__(self, log: ReadableLog, counters: Counter[str], evidence: Callable[[], Watermark | None]) -> None:
+    def __init__(self, log: ReadableLog, counters: Counter[str], watermark: Callable[[], Watermark | None]) -> None:
         self.clock_offset_ms = 0.0
         self._log = log
         self._counters = counters
-        self._evidence = evidence
+        self._watermark = watermark
         self._shared: dict[ReadEntries | ReadLast, asyncio.Task[Any]] = {}
         self._readers = asyncio.Semaphore(_READERS)
         self._clock_wanted: list[asyncio.Future[Clock]] = []
         self._clock_reading: asyncio.Task[None] | None = None
 
-    async def read(self, request: Request) -> Any:
+    async def read(self, effect: Effect) -> Any:
         """Answer a read of the core.
 
         Raises:
@@ -68,7 +68,7 @@ class LogReads:
         log = self._log
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                match request:
+                match effect:
                     case ReadClock(watermark):
                         started = time.time() * 1e3
                         clock = await log.clock(watermark)
@@ -83,33 +83,33 @@ class LogReads:
         except TimeoutError as error:
             self._counters["reads_late"] += 1
             raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
-        raise TypeError(f"no read: {request!r}")
+        raise TypeError(f"not a read: {effect!r}")
 
-    async def shared(self, request: ReadEntries | ReadLast) -> Any:
+    async def shared(self, effect: ReadEntries | ReadLast) -> Any:
         """Read for a subscription; those that ask for the very same thing while it is being read share the answer.
 
         The very same: for the same barrier of the same epoch too. A read that began before this barrier was fixed may
         lack what lies below it (row 3), and nobody would ever read it again; one that began in another lineage may hold
         what this one never had, and the clock that confirms the page would not tell.
         """
-        reading = self._shared.get(request)
+        reading = self._shared.get(effect)
         if reading is None:
-            reading = asyncio.create_task(self._bounded(request))
-            self._shared[request] = reading
-            reading.add_done_callback(lambda task: self._forget(request, task))
+            reading = asyncio.create_task(self._bounded(effect))
+            self._shared[effect] = reading
+            reading.add_done_callback(lambda task: self._forget(effect, task))
         else:
             self._counters["reads_shared"] += 1
         return await asyncio.shield(reading)
 
-    def _forget(self, request: ReadEntries | ReadLast, task: asyncio.Task[Any]) -> None:
-        self._shared.pop(request, None)
+    def _forget(self, effect: ReadEntries | ReadLast, task: asyncio.Task[Any]) -> None:
+        self._shared.pop(effect, None)
         if not task.cancelled():
             task.exception()  # those who waited were told; if all have gone meanwhile, nobody needs to be
 
-    async def _bounded(self, request: ReadEntries | ReadLast) -> Any:
+    async def _bounded(self, effect: ReadEntries | ReadLast) -> Any:
         async with self._readers:
             self._counters["reads"] += 1
-            return await self.read(request)
+            return await self.read(effect)
 
     async def fresh_clock(self) -> Clock:
         """Return a reply of the clock that was asked for after now; all who ask during one reading share the next."""
@@ -124,7 +124,7 @@ class LogReads:
             while self._clock_wanted:
                 waiting, self._clock_wanted = self._clock_wanted, []
                 try:
-                    clock = await self.read(ReadClock(self._evidence()))
+                    clock = await self.read(ReadClock(self._watermark()))
                 except Exception as error:  # told to each who waits, and raised there
                     for future in waiting:
                         if not future.done():

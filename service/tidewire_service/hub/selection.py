@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 from tidewire.model.pattern import Pattern, compile_pattern
-from tidewire_service.hub.event_ring import Ring, RingEntry
-
-if TYPE_CHECKING:
-    from tidewire_service.hub.subscription import Subscription
+from tidewire_service.hub.event_ring import RingEntry
+from tidewire_service.hub.partition import Partition
 
 __all__ = ["Selection", "SelectionKey"]
 
@@ -36,49 +34,47 @@ class SelectionKey(NamedTuple):
 
 
 class Selection:
-    """The metrics that match some patterns, and the live subscriptions that share them.
+    """The metrics of a partition that match some patterns, and the events pending for their live subscriptions.
 
     Attributes:
         key: the patterns and labels.
-        metrics: those of the directory that match; maintained by the hub as metrics are born.
-        live: subscriptions that get the shared bytes.
+        metrics: those of the directory that match; the fan-out adds metrics as they are born.
         pending: SSE events since the last flush.
         users: subscriptions, live or not.
     """
 
-    def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...], flushed: Callable[[], int]) -> None:
+    def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...], partition: Partition) -> None:
         self.key = key
         self.metrics: set[str] = set()
-        self.live: set[Subscription] = set()
         self.pending: list[bytes] = []
         self.users = 0
+        self._partition = partition
         self._patterns = patterns
         self._may_be_seen = tuple(compile_pattern(text) for text in key.narrowed_to)
         self._labels = key.labels
-        self._flushed = flushed
         self._pages: dict[tuple[int, int], tuple[bytes, int]] = {}
 
     @property
     def flushed(self) -> int:
         """Live subscriptions were handed everything of the selection up to this id; the barrier of every catch-up."""
-        return self._flushed()
+        return self._partition.flushed
 
     def matches(self, metric: str) -> bool:
-        """Tell whether the metric is selected and may be seen, whatever its labels."""
+        """Return whether the metric is selected and may be seen, whatever its labels."""
         if self._may_be_seen and not any(pattern.matches(metric) for pattern in self._may_be_seen):
             return False
         return any(pattern.matches(metric) for pattern in self._patterns)
 
     def wants(self, entry: RingEntry) -> bool:
-        """Tell whether a batch of a selected metric has the labels asked for."""
+        """Return whether a batch of a selected metric has the labels asked for."""
         return not self._labels or self.wants_labels(entry.labels)
 
     def wants_labels(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether a series of a selected metric has the labels asked for."""
+        """Return whether a series of a selected metric has the labels asked for."""
         return all(labels.get(name) == value for name, value in self._labels)
 
-    def take(self, entry: RingEntry) -> bool:
-        """Keep a batch for the next flush; True if it is the first since the last one."""
+    def enqueue(self, entry: RingEntry) -> bool:
+        """Keep a batch for the next flush; return True if it is the first since the last one."""
         self.pending.append(entry.data)
         return len(self.pending) == 1
 
@@ -88,31 +84,31 @@ class Selection:
         self.pending.clear()
         return data
 
-    def ring_page(self, ring: Ring, after: int, upto: int, max_bytes: int = _PAGE_BYTES) -> tuple[bytes, int]:
+    def ring_page(self, after: int, upto: int) -> tuple[bytes, int]:
         """Return the events after an id from the ring, and up to where they reach.
 
         Subscriptions that come back together ask for the same page: it is made once and kept until the next flush.
         """
         page = self._pages.get((after, upto))
         if page is None:
-            page = self._made_page(ring, after, upto, max_bytes)
+            page = self._make_page(after, upto)
             if len(self._pages) < _PAGES:
                 self._pages[after, upto] = page
         return page
 
-    def wanted(self, ring: Ring, after: int, upto: int) -> Iterable[RingEntry]:
+    def wanted(self, after: int, upto: int) -> Iterable[RingEntry]:
         """Yield the batches of the selection with after < id ≤ upto from the ring."""
-        for entry in ring.after(after, upto):
+        for entry in self._partition.batches(after, upto):
             if entry.metric in self.metrics and self.wants(entry):
                 yield entry
             entry.release()
 
-    def _made_page(self, ring: Ring, after: int, upto: int, max_bytes: int) -> tuple[bytes, int]:
+    def _make_page(self, after: int, upto: int) -> tuple[bytes, int]:
         parts, size = [], 0
-        for entry in self.wanted(ring, after, upto):
+        for entry in self.wanted(after, upto):
             parts.append(entry.data)
             size += len(entry.data)
-            if size >= max_bytes:
+            if size >= _PAGE_BYTES:
                 return b"".join(parts), entry.id
         return b"".join(parts), upto
 

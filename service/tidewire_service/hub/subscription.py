@@ -1,17 +1,15 @@
-"""One subscription: catching up from its cursor, or live; pure, over the requests of `steps.py`.
+"""One subscription: catching up from its cursor, or live; pure, over the effects of `effects.py`.
 
 One mechanism serves resume, first load, slow readers and outages: a subscription that is not live reads from its
-cursor, first the hub's ring, then the log, never past the flushed position as it was before the reads, at the pace of
+cursor, first the event ring, then the log, never past the flushed position as it was before the reads, at the pace of
 its socket. It goes live in the same step in which its cursor equals the flushed position.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-
-import msgspec
+from typing import Any, Final, NamedTuple, Protocol
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import labels_of_series_key
@@ -21,35 +19,25 @@ from tidewire.redislog.calls import LastReading
 from tidewire.redislog.lineage import Clock, resolve_cursor
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.conflation import Conflator, interval_of, thinned
-from tidewire_service.hub.effects import Drain, Look, ReadClock, ReadEntries, ReadLast, Steps, Wait
+from tidewire_service.hub.control_events import (
+    hello_event,
+    live_event,
+    lost_gap_event,
+    reset_event,
+    skipped_event,
+    trimmed_gap_event,
+)
+from tidewire_service.hub.effects import Drain, Effects, ReadClock, ReadEntries, ReadLast, SyncClock, Wait
 from tidewire_service.hub.event_ring import RingEntry, encode_data
 from tidewire_service.hub.log_page import Hole, merge_page
+from tidewire_service.hub.partition import Partition
+from tidewire_service.hub.selection import Selection
 
-if TYPE_CHECKING:
-    from tidewire_service.hub.fanout import Fanout
-    from tidewire_service.hub.selection import Selection
+__all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription"]
 
-__all__ = ["EndReason", "OnSlow", "Replay", "Sink", "Subscription"]
-
-PROTOCOL_VERSION: Final = 1
 _PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
 _MIN_PAGE, _MAX_PAGE = 16, 256  # of one metric
 _CHUNK_BYTES: Final = 256 * 1024
-
-
-class EndReason(StrEnum):
-    """Why a stream ended."""
-
-    CLIENT_GONE = "client_gone"
-    DRAIN = "drain"
-    MAX_AGE = "max_age"
-    SLOW = "slow"
-    WRITE_TIMEOUT = "write_timeout"
-    OVERLOAD = "overload"
-    TOO_MANY = "too_many"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    ERROR = "error"
 
 
 class OnSlow(StrEnum):
@@ -77,13 +65,30 @@ class Sink(Protocol):
         """Hand over bytes; False: they are parked, and nothing may be written before they are."""
 
 
+class LiveSet(Protocol):
+    """What a subscription needs of the fan-out; `Fanout` is one.
+
+    Attributes:
+        hello: fields of every hello, such as the tick and the limits.
+        log_page: entries of one metric that one read of a catch-up may return at most.
+        log_time_ms: returns the log's clock now, milliseconds since the Unix epoch.
+    """
+
+    hello: Mapping[str, Any]
+    log_page: int
+    log_time_ms: Callable[[], float]
+
+    def go_live(self, subscription: Subscription) -> None:
+        """Let a subscription whose cursor equals the flushed position share the bytes of its selection."""
+
+
 class Subscription:
     """One subscriber's place in the hub.
 
     Attributes:
-        cursor: while catching up, everything up to here was handed to the socket; while live, see `Fanout.flushed`.
+        cursor: while catching up, everything up to here was handed to the socket; while live, see `Partition.flushed`.
         live: gets the shared bytes of its selection.
-        parked: the cursor that will hold once the socket has taken what was parked, or None.
+        parked: the cursor that will hold once the socket has accepted what was parked, or None.
         on_slow: what to do when the socket is full.
         slow: fell back because its socket was full.
     """
@@ -93,6 +98,7 @@ class Subscription:
         "_carry",
         "_emitted",
         "_fanout",
+        "_partition",
         "_resume",
         "cursor",
         "ended",
@@ -107,13 +113,15 @@ class Subscription:
 
     def __init__(
         self,
-        fanout: Fanout,
+        partition: Partition,
+        fanout: LiveSet,
         selection: Selection,
         sink: Sink,
         replay: Replay,
         resume: Cursor | None = None,
         on_slow: OnSlow = OnSlow.CATCHUP,
     ) -> None:
+        self._partition = partition
         self._fanout = fanout
         self.selection = selection
         self.sink = sink
@@ -139,62 +147,62 @@ class Subscription:
         return False
 
     def written(self) -> None:
-        """The socket has taken what was parked."""
+        """Move the cursor: the socket has accepted what was parked."""
         if self.parked is not None:
             self.cursor, self.parked = self.parked, None
 
     # -- catching up
 
-    def run(self) -> Steps[None]:
+    def run(self) -> Effects[None]:
         """Say hello, replay, and catch up until live."""
         yield from self._hello()
         yield from self.catch_up()
 
-    def catch_up(self) -> Steps[None]:
-        """Read from the cursor until it equals the flushed position, then be live in the same step."""
-        fanout = self._fanout
+    def catch_up(self) -> Effects[None]:
+        """Read from the cursor until it equals the flushed position, then go live in the same step."""
+        partition = self._partition
         while True:
             yield Drain()
-            if self._carry and self.cursor.epoch != fanout.pump.epoch:
+            if self._carry and self.cursor.epoch != partition.epoch:
                 # what was summed up so far may lie beyond a fork: read it again from the last interval sent
                 self._carry.clear()
                 self.cursor = Cursor(self.cursor.epoch, self._emitted)
-            if self.cursor.epoch != fanout.pump.epoch or self.cursor.id > self.selection.flushed:
+            if self.cursor.epoch != partition.epoch or self.cursor.id > self.selection.flushed:
                 moved = yield from self._resolve()
                 if not moved:
                     yield Wait()
                 continue
             if self.cursor.id == self.selection.flushed:
-                if not self._announce or self._say_live():
-                    fanout.go_live(self)
+                if not self._announce or self._announce_live():
+                    self._fanout.go_live(self)
                     return
                 continue
-            if self.cursor.id >= fanout.pump.ring.floor:
+            if self.cursor.id >= partition.ring_floor:
                 self._ring_page()
                 continue
             yield from self._log_page()
 
     def _ring_page(self) -> None:
-        pump, selection = self._fanout.pump, self.selection
-        pump.counters["pages_ring"] += 1
+        partition, selection = self._partition, self.selection
+        partition.counters["pages_ring"] += 1
         after, upto = self.cursor.id, selection.flushed
         if self._carry or self.slow:
-            entries = list(selection.wanted(pump.ring, after, upto))
+            entries = list(selection.wanted(after, upto))
             data, bound = self._encoded(entries, upto, upto), upto
         else:
-            data, bound = selection.ring_page(pump.ring, after, upto)
+            data, bound = selection.ring_page(after, upto)
         self._hand_page(data, Cursor(self.cursor.epoch, bound))
 
     def _encoded(self, entries: Iterable[RingEntry], bound: int, barrier: int) -> bytes:
         """Return the events of a page's batches: raw, thinned for a slow subscriber that wants it, or as intervals."""
-        selection, pump = self.selection, self._fanout.pump
+        selection, partition = self.selection, self._partition
         if isinstance(selection, ConflatedSelection) and self._carry is not None:
             for entry in entries:
                 self._carry.add(entry)
                 entry.release()
             # an interval that goes on beyond the page waits for the rest of it; at the barrier nothing is missing
             before = None if bound == barrier else interval_of(bound, selection.every_ms)
-            events = list(self._carry.take(before))
+            events = list(self._carry.pop_closed(before))
             if events:
                 self._emitted = events[-1].id
             return selection.encoded(events, self._carry)
@@ -202,17 +210,14 @@ class Subscription:
             return b"".join(entry.data for entry in entries)
         kept, left_out = thinned(entries)
         parts = []
-        for metric, count, first, last in left_out:
-            pump.counters["batches_skipped"] += count
-            skipped = {"metric": metric, "count": count, "from": str(pump.cursor(first)), "to": str(pump.cursor(last))}
-            parts.append(encode_event(msgspec.json.encode(skipped), event="skipped"))
+        for metric, batches, first, last in left_out:
+            partition.counters["batches_skipped"] += batches
+            parts.append(skipped_event(metric, batches, partition.cursor(first), partition.cursor(last)))
         return b"".join(parts + [entry.data for entry in kept])
 
-    def _say_live(self) -> bool:
+    def _announce_live(self) -> bool:
         self._announce = False
-        cursor = self._fanout.pump.cursor(self.cursor.id)
-        data = encode_event(msgspec.json.encode({"cursor": str(cursor)}), id_=str(cursor), event="live")
-        return self.hand(data, self.cursor)
+        return self.hand(live_event(self._partition.cursor(self.cursor.id)), self.cursor)
 
     def _hand_page(self, data: bytes, cursor: Cursor) -> None:
         if data:
@@ -220,89 +225,79 @@ class Subscription:
         else:
             self.cursor = cursor
 
-    def _log_page(self) -> Steps[None]:
+    def _log_page(self) -> Effects[None]:
         """Read one page of the log and hand it over, unless the lineage changed meanwhile (rule 12)."""
-        fanout, pump = self._fanout, self._fanout.pump
+        partition, known = self._partition, self._partition.tails
         epoch, after = self.cursor.epoch, self.cursor.id
         # the barrier first, then the metrics known at this very instant (rows 3 and 4)
         barrier = self.selection.flushed
         if self._carry is not None and not self._carry:
             self._emitted = after
-        tails = {metric: tail for metric in self.selection.metrics if (tail := pump.tails.get(metric, 0)) > after}
+        tails = {metric: tail for metric in self.selection.metrics if (tail := known.get(metric, 0)) > after}
         page = merge_page((), (), after, barrier, {}, 1)
         if tails:
             metrics = tuple(sorted(tails))  # one order: those that read the same share it
-            count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), fanout.log_page)
+            count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), self._fanout.log_page)
             lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier, epoch)
-            clock: Clock = yield ReadClock(pump.seen())
-            if clock.epoch != epoch or pump.epoch != epoch:
-                fanout.pump.counters["pages_discarded"] += 1
+            clock: Clock = yield ReadClock(partition.watermark)
+            if clock.epoch != epoch or partition.epoch != epoch:
+                partition.counters["pages_discarded"] += 1
                 yield Wait()
                 return
             page = merge_page(metrics, lists, after, barrier, tails, count)
-        pump.counters["pages_log"] += 1
+        partition.counters["pages_log"] += 1
         gaps = b"".join([self._gap(hole) for hole in page.holes])
         entries = []
         for found in page.entries:
-            data = encode_data(pump.label(found.id), found.id, found.body)
+            data = encode_data(partition.minting_epoch(found.id), found.id, found.body)
             entry = RingEntry(found.id, found.metric, found.body, data)
             if self.selection.wants(entry):
                 entries.append(entry)
         self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
 
     def _gap(self, hole: Hole) -> bytes:
-        pump = self._fanout.pump
-        self._announce = True  # row 14: else a catch-up without data would repeat the gap at each reconnect
-        pump.counters["gaps_trimmed"] += 1
-        gap = {
-            "kind": "trimmed",
-            "metric": hole.metric,
-            "from": str(pump.cursor(hole.after)),
-            "to": str(pump.cursor(hole.upto)),
-        }
-        return encode_event(msgspec.json.encode(gap), event="gap")
+        partition = self._partition
+        self._announce = True  # rule 14: else a catch-up without data would repeat the gap at each reconnect
+        partition.counters["gaps_trimmed"] += 1
+        return trimmed_gap_event(hole.metric, partition.cursor(hole.after), partition.cursor(hole.upto))
 
-    def _resolve(self) -> Steps[bool]:
-        """Judge a cursor of another epoch, or ahead of the hub (rules 3 and 10); return whether it moved."""
-        pump = self._fanout.pump
-        clock: Clock = yield Look()
+    def _resolve(self) -> Effects[bool]:
+        """Resolve a cursor of another epoch, or ahead of the hub (rules 3 and 10); return whether it moved."""
+        partition = self._partition
+        clock: Clock = yield SyncClock()
         yield Drain()
         epoch, id_ = self.cursor
-        if epoch == pump.epoch:
+        if epoch == partition.epoch:
             if id_ > self.selection.flushed and clock.epoch == epoch and id_ > clock.id:
                 # beyond the clock of its own epoch: forged or misrouted, never to be waited for
-                self._say_lost(clock.id, id_, Cursor(epoch, clock.id))
+                self._announce_loss(clock.id, id_, Cursor(epoch, clock.id))
                 return True
             return id_ <= self.selection.flushed
-        resolution = resolve_cursor(pump.chain, epoch, id_)
+        resolution = resolve_cursor(partition.chain, epoch, id_)
         if not resolution.known:
             yield from self._reset()
         elif resolution.lost_from is not None:
-            self._say_lost(resolution.lost_from, id_, Cursor(pump.epoch, resolution.id))
+            self._announce_loss(resolution.lost_from, id_, Cursor(partition.epoch, resolution.id))
         else:
-            self.cursor = Cursor(pump.epoch, resolution.id)
+            self.cursor = Cursor(partition.epoch, resolution.id)
         return True
 
-    def _say_lost(self, lost_from: int, upto: int, cursor: Cursor) -> None:
-        pump = self._fanout.pump
-        pump.counters["gaps_lost"] += 1
+    def _announce_loss(self, lost_from: int, upto: int, cursor: Cursor) -> None:
+        partition = self._partition
+        partition.counters["gaps_lost"] += 1
         self._announce = True
-        upto = max(lost_from, upto)  # the cursor may lie before the loss; how far that reaches, nobody knows
-        gap = {"kind": "lost", "from": str(pump.cursor(lost_from)), "to": str(Cursor(self.cursor.epoch, upto))}
-        data = encode_event(msgspec.json.encode(gap), id_=str(pump.cursor(cursor.id)), event="gap")
-        self.hand(data, cursor)
+        last = Cursor(self.cursor.epoch, max(lost_from, upto))  # the cursor may lie before the loss; its end is unknown
+        self.hand(lost_gap_event(partition.cursor(lost_from), last, partition.cursor(cursor.id)), cursor)
 
-    def _reset(self) -> Steps[None]:
-        """Tell that the log itself was lost, and start anew as the replay asks."""
-        pump = self._fanout.pump
-        pump.counters["resets_sent"] += 1
+    def _reset(self) -> Effects[None]:
+        """Announce that the log itself was lost, and start anew as the replay asks."""
+        partition = self._partition
+        partition.counters["resets_sent"] += 1
         self._announce = True
-        reset = {"epoch": pump.epoch, "reason": "the log of this cursor no longer exists; the stream starts anew"}
         start = self._start()
         # before a snapshot the id is emptied: whoever is cut in it starts anew, instead of going on without it (row 14)
-        id_ = "" if self.replay.kind == "last" else str(pump.cursor(start.id))
-        data = encode_event(msgspec.json.encode(reset), id_=id_, event="reset")
-        self.hand(data, start)
+        id_ = "" if self.replay.kind == "last" else str(partition.cursor(start.id))
+        self.hand(reset_event(partition.epoch, id_), start)
         if self.replay.kind == "last":
             yield from self._snapshot()
 
@@ -310,22 +305,21 @@ class Subscription:
 
     def _start(self) -> Cursor:
         """Return where a fresh subscription starts."""
-        fanout = self._fanout
+        epoch, flushed = self._partition.epoch, self.selection.flushed
         if self.replay.kind == "span":
-            start = id_from_ms(max(0, int(fanout.log_time_ms() - self.replay.span_ms))) - 1
-            return Cursor(fanout.pump.epoch, min(max(start, 0), self.selection.flushed))
-        return Cursor(fanout.pump.epoch, self.selection.flushed)
+            start = id_from_ms(max(0, int(self._fanout.log_time_ms() - self.replay.span_ms))) - 1
+            return Cursor(epoch, min(max(start, 0), flushed))
+        return Cursor(epoch, flushed)
 
-    def _hello(self) -> Steps[None]:
+    def _hello(self) -> Effects[None]:
         fanout = self._fanout
-        while not fanout.pump.epoch:  # Redis was never there: the stream is open, its start is not known yet
+        while not self._partition.epoch:  # Redis was never there: the stream is open, its start is not known yet
             yield Wait()
         yield Drain()
         fresh = self._resume is None
         self.cursor = self._resume if self._resume is not None else self._start()
         snapshot = fresh and self.replay.kind == "last"
-        hello = {
-            "version": PROTOCOL_VERSION,
+        fields = {
             "cursor": str(self.cursor),
             "resumed": not fresh,
             "replay": str(self.replay),
@@ -333,18 +327,17 @@ class Subscription:
             "time_ms": round(fanout.log_time_ms()),
             **fanout.hello,
         }
-        if self.selection.key.narrowed_to:  # what was asked for is more than may be seen: said, and nothing else is
-            hello["narrowed_to"] = self.selection.key.narrowed_to
-        id_ = None if snapshot else str(self.cursor)
-        self.hand(encode_event(msgspec.json.encode(hello), id_=id_, event="hello"), self.cursor)
+        if self.selection.key.narrowed_to:  # more was asked for than may be seen: this says so, and nothing else does
+            fields["narrowed_to"] = self.selection.key.narrowed_to
+        self.hand(hello_event(fields, None if snapshot else str(self.cursor)), self.cursor)
         if snapshot:
             yield from self._snapshot()
 
-    def _snapshot(self) -> Steps[None]:
+    def _snapshot(self) -> Effects[None]:
         """Send the last reading of each series, without ids (row 14); what is newer than the cursor comes live."""
-        pump = self._fanout.pump
+        partition = self._partition
         epoch, barrier = self.cursor if self.parked is None else self.parked
-        metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in pump.tails)
+        metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in partition.tails)
         for first in range(0, len(metrics), _PAGE_ENTRIES):
             part = metrics[first : first + _PAGE_ENTRIES]
             found: list[dict[bytes, LastReading]] = yield ReadLast(part, barrier, epoch)
@@ -363,7 +356,7 @@ class Subscription:
             if chunk:
                 yield Drain()
                 self.hand(b"".join(chunk), self.cursor)
-        pump.counters["snapshots"] += 1
+        partition.counters["snapshots"] += 1
 
     def _wants_series(self, key: bytes) -> bool:
         if not self.selection.key.labels:

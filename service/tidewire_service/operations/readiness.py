@@ -37,7 +37,7 @@ class Readiness:
             reason = f"Redis at {hub.log.url} did not answer within {_PING_S:g} s"
         except LogUnavailable as error:
             reason = str(error)
-        age_s = hub.last_look_age_s if hub.ready else None
+        age_s = hub.clock_age_s if hub.ready else None
         if self.draining:
             reason = "the service is about to end"
         elif not reason and not hub.ready:

@@ -19,9 +19,10 @@ import structlog
 from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.http_server.stream_writer import StreamWriter
-from tidewire_service.hub.effects import Drain, Request
+from tidewire_service.hub.effects import Drain, Effect
+from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
-from tidewire_service.hub.subscription import EndReason, Sink, Subscription
+from tidewire_service.hub.subscription import Sink, Subscription
 
 __all__ = ["Send", "Stream", "StreamSettings", "bye", "retry_ms"]
 
@@ -189,7 +190,7 @@ class Stream:
             return
         live = self.subscription is not None and self.subscription.live
         if not self.write(HEARTBEAT) and live and self.subscription is not None:
-            self._hub.fanout.fall_back(self.subscription)
+            self._hub.fall_back(self.subscription)
 
     # -- tasks
 
@@ -200,20 +201,20 @@ class Stream:
         Who starts with nothing to replay, or within the ring, is live at once.
         """
         assert self.subscription is not None  # noqa: S101 - set by whoever opened the stream
-        steps = self.subscription.run()
+        effects = self.subscription.run()
         if self._writer is None or self._writer.paused:
             self.write(encode_retry(retry_ms(self._settings)))
-            self._follow(self._hub.catch_up(steps, self.drained))
+            self._follow(self._hub.catch_up(effects, self.drained))
             return
         self.write(encode_retry(retry_ms(self._settings)))
-        waiting: Request | None = None
+        pending: Effect | None = None
         try:
-            while type(waiting := next(steps)) is Drain and self._writer.held_bytes < _CORK_BYTES:
+            while type(pending := next(effects)) is Drain and self._writer.held_bytes < _CORK_BYTES:
                 pass  # nothing is parked: what is asked for is true already
         except StopIteration:
-            waiting = None
-        if waiting is not None:
-            self._follow(self._hub.catch_up(steps, self.drained, waiting))
+            pending = None
+        if pending is not None:
+            self._follow(self._hub.catch_up(effects, self.drained, pending))
 
     def catch_up(self) -> None:
         """Start catching up; at most one task at a time."""

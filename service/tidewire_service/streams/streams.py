@@ -15,8 +15,9 @@ import structlog
 from tidewire.model.cursor import Cursor
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.http_server.protocol import StreamingHttpProtocol
+from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
-from tidewire_service.hub.subscription import EndReason, OnSlow, Replay, Subscription
+from tidewire_service.hub.subscription import OnSlow, Replay, Subscription
 from tidewire_service.streams.stream import Send, Stream, StreamSettings, bye
 from tidewire_service.streams.stream_quota import StreamLimits, StreamQuota, address_of
 from tidewire_service.web.limit_counters import LimitCounters
@@ -212,9 +213,9 @@ class Streams:
         """Once a second: heartbeats where it was silent, the end for those that do not read."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self._look()  # a function of its own: a local of this one would hold the last stream
+            self._sweep_once()  # a function of its own: a local of this one would hold the last stream
 
-    def _look(self) -> None:
+    def _sweep_once(self) -> None:
         now, settings = time.monotonic(), self.settings
         for stream in tuple(self._open.values()):
             stream.note_writes(now)

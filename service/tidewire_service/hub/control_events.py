@@ -1,0 +1,66 @@
+"""The control events of a stream as SSE bytes: hello, live, gap, reset and skipped; pure.
+
+`bye`, which ends a stream, is written by `streams/stream.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tidewire.model.cursor import Cursor
+from tidewire.model.sse import encode_event
+
+__all__ = [
+    "hello_event",
+    "left_out_event",
+    "live_event",
+    "lost_gap_event",
+    "reset_event",
+    "skipped_event",
+    "trimmed_gap_event",
+]
+
+_PROTOCOL_VERSION: Final = 1
+
+
+def hello_event(fields: Mapping[str, Any], id_: str | None) -> bytes:
+    """Encode the first event; the id is the cursor that resumes, None before a snapshot (docs/protocol.md rule 14)."""
+    return encode_event(msgspec.json.encode({"version": _PROTOCOL_VERSION, **fields}), id_=id_, event="hello")
+
+
+def live_event(cursor: Cursor) -> bytes:
+    """Encode the end of a catch-up: everything up to the cursor was sent or announced."""
+    return encode_event(msgspec.json.encode({"cursor": str(cursor)}), id_=str(cursor), event="live")
+
+
+def trimmed_gap_event(metric: str, after: Cursor, upto: Cursor) -> bytes:
+    """Encode a gap of batches that were trimmed from the log; without an id."""
+    gap = {"kind": "trimmed", "metric": metric, "from": str(after), "to": str(upto)}
+    return encode_event(msgspec.json.encode(gap), event="gap")
+
+
+def lost_gap_event(after: Cursor, upto: Cursor, resume: Cursor) -> bytes:
+    """Encode a gap of writes that the log has lost; its id is the cursor at which the stream continues."""
+    gap = {"kind": "lost", "from": str(after), "to": str(upto)}
+    return encode_event(msgspec.json.encode(gap), id_=str(resume), event="gap")
+
+
+def reset_event(epoch: str, id_: str) -> bytes:
+    """Encode the loss of the whole log; an empty id makes a client that is cut here start anew."""
+    reset = {"epoch": epoch, "reason": "the log of this cursor no longer exists; the stream starts anew"}
+    return encode_event(msgspec.json.encode(reset), id_=id_, event="reset")
+
+
+def skipped_event(metric: str, batches: int, first: Cursor, last: Cursor) -> bytes:
+    """Encode what was left out for a slow subscriber that asked for conflation."""
+    skipped = {"metric": metric, "count": batches, "from": str(first), "to": str(last)}
+    return encode_event(msgspec.json.encode(skipped), event="skipped")
+
+
+def left_out_event(batches: int) -> bytes:
+    """Encode how many batches of a conflated interval were left out, over all metrics."""
+    skipped = {"metric": None, "count": batches, "from": None, "to": None}
+    return encode_event(msgspec.json.encode(skipped), event="skipped")
