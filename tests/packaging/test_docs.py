@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from waiting import HANG_S
 
 from tidewire.commands.cli import main
-from tidewire_service.hub.subscription import EndReason
+from tidewire_service.hub.end_reason import EndReason
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

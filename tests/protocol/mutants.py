@@ -267,7 +267,7 @@ def _(patch: Patch) -> None:
     patch.setattr(continuity, "fork_after", never)
 
 
-@mutant("seen")
+@mutant("evidence")
 def _(patch: Patch) -> None:
     patch.setattr(worlds.Redis, "_hear", lambda self, data, watermark: None)
 

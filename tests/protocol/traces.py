@@ -287,7 +287,7 @@ TRACES = [
     ),
     Trace(
         19,
-        "seen",
+        "evidence",
         "writes that a caller saw acknowledged and a failover lost are announced",
         Sizes(1, 2, 1, 2, 500),
         [("snap",), ("append", "Y", "X", "Y"), ("failover",)],

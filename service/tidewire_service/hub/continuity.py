@@ -104,9 +104,9 @@ class ContinuityTracker:
         self._apply(frame)
 
     def apply_next(self, frame: LiveFrame) -> None:
-        """Apply a frame for which `continues` is true."""
+        """Apply a frame for which `continues` is true: all its ids lie beyond the position."""
         self.frames += 1
-        self._apply(frame)
+        self._push(frame.entries)
 
     def sync(self) -> Effects[None]:
         """Compare the clock with the position, and fill what is missing at once: a subscription waits for it."""
