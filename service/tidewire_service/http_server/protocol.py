@@ -1,13 +1,13 @@
-"""uvicorn's HTTP protocol, handed to the streams: to write past it, to abort it, to hear of its end.
+"""Extends uvicorn's HTTP protocol: streams write past it, abort it and hear of its end, and it refuses more requests.
 
-And it is stricter about what it takes: heads without end, requests without end, and whatever two readers could take
-for different requests (RFC 9112, sections 6.1 and 11.2).
+It refuses heads and requests that never end, and whatever two readers could understand as different requests (RFC 9112,
+sections 6.1 and 11.2). What it relies on in uvicorn and httptools is listed in the package's docstring.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, cast
 
 import httptools
@@ -17,22 +17,23 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tidewire_service.http_server.slow_clients import SlowClients
 from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wire
 
-__all__ = ["StreamingHttpProtocol"]
+__all__ = ["StreamingHttpProtocol", "connection_of"]
 
-_MAX_HEAD_BYTES: Final = 256 * 1024  # read before the origin guard, whose own limit is a setting, can answer
+_MAX_HEAD_BYTES: Final = 256 * 1024  # the origin guard's own limit, a setting, is below it and answers in words
+_EXTENSION: Final = "tidewire.connection"
 _VERSIONS: Final = ("1.0", "1.1")
-_HOP: Final = (b"upgrade", b"http2-settings")
+_UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings")
 _log = structlog.get_logger("tidewire_service")
 
 
 class StreamingHttpProtocol(HttpToolsProtocol):
-    """As uvicorn's; puts itself into ``scope["extensions"]["tidewire.connection"]``.
+    """uvicorn's protocol, which each request finds by `connection_of` its scope.
 
     Args:
-        slow_clients: watches that what is begun comes to an end.
+        slow_clients: closes the connection when its client is too slow.
 
     Attributes:
-        on_lost: called once the connection is gone; of the stream that is open on it.
+        on_lost: called once when the connection is gone; set by the stream that is open on it.
     """
 
     on_lost: Callable[[], None] | None = None
@@ -43,10 +44,10 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._slow_clients = slow_clients
         self._phase: Literal["head", "body", "done"] = "head"
-        self._owes: Literal["head", "body"] | None = "head"
+        self._awaited: Literal["head", "body"] | None = "head"
 
     def stream_writer(self) -> StreamWriter | None:
-        """Return what writes the body of an HTTP/1.1 response past `send`, or None if uvicorn is not as expected."""
+        """Return a writer of the body of an HTTP/1.1 response, past `send`; None if uvicorn is not as expected."""
         self._writer = StreamWriter(self._direct, self._wire, self.flow) if DIRECT else None
         return self._writer
 
@@ -54,26 +55,26 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         """Forget the stream that ended."""
         self.on_lost = self._writer = None
 
-    # -- what the peer takes
+    # -- what the peer reads
 
     def pause_writing(self) -> None:
         """Tell the writer that the peer has to read first."""
         super().pause_writing()
         if self._writer is not None:
             self._writer.paused = True
-        if self.on_lost is None:  # a stream is watched by the streams
-            self._slow_clients.reads_slowly(self)
+        if self.on_lost is None:  # a stream has its own watch
+            self._slow_clients.await_reading(self)
 
     def resume_writing(self) -> None:
         """Tell the writer that it may go on; before whoever waits in `drain`."""
         if self._writer is not None:
             self._writer.paused = False
-        self._slow_clients.reads_again(self)
+        self._slow_clients.reading_resumed(self)
         super().resume_writing()
 
     @property
     def unsent_bytes(self) -> int:
-        """What the peer has not taken yet."""
+        """What the peer has not read yet."""
         return self._direct.get_write_buffer_size()
 
     # -- the connection
@@ -85,14 +86,14 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", self._wire))
         self._in_head = False
         self._head_bytes = 0
-        self._slow_clients.owes(self, "head")
+        self._slow_clients.await_request(self, "head")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the writer, then the stream, which leaves the hub at its next step only."""
         if self._writer is not None:
             self._writer.lose()
         super().connection_lost(exc)
-        self._slow_clients.gone(self)
+        self._slow_clients.forget(self)
         if self.on_lost is not None:
             self.on_lost()
         self._unset_keepalive_if_required()  # uvicorn forgets to after an error
@@ -109,23 +110,23 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
-    def held_back(self) -> bool:
-        """Whether it is we who do not read, or who are still answering the request before."""
+    def held_by_server(self) -> bool:
+        """Whether the server is not reading, or is still answering the request before."""
         return bool(self.pipeline) or self.flow.read_paused or (self._phase != "body" and self._answering)
 
-    def give_up(self) -> None:
-        """Say that the request came too slowly, and close."""
+    def time_out(self) -> None:
+        """Answer 408 to a request that was begun, and close."""
         if self._phase == "body" or self._head_bytes:
             self._refuse(408, "Request Timeout")
         else:
-            self.transport.close()  # it never said anything
+            self.transport.close()  # it never sent anything
 
-    def cut(self) -> None:
-        """End the connection without a word."""
+    def abort(self) -> None:
+        """End the connection without an answer."""
         self._direct.abort()
 
     def _refuse(self, status: int, title: str) -> None:
-        """Answer what never reaches the origin guard, and close; within an answer there is no place for another one."""
+        """Answer what never reaches the app, and close; within an answer there is no place for another one."""
         if self.transport.is_closing():
             return
         if self._phase != "body" or not self.cycle.response_started:
@@ -149,24 +150,24 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             self._bound_head()
-        self._note_what_is_owed()
+        self._update_deadline()
 
-    def _note_what_is_owed(self) -> None:
-        """Start or stop the clock: of a connection that is idle only uvicorn's keep-alive runs."""
+    def _update_deadline(self) -> None:
+        """Start or stop the deadline; an idle connection has only uvicorn's keep-alive timer."""
         if self._phase == "done" and self._answering:
-            self._owes = None
-            self._slow_clients.settled(self)
+            self._awaited = None
+            self._slow_clients.request_received(self)
             return
-        owes: Literal["head", "body"] = "body" if self._phase == "body" else "head"
-        if owes != self._owes or self._completed:
-            self._owes = owes
-            self._slow_clients.owes(self, owes)
+        awaited: Literal["head", "body"] = "body" if self._phase == "body" else "head"
+        if awaited != self._awaited or self._completed:
+            self._awaited = awaited
+            self._slow_clients.await_request(self, awaited)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser. It takes the body of a request with ``Upgrade`` for another request, and we never upgrade.
 
-        So such a request is parsed once more, without what asks for it: RFC 9110, section 7.8, allows to ignore that.
-        Clients in Java ask for HTTP/2 in this way, also when they post.
+        So such a request is parsed again without its upgrade headers: RFC 9110, section 7.8, allows a server to ignore
+        them. Clients in Java ask for HTTP/2 in this way, also when they post.
         """
         while True:
             try:
@@ -187,8 +188,8 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         for name, value in self.headers:
             if name == b"connection":
                 tokens = (token.strip().lower() for token in value.split(b","))
-                lines.append(b"connection: " + b", ".join(token for token in tokens if token not in _HOP))
-            elif name not in _HOP:
+                lines.append(b"connection: " + b", ".join(token for token in tokens if token not in _UPGRADE_HEADERS))
+            elif name not in _UPGRADE_HEADERS:
                 lines.append(b"%b: %b" % (name, value))
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
@@ -198,37 +199,40 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._phase = "head"
         self._head_bytes = 0
-        extensions: dict[str, Any] = {"tidewire.connection": self}
+        extensions: dict[str, Any] = {_EXTENSION: self}
         self.scope["extensions"] = extensions
 
     def on_headers_complete(self) -> None:
-        """Take the end of the head.
+        """Check the head once it is complete.
 
         Raises:
-            HttpParserError: another version of HTTP, a coding of the transfer that we do not know, or two hosts.
+            HttpParserError: another version of HTTP, an unknown transfer coding, or two hosts.
         """
         self._in_head = False
         if self.parser.should_upgrade():
-            self._upgrading = True  # it will be parsed once more
+            self._upgrading = True  # it will be parsed again
             return
         if self.parser.get_http_version() not in _VERSIONS:
             raise httptools.HttpParserError("another version")
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
-            raise httptools.HttpParserError("another coding of the transfer than chunked")
+            raise httptools.HttpParserError("another transfer coding than chunked")
         if b"://" in self.url and not self.url.startswith(b"/"):
             self._check_target_names_host()
         super().on_headers_complete()
         self._phase = "body"
 
     def _check_target_names_host(self) -> None:
-        """Hold an absolute target to ``Host``: RFC 9112, section 3.2.2, believes it, the origin guard the header."""
+        """Require an absolute target to name the same host as ``Host``.
+
+        RFC 9112, section 3.2.2, trusts the target; the origin guard trusts the header.
+        """
         authority = self.url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
         if [value.lower() for name, value in self.headers if name == b"host"] != [authority.lower()]:
             raise httptools.HttpParserError("the target names another host than Host")
 
     def on_message_complete(self) -> None:
-        """Take the end of a request."""
+        """Note the end of a request."""
         if self._upgrading:
             return
         super().on_message_complete()
@@ -236,7 +240,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._completed = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer of a chunked body."""
+        """Count a header, or a trailer of a chunked body."""
         super().on_header(name, value)
         if not self._in_head:
             self._head_bytes += len(name) + len(value)
@@ -248,6 +252,12 @@ class StreamingHttpProtocol(HttpToolsProtocol):
             if self._in_head:
                 self._refuse(431, "Request Header Fields Too Large")
             self.transport.close()
+
+
+def connection_of(scope: Mapping[str, Any]) -> StreamingHttpProtocol | None:
+    """Return the connection of a request; None under another server."""
+    connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get(_EXTENSION)
+    return connection
 
 
 def _refusal(status: int, title: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP server of one process: uvicorn, with an end that streams hear of first."""
+"""The HTTP server of one process: uvicorn, whose shutdown ends the streams first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from litestar.types import Receive, Scope, Send
 from tidewire_service.http_server.protocol import StreamingHttpProtocol
 from tidewire_service.settings import ServiceSettings
 
-__all__ = ["Server", "listening_socket", "make_server"]
+__all__ = ["Entrance", "Server", "listening_socket", "make_server"]
 
 _GRACE_S: Final = 5.0  # after the drain, for requests that are still being answered
 _BACKLOG: Final = 2_048
@@ -91,13 +91,14 @@ class Server(uvicorn.Server):
             await self._drain
 
 
-class _Entrance:
-    """Litestar's entrance without its coroutine, which would stay with each open stream."""
+class Entrance:
+    """Calls Litestar's ASGI handler without `Litestar.__call__`, whose coroutine would stay with each open stream."""
 
     def __init__(self, app: Litestar) -> None:
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return the awaitable that answers a request."""
         app = self._app
         if scope["type"] != ScopeType.HTTP or app.before_send:
             return app(scope, receive, send)
@@ -138,7 +139,7 @@ def listening_socket(host: str, port: int, *, shared: bool = False, silence_s: f
 def make_server(app: Litestar, settings: ServiceSettings) -> Server:
     """Return the server of an app; `serve(sockets=[…])` runs it."""
     config = uvicorn.Config(
-        _Entrance(app),
+        Entrance(app),
         interface="asgi3",
         host=settings.host,
         port=settings.port,
@@ -166,7 +167,7 @@ def _allow_connections(wanted: int) -> None:
     allowed = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    except (OSError, ValueError):  # macOS has a bound that it does not tell
+    except (OSError, ValueError):  # macOS has a limit that it does not report
         allowed = soft
     if allowed < wanted:
         write = _log.warning if allowed < wanted / 4 else _log.info

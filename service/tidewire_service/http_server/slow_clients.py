@@ -15,9 +15,9 @@ __all__ = ["Connection", "Phase", "SlowClients"]
 
 Phase = Literal["head", "body"]
 
-_MIN_PROGRESS_BYTES: Final = 64 * 1024  # that a slow reader takes within the write timeout: 2 KB/s at 30 s
+_MIN_PROGRESS_BYTES: Final = 64 * 1024  # that a slow reader reads within the write timeout: 2 KB/s at 30 s
 _YOUNG_S: Final = 1.0  # not closed for being too many: in a storm of reconnects thousands arrive within one tick
-_LINGER_S: Final = 2.0  # for the last words to a connection that is closed, before it is cut
+_LINGER_S: Final = 2.0  # for the last bytes to a connection that is closed, before it is aborted
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -25,35 +25,35 @@ class Connection(Protocol):
     """What is told to end."""
 
     @property
-    def held_back(self) -> bool:
-        """Whether it is we who do not read, or who are still answering."""
+    def held_by_server(self) -> bool:
+        """Whether the server is not reading, or is still answering: the client is not to blame."""
 
     @property
     def unsent_bytes(self) -> int:
-        """What the peer has not taken yet."""
+        """What the peer has not read yet."""
 
     @property
     def address(self) -> str:
         """Where it comes from."""
 
-    def give_up(self) -> None:
-        """Say why, as far as that can be said, and close."""
+    def time_out(self) -> None:
+        """Answer 408 if an answer is still possible, and close."""
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End it at once."""
 
 
 class SlowClients:
-    """Knows every connection that owes something: the rest of a request, or that it reads what it asked for.
+    """Tracks every connection that awaits something of its client: the rest of a request, or that it reads.
 
-    A whole request and an idle stream owe nothing and cost nothing here. A new connection owes the head of its first
-    request, so that one which says nothing is closed too.
+    A connection whose request has arrived whole, and an idle stream, cost nothing here. A new connection awaits the
+    head of its first request, so that one which sends nothing is closed too.
 
     Args:
         head_timeout_s: for the head of a request, from its first byte; of a new connection from the start.
         body_timeout_s: for its body, from the end of its head.
         write_timeout_s: for a peer that reads; streams have their own watch.
-        most: connections that may owe a request; the one that has done so for longest is closed for a newer one.
+        most: connections that may await a request; past it the one that has waited longest is closed for a newer one.
         limit_counters: told of each limit that was reached.
         clock_s: any clock that rises.
 
@@ -79,52 +79,52 @@ class SlowClients:
         self._most = most
         self._clock_s = clock_s
         self._limit_counters = limit_counters or LimitCounters()
-        self._owing: dict[Connection, tuple[Phase, float]] = {}
+        self._awaiting: dict[Connection, tuple[Phase, float]] = {}
         self._unread: dict[Connection, tuple[float, int]] = {}
         self._closing: dict[Connection, float] = {}
 
     def __len__(self) -> int:
-        return len(self._owing)
+        return len(self._awaiting)
 
-    def owes(self, connection: Connection, phase: Phase) -> None:
-        """Start the clock of a phase."""
-        self._owing.pop(connection, None)  # so that the first is the one that has been owing for longest
-        self._owing[connection] = (phase, self._clock_s())
-        if len(self._owing) > self._most:
+    def await_request(self, connection: Connection, phase: Phase) -> None:
+        """Start the deadline of a phase of a request."""
+        self._awaiting.pop(connection, None)  # so that the first is the one that has waited longest
+        self._awaiting[connection] = (phase, self._clock_s())
+        if len(self._awaiting) > self._most:
             self._make_room()
 
-    def settled(self, connection: Connection) -> None:
-        """Take it that the request has come whole."""
-        self._owing.pop(connection, None)
+    def request_received(self, connection: Connection) -> None:
+        """Stop the deadline: the request has arrived whole."""
+        self._awaiting.pop(connection, None)
 
-    def gone(self, connection: Connection) -> None:
-        """Forget a connection."""
-        for watched in (self._owing, self._unread, self._closing):
-            watched.pop(connection, None)
-
-    def reads_slowly(self, connection: Connection) -> None:
-        """Watch a connection whose peer has to read first."""
+    def await_reading(self, connection: Connection) -> None:
+        """Start the deadline for a peer that has to read first."""
         self._unread[connection] = (self._clock_s(), connection.unsent_bytes)
 
-    def reads_again(self, connection: Connection) -> None:
-        """Watch it no longer."""
+    def reading_resumed(self, connection: Connection) -> None:
+        """Stop the deadline: the peer has read."""
         self._unread.pop(connection, None)
+
+    def forget(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        for watched in (self._awaiting, self._unread, self._closing):
+            watched.pop(connection, None)
 
     async def watch(self) -> None:
         """Close what is overdue; until cancelled."""
         period_s = min(1.0, min(*self._limits_s.values(), self._write_timeout_s) / 4)
         while True:
             await asyncio.sleep(period_s)
-            self.look()
+            self.close_overdue()
 
-    def look(self) -> None:
+    def close_overdue(self) -> None:
         """Close what is overdue now."""
         now_s = self._clock_s()
-        for connection, (phase, since_s) in tuple(self._owing.items()):
+        for connection, (phase, since_s) in tuple(self._awaiting.items()):
             if now_s - since_s <= self._limits_s[phase]:
                 continue
-            if connection.held_back:
-                self._owing[connection] = (phase, now_s)
+            if connection.held_by_server:
+                self._awaiting[connection] = (phase, now_s)
             else:
                 self._close(connection, f"{phase}_timeout")
         for connection, (since_s, unsent) in tuple(self._unread.items()):
@@ -134,22 +134,22 @@ class SlowClients:
             elif now_s - since_s > self._write_timeout_s:
                 del self._unread[connection]
                 self._count(connection, "write_timeout")
-                connection.cut()
+                connection.abort()
 
         for connection in [each for each, since_s in self._closing.items() if now_s - since_s > _LINGER_S]:
             del self._closing[connection]
-            connection.cut()
+            connection.abort()
 
     def _make_room(self) -> None:
-        connection, (_, since_s) = next(iter(self._owing.items()))
+        connection, (_, since_s) = next(iter(self._awaiting.items()))
         if self._clock_s() - since_s > _YOUNG_S:
             self._close(connection, "max_waiting")
 
     def _close(self, connection: Connection, reason: str) -> None:
-        del self._owing[connection]
+        del self._awaiting[connection]
         self._closing[connection] = self._clock_s()
         self._count(connection, reason)
-        connection.give_up()
+        connection.time_out()
 
     def _count(self, connection: Connection, reason: str) -> None:
         self.closed[reason] += 1

@@ -14,8 +14,8 @@ __all__ = ["DIRECT", "StreamWriter", "Wire"]
 class Wire:
     """The transport as uvicorn sees it; what it writes while `held` is a list waits there.
 
-    Asked for the socket it has none: uvicorn then takes the addresses that the transport knows, instead of making a
-    Python socket for each connection.
+    It reports no socket, so uvicorn uses the addresses that the transport knows instead of making a Python socket for
+    each connection.
     """
 
     __slots__ = ("_transport", "held")
@@ -45,15 +45,15 @@ class Wire:
 class StreamWriter:
     """Writes the body of a chunked response straight to the transport; the bytes of one flush are framed once.
 
-    It stands on two things of uvicorn that are not its public API: `flow.write_paused` and that a response without a
-    length is chunked. `DIRECT` tells whether they are there; else streams go through ASGI's `send`. It is all that a
+    It relies on two things that are not uvicorn's public API: `flow.write_paused`, and that a response without a length
+    is chunked. `DIRECT` says whether the first is there; if not, streams go through ASGI's `send`. It is all that a
     flush touches of a connection: writing to 1,000 of them costs as much in cache misses as in instructions.
 
     Attributes:
         paused: the peer has to read first.
         lost: the connection is gone; what is written goes nowhere.
         wrote: something was written; reset by whoever asks.
-        park: takes the bytes for which there is no room; its result is that of `write`.
+        park: called with bytes for which there is no room; its result is that of `write`.
     """
 
     __slots__ = ("_flow", "_put", "_transport", "_wire", "lost", "park", "paused", "wrote")
@@ -83,7 +83,7 @@ class StreamWriter:
             self._transport.write(b"".join(held))
 
     def lose(self) -> None:
-        """Write nothing any more: uvloop raises once the connection is gone, and a flush has others to serve."""
+        """Drop all later writes: uvloop raises once the connection is gone, and a flush has others to serve."""
         self.lost, self._put = True, _drop
 
     @property

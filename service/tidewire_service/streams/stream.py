@@ -1,8 +1,8 @@
 """A subscription as the body of an ASGI response: what is written, parked, caught up and ended.
 
 The hub drives each write itself: straight to the transport, or by stepping ASGI's `send`, which completes at once
-unless the transport is full. One that suspends is carried to its end by a task (uvicorn drains *before* it writes, so
-its bytes do not count as sent until then).
+unless the transport is full. One that suspends is finished by a task (uvicorn drains *before* it writes, so its
+bytes do not count as sent until then).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,7 @@ import structlog
 
 from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
+from tidewire_service.http_server.stepped_send import step
 from tidewire_service.http_server.stream_writer import StreamWriter
 from tidewire_service.hub.effects import Drain, Effect
 from tidewire_service.hub.end_reason import EndReason
@@ -45,39 +46,13 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = 0.5
 
 
-class _Carried:
-    """Awaits what a coroutine stepped by hand is suspended on, and the rest of it."""
-
-    def __init__(self, coroutine: Any, pending: Any) -> None:
-        self._coroutine = coroutine
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        pending = self._pending
-        while True:
-            try:
-                value = yield pending
-            except BaseException as error:
-                pending = self._step(self._coroutine.throw, error)
-            else:
-                pending = self._step(self._coroutine.send, value)
-            if pending is self:
-                return
-
-    def _step(self, step: Callable[[Any], Any], value: Any) -> Any:
-        try:
-            return step(value)
-        except StopIteration:
-            return self
-
-
 class Stream:
     """One open stream: the sink of its subscription and the owner of its tasks.
 
     Args:
         hub: whose subscription it carries.
         send: ASGI's.
-        transport: to abort, if it is known.
+        abort: ends the connection at once; None if the server does not allow it.
         settings: times and bounds.
         writer: past `send`, if the connection allows it.
 
@@ -90,6 +65,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_abort",
         "_catching",
         "_hub",
         "_parked",
@@ -103,14 +79,13 @@ class Stream:
         "last_write",
         "parked_since",
         "subscription",
-        "transport",
     )
 
     def __init__(
         self,
         hub: Hub,
         send: Send,
-        transport: asyncio.Transport | None,
+        abort: Callable[[], None] | None,
         settings: StreamSettings,
         writer: StreamWriter | None = None,
     ) -> None:
@@ -122,7 +97,7 @@ class Stream:
         self._writer = writer
         if writer is not None:
             writer.park = self._park_chunk
-        self.transport = transport
+        self._abort = abort
         self.subscription: Subscription | None = None
         self._wrote = False
         self.identity = ANYONE
@@ -142,17 +117,14 @@ class Stream:
         """Write to the transport, or step one `send`; False if the transport is full: then the bytes are parked."""
         if self._writer is not None:
             return self._writer.write(data)
-        coroutine: Any = self._send({"type": "http.response.body", "body": data, "more_body": True})
         self._wrote = True
         try:
-            pending = coroutine.send(None)
-        except StopIteration:
-            return True
+            rest = step(self._send({"type": "http.response.body", "body": data, "more_body": True}))
         except Exception as error:  # the server's own send failed: the connection is gone
             logger.debug("stream_send_failed", error=repr(error))
             self.end(EndReason.CLIENT_GONE)
             return False
-        return self._park(_carry(coroutine, pending))
+        return rest is None or self._park(rest)
 
     def _park_chunk(self, data: bytes) -> bool:
         return self._writer is not None and self._park(self._writer.write_when_drained(data))
@@ -163,7 +135,7 @@ class Stream:
         return False
 
     def note_writes(self, now: float) -> None:
-        """Take `now` for the time of what was written since the last call."""
+        """Record `now` as the time of what was written since the last call."""
         if self._wrote or (self._writer is not None and self._writer.wrote):
             self._wrote, self.last_write = False, now
             if self._writer is not None:
@@ -233,11 +205,11 @@ class Stream:
         self.end(EndReason.ERROR)
 
     def gone(self, *_: object) -> None:
-        """Take it that the client went."""
+        """End the stream: the client went."""
         self.end(EndReason.CLIENT_GONE)
 
     def end(self, reason: EndReason) -> None:
-        """Ask for the end of the stream; the first reason counts."""
+        """End the stream; the first reason counts."""
         if not self.ended.done():
             self.ended.set_result(reason)
 
@@ -251,8 +223,8 @@ class Stream:
             stalled = self._parked is not None and not self._parked.done()
         if self._parked is not None and stalled:
             self._parked.cancel()
-        if stalled and self.transport is not None:
-            self.transport.abort()
+        if stalled and self._abort is not None:
+            self._abort()
         if reason is not EndReason.CLIENT_GONE and not stalled:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         tasks = [task for task in (self._catching, self._parked) if task is not None]
@@ -261,18 +233,14 @@ class Stream:
         self.subscription = self._writer = None  # else only the garbage collector would find them
 
 
-async def _carry(coroutine: Any, pending: Any) -> None:
-    await _Carried(coroutine, pending)
-
-
 def retry_ms(settings: StreamSettings) -> int:
-    """Return a pause before a reconnect, milliseconds, by chance."""
+    """Return a random pause before a reconnect, milliseconds."""
     spread_ms = max(0, settings.retry_max_ms - settings.retry_min_ms)
-    return settings.retry_min_ms + int(random.random() * (spread_ms + 1))  # noqa: S311 - spreads them; a fifth of randint
+    return settings.retry_min_ms + int(random.random() * (spread_ms + 1))  # noqa: S311 - spreads them; costs a fifth of randint
 
 
 def bye(reason: EndReason, settings: StreamSettings, limit: str = "") -> bytes:
-    """Return the last event of a stream; `limit` names the setting that allows no more."""
+    """Encode the last event of a stream; `limit` names the setting that refuses it."""
     later = reason in (EndReason.OVERLOAD, EndReason.TOO_MANY)
     low, high = _OVERLOAD_RETRY_MS if later else (settings.retry_min_ms, settings.retry_max_ms)
     pause_ms = random.randint(low, max(low, high))  # noqa: S311

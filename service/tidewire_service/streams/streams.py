@@ -14,7 +14,7 @@ import structlog
 
 from tidewire.model.cursor import Cursor
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.http_server.protocol import StreamingHttpProtocol
+from tidewire_service.http_server.protocol import connection_of
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay, Subscription
@@ -114,9 +114,9 @@ class Streams:
             return
         token, address = request.identity.id, address_of(scope)
         self.quota.enter(token, address)
-        connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get("tidewire.connection")
+        connection = connection_of(scope)
         writer = connection.stream_writer() if connection is not None and scope.get("http_version") == "1.1" else None
-        stream = Stream(self.hub, send, None if connection is None else connection.transport, settings, writer)
+        stream = Stream(self.hub, send, None if connection is None else connection.abort, settings, writer)
         gone = None
         if connection is not None:
             connection.on_lost = stream.gone
