@@ -2,7 +2,7 @@
 
 All processes listen to the inbox channels all the time. Taking the lease publishes a marker on the same channels: what
 came before it on the wire is the old holder's, what comes after it the new one's. The append function checks the token,
-so that a holder that lost the lease unawares appends nothing (PROTOCOL section 4, row 27).
+so that a holder that lost the lease unawares appends nothing (docs/protocol.md row 27).
 """
 
 from __future__ import annotations
