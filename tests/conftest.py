@@ -24,6 +24,7 @@ import hypothesis
 import pytest
 import redis
 import waiting
+from lanes import bounded
 from ports import own_port
 from waiting import HANG_S, Eventually
 
@@ -44,7 +45,8 @@ CHROMIUM_FLAGS = [
     "--no-first-run",
 ]
 
-hypothesis.settings.register_profile("tidewire", deadline=None)  # a busy machine is no failure
+# No deadline: a busy machine is no failure. Tests leave the number of examples to this profile.
+hypothesis.settings.register_profile("tidewire", deadline=None, max_examples=bounded(100, 5_000))
 hypothesis.settings.load_profile("tidewire")
 
 # -- what this machine can run

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewire.livestore.buckets import LAST, bucket_readings
@@ -90,7 +90,6 @@ events = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(events, step_of)
 def test_deltas_over_skipped_ticks_show_what_the_readings_say(script: list[tuple[object, ...]], step_ms: int) -> None:
     store = Store()

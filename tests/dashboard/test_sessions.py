@@ -16,7 +16,7 @@ from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 
 pytestmark = pytest.mark.browser
-PAGES = 6
+PAGES = 4
 CLOSING_HANDSHAKE_S = 5.0  # Tornado's
 
 

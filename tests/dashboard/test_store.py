@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM
@@ -86,7 +86,6 @@ def test_the_step_is_the_smallest_of_the_ladder_whose_window_fits(window_ms: int
 reading = st.tuples(st.integers(0, 9_000), st.one_of(st.none(), st.integers(-5, 5)))
 
 
-@settings(max_examples=300)
 @given(st.lists(st.lists(reading, min_size=1, max_size=8), min_size=1, max_size=12))
 def test_late_and_unordered_readings_end_up_where_they_belong(batches: list[list[tuple[int, int | None]]]) -> None:
     store = Store()

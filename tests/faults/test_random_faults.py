@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from lanes import bounded
 from waiting import HANG_S, eventually
 
 from .clients import Feed, Subscriber
@@ -30,9 +31,9 @@ from .processes import Lateness, Service
 from .proxy import Proxy, RespProxy
 
 pytestmark = pytest.mark.fault
-STEPS = int(os.environ.get("TIDEWIRE_FAULT_STEPS", "210"))
+STEPS = bounded(105, 10_000, "TIDEWIRE_FAULT_STEPS")
 SEED = int(os.environ.get("TIDEWIRE_FAULT_SEED", "0")) or random.randrange(1, 1 << 31)
-STEPS_PER_WORLD = 70
+STEPS_PER_WORLD = 50
 METRICS = ["a/x", "a/y", "b/x", "b/y/z", "c"]
 PATTERNS = ["**", "a/*", "*/x", "b/**", "c"]
 _MAX_SUBSCRIBERS = 8

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from lanes import bounded
 from world import Action, Sizes, World
 
 PLAIN = sorted(set(hunt.BASE), key=str)
 FAULTS = sorted({action for actions in hunt.FAULTS.values() for action in actions}, key=str)
-ACTIONS = int(os.environ.get("PROTOCOL_MACHINE_ACTIONS", "4000"))
+ACTIONS = bounded(4_000, 1_000_000, "PROTOCOL_MACHINE_ACTIONS")
 SEED = int(os.environ.get("PROTOCOL_SEED", "1"))
 _STEPS = 50  # rules of one world; a rule is up to six actions
 _ROUND = 200  # worlds of one run of Hypothesis: it remembers what it tried

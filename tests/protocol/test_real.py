@@ -10,11 +10,12 @@ from typing import Any
 
 import hunt
 import pytest
+from lanes import bounded
 from real import RealRedis, RealWorld
 from traces import TRACES, Trace
 
 # The server's time cannot be set back; tests/faults has steps of the clock.
-ACTIONS = int(os.environ.get("PROTOCOL_REAL_ACTIONS", "600"))
+ACTIONS = bounded(600, 10_000, "PROTOCOL_REAL_ACTIONS")
 SEED = int(os.environ.get("PROTOCOL_SEED", "70000000"))
 PLAYED = [trace for trace in TRACES if not any(action[0] == "back" for action in trace.actions)]
 

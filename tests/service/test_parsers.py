@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewire.commands import replay
@@ -55,7 +55,6 @@ GOOD_ROW = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=200), st.sampled_from(FORMATS), st.booleans())
-@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_rows_or_a_refusal(body: bytes, media_type: str, packed: bool) -> None:
     try:
         text = unpacked(body, LIMITS.max_decompressed_bytes) if packed else body
@@ -67,7 +66,6 @@ def test_any_bytes_are_rows_or_a_refusal(body: bytes, media_type: str, packed: b
 
 
 @given(st.lists(ROW | JSON, min_size=1, max_size=6))
-@settings(max_examples=300, deadline=None)
 def test_any_json_rows_are_each_taken_or_named(rows: list[object]) -> None:
     intake = collect(rows, Limits(), 1_000, NOW_MS)  # type: ignore[arg-type]  # what JSON may hold
     taken = [row for rows_ in intake.rows for row in rows_]
@@ -81,7 +79,6 @@ def test_any_json_rows_are_each_taken_or_named(rows: list[object]) -> None:
 
 
 @given(st.lists(GOOD_ROW, min_size=1, max_size=30), st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
 def test_flat_rows_lose_nothing_and_keep_their_order(rows: list[dict[str, object]], readings: int) -> None:
     limits = Limits(readings=readings)
     intake = collect(rows, limits, 1_000, NOW_MS)
@@ -110,7 +107,6 @@ def test_flat_rows_lose_nothing_and_keep_their_order(rows: list[dict[str, object
         max_size=10,
     )
 )
-@settings(max_examples=200, deadline=None)
 def test_what_a_csv_writer_writes_is_read_back(rows: list[dict[str, object]]) -> None:
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, ["metric", "value", "site", "text"], lineterminator="\r\n")
@@ -169,7 +165,6 @@ def test_a_cell_means_the_same_to_the_service_and_to_replay(cell: str, expected:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300)
 def test_any_query_is_read_or_refused(query: bytes) -> None:
     try:
         found = parse_query(query)
@@ -211,7 +206,6 @@ READINGS = st.lists(st.tuples(st.integers(0, 5_000), st.floats(-1e6, 1e6) | st.j
 
 
 @given(READINGS, st.integers(1, 2_000), st.integers(1, 10))
-@settings(max_examples=200, deadline=None)
 def test_buckets_are_what_plain_arithmetic_says_however_they_are_filled(
     readings: list[tuple[int, float]], step_ms: int, parts: int
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lanes import bounded
 
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
@@ -42,7 +43,7 @@ async def test_what_the_document_allows_and_forbids_is_answered_as_it_says(
         "--exclude-path",
         "/v1/stream",
         "--max-examples",
-        "10",
+        f"{bounded(10, 200)}",
         "--phases",
         "examples,coverage,fuzzing",
         "--seed",
