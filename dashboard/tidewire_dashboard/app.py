@@ -20,7 +20,7 @@ from panel.io.server import get_server
 from tornado.web import StaticFileHandler
 
 from tidewire.errors import InvalidInput
-from tidewire.livestore.history_cache import Past
+from tidewire.livestore.history_cache import HistoryCache
 from tidewire.settings import click_options, load_settings
 from tidewire_dashboard import frame_socket
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
@@ -95,9 +95,9 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
         InvalidInput: others reach the host and nobody would log in, a file cannot be read, or the port is taken.
     """
     check_exposure(settings)
-    past = Past(settings.url, settings.token)
+    history_cache = HistoryCache(settings.url, settings.token)
     source = Source(settings)
-    shared = SharedViews(source, past, redis=settings.redis, token=settings.token)
+    shared = SharedViews(source, history_cache, redis=settings.redis, token=settings.token)
     logins = Logins(settings.url) if settings.dashboard_login else None
     hub = SocketHub(shared, logins)
     dashboard = Dashboard(settings, source, hub)
@@ -114,7 +114,7 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
         dashboard.server.unlisten()
         dashboard.server.stop()
         await hub.close()
-        await past.close()
+        await history_cache.close()
         if logins is not None:
             await logins.close()
 

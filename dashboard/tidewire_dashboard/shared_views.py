@@ -17,7 +17,7 @@ import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore.alarms import Alarms
-from tidewire.livestore.history_cache import Past, RangeRequest, answer_range
+from tidewire.livestore.history_cache import HistoryCache, RangeRequest, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
@@ -82,7 +82,7 @@ class SharedViews:
 
     Args:
         source: the live readings.
-        past: older readings, from the service's history.
+        history_cache: older readings, from the service's history.
         redis: Redis address shown on the "No metrics yet" page.
         token: bearer token for requests to the service.
         clock_ms: a monotonic clock, for lags.
@@ -98,14 +98,14 @@ class SharedViews:
     def __init__(
         self,
         source: Source,
-        past: Past,
+        history_cache: HistoryCache,
         *,
         redis: str,
         token: str = "",
         clock_ms: Callable[[], float] = lambda: time.monotonic() * 1e3,
     ) -> None:
         self.source = source
-        self.past = past
+        self.history_cache = history_cache
         self.clock_ms = clock_ms
         self.seq = 1
         self.viewers: set[ConnectedViewer] = set()
@@ -130,7 +130,7 @@ class SharedViews:
     def tick(self) -> None:
         """Send every viewer what is due."""
         self.seq += 1
-        self.alarms.look(self.source.feed.now_ms())
+        self.alarms.evaluate(self.source.feed.now_ms())
         for viewer in list(self.viewers):
             try:
                 viewer.tick()
@@ -188,7 +188,7 @@ class SharedViews:
 
     async def _read_older(self, shared: SharedView, now_ms: float) -> None:
         try:
-            await self.past.fill(shared.live, now_ms)
+            await self.history_cache.fill(shared.live, now_ms)
         except ServiceUnavailable as error:
             _log.info("history of a %d s window is missing: %s", shared.live.window_ms / 1e3, error)
         finally:
@@ -208,7 +208,9 @@ class SharedViews:
     async def _answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
         feed = self.source.feed
         try:
-            frame, problem = await answer_range(request, feed.store, self.past, seq=self.seq, now_ms=feed.now_ms())
+            frame, problem = await answer_range(
+                request, feed.store, self.history_cache, seq=self.seq, now_ms=feed.now_ms()
+            )
         except LimitExceeded as error:
             viewer.send_problem(str(error))
             return

@@ -6,7 +6,7 @@ import ipaddress
 from typing import Annotated, Literal
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire.redislog.calls import Retention
 from tidewire.settings import Option, Settings
 
@@ -178,9 +178,9 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
             raise InvalidInput("--retry-min-ms", self.retry_min_ms, f"is above --retry-max-ms ({self.retry_max_ms})")
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> IngestLimits:
         """The limits of every ingest path."""
-        return Limits(
+        return IngestLimits(
             labels=self.max_labels,
             readings=self.max_readings,
             batch_bytes=self.max_batch_bytes,

@@ -14,7 +14,7 @@ import pytest
 import tidewire
 from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable
 from tidewire.subscribing import history_pages
-from tidewire.subscribing.history_pages import Load, Reader
+from tidewire.subscribing.history_pages import HistoryPages, HistoryReader
 
 
 @pytest.fixture
@@ -153,8 +153,10 @@ async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: Any, b
     await publish(service, frame, label_columns=["site"])
     await publish(service, pd.DataFrame({"c": [1.0]}, index=index[:1]))
     shares: list[float] = []
-    with Reader(service.url) as reader:
-        pages = await asyncio.to_thread(lambda: list(Load(reader, ["**"], None, "-15m", None).pages(shares.append)))
+    with HistoryReader(service.url) as reader:
+        pages = await asyncio.to_thread(
+            lambda: list(HistoryPages(reader, ["**"], None, "-15m", None).pages(shares.append))
+        )
     assert max(page.num_rows for page in pages) < 1_000 + 1_000  # a page ends with a whole batch
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tidewire.model.batch import DEFAULT_LIMITS, Limits, decode_batch, make_batch
+from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits, decode_batch, make_batch
 from tidewire.publishing.outbox import READING_BYTES, SERIES_BYTES, Columns, Outbox, encode_columns
 
 NOW_MS = 1_763_871_234_567.0
@@ -50,7 +50,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.part is None and self.outbox.head() is None)
     @rule()
     def take(self) -> None:
-        self.part = self.outbox.take()
+        self.part = self.outbox.pop_part()
 
     @precondition(lambda self: self.part is not None)
     @rule()
@@ -133,7 +133,7 @@ def test_the_oldest_is_given_up_and_the_newest_kept() -> None:
     for n in range(100_000):
         outbox.add("a", {}, "", (NOW_MS, float(n), None, None))
     kept: list[float | None] = []
-    while (part := outbox.take()) is not None:
+    while (part := outbox.pop_part()) is not None:
         kept += [v for columns in part.columns.values() for v in columns.batch(0, len(columns)).value]
         outbox.put(part, [])
     assert kept == [float(n) for n in range(100_000 - len(kept), 100_000)]
@@ -145,7 +145,7 @@ def test_a_reading_too_large_for_any_batch_is_refused_alone() -> None:
     columns = Columns("a", {}, "")
     for text in ("x", "y" * 2_000, "z"):
         columns.rows.extend((NOW_MS, 1.0, text, None))
-    encoded = encode_columns(columns, Limits(batch_bytes=1_000))
+    encoded = encode_columns(columns, IngestLimits(batch_bytes=1_000))
     assert [decode_batch(batch.body).text for batch in encoded.batches] == [["x"], ["z"]]
     assert (encoded.rejected, "batch_bytes" in encoded.reason) == (1, True)
 

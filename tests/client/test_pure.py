@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
 from tidewire.model.batch import (
-    Limits,
+    IngestLimits,
     checked_name,
     checked_time_ms,
     decode_batch,
@@ -30,7 +30,7 @@ from tidewire.model.batch import (
 )
 from tidewire.model.csv_escape import inert, original
 from tidewire.model.cursor import Cursor, id_from_ms, id_ms, id_text, parse_id
-from tidewire.model.durations import parse_span_ms
+from tidewire.model.durations import parse_duration_ms
 from tidewire.model.pattern import compile_pattern
 from tidewire.model.sse import Decoder
 from tidewire.redislog.keys import Keys
@@ -174,7 +174,7 @@ def test_what_is_empty_but_of_another_type_is_refused(wrong: dict[str, Any]) -> 
         make_batch("a", [1.0], **wrong, now_ms=NOW_MS)
     body = msgspec.json.encode({"metric": "a", "value": [1.0], **wrong})
     for row in (body, body.replace(b"[1.0]", b"1.0")):
-        intake = read_rows(row, json_rows, limits=BodyLimits(1 << 20, 10, Limits()), now_ms=NOW_MS)
+        intake = read_rows(row, json_rows, limits=BodyLimits(1 << 20, 10, IngestLimits()), now_ms=NOW_MS)
         assert not intake.batches
 
 
@@ -200,11 +200,11 @@ def test_columns_of_unequal_length_are_refused() -> None:
 
 def test_limits_name_themselves() -> None:
     with pytest.raises(LimitExceeded, match="readings: 3 is more than the 2"):
-        make_batch("a", [1, 2, 3], limits=Limits(readings=2), now_ms=NOW_MS)
+        make_batch("a", [1, 2, 3], limits=IngestLimits(readings=2), now_ms=NOW_MS)
     with pytest.raises(LimitExceeded, match="labels"):
-        make_batch("a", 1, labels={"a": "1", "b": "2"}, limits=Limits(labels=1))
+        make_batch("a", 1, labels={"a": "1", "b": "2"}, limits=IngestLimits(labels=1))
     with pytest.raises(LimitExceeded, match="batch_bytes"):
-        encode_batch(make_batch("a", 1, text="x" * 300), Limits(batch_bytes=256))
+        encode_batch(make_batch("a", 1, text="x" * 300), IngestLimits(batch_bytes=256))
 
 
 def test_the_last_reading_is_the_newest_by_time() -> None:
@@ -324,7 +324,7 @@ anything = st.text() | st.text(st.sampled_from(ODD)) | st.from_regex(r"\w+\.\w+-
 
 @given(anything)
 def test_any_text_is_a_name_a_pattern_a_cursor_and_a_span_or_is_refused_on_one_line(text: str) -> None:
-    for read in (checked_name, compile_pattern, Cursor.parse, lambda given: parse_span_ms("every", given)):
+    for read in (checked_name, compile_pattern, Cursor.parse, lambda given: parse_duration_ms("every", given)):
         try:
             found = read(text)
         except (InvalidInput, LimitExceeded) as error:

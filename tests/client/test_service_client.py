@@ -20,8 +20,8 @@ from ports import own_port
 
 import tidewire
 from tidewire.errors import ServiceRefused, ServiceUnavailable, ServiceUnreachable
-from tidewire.livestore.backfill import enter_silent
-from tidewire.livestore.history_cache import Past
+from tidewire.livestore.backfill import backfill
+from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.store import Store
 from tidewire.model.answers import CatalogJson
 from tidewire.model.batch import Batch
@@ -200,12 +200,12 @@ async def _thresholds(url: str) -> None:
 
 
 async def _backfill(url: str) -> None:
-    assert await enter_silent(Store(), url, "", ["**"], None)
+    assert await backfill(Store(), url, "", ["**"], None)
 
 
 async def _history_cache(url: str) -> None:
     now_ms = time.time() * 1e3
-    store, past = Store(), Past(url)
+    store, past = Store(), HistoryCache(url)
     store.append(Batch(metric="a", time=[now_ms], value=[1.0]), 1)
     await past.older(store.series, int(now_ms // 60_000) - 10, 10, 60_000)
     await past.close()

@@ -221,7 +221,7 @@ def test_wherever_connections_are_cut_each_batch_comes_once_and_in_order(cuts: l
         after = Cursor.parse(last_id).id >> 32
         sent = (b"\xef\xbb\xbf: hi\r\n\r\n" + b"".join(events[max(0, after - 1) :]))[:cut]  # one of them again
         for n in range(0, len(sent), chunk):
-            seen += [value for item in reconnect.take(sent[n : n + chunk]) for value in item.value]  # type: ignore[union-attr]
+            seen += [value for item in reconnect.consume(sent[n : n + chunk]) for value in item.value]  # type: ignore[union-attr]
         reconnect.lost("cut")
     assert seen == [float(n) for n in range(1, 9)]
 

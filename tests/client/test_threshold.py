@@ -33,7 +33,7 @@ def test_it_begins_after_the_time_without_a_pause_and_ends_at_once() -> None:
     alarm = Alarm(Threshold(metric="t", warn_above=1, for_s=3))
     seen = []
     for second, value in enumerate([2, 2, 0, 2, 2, 2, 2, 2, 0]):
-        alarm.look(value, second * 1e3)
+        alarm.evaluate(value, second * 1e3)
         seen.append(alarm.level)
     assert seen == [None, None, None, None, None, None, "warn", "warn", None]
 
@@ -42,7 +42,7 @@ def test_a_higher_level_has_a_time_of_its_own() -> None:
     alarm = Alarm(Threshold(metric="t", warn_above=1, critical_above=5, for_s=2))
     seen = []
     for second, value in enumerate([2, 2, 2, 6, 6, 6, 2]):
-        alarm.look(value, second * 1e3)
+        alarm.evaluate(value, second * 1e3)
         seen.append(alarm.level)
     assert seen == [None, None, "warn", "warn", "warn", "critical", "warn"]
     assert alarm.since_ms == 6_000
@@ -52,6 +52,6 @@ def test_a_climb_through_warn_to_critical_counts_from_where_it_left_normal() -> 
     alarm = Alarm(Threshold(metric="t", warn_above=1, critical_above=5, for_s=2))
     levels = []
     for second, value in enumerate([2, 6, 6, 6]):
-        alarm.look(value, second * 1e3)
+        alarm.evaluate(value, second * 1e3)
         levels.append(alarm.level)
     assert levels == [None, None, "critical", "critical"]

@@ -35,7 +35,7 @@ def test_the_worst_level_of_each_series_counts_and_labels_and_patterns_select() 
         Threshold(metric="furnace/*", warn_above=935),
         Threshold(metric="furnace/a", labels=LINE_1, critical_above=950),
     ])  # fmt: skip
-    alarms.look(0)
+    alarms.evaluate(0)
     assert alarms_of(alarms) == [(0, "critical"), (1, "warn")]
 
 
@@ -45,14 +45,14 @@ def test_a_series_born_later_is_looked_at_and_others_keep_their_alarms() -> None
     alarms = Alarms(store)
     alarms.set([Threshold(metric="*", warn_above=1, for_s=2)])
     for now_ms in (0, 1_000, 1_900):
-        alarms.look(now_ms)
+        alarms.evaluate(now_ms)
     assert alarms_of(alarms) == []
     put(store, "b", 2)
     version = alarms.version
-    alarms.look(2_400)
+    alarms.evaluate(2_400)
     assert alarms_of(alarms) == [(0, "warn")]
     assert alarms.version > version
-    alarms.look(4_500)
+    alarms.evaluate(4_500)
     assert alarms_of(alarms) == [(0, "warn"), (1, "warn")]
 
 
@@ -62,12 +62,12 @@ def test_setting_the_same_again_changes_nothing_and_others_end_alarms() -> None:
     alarms = Alarms(store)
     hot = Threshold(metric="a", warn_above=1)
     alarms.set([hot])
-    alarms.look(0)
+    alarms.evaluate(0)
     before: Any = (alarms.thresholds_version, alarms.version)
     alarms.set([hot])
     assert (alarms.thresholds_version, alarms.version) == before
     alarms.set([Threshold(metric="a", warn_above=5)])
-    alarms.look(1_000)
+    alarms.evaluate(1_000)
     assert alarms_of(alarms) == []
     assert alarms.thresholds_message()["thresholds"] == [{"metric": "a", "warn_above": 5.0}]
 
@@ -77,8 +77,8 @@ def test_without_a_threshold_there_is_no_alarm() -> None:
     put(store, "a", 2)
     alarms = Alarms(store)
     alarms.set([Threshold(metric="a", warn_above=1)])
-    alarms.look(0)
+    alarms.evaluate(0)
     assert alarms_of(alarms) == [(0, "warn")]
     alarms.set([])
-    alarms.look(5_000)
+    alarms.evaluate(5_000)
     assert alarms_of(alarms) == []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM
-from tidewire.livestore.column_ring import Ring
+from tidewire.livestore.column_ring import ColumnRing
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
 from tidewire.model.bucket_steps import view_step_for
@@ -28,7 +28,7 @@ def id_at(ms: float, n: int = 0) -> int:
 
 @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 32))
 def test_a_ring_holds_the_newest_rows_side_by_side(sizes: list[int], capacity: int) -> None:
-    ring, expected = Ring(2, capacity), np.empty((2, 0))
+    ring, expected = ColumnRing(2, capacity), np.empty((2, 0))
     for size in sizes:
         rows = np.arange(expected.shape[1], expected.shape[1] + size, dtype=float)
         both = np.stack((rows, -rows))
@@ -43,7 +43,7 @@ def test_a_ring_holds_the_newest_rows_side_by_side(sizes: list[int], capacity: i
 
 
 def test_a_window_is_a_contiguous_view_of_the_ring() -> None:
-    ring = Ring(2, 8)
+    ring = ColumnRing(2, 8)
     for number in range(13):
         ring.append_row((float(number), 0.0))
     times = ring.rows()[0]
@@ -54,7 +54,7 @@ def test_a_window_is_a_contiguous_view_of_the_ring() -> None:
 
 @given(st.integers(0, 20), st.integers(0, 8), st.integers(0, 8))
 def test_a_ring_grows_and_loses_its_tail_without_disorder(before: int, cut: int, after: int) -> None:
-    ring = Ring(1, 8)
+    ring = ColumnRing(1, 8)
     expected = [float(number) for number in range(before)][-8:]
     for number in range(before):
         ring.append_row((float(number),))

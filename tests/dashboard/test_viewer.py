@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tidewire.errors import InvalidInput
-from tidewire.livestore.history_cache import Past
+from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
 from tidewire.model.batch import Batch
 from tidewire_dashboard.settings import DashboardSettings
@@ -53,8 +53,8 @@ class Rig:
         self.source = Source(DashboardSettings(url=NOWHERE))
         self.store = self.source.store
         self.store.covered_from_ms = 0
-        self.past = Past(NOWHERE)
-        self.shared = SharedViews(self.source, self.past, redis="redis://127.0.0.1:6379")
+        self.history_cache = HistoryCache(NOWHERE)
+        self.shared = SharedViews(self.source, self.history_cache, redis="redis://127.0.0.1:6379")
         self.ids = 0
 
     def put(self, metric: str, *values: float, text: str | None = None) -> None:
@@ -81,7 +81,7 @@ async def rig() -> AsyncIterator[Rig]:
     rig = Rig()
     yield rig
     await rig.shared.close()
-    await rig.past.close()
+    await rig.history_cache.close()
 
 
 HELLO = '{"t":"hello","page":"deck","hidden":false}'

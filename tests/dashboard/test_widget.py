@@ -85,7 +85,7 @@ async def test_running_the_cell_again_replaces_the_chart(
     service: Any, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for execution in range(10):
-        monkeypatch.setattr(widget, "present_cell", lambda _, run=execution: ("cell", str(run)))
+        monkeypatch.setattr(widget, "current_cell", lambda _, run=execution: ("cell", str(run)))
         chart = notebook.watch("m", url=service.url)
         second = notebook.watch("n", url=service.url)
         assert chart.running
@@ -164,12 +164,14 @@ async def test_what_the_deck_says_is_heard_and_nonsense_is_not(
     chart = notebook.watch("m", url=service.url)
     await eventually(notebook.frames)
     for nonsense in (None, [], {}, {"t": "view"}, {"t": "view", "window_ms": "x", "buckets": 5}, {"t": "range"}):
-        chart._hear(nonsense, [])
-    chart._hear({"t": "view", "view": 0, "series": None, "window_ms": 60_000, "buckets": 62, "fps": 5}, [])
+        chart._on_message(nonsense, [])
+    chart._on_message({"t": "view", "view": 0, "series": None, "window_ms": 60_000, "buckets": 62, "fps": 5}, [])
     assert chart.window_ms == 60_000
     await eventually(lambda: notebook.frames()[-1].step_ms == 1_000)
     end_ms = time.time() * 1e3
-    chart._hear({"t": "range", "id": 9, "series": [0], "start_ms": end_ms - 9_000, "end_ms": end_ms, "buckets": 20}, [])
+    chart._on_message(
+        {"t": "range", "id": 9, "series": [0], "start_ms": end_ms - 9_000, "end_ms": end_ms, "buckets": 20}, []
+    )
     await eventually(lambda: any(frame.kind == RANGE and frame.view == 9 for frame in notebook.frames()))
     assert json.dumps([content for _, content, _ in notebook.sent])
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from waiting import HANG_S
 
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire.redislog.log import RedisLog
 from tidewire_service.documents import Documents
 from tidewire_service.ingest.inbox import Inbox
@@ -70,7 +70,7 @@ async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: Any
     feeding = asyncio.create_task(entries())
     try:
         for turn in range(60):
-            inbox = Inbox(log, Limits(), 60)
+            inbox = Inbox(log, IngestLimits(), 60)
             task = asyncio.create_task(inbox.run())
             while not inbox.counters["entries"]:
                 await asyncio.sleep(0.001)

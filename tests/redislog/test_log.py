@@ -10,7 +10,7 @@ import pytest
 from waiting import HANG_S
 
 from tidewire.errors import LogFull, LogUnavailable, PublishConflict
-from tidewire.model.batch import EncodedBatch, Limits, decode_batch, encode_batch, make_batch
+from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch, encode_batch, make_batch
 from tidewire.model.cursor import id_ms, id_text
 from tidewire.redislog.calls import Appended, Once, Retention, split_calls
 from tidewire.redislog.lineage import Fork, Watermark
@@ -168,7 +168,7 @@ async def test_row_26_a_log_without_its_directory_entry_is_dropped_at_birth(log:
 
 
 async def test_limits_refuse_the_new_and_keep_the_old(valkey: Any) -> None:
-    log = RedisLog(valkey.url, limits=Limits(series=2, metrics=2))
+    log = RedisLog(valkey.url, limits=IngestLimits(series=2, metrics=2))
     appended = await log.append(
         [batch("a", 1, labels={"n": str(n)}) for n in range(3)]
         + [batch("b", 1), batch("c", 1), batch("a", 2, labels={"n": "0"})]

@@ -233,7 +233,7 @@ async def test_answers_are_of_what_may_be_seen_and_what_is_of_all_is_refused(
     assert put.is_success, put.text
     async with asyncio.timeout(HANG_S):
         while len(board.hub.shared.alarms.alarms_message()["alarms"]) < 2:
-            board.hub.shared.alarms.look(board.source.feed.now_ms())  # nobody watches yet, so nothing ticks
+            board.hub.shared.alarms.evaluate(board.source.feed.now_ms())  # nobody watches yet, so nothing ticks
             await asyncio.sleep(0.05)
     await log_in(http, await token(subscribe=("plant/**",), edit=True))
     socket = await websocket_connect(board.url.replace("http", "ws") + f"/frames?ticket={await ticket(http, board)}")

@@ -16,11 +16,11 @@ import pytest
 from waiting import generous
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
 
 MIB = 1 << 20
-LIMITS = BodyLimits(8 * MIB, 20_000, Limits())
+LIMITS = BodyLimits(8 * MIB, 20_000, IngestLimits())
 
 
 def _pack(data: bytes) -> bytes:

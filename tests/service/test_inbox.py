@@ -12,11 +12,11 @@ import redis
 from waiting import HANG_S
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire_service.ingest.message_rows import entry_row, message_row
 from tidewire_service.ingest.sweeper import sweep_each_minute
 
-LIMITS = Limits()
+LIMITS = IngestLimits()
 
 
 def test_a_message_is_a_number_or_a_batch() -> None:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tidewire.commands import replay
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
-from tidewire.model.batch import Limits, decode_batch
+from tidewire.model.batch import IngestLimits, decode_batch
 from tidewire.model.bucket_steps import step_for
 from tidewire.model.csv_rows import parse_number
-from tidewire.model.durations import parse_span_ms
+from tidewire.model.durations import parse_duration_ms
 from tidewire_service.history.buckets import Buckets
 from tidewire_service.history.rates import Rates
 from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
@@ -28,7 +28,7 @@ from tidewire_service.web.origin_guard import host_name
 from tidewire_service.web.query import parse_query
 
 NOW_MS = 1_763_871_234_567.0
-LIMITS = BodyLimits(1 << 20, 1_000, Limits())
+LIMITS = BodyLimits(1 << 20, 1_000, IngestLimits())
 FORMATS = ["application/json", "application/x-ndjson", "text/csv"]
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 NAME = st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5}){0,2}", fullmatch=True)
@@ -67,7 +67,7 @@ def test_any_bytes_are_rows_or_a_refusal(body: bytes, media_type: str, packed: b
 
 @given(st.lists(ROW | JSON, min_size=1, max_size=6))
 def test_any_json_rows_are_each_taken_or_named(rows: list[object]) -> None:
-    intake = collect(rows, Limits(), 1_000, NOW_MS)  # type: ignore[arg-type]  # what JSON may hold
+    intake = collect(rows, IngestLimits(), 1_000, NOW_MS)  # type: ignore[arg-type]  # what JSON may hold
     taken = [row for rows_ in intake.rows for row in rows_]
     refused = [rejected.row for rejected in intake.rejected]
     assert sorted(taken + refused) == list(range(len(rows)))
@@ -80,7 +80,7 @@ def test_any_json_rows_are_each_taken_or_named(rows: list[object]) -> None:
 
 @given(st.lists(GOOD_ROW, min_size=1, max_size=30), st.integers(1, 5))
 def test_flat_rows_lose_nothing_and_keep_their_order(rows: list[dict[str, object]], readings: int) -> None:
-    limits = Limits(readings=readings)
+    limits = IngestLimits(readings=readings)
     intake = collect(rows, limits, 1_000, NOW_MS)
     assert intake.rejected == []
     found: list[tuple[int, object, object, object]] = []
@@ -180,7 +180,7 @@ def test_any_query_is_read_or_refused(query: bytes) -> None:
     ("text", "span_ms"), [("5m", 300e3), ("1.5s", 1_500), ("250ms", 250), ("2h", 7_200e3), ("1d", 86_400e3)]
 )
 def test_spans(text: str, span_ms: float) -> None:
-    assert parse_span_ms("replay", text) == span_ms
+    assert parse_duration_ms("replay", text) == span_ms
 
 
 @pytest.mark.parametrize(

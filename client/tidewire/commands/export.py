@@ -17,7 +17,7 @@ from rich.progress import Progress
 from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.errors import MissingExtra
 from tidewire.model.table_writers import TABLE_FORMATS, common_schema, conformed
-from tidewire.subscribing.history_pages import Load, Reader
+from tidewire.subscribing.history_pages import HistoryPages, HistoryReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,8 +106,8 @@ def command(
     folder = None if out == "-" else Path(out).parent
     try:
         with tempfile.TemporaryFile(dir=folder) as spool:
-            with Reader(url) as reader, _progress() as told:
-                load = Load(reader, patterns, parse_labels(labels), start, end, points)
+            with HistoryReader(url) as reader, _progress() as told:
+                load = HistoryPages(reader, patterns, parse_labels(labels), start, end, points)
                 schema, rows = _spool(load.pages(told), spool)
             with _target(out) as file, contextlib.closing(form.open(file, schema)) as writer:
                 for page in _spooled(spool):

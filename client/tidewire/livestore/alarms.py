@@ -61,7 +61,7 @@ class Alarms:
         if not self.thresholds:
             self._alarms = []  # nothing is looked at from now on
 
-    def look(self, now_ms: float) -> None:
+    def evaluate(self, now_ms: float) -> None:
         """Look at the newest reading of every series that a threshold is for; `now_ms` by the log's clock."""
         if not self.thresholds or now_ms - self._looked_ms < _EVERY_MS:
             return
@@ -72,7 +72,7 @@ class Alarms:
             values = self._store.state["last_value"][: len(self._store.series)].tolist()
         changed = False
         for index, alarm in self._alarms:
-            changed |= alarm.look(values[index], now_ms)
+            changed |= alarm.evaluate(values[index], now_ms)
         self.version += changed
 
     def _match(self) -> None:

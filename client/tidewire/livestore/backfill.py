@@ -15,7 +15,7 @@ from tidewire.model.cursor import parse_id
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
-__all__ = ["enter_silent"]
+__all__ = ["backfill"]
 
 _log = logging.getLogger("tidewire")
 _TIMEOUT_S: Final = 10.0
@@ -24,7 +24,7 @@ _RECALL_MS: Final = 60_000.0
 _RECALL_S: Final = 5.0  # for all of them
 
 
-async def enter_silent(
+async def backfill(
     store: Store, url: str, token: str, patterns: Sequence[str], labels: Mapping[str, str] | None
 ) -> bool:
     """Enter every series of the catalogue with its last reading; for the store's writing thread, after the replay.

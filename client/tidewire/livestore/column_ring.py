@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Ring"]
+__all__ = ["ColumnRing", "Floats"]
 
 Floats = npt.NDArray[np.float64]
 FIRST_ROWS: Final = 64  # rows of a new ring: 2 KiB for two columns; it doubles when it is full and may grow
 
 
-class Ring:
+class ColumnRing:
     """The newest rows, oldest first; one writer, and readers under the same lock as the writer.
 
     Args:

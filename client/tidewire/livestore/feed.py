@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tidewire.errors import InvalidInput, TidewireError
-from tidewire.livestore.backfill import enter_silent
+from tidewire.livestore.backfill import backfill
 from tidewire.livestore.store import Store
 from tidewire.model.cursor import Cursor
 from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch
@@ -211,22 +211,22 @@ class Feed:
             ) as items:
                 async for item in items:
                     if isinstance(item, StreamBatch):
-                        self._take(item)
+                        self._append_batch(item)
                     elif isinstance(item, Connected):
                         self._connected(item)
                     elif isinstance(item, Ended):
                         reason = item.reason
                     else:
-                        self._hear(item)
+                        self._note_state(item)
                         if isinstance(item, Live) and not self._catalogued:
-                            await self._enter_silent()
+                            await self._backfill()
         except TidewireError as error:
             reason = str(error)
         now_ms = self.now_ms()
         self._set(state="ended", since_ms=now_ms, reason=reason, retry_at_ms=now_ms + _AGAIN_S * 1e3)
         await asyncio.sleep(_AGAIN_S)
 
-    def _take(self, batch: StreamBatch) -> None:
+    def _append_batch(self, batch: StreamBatch) -> None:
         id_ = Cursor.parse(batch.cursor).id if batch.cursor else 0
         taken = self.store.append(batch, id_, snapshot=not id_)
         if self._filling is not None:
@@ -252,7 +252,7 @@ class Feed:
             listening_since_ms=self.status.listening_since_ms or now_ms, retention_ms=state.limits.get("retention_ms")
         )
 
-    def _hear(self, state: object) -> None:
+    def _note_state(self, state: object) -> None:
         now_ms = self.now_ms()
         if isinstance(state, Live):
             self._cursor = state.cursor or self._cursor
@@ -279,9 +279,9 @@ class Feed:
             self.store.new_lineage()
             self._cursor = ""
 
-    async def _enter_silent(self) -> None:
+    async def _backfill(self) -> None:
         """Enter what the replay did not bring, once per start of a stream; now, so that readings come in order."""
-        self._catalogued = await enter_silent(self.store, self.url, self.token, self.patterns, self._labels)
+        self._catalogued = await backfill(self.store, self.url, self.token, self.patterns, self._labels)
 
     def _set(self, **changes: Any) -> None:
         self.status = msgspec.structs.replace(self.status, **changes)

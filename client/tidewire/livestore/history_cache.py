@@ -22,7 +22,7 @@ from tidewire.model.batch import series_key
 from tidewire.model.bucket_steps import view_step_for
 from tidewire.subscribing.service_client import AsyncServiceClient
 
-__all__ = ["Past", "RangeRequest", "answer_range"]
+__all__ = ["HistoryCache", "RangeRequest", "answer_range"]
 
 _AT_ONCE: Final = 4
 _METRICS_PER_REQUEST: Final = 32
@@ -45,7 +45,7 @@ class RangeRequest(msgspec.Struct, frozen=True, tag_field="t", tag="range"):
     buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
 
 
-class Past:
+class HistoryCache:
     """Reads `/v1/history`; to be used in one event loop, and closed.
 
     Args:
@@ -142,7 +142,7 @@ def _table(columns: HistoryColumns, step_ms: int) -> Floats:
 
 
 async def answer_range(
-    request: RangeRequest, store: Store, past: Past, *, seq: int, now_ms: float
+    request: RangeRequest, store: Store, history_cache: HistoryCache, *, seq: int, now_ms: float
 ) -> tuple[bytes, str]:
     """Return the frame that answers a range, and what went wrong with it, empty if nothing did.
 
@@ -161,7 +161,7 @@ async def answer_range(
     older, problem = NO_OLDER, ""
     if missing:
         try:
-            older = await past.older(missing, first, count, step_ms)
+            older = await history_cache.older(missing, first, count, step_ms)
         except ServiceUnavailable as error:
             problem = str(error)
     request_id = request.id & 0xFFFF

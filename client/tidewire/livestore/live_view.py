@@ -102,7 +102,7 @@ class LiveView:
             kind = SNAPSHOT if first == window.first else DELTA
             if kind == SNAPSHOT:  # from then on the deck sees for itself what slides out of the window
                 with self.store.lock:
-                    window.look_before()
+                    window.set_last_before()
             body = window.data[:, first - window.first :]
             frame = ViewFrame(kind, self._seq, self._now_ms, first, view, self.step_ms, window.records, body)
             packed = self._packed[view, first] = pack_frame(frame)

@@ -25,7 +25,7 @@ from tidewire.livestore.buckets import (
     merge_buckets,
     regroup,
 )
-from tidewire.livestore.column_ring import FIRST_ROWS, Floats, Ring
+from tidewire.livestore.column_ring import FIRST_ROWS, ColumnRing, Floats
 
 __all__ = ["SECOND_MS", "Series"]
 
@@ -57,8 +57,8 @@ class Series:
         self.unit = unit
         self.last_id = 0
         self.doubtful_id = 0
-        self.raw = Ring(_RAW_COLUMNS, 0)
-        self.seconds = Ring(BUCKET_ROWS, 0)
+        self.raw = ColumnRing(_RAW_COLUMNS, 0)
+        self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = -np.inf
         self.late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
 
@@ -78,9 +78,9 @@ class Series:
         seconds = _wanted_rows(self.seconds, count, oldest_second_ms // SECOND_MS)
         extra = 0
         if raw > self.raw.capacity:
-            extra += Ring.bytes_of(_RAW_COLUMNS, raw) - self.raw.nbytes
+            extra += ColumnRing.bytes_of(_RAW_COLUMNS, raw) - self.raw.nbytes
         if seconds > self.seconds.capacity:
-            extra += Ring.bytes_of(BUCKET_ROWS, seconds) - self.seconds.nbytes
+            extra += ColumnRing.bytes_of(BUCKET_ROWS, seconds) - self.seconds.nbytes
         return raw, seconds, extra
 
     def grow(self, raw_rows: int, second_rows: int) -> None:
@@ -92,8 +92,8 @@ class Series:
 
     def evict(self, log_ms: float) -> None:
         """Give up the blocks; what comes from here on is kept again."""
-        self.raw = Ring(_RAW_COLUMNS, 0)
-        self.seconds = Ring(BUCKET_ROWS, 0)
+        self.raw = ColumnRing(_RAW_COLUMNS, 0)
+        self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = log_ms
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Series:
         return float(total / count), float(held[NUMBER, low]) * SECOND_MS
 
 
-def _wanted_rows(ring: Ring, count: int, oldest: float) -> int:
+def _wanted_rows(ring: ColumnRing, count: int, oldest: float) -> int:
     """Return the capacity that `count` more rows need: doubled until no row after `oldest` is overwritten."""
     capacity, size = ring.capacity, ring.size
     if size + count <= capacity:

@@ -138,7 +138,7 @@ class Store:
                 self.duplicates += len(batch.time)
                 return 0
             log_ms = float(id_ >> 32) if id_ else max(batch.time)
-            taken = self._take(series, batch, log_ms, compare=compare)
+            taken = self._store_batch(series, batch, log_ms, compare=compare)
             if snapshot:
                 series.doubtful_id = max(series.doubtful_id, id_)
                 self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
@@ -172,7 +172,7 @@ class Store:
         self.state["changed_at"][series.index] = self.directory_version
         return series
 
-    def _take(self, series: Series, batch: Batch, log_ms: float, *, compare: bool) -> int:
+    def _store_batch(self, series: Series, batch: Batch, log_ms: float, *, compare: bool) -> int:
         index = series.index
         newest = self._last_time[index]
         if len(batch.time) == 1 and batch.time[0] > newest:

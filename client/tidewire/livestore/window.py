@@ -129,7 +129,7 @@ class Window:
                     flags[at] |= np.uint32(FLAG_PARTIAL)
         records["flags"] = flags
 
-    def look_before(self) -> None:
+    def set_last_before(self) -> None:
         """Say of each series when its newest reading before the window was, so that a silence at its start is known."""
         start = self.first * self.step_ms / SECOND_MS
         for at, series in enumerate(self.series):
@@ -184,5 +184,5 @@ def pack_range(
             window.fill(at, first, judge=True)
             window.records[at]["expected_ms"] = series.expected_ms()
         window.describe(now_ms, first * step_ms)
-        window.look_before()
+        window.set_last_before()
     return pack_frame(ViewFrame(RANGE, seq, now_ms, first, request_id, step_ms, window.records, window.data))

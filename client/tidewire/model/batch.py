@@ -23,7 +23,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "Batch",
     "EncodedBatch",
-    "Limits",
+    "IngestLimits",
     "checked_labels",
     "checked_name",
     "checked_time_ms",
@@ -46,7 +46,7 @@ _AHEAD_MS: Final = 24 * 3_600_000.0
 _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one door accepts; past a limit nothing of the batch is stored and the refusal names the limit.
 
     Attributes:
@@ -64,7 +64,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     metrics: int = 100_000
 
 
-DEFAULT_LIMITS: Final = Limits()
+DEFAULT_LIMITS: Final = IngestLimits()
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -170,7 +170,7 @@ def _checked_label(name: str, value: str) -> None:
         raise InvalidInput(field, value, "holds a control character")
 
 
-def checked_labels(labels: Mapping[str, str] | None, limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
+def checked_labels(labels: Mapping[str, str] | None, limits: IngestLimits = DEFAULT_LIMITS) -> dict[str, str]:
     """Return the labels sorted by name.
 
     Raises:
@@ -325,7 +325,7 @@ def make_batch(
     labels: Mapping[str, str] | None = None,
     text: Any = None,
     step: Any = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: IngestLimits = DEFAULT_LIMITS,
     now_ms: float | None = None,
 ) -> Batch:
     """Return the checked batch of one reading or of columns of readings.
@@ -417,7 +417,7 @@ def labels_of_series_key(key: str | bytes) -> dict[str, str]:
         raise InvalidInput("series", key, str(error)) from None
 
 
-def encode_batch(batch: Batch, limits: Limits = DEFAULT_LIMITS) -> EncodedBatch:
+def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> EncodedBatch:
     """Return a batch as the log takes it.
 
     Raises:

@@ -58,7 +58,7 @@ class Alarm:
 
     Attributes:
         level: now; None for no alarm.
-        since_ms: when it came to that level, by the clock that `look` was given.
+        since_ms: when it came to that level, by the clock that `evaluate` was given.
     """
 
     __slots__ = ("_rising", "_rising_ms", "level", "since_ms", "threshold")
@@ -71,7 +71,7 @@ class Alarm:
         self._rising: Level | None = None
         self._rising_ms = -math.inf
 
-    def look(self, value: float, now_ms: float) -> bool:
+    def evaluate(self, value: float, now_ms: float) -> bool:
         """Take the newest value; True if the level changed.
 
         It rises only after `for_s` of values that pass the limit, and falls at once.

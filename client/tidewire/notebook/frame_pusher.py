@@ -19,10 +19,10 @@ import msgspec
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore.alarms import Alarms
 from tidewire.livestore.feed import Feed
-from tidewire.livestore.history_cache import Past, RangeRequest, answer_range
+from tidewire.livestore.history_cache import HistoryCache, RangeRequest, answer_range
 from tidewire.livestore.live_view import LiveView
 
-__all__ = ["LONGEST_MS", "SHORTEST_MS", "View", "Wishes", "push", "read_message"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "View", "ViewRequest", "push_frames", "read_message"]
 
 _log = logging.getLogger("tidewire")
 _TICK_S: Final = 0.25  # four frames and one text message a second
@@ -57,7 +57,7 @@ def read_message(content: object) -> View | RangeRequest | None:
         return None
 
 
-class Wishes:
+class ViewRequest:
     """What the notebook asks of the thread; written by the kernel's main thread, read by the pusher.
 
     Attributes:
@@ -86,12 +86,12 @@ class Target(Protocol):
 class _Pusher:
     """What the thread of a chart keeps between two ticks."""
 
-    def __init__(self, feed: Feed, past: Past, wishes: Wishes, alarms: Alarms) -> None:
+    def __init__(self, feed: Feed, history_cache: HistoryCache, view_request: ViewRequest, alarms: Alarms) -> None:
         self.store = feed.store
         self.alarms = alarms
-        self.wishes = wishes
+        self.view_request = view_request
         self.feed = feed
-        self.past = past
+        self.history_cache = history_cache
         self.view: LiveView | None = None
         self.shape: tuple[float, int] = (0.0, 0)
         self.seq = 0
@@ -106,17 +106,17 @@ class _Pusher:
         """Send what is due."""
         now = time.monotonic()
         self.seq += 1
-        if self.wishes.anew:
-            self.wishes.anew = False
+        if self.view_request.anew:
+            self.view_request.anew = False
             self.since = self.status = None
             self.directory = self.events = self.limits = self.alarmed = -1
         self._texts(target)
-        if self.wishes.ranges:
-            await self._range(target, self.wishes.ranges.popleft())
-        if self.wishes.paused or now < self.not_before:
+        if self.view_request.ranges:
+            await self._range(target, self.view_request.ranges.popleft())
+        if self.view_request.paused or now < self.not_before:
             return
-        if self.view is None or self.shape != (self.wishes.window_ms, self.wishes.buckets):
-            self.shape = (self.wishes.window_ms, self.wishes.buckets)
+        if self.view is None or self.shape != (self.view_request.window_ms, self.view_request.buckets):
+            self.shape = (self.view_request.window_ms, self.view_request.buckets)
             self.view, self.since = LiveView(self.store, None, *self.shape), None
         if now - self.snapshot_at > _SNAPSHOT_S:
             self.since = None  # a browser that missed something, or came late, cannot say so
@@ -146,7 +146,7 @@ class _Pusher:
                 events, self.events = [event._asdict() for event in sorted(store.events)], store.events_version
             target.push({"t": "events", "full": True, "events": events})
         alarms = self.alarms
-        alarms.look(self.feed.now_ms())
+        alarms.evaluate(self.feed.now_ms())
         if self.limits != alarms.thresholds_version:
             self.limits = alarms.thresholds_version
             target.push(alarms.thresholds_message())
@@ -159,13 +159,15 @@ class _Pusher:
 
     async def _older(self, view: LiveView) -> None:
         try:
-            await self.past.fill(view, self.feed.now_ms())
+            await self.history_cache.fill(view, self.feed.now_ms())
         except ServiceUnavailable as error:
             _log.info("a window of %d s stays partly empty: %s", view.window_ms / 1e3, error)
 
     async def _range(self, target: Target, request: RangeRequest) -> None:
         try:
-            frame, problem = await answer_range(request, self.store, self.past, seq=self.seq, now_ms=self.feed.now_ms())
+            frame, problem = await answer_range(
+                request, self.store, self.history_cache, seq=self.seq, now_ms=self.feed.now_ms()
+            )
         except LimitExceeded as error:
             target.push({"t": "error", "reason": str(error)})
             return
@@ -174,17 +176,19 @@ class _Pusher:
             target.push({"t": "error", "reason": problem})
 
 
-async def push(target_now: Callable[[], Target | None], feed: Feed, wishes: Wishes, alarms: Alarms) -> None:
+async def push_frames(
+    target_now: Callable[[], Target | None], feed: Feed, view_request: ViewRequest, alarms: Alarms
+) -> None:
     """Push frames until the target is gone, then stop the feed; runs beside the feed, in its thread.
 
     Args:
         target_now: returns the target, None once it is gone; held only while a tick lasts.
         feed: whose store is drawn.
-        wishes: what the notebook asks.
+        view_request: what the notebook asks.
         alarms: of the feed's store.
     """
-    past = Past(feed.url, feed.token)
-    pusher = _Pusher(feed, past, wishes, alarms)
+    history_cache = HistoryCache(feed.url, feed.token)
+    pusher = _Pusher(feed, history_cache, view_request, alarms)
     try:
         while (target := target_now()) is not None:
             try:
@@ -197,4 +201,4 @@ async def push(target_now: Callable[[], Target | None], feed: Feed, wishes: Wish
             await asyncio.sleep(_TICK_S)
         feed.stop()
     finally:
-        await past.close()
+        await history_cache.close()

@@ -22,7 +22,7 @@ from tidewire.livestore.view_frame import ViewFrame
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.units import shown_unit
 
-__all__ = ["still_bundle", "still_line", "still_png"]
+__all__ = ["snapshot_bundle", "snapshot_line", "snapshot_png"]
 
 _WIDTH: Final = 880  # px, as the image is shown; it is drawn _SHARP times as large
 _PANEL: Final = {1: 220, 2: 170}
@@ -37,7 +37,7 @@ _MAX_NAMED: Final = 4  # series in a panel's legend
 Floats = npt.NDArray[np.float64]
 
 
-def still_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
+def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
     """Return what a still shows, in one line: metrics, window, when it was taken, and the newest reading."""
     at = f"{_utc(frame.now_ms):%Y-%m-%d %H:%M:%S} UTC"
     measured = np.array([series[int(index)].metric != ANNOTATIONS for index in frame.records["index"]], dtype=bool)
@@ -52,11 +52,11 @@ def still_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str
     return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {_value(value, one.unit)}"
 
 
-def still_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
+def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
     """Return the picture: at most six metrics, one panel each, the rest counted in its last line.
 
     Args:
-        title: its last line, such as that of `still_line`.
+        title: its last line, such as that of `snapshot_line`.
         frame: a snapshot.
         series: where the frame's records have their index.
     """
@@ -80,7 +80,7 @@ def still_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
     return out.getvalue()
 
 
-def still_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
+def snapshot_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
     """Return a still as a notebook keeps it, under a key of letters and digits.
 
     The live chart, the next output of the cell, finds it by its key and hides it; where there is no live chart, what

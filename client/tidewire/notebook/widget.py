@@ -19,7 +19,7 @@ from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.livestore.alarms import Alarms
 from tidewire.model.batch import ANNOTATIONS, checked_labels
 from tidewire.model.pattern import compile_patterns
-from tidewire.notebook.jupyter_kernel import in_kernel, present_cell
+from tidewire.notebook.jupyter_kernel import current_cell, running_kernel
 from tidewire.settings import ClientSettings, load_settings
 from tidewire.subscribing.service_address import checked_token, service_url
 from tidewire.subscribing.service_client import AsyncServiceClient
@@ -37,9 +37,9 @@ from tidewire.livestore.history_cache import RangeRequest
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import unpack_frame
-from tidewire.model.durations import parse_span_ms
-from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, Wishes, push, read_message
-from tidewire.notebook.snapshot import still_bundle, still_line, still_png
+from tidewire.model.durations import parse_duration_ms
+from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, ViewRequest, push_frames, read_message
+from tidewire.notebook.snapshot import snapshot_bundle, snapshot_line, snapshot_png
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +48,9 @@ __all__ = ["Chart", "watch"]
 
 _REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
 _STORE_BYTES: Final = 64 << 20
-_STILL_WAIT_S: Final = 0.8  # how long a cell waits for what its first still shows
-_STILL_EVERY_S: Final = 60.0
-_STILL_BUCKETS: Final = 800
+_SNAPSHOT_WAIT_S: Final = 0.8  # how long a cell waits for what its first still shows
+_SNAPSHOT_EVERY_S: Final = 60.0
+_SNAPSHOT_BUCKETS: Final = 800
 
 
 class Chart(anywidget.AnyWidget):
@@ -83,7 +83,7 @@ class Chart(anywidget.AnyWidget):
     ) -> None:
         super().__init__(pattern=", ".join(patterns), window_ms=window_ms)
         self._store = Store(store_bytes=_STORE_BYTES)
-        self._wishes = wishes = Wishes(window_ms)
+        self._view_request = view_request = ViewRequest(window_ms)
         self._chosen = compile_patterns(patterns)
         alarms = Alarms(self._store)
         self._drawn = 0  # readings of the last still
@@ -97,32 +97,32 @@ class Chart(anywidget.AnyWidget):
             labels=labels,
             replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
             beside=(
-                lambda: push(lambda: _shown(this), feed, wishes, alarms),
+                lambda: push_frames(lambda: _shown(this), feed, view_request, alarms),
                 lambda: _poll_thresholds(feed.url, token, alarms),
-                lambda: _keep_still(this),
+                lambda: _refresh_snapshots(this),
             ),
             name=f"tidewire-watch {self.pattern}",
         )
         self.observe(self._resized, "window_ms")
-        self.on_msg(Chart._hear)
+        self.on_msg(Chart._on_message)
         feed.start()
         atexit.register(feed.stop)
 
     def pause(self) -> None:
         """Let the picture stand still; readings are still received. `resume` goes on."""
-        self._wishes.paused = True
+        self._view_request.paused = True
 
     def resume(self) -> None:
         """Draw live again, after `pause`."""
-        self._wishes.anew = True
-        self._wishes.paused = False
+        self._view_request.anew = True
+        self._view_request.paused = False
 
     def close(self) -> None:
         """End the chart: its thread and its connection. Where it was, its last still stays."""
         if self._feed is not None:
             atexit.unregister(self._feed.stop)
             self._feed.stop()
-            self.keep_still()
+            self.refresh_snapshot()
         super().close()
 
     def __repr__(self) -> str:
@@ -134,41 +134,41 @@ class Chart(anywidget.AnyWidget):
         Raises:
             NotImplementedError: no notebook; IPython then prints what the chart is.
         """
-        if in_kernel() is None:
+        if running_kernel() is None:
             raise NotImplementedError
         from IPython.display import display  # noqa: PLC0415 - only in notebooks
 
         show: Any = display  # it has no types
         first, self.still = not self.still, self.still or uuid.uuid4().hex
         if first:
-            show(self._still(), raw=True, display_id=self.still)
+            show(self._snapshot(), raw=True, display_id=self.still)
         bundle = self._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         show(data, metadata=metadata, raw=True)
-        until_s = time.monotonic() + _STILL_WAIT_S
+        until_s = time.monotonic() + _SNAPSHOT_WAIT_S
         while self._feed is not None and self._feed.status.state != "live" and time.monotonic() < until_s:
             time.sleep(0.01)
-        self.keep_still()
+        self.refresh_snapshot()
 
-    def keep_still(self) -> None:
+    def refresh_snapshot(self) -> None:
         """Give a notebook that shows the chart a new still of it, if readings came since the last."""
         if not self.still or self._drawn == self._readings():
             return
         from IPython.display import display  # noqa: PLC0415 - only in notebooks
 
         show: Any = display  # it has no types
-        show(self._still(), raw=True, display_id=self.still, update=True)
+        show(self._snapshot(), raw=True, display_id=self.still, update=True)
 
     def _readings(self) -> int:
         return int(self._store.state["total"].sum())
 
-    def _still(self) -> dict[str, object]:
+    def _snapshot(self) -> dict[str, object]:
         self._drawn = self._readings()
-        view = LiveView(self._store, None, self._wishes.window_ms, _STILL_BUCKETS)
+        view = LiveView(self._store, None, self._view_request.window_ms, _SNAPSHOT_BUCKETS)
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
         frame = unpack_frame(view.frame(0, None))
-        line = still_line(self.pattern, frame, self._store.series)
-        return still_bundle(still_png(line, frame, self._store.series), line, self.still)
+        line = snapshot_line(self.pattern, frame, self._store.series)
+        return snapshot_bundle(snapshot_png(line, frame, self._store.series), line, self.still)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
@@ -204,21 +204,21 @@ class Chart(anywidget.AnyWidget):
         """Tell whether the chart still receives readings."""
         return self._feed is not None and self._feed.running
 
-    def _hear(self, content: object, _buffers: object) -> None:
+    def _on_message(self, content: object, _buffers: object) -> None:
         """Take a message of the deck; it comes only while no cell runs."""
         kind = content.get("t") if isinstance(content, dict) else None
         if kind == "hello":
-            self._wishes.anew = True
+            self._view_request.anew = True
         elif kind == "retry" and self._feed is not None:
             self._feed.retry_now()
         elif isinstance(message := read_message(content), RangeRequest):
-            self._wishes.ranges.append(message)
+            self._view_request.ranges.append(message)
         elif message is not None:
-            self._wishes.buckets = message.buckets
+            self._view_request.buckets = message.buckets
             self.window_ms = message.window_ms
 
     def _resized(self, _change: object) -> None:
-        self._wishes.window_ms = min(LONGEST_MS, max(SHORTEST_MS, self.window_ms))
+        self._view_request.window_ms = min(LONGEST_MS, max(SHORTEST_MS, self.window_ms))
 
     def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
         """Send the deck a text message, or a frame."""
@@ -239,14 +239,14 @@ async def _poll_thresholds(url: str, token: str, alarms: Alarms) -> None:
         await ThresholdPoller(client, alarms.set).run()
 
 
-async def _keep_still(chart_now: Callable[[], Chart | None]) -> None:
+async def _refresh_snapshots(chart_now: Callable[[], Chart | None]) -> None:
     """Give the notebook a still every minute until the chart is gone."""
     while True:
-        await asyncio.sleep(_STILL_EVERY_S)
+        await asyncio.sleep(_SNAPSHOT_EVERY_S)
         chart = chart_now()
         if chart is None:
             return
-        await asyncio.to_thread(chart.keep_still)
+        await asyncio.to_thread(chart.refresh_snapshot)
         del chart
 
 
@@ -278,7 +278,7 @@ def watch(
         InvalidInput: a pattern, the window, a label, the URL or the token can never work.
         MissingExtra: the extra `notebook` is not installed.
     """
-    window_ms = parse_span_ms("window", window)
+    window_ms = parse_duration_ms("window", window)
     if not SHORTEST_MS <= window_ms <= LONGEST_MS:
         raise InvalidInput("window", window, "expected from 1s to 24h, such as 5m")
     compile_patterns(patterns)
@@ -289,7 +289,7 @@ def watch(
     if dashboard is None:
         dashboard = settings.dashboard if url is None else ""
     address, token = service_url(url), checked_token(settings.token)
-    cell, execution = present_cell(", ".join(patterns))
+    cell, execution = current_cell(", ".join(patterns))
     for made_by, chart in [each for each in _charts.pop(cell, []) if each[1].running]:
         if made_by == execution:
             _charts.setdefault(cell, []).append((made_by, chart))

@@ -11,13 +11,13 @@ from tidewire.errors import InvalidInput
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.publishing.publisher import Publisher
 
-__all__ = ["annotate", "flush", "own_publisher", "publish"]
+__all__ = ["annotate", "default_publisher", "flush", "publish"]
 
 _made: list[Publisher] = []  # none or one
 _lock = threading.RLock()
 
 
-def own_publisher() -> Publisher:
+def default_publisher() -> Publisher:
     """Return the process's own publisher; the first call makes it."""
     if not _made:
         with _lock:
@@ -37,7 +37,7 @@ def publish(
     step: Any = None,
 ) -> None:
     """Publish with the process's own publisher, flushed at exit; as `Publisher.publish`."""
-    own_publisher().publish(metric, value, unit=unit, labels=labels, time=time, text=text, step=step)
+    default_publisher().publish(metric, value, unit=unit, labels=labels, time=time, text=text, step=step)
 
 
 def annotate(
@@ -50,12 +50,12 @@ def annotate(
     """
     if not isinstance(text, str) or not text:
         raise InvalidInput("text", text, "expected what to write on the flag, such as 'deploy v2'")
-    own_publisher().publish(metric, None, text=text, labels=labels, time=time)
+    default_publisher().publish(metric, None, text=text, labels=labels, time=time)
 
 
 def flush(timeout_s: float = 5.0) -> bool:
     """Send what the process's own publisher holds; return whether all was sent in time. As `Publisher.flush`."""
-    return own_publisher().flush(timeout_s)
+    return default_publisher().flush(timeout_s)
 
 
 def _after_fork() -> None:

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import checked_labels, checked_name
-from tidewire.publishing.default_publisher import own_publisher
+from tidewire.publishing.default_publisher import default_publisher
 from tidewire.publishing.publisher import AnyPublisher
 
-__all__ = ["NO_NUMBER", "Run", "finish", "init", "log", "number_of"]
+__all__ = ["NO_NUMBER", "ExperimentRun", "finish", "init", "log", "number_of"]
 
 logger = logging.getLogger("tidewire")
-_begun: list[Run] = []  # the last is the one that `log` is about
+_begun: list[ExperimentRun] = []  # the last is the one that `log` is about
 
 
-class Run:
+class ExperimentRun:
     """One run of a script; made by `init`. As a context manager it is finished at the end of its block.
 
     Attributes:
@@ -37,7 +37,7 @@ class Run:
         self.labels = checked_labels({"run": name})
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, project={self.project!r})"
+        return f"ExperimentRun({self.name!r}, project={self.project!r})"
 
     def log(self, values: Mapping[str, Any], step: float | None = None) -> None:
         """Publish the numbers of a dict for this run; as `tidewire.log`."""
@@ -47,16 +47,16 @@ class Run:
         """Send what is buffered; `log` is no longer about this run. False if the time was too short."""
         if self in _begun:
             _begun.remove(self)
-        return own_publisher().flush(timeout_s)
+        return default_publisher().flush(timeout_s)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> ExperimentRun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.finish()
 
 
-def init(project: str = "", *, name: str = "", config: Any = None, **others: Any) -> Run:
+def init(project: str = "", *, name: str = "", config: Any = None, **others: Any) -> ExperimentRun:
     """Begin a run: from now on `log` puts the project before each name, and the label ``run``. Nothing else needs it.
 
     The numbers of the configuration are published once, as ``<project>/config/<name>``.
@@ -75,7 +75,7 @@ def init(project: str = "", *, name: str = "", config: Any = None, **others: Any
     if config is not None and not isinstance(config, Mapping) and not hasattr(config, "__dict__"):
         raise InvalidInput("config", config, "expected a dict, or an object with attributes")
     given: Mapping[str, Any] = {} if config is None else config if isinstance(config, Mapping) else vars(config)
-    run = Run(project, name or time.strftime("%Y%m%d-%H%M%S"), given)
+    run = ExperimentRun(project, name or time.strftime("%Y%m%d-%H%M%S"), given)
     if others:
         logger.warning("init() has no use for %s; left out", ", ".join(sorted(others)))
     numbers = {key: value for key, value in given.items() if number_of(value) is not NO_NUMBER}
@@ -87,7 +87,7 @@ def init(project: str = "", *, name: str = "", config: Any = None, **others: Any
 
 def finish() -> bool:
     """Send what is buffered, and end the run that `init` began last; False if 5 s were too short."""
-    return _begun[-1].finish() if _begun else own_publisher().flush()
+    return _begun[-1].finish() if _begun else default_publisher().flush()
 
 
 def log(
@@ -120,7 +120,7 @@ def log(
         prefix, labels = run.project if prefix is None else prefix, run.labels if labels is None else labels
     readings = dict(_numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""))
     if readings:
-        (publisher or own_publisher()).publish(readings, labels=labels, step=step)
+        (publisher or default_publisher()).publish(readings, labels=labels, step=step)
 
 
 _left_out: set[str] = set()

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.model.batch import checked_labels, checked_name
-from tidewire.publishing.default_publisher import own_publisher
+from tidewire.publishing.default_publisher import default_publisher
 from tidewire.publishing.experiment_runs import NO_NUMBER, number_of
 from tidewire.publishing.publisher import AnyPublisher
 
@@ -82,7 +82,7 @@ class _Around(ABC):
         return wrapped  # type: ignore[return-value]
 
     def _publish(self, value: float, unit: str, labels: Mapping[str, str]) -> None:
-        (self._publisher or own_publisher()).publish(self._metric, value, unit=unit, labels=labels)
+        (self._publisher or default_publisher()).publish(self._metric, value, unit=unit, labels=labels)
 
 
 # Blocks begun in this thread or task: one instance may be entered by several, and again inside itself.
@@ -164,7 +164,7 @@ def track(
     labels = checked_labels(labels)
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
-    return _tracked(iterable, metric, total, labels, publisher or own_publisher())
+    return _tracked(iterable, metric, total, labels, publisher or default_publisher())
 
 
 def _tracked(
@@ -236,6 +236,6 @@ class LogHandler(logging.Handler):
             readings = {f"{prefix}/{name}": value for name, value in found.items() if value is not NO_NUMBER}
             if readings:
                 time_ms = record.created * 1e3
-                (self._publisher or own_publisher()).publish(readings, labels=self._labels, time=time_ms)
+                (self._publisher or default_publisher()).publish(readings, labels=self._labels, time=time_ms)
         except TidewireError:
             self.handleError(record)  # as logging does: said on stderr, unless logging.raiseExceptions is off

@@ -9,12 +9,12 @@ import time
 import weakref
 from typing import Final, Protocol
 
-__all__ = ["Leaving", "outlive"]
+__all__ = ["RegisteredPublisher", "register_publisher"]
 
 _EXIT_S: Final = 2.0  # longest that leaving the interpreter waits for what is buffered
 
 
-class Leaving(Protocol):
+class RegisteredPublisher(Protocol):
     """A publisher, as far as this module knows it."""
 
     def _begin(self) -> None:
@@ -24,10 +24,10 @@ class Leaving(Protocol):
         """Flush within a time, then end the thread."""
 
 
-_publishers: weakref.WeakSet[Leaving] = weakref.WeakSet()
+_publishers: weakref.WeakSet[RegisteredPublisher] = weakref.WeakSet()
 
 
-def outlive(publisher: Leaving) -> None:
+def register_publisher(publisher: RegisteredPublisher) -> None:
     """See to it that what a publisher holds is sent at the end, and that a fork's child starts with nothing."""
     _publishers.add(publisher)
     _flush_at_child_exit()

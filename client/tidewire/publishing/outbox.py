@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
 from tidewire.errors import LimitExceeded
-from tidewire.model.batch import Batch, EncodedBatch, Limits, encode_batch, series_key
+from tidewire.model.batch import Batch, EncodedBatch, IngestLimits, encode_batch, series_key
 from tidewire.publishing.spool import Spooled
 from tidewire.redislog.calls import split_calls
 
@@ -112,7 +112,7 @@ class Encoded(NamedTuple):
     reason: str
 
 
-def encode_columns(columns: Columns, limits: Limits) -> Encoded:
+def encode_columns(columns: Columns, limits: IngestLimits) -> Encoded:
     """Return the readings of a series as batches within the limits, in order; halved until they fit."""
     count = len(columns)
     spans = deque((first, min(first + limits.readings, count)) for first in range(0, count, limits.readings))
@@ -246,7 +246,7 @@ class Outbox:
         """Return the call to send first, None if nothing is encoded."""
         return self._calls[0] if self._calls else None
 
-    def take(self) -> Part | None:
+    def pop_part(self) -> Part | None:
         """Return the oldest part, to be encoded and put back as calls; None if nothing waits. Never two at a time."""
         if not self._sealed:
             self.seal()

@@ -21,7 +21,7 @@ import msgspec
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import (
     DEFAULT_LIMITS,
-    Limits,
+    IngestLimits,
     checked_labels,
     checked_name,
     checked_time_ms,
@@ -29,7 +29,7 @@ from tidewire.model.batch import (
     checked_value,
     make_batch,
 )
-from tidewire.publishing.lifecycle import outlive
+from tidewire.publishing.lifecycle import register_publisher
 from tidewire.publishing.outbox import Outbox
 from tidewire.publishing.sender import Sender
 from tidewire.publishing.spool import Spool
@@ -93,7 +93,7 @@ class AnyPublisher:
         max_bytes: int = MAX_BYTES,
         spool: str | os.PathLike[str] | None = None,
         spool_bytes: int = SPOOL_BYTES,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: IngestLimits = DEFAULT_LIMITS,
     ) -> None:
         """Take what to publish with; nothing is connected yet.
 
@@ -126,7 +126,7 @@ class AnyPublisher:
         self._spool: Spool | None = None
         self._open_transport().close()  # a wrong URL is told now, and what it needs is imported now
         self._begin()
-        outlive(self)
+        register_publisher(self)
         if self._spool is not None and self._spool.left:
             with self._lock:
                 self._sender.wake()

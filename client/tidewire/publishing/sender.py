@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable, ServiceRefused, ServiceUnavailable
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire.publishing.outbox import Call, Encoded, Outbox, Part, encode_columns
 from tidewire.publishing.spool import Spool, SpoolFailed
 from tidewire.publishing.transport import Sent, Transport
@@ -56,7 +56,7 @@ class Sender:
         lock: threading.RLock,
         open_transport: Callable[[], Transport],
         flush_after_s: float,
-        limits: Limits,
+        limits: IngestLimits,
         spool: Spool | None = None,
     ) -> None:
         self._outbox = outbox
@@ -193,7 +193,7 @@ class Sender:
                     due_s = monotonic() + self._flush_after_s  # never the wall clock: it steps
                 wait_s = None if due_s is None else due_s - monotonic()
                 due = self._urgent or self._outbox.ready or (wait_s is not None and wait_s <= 0)
-                part = self._outbox.take() if due else None
+                part = self._outbox.pop_part() if due else None
             if part is not None:
                 due_s = None
                 self._encode(part)
@@ -231,7 +231,7 @@ class Sender:
         """Write what is in memory."""
         while True:
             with self._lock:
-                part = self._outbox.take()
+                part = self._outbox.pop_part()
             if part is None:
                 break
             self._encode(part)

@@ -160,7 +160,7 @@ class Spool:
                 row = database.execute("SELECT SUM(readings), SUM(bytes), MAX(id) FROM calls").fetchone()
                 self._readings, self._bytes, newest = (value or 0 for value in row)
                 self._newest = max(self._newest, newest)
-                self._look_for_oldest()
+                self._find_oldest()
                 self._publisher = self._own_publisher(database, empty=newest == 0)
                 self._adopt()
 
@@ -207,7 +207,7 @@ class Spool:
                 for id_, number, half in halves:
                     database.execute(_INSERT, (id_, publisher, number, gap // 2, *_packed(half)))
             self._settled = 0
-            self._look_for_oldest()
+            self._find_oldest()
 
     def settle(self, call: Spooled) -> None:
         """Take out the oldest call, which was answered for good.
@@ -220,7 +220,7 @@ class Spool:
             self._settled = call.id
             self._readings -= sum(batch.readings for batch in call.batches)
             self._bytes -= call.bytes
-            self._look_for_oldest()
+            self._find_oldest()
             with self._opened as database:
                 database.execute(_DELETE, (call.id,))
             self._settled = 0
@@ -285,7 +285,7 @@ class Spool:
                 readings, size, dropped = readings - given_up[0], size - given_up[1], dropped + given_up[0]
         self._readings, self._bytes, self._newest, self._settled = readings, size, id_, 0
         self.dropped += dropped
-        self._look_for_oldest()
+        self._find_oldest()
 
     def _adopt(self) -> None:
         """Take over what is in the files that nobody holds."""
@@ -309,7 +309,7 @@ class Spool:
                 database.execute("INSERT INTO own VALUES (?)", (secrets.token_hex(8),))
             return str(database.execute("SELECT publisher FROM own").fetchone()[0])
 
-    def _look_for_oldest(self) -> None:
+    def _find_oldest(self) -> None:
         (oldest,) = self._opened.execute("SELECT MIN(id) FROM calls WHERE id > ?", (self._settled,)).fetchone()
         self._oldest = self._newest + 1 if oldest is None else oldest
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tidewire.errors import LogUnavailable, PublishConflict
-from tidewire.model.batch import EncodedBatch, Limits, decode_batch
+from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch
 from tidewire.model.cursor import Cursor, id_ms, parse_id
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Watermark, chain_text, parse_chain
@@ -143,7 +143,7 @@ class LogFunctions:
         library: ``tw_<first 8 of the source's sha1>``: versions coexist in a rolling upgrade.
     """
 
-    def __init__(self, keys: Keys, retention: Retention, limits: Limits) -> None:
+    def __init__(self, keys: Keys, retention: Retention, limits: IngestLimits) -> None:
         self.keys = keys
         template = files("tidewire.redislog").joinpath("tw.lua").read_text(encoding="utf-8")
         self.library = "tw_" + hashlib.sha1(template.encode(), usedforsecurity=False).hexdigest()[:8]

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tidewire.errors import InvalidInput, LogFull, LogUnavailable, TidewireError
-from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, Limits
+from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_text, parse_id
 from tidewire.redislog.calls import (
     AppendCall,
@@ -106,7 +106,7 @@ class _Base:
         *,
         prefix: str = "tw",
         retention: Retention | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: IngestLimits = DEFAULT_LIMITS,
         timeout_s: float = 5.0,
     ) -> None:
         """Prepare a log; nothing is connected until the first call.

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.model.answers import CatalogJson, SeriesInfo
 from tidewire.publishing.publisher import AnyPublisher, Publisher
-from tidewire.subscribing.history_pages import Load, Moment, Reader
+from tidewire.subscribing.history_pages import HistoryPages, HistoryReader, Moment
 from tidewire.subscribing.service_request import selection
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def history(
     """
     pandas = _pandas()
     chosen = tuple(patterns) if isinstance(patterns, Iterable) and not isinstance(patterns, str) else (patterns,)
-    with Reader(url, token) as reader, _bar(progress) as told:
-        tables = list(Load(reader, chosen, labels, start, end, points).pages(told))
+    with HistoryReader(url, token) as reader, _bar(progress) as told:
+        tables = list(HistoryPages(reader, chosen, labels, start, end, points).pages(told))
     frame: pd.DataFrame = _joined(tables).to_pandas()
     if not wide:
         return frame
@@ -150,7 +150,7 @@ def series_infos(
         ServiceUnavailable: no answer, or the service asks for a pause.
         ServiceRefused: the service refuses the request.
     """
-    with Reader(url, token) as reader:
+    with HistoryReader(url, token) as reader:
         answer = reader.get("/v1/catalog", selection(patterns, labels))
     return answer.decoded(CatalogJson).series
 

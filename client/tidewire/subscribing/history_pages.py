@@ -16,7 +16,7 @@ from tidewire.subscribing.service_request import Params, selection
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Load", "Moment", "Reader", "moment"]
+__all__ = ["HistoryPages", "HistoryReader", "Moment", "moment"]
 
 _TIMEOUT_S: Final = 120.0
 _MAX_PAGE_BYTES: Final = 1 << 30  # the service bounds a page by its readings, whose texts may be long
@@ -30,7 +30,7 @@ def moment(value: Moment) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-class Reader:
+class HistoryReader:
     """One connection to the reading side of a service; a context manager.
 
     Args:
@@ -44,7 +44,7 @@ class Reader:
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         self._http = ServiceClient(url, token, timeout_s=_TIMEOUT_S, max_bytes=_MAX_PAGE_BYTES)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> HistoryReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,7 +75,7 @@ class Reader:
                 time.sleep(error.retry_after_s)
 
 
-class Load:
+class HistoryPages:
     """The readings of a span, page by page.
 
     Args:
@@ -93,7 +93,7 @@ class Load:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: HistoryReader,
         patterns: Sequence[str],
         labels: Mapping[str, str] | None,
         start: Moment,
@@ -122,7 +122,7 @@ class Load:
         holds series after series, and each series by time.
 
         Raises:
-            ServiceUnavailable, ServiceRefused: as `Reader.get`.
+            ServiceUnavailable, ServiceRefused: as `HistoryReader.get`.
         """
         params = [*selection(self._patterns, self._labels), ("format", "arrow"), ("start", self._start)]
         if self._end is not None:  # else all there is, also from clocks that run ahead

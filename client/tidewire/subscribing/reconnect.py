@@ -86,7 +86,7 @@ class Reconnect:
         self._bye = ""
         return headers
 
-    def take(self, chunk: bytes) -> Iterator[StreamBatch | State]:
+    def consume(self, chunk: bytes) -> Iterator[StreamBatch | State]:
         """Yield what a chunk of the response completes."""
         for event in self._decoder.feed(chunk):
             try:

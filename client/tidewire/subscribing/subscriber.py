@@ -102,7 +102,7 @@ async def astream(
                     else:
                         refused_token = False
                         async for chunk in answer.chunks():
-                            for item in reconnect.take(chunk):
+                            for item in reconnect.consume(chunk):
                                 if states or isinstance(item, StreamBatch):
                                     yield item
                         lost = reconnect.lost("the service closed the stream")
@@ -153,7 +153,7 @@ def stream(
                     else:
                         refused_token = False
                         for chunk in answer.chunks():
-                            for item in reconnect.take(chunk):
+                            for item in reconnect.consume(chunk):
                                 if states or isinstance(item, StreamBatch):
                                     yield item
                         lost = reconnect.lost("the service closed the stream")

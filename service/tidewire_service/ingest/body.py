@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from tidewire.errors import LimitExceeded, shown
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire_service.errors import MalformedBody, MediaTypeNotSupported
 from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.json_rows import json_rows, ndjson_rows
@@ -33,7 +33,7 @@ class BodyLimits(NamedTuple):
 
     max_decompressed_bytes: int
     max_rows: int
-    batch: Limits
+    batch: IngestLimits
 
 
 def checked_format(content_type: str) -> Format:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
-from tidewire.model.batch import EncodedBatch, Limits
+from tidewire.model.batch import EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_ms, parse_id
 from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES
 from tidewire.redislog.log import RedisLog
@@ -60,7 +60,7 @@ class Inbox:
         counters: messages, entries, appended readings, dead, dropped, refused by the lease, taken before.
     """
 
-    def __init__(self, log: RedisLog, limits: Limits, lease_ttl_ms: int) -> None:
+    def __init__(self, log: RedisLog, limits: IngestLimits, lease_ttl_ms: int) -> None:
         self._log = log
         self._limits = limits
         self._redis = log.redis

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.model.batch import Limits
+from tidewire.model.batch import IngestLimits
 from tidewire.model.csv_rows import parse_number
 from tidewire_service.ingest.json_rows import parse_json
 
@@ -23,7 +23,7 @@ def _text(field: str, raw: bytes) -> str:
         raise InvalidInput(field, raw[:60], "is no UTF-8") from None
 
 
-def message_row(metric: str, payload: bytes, limits: Limits) -> dict[str, Any]:
+def message_row(metric: str, payload: bytes, limits: IngestLimits) -> dict[str, Any]:
     """Return the row of ``PUBLISH tw:in:<metric> <payload>``: a number, or a JSON batch or row.
 
     Args:
@@ -48,7 +48,7 @@ def message_row(metric: str, payload: bytes, limits: Limits) -> dict[str, Any]:
     return {"metric": metric, "value": parse_number("value", _text("value", stripped[:1_000]))}
 
 
-def entry_row(fields: Mapping[bytes, bytes], time_ms: float, limits: Limits) -> dict[str, Any]:
+def entry_row(fields: Mapping[bytes, bytes], time_ms: float, limits: IngestLimits) -> dict[str, Any]:
     """Return the row of ``XADD tw:in * metric … value … [time unit labels text step]``.
 
     Args:

@@ -11,7 +11,7 @@ from tidewire.errors import InvalidInput, LimitExceeded, shown
 from tidewire.model.batch import (
     Batch,
     EncodedBatch,
-    Limits,
+    IngestLimits,
     checked_labels,
     checked_name,
     checked_time_ms,
@@ -124,7 +124,7 @@ class _Group:
         )
 
 
-def collect(rows: Iterable[Row], limits: Limits, max_rows: int, now_ms: float) -> Intake:
+def collect(rows: Iterable[Row], limits: IngestLimits, max_rows: int, now_ms: float) -> Intake:
     """Return the batches of the good rows and the names of the bad ones.
 
     A row is a batch if its ``value`` is a list. Flat rows are grouped by metric, labels and unit, in order of first
@@ -166,7 +166,7 @@ def collect(rows: Iterable[Row], limits: Limits, max_rows: int, now_ms: float) -
 def _take(
     number: int,
     row: Mapping[str, Any],
-    limits: Limits,
+    limits: IngestLimits,
     now_ms: float,
     groups: list[_Group | tuple[int, Batch]],
     open_groups: dict[tuple[str, str, str], _Group],
@@ -233,7 +233,7 @@ def _check_text(text: object) -> None:
         raise InvalidInput("text", text, "holds a lone surrogate; decode it properly and send UTF-8") from None
 
 
-def _emit(group: _Group, first: int, end: int, limits: Limits, intake: Intake) -> None:
+def _emit(group: _Group, first: int, end: int, limits: IngestLimits, intake: Intake) -> None:
     """Encode readings first … end of a group as one batch, or as two halves if their bytes pass the limit."""
     rows = tuple(group.rows[first:end])
     batch = group.batch(first, end)
@@ -251,7 +251,7 @@ def _emit(group: _Group, first: int, end: int, limits: Limits, intake: Intake) -
     intake.rows.append(rows)
 
 
-def _encode(rows: tuple[int, ...], batch: Batch, limits: Limits, intake: Intake) -> None:
+def _encode(rows: tuple[int, ...], batch: Batch, limits: IngestLimits, intake: Intake) -> None:
     try:
         encoded = encode_batch(batch, limits)
     except LimitExceeded as error:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tidewire.errors import InvalidInput
-from tidewire.model.durations import parse_span_ms
+from tidewire.model.durations import parse_duration_ms
 from tidewire.redislog.log import RedisLog
 from tidewire.settings import ClientSettings, Option, Settings, click_options, load_settings
 from tidewire_service.auth.scopes import Scopes
@@ -74,7 +74,7 @@ def create_command(
 ) -> None:
     """Make a token and print it, once: only its hash is kept."""
     scopes = Scopes(publish=publish, subscribe=subscribe, edit=edit, operate=operate)
-    lifetime_s = None if expires == _NEVER else parse_span_ms("--expires", expires) / 1e3
+    lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
     click.echo(f"{id_} ({name}) is good from now on{'' if lifetime_s is None else f', for {expires}'}.", err=True)
     click.echo("It is shown this once; give it as TIDEWIRE_TOKEN or `Authorization: Bearer …`:", err=True)
@@ -98,7 +98,7 @@ def share_command(
     if not page.startswith("/"):
         raise click.UsageError(f"--page {page!r}: expected a path of the dashboard, such as /d/plant")
     where = (dashboard or load_settings(ClientSettings).dashboard).rstrip("/")
-    lifetime_s = None if expires == _NEVER else parse_span_ms("--expires", expires) / 1e3
+    lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     scopes = Scopes(subscribe=subscribe)
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
     click.echo(f"{id_} ({name}): whoever has this link sees {' '.join(subscribe)}, for {expires}:", err=True)

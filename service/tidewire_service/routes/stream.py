@@ -22,7 +22,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.cursor import Cursor
-from tidewire.model.durations import parse_span_ms
+from tidewire.model.durations import parse_duration_ms
 from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.scopes import ANYONE, allowed_metrics
 from tidewire_service.hub.conflation import MAX_SERIES
@@ -78,7 +78,7 @@ def _parse_query_string(query_string: bytes, max_patterns: int) -> tuple[StreamR
 def _every_ms(every: str) -> int:
     if not every:
         return 0
-    every_ms = parse_span_ms("every", every)
+    every_ms = parse_duration_ms("every", every)
     shortest, longest = _EVERY_MS
     if not shortest <= every_ms <= longest or every_ms != int(every_ms):
         raise InvalidInput("every", every, "expected an interval of whole milliseconds from 100ms to 1h")
@@ -126,7 +126,7 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
 
 def _span_ms(replay: str) -> float:
     try:
-        return parse_span_ms("replay", replay)
+        return parse_duration_ms("replay", replay)
     except InvalidInput as error:
         raise InvalidInput("replay", replay, f"expected last, none, or a span; {error.reason}") from None
 

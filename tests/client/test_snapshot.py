@@ -12,7 +12,7 @@ from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.model.batch import Batch
-from tidewire.notebook.snapshot import still_bundle, still_line, still_png
+from tidewire.notebook.snapshot import snapshot_bundle, snapshot_line, snapshot_png
 
 NOW_MS = 1_790_000_000_000.0
 
@@ -38,7 +38,7 @@ def colours(png: bytes) -> tuple[Image.Image, set[tuple[int, ...]]]:
 def test_the_line_says_what_the_window_ends_with() -> None:
     store = Store()
     filled(store, "furnace/temperature", np.arange(NOW_MS - 200e3, NOW_MS, 1e3), unit="Cel", labels={"line": "A"})
-    line = still_line("furnace/**", frame_of(store), store.series)
+    line = snapshot_line("furnace/**", frame_of(store), store.series)
     assert line.startswith("furnace/** · 1 series · 5 min to 2026-09-21 ")
     assert "furnace/temperature{line=A} 780.2 °C" in line
 
@@ -46,8 +46,8 @@ def test_the_line_says_what_the_window_ends_with() -> None:
 def test_nothing_is_said_to_be_nothing() -> None:
     store = Store()
     frame = frame_of(store)
-    assert "no reading until" in still_line("furnace/**", frame, store.series)
-    image, _ = colours(still_png("nothing", frame, store.series))
+    assert "no reading until" in snapshot_line("furnace/**", frame, store.series)
+    image, _ = colours(snapshot_png("nothing", frame, store.series))
     assert image.height < 100
 
 
@@ -56,7 +56,7 @@ def test_a_picture_has_a_panel_for_each_metric_and_six_at_most(metrics: int) -> 
     store = Store()
     for number in range(metrics):
         filled(store, f"m/{number}", np.arange(NOW_MS - 200e3, NOW_MS, 1e3))
-    png = still_png("line", frame_of(store), store.series)
+    png = snapshot_png("line", frame_of(store), store.series)
     image, seen = colours(png)
     assert image.width == 1_760
     assert image.height == 2 * ({1: 220, 2: 170}.get(metrics, 130) * min(metrics, 6) + 26)
@@ -71,7 +71,7 @@ def test_a_silence_is_no_line() -> None:
         if silent:
             times = times[(times < NOW_MS - 200e3) | (times > NOW_MS - 60e3)]
         filled(store, "m", times)
-        image, _ = colours(still_png("line", frame_of(store), store.series))
+        image, _ = colours(snapshot_png("line", frame_of(store), store.series))
         middle = image.crop((700, 70, 1_300, 380))
         reds = {red for _, (red, green, blue) in middle.getcolors(1 << 24) or [] if blue > green > red and red < 90}
         assert bool(reds) is not silent
@@ -81,7 +81,7 @@ def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
     store = Store()
     times = np.concatenate((np.arange(NOW_MS - 290e3, NOW_MS - 60e3, 10e3), np.arange(NOW_MS - 60e3, NOW_MS, 1e3)))
     filled(store, "m", times)
-    image, _ = colours(still_png("line", frame_of(store), store.series))
+    image, _ = colours(snapshot_png("line", frame_of(store), store.series))
     drawn = np.asarray(image.crop((700, 70, 1_300, 380)))
     line = (drawn[..., 2] > drawn[..., 1]) & (drawn[..., 1] > drawn[..., 0]) & (drawn[..., 0] < 90)
     assert line.any(axis=0).mean() > 0.95, "a line in nearly every column, and not a dot each ten seconds"
@@ -90,10 +90,10 @@ def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
 def test_a_unit_is_written_as_on_the_live_chart() -> None:
     store = Store()
     store.append(Batch(metric="disk/used", time=[NOW_MS - 1e3], value=[2.5e9], unit="By"), int(NOW_MS - 1e3) << 32)
-    assert still_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.5 GB")
+    assert snapshot_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.5 GB")
 
 
 def test_markup_in_a_name_is_text() -> None:
-    bundle = still_bundle(b"png", '<img src=x onerror="x">', "a1")
+    bundle = snapshot_bundle(b"png", '<img src=x onerror="x">', "a1")
     assert "<img src=x" not in bundle["text/html"]
     assert 'data-tidewire-still="a1"' in bundle["text/html"]
