@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tidewire.publishing.experiment_runs import finish as finish
     from tidewire.publishing.experiment_runs import init as init
     from tidewire.publishing.experiment_runs import log as log
+    from tidewire.publishing.frames import publish_frame as publish_frame
     from tidewire.publishing.instruments import LogHandler as LogHandler
     from tidewire.publishing.instruments import counted as counted
     from tidewire.publishing.instruments import timed as timed
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from tidewire.subscribing.frames import catalog as catalog
     from tidewire.subscribing.frames import history as history
     from tidewire.subscribing.frames import last as last
-    from tidewire.subscribing.frames import publish_frame as publish_frame
     from tidewire.subscribing.subscriber import astream as astream
     from tidewire.subscribing.subscriber import stream as stream
 
@@ -127,7 +127,7 @@ _HOMES = {
     "last": "subscribing.frames",
     "log": "publishing.experiment_runs",
     "publish": "publishing.default_publisher",
-    "publish_frame": "subscribing.frames",
+    "publish_frame": "publishing.frames",
     "stream": "subscribing.subscriber",
     "timed": "publishing.instruments",
     "track": "publishing.instruments",
