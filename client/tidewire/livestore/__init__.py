@@ -1,4 +1,4 @@
-"""The newest readings in memory, and what a chart is sent of them.
+"""Holds the newest readings in memory and packs them for charts.
 
 Only the feed, the backfill and the history cache do I/O.
 """

@@ -1,4 +1,4 @@
-"""Alarms: which series of a store pass which thresholds, looked at twice a second, for all who look together.
+"""Evaluates thresholds against the newest readings of a store, at most twice a second, for all viewers at once.
 
 The dashboard has one set of them for its viewers, a notebook chart one for itself; both read the thresholds from the
 service.
@@ -26,13 +26,13 @@ _MAX_ALARMS: Final = 100_000  # pairs of a series and a threshold
 
 
 class Alarms:
-    """The thresholds, and the alarms of the series that they are for.
+    """Thresholds and the alarms that they raise.
 
     A reading that passes a limit and is followed by one that does not within half a second may go unseen. A series
     that is silent keeps its level: what is shown then is its silence.
 
     Args:
-        store: whose newest readings are looked at.
+        store: its newest readings are evaluated.
 
     Attributes:
         thresholds: in force.
@@ -47,25 +47,25 @@ class Alarms:
         self._store = store
         self._alarms: list[tuple[int, Alarm]] = []
         self._directory_version = -1
-        self._looked_ms = -1e15
+        self._evaluated_ms = -1e15
 
     def set(self, thresholds: Sequence[Threshold]) -> None:
-        """Put thresholds in force; alarms of those that stay go on."""
+        """Replace the thresholds; alarms of thresholds that stay go on."""
         if self.thresholds_version and tuple(thresholds) == self.thresholds:
             return
         self.thresholds = tuple(thresholds)
         self.thresholds_version += 1
         self.version += 1
         self._directory_version = -1
-        self._looked_ms = -1e15
+        self._evaluated_ms = -1e15
         if not self.thresholds:
-            self._alarms = []  # nothing is looked at from now on
+            self._alarms = []  # nothing is evaluated from now on
 
     def evaluate(self, now_ms: float) -> None:
-        """Look at the newest reading of every series that a threshold is for; `now_ms` by the log's clock."""
-        if not self.thresholds or now_ms - self._looked_ms < _EVERY_MS:
+        """Evaluate every threshold against the newest readings; `now_ms` by the log's clock."""
+        if not self.thresholds or now_ms - self._evaluated_ms < _EVERY_MS:
             return
-        self._looked_ms = now_ms
+        self._evaluated_ms = now_ms
         with self._store.lock:
             if self._directory_version != self._store.directory_version:
                 self._match()

@@ -1,4 +1,4 @@
-"""The silent series: what a stream's replay does not bring, entered into a store from the catalogue and the history."""
+"""Backfills a store with the series that a replay does not bring, from the catalog and the history."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ __all__ = ["backfill"]
 
 _log = logging.getLogger("tidewire")
 _TIMEOUT_S: Final = 10.0
-_RECALLED: Final = 64  # series whose last minute is asked for, and readings taken of each
-_RECALL_MS: Final = 60_000.0
-_RECALL_S: Final = 5.0  # for all of them
+_RECENT_READINGS: Final = 64  # series whose last minute is asked for, and readings taken of each
+_RECENT_MS: Final = 60_000.0
+_RECENT_TIMEOUT_S: Final = 5.0  # for all of them
 
 
 async def backfill(
     store: Store, url: str, token: str, patterns: Sequence[str], labels: Mapping[str, str] | None
 ) -> bool:
-    """Enter every series of the catalogue with its last reading; for the store's writing thread, after the replay.
+    """Add the last reading of every series in the catalog; call it in the store's writing thread, after the replay.
 
-    Of series that the replay did not bring, what they said in their last minute comes first: how often they were
-    expected tells whether their silence is long.
+    A series that the replay did not bring gets the readings of its last minute first: their interval tells whether its
+    silence is long.
 
     Returns:
-        Whether the catalogue could be read.
+        Whether the catalog could be read.
     """
     async with AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
         try:
             answer = await client.get("/v1/catalog", selection(patterns, labels))
             found = answer.decoded(CatalogJson)
         except (ServiceUnavailable, ServiceRefused) as error:
-            _log.warning("the catalogue of %s could not be read: %s", client.shown_base, error)
+            _log.warning("cannot read the catalog of %s: %s", client.shown_base, error)
             return False
         silent = [row for row in found.series if store.find(row.metric, row.labels) is None]
         try:
-            async with asyncio.timeout(_RECALL_S):
-                for row in silent[:_RECALLED]:
-                    await _recall(store, client, row)
+            async with asyncio.timeout(_RECENT_TIMEOUT_S):
+                for row in silent[:_RECENT_READINGS]:
+                    await _backfill_recent(store, client, row)
         except (ServiceUnavailable, ServiceRefused, TimeoutError) as error:
-            _log.info("the last minute of some silent series could not be read: %s", error or type(error).__name__)
+            _log.info("cannot read the last minute of some silent series: %s", error or type(error).__name__)
     for row in found.series:
-        _enter(store, row, [row.time], [row.value])
+        _append(store, row, [row.time], [row.value])
     return True
 
 
-async def _recall(store: Store, client: AsyncServiceClient, row: SeriesInfo) -> None:
-    params = (("metric", row.metric), ("start", row.time - _RECALL_MS), ("end", row.time))
+async def _backfill_recent(store: Store, client: AsyncServiceClient, row: SeriesInfo) -> None:
+    params = (("metric", row.metric), ("start", row.time - _RECENT_MS), ("end", row.time))
     answer = await client.get("/v1/history", params)
     for columns in answer.decoded(HistorySeries).series:
         if columns.labels == row.labels:
-            _enter(store, row, columns.time[-_RECALLED:], columns.value[-_RECALLED:])
+            _append(store, row, columns.time[-_RECENT_READINGS:], columns.value[-_RECENT_READINGS:])
 
 
-def _enter(store: Store, row: SeriesInfo, time: list[float], value: list[float | None]) -> None:
+def _append(store: Store, row: SeriesInfo, time: list[float], value: list[float | None]) -> None:
     batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=time, value=value)
     store.append(batch, parse_id(row.id), snapshot=True)

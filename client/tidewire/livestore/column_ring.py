@@ -1,4 +1,4 @@
-"""The mirrored ring: the newest rows of a table of float64 columns, of which any window is a contiguous view; no I/O.
+"""A mirrored ring of float64 columns: any window of its newest rows is a contiguous view; no I/O.
 
 Every row is written twice, `capacity` apart, so that the newest `size` rows always lie side by side somewhere.
 """

@@ -1,4 +1,4 @@
-"""The feed: one subscription into a store, in a thread of its own, and how its connection stands.
+"""Runs one subscription in a thread, stores its readings, and tracks the state of its connection.
 
 The dashboard process has one feed for all viewers, a notebook widget one for itself. The thread is the store's only
 writer; everything else reads the store, `Feed.status` and `Feed.now_ms`.
@@ -35,7 +35,7 @@ State = Literal["connecting", "live", "reconnecting", "ended"]
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the connection to the service stands; times are Unix ms of the log's clock.
+    """State of the connection to the service; times are Unix ms of the log's clock.
 
     Attributes:
         state: ``live`` only once everything up to the service's position was taken.
@@ -142,7 +142,7 @@ class Feed:
         return self._clock_ms + time.monotonic() * 1e3
 
     def message(self) -> dict[str, object]:
-        """Return what the `status` message of docs/view-frame.md says of the connection."""
+        """Return the connection's part of the `status` message (docs/view-frame.md)."""
         status, now_ms = self.status, self.now_ms()
         gap = status.gap if status.gap and now_ms - status.gap_ms < _GAP_MS else None
         return {
@@ -280,7 +280,7 @@ class Feed:
             self._cursor = ""
 
     async def _backfill(self) -> None:
-        """Enter what the replay did not bring, once per start of a stream; now, so that readings come in order."""
+        """Backfill once per start of a stream, before live readings, so that readings come in order."""
         self._catalogued = await backfill(self.store, self.url, self.token, self.patterns, self._labels)
 
     def _set(self, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""The past that memory does not hold: buckets from the service's history, for views and for ranges."""
+"""Reads and caches buckets of the service's history, for the part of a window that memory does not hold."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class HistoryCache:
         self._answers: dict[tuple[object, ...], tuple[float, asyncio.Task[Tables]]] = {}
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel the requests and close the connections."""
         for _, task in self._answers.values():
             task.cancel()
         await asyncio.gather(*(task for _, task in self._answers.values()), return_exceptions=True)
@@ -81,7 +81,7 @@ class HistoryCache:
         return Older(tables_by_index, float(first * step_ms), float((first + count) * step_ms))
 
     async def fill(self, view: LiveView, now_ms: float) -> None:
-        """Give a live view what memory does not hold of its window.
+        """Add to a live view the buckets of its window that memory does not hold.
 
         Raises:
             ServiceUnavailable: the service did not answer, or refused; says why.
@@ -99,7 +99,7 @@ class HistoryCache:
         key = (metrics, first, count, step_ms)
         if key not in self._answers:
             if len(self._answers) >= _KEPT:
-                raise ServiceUnavailable("too many questions for the past are being answered; try again in a moment")
+                raise ServiceUnavailable("too many history requests are running; try again in a moment")
             task = asyncio.create_task(self._read(metrics, first, count, step_ms))
             task.add_done_callback(
                 lambda done: done.cancelled() or done.exception()
@@ -144,7 +144,7 @@ def _table(columns: HistoryColumns, step_ms: int) -> Floats:
 async def answer_range(
     request: RangeRequest, store: Store, history_cache: HistoryCache, *, seq: int, now_ms: float
 ) -> tuple[bytes, str]:
-    """Return the frame that answers a range, and what went wrong with it, empty if nothing did.
+    """Return the frame of a range, and an error message, empty if there was none.
 
     Where memory does not reach, the history is asked; when that fails, the frame holds what memory does.
 

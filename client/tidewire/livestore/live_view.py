@@ -1,4 +1,4 @@
-"""The live view: the window of some series as it slides, packed once per tick for every viewer that shares it; no I/O.
+"""Packs the sliding window of some series once per tick, for every viewer that shares it; no I/O.
 
 The view keeps its window as a matrix of float32. A tick writes what changed, and says from which bucket on; a viewer's
 next frame is the part of the matrix that changed since the frame it drew last, or all of it.
@@ -62,12 +62,12 @@ class LiveView:
         return [int(index) for index in records["index"][records["flags"] & FLAG_PARTIAL != 0]]
 
     def set_older(self, older: Older) -> None:
-        """Give the view what memory does not hold; its next frame is a snapshot."""
+        """Add the buckets that memory does not hold; the next frame is a snapshot."""
         self._older = older
         self._fresh = False
 
     def tick(self, seq: int, now_ms: float) -> None:
-        """Bring the window up to the log's clock; before `frame`, and only once per tick.
+        """Advance the window to the log's clock; call once per tick, before `frame`.
 
         Args:
             seq: number of the tick, rising.

@@ -1,4 +1,4 @@
-"""One series in memory: its readings of the last minutes and its buckets of one second, in time order; no I/O.
+"""Holds one series in memory: its readings of the last minutes and its buckets of one second, in time order; no I/O.
 
 Readings come mostly in order and are appended. Late ones are merged in place, and the seconds from there on are counted
 anew from the readings, as far back as these reach.
@@ -36,7 +36,7 @@ _RAW_COLUMNS: Final = 2
 
 
 class Series:
-    """Who a series is, and its blocks.
+    """Identity and memory blocks of one series.
 
     Attributes:
         index: for the life of the store.
@@ -70,7 +70,7 @@ class Series:
         return self.raw.nbytes + self.seconds.nbytes
 
     def growth(self, count: int, oldest_raw_ms: float, oldest_second_ms: float) -> tuple[int, int, int]:
-        """Return what room `count` more readings need: rows of the raw ring, rows of the seconds, bytes on top.
+        """Return the growth for `count` more readings: rows of the raw ring, rows of the seconds, additional bytes.
 
         A ring grows only where it would otherwise overwrite rows that are still wanted.
         """
@@ -84,14 +84,14 @@ class Series:
         return raw, seconds, extra
 
     def grow(self, raw_rows: int, second_rows: int) -> None:
-        """Give the rings this much room."""
+        """Grow the rings to this capacity."""
         if raw_rows > self.raw.capacity:
             self.raw.grow(raw_rows)
         if second_rows > self.seconds.capacity:
             self.seconds.grow(second_rows)
 
     def evict(self, log_ms: float) -> None:
-        """Give up the blocks; what comes from here on is kept again."""
+        """Drop the blocks; later readings are kept again."""
         self.raw = ColumnRing(_RAW_COLUMNS, 0)
         self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = log_ms
@@ -99,7 +99,7 @@ class Series:
     # -- writing -------------------------------------------------------------------------------------------------
 
     def append_one(self, time_ms: float, number: float) -> None:
-        """Take one reading newer than all before; there must be room."""
+        """Append one reading newer than all before; there must be room."""
         self.raw.append_row((time_ms, number))
         if math.isnan(number):
             return
@@ -112,7 +112,7 @@ class Series:
         seconds.append_row((second, number, number, number, number, 1.0))
 
     def append(self, rows: Floats) -> None:
-        """Take readings newer than all before, float64[2, n] in order of time; there must be room."""
+        """Append readings newer than all before, float64[2, n] in order of time; there must be room."""
         self.raw.append(rows)
         buckets = bucket_readings(rows[0], rows[1], SECOND_MS)
         if not buckets.shape[1]:
@@ -135,7 +135,7 @@ class Series:
         return rows[:, [pair.tobytes() not in there for pair in rows.T]]
 
     def merge(self, rows: Floats, version: int, oldest_raw_ms: float, oldest_second_ms: float) -> None:
-        """Take readings of which some are not newer than all before, float64[2, n] in order of time, n ≥ 1.
+        """Merge readings of which some are not newer than all before, float64[2, n] in order of time, n ≥ 1.
 
         Args:
             rows: those before `oldest_second_ms` leave no trace.

@@ -1,4 +1,4 @@
-"""The store: the newest readings of every series in memory, raw and in buckets of one second; no I/O.
+"""Holds the newest readings of every series in memory, raw and in buckets of one second; no I/O.
 
 One thread writes, any number read: both hold `Store.lock`, the writer for some microseconds per batch. Nothing is
 called back; a reader compares versions. A series has an index for the life of the store, and its scalars lie at that
@@ -112,7 +112,7 @@ class Store:
     # -- writing -------------------------------------------------------------------------------------------------
 
     def append(self, batch: Batch, id_: int, *, snapshot: bool = False) -> int:
-        """Take the readings of one batch; for the one writing thread.
+        """Store the readings of one batch; call it in the one writing thread.
 
         Args:
             batch: its times may be in any order and older than what is there.
@@ -149,7 +149,7 @@ class Store:
             return taken
 
     def new_lineage(self) -> None:
-        """Say that the log was lost: replays may repeat what is here, under the same or other ids."""
+        """Note that the log was lost: replays may repeat stored readings, under the same or other ids."""
         with self.lock:
             self._doubtful_id = self._highest_id
 
@@ -213,7 +213,7 @@ class Store:
         self.bytes_used += extra
 
     def _evict(self, keep: Series, wanted: int, log_ms: float) -> None:
-        """Take blocks from the least recently seen series until `wanted` bytes are free, and an eighth for the next."""
+        """Evict the least recently seen series until `wanted` bytes are free, and an eighth for the next."""
         target = self.store_bytes - wanted - self.store_bytes // 8
         for index in np.argsort(self.state["seen"][: len(self.series)], kind="stable").tolist():
             series = self.series[index]
@@ -258,7 +258,7 @@ class Store:
 
     @property
     def metrics(self) -> int:
-        """Return how many different metrics the series are of."""
+        """Return the number of different metrics."""
         return len(self._metrics)
 
     def find(self, metric: str, labels: dict[str, str]) -> Series | None:
@@ -266,7 +266,7 @@ class Store:
         return self._by_key.get((metric, series_key(labels)))
 
     def see(self, indices: npt.NDArray[np.intp] | Sequence[int]) -> None:
-        """Say that these series are looked at: they lose their blocks last."""
+        """Mark these series as shown: they are evicted last."""
         with self.lock:
             self._looks += 1
             self.state["seen"][indices] = self._looks

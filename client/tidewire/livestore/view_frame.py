@@ -1,4 +1,4 @@
-"""The view frame, byte for byte as docs/view-frame.md has it; pure."""
+"""Encodes and decodes view frames, byte for byte as docs/view-frame.md specifies; no I/O."""
 
 from __future__ import annotations
 

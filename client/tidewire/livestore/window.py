@@ -1,4 +1,4 @@
-"""The window: some series over one stretch of time as the float32 matrix that a view frame carries; no I/O."""
+"""Builds the float32 matrix of some series over one stretch of time, as a view frame carries it; no I/O."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LARGEST_CHANGE: Final = 1e6  # beyond it the mean before was as good as zero, a
 
 
 class Older(NamedTuple):
-    """What memory does not hold of a window, from the history.
+    """Buckets of a window that memory does not hold, from the history.
 
     Attributes:
         tables: buckets by index of the series, of the width of the view.
@@ -117,7 +117,7 @@ class Window:
         return bool(before != (record["flags"] & FLAG_MEAN, base))
 
     def describe(self, now_ms: float, start_ms: float) -> None:
-        """Bring the records up to date, but for change and expected interval."""
+        """Update the records, except change and expected interval."""
         records, state = self.records, self.store.state[self.indices]
         for name in ("last_value", "last_time_ms", "last_id_ms", "total"):
             records[name] = state[name]
@@ -130,7 +130,7 @@ class Window:
         records["flags"] = flags
 
     def set_last_before(self) -> None:
-        """Say of each series when its newest reading before the window was, so that a silence at its start is known."""
+        """Set each series' newest time before the window, so that a silence at its start is known."""
         start = self.first * self.step_ms / SECOND_MS
         for at, series in enumerate(self.series):
             seconds = series.seconds.rows()[NUMBER]

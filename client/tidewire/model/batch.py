@@ -47,7 +47,7 @@ _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one door accepts; past a limit nothing of the batch is stored and the refusal names the limit.
+    """Limits of one ingest path; past a limit nothing of the batch is stored and the refusal names the limit.
 
     Attributes:
         labels: labels of one series.
@@ -445,7 +445,7 @@ def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> Encoded
 
 
 def decode_batch(body: bytes | str) -> Batch:
-    """Return the batch that a body holds; for what Tidewire wrote, whose names and times were checked at its door.
+    """Decode a body that Tidewire wrote; its names and times were checked when it was ingested.
 
     Raises:
         InvalidInput: not JSON of a batch, or its columns are empty or of unequal length.

@@ -1,4 +1,4 @@
-"""Thresholds: which values of which series are a warning or critical, and the alarm that one series is in; pure."""
+"""Thresholds, and the state of one series' alarm; no I/O."""
 
 from __future__ import annotations
 

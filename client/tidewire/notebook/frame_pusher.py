@@ -1,7 +1,7 @@
-"""The pusher: sends a notebook chart its frames, by its own clock, in the thread of the chart's feed.
+"""Pushes frames to a notebook chart at a fixed pace, in the thread of the chart's feed.
 
-Nothing is acknowledged, since a busy kernel hears nothing. So frames are paced (four a second, and no more bytes than
-the notebook takes), and a snapshot comes every 10 s for a browser that missed something.
+Nothing is acknowledged, since a busy kernel receives nothing. So frames are paced (four a second, and no more bytes
+than the notebook takes), and a snapshot comes every 10 s for a browser that missed something.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_message(content: object) -> View | RangeRequest | None:
 
 
 class ViewRequest:
-    """What the notebook asks of the thread; written by the kernel's main thread, read by the pusher.
+    """The view that a notebook requests; written by the kernel's main thread, read by the pusher.
 
     Attributes:
         window_ms: length of the window.
@@ -77,14 +77,14 @@ class ViewRequest:
 
 
 class Target(Protocol):
-    """What is pushed to."""
+    """Receives the frames."""
 
     def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
         """Send a text message, or a frame."""
 
 
 class _Pusher:
-    """What the thread of a chart keeps between two ticks."""
+    """State of one chart's thread between two ticks."""
 
     def __init__(self, feed: Feed, history_cache: HistoryCache, view_request: ViewRequest, alarms: Alarms) -> None:
         self.store = feed.store
@@ -184,7 +184,7 @@ async def push_frames(
     Args:
         target_now: returns the target, None once it is gone; held only while a tick lasts.
         feed: whose store is drawn.
-        view_request: what the notebook asks.
+        view_request: the view to draw.
         alarms: of the feed's store.
     """
     history_cache = HistoryCache(feed.url, feed.token)

@@ -1,4 +1,4 @@
-"""The cells of a notebook, as its host tells of them: which one runs now, and which of its runs this is."""
+"""Finds the running Jupyter kernel and the cell that it executes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["current_cell", "running_kernel"]
 
 
 def current_cell(otherwise: str) -> tuple[str, str]:
-    """Return what stays when a cell is run again (`otherwise` where the host has no cells), and what does not.
+    """Return the id of the current cell (`otherwise` if the host names none) and the id of this execution.
 
     Source: JupyterLab, Notebook 7 and VS Code put ``cellId`` into the metadata of an execution, Colab
     ``colab: {cell_id}``.
@@ -23,7 +23,7 @@ def current_cell(otherwise: str) -> tuple[str, str]:
 
 
 def running_kernel() -> Any:
-    """Return the Jupyter kernel that this process is, None if it is none."""
+    """Return the Jupyter kernel of this process, or None."""
     try:
         from IPython import get_ipython  # noqa: PLC0415 - only in notebooks
     except ImportError:

@@ -1,7 +1,7 @@
 """The live notebook chart: `watch("furnace/**")` draws in the cell with the dashboard's own chart module.
 
-It only pushes: while a cell runs, the kernel hears nothing from the browser. One thread per chart, and running the cell
-again replaces the chart. Beside the live chart, and covered by it, the cell holds a still: what a saved notebook shows.
+It only pushes: while a cell runs, the kernel receives nothing from the browser. One thread per chart, and running the
+cell again replaces the chart. The cell also holds a snapshot, which the live chart covers: what a saved notebook shows.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["Chart", "watch"]
 
 _REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
 _STORE_BYTES: Final = 64 << 20
-_SNAPSHOT_WAIT_S: Final = 0.8  # how long a cell waits for what its first still shows
+_SNAPSHOT_WAIT_S: Final = 0.8  # how long a cell waits for what its first snapshot shows
 _SNAPSHOT_EVERY_S: Final = 60.0
 _SNAPSHOT_BUCKETS: Final = 800
 
@@ -86,7 +86,7 @@ class Chart(anywidget.AnyWidget):
         self._view_request = view_request = ViewRequest(window_ms)
         self._chosen = compile_patterns(patterns)
         alarms = Alarms(self._store)
-        self._drawn = 0  # readings of the last still
+        self._drawn = 0  # readings of the last snapshot
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
         feed = self._feed = Feed(
@@ -118,7 +118,7 @@ class Chart(anywidget.AnyWidget):
         self._view_request.paused = False
 
     def close(self) -> None:
-        """End the chart: its thread and its connection. Where it was, its last still stays."""
+        """End the chart: its thread and its connection. Its last snapshot stays in its place."""
         if self._feed is not None:
             atexit.unregister(self._feed.stop)
             self._feed.stop()
@@ -129,7 +129,7 @@ class Chart(anywidget.AnyWidget):
         return f"Chart({self.pattern!r}, {'live' if self.running else 'ended'})"
 
     def _ipython_display_(self) -> None:
-        """Show the chart, with a still of it before it; waits for that at most 0.8 s.
+        """Show the chart after a snapshot of it; wait for that at most 0.8 s.
 
         Raises:
             NotImplementedError: no notebook; IPython then prints what the chart is.
@@ -151,7 +151,7 @@ class Chart(anywidget.AnyWidget):
         self.refresh_snapshot()
 
     def refresh_snapshot(self) -> None:
-        """Give a notebook that shows the chart a new still of it, if readings came since the last."""
+        """Update the snapshot in the notebook, if readings came since the last."""
         if not self.still or self._drawn == self._readings():
             return
         from IPython.display import display  # noqa: PLC0415 - only in notebooks
@@ -205,7 +205,7 @@ class Chart(anywidget.AnyWidget):
         return self._feed is not None and self._feed.running
 
     def _on_message(self, content: object, _buffers: object) -> None:
-        """Take a message of the deck; it comes only while no cell runs."""
+        """Handle a message of the deck; it comes only while no cell runs."""
         kind = content.get("t") if isinstance(content, dict) else None
         if kind == "hello":
             self._view_request.anew = True
@@ -240,7 +240,7 @@ async def _poll_thresholds(url: str, token: str, alarms: Alarms) -> None:
 
 
 async def _refresh_snapshots(chart_now: Callable[[], Chart | None]) -> None:
-    """Give the notebook a still every minute until the chart is gone."""
+    """Update the snapshot every minute until the chart is gone."""
     while True:
         await asyncio.sleep(_SNAPSHOT_EVERY_S)
         chart = chart_now()

@@ -1,4 +1,4 @@
-"""The process's own publisher, made at the first call: `tidewire.publish`, `annotate`, `flush`, what measures code."""
+"""Creates the default publisher at the first call of `tidewire.publish`, `annotate`, `flush` or an instrument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _lock = threading.RLock()
 
 
 def default_publisher() -> Publisher:
-    """Return the process's own publisher; the first call makes it."""
+    """Return the default publisher of this process; the first call creates it."""
     if not _made:
         with _lock:
             if not _made:
@@ -36,7 +36,7 @@ def publish(
     text: Any = None,
     step: Any = None,
 ) -> None:
-    """Publish with the process's own publisher, flushed at exit; as `Publisher.publish`."""
+    """Publish with the default publisher, which is flushed at exit; as `Publisher.publish`."""
     default_publisher().publish(metric, value, unit=unit, labels=labels, time=time, text=text, step=step)
 
 
@@ -54,7 +54,7 @@ def annotate(
 
 
 def flush(timeout_s: float = 5.0) -> bool:
-    """Send what the process's own publisher holds; return whether all was sent in time. As `Publisher.flush`."""
+    """Flush the default publisher; return whether all was sent in time. As `Publisher.flush`."""
     return default_publisher().flush(timeout_s)
 
 

@@ -1,4 +1,4 @@
-"""Runs: a dict of numbers per step, as scripts that were written for an experiment tracker have it.
+"""Experiment runs: publishes dicts of numbers per step, for scripts written for an experiment tracker.
 
 ``import tidewire as wandb``, and such a script publishes here: `init`, `log` and `finish` take what they took there.
 """
@@ -108,7 +108,7 @@ def log(
         step: the x of people who count steps.
         prefix: put before each name, such as ``train``; that of `init` if None.
         labels: of all series; those of `init` if None.
-        publisher: where to publish; the process's own if None.
+        publisher: where to publish; the default publisher if None.
 
     Raises:
         InvalidInput: a name, label or step that can never work; nothing is published.

@@ -1,6 +1,6 @@
 """Publishing in the shapes that code already has: a duration, a count, a loop, a log record.
 
-Each takes the process's own publisher unless given another, and never hurts what it measures: network trouble is
+Each uses the default publisher unless given another, and never hurts what it measures: network trouble is
 the publisher's, an exception of the measured code passes through. A wrong name or label is said at once, where it is
 written.
 """

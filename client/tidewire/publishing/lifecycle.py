@@ -1,4 +1,4 @@
-"""Leaving: what becomes of publishers at the end of the interpreter, at a fork, and at the end of its child."""
+"""Publisher lifecycle: flushes publishers at interpreter exit, and resets them in the child of a fork."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _EXIT_S: Final = 2.0  # longest that leaving the interpreter waits for what is b
 
 
 class RegisteredPublisher(Protocol):
-    """A publisher, as far as this module knows it."""
+    """The methods of a publisher that this module calls."""
 
     def _begin(self) -> None:
-        """Start with nothing."""
+        """Reset to the state after creation."""
 
     def _close(self, timeout_s: float) -> None:
         """Flush within a time, then end the thread."""
@@ -28,7 +28,7 @@ _publishers: weakref.WeakSet[RegisteredPublisher] = weakref.WeakSet()
 
 
 def register_publisher(publisher: RegisteredPublisher) -> None:
-    """See to it that what a publisher holds is sent at the end, and that a fork's child starts with nothing."""
+    """Flush a publisher at interpreter exit, and reset it in the child of a fork."""
     _publishers.add(publisher)
     _flush_at_child_exit()
 

@@ -1,4 +1,4 @@
-"""The outbox: what waits to be sent, readings in columns and calls in bytes; bounded, the oldest given up and counted.
+"""Holds readings until they are sent, in columns and encoded calls; bounded, the oldest dropped and counted.
 
 Readings are added to the open part. A part is sealed when it is large, or when the sender has nothing older to do; the
 sender takes the oldest part and puts back the calls it encoded of it. No I/O, no lock: `Publisher` calls it under its
@@ -75,7 +75,7 @@ class Part:
 
     @property
     def readings(self) -> int:
-        """How many it holds."""
+        """Number of readings."""
         return sum(map(len, tuple(self.columns.values())))
 
 
@@ -132,7 +132,7 @@ def encode_columns(columns: Columns, limits: IngestLimits) -> Encoded:
 
 
 class Outbox:
-    """What one publisher has still to send.
+    """Readings and calls that one publisher has still to send.
 
     Args:
         max_bytes: of memory, about; beyond it the oldest is given up.
@@ -151,7 +151,7 @@ class Outbox:
         self.dropped = 0
 
     def add(self, metric: str, labels: Mapping[str, str], unit: str, row: tuple[Any, ...]) -> bool:
-        """Add one reading: time in milliseconds, value, text, step; True if the sender should look."""
+        """Add one reading: time in milliseconds, value, text, step; True if the sender should be woken."""
         part = self._open
         first = not part.columns
         self._columns(part, metric, labels, unit).rows.extend(row)
@@ -159,7 +159,7 @@ class Outbox:
         return self._bounded(part) or first
 
     def extend(self, batch: Batch) -> bool:
-        """Add the readings of a batch; True if the sender should look."""
+        """Add the readings of a batch; True if the sender should be woken."""
         part = self._open
         first = not part.columns
         texts: Iterable[Any] = batch.text or repeat(None)
@@ -232,7 +232,7 @@ class Outbox:
 
     @property
     def queued(self) -> int:
-        """How many readings wait."""
+        """Number of readings that wait."""
         parts = sum(part.readings for part in (*self._sealed, self._open, self._encoding) if part is not None)
         return parts + sum(call.readings for call in self._calls)
 
@@ -281,14 +281,14 @@ class Outbox:
         return list(self._calls)
 
     def settle(self, call: Call) -> bool:
-        """Take a call out that was answered for good; False if it was given up meanwhile, and counted there."""
+        """Remove a call with a final answer; False if it was dropped meanwhile, and counted there."""
         if not (self._calls and self._calls[0] is call):
             return False
         self._calls.popleft()
         return True
 
     def clear(self) -> int:
-        """Give up everything; return how many readings that were."""
+        """Drop everything; return the number of readings."""
         lost = self.queued
         self.dropped += lost
         self._calls.clear()

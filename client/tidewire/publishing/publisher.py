@@ -1,4 +1,4 @@
-"""The publisher: never blocks, never raises for delivery trouble, bounded, batched, retried.
+"""Publishers: `publish` never blocks and never raises for delivery problems; bounded, batched, retried.
 
 A call checks its arguments and adds to columns in memory (`outbox`); one background thread encodes and sends them
 (`sender`).
@@ -51,7 +51,7 @@ logger = logging.getLogger("tidewire")
 
 
 class PublisherStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the readings, counted from the publisher's start.
+    """Counts of readings since the publisher's start.
 
     Attributes:
         queued: readings that wait in memory.
@@ -60,7 +60,7 @@ class PublisherStats(msgspec.Struct, frozen=True, kw_only=True):
         retried: calls that were sent again.
         rejected: readings that were refused for good; the reason is in `last_error`.
         dropped: readings given up because memory or spool was full, or at the end.
-        last_error: the newest trouble, ``""`` if there was none.
+        last_error: the newest error, ``""`` if there was none.
     """
 
     queued: int
@@ -82,7 +82,7 @@ def publish_url(url: str | None = None, environ: Mapping[str, str] | None = None
 
 
 class AnyPublisher:
-    """What `Publisher` and `AsyncPublisher` share: all but how one waits for them."""
+    """The common part of `Publisher` and `AsyncPublisher`: everything but waiting."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class AnyPublisher:
         spool_bytes: int = SPOOL_BYTES,
         limits: IngestLimits = DEFAULT_LIMITS,
     ) -> None:
-        """Take what to publish with; nothing is connected yet.
+        """Configure the publisher; nothing is connected yet.
 
         Args:
             url: ``redis://…`` or ``http://…``; see `publish_url`.
@@ -132,7 +132,7 @@ class AnyPublisher:
                 self._sender.wake()
 
     def _begin(self) -> None:
-        """Start with nothing: at birth, and in the child of a fork, whose parent sends what it had."""
+        """Reset, at creation and in the child of a fork: the parent sends what it had."""
         self._lock = threading.RLock()  # a signal handler may publish in the middle of a publish
         self._outbox = Outbox(self._max_bytes)
         if self._spool is not None:
@@ -223,7 +223,7 @@ class AnyPublisher:
 
     @property
     def stats(self) -> PublisherStats:
-        """What became of the readings so far."""
+        """Counts of readings so far."""
         with self._lock:
             sender, outbox = self._sender, self._outbox
             return PublisherStats(

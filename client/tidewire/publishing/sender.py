@@ -1,4 +1,4 @@
-"""The sender: the background thread of one publisher, which encodes what waits in the outbox and sends it.
+"""Encodes and sends the contents of an outbox, in one background thread a publisher.
 
 One call is in flight at a time, under a sequence that all its attempts share: a retry appends nothing twice. With
 a spool, what cannot be sent goes to disk, and is sent from there, oldest first, before anything newer.
@@ -83,7 +83,7 @@ class Sender:
     # -- for the publisher, under the lock
 
     def wake(self) -> None:
-        """Let the thread look at the outbox; start it if there is none."""
+        """Wake the thread; start it if there is none."""
         self._tokens.put(None)
         self._closing = False
         if self.thread is None:
@@ -126,7 +126,7 @@ class Sender:
         return True
 
     def save(self) -> None:
-        """Put what is still in memory on disk, at the end; without a spool, or if the disk fails, nothing."""
+        """Write what is still in memory to disk, at the end; without a spool, or if the disk fails, write nothing."""
         if self._spool is None:
             return
         with self._lock:
@@ -203,7 +203,7 @@ class Sender:
     # -- the disk
 
     def _open_spool(self) -> None:
-        """Look for what an earlier process left."""
+        """Open the spool and count what an earlier process left."""
         if self._spool is not None and self._spool.left:
             try:
                 self._spool.open()
@@ -262,7 +262,7 @@ class Sender:
             self._settled.notify_all()
 
     def _wait(self, wait_s: float | None) -> None:
-        """Wait for a token, which may be old: whoever waits looks again."""
+        """Wait for a token, which may be old: the caller checks again."""
         try:
             self._tokens.get(timeout=wait_s)
         except Empty:
@@ -276,7 +276,7 @@ class Sender:
         return call
 
     def _encode(self, part: Part) -> None:
-        """Make calls of a part."""
+        """Encode a part into calls."""
         batches = []
         for turn, columns in enumerate(part.columns.values(), 1):
             try:

@@ -1,4 +1,4 @@
-"""The spool: calls that could not be sent, on disk until they are; bounded, the oldest given up and counted.
+"""Keeps calls that could not be sent on disk until they are; bounded, the oldest dropped and counted.
 
 A folder holds one SQLite file per publisher that runs. Who starts takes a file that nobody holds, with all that is in
 it, and what is in the others of that kind: what one process left is sent by the next. A row is a call as it will be
@@ -47,7 +47,7 @@ _inherited: list[Any] = []  # connections of the parent of a fork: closing one h
 
 
 class SpoolFailed(TidewireError):
-    """The disk did not take or give what was asked; `str` says why."""
+    """A read or write of the disk failed; `str` says why."""
 
 
 class Spooled(NamedTuple):
@@ -117,12 +117,12 @@ class Spool:
 
     @property
     def left(self) -> bool:
-        """Somebody may have left something here; only opening tells."""
+        """Whether the folder may hold calls of an earlier process; only opening tells."""
         return any(self.folder.glob("spool-*.db"))
 
     @property
     def readings(self) -> int:
-        """How many wait on disk."""
+        """Number of readings on disk."""
         return self._readings
 
     @property
@@ -137,7 +137,7 @@ class Spool:
     # -- what is done with it
 
     def open(self) -> None:
-        """Take a file that nobody holds, and what others left behind.
+        """Lock a free file, and adopt what other processes left.
 
         Raises:
             SpoolFailed: no file could be opened; for half a minute nothing is tried again.
@@ -210,7 +210,7 @@ class Spool:
             self._find_oldest()
 
     def settle(self, call: Spooled) -> None:
-        """Take out the oldest call, which was answered for good.
+        """Remove the oldest call, which has its final answer.
 
         Raises:
             SpoolFailed: it stays on disk until that works again; if the process ends before, it is sent again under the
@@ -226,7 +226,7 @@ class Spool:
             self._settled = 0
 
     def close(self) -> None:
-        """Let go of the file; an empty one is deleted."""
+        """Release the file; delete it if it is empty."""
         with self._lock:
             database, self._database = self._database, None
             if database is None:
@@ -247,7 +247,7 @@ class Spool:
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
-        """Turn trouble of the disk into `SpoolFailed`; a file that is torn is put aside, to be looked at."""
+        """Turn errors of the disk into `SpoolFailed`; a corrupt file is renamed and kept for inspection."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -288,7 +288,7 @@ class Spool:
         self._find_oldest()
 
     def _adopt(self) -> None:
-        """Take over what is in the files that nobody holds."""
+        """Move the calls of files without an owner into this one."""
         for path in sorted(self.folder.glob("spool-*.db")):
             other = None if path == self._path else _held(path)
             if other is None:

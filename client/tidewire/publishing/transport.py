@@ -1,4 +1,4 @@
-"""The two ways of a publisher's calls: straight to Redis, or over HTTP; the same append function is behind both.
+"""Sends a publisher's calls to Redis or over HTTP; both end in the same append function.
 
 A transport imports all that its calls need when it is made, in the publisher's own thread: a fork in the moment in
 which the sending thread imports something leaves that module locked in the child for ever, and its publisher mute.

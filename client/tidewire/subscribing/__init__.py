@@ -1,1 +1,1 @@
-"""From the service to Python: streams, history pages and data frames; HTTP is the only I/O."""
+"""Reads from the service over HTTP: streams, history pages and data frames."""

@@ -142,7 +142,7 @@ def _column_name(names: Sequence[str], metric: str, *values: object) -> str:
 def series_infos(
     *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
 ) -> list[SeriesInfo]:
-    """Return the catalogue as values; needs no pandas.
+    """Return the catalog as structs; needs no pandas.
 
     Raises:
         ServiceUnavailable: no answer, or the service asks for a pause.

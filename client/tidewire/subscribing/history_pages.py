@@ -1,4 +1,4 @@
-"""Loads of the past of any size: readings page by page, each page a request, one page in memory at a time."""
+"""Reads a history of any size page by page: one request a page, one page in memory at a time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Moment: TypeAlias = str | float | datetime
 
 
 def moment(value: Moment) -> str:
-    """Return a time as the service takes it."""
+    """Format a time as a query parameter."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 class HistoryReader:
-    """One connection to the reading side of a service; a context manager.
+    """A service client for people at a prompt: its errors name the address and what to try; a context manager.
 
     Args:
         url: of the service; ``TIDEWIRE_URL`` if None.
@@ -76,7 +76,7 @@ class HistoryReader:
 
 
 class HistoryPages:
-    """The readings of a span, page by page.
+    """The readings of a time range, page by page.
 
     Args:
         reader: where to read.
@@ -116,7 +116,7 @@ class HistoryPages:
             raise InvalidInput("end", end, "is not after start; expected start < end")
 
     def pages(self, told: Callable[[float], None] = lambda share: None) -> Iterator[pa.Table]:
-        """Yield tables of readings; `told` hears which share is read.
+        """Yield tables of readings; `told` is called with the share that is read.
 
         The tables are in order of metric, and those of one metric in the order in which its readings were logged. Each
         holds series after series, and each series by time.

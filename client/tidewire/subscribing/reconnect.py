@@ -1,4 +1,4 @@
-"""The decisions of one stream over any number of connections: what to ask, what is new, when to try again; no I/O."""
+"""Decides for one stream what to request, what is new, and when to reconnect; no I/O."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _bye_decoder = msgspec.json.Decoder(_Bye)
 
 
 class Reconnect:
-    """The decisions of one subscription over any number of connections."""
+    """The state of one subscription over any number of connections."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Reconnect:
         return headers
 
     def consume(self, chunk: bytes) -> Iterator[StreamBatch | State]:
-        """Yield what a chunk of the response completes."""
+        """Parse a chunk of the response; yield the batches and states that it completes."""
         for event in self._decoder.feed(chunk):
             try:
                 yield from self._event(event)
@@ -173,7 +173,7 @@ class Reconnect:
         if self._attempt >= _TOLD_AT and not self._told:
             self._told = True
             logger.warning(
-                "no stream from %s (%s); trying again until there is; 'tidewire doctor' looks", self.base, reason
+                "no stream from %s (%s); trying again until there is; 'tidewire doctor' checks", self.base, reason
             )
         if retry_s is None and self._bye and self._decoder.retry_ms is not None:
             retry_s = self._decoder.retry_ms / 1e3

@@ -1,4 +1,4 @@
-"""Where the service is, and how an HTTP client should go there."""
+"""Checks the address and token of a service, and chooses proxies and certificate authorities for it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def checked_token(token: str) -> str:
 
 
 def client_options(base: str) -> dict[str, Any]:
-    """Return options of an httpx client for a service: a proxy of the environment is never used for this machine."""
+    """Return options of an httpx client: proxies of the environment are used, except for this machine."""
     local = urlsplit(base).hostname in {"127.0.0.1", "localhost", "::1"}
     return {"trust_env": not local, "follow_redirects": False, "verify": verification(base)}
 
 
 def verification(url: str) -> ssl.SSLContext | bool:
-    """Return what an httpx client verifies a server with.
+    """Return the certificate authorities that a server is verified with.
 
     The authorities of this machine, so that a company's own works everywhere once it is installed there, or those of
     the file that ``SSL_CERT_FILE`` names; httpx alone knows only the ones of a package.

@@ -1,4 +1,4 @@
-"""The subscriber: a stream of batches that reconnects, resumes exactly where it was, and says what happened.
+"""Streams batches from the service, reconnects, resumes exactly where it was, and reports gaps.
 
 `Reconnect` decides and does no I/O; `stream` and `astream` are its two shells over the HTTP client.
 """
