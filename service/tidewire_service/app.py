@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Litestar
@@ -26,7 +26,7 @@ from tidewire_service.http_server.slow_clients import SlowClients
 from tidewire_service.hub.hub import Hub, HubSettings
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
-from tidewire_service.launch.workers import worker_number
+from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.operations.memory import Memory
 from tidewire_service.operations.readiness import Readiness
 from tidewire_service.operations.redis_checks import check_when_reached
@@ -49,7 +49,6 @@ from tidewire_service.streams.stream_quota import StreamLimits
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
 from tidewire_service.web.declaration import RouteTable, check_declared
-from tidewire_service.web.limit_counters import LimitCounters
 from tidewire_service.web.openapi import complete_openapi
 from tidewire_service.web.origin_guard import OriginGuard
 from tidewire_service.web.problems import exception_handler
@@ -61,15 +60,13 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 
-_TASKS: Final = ("redis_checks", "slow_clients", "inbox", "sweeper", "tokens", "jwks", "memory", "self_metrics")
-
-
-def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Litestar:
+def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker: int | None = None) -> Litestar:
     """Return the service as an ASGI app; nothing is connected before its lifespan starts.
 
     Args:
         settings: everything that can be chosen.
         log: the Redis log to use; one of its own, by the settings, if None. Closed with the app.
+        worker: which of several processes on the port this is; None if it is alone.
 
     The app's state has ``hub``, ``streams``, ``inbox``, ``readiness`` and ``drain``, a coroutine function that ends all
     streams within `drain_s`; a server awaits it before it waits for its connections. Its connections it hands to
@@ -106,7 +103,19 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     rates = Rates()
     readiness = Readiness(hub)
     telemetry = Telemetry()
-    failures = Counter(dict.fromkeys(_TASKS, 0))
+    self_metrics = SelfMetrics(log, telemetry.registry, process_name(settings.port, worker), settings.self_metrics_s)
+    # None: not needed with these settings
+    tasks: dict[str, Callable[[], Coroutine[Any, Any, None]] | None] = {
+        "redis_checks": lambda: check_when_reached(log),
+        "slow_clients": slow_clients.watch,
+        "inbox": inbox.run,
+        "sweeper": lambda: sweep_each_minute(hub, inbox.lease),
+        "tokens": authenticator.watch if settings.auth else None,
+        "jwks": None if jwt is None else jwt.watch,
+        "memory": memory.watch if settings.soft_memory_bytes else None,
+        "self_metrics": self_metrics.publish if settings.self_metrics_s else None,
+    }
+    failures = Counter(dict.fromkeys(tasks, 0))
     hub.on_inbox(inbox.on_message)
     hub.add_observer(lambda entry: rates.observe(entry.body))
     _export_core(telemetry, hub, streams, inbox, failures)
@@ -119,39 +128,15 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None) -> Lit
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         await hub.start()
-        tasks = [
-            asyncio.create_task(
-                keep_running("redis_checks", lambda: check_when_reached(log), failures), name="tidewire-redis-checks"
-            ),
-            asyncio.create_task(
-                keep_running("slow_clients", slow_clients.watch, failures), name="tidewire-slow-clients"
-            ),
-            asyncio.create_task(keep_running("inbox", inbox.run, failures), name="tidewire-inbox"),
-            asyncio.create_task(
-                keep_running("sweeper", lambda: sweep_each_minute(hub, inbox.lease), failures), name="tidewire-sweeper"
-            ),
+        running = [
+            asyncio.create_task(keep_running(name, run, failures), name=f"tidewire-{name.replace('_', '-')}")
+            for name, run in tasks.items()
+            if run is not None
         ]
-        if settings.auth:
-            tasks.append(
-                asyncio.create_task(keep_running("tokens", authenticator.watch, failures), name="tidewire-tokens")
-            )
-        if jwt is not None:
-            tasks.append(asyncio.create_task(keep_running("jwks", jwt.watch, failures), name="tidewire-jwks"))
-        if settings.self_metrics_s:
-            self_metrics = SelfMetrics(
-                log, telemetry.registry, process_name(settings.port, worker_number()), settings.self_metrics_s
-            )
-            tasks.append(
-                asyncio.create_task(
-                    keep_running("self_metrics", self_metrics.publish, failures), name="tidewire-self-metrics"
-                )
-            )
-        if settings.soft_memory_bytes:
-            tasks.append(asyncio.create_task(keep_running("memory", memory.watch, failures), name="tidewire-memory"))
         try:
             yield
         finally:
-            await end_all(tasks)
+            await end_all(running)
             with contextlib.suppress(LogUnavailable):
                 await authenticator.note_used()
             await streams.drain()

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from waiting import HANG_S
 
+from tidewire_service.limit_counters import LIMIT_NAMES
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.web.limit_counters import LIMIT_NAMES
 
 from .conftest import bearer, streaming
 

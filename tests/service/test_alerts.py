@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tidewire_service.web.limit_counters import LIMIT_NAMES
+from tidewire_service.limit_counters import LIMIT_NAMES
 
 RULES = yaml.safe_load((Path(__file__).parents[2] / "docs" / "alerts.yml").read_text(encoding="utf-8"))
 MATCHER = re.compile(r"(\w+)\{([^}]*)\}")

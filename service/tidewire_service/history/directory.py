@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import Pattern
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import allowed_metrics
-
-if TYPE_CHECKING:
-    from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.hub import Hub
 
 __all__ = ["Reading", "read_directory"]
 

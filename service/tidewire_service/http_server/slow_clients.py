@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 import structlog
 
-from tidewire_service.web.limit_counters import LimitCounters
+from tidewire_service.limit_counters import LimitCounters
 
 __all__ = ["Connection", "Phase", "SlowClients"]
 

@@ -17,7 +17,7 @@ from tidewire.settings import click_options, load_settings, without_password
 from tidewire_service.app import create_app
 from tidewire_service.http_server.server import listening_socket, run
 from tidewire_service.launch.exposure import warnings
-from tidewire_service.launch.workers import Workers, inherited_socket
+from tidewire_service.launch.workers import Workers, inherited_socket, worker_number
 from tidewire_service.operations.telemetry import configure_logging
 from tidewire_service.settings import ServiceSettings
 
@@ -42,7 +42,7 @@ def command(**given: Any) -> None:
     worker_socket = inherited_socket()
     if worker_socket is not None:
         configure_logging(settings.log_level, settings.log_format)
-        run(create_app(settings), settings, [worker_socket])
+        run(create_app(settings, worker=worker_number()), settings, [worker_socket])
         return
     app = create_app(settings)  # once here: what fails at import fails before any worker is started, and only once
     try:

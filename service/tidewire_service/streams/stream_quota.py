@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
-from tidewire_service.web.limit_counters import LimitCounters
+from tidewire_service.limit_counters import LimitCounters
 
-__all__ = ["StreamLimits", "StreamQuota", "address_of"]
+__all__ = ["StreamLimits", "StreamQuota"]
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,12 +17,6 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_streams: int = 20_000
     max_streams_per_token: int = 0
     max_streams_per_address: int = 0
-
-
-def address_of(scope: Mapping[str, Any]) -> str:
-    """Return the address a request comes from; empty where the server does not tell."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
 
 
 class StreamQuota:

@@ -18,10 +18,10 @@ from tidewire_service.http_server.protocol import connection_of
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay, Subscription
+from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.request_scope import address_of, request_id
 from tidewire_service.streams.stream import Send, Stream, StreamSettings, bye
-from tidewire_service.streams.stream_quota import StreamLimits, StreamQuota, address_of
-from tidewire_service.web.limit_counters import LimitCounters
-from tidewire_service.web.problems import request_id
+from tidewire_service.streams.stream_quota import StreamLimits, StreamQuota
 
 __all__ = ["StreamRequest", "Streams"]
 

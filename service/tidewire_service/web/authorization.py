@@ -22,11 +22,11 @@ from tidewire_service.errors import (
     TokenUndecided,
     Unauthenticated,
 )
-from tidewire_service.streams.stream_quota import address_of
+from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.request_scope import address_of, request_id
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.declaration import Declaration, Need, RouteTable, declaration_in
-from tidewire_service.web.limit_counters import LimitCounters
-from tidewire_service.web.problems import problem_of, request_id, send_problem
+from tidewire_service.web.problems import problem_of, send_problem
 from tidewire_service.web.query import parse_query
 
 __all__ = ["AuthorizationMiddleware", "identity_of_request"]

@@ -21,10 +21,11 @@ from tidewire_service.errors import (
     RequestRefused,
     UrlTooLong,
 )
+from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.request_scope import request_id
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.declaration import RouteTable
-from tidewire_service.web.limit_counters import LimitCounters
-from tidewire_service.web.problems import problem_of, request_id, send_problem
+from tidewire_service.web.problems import problem_of, send_problem
 
 __all__ = ["OriginGuard", "host_name"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -36,14 +36,14 @@ from tidewire_service.errors import (
     UrlTooLong,
     limit_of,
 )
-from tidewire_service.web.limit_counters import LimitCounters
+from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.request_scope import request_id
 
 __all__ = [
     "MEDIA_TYPE",
     "Problem",
     "exception_handler",
     "problem_of",
-    "request_id",
     "send_problem",
 ]
 
@@ -165,11 +165,6 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
         detail = f"{detail} ({'; '.join(parts)})"
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return _problem(error.status_code, title.lower().replace(" ", "-"), title, detail), headers
-
-
-def request_id(scope: Mapping[str, Any]) -> str:
-    """Return the id of a request, which every line of the log about it has; empty if nobody gave it one."""
-    return str(scope.get("tidewire.request", ""))
 
 
 def exception_handler(limit_counters: LimitCounters) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:

@@ -14,8 +14,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter
 
 from tidewire_service.operations.telemetry import Telemetry
+from tidewire_service.request_scope import request_id
 from tidewire_service.web.declaration import declaration_in
-from tidewire_service.web.problems import request_id
 
 __all__ = ["RequestLog"]
 
