@@ -42,29 +42,6 @@ PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
 )
 
 
-# Options whose name differs from the setting's; "" for what the environment alone gives.
-_OPTIONS: Final = {
-    (DashboardSettings, "dashboard_host"): "--host",
-    (DashboardSettings, "dashboard_port"): "--port",
-    (DashboardSettings, "dashboard_login"): "--login",
-    (DashboardSettings, "dashboard_https"): "--https",
-    (DashboardSettings, "dashboard_insecure"): "--insecure",
-    (DashboardSettings, "dashboard_tls_cert"): "--tls-cert",
-    (DashboardSettings, "dashboard_tls_key"): "--tls-key",
-    (DashboardSettings, "dashboard_oauth_provider"): "--oauth-provider",
-    (DashboardSettings, "dashboard_oauth_key"): "--oauth-key",
-    (DashboardSettings, "dashboard_oauth_secret"): "",
-    (DashboardSettings, "dashboard_oauth_params"): "--oauth-params",
-    (DashboardSettings, "token"): "",
-}
-
-
-def _option(settings: type[msgspec.Struct], name: str) -> str:
-    dashed = "" if settings is ClientSettings else f"--{name.replace('_', '-')}"
-    option = _OPTIONS.get((settings, name), dashed)
-    return f"`{option}`" if option else ""
-
-
 def settings_page() -> str:
     """Return docs/settings.md."""
     parts = [_SETTINGS]
@@ -73,7 +50,8 @@ def settings_page() -> str:
         parts.append("| option | environment | default | |\n|---|---|---|---|\n")
         for row in settings_table(settings):
             default = f"`{row.default}`" if row.default else ""
-            parts.append(f"| {_option(settings, row.name)} | `{row.environment}` | {default} | {row.help} |\n")
+            option = f"`{row.option}`" if row.option and settings is not ClientSettings else ""
+            parts.append(f"| {option} | `{row.environment}` | {default} | {row.help} |\n")
     return "".join(parts)
 
 

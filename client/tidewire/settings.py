@@ -1,7 +1,8 @@
-"""Settings: each option declared once, read once at the entry; default < ``TIDEWIRE_<FIELD>`` < ``--field``.
+"""Settings: each declared once, read once at the entry; default < ``TIDEWIRE_<FIELD>`` < ``--field``.
 
-A program's settings are one frozen `msgspec.Struct` whose fields are ``Annotated[type, Option("what it
-does")]``. Help texts, environment names and the table in the docs all come from that declaration.
+The settings of a program are one frozen `msgspec.Struct` whose fields are ``Annotated[type, Option("what it does")]``.
+Options, help texts, environment names and the table in the docs all come from that line. A default that two programs
+share is written where it is declared first, and `default_of` takes it from there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -19,12 +20,17 @@ import msgspec
 from tidewire.errors import InvalidInput
 
 __all__ = [
+    "DASHBOARD_PORT",
+    "DEFAULT_LOG_LEVEL",
+    "SERVICE_PORT",
     "ClientSettings",
+    "LogLevel",
     "Option",
     "SettingRow",
     "Settings",
     "checked_number",
     "click_options",
+    "default_of",
     "load_settings",
     "settings_table",
     "without_password",
@@ -33,6 +39,9 @@ __all__ = [
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 ENVIRONMENT_PREFIX: Final = "TIDEWIRE_"
+SERVICE_PORT: Final = 8000
+DASHBOARD_PORT: Final = 5006
+DEFAULT_LOG_LEVEL: Final = "info"
 
 
 class Option(NamedTuple):
@@ -42,21 +51,29 @@ class Option(NamedTuple):
         help: one sentence; a unit belongs in the field's name.
         minimum: smallest allowed value, or None.
         maximum: largest allowed value, or None.
-        secret: True keeps the value out of ``repr``, logs and problems.
-        hidden: True if it is set by environment only.
+        secret: True keeps the value out of ``repr``, logs and problems; no option, since others see command lines.
+        name: of the option, if it is not the field's with dashes.
     """
 
     help: str
     minimum: float | None = None
     maximum: float | None = None
     secret: bool = False
-    hidden: bool = False
+    name: str = ""
+
+    def flag(self, field: str) -> str:
+        """Return the option of a field, such as ``--tick-ms``; empty if only the environment sets it."""
+        return "" if self.secret else f"--{self.name or field.replace('_', '-')}"
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Option("lowest severity to log")]
 
 
 class SettingRow(NamedTuple):
-    """One row of the table of settings: its name, environment name, type, default and help."""
+    """One row of the table of settings: field, option (empty if none), environment name, type, default and help."""
 
     name: str
+    option: str
     environment: str
     type: str
     default: str
@@ -83,12 +100,14 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
     """Where the SDK publishes to and reads from, when it is not told."""
 
     redis: Annotated[str, Option("Redis to publish to, redis:// or rediss://")] = "redis://127.0.0.1:6379"
-    url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = "http://127.0.0.1:8000"
+    url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = (
+        f"http://127.0.0.1:{SERVICE_PORT}"
+    )
     token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
     prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
     spool: Annotated[str, Option("folder in which publishers keep what cannot be sent; empty for none")] = ""
     dashboard: Annotated[str, Option("dashboard that a notebook chart links to; empty for none")] = (
-        "http://127.0.0.1:5006"
+        f"http://127.0.0.1:{DASHBOARD_PORT}"
     )
 
 
@@ -143,7 +162,7 @@ def load_settings(
     for name, (hint, option) in _options(settings).items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         if given.get(name) is not None:
-            values[name] = _converted(f"--{name.replace('_', '-')}", hint, option, given[name])
+            values[name] = _converted(option.flag(name) or name, hint, option, given[name])
         elif environ.get(variable, "") != "":
             values[name] = _converted(variable, hint, option, environ[variable])
     return settings(**values)
@@ -157,21 +176,26 @@ def click_options(settings: type[msgspec.Struct], *names: str) -> Callable[[_Com
 
     def decorate(command: _Command) -> _Command:
         for name, (hint, option) in reversed(_options(settings).items()):
-            if option.hidden or (names and name not in names):
+            flag = option.flag(name)
+            if not flag or (names and name not in names):
                 continue
-            dashed = name.replace("_", "-")
             plain = _plain_type(hint)
-            default = next(f.default for f in msgspec.structs.fields(settings) if f.name == name)
+            default = default_of(settings, name)
             text = f"{option.help}  [{ENVIRONMENT_PREFIX}{name.upper()}"
-            text += "]" if option.secret or default in (None, "", ()) else f"; default {_shown_default(default)}]"
+            text += "]" if default in (None, "", ()) else f"; default {_shown_default(default)}]"
             if plain is bool:
-                command = click.option(f"--{dashed}/--no-{dashed}", name, default=None, help=text)(command)
+                command = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)(command)
             else:
                 kind = plain if plain in (int, float) else str
-                command = click.option(f"--{dashed}", name, default=None, type=kind, help=text)(command)
+                command = click.option(flag, name, default=None, type=kind, help=text)(command)
         return command
 
     return decorate
+
+
+def default_of(settings: type[msgspec.Struct], name: str) -> Any:
+    """Return the default of a field."""
+    return next(field.default for field in msgspec.structs.fields(settings) if field.name == name)
 
 
 def _shown_default(default: object) -> str:
@@ -181,11 +205,10 @@ def _shown_default(default: object) -> str:
 def settings_table(settings: type[msgspec.Struct]) -> list[SettingRow]:
     """Return the table of a program's settings, for the docs."""
     rows = []
-    defaults = {field.name: field.default for field in msgspec.structs.fields(settings)}
     for name, (hint, option) in _options(settings).items():
         kind = getattr(hint, "__name__", str(hint))
-        default = "" if option.secret else _shown_default(defaults[name])
-        rows.append(SettingRow(name, ENVIRONMENT_PREFIX + name.upper(), kind, default, option.help))
+        default = "" if option.secret else _shown_default(default_of(settings, name))
+        rows.append(SettingRow(name, option.flag(name), ENVIRONMENT_PREFIX + name.upper(), kind, default, option.help))
     return rows
 
 

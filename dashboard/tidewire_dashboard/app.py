@@ -236,53 +236,7 @@ async def _serve(settings: DashboardSettings) -> None:
 
 
 @click.command(name="dashboard")
-@click.option(
-    "--host", "dashboard_host", default=None, help="address to listen on  [TIDEWIRE_DASHBOARD_HOST; default 127.0.0.1]"
-)
-@click.option(
-    "--port",
-    "dashboard_port",
-    type=int,
-    default=None,
-    help="port, 0 for a free one  [TIDEWIRE_DASHBOARD_PORT; default 5006]",
-)
-@click.option(
-    "--login/--no-login", "dashboard_login", default=None, help="viewers log in  [TIDEWIRE_DASHBOARD_LOGIN; default no]"
-)
-@click.option(
-    "--https/--no-https",
-    "dashboard_https",
-    default=None,
-    help="viewers come by HTTPS, through a proxy  [TIDEWIRE_DASHBOARD_HTTPS; default no]",
-)
-@click.option(
-    "--tls-cert", "dashboard_tls_cert", default=None, help="certificate chain, PEM  [TIDEWIRE_DASHBOARD_TLS_CERT]"
-)
-@click.option("--tls-key", "dashboard_tls_key", default=None, help="its key, PEM  [TIDEWIRE_DASHBOARD_TLS_KEY]")
-@click.option(
-    "--oauth-provider",
-    "dashboard_oauth_provider",
-    default=None,
-    help="identity provider  [TIDEWIRE_DASHBOARD_OAUTH_PROVIDER]",
-)
-@click.option(
-    "--oauth-key", "dashboard_oauth_key", default=None, help="id of this client there  [TIDEWIRE_DASHBOARD_OAUTH_KEY]"
-)
-@click.option(
-    "--oauth-params",
-    "dashboard_oauth_params",
-    default=None,
-    help="NAME=VALUE, by commas  [TIDEWIRE_DASHBOARD_OAUTH_PARAMS]",
-)
-@click.option(
-    "--insecure/--no-insecure",
-    "dashboard_insecure",
-    default=None,
-    help="let anybody look on an address that others reach  [TIDEWIRE_DASHBOARD_INSECURE; default no]",
-)
-@click_options(
-    DashboardSettings, "url", "redis", "store_bytes", "dashboard_allowed_hosts", "dashboard_timeout_s", "log_level"
-)
+@click_options(DashboardSettings)
 def command(**given: Any) -> None:
     """Serve the live dashboard of a Tidewire service."""
     try:

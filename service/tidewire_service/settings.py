@@ -6,9 +6,17 @@ import ipaddress
 from typing import Annotated, Literal
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import IngestLimits
-from tidewire.redislog.calls import Retention
-from tidewire.settings import Option, Settings
+from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits
+from tidewire.redislog.calls import DEFAULT_RETENTION, Retention
+from tidewire.settings import (
+    DEFAULT_LOG_LEVEL,
+    SERVICE_PORT,
+    ClientSettings,
+    LogLevel,
+    Option,
+    Settings,
+    default_of,
+)
 
 __all__ = ["LogFormat", "ServiceSettings", "is_loopback"]
 
@@ -22,14 +30,16 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         InvalidInput: an address that others reach without tokens, halves of a pair, or a range that is upside down.
     """
 
-    redis: Annotated[str, Option("Redis or Valkey that holds the log, redis://, rediss:// or unix://")] = (
-        "redis://127.0.0.1:6379"
+    redis: Annotated[str, Option("Redis or Valkey that holds the log, redis://, rediss:// or unix://")] = default_of(
+        ClientSettings, "redis"
     )
-    prefix: Annotated[str, Option("first part of every Redis key, without braces")] = "tw"
+    prefix: Annotated[str, Option("first part of every Redis key, without braces")] = default_of(
+        ClientSettings, "prefix"
+    )
     redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = 5.0
 
     host: Annotated[str, Option("address to listen on; an address that others can reach needs --auth")] = "127.0.0.1"
-    port: Annotated[int, Option("port to listen on; 0 for a free one", minimum=0, maximum=65_535)] = 8000
+    port: Annotated[int, Option("port to listen on; 0 for a free one", minimum=0, maximum=65_535)] = SERVICE_PORT
     auth: Annotated[bool, Option("require a token for every request; `tidewire token create` makes one")] = False
     insecure: Annotated[bool, Option("allow anybody on an address that others can reach; do not use on a network")] = (
         False
@@ -63,17 +73,21 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         Option("time over which streams end after SIGTERM; use 10 behind a load balancer", minimum=0, maximum=300),
     ] = 0.5
 
-    retention_age_s: Annotated[float, Option("age after which batches are trimmed", minimum=1)] = 86_400.0
-    retention_batches: Annotated[int, Option("batches kept per metric", minimum=1)] = 100_000
+    retention_age_s: Annotated[float, Option("age after which batches are trimmed", minimum=1)] = (
+        DEFAULT_RETENTION.age_s
+    )
+    retention_batches: Annotated[int, Option("batches kept per metric", minimum=1)] = DEFAULT_RETENTION.batches
     retention_silent_s: Annotated[
         float, Option("time without a reading after which a metric is forgotten", minimum=60)
-    ] = 30 * 86_400.0
+    ] = DEFAULT_RETENTION.silent_s
 
-    max_labels: Annotated[int, Option("largest number of labels of one series", minimum=0)] = 32
-    max_readings: Annotated[int, Option("largest number of readings in one batch", minimum=1)] = 1_000
-    max_batch_bytes: Annotated[int, Option("largest size of one encoded batch", minimum=256)] = 256 * 1024
-    max_series: Annotated[int, Option("largest number of series of one metric", minimum=1)] = 2_000
-    max_metrics: Annotated[int, Option("largest number of metrics", minimum=1)] = 100_000
+    max_labels: Annotated[int, Option("largest number of labels of one series", minimum=0)] = DEFAULT_LIMITS.labels
+    max_readings: Annotated[int, Option("largest number of readings in one batch", minimum=1)] = DEFAULT_LIMITS.readings
+    max_batch_bytes: Annotated[int, Option("largest size of one encoded batch", minimum=256)] = (
+        DEFAULT_LIMITS.batch_bytes
+    )
+    max_series: Annotated[int, Option("largest number of series of one metric", minimum=1)] = DEFAULT_LIMITS.series
+    max_metrics: Annotated[int, Option("largest number of metrics", minimum=1)] = DEFAULT_LIMITS.metrics
     max_body_bytes: Annotated[int, Option("largest size of a request body as sent", minimum=1024)] = 1 << 20
     max_decompressed_bytes: Annotated[int, Option("largest size of a request body once decompressed", minimum=1024)] = (
         8 << 20
@@ -152,7 +166,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         int, Option("time after which another process takes over the inbox from one that went silent", minimum=300)
     ] = 3_000
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Option("lowest severity to log")] = "info"
+    log_level: LogLevel = DEFAULT_LOG_LEVEL
     log_format: Annotated[LogFormat, Option("auto is JSON, or console if the output is a terminal")] = "auto"
 
     def __post_init__(self) -> None:

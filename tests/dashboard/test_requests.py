@@ -111,7 +111,7 @@ async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
 ) -> None:
     small = await start_service(history_rows=700)
     reader = dashboard.hub.shared.readings
-    reader._http.base_url = small.url
+    reader._client.base = small.url
     frame = await reader.read(dashboard.source.store.series, start_ms, start_ms + 600_000)
     assert len(frame) == 5_003
     (plain,) = (row for row in statistics(frame, start_ms, start_ms + 600_000) if row["count"] == 5_000)

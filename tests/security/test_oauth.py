@@ -304,4 +304,12 @@ def test_what_cannot_work_is_said_at_the_start(given: dict[str, Any], why: str) 
 @pytest.mark.parametrize("grant", ["operators", "=edit", "operators=", "operators=admin", "operators=subscribe:a**b"])
 def test_grants_that_cannot_be_read_are_refused(grant: str) -> None:
     with pytest.raises(InvalidInput):
-        JwtSettings(issuer="i", audience="a", jwks="f", grants=(grant,))
+        JwtSettings(
+            issuer="i",
+            audience="a",
+            jwks="f",
+            algorithms=("RS256",),
+            claim="tidewire",
+            grants=(grant,),
+            egress_hosts=(),
+        )

@@ -190,7 +190,15 @@ async def test_keys_come_by_https_and_are_rotated(keys: KeyServer) -> None:
     now_s = 0.0
     first, second = rsa.generate_private_key(65_537, 2_048), rsa.generate_private_key(65_537, 2_048)
     keys.show(one=first)
-    settings = JwtSettings(issuer=ISSUER, audience=AUDIENCE, jwks=keys.url, egress_hosts=("localhost",))
+    settings = JwtSettings(
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        jwks=keys.url,
+        algorithms=("RS256",),
+        claim="tidewire",
+        grants=(),
+        egress_hosts=("localhost",),
+    )
     verifier = JwtVerifier(settings, clock_s=lambda: now_s)
     await verifier.refresh()
     now_ms = time.time() * 1e3

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
+from tidewire.settings import ClientSettings, click_options
+
 __all__ = ["label_option", "parse_labels", "target_option", "url_option"]
 
 label_option = click.option(
     "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label, such as site=A. Repeatable."
 )
-url_option = click.option(
-    "--url", default=None, help="URL of the service.  [TIDEWIRE_URL; default http://127.0.0.1:8000]"
-)
+url_option = click_options(ClientSettings, "url")
 target_option = click.option(
     "--to", "target", default=None, help="redis:// or http:// URL to publish to.  [TIDEWIRE_REDIS or TIDEWIRE_URL]"
 )

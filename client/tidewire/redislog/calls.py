@@ -18,6 +18,7 @@ from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Watermark, chain_text, parse_chain
 
 __all__ = [
+    "DEFAULT_RETENTION",
     "AppendCall",
     "Appended",
     "Entry",
@@ -49,6 +50,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float = 86_400.0
     batches: int = 100_000
     silent_s: float = 30 * 86_400.0
+
+
+DEFAULT_RETENTION: Final = Retention()
 
 
 class Once(NamedTuple):

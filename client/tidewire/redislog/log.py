@@ -23,6 +23,7 @@ from tidewire.errors import InvalidInput, LogFull, LogUnavailable, TidewireError
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_text, parse_id
 from tidewire.redislog.calls import (
+    DEFAULT_RETENTION,
     AppendCall,
     Appended,
     Entry,
@@ -105,7 +106,7 @@ class _Base:
         url: str,
         *,
         prefix: str = "tw",
-        retention: Retention | None = None,
+        retention: Retention = DEFAULT_RETENTION,
         limits: IngestLimits = DEFAULT_LIMITS,
         timeout_s: float = 5.0,
     ) -> None:
@@ -124,7 +125,7 @@ class _Base:
         _check_url(url)
         self.url = without_password(url)
         self.keys = Keys(prefix)
-        self.functions = LogFunctions(self.keys, retention or Retention(), limits)
+        self.functions = LogFunctions(self.keys, retention, limits)
         self.skipped_entries = 0
         self.timeout_s = timeout_s
         self._evidence = Evidence()

@@ -41,10 +41,10 @@ class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     audience: str
     jwks: str
-    algorithms: tuple[str, ...] = ("RS256", "ES256")
-    claim: str = "tidewire"
-    grants: tuple[str, ...] = ()
-    egress_hosts: tuple[str, ...] = ()
+    algorithms: tuple[str, ...]
+    claim: str
+    grants: tuple[str, ...]
+    egress_hosts: tuple[str, ...]
 
     def __post_init__(self) -> None:
         missing = [name for name in ("issuer", "audience", "jwks") if not getattr(self, name)]

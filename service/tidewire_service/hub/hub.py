@@ -51,8 +51,8 @@ logger = structlog.get_logger("tidewire.hub")
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The tick and the ring's bound; declared with their meaning in `settings.ServiceSettings`."""
 
-    tick_ms: float = 10.0
-    ring_bytes: int = 64 << 20
+    tick_ms: float
+    ring_bytes: int
 
 
 class Hub:
@@ -72,10 +72,10 @@ class Hub:
     """
 
     def __init__(
-        self, log: RedisLog, url: str, settings: HubSettings | None = None, *, limits: Mapping[str, Any] | None = None
+        self, log: RedisLog, url: str, settings: HubSettings, *, limits: Mapping[str, Any] | None = None
     ) -> None:
         self.log = log
-        self.settings = settings or HubSettings()
+        self.settings = settings
         self.on_fall_back: Callable[[Subscription], None] | None = None
         self.latencies = Latencies()
         self.lateness = Lateness()

@@ -17,7 +17,7 @@ from rich.table import Table
 from tidewire.errors import InvalidInput
 from tidewire.model.durations import parse_duration_ms
 from tidewire.redislog.log import RedisLog
-from tidewire.settings import ClientSettings, Option, Settings, click_options, load_settings
+from tidewire.settings import ClientSettings, Option, Settings, click_options, default_of, load_settings
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenRow, TokenStore
 
@@ -30,8 +30,8 @@ _NEVER: Final = "never"
 class TokenSettings(Settings, frozen=True, kw_only=True):
     """Which Redis the tokens are in."""
 
-    redis: Annotated[str, Option("Redis of the service")] = "redis://127.0.0.1:6379"
-    prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
+    redis: Annotated[str, Option("Redis of the service")] = default_of(ClientSettings, "redis")
+    prefix: Annotated[str, Option("first part of every Redis key")] = default_of(ClientSettings, "prefix")
 
 
 def _with_store(given: dict[str, Any], work: Callable[[TokenStore], Awaitable[_T]]) -> _T:

@@ -22,7 +22,15 @@ from redis.retry import Retry
 
 from tidewire._version import __version__
 from tidewire.errors import InvalidInput, TidewireError
-from tidewire.settings import Option, Settings, click_options, load_settings, without_password
+from tidewire.settings import (
+    DASHBOARD_PORT,
+    SERVICE_PORT,
+    Option,
+    Settings,
+    click_options,
+    load_settings,
+    without_password,
+)
 from tidewire_service.launch.embedded import EmbeddedServer, free_port
 from tidewire_service.launch.supervisor import Child, Supervisor
 
@@ -39,8 +47,8 @@ class UpSettings(Settings, frozen=True, kw_only=True):
     redis: Annotated[
         str, Option("Redis to use; by default one on 127.0.0.1:6379 if suitable, else the bundled server")
     ] = ""
-    port: Annotated[int, Option("port of the service", minimum=1, maximum=65_535)] = 8000
-    dashboard_port: Annotated[int, Option("port of the dashboard", minimum=1, maximum=65_535)] = 5006
+    port: Annotated[int, Option("port of the service", minimum=1, maximum=65_535)] = SERVICE_PORT
+    dashboard_port: Annotated[int, Option("port of the dashboard", minimum=1, maximum=65_535)] = DASHBOARD_PORT
     redis_port: Annotated[
         int,
         Option("run the bundled server on this port, even if another Redis listens on 6379", minimum=0, maximum=65_535),

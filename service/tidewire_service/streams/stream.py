@@ -38,12 +38,12 @@ logger = structlog.get_logger("tidewire.stream")
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The times and bounds of streams; declared with their meaning in `settings.ServiceSettings`."""
 
-    heartbeat_s: float = 15.0
-    retry_min_ms: int = 2_000
-    retry_max_ms: int = 6_000
-    max_age_s: float = 3_600.0
-    write_timeout_s: float = 30.0
-    drain_s: float = 0.5
+    heartbeat_s: float
+    retry_min_ms: int
+    retry_max_ms: int
+    max_age_s: float
+    write_timeout_s: float
+    drain_s: float
 
 
 class Stream:

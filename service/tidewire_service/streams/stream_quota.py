@@ -14,9 +14,9 @@ __all__ = ["StreamLimits", "StreamQuota"]
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How many streams; declared with their meaning in `settings.ServiceSettings`; 0 for no limit."""
 
-    max_streams: int = 20_000
-    max_streams_per_token: int = 0
-    max_streams_per_address: int = 0
+    max_streams: int
+    max_streams_per_token: int
+    max_streams_per_address: int
 
 
 class StreamQuota:

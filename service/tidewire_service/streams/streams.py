@@ -79,15 +79,15 @@ class Streams:
     def __init__(
         self,
         hub: Hub,
-        settings: StreamSettings | None = None,
-        limits: StreamLimits | None = None,
+        settings: StreamSettings,
+        limits: StreamLimits,
         limit_counters: LimitCounters | None = None,
     ) -> None:
         self.hub = hub
         self.limit_counters = limit_counters or LimitCounters()
-        self.quota = StreamQuota(limits or StreamLimits(), self.limit_counters)
+        self.quota = StreamQuota(limits, self.limit_counters)
         self.end_of: Callable[[Identity], EndReason | None] = lambda _: None
-        self.settings = settings or StreamSettings()
+        self.settings = settings
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
         self.draining = False
         self._open: dict[Subscription, Stream] = {}
