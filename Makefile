@@ -43,8 +43,8 @@ docs:  ## write docs/settings.md, docs/api.md and docs/bundled.cdx.json from the
 	$(PYTHON) docs/tables.py
 	$(PYTHON) .ci/sbom.py > docs/bundled.cdx.json
 
-screenshots:  ## take the README's pictures of the dashboard, with Chromium
-	$(PYTHON) docs/screenshots.py
+screenshots:  ## take the README's pictures with Chromium; one: make screenshots ARGS='--only deck-dark'
+	$(PYTHON) docs/screenshots.py $(ARGS)
 
 up:  ## run everything on this machine
 	.venv/bin/tidewire up
