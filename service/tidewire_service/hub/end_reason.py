@@ -8,7 +8,7 @@ __all__ = ["EndReason"]
 
 
 class EndReason(StrEnum):
-    """Why a stream ended; docs/protocol.md, "How a stream ends", says who decides it and what the client does."""
+    """Why a stream ended; docs/architecture.md, "How a stream ends", says who ends it and what the client does."""
 
     CLIENT_GONE = "client_gone"
     DRAIN = "drain"
