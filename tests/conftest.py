@@ -6,7 +6,6 @@ needs a program that Python does not bring (Chromium, Node) is skipped with its 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -14,23 +13,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import hypothesis
 import pytest
-import redis
 import waiting
 from lanes import bounded
 from ports import own_port
+from servers import LiveService, Service, StartService, Valkey
 from waiting import HANG_S, Eventually
 
-from tidewire_service.app import create_app
-from tidewire_service.http_server.server import listening_socket, make_server
-from tidewire_service.launch.embedded import EmbeddedServer
 from tidewire_service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -135,78 +130,6 @@ def eventually() -> Eventually:
 # -- Valkey
 
 
-class Valkey:
-    """The bundled server, for one test: kill it, pause it, start it again on the same port and data.
-
-    Attributes:
-        url: ``redis://127.0.0.1:…``.
-        port: of it.
-        directory: its append-only file and its log.
-        client: a plain redis-py client, for looking and for what a foreign program would do.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = own_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.client = redis.Redis(port=self.port)
-        self._server: EmbeddedServer | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._server is not None, "not started"
-        pid = self._server.pid
-        assert pid is not None, "not running"
-        return pid
-
-    def start(self, **options: str) -> None:
-        """Start it; options are of its configuration, such as ``maxmemory="4mb"``."""
-        named = {name.replace("_", "-"): value for name, value in options.items()}
-        server = EmbeddedServer(self.directory, self.port, named)
-        server.start()
-        self._server = server
-
-    def stop(self) -> None:
-        """End it cleanly; the data stays."""
-        if self._server is not None:
-            if self._server.pid is not None:
-                self.resume()
-            self._server.stop()
-            self._server = None
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        pid = self.pid
-        os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + HANG_S
-        while self._server is not None and self._server.pid is not None:
-            assert time.monotonic() < deadline, "SIGKILL had no effect"
-            time.sleep(0.001)
-        self.stop()
-
-    def restart(self, **options: str) -> None:
-        """End it cleanly and start it on the same data."""
-        self.stop()
-        self.start(**options)
-
-    def pause(self) -> None:
-        """Let it hang: connections stay open, nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """End the pause."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGCONT)
-
-    def cli(self, *command: Any) -> Any:
-        """Run one command, as redis-cli would."""
-        return self.client.execute_command(*command)
-
-    def close(self) -> None:
-        self.client.close()
-        self.stop()
-
-
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[Valkey]:
     """A fresh Valkey of this test alone, running."""
@@ -217,68 +140,6 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 # -- the service
-
-
-class Service:
-    """A service on a real uvicorn in the test's own loop; its port stays its own over stop and start.
-
-    Attributes:
-        url: where.
-        app: the Litestar app; `app.state.hub` is its hub. None while stopped.
-        http: a client of it.
-    """
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        self.settings = settings
-        self.port = own_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False)
-        self.app: Any = None
-        self._ending: Callable[[], Awaitable[None]] | None = None
-
-    async def start(self, *, wait: bool = True) -> None:
-        """Start it; without `wait` it may not be ready yet, for example because Redis is away."""
-        app = create_app(self.settings)
-        server = make_server(app, self.settings)
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        task = asyncio.create_task(server.serve([listening_socket("127.0.0.1", self.port)]))
-
-        async def end() -> None:
-            server.stop()
-            await task
-
-        self.app, self._ending = app, end
-        await waiting.eventually(lambda: server.started or task.done())
-        if wait:
-            await self.ready()
-
-    async def ready(self, limit_s: float = HANG_S) -> None:
-        """Wait until it says that it is ready."""
-
-        async def is_ready() -> bool:
-            return (await self.http.get("/health/ready")).status_code == 200
-
-        await waiting.eventually(is_ready, limit_s=limit_s)
-
-    async def stop(self) -> None:
-        """End it as SIGTERM does."""
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            await ending()
-            self.app = None
-
-    async def publish(self, metric: str, *values: float | None, **more: Any) -> str:
-        """Publish readings over HTTP, now unless `time` says when; return the cursor of the answer."""
-        now_ms = time.time() * 1e3
-        times = more.pop("time", [now_ms - len(values) + 1 + n for n in range(len(values))])
-        body = {"metric": metric, "time": times, "value": list(values), **more}
-        answer = await self.http.post("/v1/readings", json=body)
-        assert answer.status_code == 200, answer.text
-        cursor: str = answer.json()["cursor"]
-        return cursor
-
-
-StartService = Callable[..., Awaitable[Service]]
 
 
 @pytest.fixture
@@ -323,8 +184,8 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
-    """A service in a process of its own, for tests that block: has `url`."""
+def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[LiveService]:
+    """A service in a process of its own, for tests that block."""
     port = own_port()
     log = tmp_path / "service.log"
     with log.open("wb") as out:
@@ -343,6 +204,6 @@ def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
-    yield SimpleNamespace(url=url, port=port, process=process, log=log)
+    yield LiveService(url, port, process, log)
     process.terminate()
     process.wait(HANG_S)

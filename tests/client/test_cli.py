@@ -15,7 +15,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from waiting import HANG_S
+from servers import StartService, Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire.commands import cli
 from tidewire.commands.replay import read_rows
@@ -32,7 +33,7 @@ plant/b,1700000000600,,,
 class Command:
     """`python -m tidewire …` with a service and a Redis in its environment."""
 
-    def __init__(self, service: Any, valkey: Any) -> None:
+    def __init__(self, service: Any, valkey: Valkey) -> None:
         self.environment = {**os.environ, "TIDEWIRE_URL": service.url, "TIDEWIRE_REDIS": valkey.url, "COLUMNS": "160"}
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
@@ -54,7 +55,7 @@ class Command:
 
 
 @pytest.fixture
-def tidewire(service: Any, valkey: Any) -> Command:
+def tidewire(service: Any, valkey: Valkey) -> Command:
     return Command(service, valkey)
 
 
@@ -170,7 +171,7 @@ def test_a_recorded_file_that_cannot_be_read_names_the_line(tmp_path: Path) -> N
         read_rows(tmp_path / "x.xls")
 
 
-async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, service: Any, valkey: Any) -> None:
+async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, service: Any, valkey: Valkey) -> None:
     status, out, _ = await tidewire("doctor", "--dashboard", "http://127.0.0.1:1")
     assert status == 0, out
     assert re.search(r"ok\s+redis\s+Valkey 9", out)
@@ -189,7 +190,7 @@ async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, ser
 
 
 async def test_doctor_tells_a_service_on_another_redis_and_what_could_not_be_read(
-    tidewire: Command, service: Any, valkey: Any, tmp_path: Path, eventually: Any
+    tidewire: Command, service: Any, valkey: Valkey, tmp_path: Path, eventually: Eventually
 ) -> None:
     """What is published goes to one Redis and nothing shows, since the service reads another."""
     valkey.cli("PUBLISH", "tw:in:plant/a", "warm")
@@ -213,7 +214,7 @@ async def test_doctor_tells_a_service_on_another_redis_and_what_could_not_be_rea
     assert re.search(r"WRONG\s+log\s+the service reads another Redis, or under another prefix", out)
 
 
-async def test_doctor_tells_a_replica_and_a_full_redis(tidewire: Command, valkey: Any) -> None:
+async def test_doctor_tells_a_replica_and_a_full_redis(tidewire: Command, valkey: Valkey) -> None:
     valkey.cli("CONFIG", "SET", "maxmemory", str(int(valkey.client.info("memory")["used_memory"] * 1.02)))
     status, out, _ = await tidewire("doctor")
     assert status == 1
@@ -226,7 +227,7 @@ async def test_doctor_tells_a_replica_and_a_full_redis(tidewire: Command, valkey
 
 
 async def test_doctor_tells_a_missing_token_another_server_and_a_proxy_that_buffers(
-    tidewire: Command, start_service: Any
+    tidewire: Command, start_service: StartService
 ) -> None:
     guarded = await start_service(auth=True)
     status, out, _ = await tidewire("doctor", "--url", guarded.url)
@@ -290,7 +291,7 @@ async def test_export_writes_what_was_published(tidewire: Command, service: Any,
 
 
 async def test_an_export_of_any_size_is_replayed_as_it_was(
-    start_service: Any, tidewire: Command, tmp_path: Path
+    start_service: StartService, tidewire: Command, tmp_path: Path
 ) -> None:
     service = await start_service(history_rows=500)
     now_ms = float(int(time.time()) * 1000 - 60_000)

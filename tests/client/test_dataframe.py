@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from servers import StartService
 
 import tidewire
 from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable
@@ -135,7 +136,7 @@ async def test_what_cannot_work_is_said(service: Any, plant: pd.DataFrame) -> No
 
 
 async def test_a_span_is_by_the_clock_of_the_service_and_not_of_the_reader(
-    start_service: Any, monkeypatch: pytest.MonkeyPatch, began: pd.Timestamp
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, began: pd.Timestamp
 ) -> None:
     service = await start_service(history_rows=500)
     index = pd.date_range(began, periods=1_200, freq="10ms")
@@ -146,7 +147,7 @@ async def test_a_span_is_by_the_clock_of_the_service_and_not_of_the_reader(
         assert len(await history("a", "-15m", url=service.url)) == 1_200
 
 
-async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: Any, began: pd.Timestamp) -> None:
+async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: StartService, began: pd.Timestamp) -> None:
     service = await start_service(history_rows=1_000)
     index = pd.date_range(began, periods=2_500, freq="10ms")
     frame = pd.DataFrame({"a": np.arange(2_500.0), "b": np.arange(2_500.0) * 2, "site": "A"}, index=index)

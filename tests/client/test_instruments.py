@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from servers import Valkey
 from waiting import generous
 
 from tidewire.errors import InvalidInput
@@ -51,7 +52,7 @@ class Publishing:
 
 
 @pytest.fixture
-def publishing(valkey: Any) -> Iterator[Publishing]:
+def publishing(valkey: Valkey) -> Iterator[Publishing]:
     made = Publishing(valkey.url)
     yield made
     made.publisher.close()
@@ -233,7 +234,7 @@ def test_a_log_record_that_cannot_be_published_does_not_stop_the_program(
     assert "empty level" in capsys.readouterr().err
 
 
-def test_a_script_of_an_experiment_tracker_runs_as_it_is(valkey: Any) -> None:
+def test_a_script_of_an_experiment_tracker_runs_as_it_is(valkey: Valkey) -> None:
     """The first example of such trackers' documentation, but for the import."""
     script = """
 import argparse

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from waiting import HANG_S, generous
+from servers import LiveService, StartService, Valkey
+from waiting import HANG_S, Eventually, generous
 
 import tidewire
 from tidewire.errors import InvalidInput
@@ -40,7 +41,7 @@ async def stored(url: str, metric: str) -> list[float | None]:
         await log.close()
 
 
-async def test_what_was_published_is_in_the_log_once_and_in_order(valkey: Any) -> None:
+async def test_what_was_published_is_in_the_log_once_and_in_order(valkey: Valkey) -> None:
     with Publisher(valkey.url) as publisher:
         for n in range(5_000):
             publisher.publish("a", n, unit="Cel")
@@ -49,7 +50,7 @@ async def test_what_was_published_is_in_the_log_once_and_in_order(valkey: Any) -
     assert publisher.stats.queued == publisher.stats.dropped == 0
 
 
-async def test_a_dict_labels_columns_events_and_steps(valkey: Any) -> None:
+async def test_a_dict_labels_columns_events_and_steps(valkey: Valkey) -> None:
     with Publisher(valkey.url) as publisher:
         publisher.publish({"train/loss": 0.3, "train/acc": True}, labels={"run": "1"}, step=7)
         publisher.publish("col", [1.0, None, float("nan")], time=[time.time() * 1e3] * 3)
@@ -139,7 +140,7 @@ def test_a_dead_network_never_raises_is_said_once_and_counted(caplog: pytest.Log
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 async def test_a_kill_of_redis_while_publishing_doubles_nothing_and_loses_nothing_unsaid(
-    valkey: Any, fsync: str
+    valkey: Valkey, fsync: str
 ) -> None:
     """With `everysec` the server may hold back a write for up to 2 s while the disk is busy, and answer all the same.
 
@@ -183,7 +184,7 @@ async def test_a_kill_of_redis_while_publishing_doubles_nothing_and_loses_nothin
     assert not (missing and fsync == "always")
 
 
-async def test_a_paused_redis_is_retried_under_the_same_sequence(valkey: Any) -> None:
+async def test_a_paused_redis_is_retried_under_the_same_sequence(valkey: Valkey) -> None:
     publisher = Publisher(valkey.url)
     publisher.publish("a", 0)
     assert publisher.flush()
@@ -209,7 +210,7 @@ def test_memory_is_bounded_and_the_oldest_is_dropped_with_a_count() -> None:
     publisher.close(0)
 
 
-async def test_over_http_with_the_same_words(service: Any, valkey: Any) -> None:
+async def test_over_http_with_the_same_words(service: Any, valkey: Valkey) -> None:
     publisher = Publisher(service.url)
     for n in range(3_000):
         publisher.publish("a", n, labels={"site": "A"})
@@ -219,7 +220,7 @@ async def test_over_http_with_the_same_words(service: Any, valkey: Any) -> None:
     assert publisher.stats.sent == 3_000
 
 
-async def test_over_http_a_service_that_comes_back_gets_everything_once(service: Any, valkey: Any) -> None:
+async def test_over_http_a_service_that_comes_back_gets_everything_once(service: Any, valkey: Valkey) -> None:
     publisher = Publisher(service.url)
     publisher.publish("a", 0)
     assert await asyncio.to_thread(publisher.flush, HANG_S)
@@ -233,7 +234,7 @@ async def test_over_http_a_service_that_comes_back_gets_everything_once(service:
     assert await stored(valkey.url, "a") == [float(n) for n in range(100)]
 
 
-async def test_what_is_refused_for_good_is_counted_with_its_reason(start_service: Any) -> None:
+async def test_what_is_refused_for_good_is_counted_with_its_reason(start_service: StartService) -> None:
     service = await start_service(max_metrics=1)
     publisher = Publisher(service.url)
     publisher.publish("a", 1)
@@ -247,7 +248,7 @@ async def test_what_is_refused_for_good_is_counted_with_its_reason(start_service
     assert "metrics" in stats.last_error
 
 
-async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Any) -> None:
+async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Valkey) -> None:
     publisher = Publisher(valkey.url, flush_after_s=30)
     publisher.publish("a", 1)  # waits in the parent
 
@@ -266,7 +267,7 @@ async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Any) -> Non
 
 
 @pytest.mark.parametrize("door", ["redis", "http", "spool"])
-async def test_the_thread_imports_nothing(valkey: Any, live_service: Any, tmp_path: Path, door: str) -> None:
+async def test_the_thread_imports_nothing(valkey: Valkey, live_service: LiveService, tmp_path: Path, door: str) -> None:
     """A fork while it did left encodings.idna locked in the child, which then never sent anything."""
     url = live_service.url if door == "http" else valkey.url
     code = (
@@ -283,7 +284,7 @@ async def test_the_thread_imports_nothing(valkey: Any, live_service: Any, tmp_pa
     assert (process.returncode, out.decode().strip()) == (0, "[]")
 
 
-async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Any) -> None:
+async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Valkey) -> None:
     code = "import tidewire\nfor n in range(500): tidewire.publish('a', n)\n"
     environment = {**os.environ, "TIDEWIRE_REDIS": valkey.url}
     done = await asyncio.to_thread(
@@ -302,13 +303,13 @@ def test_a_dict_with_one_wrong_name_publishes_nothing_of_it() -> None:
     assert publisher.stats.queued == 0
 
 
-async def test_columns_longer_than_a_batch_are_split(valkey: Any) -> None:
+async def test_columns_longer_than_a_batch_are_split(valkey: Valkey) -> None:
     with Publisher(valkey.url) as publisher:
         publisher.publish("a", np.arange(2_500.0))
     assert await stored(valkey.url, "a") == [float(n) for n in range(2_500)]
 
 
-async def test_a_clock_that_steps_back_delays_nothing(valkey: Any, monkeypatch: Any, eventually: Any) -> None:
+async def test_a_clock_that_steps_back_delays_nothing(valkey: Valkey, monkeypatch: Any, eventually: Eventually) -> None:
     publisher = Publisher(valkey.url)
     publisher.publish("a", 0)
     real = time.time
@@ -337,7 +338,7 @@ def alarms(every_s: float, handler: Callable[..., Any]) -> Iterator[None]:
         gc.enable()
 
 
-async def test_a_signal_handler_may_publish_in_the_middle_of_a_publish(valkey: Any) -> None:
+async def test_a_signal_handler_may_publish_in_the_middle_of_a_publish(valkey: Valkey) -> None:
     publisher = Publisher(valkey.url)
     handled = itertools.count()
     published = 0
@@ -353,7 +354,7 @@ async def test_a_signal_handler_may_publish_in_the_middle_of_a_publish(valkey: A
     assert len(alarmed) > 10
 
 
-async def test_ctrl_c_in_the_middle_of_a_publish_breaks_nothing(valkey: Any) -> None:
+async def test_ctrl_c_in_the_middle_of_a_publish_breaks_nothing(valkey: Valkey) -> None:
     publishing = False
 
     def interrupt(*_: Any) -> None:
@@ -386,7 +387,7 @@ async def test_ctrl_c_in_the_middle_of_a_publish_breaks_nothing(valkey: Any) -> 
     assert publisher.stats.dropped == publisher.stats.rejected == 0
 
 
-async def test_a_worker_of_a_pool_flushes_at_its_end(valkey: Any, monkeypatch: Any) -> None:
+async def test_a_worker_of_a_pool_flushes_at_its_end(valkey: Valkey, monkeypatch: Any) -> None:
     monkeypatch.setenv("TIDEWIRE_REDIS", valkey.url)
     code = (
         "import multiprocessing as m, sys, tidewire\n"
@@ -408,7 +409,7 @@ async def test_a_worker_of_a_pool_flushes_at_its_end(valkey: Any, monkeypatch: A
     assert await stored(valkey.url, "parent") == [-1.0]
 
 
-async def test_what_a_batch_that_was_refused_held_is_counted_by_reading(valkey: Any) -> None:
+async def test_what_a_batch_that_was_refused_held_is_counted_by_reading(valkey: Valkey) -> None:
     publisher = Publisher(valkey.url)
     publisher.publish("first", 0)
     publisher.publish("poisoned", 0)
@@ -423,7 +424,9 @@ async def test_what_a_batch_that_was_refused_held_is_counted_by_reading(valkey: 
     assert "foreign" in stats.last_error
 
 
-def test_close_is_bounded_while_redis_hangs_and_counts_each_reading_once(valkey: Any, eventually: Any) -> None:
+def test_close_is_bounded_while_redis_hangs_and_counts_each_reading_once(
+    valkey: Valkey, eventually: Eventually
+) -> None:
     publisher = Publisher(valkey.url)
     publisher.publish("a", 0)
     assert publisher.flush()
@@ -437,7 +440,7 @@ def test_close_is_bounded_while_redis_hangs_and_counts_each_reading_once(valkey:
     assert (stats.sent, stats.dropped, stats.queued) == (1, 10, 0)
 
 
-async def test_a_closed_publisher_publishes_again(valkey: Any) -> None:
+async def test_a_closed_publisher_publishes_again(valkey: Valkey) -> None:
     publisher = Publisher(valkey.url)
     for n in range(3):
         publisher.publish("a", n)
@@ -447,7 +450,7 @@ async def test_a_closed_publisher_publishes_again(valkey: Any) -> None:
 
 
 async def test_without_a_thread_nothing_raises_and_the_next_call_tries_again(
-    valkey: Any, monkeypatch: Any, eventually: Any
+    valkey: Valkey, monkeypatch: Any, eventually: Eventually
 ) -> None:
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -465,7 +468,7 @@ async def test_without_a_thread_nothing_raises_and_the_next_call_tries_again(
     assert await stored(valkey.url, "a") == [1.0, 2.0]
 
 
-async def test_flush_tries_at_once_when_redis_is_back(valkey: Any) -> None:
+async def test_flush_tries_at_once_when_redis_is_back(valkey: Valkey) -> None:
     publisher = Publisher(valkey.url)
     valkey.stop()
     publisher.publish("a", 1)
@@ -480,7 +483,7 @@ async def test_flush_tries_at_once_when_redis_is_back(valkey: Any) -> None:
     publisher.close()
 
 
-async def test_an_async_publisher_has_the_same_names(valkey: Any) -> None:
+async def test_an_async_publisher_has_the_same_names(valkey: Valkey) -> None:
     async with AsyncPublisher(valkey.url) as publisher:
         publisher.publish("a", 1)
         assert await publisher.flush()
@@ -498,7 +501,7 @@ def test_where_to_publish_follows_the_environment() -> None:
         Publisher("ftp://x")
 
 
-def test_a_dropped_publisher_leaves_no_thread(valkey: Any) -> None:
+def test_a_dropped_publisher_leaves_no_thread(valkey: Valkey) -> None:
     before = threading.active_count()
     for n in range(5):
         publisher = Publisher(valkey.url)

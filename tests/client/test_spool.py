@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import decode_batch
@@ -49,7 +50,9 @@ async def flushed(publisher: Publisher, limit_s: float = HANG_S) -> bool:
     return await asyncio.to_thread(publisher.flush, limit_s)
 
 
-async def test_an_outage_fills_the_disk_and_not_the_memory(valkey: Any, tmp_path: Path, eventually: Any) -> None:
+async def test_an_outage_fills_the_disk_and_not_the_memory(
+    valkey: Valkey, tmp_path: Path, eventually: Eventually
+) -> None:
     with Publisher(valkey.url, spool=tmp_path / "spool", max_bytes=1 << 17) as publisher:
         publisher.publish("a", -1)
         assert await flushed(publisher)
@@ -70,7 +73,7 @@ async def test_an_outage_fills_the_disk_and_not_the_memory(valkey: Any, tmp_path
     assert list((tmp_path / "spool").iterdir()) == [], "nothing is left"
 
 
-async def test_what_one_process_leaves_the_next_one_sends(valkey: Any, tmp_path: Path) -> None:
+async def test_what_one_process_leaves_the_next_one_sends(valkey: Valkey, tmp_path: Path) -> None:
     valkey.kill()
     told = run(
         valkey.url, tmp_path, "p.publish('a', list(range(5000)), unit='Cel')\np.publish('b', 1, labels={'x': 'y'})"
@@ -89,7 +92,7 @@ async def test_what_one_process_leaves_the_next_one_sends(valkey: Any, tmp_path:
 
 
 async def test_a_kill_at_any_moment_loses_at_most_the_last_half_second_and_doubles_nothing(
-    valkey: Any, tmp_path: Path
+    valkey: Valkey, tmp_path: Path
 ) -> None:
     print(f"TIDEWIRE_SPOOL_SEED={SEED}")
     dice = random.Random(SEED)
@@ -137,7 +140,7 @@ async def test_a_kill_at_any_moment_loses_at_most_the_last_half_second_and_doubl
     assert total > 0
 
 
-async def test_a_reply_lost_by_a_kill_appends_nothing_twice(valkey: Any, tmp_path: Path) -> None:
+async def test_a_reply_lost_by_a_kill_appends_nothing_twice(valkey: Valkey, tmp_path: Path) -> None:
     """Redis is stopped: what was written to it before is appended when it goes on; the answer finds nobody."""
     process = subprocess.Popen(
         script(valkey.url, tmp_path, "p.publish('a', 0); p.flush(); print(1); sys.stdin.readline()\n"
@@ -161,7 +164,7 @@ async def test_a_reply_lost_by_a_kill_appends_nothing_twice(valkey: Any, tmp_pat
 
 @pytest.mark.parametrize("how", ["garbage", "cut", "empty"])
 async def test_a_torn_file_is_put_aside_and_told(
-    valkey: Any, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+    valkey: Valkey, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     valkey.kill()
     run(valkey.url, tmp_path, "p.publish('a', list(range(30000)))")
@@ -182,7 +185,7 @@ async def test_a_torn_file_is_put_aside_and_told(
 
 
 async def test_beyond_its_bound_the_oldest_is_given_up_and_counted(
-    valkey: Any, tmp_path: Path, eventually: Any
+    valkey: Valkey, tmp_path: Path, eventually: Eventually
 ) -> None:
     with Publisher(valkey.url, spool=tmp_path, spool_bytes=1 << 20, max_bytes=1 << 18) as publisher:
         valkey.kill()
@@ -201,7 +204,7 @@ async def test_beyond_its_bound_the_oldest_is_given_up_and_counted(
     assert values[-1] == 59_999.0, "the newest is kept"
 
 
-async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(valkey: Any, tmp_path: Path) -> None:
+async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(valkey: Valkey, tmp_path: Path) -> None:
     valkey.kill()
     publishers = [Publisher(valkey.url, spool=tmp_path) for _ in range(3)]
     for number, publisher in enumerate(publishers):
@@ -218,7 +221,7 @@ async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(v
     assert list(tmp_path.glob("spool-*")) == []
 
 
-async def test_a_fork_has_a_file_of_its_own_and_the_parents_stays_whole(valkey: Any, tmp_path: Path) -> None:
+async def test_a_fork_has_a_file_of_its_own_and_the_parents_stays_whole(valkey: Valkey, tmp_path: Path) -> None:
     valkey.kill()
     body = """
     p.publish("a", 1)
@@ -238,7 +241,7 @@ async def test_a_fork_has_a_file_of_its_own_and_the_parents_stays_whole(valkey: 
     assert (await stored(valkey.url, "a"), await stored(valkey.url, "b")) == ([1.0, 3.0], [2.0])
 
 
-async def test_a_full_disk_leaves_it_to_the_memory(valkey: Any, tmp_path: Path) -> None:
+async def test_a_full_disk_leaves_it_to_the_memory(valkey: Valkey, tmp_path: Path) -> None:
     valkey.kill()
     body = """
     import resource, signal
@@ -275,7 +278,7 @@ def test_what_cannot_be_a_spool_is_said_at_once(tmp_path: Path) -> None:
         Publisher("redis://127.0.0.1:1", spool=tmp_path, spool_bytes=1)
 
 
-def test_a_file_is_what_it_says(valkey: Any, tmp_path: Path) -> None:
+def test_a_file_is_what_it_says(valkey: Valkey, tmp_path: Path) -> None:
     """Anyone may look into a spool with SQLite's own tools."""
     valkey.kill()
     run(valkey.url, tmp_path, "p.publish('a', [1, 2, 3])")

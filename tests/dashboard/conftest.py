@@ -7,14 +7,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, Eventually
 
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 
 
 @pytest.fixture
-async def dashboard(service: Any, eventually: Any) -> AsyncIterator[Dashboard]:
+async def dashboard(service: Any, eventually: Eventually) -> AsyncIterator[Dashboard]:
     """A dashboard that is live on the service."""
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
         await eventually(lambda: dashboard.source.feed.status.state == "live")

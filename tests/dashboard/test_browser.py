@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from servers import Valkey
 from waiting import HANG_S, generous
 
 from tidewire.model.batch import encode_batch, make_batch
@@ -77,7 +78,7 @@ async def appended(url: str, retention: Retention, *values: float) -> None:
 
 
 async def test_the_badge_counts_what_was_recovered_after_an_outage_of_the_service(
-    tab: Any, service: Any, valkey: Any, dashboard: Dashboard
+    tab: Any, service: Any, valkey: Valkey, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")
@@ -93,7 +94,7 @@ async def test_the_badge_counts_what_was_recovered_after_an_outage_of_the_servic
 
 
 async def test_the_badge_names_the_gap_that_cannot_be_recovered(
-    tab: Any, service: Any, valkey: Any, dashboard: Dashboard
+    tab: Any, service: Any, valkey: Valkey, dashboard: Dashboard
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")

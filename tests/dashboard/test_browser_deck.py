@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import Eventually
 
 from tidewire_dashboard.app import Dashboard
 
@@ -197,7 +198,7 @@ async def test_a_page_is_kept_in_a_file_and_opened_from_it(tab: Any, service: An
 
 
 async def test_two_viewers_of_one_deck_see_the_same_and_pause_alone(
-    tab: Any, browser: Any, service: Any, dashboard: Dashboard, eventually: Any
+    tab: Any, browser: Any, service: Any, dashboard: Dashboard, eventually: Eventually
 ) -> None:
     await plant(service)
     await drawn(tab)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
-from waiting import HANG_S
+from waiting import HANG_S, Eventually
 
 from tidewire_dashboard.app import Dashboard
 
@@ -75,7 +75,7 @@ async def devtools(tmp_path: Path, chromium_command: list[str]) -> AsyncIterator
 
 
 async def test_a_tab_behind_another_is_sent_nothing_and_one_snapshot_when_it_is_back(
-    devtools: Devtools, dashboard: Dashboard, service: Any, eventually: Any
+    devtools: Devtools, dashboard: Dashboard, service: Any, eventually: Eventually
 ) -> None:
     state = "window.__tidewire?.state()"
     await service.publish("furnace/temperature", 1.0)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
-from waiting import HANG_S, generous
+from waiting import HANG_S, Eventually, generous
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, ViewFrame, unpack_frame
@@ -63,7 +63,9 @@ async def deck_on(dashboard: Dashboard, ticket: str | None = None) -> AsyncItera
         deck.socket.close()
 
 
-async def test_readings_reach_a_deck_within_a_second(dashboard: Dashboard, service: Any, eventually: Any) -> None:
+async def test_readings_reach_a_deck_within_a_second(
+    dashboard: Dashboard, service: Any, eventually: Eventually
+) -> None:
     await service.publish("furnace/temperature", 921.0, 922.0, unit="Cel", labels={"site": "A"})
     async with deck_on(dashboard) as deck:
         await deck.say(t="hello", page="deck", hidden=False)
@@ -82,7 +84,7 @@ async def test_readings_reach_a_deck_within_a_second(dashboard: Dashboard, servi
 
 
 async def test_a_deck_that_stops_acknowledging_is_sent_one_frame_and_no_more(
-    dashboard: Dashboard, service: Any, eventually: Any
+    dashboard: Dashboard, service: Any, eventually: Eventually
 ) -> None:
     await service.publish("m", 1.0)
     async with deck_on(dashboard) as stuck, deck_on(dashboard) as well:
@@ -98,7 +100,7 @@ async def test_a_deck_that_stops_acknowledging_is_sent_one_frame_and_no_more(
         await eventually(lambda: len(stuck.frames) == 2)
 
 
-async def test_the_tick_rests_while_nobody_watches(dashboard: Dashboard, eventually: Any) -> None:
+async def test_the_tick_rests_while_nobody_watches(dashboard: Dashboard, eventually: Eventually) -> None:
     assert not dashboard.hub._clock.is_running()
     async with deck_on(dashboard) as deck:
         await deck.say(t="hello", page="overview", hidden=False)
@@ -110,7 +112,7 @@ async def test_the_tick_rests_while_nobody_watches(dashboard: Dashboard, eventua
 
 
 async def test_the_past_comes_from_the_history_where_memory_does_not_reach(
-    dashboard: Dashboard, service: Any, eventually: Any
+    dashboard: Dashboard, service: Any, eventually: Eventually
 ) -> None:
     now_ms = time.time() * 1e3
     old = [now_ms - 3_000_000 + n * 10_000 for n in range(60)]
@@ -134,7 +136,7 @@ async def test_the_past_comes_from_the_history_where_memory_does_not_reach(
         assert drawn[~np.isnan(drawn)].tolist() == list(range(10))
 
 
-async def test_an_unknown_ticket_is_told_so(dashboard: Dashboard, eventually: Any) -> None:
+async def test_an_unknown_ticket_is_told_so(dashboard: Dashboard, eventually: Eventually) -> None:
     async with deck_on(dashboard, "nonsense") as deck:
         await eventually(lambda: deck.socket.close_code == 4401)
 
@@ -146,7 +148,7 @@ async def test_a_page_of_another_origin_gets_no_frames(dashboard: Dashboard) -> 
 
 
 async def test_messages_that_cannot_be_read_are_answered_and_many_of_them_end_it(
-    dashboard: Dashboard, eventually: Any
+    dashboard: Dashboard, eventually: Eventually
 ) -> None:
     async with deck_on(dashboard) as deck:
         await deck.socket.write_message("nonsense")
@@ -184,7 +186,7 @@ async def test_another_host_name_is_refused(dashboard: Dashboard, host: str) -> 
         assert (await http.get("/", headers={"Host": "LOCALHOST:1234"})).status_code == 200
 
 
-async def test_the_badge_follows_the_service(dashboard: Dashboard, service: Any, eventually: Any) -> None:
+async def test_the_badge_follows_the_service(dashboard: Dashboard, service: Any, eventually: Eventually) -> None:
     await service.publish("m", 1.0)
     async with deck_on(dashboard) as deck:
         await deck.say(t="hello", page="deck", hidden=False)

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from servers import StartService
+from waiting import Eventually
 
 import tidewire
 from tidewire.commands.cli import main
@@ -53,7 +55,7 @@ async def _exported(service: Any, span: dict[str, str], form: str, *more: str) -
 
 
 async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
-    service: Any, dashboard: Dashboard, eventually: Any
+    service: Any, dashboard: Dashboard, eventually: Eventually
 ) -> None:
     start_ms = float(int(time.time()) * 1_000 - 600_000)
     await _publish(service, start_ms)
@@ -79,7 +81,7 @@ async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
         assert head.text == "metric,time,value,unit\n"
 
 
-async def test_a_history_of_many_pages_has_the_columns_of_all_of_them(start_service: Any) -> None:
+async def test_a_history_of_many_pages_has_the_columns_of_all_of_them(start_service: StartService) -> None:
     service = await start_service(history_rows=20)
     start_ms = float(int(time.time()) * 1_000 - 600_000)
     await _publish(service, start_ms)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import Eventually
 
 from tidewire.livestore.feed import Feed
 from tidewire.livestore.store import Store
@@ -28,7 +29,9 @@ def values(feed: Feed, metric: str) -> list[float]:
         return [float(value) for value in found.raw.rows()[1]]
 
 
-async def test_the_replay_fills_the_store_and_live_readings_follow(service: Any, feed: Feed, eventually: Any) -> None:
+async def test_the_replay_fills_the_store_and_live_readings_follow(
+    service: Any, feed: Feed, eventually: Eventually
+) -> None:
     now_ms = time.time() * 1e3
     await service.publish(
         "m", *map(float, range(50)), time=[now_ms - 60_000 + n * 1_000 for n in range(50)], unit="Cel"
@@ -46,7 +49,7 @@ async def test_the_replay_fills_the_store_and_live_readings_follow(service: Any,
 
 
 async def test_series_that_were_silent_throughout_the_replay_are_known(
-    service: Any, feed: Feed, eventually: Any
+    service: Any, feed: Feed, eventually: Eventually
 ) -> None:
     old_ms = time.time() * 1e3 - 3_600_000
     times = [old_ms - 1_000.0 * n for n in range(30, -1, -1)]
@@ -62,7 +65,9 @@ async def test_series_that_were_silent_throughout_the_replay_are_known(
     await eventually(lambda: found.expected_ms() == 1_000)
 
 
-async def test_a_service_that_ends_and_comes_back_leaves_no_hole(service: Any, feed: Feed, eventually: Any) -> None:
+async def test_a_service_that_ends_and_comes_back_leaves_no_hole(
+    service: Any, feed: Feed, eventually: Eventually
+) -> None:
     feed.start()
     await eventually(lambda: feed.status.state == "live")
     await service.publish("m", 1.0)
@@ -83,7 +88,9 @@ async def test_a_service_that_ends_and_comes_back_leaves_no_hole(service: Any, f
     await eventually(lambda: values(feed, "m") == [1.0, 2.0, 3.0, 4.0])
 
 
-async def test_without_a_service_it_says_so_and_goes_on_trying(feed: Feed, service: Any, eventually: Any) -> None:
+async def test_without_a_service_it_says_so_and_goes_on_trying(
+    feed: Feed, service: Any, eventually: Eventually
+) -> None:
     await service.stop()
     feed.start()
     await eventually(lambda: feed.status.attempts > 0)
@@ -93,7 +100,7 @@ async def test_without_a_service_it_says_so_and_goes_on_trying(feed: Feed, servi
     await eventually(lambda: feed.status.state == "live")
 
 
-async def test_a_refusal_is_final_until_somebody_asks_again(service: Any, eventually: Any) -> None:
+async def test_a_refusal_is_final_until_somebody_asks_again(service: Any, eventually: Eventually) -> None:
     with Feed(Store(), ("a//b",), url=service.url) as feed:
         await eventually(lambda: feed.status.state == "ended")
         assert "empty level" in feed.status.reason

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import StartService, Valkey
+from waiting import Eventually
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -21,7 +23,7 @@ async def _series(service: Any) -> dict[str, Any]:
     return {series["metric"]: series for series in answer.json()["series"]}
 
 
-async def _watched(service: Any, eventually: Any) -> dict[str, Any]:
+async def _watched(service: Any, eventually: Eventually) -> dict[str, Any]:
     """Let a stream read what is published until every own reading is there; return them."""
     async with service.http.stream("GET", "/v1/stream?metric=furnace/*&replay=none") as stream:
         reading = asyncio.create_task(anext(aiter(stream.aiter_lines())))
@@ -39,7 +41,7 @@ async def _watched(service: Any, eventually: Any) -> dict[str, Any]:
     return found
 
 
-async def test_each_process_publishes_its_health(start_service: Any, eventually: Any) -> None:
+async def test_each_process_publishes_its_health(start_service: StartService, eventually: Eventually) -> None:
     service = await start_service(self_metrics_s=0.2)
     found = await _watched(service, eventually)
     assert {series["labels"]["process"] for series in found.values()} == {process_name(0)}
@@ -59,7 +61,9 @@ async def test_none_are_published_unless_asked_for(service: Any) -> None:
     assert service.settings.self_metrics_s == 0
 
 
-async def test_redis_away_leaves_some_out_and_the_next_come(start_service: Any, valkey: Any, eventually: Any) -> None:
+async def test_redis_away_leaves_some_out_and_the_next_come(
+    start_service: StartService, valkey: Valkey, eventually: Eventually
+) -> None:
     service = await start_service(self_metrics_s=0.1, redis_timeout_s=0.3)
     await eventually(lambda: _series(service))
     valkey.restart()
@@ -73,7 +77,9 @@ async def test_redis_away_leaves_some_out_and_the_next_come(start_service: Any, 
 
 
 @pytest.mark.browser
-async def test_its_deck_is_there_without_anybody_making_it(start_service: Any, eventually: Any, browser: Any) -> None:
+async def test_its_deck_is_there_without_anybody_making_it(
+    start_service: StartService, eventually: Eventually, browser: Any
+) -> None:
     service = await start_service(self_metrics_s=0.2)
     await _watched(service, eventually)
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:

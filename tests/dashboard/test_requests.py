@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from servers import StartService
+from waiting import Eventually
 
 from tidewire_dashboard.analysis import statistics
 from tidewire_dashboard.app import Dashboard
@@ -42,7 +44,7 @@ class Port:
 class Asker:
     """A viewer, and its answers by kind."""
 
-    def __init__(self, dashboard: Dashboard, eventually: Any) -> None:
+    def __init__(self, dashboard: Dashboard, eventually: Eventually) -> None:
         self.port = Port()
         self.viewer = Viewer(dashboard.hub.shared, self.port)
         self._eventually = eventually
@@ -57,12 +59,12 @@ class Asker:
 
 
 @pytest.fixture
-def asker(dashboard: Dashboard, eventually: Any) -> Asker:
+def asker(dashboard: Dashboard, eventually: Eventually) -> Asker:
     return Asker(dashboard, eventually)
 
 
 @pytest.fixture
-async def readings(service: Any, dashboard: Dashboard, eventually: Any, start_ms: float) -> np.ndarray[Any, Any]:
+async def readings(service: Any, dashboard: Dashboard, eventually: Eventually, start_ms: float) -> np.ndarray[Any, Any]:
     """5,000 readings of one series at 10/s with a silence of 20 s, three of another with labels."""
     times = start_ms + np.arange(5_000) * 100.0
     times[2_500:] += 20_000
@@ -107,7 +109,7 @@ async def test_statistics_are_those_of_the_readings(
 
 
 async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
-    start_service: Any, service: Any, asker: Asker, dashboard: Any, readings: Any, start_ms: float
+    start_service: StartService, service: Any, asker: Asker, dashboard: Any, readings: Any, start_ms: float
 ) -> None:
     small = await start_service(history_rows=700)
     reader = dashboard.hub.shared.readings
@@ -175,7 +177,7 @@ async def test_a_deck_is_saved_and_a_newer_one_is_not_overwritten_unasked(asker:
 
 
 async def test_thresholds_are_in_force_for_every_viewer_and_alarm(
-    dashboard: Any, asker: Asker, readings: Any, eventually: Any
+    dashboard: Any, asker: Asker, readings: Any, eventually: Eventually
 ) -> None:
     other = Asker(dashboard, eventually)
     dashboard.hub.add(other.viewer)

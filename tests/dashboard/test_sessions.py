@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import Eventually
 
 from tidewire_dashboard import app, frame_socket
 from tidewire_dashboard.app import Dashboard, running_dashboard
@@ -25,7 +26,7 @@ def test_a_page_that_vanishes_is_forgotten_within_a_minute() -> None:
 
 
 @pytest.fixture
-async def impatient(service: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dashboard]:
+async def impatient(service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dashboard]:
     """A dashboard that counts in seconds; a busy machine's browser must still answer a ping in time."""
     monkeypatch.setattr(frame_socket, "PING_S", 2.0)
     monkeypatch.setattr(app, "SESSION_S", 1.0)
@@ -47,7 +48,7 @@ def held(dashboard: Dashboard) -> dict[str, int]:
     }
 
 
-async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Any) -> list[Any]:
+async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Eventually) -> list[Any]:
     """Open so many pages, each in a browser profile of its own."""
     contexts = [await browser.new_context() for _ in range(count)]
     for number, context in enumerate(contexts):
@@ -58,7 +59,9 @@ async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Any
     return contexts
 
 
-async def test_pages_opened_and_closed_leave_nothing(impatient: Dashboard, browser: Any, eventually: Any) -> None:
+async def test_pages_opened_and_closed_leave_nothing(
+    impatient: Dashboard, browser: Any, eventually: Eventually
+) -> None:
     nothing, process = held(impatient), psutil.Process()
 
     def used() -> dict[str, int]:
@@ -80,7 +83,7 @@ async def test_pages_opened_and_closed_leave_nothing(impatient: Dashboard, brows
         await eventually(lambda: all(now <= first[what] for what, now in used().items()))
 
 
-async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: Any, eventually: Any) -> None:
+async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: Any, eventually: Eventually) -> None:
     nothing = held(impatient)
     await opened(impatient, browser, PAGES, eventually)
     client = await browser.new_browser_cdp_session()

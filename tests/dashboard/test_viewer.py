@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from waiting import Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import HistoryCache
@@ -257,7 +258,7 @@ async def test_one_viewer_that_cannot_be_served_does_not_disturb_the_others(rig:
     assert well_port.frames()
 
 
-async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Any) -> None:
+async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Eventually) -> None:
     rig.put("m", 1.0, 2.0, 3.0)
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
@@ -278,7 +279,9 @@ async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Any) -> Non
     assert frame.records["index"].tolist() == [0]
 
 
-async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(rig: Rig, eventually: Any) -> None:
+async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(
+    rig: Rig, eventually: Eventually
+) -> None:
     rig.store.covered_from_ms = time.time() * 1e3 - 1_000
     rig.put("m", 1.0)
     viewer, port = rig.viewer()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
@@ -50,7 +51,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
 
 
 async def test_a_chart_pushes_its_history_and_then_deltas_and_never_waits_to_be_asked(
-    service: Any, notebook: Notebook, eventually: Any
+    service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:
     now_ms = time.time() * 1e3
     await service.publish(
@@ -70,7 +71,9 @@ async def test_a_chart_pushes_its_history_and_then_deltas_and_never_waits_to_be_
     assert str(table["time"].dt.tz) == "UTC"
 
 
-async def test_a_chart_keeps_within_five_messages_a_second(service: Any, notebook: Notebook, eventually: Any) -> None:
+async def test_a_chart_keeps_within_five_messages_a_second(
+    service: Any, notebook: Notebook, eventually: Eventually
+) -> None:
     await service.publish("m", 1.0)
     notebook.watch("m", url=service.url)
     await eventually(lambda: len(notebook.frames()) >= 24)
@@ -96,7 +99,7 @@ async def test_running_the_cell_again_replaces_the_chart(
 
 
 async def test_a_host_that_closes_the_connection_of_a_chart_ends_it(
-    service: Any, notebook: Notebook, eventually: Any
+    service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:
     """Marimo does, with the charts of a cell that runs again; it does not close the widget."""
     for n in range(3):
@@ -108,7 +111,9 @@ async def test_a_host_that_closes_the_connection_of_a_chart_ends_it(
     assert sum(map(len, widget._charts.values())) == 1, "what has ended is not kept"
 
 
-async def test_events_of_annotations_are_flags_and_no_series(service: Any, notebook: Notebook, eventually: Any) -> None:
+async def test_events_of_annotations_are_flags_and_no_series(
+    service: Any, notebook: Notebook, eventually: Eventually
+) -> None:
     await service.publish("furnace/temperature", 1.0)
     await service.publish("annotations", None, text=["deploy v2"])
     chart = notebook.watch("furnace/**", url=service.url)
@@ -124,7 +129,7 @@ async def test_events_of_annotations_are_flags_and_no_series(service: Any, noteb
 
 
 async def test_a_chart_has_the_thresholds_of_the_service_and_their_alarms(
-    service: Any, notebook: Notebook, eventually: Any
+    service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:
     limit = {"metric": "furnace/*", "warn_above": 935}
     answer = await service.http.put("/v1/thresholds", json={"thresholds": [limit]}, headers={"If-Match": "*"})
@@ -142,7 +147,7 @@ async def test_a_chart_has_the_thresholds_of_the_service_and_their_alarms(
 
 
 async def test_a_paused_chart_stands_still_and_goes_on_with_a_snapshot(
-    service: Any, notebook: Notebook, eventually: Any
+    service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:
     await service.publish("m", 1.0)
     chart = notebook.watch("m", url=service.url)
@@ -158,7 +163,7 @@ async def test_a_paused_chart_stands_still_and_goes_on_with_a_snapshot(
 
 
 async def test_what_the_deck_says_is_heard_and_nonsense_is_not(
-    service: Any, notebook: Notebook, eventually: Any
+    service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:
     await service.publish("m", 1.0)
     chart = notebook.watch("m", url=service.url)

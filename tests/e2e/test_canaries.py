@@ -23,6 +23,7 @@ import redis
 from cryptography.hazmat.primitives.asymmetric import ec
 from ports import own_port
 from rich.pretty import pretty_repr
+from servers import Valkey
 from waiting import HANG_S
 
 import tidewire
@@ -101,7 +102,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def locked(valkey: Any, run: Run) -> str:
+def locked(valkey: Valkey, run: Run) -> str:
     """The URL of the test's Valkey, which wants a password."""
     password = run.secrets["Redis password"] = f"canary-redis-{secrets.token_hex(8)}"
     valkey.client.config_set("requirepass", password)
@@ -171,7 +172,7 @@ async def _look_around(run: Run, browser: Any, board: str, viewer: str) -> None:
 
 
 @pytest.mark.browser
-async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Any, tmp_path: Path, browser: Any) -> None:
+async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Valkey, tmp_path: Path, browser: Any) -> None:
     # -- everything with a secret starts
     ports = [own_port() for _ in range(4)]
     service, board = f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.async_api import async_playwright
+from servers import LiveService
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -50,7 +51,7 @@ ATTACKS = """async (service) => {
 
 
 @pytest.fixture
-def evil(live_service: Any) -> Iterator[str]:
+def evil(live_service: LiveService) -> Iterator[str]:
     """A page of another site (localhost is not 127.0.0.1 to a browser)."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,7 +73,7 @@ def evil(live_service: Any) -> Iterator[str]:
 
 
 async def test_a_page_of_another_origin_gets_nothing_in_and_nothing_out(
-    evil: str, live_service: Any, chromium_command: list[str]
+    evil: str, live_service: LiveService, chromium_command: list[str]
 ) -> None:
     with httpx.Client(base_url=live_service.url, trust_env=False) as http_client:
         http_client.post("/v1/readings", json={"metric": "secret/plant", "value": 42})
@@ -134,7 +135,7 @@ ON_THE_DASHBOARD = """async (board) => {
 
 
 async def test_a_page_of_another_origin_gets_nothing_of_a_dashboard(
-    evil: str, live_service: Any, chromium_command: list[str], caplog: pytest.LogCaptureFixture
+    evil: str, live_service: LiveService, chromium_command: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """`localhost` at another port is another origin, but the same site: cookies would come along."""
     program, *flags = chromium_command

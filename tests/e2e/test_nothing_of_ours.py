@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import StartService, Valkey
+from waiting import Eventually
 
 NODE = Path(__file__).with_name("node")
 METRIC = "furnace/temperature"
@@ -36,17 +38,17 @@ class Heard:
         return [value for _, batch in self.events for value in batch["value"]]
 
 
-def publish(valkey: Any, value: float) -> None:
+def publish(valkey: Valkey, value: float) -> None:
     """Publish as any language would: the seed's plain Pub/Sub."""
     assert valkey.client.publish(f"tw:in:{METRIC}", str(value)) >= 1, "the service listens"
 
 
-def put(valkey: Any, value: float) -> None:
+def put(valkey: Valkey, value: float) -> None:
     """Publish in the durable way."""
     valkey.client.xadd("tw:in", {"metric": METRIC, "value": str(value), "unit": "Cel", "labels": '{"site":"A"}'})
 
 
-async def lease_taken(valkey: Any, eventually: Any) -> None:
+async def lease_taken(valkey: Valkey, eventually: Eventually) -> None:
     """Wait until some process takes what is published to the inbox."""
 
     async def taken() -> bool:
@@ -56,7 +58,7 @@ async def lease_taken(valkey: Any, eventually: Any) -> None:
     await eventually(taken)
 
 
-async def both_ways(valkey: Any, heard: Heard, eventually: Any) -> None:
+async def both_ways(valkey: Valkey, heard: Heard, eventually: Eventually) -> None:
     """Publish in both ways, before and while it is listened."""
     await eventually(lambda: heard.live == 1)
     for n in range(3):
@@ -91,7 +93,9 @@ async def _lines(stream: asyncio.StreamReader, take: Callable[[str], None]) -> N
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-async def test_curl_hears_what_a_bare_redis_client_publishes(valkey: Any, service: Any, eventually: Any) -> None:
+async def test_curl_hears_what_a_bare_redis_client_publishes(
+    valkey: Valkey, service: Any, eventually: Eventually
+) -> None:
     heard = Heard()
     event: dict[str, str] = {}
 
@@ -112,7 +116,7 @@ async def test_curl_hears_what_a_bare_redis_client_publishes(valkey: Any, servic
 @pytest.mark.node
 @pytest.mark.skipif(not (NODE / "node_modules").exists(), reason="needs `npm ci` in tests/e2e/node")
 async def test_an_eventsource_of_npm_hears_it_and_goes_on_after_a_restart(
-    valkey: Any, start_service: Any, eventually: Any
+    valkey: Valkey, start_service: StartService, eventually: Eventually
 ) -> None:
     service = await start_service(retry_min_ms=50, retry_max_ms=100)
     heard = Heard()
@@ -136,7 +140,7 @@ async def test_an_eventsource_of_npm_hears_it_and_goes_on_after_a_restart(
 
 @pytest.mark.browser
 async def test_the_browsers_own_eventsource_hears_it_and_goes_on_after_a_restart(
-    valkey: Any, start_service: Any, browser: Any, eventually: Any
+    valkey: Valkey, start_service: StartService, browser: Any, eventually: Eventually
 ) -> None:
     service = await start_service(retry_min_ms=50, retry_max_ms=100)
     heard = Heard()

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 import tidewire
 
@@ -57,7 +58,7 @@ class Listener:
 
 @pytest.mark.fault
 async def test_a_stream_dropped_20_times_during_10000_readings_sees_each_exactly_once_in_order(
-    service: Any, valkey: Any, eventually: Any
+    service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     chance = random.Random(20)
     cuts = sorted(chance.sample(range(200, READINGS - 200), DROPS))

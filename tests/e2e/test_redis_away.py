@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from servers import StartService, Valkey
+from waiting import Eventually
 
 
 class Stream:
@@ -37,7 +39,7 @@ GONE: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {
 @pytest.mark.fault
 @pytest.mark.parametrize("how", GONE)
 async def test_posts_answer_503_and_streams_stay_open_and_go_on(
-    valkey: Any, start_service: Any, eventually: Any, how: str
+    valkey: Valkey, start_service: StartService, eventually: Eventually, how: str
 ) -> None:
     go, come = GONE[how]
     service = await start_service(heartbeat_s=0.1, redis_timeout_s=0.5)

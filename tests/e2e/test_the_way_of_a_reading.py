@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from waiting import HANG_MS, generous
+from servers import Valkey
+from waiting import HANG_MS, Eventually, generous
 
 import tidewire
 from tidewire.model.cursor import id_ms
@@ -16,7 +17,7 @@ from tidewire_dashboard.settings import DashboardSettings
 
 
 @pytest.mark.browser
-async def test_the_way_of_a_reading(valkey: Any, service: Any, browser: Any, eventually: Any) -> None:
+async def test_the_way_of_a_reading(valkey: Valkey, service: Any, browser: Any, eventually: Eventually) -> None:
     metric, labels, unit = "furnace/temperature", {"site": "A"}, "Cel"
     values = [921.25, 922.5, 923.75]
 

@@ -128,7 +128,7 @@ class Valkey(Process):
         self.port = own_port()
         self.address = ("127.0.0.1", self.port)
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.client = redis.Redis(
+        self.client: Any = redis.Redis(
             port=self.port, socket_timeout=HANG_S, retry=Retry(NoBackoff(), 0)
         )  # never waits unseen
         self._options: tuple[str, ...] = ()

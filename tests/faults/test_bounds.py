@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from waiting import eventually
 
+from .conftest import World
 from .processes import Service
 
 pytestmark = pytest.mark.fault
@@ -34,7 +35,7 @@ class Held(NamedTuple):
     parked: float
 
 
-async def _held(world: Any, service: Service) -> Held:
+async def _held(world: World, service: Service) -> Held:
     counters = await service.counters()
     hub = "tidewire_hub_"
     return Held(
@@ -46,7 +47,7 @@ async def _held(world: Any, service: Service) -> Held:
     )
 
 
-async def test_after_a_crowd_and_every_kind_of_end_all_is_given_back(world: Any) -> None:
+async def test_after_a_crowd_and_every_kind_of_end_all_is_given_back(world: World) -> None:
     service = await world.service("", "--write-timeout-s=2", f"--ring-bytes={1 << 20}")
     feed = world.feed()
     for _ in range(3):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from waiting import HANG_S
@@ -13,10 +12,12 @@ from tidewire.redislog.log import RedisLog
 from tidewire_service.documents import Documents
 from tidewire_service.ingest.inbox import Inbox
 
+from .conftest import World
+
 pytestmark = pytest.mark.fault
 
 
-async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: Any) -> None:
+async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: World) -> None:
     log = RedisLog(world.valkey.url)
     await log.ping()
 
@@ -37,7 +38,7 @@ async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: Any) -> None:
 
 
 @pytest.mark.parametrize("call", ["get", "put"])
-async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world: Any, call: str) -> None:
+async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world: World, call: str) -> None:
     log = RedisLog(world.valkey.url)
     documents = Documents(log, "tw:documents", most=10, described="the document {name}")
 
@@ -58,7 +59,7 @@ async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world
         await log.close()
 
 
-async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: Any) -> None:
+async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: World) -> None:
     log = RedisLog(world.valkey.url)
     feed = RedisLog(world.valkey.url)
     fields = ("metric", "inbox/cancelled", "value", "1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from waiting import eventually
@@ -15,11 +14,13 @@ from tidewire.subscribing.subscriber import astream
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.source import Source
 
+from .conftest import World
+
 pytestmark = pytest.mark.fault
 SHOWN_S = 5.0
 
 
-async def _shown(world: Any, since_s: float, condition: Callable[[], bool], what: str) -> float:
+async def _shown(world: World, since_s: float, condition: Callable[[], bool], what: str) -> float:
     """Wait until something is shown; return how long after the fault that was."""
     await eventually(condition, what)
     took_s: float = time.monotonic() - since_s
@@ -27,7 +28,7 @@ async def _shown(world: Any, since_s: float, condition: Callable[[], bool], what
     return took_s
 
 
-async def test_the_dashboard_shows_within_5_s_what_happens_to_service_and_redis(world: Any) -> None:
+async def test_the_dashboard_shows_within_5_s_what_happens_to_service_and_redis(world: World) -> None:
     service = await world.service()
     feed = world.feed()
     await feed.publish("plant/1", "plant/2")
@@ -65,7 +66,7 @@ async def test_the_dashboard_shows_within_5_s_what_happens_to_service_and_redis(
     assert not service.errors()
 
 
-async def test_the_clients_state_tells_of_a_lost_service_at_once_and_of_its_return(world: Any) -> None:
+async def test_the_clients_state_tells_of_a_lost_service_at_once_and_of_its_return(world: World) -> None:
     service = await world.service()
     feed = world.feed()
     states: list[tuple[float, State | StreamBatch]] = []

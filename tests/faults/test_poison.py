@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -20,12 +19,14 @@ from tidewire.model.cursor import Cursor, id_ms
 from tidewire.model.sse import Decoder, encode_event
 from tidewire.redislog.keys import Keys
 
+from .conftest import World
+
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
 KEYS = Keys()
 
 
-async def test_row_17_foreign_things_in_redis_are_skipped_and_counted(world: Any) -> None:
+async def test_row_17_foreign_things_in_redis_are_skipped_and_counted(world: World) -> None:
     raw = world.valkey.client
     feed = world.feed()
     await feed.publish(*METRICS)
@@ -60,7 +61,7 @@ async def test_row_17_foreign_things_in_redis_are_skipped_and_counted(world: Any
     assert not service.errors()
 
 
-async def test_row_17_garbage_on_the_live_channel_is_dropped_and_counted(world: Any) -> None:
+async def test_row_17_garbage_on_the_live_channel_is_dropped_and_counted(world: World) -> None:
     raw = world.valkey.client
     service = await world.service()
     subscribers = [world.subscriber(service.address) for _ in range(3)]
@@ -96,7 +97,7 @@ async def test_row_17_garbage_on_the_live_channel_is_dropped_and_counted(world: 
     assert not service.errors()
 
 
-async def test_row_17_a_value_of_50_mb_in_a_log_is_skipped(world: Any) -> None:
+async def test_row_17_a_value_of_50_mb_in_a_log_is_skipped(world: World) -> None:
     raw = world.valkey.client
     feed = world.feed()
     await feed.publish(*METRICS)
@@ -169,7 +170,7 @@ async def test_row_20_hostile_names_are_refused_at_every_door(text: str) -> None
         Cursor.parse(f"abc1234.0-{text}1")
 
 
-async def test_row_20_hostile_texts_are_refused_by_http_or_neutral_on_the_wire(world: Any) -> None:
+async def test_row_20_hostile_texts_are_refused_by_http_or_neutral_on_the_wire(world: World) -> None:
     service = await world.service()
     http: httpx.AsyncClient = service.http
     for text in HOSTILE.values():
@@ -214,7 +215,7 @@ HOUR_MS = 3_600_000
 
 
 @pytest.mark.parametrize("step_h", [1, -1])
-async def test_row_26_ids_rise_when_the_clock_of_redis_steps(world: Any, step_h: int) -> None:
+async def test_row_26_ids_rise_when_the_clock_of_redis_steps(world: World, step_h: int) -> None:
     """Redis' own clock cannot be set: the log's clock is moved against it, which is the same to every rule.
 
     A step back by an hour leaves the log's clock an hour ahead of the time. A step forward is a log that was an hour
@@ -257,7 +258,7 @@ async def test_row_26_ids_rise_when_the_clock_of_redis_steps(world: Any, step_h:
 
 
 @pytest.mark.parametrize("skew_s", [3600.0, -3600.0])
-async def test_row_26_a_service_whose_clock_is_an_hour_off_serves_as_any(world: Any, skew_s: float) -> None:
+async def test_row_26_a_service_whose_clock_is_an_hour_off_serves_as_any(world: World, skew_s: float) -> None:
     right, wrong = await asyncio.gather(world.service(), world.service(skew_s=skew_s))
     feed = world.feed()
     await feed.publish(*METRICS)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from servers import Valkey
 from waiting import HANG_S
 
 from tidewire.model.batch import decode_batch
@@ -150,7 +151,7 @@ async def arrived(url: str) -> dict[str, Counter[float | None]]:
         await log.close()
 
 
-async def test_a_publishers_bad_day(valkey: Any, tmp_path: Path) -> None:
+async def test_a_publishers_bad_day(valkey: Valkey, tmp_path: Path) -> None:
     day = Day(valkey.url, tmp_path / "spool")
     small = Day(valkey.url, tmp_path / "small")
     valkey.kill()

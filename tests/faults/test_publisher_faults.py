@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +12,7 @@ from waiting import HANG_S, eventually
 from tidewire.publishing.publisher import Publisher
 
 from .clients import Subscriber
+from .conftest import World
 
 pytestmark = pytest.mark.fault
 
@@ -24,7 +24,7 @@ def _values(subscriber: Subscriber) -> list[float]:
 
 
 @pytest.mark.parametrize("door", ["redis", "http"])
-async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(world: Any, door: str) -> None:
+async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(world: World, door: str) -> None:
     world.valkey.client.config_set("appendfsync", "always")
     link = await world.redis_proxy()
     service = await world.service(link.url, "--redis-timeout-s=1")

@@ -12,13 +12,14 @@ from waiting import eventually
 
 from tidewire.model.cursor import Cursor
 
+from .conftest import World
 from .processes import Valkey
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 
-async def test_row_1_a_restart_with_the_append_only_file_loses_and_doubles_nothing(world: Any) -> None:
+async def test_row_1_a_restart_with_the_append_only_file_loses_and_doubles_nothing(world: World) -> None:
     service = await world.service()
     subscribers = [world.subscriber(service.address) for _ in range(10)]
     subscribers.append(world.subscriber(service.address, "plant/1/*"))
@@ -44,7 +45,7 @@ async def test_row_1_a_restart_with_the_append_only_file_loses_and_doubles_nothi
     assert not service.errors()
 
 
-async def test_row_2_flushall_gives_one_reset_and_a_snapshot(world: Any) -> None:
+async def test_row_2_flushall_gives_one_reset_and_a_snapshot(world: World) -> None:
     service = await world.service()
     subscribers = [world.subscriber(service.address, replay="last") for _ in range(10)]
     feed = world.feed()
@@ -66,7 +67,7 @@ async def test_row_2_flushall_gives_one_reset_and_a_snapshot(world: Any) -> None
     assert not service.errors()
 
 
-async def test_row_2_an_empty_directory_gives_one_reset_and_a_snapshot(world: Any) -> None:
+async def test_row_2_an_empty_directory_gives_one_reset_and_a_snapshot(world: World) -> None:
     service = await world.service()
     feed = world.feed()
     await feed.publish(*METRICS)
@@ -91,7 +92,7 @@ async def test_row_2_an_empty_directory_gives_one_reset_and_a_snapshot(world: An
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
-async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: Any, fsync: str) -> None:
+async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: World, fsync: str) -> None:
     """With `always` nothing at all; with `everysec` what the server held back behind a fsync, docs/decisions/0003."""
     world.valkey.client.config_set("appendfsync", fsync)
     service = await world.service()
@@ -125,7 +126,7 @@ async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: Any, fsync:
     assert not service.errors()
 
 
-async def test_row_4_a_failover_that_lost_writes_is_announced_and_reuses_no_id(world: Any, tmp_path: Any) -> None:
+async def test_row_4_a_failover_that_lost_writes_is_announced_and_reuses_no_id(world: World, tmp_path: Any) -> None:
     replica = Valkey(tmp_path / "replica")
     world.end_with_test(replica.end)
     world.valkey.client.config_set("repl-diskless-sync-delay", 0)

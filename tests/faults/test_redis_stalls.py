@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import httpx
 import pytest
 from waiting import eventually
 
+from .conftest import World
 from .processes import Service
 
 pytestmark = pytest.mark.fault
@@ -27,7 +27,7 @@ async def _post_all(service: Service, count: int) -> tuple[set[int], set[str | N
 
 
 @pytest.mark.parametrize("how", ["CLIENT PAUSE", "SIGSTOP"])
-async def test_row_6_a_paused_redis_meets_deadlines_everywhere(world: Any, how: str) -> None:
+async def test_row_6_a_paused_redis_meets_deadlines_everywhere(world: World, how: str) -> None:
     service = await world.service("", "--redis-timeout-s=1")
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(10)]
     await world.all_live()
@@ -62,7 +62,7 @@ async def test_row_6_a_paused_redis_meets_deadlines_everywhere(world: Any, how: 
     assert not service.errors()
 
 
-async def test_row_7_a_half_open_connection_is_noticed_and_replaced(world: Any) -> None:
+async def test_row_7_a_half_open_connection_is_noticed_and_replaced(world: World) -> None:
     link = await world.redis_proxy()
     service = await world.service(link.url, "--redis-timeout-s=1")
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
@@ -89,7 +89,7 @@ async def test_row_7_a_half_open_connection_is_noticed_and_replaced(world: Any) 
     assert not service.errors()
 
 
-async def test_row_7_only_the_live_connection_is_half_open(world: Any) -> None:
+async def test_row_7_only_the_live_connection_is_half_open(world: World) -> None:
     live = await world.redis_proxy()
     service = await world.service(live.url)
     subscriber = world.subscriber(service.address, "plant/**")
@@ -107,11 +107,11 @@ async def test_row_7_only_the_live_connection_is_half_open(world: Any) -> None:
     await world.lateness.within(10.0, rebuilt, "an unanswered ping ends the connection")  # nothing published
     print(f"row 7, live only: rebuilt after {time.monotonic() - stopped_s:.2f} s")
     await feed.publish(*METRICS)
-    await world.settled(2.0)
+    await world.settled()
     assert subscriber.ledger.count("gap") == 0
 
 
-async def test_row_8_a_reply_lost_after_the_append_leaves_one_entry(world: Any) -> None:
+async def test_row_8_a_reply_lost_after_the_append_leaves_one_entry(world: World) -> None:
     link = await world.redis_proxy()
     service = await world.service()
     subscriber = world.subscriber(service.address, "plant/**")
@@ -131,7 +131,7 @@ async def test_row_8_a_reply_lost_after_the_append_leaves_one_entry(world: Any) 
     print(f"row 8: 4 replies lost, {len(stored)} batches stored once each")
 
 
-async def test_row_8_a_reply_lost_behind_the_http_door_leaves_one_entry(world: Any) -> None:
+async def test_row_8_a_reply_lost_behind_the_http_door_leaves_one_entry(world: World) -> None:
     link = await world.redis_proxy()
     service = await world.service(link.url)
     for sequence in range(1, 9):
@@ -147,7 +147,7 @@ async def test_row_8_a_reply_lost_behind_the_http_door_leaves_one_entry(world: A
     assert sum(len(cursors) for cursors in stored.values()) == 8
 
 
-async def test_row_9_killed_pubsub_connections_leave_holes_that_are_filled(world: Any) -> None:
+async def test_row_9_killed_pubsub_connections_leave_holes_that_are_filled(world: World) -> None:
     service = await world.service()
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
     await world.all_live()
@@ -172,7 +172,7 @@ async def test_row_9_killed_pubsub_connections_leave_holes_that_are_filled(world
     assert not service.errors()
 
 
-async def test_row_9_a_process_too_slow_for_its_output_buffer_loses_nothing(world: Any) -> None:
+async def test_row_9_a_process_too_slow_for_its_output_buffer_loses_nothing(world: World) -> None:
     world.valkey.client.config_set("client-output-buffer-limit", "pubsub 65536 32768 1")
     service = await world.service()
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
@@ -201,7 +201,7 @@ async def test_row_9_a_process_too_slow_for_its_output_buffer_loses_nothing(worl
 
 
 @pytest.mark.parametrize("every_s", [0.002, 2.5])
-async def test_row_10_a_deaf_connection_is_found_from_the_clock_and_rebuilt(world: Any, every_s: float) -> None:
+async def test_row_10_a_deaf_connection_is_found_from_the_clock_and_rebuilt(world: World, every_s: float) -> None:
     link = await world.redis_proxy()
     service = await world.service(link.url)
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
@@ -230,7 +230,7 @@ async def test_row_10_a_deaf_connection_is_found_from_the_clock_and_rebuilt(worl
     assert {s.ledger.count(kind) for s in subscribers for kind in ("cut", "gap", "reset")} == {0}
 
 
-async def test_row_11_a_full_redis_refuses_says_so_and_recovers(world: Any) -> None:
+async def test_row_11_a_full_redis_refuses_says_so_and_recovers(world: World) -> None:
     service = await world.service()
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
     await world.all_live()
@@ -266,7 +266,7 @@ async def test_row_11_a_full_redis_refuses_says_so_and_recovers(world: Any) -> N
     assert not service.errors()
 
 
-async def test_row_11_an_evicting_policy_is_warned_about_at_start(world: Any) -> None:
+async def test_row_11_an_evicting_policy_is_warned_about_at_start(world: World) -> None:
     world.valkey.client.config_set("maxmemory-policy", "allkeys-lru")
     service = await world.service()
     await eventually(lambda: "allkeys-lru" in service.log, "a warning names the policy")

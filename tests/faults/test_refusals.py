@@ -11,13 +11,15 @@ import pytest
 import redis
 from waiting import HANG_S, eventually
 
+from .conftest import World
+
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
 _FILLERS = 3_000  # keys, a millisecond each while the data is loaded
 Undo = Callable[[], Awaitable[None]]
 
 
-async def _readonly(world: Any) -> Undo:
+async def _readonly(world: World) -> Undo:
     """A primary that was made a replica behind our back, as a failover leaves it."""
     world.valkey.client.execute_command("REPLICAOF", "127.0.0.1", 1)
 
@@ -27,7 +29,7 @@ async def _readonly(world: Any) -> Undo:
     return undo
 
 
-async def _busy(world: Any) -> Undo:
+async def _busy(world: World) -> Undo:
     """A script of somebody that does not end."""
     world.valkey.client.config_set("busy-reply-threshold", 50)
     somebody = redis.Redis(port=world.valkey.port, socket_timeout=HANG_S)
@@ -51,7 +53,7 @@ async def _busy(world: Any) -> Undo:
     return undo
 
 
-async def _loading(world: Any) -> Undo:
+async def _loading(world: World) -> Undo:
     """A server that is up again, and reads its data for seconds."""
     with world.valkey.client.pipeline(transaction=False) as pipe:
         for number in range(_FILLERS):
@@ -81,7 +83,7 @@ async def _loading(world: Any) -> Undo:
 
 
 @pytest.mark.parametrize("refuse", [_readonly, _busy, _loading], ids=["READONLY", "BUSY", "LOADING"])
-async def test_row_6_a_refusal_that_passes_is_retried_and_no_publisher_is_told_4xx(world: Any, refuse: Any) -> None:
+async def test_row_6_a_refusal_that_passes_is_retried_and_no_publisher_is_told_4xx(world: World, refuse: Any) -> None:
     service = await world.service("", "--redis-timeout-s=1")
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(5)]
     await world.all_live()

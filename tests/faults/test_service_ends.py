@@ -7,12 +7,12 @@ import itertools
 import resource
 import time
 from collections import Counter
-from typing import Any
 
 import httpx
 import pytest
 from waiting import HANG_S, eventually
 
+from .conftest import World
 from .processes import Service
 from .proxy import Proxy
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 
-async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: Any) -> None:
+async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: World) -> None:
     first, second = await asyncio.gather(world.service(), world.service())
     door = await world.proxy(first.address, second.address)
     subscribers = [world.subscriber(door.address, "**" if n % 2 else f"plant/{n % 5}/*") for n in range(200)]
@@ -51,7 +51,7 @@ async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: A
 class Agent:
     """Posts through a door with a sequence, and notes every status; a refused connection is tried again."""
 
-    def __init__(self, world: Any, url: str, name: str) -> None:
+    def __init__(self, world: World, url: str, name: str) -> None:
         self._world = world
         self._http = httpx.AsyncClient(base_url=url, timeout=HANG_S, trust_env=False)
         self._name = name
@@ -83,7 +83,7 @@ class Agent:
                 return
 
 
-async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: Any) -> None:
+async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: World) -> None:
     services: list[Service] = list(
         await asyncio.gather(world.service("", "--drain-s=2"), world.service("", "--drain-s=2"))
     )
@@ -124,7 +124,7 @@ async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: An
     assert not [error for service in services for error in service.errors()]
 
 
-async def test_row_14_a_storm_of_reconnects_is_served_from_the_ring(world: Any) -> None:
+async def test_row_14_a_storm_of_reconnects_is_served_from_the_ring(world: World) -> None:
     count = 2_000
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 from waiting import eventually
 
 from .clients import percentile
+from .conftest import World
 
 pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 
 @pytest.mark.parametrize("rate_bps", [1, 0], ids=["1 B/s", "not at all"])
-async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(world: Any, rate_bps: int) -> None:
+async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(world: World, rate_bps: int) -> None:
     ring_mb = 4
     service = await world.service("", f"--ring-bytes={ring_mb << 20}", "--write-timeout-s=60")
     healthy = [world.subscriber(service.address) for _ in range(8)]
@@ -64,7 +64,7 @@ async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(
     assert not service.errors()
 
 
-async def test_row_16_a_stalled_subscriber_is_reaped_by_the_write_deadline(world: Any) -> None:
+async def test_row_16_a_stalled_subscriber_is_reaped_by_the_write_deadline(world: World) -> None:
     service = await world.service("", "--write-timeout-s=2")
     path = await world.proxy(service.address)
     path.receive_bytes = 32 * 1024
@@ -97,7 +97,7 @@ async def test_row_16_a_stalled_subscriber_is_reaped_by_the_write_deadline(world
     assert not service.errors()
 
 
-async def test_row_16_an_idle_subscriber_that_vanished_without_fin_is_reaped(world: Any) -> None:
+async def test_row_16_an_idle_subscriber_that_vanished_without_fin_is_reaped(world: World) -> None:
     service = await world.service("", "--write-timeout-s=2")
     gone = [world.subscriber(service.address) for _ in range(5)]
     healthy = world.subscriber(service.address)
@@ -117,7 +117,7 @@ async def test_row_16_an_idle_subscriber_that_vanished_without_fin_is_reaped(wor
     assert not service.errors()
 
 
-async def test_connections_cut_while_a_flush_writes_cost_the_others_nothing(world: Any) -> None:
+async def test_connections_cut_while_a_flush_writes_cost_the_others_nothing(world: World) -> None:
     service = await world.service()
     steady = [world.subscriber(service.address) for _ in range(3)]
     cut = [world.subscriber(service.address) for _ in range(30)]

@@ -7,19 +7,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import redis
 from ports import own_port
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire_service.errors import DataDirectoryInUse, EmbeddedServerFailed
 from tidewire_service.launch.embedded import EmbeddedServer, server_binary
 
 
-def test_it_listens_on_loopback_only_keeps_a_file_and_never_evicts(valkey: Any) -> None:
+def test_it_listens_on_loopback_only_keeps_a_file_and_never_evicts(valkey: Valkey) -> None:
     config = {name: valkey.client.config_get(name)[name] for name in ("bind", "appendonly", "appendfsync", "save")}
     assert config == {"bind": "127.0.0.1", "appendonly": "yes", "appendfsync": "everysec", "save": ""}
     assert valkey.client.config_get("maxmemory")["maxmemory"] == str(1 << 30)
@@ -28,7 +28,7 @@ def test_it_listens_on_loopback_only_keeps_a_file_and_never_evicts(valkey: Any) 
     assert limits[limits.index("pubsub") + 1] == str(256 << 20)
 
 
-def test_what_was_written_is_there_after_a_restart_and_after_a_kill(valkey: Any) -> None:
+def test_what_was_written_is_there_after_a_restart_and_after_a_kill(valkey: Valkey) -> None:
     valkey.client.set("a", "1")
     valkey.restart()
     assert valkey.client.get("a") == b"1"
@@ -38,7 +38,7 @@ def test_what_was_written_is_there_after_a_restart_and_after_a_kill(valkey: Any)
     assert valkey.client.get("b") == b"2"
 
 
-def test_a_paused_server_answers_nothing_until_it_is_resumed(valkey: Any) -> None:
+def test_a_paused_server_answers_nothing_until_it_is_resumed(valkey: Valkey) -> None:
     valkey.pause()
     hurried = redis.Redis(port=valkey.port, socket_timeout=0.2, retry=None)
     with pytest.raises(redis.TimeoutError):
@@ -48,13 +48,13 @@ def test_a_paused_server_answers_nothing_until_it_is_resumed(valkey: Any) -> Non
     hurried.close()
 
 
-def test_a_data_directory_belongs_to_one_server(valkey: Any) -> None:
+def test_a_data_directory_belongs_to_one_server(valkey: Valkey) -> None:
     with pytest.raises(DataDirectoryInUse, match="--data-dir"):
         EmbeddedServer(valkey.directory, own_port()).start()
     assert valkey.client.ping()
 
 
-def test_a_server_that_cannot_start_says_why(valkey: Any, tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_says_why(valkey: Valkey, tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServerFailed, match="Address already in use"):
         EmbeddedServer(tmp_path / "other", valkey.port).start()
 
@@ -93,7 +93,7 @@ time.sleep(60)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("thread", ["main", "another"])
 async def test_it_ends_with_the_process_that_started_it(
-    number: int, thread: str, tmp_path: Path, eventually: Any
+    number: int, thread: str, tmp_path: Path, eventually: Eventually
 ) -> None:
     command = [sys.executable, "-c", _STARTS, str(tmp_path / "data"), thread]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:

@@ -12,7 +12,8 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire_service.launch.host import HostReadings, next_second
 
@@ -28,7 +29,7 @@ UNITS = {
 
 
 def test_it_reads_what_this_machine_has_with_units() -> None:
-    taken = list(HostReadings().take())
+    taken = list(HostReadings().read())
     metrics = {reading.metric for reading in taken}
     assert {"host/cpu", "host/load", "host/memory", "host/net"} <= metrics <= UNITS.keys()
     assert all(reading.unit == UNITS[reading.metric] for reading in taken)
@@ -72,7 +73,9 @@ def test_the_first_second_is_not_a_moment_away(now_s: float) -> None:
     assert 0.29 < next_second(0, now_s) - now_s <= 1.31
 
 
-async def test_the_command_publishes_each_second_on_the_second(service: Any, valkey: Any, eventually: Any) -> None:
+async def test_the_command_publishes_each_second_on_the_second(
+    service: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     command = [sys.executable, "-m", "tidewire", "host", "--to", valkey.url, "--label", "host=here"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publishing:
 

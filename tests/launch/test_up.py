@@ -19,7 +19,8 @@ import pytest
 import redis
 from click.testing import CliRunner
 from ports import own_port
-from waiting import HANG_MS, HANG_S
+from servers import Valkey
+from waiting import HANG_MS, HANG_S, Eventually
 
 from tidewire_service.launch.up import UpSettings, choose_redis, command, unsuitable
 
@@ -96,7 +97,7 @@ def _running(process: psutil.Process) -> bool:
 
 @pytest.mark.parametrize("number", ENDS)
 async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
-    up: Callable[..., Up], eventually: Any, number: int
+    up: Callable[..., Up], eventually: Eventually, number: int
 ) -> None:
     running = up()
     ready = await eventually(lambda: re.search(r"Ready after ([\d.]+) s", running.text))
@@ -122,7 +123,7 @@ async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
     assert "Traceback" not in running.text
 
 
-async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..., Up], eventually: Any) -> None:
+async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..., Up], eventually: Eventually) -> None:
     running = up()
     await eventually(lambda: "Ready after" in running.text)
     before = running.processes()
@@ -153,7 +154,9 @@ async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..
         await eventually(grew)
 
 
-async def test_the_printed_snippet_works_when_pasted(up: Callable[..., Up], eventually: Any, tmp_path: Path) -> None:
+async def test_the_printed_snippet_works_when_pasted(
+    up: Callable[..., Up], eventually: Eventually, tmp_path: Path
+) -> None:
     running = up("--no-host")
     await eventually(lambda: "Ready after" in running.text)
     assert running.processes().keys() == {"valkey", "serve", "dashboard"}
@@ -172,7 +175,7 @@ async def test_the_printed_snippet_works_when_pasted(up: Callable[..., Up], even
 
 
 async def test_a_given_redis_is_used_and_its_password_is_not_shown(
-    up: Callable[..., Up], eventually: Any, valkey: Any
+    up: Callable[..., Up], eventually: Eventually, valkey: Valkey
 ) -> None:
     valkey.client.config_set("requirepass", "hunter2")
     running = up("--redis", f"redis://:hunter2@127.0.0.1:{valkey.port}")
@@ -190,7 +193,7 @@ async def test_a_given_redis_is_used_and_its_password_is_not_shown(
 # -- which Redis is adopted
 
 
-def test_a_redis_that_keeps_everything_and_wants_no_password_is_suitable(valkey: Any) -> None:
+def test_a_redis_that_keeps_everything_and_wants_no_password_is_suitable(valkey: Valkey) -> None:
     assert unsuitable(valkey.url) is None
 
 
@@ -202,7 +205,9 @@ def test_a_redis_that_keeps_everything_and_wants_no_password_is_suitable(valkey:
         ("replicaof", "127.0.0.1 1", "replica"),
     ],
 )
-def test_a_redis_that_would_break_the_promise_is_left_alone(valkey: Any, setting: str, value: str, reason: str) -> None:
+def test_a_redis_that_would_break_the_promise_is_left_alone(
+    valkey: Valkey, setting: str, value: str, reason: str
+) -> None:
     if setting == "replicaof":
         valkey.cli("REPLICAOF", *value.split())
     else:
@@ -210,14 +215,14 @@ def test_a_redis_that_would_break_the_promise_is_left_alone(valkey: Any, setting
     assert re.search(reason, unsuitable(valkey.url) or "")
 
 
-def test_a_suitable_redis_on_the_usual_port_is_adopted(valkey: Any, tmp_path: Path) -> None:
+def test_a_suitable_redis_on_the_usual_port_is_adopted(valkey: Valkey, tmp_path: Path) -> None:
     chosen = choose_redis(UpSettings(data_dir=str(tmp_path / "data")), valkey.port)
     assert chosen.url == valkey.url
     assert "found running" in chosen.what
     assert chosen.child is None
 
 
-def test_beside_an_unsuitable_redis_the_bundled_one_takes_the_next_free_port(valkey: Any, tmp_path: Path) -> None:
+def test_beside_an_unsuitable_redis_the_bundled_one_takes_the_next_free_port(valkey: Valkey, tmp_path: Path) -> None:
     valkey.client.config_set("maxmemory-policy", "allkeys-lru")
     chosen = choose_redis(UpSettings(data_dir=str(tmp_path / "data")), valkey.port)
     assert chosen.child is not None
@@ -233,7 +238,7 @@ def test_beside_an_unsuitable_redis_the_bundled_one_takes_the_next_free_port(val
         chosen.child.process.wait(HANG_S)
 
 
-def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: Any, tmp_path: Path) -> None:
+def test_a_port_of_its_own_runs_the_bundled_one_whatever_else_is_there(valkey: Valkey, tmp_path: Path) -> None:
     wanted = own_port()
     chosen = choose_redis(UpSettings(redis_port=wanted, data_dir=str(tmp_path / "data")), valkey.port)
     assert chosen.child is not None
@@ -251,7 +256,7 @@ def test_something_else_on_the_port_is_not_taken_for_a_redis() -> None:
 
 
 @pytest.mark.parametrize("option", ["--port", "--dashboard-port", "--redis-port"])
-def test_a_taken_port_is_named_with_the_option_that_changes_it(valkey: Any, option: str, tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_the_option_that_changes_it(valkey: Valkey, option: str, tmp_path: Path) -> None:
     ports = {"--port": own_port(), "--dashboard-port": own_port(), "--redis-port": own_port(), option: valkey.port}
     named = [str(part) for pair in ports.items() for part in pair]
     result = CliRunner().invoke(command, [*named, "--data-dir", str(tmp_path / "data")])
@@ -261,7 +266,7 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(valkey: Any, opti
     assert "taken" in result.output
 
 
-def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey: Any) -> None:
+def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey: Valkey) -> None:
     ports = ["--port", own_port(), "--dashboard-port", own_port(), "--redis-port", own_port()]
     result = CliRunner().invoke(command, [*map(str, ports), "--data-dir", str(valkey.directory.parent)])
     assert result.exit_code == 1
@@ -270,7 +275,7 @@ def test_a_data_directory_in_use_is_named_with_the_option_that_changes_it(valkey
 
 
 @pytest.mark.browser
-async def test_the_first_page_shows_a_moving_chart(up: Callable[..., Up], eventually: Any, browser: Any) -> None:
+async def test_the_first_page_shows_a_moving_chart(up: Callable[..., Up], eventually: Eventually, browser: Any) -> None:
     running = up()
     await eventually(lambda: "Ready after" in running.text)
     page = await browser.new_page()

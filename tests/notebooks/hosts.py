@@ -23,6 +23,7 @@ import httpx
 import nbformat
 import pytest
 from ports import own_port
+from servers import LiveService, Valkey
 from waiting import HANG_MS, HANG_S
 
 import tidewire
@@ -87,7 +88,7 @@ def running(url: str, *command: str, folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def publishing(valkey: Any) -> Iterator[None]:
+def publishing(valkey: Valkey) -> Iterator[None]:
     over = threading.Event()
 
     def publish() -> None:
@@ -114,7 +115,7 @@ async def lives(page: Any) -> None:
     assert sum(one != other for one, other in itertools.pairwise(pictures)) >= 7
 
 
-async def test_notebook_7(live_service: Any, publishing: None, browser: Any, tmp_path: Path) -> None:
+async def test_notebook_7(live_service: LiveService, publishing: None, browser: Any, tmp_path: Path) -> None:
     pytest.importorskip("notebook")
     url = f"http://127.0.0.1:{(port := own_port())}"
     watch = f"tidewire.watch('furnace/**', window='1m', url='{live_service.url}')"
@@ -134,7 +135,7 @@ async def test_notebook_7(live_service: Any, publishing: None, browser: Any, tmp
         await page.close()
 
 
-async def test_marimo(live_service: Any, publishing: None, browser: Any, tmp_path: Path) -> None:
+async def test_marimo(live_service: LiveService, publishing: None, browser: Any, tmp_path: Path) -> None:
     pytest.importorskip("marimo")
     url = f"http://127.0.0.1:{(port := own_port())}"
     (tmp_path / "a.py").write_text(_MARIMO.format(url=live_service.url))

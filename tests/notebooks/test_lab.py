@@ -18,7 +18,8 @@ import httpx
 import nbformat
 import pytest
 from ports import own_port
-from waiting import HANG_MS, HANG_S
+from servers import LiveService, Valkey
+from waiting import HANG_MS, HANG_S, Eventually
 
 import tidewire
 
@@ -111,7 +112,7 @@ def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.fixture
-def publishing(valkey: Any) -> Iterator[None]:
+def publishing(valkey: Valkey) -> Iterator[None]:
     """Ten readings a second of two metrics, for as long as the test lasts."""
     over = threading.Event()
     publisher = tidewire.Publisher(valkey.url)
@@ -141,7 +142,7 @@ async def lab(lab_server: tuple[Path, str], browser: Any) -> Any:
 
 
 async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_replaces_it(
-    lab: Lab, publishing: None, live_service: Any, eventually: Any
+    lab: Lab, publishing: None, live_service: LiveService, eventually: Eventually
 ) -> None:
     watch = f"import tidewire, time\ndisplay(tidewire.watch('furnace/**', window='1m', url='{live_service.url}'))\n"
     count = (
@@ -176,7 +177,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
 
 
 async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
-    lab: Lab, publishing: None, live_service: Any
+    lab: Lab, publishing: None, live_service: LiveService
 ) -> None:
     watch = f"import tidewire\ntidewire.watch('furnace/**', window='1m', url='{live_service.url}')"
     lab.write("a.ipynb", watch)

@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from servers import Valkey
 from waiting import HANG_S
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -51,7 +52,7 @@ def test_a_notebook_is_short_says_what_and_why_and_is_stripped(path: Path) -> No
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 async def test_a_notebook_runs(
-    path: Path, valkey: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, valkey: Valkey, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIDEWIRE_REDIS", valkey.url)
     monkeypatch.setenv("TIDEWIRE_URL", service.url)

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import yaml
 from click.testing import CliRunner
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire.commands.cli import main
 
@@ -40,7 +41,7 @@ def _commands(language: str, folder: Path) -> list[list[str]]:
             return [[language, str(source)]]
 
 
-async def test_the_programs_publish(valkey: Any, service: Any, tmp_path: Path, eventually: Any) -> None:
+async def test_the_programs_publish(valkey: Valkey, service: Any, tmp_path: Path, eventually: Eventually) -> None:
     assert set(PROGRAMS) == {"node", "go", "c", "bash", "micropython"}
     shim = tmp_path / "redis-cli"
     shim.write_text(

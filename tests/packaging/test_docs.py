@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from servers import LiveService, Valkey
 from waiting import HANG_S
 
 from tidewire.commands.cli import main
@@ -89,7 +90,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"<!-- run: {language} -->\n```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_readmes_blocks_run(valkey: Any, live_service: Any, tmp_path: Path) -> None:
+def test_the_readmes_blocks_run(valkey: Valkey, live_service: LiveService, tmp_path: Path) -> None:
     shim = tmp_path / "redis-cli"
     shim.write_text(
         f"#!{sys.executable}\nimport sys, redis\n"

@@ -6,12 +6,12 @@ A few hundred actions by default; `PROTOCOL_REAL_ACTIONS=10000` plays that many,
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import hunt
 import pytest
 from lanes import bounded
 from real import RealRedis, RealWorld
+from servers import Valkey
 from traces import TRACES, Trace
 
 # The server's time cannot be set back; tests/faults has steps of the clock.
@@ -21,7 +21,7 @@ PLAYED = [trace for trace in TRACES if not any(action[0] == "back" for action in
 
 
 @pytest.mark.parametrize("trace", PLAYED, ids=lambda trace: f"row_{trace.row:02d}_{trace.rule}")
-def test_the_trace_passes_on_a_real_server(trace: Trace, valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trace_passes_on_a_real_server(trace: Trace, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RealRedis, "valkey", valkey, raising=False)
     bad, world = trace.play(RealWorld)
     assert bad is None, "\n".join(world.log)
@@ -33,7 +33,7 @@ def test_most_rows_can_be_played_on_a_real_server() -> None:
 
 
 @pytest.mark.timeout(300 + ACTIONS // 5)
-def test_random_schedules_find_nothing_on_a_real_server(valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_schedules_find_nothing_on_a_real_server(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RealRedis, "valkey", valkey, raising=False)
     schedules = actions = 0
     while actions < ACTIONS:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 import uvloop
+from servers import Valkey
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.log import RedisLog, _translated
 
 
-def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey: Any) -> None:
+def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey: Valkey) -> None:
     async def write_late() -> None:
         log = RedisLog(valkey.url)
         try:
@@ -29,6 +29,6 @@ def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey:
     uvloop.run(write_late())
 
 
-def test_an_error_of_our_own_is_not_taken_for_one(valkey: Any) -> None:
+def test_an_error_of_our_own_is_not_taken_for_one(valkey: Valkey) -> None:
     with pytest.raises(RuntimeError, match="something else"), _translated(valkey.url):
         raise RuntimeError("something else")

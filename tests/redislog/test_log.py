@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from servers import Valkey
 from waiting import HANG_S
 
 from tidewire.errors import LogFull, LogUnavailable, PublishConflict
@@ -31,7 +32,7 @@ def retried(call: Callable[[], Appended]) -> Appended:
 
 
 @pytest.fixture
-async def log(valkey: Any) -> AsyncIterator[RedisLog]:
+async def log(valkey: Valkey) -> AsyncIterator[RedisLog]:
     log = RedisLog(valkey.url)
     yield log
     await log.close()
@@ -101,7 +102,7 @@ async def test_an_idempotency_key_answers_the_same_body_and_refuses_another(log:
 
 
 async def test_row_16_each_server_process_mints_an_epoch_and_the_old_one_stays_in_the_chain(
-    log: RedisLog, valkey: Any
+    log: RedisLog, valkey: Valkey
 ) -> None:
     first = await log.append([batch("a", 1)])
     valkey.restart()
@@ -116,7 +117,7 @@ async def test_row_16_each_server_process_mints_an_epoch_and_the_old_one_stays_i
     assert (await log.clock()).epoch == clock.epoch, "one process, one epoch"
 
 
-async def test_two_empty_starts_mint_different_epochs(log: RedisLog, valkey: Any) -> None:
+async def test_two_empty_starts_mint_different_epochs(log: RedisLog, valkey: Valkey) -> None:
     epochs = set()
     for _ in range(5):
         valkey.cli("FLUSHALL")
@@ -146,7 +147,7 @@ async def test_the_chain_keeps_64_entries(log: RedisLog) -> None:
     assert len((await log.clock()).chain) == 64
 
 
-async def test_a_publisher_hands_in_its_evidence_when_the_epoch_moved(valkey: Any, log: RedisLog) -> None:
+async def test_a_publisher_hands_in_its_evidence_when_the_epoch_moved(valkey: Valkey, log: RedisLog) -> None:
     other = RedisLog(valkey.url)
     await other.append([batch("a", 1)])
     valkey.restart()
@@ -157,7 +158,7 @@ async def test_a_publisher_hands_in_its_evidence_when_the_epoch_moved(valkey: An
     await other.close()
 
 
-async def test_row_26_a_log_without_its_directory_entry_is_dropped_at_birth(log: RedisLog, valkey: Any) -> None:
+async def test_row_26_a_log_without_its_directory_entry_is_dropped_at_birth(log: RedisLog, valkey: Valkey) -> None:
     await log.append([batch("a", 1), batch("a", 2, labels={"x": "y"})])
     valkey.cli("DEL", log.keys.clock)
     appended = await log.append([batch("a", 3)])
@@ -167,7 +168,7 @@ async def test_row_26_a_log_without_its_directory_entry_is_dropped_at_birth(log:
     assert list((await log.last_readings(["a"]))[0]) == [b"{}"]
 
 
-async def test_limits_refuse_the_new_and_keep_the_old(valkey: Any) -> None:
+async def test_limits_refuse_the_new_and_keep_the_old(valkey: Valkey) -> None:
     log = RedisLog(valkey.url, limits=IngestLimits(series=2, metrics=2))
     appended = await log.append(
         [batch("a", 1, labels={"n": str(n)}) for n in range(3)]
@@ -203,7 +204,7 @@ async def test_the_snapshot_has_the_newest_reading_and_the_count_of_columns_and_
     assert (last[b"{}"].readings, decode_batch(last[b"{}"].body).value) == (5, [7])
 
 
-async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(log: RedisLog, valkey: Any) -> None:
+async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(log: RedisLog, valkey: Valkey) -> None:
     await log.append([batch("a", 1), batch("b", 1)])
     valkey.cli("DEL", log.keys.log("a"))
     valkey.cli("SET", log.keys.log("a"), "x")
@@ -216,7 +217,9 @@ async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(
     assert log.skipped_entries >= 1
 
 
-async def test_garbage_between_entries_is_skipped_counted_and_does_not_end_a_page(log: RedisLog, valkey: Any) -> None:
+async def test_garbage_between_entries_is_skipped_counted_and_does_not_end_a_page(
+    log: RedisLog, valkey: Valkey
+) -> None:
     ids = []
     for n in range(4):
         result: int | str = "poison"
@@ -237,7 +240,7 @@ async def test_garbage_between_entries_is_skipped_counted_and_does_not_end_a_pag
     assert log.skipped_entries >= 12
 
 
-async def test_retention_by_count_and_by_age(valkey: Any) -> None:
+async def test_retention_by_count_and_by_age(valkey: Valkey) -> None:
     log = RedisLog(valkey.url, retention=Retention(batches=3, age_s=86_400))
     for n in range(10):
         await log.append([batch("a", n)])
@@ -257,7 +260,7 @@ async def test_retention_by_count_and_by_age(valkey: Any) -> None:
     await long.close()
 
 
-async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey: Any) -> None:
+async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey: Valkey) -> None:
     log = RedisLog(valkey.url, retention=Retention(silent_s=-10))
     gone = await log.append([batch("a", 1)])
     assert await log.sweep(["a"]) == 1
@@ -268,7 +271,7 @@ async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey
 
 
 async def test_row_27_the_inbox_lease_changes_hands_with_a_marker_and_the_old_holder_appends_nothing(
-    log: RedisLog, valkey: Any
+    log: RedisLog, valkey: Valkey
 ) -> None:
     pubsub = log.redis.pubsub()
     await pubsub.psubscribe(log.keys.inbox_channels)
@@ -285,7 +288,9 @@ async def test_row_27_the_inbox_lease_changes_hands_with_a_marker_and_the_old_ho
     await pubsub.aclose()
 
 
-async def test_inbox_entries_are_acknowledged_and_deleted_in_the_step_that_appends(log: RedisLog, valkey: Any) -> None:
+async def test_inbox_entries_are_acknowledged_and_deleted_in_the_step_that_appends(
+    log: RedisLog, valkey: Valkey
+) -> None:
     valkey.cli("XGROUP", "CREATE", log.keys.inbox, log.keys.inbox_group, "0", "MKSTREAM")
     entry = valkey.cli("XADD", log.keys.inbox, "*", "metric", "m", "value", "1").decode()
     valkey.cli("XREADGROUP", "GROUP", log.keys.inbox_group, "c", "STREAMS", log.keys.inbox, ">")
@@ -294,7 +299,7 @@ async def test_inbox_entries_are_acknowledged_and_deleted_in_the_step_that_appen
     assert valkey.cli("XPENDING", log.keys.inbox, log.keys.inbox_group)["pending"] == 0
 
 
-async def test_a_full_redis_refuses_an_append_as_a_whole_and_the_clock_still_answers(valkey: Any) -> None:
+async def test_a_full_redis_refuses_an_append_as_a_whole_and_the_clock_still_answers(valkey: Valkey) -> None:
     valkey.restart(maxmemory="3mb")
     log = RedisLog(valkey.url)
     before = await log.append([batch("a", 1)])
@@ -312,13 +317,13 @@ async def test_a_full_redis_refuses_an_append_as_a_whole_and_the_clock_still_ans
     await log.close()
 
 
-async def test_functions_that_are_gone_are_loaded_again(log: RedisLog, valkey: Any) -> None:
+async def test_functions_that_are_gone_are_loaded_again(log: RedisLog, valkey: Valkey) -> None:
     await log.append([batch("a", 1)])
     valkey.cli("FUNCTION", "FLUSH")
     assert (await log.append([batch("a", 2)])).duplicate is False
 
 
-async def test_no_answer_is_log_unavailable_within_the_deadline(valkey: Any) -> None:
+async def test_no_answer_is_log_unavailable_within_the_deadline(valkey: Valkey) -> None:
     log = RedisLog(valkey.url, timeout_s=0.3)
     await log.append([batch("a", 1)])
     valkey.pause()
@@ -331,7 +336,7 @@ async def test_no_answer_is_log_unavailable_within_the_deadline(valkey: Any) -> 
     await log.close()
 
 
-def test_the_blocking_log_appends_as_the_other_does(valkey: Any) -> None:
+def test_the_blocking_log_appends_as_the_other_does(valkey: Valkey) -> None:
     log = BlockingRedisLog(valkey.url)
     first = log.append([batch("a", 1)], publisher="p", sequence=1)
     assert log.append([batch("a", 1)], publisher="p", sequence=1).duplicate
@@ -342,7 +347,7 @@ def test_the_blocking_log_appends_as_the_other_does(valkey: Any) -> None:
     log.close()
 
 
-async def test_a_password_is_in_no_error(valkey: Any) -> None:
+async def test_a_password_is_in_no_error(valkey: Valkey) -> None:
     log = RedisLog(f"redis://:geheim@127.0.0.1:{valkey.port}/0")
     with pytest.raises(LogUnavailable) as caught:
         await log.ping()

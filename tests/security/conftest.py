@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from servers import StartService, Valkey
 
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
@@ -18,7 +19,7 @@ MakeToken = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-async def store(valkey: Any) -> AsyncIterator[TokenStore]:
+async def store(valkey: Valkey) -> AsyncIterator[TokenStore]:
     """The tokens of this test's Valkey."""
     log = RedisLog(valkey.url)
     yield TokenStore(log)
@@ -36,7 +37,7 @@ def token(store: TokenStore) -> MakeToken:
 
 
 @pytest.fixture
-async def guarded(start_service: Any) -> Any:
+async def guarded(start_service: StartService) -> Any:
     """A service that asks for tokens."""
     return await start_service(auth=True)
 

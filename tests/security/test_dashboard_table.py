@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
-from waiting import HANG_S
+from waiting import HANG_S, Eventually
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.login_page import COOKIE
@@ -49,7 +49,7 @@ KNOWN = ("read-only", "other scope", "all")
 NOBODY = ("none", "bad", "expired", "revoked", "logged out")
 
 
-async def test_each_route_by_each_kind_of_viewer(guarded: Any, token: Any, store: Any, eventually: Any) -> None:
+async def test_each_route_by_each_kind_of_viewer(guarded: Any, token: Any, store: Any, eventually: Eventually) -> None:
     every = {"publish": ("**",), "subscribe": ("**",), "edit": True, "operate": True}
     tokens = {
         "expired": await token("expired", lifetime_s=2.5, **every),

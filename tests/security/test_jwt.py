@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from servers import StartService
 
 from tidewire.errors import InvalidInput
 from tidewire_service.auth.jwt import JwtSettings
@@ -38,7 +39,7 @@ def unsigned(header: dict[str, str], body: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-async def service(start_service: Any, tmp_path: Path) -> Any:
+async def service(start_service: StartService, tmp_path: Path) -> Any:
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}]}))
     return await start_service(

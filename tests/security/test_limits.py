@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from waiting import HANG_S
+from servers import StartService, Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire_service.limit_counters import LIMIT_NAMES
 from tidewire_service.settings import ServiceSettings
@@ -121,7 +122,7 @@ async def reached(service: Any) -> dict[str, float]:
 
 
 @pytest.fixture
-async def limited(start_service: Any, token: Any) -> Any:
+async def limited(start_service: StartService, token: Any) -> Any:
     """Start a service with a few readings in it that is near a limit, and ask with a token if it wants one."""
 
     async def start(settings: dict[str, Any]) -> Any:
@@ -187,7 +188,7 @@ async def test_a_stream_that_comes_too_fast_is_told_too(limited: Any) -> None:
         assert (await events.until("bye"))[-1][2]["limit"] == "max_requests_per_s"
 
 
-async def test_a_subscriber_that_takes_nothing_is_ended_and_counted(limited: Any, eventually: Any) -> None:
+async def test_a_subscriber_that_takes_nothing_is_ended_and_counted(limited: Any, eventually: Eventually) -> None:
     service = await limited({"write_timeout_s": 0.5})
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port, limit=1_024)
     writer.write(b"GET /v1/stream?metric=** HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -200,7 +201,7 @@ async def test_a_subscriber_that_takes_nothing_is_ended_and_counted(limited: Any
     writer.close()
 
 
-async def test_the_most_decks_are_saved_and_one_more_is_refused_and_counted(limited: Any, valkey: Any) -> None:
+async def test_the_most_decks_are_saved_and_one_more_is_refused_and_counted(limited: Any, valkey: Valkey) -> None:
     service = await limited({})
     assert (await service.http.put("/v1/decks/first", json={"name": "first"})).status_code == 200
     saved = valkey.client.hget("tw:{0}:decks", "first")
@@ -211,7 +212,7 @@ async def test_the_most_decks_are_saved_and_one_more_is_refused_and_counted(limi
     assert (await reached(service))["documents"] == 1
 
 
-async def test_without_redis_limits_hold_and_nothing_answers_500(limited: Any, valkey: Any) -> None:
+async def test_without_redis_limits_hold_and_nothing_answers_500(limited: Any, valkey: Valkey) -> None:
     service = await limited({"max_streams": 2, "max_requests_per_s": 20.0, "auth": True, "redis_timeout_s": 0.3})
     assert (await service.http.get("/v1/whoami")).status_code == 200
     valkey.kill()

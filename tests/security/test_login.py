@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
-from waiting import HANG_MS, HANG_S
+from waiting import HANG_MS, HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import unpack_frame
@@ -25,7 +25,7 @@ from .conftest import bearer
 
 
 @pytest.fixture
-async def board(guarded: Any, token: Any, eventually: Any) -> AsyncIterator[Dashboard]:
+async def board(guarded: Any, token: Any, eventually: Eventually) -> AsyncIterator[Dashboard]:
     """A dashboard with log-in, on a service that asks for tokens, with two metrics of two rooms."""
     publish = bearer(await token(publish=("**",)))
     for metric in ("plant/a", "secret/b"):

@@ -17,11 +17,12 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from servers import StartService
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import websocket_connect
-from waiting import HANG_MS, HANG_S
+from waiting import HANG_MS, HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire_dashboard.app import Dashboard, running_dashboard
@@ -94,7 +95,7 @@ class Site(NamedTuple):
 
 
 @pytest.fixture
-async def site(start_service: Any, token: Any, tmp_path: Path, eventually: Any) -> AsyncIterator[Any]:
+async def site(start_service: StartService, token: Any, tmp_path: Path, eventually: Eventually) -> AsyncIterator[Any]:
     """Start one: ``async with site("generic", jwt_grants=…) as it``."""
     provider = Provider()
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from certificates import Certificates, make_certificates
 from ports import own_port
-from waiting import HANG_MS, HANG_S
+from servers import StartService
+from waiting import HANG_MS, HANG_S, Eventually
 
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -93,7 +94,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(params=[caddy, nginx])
 async def site(
-    request: pytest.FixtureRequest, start_service: Any, token: Any, tmp_path: Path, eventually: Any
+    request: pytest.FixtureRequest, start_service: StartService, token: Any, tmp_path: Path, eventually: Eventually
 ) -> AsyncIterator[Site]:
     files, port = make_certificates(tmp_path), own_port()
     service = await start_service(auth=True, trusted_proxies=("127.0.0.1",))
@@ -138,7 +139,7 @@ async def page_of(browser: Any) -> AsyncIterator[Any]:
 @pytest.mark.browser
 @pytest.mark.proxies
 async def test_a_browser_has_many_live_streams_and_the_dashboard_through_a_proxy(
-    site: Site, browser: Any, token: Any, eventually: Any, capsys: pytest.CaptureFixture[str]
+    site: Site, browser: Any, token: Any, eventually: Eventually, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish = bearer(await token(publish=("**",)))
     assert (

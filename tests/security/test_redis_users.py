@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import redis
-from waiting import HANG_S
+from servers import StartService, Valkey
+from waiting import HANG_S, Eventually
 
 import tidewire
 from tidewire.redislog.log import RedisLog
@@ -21,7 +22,7 @@ ACL = re.search(r"<!-- acl -->\n```\n(.*?)```", (Path(__file__).parents[2] / "do
 
 
 @pytest.fixture
-def users(valkey: Any) -> dict[str, str]:
+def users(valkey: Valkey) -> dict[str, str]:
     """Set up the users; return their URLs. `valkey.client` goes on as the administrator."""
     assert ACL
     valkey.client.execute_command("ACL", "SETUSER", "admin", "on", ">admin", "~*", "&*", "+@all")
@@ -35,7 +36,7 @@ def users(valkey: Any) -> dict[str, str]:
     return found
 
 
-def denied(valkey: Any) -> list[str]:
+def denied(valkey: Valkey) -> list[str]:
     return [
         f"{entry[b'username'].decode()}: {entry[b'reason'].decode()} {entry[b'object'].decode()}"
         for entry in (
@@ -46,7 +47,7 @@ def denied(valkey: Any) -> list[str]:
 
 
 async def test_the_system_runs_under_its_users(
-    users: dict[str, str], valkey: Any, start_service: Any, eventually: Any
+    users: dict[str, str], valkey: Valkey, start_service: StartService, eventually: Eventually
 ) -> None:
     service = await start_service(wait=False, redis=users["tw-service"], auth=True, retention_age_s=60)
     log = RedisLog(users["tw-service"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Request, Response, asgi, get
 from litestar.types import Receive, Scope, Send
+from servers import StartService
 
 from .conftest import bearer
 
@@ -120,7 +121,7 @@ async def test_what_one_may_not_see_is_as_what_is_not_there(guarded: Any, token:
         assert shapes[0] == shapes[1]
 
 
-async def test_a_route_that_declares_nothing_is_closed(start_service: Any, guarded: Any, token: Any) -> None:
+async def test_a_route_that_declares_nothing_is_closed(start_service: StartService, guarded: Any, token: Any) -> None:
     @get("/v1/bare")
     async def bare() -> dict[str, bool]:
         return {"reached": True}

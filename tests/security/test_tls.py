@@ -26,7 +26,8 @@ from certificates import Certificates, make_certificates
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from ports import own_port
-from waiting import HANG_S
+from servers import StartService, Valkey
+from waiting import HANG_S, Eventually
 
 import tidewire
 from tidewire.livestore.alarms import Alarms
@@ -58,7 +59,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certifica
 
 
 @pytest.fixture
-async def secure(files: Certificates, valkey: Any, tmp_path: Path, eventually: Any) -> AsyncIterator[str]:
+async def secure(files: Certificates, valkey: Valkey, tmp_path: Path, eventually: Eventually) -> AsyncIterator[str]:
     """The URL of a service that speaks HTTPS."""
     port = own_port()
     command = [sys.executable, "-P", "-m", "tidewire", "serve", "--port", str(port), "--redis", valkey.url]
@@ -82,7 +83,7 @@ async def secure(files: Certificates, valkey: Any, tmp_path: Path, eventually: A
 
 
 async def test_sdk_and_dashboard_speak_https_with_an_authority_of_ones_own(
-    secure: str, files: Certificates, eventually: Any
+    secure: str, files: Certificates, eventually: Eventually
 ) -> None:
     publisher = tidewire.Publisher(secure)
     publisher.publish("plant/a", 921.4)
@@ -104,7 +105,7 @@ async def test_sdk_and_dashboard_speak_https_with_an_authority_of_ones_own(
     publisher.close()
 
 
-async def test_a_notebook_sees_thresholds_with_an_authority_of_ones_own(secure: str, eventually: Any) -> None:
+async def test_a_notebook_sees_thresholds_with_an_authority_of_ones_own(secure: str, eventually: Eventually) -> None:
     threshold = Threshold(metric="plant/*", warn_above=80.0)
     async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as http:
         body = msgspec.json.encode({"thresholds": [threshold]})
@@ -222,7 +223,9 @@ async def test_keys_come_by_https_and_are_rotated(keys: KeyServer) -> None:
         assert verifier.verify(signed(second, "two"), now_ms) is not None
 
 
-async def test_a_service_takes_the_keys_from_a_url_and_from_no_other_host(keys: KeyServer, start_service: Any) -> None:
+async def test_a_service_takes_the_keys_from_a_url_and_from_no_other_host(
+    keys: KeyServer, start_service: StartService
+) -> None:
     key = rsa.generate_private_key(65_537, 2_048)
     keys.show(one=key)
     asked = {"auth": True, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks": keys.url}
@@ -256,7 +259,9 @@ def redis_server(files: Certificates, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.redis_server
-async def test_the_system_runs_on_a_redis_behind_tls(redis_server: str, start_service: Any, eventually: Any) -> None:
+async def test_the_system_runs_on_a_redis_behind_tls(
+    redis_server: str, start_service: StartService, eventually: Eventually
+) -> None:
     service = await start_service(redis=redis_server)
     publisher = tidewire.Publisher(redis_server)
     publisher.publish("by/sdk", 1)

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
-from waiting import generous
+from servers import StartService, Valkey
+from waiting import Eventually, generous
 
 import tidewire
 from tidewire.errors import InvalidInput, LimitExceeded
@@ -81,7 +82,9 @@ async def test_a_stream_is_narrowed_and_hello_says_so(guarded: Any, token: Any, 
     assert cursor
 
 
-async def test_a_gap_of_what_may_not_be_seen_is_not_announced(start_service: Any, token: Any, valkey: Any) -> None:
+async def test_a_gap_of_what_may_not_be_seen_is_not_announced(
+    start_service: StartService, token: Any, valkey: Valkey
+) -> None:
     first = await start_service(auth=True)
     publish = bearer(await token(publish=("**",)))
     begin = (await first.http.post("/v1/readings", json=body("plant/a"), headers=publish)).json()["cursor"]
@@ -109,7 +112,7 @@ async def test_a_conflated_stream_is_narrowed_too(guarded: Any, token: Any) -> N
 
 
 async def test_sdk_and_dashboard_say_that_a_token_sees_only_part(
-    guarded: Any, token: Any, eventually: Any, caplog: Any
+    guarded: Any, token: Any, eventually: Eventually, caplog: Any
 ) -> None:
     narrow = await token(subscribe=("plant/**",))
     async for state in tidewire.astream("**", url=guarded.url, token=narrow, states=True):
@@ -169,7 +172,7 @@ async def test_one_token_cannot_use_up_the_sequences_of_anothers_publisher(guard
 
 
 async def test_without_redis_known_tokens_go_on_and_unknown_ones_are_told_to_come_back(
-    guarded: Any, token: Any, valkey: Any
+    guarded: Any, token: Any, valkey: Valkey
 ) -> None:
     mine = await token(subscribe=("**",), publish=("**",))
     assert (await guarded.http.get("/v1/whoami", headers=bearer(mine))).status_code == 200
@@ -185,7 +188,7 @@ async def test_without_redis_known_tokens_go_on_and_unknown_ones_are_told_to_com
 
 
 async def test_the_store_keeps_no_secret_and_notes_the_last_use(
-    guarded: Any, token: Any, store: Any, valkey: Any, eventually: Any
+    guarded: Any, token: Any, store: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     mine = await token("press-7", publish=("**",))
     secret = mine.split("_", 2)[2]
@@ -199,7 +202,7 @@ async def test_the_store_keeps_no_secret_and_notes_the_last_use(
         assert secret not in repr(value)
 
 
-def test_the_commands_create_list_and_revoke(valkey: Any) -> None:
+def test_the_commands_create_list_and_revoke(valkey: Valkey) -> None:
     runner = CliRunner()
     redis = ["--redis", valkey.url]
     made = runner.invoke(
@@ -223,7 +226,9 @@ def test_the_commands_create_list_and_revoke(valkey: Any) -> None:
     assert "(over)" in runner.invoke(command, ["list", *redis]).output.replace("\n", " ")
 
 
-async def test_a_share_link_shows_one_page_and_changes_nothing(guarded: Any, valkey: Any, eventually: Any) -> None:
+async def test_a_share_link_shows_one_page_and_changes_nothing(
+    guarded: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     given = ["share", "--subscribe", "plant/**", "--page", "/d/plant?w=5m", "--dashboard", "https://board.example/"]
     made = await asyncio.to_thread(CliRunner().invoke, command, [*given, "--redis", valkey.url])
     assert made.exit_code == 0, made.output
@@ -241,7 +246,7 @@ async def test_a_share_link_shows_one_page_and_changes_nothing(guarded: Any, val
     assert elsewhere.exit_code == 2
 
 
-async def test_tokens_that_are_over_make_room_for_new_ones(valkey: Any) -> None:
+async def test_tokens_that_are_over_make_room_for_new_ones(valkey: Valkey) -> None:
     log = RedisLog(valkey.url)
     store = TokenStore(log, most=2)
     scopes = Scopes(operate=True)
@@ -319,7 +324,7 @@ async def test_a_ticket_opens_one_stream_and_its_own_reconnects(guarded: Any, to
 
 @pytest.mark.parametrize("settings", [{"max_streams": 1}, {"max_requests_per_s": 1.0}])
 async def test_a_stream_that_was_put_off_has_not_used_its_ticket_up(
-    start_service: Any, token: Any, eventually: Any, settings: dict[str, Any]
+    start_service: StartService, token: Any, eventually: Eventually, settings: dict[str, Any]
 ) -> None:
     """An EventSource comes back by itself after `bye`, without a cursor; a 401 would be final for it."""
     service = await start_service(auth=True, **settings)
@@ -341,7 +346,7 @@ async def test_a_stream_that_was_put_off_has_not_used_its_ticket_up(
 
 @pytest.mark.browser
 async def test_an_event_source_with_a_ticket_loses_nothing_over_its_reconnects(
-    start_service: Any, token: Any, browser: Any, eventually: Any
+    start_service: StartService, token: Any, browser: Any, eventually: Eventually
 ) -> None:
     service = await start_service(auth=True, stream_age_s=1.0, retry_min_ms=100, retry_max_ms=200)
     secret = await token(publish=("**",), subscribe=("plant/**",))

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from servers import StartService
 
 
 class RunningService:
@@ -52,7 +53,7 @@ class RunningService:
 
 
 @pytest.fixture
-def start(start_service: Any) -> Callable[..., Awaitable[RunningService]]:
+def start(start_service: StartService) -> Callable[..., Awaitable[RunningService]]:
     """Start services on the test's Valkey, with settings of their own; all are ended after the test."""
 
     async def begin(**options: Any) -> RunningService:

@@ -9,7 +9,8 @@ import signal
 import time
 from typing import Any
 
-from waiting import generous
+from servers import Valkey
+from waiting import Eventually, generous
 
 from tidewire.model.cursor import parse_id
 from tidewire.redislog.calls import ServerInfo
@@ -66,7 +67,7 @@ async def test_a_catalogue_that_is_too_long_says_so(start: Any) -> None:
     assert (await service.http.get("/v1/catalog?metric=m/1")).status_code == 200
 
 
-async def test_readiness_is_true_about_redis(service: Any, valkey: Any, eventually: Any) -> None:
+async def test_readiness_is_true_about_redis(service: Any, valkey: Valkey, eventually: Eventually) -> None:
     assert (await service.http.get("/health/live")).json() == {"live": True}
     ready = await service.http.get("/health/ready")
     assert ready.json()["ready"] is True
@@ -86,7 +87,7 @@ async def test_readiness_is_true_about_redis(service: Any, valkey: Any, eventual
     await service.ready()
 
 
-async def test_without_redis_reads_and_writes_answer_503_and_go_on_when_it_is_back(start: Any, valkey: Any) -> None:
+async def test_without_redis_reads_and_writes_answer_503_and_go_on_when_it_is_back(start: Any, valkey: Valkey) -> None:
     service = await start(redis_timeout_s=1)
     await service.post({"metric": "m", "value": 1})
     valkey.stop()
@@ -107,7 +108,7 @@ async def test_without_redis_reads_and_writes_answer_503_and_go_on_when_it_is_ba
     assert await service.stored() == {"m": [1, 3]}
 
 
-async def test_the_service_starts_without_redis_and_becomes_ready_with_it(start: Any, valkey: Any) -> None:
+async def test_the_service_starts_without_redis_and_becomes_ready_with_it(start: Any, valkey: Valkey) -> None:
     valkey.stop()
     service = await start(wait=False, redis_timeout_s=1)
     assert (await service.http.get("/health/ready")).status_code == 503
@@ -117,7 +118,7 @@ async def test_the_service_starts_without_redis_and_becomes_ready_with_it(start:
     assert (await service.post({"metric": "m", "value": 1})).status_code == 200
 
 
-async def test_a_full_redis_answers_503_until_memory_is_freed(service: Any, valkey: Any) -> None:
+async def test_a_full_redis_answers_503_until_memory_is_freed(service: Any, valkey: Valkey) -> None:
     await service.post({"metric": "m", "value": 1})
     valkey.client.config_set("maxmemory", "1mb")
     full = await service.post({"metric": "m", "value": 2})
@@ -156,7 +157,7 @@ async def test_metrics_count_and_do_not_grow_with_names(service: Any) -> None:
     assert len(after) - len(before) < 20
 
 
-async def test_while_redis_is_paused_writes_are_refused_in_time_and_go_on_after_it(start: Any, valkey: Any) -> None:
+async def test_while_redis_is_paused_writes_are_refused_in_time_and_go_on_after_it(start: Any, valkey: Valkey) -> None:
     service = await start(redis_timeout_s=2)  # a busy machine alone may hold a Valkey up for more than one second
     os.kill(valkey.pid, signal.SIGSTOP)
     started = time.monotonic()
@@ -171,7 +172,7 @@ async def test_while_redis_is_paused_writes_are_refused_in_time_and_go_on_after_
     assert sorted((await service.stored())["after"]) == list(range(64))
 
 
-async def test_foreign_types_in_our_keys_are_skipped_and_counted(service: Any, valkey: Any) -> None:
+async def test_foreign_types_in_our_keys_are_skipped_and_counted(service: Any, valkey: Valkey) -> None:
     await service.post([{"metric": name, "value": 1} for name in ("good", "log", "last", "garbled")])
     client = valkey.client
     client.delete("tw:{0}:log:log", "tw:{0}:last:last")
@@ -191,7 +192,9 @@ async def test_foreign_types_in_our_keys_are_skipped_and_counted(service: Any, v
     assert "foreign" in poisoned.json()["rejected"][0]["reason"]
 
 
-async def test_a_read_after_a_restart_of_redis_waits_for_nothing(start: Any, valkey: Any, eventually: Any) -> None:
+async def test_a_read_after_a_restart_of_redis_waits_for_nothing(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     """The hub's position keeps the epoch in which it was minted, while the clock has a new one."""
     service = await start()
     assert (await service.post({"metric": "a", "value": 1})).status_code == 200
@@ -223,7 +226,7 @@ def test_settings_of_redis_that_break_the_promise_are_named() -> None:
 
 
 async def test_the_audit_is_logged_when_redis_is_first_reached(
-    start: Any, valkey: Any, capsys: Any, eventually: Any
+    start: Any, valkey: Valkey, capsys: Any, eventually: Eventually
 ) -> None:
     valkey.client.config_set("maxmemory-policy", "allkeys-lru")
     await start()

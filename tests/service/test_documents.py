@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from servers import Valkey
 
 DECK = {"tidewire": "deck", "version": 1, "name": "Furnace", "address": "?w=5m&c=furnace/temperature"}
 HOT = {"metric": "furnace/*", "warn_above": 935.0, "critical_above": 950.0, "for_s": 5, "hysteresis": 2}
@@ -104,7 +105,7 @@ async def test_a_threshold_that_can_never_work_is_refused(service: Any, wrong: d
     assert (await service.http.get("/v1/thresholds")).json() == {"thresholds": []}
 
 
-async def test_without_redis_they_say_so(service: Any, valkey: Any) -> None:
+async def test_without_redis_they_say_so(service: Any, valkey: Valkey) -> None:
     valkey.kill()
     for answer in (await service.http.get("/v1/decks"), await service.http.put("/v1/decks/d", json=DECK)):
         assert answer.status_code == 503

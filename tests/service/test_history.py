@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from servers import Valkey
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ async def test_a_formula_in_a_name_is_no_formula_in_the_export(service: Any, bas
     assert [cell for cell in row if cell.startswith(("=", "+", "-", "@"))] == ["-1.0", "+1", "-2"], "plain numbers"
 
 
-async def test_what_was_exported_as_csv_is_taken_back_as_it_was(service: Any, valkey: Any, base_ms: float) -> None:
+async def test_what_was_exported_as_csv_is_taken_back_as_it_was(service: Any, valkey: Valkey, base_ms: float) -> None:
     labels = {"@x": "=1+1", "y": "'=2", "z": "\uff1d3", "n": "-2", "q": "don't"}
     texts = ["=A1", "-5 °C", "'quoted'", "\n+1", "-5", ' "=x"']
     await _publish(service, "=cmd|' /C calc'!A0", [base_ms + n for n in range(6)], [0] * 6, labels=labels, text=texts)
@@ -243,7 +244,7 @@ async def test_a_bad_field_is_named_with_its_remedy(service: Any, query: str, fi
     assert remedy in answer.json()["detail"]
 
 
-async def test_a_foreign_entry_in_the_log_is_skipped(service: Any, valkey: Any, base_ms: float) -> None:
+async def test_a_foreign_entry_in_the_log_is_skipped(service: Any, valkey: Valkey, base_ms: float) -> None:
     await _publish(service, "m", [base_ms], [1])
     key = "tw:{0}:log:m"
     for fields in (

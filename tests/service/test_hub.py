@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import encode_batch, make_batch
@@ -33,7 +33,9 @@ class FailingLog(RedisLog):
         return await super().clock(watermark)
 
 
-async def test_a_waiting_sync_is_told_of_any_failure_and_the_tracker_goes_on(valkey: Any, eventually: Any) -> None:
+async def test_a_waiting_sync_is_told_of_any_failure_and_the_tracker_goes_on(
+    valkey: Valkey, eventually: Eventually
+) -> None:
     log = FailingLog(valkey.url)
     hub = Hub(log, valkey.url, HubSettings(tick_ms=10.0, ring_bytes=1 << 20))
     await hub.start()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import redis
-from waiting import HANG_S
+from servers import Valkey
+from waiting import HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import IngestLimits
@@ -53,7 +54,7 @@ def test_an_entry_is_a_row() -> None:
 
 
 async def test_a_published_number_reaches_stream_history_and_catalogue(
-    service: Any, valkey: Any, eventually: Any
+    service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     inbox = service.app.state.inbox
     await eventually(lambda: inbox.lease.owns)
@@ -84,7 +85,9 @@ async def test_a_published_number_reaches_stream_history_and_catalogue(
     assert [series["count"] for series in catalog] == [1, 2]
 
 
-async def test_added_entries_are_appended_once_and_leave_the_inbox(service: Any, valkey: Any, eventually: Any) -> None:
+async def test_added_entries_are_appended_once_and_leave_the_inbox(
+    service: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     client = valkey.client
     for n in range(50):
         client.xadd("tw:in", {"metric": f"m/{n % 5}", "value": n, "unit": "Cel", "labels": '{"site":"A"}'})
@@ -101,7 +104,9 @@ async def test_added_entries_are_appended_once_and_leave_the_inbox(service: Any,
     assert not client.exists("tw:in:dead")
 
 
-async def test_what_cannot_be_read_is_kept_with_its_reason(service: Any, valkey: Any, eventually: Any) -> None:
+async def test_what_cannot_be_read_is_kept_with_its_reason(
+    service: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     client = valkey.client
     await eventually(lambda: service.app.state.inbox.lease.owns)
     client.xadd("tw:in", {"metric": "bad*", "value": 1})
@@ -125,7 +130,7 @@ async def test_what_cannot_be_read_is_kept_with_its_reason(service: Any, valkey:
     assert service.app.state.inbox.counters["dead"] == 7
 
 
-async def test_the_dead_are_bounded(service: Any, valkey: Any, eventually: Any) -> None:
+async def test_the_dead_are_bounded(service: Any, valkey: Valkey, eventually: Eventually) -> None:
     pipe = valkey.client.pipeline()
     for n in range(1_300):
         pipe.xadd("tw:in", {"metric": "bad*", "value": n})
@@ -134,7 +139,7 @@ async def test_the_dead_are_bounded(service: Any, valkey: Any, eventually: Any) 
     assert valkey.client.xlen("tw:in:dead") == 1_000
 
 
-async def test_one_of_two_processes_appends_each_message(start: Any, valkey: Any, eventually: Any) -> None:
+async def test_one_of_two_processes_appends_each_message(start: Any, valkey: Valkey, eventually: Eventually) -> None:
     one, two = await start(), await start()
     inboxes = [service.app.state.inbox for service in (one, two)]
     await eventually(lambda: any(inbox.lease.owns for inbox in inboxes))
@@ -150,7 +155,9 @@ async def test_one_of_two_processes_appends_each_message(start: Any, valkey: Any
     assert sorted(inbox.counters["readings"] for inbox in inboxes) == [0, 400]
 
 
-async def test_the_other_process_takes_over_when_the_holder_ends(start: Any, valkey: Any, eventually: Any) -> None:
+async def test_the_other_process_takes_over_when_the_holder_ends(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     one, two = await start(lease_ttl_ms=300), await start(lease_ttl_ms=300)
     services = {service.app.state.inbox: service for service in (one, two)}
     await eventually(lambda: any(inbox.lease.owns for inbox in services))
@@ -174,7 +181,9 @@ async def test_the_other_process_takes_over_when_the_holder_ends(start: Any, val
     assert valkey.client.xlen("tw:in") == 0
 
 
-async def test_what_a_dead_process_had_taken_is_appended_by_the_next(start: Any, valkey: Any, eventually: Any) -> None:
+async def test_what_a_dead_process_had_taken_is_appended_by_the_next(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     client = valkey.client
     client.xgroup_create("tw:in", "tw", "0", mkstream=True)
     for n in range(10):
@@ -191,7 +200,7 @@ async def test_what_a_dead_process_had_taken_is_appended_by_the_next(start: Any,
 
 
 async def test_a_holder_that_lost_the_lease_unawares_appends_nothing(
-    service: Any, valkey: Any, eventually: Any
+    service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     inbox = service.app.state.inbox
     await eventually(lambda: inbox.lease.owns)
@@ -212,7 +221,9 @@ async def test_a_holder_that_lost_the_lease_unawares_appends_nothing(
     await eventually(third)
 
 
-async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(service: Any, valkey: Any, eventually: Any) -> None:
+async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(
+    service: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     client = valkey.client
     inbox = service.app.state.inbox
     await eventually(lambda: inbox.lease.owns)
@@ -235,7 +246,9 @@ async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(service: Any
     await eventually(heard)
 
 
-async def test_entries_added_while_redis_was_away_are_taken_once(start: Any, valkey: Any, eventually: Any) -> None:
+async def test_entries_added_while_redis_was_away_are_taken_once(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
     service = await start(redis_timeout_s=1)
     for n in range(300):
         valkey.client.xadd("tw:in", {"metric": "d", "value": n})
@@ -256,7 +269,7 @@ async def test_entries_added_while_redis_was_away_are_taken_once(start: Any, val
     patient.close()
 
 
-async def test_the_holder_sweeps_idle_metrics(start: Any, valkey: Any, eventually: Any) -> None:
+async def test_the_holder_sweeps_idle_metrics(start: Any, valkey: Valkey, eventually: Eventually) -> None:
     service = await start(retention_silent_s=60)
     await service.post([{"metric": "old", "value": 1}, {"metric": "new", "value": 1}])
     old = int(time.time() * 1e3) - 120_000

@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import pytest
-from waiting import HANG_S, generous
+from servers import LiveService
+from waiting import HANG_S, Eventually, generous
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 HOST = b"Host: localhost\r\n"
@@ -210,7 +211,7 @@ async def test_garbage_on_an_open_stream_ends_it_and_writes_nothing_into_it(serv
 
 
 async def test_a_sender_that_goes_in_the_middle_of_a_body_is_no_failure_of_ours(
-    live_service: Any, eventually: Any
+    live_service: LiveService, eventually: Eventually
 ) -> None:
     for path in (b"POST /v1/readings", b"PUT /v1/decks/a", b"POST /v1/tickets"):
         reader, writer = await asyncio.open_connection("127.0.0.1", live_service.port)

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from servers import Valkey
 from waiting import generous
 
 GOOD = {"metric": "good", "value": 1}
@@ -39,7 +40,7 @@ async def test_a_reading_a_batch_a_list_and_flat_rows_are_taken(service: Any, no
     assert batch["step"] == [1, 2]
 
 
-async def test_flat_rows_are_stored_as_one_batch_for_each_series(service: Any, valkey: Any) -> None:
+async def test_flat_rows_are_stored_as_one_batch_for_each_series(service: Any, valkey: Valkey) -> None:
     rows = [{"metric": "m", "value": n, "labels": {"site": "AB"[n % 2]}} for n in range(10)]
     answer = await service.post(rows)
     assert answer.json()["accepted"] == 10
@@ -50,7 +51,7 @@ async def test_flat_rows_are_stored_as_one_batch_for_each_series(service: Any, v
     ]
 
 
-async def test_a_long_list_of_rows_is_split_at_the_limits(start: Any, valkey: Any) -> None:
+async def test_a_long_list_of_rows_is_split_at_the_limits(start: Any, valkey: Valkey) -> None:
     service = await start(max_readings=4, max_batch_bytes=1_000)
     await service.post([{"metric": "m", "value": n} for n in range(10)])
     await service.post([{"metric": "t", "value": n, "text": "x" * 400} for n in range(3)])
@@ -311,7 +312,7 @@ async def test_a_bad_idempotency_key_is_refused(service: Any, key: str) -> None:
     assert await service.stored() == {}
 
 
-async def test_more_bodies_at_once_than_allowed_are_told_to_come_back(start: Any, valkey: Any) -> None:
+async def test_more_bodies_at_once_than_allowed_are_told_to_come_back(start: Any, valkey: Valkey) -> None:
     service = await start(max_posts=2)
     valkey.client.execute_command("CLIENT", "PAUSE", 800, "WRITE")
     answers = await asyncio.gather(*(service.post(GOOD) for _ in range(6)))
@@ -335,7 +336,7 @@ async def test_a_repeated_body_is_told_again_what_was_refused(start: Any, key: s
     assert (await service.post(rows[2:3], **{"Idempotency-Key": f"{key}1"})).status_code == 422
 
 
-async def test_a_body_of_several_calls_that_was_cut_between_them_is_completed(start: Any, valkey: Any) -> None:
+async def test_a_body_of_several_calls_that_was_cut_between_them_is_completed(start: Any, valkey: Valkey) -> None:
     service = await start(max_series=900)
     rows = [{"metric": "m", "value": n, "labels": {"n": str(n)}} for n in range(1_000)]
     await service.post(rows[:1], **{"Idempotency-Key": "other"})

@@ -20,7 +20,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from ports import own_port
-from waiting import HANG_S, generous
+from servers import Valkey
+from waiting import HANG_S, Eventually, generous
 
 from tidewire.settings import settings_table
 from tidewire_service.launch.serve import command
@@ -59,7 +60,7 @@ class Process:
 
 
 @pytest.fixture
-def serve(valkey: Any, tmp_path: Path) -> Iterator[Any]:
+def serve(valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
     processes: list[Process] = []
 
     def begin(*options: str) -> Process:
@@ -71,7 +72,7 @@ def serve(valkey: Any, tmp_path: Path) -> Iterator[Any]:
         process.end()
 
 
-async def _url(process: Process, eventually: Any) -> str:
+async def _url(process: Process, eventually: Eventually) -> str:
     started = await eventually(lambda: process.event("service_started"))
     url: str = started["url"]
 
@@ -85,7 +86,9 @@ async def _url(process: Process, eventually: Any) -> str:
     return url
 
 
-async def test_it_ends_within_a_second_of_sigterm_with_a_hundred_streams_open(serve: Any, eventually: Any) -> None:
+async def test_it_ends_within_a_second_of_sigterm_with_a_hundred_streams_open(
+    serve: Any, eventually: Eventually
+) -> None:
     process = serve()
     url = await _url(process, eventually)
     texts = [b""] * 100
@@ -111,14 +114,14 @@ async def test_it_ends_within_a_second_of_sigterm_with_a_hundred_streams_open(se
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_ends_with_0_on_a_signal(serve: Any, eventually: Any, number: int) -> None:
+async def test_it_ends_with_0_on_a_signal(serve: Any, eventually: Eventually, number: int) -> None:
     process = serve()
     await _url(process, eventually)
     process.process.send_signal(number)
     assert await asyncio.to_thread(process.process.wait, HANG_S) == 0
 
 
-async def test_workers_share_a_port_and_a_dead_one_is_started_again(serve: Any, eventually: Any) -> None:
+async def test_workers_share_a_port_and_a_dead_one_is_started_again(serve: Any, eventually: Eventually) -> None:
     process = serve("--workers", "2")
     url = await _url(process, eventually)
 
@@ -144,7 +147,7 @@ async def test_workers_share_a_port_and_a_dead_one_is_started_again(serve: Any, 
     await eventually(lambda: not [pid for pid in workers() if _alive(pid)])
 
 
-async def test_workers_end_when_their_supervisor_is_killed(serve: Any, eventually: Any) -> None:
+async def test_workers_end_when_their_supervisor_is_killed(serve: Any, eventually: Eventually) -> None:
     process = serve("--workers", "2")
     await _url(process, eventually)
     pids = [event["pid"] for event in process.events if event["event"] == "worker_started"]
@@ -213,7 +216,7 @@ async def test_an_unforeseen_error_is_logged_with_its_traceback_and_not_sent(ser
     assert "NoneType" in logged
 
 
-async def test_the_log_has_method_path_and_status_and_no_query(serve: Any, eventually: Any) -> None:
+async def test_the_log_has_method_path_and_status_and_no_query(serve: Any, eventually: Eventually) -> None:
     process = serve()
     url = await _url(process, eventually)
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -228,7 +231,7 @@ async def test_the_log_has_method_path_and_status_and_no_query(serve: Any, event
     assert "canary" not in text
 
 
-def test_the_usual_limit_of_open_files_is_raised_for_the_streams(valkey: Any) -> None:
+def test_the_usual_limit_of_open_files_is_raised_for_the_streams(valkey: Valkey) -> None:
     port = own_port()
     command = f"ulimit -Sn 512; exec {sys.executable} -m tidewire serve --port {port} --redis {valkey.url}"
     process = subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE)

@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from servers import Valkey
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-from waiting import HANG_S
+from waiting import HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
@@ -45,7 +46,7 @@ def test_conflation_and_the_rule_for_the_slow_are_read() -> None:
     assert _parse("metric=a&every=&on_slow=").every_ms == 0
 
 
-async def test_a_conflated_stream_has_a_bounded_number_of_series(start: Any, valkey: Any) -> None:
+async def test_a_conflated_stream_has_a_bounded_number_of_series(start: Any, valkey: Valkey) -> None:
     service = await start(redis_timeout_s=1)
     rows = [{"metric": f"m/{n % 2}", "value": n, "labels": {"n": str(n)}} for n in range(2_004)]
     await service.post(rows)
@@ -133,7 +134,7 @@ async def test_a_stream_begins_at_once_and_carries_each_batch(service: Any) -> N
     assert 2_000 <= (decoder.retry_ms or 0) <= 6_000
 
 
-async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, eventually: Any) -> None:
+async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, eventually: Eventually) -> None:
     service = await start()
     texts = [b""] * 100
 
@@ -153,7 +154,7 @@ async def test_a_hundred_streams_share_a_batch_and_all_end_with_bye(start: Any, 
 
 
 @pytest.mark.parametrize("leaves", ["the client", "the service"])
-async def test_what_a_stream_held_is_free_as_it_ends(start: Any, eventually: Any, leaves: str) -> None:
+async def test_what_a_stream_held_is_free_as_it_ends(start: Any, eventually: Eventually, leaves: str) -> None:
     """The collector walks seldom (`server._GC_THRESHOLDS`): what only it would find stays for hours."""
     service = await start()
     await service.post({"metric": "m", "value": 1})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
 
-from waiting import HANG_S
+from waiting import HANG_S, Eventually
 
 from tidewire_service.operations.tasks import end_all, keep_running
 
 
-async def test_a_failed_task_is_started_again_and_counted(eventually: Any) -> None:
+async def test_a_failed_task_is_started_again_and_counted(eventually: Eventually) -> None:
     failures: Counter[str] = Counter()
     runs = []
 

@@ -13,6 +13,8 @@ import httpx
 import msgspec
 import pytest
 import structlog
+from servers import LiveService, StartService, Valkey
+from waiting import Eventually
 
 import tidewire_service
 from tidewire.model.cursor import Cursor
@@ -70,7 +72,9 @@ def test_every_counter_of_the_hub_is_declared() -> None:
     assert used <= set(COUNTERS), used - set(COUNTERS)
 
 
-async def test_the_numbers_follow_what_happens(start_service: Any, valkey: Any, eventually: Any) -> None:
+async def test_the_numbers_follow_what_happens(
+    start_service: StartService, valkey: Valkey, eventually: Eventually
+) -> None:
     service = await start_service()
     key = {"Idempotency-Key": "once"}
     for _ in range(2):
@@ -109,7 +113,9 @@ async def test_the_numbers_follow_what_happens(start_service: Any, valkey: Any, 
     assert found["tidewire_hub_resets_sent_total"] == 1
 
 
-async def test_a_request_and_a_stream_can_be_followed_through_the_log(live_service: Any, eventually: Any) -> None:
+async def test_a_request_and_a_stream_can_be_followed_through_the_log(
+    live_service: LiveService, eventually: Eventually
+) -> None:
     async with httpx.AsyncClient(base_url=live_service.url, trust_env=False) as http:
         refused = await http.get("/v1/history?metric=")
         async with http.stream("GET", "/v1/stream?metric=a") as stream:
