@@ -45,7 +45,7 @@ DEFAULT_LOG_LEVEL: Final = "info"
 
 
 class Option(NamedTuple):
-    """What a setting means.
+    """The declaration of a setting beside its type and default.
 
     Attributes:
         help: one sentence; a unit belongs in the field's name.
@@ -81,7 +81,7 @@ class SettingRow(NamedTuple):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a program; shown without the secrets in them, wherever they are printed."""
+    """The settings of a program; their repr leaves out secrets."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientSettings(Settings, frozen=True, kw_only=True):
-    """Where the SDK publishes to and reads from, when it is not told."""
+    """Where the SDK publishes to and reads from by default."""
 
     redis: Annotated[str, Option("Redis to publish to, redis:// or rediss://")] = "redis://127.0.0.1:6379"
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = (
@@ -146,7 +146,7 @@ def _converted(source: str, hint: Any, option: Option, given: object) -> object:
 def load_settings(
     settings: type[_Struct], given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
 ) -> _Struct:
-    """Return the settings of a program: what was given, else the environment, else the default.
+    """Return the settings of a program: from `given`, else the environment, else the default.
 
     Args:
         settings: the Struct that declares them.

@@ -1,4 +1,4 @@
-"""Analysis: the raw readings of some series in a window, from the service's history, and what pandas says of them."""
+"""Reads the raw readings of a window from the service's history, and computes statistics and tables of them."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _table(parts: Sequence[_Part]) -> pa.Table:
 
 
 def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[dict[str, Any]]:
-    """Return what the readings of a window were, per series.
+    """Return the statistics of the readings of a window, per series.
 
     Args:
         frame: of `Readings.read`.

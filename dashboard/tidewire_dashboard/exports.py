@@ -1,4 +1,4 @@
-"""Exports: files that a viewer asked for, each fetched once, soon, by the address that only that viewer was told."""
+"""Serves exports: files that a viewer asked for, each at a one-time address that is valid for a minute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST: Final = 1_000
 
 
 class Export(NamedTuple):
-    """What to put into a file."""
+    """The content of one file."""
 
     series: Sequence[Series]
     start_ms: float
@@ -31,7 +31,7 @@ class Export(NamedTuple):
 
 
 class Exports:
-    """The exports that were asked for and not fetched yet.
+    """Holds the exports that were asked for and not fetched yet.
 
     Args:
         readings: where they come from.
@@ -59,14 +59,14 @@ class Exports:
 
 
 class ExportFile(RequestHandler):
-    """Answers with the file."""
+    """Serves the file of a one-time address."""
 
     def initialize(self, exports: Exports) -> None:
         """Take what the route gives."""
         self._exports = exports
 
     async def get(self, key: str) -> None:
-        """Read, make and send it."""
+        """Read the readings, encode them and send the file."""
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cache-Control", "no-store")
         export = self._exports.claim(key)

@@ -1,4 +1,4 @@
-"""The command `doctor`: what is reachable, which versions, what is wrong and how to mend it."""
+"""The command `doctor`: checks what is reachable, in which version, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _FULL: Final = 0.95  # of maxmemory
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         level: ``ok``, ``note`` (works, but) or ``wrong``.
-        what: the thing.
-        found: what was seen.
-        mend: what to do about it, ``""`` if nothing.
+        what: what was checked.
+        found: the state of it.
+        mend: how to fix it, ``""`` if nothing is to do.
     """
 
     level: str
@@ -66,7 +66,7 @@ def _installed() -> Iterator[Finding]:
 
 
 def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
-    """Look at Redis; `epochs` gets that of its log."""
+    """Check Redis; add the epochs of its log to `epochs`."""
     try:
         log = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S)
         seconds = log.ping()
@@ -112,7 +112,7 @@ def _server(info: dict[str, Any], where: str) -> Iterator[Finding]:
 
 
 def _unread(log: BlockingRedisLog) -> Iterator[Finding]:
-    """Say what plain producers sent that could not be read, if this user may know."""
+    """Report inbox entries that could not be read, if this user may see them."""
     try:
         dead: Any = log.redis.xrevrange(log.keys.inbox_dead, count=1)
         count: Any = log.redis.xlen(log.keys.inbox_dead)
@@ -193,7 +193,7 @@ def _dashboard(url: str) -> Iterator[Finding]:
 
 
 def examine(settings: ClientSettings) -> Iterator[Finding]:
-    """Yield what is found, one thing after another; nothing is changed."""
+    """Run all checks and yield their findings; change nothing."""
     epochs: set[str] = set()
     yield from _installed()
     yield from _redis(settings.redis, settings.prefix, epochs)
@@ -205,7 +205,7 @@ def examine(settings: ClientSettings) -> Iterator[Finding]:
 @click.command("doctor")
 @click_options(ClientSettings, "redis", "url", "prefix", "dashboard")
 def command(**options: Any) -> None:
-    """Check what is reachable, and say how to mend what is not. Exit status 1 if something is wrong."""
+    """Check what is reachable, and say how to fix what is not. Exit status 1 if something is wrong."""
     settings = load_settings(ClientSettings, options)
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(3):

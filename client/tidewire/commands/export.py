@@ -80,13 +80,17 @@ def _progress() -> Iterator[Callable[[float], None]]:
 
 @click.command("export")
 @click.argument("patterns", nargs=-1, required=True)
-@click.option("--start", default="-1h", show_default=True, help="-15m, RFC 3339 with an offset, or Unix milliseconds.")
-@click.option("--end", default=None, help="As --start; everything newer if left out.")
-@click.option("--points", type=int, default=None, help="Buckets in place of the readings themselves.")
+@click.option("--start", default="-1h", show_default=True, help="Start: -15m, RFC 3339 with an offset, or Unix ms.")
+@click.option("--end", default=None, help="End, in the form of --start; open if absent.")
+@click.option("--points", type=int, default=None, help="Export at most so many buckets per series, not the readings.")
 @click.option(
-    "--format", "name", type=click.Choice(list(TABLE_FORMATS)), default=None, help="Else by the file's suffix, or csv."
+    "--format",
+    "name",
+    type=click.Choice(list(TABLE_FORMATS)),
+    default=None,
+    help="Default: by the file's suffix, else csv.",
 )
-@click.option("--out", "-o", default="-", help="A file, or - for standard output.  [default: -]")
+@click.option("--out", "-o", default="-", help="File to write; - for standard output.  [default: -]")
 @label_option
 @url_option
 def command(

@@ -106,9 +106,11 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 @click.command("replay")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--speed", default=1.0, type=click.FloatRange(min=0.01), help="2 is twice as fast as recorded.")
+@click.option(
+    "--speed", default=1.0, type=click.FloatRange(min=0.01), help="Speed relative to the recording; 2 is twice as fast."
+)
 @target_option
-@click.option("--loop", is_flag=True, help="Start again at the end, until Ctrl-C.")
+@click.option("--loop", is_flag=True, help="Repeat until Ctrl-C.")
 def command(file: Path, speed: float, target: str | None, loop: bool) -> None:
     """Publish a recorded file as if it were live: tidewire replay shift.csv --speed 10.
 
@@ -141,7 +143,7 @@ def command(file: Path, speed: float, target: str | None, loop: bool) -> None:
 
 
 def _play(rows: list[Row], speed: float, publisher: Publisher, advance: Any) -> int:
-    """Publish the rows at their times, shifted to now and sped up; return how many were refused."""
+    """Publish the rows at their times, shifted to now and scaled by `speed`; return how many were refused."""
     first_ms, started_s = rows[0].time_ms, time.time()
     refused = done = 0
     for number, row in enumerate(rows, 1):

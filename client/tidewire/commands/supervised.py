@@ -1,4 +1,4 @@
-"""A child process that ends with its supervisor, however that ends: by the end of a pipe that only the parent holds."""
+"""Ends a child process when its supervisor ends, however that ends: only the supervisor holds the pipe's other end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GRACE_S: Final = 10.0
 
 
 def end_with_supervisor() -> None:
-    """Watch the supervisor's pipe if this process was given one; SIGTERM to ourselves when it closes."""
+    """Watch the supervisor's pipe, if this process was given one, and send ourselves SIGTERM when it closes."""
     given = os.environ.pop(SUPERVISOR_PIPE, "")
     if given:
         threading.Thread(target=_watch, args=(int(given),), name="tidewire-supervisor", daemon=True).start()

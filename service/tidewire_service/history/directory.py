@@ -1,4 +1,4 @@
-"""The directory as a read needs it: the metrics that match, complete up to a position of the log."""
+"""Lists the metrics that match a request, complete up to a position of the log."""
 
 from __future__ import annotations
 

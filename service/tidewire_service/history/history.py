@@ -1,4 +1,4 @@
-"""History: the readings of a span as columns per series, read from the log in pages and worked on in threads."""
+"""Reads the readings of a span from the log, in pages, as columns per series; each page is processed in a thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LATE_MS: Final = (
 
 
 class Span(NamedTuple):
-    """What to read: readings with start ≤ time < end, Unix ms; all from the start on if `end_ms` is None.
+    """The span to read: start ≤ time < end, Unix ms; no end if `end_ms` is None.
 
     Attributes:
         step_ms: width of buckets, or 0 for the readings themselves.
@@ -62,7 +62,7 @@ class SeriesColumns(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a page begins: the metric, of all in order of their names, and the id of its first entry."""
+    """The start of a page: a metric (metrics are in order of their names) and the id of its first entry."""
 
     metric: str
     id: int
@@ -87,7 +87,7 @@ class History(NamedTuple):
 
 
 class _Series:
-    """One series while its pages come in."""
+    """Collects one series, page by page."""
 
     __slots__ = (
         "buckets",
@@ -138,7 +138,7 @@ class _Series:
         self.has_step = self.has_step or batch.step is not None
 
     def reduce(self) -> None:
-        """Put what came in with one page into the buckets."""
+        """Move the collected readings into the buckets."""
         if self.buckets is not None and self.times:
             self.buckets.add(np.concatenate(self.times), np.concatenate(self.values))
             self.times.clear()
@@ -166,14 +166,14 @@ class _Series:
 
 
 def _extend(target: list[T | None], column: list[T | None] | None, kept: list[bool], before: int) -> None:
-    """Append the kept items of a rare column; batches before it that had none are made up for."""
+    """Append the kept items of a rare column; pad it with None for earlier batches without that column."""
     if column is not None:
         target.extend([None] * (before - len(target)))
         target.extend(item for item, keep in zip(column, kept, strict=True) if keep)
 
 
 class _Collection:
-    """All series of one request."""
+    """Collects all series of one request."""
 
     def __init__(self, span: Span, labels: Mapping[str, str]) -> None:
         self._span = span
@@ -182,7 +182,7 @@ class _Collection:
         self.skipped = 0
 
     def add(self, metric: str, entries: Sequence[Entry], enough: float) -> int:
-        """Take entries until there are `enough` rows; return how many were taken. In a thread."""
+        """Add entries until there are `enough` rows; return how many were added. Run in a thread."""
         start_ms, end_ms = self._span.start_ms, self._span.end_ms
         end = np.inf if end_ms is None else end_ms
         touched: dict[tuple[str, str], _Series] = {}
@@ -212,18 +212,18 @@ class _Collection:
 
     @property
     def rows(self) -> int:
-        """Readings or buckets so far."""
+        """The number of readings or buckets so far."""
         return sum(series.rows for series in self._series.values())
 
     def columns(self) -> list[SeriesColumns]:
-        """Return what was collected, without series that have nothing in the span."""
+        """Return the collected series, without those that have no reading in the span."""
         ordered = sorted(self._series.values(), key=lambda series: series_order(series.metric, series.labels))
         found = (series.columns() for series in ordered)
         return [series for series in found if len(series)]
 
 
 class _Reads:
-    """The entries of several metrics, metric by metric, in reads of about a mebibyte.
+    """Reads the entries of several metrics, metric by metric, about a mebibyte at a time.
 
     While one read is worked on, the next is on its way.
     """
@@ -259,14 +259,14 @@ class _Reads:
 
     @property
     def done(self) -> float:
-        """Which share of all ids of all metrics is read."""
+        """The share of all ids of all metrics that is read, 0 … 1."""
         if self._number == len(self._ends):
             return 1.0
         width = self._ends[self._number].id - self._first + 1
         return (self._number + (self._next - self._first) / max(width, 1)) / len(self._ends)
 
     def start_at(self, place: Place) -> None:
-        """Read on from a place, which may have been read."""
+        """Continue from a place, which may have been read before."""
         self._number = bisect.bisect_left(self._ends, place.metric, key=lambda end: end.metric)
         same = self._number < len(self._ends) and self._ends[self._number].metric == place.metric
         self._next = max(place.id, self._first) if same else self._first
@@ -276,7 +276,7 @@ class _Reads:
         return asyncio.create_task(self._log.entries_between(end.metric, self._next, end.id, self._count))
 
     async def read(self) -> tuple[str, list[Entry]] | None:
-        """Return the next entries of a metric, and ask for those after them; None at the end.
+        """Return the next entries of a metric and prefetch those after them; None at the end.
 
         Raises:
             LogUnavailable: Redis does not answer.

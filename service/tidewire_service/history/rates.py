@@ -1,4 +1,4 @@
-"""Rates: readings of each series over the last 60 s as this process saw them, without decoding a batch."""
+"""Counts readings per second of each series over the last 60 s, as this process saw them; no batch is decoded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rates:
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """Count from now on by a clock in seconds."""
+        """Start counting, by a clock in seconds."""
         self._clock = clock
         self._started = clock()
         self._slots: deque[tuple[int, _Slot]] = deque([(0, {})], maxlen=_SLOTS)

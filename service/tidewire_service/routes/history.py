@@ -36,7 +36,7 @@ _FORMATS: Final = (JSON, *TABLE_FORMATS)
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
-    """What a later page of an answer must know of the first; its text is opaque to clients, and trusted by nobody."""
+    """What a later page needs from the first; its text is opaque to clients, and checked like any input."""
 
     start_ms: float
     end_ms: float | None
@@ -55,7 +55,7 @@ def _parse_page(text: str) -> _Page:
 
 
 def _link(query: Query, history: History, following: Place) -> str:
-    """Return where the next page is."""
+    """Return the URL of the next page."""
     span = history.span
     upto = history.cursor
     begin = Cursor(upto.epoch, following.id)
@@ -66,7 +66,7 @@ def _link(query: Query, history: History, following: Place) -> str:
 
 
 class HistoryReads:
-    """The history requests of one process, at most `history_at_once` worked on at a time; others wait their turn."""
+    """Answers the history requests of one process, at most `history_at_once` at a time; the others wait."""
 
     def __init__(self, hub: Hub, settings: ServiceSettings) -> None:
         self._hub = hub
@@ -74,7 +74,7 @@ class HistoryReads:
         self._turns = asyncio.Semaphore(settings.history_at_once)
 
     async def read(self, query_string: bytes, identity: Identity = ANYONE) -> Response[bytes]:
-        """Answer one request of somebody."""
+        """Answer one request."""
         settings, log = self._settings, self._hub.log
         query = parse_query(query_string, MISSPELT)
         patterns = query.patterns(settings.max_patterns)
@@ -169,5 +169,5 @@ async def get_history(
         str | None, QueryParameter(name="format", description=f"one of {', '.join(_FORMATS)}; json if absent")
     ] = None,
 ) -> Response[bytes]:
-    """Answer with a span of the past."""
+    """Return the readings of a span."""
     return await history_reads.read(request.scope["query_string"], identity_of_request(request.scope))

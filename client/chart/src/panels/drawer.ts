@@ -231,7 +231,7 @@ export class Drawer {
     }
   }
 
-  async #export(kind: "csv" | "parquet"): Promise<void> {
+  async #export(kind: string): Promise<void> {
     const { startMs, endMs } = this.#span();
     const answer = await this.#app.session.requests.send(
       { t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
