@@ -1,6 +1,6 @@
 /** Counts the series in alarm or silent, for the wall's footer and the tab's title. */
 
-import { tileState } from "../canvas/tiles";
+import { tileState } from "../canvas/tile";
 import { freshness } from "../model/freshness";
 import { LIST, type Session } from "../model/session";
 

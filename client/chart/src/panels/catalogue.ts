@@ -1,7 +1,7 @@
 /** Filters, sorts and describes the series of the overview. */
 
 import { byName } from "../base/naming";
-import { type TileMoment, type TileState, tileState } from "../canvas/tiles";
+import { type TileMoment, type TileState, tileState } from "../canvas/tile";
 import type { Slot } from "../model/bucket-ring";
 import type { Series } from "../model/directory";
 import { spoken } from "../model/freshness";

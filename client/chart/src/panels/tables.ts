@@ -2,7 +2,7 @@
 
 import { h, setText } from "../base/dom";
 import { clock, day, formatNumber, plural, shortAge } from "../base/format";
-import { tileState } from "../canvas/tiles";
+import { tileState } from "../canvas/tile";
 import type { Series } from "../model/directory";
 import { type Print, printOf, printValue } from "../model/reading";
 import { LIST } from "../model/session";

@@ -2,8 +2,9 @@
 
 import { h } from "../base/dom";
 import { fitCanvas } from "../canvas/draw";
+import { type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/tile";
 import { GAP, layoutTiles } from "../canvas/tile-layout";
-import { drawTile, type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/tiles";
+import { drawTile } from "../canvas/tiles";
 import type { Series } from "../model/directory";
 
 const ROW_PX = 144;

@@ -1,0 +1,19 @@
+/** The tile with a sparkline: the kind of every series that no other kind fits. */
+import { drawSpark } from "./sparkline";
+import type { TileKind } from "./tile";
+
+export const sparkTile: TileKind = {
+  fits: () => true,
+  drawFoot: ({ ctx, box, right, series, state, trace, moment: { tokens, startMs, endMs } }) => {
+    const shown = state === "warn" || state === "critical" ? "live" : state;
+    const silent = state === "stale" || state === "nodata";
+    const style = {
+      colour: tokens.series[series.colour],
+      width: 1.25,
+      bandAlpha: 0.16,
+      dot: 2,
+      alpha: silent ? 0.62 : 1,
+    };
+    drawSpark(ctx, tokens, trace, { ...box, hatchRight: right }, startMs, endMs, shown, style);
+  },
+};

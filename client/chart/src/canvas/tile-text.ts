@@ -1,0 +1,238 @@
+/** Writes the texts of a tile: label, state, value with its unit, change or time of the last reading. */
+import { formatChange, shortAge, span } from "../base/format";
+import { font, type Tokens } from "../base/tokens";
+import type { Slot } from "../model/bucket-ring";
+import type { Series } from "../model/directory";
+import { tileWhen } from "../model/freshness";
+import { type Ctx, canvasName } from "./draw";
+import { type TileState, WALL_TILE } from "./tile";
+
+/** Below this width the value is 24 px, so that unit and change still fit beside it. */
+const NARROW_TILE = 182;
+/** Px below which a unit would be no more than an ellipsis. */
+const UNIT_ROOM = 14;
+/** 44 px on the wall. */
+const WALL_VALUE = 44 / WALL_TILE;
+/** A value that would leave its tile is written smaller, but never smaller than this. */
+const LEAST_VALUE = 14;
+/** 14.5 px and 13 px there. */
+const WALL_LABEL = 10.5;
+const WALL_STATE = 9.4;
+
+export function label(
+  ctx: Ctx,
+  series: Series,
+  x: number,
+  y: number,
+  right: number,
+  wall: boolean,
+  tokens: Tokens,
+): void {
+  ctx.font = font(400, wall ? WALL_LABEL : 12);
+  ctx.textAlign = "left";
+  ctx.textBaseline = "alphabetic";
+  // The name gives way first, down to a third; labels that still have no room are cut as well: nothing leaves its tile.
+  const full = canvasName(series.name);
+  const least = Math.min(ctx.measureText(full).width, (right - x) / 3);
+  const short = series.short ? fit(ctx, canvasName(series.short), right - x - least - 5, true) : "";
+  const labelWidth = short ? ctx.measureText(short).width + 5 : 0;
+  const name = fit(ctx, full, right - x - labelWidth);
+  ctx.fillStyle = tokens.secondary;
+  ctx.fillText(name, x, y);
+  if (!short) return;
+  ctx.fillStyle = tokens.muted;
+  ctx.fillText(short, x + ctx.measureText(name).width + 5, y);
+}
+
+/** Cut with an ellipsis at the end; or in the middle, since labels often differ in their last characters. */
+function fit(ctx: Ctx, text: string, width: number, middle = false): string {
+  if (ctx.measureText(text).width <= width) return text;
+  const cutTo = (length: number): string => {
+    const tail = middle ? length >> 1 : 0;
+    return `${text.slice(0, length - tail)}…${tail ? text.slice(-tail) : ""}`;
+  };
+  let length = text.length;
+  while (length > 1 && ctx.measureText(cutTo(length)).width > width) length--;
+  return cutTo(length);
+}
+
+/** The state at the right of the label; the x where it begins. */
+export function stateText(
+  ctx: Ctx,
+  state: TileState,
+  ageMs: number,
+  right: number,
+  y: number,
+  wall: boolean,
+  tokens: Tokens,
+): number {
+  const size = wall ? WALL_STATE : 11;
+  ctx.textAlign = "right";
+  if (state === "live" || state === "unknown") {
+    ctx.font = font(500, size);
+    ctx.fillStyle = tokens.muted;
+    const text = Number.isFinite(ageMs) ? shortAge(ageMs) : "";
+    ctx.fillText(text, right, y);
+    return right - ctx.measureText(text).width;
+  }
+  const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
+  const text = {
+    warn: "WARN",
+    critical: "CRITICAL",
+    stale: Number.isNaN(ageMs) ? "STALE" : `STALE ${span(ageMs)}`,
+    nodata: "NO DATA",
+  }[state];
+  ctx.font = font(600, size);
+  ctx.fillStyle = colour;
+  ctx.fillText(text, right, y);
+  const width = ctx.measureText(text).width;
+  stateIcon(ctx, state, right - width - 16, y - 10, colour);
+  return right - width - 16;
+}
+
+/** Icons of 12 px, so that colour is never the only sign. */
+function stateIcon(
+  ctx: Ctx,
+  state: "warn" | "critical" | "stale" | "nodata",
+  x: number,
+  y: number,
+  colour: string,
+): void {
+  ctx.save();
+  ctx.translate(x, y);
+  ctx.scale(12 / 16, 12 / 16);
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 1.7;
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  ctx.beginPath();
+  if (state === "warn") {
+    ctx.moveTo(8, 2.4);
+    ctx.lineTo(14.4, 13.4);
+    ctx.lineTo(1.6, 13.4);
+    ctx.closePath();
+  } else if (state === "critical") {
+    ctx.moveTo(5.4, 2);
+    for (const [px, py] of [
+      [10.6, 2],
+      [14, 5.4],
+      [14, 10.6],
+      [10.6, 14],
+      [5.4, 14],
+      [2, 10.6],
+      [2, 5.4],
+    ])
+      ctx.lineTo(px, py);
+    ctx.closePath();
+  } else {
+    ctx.arc(8, 8, 5.8, 0, 7);
+  }
+  if (state === "nodata") {
+    ctx.moveTo(4, 12);
+    ctx.lineTo(12, 4);
+  } else if (state === "stale") {
+    ctx.moveTo(8, 4.8);
+    ctx.lineTo(8, 8);
+    ctx.lineTo(10, 9.4);
+  } else {
+    ctx.moveTo(8, 6);
+    ctx.lineTo(8, 9);
+    ctx.moveTo(8, 11.3);
+    ctx.lineTo(8, 11.4);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+const valueSize = (width: number, wall: boolean): number => (wall ? WALL_VALUE : width < NARROW_TILE ? 24 : 26);
+
+/** Width of a value and its unit. */
+export function valueWidth(ctx: Ctx, text: string, unit: string, width: number, wall: boolean): number {
+  const size = valueSize(width, wall);
+  ctx.font = font(600, size);
+  ctx.letterSpacing = `${-0.022 * size}px`;
+  const wide = ctx.measureText(text).width;
+  ctx.letterSpacing = "0px";
+  ctx.font = font(400, 12);
+  return wide + (unit ? 4 + ctx.measureText(unit).width : 0);
+}
+
+/** Width of the change and its triangle, with the space before them. */
+export function whenWidth(ctx: Ctx, slot: Slot): number {
+  if (Number.isNaN(slot.change)) return 0;
+  ctx.font = font(500, 11);
+  const text = formatChange(slot.change);
+  return 6 + ctx.measureText(text).width + (text.startsWith("±") ? 0 : 11);
+}
+
+/** The value whole, its unit as far as there is room before `end`. */
+export function value(
+  ctx: Ctx,
+  text: string,
+  unit: string,
+  x: number,
+  y: number,
+  end: number,
+  width: number,
+  silent: boolean,
+  wall: boolean,
+  tokens: Tokens,
+): void {
+  let size = valueSize(width, wall);
+  ctx.textAlign = "left";
+  ctx.font = font(600, size);
+  ctx.letterSpacing = `${-0.022 * size}px`;
+  let wide = ctx.measureText(text).width;
+  if (wide > end - x) {
+    size = Math.max(LEAST_VALUE, Math.floor((size * (end - x)) / wide));
+    ctx.font = font(600, size);
+    wide = ctx.measureText(text).width;
+  }
+  ctx.fillStyle = silent ? tokens.muted : tokens.text;
+  ctx.fillText(text, x, y);
+  ctx.letterSpacing = "0px";
+  ctx.font = font(400, 12);
+  ctx.fillStyle = tokens.muted;
+  const room = end - 6 - (x + wide + 4);
+  if (unit && room > UNIT_ROOM) ctx.fillText(fit(ctx, unit, room), x + wide + 4, y);
+}
+
+/** The change against the window before, or when it was last heard; the x where that begins. */
+export function when(
+  ctx: Ctx,
+  state: TileState,
+  slot: Slot,
+  ageMs: number,
+  right: number,
+  y: number,
+  tokens: Tokens,
+): number {
+  ctx.font = font(500, 11);
+  ctx.textAlign = "right";
+  ctx.fillStyle = tokens.secondary;
+  if (state === "stale" || state === "nodata") {
+    const text = tileWhen(state, ageMs, slot.lastTimeMs);
+    ctx.fillText(text, right, y);
+    return right - ctx.measureText(text).width;
+  }
+  if (Number.isNaN(slot.change)) return right;
+  const text = formatChange(slot.change);
+  ctx.fillText(text, right, y);
+  const width = ctx.measureText(text).width;
+  if (text.startsWith("±")) return right - width;
+  const x = right - width - 11;
+  ctx.fillStyle = tokens.muted;
+  ctx.beginPath();
+  // A triangle, not a glyph: ▲ drops below the baseline.
+  if (slot.change > 0) {
+    ctx.moveTo(x, y - 1);
+    ctx.lineTo(x + 7, y - 1);
+    ctx.lineTo(x + 3.5, y - 7);
+  } else {
+    ctx.moveTo(x, y - 7);
+    ctx.lineTo(x + 7, y - 7);
+    ctx.lineTo(x + 3.5, y - 1);
+  }
+  ctx.fill();
+  return x;
+}
