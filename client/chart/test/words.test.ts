@@ -165,3 +165,18 @@ test("a label that all series of a metric share is left out, and comes back when
     ["a eu", "b eu", "b us"],
   );
 });
+
+test("a search finds the series that have all of its words, in any order and case", () => {
+  const directory = new Directory();
+  directory.update(true, [
+    { i: 0, metric: "furnace/temperature", labels: { site: "A" } },
+    { i: 1, metric: "furnace/temperature", labels: { site: "B" } },
+    { i: 2, metric: "line/temperature" },
+    { i: 3, metric: "annotations" },
+  ]);
+  const found = (query: string): number[] => directory.search(query).map(({ index }) => index);
+  assert.deepEqual(found(" Temperature FURN "), [0, 1]);
+  assert.deepEqual(found("temperature site=b"), [1]);
+  assert.deepEqual(found("  "), [0, 1, 2]);
+  assert.deepEqual(found("pressure"), []);
+});

@@ -137,6 +137,8 @@ def _table(columns: HistoryColumns, step_ms: int) -> Floats:
         (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
     )
     given = given[:, ~np.isnan(given[2])]
+    # The service counts all readings, the table those that are numbers: a bucket at the seam of history and memory that
+    # holds both kinds weighs a little more than it should in the mean of the two parts.
     number, last, low, high, mean, count = given
     return np.stack((number // step_ms, np.where(np.isnan(last), mean, last), low, high, mean * count, count))
 

@@ -32,6 +32,11 @@ export function show(element: HTMLElement, visible: boolean): void {
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** Whether a click on a link is for the browser: it opens a new tab or window. */
+export function opensElsewhere({ metaKey, ctrlKey, shiftKey }: MouseEvent): boolean {
+  return metaKey || ctrlKey || shiftKey;
+}
+
 /** Icon outlines on a 16 px grid, stroke 1.6. */
 const ICONS = {
   search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9ZM10.4 10.4 14 14",

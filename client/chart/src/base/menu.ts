@@ -1,5 +1,5 @@
 /** A button with a menu, closed by Esc, by a choice or by a press outside. */
-import { h, setAttribute, show } from "./dom";
+import { h, opensElsewhere, setAttribute, show } from "./dom";
 
 export interface MenuItem {
   text: string;
@@ -75,8 +75,7 @@ export class Menu {
       ...parts,
     );
     line.addEventListener("click", (event: Event) => {
-      const { metaKey, ctrlKey, shiftKey } = event as MouseEvent;
-      if (href !== undefined && (metaKey || ctrlKey || shiftKey)) return;
+      if (href !== undefined && opensElsewhere(event as MouseEvent)) return;
       event.preventDefault();
       this.close(true);
       choose();

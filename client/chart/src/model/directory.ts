@@ -1,5 +1,6 @@
 /** The directory of series that Python announced, with their colours, groups and order. */
 import { colourIndex } from "../base/colour";
+import { groupBy } from "../base/group-by";
 import {
   byName,
   groupOf,
@@ -41,7 +42,7 @@ export class Directory {
   list: Series[] = [];
   /** All but `annotations`, whose events are drawn as flags. */
   measured: Series[] = [];
-  readonly byMetric = new Map<string, Series[]>();
+  byMetric: ReadonlyMap<string, Series[]> = new Map();
   /** Raised by every change. */
   version = 0;
 
@@ -67,12 +68,7 @@ export class Directory {
     this.#shorten();
     this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
     this.measured = this.list.filter((series) => series.metric !== "annotations");
-    this.byMetric.clear();
-    for (const series of this.list) {
-      const same = this.byMetric.get(series.metric);
-      if (same) same.push(series);
-      else this.byMetric.set(series.metric, [series]);
-    }
+    this.byMetric = groupBy(this.list, ({ metric }) => metric);
     // Ranks follow plain text order, as in Python; the order on screen sorts numbers by value.
     for (const [metric, same] of this.byMetric) {
       const ranked = [...same].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
@@ -83,13 +79,7 @@ export class Directory {
 
   /** Leave out the labels that all series of a metric share. A series whose text changes becomes another object. */
   #shorten(): void {
-    const together = new Map<string, Series[]>();
-    for (const series of this.byIndex.values()) {
-      const same = together.get(series.metric);
-      if (same) same.push(series);
-      else together.set(series.metric, [series]);
-    }
-    for (const same of together.values()) {
+    for (const same of groupBy(this.byIndex.values(), ({ metric }) => metric).values()) {
       const all = same.map(({ labels }) => labels);
       for (const series of same) {
         const telling = tellingLabels(series.labels, all);
@@ -98,6 +88,12 @@ export class Directory {
           this.byIndex.set(series.index, { ...series, legend, short: shortLabels(telling) });
       }
     }
+  }
+
+  /** Return the measured series that a search finds: those with all of its words. */
+  search(query: string): Series[] {
+    const words = query.toLowerCase().split(/\s+/);
+    return this.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
   }
 
   find(metric: string, key: string): Series | undefined {

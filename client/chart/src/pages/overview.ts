@@ -2,8 +2,9 @@
  * The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links.
  */
 
-import { h, icon, Segments, setAttribute, setText, show } from "../base/dom";
+import { h, icon, opensElsewhere, Segments, setAttribute, setText, show } from "../base/dom";
 import { clock, day, formatNumber, plural } from "../base/format";
+import { groupBy } from "../base/group-by";
 import { byName } from "../base/naming";
 import { font } from "../base/tokens";
 import { canvasName, fitCanvas } from "../canvas/draw";
@@ -179,7 +180,7 @@ export class Overview implements Page {
         name,
       );
       link.addEventListener("click", (event) => {
-        if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+        if (opensElsewhere(event)) return;
         event.preventDefault();
         this.#app.visit("deck", slug);
       });
@@ -243,22 +244,15 @@ export class Overview implements Page {
     const moved = key !== this.#layoutKey;
     this.#layoutKey = key;
     this.#orderedAt = now;
-    const words = query.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, warn: 0 };
-    const groups = new Map<string, Series[]>();
-    for (const series of this.#app.session.directory.measured) {
-      if (!words.every((word) => series.haystack.includes(word))) continue;
-      const state = tileState(moment.ring.slots.get(series.index), series, moment);
-      const kinds = filterOf(state);
+    const shown = this.#app.session.directory.search(query).filter((series) => {
+      const kinds = filterOf(tileState(moment.ring.slots.get(series.index), series, moment));
       counts.all++;
       for (const kind of kinds) counts[kind]++;
-      if (filter !== "all" && !kinds.includes(filter)) continue;
-      const same = groups.get(series.group);
-      if (same) same.push(series);
-      else groups.set(series.group, [series]);
-    }
+      return filter === "all" || kinds.includes(filter);
+    });
     this.#toolbar(counts, filter);
-    const ordered = [...groups]
+    const ordered = [...groupBy(shown, ({ group }) => group)]
       .sort(([a], [b]) => byName(a, b))
       .map(([name, series]) => ({ name, series: sorted(series, sort, moment) }));
     this.#layout = layoutTiles(ordered, this.#scroller.clientWidth / this.#scale);
@@ -359,7 +353,7 @@ export class Overview implements Page {
   #createLink(): HTMLAnchorElement {
     const link = h("a", { class: "tile-link", "data-tw": "tile" });
     link.addEventListener("click", (event) => {
-      if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+      if (opensElsewhere(event)) return;
       event.preventDefault();
       const series = this.#app.session.directory.byIndex.get(Number(link.dataset.series));
       if (series)

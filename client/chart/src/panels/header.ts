@@ -1,6 +1,6 @@
 /** The header: mark, pages, connection badge, pause bar, windows, and the icon buttons. */
 
-import { h, icon, iconButton, mark, Segments, setAttribute, setText, show } from "../base/dom";
+import { h, icon, iconButton, mark, opensElsewhere, Segments, setAttribute, setText, show } from "../base/dom";
 import { Menu, type MenuItem } from "../base/menu";
 import { byName } from "../base/naming";
 import { FRESH, WINDOWS, windowName } from "../model/url";
@@ -94,7 +94,7 @@ export class Header {
   }
 
   #navigate(event: MouseEvent, page: "overview" | "deck", slug: string): void {
-    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+    if (opensElsewhere(event) || event.button !== 0) return;
     event.preventDefault();
     this.#app.visit(page, slug);
   }

@@ -2,6 +2,7 @@
 
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { formatNumber, plural } from "../base/format";
+import { groupBy } from "../base/group-by";
 import { fitCanvas } from "../canvas/draw";
 import { drawSpark, readSpark } from "../canvas/sparkline";
 import type { Series } from "../model/directory";
@@ -103,21 +104,12 @@ export class Sidebar {
   }
 
   #layout(): void {
-    const wanted = this.#query.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const found = this.#app.session.directory.measured.filter((series) =>
-      wanted.every((word) => series.haystack.includes(word)),
-    );
-    const byGroup = new Map<string, Series[]>();
-    for (const series of found) {
-      const same = byGroup.get(series.group);
-      if (same) same.push(series);
-      else byGroup.set(series.group, [series]);
-    }
+    const byGroup = groupBy(this.#app.session.directory.search(this.#query), ({ group }) => group);
     this.#entries = [];
     let top = 0;
     for (const [name, series] of byGroup) {
       if (top > 0) top += GROUP_GAP;
-      const open = wanted.length > 0 || !this.#closed.has(name);
+      const open = this.#query.trim() !== "" || !this.#closed.has(name);
       this.#entries.push({ kind: "group", name, count: series.length, top, open });
       top += GROUP;
       if (!open) continue;

@@ -119,8 +119,8 @@ export class LatestValues {
   /** Build one row per series; also called when the directory changes. */
   #fill(): void {
     const { state, session } = this.#app;
-    const words = state.query.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const found = session.directory.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
+    const query = state.query.trim();
+    const found = session.directory.search(query);
     this.#version = session.directory.version;
     this.#series = found.slice(0, MOST_ROWS);
     this.#cells = this.#series.map((one) => [
@@ -137,8 +137,8 @@ export class LatestValues {
     this.#count.textContent =
       found.length > this.#series.length
         ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.`
-        : words.length
-          ? `${all} with “${state.query.trim()}”`
+        : query
+          ? `${all} with “${query}”`
           : all;
     this.#drawnAt = -EVERY_MS;
     this.draw();
