@@ -170,6 +170,17 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
         assert found or any(file.endswith(f"/{path}") for file in files), f"{page.relative_to(ROOT)} names {path}"
 
 
+def test_no_file_cites_a_document_that_is_not_here() -> None:
+    cited = re.compile(r"\b([A-Z]{5,})(?:'s)?,? (?:sections?|rules?|rows?|house) ")
+    assert cited.search("as PROTOCOL" + " rule 3 says")
+    found = []
+    for path in TRACKED:
+        if path.suffix in (".py", ".ts", ".mjs", ".lua", ".md", ".ipynb", ".toml"):
+            names = set(cited.findall(path.read_text(encoding="utf-8")))
+            found += [f"{path.relative_to(ROOT)}: {name}" for name in names if not (ROOT / f"{name}.md").exists()]
+    assert found == []
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_architecture_names_every_folder(source: str) -> None:
     section = ARCHITECTURE.partition(f"**[`{source}`]")[2].partition("\n**")[0].partition("\n## ")[0]
