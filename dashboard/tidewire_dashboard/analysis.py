@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore.gaps import gap_limit_ms
+from tidewire.livestore.messages import StatisticsRow, TableRow
 from tidewire.livestore.series import Series
 from tidewire.model.batch import series_order
 from tidewire.model.table_writers import READING_COLUMNS, common_schema, compacted, conformed, label_column
@@ -26,7 +27,6 @@ _MAX_ANSWER_BYTES: Final = 1 << 30  # the service bounds an answer by its readin
 _AT_ONCE: Final = 2
 _SHORTEST_MS: Final = 1_000.0  # a window that holds too much even so is too much
 _METRICS_PER_REQUEST: Final = 32
-_QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
 _NOTHING: Final = pa.schema(
     [("metric", _TEXT), ("time", pa.timestamp("us", "UTC")), ("value", pa.float64()), ("unit", _TEXT)]
@@ -162,7 +162,7 @@ def _table(parts: Sequence[_Part]) -> pa.Table:
     return compacted(pa.concat_tables([conformed(part.rows, schema) for part in ordered]))
 
 
-def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[dict[str, Any]]:
+def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[StatisticsRow]:
     """Return the statistics of the readings of a window, per series.
 
     Args:
@@ -183,11 +183,23 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[dict
         waits = part["time"].astype("datetime64[ms, UTC]").astype("int64").diff().dropna()
         limit_ms = gap_limit_ms(float(waits.median()) if len(waits) >= 2 else math.nan)
         gaps = waits[waits > limit_ms]
-        row: dict[str, Any] = {"i": int(str(index)), "count": len(part), "rate": len(part) / seconds}
-        row |= {"gaps": len(gaps), "gap_ms": float(gaps.sum()), "last": _number(values.iloc[-1:].mean())}
-        row |= {name: _number(getattr(values, name)()) for name in ("mean", "min", "max", "std")}
-        row |= {name: _number(values.quantile(share)) for name, share in _QUANTILES.items()}
-        rows.append(row)
+        rows.append(
+            StatisticsRow(
+                i=int(str(index)),
+                count=len(part),
+                rate=len(part) / seconds,
+                gaps=len(gaps),
+                gap_ms=float(gaps.sum()),
+                last=_number(values.iloc[-1:].mean()),
+                mean=_number(values.mean()),
+                min=_number(values.min()),
+                max=_number(values.max()),
+                std=_number(values.std()),
+                p50=_number(values.quantile(0.50)),
+                p95=_number(values.quantile(0.95)),
+                p99=_number(values.quantile(0.99)),
+            )
+        )
     return rows
 
 
@@ -196,12 +208,14 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def table(frame: pd.DataFrame, most: int) -> list[list[Any]]:
-    """Return the newest readings, newest first: [Unix ms, index of the series, value or None, text or None]."""
+def table(frame: pd.DataFrame, most: int) -> list[TableRow]:
+    """Return the newest readings, at most so many, newest first."""
     newest = frame.sort_values("time", ascending=False, kind="stable").head(most)
     times = newest["time"].astype("datetime64[ms, UTC]").astype("int64")
     texts = newest["text"] if "text" in newest else pd.Series([None] * len(newest), index=newest.index)
     return [
-        [int(time), int(series), None if pd.isna(value) else float(value), text if isinstance(text, str) else None]
+        TableRow(
+            int(time), int(series), None if pd.isna(value) else float(value), text if isinstance(text, str) else None
+        )
         for time, series, value, text in zip(times, newest["series"], newest["value"], texts, strict=True)
     ]

@@ -17,8 +17,15 @@ import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore.alarms import Alarms
-from tidewire.livestore.history_cache import HistoryCache, RangeRequest, answer_range
+from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.messages import (
+    RangeRequest,
+    Snippet,
+    directory_message,
+    encode_message,
+    events_message,
+)
 from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.login import EVERYBODY, Login
@@ -113,9 +120,7 @@ class SharedViews:
         self.saved_decks = SavedDecks(source.url, token, self.alarms.set)
         self.readings = Readings(source.url, token)
         self.requests = ViewerRequests(source.store, self.readings, self.saved_decks)
-        self.snippet = msgspec.json.encode(
-            {"t": "snippet", "url": source.url, "redis": without_password(redis)}
-        ).decode()
+        self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._views: dict[ViewKey, SharedView] = {}
         self._ranges: dict[ConnectedViewer, asyncio.Task[None]] = {}
         self._directories: dict[tuple[int, tuple[str, ...]], tuple[int, str]] = {}
@@ -235,13 +240,9 @@ class SharedViews:
             if kept is None or kept[0] != present:
                 if kept is not None or len(self._directories) > 64:
                     self._directories.clear()
-                entries = [
-                    {"i": series.index, "metric": series.metric, "labels": series.labels, "unit": series.unit}
-                    for series in store.changed_since(version)
-                    if login.may_see(series.metric)
-                ]
-                message = {"t": "series", "full": version < 0, "series": entries}
-                kept = self._directories[key] = (present, msgspec.json.encode(message).decode())
+                visible = (series for series in store.changed_since(version) if login.may_see(series.metric))
+                message = directory_message(visible, full=version < 0)
+                kept = self._directories[key] = (present, encode_message(message))
         return kept[1], present
 
     def events_message(self, login: Login = EVERYBODY) -> tuple[str, int]:
@@ -249,16 +250,17 @@ class SharedViews:
         store = self.source.store
         with store.lock:
             version = store.events_version
-            events = [event._asdict() for event in sorted(store.events) if login.may_see(event.metric)]
-        return msgspec.json.encode({"t": "events", "full": True, "events": events}).decode(), version
+            visible = [event for event in store.events if login.may_see(event.metric)]
+        return encode_message(events_message(visible)), version
 
     def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
         """Return the `status` message for a viewer whose acknowledgements are `lag_ms` late."""
-        message = self.source.message() | {"lag_ms": round(lag_ms)}
+        message = msgspec.structs.replace(self.source.message(), lag_ms=round(lag_ms))
         if login.narrowed_to:  # the number of other metrics must not leak
             series = self.source.store.series
-            message["metrics"] = len({series[index].metric for index in self.visible(None, login) or ()})
-        return msgspec.json.encode(message).decode()
+            metrics = len({series[index].metric for index in self.visible(None, login) or ()})
+            message = msgspec.structs.replace(message, metrics=metrics)
+        return encode_message(message)
 
 
 def _report(task: asyncio.Task[None]) -> None:

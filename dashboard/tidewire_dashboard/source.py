@@ -10,6 +10,7 @@ import msgspec
 
 from tidewire.errors import ServiceUnavailable, ServiceUnreachable
 from tidewire.livestore.feed import Feed
+from tidewire.livestore.messages import Status
 from tidewire.livestore.store import Store
 from tidewire.model.answers import ReadinessJson
 from tidewire.subscribing.service_client import AsyncServiceClient
@@ -64,11 +65,12 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self.feed.stop()
 
-    def message(self) -> dict[str, object]:
-        """Return the `status` message, but for the viewer's own lag."""
+    def message(self) -> Status:
+        """Return the `status` message, without the lag of one viewer."""
         health = self.health
-        found = {"service_ok": health.service_ok, "redis_ok": health.redis_ok, "redis": health.redis}
-        return self.feed.message() | found
+        return msgspec.structs.replace(
+            self.feed.message(), service_ok=health.service_ok, redis_ok=health.redis_ok, redis=health.redis
+        )
 
     async def _watch_health(self) -> None:
         async with AsyncServiceClient(self.url, token="", timeout_s=_HEALTH_TIMEOUT_S) as client:

@@ -7,28 +7,34 @@ has left. A hidden viewer is sent nothing.
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from tidewire.errors import InvalidInput
-from tidewire.livestore.history_cache import RangeRequest
+from tidewire.livestore.messages import (
+    Answer,
+    CloseView,
+    Hello,
+    Hidden,
+    OpenView,
+    Problem,
+    PythonMessage,
+    RangeRequest,
+    Refused,
+    Retry,
+    decode_message,
+    encode_message,
+    parse_acknowledgement,
+)
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.pacing import Pacing
-from tidewire_dashboard.requests import ViewerRequest
 from tidewire_dashboard.shared_views import SharedView, SharedViews, ViewKey
 
 __all__ = ["Port", "Viewer"]
 
-_MAX_SERIES: Final = 2_000
 _STATUS_EVERY_TICKS: Final = 10
-_ACK_CHARS: Final = 24
 _MAX_UNSENT: Final = 12  # two frames, the texts of a hello, and answers
 _MAX_WAITING: Final = 8  # answers that wait for a slow socket; the oldest is dropped first
-
-Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
-Buckets = Annotated[int, msgspec.Meta(ge=2, le=2_000)]
-Indices = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=_MAX_SERIES)]
 
 
 class Port(Protocol):
@@ -48,39 +54,10 @@ class Port(Protocol):
         """Close; the page asks for a token."""
 
 
-class _Hello(msgspec.Struct, tag_field="t", tag="hello"):
-    page: Literal["overview", "deck"] = "deck"
-    hidden: bool = False
-
-
-class _View(msgspec.Struct, tag_field="t", tag="view"):
-    view: Literal[0, 1]
-    series: Indices | None
-    window_ms: Positive
-    buckets: Buckets
-    fps: Annotated[int, msgspec.Meta(ge=1, le=10)] = 5
-
-
-class _Close(msgspec.Struct, tag_field="t", tag="close"):
-    view: Literal[0, 1]
-
-
-class _Hidden(msgspec.Struct, tag_field="t", tag="hidden"):
-    hidden: bool = True
-
-
-class _Retry(msgspec.Struct, tag_field="t", tag="retry"):
-    pass
-
-
-_Message = _Hello | _View | _Close | RangeRequest | _Hidden | _Retry | ViewerRequest
-_decode = msgspec.json.Decoder(_Message).decode
-
-
 class _OpenView:
     __slots__ = ("asked", "pacing", "shared")
 
-    def __init__(self, asked: _View, shared: SharedView, fps: int) -> None:
+    def __init__(self, asked: OpenView, shared: SharedView, fps: int) -> None:
         self.asked = asked
         self.shared = shared
         self.pacing = Pacing(fps)
@@ -127,23 +104,19 @@ class Viewer:
         if isinstance(message, str) and message.startswith("a"):
             self._acknowledge(message)
             return
-        try:
-            request = _decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InvalidInput("message", message[:80], str(error)) from None
-        match request:
-            case _Hello():
+        match request := decode_message(message):
+            case Hello():
                 self._hello(hidden=request.hidden)
-            case _View():
+            case OpenView():
                 self._open(request)
-            case _Close():
+            case CloseView():
                 self._close_view(request.view)
             case RangeRequest():
                 series = self._shared.visible(request.series, self.login)
                 self._shared.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
-            case _Hidden():
+            case Hidden():
                 self.hidden = request.hidden
-            case _Retry():
+            case Retry():
                 self._shared.source.feed.retry_now()
             case _:
                 self._shared.requests.start(self, request)
@@ -175,14 +148,14 @@ class Viewer:
     def send_problem(self, reason: str) -> None:
         """Show a sentence to the person, unless the socket is slow."""
         if not self._port.unsent:
-            self._send_text({"t": "error", "reason": reason})
+            self._send_text(Problem(reason=reason))
 
-    def _send_text(self, message: dict[str, Any]) -> None:
-        self._port.send(msgspec.json.encode(message).decode())
+    def _send_text(self, message: PythonMessage) -> None:
+        self._port.send(encode_message(message))
 
-    def answer(self, message: dict[str, Any]) -> None:
+    def answer(self, message: Answer | Refused) -> None:
         """Send the answer to a request, once the socket accepts it; the newest few wait."""
-        self._waiting.append(msgspec.json.encode(message).decode())
+        self._waiting.append(encode_message(message))
         self._send_waiting()
 
     def _hello(self, *, hidden: bool) -> None:
@@ -197,7 +170,7 @@ class Viewer:
             for number, view in self._views.items():
                 self._send_frame(number, view)
 
-    def _open(self, request: _View) -> None:
+    def _open(self, request: OpenView) -> None:
         self._close_view(request.view)
         series = self._shared.visible(request.series, self.login)
         shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets))
@@ -220,12 +193,10 @@ class Viewer:
             self._shared.unwatch(view.shared)
 
     def _acknowledge(self, message: str) -> None:
-        number, colon, seq = message[1:_ACK_CHARS].partition(":")
-        if not (colon and number.isdecimal() and seq.isdecimal()):
-            raise InvalidInput("message", message[:80], "expected a<view>:<seq>")
-        view = self._views.get(int(number))
-        if view is not None and view.pacing.acknowledged(int(seq), self._shared.clock_ms()) and not self.hidden:
-            self._send_frame(int(number), view)
+        number, seq = parse_acknowledgement(message)
+        view = self._views.get(number)
+        if view is not None and view.pacing.acknowledged(seq, self._shared.clock_ms()) and not self.hidden:
+            self._send_frame(number, view)
 
     def _send_frame(self, number: int, view: _OpenView) -> None:
         self._shared.pack(view.shared)

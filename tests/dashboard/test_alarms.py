@@ -21,7 +21,7 @@ put.times = 1e12  # type: ignore[attr-defined]
 
 
 def alarms_of(alarms: Alarms) -> list[tuple[int, str]]:
-    return [(alarm["i"], alarm["level"]) for alarm in alarms.alarms_message()["alarms"]]
+    return [(alarm.i, alarm.level) for alarm in alarms.alarms_message().alarms]
 
 
 def test_the_worst_level_of_each_series_counts_and_labels_and_patterns_select() -> None:
@@ -69,7 +69,7 @@ def test_setting_the_same_again_changes_nothing_and_others_end_alarms() -> None:
     alarms.set([Threshold(metric="a", warn_above=5)])
     alarms.evaluate(1_000)
     assert alarms_of(alarms) == []
-    assert alarms.thresholds_message()["thresholds"] == [{"metric": "a", "warn_above": 5.0}]
+    assert alarms.thresholds_message().thresholds == [Threshold(metric="a", warn_above=5.0)]
 
 
 def test_without_a_threshold_there_is_no_alarm() -> None:

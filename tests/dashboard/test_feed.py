@@ -45,7 +45,7 @@ async def test_the_replay_fills_the_store_and_live_readings_follow(
     assert feed.store.series[0].unit == "Cel"
     assert feed.now_ms() == pytest.approx(time.time() * 1e3, abs=2_000)
     message = feed.message()
-    assert (message["state"], message["metrics"], message["recovered"]) == ("live", 1, 0)
+    assert (message.state, message.metrics, message.recovered) == ("live", 1, 0)
 
 
 async def test_series_that_were_silent_throughout_the_replay_are_known(
@@ -76,8 +76,8 @@ async def test_a_service_that_ends_and_comes_back_leaves_no_hole(
     await eventually(lambda: feed.status.state == "reconnecting")
     lost = feed.status
     message = feed.message()
-    assert message["retry_at_ms"] is not None
-    assert message["reason"]
+    assert message.retry_at_ms is not None
+    assert message.reason
     await service.start()
     await service.publish("m", 2.0, 3.0)
     feed.retry_now()
@@ -95,7 +95,7 @@ async def test_without_a_service_it_says_so_and_goes_on_trying(
     feed.start()
     await eventually(lambda: feed.status.attempts > 0)
     assert feed.status.state == "connecting"
-    assert feed.message()["retry_at_ms"] is not None
+    assert feed.message().retry_at_ms is not None
     await service.start()
     await eventually(lambda: feed.status.state == "live")
 

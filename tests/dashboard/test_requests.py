@@ -116,8 +116,8 @@ async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
     reader._client.base = small.url
     frame = await reader.read(dashboard.source.store.series, start_ms, start_ms + 600_000)
     assert len(frame) == 5_003
-    (plain,) = (row for row in statistics(frame, start_ms, start_ms + 600_000) if row["count"] == 5_000)
-    assert plain["mean"] == pytest.approx(readings.mean())
+    (plain,) = (row for row in statistics(frame, start_ms, start_ms + 600_000) if row.count == 5_000)
+    assert plain.mean == pytest.approx(readings.mean())
 
 
 async def test_the_table_has_the_newest_readings_first(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from waiting import eventually
 
@@ -36,7 +37,7 @@ async def test_the_dashboard_shows_within_5_s_what_happens_to_service_and_redis(
     with Source(DashboardSettings(url=service.url)) as source:
 
         def shows(**expected: object) -> Callable[[], bool]:
-            return lambda: expected.items() <= source.message().items()
+            return lambda: expected.items() <= msgspec.to_builtins(source.message()).items()
 
         well = shows(state="live", service_ok=True, redis_ok=True)
         await eventually(well)

@@ -232,7 +232,7 @@ async def test_answers_are_of_what_may_be_seen_and_what_is_of_all_is_refused(
     put = await guarded.http.put("/v1/thresholds", json={"thresholds": limits}, headers=admin)
     assert put.is_success, put.text
     async with asyncio.timeout(HANG_S):
-        while len(board.hub.shared.alarms.alarms_message()["alarms"]) < 2:
+        while len(board.hub.shared.alarms.alarms_message().alarms) < 2:
             board.hub.shared.alarms.evaluate(board.source.feed.now_ms())  # nobody watches yet, so nothing ticks
             await asyncio.sleep(0.05)
     await log_in(http, await token(subscribe=("plant/**",), edit=True))

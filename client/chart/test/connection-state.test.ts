@@ -2,13 +2,32 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type BadgeInput, badgeState, waitingFor, whyLost } from "../src/panels/connection-state";
+import type { Status } from "../src/wire/messages";
 import { backoffMs } from "../src/wire/port";
 
 const now = new Date(2026, 0, 5, 14, 3, 20).getTime();
+const status = (part: Partial<Status>): Status => ({
+  t: "status",
+  state: "live",
+  since_ms: now,
+  retry_at_ms: null,
+  attempts: 0,
+  service: "",
+  reason: "",
+  last_id_ms: null,
+  recovered: 0,
+  gap: null,
+  metrics: 38,
+  readings_per_s: 0,
+  listening_since_ms: null,
+  retention_ms: null,
+  now_ms: now,
+  ...part,
+});
 const input = (part: Partial<BadgeInput> = {}): BadgeInput => ({
   link: { state: "open", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" },
   perfNow: 10_000,
-  status: { state: "live" },
+  status: status({}),
   nowMs: now,
   pausedAtMs: NaN,
   newestIdMs: now - 118,
@@ -26,17 +45,17 @@ test("each state has its word", () => {
   assert.equal(words({ metrics: 0, newestIdMs: NaN }), "CONNECTED 0 metrics");
   assert.equal(words({ anyLive: false, newestIdMs: now - 8_200 }), "STALE 8 s");
   assert.equal(words({ pausedAtMs: now }), "PAUSED 14:03:20");
-  assert.equal(words({ status: { state: "live", recovered: 412 } }), "RECOVERED 412 readings");
-  assert.equal(words({ status: { state: "live", lag_ms: 2_100 } }), "LAGGING 2.1 s");
+  assert.equal(words({ status: status({ state: "live", recovered: 412 }) }), "RECOVERED 412 readings");
+  assert.equal(words({ status: status({ state: "live", lag_ms: 2_100 }) }), "LAGGING 2.1 s");
   assert.equal(
-    words({ status: { state: "live", gap: { from_ms: now - 198_000, to_ms: now - 156_000 } } }),
+    words({ status: status({ state: "live", gap: { from_ms: now - 198_000, to_ms: now - 156_000 } }) }),
     "GAP 14:00:02 – 14:00:44",
   );
 });
 
 test("the lost service and the lost dashboard are told apart", () => {
   assert.equal(
-    words({ status: { state: "reconnecting", retry_at_ms: now + 2_400, attempts: 4 } }),
+    words({ status: status({ state: "reconnecting", retry_at_ms: now + 2_400, attempts: 4 }) }),
     "RECONNECTING 3 s (service)",
   );
   assert.equal(
@@ -62,10 +81,10 @@ test("a kernel that says nothing any more is disconnected, whatever it said last
 
 test("a lost connection outranks a pause, and a pause outranks good news", () => {
   assert.equal(
-    words({ pausedAtMs: now, status: { state: "reconnecting", retry_at_ms: now + 1_000 } }),
+    words({ pausedAtMs: now, status: status({ state: "reconnecting", retry_at_ms: now + 1_000 }) }),
     "RECONNECTING 1 s (service)",
   );
-  assert.equal(words({ pausedAtMs: now, status: { state: "live", recovered: 5 } }), "PAUSED 14:03:20");
+  assert.equal(words({ pausedAtMs: now, status: status({ state: "live", recovered: 5 }) }), "PAUSED 14:03:20");
 });
 
 test("attempts back off to eight seconds and are spread", () => {
@@ -80,13 +99,16 @@ test("attempts back off to eight seconds and are spread", () => {
 test("an empty notebook frame says what it waits for", () => {
   const service = "http://127.0.0.1:8000";
   assert.equal(waitingFor("furnace/**", null), "Waiting for the first reading of furnace/**");
-  assert.equal(waitingFor("furnace/**", { state: "live", service }), "Waiting for the first reading of furnace/**");
+  assert.equal(
+    waitingFor("furnace/**", status({ state: "live", service })),
+    "Waiting for the first reading of furnace/**",
+  );
   assert.match(
-    waitingFor("a", { state: "connecting", service, reason: "ConnectError: refused" }),
+    waitingFor("a", status({ state: "connecting", service, reason: "ConnectError: refused" })),
     /^No stream from http:\/\/127\.0\.0\.1:8000 yet \(ConnectError: refused\)\. .*tidewire doctor/,
   );
   assert.equal(
-    waitingFor("a", { state: "ended", service, reason: "HTTP 401: no token" }),
+    waitingFor("a", status({ state: "ended", service, reason: "HTTP 401: no token" })),
     "http://127.0.0.1:8000 refuses this chart: HTTP 401: no token",
   );
 });

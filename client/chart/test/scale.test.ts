@@ -54,7 +54,12 @@ test("seven columns at 1440, heads of 30 and 32, the last row ends with its padd
   const directory = new Directory();
   directory.update(
     true,
-    Array.from({ length: 16 }, (_, i) => ({ i, metric: `${i < 9 ? "a" : "b"}/m${String(i).padStart(2, "0")}` })),
+    Array.from({ length: 16 }, (_, i) => ({
+      i,
+      metric: `${i < 9 ? "a" : "b"}/m${String(i).padStart(2, "0")}`,
+      labels: {},
+      unit: "",
+    })),
   );
   const groups = ["a", "b"].map((name) => ({ name, series: directory.list.filter((series) => series.group === name) }));
   const layout = layoutTiles(groups, 1440);

@@ -18,10 +18,10 @@ import {
   unitsOf,
 } from "../src/model/layout";
 import { slugOf } from "../src/model/saved-decks";
-import type { Threshold } from "../src/model/session";
 import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
 import { withLimit, withoutLimit } from "../src/panels/threshold-form";
+import type { Threshold } from "../src/wire/messages";
 
 const round = (state: PageState, prefix = ""): PageState => {
   const [path, search = ""] = formatState(state, prefix).split("?");

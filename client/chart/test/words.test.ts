@@ -169,10 +169,10 @@ test("a label that all series of a metric share is left out, and comes back when
 test("a search finds the series that have all of its words, in any order and case", () => {
   const directory = new Directory();
   directory.update(true, [
-    { i: 0, metric: "furnace/temperature", labels: { site: "A" } },
-    { i: 1, metric: "furnace/temperature", labels: { site: "B" } },
-    { i: 2, metric: "line/temperature" },
-    { i: 3, metric: "annotations" },
+    { i: 0, metric: "furnace/temperature", labels: { site: "A" }, unit: "" },
+    { i: 1, metric: "furnace/temperature", labels: { site: "B" }, unit: "" },
+    { i: 2, metric: "line/temperature", labels: {}, unit: "" },
+    { i: 3, metric: "annotations", labels: {}, unit: "" },
   ]);
   const found = (query: string): number[] => directory.search(query).map(({ index }) => index);
   assert.deepEqual(found(" Temperature FURN "), [0, 1]);

@@ -7,10 +7,11 @@ service.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
+from tidewire.livestore import messages
 from tidewire.livestore.store import Store
 from tidewire.model.pattern import compile_pattern
 from tidewire.model.threshold import Alarm, Threshold
@@ -87,10 +88,10 @@ class Alarms:
                     self._alarms.append((series.index, kept or Alarm(threshold)))
         self._directory_version = self._store.directory_version
 
-    def thresholds_message(self, sees: Sees = None) -> dict[str, Any]:
+    def thresholds_message(self, sees: Sees = None) -> messages.Thresholds:
         """Return the `thresholds` message: those that are for a metric which somebody may see."""
         shown = [threshold for threshold in self.thresholds if self._meets(threshold, sees)]
-        return {"t": "thresholds", "thresholds": msgspec.to_builtins(shown)}
+        return messages.Thresholds(thresholds=shown)
 
     def _meets(self, threshold: Threshold, sees: Sees) -> bool:
         if sees is None:
@@ -99,19 +100,16 @@ class Alarms:
         metrics = {series.metric for series in self._store.series}
         return any(pattern.matches(metric) and sees(metric) for metric in metrics)
 
-    def alarms_message(self, sees: Sees = None) -> dict[str, Any]:
+    def alarms_message(self, sees: Sees = None) -> messages.Alarms:
         """Return the `alarms` message: the worst level of each series that is in alarm and may be seen."""
-        worst: dict[int, Alarm] = {}
+        worst: dict[int, messages.AlarmEntry] = {}
         for index, alarm in self._alarms:
             if alarm.level is None or not (sees is None or sees(self._store.series[index].metric)):
                 continue
             before = worst.get(index)
-            if before is None or before.level is None or _RANK[alarm.level] > _RANK[before.level]:
-                worst[index] = alarm
-        alarms = [
-            {"i": index, "level": alarm.level, "since_ms": alarm.since_ms} for index, alarm in sorted(worst.items())
-        ]
-        return {"t": "alarms", "alarms": alarms}
+            if before is None or _RANK[alarm.level] > _RANK[before.level]:
+                worst[index] = messages.AlarmEntry(i=index, level=alarm.level, since_ms=alarm.since_ms)
+        return messages.Alarms(alarms=[entry for _, entry in sorted(worst.items())])
 
 
 def _key(threshold: Threshold) -> str:

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.livestore.backfill import backfill
+from tidewire.livestore.messages import GapSpan, State, Status
 from tidewire.livestore.store import Store
 from tidewire.model.cursor import Cursor
 from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch
@@ -30,8 +31,6 @@ _RECOVERED_MS: Final = 6_000.0  # how long "recovered n readings" is shown
 _GAP_MS: Final = 60_000.0  # how long a gap is shown
 _AGAIN_S: Final = 30.0  # a stream that ended for good is tried again after this, or at once on "retry now"
 _JOIN_S: Final = 5.0
-
-State = Literal["connecting", "live", "reconnecting", "ended"]
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,27 +140,26 @@ class Feed:
         """Return the log's clock (Redis time) as far as it is known, Unix ms; this machine's clock before that."""
         return self._clock_ms + time.monotonic() * 1e3
 
-    def message(self) -> dict[str, object]:
+    def message(self) -> Status:
         """Return the connection's part of the `status` message (docs/view-frame.md)."""
         status, now_ms = self.status, self.now_ms()
         gap = status.gap if status.gap and now_ms - status.gap_ms < _GAP_MS else None
-        return {
-            "t": "status",
-            "state": status.state,
-            "since_ms": status.since_ms,
-            "retry_at_ms": status.retry_at_ms,
-            "attempts": status.attempts,
-            "service": self.url,
-            "reason": status.reason,
-            "last_id_ms": self.newest_id >> 32 or None,
-            "recovered": status.recovered if now_ms - status.recovered_ms < _RECOVERED_MS else 0,
-            "gap": {"from_ms": gap[0], "to_ms": gap[1]} if gap else None,
-            "metrics": self.store.metrics,
-            "readings_per_s": round(self.store.readings_per_s(now_ms), 1),
-            "listening_since_ms": status.listening_since_ms,
-            "retention_ms": status.retention_ms,
-            "now_ms": now_ms,
-        }
+        return Status(
+            state=status.state,
+            since_ms=status.since_ms,
+            retry_at_ms=status.retry_at_ms,
+            attempts=status.attempts,
+            service=self.url,
+            reason=status.reason,
+            last_id_ms=self.newest_id >> 32 or None,
+            recovered=status.recovered if now_ms - status.recovered_ms < _RECOVERED_MS else 0,
+            gap=GapSpan(from_ms=gap[0], to_ms=gap[1]) if gap else None,
+            metrics=self.store.metrics,
+            readings_per_s=round(self.store.readings_per_s(now_ms), 1),
+            listening_since_ms=status.listening_since_ms,
+            retention_ms=status.retention_ms,
+            now_ms=now_ms,
+        )
 
     # -- the thread ----------------------------------------------------------------------------------------------
 

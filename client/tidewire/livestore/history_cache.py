@@ -6,14 +6,14 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.messages import RangeRequest
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.livestore.window import NO_OLDER, Older, pack_range
@@ -22,7 +22,7 @@ from tidewire.model.batch import series_key
 from tidewire.model.bucket_steps import view_step_for
 from tidewire.subscribing.service_client import AsyncServiceClient
 
-__all__ = ["HistoryCache", "RangeRequest", "answer_range"]
+__all__ = ["HistoryCache", "answer_range"]
 
 _AT_ONCE: Final = 4
 _METRICS_PER_REQUEST: Final = 32
@@ -33,16 +33,6 @@ _TIMEOUT_S: Final = 20.0
 _MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
 
 Tables = dict[tuple[str, str], Floats]
-
-
-class RangeRequest(msgspec.Struct, frozen=True, tag_field="t", tag="range"):
-    """One fixed window of the past, as the deck asks for it; times are Unix ms."""
-
-    id: int
-    series: Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=2_000)]
-    start_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
-    end_ms: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
-    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
 
 
 class HistoryCache:

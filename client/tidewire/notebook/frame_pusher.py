@@ -11,18 +11,19 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Annotated, Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.livestore import messages
 from tidewire.livestore.alarms import Alarms
 from tidewire.livestore.feed import Feed
-from tidewire.livestore.history_cache import HistoryCache, RangeRequest, answer_range
+from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
 
-__all__ = ["LONGEST_MS", "SHORTEST_MS", "View", "ViewRequest", "push_frames", "read_message"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "ViewRequest", "push_frames", "read_message"]
 
 _log = logging.getLogger("tidewire")
 _TICK_S: Final = 0.25  # four frames and one text message a second
@@ -35,26 +36,14 @@ SHORTEST_MS: Final = 1_000.0  # windows
 LONGEST_MS: Final = 24 * 3_600e3
 
 
-class View(msgspec.Struct):
-    """What the deck says of its size."""
-
-    window_ms: Annotated[float, msgspec.Meta(ge=SHORTEST_MS, le=LONGEST_MS)]
-    buckets: Annotated[int, msgspec.Meta(ge=2, le=2_000)]
-
-
-_MESSAGES: Final[dict[object, type[View] | type[RangeRequest]]] = {"view": View, "range": RangeRequest}
-
-
-def read_message(content: object) -> View | RangeRequest | None:
-    """Return what the deck asks for; None if it asks for nothing, or for what cannot be read."""
-    kind = _MESSAGES.get(content.get("t")) if isinstance(content, dict) else None
-    if kind is None:
-        return None
+def read_message(content: object) -> messages.DeckMessage | None:
+    """Return a message of the deck; None, and a warning, for what is none."""
     try:
-        return msgspec.convert(content, kind)
+        message: messages.DeckMessage = msgspec.convert(content, messages.DeckMessage)
     except msgspec.ValidationError as error:
-        _log.warning("a message of the chart cannot be read: %s", error)
+        _log.warning("a message of the chart is invalid: %s", error)
         return None
+    return message
 
 
 class ViewRequest:
@@ -73,13 +62,13 @@ class ViewRequest:
         self.buckets = _BUCKETS
         self.paused = False
         self.anew = True
-        self.ranges: deque[RangeRequest] = deque(maxlen=1)
+        self.ranges: deque[messages.RangeRequest] = deque(maxlen=1)
 
 
 class Target(Protocol):
     """Receives the frames."""
 
-    def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
+    def push(self, message: messages.PythonMessage, frame: bytes | None = None) -> None:
         """Send a text message, or a frame."""
 
 
@@ -124,7 +113,7 @@ class _Pusher:
         if self.since is None:
             self.snapshot_at = now
         frame = self.view.frame(0, self.since)
-        target.push({"t": "f"}, frame)
+        target.push(messages.FrameAttached(), frame)
         self.since = self.seq
         self.not_before = now + len(frame) / _BYTES_PER_S
         if self.view.partial and now - self.older_at > _OLDER_AGAIN_S:
@@ -137,14 +126,11 @@ class _Pusher:
             with store.lock:
                 changed, full = store.changed_since(self.directory), self.directory < 0
                 self.directory = store.directory_version
-            entries = [
-                {"i": one.index, "metric": one.metric, "labels": one.labels, "unit": one.unit} for one in changed
-            ]
-            target.push({"t": "series", "full": full, "series": entries})
+            target.push(messages.directory_message(changed, full=full))
         if self.events != store.events_version:
             with store.lock:
-                events, self.events = [event._asdict() for event in sorted(store.events)], store.events_version
-            target.push({"t": "events", "full": True, "events": events})
+                events, self.events = list(store.events), store.events_version
+            target.push(messages.events_message(events))
         alarms = self.alarms
         alarms.evaluate(self.feed.now_ms())
         if self.limits != alarms.thresholds_version:
@@ -163,17 +149,17 @@ class _Pusher:
         except ServiceUnavailable as error:
             _log.info("a window of %d s stays partly empty: %s", view.window_ms / 1e3, error)
 
-    async def _range(self, target: Target, request: RangeRequest) -> None:
+    async def _range(self, target: Target, request: messages.RangeRequest) -> None:
         try:
             frame, problem = await answer_range(
                 request, self.store, self.history_cache, seq=self.seq, now_ms=self.feed.now_ms()
             )
         except LimitExceeded as error:
-            target.push({"t": "error", "reason": str(error)})
+            target.push(messages.Problem(reason=str(error)))
             return
-        target.push({"t": "f"}, frame)
+        target.push(messages.FrameAttached(), frame)
         if problem:
-            target.push({"t": "error", "reason": problem})
+            target.push(messages.Problem(reason=problem))
 
 
 async def push_frames(
@@ -195,7 +181,7 @@ async def push_frames(
                 await pusher.tick(target)
             except Exception:
                 _log.exception("a frame of %s could not be pushed", feed.patterns)
-                target.push({"t": "error", "reason": "this chart failed; see the log of the kernel"})
+                target.push(messages.Problem(reason="this chart failed; see the log of the kernel"))
                 return
             del target
             await asyncio.sleep(_TICK_S)

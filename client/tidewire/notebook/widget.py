@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.livestore.alarms import Alarms
 from tidewire.model.batch import ANNOTATIONS, checked_labels
@@ -33,8 +35,8 @@ except ImportError as error:  # the SDK alone does not need them
     raise MissingExtra("watch()", "notebook") from error
 
 from tidewire.livestore.feed import Feed
-from tidewire.livestore.history_cache import RangeRequest
 from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.messages import Hello, OpenView, PythonMessage, RangeRequest, Retry
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import unpack_frame
 from tidewire.model.durations import parse_duration_ms
@@ -206,23 +208,23 @@ class Chart(anywidget.AnyWidget):
 
     def _on_message(self, content: object, _buffers: object) -> None:
         """Handle a message of the deck; it comes only while no cell runs."""
-        kind = content.get("t") if isinstance(content, dict) else None
-        if kind == "hello":
-            self._view_request.anew = True
-        elif kind == "retry" and self._feed is not None:
-            self._feed.retry_now()
-        elif isinstance(message := read_message(content), RangeRequest):
-            self._view_request.ranges.append(message)
-        elif message is not None:
-            self._view_request.buckets = message.buckets
-            self.window_ms = message.window_ms
+        match read_message(content):
+            case Hello():
+                self._view_request.anew = True
+            case Retry() if self._feed is not None:
+                self._feed.retry_now()
+            case RangeRequest() as request:
+                self._view_request.ranges.append(request)
+            case OpenView(buckets=buckets, window_ms=window_ms) if window_ms >= SHORTEST_MS:
+                self._view_request.buckets = buckets
+                self.window_ms = window_ms
 
     def _resized(self, _change: object) -> None:
         self._view_request.window_ms = min(LONGEST_MS, max(SHORTEST_MS, self.window_ms))
 
-    def push(self, message: Mapping[str, object], frame: bytes | None = None) -> None:
+    def push(self, message: PythonMessage, frame: bytes | None = None) -> None:
         """Send the deck a text message, or a frame."""
-        self.send(message, buffers=None if frame is None else [frame])
+        self.send(msgspec.to_builtins(message), buffers=None if frame is None else [frame])
 
 
 def _shown(this: weakref.ref[Chart]) -> Chart | None:

@@ -5,7 +5,8 @@ import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
-import type { Alarms, EventMark, Threshold } from "../model/session";
+import type { Alarms } from "../model/session";
+import type { EventMark, Threshold } from "../wire/messages";
 
 /** What all charts of a page draw from at one moment. */
 export interface Moment {

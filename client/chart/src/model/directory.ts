@@ -11,6 +11,7 @@ import {
   shortLabels,
   tellingLabels,
 } from "../base/naming";
+import type { SeriesEntry } from "../wire/messages";
 
 export interface Series {
   readonly index: number;
@@ -28,14 +29,6 @@ export interface Series {
   colour: number;
 }
 
-/** One entry of the `series` message. */
-export interface SeriesEntry {
-  i: number;
-  metric: string;
-  labels?: Record<string, string>;
-  unit?: string;
-}
-
 export class Directory {
   readonly byIndex = new Map<number, Series>();
   /** All series, by metric name, then by labels. */
@@ -49,13 +42,13 @@ export class Directory {
   update(full: boolean, entries: readonly SeriesEntry[]): void {
     if (full) this.byIndex.clear();
     for (const entry of entries) {
-      const labels = entry.labels ?? {};
+      const { labels } = entry;
       const short = shortLabels(labels);
       this.byIndex.set(entry.i, {
         index: entry.i,
         metric: entry.metric,
         labels,
-        unit: entry.unit ?? "",
+        unit: entry.unit,
         key: labelKey(labels),
         group: groupOf(entry.metric),
         name: nameInGroup(entry.metric),

@@ -1,15 +1,9 @@
 /** Lists, reads, saves and deletes the decks that are saved by name. */
 import { fnv1a } from "../base/colour";
+import type { DeckInfo } from "../wire/messages";
 import type { Requests } from "../wire/requests";
 import { formatFile, stateOf } from "./deck-file";
 import { type ChartSpec, formatChart, formatRef, type PageState, windowName } from "./url";
-
-export interface DeckInfo {
-  slug: string;
-  name: string;
-  etag: string;
-  updated_ms: number;
-}
 
 /** A saved deck, at the version that was last read or written here. */
 export interface SavedDeck {
@@ -73,7 +67,7 @@ export class SavedDecks {
   /** Read the list of decks. */
   async refresh(): Promise<void> {
     try {
-      this.decks = (await this.#requests.send({ t: "decks" })).decks as DeckInfo[];
+      this.decks = (await this.#requests.send({ t: "decks" })).decks;
       this.#changed();
     } catch {
       // Without the service there is no list; the badge says why, and the next connection asks again.
@@ -87,9 +81,7 @@ export class SavedDecks {
       const answer = await this.#requests.send({ t: "read_deck", slug });
       if (slug !== this.#slug) return null;
       this.#known = true;
-      this.saved = answer.deck
-        ? this.#savedAs(slug, String(answer.etag), answer.deck as Record<string, unknown>)
-        : null;
+      this.saved = answer.deck ? this.#savedAs(slug, answer.etag, answer.deck) : null;
       if (this.saved) this.#arrived(this.saved);
     } catch {
       // As above; until then the page shows the default charts of its slug.
@@ -142,14 +134,14 @@ export class SavedDecks {
       deck: JSON.parse(formatFile(own, name)) as Record<string, unknown>,
       over,
     });
-    if (answer.conflict === true) return String(answer.etag);
-    if (slug === this.#slug) this.saved = { slug, name, etag: String(answer.etag), state: own };
+    if (answer.conflict) return answer.etag;
+    if (slug === this.#slug) this.saved = { slug, name, etag: answer.etag, state: own };
     await this.refresh();
     return null;
   }
 
   async remove(slug: string): Promise<void> {
-    this.decks = (await this.#requests.send({ t: "delete_deck", slug })).decks as DeckInfo[];
+    this.decks = (await this.#requests.send({ t: "delete_deck", slug })).decks;
     if (slug === this.#slug) this.saved = null;
     this.#changed();
   }

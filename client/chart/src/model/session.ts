@@ -1,72 +1,28 @@
 /** The state of one viewer: directory, rings of its views, status of the service, the log's clock. */
 
 import { decodeFrame, type Frame, RANGE } from "../wire/frame";
+import type {
+  DeckMessage,
+  EventMark,
+  Level,
+  OpenView,
+  PythonMessage,
+  Snippet,
+  Status,
+  Threshold,
+} from "../wire/messages";
 import type { Link, Port } from "../wire/port";
 import { Requests } from "../wire/requests";
 import { BucketRing } from "./bucket-ring";
-import { Directory, type SeriesEntry } from "./directory";
+import { Directory } from "./directory";
 
 export const CHARTS = 0;
 export const LIST = 1;
 
-/** The `status` message. */
-export interface Status {
-  state: "connecting" | "live" | "reconnecting" | "ended";
-  since_ms?: number;
-  retry_at_ms?: number | null;
-  attempts?: number;
-  service?: string;
-  reason?: string;
-  last_id_ms?: number | null;
-  recovered?: number;
-  gap?: { from_ms: number; to_ms: number } | null;
-  metrics?: number;
-  readings_per_s?: number;
-  retention_ms?: number;
-  service_ok?: boolean;
-  redis_ok?: boolean;
-  redis?: string;
-  listening_since_ms?: number;
-  lag_ms?: number;
-  now_ms?: number;
-}
-
-export interface EventMark {
-  time_ms: number;
-  text: string;
-  metric: string;
-  labels?: Record<string, string>;
-}
-
-export type Level = "warn" | "critical";
-
-/** Limits for the series of a metric, or of all that match a pattern. */
-export interface Threshold {
-  metric: string;
-  labels?: Record<string, string>;
-  warn_above?: number | null;
-  critical_above?: number | null;
-  warn_below?: number | null;
-  critical_below?: number | null;
-  /** Seconds for which a limit must be exceeded. */
-  for_s?: number;
-  hysteresis?: number;
-}
-
 /** Series in alarm, by index. Python evaluates `for_s` and `hysteresis` once for all viewers. */
 export type Alarms = ReadonlyMap<number, Level>;
 
-export interface Snippet {
-  url: string;
-  redis: string;
-}
-
-export interface ViewRequest {
-  series: number[] | null;
-  window_ms: number;
-  buckets: number;
-  fps: number;
-}
+export type ViewRequest = Required<Omit<OpenView, "t" | "view">>;
 
 /** Events kept; the oldest go first. */
 const MAX_EVENTS = 2_000;
@@ -78,8 +34,8 @@ export class Session {
   readonly views: readonly [BucketRing, BucketRing] = [new BucketRing(), new BucketRing()];
   status: Status | null = null;
   link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
-  events: EventMark[] = [];
-  thresholds: Threshold[] = [];
+  events: readonly EventMark[] = [];
+  thresholds: readonly Threshold[] = [];
   alarms: Alarms = new Map();
   /** Since when each series in alarm is at its level, Unix ms. */
   alarmsSince: ReadonlyMap<number, number> = new Map();
@@ -125,8 +81,7 @@ export class Session {
     this.port?.send({ t: "hello", page: this.#page(), hidden: false });
     if (this.#viewsKnown) return;
     this.#viewsKnown = true;
-    for (const message of this.#requestedViews.values())
-      this.port?.send(JSON.parse(message) as Record<string, unknown>);
+    for (const message of this.#requestedViews.values()) this.port?.send(JSON.parse(message) as DeckMessage);
   }
 
   /** Start a new connection, on which Python knows no view yet. */
@@ -135,7 +90,7 @@ export class Session {
   }
 
   /** Request a view, or close it; send nothing if it is unchanged. */
-  requestView(view: number, request: ViewRequest | null): void {
+  requestView(view: 0 | 1, request: ViewRequest | null): void {
     const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
     if (this.#requestedViews.get(view) === message) return;
     if (message === undefined) {
@@ -143,7 +98,7 @@ export class Session {
       this.port?.send({ t: "close", view });
     } else {
       this.#requestedViews.set(view, message);
-      this.port?.send(JSON.parse(message) as Record<string, unknown>);
+      this.port?.send(JSON.parse(message) as DeckMessage);
     }
   }
 
@@ -199,36 +154,32 @@ export class Session {
     this.#acks.clear();
   }
 
-  onText(message: Record<string, unknown>): void {
+  onText(message: PythonMessage): void {
     if (this.requests.settle(message)) return;
     switch (message.t) {
       case "series":
-        this.directory.update(message.full === true, (message.series as SeriesEntry[] | undefined) ?? []);
+        this.directory.update(message.full, message.series);
         this.#changed("directory");
         return;
       case "status":
-        this.status = message as unknown as Status;
+        this.status = message;
         if (Number.isNaN(this.#clockMs) || performance.now() - this.#clockAt > 1_000) this.#setClock(message.now_ms);
         break;
-      case "events": {
-        const news = (message.events as EventMark[] | undefined) ?? [];
-        this.events = (message.full === true ? news : [...this.events, ...news]).slice(-MAX_EVENTS);
+      case "events":
+        this.events = (message.full ? message.events : [...this.events, ...message.events]).slice(-MAX_EVENTS);
         break;
-      }
       case "thresholds":
-        this.thresholds = (message.thresholds as Threshold[] | undefined) ?? [];
+        this.thresholds = message.thresholds;
         break;
-      case "alarms": {
-        const alarms = (message.alarms as { i: number; level: Level; since_ms: number }[] | undefined) ?? [];
-        this.alarms = new Map(alarms.map((one) => [one.i, one.level]));
-        this.alarmsSince = new Map(alarms.map((one) => [one.i, one.since_ms]));
+      case "alarms":
+        this.alarms = new Map(message.alarms.map((one) => [one.i, one.level]));
+        this.alarmsSince = new Map(message.alarms.map((one) => [one.i, one.since_ms]));
         break;
-      }
       case "snippet":
-        this.snippet = message as unknown as Snippet;
+        this.snippet = message;
         break;
       case "error":
-        this.problem = String(message.reason ?? "");
+        this.problem = message.reason;
         break;
     }
     this.#changed("status");

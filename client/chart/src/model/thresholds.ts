@@ -2,9 +2,9 @@
 
 import { formatNumber } from "../base/format";
 import { matches } from "../base/pattern";
+import type { Threshold } from "../wire/messages";
 import type { Series } from "./directory";
 import type { Print } from "./reading";
-import type { Threshold } from "./session";
 
 /** One dashed line of a chart and its label. */
 export interface ThresholdLine {

@@ -3,7 +3,7 @@
  */
 import type { IconName } from "../base/dom";
 import { clock, formatNumber, liveAge, plural, span } from "../base/format";
-import type { Status } from "../model/session";
+import type { Status } from "../wire/messages";
 import type { Link } from "../wire/port";
 
 export interface BadgeInput {

@@ -14,7 +14,7 @@ import { CHARTS } from "../model/session";
 import { type Span, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
 import { pandasSnippet } from "./snippets";
-import { type Figures, StatisticsTable } from "./statistics";
+import { StatisticsTable } from "./statistics";
 import { showReadings } from "./tables";
 import { ThresholdForm } from "./threshold-form";
 
@@ -57,7 +57,7 @@ export class Drawer {
   constructor(app: AppContext, close: () => void) {
     this.#app = app;
     this.#thresholds = new ThresholdForm(
-      async (all) => (await app.session.requests.send({ t: "save_thresholds", thresholds: all })).conflict !== true,
+      async (all) => !(await app.session.requests.send({ t: "save_thresholds", thresholds: all })).conflict,
     );
     const button = (text: string, hook: string, press: () => Promise<void>): HTMLElement =>
       h("button", { type: "button", class: "button", "data-tw": hook, onclick: () => void this.#run(press) }, text);
@@ -161,7 +161,7 @@ export class Drawer {
         true,
       );
       if (key !== this.#requestKey || !this.#chart) return;
-      const rows = answer.rows as Figures[];
+      const rows = answer.rows;
       this.#statistics.fill(series, rows, this.#chart.print);
       const readings = rows.reduce((sum, row) => sum + row.count, 0);
       setText(this.#count, plural(readings, "reading", "readings"));
@@ -237,7 +237,7 @@ export class Drawer {
       { t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
       true,
     );
-    const link = h("a", { href: `${this.#app.options.prefix}/${String(answer.url)}`, download: "" });
+    const link = h("a", { href: `${this.#app.options.prefix}/${answer.url}`, download: "" });
     link.click();
   }
 

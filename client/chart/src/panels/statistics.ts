@@ -5,23 +5,7 @@ import { formatNumber, longSpan } from "../base/format";
 import type { Tokens } from "../base/tokens";
 import type { Series } from "../model/directory";
 import { type Print, printValue } from "../model/reading";
-
-/** One row of the `statistics` message; null where there are too few numbers. */
-export interface Figures {
-  i: number;
-  count: number;
-  last: number | null;
-  mean: number | null;
-  p50: number | null;
-  p95: number | null;
-  p99: number | null;
-  min: number | null;
-  max: number | null;
-  std: number | null;
-  rate: number | null;
-  gaps: number;
-  gap_ms: number;
-}
+import type { StatisticsRow } from "../wire/messages";
 
 const VALUES = ["last", "mean", "p50", "p95", "p99", "min", "max", "std"] as const;
 
@@ -59,7 +43,7 @@ export class StatisticsTable {
     return true;
   }
 
-  fill(series: readonly Series[], figures: readonly Figures[], print: Print): void {
+  fill(series: readonly Series[], figures: readonly StatisticsRow[], print: Print): void {
     const found = new Map(figures.map((row) => [row.i, row]));
     series.forEach((one, column) => {
       const row = found.get(one.index);

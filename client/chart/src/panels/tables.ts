@@ -13,8 +13,6 @@ import type { AppContext } from "./app-context";
 const MOST_ROWS = 1_000;
 const EVERY_MS = 1_000;
 
-type Row = readonly [time: number, index: number, value: number | null, text: string | null];
-
 const NUMBERS = new Set(["Value", "Rate /s"]);
 const head = (names: readonly string[]): HTMLElement =>
   h(
@@ -45,7 +43,7 @@ export async function showReadings(
       { t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs },
       true,
     );
-    const rows = answer.rows as Row[];
+    const { rows } = answer;
     const shown = rows.map(([time, index, value, text]) => {
       const one = app.session.directory.byIndex.get(index);
       return h(
@@ -59,8 +57,8 @@ export async function showReadings(
       );
     });
     const note =
-      Number(answer.of) > rows.length
-        ? `The newest ${formatNumber(rows.length, 0)} of ${plural(Number(answer.of), "reading", "readings")}; an export has all.`
+      answer.of > rows.length
+        ? `The newest ${formatNumber(rows.length, 0)} of ${plural(answer.of, "reading", "readings")}; an export has all.`
         : plural(rows.length, "reading", "readings");
     body.replaceChildren(
       h(

@@ -5,8 +5,8 @@ import { formatNumber, longSpan } from "../base/format";
 import { labelKey, legendLabel } from "../base/naming";
 import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
-import type { Level, Threshold } from "../model/session";
 import { applies } from "../model/thresholds";
+import type { Level, Threshold } from "../wire/messages";
 
 type Side = "above" | "below";
 type Field = `${Level}_${Side}`;

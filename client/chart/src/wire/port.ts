@@ -1,5 +1,7 @@
 /** The port between the deck and Python: the dashboard's WebSocket with its back-off, or anywidget's comm. */
 
+import type { DeckMessage, PythonMessage } from "./messages";
+
 /** State of the connection to Python. Times are of performance.now(). */
 export interface Link {
   state: "connecting" | "open" | "waiting" | "signed-out" | "refused" | "silent";
@@ -12,13 +14,13 @@ export interface Link {
 }
 
 export interface PortEvents {
-  text(message: Record<string, unknown>): void;
+  text(message: PythonMessage): void;
   frame(data: ArrayBuffer | ArrayBufferView): void;
   link(link: Link): void;
 }
 
 export interface Port {
-  send(message: Record<string, unknown>): void;
+  send(message: DeckMessage): void;
   ack(view: number, seq: number): void;
   retry(): void;
   close(): void;
@@ -65,7 +67,7 @@ export class SocketPort implements Port {
       this.#change("open");
     };
     socket.onmessage = (event: MessageEvent) => {
-      if (typeof event.data === "string") this.#events.text(JSON.parse(event.data) as Record<string, unknown>);
+      if (typeof event.data === "string") this.#events.text(JSON.parse(event.data) as PythonMessage);
       else this.#events.frame(event.data as ArrayBuffer);
     };
     socket.onclose = (event: CloseEvent) => this.#lost(socket, event);
@@ -90,7 +92,7 @@ export class SocketPort implements Port {
     this.#events.link({ ...this.#link });
   }
 
-  send(message: Record<string, unknown>): void {
+  send(message: DeckMessage): void {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
@@ -126,7 +128,7 @@ const SILENT_MS = 5_000;
 
 /** A busy kernel reads no messages: it pushes by its own clock, and frames are not acknowledged. */
 export class WidgetPort implements Port {
-  readonly #listener: (message: Record<string, unknown>, buffers?: ArrayBufferView[]) => void;
+  readonly #listener: (message: PythonMessage, buffers?: ArrayBufferView[]) => void;
   readonly #timer: number;
   #heardAt = performance.now();
   #silent = false;
@@ -161,7 +163,7 @@ export class WidgetPort implements Port {
     });
   }
 
-  send(message: Record<string, unknown>): void {
+  send(message: DeckMessage): void {
     this.#model.send(message);
   }
 

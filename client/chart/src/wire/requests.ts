@@ -1,27 +1,25 @@
 /** Requests of the deck to Python: each resolves with its answer or rejects with a reason. */
+import { ANSWER_TAGS, type Answer, type Answers, type PythonMessage, type ViewerRequest } from "./messages";
 import type { Port } from "./port";
 
-export type Message = Record<string, unknown>;
+/** A request before it has its number, if it is one of those that are numbered. */
+export type Unnumbered = ViewerRequest extends infer One
+  ? One extends ViewerRequest
+    ? Omit<One, "id">
+    : never
+  : never;
 
 interface Waiting {
-  tag: string;
-  answer: string;
+  tag: ViewerRequest["t"];
+  answer: Answer["t"];
   id: number | undefined;
-  resolve: (message: Message) => void;
+  resolve: (message: Answer) => void;
   reject: (reason: Error) => void;
 }
 
-/** Request → the message that answers it. */
-const ANSWERS: Readonly<Record<string, string>> = {
-  statistics: "statistics",
-  table: "table",
-  export: "export",
-  decks: "decks",
-  read_deck: "deck",
-  save_deck: "saved",
-  delete_deck: "decks",
-  save_thresholds: "thresholds_saved",
-};
+/** Whether a message is an answer to a request. */
+const isAnswer = (message: PythonMessage): message is Answer =>
+  (Object.values(ANSWER_TAGS) as string[]).includes(message.t);
 
 /** Requests under way at a time; the oldest is rejected first. */
 const MOST = 8;
@@ -41,14 +39,20 @@ export class Requests {
    *
    * Rejects with an Error whose message is for the person: it was refused, the connection was lost, or nothing came.
    */
-  send(request: Message & { t: string }, numbered = false): Promise<Message> {
+  send<One extends Unnumbered>(request: One, numbered = false): Promise<Answers[One["t"]]> {
     const id = numbered ? ++this.#id : undefined;
     return new Promise((resolve, reject) => {
-      const one: Waiting = { tag: request.t, answer: ANSWERS[request.t], id, resolve, reject };
+      const one: Waiting = {
+        tag: request.t,
+        answer: ANSWER_TAGS[request.t],
+        id,
+        resolve: resolve as Waiting["resolve"],
+        reject,
+      };
       this.#waiting.push(one);
       while (this.#waiting.length > MOST) this.#waiting.shift()?.reject(new Error("Too many requests at once"));
       window.setTimeout(() => this.#giveUp(one, "The dashboard did not answer"), LIMIT_MS);
-      this.#port()?.send(id === undefined ? request : { ...request, id });
+      this.#port()?.send((id === undefined ? request : { ...request, id }) as ViewerRequest);
     });
   }
 
@@ -59,16 +63,16 @@ export class Requests {
   }
 
   /** Settle the request that a message answers; false: the message is no answer. */
-  settle(message: Message): boolean {
+  settle(message: PythonMessage): boolean {
     const refused = message.t === "refused";
+    if (!refused && !isAnswer(message)) return false;
     const one = this.#waiting.find(
       (each) =>
-        (refused ? each.tag === message.to : each.answer === message.t) &&
-        each.id === (message.id as number | undefined),
+        (refused ? each.tag === message.to : each.answer === message.t) && each.id === (message as { id?: number }).id,
     );
-    if (!one) return refused || Object.values(ANSWERS).includes(String(message.t));
+    if (!one) return true;
     this.#waiting = this.#waiting.filter((other) => other !== one);
-    if (refused) one.reject(new Error(String(message.reason)));
+    if (refused) one.reject(new Error(message.reason));
     else one.resolve(message);
     return true;
   }

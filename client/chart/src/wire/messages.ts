@@ -1,0 +1,389 @@
+/**
+ * The text messages between the deck and Python, see docs/view-frame.md. Times are Unix ms; `i` is the index of a
+ * series.
+ *
+ * Made from client/tidewire/livestore/messages.py: run `python docs/message_types.py`, do not edit.
+ */
+
+/** Ask for everything anew: the first message, and again after a hole or a hidden tab. */
+export interface Hello {
+  t: "hello";
+  page?: "overview" | "deck";
+  hidden?: boolean;
+}
+
+/** Open a view or change it; `series` null means all. */
+export interface OpenView {
+  t: "view";
+  view: 0 | 1;
+  series: readonly number[] | null;
+  window_ms: number;
+  buckets: number;
+  fps?: number;
+}
+
+/** Close a view. */
+export interface CloseView {
+  t: "close";
+  view: 0 | 1;
+}
+
+/** Ask for a fixed window; the answer is a view frame of kind 4. */
+export interface RangeRequest {
+  t: "range";
+  id: number;
+  series: readonly number[];
+  start_ms: number;
+  end_ms: number;
+  buckets: number;
+}
+
+/** Tell that the tab was hidden: nothing is sent until the next hello. */
+export interface Hidden {
+  t: "hidden";
+  hidden?: boolean;
+}
+
+/** Try to connect to the service now. */
+export interface Retry {
+  t: "retry";
+}
+
+/** Ask for the statistics of a window. */
+export interface StatisticsRequest {
+  t: "statistics";
+  id: number;
+  series: readonly number[];
+  start_ms: number;
+  end_ms: number;
+}
+
+/** Ask for the newest readings of a window. */
+export interface TableRequest {
+  t: "table";
+  id: number;
+  series: readonly number[];
+  start_ms: number;
+  end_ms: number;
+}
+
+/** Ask for the address of a file with the readings of a window. */
+export interface ExportRequest {
+  t: "export";
+  id: number;
+  series: readonly number[];
+  start_ms: number;
+  end_ms: number;
+  kind: string;
+}
+
+/** Ask for the saved decks. */
+export interface ListDecks {
+  t: "decks";
+}
+
+/** Ask for one saved deck. */
+export interface ReadDeck {
+  t: "read_deck";
+  slug: string;
+}
+
+/** Save a deck over the version `over`: empty for none, null for any. */
+export interface SaveDeck {
+  t: "save_deck";
+  slug: string;
+  deck: Record<string, unknown>;
+  over: string | null;
+}
+
+/** Delete a saved deck; the answer is the list of those left. */
+export interface DeleteDeck {
+  t: "delete_deck";
+  slug: string;
+}
+
+/** Limits for the series of some metrics. */
+export interface Threshold {
+  metric: string;
+  labels?: Record<string, string>;
+  warn_above?: number | null;
+  critical_above?: number | null;
+  warn_below?: number | null;
+  critical_below?: number | null;
+  for_s?: number;
+  hysteresis?: number;
+}
+
+/** Replace the thresholds, for everybody. */
+export interface SaveThresholds {
+  t: "save_thresholds";
+  thresholds: readonly Threshold[];
+}
+
+/** One series of the directory; `i` never changes while the Python process lives. */
+export interface SeriesEntry {
+  i: number;
+  metric: string;
+  labels: Record<string, string>;
+  unit: string;
+}
+
+/** The series there are; unless `full`, entries are added or replaced. */
+export interface Directory {
+  t: "series";
+  full: boolean;
+  series: readonly SeriesEntry[];
+}
+
+/** Times between which readings cannot be replayed. */
+export interface GapSpan {
+  from_ms: number;
+  to_ms: number;
+}
+
+/** How the stream stands; a notebook leaves out what only the dashboard knows. */
+export interface Status {
+  t: "status";
+  state: "connecting" | "live" | "reconnecting" | "ended";
+  since_ms: number;
+  retry_at_ms: number | null;
+  attempts: number;
+  service: string;
+  reason: string;
+  last_id_ms: number | null;
+  recovered: number;
+  gap: GapSpan | null;
+  metrics: number;
+  readings_per_s: number;
+  listening_since_ms: number | null;
+  retention_ms: number | null;
+  now_ms: number;
+  service_ok?: boolean | null;
+  redis_ok?: boolean | null;
+  redis?: string;
+  lag_ms?: number;
+}
+
+/** A reading with a text: a flag on the charts. */
+export interface EventMark {
+  time_ms: number;
+  text: string;
+  metric: string;
+  labels: Record<string, string>;
+}
+
+/** The events there are; unless `full`, they are added. */
+export interface Events {
+  t: "events";
+  full: boolean;
+  events: readonly EventMark[];
+}
+
+/** The thresholds in force. */
+export interface Thresholds {
+  t: "thresholds";
+  thresholds: readonly Threshold[];
+}
+
+/** A series in alarm, and since when it is at this level. */
+export interface AlarmEntry {
+  i: number;
+  level: "warn" | "critical";
+  since_ms: number;
+}
+
+/** Every series in alarm. */
+export interface Alarms {
+  t: "alarms";
+  alarms: readonly AlarmEntry[];
+}
+
+/** The addresses that the "No metrics yet" page prints. */
+export interface Snippet {
+  t: "snippet";
+  url: string;
+  redis: string;
+}
+
+/** A sentence for the person; the connection stays open. */
+export interface Problem {
+  t: "error";
+  reason: string;
+}
+
+/** In a notebook: the view frame is this message's buffer. */
+export interface FrameAttached {
+  t: "f";
+}
+
+/** A request has no answer; `to` is the request's `t`. */
+export interface Refused {
+  t: "refused";
+  to: string;
+  reason: string;
+  id?: number;
+}
+
+/** The statistics of one series; null where there are too few numbers. */
+export interface StatisticsRow {
+  i: number;
+  count: number;
+  rate: number;
+  gaps: number;
+  gap_ms: number;
+  last: number | null;
+  mean: number | null;
+  min: number | null;
+  max: number | null;
+  std: number | null;
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+}
+
+/** The statistics of a window. */
+export interface StatisticsAnswer {
+  t: "statistics";
+  id: number;
+  start_ms: number;
+  end_ms: number;
+  rows: readonly StatisticsRow[];
+}
+
+/** One reading. */
+export type TableRow = readonly [time_ms: number, i: number, value: number | null, text: string | null];
+
+/** The newest readings of a window that holds `of`, newest first. */
+export interface TableAnswer {
+  t: "table";
+  id: number;
+  start_ms: number;
+  end_ms: number;
+  rows: readonly TableRow[];
+  of: number;
+}
+
+/** The address of a file, relative to the dashboard's prefix; good once, for a minute. */
+export interface ExportAnswer {
+  t: "export";
+  id: number;
+  url: string;
+}
+
+/** One saved deck in a list. */
+export interface DeckInfo {
+  slug: string;
+  name: string;
+  etag: string;
+  updated_ms: number;
+}
+
+/** The saved decks, newest first. */
+export interface DeckList {
+  t: "decks";
+  decks: readonly DeckInfo[];
+}
+
+/** A saved deck as the service stores it; null where none is saved. */
+export interface DeckAnswer {
+  t: "deck";
+  slug: string;
+  etag: string;
+  deck: Record<string, unknown> | null;
+}
+
+/** A deck was saved; with a conflict it was not, and `etag` is the newer version, empty if deleted. */
+export interface DeckSaved {
+  t: "saved";
+  slug: string;
+  etag: string;
+  conflict: boolean;
+}
+
+/** The thresholds were saved; with a conflict they were not, and the newer ones are in force. */
+export interface ThresholdsSaved {
+  t: "thresholds_saved";
+  conflict: boolean;
+}
+
+export type Level = AlarmEntry["level"];
+
+export type ViewerRequest =
+  | StatisticsRequest
+  | TableRequest
+  | ExportRequest
+  | ListDecks
+  | ReadDeck
+  | SaveDeck
+  | DeleteDeck
+  | SaveThresholds;
+
+export type DeckMessage =
+  | Hello
+  | OpenView
+  | CloseView
+  | RangeRequest
+  | Hidden
+  | Retry
+  | StatisticsRequest
+  | TableRequest
+  | ExportRequest
+  | ListDecks
+  | ReadDeck
+  | SaveDeck
+  | DeleteDeck
+  | SaveThresholds;
+
+export type Answer =
+  | StatisticsAnswer
+  | TableAnswer
+  | ExportAnswer
+  | DeckList
+  | DeckAnswer
+  | DeckSaved
+  | ThresholdsSaved;
+
+export type PythonMessage =
+  | Directory
+  | Status
+  | Events
+  | Thresholds
+  | Alarms
+  | Snippet
+  | Problem
+  | FrameAttached
+  | Refused
+  | StatisticsAnswer
+  | TableAnswer
+  | ExportAnswer
+  | DeckList
+  | DeckAnswer
+  | DeckSaved
+  | ThresholdsSaved;
+
+/** That a frame of a view was drawn: plain text, not JSON. */
+export type AcknowledgementText = `a${number}:${number}`;
+
+/** Which message answers which request. */
+export interface Answers {
+  statistics: StatisticsAnswer;
+  table: TableAnswer;
+  export: ExportAnswer;
+  decks: DeckList;
+  read_deck: DeckAnswer;
+  save_deck: DeckSaved;
+  delete_deck: DeckList;
+  save_thresholds: ThresholdsSaved;
+}
+
+/** The same as values. */
+export const ANSWER_TAGS = {
+  statistics: "statistics",
+  table: "table",
+  export: "export",
+  decks: "decks",
+  read_deck: "deck",
+  save_deck: "saved",
+  delete_deck: "decks",
+  save_thresholds: "thresholds_saved",
+} as const satisfies Record<ViewerRequest["t"], Answer["t"]>;

@@ -1,0 +1,463 @@
+"""The text messages between a deck and Python, as docs/view-frame.md describes them; no I/O.
+
+The dashboard sends them over its WebSocket, a notebook over anywidget's comm. `docs/message_types.py` writes the
+TypeScript types of the deck from these structs. Times are Unix ms; ``i`` is the index of a series. It is one
+module in spite of its length, so that the contract is read, and generated from, in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tidewire.errors import InvalidInput
+from tidewire.livestore.series import Series
+from tidewire.livestore.store import Event
+from tidewire.model.answers import DeckInfo
+from tidewire.model.table_writers import TABLE_FORMATS
+from tidewire.model.threshold import Level, Threshold
+
+__all__ = [
+    "ANSWERS",
+    "Acknowledgement",
+    "AlarmEntry",
+    "Alarms",
+    "Answer",
+    "CloseView",
+    "DeckAnswer",
+    "DeckList",
+    "DeckMessage",
+    "DeckSaved",
+    "DeleteDeck",
+    "Directory",
+    "EventMark",
+    "Events",
+    "ExportAnswer",
+    "ExportRequest",
+    "FrameAttached",
+    "GapSpan",
+    "Hello",
+    "Hidden",
+    "ListDecks",
+    "OpenView",
+    "Problem",
+    "PythonMessage",
+    "RangeRequest",
+    "ReadDeck",
+    "Refused",
+    "Retry",
+    "SaveDeck",
+    "SaveThresholds",
+    "SeriesEntry",
+    "Snippet",
+    "StatisticsAnswer",
+    "StatisticsRequest",
+    "StatisticsRow",
+    "Status",
+    "TableAnswer",
+    "TableRequest",
+    "TableRow",
+    "Thresholds",
+    "ThresholdsSaved",
+    "ViewerRequest",
+    "decode_message",
+    "directory_message",
+    "encode_message",
+    "events_message",
+    "parse_acknowledgement",
+]
+
+_MAX_SERIES_OF_VIEW: Final = 2_000
+_MAX_SERIES_OF_REQUEST: Final = 100
+_MAX_THRESHOLDS: Final = 1_000
+_DAY_MS: Final = 86_400_000
+_MAX_ACKNOWLEDGEMENT_CHARS: Final = 24
+_SHOWN_CHARS: Final = 80  # of a message that is refused
+
+ViewNumber = Literal[0, 1]
+Index = Annotated[int, Meta(ge=0)]
+Time = Annotated[float, Meta(ge=0, le=1e15)]
+Buckets = Annotated[int, Meta(ge=2, le=2_000)]
+SeriesOfView = Annotated[list[Index], Meta(max_length=_MAX_SERIES_OF_VIEW)]
+SeriesOfRequest = Annotated[list[Index], Meta(min_length=1, max_length=_MAX_SERIES_OF_REQUEST)]
+FormatName = Annotated[str, Meta(pattern=f"^(?:{'|'.join(TABLE_FORMATS)})$")]
+Slug = Annotated[str, Meta(min_length=1, max_length=64)]
+State = Literal["connecting", "live", "reconnecting", "ended"]
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
+    """One text message; the field ``t`` says which."""
+
+
+# -- from the deck -----------------------------------------------------------------------------------------------
+
+
+class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
+    """Ask for everything anew: the first message, and again after a hole or a hidden tab."""
+
+    page: Literal["overview", "deck"] = "deck"
+    hidden: bool = False
+
+
+class OpenView(_Message, frozen=True, kw_only=True, tag="view"):
+    """Open a view or change it; ``series`` null means all."""
+
+    view: ViewNumber
+    series: SeriesOfView | None
+    window_ms: Annotated[float, Meta(gt=0, le=_DAY_MS)]
+    buckets: Buckets
+    fps: Annotated[int, Meta(ge=1, le=10)] = 5
+
+
+class CloseView(_Message, frozen=True, kw_only=True, tag="close"):
+    """Close a view."""
+
+    view: ViewNumber
+
+
+class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
+    """Ask for a fixed window; the answer is a view frame of kind 4."""
+
+    id: int
+    series: SeriesOfView
+    start_ms: Time
+    end_ms: Time
+    buckets: Buckets
+
+
+class Hidden(_Message, frozen=True, kw_only=True, tag="hidden"):
+    """Tell that the tab was hidden: nothing is sent until the next hello."""
+
+    hidden: bool = True
+
+
+class Retry(_Message, frozen=True, kw_only=True, tag="retry"):
+    """Try to connect to the service now."""
+
+
+class _WindowRequest(_Message, frozen=True, kw_only=True):
+    """A window of some series; the answer carries the same ``id``."""
+
+    id: int
+    series: SeriesOfRequest
+    start_ms: Time
+    end_ms: Time
+
+
+class StatisticsRequest(_WindowRequest, frozen=True, kw_only=True, tag="statistics"):
+    """Ask for the statistics of a window."""
+
+
+class TableRequest(_WindowRequest, frozen=True, kw_only=True, tag="table"):
+    """Ask for the newest readings of a window."""
+
+
+class ExportRequest(_WindowRequest, frozen=True, kw_only=True, tag="export"):
+    """Ask for the address of a file with the readings of a window."""
+
+    kind: FormatName
+
+
+class ListDecks(_Message, frozen=True, kw_only=True, tag="decks"):
+    """Ask for the saved decks."""
+
+
+class ReadDeck(_Message, frozen=True, kw_only=True, tag="read_deck"):
+    """Ask for one saved deck."""
+
+    slug: Slug
+
+
+class SaveDeck(_Message, frozen=True, kw_only=True, tag="save_deck"):
+    """Save a deck over the version ``over``: empty for none, null for any."""
+
+    slug: Slug
+    deck: dict[str, Any]
+    over: str | None
+
+
+class DeleteDeck(_Message, frozen=True, kw_only=True, tag="delete_deck"):
+    """Delete a saved deck; the answer is the list of those left."""
+
+    slug: Slug
+
+
+class SaveThresholds(_Message, frozen=True, kw_only=True, tag="save_thresholds"):
+    """Replace the thresholds, for everybody."""
+
+    thresholds: Annotated[list[Threshold], Meta(max_length=_MAX_THRESHOLDS)]
+
+
+WindowRequest: TypeAlias = StatisticsRequest | TableRequest | ExportRequest
+ViewerRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
+"""What needs the service: answered by one message, or by `Refused`."""
+
+DeckMessage: TypeAlias = Hello | OpenView | CloseView | RangeRequest | Hidden | Retry | ViewerRequest
+"""Whatever a deck sends as JSON."""
+
+
+class Acknowledgement(NamedTuple):
+    """The frame ``seq`` of a view was drawn; sent as the plain text ``a<view>:<seq>``, since it is sent most often."""
+
+    view: int
+    seq: int
+
+
+# -- to the deck -------------------------------------------------------------------------------------------------
+
+
+class SeriesEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of the directory; ``i`` never changes while the Python process lives."""
+
+    i: int
+    metric: str
+    labels: dict[str, str]
+    unit: str
+
+
+class Directory(_Message, frozen=True, kw_only=True, tag="series"):
+    """The series there are; unless ``full``, entries are added or replaced."""
+
+    full: bool
+    series: list[SeriesEntry]
+
+
+class GapSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """Times between which readings cannot be replayed."""
+
+    from_ms: float
+    to_ms: float
+
+
+class Status(_Message, frozen=True, kw_only=True, tag="status"):
+    """How the stream stands; a notebook leaves out what only the dashboard knows."""
+
+    state: State
+    since_ms: float
+    retry_at_ms: float | None
+    attempts: int
+    service: str
+    reason: str
+    last_id_ms: float | None
+    recovered: int
+    gap: GapSpan | None
+    metrics: int
+    readings_per_s: float
+    listening_since_ms: float | None
+    retention_ms: float | None
+    now_ms: float
+    service_ok: bool | UnsetType | None = UNSET
+    redis_ok: bool | UnsetType | None = UNSET
+    redis: str | UnsetType = UNSET
+    lag_ms: float | UnsetType = UNSET
+
+
+class EventMark(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading with a text: a flag on the charts."""
+
+    time_ms: float
+    text: str
+    metric: str
+    labels: dict[str, str]
+
+
+class Events(_Message, frozen=True, kw_only=True, tag="events"):
+    """The events there are; unless ``full``, they are added."""
+
+    full: bool
+    events: list[EventMark]
+
+
+class Thresholds(_Message, frozen=True, kw_only=True, tag="thresholds"):
+    """The thresholds in force."""
+
+    thresholds: list[Threshold]
+
+
+class AlarmEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A series in alarm, and since when it is at this level."""
+
+    i: int
+    level: Level
+    since_ms: float
+
+
+class Alarms(_Message, frozen=True, kw_only=True, tag="alarms"):
+    """Every series in alarm."""
+
+    alarms: list[AlarmEntry]
+
+
+class Snippet(_Message, frozen=True, kw_only=True, tag="snippet"):
+    """The addresses that the "No metrics yet" page prints."""
+
+    url: str
+    redis: str
+
+
+class Problem(_Message, frozen=True, kw_only=True, tag="error"):
+    """A sentence for the person; the connection stays open."""
+
+    reason: str
+
+
+class FrameAttached(_Message, frozen=True, kw_only=True, tag="f"):
+    """In a notebook: the view frame is this message's buffer."""
+
+
+class StatisticsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The statistics of one series; null where there are too few numbers."""
+
+    i: int
+    count: int
+    rate: float
+    gaps: int
+    gap_ms: float
+    last: float | None
+    mean: float | None
+    min: float | None
+    max: float | None
+    std: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class StatisticsAnswer(_Message, frozen=True, kw_only=True, tag="statistics"):
+    """The statistics of a window."""
+
+    id: int
+    start_ms: float
+    end_ms: float
+    rows: list[StatisticsRow]
+
+
+class TableRow(NamedTuple):
+    """One reading."""
+
+    time_ms: int
+    i: int
+    value: float | None
+    text: str | None
+
+
+class TableAnswer(_Message, frozen=True, kw_only=True, tag="table"):
+    """The newest readings of a window that holds ``of``, newest first."""
+
+    id: int
+    start_ms: float
+    end_ms: float
+    rows: list[TableRow]
+    of: int
+
+
+class ExportAnswer(_Message, frozen=True, kw_only=True, tag="export"):
+    """The address of a file, relative to the dashboard's prefix; good once, for a minute."""
+
+    id: int
+    url: str
+
+
+class DeckList(_Message, frozen=True, kw_only=True, tag="decks"):
+    """The saved decks, newest first."""
+
+    decks: list[DeckInfo]
+
+
+class DeckAnswer(_Message, frozen=True, kw_only=True, tag="deck"):
+    """A saved deck as the service stores it; null where none is saved."""
+
+    slug: str
+    etag: str
+    deck: msgspec.Raw  # msgspec decodes no union with it: a missing deck is Raw(b"null")
+
+
+class DeckSaved(_Message, frozen=True, kw_only=True, tag="saved"):
+    """A deck was saved; with a conflict it was not, and ``etag`` is the newer version, empty if deleted."""
+
+    slug: str
+    etag: str
+    conflict: bool
+
+
+class ThresholdsSaved(_Message, frozen=True, kw_only=True, tag="thresholds_saved"):
+    """The thresholds were saved; with a conflict they were not, and the newer ones are in force."""
+
+    conflict: bool
+
+
+class Refused(_Message, frozen=True, kw_only=True, tag="refused"):
+    """A request has no answer; ``to`` is the request's ``t``."""
+
+    to: str
+    reason: str
+    id: int | UnsetType = UNSET
+
+
+Answer: TypeAlias = StatisticsAnswer | TableAnswer | ExportAnswer | DeckList | DeckAnswer | DeckSaved | ThresholdsSaved
+PythonMessage: TypeAlias = (
+    Directory | Status | Events | Thresholds | Alarms | Snippet | Problem | FrameAttached | Refused | Answer
+)
+"""Whatever Python sends as JSON."""
+
+ANSWERS: Final[dict[type[ViewerRequest], type[Answer]]] = {
+    StatisticsRequest: StatisticsAnswer,
+    TableRequest: TableAnswer,
+    ExportRequest: ExportAnswer,
+    ListDecks: DeckList,
+    ReadDeck: DeckAnswer,
+    SaveDeck: DeckSaved,
+    DeleteDeck: DeckList,
+    SaveThresholds: ThresholdsSaved,
+}
+"""Which message answers which request."""
+
+
+# -- on the wire -------------------------------------------------------------------------------------------------
+
+_decoder: Final[msgspec.json.Decoder[DeckMessage]] = msgspec.json.Decoder(DeckMessage)
+
+
+def encode_message(message: PythonMessage) -> str:
+    """Return a message as the JSON text that is sent."""
+    return msgspec.json.encode(message).decode()
+
+
+def decode_message(text: str | bytes) -> DeckMessage:
+    """Return the JSON message of a deck.
+
+    Raises:
+        InvalidInput: not JSON, an unknown ``t``, or a field that is missing or out of bounds.
+    """
+    try:
+        return _decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidInput("message", text[:_SHOWN_CHARS], str(error)) from None
+
+
+def directory_message(series: Iterable[Series], *, full: bool) -> Directory:
+    """Return the `series` message of these series."""
+    return Directory(
+        full=full,
+        series=[SeriesEntry(i=one.index, metric=one.metric, labels=one.labels, unit=one.unit) for one in series],
+    )
+
+
+def events_message(events: Iterable[Event]) -> Events:
+    """Return the `events` message of all these events, oldest first."""
+    return Events(full=True, events=[EventMark(**event._asdict()) for event in sorted(events)])
+
+
+def parse_acknowledgement(text: str) -> Acknowledgement:
+    """Return the acknowledgement ``a<view>:<seq>``.
+
+    Raises:
+        InvalidInput: it has another form.
+    """
+    number, colon, seq = text[1:_MAX_ACKNOWLEDGEMENT_CHARS].partition(":")
+    if not (text.startswith("a") and colon and number.isdecimal() and seq.isdecimal()):
+        raise InvalidInput("message", text[:_SHOWN_CHARS], "expected a<view>:<seq>")
+    return Acknowledgement(int(number), int(seq))
