@@ -76,9 +76,9 @@ def test_a_page_of_a_proxy_is_shown_in_part() -> None:
 
 
 def test_an_answer_of_another_program_is_said_to_be_one() -> None:
-    with pytest.raises(ServiceUnavailable, match="no Tidewire service"):
+    with pytest.raises(ServiceUnavailable, match="not that of a Tidewire service"):
         Answer(200, {}, b"<html>").decoded(CatalogJson)
-    with pytest.raises(ServiceUnavailable, match="no Tidewire service"):
+    with pytest.raises(ServiceUnavailable, match="not that of a Tidewire service"):
         Answer(200, {}, b'{"series": 7, "cursor": ""}').decoded(CatalogJson)
 
 

@@ -70,7 +70,7 @@ class Feed:
         url: the service.
         token: bearer token, empty for none.
         labels: labels that must hold.
-        replay_s: how much of the past to ask for at first.
+        replay_s: seconds of history to ask for at first.
         beside: coroutines to run in the same thread and loop for as long as the feed runs.
         name: of the thread.
     """
@@ -100,7 +100,7 @@ class Feed:
         self._cursor = ""
         self._filling: int | None = None  # readings since a resume, until live
         self._catalogued = True
-        self._told = False  # that the token is narrow
+        self._warned_of_scopes = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._stopping = False
@@ -176,7 +176,7 @@ class Feed:
             asyncio.run(self._run())
         except Exception:
             _log.exception("the feed of %s failed", self.url)
-            self._set(state="ended", reason="this program's feed failed; see its log", retry_at_ms=None)
+            self._set(state="ended", reason="the subscription failed; see the log of this program", retry_at_ms=None)
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -237,9 +237,9 @@ class Feed:
     def _connected(self, state: Connected) -> None:
         if state.time_ms:
             self._clock_ms = state.time_ms - time.monotonic() * 1e3
-        if state.narrowed_to and "**" in self.patterns and not self._told:
-            self._told = True
-            _log.warning("the token sees %s only: nothing else is shown", " ".join(state.narrowed_to))
+        if state.narrowed_to and "**" in self.patterns and not self._warned_of_scopes:
+            self._warned_of_scopes = True
+            _log.warning("the token may only see %s: nothing else is shown", " ".join(state.narrowed_to))
         now_ms = self.now_ms()
         lost = self.status.state == "reconnecting"
         self._filling = 0 if lost or state.resumed else None

@@ -93,7 +93,7 @@ class HistoryCache:
             task = asyncio.create_task(self._read(metrics, first, count, step_ms))
             task.add_done_callback(
                 lambda done: done.cancelled() or done.exception()
-            )  # seen, though nobody waits any more
+            )  # read its exception, though no caller waits any more
             self._answers[key] = (now_s, task)
         task = self._answers[key][1]
         try:
@@ -117,7 +117,7 @@ class HistoryCache:
                 raise ServiceUnavailable(f"the history could not be read: {error}") from error
             decoded = await asyncio.to_thread(answer.decoded, HistorySeries)
         if decoded.step_ms != step_ms:
-            raise ServiceUnavailable(f"the history came in buckets of {decoded.step_ms} ms, asked were {step_ms} ms")
+            raise ServiceUnavailable(f"the service sent buckets of {decoded.step_ms} ms instead of {step_ms} ms")
         return {(columns.metric, series_key(columns.labels)): _table(columns, step_ms) for columns in decoded.series}
 
 

@@ -114,7 +114,7 @@ class LiveView:
         window.older = self._older
         window.first = last - self._count + 1
         for at, series in enumerate(window.series):
-            window.fill(at, window.first, judge=True)
+            window.fill(at, window.first, choose_base=True)
             window.records[at]["expected_ms"] = series.expected_ms()
             window.set_change(at, now_ms, self.window_ms)
         self._ticks.clear()
@@ -133,13 +133,13 @@ class LiveView:
         ahead = self._seen["last_time_ms"] >= (was_last + 1) * self.step_ms  # readings of the future become due
         for at in np.flatnonzero((state["version"] != self._seen["version"]) | ahead).tolist():
             start = max(window.first, min(was_last, self._changed_from(at)))
-            window.fill(at, start, judge=False)
+            window.fill(at, start, choose_base=False)
             window.records[at]["expected_ms"] = window.series[at].expected_ms()
             changed = min(changed, start)
         for at in self._whose_turn():
             window.set_change(at, now_ms, self.window_ms)
-            if window.judge(at, window.rows(at, window.first)):
-                window.fill(at, window.first, judge=False)
+            if window.choose_base(at, window.rows(at, window.first)):
+                window.fill(at, window.first, choose_base=False)
                 changed = window.first
         return max(changed, window.first)
 

@@ -81,12 +81,12 @@ class Window:
         low, high = np.searchsorted(older[NUMBER], (start, max(start, covered)), "left")
         return np.concatenate((older[:, low:high], rows), axis=1) if high > low else rows
 
-    def fill(self, at: int, start: int, *, judge: bool) -> None:
-        """Write the buckets of one series from `start` on; with `judge`, choose its base and what its line is."""
+    def fill(self, at: int, start: int, *, choose_base: bool) -> None:
+        """Write the buckets of one series from `start` on; with `choose_base`, choose its base and its kind of line."""
         rows = self.rows(at, start)
         record = self.records[at]
-        if judge:
-            self.judge(at, rows)
+        if choose_base:
+            self.choose_base(at, rows)
         base = record["base"]
         target = self.data[at, start - self.first :]
         target[:] = np.nan
@@ -104,7 +104,7 @@ class Window:
         if np.isnan(state["last_value"]) and start <= newest <= self.last:
             target[int(newest) - start, 0] = np.nan  # the newest reading is not a number, and the line ends with it
 
-    def judge(self, at: int, rows: Floats) -> bool:
+    def choose_base(self, at: int, rows: Floats) -> bool:
         """Choose base and line of one series for a window of these buckets; tell whether that is a change."""
         record = self.records[at]
         before = (record["flags"] & FLAG_MEAN, record["base"])
@@ -164,7 +164,7 @@ def pack_range(
     now_ms: float,
     older: Older = NO_OLDER,
 ) -> bytes:
-    """Return the frame of one fixed window of the past.
+    """Return the frame of one fixed window of the history.
 
     Args:
         store: where the series are.
@@ -181,7 +181,7 @@ def pack_range(
         window = Window(store, indices, step_ms, count)
         window.first, window.older = first, older
         for at, series in enumerate(window.series):
-            window.fill(at, first, judge=True)
+            window.fill(at, first, choose_base=True)
             window.records[at]["expected_ms"] = series.expected_ms()
         window.describe(now_ms, first * step_ms)
         window.set_last_before()

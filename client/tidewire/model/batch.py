@@ -1,7 +1,7 @@
 """The batch: readings of one series as columns, with its name rules, limits, encoding and decoding; no I/O.
 
-Each door (SDK, HTTP, inbox) makes its batches here, once, and encodes them once, canonically, on one line; from there
-to the browser nothing encodes them again.
+Each ingest path (SDK, HTTP, inbox) makes its batches here, once, and encodes them once, canonically, on one line; from
+there to the browser nothing encodes them again.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None 
             ) from None
     if isinstance(value, datetime):
         if type(value).__name__ == "NaTType":  # of pandas
-            raise InvalidInput(field, str(value), "is no time")
+            raise InvalidInput(field, str(value), "is not a time")
         if value.tzinfo is None:
             raise InvalidInput(field, str(value), _NO_ZONE)
         value = value.timestamp() * 1e3
@@ -251,7 +251,7 @@ def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None 
     try:
         time_ms = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidInput(field, value, "is no finite number") from None
+        raise InvalidInput(field, value, "is not a finite number") from None
     now_ms = _clock.time() * 1e3 if now_ms is None else now_ms
     if not _MIN_MS <= time_ms <= now_ms + _AHEAD_MS:
         raise _implausible(field, value, time_ms, now_ms)
@@ -280,7 +280,7 @@ def checked_value(value: object, *, field: str = "value") -> float | None:
     return number if math.isfinite(number) else None
 
 
-# What takes the shapes that publish() does not.
+# Functions for shapes that publish() refuses.
 _BETTER: Final = {"DataFrame": "; publish_frame() takes it", "dict": "; log() takes dicts in dicts"}
 
 

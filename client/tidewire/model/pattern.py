@@ -18,7 +18,7 @@ __all__ = ["Pattern", "compile_pattern"]
 _MAX_BYTES: Final = 255
 _LEVEL: Final = 1  # a token that eats characters of one level
 _ANY: Final = 2  # a token that eats any characters
-_GROUP: Final = 3  # a token that eats nothing: the door of an optional group of levels
+_GROUP: Final = 3  # a token that matches nothing: the start of an optional group of levels
 
 
 class Pattern:

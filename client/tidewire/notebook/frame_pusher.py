@@ -92,7 +92,7 @@ class _Pusher:
         self.older_at = -math.inf
 
     async def tick(self, target: Target) -> None:
-        """Send what is due."""
+        """Send the messages and frames that are due."""
         now = time.monotonic()
         self.seq += 1
         if self.view_request.anew:
@@ -180,7 +180,7 @@ async def push_frames(
             try:
                 await pusher.tick(target)
             except Exception:
-                _log.exception("a frame of %s could not be pushed", feed.patterns)
+                _log.exception("cannot push a frame of %s", feed.patterns)
                 target.push(messages.Problem(reason="this chart failed; see the log of the kernel"))
                 return
             del target

@@ -1,7 +1,7 @@
 """Publishing in the shapes that code already has: a duration, a count, a loop, a log record.
 
-Each uses the default publisher unless given another, and never hurts what it measures: network trouble is
-the publisher's, an exception of the measured code passes through. A wrong name or label is said at once, where it is
+Each uses the default publisher unless given another, and never disturbs what it measures: the publisher handles
+network errors, an exception of the measured code passes through. A wrong name or label raises at once, where it is
 written.
 """
 
@@ -229,7 +229,7 @@ class LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Publish the numbers among the extras of a record; never raises."""
         if record.name.split(".")[0] == "tidewire":
-            return  # our own words about trouble must not make more of it
+            return  # our own warnings must not cause further ones
         try:
             found = {name: number_of(value) for name, value in vars(record).items() if name not in _NOT_EXTRAS}
             prefix = self._prefix or record.name.replace(".", "/")

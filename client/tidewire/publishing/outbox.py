@@ -115,11 +115,11 @@ class Encoded(NamedTuple):
 def encode_columns(columns: Columns, limits: IngestLimits) -> Encoded:
     """Return the readings of a series as batches within the limits, in order; halved until they fit."""
     count = len(columns)
-    spans = deque((first, min(first + limits.readings, count)) for first in range(0, count, limits.readings))
+    ranges = deque((first, min(first + limits.readings, count)) for first in range(0, count, limits.readings))
     batches: list[EncodedBatch] = []
     rejected, reason = 0, ""
-    while spans:
-        first, last = spans.popleft()
+    while ranges:
+        first, last = ranges.popleft()
         try:
             batches.append(encode_batch(columns.batch(first, last), limits))
         except LimitExceeded as error:
@@ -127,7 +127,7 @@ def encode_columns(columns: Columns, limits: IngestLimits) -> Encoded:
                 rejected, reason = rejected + 1, str(error)
                 continue
             middle = (first + last) // 2
-            spans.extendleft([(middle, last), (first, middle)])
+            ranges.extendleft([(middle, last), (first, middle)])
     return Encoded(batches, rejected, reason)
 
 

@@ -47,7 +47,7 @@ class Sender:
         sent: readings that were acknowledged.
         retried: calls that were sent again.
         rejected: readings that were refused for good.
-        last_error: the newest trouble, ``""`` if there was none.
+        last_error: the newest error, ``""`` if there was none.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Sender:
         self._sequence = 0
         self.sent = self.retried = self.rejected = 0
         self.last_error = ""
-        self._told = False  # that there is trouble
-        self._told_s = self._disk_told_s = -_WARN_EVERY_S
+        self._warned = False  # that sending fails
+        self._warned_s = self._disk_warned_s = -_WARN_EVERY_S
 
     # -- for the publisher, under the lock
 
@@ -94,7 +94,7 @@ class Sender:
                 self.thread = None
                 if not isinstance(error, RuntimeError):
                     raise
-                self._trouble(f"no thread to send from: {error}")
+                self._note_failure(f"no thread to send from: {error}")
 
     def _start(self, thread: threading.Thread) -> None:
         """Start the thread, from one of its own: a Ctrl-C while the host waited for it to run would break its locks."""
@@ -103,7 +103,7 @@ class Sender:
         except RuntimeError as error:
             with self._lock:
                 self.thread = None
-                self._trouble(f"no thread to send from: {error}")
+                self._note_failure(f"no thread to send from: {error}")
                 self._settled.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
@@ -322,13 +322,13 @@ class Sender:
         try:
             self._spool.split(call.spooled)
         except SpoolFailed as failed:
-            self._trouble(str(error))
+            self._note_failure(str(error))
             self._disk_trouble(failed)
             return _BACKOFF_S[1]
         return 0.0
 
     def _later(self, call: Call, error: LogUnavailable | ServiceUnavailable) -> float:
-        self._trouble(str(error))
+        self._note_failure(str(error))
         with self._lock:
             call.in_flight = False
             self.retried += 1
@@ -375,26 +375,26 @@ class Sender:
             return  # given up by close() meanwhile
         if answer.refused:
             self._refuse(answer.refused, answer.reason)
-        elif self._told:
-            self._told = False
+        elif self._warned:
+            self._warned = False
             logger.warning("publishing works again")
 
     def _refuse(self, readings: int, reason: str) -> None:
         with self._lock:
             self.rejected += readings
-        self._trouble(reason)
+        self._note_failure(reason)
 
     def _disk_trouble(self, error: SpoolFailed) -> None:
         self.last_error = str(error)
-        if monotonic() - self._disk_told_s >= _WARN_EVERY_S:
-            self._disk_told_s = monotonic()
+        if monotonic() - self._disk_warned_s >= _WARN_EVERY_S:
+            self._disk_warned_s = monotonic()
             logger.warning("%s; what cannot be sent stays in memory meanwhile", error)
 
-    def _trouble(self, reason: str) -> None:
+    def _note_failure(self, reason: str) -> None:
         self.last_error = reason
-        if not self._told and monotonic() - self._told_s >= _WARN_EVERY_S:
-            self._told, self._told_s = True, monotonic()
+        if not self._warned and monotonic() - self._warned_s >= _WARN_EVERY_S:
+            self._warned, self._warned_s = True, monotonic()
             logger.warning(
-                "publishing is in trouble: %s; more is counted in the publisher's stats, and 'tidewire doctor' looks",
+                "cannot publish: %s; the publisher's stats count what follows, and 'tidewire doctor' finds the cause",
                 reason,
             )

@@ -105,7 +105,7 @@ class Spool:
             if not os.access(self.folder, os.W_OK):
                 raise PermissionError("not writable")
         except OSError as error:
-            raise InvalidInput("spool", str(folder), f"is no folder that can be written: {error}") from error
+            raise InvalidInput("spool", str(folder), f"is not a writable folder: {error}") from error
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -353,7 +353,7 @@ def _held(path: Path) -> sqlite3.Connection | None:
             logger.warning("the spool %s is torn (%s); it is kept as %s", path, error, _aside(path))
         else:
             return database
-    raise sqlite3.OperationalError(f"{path} cannot be made anew")
+    raise sqlite3.OperationalError(f"{path} cannot be created again")
 
 
 def _aside(path: Path) -> Path:

@@ -103,7 +103,7 @@ class HistoryPages:
         try:
             import pyarrow  # noqa: PLC0415 - heavy, and an extra
         except ImportError as error:
-            raise MissingExtra("loading the past", "notebook") from error
+            raise MissingExtra("history() and export", "notebook") from error
         self._pyarrow = pyarrow
         self._reader = reader
         self._patterns = patterns

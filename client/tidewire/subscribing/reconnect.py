@@ -22,7 +22,7 @@ __all__ = ["Reconnect"]
 
 _BACKOFF_S: Final = (0.2, 15.0)  # first and longest; full jitter between 0 and it (Brooker 2015)
 _FINAL: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
-_TOLD_AT: Final = 2  # attempts: one alone is a restart, and heals before anyone could act
+_WARN_AT_ATTEMPT: Final = 2  # attempts: one alone is a restart, and heals before anyone could act
 
 logger = logging.getLogger("tidewire")
 
@@ -74,7 +74,7 @@ class Reconnect:
         self._decoder = Decoder()
         self._attempt = 0
         self._bye = ""
-        self._told = False
+        self._warned = False
 
     def headers(self, token: str) -> dict[str, str]:
         """Return the headers of the next request."""
@@ -109,15 +109,15 @@ class Reconnect:
             self._move(event.own_id)
         state = cast("State", decoder.decode(event.data))
         if isinstance(state, Live):  # not at hello: a service that greets and ends gets growing pauses
-            self._well()
+            self._note_success()
         if isinstance(state, Connected) and not event.own_id:  # starts with a snapshot: to be repeated if it is cut
             state = msgspec.structs.replace(state, cursor="")
         yield state
 
-    def _well(self) -> None:
+    def _note_success(self) -> None:
         self._attempt = 0
-        if self._told:
-            self._told = False
+        if self._warned:
+            self._warned = False
             logger.warning("%s is back", self.base)
 
     def _batches(self, event: ServerEvent) -> Iterator[StreamBatch]:
@@ -144,7 +144,7 @@ class Reconnect:
         if self._at is not None and self._at.epoch == cursor.epoch and cursor.id <= self._at.id:
             return False
         self._at, self.last_id = cursor, own_id
-        self._well()
+        self._note_success()
         return True
 
     def _move(self, own_id: str) -> None:
@@ -157,7 +157,7 @@ class Reconnect:
 
     def no_stream(self, content_type: str) -> Lost:
         """Return the state after a 200 that is no stream."""
-        return self.lost(f"it answers with {content_type} and not with an event stream: is this a Tidewire service?")
+        return self.lost(f"it answers with {content_type}, not with an event stream: is this a Tidewire service?")
 
     def refused(self, answer: Answer) -> Lost | ServiceRefused:
         """Return the state after an answer that is no success, or the error if it is final."""
@@ -170,11 +170,9 @@ class Reconnect:
         self._attempt += 1
         if self._bye:
             reason = self._bye
-        if self._attempt >= _TOLD_AT and not self._told:
-            self._told = True
-            logger.warning(
-                "no stream from %s (%s); trying again until there is; 'tidewire doctor' checks", self.base, reason
-            )
+        if self._attempt >= _WARN_AT_ATTEMPT and not self._warned:
+            self._warned = True
+            logger.warning("no stream from %s (%s); retrying; 'tidewire doctor' finds the cause", self.base, reason)
         if retry_s is None and self._bye and self._decoder.retry_ms is not None:
             retry_s = self._decoder.retry_ms / 1e3
         if retry_s is None:

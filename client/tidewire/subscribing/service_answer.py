@@ -106,7 +106,9 @@ class Answer(NamedTuple):
         try:
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.MsgspecError as error:
-            raise ServiceUnavailable(f"what answers there is no Tidewire service ({error})", 0.0) from error
+            raise ServiceUnavailable(
+                f"the answer is not that of a Tidewire service ({error}); check the URL", 0.0
+            ) from error
 
 
 class AnswerBody:
