@@ -13,7 +13,7 @@ import msgspec
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable, ServiceUnreachable
 from tidewire.model.answers import WhoamiJson
-from tidewire.model.pattern import compile_pattern
+from tidewire.model.scopes import allows, narrowing
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import bearer
 
@@ -53,12 +53,11 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def narrowed_to(self) -> tuple[str, ...]:
         """The patterns that narrow what is shown, sorted; empty if all may be seen."""
-        return () if "**" in self.subscribe else tuple(sorted(set(self.subscribe)))
+        return narrowing(self.subscribe)
 
     def may_see(self, metric: str) -> bool:
         """Tell whether a metric may be seen."""
-        narrowed_to = self.narrowed_to
-        return not narrowed_to or any(compile_pattern(pattern).matches(metric) for pattern in narrowed_to)
+        return allows(self.subscribe, metric)
 
 
 EVERYBODY: Final = Login(name="everybody", subscribe=("**",), edit=True)

@@ -34,6 +34,7 @@ from tidewire.livestore.alarms import Alarms
 from tidewire.livestore.store import Store
 from tidewire.model.threshold import Threshold
 from tidewire.notebook.widget import _poll_thresholds
+from tidewire.redislog.server_checks import check_server
 from tidewire.subscribing import service_address
 from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
@@ -41,7 +42,6 @@ from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.jwt import JwtSettings, JwtVerifier
 from tidewire_service.errors import Unauthenticated
 from tidewire_service.launch.serve import command as serve_command
-from tidewire_service.operations.redis_checks import findings
 
 from .conftest import bearer
 
@@ -279,7 +279,7 @@ async def test_the_system_runs_on_a_redis_behind_tls(
     info = await service.app.state.hub.log.info()
     assert info.name == "Redis"
     assert info.version.startswith(tuple("789"))
-    assert findings(info) == []
+    assert check_server(info) == []
     made = subprocess.run(
         [sys.executable, "-m", "tidewire", "token", "create", "--name", "n", "--operate", "--redis", redis_server],
         capture_output=True, text=True, timeout=HANG_S, check=True, env={**os.environ},

@@ -14,11 +14,12 @@ from waiting import Eventually, generous
 
 import tidewire
 from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.model.scopes import allowed_metrics
 from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.authenticator import Authenticator
-from tidewire_service.auth.scopes import Scopes, allowed_metrics
+from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.errors import Unauthenticated
 from tidewire_service.launch.token import command

@@ -14,7 +14,7 @@ from waiting import Eventually, generous
 
 from tidewire.model.cursor import parse_id
 from tidewire.redislog.calls import ServerInfo
-from tidewire_service.operations.redis_checks import findings
+from tidewire.redislog.server_checks import check_server
 
 
 async def test_the_catalogue_has_every_series_with_its_last_reading(service: Any, now_ms: float) -> None:
@@ -214,15 +214,23 @@ async def test_a_read_after_a_restart_of_redis_waits_for_nothing(
 
 def test_settings_of_redis_that_break_the_promise_are_named() -> None:
     good = ServerInfo("Valkey", "9.1", True, "noeviction", 0, 0)
-    assert findings(good) == []
-    bad = findings(good._replace(append_only=False, eviction_policy="allkeys-lru"))
-    assert "noeviction" in bad[0]
-    assert "appendonly" in bad[1]
+    assert check_server(good) == []
+    bad = check_server(good._replace(append_only=False, eviction_policy="allkeys-lru"))
+    assert [(finding.level, finding.what) for finding in bad] == [("note", "eviction"), ("note", "persistence")]
+    assert "noeviction" in bad[0].remedy
+    assert "appendonly" in bad[1].remedy
     for old in ("6.2.14", "5.0.7"):
-        assert "7.0" in findings(good._replace(version=old))[0]
+        assert "7.0" in check_server(good._replace(version=old))[0].remedy
     for fine in ("7.0.15", "8.2.1", "9.1", "255.255.255", "?"):
-        assert findings(good._replace(version=fine)) == []
-    assert "could not be written" in findings(good._replace(append_only_written=False))[0]
+        assert check_server(good._replace(version=fine)) == []
+    assert "could not be written" in check_server(good._replace(append_only_written=False))[0].found
+    limited = good._replace(max_memory=1 << 20)
+    unfit = (
+        limited._replace(eviction_policy="allkeys-lru"), limited._replace(used_memory=(1 << 20) - 1),
+        good._replace(replica_of="10.0.0.1:6379"), good._replace(cluster=True),
+    )  # fmt: skip
+    for info, what in zip(unfit, ("eviction", "memory", "role", "cluster"), strict=True):
+        assert [(finding.level, finding.what) for finding in check_server(info)] == [("wrong", what)]
 
 
 async def test_the_audit_is_logged_when_redis_is_first_reached(

@@ -17,7 +17,9 @@ from rich.text import Text
 
 from tidewire._version import __version__
 from tidewire.errors import ServiceUnreachable, TidewireError
+from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.log import BlockingRedisLog
+from tidewire.redislog.server_checks import check_server
 from tidewire.settings import ClientSettings, click_options, load_settings
 from tidewire.subscribing.service_address import service_url
 from tidewire.subscribing.service_answer import Answer
@@ -25,10 +27,8 @@ from tidewire.subscribing.service_client import ServiceClient
 
 __all__ = ["Finding", "command", "examine"]
 
-_OLDEST_REDIS: Final = (7, 0)
 _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
-_FULL: Final = 0.95  # of maxmemory
 
 
 class Finding(NamedTuple):
@@ -70,7 +70,7 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
     try:
         log = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S)
         seconds = log.ping()
-        info: dict[str, Any] = log.redis.info()
+        info = parse_info(log.redis.info(), "?")
         yield from _server(info, f"{url.rpartition('@')[2]}, {seconds * 1e3:.1f} ms")
         clock = log.clock()
         epochs.update(fork.epoch for fork in clock.chain)
@@ -88,27 +88,9 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
         yield Finding("wrong", "redis", str(error), mend)
 
 
-def _server(info: dict[str, Any], where: str) -> Iterator[Finding]:
-    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
-    number = str(info.get("valkey_version") or info.get("redis_version"))
-    yield Finding("ok", "redis", f"{name} {number} at {where}")
-    oldest = tuple(int(part) for part in str(info.get("redis_version", "0.0")).split(".")[:2])
-    if oldest < _OLDEST_REDIS:
-        yield Finding("wrong", "redis version", number, "Tidewire needs Redis 7.0 or any Valkey: functions")
-    if info.get("role") == "slave":
-        found = f"a replica of {info.get('master_host')}:{info.get('master_port')}"
-        yield Finding("wrong", "role", found, "it takes no readings: point TIDEWIRE_REDIS at its primary")
-    if not int(info.get("aof_enabled", 0)):
-        mend = "a restart of Redis loses the log: set appendonly yes"
-        yield Finding("note", "persistence", "no append-only file", mend)
-    limit = int(info.get("maxmemory", 0))
-    if limit and info.get("maxmemory_policy") != "noeviction":
-        mend = "readings vanish silently: set maxmemory-policy noeviction"
-        yield Finding("wrong", "eviction", str(info.get("maxmemory_policy")), mend)
-    used = int(info.get("used_memory", 0))
-    if limit and used > _FULL * limit:
-        found = f"{used / 2**20:.0f} of {limit / 2**20:.0f} MiB are used"
-        yield Finding("wrong", "memory", found, "readings are or will be refused: raise maxmemory, or keep less")
+def _server(info: ServerInfo, where: str) -> Iterator[Finding]:
+    yield Finding("ok", "redis", f"{info.name} {info.version} at {where}")
+    yield from (Finding(*finding) for finding in check_server(info))
 
 
 def _unread(log: BlockingRedisLog) -> Iterator[Finding]:

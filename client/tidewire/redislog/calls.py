@@ -80,7 +80,7 @@ class LastReading(NamedTuple):
 
 
 class ServerInfo(NamedTuple):
-    """What a Redis says of itself; memory in bytes, 0 for no limit."""
+    """What a Redis says of itself; memory in bytes, 0 for no limit; `replica_of` is its primary, empty if it is one."""
 
     name: str
     version: str
@@ -89,6 +89,8 @@ class ServerInfo(NamedTuple):
     used_memory: int
     max_memory: int
     append_only_written: bool = True
+    replica_of: str = ""
+    cluster: bool = False
 
 
 class Appended(NamedTuple):
@@ -298,6 +300,10 @@ def parse_info(info: dict[str, Any], policy: str) -> ServerInfo:
         used_memory=int(info.get("used_memory", 0)),
         max_memory=int(info.get("maxmemory", 0)),
         append_only_written=info.get("aof_last_write_status", "ok") == "ok",
+        replica_of=""
+        if info.get("role", "master") == "master"
+        else f"{info.get('master_host')}:{info.get('master_port')}",
+        cluster=bool(int(info.get("cluster_enabled", 0))),
     )
 
 

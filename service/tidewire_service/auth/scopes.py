@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
 
 from tidewire.errors import InvalidInput
-from tidewire.model.pattern import Pattern, compile_pattern
+from tidewire.model.pattern import compile_pattern
+from tidewire.model.scopes import allows, narrowing, patterns_meet
 
-__all__ = ["ANYONE", "Identity", "Scopes", "allowed_metrics"]
+__all__ = ["ANYONE", "Identity", "Scopes"]
 
 _MAX_PATTERNS: Final = 64  # of one direction; every new metric is matched against each
 
@@ -43,20 +42,20 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True):
 
     def may_publish(self, metric: str) -> bool:
         """Tell whether a metric may be published."""
-        return _matches(self.publish, metric)
+        return allows(self.publish, metric)
 
     def may_see(self, metric: str) -> bool:
         """Tell whether a metric may be seen."""
-        return _matches(self.subscribe, metric)
+        return allows(self.subscribe, metric)
 
     def may_see_some(self, pattern: str) -> bool:
         """Tell whether a metric that a pattern selects could be seen, whether there is one or not."""
-        return any(_meet(scope.split("/"), pattern.split("/")) for scope in self.subscribe)
+        return any(patterns_meet(scope, pattern) for scope in self.subscribe)
 
     @property
     def narrowed_to(self) -> tuple[str, ...]:
         """The patterns that narrow what is asked for, sorted; empty if all may be seen."""
-        return () if "**" in self.subscribe else tuple(sorted(set(self.subscribe)))
+        return narrowing(self.subscribe)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,40 +87,3 @@ ANYONE: Final = Identity(
     scopes=Scopes(publish=("**",), subscribe=("**",), edit=True, operate=True),
 )
 """Who asks where no token is wanted: a service on loopback."""
-
-
-@lru_cache(maxsize=4_096)
-def _compiled(patterns: tuple[str, ...]) -> tuple[Pattern, ...]:
-    return tuple(compile_pattern(pattern) for pattern in patterns)
-
-
-def _matches(patterns: tuple[str, ...], metric: str) -> bool:
-    return any(pattern.text == "**" or pattern.matches(metric) for pattern in _compiled(patterns))
-
-
-def _meet(left: Sequence[str], right: Sequence[str], star: str = "**") -> bool:
-    """Tell whether two patterns select one same thing: of levels, or, with the star ``*``, of one level's characters.
-
-    By a table of which beginnings meet: in time that grows with the product of their lengths, whatever they hold.
-    """
-    above = [True] + [False] * len(right)
-    for column, other in enumerate(right):
-        above[column + 1] = above[column] and other == star
-    for one in left:
-        row = [above[0] and one == star]
-        for column, other in enumerate(right):
-            if star in (one, other):
-                row.append(above[column + 1] or row[column])
-            elif star == "**" and ("*" in one or "*" in other):
-                row.append(above[column] and _meet(one, other, "*"))
-            else:
-                row.append(above[column] and one == other)
-        above = row
-    return above[-1]
-
-
-def allowed_metrics(metrics: Iterable[str], narrowed_to: tuple[str, ...]) -> list[str]:
-    """Return those of some metrics that may be seen; an empty `narrowed_to` allows all."""
-    if not narrowed_to:
-        return list(metrics)
-    return [metric for metric in metrics if _matches(narrowed_to, metric)]

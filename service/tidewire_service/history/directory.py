@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import Pattern
+from tidewire.model.scopes import allowed_metrics
 from tidewire.redislog.log import RedisLog
-from tidewire_service.auth.scopes import allowed_metrics
 from tidewire_service.hub.hub import Hub
 
 __all__ = ["Reading", "read_directory"]

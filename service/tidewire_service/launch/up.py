@@ -22,6 +22,8 @@ from redis.retry import Retry
 
 from tidewire._version import __version__
 from tidewire.errors import InvalidInput, TidewireError
+from tidewire.redislog.calls import parse_info
+from tidewire.redislog.server_checks import check_server
 from tidewire.settings import (
     DASHBOARD_PORT,
     SERVICE_PORT,
@@ -38,7 +40,6 @@ __all__ = ["UpSettings", "command"]
 
 _REDIS_PORT: Final = 6379
 _READY_S: Final = 30.0
-_OLDEST: Final = (7, 0)
 
 
 class UpSettings(Settings, frozen=True, kw_only=True):
@@ -93,16 +94,8 @@ def unsuitable(url: str) -> str | None:
         return f"it does not answer as a Redis ({type(error).__name__})"
     finally:
         client.close()
-    version = str(info.get("redis_version", "0.0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
-        return f"its version {version} is older than 7.0"
-    if info.get("role") != "master":
-        return "it is a replica"
-    if info.get("cluster_enabled"):
-        return "it is part of a cluster"
-    if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
-        return f"it evicts keys ({info.get('maxmemory_policy')})"
-    return None
+    wrong = [finding for finding in check_server(parse_info(info, "?")) if finding.level == "wrong"]
+    return f"{wrong[0].found}: {wrong[0].remedy}" if wrong else None
 
 
 def choose_redis(settings: UpSettings, usual_port: int = _REDIS_PORT) -> ChosenRedis:

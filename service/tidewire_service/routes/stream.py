@@ -24,7 +24,8 @@ from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.cursor import Cursor
 from tidewire.model.durations import parse_duration_ms
 from tidewire.model.pattern import compile_pattern
-from tidewire_service.auth.scopes import ANYONE, allowed_metrics
+from tidewire.model.scopes import allowed_metrics
+from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay
