@@ -42,7 +42,8 @@ class Publishing:
         reading = BlockingRedisLog(self._url)
         try:
             keys = [f"tw:{{0}}:log:{metric}" for metric in metrics]
-            entries = [fields for key in keys for _, fields in reading.redis.xrange(key)]
+            client: Any = reading.redis  # its types allow for every way to decode
+            entries = [fields for key in keys for _, fields in client.xrange(key)]
             return [decode_batch(fields[b"d"]) for fields in entries]
         finally:
             reading.redis.close()

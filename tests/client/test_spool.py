@@ -124,10 +124,10 @@ async def test_a_kill_at_any_moment_loses_at_most_the_last_half_second_and_doubl
         if number == 2:  # up for a moment: some of it is sent, and killed in the middle of that
             valkey.start()
             time.sleep(0.3 * dice.random())
-            process = subprocess.Popen(script(valkey.url, tmp_path, "time.sleep(30)"))
+            sender = subprocess.Popen(script(valkey.url, tmp_path, "time.sleep(30)"))
             time.sleep(0.3 + 0.3 * dice.random())
-            process.kill()
-            process.wait()
+            sender.kill()
+            sender.wait()
             valkey.kill()
     valkey.start()
     with Publisher(valkey.url, spool=tmp_path) as publisher:

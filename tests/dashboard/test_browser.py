@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from servers import Valkey
-from waiting import HANG_S, generous
+from waiting import HANG_S, Eventually, generous
 
 from tidewire.model.batch import encode_batch, make_batch
 from tidewire.redislog.calls import Retention
@@ -78,7 +78,7 @@ async def appended(url: str, retention: Retention, *values: float) -> None:
 
 
 async def test_the_badge_counts_what_was_recovered_after_an_outage_of_the_service(
-    tab: Any, service: Any, valkey: Valkey, dashboard: Dashboard
+    tab: Any, service: Any, valkey: Valkey, dashboard: Dashboard, eventually: Eventually
 ) -> None:
     await service.publish("furnace/temperature", 1.0)
     await tab.open("/d/furnace")
@@ -90,7 +90,12 @@ async def test_the_badge_counts_what_was_recovered_after_an_outage_of_the_servic
     dashboard.source.feed.retry_now()
     await tab.badge("RECOVERED3readings")
     await tab.until(f"() => ({CHART})()?.last === 4")
-    await tab.sees("LIVE")
+
+    async def live() -> bool:
+        await service.publish("furnace/temperature", 5.0)  # without new readings LIVE is soon STALE
+        return bool(await tab.page.get_by_text("LIVE").first.is_visible())
+
+    await eventually(live)
 
 
 async def test_the_badge_names_the_gap_that_cannot_be_recovered(

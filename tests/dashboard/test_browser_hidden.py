@@ -15,6 +15,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from waiting import HANG_S, Eventually
 
 from tidewire_dashboard.app import Dashboard
+from tidewire_dashboard.viewer import Viewer
 
 pytestmark = pytest.mark.browser
 
@@ -84,6 +85,7 @@ async def test_a_tab_behind_another_is_sent_nothing_and_one_snapshot_when_it_is_
     _, other = await devtools.tab("about:blank")
     await devtools.until(page, "document.visibilityState === 'hidden'")
     (viewer,) = dashboard.hub.shared.viewers
+    assert isinstance(viewer, Viewer)
     await eventually(lambda: viewer.hidden)
     before, seq = await devtools.evaluate(page, f"{state}.counters"), dashboard.hub.shared.seq
     for value in range(2, 12):

@@ -112,7 +112,9 @@ def test_deltas_over_skipped_ticks_show_what_the_readings_say(script: list[tuple
             values = [None if event[3] and n % 3 == 0 else float(offset) for n, offset in enumerate(offsets)]
             put(store, f"m{event[1]}", [now + offset for offset in offsets], values, now, ids)
         view.tick(seq, now)
-        deck = decks[event[1] if event[0] == "draw" else 0]  # type: ignore[index]
+        number = event[1] if event[0] == "draw" else 0
+        assert isinstance(number, int)
+        deck = decks[number]
         deck.apply(view.frame(0, deck.seq))
     view.tick(10_000, now)
     for deck in decks:

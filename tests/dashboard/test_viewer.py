@@ -128,8 +128,9 @@ async def test_two_viewers_of_one_view_are_sent_the_same_bytes_object(rig: Rig) 
         ports.append(port)
     first, second = (port.frames() for port in ports)
     assert first[0] is second[0]
-    for viewer in rig.shared.viewers:
-        viewer.receive(f"a0:{rig.shared.seq}")
+    for connected in rig.shared.viewers:
+        assert isinstance(connected, Viewer)
+        connected.receive(f"a0:{rig.shared.seq}")
     rig.put("m", 2.0)
     rig.ticks(1)
     first, second = (port.frames() for port in ports)

@@ -264,13 +264,13 @@ async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Valkey, 
         )
         shown += [repr(settings), str(settings), pretty_repr(settings), f"{settings}"]
     login = Login(name="a", subscribe=("**",), token=viewer)
-    stream = tidewire.astream("**", url=service, token=token)
+    following = tidewire.astream("**", url=service, token=token)
     shown += [
         repr(log),
         str(log.__dict__),
         repr(login),
         pretty_repr(login),
-        repr(stream),
+        repr(following),
         repr(http),
         str(http.headers),
     ]

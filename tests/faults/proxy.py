@@ -18,7 +18,7 @@ def reply_end(buffer: bytearray, start: int = 0) -> int:
     line_end = buffer.find(b"\r\n", start)
     if line_end < 0:
         return -1
-    kind, end = buffer[start : start + 1], line_end + 2
+    kind, end = bytes(buffer[start : start + 1]), line_end + 2
     if kind in (b"+", b"-", b":"):
         return end
     count = int(buffer[start + 1 : line_end])

@@ -10,7 +10,7 @@ import hunt
 import pytest
 from mutants import MUTANTS
 from traces import TRACES, Trace
-from world import EVERYTHING, Bad, Client, Sizes, World, play
+from world import EVERYTHING, Action, Bad, Client, Sizes, World, play
 
 from tidewire.model.cursor import id_from_ms
 from tidewire.redislog.calls import Entry
@@ -65,7 +65,12 @@ def test_row_24_a_cursor_is_compared_with_one_reply_of_the_clock() -> None:
     construction; there is nothing to switch off.
     """
     for steps in range(12):
-        actions = [("append", "X"), *[("hub", 0), ("flush", 0)] * 3, *[("sub", 0), ("recv", 0)] * 12, ("cut", 0)]
+        actions: list[Action] = [
+            ("append", "X"),
+            *[("hub", 0), ("flush", 0)] * 3,
+            *[("sub", 0), ("recv", 0)] * 12,
+            ("cut", 0),
+        ]
         actions += [("resume", 0, 1), *[("sub", 0)] * 4, *[("hub", 1)] * steps, ("flushall",), ("append", "Y")]
         bad, world = play(actions, Sizes(4, 3, 2, 2))
         assert bad is None, "\n".join(world.log)

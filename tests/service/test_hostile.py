@@ -137,7 +137,6 @@ async def test_sse_is_not_injected_by_names_labels_units_or_texts(service: Any) 
     ]
     answer = await service.post(rows)
     assert [row["row"] for row in answer.json()["rejected"]] == [2, 3]
-    events: list[list[str]] = [[]]
     async with service.http.stream("GET", "/v1/stream?metric=**") as stream:
         text = b""
         async for chunk in stream.aiter_raw():

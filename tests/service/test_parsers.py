@@ -7,6 +7,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,7 +238,11 @@ def test_rates_are_readings_per_second_of_the_last_minute() -> None:
     rates = Rates(lambda: now[0])
 
     def body(metric: str, count: int, labels: dict[str, str] | None = None, unit: str = "") -> bytes:
-        batch = {"metric": metric, **({"labels": labels} if labels else {}), **({"unit": unit} if unit else {})}
+        batch: dict[str, Any] = {
+            "metric": metric,
+            **({"labels": labels} if labels else {}),
+            **({"unit": unit} if unit else {}),
+        }
         batch |= {"time": list(range(count)), "value": [1] * count}
         return json.dumps(batch, separators=(",", ":")).encode()
 

@@ -245,4 +245,5 @@ def test_the_usual_limit_of_open_files_is_raised_for_the_streams(valkey: Valkey)
     finally:
         process.terminate()
         assert process.wait(HANG_S) == 0
-        process.stderr.close()
+        if process.stderr is not None:
+            process.stderr.close()
