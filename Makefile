@@ -39,8 +39,9 @@ types:  ## check types, Python and TypeScript
 bench:  ## run one benchmark: make bench NAME=fanout ARGS=--full
 	$(PYTHON) benchmarks/$(NAME).py $(ARGS)
 
-docs:  ## write docs/settings.md, docs/api.md and docs/bundled.cdx.json from the code
+docs:  ## write from the code: docs/settings.md, docs/api.md, docs/bundled.cdx.json, the deck's messages.ts
 	$(PYTHON) docs/tables.py
+	$(PYTHON) docs/message_types.py
 	$(PYTHON) .ci/sbom.py > docs/bundled.cdx.json
 
 screenshots:  ## take the README's pictures with Chromium; one: make screenshots ARGS='--only deck-dark'
