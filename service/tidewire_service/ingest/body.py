@@ -13,17 +13,44 @@ from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.json_rows import json_rows, ndjson_rows
 from tidewire_service.ingest.rows import Intake, Row, collect
 
-__all__ = ["BodyLimits", "Format", "checked_encoding", "checked_format", "read_rows", "unpacked"]
+__all__ = [
+    "INGEST_FORMATS",
+    "BodyLimits",
+    "Format",
+    "IngestFormat",
+    "checked_encoding",
+    "checked_format",
+    "read_rows",
+    "unpacked",
+]
 
 Format = Callable[[bytes], Iterator[Row]]
-_FORMATS: Final[dict[str, Format]] = {
-    "application/json": json_rows,
-    "application/x-ndjson": ndjson_rows,
-    "application/ndjson": ndjson_rows,
-    "application/jsonl": ndjson_rows,
-    "text/csv": csv_rows,
-}
-_ACCEPTED: Final = "application/json, application/x-ndjson, text/csv"
+
+
+class IngestFormat(NamedTuple):
+    """One format of `POST /v1/readings`.
+
+    Attributes:
+        media_types: by which it is chosen; errors and the OpenAPI document name the first.
+        rows: its parser; yields each row, or why it cannot be read; raises `MalformedBody`.
+        description: of a body, for the OpenAPI document.
+    """
+
+    media_types: tuple[str, ...]
+    rows: Format
+    description: str
+
+
+INGEST_FORMATS: Final = (
+    IngestFormat(("application/json",), json_rows, "a row, a batch, or a list of them"),
+    IngestFormat(
+        ("application/x-ndjson", "application/ndjson", "application/jsonl"), ndjson_rows, "one row on each line"
+    ),
+    IngestFormat(("text/csv",), csv_rows, "columns metric, time, value, unit, text, step; others are labels"),
+)
+"""All formats; a new one is a file with its parser, and a line here."""
+_BY_MEDIA_TYPE: Final = {media_type: form.rows for form in INGEST_FORMATS for media_type in form.media_types}
+_ACCEPTED: Final = ", ".join(form.media_types[0] for form in INGEST_FORMATS)
 _GZIP_WINDOW: Final = 31  # zlib's word for "a gzip header, and nothing else"
 _PIECE: Final = 64 * 1024
 
@@ -46,7 +73,7 @@ def checked_format(content_type: str) -> Format:
         MediaTypeNotSupported: there is none, or the charset is not UTF-8.
     """
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    found = _FORMATS.get(media_type)
+    found = _BY_MEDIA_TYPE.get(media_type)
     if found is None:
         raise MediaTypeNotSupported(
             f"the Content-Type {shown(content_type)} is not taken; send one of {_ACCEPTED} "

@@ -20,7 +20,14 @@ from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.calls import Once
 from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import MalformedBody, MemoryShort, RateExceeded, ScopeMissing
-from tidewire_service.ingest.body import BodyLimits, checked_encoding, checked_format, read_rows, unpacked
+from tidewire_service.ingest.body import (
+    INGEST_FORMATS,
+    BodyLimits,
+    checked_encoding,
+    checked_format,
+    read_rows,
+    unpacked,
+)
 from tidewire_service.ingest.rows import NOT_YOURS, Intake, Rejected
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
@@ -224,13 +231,8 @@ _ROW: Final = Schema(
 
 
 _BODY: Final = Body(
-    {
-        "application/json": Schema(one_of=[_ROW, Schema(type=OpenAPIType.ARRAY, items=_ROW, min_items=1)]),
-        "application/x-ndjson": Schema(type=OpenAPIType.STRING, description="one row on each line"),
-        "text/csv": Schema(
-            type=OpenAPIType.STRING, description="columns metric, time, value, unit, text, step; others are labels"
-        ),
-    },
+    {form.media_types[0]: Schema(type=OpenAPIType.STRING, description=form.description) for form in INGEST_FORMATS}
+    | {"application/json": Schema(one_of=[_ROW, Schema(type=OpenAPIType.ARRAY, items=_ROW, min_items=1)])},
     None,
 )
 
