@@ -97,17 +97,17 @@ class Client:
             self.beginning = True
             self.snapshot.clear()
 
-    def take(self, world: World, chain: tuple[Fork, ...], event: Any) -> None:
-        """Take one decoded event that was handed out while the hub was in a lineage."""
+    def consume(self, world: World, chain: tuple[Fork, ...], event: Any) -> None:
+        """Consume one decoded event that was handed out while the hub was in a lineage."""
         epoch = chain[-1].epoch
         data = msgspec.json.decode(event.data)
         match event.event:
             case "message" if event.own_id is None:
-                self._take_reading(world, data)
+                self._consume_reading(world, data)
             case "message" if "every_ms" in data:
-                self._take_interval(world, Cursor.parse(event.own_id), data["batches"])
+                self._consume_interval(world, Cursor.parse(event.own_id), data["batches"])
             case "message":
-                self._take_batch(world, Cursor.parse(event.own_id), data)
+                self._consume_batch(world, Cursor.parse(event.own_id), data)
             case "gap" if data["kind"] == "trimmed":
                 first, last = Cursor.parse(data["from"]).id, Cursor.parse(data["to"]).id
                 self.announced.append(("gap", data["metric"], first, last))
@@ -118,7 +118,7 @@ class Client:
                 self.announced.append(("lost", epoch, first))
                 self.high = Cursor.parse(event.own_id).id
             case "reset":
-                self._take_reset(epoch, event.own_id)
+                self._consume_reset(epoch, event.own_id)
             case "skipped":
                 if data["metric"] is None or data["count"] < 1 or self.kind.on_slow is not OnSlow.CONFLATE:
                     raise Bad(f"Q5 {self} was told of something skipped: {data}")
@@ -127,14 +127,14 @@ class Client:
         if self.beginning and event.own_id and event.event != "reset":
             self._begun(world, Cursor.parse(event.own_id), chain)
 
-    def _take_reset(self, epoch: str, own_id: str | None) -> None:
+    def _consume_reset(self, epoch: str, own_id: str | None) -> None:
         self.announced.append(("reset", epoch))
         self.high, self.again = Cursor.parse(own_id).id if own_id else 0, True
         if self.kind.fresh:
             self.beginning = True
             self.snapshot.clear()
 
-    def _take_batch(self, world: World, cursor: Cursor, data: dict[str, Any]) -> None:
+    def _consume_batch(self, world: World, cursor: Cursor, data: dict[str, Any]) -> None:
         batch = int(data["value"][0])
         self._rises(cursor)
         self._new(batch)
@@ -142,7 +142,7 @@ class Client:
             raise Bad(f"I2/I4 {self} got {cursor} as batch {batch}, it names {world.names.get(tuple(cursor))}")
         self.seen.add(batch)
 
-    def _take_interval(self, world: World, cursor: Cursor, batches: list[dict[str, Any]]) -> None:
+    def _consume_interval(self, world: World, cursor: Cursor, batches: list[dict[str, Any]]) -> None:
         before = self.high
         self._rises(cursor)
         if tuple(cursor) not in world.names:
@@ -161,7 +161,7 @@ class Client:
                 self._new(number)
                 self.seen.add(number)
 
-    def _take_reading(self, world: World, data: dict[str, Any]) -> None:
+    def _consume_reading(self, world: World, data: dict[str, Any]) -> None:
         batch = int(data["value"][0])
         if not self.beginning or data["metric"] not in self.kind.want or not 0 < batch <= world.batches:
             raise Bad(f"I2 {self} got batch {batch} as a last reading")

@@ -302,7 +302,7 @@ class World:
         for event in client.decoder.feed(block):
             client.last_id = client.decoder.last_event_id
             self.note(f"   c{client.number} <- {event.event} {event.own_id} {event.data[:90]}")
-            client.take(self, chain, event)
+            client.consume(self, chain, event)
 
     # -- actions
 

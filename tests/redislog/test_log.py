@@ -275,12 +275,12 @@ async def test_row_27_the_inbox_lease_changes_hands_with_a_marker_and_the_old_ho
 ) -> None:
     pubsub = log.redis.pubsub()
     await pubsub.psubscribe(log.keys.inbox_channels)
-    assert await log.take_lease("a", 60_000) == 2
-    assert await log.take_lease("a", 60_000) == 1
-    assert await log.take_lease("b", 60_000) == 0
+    assert await log.acquire_lease("a", 60_000) == 2
+    assert await log.acquire_lease("a", 60_000) == 1
+    assert await log.acquire_lease("b", 60_000) == 0
     assert (await log.append([batch("m", 1)], lease="a")).results != ("lease",)
     valkey.cli("DEL", log.keys.lease)
-    assert await log.take_lease("b", 60_000) == 2
+    assert await log.acquire_lease("b", 60_000) == 2
     assert (await log.append([batch("m", 2)], lease="a")).results == ("lease",)
     assert (await log.append([batch("m", 3)], lease="b")).results != ("lease",)
     markers = [m["data"] async for m in _take(pubsub, 3) if m["type"] == "pmessage"]

@@ -1,1 +1,1 @@
-"""The log in Redis: its keys, its lineage, its calls, and the one append function; Redis is the only I/O."""
+"""The log in Redis: its keys, lineage and calls, and the one append function; its only I/O is Redis."""

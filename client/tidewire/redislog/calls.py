@@ -80,7 +80,7 @@ class LastReading(NamedTuple):
 
 
 class ServerInfo(NamedTuple):
-    """What a Redis says of itself; memory in bytes, 0 for no limit; `replica_of` is its primary, empty if it is one."""
+    """A Redis server's description of itself; memory in bytes, 0 for no limit; `replica_of` is empty on a primary."""
 
     name: str
     version: str
@@ -101,9 +101,9 @@ class Appended(NamedTuple):
         id: the last id of the partition after the append.
         results: for each batch its id, or why it was refused: ``"series"`` (too many series of the metric),
             ``"metrics"`` (too many metrics), ``"poison"`` (a foreign entry or type in the metric's keys),
-            ``"lease"`` (the inbox lease is another's; nothing was appended). Of a duplicate the
-            refusals are told again, and the other ids are the last one of that call.
-        duplicate: this very call had been taken before; nothing was appended now.
+            ``"lease"`` (the inbox lease is another's; nothing was appended). A duplicate repeats its
+            refusals, and its other ids are the last one of that call.
+        duplicate: this call was stored before; nothing was appended now.
     """
 
     epoch: str
@@ -192,7 +192,7 @@ class LogFunctions:
         )
 
     def lease(self, token: str, ttl_ms: int) -> tuple[Any, ...]:
-        """Return the command that takes or keeps the inbox lease."""
+        """Return the command that acquires or renews the inbox lease."""
         return self._call("lease", self.keys.base, token, ttl_ms, self.keys.inbox_marker)
 
     def sweep(self, metrics: Sequence[str]) -> tuple[Any, ...]:
@@ -246,7 +246,7 @@ def _results(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
 
 
 def _results_again(refusals: str, last: int, count: int) -> tuple[int | str, ...]:
-    """Return the results of a call that was taken before, from what the log remembers: ``place!reason,…``."""
+    """Return the results of a call that was stored before, from what the log remembers: ``place!reason,…``."""
     reasons = _reasons(refusals)
     return tuple(reasons.get(place, last) for place in range(count))
 
@@ -257,7 +257,7 @@ def _reasons(refusals: str) -> dict[int, str]:
 
 
 def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[Entry], int]:
-    """Return the entries of an XRANGE reply, and how many were skipped because no append of ours wrote them.
+    """Return the entries of an XRANGE reply, and how many were skipped because they are foreign.
 
     Args:
         reply: (id, fields) pairs.
@@ -290,7 +290,7 @@ def parse_last_readings(reply: dict[bytes, bytes]) -> tuple[dict[bytes, LastRead
 
 
 def parse_info(info: dict[str, Any], policy: str) -> ServerInfo:
-    """Return what INFO says of the server."""
+    """Parse a reply of INFO."""
     name = "Valkey" if info.get("server_name") == "valkey" or "valkey_version" in info else "Redis"
     return ServerInfo(
         name=name,

@@ -1,4 +1,4 @@
-"""Every name that Tidewire gives to a thing in Redis; nothing else makes one."""
+"""Names every key and channel in Redis; no other module builds one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Keys:
         tail: hash metric → last id; the directory.
         live: the one Pub/Sub channel of the partition.
         decks: hash slug → saved deck; thresholds: hash with the one list of thresholds.
-        lease: who appends what arrives on the inbox channel, and who sweeps.
+        lease: which process appends what arrives on the inbox channel, and sweeps.
         inbox: stream of the durable inbox; also the start of the inbox channels.
         inbox_channels: what to PSUBSCRIBE to for ``PUBLISH tw:in:<metric>``.
-        inbox_marker: channel on which a new lease holder marks its start; matches `inbox_channels`, is no metric's.
+        inbox_marker: channel on which a new lease holder marks its start; matches `inbox_channels`, names no metric.
         inbox_dead: stream of what could not be read, MAXLEN 1,000.
         inbox_group: the consumer group of the inbox.
         tokens: hash id → token, its secret as a hash.

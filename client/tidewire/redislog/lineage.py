@@ -1,7 +1,7 @@
-"""The lineage of the log: the chain of epochs and their forks, and what it says of a cursor; pure.
+"""The lineage of the log: the chain of epochs and their forks, and how a cursor resolves against it; pure.
 
 An epoch names one server process of one lineage of data. Each new one forks from its predecessor at the id up to which
-both agree; `lost` marks an epoch that was opened because somebody had seen writes that this lineage no longer holds.
+both agree; `lost` marks an epoch that was opened because a caller had seen writes that this lineage no longer holds.
 """
 
 from __future__ import annotations

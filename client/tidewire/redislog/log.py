@@ -1,7 +1,7 @@
 """The Redis log: append, read after an id, and the clock; the one write path and the one read path of Tidewire.
 
-`RedisLog` is for asyncio, `BlockingRedisLog` for a publisher's thread. Neither retries by itself: an append is
-retried by its publisher, under its sequence; a read by whoever wanted it. Every call has a deadline.
+`RedisLog` is for asyncio, `BlockingRedisLog` for a publisher's thread. Neither retries by itself: a publisher retries
+an append under its sequence, and a reader its read. Every call has a deadline.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _READ_PAGE: Final = 200  # commands of one pipeline
 
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Turn the errors of redis-py into ours; the message never holds a password."""
+    """Translate the errors of redis-py; the message never contains a password."""
     try:
         yield
     except TidewireError:
@@ -66,12 +66,12 @@ def _translated(url: str) -> Iterator[None]:
     except RuntimeError as error:
         if "the handler is closed" not in str(error):
             raise
-        # uvloop's word for a transport that went between redis-py's look at it and its write
+        # uvloop's message for a transport that closed between redis-py's check and its write
         raise LogUnavailable(f"Redis at {url}: the connection was closed") from error
 
 
 def _check_url(url: str) -> None:
-    """Refuse what redis-py refuses late, or takes for database 0 without a word."""
+    """Refuse what redis-py refuses late, or silently reads as database 0."""
     parts = urlsplit(url)
     try:
         database = parts.path.strip("/")
@@ -84,9 +84,9 @@ def _check_url(url: str) -> None:
 
 @contextmanager
 def _cancellable(url: str) -> Iterator[None]:
-    """As `_translated`, and let no cancellation be lost: redis-py sends with `wait_for`, which swallows it in 3.11.
+    """Translate errors, and lose no cancellation: redis-py sends with `wait_for`, which swallows it in Python 3.11.
 
-    Nor may it be hidden by an error of the same call: whoever tries again after one would never end.
+    An error of the same call must not hide it either: a caller that retries after errors would never end.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
@@ -99,7 +99,7 @@ def _cancellable(url: str) -> Iterator[None]:
 
 
 class _Base:
-    """What both logs know: the keys, the functions, the epoch last seen and the evidence for it."""
+    """What both logs share: the keys, the functions, the epoch last seen and the evidence for it."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class _Base:
             timeout_s: deadline of one command, seconds.
 
         Raises:
-            InvalidInput: a port or a database that is no number.
+            InvalidInput: the port or the database is not a number.
         """
         _check_url(url)
         self.url = without_password(url)
@@ -136,7 +136,7 @@ class _Base:
         return latest
 
     def _note(self, appended: Appended, known: Watermark) -> Appended:
-        """Note an acknowledgement under the lineage of its call: another call may have learnt of a newer one."""
+        """Record an acknowledgement under the lineage of its call: another call may have learnt of a newer one."""
         if not appended.duplicate:
             self._evidence.record(Watermark(appended.id, known.chain), current=False)
             if self._evidence.unreported is not None:
@@ -211,7 +211,7 @@ class RedisLog(_Base):
         """Append batches in order, atomically for each 500 batches and 1 MiB; see `Appended` for what was refused.
 
         Args:
-            batches: checked and encoded at a door.
+            batches: checked and encoded by the ingest path or a publisher.
             publisher: who sends, if it numbers its calls.
             sequence: the number of this call, rising from 1; a retry repeats it.
             once: an idempotency key instead.
@@ -237,8 +237,8 @@ class RedisLog(_Base):
             self._known = None  # clock first, with the evidence: rule 2
         raise LogUnavailable(f"Redis at {self.url} changed its lineage {_EPOCH_CHANGES} times during one append")
 
-    async def take_lease(self, token: str, ttl_ms: int) -> int:
-        """Take or keep the inbox lease; 0 another's, 1 still ours, 2 ours from the marker on the inbox channel on."""
+    async def acquire_lease(self, token: str, ttl_ms: int) -> int:
+        """Acquire or renew the inbox lease: 0 another's, 1 renewed, 2 acquired as of the marker on its channel."""
         return int(await self._function(self.functions.lease(token, ttl_ms)))
 
     async def sweep(self, metrics: Sequence[str]) -> int:
@@ -290,7 +290,7 @@ class RedisLog(_Base):
         return lists
 
     async def _fill_page(self, metric: str, last: bytes, entries: list[Entry], count: int) -> None:
-        """Read on after foreign entries: a page that they shortened is not exhausted."""
+        """Continue after foreign entries: a page that they shortened is not exhausted."""
         while len(entries) < count:
             command = ("XRANGE", self.keys.log(metric), b"(" + last, "+", "COUNT", count)
             reply = (await self._pipelined([command]))[0]
@@ -332,11 +332,11 @@ class RedisLog(_Base):
         return monotonic() - started
 
     def beside(self) -> AbstractContextManager[None]:
-        """Return what to do commands in that lie beside the log: their errors are ours, and no cancellation is lost."""
+        """Return a context for commands on other keys: it translates their errors and loses no cancellation."""
         return _cancellable(self.url)
 
     async def run(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Run commands as one transaction, for what lies beside the log: tokens and tickets; return their replies."""
+        """Run commands on other keys, such as tokens and tickets, as one transaction; return their replies."""
         with _cancellable(self.url):
             async with self.redis.pipeline(transaction=True) as pipe:
                 for command in commands:
@@ -345,7 +345,7 @@ class RedisLog(_Base):
         return replies
 
     async def info(self) -> ServerInfo:
-        """Return what the server says of itself."""
+        """Return the server's own description."""
         with _cancellable(self.url):
             info = await self.redis.info("everything")
         return parse_info(info, "?")

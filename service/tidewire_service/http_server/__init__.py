@@ -15,7 +15,7 @@ changes it:
 | `connection_lost` with an error leaves the keep-alive timer; `_unset_keepalive_if_required` | uvicorn 0.54 | none | `test_a_connection_lost_by_an_error…` |
 | order of the parser's callbacks; trailers come as headers after the head | httptools 0.9 | none | `test_the_parser_calls_back…` |
 | an upgrade is raised with the place after the head, after `on_message_complete` | httptools 0.9 | none | `test_an_upgrade_is_raised…` |
-| `http=` takes any callable; arguments of the protocol | uvicorn 0.54 | none | `test_the_protocol_is_made…` |
+| `http=` accepts any callable; arguments of the protocol | uvicorn 0.54 | none | `test_the_protocol_is_made…` |
 | `_serve`, `shutdown`, `handle_exit`, `capture_signals` of the server | uvicorn 0.54 | none | `test_the_server_has_the_methods…` |
 | `should_exit`, `force_exit` end the server | uvicorn 0.54 | none | `test_the_server_stops…` |
 | `Litestar.__call__` adds `app` and `litestar_app` to the scope and calls `asgi_handler` | litestar 2.25 | none | `test_the_entrance_gives…` |

@@ -58,7 +58,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
     # -- what the peer reads
 
     def pause_writing(self) -> None:
-        """Tell the writer that the peer has to read first."""
+        """Pause the writer: the peer has to read first."""
         super().pause_writing()
         if self._writer is not None:
             self._writer.paused = True
@@ -66,7 +66,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
             self._slow_clients.await_reading(self)
 
     def resume_writing(self) -> None:
-        """Tell the writer that it may go on; before whoever waits in `drain`."""
+        """Let the writer continue, before whatever waits in `drain`."""
         if self._writer is not None:
             self._writer.paused = False
         self._slow_clients.reading_resumed(self)
@@ -89,7 +89,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._slow_clients.await_request(self, "head")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the writer, then the stream, which leaves the hub at its next step only."""
+        """Stop the writer, then tell the stream, which leaves the hub only at its next step."""
         if self._writer is not None:
             self._writer.lose()
         super().connection_lost(exc)
@@ -97,7 +97,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         if self.on_lost is not None:
             self.on_lost()
         self._unset_keepalive_if_required()  # uvicorn forgets to after an error
-        # both lead back here, and the collector walks seldom
+        # both refer back to this object, and the collector runs seldom
         self.cycle = self.scope = None  # type: ignore[assignment]
 
     @property
@@ -138,7 +138,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
     # -- what the peer sends
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived; what is no HTTP, or a head that does not end, is refused."""
+        """Parse what arrived; refuse what is not HTTP, and a head that does not end."""
         self._unset_keepalive_if_required()
         self._completed = False
         try:

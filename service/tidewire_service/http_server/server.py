@@ -111,12 +111,12 @@ def listening_socket(host: str, port: int, *, shared: bool = False, silence_s: f
 
     Args:
         host: address or name.
-        port: 0 takes a free one.
+        port: 0 for a free one.
         shared: other processes bind to the same port; the kernel spreads connections over them.
         silence_s: the kernel ends a connection whose peer acknowledges nothing for so long: it vanished without a FIN.
 
     Raises:
-        OSError: the port is taken, or the address is not this machine's.
+        OSError: the port is in use, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: else asyncio sets no TCP_NODELAY
@@ -177,8 +177,8 @@ def _allow_connections(wanted: int) -> None:
 def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    What exists by now stays: the collector need not walk it again. It walks the rest seldom: with thousands of
-    connections a full walk takes as long as many flushes, and what a stream leaves behind has no cycles.
+    What exists by now stays, so the collector skips it. It runs seldom: with thousands of connections a full collection
+    takes as long as many flushes, and what a stream leaves behind has no cycles.
     """
     gc.collect()
     gc.freeze()

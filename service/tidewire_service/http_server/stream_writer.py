@@ -52,7 +52,7 @@ class StreamWriter:
     Attributes:
         paused: the peer has to read first.
         lost: the connection is gone; what is written goes nowhere.
-        wrote: something was written; reset by whoever asks.
+        wrote: something was written; reset by the reader of it.
         park: called with bytes for which there is no room; its result is that of `write`.
     """
 
@@ -104,7 +104,7 @@ class StreamWriter:
 
     async def write_when_drained(self, data: bytes) -> None:
         """Write a chunk as soon as the peer has read."""
-        while self._flow.write_paused:  # also over when the connection is: then nobody reads what is written
+        while self._flow.write_paused:  # also ends when the connection does: then the bytes go nowhere
             await self._flow.drain()
         self.paused = False
         self.write(data)

@@ -1,4 +1,4 @@
-"""The live end of the log in one process, and its delivery to every subscription.
+"""Follows the log in one process, and delivers it to every subscription.
 
-Only the hub, its reads and its live connection do I/O.
+`hub`, `partition_feed`, `log_reads` and `live_connection` do I/O; everything else is pure.
 """

@@ -44,7 +44,7 @@ class ConflatedSelection(Selection):
     def rebase(self) -> None:
         """Start from what the ring holds of the open interval; from its floor if it does not reach that far.
 
-        An interval that the low watermark has passed is over: nobody who subscribes now is sent it.
+        An interval that the low watermark has passed is over and is not sent to new subscriptions.
         """
         partition = self._partition
         self.open.clear()

@@ -1,4 +1,4 @@
-"""What the hub counts and times: every counter by name from the start, and a histogram of latencies; no I/O."""
+"""The hub's counters, all present from the start, and its latency histogram; no I/O."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ class Latencies:
 
 
 class Lateness:
-    """How late the event loop calls: the largest of late, fading by a tenth with each sample."""
+    """How late the event loop calls its timers: the largest recent value, fading by a tenth with each sample."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Take the lateness of one timer."""
+        """Add the lateness of one timer."""
         self.seconds = max(0.0, seconds, self.seconds * 0.9)

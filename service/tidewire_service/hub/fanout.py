@@ -189,7 +189,7 @@ class Fanout:
         return subscription
 
     def _new_selection(self, key: SelectionKey) -> Selection:
-        self.flush()  # a new selection has nothing pending: start it where nobody has
+        self.flush()  # a new selection must start with nothing pending for anybody
         kind = ConflatedSelection if key.every_ms else Selection
         selection = kind(key, compile_patterns(key.patterns), self._partition)
         self._selections[key] = selection

@@ -1,6 +1,6 @@
-"""The process's one Pub/Sub connection: live frames and inbox messages, read with hiredis straight from the transport.
+"""A partition's Pub/Sub connection: live frames and inbox messages, read with hiredis straight from the transport.
 
-It reconnects by itself and tells nobody: continuity is proven from the frames and the clock, never from a connection.
+It reconnects by itself and reports nothing: frames and the clock prove continuity, never a connection.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _command(*words: str | bytes) -> bytes:
 
 
 class _Reader(asyncio.Protocol):
-    """Parses replies and hands Pub/Sub messages on; no message is ever queued here."""
+    """Parses replies and passes Pub/Sub messages on; queues nothing."""
 
     def __init__(self, on_message: Callable[[bytes, bytes], None]) -> None:
         self._on_message = on_message
@@ -45,18 +45,18 @@ class _Reader(asyncio.Protocol):
         self._parser = hiredis.Reader()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self.transport: asyncio.Transport | None = None
-        self.heard = False
+        self.received = False
         self.subscribed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self.heard = True
+        self.received = True
         self._parser.feed(data)
         try:
             while (reply := self._parser.gets()) is not False:
-                self._take(reply)
+                self._dispatch(reply)
         except hiredis.ProtocolError as error:
             logger.warning("live_connection_garbled", error=str(error))
             self.abort()
@@ -70,7 +70,7 @@ class _Reader(asyncio.Protocol):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def _take(self, reply: Any) -> None:
+    def _dispatch(self, reply: Any) -> None:
         if isinstance(reply, list):
             kind = reply[0]
             if kind == b"message":
@@ -93,7 +93,7 @@ class _Reader(asyncio.Protocol):
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext | None:
-    """Return what redis-py makes of the same URL (``ssl_ca_certs=`` and its like); None without TLS."""
+    """Return the TLS context that redis-py makes of the same URL (``ssl_ca_certs=`` and the like); None without TLS."""
     kind = options.get("connection_class")
     if kind is None or not issubclass(kind, SSLConnection):
         return None
@@ -121,7 +121,7 @@ class LiveConnection:
 
     @property
     def up(self) -> bool:
-        """Both subscriptions were confirmed on a connection that still stands."""
+        """Whether both subscriptions were confirmed on a connection that is still open."""
         return self._reader is not None and self._reader.subscribed >= 2 and not self._reader.closed.done()
 
     def rebuild(self) -> None:
@@ -170,14 +170,14 @@ class LiveConnection:
         return reader
 
     async def _listen(self, reader: _Reader) -> None:
-        """Wait for the end of a connection; a peer that does not answer a ping in time ends it."""
+        """Wait until a connection ends; also end it if the peer does not answer a ping in time."""
         while not reader.closed.done():
-            reader.heard = False
+            reader.received = False
             if reader.transport is not None:
                 reader.transport.write(_command("PING"))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(reader.closed), _PING_S)
                 return
-            if not reader.heard:
+            if not reader.received:
                 logger.warning("live_connection_silent", seconds=_PING_S)
                 return

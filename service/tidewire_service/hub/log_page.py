@@ -1,4 +1,4 @@
-"""One page of the log, merged over metrics: what may be delivered, what is gone, and how far the page reaches; pure."""
+"""Merges one page of the log over metrics: what may be delivered, what is gone, and how far it reaches; pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PageEntry(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """Batches of a metric that can no longer be replayed: those with after < id ≤ upto."""
+    """Batches of a metric with after < id ≤ upto, which can no longer be replayed."""
 
     metric: str
     after: int
@@ -56,7 +56,7 @@ def merge_page(
         metrics: those whose tail lies after `after`.
         lists: for each at most `page` entries with id > after, oldest first.
         after: the cursor.
-        barrier: a verified position fixed before the metrics were taken and the reads made.
+        barrier: a verified position, fixed before the metrics were chosen and the reads made.
         tails: last ids as known when the barrier was fixed, or later.
         page: the limit of the read; a list of that length may go on.
     """

@@ -1,4 +1,4 @@
-"""The reads of the hub: each within a deadline, bounded in number, and made once for all who need the very same one."""
+"""The hub's reads of the log: each within a deadline, bounded in number, and shared by all that need the same one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ReadableLog(Protocol):
 
 
 class LogReads:
-    """Answers the reads that the pure core asks for.
+    """Performs the read effects of the pure core.
 
     Args:
         log: what to read from.
@@ -60,7 +60,7 @@ class LogReads:
         self._clock_reading: asyncio.Task[None] | None = None
 
     async def read(self, effect: Effect) -> Any:
-        """Answer a read of the core.
+        """Perform one read effect.
 
         Raises:
             LogUnavailable: Redis did not answer within 2 s, or refused.
@@ -86,11 +86,11 @@ class LogReads:
         raise TypeError(f"not a read: {effect!r}")
 
     async def shared(self, effect: ReadEntries | ReadLast) -> Any:
-        """Read for a subscription; those that ask for the very same thing while it is being read share the answer.
+        """Read for a subscription; those that ask for the same while it is being read share the result.
 
-        The very same: for the same barrier of the same epoch too. A read that began before this barrier was fixed may
-        lack what lies below it (row 3), and nobody would ever read it again; one that began in another lineage may hold
-        what this one never had, and the clock that confirms the page would not tell.
+        The same includes the barrier and the epoch. A read that began before this barrier was fixed may lack what lies
+        below it (docs/protocol.md row 3), which would never be read again; one that began in another lineage may hold
+        what this one never had, and the clock that confirms the page would not show it.
         """
         reading = self._shared.get(effect)
         if reading is None:
@@ -104,7 +104,7 @@ class LogReads:
     def _forget(self, effect: ReadEntries | ReadLast, task: asyncio.Task[Any]) -> None:
         self._shared.pop(effect, None)
         if not task.cancelled():
-            task.exception()  # those who waited were told; if all have gone meanwhile, nobody needs to be
+            task.exception()  # those that waited got it; if all are gone, it is of no use
 
     async def _bounded(self, effect: ReadEntries | ReadLast) -> Any:
         async with self._readers:
@@ -112,7 +112,7 @@ class LogReads:
             return await self.read(effect)
 
     async def fresh_clock(self) -> Clock:
-        """Return a reply of the clock that was asked for after now; all who ask during one reading share the next."""
+        """Return a reply of the clock from a read that begins later; all that ask during one read share the next."""
         future: asyncio.Future[Clock] = asyncio.get_running_loop().create_future()
         self._clock_wanted.append(future)
         if self._clock_reading is None:
@@ -125,7 +125,7 @@ class LogReads:
                 waiting, self._clock_wanted = self._clock_wanted, []
                 try:
                     clock = await self.read(ReadClock(self._watermark()))
-                except Exception as error:  # told to each who waits, and raised there
+                except Exception as error:  # raised in each that waits
                     for future in waiting:
                         if not future.done():
                             future.set_exception(error)
@@ -137,7 +137,7 @@ class LogReads:
             self._clock_reading = None
 
     async def close(self) -> None:
-        """Cancel what is being read."""
+        """Cancel the reads in flight."""
         tasks = [*self._shared.values(), *([self._clock_reading] if self._clock_reading else [])]
         for task in tasks:
             task.cancel()

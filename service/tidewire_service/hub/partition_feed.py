@@ -116,7 +116,7 @@ class PartitionFeed:
         return await future
 
     async def close(self) -> None:
-        """Cancel whoever waits for a sync, and what is being read."""
+        """Cancel the waiting syncs and the reads in flight."""
         for future in self._syncs:
             future.cancel()
         await self.reads.close()
@@ -195,7 +195,7 @@ class PartitionFeed:
         waiting, self._syncs = self._syncs, []
         try:
             await self._operate(self._tracker.sync())
-        except BaseException as error:  # whatever it was: nobody may wait for ever; those who wait ask again
+        except BaseException as error:  # whatever it was: none may wait for ever; those that wait ask again
             for future in waiting:
                 if not future.done():
                     future.set_exception(

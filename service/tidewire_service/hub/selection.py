@@ -13,7 +13,7 @@ __all__ = ["Selection", "SelectionKey"]
 
 _PAGE_BYTES: Final = 256 * 1024
 _PAGES: Final = (
-    32  # kept of one selection between two flushes: 8 MiB at most; whoever comes from elsewhere makes its own
+    32  # kept of one selection between two flushes: 8 MiB at most; a subscription at another cursor makes its own
 )
 
 

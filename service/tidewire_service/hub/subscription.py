@@ -2,7 +2,8 @@
 
 One mechanism serves resume, first load, slow readers and outages: a subscription that is not live reads from its
 cursor, first the event ring, then the log, never past the flushed position as it was before the reads, at the pace of
-its socket. It goes live in the same step in which its cursor equals the flushed position.
+its socket. It goes live in the same step in which its cursor equals the flushed position. Rules and rows are those of
+docs/protocol.md. The module is long because the steps share one cursor: apart, none can be checked against its rule.
 """
 
 from __future__ import annotations
@@ -295,7 +296,7 @@ class Subscription:
         partition.counters["resets_sent"] += 1
         self._announce = True
         start = self._start()
-        # before a snapshot the id is emptied: whoever is cut in it starts anew, instead of going on without it (row 14)
+        # before a snapshot the id is empty: a client that is cut within it starts anew, and misses nothing (row 14)
         id_ = "" if self.replay.kind == "last" else str(partition.cursor(start.id))
         self.hand(reset_event(partition.epoch, id_), start)
         if self.replay.kind == "last":

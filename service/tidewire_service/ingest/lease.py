@@ -71,7 +71,7 @@ class Lease:
     async def renew(self) -> None:
         """Bid for the lease, or keep it."""
         asked, held = monotonic(), self.held
-        answer = await self._log.take_lease(self.token, self._ttl_ms)
+        answer = await self._log.acquire_lease(self.token, self._ttl_ms)
         if not answer:
             if held:
                 self.lost()

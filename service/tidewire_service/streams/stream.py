@@ -167,12 +167,12 @@ class Stream:
     # -- tasks
 
     def begin(self) -> None:
-        """Say hello, replay and catch up as far as that waits for nothing; a task does the rest.
+        """Say hello, replay and catch up as far as possible without waiting; a task does the rest.
 
         Called while the writer holds what is written, so that all of it is one write with the head of the response.
-        Who starts with nothing to replay, or within the ring, is live at once.
+        A stream with nothing to replay, or a cursor within the ring, is live at once.
         """
-        assert self.subscription is not None  # noqa: S101 - set by whoever opened the stream
+        assert self.subscription is not None  # noqa: S101 - set before `begin`
         effects = self.subscription.run()
         if self._writer is None or self._writer.paused:
             self.write(encode_retry(retry_ms(self._settings)))
@@ -182,7 +182,7 @@ class Stream:
         pending: Effect | None = None
         try:
             while type(pending := next(effects)) is Drain and self._writer.held_bytes < _CORK_BYTES:
-                pass  # nothing is parked: what is asked for is true already
+                pass  # nothing is parked: the socket has drained already
         except StopIteration:
             pending = None
         if pending is not None:
@@ -214,7 +214,7 @@ class Stream:
             self.ended.set_result(reason)
 
     async def close(self, reason: EndReason) -> None:
-        """End the response: say bye if the peer still reads, else abort."""
+        """End the response: send `bye` if the peer still reads, otherwise abort."""
         if self._catching is not None:
             self._catching.cancel()
         stalled = self._parked is not None and not self._parked.done()
@@ -230,7 +230,7 @@ class Stream:
         tasks = [task for task in (self._catching, self._parked) if task is not None]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
-        self.subscription = self._writer = None  # else only the garbage collector would find them
+        self.subscription = self._writer = None  # otherwise only the garbage collector would free them
 
 
 def retry_ms(settings: StreamSettings) -> int:

@@ -27,8 +27,8 @@ class StreamQuota:
         limit_counters: counts refusals with those of the other limits.
 
     Attributes:
-        memory_short: no stream is opened for now.
-        refused: how many were turned away, by the limit that did it.
+        memory_short: no streams are opened for now.
+        refused: how many were refused, by limit.
     """
 
     def __init__(self, limits: StreamLimits, limit_counters: LimitCounters | None = None) -> None:
@@ -41,7 +41,7 @@ class StreamQuota:
         self._by_address: Counter[str] = Counter()
 
     def refusal(self, token: str, address: str) -> str:
-        """Return the limit that forbids a stream now, and count that; or an empty text.
+        """Return the limit that refuses a stream now, and count the refusal; empty if it may be opened.
 
         Args:
             token: the id of the token it is opened with; empty for none.

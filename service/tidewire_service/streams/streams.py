@@ -71,9 +71,9 @@ class Streams:
 
     Attributes:
         quota: counts the open ones.
-        end_of: tells why a stream of somebody has to end, or None.
+        end_of: returns why a stream of an identity has to end, or None.
         ends: how many streams ended, by reason.
-        draining: no stream is opened any more.
+        draining: no more streams are opened.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Streams:
         """Answer one request with a stream, until it ends.
 
         Args:
-            scope: of the connection.
-            receive: only used to hear of the end, where the connection cannot tell it.
-            start: takes the start of the response: whoever is between adds headers and takes note.
-            send: takes the body, past everybody between.
+            scope: of the request.
+            receive: only used to detect a disconnect, where the connection cannot report it.
+            start: sends the start of the response through the middleware, which adds headers and counts it.
+            send: sends the body past the middleware.
             request: what was asked for.
         """
         settings = self.settings
@@ -143,7 +143,13 @@ class Streams:
             with nullcontext() if writer is None else writer:
                 await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 stream.begin()
-            del scope, receive, start, send, request  # and all that hangs on them: not needed for as long as it lasts
+            del (
+                scope,
+                receive,
+                start,
+                send,
+                request,
+            )  # a stream lasts long, and needs none of it
             reason = await stream.ended
         finally:
             if gone is not None:
@@ -164,11 +170,11 @@ class Streams:
             await stream.close(reason)
 
     async def put_off(self, start: Send, limit: str = "") -> None:
-        """Answer with a stream that ends at once and says when to come back: any status but 200 would be final."""
+        """Answer with a stream that ends at once and says when to reconnect: any status but 200 would be final."""
         await self.turn_away(start, start, EndReason.OVERLOAD, limit)
 
     def turned_away(self, identity: Identity, scope: Mapping[str, Any]) -> tuple[EndReason, str] | None:
-        """Return why no stream is opened for somebody now, and the limit if it is one; None if one is."""
+        """Return why a stream is refused now, with the limit that refuses it if any; None if it may be opened."""
         if self.draining:
             return EndReason.DRAIN, ""
         limit = self.quota.refusal(identity.id, address_of(scope))
@@ -177,7 +183,7 @@ class Streams:
         return (EndReason.TOO_MANY if "per" in limit else EndReason.OVERLOAD), limit
 
     async def turn_away(self, start: Send, send: Send, reason: EndReason, limit: str = "") -> None:
-        """Answer with a stream that ends at once, and says why and when to come back."""
+        """Answer with a stream that ends at once, and says why and when to reconnect."""
         self.ends[reason] += 1
         await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": bye(reason, self.settings, limit), "more_body": False})
@@ -210,7 +216,7 @@ class Streams:
             stream.catch_up()
 
     async def _sweep(self) -> None:
-        """Once a second: heartbeats where it was silent, the end for those that do not read."""
+        """Send heartbeats and end overdue streams, once a second."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             self._sweep_once()  # a function of its own: a local of this one would hold the last stream
@@ -231,6 +237,6 @@ class Streams:
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Wait for the client to go; the only reader of `receive`."""
+    """Wait until the client disconnects; the only reader of `receive`."""
     while (await receive())["type"] != "http.disconnect":
         continue
