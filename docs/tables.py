@@ -29,6 +29,7 @@ _API: Final = """\
 The public names of `import tidewire`; `help(tidewire.publish)` and so on have the details. Everything else is internal
 and may change. This page is generated from the code: `make docs`.
 """
+_HEAD: Final = "| option | environment | default | |\n|---|---|---|---|\n"
 PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
     ("`tidewire serve`", "", ServiceSettings),
     ("`tidewire dashboard`", "", DashboardSettings),
@@ -46,9 +47,12 @@ def settings_page() -> str:
     """Return docs/settings.md."""
     parts = [_SETTINGS]
     for title, note, settings in PROGRAMS:
-        parts.append(f"\n## {title}\n\n" + (f"{note}\n\n" if note else ""))
-        parts.append("| option | environment | default | |\n|---|---|---|---|\n")
+        parts.append(f"\n## {title}\n" + (f"\n{note}\n" if note else ""))
+        section = None
         for row in settings_table(settings):
+            if row.section != section:
+                section = row.section
+                parts.append((f"\n### {section}\n\n" if section else "\n") + _HEAD)
             default = f"`{row.default}`" if row.default else ""
             option = f"`{row.option}`" if row.option and settings is not ClientSettings else ""
             parts.append(f"| {option} | `{row.environment}` | {default} | {row.help} |\n")

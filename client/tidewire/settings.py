@@ -53,6 +53,7 @@ class Option(NamedTuple):
         maximum: largest allowed value, or None.
         secret: True keeps the value out of ``repr``, logs and problems; no option, since others see command lines.
         name: of the option, if it is not the field's with dashes.
+        section: title of the section of the docs that begins with this setting.
     """
 
     help: str
@@ -60,6 +61,7 @@ class Option(NamedTuple):
     maximum: float | None = None
     secret: bool = False
     name: str = ""
+    section: str = ""
 
     def flag(self, field: str) -> str:
         """Return the option of a field, such as ``--tick-ms``; empty if only the environment sets it."""
@@ -70,8 +72,9 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Option("lowes
 
 
 class SettingRow(NamedTuple):
-    """One row of the table of settings: field, option (empty if none), environment name, type, default and help."""
+    """One row of the table of settings: section, field, option (empty if none), environment, type, default and help."""
 
+    section: str
     name: str
     option: str
     environment: str
@@ -204,11 +207,13 @@ def _shown_default(default: object) -> str:
 
 def settings_table(settings: type[msgspec.Struct]) -> list[SettingRow]:
     """Return the table of a program's settings, for the docs."""
-    rows = []
+    rows, section = [], ""
     for name, (hint, option) in _options(settings).items():
+        section = option.section or section
         kind = getattr(hint, "__name__", str(hint))
         default = "" if option.secret else _shown_default(default_of(settings, name))
-        rows.append(SettingRow(name, option.flag(name), ENVIRONMENT_PREFIX + name.upper(), kind, default, option.help))
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        rows.append(SettingRow(section, name, option.flag(name), variable, kind, default, option.help))
     return rows
 
 

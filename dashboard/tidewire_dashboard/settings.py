@@ -21,7 +21,12 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
     """Where the dashboard listens, what it reads, and how much it keeps."""
 
     dashboard_host: Annotated[
-        str, Option("address to listen on; an address that others can reach needs --login", name="host")
+        str,
+        Option(
+            "address to listen on; an address that others can reach needs --login",
+            name="host",
+            section="Listening and access",
+        ),
     ] = "127.0.0.1"
     dashboard_port: Annotated[
         int, Option("port to listen on; 0 for a free one", minimum=0, maximum=65_535, name="port")
@@ -59,8 +64,8 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
         30.0
     )
     log_level: LogLevel = DEFAULT_LOG_LEVEL
-    url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = default_of(
-        ClientSettings, "url"
+    url: Annotated[str, Option("Tidewire service to read from, http:// or https://", section="Source and store")] = (
+        default_of(ClientSettings, "url")
     )
     token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
     redis: Annotated[str, Option("Redis that the empty dashboard tells publishers to use")] = default_of(

@@ -30,15 +30,18 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         InvalidInput: an address that others reach without tokens, halves of a pair, or a range that is upside down.
     """
 
-    redis: Annotated[str, Option("Redis or Valkey that holds the log, redis://, rediss:// or unix://")] = default_of(
-        ClientSettings, "redis"
-    )
+    redis: Annotated[
+        str, Option("Redis or Valkey that holds the log, redis://, rediss:// or unix://", section="Redis")
+    ] = default_of(ClientSettings, "redis")
     prefix: Annotated[str, Option("first part of every Redis key, without braces")] = default_of(
         ClientSettings, "prefix"
     )
     redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = 5.0
 
-    host: Annotated[str, Option("address to listen on; an address that others can reach needs --auth")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Option("address to listen on; an address that others can reach needs --auth", section="Listening and access"),
+    ] = "127.0.0.1"
     port: Annotated[int, Option("port to listen on; 0 for a free one", minimum=0, maximum=65_535)] = SERVICE_PORT
     auth: Annotated[bool, Option("require a token for every request; `tidewire token create` makes one")] = False
     insecure: Annotated[bool, Option("allow anybody on an address that others can reach; do not use on a network")] = (
@@ -67,13 +70,13 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = ()
     egress_hosts: Annotated[tuple[str, ...], Option("hosts that the service may fetch keys from, comma-separated")] = ()
-    workers: Annotated[int, Option("processes that share the port", minimum=1, maximum=64)] = 1
+    workers: Annotated[int, Option("processes that share the port", minimum=1, maximum=64, section="Processes")] = 1
     drain_s: Annotated[
         float,
         Option("time over which streams end after SIGTERM; use 10 behind a load balancer", minimum=0, maximum=300),
     ] = 0.5
 
-    retention_age_s: Annotated[float, Option("age after which batches are trimmed", minimum=1)] = (
+    retention_age_s: Annotated[float, Option("age after which batches are trimmed", minimum=1, section="Retention")] = (
         DEFAULT_RETENTION.age_s
     )
     retention_batches: Annotated[int, Option("batches kept per metric", minimum=1)] = DEFAULT_RETENTION.batches
@@ -81,7 +84,9 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         float, Option("time without a reading after which a metric is forgotten", minimum=60)
     ] = DEFAULT_RETENTION.silent_s
 
-    max_labels: Annotated[int, Option("largest number of labels of one series", minimum=0)] = DEFAULT_LIMITS.labels
+    max_labels: Annotated[
+        int, Option("largest number of labels of one series", minimum=0, section="Readings and requests")
+    ] = DEFAULT_LIMITS.labels
     max_readings: Annotated[int, Option("largest number of readings in one batch", minimum=1)] = DEFAULT_LIMITS.readings
     max_batch_bytes: Annotated[int, Option("largest size of one encoded batch", minimum=256)] = (
         DEFAULT_LIMITS.batch_bytes
@@ -109,16 +114,21 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         int, Option("largest number of request bodies read at the same time; more get 429", minimum=1)
     ] = 128
     max_patterns: Annotated[int, Option("largest number of patterns or labels of one request", minimum=1)] = 256
-    history_rows: Annotated[int, Option("largest number of readings or buckets in one history answer", minimum=1)] = (
-        200_000
-    )
+    history_rows: Annotated[
+        int,
+        Option(
+            "largest number of readings or buckets in one history answer", minimum=1, section="History and catalogue"
+        ),
+    ] = 200_000
     history_scan_batches: Annotated[
         int, Option("largest number of batches that one history request reads", minimum=1)
     ] = 500_000
     history_at_once: Annotated[int, Option("number of history requests processed at the same time", minimum=1)] = 4
     catalog_rows: Annotated[int, Option("largest number of series in one catalogue answer", minimum=1)] = 100_000
 
-    tick_ms: Annotated[float, Option("shortest time between two flushes of a busy hub", minimum=0, maximum=1000)] = 10.0
+    tick_ms: Annotated[
+        float, Option("shortest time between two flushes of a busy hub", minimum=0, maximum=1000, section="Streams")
+    ] = 10.0
     heartbeat_s: Annotated[float, Option("interval of heartbeats on an idle stream", minimum=0.05)] = 15.0
     retry_min_ms: Annotated[int, Option("shortest reconnection time that clients are told", minimum=0)] = 2_000
     retry_max_ms: Annotated[int, Option("longest reconnection time that clients are told", minimum=0)] = 6_000
@@ -129,7 +139,9 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         float, Option("time after which a socket that accepts nothing is closed", minimum=0.1)
     ] = 30.0
     ring_bytes: Annotated[int, Option("memory for recent batches (the event ring)", minimum=1 << 16)] = 64 << 20
-    max_streams: Annotated[int, Option("largest number of open streams in one process", minimum=1)] = 20_000
+    max_streams: Annotated[
+        int, Option("largest number of open streams in one process", minimum=1, section="Quotas")
+    ] = 20_000
 
     max_streams_per_token: Annotated[
         int, Option("largest number of open streams per token in one process; 0 for no limit", minimum=0)
@@ -152,14 +164,19 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     ] = 0
 
     allowed_hosts: Annotated[
-        tuple[str, ...], Option("allowed Host names of requests, at any port, comma-separated")
+        tuple[str, ...], Option("allowed Host names of requests, at any port, comma-separated", section="Browsers")
     ] = ("localhost", "127.0.0.1", "::1")
     allowed_origins: Annotated[
         tuple[str, ...], Option("origins of other sites that may read, such as https://example.org, comma-separated")
     ] = ()
 
     self_metrics_s: Annotated[
-        float, Option("interval at which the service publishes its health as tidewire/…; 0 for never", minimum=0)
+        float,
+        Option(
+            "interval at which the service publishes its health as tidewire/…; 0 for never",
+            minimum=0,
+            section="Operations",
+        ),
     ] = 0.0
 
     lease_ttl_ms: Annotated[
