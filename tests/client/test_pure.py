@@ -127,7 +127,7 @@ def test_times_people_have_are_milliseconds_afterwards() -> None:
 @pytest.mark.parametrize(
     ("time", "hint"),
     [
-        (pd.NaT, "is no time"),
+        (pd.NaT, "is not a time"),
         (np.datetime64("2025-11-23T04:13:54"), "has no time zone"),
         (pd.Timestamp("2025-11-23T04:13:54"), "tz_localize"),
     ],
