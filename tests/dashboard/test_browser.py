@@ -161,6 +161,9 @@ async def test_the_chart_of_a_notebook_opens_the_same_charts_on_the_dashboard(ta
     module = await tab.page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
     (module,) = [url for url in module if url.endswith("/deck.js")]
     traits = {"pattern": "furnace/**", "window_ms": 90_000, "theme": "dark", "dashboard_url": dashboard.url}
-    series = [{"i": n, "metric": f"furnace/{name}"} for n, name in enumerate(("power", "temperature"))]
+    series = [
+        {"i": n, "metric": f"furnace/{name}", "labels": {}, "unit": ""}
+        for n, name in enumerate(("power", "temperature"))
+    ]
     opened = await tab.page.evaluate(NOTEBOOK, [module, traits, series])
     assert opened == f"{dashboard.url}/d/furnace?w=90s&c=furnace/power:6&c=furnace/temperature:6"
