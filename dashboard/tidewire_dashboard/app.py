@@ -23,6 +23,7 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire.settings import click_options, load_settings
 from tidewire_dashboard import frame_socket
+from tidewire_dashboard.bokeh_server import application_of, configure_application
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.exposure import check_exposure, warnings
@@ -31,7 +32,7 @@ from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
 from tidewire_dashboard.logs import configure_logging, log_request
 from tidewire_dashboard.oauth import oauth_handler, oauth_options
-from tidewire_dashboard.origin_guard import guard_origin
+from tidewire_dashboard.origin_guard import guard_rules
 from tidewire_dashboard.page_headers import PageHeaders
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.shared_views import SharedViews
@@ -153,14 +154,14 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     except OSError as error:
         reason = f"cannot be listened on ({error.strerror or error}); choose another one with --port"
         raise InvalidInput("port", settings.dashboard_port, reason) from error
-    tornado = server._tornado  # Bokeh offers no public way to it
-    tornado.settings["websocket_ping_interval"] = frame_socket.PING_S  # of Bokeh's sockets as of ours
-    tornado.settings["websocket_ping_timeout"] = frame_socket.PING_S
-    tornado.settings["log_function"] = log_request
-    guard_origin(tornado, hosts)
-    tornado.transforms.append(PageHeaders)
-    tornado.websocket_origins.clear()
-    tornado.websocket_origins.update(f"{_bracketed(host)}:*" for host in hosts)
+    configure_application(
+        application_of(server),
+        guard=guard_rules(hosts),
+        transform=PageHeaders,
+        origins=[f"{_bracketed(host)}:*" for host in hosts],
+        ping_s=frame_socket.PING_S,
+        log_request=log_request,
+    )
     return server
 
 

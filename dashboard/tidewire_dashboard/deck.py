@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import param
-from panel.custom import JSComponent
-from panel.io.state import state
 
 import tidewire
+from tidewire_dashboard.bokeh_server import VersionedComponent
 
 __all__ = ["ASSETS", "Deck", "bundle_path", "bundle_version"]
 
@@ -30,7 +28,7 @@ def bundle_version() -> str:
     return hashlib.sha256(bundle_path().read_bytes()).hexdigest()[:12]
 
 
-class Deck(JSComponent):
+class Deck(VersionedComponent):
     """The chart surface of one viewer. It carries no data: that comes over the frame socket."""
 
     page = param.String(default="overview", regex="overview|deck", doc="used when the path says neither")
@@ -41,9 +39,8 @@ class Deck(JSComponent):
     dashboard_prefix = param.String(default="", doc="'' or '/prefix'")
 
     _bundle = bundle_path()
-    _render_policy = "manual"
 
     @classmethod
-    def _component_resource_path(cls, esm_path: os.PathLike[str], compiled: Any) -> str:
-        """Return the module's address, relative to the page; Panel's own has no version in it."""
-        return f"{state.rel_path}/{ASSETS}/{bundle_version()}/deck.js".removeprefix("/")
+    def module_path(cls) -> str:
+        """Return the path of the chart module, which changes with its content."""
+        return f"{ASSETS}/{bundle_version()}/deck.js"

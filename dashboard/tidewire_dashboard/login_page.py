@@ -12,6 +12,7 @@ from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable
+from tidewire_dashboard.bokeh_server import auth_provider_of, path_in_application
 from tidewire_dashboard.login import Logins
 
 __all__ = ["COOKIE", "LoginPage", "LoginProvider", "local_path"]
@@ -95,9 +96,10 @@ class LoginPage(RequestHandler):
 
     def initialize(self) -> None:
         """Take the log-ins that the application keeps."""
-        self._logins: Logins = self.application.auth_provider.logins  # type: ignore[attr-defined]  # BokehTornado's
-        self._https: bool = self.application.auth_provider.https  # type: ignore[attr-defined]
-        self._oauth: bool = self.application.auth_provider.oauth is not None  # type: ignore[attr-defined]
+        provider: LoginProvider = auth_provider_of(self)
+        self._logins = provider.logins
+        self._https = provider.https
+        self._oauth = provider.oauth is not None
 
     def _request_summary(self) -> str:
         """Return what the log says of the request: without the query, which may hold a provider's code."""
@@ -199,7 +201,7 @@ class LoginProvider(AuthProvider):
         """Return where to log in. Panel puts a dot before it: so it leads up to the root from where the page is."""
 
         def upward(handler: RequestHandler) -> str:
-            depth = handler.request.path.removeprefix(handler.application.prefix).count("/") - 1  # type: ignore[attr-defined]  # BokehTornado's
+            depth = path_in_application(handler).count("/") - 1
             return f"/{'../' * depth}login"
 
         return upward

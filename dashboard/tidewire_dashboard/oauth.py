@@ -12,10 +12,10 @@ import secrets
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from panel.auth import AUTH_PROVIDERS, CODE_COOKIE_NAME, STATE_COOKIE_NAME
 from tornado.web import HTTPError, RequestHandler
 
 from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable, shown
+from tidewire_dashboard.bokeh_server import OAUTH_HANDLERS, OAUTH_STATE_COOKIES
 from tidewire_dashboard.login_page import LoginPage
 from tidewire_dashboard.settings import DashboardSettings
 
@@ -23,7 +23,6 @@ __all__ = ["PROVIDERS", "oauth_handler", "oauth_options"]
 
 _log = logging.getLogger("tidewire")
 PROVIDERS: Final = ("generic", "auth_code", "auth0", "azure", "azurev2", "gitlab", "google", "okta")
-_OURS: Final = (STATE_COOKIE_NAME, CODE_COOKIE_NAME)  # of the way there and back; all others hold what was brought
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 _FAILED: Final = "The identity provider did not let you in, or it took too long. Try again."
 _AWAY: Final = "The identity provider cannot be reached; try again."
@@ -78,7 +77,7 @@ class _OAuth(LoginPage):
 
     def set_secure_cookie(self, name: str, value: str | bytes, *_args: Any, **_kwargs: Any) -> None:
         """Let the cookies of the way there and back through; keep what Panel would give to the browser here."""
-        if name in _OURS:
+        if name in OAUTH_STATE_COOKIES:
             super().set_secure_cookie(name, value, httponly=True, samesite="Lax", secure=self._https, path="/")
         else:
             self._brought[name] = value if isinstance(value, str) else value.decode()
@@ -121,4 +120,4 @@ class _OAuth(LoginPage):
 
 def oauth_handler(provider: str) -> type[RequestHandler]:
     """Return the handler of ``/oauth`` for one of `PROVIDERS`."""
-    return type("OAuth", (_OAuth, AUTH_PROVIDERS[provider]), {"__doc__": _OAuth.__doc__})
+    return type("OAuth", (_OAuth, OAUTH_HANDLERS[provider]), {"__doc__": _OAuth.__doc__})

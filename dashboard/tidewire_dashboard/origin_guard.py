@@ -1,4 +1,4 @@
-"""The gate: what every request of the dashboard must satisfy, sockets included: Host, origin, and no embedding."""
+"""Refuses requests, sockets included, with a wrong Host, from another origin, or that embed a page."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import HostMatches, Matcher, PathMatches, Rule
-from tornado.web import Application, RequestHandler
+from tornado.web import RequestHandler
 
 from tidewire.errors import shown
 
-__all__ = ["guard_origin"]
+__all__ = ["guard_rules"]
 
 _log = logging.getLogger("tidewire")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class _ForeignPage(Matcher):
-    """Matches what a page of another origin asks for; a link that was followed to here is none.
+    """Matches requests that a page of another origin makes, except followed links.
 
     Bokeh checks the origin of its own socket only, at any port of a host, and lets every page read `autoload.js`.
     """
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """Return {} for such a request, None for all others."""
+        """Return {} for such a request, None for any other."""
         headers = request.headers
         origin, site = headers.get("Origin", ""), headers.get("Sec-Fetch-Site", "")
         if origin:
@@ -39,9 +39,9 @@ class _ForeignPage(Matcher):
 
 
 class _Refusal(RequestHandler):
-    """Answers with a sentence, whatever is asked, and logs it."""
+    """Refuses every method with one sentence, and logs it."""
 
-    refused = True  # so that nobody logs it once more
+    refused = True  # the request log leaves it out
 
     def refuse(self, status: int, reason: str) -> None:
         self.set_status(status)
@@ -74,15 +74,14 @@ class _NotServed(_Refusal):
         self.refuse(404, "There is nothing at this path.")
 
 
-def guard_origin(application: Application, hosts: Iterable[str]) -> None:
-    """Put the gate before every route of an application.
+def guard_rules(hosts: Iterable[str]) -> list[Rule]:
+    """Return the rules that refuse what must not reach any route.
 
     Args:
-        application: Bokeh's.
-        hosts: names that a browser may use for it, any port.
+        hosts: names that a browser may use for the dashboard, any port.
     """
     allowed = "|".join(re.escape(host) for host in hosts)
-    application.default_router.rules[:0] = [
+    return [
         Rule(HostMatches(rf"(?i:(?!(?:{allowed})$).*)$"), _WrongHost),
         Rule(_ForeignPage(), _Foreign),
         Rule(PathMatches(r".*/autoload\.js"), _NotServed),  # for pages of others that would embed ours
