@@ -108,6 +108,19 @@ async def test_each_route_with_each_kind_of_token(guarded: Any, token: Any, stor
     print(f"{len(NEEDS)} routes by {len(KINDS)} kinds of token")
 
 
+async def test_a_raw_route_answers_no_method_but_its_own(guarded: Any, token: Any) -> None:
+    """A raw app is given every method by Litestar; OPTIONS asks for no token, and must open no stream to anybody."""
+    headers = {"nobody": {}, "all": bearer(await token("all", publish=("**",), subscribe=("**",), edit=True))}
+    for method in ("OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"):
+        for who, header in headers.items():
+            request = guarded.http.build_request(method, "/v1/stream?metric=**", headers=header)
+            answer = await guarded.http.send(request, stream=True)
+            await answer.aclose()
+            expected = 401 if who == "nobody" and method != "OPTIONS" else 405
+            assert (answer.status_code, method, who) == (expected, method, who)
+            assert not answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_what_one_may_not_see_is_as_what_is_not_there(guarded: Any, token: Any) -> None:
     writer, other = await token("w", publish=("**",), subscribe=("**",)), await token("o", subscribe=("office/**",))
     await guarded.http.post("/v1/readings", json={"metric": SECRET_METRIC, "value": 1}, headers=bearer(writer))
