@@ -153,6 +153,7 @@ async def test_a_route_that_declares_nothing_is_closed(start_service: StartServi
             assert "does not declare" in answer.json()["detail"]
     for path in ("/v1/bare", "/v1/raw"):
         assert (await guarded.http.get(path)).status_code == 401
+    assert (await guarded.http.options("/v1/raw")).status_code == 403
 
 
 async def test_every_route_declares_itself(guarded: Any) -> None:
