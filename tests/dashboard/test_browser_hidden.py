@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import subprocess
@@ -18,6 +19,10 @@ from tidewire_dashboard.app import Dashboard
 from tidewire_dashboard.viewer import Viewer
 
 pytestmark = pytest.mark.browser
+
+
+class DevtoolsError(Exception):
+    """Chromium refused a call."""
 
 
 class Devtools:
@@ -37,7 +42,8 @@ class Devtools:
             while True:
                 answer = json.loads(await self._socket.read_message() or "{}")
                 if answer.get("id") == number:
-                    assert "error" not in answer, answer["error"]
+                    if "error" in answer:
+                        raise DevtoolsError(str(answer["error"]))
                     return answer["result"]
 
     async def tab(self, url: str) -> tuple[str, str]:
@@ -51,10 +57,13 @@ class Devtools:
         return answer["result"].get("value")
 
     async def until(self, session: str, script: str, limit_s: float = HANG_S) -> Any:
+        """Wait until a script is true; a page that is on its way to its address cannot run it yet."""
         async with asyncio.timeout(limit_s):
-            while not (value := await self.evaluate(session, script)):
+            while True:
+                with contextlib.suppress(DevtoolsError):
+                    if value := await self.evaluate(session, script):
+                        return value
                 await asyncio.sleep(0.05)
-        return value
 
 
 @pytest.fixture
