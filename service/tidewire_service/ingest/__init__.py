@@ -1,1 +1,1 @@
-"""Ingest formats, one file each, and the inbox for producers that have only a Redis client."""
+"""Ingest formats, one file per format, and the inbox for producers that have only a Redis client."""

@@ -1,4 +1,4 @@
-"""A request body as its rows: media type, gzip with a bound on what it unpacks to, and the format's parser; pure."""
+"""Turns a request body into rows: picks the parser by media type and unpacks gzip up to a bound; pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class IngestFormat(NamedTuple):
     """One format of `POST /v1/readings`.
 
     Attributes:
-        media_types: by which it is chosen; errors and the OpenAPI document name the first.
-        rows: its parser; yields each row, or why it cannot be read; raises `MalformedBody`.
+        media_types: that select this format; errors and the OpenAPI document name the first.
+        rows: the parser; yields each row, or an error for a row that cannot be read; raises `MalformedBody`.
         description: of a body, for the OpenAPI document.
     """
 
@@ -48,15 +48,15 @@ INGEST_FORMATS: Final = (
     ),
     IngestFormat(("text/csv",), csv_rows, "columns metric, time, value, unit, text, step; others are labels"),
 )
-"""All formats; a new one is a file with its parser, and a line here."""
+"""All formats. To add one, write its parser in a new file and add a line here."""
 _BY_MEDIA_TYPE: Final = {media_type: form.rows for form in INGEST_FORMATS for media_type in form.media_types}
 _ACCEPTED: Final = ", ".join(form.media_types[0] for form in INGEST_FORMATS)
-_GZIP_WINDOW: Final = 31  # zlib's word for "a gzip header, and nothing else"
+_GZIP_WINDOW: Final = 31  # tells zlib to accept a gzip header and nothing else
 _PIECE: Final = 64 * 1024
 
 
 class BodyLimits(NamedTuple):
-    """What one body may hold: bytes once unpacked, rows, and what a batch may."""
+    """Limits of one body: bytes once unpacked, rows, and the limits of each batch."""
 
     max_decompressed_bytes: int
     max_rows: int
@@ -64,50 +64,50 @@ class BodyLimits(NamedTuple):
 
 
 def checked_format(content_type: str) -> Format:
-    """Return the parser of a media type.
+    """Return the parser for a Content-Type.
 
-    A form of another site can only send ``text/plain``, ``multipart/form-data`` or
-    ``application/x-www-form-urlencoded``; none of them is taken.
+    A form on another site can only send ``text/plain``, ``multipart/form-data`` or
+    ``application/x-www-form-urlencoded``, so none of these is accepted.
 
     Raises:
-        MediaTypeNotSupported: there is none, or the charset is not UTF-8.
+        MediaTypeNotSupported: no format has this media type, or the charset is not UTF-8.
     """
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     found = _BY_MEDIA_TYPE.get(media_type)
     if found is None:
         raise MediaTypeNotSupported(
-            f"the Content-Type {shown(content_type)} is not taken; send one of {_ACCEPTED} "
+            f"the Content-Type {shown(content_type)} is not supported; send one of {_ACCEPTED} "
             "(curl: -H 'Content-Type: application/json')",
             accept=_ACCEPTED,
         )
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip(" \"'") not in ("utf-8", "utf8"):
-            raise MediaTypeNotSupported(f"the charset {shown(value)} is not taken; send UTF-8")
+            raise MediaTypeNotSupported(f"the charset {shown(value)} is not supported; send UTF-8")
     return found
 
 
 def checked_encoding(content_encoding: str) -> bool:
-    """Return whether a body is packed with gzip.
+    """Return whether a body is compressed with gzip.
 
     Raises:
-        MediaTypeNotSupported: another coding.
+        MediaTypeNotSupported: the coding is neither gzip nor identity.
     """
     coding = content_encoding.strip().lower()
     if coding in ("", "identity"):
         return False
     if coding in ("gzip", "x-gzip"):
         return True
-    detail = f"the Content-Encoding {shown(content_encoding)} is not taken; send gzip, or leave it out"
+    detail = f"the Content-Encoding {shown(content_encoding)} is not supported; send gzip, or leave it out"
     raise MediaTypeNotSupported(detail, accept_encoding="gzip")
 
 
 def unpacked(body: bytes, max_bytes: int) -> bytes:
-    """Return what a gzip body unpacks to, which may be several members; stops as soon as it passes the bound.
+    """Unpack a gzip body of one or more members; stop as soon as the output exceeds the bound.
 
     Raises:
-        LimitExceeded: it unpacks to more than `max_bytes`.
-        MalformedBody: no gzip, or cut.
+        LimitExceeded: the output is larger than `max_bytes`.
+        MalformedBody: the body is not gzip, or is truncated.
     """
     pieces: list[bytes] = []
     size = 0
@@ -119,7 +119,7 @@ def unpacked(body: bytes, max_bytes: int) -> bytes:
                 piece = member.decompress(rest, _PIECE)
             except zlib.error as error:
                 raise MalformedBody(
-                    "body", body[:8], f"is no gzip ({error}); leave Content-Encoding out if it is not packed"
+                    "body", body[:8], f"is not gzip ({error}); leave Content-Encoding out if it is not compressed"
                 ) from None
             rest = member.unconsumed_tail
             size += len(piece)
@@ -127,16 +127,16 @@ def unpacked(body: bytes, max_bytes: int) -> bytes:
                 raise LimitExceeded("max_decompressed_bytes", max_bytes, size, "split the body")
             pieces.append(piece)
             if not piece and not rest and not member.eof:
-                raise MalformedBody("body", body[:8], "is cut: the gzip stream does not end")
+                raise MalformedBody("body", body[:8], "is truncated: the gzip stream does not end")
         rest = member.unused_data
     return b"".join(pieces)
 
 
 def read_rows(body: bytes, read: Format, *, limits: BodyLimits, now_ms: float) -> Intake:
-    """Return the batches and the refused rows of a body; takes about 5 µs a row, so do it in a thread if it is large.
+    """Parse a body into batches and rejected rows. Takes about 5 µs per row: run it in a thread for a large body.
 
     Raises:
-        MalformedBody: the body as a whole cannot be read.
-        LimitExceeded: it has too many rows.
+        MalformedBody: the body as a whole cannot be parsed.
+        LimitExceeded: the body has too many rows.
     """
     return collect(read(body), limits.batch, limits.max_rows, now_ms)

@@ -1,4 +1,4 @@
-"""CSV bodies as rows: UTF-8, with or without a byte order mark, read by `tidewire.model.csv_rows`; pure."""
+"""Parses CSV bodies with `tidewire.model.csv_rows`: UTF-8, with or without a byte order mark; pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN_CHARS: Final = 60
 
 
 def csv_rows(body: bytes) -> Iterator[Row]:
-    """Return the rows of a CSV body.
+    """Parse the rows of a CSV body.
 
     Raises:
-        MalformedBody: not UTF-8, or the text as a whole cannot be read.
+        MalformedBody: the body is not UTF-8, or cannot be parsed as a whole.
     """
     try:
         text = body.decode("utf-8-sig")

@@ -1,9 +1,11 @@
-"""The inbox: readings of foreign producers, sent with nothing but a Redis client.
+"""The inbox: appends readings that foreign producers send with nothing but a Redis client.
 
-``PUBLISH tw:in:<metric> 921.4`` is heard by every process and appended by the holder of the lease; best effort, as
-Pub/Sub is. ``XADD tw:in * metric … value …`` is durable: the holder takes it through a consumer group, and the append
-function acknowledges and deletes it in the same step, so each entry is appended once. What cannot be read goes to
-``tw:in:dead``.
+The inbox has two parts. The channels: ``PUBLISH tw:in:<metric> 921.4`` reaches every process, and the holder of the
+lease appends it; best effort, as Pub/Sub is. The stream: ``XADD tw:in * metric … value …`` is durable; the holder reads
+it through a consumer group, and the append function acknowledges and deletes each entry in the same step, so it is
+appended once. Messages and entries that cannot be parsed go to the dead-letter stream ``tw:in:dead``.
+
+Over 300 lines, because both parts share the parsing, the append with its retries, and the dead letters.
 """
 
 from __future__ import annotations
@@ -28,15 +30,15 @@ from tidewire_service.ingest.rows import Intake, Rejected, Row, collect
 
 __all__ = ["Inbox"]
 
-_MAX_WAITING: Final = 10_000  # messages of the channel not yet appended
+_MAX_WAITING: Final = 10_000  # messages of the channels that are not yet appended
 _MAX_WAITING_BYTES: Final = 16 << 20
-_MAX_DEAD: Final = 1_000
-_BLOCK_MS: Final = 500  # one read of the durable inbox waits so long for an entry
-_PAUSE_S: Final = 0.25  # after Redis failed
-_GIVE_UP_S: Final = 10.0  # a message of the channel is tried for so long
-_DEAD_BYTES: Final = 4_096  # of a value that is kept among the dead
-_DEAD_FIELDS: Final = 16
-_NAME_BYTES: Final = 255
+_MAX_DEAD_LETTERS: Final = 1_000
+_BLOCK_MS: Final = 500  # how long one read of the stream waits for an entry
+_PAUSE_S: Final = 0.25  # before the next try, after Redis failed
+_GIVE_UP_S: Final = 10.0  # how long the append of a message from the channels is tried
+_DEAD_LETTER_BYTES: Final = 4_096  # kept of each value of a dead letter
+_DEAD_LETTER_FIELDS: Final = 16
+_DEAD_LETTER_NAME_BYTES: Final = 255
 
 _log = structlog.get_logger("tidewire_service")
 
@@ -53,11 +55,12 @@ class _Entry(NamedTuple):
 
 
 class Inbox:
-    """Listens always; appends while it holds the lease.
+    """Listens all the time; appends while this process holds the lease.
 
     Attributes:
-        lease: who appends.
-        counters: messages, entries, appended readings, dead, dropped, refused by the lease, taken before.
+        lease: of this process.
+        counters: messages of the channels, entries of the stream, appended readings, dead letters, dropped messages,
+            batches refused because another process has the lease, and calls that had been appended before.
     """
 
     def __init__(self, log: RedisLog, limits: IngestLimits, lease_ttl_ms: int) -> None:
@@ -71,14 +74,14 @@ class Inbox:
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
-        self._sequences = [0, 0]  # of the channel, of the stream: each has one call in flight
+        self._sequences = [0, 0]  # of the channels, of the stream: each has one call in flight
 
-    # -- the channel
+    # -- the channels
 
     def on_message(self, channel: str, payload: bytes) -> None:
-        """Take one message of the inbox channels from the live connection; never waits."""
+        """Queue one message of the inbox channels, from the live connection; never waits."""
         if channel == self._log.keys.inbox_marker:
-            self.lease.heard(payload)
+            self.lease.on_marker(payload)
             return
         if not self.lease.owns:
             return
@@ -91,26 +94,27 @@ class Inbox:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Bid for the lease and append what comes, until cancelled."""
+        """Bid for the lease and append what arrives; until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.lease.run(), name="tidewire-lease")
-            tasks.create_task(self._append_messages(), name="tidewire-inbox-channel")
-            tasks.create_task(self._append_entries(), name="tidewire-inbox-stream")
+            tasks.create_task(self._consume_channels(), name="tidewire-inbox-channel")
+            tasks.create_task(self._consume_stream(), name="tidewire-inbox-stream")
 
-    async def _append_messages(self) -> None:
+    async def _consume_channels(self) -> None:
+        """Append queued messages as they arrive."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                messages = self._taken()
-                intake = self._read([self._message_row(message) for message in messages], messages[0].time_ms)
+                messages = self._dequeue()
+                intake = self._parse([self._message_row(message) for message in messages], messages[0].time_ms)
                 for refused in intake.rejected:
                     message = messages[refused.row]
-                    await self._bury(refused, {"metric": message.metric.encode(), "payload": message.payload})
-                await self._append_tried(intake, give_up_s=_GIVE_UP_S)
+                    await self._dead_letter(refused, {"metric": message.metric.encode(), "payload": message.payload})
+                await self._append(intake, give_up_s=_GIVE_UP_S)
 
-    def _taken(self) -> list[_Message]:
-        """Take what fits into one append."""
+    def _dequeue(self) -> list[_Message]:
+        """Remove from the queue, and return, the messages that fit into one append."""
         messages: list[_Message] = []
         size = 0
         while self._waiting and len(messages) < MAX_BATCHES:
@@ -132,18 +136,18 @@ class Inbox:
             row["time"] = message.time_ms
         return row
 
-    def _read(self, rows: Sequence[Row], now_ms: float) -> Intake:
+    def _parse(self, rows: Sequence[Row], now_ms: float) -> Intake:
         return collect(rows, self._limits, len(rows), now_ms)
 
-    async def _append_tried(
-        self, intake: Intake, *, inbox_ids: Sequence[str] = (), give_up_s: float = math.inf
-    ) -> None:
-        """Append; a call whose answer was lost is repeated as it was under its sequence, so it is taken once.
+    async def _append(self, intake: Intake, *, inbox_ids: Sequence[str] = (), give_up_s: float = math.inf) -> None:
+        """Append in one call, with retries.
+
+        A call whose answer was lost is repeated unchanged, under the same sequence, so the log appends it once.
 
         Args:
-            intake: what to append, one call's worth.
-            inbox_ids: entries of the stream that it holds.
-            give_up_s: after so long without an answer it is dropped and counted.
+            intake: the batches, at most one call's worth.
+            inbox_ids: ids of the stream entries that they came from; none for messages of the channels.
+            give_up_s: time without an answer after which the batches are dropped and counted.
         """
         if not intake.batches:
             return
@@ -167,49 +171,53 @@ class Inbox:
             if appended.duplicate:
                 self.counters["repeated"] += 1
             else:
-                await self._account(intake, appended.results)
+                await self._record_results(intake, appended.results)
             return
 
-    async def _account(self, intake: Intake, results: tuple[int | str, ...]) -> None:
+    async def _record_results(self, intake: Intake, results: tuple[int | str, ...]) -> None:
+        """Count what was appended; give up the lease, or move batches to the dead letters, if they were refused."""
         if "lease" in results:
             self.counters["not_ours"] += len(results)
-            self.lease.lost()
+            self.lease.mark_lost()
             return
         for batch, result in zip(intake.batches, results, strict=True):
             if isinstance(result, int):
                 self.counters["readings"] += batch.readings
         for refused in intake.refused(results):
-            await self._bury(refused, {"batch": intake.batches[intake.rows.index((refused.row,))].body})
+            await self._dead_letter(refused, {"batch": intake.batches[intake.rows.index((refused.row,))].body})
 
     # -- the stream
 
-    async def _append_entries(self) -> None:
-        """Take the durable inbox while the lease is held: first what was never acknowledged, then what is new."""
-        fresh = False
+    async def _consume_stream(self) -> None:
+        """Append the entries of the stream while the lease is held: first the unacknowledged ones, then new ones."""
+        claimed = False
         consumer = self.lease.token
         while True:
             if not self.lease.held:
                 self.lease.changed.clear()
                 await self.lease.changed.wait()
-                fresh = False
+                claimed = False
             try:
-                if not fresh or consumer != self.lease.token:
+                if not claimed or consumer != self.lease.token:
                     consumer = self.lease.token
-                    await self._claim(consumer)
-                    fresh = True
-                await self._take_entries(consumer)
+                    await self._claim_entries(consumer)
+                    claimed = True
+                await self._read_entries(consumer)
             except LogUnavailable as error:
                 if "NOGROUP" not in str(error):
                     _log.debug("inbox_not_read", error=str(error))
-                fresh = False  # whatever was not acknowledged is claimed again; what was, is gone
+                claimed = False  # claim again: entries that were not acknowledged are still there, the others are gone
                 await asyncio.sleep(_PAUSE_S)
 
     async def _command(self, *words: Any) -> Any:
         with self._log.beside():
             return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no type for it
 
-    async def _claim(self, consumer: str) -> None:
-        """Make the group if need be, take over what any process left unacknowledged, and forget the others."""
+    async def _claim_entries(self, consumer: str) -> None:
+        """Append the entries that any process left unacknowledged, then delete the other consumers.
+
+        Creates the consumer group if it does not exist.
+        """
         keys = self._log.keys
         try:
             await self._command("XGROUP", "CREATE", keys.inbox, keys.inbox_group, "0", "MKSTREAM")
@@ -224,7 +232,7 @@ class Inbox:
             start = reply[0]
             entries = [_Entry(id_, _pairs(fields)) for id_, fields in reply[1] if fields]
             if entries:
-                await self._append_some(entries)
+                await self._append_entries(entries)
             if start in (b"0-0", "0-0"):
                 break
         with self._log.beside():
@@ -232,10 +240,10 @@ class Inbox:
                 if other["pending"] == 0 and other["name"] != consumer.encode():
                     await self._redis.xgroup_delconsumer(keys.inbox, keys.inbox_group, other["name"])
 
-    async def _take_entries(self, consumer: str) -> None:
-        """Wait for new entries, not for long, and append them."""
+    async def _read_entries(self, consumer: str) -> None:
+        """Wait a short time for new entries and append them."""
         keys = self._log.keys
-        block_ms = max(1, min(_BLOCK_MS, int(self._log.timeout_s * 500)))  # well within the socket's deadline
+        block_ms = max(1, min(_BLOCK_MS, int(self._log.timeout_s * 500)))  # well below the socket's timeout
         reply = await self._command(
             "XREADGROUP", "GROUP", keys.inbox_group, consumer, "COUNT", MAX_BATCHES,
             "BLOCK", block_ms, "STREAMS", keys.inbox, ">",
@@ -243,29 +251,29 @@ class Inbox:
         if not reply:
             return
         raw = reply[keys.inbox.encode()] if isinstance(reply, dict) else reply[0][1]
-        await self._append_some([_Entry(id_, _pairs(fields)) for id_, fields in raw])
+        await self._append_entries([_Entry(id_, _pairs(fields)) for id_, fields in raw])
 
-    async def _append_some(self, entries: Sequence[_Entry]) -> None:
-        """Append entries, each acknowledged in the same step as its batch; bury those that cannot be read."""
+    async def _append_entries(self, entries: Sequence[_Entry]) -> None:
+        """Append entries, each acknowledged in the same step; those that cannot be parsed become dead letters."""
         now_ms = time.time() * 1e3
         self.counters["entries"] += len(entries)
         batches: list[EncodedBatch] = []
         ids: list[str] = []
         size = 0
         for entry in entries:
-            intake = self._read([self._entry_row(entry)], now_ms)
+            intake = self._parse([self._entry_row(entry)], now_ms)
             if intake.rejected:
-                await self._bury(intake.rejected[0], entry.fields, entry.id)
+                await self._dead_letter(intake.rejected[0], entry.fields, entry.id)
                 continue
             batch = intake.batches[0]
             if batches and size + len(batch.body) > MAX_CALL_BYTES:
-                await self._append_call(batches, ids)
+                await self._append_batches(batches, ids)
                 batches, ids, size = [], [], 0
             batches.append(batch)
             ids.append(entry.id.decode())
             size += len(batch.body)
         if batches:
-            await self._append_call(batches, ids)
+            await self._append_batches(batches, ids)
 
     def _entry_row(self, entry: _Entry) -> Row:
         try:
@@ -275,35 +283,42 @@ class Inbox:
         except LimitExceeded as error:
             return InvalidInput(error.limit, error.got, str(error))
 
-    async def _append_call(self, batches: list[EncodedBatch], ids: list[str]) -> None:
-        await self._append_tried(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
+    async def _append_batches(self, batches: list[EncodedBatch], ids: list[str]) -> None:
+        await self._append(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
 
-    # -- the dead
+    # -- dead letters
 
-    async def _bury(self, refused: Rejected, fields: Mapping[Any, bytes], entry_id: bytes | None = None) -> None:
-        """Put what cannot be read where it can be looked at, with the reason; an entry of the stream leaves it."""
+    async def _dead_letter(self, refused: Rejected, fields: Mapping[Any, bytes], entry_id: bytes | None = None) -> None:
+        """Add a message or entry to the dead-letter stream, with the reason.
+
+        Args:
+            refused: the reason.
+            fields: of the message or entry; long ones are cut.
+            entry_id: of an entry, which is acknowledged and deleted in the same step.
+        """
         keys = self._log.keys
         self.counters["dead"] += 1
         kept: dict[Any, Any] = {
-            name[:_NAME_BYTES]: value[:_DEAD_BYTES] for name, value in list(fields.items())[:_DEAD_FIELDS]
+            name[:_DEAD_LETTER_NAME_BYTES]: value[:_DEAD_LETTER_BYTES]
+            for name, value in list(fields.items())[:_DEAD_LETTER_FIELDS]
         }
         kept[b"reason"] = f"{refused.field} {refused.value}: {refused.reason}"
         try:
             with self._log.beside():
                 async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.xadd(keys.inbox_dead, kept, maxlen=_MAX_DEAD, approximate=False)
+                    pipe.xadd(keys.inbox_dead, kept, maxlen=_MAX_DEAD_LETTERS, approximate=False)
                     if entry_id is not None:
                         pipe.xack(keys.inbox, keys.inbox_group, entry_id)
                         pipe.xdel(keys.inbox, entry_id)
                     await pipe.execute()
         except LogUnavailable as error:
             if entry_id is not None:
-                raise  # it stays unacknowledged, and is judged again
+                raise  # the entry stays unacknowledged and is parsed again
             _log.debug("inbox_dead_not_kept", error=str(error))
 
 
 def _pairs(fields: Any) -> Mapping[bytes, bytes]:
-    """Return the fields of an entry whichever shape the protocol gave them."""
+    """Return the fields of an entry as a mapping; RESP2 replies with a flat list, RESP3 with a map."""
     if isinstance(fields, dict):
         return fields
     return dict(zip(fields[::2], fields[1::2], strict=True))

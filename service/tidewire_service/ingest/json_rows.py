@@ -1,4 +1,4 @@
-"""JSON and NDJSON bodies as rows: one batch or row, a list of them, or one on each line; pure."""
+"""Parses JSON and NDJSON bodies: one batch or row, a list of them, or one per line; pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _REMEDY: Final = "send UTF-8 JSON (null for a value that is not a number)"
 
 
 def parse_json(text: bytes) -> Any:
-    """Return what a JSON text holds.
+    """Parse a JSON text.
 
-    Linear in its length, and of bounded depth; bare ``NaN``, lone surrogates and numbers beyond float64 are refused.
+    Takes linear time and bounded depth. Rejects bare ``NaN``, lone surrogates and numbers beyond float64.
 
     Raises:
-        InvalidInput: with the place and what to send instead.
+        InvalidInput: names the position and what to send instead.
     """
     try:
         return _decoder.decode(text)
@@ -38,7 +38,7 @@ def json_rows(body: bytes) -> Iterator[Row]:
     """Yield the rows of a JSON body.
 
     Raises:
-        MalformedBody: not JSON, or neither an object nor a list with something in it.
+        MalformedBody: the body is not JSON, or neither an object nor a non-empty list.
     """
     try:
         found = parse_json(body)
@@ -55,10 +55,10 @@ def json_rows(body: bytes) -> Iterator[Row]:
 
 
 def ndjson_rows(body: bytes) -> Iterator[Row]:
-    """Yield the rows of an NDJSON body, one from each line that is not blank; a line that is no JSON is a bad row.
+    """Yield one row per non-blank line of an NDJSON body; for a line that is not JSON, yield the error.
 
     Raises:
-        MalformedBody: no line holds anything.
+        MalformedBody: all lines are blank.
     """
     empty = True
     for line in body.split(b"\n"):

@@ -1,8 +1,8 @@
-"""The inbox lease: which one of all service processes appends what foreign producers send, and sweeps.
+"""The inbox lease: elects the one service process that appends what foreign producers send, and sweeps.
 
-All processes listen to the inbox channels all the time. Taking the lease publishes a marker on the same channels: what
-came before it on the wire is the old holder's, what comes after it the new one's. The append function checks the token,
-so that a holder that lost the lease unawares appends nothing (docs/protocol.md row 27).
+Every process listens to the inbox channels all the time. Acquiring the lease publishes a marker on these channels:
+messages before the marker belong to the old holder, messages after it to the new one. The append function checks the
+lease token, so a holder that lost the lease without noticing appends nothing (docs/protocol.md row 27).
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _log = structlog.get_logger("tidewire_service")
 
 
 class Lease:
-    """This process's side of the lease.
+    """Acquires, renews and loses the lease for this process.
 
     Attributes:
-        token: what this process bids with; a new one after each loss, so that taking it again publishes a marker again.
-        held: Redis said so at the last renewal, less than the time to live ago.
-        owns: our own marker was the last one on the wire: messages that arrive now are ours to append, if the append
-            function agrees.
+        token: identifies this process as a holder; replaced after each loss, so that acquiring publishes a new marker.
+        held: Redis confirmed the lease at the last renewal, less than the time to live ago.
+        owns: the last marker on the channels was ours: this process appends the messages that arrive now, if the
+            append function accepts the token.
+        changed: set when the lease was acquired.
     """
 
     def __init__(self, log: RedisLog, ttl_ms: int) -> None:
@@ -42,25 +43,25 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether the lease is surely ours at this moment."""
+        """Whether this process certainly holds the lease now."""
         return monotonic() < self._held_until
 
     @property
     def owns(self) -> bool:
-        """Whether what arrives on the inbox channels now is ours to append."""
+        """Whether this process appends the messages that arrive on the inbox channels now."""
         return self._last_marker == self.token
 
-    def heard(self, marker: bytes) -> None:
-        """Take a marker from the wire: who holds the lease from here on."""
+    def on_marker(self, marker: bytes) -> None:
+        """Record a marker that arrived on the channels: it names the holder of the messages after it."""
         self._last_marker = marker.decode(errors="replace")
 
-    def lost(self) -> None:
-        """Give up: an append was refused because the lease is another's."""
+    def mark_lost(self) -> None:
+        """Stop acting as the holder, because another process has the lease; bid again with a new token."""
         self._held_until, self._last_marker = 0.0, ""
         self.token = secrets.token_hex(8)
 
     async def run(self) -> None:
-        """Bid and renew, three times in each time to live; until cancelled."""
+        """Bid for the lease or renew it, three times per time to live; until cancelled."""
         while True:
             try:
                 await self.renew()
@@ -69,12 +70,12 @@ class Lease:
             await asyncio.sleep(self._ttl_ms / 3e3)
 
     async def renew(self) -> None:
-        """Bid for the lease, or keep it."""
+        """Bid for the lease, or renew it, once."""
         asked, held = monotonic(), self.held
         answer = await self._log.acquire_lease(self.token, self._ttl_ms)
         if not answer:
             if held:
-                self.lost()
+                self.mark_lost()
             return
         self._held_until = asked + self._ttl_ms / 1e3
         now = monotonic()
@@ -82,7 +83,7 @@ class Lease:
             self._marker_due = now + self._ttl_ms / 1e3
             _log.info("inbox_lease_taken")
         elif not self.owns and now > self._marker_due:
-            # our marker never came, the live connection was down: let the lease lapse and bid anew
-            self.lost()
+            # our marker never arrived, since the live connection was down: let the lease lapse and bid again
+            self.mark_lost()
         if not held and self.held:
             self.changed.set()

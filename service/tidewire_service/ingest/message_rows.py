@@ -1,4 +1,4 @@
-"""What foreign producers put into Redis as rows: a number or JSON on a channel, fields of a stream entry; pure."""
+"""Parses what foreign producers send through Redis: a number or JSON on a channel, or a stream entry; pure."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def _text(field: str, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise InvalidInput(field, raw[:60], "is no UTF-8") from None
+        raise InvalidInput(field, raw[:60], "is not UTF-8") from None
 
 
 def message_row(metric: str, payload: bytes, limits: IngestLimits) -> dict[str, Any]:
-    """Return the row of ``PUBLISH tw:in:<metric> <payload>``: a number, or a JSON batch or row.
+    """Parse ``PUBLISH tw:in:<metric> <payload>``: a number, or a JSON batch or row.
 
     Args:
-        metric: what the channel names.
+        metric: the metric that the channel names.
         payload: a number as text, or a JSON object whose metric is absent or the same.
-        limits: what to allow.
+        limits: of a batch.
 
     Raises:
-        InvalidInput: neither, or another metric than the channel's.
-        LimitExceeded: too long.
+        InvalidInput: the payload is neither, or names another metric than the channel.
+        LimitExceeded: the payload is too long.
     """
     if len(payload) > limits.batch_bytes:
         raise LimitExceeded("batch_bytes", limits.batch_bytes, len(payload), "split the batch")
@@ -41,7 +41,7 @@ def message_row(metric: str, payload: bytes, limits: IngestLimits) -> dict[str, 
     if stripped.startswith(b"{"):
         row = parse_json(stripped)
         if row.get("metric", metric) != metric:
-            raise InvalidInput("metric", row["metric"], f"is not the channel's ({metric!r}); leave it out")
+            raise InvalidInput("metric", row["metric"], f"differs from the channel's ({metric!r}); leave it out")
         return {**row, "metric": metric}
     if not stripped:
         raise InvalidInput("value", payload, "is empty; expected a number or a JSON batch")
@@ -49,16 +49,16 @@ def message_row(metric: str, payload: bytes, limits: IngestLimits) -> dict[str, 
 
 
 def entry_row(fields: Mapping[bytes, bytes], time_ms: float, limits: IngestLimits) -> dict[str, Any]:
-    """Return the row of ``XADD tw:in * metric … value … [time unit labels text step]``.
+    """Parse ``XADD tw:in * metric … value … [time unit labels text step]``.
 
     Args:
         fields: of the entry; ``value`` is a number or a JSON list, ``labels`` a JSON object, ``time`` ms or RFC 3339.
-        time_ms: when it was added, Unix ms; the reading's time if it has none.
-        limits: what to allow.
+        time_ms: when the entry was added, Unix ms; used for a reading without a time.
+        limits: of a batch.
 
     Raises:
-        InvalidInput: a field that is unknown or cannot be read.
-        LimitExceeded: too long.
+        InvalidInput: a field is unknown or cannot be parsed.
+        LimitExceeded: the entry is too long.
     """
     size = sum(len(name) + len(value) for name, value in fields.items())
     if size > limits.batch_bytes:
@@ -67,7 +67,9 @@ def entry_row(fields: Mapping[bytes, bytes], time_ms: float, limits: IngestLimit
     for raw_name, raw in fields.items():
         name = _text("field", raw_name)
         if name not in _FIELDS:
-            raise InvalidInput(name, raw[:60], f"is no field of a reading; the fields are {', '.join(sorted(_FIELDS))}")
+            raise InvalidInput(
+                name, raw[:60], f"is not a field of a reading; the fields are {', '.join(sorted(_FIELDS))}"
+            )
         text = _text(name, raw)
         if name == "labels":
             row[name] = parse_json(raw) if text.strip() else {}
@@ -89,4 +91,4 @@ def _time(text: str) -> float | str | None:
     try:
         return parse_number("time", text)
     except InvalidInput:
-        return text  # RFC 3339, checked with the row
+        return text  # RFC 3339; checked when the row is parsed

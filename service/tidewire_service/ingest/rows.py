@@ -1,4 +1,4 @@
-"""Rows into batches: each row is checked by itself, good ones are grouped and encoded, bad ones are named; pure."""
+"""Turns rows into batches: checks each row, groups and encodes the good ones, reports the bad ones; pure."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ from tidewire.model.batch import (
 )
 from tidewire_service.errors import limit_of
 
-__all__ = ["NOT_YOURS", "Intake", "Rejected", "Row", "collect"]
+__all__ = ["METRIC_NOT_ALLOWED", "Intake", "Rejected", "Row", "collect"]
 
 _FIELDS: Final = ("metric", "labels", "unit", "time", "value", "text", "step")
 _REFUSALS: Final = {
     "series": ("labels", "would be one series too many of this metric (max_series); use fewer values of its labels"),
     "metrics": ("metric", "would be one metric too many (max_metrics); older metrics are not affected"),
-    "poison": ("metric", "something foreign lies in this metric's keys in Redis; delete it there, or use another name"),
+    "poison": (
+        "metric",
+        "another program wrote this metric's keys in Redis; delete them there, or use another name",
+    ),
 }
-_LIMITS: Final = ("series", "metrics")  # those refusals that are limits
+_LIMITS: Final = ("series", "metrics")  # the refusals that are limits
 
-NOT_YOURS: Final = "may not be published with this token; its owner can widen what --publish allows"
+METRIC_NOT_ALLOWED: Final = "may not be published with this token; its owner can widen what --publish allows"
 
 Row = Mapping[str, Any] | InvalidInput
-"""One row as a format gives it: its fields, or why it could not be read."""
+"""One row as its format parsed it: the fields, or the error if it could not be parsed."""
 
 
 class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
     """A row that was refused.
 
     Attributes:
-        row: its place among the rows of the body, from 0; a CSV header is no row.
-        field: what is wrong.
-        value: a short form of what was given there.
+        row: index among the rows of the body, from 0; a CSV header is not a row.
+        field: the field that is wrong.
+        value: the value of that field, shortened.
         reason: what was expected and what to do.
-        limit: the setting that was passed, if it was one.
+        limit: the setting that was exceeded; empty if none was.
     """
 
     row: int
@@ -58,11 +61,11 @@ class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Intake(NamedTuple):
-    """What one body holds.
+    """The parsed rows of one body.
 
     Attributes:
-        batches: the good rows, encoded, in order of first sight of their series.
-        rows: for each batch the rows it came from.
+        batches: the good rows, encoded, in the order in which their series first appear.
+        rows: for each batch, the indices of the rows it was made from.
         rejected: the bad rows.
     """
 
@@ -71,22 +74,22 @@ class Intake(NamedTuple):
     rejected: list[Rejected]
 
     def narrowed(self, allowed: Callable[[str], bool]) -> Intake:
-        """Return this without the batches of metrics that may not be published; their rows are named."""
+        """Return a copy in which the rows of metrics that may not be published are rejected."""
         kept = Intake([], [], list(self.rejected))
         for batch, rows in zip(self.batches, self.rows, strict=True):
             if allowed(batch.metric):
                 kept.batches.append(batch)
                 kept.rows.append(rows)
             else:
-                kept.rejected.extend(Rejected(row, "metric", shown(batch.metric), NOT_YOURS) for row in rows)
+                kept.rejected.extend(Rejected(row, "metric", shown(batch.metric), METRIC_NOT_ALLOWED) for row in rows)
         kept.rejected.sort(key=lambda rejected: rejected.row)
         return kept
 
     def refused(self, results: tuple[int | str, ...]) -> list[Rejected]:
-        """Return the rows whose batches the log itself refused.
+        """Return the rows whose batches the append function refused.
 
         Args:
-            results: of the append, one for each batch.
+            results: of the append, one per batch.
         """
         found = []
         for batch, rows, result in zip(self.batches, self.rows, results, strict=True):
@@ -99,7 +102,7 @@ class Intake(NamedTuple):
 
 
 class _Group:
-    """Flat rows of one series on their way to a batch."""
+    """Collects flat rows of one series into a batch."""
 
     __slots__ = ("labels", "metric", "rows", "steps", "texts", "times", "unit", "values")
 
@@ -125,19 +128,19 @@ class _Group:
 
 
 def collect(rows: Iterable[Row], limits: IngestLimits, max_rows: int, now_ms: float) -> Intake:
-    """Return the batches of the good rows and the names of the bad ones.
+    """Check rows, and make batches of the good ones.
 
-    A row is a batch if its ``value`` is a list. Flat rows are grouped by metric, labels and unit, in order of first
-    sight, and split at the limits.
+    A row is a batch if its ``value`` is a list. Flat rows are grouped by metric, labels and unit, in the order in which
+    the groups first appear, and split at the limits.
 
     Args:
-        rows: as the format gives them, in order.
-        limits: what to allow of a batch.
-        max_rows: rows of one body.
-        now_ms: the time of a reading without one, Unix ms.
+        rows: as the format parsed them, in order.
+        limits: of a batch.
+        max_rows: largest number of rows in one body.
+        now_ms: used for a reading without a time, Unix ms.
 
     Raises:
-        LimitExceeded: more rows than `max_rows`.
+        LimitExceeded: there are more rows than `max_rows`.
     """
     intake = Intake([], [], [])
     groups: list[_Group | tuple[int, Batch]] = []
@@ -148,7 +151,7 @@ def collect(rows: Iterable[Row], limits: IngestLimits, max_rows: int, now_ms: fl
         try:
             if isinstance(row, InvalidInput):
                 raise row
-            _take(number, row, limits, now_ms, groups, open_groups)
+            _add_row(number, row, limits, now_ms, groups, open_groups)
         except InvalidInput as error:
             intake.rejected.append(Rejected(number, error.field, error.value, error.reason, limit_of(error)))
         except LimitExceeded as error:
@@ -156,14 +159,14 @@ def collect(rows: Iterable[Row], limits: IngestLimits, max_rows: int, now_ms: fl
             intake.rejected.append(refused)
     for group in groups:
         if isinstance(group, _Group):
-            _emit(group, 0, len(group.rows), limits, intake)
+            _encode_group(group, 0, len(group.rows), limits, intake)
         else:
-            _encode((group[0],), group[1], limits, intake)
+            _encode_rows((group[0],), group[1], limits, intake)
     intake.rejected.sort(key=lambda rejected: rejected.row)
     return intake
 
 
-def _take(
+def _add_row(
     number: int,
     row: Mapping[str, Any],
     limits: IngestLimits,
@@ -171,12 +174,13 @@ def _take(
     groups: list[_Group | tuple[int, Batch]],
     open_groups: dict[tuple[str, str, str], _Group],
 ) -> None:
+    """Check one row and add it to the groups: as a batch of its own, or to the open group of its series."""
     if not isinstance(row, Mapping):
         raise InvalidInput("row", row, "expected an object with metric, value and, if known, time, unit and labels")
     unknown = [name for name in row if name not in _FIELDS]
     if unknown:
         raise InvalidInput(
-            str(unknown[0]), row[unknown[0]], f"is no field of a row; the fields are {', '.join(_FIELDS)}"
+            str(unknown[0]), row[unknown[0]], f"is not a field of a row; the fields are {', '.join(_FIELDS)}"
         )
     metric, text = row.get("metric"), row.get("text")
     if metric is None:
@@ -233,25 +237,26 @@ def _check_text(text: object) -> None:
         raise InvalidInput("text", text, "holds a lone surrogate; decode it properly and send UTF-8") from None
 
 
-def _emit(group: _Group, first: int, end: int, limits: IngestLimits, intake: Intake) -> None:
-    """Encode readings first … end of a group as one batch, or as two halves if their bytes pass the limit."""
+def _encode_group(group: _Group, first: int, end: int, limits: IngestLimits, intake: Intake) -> None:
+    """Encode readings `first` to `end` of a group as one batch; if it is too large, encode two halves instead."""
     rows = tuple(group.rows[first:end])
     batch = group.batch(first, end)
     if end - first == 1:
-        _encode(rows, batch, limits, intake)
+        _encode_rows(rows, batch, limits, intake)
         return
     try:
         encoded = encode_batch(batch, limits)
     except LimitExceeded:
         middle = (first + end) // 2
-        _emit(group, first, middle, limits, intake)
-        _emit(group, middle, end, limits, intake)
+        _encode_group(group, first, middle, limits, intake)
+        _encode_group(group, middle, end, limits, intake)
         return
     intake.batches.append(encoded)
     intake.rows.append(rows)
 
 
-def _encode(rows: tuple[int, ...], batch: Batch, limits: IngestLimits, intake: Intake) -> None:
+def _encode_rows(rows: tuple[int, ...], batch: Batch, limits: IngestLimits, intake: Intake) -> None:
+    """Encode a batch, or reject its rows if it is too large."""
     try:
         encoded = encode_batch(batch, limits)
     except LimitExceeded as error:

@@ -1,4 +1,4 @@
-"""The sweeper: the lease holder trims idle metrics by age and forgets those silent for long, each minute."""
+"""The sweeper: each minute the lease holder trims idle metrics by age and removes those without readings for long."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["sweep_each_minute"]
 
 _INTERVAL_S: Final = 60.0
 _METRICS_A_CALL: Final = 200
-_PAUSE_S: Final = 0.01  # between two calls: appends of others go first
+_PAUSE_S: Final = 0.01  # between two calls, so that appends are not delayed
 
 _log = structlog.get_logger("tidewire_service")
 
 
 async def sweep_each_minute(hub: Hub, lease: Lease, interval_s: float = _INTERVAL_S) -> None:
-    """Sweep while the lease is held; until cancelled."""
+    """Sweep all metrics each minute while this process holds the lease; until cancelled."""
     while True:
         await asyncio.sleep(interval_s)
         if not lease.held:

@@ -28,7 +28,7 @@ from tidewire_service.ingest.body import (
     read_rows,
     unpacked,
 )
-from tidewire_service.ingest.rows import NOT_YOURS, Intake, Rejected
+from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED, Intake, Rejected
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
@@ -137,7 +137,7 @@ class Posts:
         self._count(rejected)
         first = rejected[0]
         problem, _ = problem_of(InvalidInput(first.field, None, first.reason))
-        if all(row.reason == NOT_YOURS for row in rejected):
+        if all(row.reason == METRIC_NOT_ALLOWED for row in rejected):
             problem, _ = problem_of(ScopeMissing(first.reason))
         refused = msgspec.structs.replace(
             problem,
