@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["LIMIT_NAMES", "LimitCounters"]
 
-# What a request or a row can run into. `documents` and `nesting` are fixed; all others are settings.
+# What a request or a row can exceed. `documents` and `nesting` are fixed; all others are settings.
 LIMIT_NAMES: Final = (
     "max_body_bytes",
     "max_decompressed_bytes",

@@ -1,4 +1,4 @@
-"""What every layer may read of a request's ASGI scope: its id and the address it comes from; pure."""
+"""Reads a request's id and client address from its ASGI scope; pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["address_of", "request_id"]
 
 
 def request_id(scope: Mapping[str, Any]) -> str:
-    """Return the id of a request, which every line of the log about it has; empty if nobody gave it one."""
+    """Return the id of a request, which is in every log line about it; empty if it has none."""
     return str(scope.get("tidewire.request", ""))
 
 
 def address_of(scope: Mapping[str, Any]) -> str:
-    """Return the address a request comes from; empty where the server does not tell."""
+    """Return the client's address; empty if the server does not know it."""
     client = scope.get("client")
     return str(client[0]) if client else ""

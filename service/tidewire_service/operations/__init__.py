@@ -1,1 +1,1 @@
-"""What an operator looks at: telemetry, readiness, Redis checks, self metrics and memory."""
+"""What an operator needs: telemetry, readiness, Redis checks, self metrics and the memory limit."""

@@ -1,4 +1,4 @@
-"""The soft memory limit: past it, new streams and bodies are refused while there is still memory to answer."""
+"""The soft memory limit: above it, new streams and bodies are refused while there is still memory to answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tidewire_service.streams.stream_quota import StreamQuota
 __all__ = ["Memory"]
 
 _CHECK_S: Final = 1.0
-_EASED: Final = 0.95  # of the limit, below which it is over: no flutter around it
+_EASED: Final = 0.95  # share of the limit below which the shortage ends, so that it does not flap around the limit
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -22,7 +22,7 @@ class Memory:
 
     Args:
         limit_bytes: the soft limit; 0 for none.
-        quota: told when memory is short.
+        quota: its `memory_short` is set while memory is short.
     """
 
     def __init__(self, limit_bytes: int, quota: StreamQuota) -> None:
@@ -31,7 +31,7 @@ class Memory:
         self._process = psutil.Process()
 
     def check(self) -> None:
-        """Compare the memory in use with the limit once."""
+        """Compare the memory in use with the limit, once."""
         used = self._process.memory_info().rss
         short = used > self._limit_bytes * (_EASED if self._quota.memory_short else 1.0)
         if short != self._quota.memory_short:

@@ -1,4 +1,4 @@
-"""Readiness: whether this process can take readings and stream them, found out at each question, within a second."""
+"""Readiness: checks on each request, within a second, whether this process can accept readings and stream them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tidewire_service.hub.hub import Hub
 
 __all__ = ["Readiness"]
 
-_STALE_S: Final = 2.0  # the hub looks at the clock every 0.5 s
+_STALE_S: Final = 2.0  # the hub reads the log's clock every 0.5 s
 _PING_S: Final = 1.0
 
 
 class Readiness:
-    """Asks Redis and the hub.
+    """Checks Redis and the hub.
 
     Attributes:
-        draining: the process is about to end; no new work should come to it.
+        draining: the process is about to end and should get no new requests.
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -43,7 +43,7 @@ class Readiness:
         elif not reason and not hub.ready:
             reason = "the hub has no verified position yet"
         elif not reason and age_s is not None and age_s > _STALE_S:
-            reason = f"the hub last saw the log's clock {age_s:.1f} s ago"
+            reason = f"the hub last read the log's clock {age_s:.1f} s ago"
         return ReadinessJson(
             not reason, reason, redis_ms, str(hub.position), None if age_s is None else round(age_s, 3)
         )

@@ -1,4 +1,4 @@
-"""Logs which Redis settings would lose readings, once, when Redis is first reached."""
+"""Logs once, when Redis first answers, which of its settings could lose readings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger("tidewire_service")
 
 
 async def check_when_reached(log: RedisLog) -> None:
-    """Wait until Redis answers, then log what was found."""
+    """Wait until Redis answers, then log its version and its risky settings."""
     while True:
         try:
             info = await log.info()

@@ -23,7 +23,7 @@ _log = structlog.get_logger("tidewire_service")
 
 
 class _SelfMetric(NamedTuple):
-    """One metric: what of /metrics it is made from, and how."""
+    """One self metric: which samples of /metrics it is the sum of, as a value or as a rate."""
 
     metric: str
     unit: str
@@ -55,12 +55,12 @@ _TABLE: Final = (
 _LATENCY: Final = "tidewire/latency"
 _REDIS: Final = "tidewire/redis"
 SELF_METRICS: Final = (*(row.metric for row in _TABLE), _LATENCY, _REDIS)
-"""All of them; a deck without charts of its own shows at most twelve."""
+"""The names of all self metrics; at most twelve, since a deck without saved charts shows no more."""
 _BUCKETS: Final = re.compile(r"tidewire_publish_to_write_seconds_bucket (\S+)")
 
 
 def process_name(port: int, worker: int | None = None) -> str:
-    """Return what tells this process from the others of the same log: ``host:port``, and which worker it is."""
+    """Return the label that distinguishes this process: ``host:port``, with ``#worker`` if there are several."""
     return f"{platform.node() or 'localhost'}:{port}" + ("" if worker is None else f"#{worker}")
 
 
@@ -86,13 +86,13 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
 
 
 class SelfMetrics:
-    """Appends a dozen readings now and then; what cannot be appended is left out, and the next ones are new.
+    """Appends a dozen readings at an interval; readings that cannot be appended are dropped, not retried.
 
     Args:
-        log: where to.
-        registry: what /metrics shows.
-        process: the label of this process.
-        every_s: how often.
+        log: to append to.
+        registry: the Prometheus metrics of this process.
+        process: value of the label `process`.
+        every_s: the interval.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class SelfMetrics:
         self._before: tuple[float, Mapping[str, float]] | None = None
 
     async def publish(self) -> None:
-        """Append for as long as the service runs; until cancelled."""
+        """Append at each interval; until cancelled."""
         while True:
             try:
                 batches = self.batches()
@@ -122,7 +122,7 @@ class SelfMetrics:
             await asyncio.sleep(self._every_s)
 
     def batches(self) -> list[EncodedBatch]:
-        """Return the readings of now; a rate is over the time since the call before, and absent from the first."""
+        """Return the current readings. A rate is over the time since the previous call; the first call has none."""
         now_s, samples = self._clock_s(), self._samples()
         before_s, before = self._before or (now_s, samples)
         self._before = (now_s, samples)
@@ -149,7 +149,7 @@ class SelfMetrics:
         return encode_batch(make_batch(metric, value, unit=unit, labels=self._labels))
 
     def _samples(self) -> dict[str, float]:
-        """Return the sum of each metric's samples; and of the 5xx that were no answer about health; buckets apart."""
+        """Return the sum of the samples per metric, histogram buckets by bound, and the 5xx except those of /health."""
         found: defaultdict[str, float] = defaultdict(float)
         for family in self._registry.collect():
             for sample in family.samples:

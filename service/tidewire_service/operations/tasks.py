@@ -1,4 +1,4 @@
-"""Long-running tasks: each is started again after a failure that nobody foresaw, which is logged and counted."""
+"""Long-running tasks: logs and counts each unexpected failure, and starts the task again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import structlog
 __all__ = ["end_all", "keep_running"]
 
 _PAUSE_S: Final = 1.0
-_END_S: Final = 1.0  # after which a task is told again to end
+_END_S: Final = 1.0  # after which a task is cancelled again
 _END_TRIES: Final = 5
 _log = structlog.get_logger("tidewire_service")
 
 
 async def end_all(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait for their ends; a task that lost its cancellation is told again, and named in the end."""
+    """Cancel tasks and wait until they end. Cancel again those that swallowed it; log those that never end."""
     waiting = set(tasks)
     for _ in range(_END_TRIES):
         for task in waiting:
@@ -30,11 +30,11 @@ async def end_all(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def keep_running(name: str, run: Callable[[], Coroutine[Any, Any, None]], failures: Counter[str]) -> None:
-    """Run something that should never end; until cancelled.
+    """Run a coroutine that should never end, and start it again after a failure; until cancelled.
 
     Args:
-        name: what it is, in logs and `failures`.
-        run: makes the coroutine, anew after each failure.
+        name: of the task, in logs and in `failures`.
+        run: returns a new coroutine.
         failures: counts failures by name.
     """
     while True:
@@ -42,7 +42,7 @@ async def keep_running(name: str, run: Callable[[], Coroutine[Any, Any, None]], 
             await run()
         except Exception as error:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():  # a TaskGroup whose child fails meanwhile hides it
+            if task is not None and task.cancelling():  # a TaskGroup hides a cancellation if a child fails meanwhile
                 raise asyncio.CancelledError from error
             failures[name] += 1
             _log.error("task_failed", task=name, exc_info=error)

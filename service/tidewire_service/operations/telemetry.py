@@ -43,13 +43,13 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     if as_json:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        # plain: the default prints the local variables of every frame, and with them tokens and passwords
+        # plain, because the default prints the local variables of every frame, and so tokens and passwords
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(level),  # what is filtered out costs nothing
+        wrapper_class=structlog.make_filtering_bound_logger(level),  # a filtered-out event costs nothing
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -64,7 +64,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
         "uvicorn",
         "uvicorn.error",
         "uvicorn.access",
-    ):  # theirs go the same way; `web.request_log` logs access
+    ):  # to the same handler; access is logged by `web.request_log`
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
@@ -75,11 +75,11 @@ class Telemetry:
 
     Attributes:
         registry: what ``/metrics`` shows.
-        requests: requests by method, route and status; a path without a route counts as ``-``, so the size stays flat.
-        seconds: how long requests took, by route; streams are not in it.
-        accepted: readings taken, by ingest path.
+        requests: by method, route and status; a path without a route counts as ``-``, which bounds their number.
+        seconds: how long requests took, by route; without streams.
+        accepted: readings accepted, by ingest path.
         rejected: rows or messages refused, by ingest path and reason.
-        repeated: calls that had been taken before, by ingest path; their readings were not appended again.
+        repeated: calls that had been accepted before, by ingest path; their readings were not appended again.
     """
 
     def __init__(self) -> None:
@@ -94,15 +94,15 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.accepted = Counter("tidewire_readings_accepted", "Readings taken", ["ingest"], registry=self.registry)
+        self.accepted = Counter("tidewire_readings_accepted", "Readings accepted", ["ingest"], registry=self.registry)
         self.rejected = Counter(
             "tidewire_rows_rejected", "Rows or messages refused", ["ingest", "reason"], registry=self.registry
         )
         self.repeated = Counter(
-            "tidewire_calls_repeated", "Calls that had been taken before", ["ingest"], registry=self.registry
+            "tidewire_calls_repeated", "Calls that had been accepted before", ["ingest"], registry=self.registry
         )
         ProcessCollector(registry=self.registry)
-        # with several workers on one port, this tells which of them a scrape reached
+        # with several workers on one port, it shows which of them a scrape reached
         process = Gauge("tidewire_process", "This process", ["version", "pid"], registry=self.registry)
         process.labels(__version__, str(os.getpid())).set(1)
 
@@ -114,8 +114,8 @@ class Telemetry:
         Args:
             prefix: first part of the metric's name; the rest is the key, unless there is a label.
             read: returns the mapping.
-            gauge: the numbers may fall.
-            label: one metric with the keys as this label's values, for few keys.
+            gauge: the numbers may decrease.
+            label: if given, export one metric whose values of this label are the keys; for few keys.
         """
         self.registry.register(_MappingCollector(prefix, read, gauge, label))
 
@@ -157,4 +157,4 @@ class _MappingCollector(Collector):
             yield self._family(f"{self._prefix}_{name}", name.replace("_", " "), value=value)
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # names are known only when there is something to show
+        return ()  # the names are known only at a scrape
