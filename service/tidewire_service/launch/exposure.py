@@ -1,4 +1,4 @@
-"""What of the service's own settings lets others in or listen: said once, when it starts; pure."""
+"""Finds settings that expose the service or its traffic to others; the warnings are logged at start; pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["warnings"]
 
 
 def warnings(settings: ServiceSettings) -> list[str]:
-    """Return one sentence for each thing that an operator should know; empty if there is nothing."""
+    """Return one warning per risky setting; empty if there is none."""
     found = []
     reachable = not is_loopback(settings.host)
     if settings.insecure and reachable:
-        found.append(f"--insecure: whoever reaches {settings.host} may publish and read everything")
+        found.append(f"--insecure: anyone who reaches {settings.host} may publish and read everything")
     if settings.auth and reachable and not settings.tls_cert:
         found.append(
             f"tokens travel to {settings.host} in clear text; give --tls-cert and --tls-key, or listen on 127.0.0.1 "
@@ -24,8 +24,8 @@ def warnings(settings: ServiceSettings) -> list[str]:
         foreign = [name for name in settings.allowed_hosts if not is_loopback(name.strip("[]"))]
         if foreign:
             found.append(
-                f"allowed_hosts has {', '.join(foreign)}: others come in by a proxy and nobody is asked for a token; "
-                "add --auth unless the proxy asks"
+                f"allowed_hosts has {', '.join(foreign)}: requests through a proxy need no token; "
+                "add --auth unless the proxy authenticates"
             )
     redis = urlsplit(settings.redis)
     if redis.scheme == "redis" and not is_loopback(redis.hostname or "localhost"):

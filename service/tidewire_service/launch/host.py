@@ -1,4 +1,4 @@
-"""The host publisher: this machine's real CPU, load, memory, swap, disk, network and temperature, every second."""
+"""The host publisher: publishes this machine's CPU, load, memory, swap, disk, network and temperature every second."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class HostReading(NamedTuple):
 
 
 class HostReadings:
-    """Reads this machine's counters; rates are differences between two calls."""
+    """Reads this machine's counters; a rate is the difference between two calls."""
 
     def __init__(self) -> None:
         self._before_s = time.monotonic()
         self._disk = self._disk_bytes()
         self._net = self._net_bytes()
-        psutil.cpu_percent(percpu=True)  # the first call only starts the count
+        psutil.cpu_percent(percpu=True)  # the first call only starts counting
 
     @staticmethod
     def _disk_bytes() -> dict[str, int]:
         try:
             counters = psutil.disk_io_counters()
-        except NotImplementedError:  # a container that does not see its disks
+        except NotImplementedError:  # a container without access to its disks
             return {}
         return {} if counters is None else {"read": counters.read_bytes, "write": counters.write_bytes}
 
@@ -56,7 +56,7 @@ class HostReadings:
         return found
 
     def read(self) -> Iterator[HostReading]:
-        """Yield this second's readings, without those that the machine does not have."""
+        """Yield the readings of this second, as far as the machine has them."""
         now_s = time.monotonic()
         passed_s = max(now_s - self._before_s, 1e-3)
         self._before_s = now_s
@@ -88,14 +88,15 @@ class HostReadings:
 
 
 def next_second(published_s: int, now_s: float) -> int:
-    """Return the second at which to publish next: the following one, or, after a sleep or a set clock, the coming one.
+    """Return the second at which to publish next: the one after the last, or the next full one after a clock jump.
 
     Args:
-        published_s: the second published last, Unix epoch; 0 for none.
+        published_s: the second that was published last, Unix epoch; 0 for none.
         now_s: the time, Unix epoch.
 
     Returns:
-        A full second, at most 1.5 s away, at least 0.3 s away if none was published: a share of less says nothing.
+        A full second, at most 1.5 s away. If none was published, at least 0.3 s away: a CPU share over a shorter time
+        means nothing.
     """
     following = published_s + 1
     if 0 <= following - now_s <= 1.5:
@@ -104,7 +105,7 @@ def next_second(published_s: int, now_s: float) -> int:
 
 
 def publish_host(publisher: Publisher, stop: threading.Event, labels: Mapping[str, str] | None = None) -> None:
-    """Publish at each full second, with that second as the time, until told to stop."""
+    """Publish at each full second, with that second as the time, until `stop` is set."""
     readings = HostReadings()
     second = next_second(0, time.time())
     while not stop.wait(max(0.0, second - time.time())):

@@ -32,7 +32,7 @@ _log = structlog.get_logger("tidewire_service")
 def command(**given: Any) -> None:
     """Run the HTTP service: streams, readings, history, catalogue.
 
-    Ends on SIGTERM or Ctrl-C: streams first, told when to come back.
+    Ends on SIGTERM or Ctrl-C, after it has told all streams when to reconnect.
     """
     try:
         settings = load_settings(ServiceSettings, given)
@@ -44,7 +44,7 @@ def command(**given: Any) -> None:
         configure_logging(settings.log_level, settings.log_format)
         run(create_app(settings, worker=worker_number()), settings, [worker_socket])
         return
-    app = create_app(settings)  # once here: what fails at import fails before any worker is started, and only once
+    app = create_app(settings)  # here once, so that a failing import is reported once and no worker is started
     try:
         sockets: list[socket.socket] = []
         port = settings.port
@@ -74,14 +74,14 @@ def command(**given: Any) -> None:
     else:
         Workers(sockets, settings).run()
     _log.info("service_ended")
-    gc.freeze()  # nothing is to be collected any more: the interpreter's end would walk every object of the libraries
+    gc.freeze()  # no more collections: the one at exit would visit every object of the libraries
 
 
 def _check_tls(settings: ServiceSettings) -> None:
-    """Refuse files that are no certificate with its key, before anything listens.
+    """Check the certificate and its key before anything listens.
 
     Raises:
-        UsageError: says so.
+        UsageError: the files cannot be read, or do not belong together.
     """
     if not settings.tls_cert:
         return

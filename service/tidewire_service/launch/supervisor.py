@@ -1,4 +1,4 @@
-"""The supervisor: keeps child processes up, restarts with back-off and says so, and ends all of them."""
+"""The supervisor: starts child processes, restarts them with back-off and reports it, and ends all of them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Child", "Supervisor"]
 
 _CHECK_S: Final = 0.1
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 15.0
-_SETTLED_S: Final = 30.0  # a child that lived so long is started again after the first pause
+_SETTLED_S: Final = 30.0  # a child that ran this long restarts after the first pause
 _GRACE_S: Final = 8.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Child:
-    """One process that is kept up.
+    """One process that the supervisor keeps running.
 
     Args:
-        name: as it is said to the person.
+        name: as it is printed.
         launch: starts the process.
-        process: if it runs already.
-        last: True ends it only when all others have ended, because they need it for their end.
+        process: given if it is running already.
+        last: end it only when all others have ended, because they need it to end.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class Supervisor:
     """Runs children until SIGINT, SIGTERM or SIGHUP; they end with it even if it is killed.
 
     Args:
-        say: prints one line to the person.
+        report: prints one line for the person at the terminal.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         self.stopping = threading.Event()
-        self._say = say
+        self._report = report
         self._children: list[Child] = []
-        self._alive, self._held = os.pipe()  # every child holds the reading end; only this process the writing one
+        self._alive, self._held = os.pipe()  # children hold the reading end, only this process the writing one
         os.set_inheritable(self._alive, True)
 
     def catch_signals(self) -> None:
-        """From now on SIGINT, SIGTERM and SIGHUP end the run; a second one is not needed."""
+        """Make SIGINT, SIGTERM and SIGHUP end `run`."""
         for number in _SIGNALS:
             signal.signal(number, self._stop)
 
@@ -74,18 +74,18 @@ class Supervisor:
         self.stopping.set()
 
     def add(self, child: Child) -> None:
-        """Keep a child up; starts it if it does not run yet."""
+        """Keep a child running; start it if it is not running yet."""
         self._children.append(child)
         if child.process is None:
             self._start(child)
 
     def command(self, *arguments: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start ``python -m tidewire`` with arguments, and an environment on top of this process's own."""
+        """Start ``python -m tidewire`` with arguments, and variables added to this process's environment."""
         return subprocess.Popen(  # noqa: S603 - our own interpreter and commands
-            [sys.executable, "-P", "-m", "tidewire", *arguments],  # -P: files of the person's directory are not modules
+            [sys.executable, "-P", "-m", "tidewire", *arguments],  # -P: do not import files of the current directory
             pass_fds=(self._alive,),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the supervisor speaks for all; trouble comes on standard error
+            stdout=subprocess.DEVNULL,  # only the supervisor prints; errors go to standard error
             env={**os.environ, **environment, SUPERVISOR_PIPE: str(self._alive)},
             start_new_session=True,  # Ctrl-C reaches this process, which tells the children
         )
@@ -95,38 +95,38 @@ class Supervisor:
         try:
             child.process = child.launch()
         except (OSError, TidewireError) as error:
-            self._pause(child, f"could not be started ({error})")
+            self._schedule_restart(child, f"could not be started ({error})")
 
-    def _pause(self, child: Child, what: str) -> None:
+    def _schedule_restart(self, child: Child, what: str) -> None:
         now = time.monotonic()
         settled = now - child.started_s > _SETTLED_S
         child.pause_s = _FIRST_PAUSE_S if settled else min(_MAX_PAUSE_S, child.pause_s * 2)
         child.start_at_s = now + child.pause_s
         child.process = None
-        self._say(f"the {child.name} {what}; it starts again in {child.pause_s:g} s")
+        self._report(f"the {child.name} {what}; it starts again in {child.pause_s:g} s")
 
-    def tend(self) -> None:
-        """Start again what died, after its pause."""
+    def restart_ended(self) -> None:
+        """Restart each child that has ended, after its pause."""
         for child in self._children:
             if child.process is None:
                 if time.monotonic() >= child.start_at_s:
                     self._start(child)
             elif (status := child.process.poll()) is not None:
                 how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-                self._pause(child, f"ended {how}")
+                self._schedule_restart(child, f"ended {how}")
 
     def run(self, each: Callable[[], None]) -> None:
-        """Tend the children until told to stop.
+        """Restart children that end, until a signal or `stopping`.
 
         Args:
             each: called about ten times a second.
         """
         while not self.stopping.wait(_CHECK_S):
-            self.tend()
+            self.restart_ended()
             each()
 
     def end(self) -> None:
-        """End all children, those marked `last` when the others have ended; kill those that take over 8 s."""
+        """End all children, those marked `last` after the others; kill those that take longer than 8 s."""
         for last in (False, True):
             running = [(child, child.process) for child in self._children if child.last is last and child.process]
             for _, process in running:
@@ -136,7 +136,7 @@ class Supervisor:
                 try:
                     process.wait(max(0.05, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
-                    self._say(f"the {child.name} did not end in {_GRACE_S:g} s; it is killed")
+                    self._report(f"the {child.name} did not end in {_GRACE_S:g} s; it is killed")
                     process.kill()
                     process.wait()
         os.close(self._held)

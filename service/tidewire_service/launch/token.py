@@ -1,4 +1,4 @@
-"""The commands `tidewire token create`, `share`, `list` and `revoke`: for whoever holds the service's Redis."""
+"""The commands `tidewire token create`, `share`, `list` and `revoke`, which work on the service's Redis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NEVER: Final = "never"
 
 
 class TokenSettings(Settings, frozen=True, kw_only=True):
-    """Which Redis the tokens are in."""
+    """The Redis that holds the tokens."""
 
     redis: Annotated[str, Option("Redis of the service")] = default_of(ClientSettings, "redis")
     prefix: Annotated[str, Option("first part of every Redis key")] = default_of(ClientSettings, "prefix")
@@ -52,11 +52,11 @@ def _with_store(given: dict[str, Any], work: Callable[[TokenStore], Awaitable[_T
 
 @click.group("token")
 def command() -> None:
-    """Create, share, list and revoke the tokens that `tidewire serve --auth` asks for."""
+    """Create, share, list and revoke the tokens that `tidewire serve --auth` requires."""
 
 
 @command.command("create")
-@click.option("--name", required=True, help="Whose it is, such as press-7.")
+@click.option("--name", required=True, help="Name of its owner, such as press-7.")
 @click.option("--publish", multiple=True, metavar="PATTERN", help="May publish these metrics; may be repeated.")
 @click.option("--subscribe", multiple=True, metavar="PATTERN", help="May see these metrics; may be repeated.")
 @click.option("--edit", is_flag=True, help="May change decks and thresholds.")
@@ -72,12 +72,12 @@ def create_command(
     expires: str,
     **given: Any,
 ) -> None:
-    """Make a token and print it, once: only its hash is kept."""
+    """Create a token and print it, once: only its hash is stored."""
     scopes = Scopes(publish=publish, subscribe=subscribe, edit=edit, operate=operate)
     lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
-    click.echo(f"{id_} ({name}) is good from now on{'' if lifetime_s is None else f', for {expires}'}.", err=True)
-    click.echo("It is shown this once; give it as TIDEWIRE_TOKEN or `Authorization: Bearer …`:", err=True)
+    click.echo(f"{id_} ({name}) is valid{'' if lifetime_s is None else f' for {expires}'}.", err=True)
+    click.echo("It is not shown again; give it as TIDEWIRE_TOKEN or `Authorization: Bearer …`:", err=True)
     click.echo(token)
 
 
@@ -86,14 +86,14 @@ def create_command(
 @click.option("--page", default="/", show_default=True, help="Page of the dashboard, such as '/d/plant?w=5m'.")
 @click.option("--dashboard", default=None, help="Where viewers find it  [TIDEWIRE_DASHBOARD]")
 @click.option("--expires", default="1d", show_default=True, help="After 7d, 12h …, or never.")
-@click.option("--name", default="share link", show_default=True, help="For whom it is.")
+@click.option("--name", default="share link", show_default=True, help="Name of its owner.")
 @click_options(TokenSettings)
 def share_command(
     subscribe: tuple[str, ...], page: str, dashboard: str | None, expires: str, name: str, **given: Any
 ) -> None:
-    """Print a link that shows one page to whoever has it: read-only, with a narrow token of its own.
+    """Print a read-only link to one page, for anyone who has it. The link contains a token of its own.
 
-    The token stands behind the #, which no browser sends, so that no server or proxy logs it. Revoke it by its id.
+    The token is behind the #, which browsers never send, so no server or proxy logs it. Revoke it by its id.
     """
     if not page.startswith("/"):
         raise click.UsageError(f"--page {page!r}: expected a path of the dashboard, such as /d/plant")
@@ -101,7 +101,7 @@ def share_command(
     lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     scopes = Scopes(subscribe=subscribe)
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
-    click.echo(f"{id_} ({name}): whoever has this link sees {' '.join(subscribe)}, for {expires}:", err=True)
+    click.echo(f"{id_} ({name}): anyone with this link sees {' '.join(subscribe)}, for {expires}:", err=True)
     click.echo(f"{where}/login#{urlencode({'token': token, 'next': page})}")
 
 
@@ -109,7 +109,7 @@ def share_command(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click_options(TokenSettings)
 def list_command(as_json: bool, **given: Any) -> None:
-    """List all tokens: whose they are, what they may do, when they end and when they were used."""
+    """List all tokens: owner, scopes, expiry and last use."""
     rows = _with_store(given, lambda store: store.rows())
     if as_json:
         for row in rows:
@@ -117,12 +117,12 @@ def list_command(as_json: bool, **given: Any) -> None:
         return
     table = Table(box=None, header_style="bold")
     for title in ("id", "name", "publish", "subscribe", "may", "expires", "last used"):
-        table.add_column(title, overflow="fold")  # a pattern that is cut says nothing
+        table.add_column(title, overflow="fold")  # a truncated pattern is useless
     for row in rows:
         scopes = row.token.scopes
         may = " ".join(name for name in ("edit", "operate") if getattr(scopes, name))
-        over = row.token.expires_ms is not None and row.token.expires_ms <= time.time() * 1e3
-        ends = _when(row.token.expires_ms, _NEVER) + (" (over)" if over else "")
+        expired = row.token.expires_ms is not None and row.token.expires_ms <= time.time() * 1e3
+        ends = _when(row.token.expires_ms, _NEVER) + (" (expired)" if expired else "")
         cells = (row.id, row.token.name, " ".join(scopes.publish), " ".join(scopes.subscribe), may, ends)
         table.add_row(*(cell.replace("[", r"\[") for cell in (*cells, _when(row.used_ms, "not yet"))))
     Console().print(table)
@@ -132,10 +132,10 @@ def list_command(as_json: bool, **given: Any) -> None:
 @click.argument("token_id")
 @click_options(TokenSettings)
 def revoke_command(token_id: str, **given: Any) -> None:
-    """Make a token worthless, by its id; streams opened with it end within 5 s."""
+    """Revoke a token by its id; streams opened with it end within 5 s."""
     if not _with_store(given, lambda store: store.revoke(token_id)):
         raise click.ClickException(f"there is no token {token_id!r}; `tidewire token list` shows their ids")
-    click.echo(f"{token_id} is worthless from now on")
+    click.echo(f"{token_id} is revoked")
 
 
 def _shown(row: TokenRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`tidewire up`: one command to a moving chart; Redis, service, dashboard and host publisher under one supervisor."""
+"""The command `tidewire up`: runs Redis, service, dashboard and host publisher under one supervisor."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _READY_S: Final = 30.0
 
 
 class UpSettings(Settings, frozen=True, kw_only=True):
-    """What `tidewire up` starts, and where."""
+    """Settings of `tidewire up`."""
 
     redis: Annotated[
         str, Option("Redis to use; by default one on 127.0.0.1:6379 if suitable, else the bundled server")
@@ -60,7 +60,7 @@ class UpSettings(Settings, frozen=True, kw_only=True):
 
 
 class ChosenRedis(NamedTuple):
-    """The Redis in use: its URL, what it is, and the child that it is if it is the bundled one."""
+    """The Redis in use: its URL, a description, and its child process if it is the bundled server."""
 
     url: str
     what: str
@@ -75,7 +75,7 @@ def _listening(port: int) -> bool:
 
 def _check_free(port: int, option: str, what: str) -> None:
     if _listening(port):
-        raise InvalidInput(option, port, f"the port is taken by another program; choose another for the {what}")
+        raise InvalidInput(option, port, f"the port is used by another program; choose another for the {what}")
     try:
         free_port(port, tries=1)
     except OSError:
@@ -83,13 +83,13 @@ def _check_free(port: int, option: str, what: str) -> None:
 
 
 def unsuitable(url: str) -> str | None:
-    """Return why a Redis should not be adopted; None: it wants no password, is new enough and does not evict."""
+    """Return why a running Redis should not be used; None if it needs no password, is new enough and does not evict."""
     once = Retry(NoBackoff(), 0)
     client = redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=0.5, retry=once)
     try:
         info = client.info("everything")
     except redis.AuthenticationError:
-        return "it wants a password (give it with --redis)"
+        return "it requires a password (give it with --redis)"
     except (redis.RedisError, OSError) as error:
         return f"it does not answer as a Redis ({type(error).__name__})"
     finally:
@@ -99,14 +99,14 @@ def unsuitable(url: str) -> str | None:
 
 
 def choose_redis(settings: UpSettings, usual_port: int = _REDIS_PORT) -> ChosenRedis:
-    """Return the Redis to use; starts the bundled server if that is it.
+    """Return the Redis to use; start the bundled server if no other Redis was given or found.
 
     Args:
-        settings: what was asked for.
-        usual_port: where a Redis is adopted if it suits, and the first port that is tried for the bundled one.
+        settings: of the command.
+        usual_port: a suitable Redis on this port is used; also the first port that is tried for the bundled server.
 
     Raises:
-        InvalidInput: a port that is taken.
+        InvalidInput: a port is used by another program.
         EmbeddedServerFailed: the bundled server did not start.
     """
     if settings.redis and not settings.redis_port:
@@ -155,9 +155,9 @@ for n in range(600): publisher.publish("demo/wave", math.sin(n / 10)); time.slee
 @click.option("--no-host", is_flag=True, help="Do not publish this machine's CPU, memory, disk and network.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
 def command(no_host: bool, open_browser: bool, **given: object) -> None:
-    """Run everything on this machine, and end all of it with Ctrl-C.
+    """Run everything on this machine; Ctrl-C ends all of it.
 
-    Uses --redis or TIDEWIRE_REDIS; else a Redis on 127.0.0.1:6379 that wants no password and does not evict; else the
+    Uses --redis or TIDEWIRE_REDIS; else a Redis on 127.0.0.1:6379 that needs no password and does not evict; else the
     bundled Valkey, which keeps its data in your user data directory.
     """
     started_s = time.monotonic()
@@ -193,7 +193,7 @@ def _run(
     service, dashboard = f"127.0.0.1:{settings.port}", f"127.0.0.1:{settings.dashboard_port}"
     environment = {
         "TIDEWIRE_LOG_LEVEL": os.environ.get("TIDEWIRE_LOG_LEVEL", "warning"),
-        "TIDEWIRE_REDIS": chosen.url,  # by environment: every user of the machine sees command lines
+        "TIDEWIRE_REDIS": chosen.url,  # by environment, since every user of the machine can read command lines
         "TIDEWIRE_URL": f"http://{service}",
         "TIDEWIRE_SELF_METRICS_S": os.environ.get("TIDEWIRE_SELF_METRICS_S", "10"),
     }
@@ -218,10 +218,10 @@ def _run(
         )
     )
     waiting = {"service": (service, "/health/ready"), "dashboard": (dashboard, "/")}
-    late_s = time.monotonic() + _READY_S
+    warn_at_s = time.monotonic() + _READY_S
 
     def watch() -> None:
-        nonlocal late_s
+        nonlocal warn_at_s
         if not waiting:
             return
         for name in [name for name, where in waiting.items() if _answers(*where)]:
@@ -230,8 +230,8 @@ def _run(
             click.echo(f"Ready after {time.monotonic() - started_s:.1f} s; Ctrl-C ends everything.")
             if open_browser:
                 webbrowser.open(f"http://{dashboard}")
-        elif time.monotonic() > late_s:
-            late_s = math.inf
-            click.echo(f"tidewire: not ready yet: {', '.join(waiting)}; `tidewire doctor` may know why", err=True)
+        elif time.monotonic() > warn_at_s:
+            warn_at_s = math.inf
+            click.echo(f"tidewire: not ready yet: {', '.join(waiting)}; `tidewire doctor` finds the cause", err=True)
 
     supervisor.run(watch)

@@ -1,4 +1,4 @@
-"""Several service processes on one port, supervised from one: each has its own socket, a dead one is started again."""
+"""Runs several service processes on one port, each with its own socket, and restarts those that end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORKER_SOCKET: Final = "TIDEWIRE_WORKER_SOCKET"
 _CHECK_S: Final = 0.1
 _FIRST_PAUSE_S: Final = 0.2
 _MAX_PAUSE_S: Final = 10.0
-_SETTLED_S: Final = 30.0  # a worker that lived so long starts again at once
+_SETTLED_S: Final = 30.0  # a worker that ran this long restarts after the first pause
 _GRACE_S: Final = 10.0
 _CODE: Final = "from tidewire_service.launch.serve import command; command()"
 
@@ -34,7 +34,7 @@ _log = structlog.get_logger("tidewire_service")
 
 
 def _environment(settings: ServiceSettings) -> dict[str, str]:
-    """Return the settings as a worker reads them; never on its command line, which others can see."""
+    """Return the settings as environment variables, since other users can read command lines."""
     found = {}
     for name, value in msgspec.structs.asdict(settings).items():
         text = ",".join(value) if isinstance(value, tuple) else str(value)
@@ -43,8 +43,8 @@ def _environment(settings: ServiceSettings) -> dict[str, str]:
 
 
 def inherited_socket() -> socket.socket | None:
-    """Return the socket that a supervisor gave this process, or None; the process then ends with its supervisor."""
-    given = os.environ.get(WORKER_SOCKET, "")  # no setting: it is the word between supervisor and worker
+    """Return the socket that a supervisor gave this process, or None; a process with one ends with its supervisor."""
+    given = os.environ.get(WORKER_SOCKET, "")  # not a setting: internal to supervisor and worker
     if not given:
         return None
     number, pipe, _ = given.split(":")
@@ -53,19 +53,19 @@ def inherited_socket() -> socket.socket | None:
 
 
 def worker_number() -> int | None:
-    """Return which of several workers this process is, from 1 on and the same after a restart; None if it is alone."""
+    """Return the number of this worker, from 1 on and the same after a restart; None if there is one process only."""
     given = os.environ.get(WORKER_SOCKET, "")
     return int(given.rpartition(":")[2]) if given else None
 
 
 def _end_with_supervisor(pipe: int) -> None:
-    """Wait for the end of a pipe that only the supervisor can write to: it closes however the supervisor ends."""
+    """Wait until the supervisor's pipe closes, which it does however the supervisor ends; then end this process."""
     os.read(pipe, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Worker:
-    """One socket, and the process that serves it at the moment."""
+    """One socket, and the process that serves it."""
 
     def __init__(self, sock: socket.socket, number: int) -> None:
         self.socket = sock
@@ -87,12 +87,12 @@ class Workers:
         self._alive, self._held = os.pipe()
 
     def run(self) -> None:
-        """Run the workers until told to stop."""
+        """Run the workers until SIGTERM or SIGINT."""
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while not self._stopping.is_set():
                 for worker in self._workers:
-                    self._tend(worker)
+                    self._restart_if_ended(worker)
                 self._stopping.wait(_CHECK_S)
         finally:
             self._end()
@@ -102,7 +102,8 @@ class Workers:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()
 
-    def _tend(self, worker: _Worker) -> None:
+    def _restart_if_ended(self, worker: _Worker) -> None:
+        """Start a worker that is not running, after its pause."""
         now = time.monotonic()
         if worker.process is not None:
             status = worker.process.poll()
@@ -119,7 +120,7 @@ class Workers:
                 [sys.executable, "-c", _CODE],
                 pass_fds=(number, self._alive),
                 env={**os.environ, **self._environment, WORKER_SOCKET: f"{number}:{self._alive}:{worker.number}"},
-                start_new_session=True,  # Ctrl-C reaches the supervisor, which tells the workers
+                start_new_session=True,  # Ctrl-C reaches only the supervisor, which ends the workers
             )
             worker.started = now
             _log.info("worker_started", pid=worker.process.pid)
