@@ -90,7 +90,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), limit_counters)
     jwt = _jwt(settings)
     authenticator = Authenticator(TokenStore(log) if settings.auth else None, jwt)
-    streams.end_of = authenticator.end_of
+    streams.end_reason = authenticator.end_reason
     slow_clients = SlowClients(
         head_timeout_s=settings.head_timeout_s,
         body_timeout_s=settings.body_timeout_s,
@@ -138,7 +138,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         finally:
             await end_all(running)
             with contextlib.suppress(LogUnavailable):
-                await authenticator.note_used()
+                await authenticator.store_last_used()
             await streams.drain()
             await streams.close()
             await hub.close()

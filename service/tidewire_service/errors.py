@@ -2,14 +2,14 @@
 
 tidewire.TidewireError
 ├── RequestRefused                 a request is refused for what it is, whatever its body says
-│   ├── Unauthenticated            no token, or one that proves nothing
+│   ├── Unauthenticated            no token, or an invalid one
 │   ├── ScopeMissing               the token does not allow this
 │   ├── RouteUndeclared            the route does not say who may use it, so nobody may
-│   ├── TokenUndecided             the token is unknown and Redis cannot be asked
+│   ├── TokenUndecided             the token is unknown and Redis does not answer
 │   ├── TicketRequestMalformed     the query of a request with a ticket cannot be read
 │   ├── RateExceeded               too many requests
-│   ├── MemoryShort                this process takes nothing more for now
-│   ├── ForeignOrigin              a page of another site asks
+│   ├── MemoryShort                this process accepts nothing more for now
+│   ├── ForeignOrigin              the request comes from a page of another site
 │   ├── HostMalformed              the Host header cannot be read
 │   ├── HostNotServed              the Host is not a name of this service
 │   ├── HeadersTooLarge
@@ -17,9 +17,9 @@ tidewire.TidewireError
 │   ├── PathNotFound
 │   ├── DeckNotFound
 │   ├── MethodNotAllowed
-│   └── MediaTypeNotSupported      the body has a media type, charset or coding that is not taken
+│   └── MediaTypeNotSupported      the media type, charset or coding of the body is not supported
 ├── tidewire.InvalidInput
-│   └── MalformedBody              a body cannot be read at all
+│   └── MalformedBody              a body cannot be parsed as a whole
 │       └── NestingTooDeep
 ├── DocumentConflict               a document is not the one that the writer has seen
 ├── FrameMalformed (ValueError)    a live frame cannot be read
@@ -72,14 +72,14 @@ class RequestRefused(TidewireError):
 
 
 class Unauthenticated(RequestRefused):
-    """A request has no token, or one that proves nothing.
+    """A request has no token, or an invalid one.
 
     Attributes:
         token_given: a token was given.
     """
 
     def __init__(self, detail: str, *, token_given: bool) -> None:
-        """Say what was wrong and what to do; never the token."""
+        """Say what is wrong and what to do; never quote the token."""
         self.token_given = token_given
         super().__init__(detail)
 
@@ -97,7 +97,7 @@ class RouteUndeclared(RequestRefused):
 
 
 class TokenUndecided(RequestRefused):
-    """The token is unknown to this process, and Redis cannot be asked.
+    """The token is unknown to this process, and Redis does not answer.
 
     Attributes:
         retry_after_s: a pause after which it makes sense to try again.
@@ -128,7 +128,7 @@ class RateExceeded(RequestRefused):
 
 
 class MemoryShort(RequestRefused):
-    """This process is past its soft memory limit and takes nothing more for now.
+    """This process is above its soft memory limit and accepts nothing more for now.
 
     Attributes:
         retry_after_s: a pause after which it makes sense to try again.
@@ -142,7 +142,7 @@ class MemoryShort(RequestRefused):
 
 
 class ForeignOrigin(RequestRefused):
-    """A page of another site asks, and is not among the allowed origins."""
+    """The request comes from a page of another site, which is not among the allowed origins."""
 
 
 class HostMalformed(RequestRefused):
@@ -189,35 +189,35 @@ class DeckNotFound(RequestRefused):
 
 
 class MethodNotAllowed(RequestRefused):
-    """The path does not take this method.
+    """The path does not support this method.
 
     Attributes:
-        allowed: the methods that it takes, as in the header ``Allow``.
+        allowed: the methods that it supports, as in the header ``Allow``.
     """
 
     def __init__(self, detail: str, *, allowed: str) -> None:
-        """Name the methods that are taken."""
+        """Name the supported methods."""
         self.allowed = allowed
         super().__init__(detail)
 
 
 class MediaTypeNotSupported(RequestRefused):
-    """A body has a media type, a charset or a coding that is not taken.
+    """The media type, charset or coding of a body is not supported.
 
     Attributes:
-        accept: media types that are taken, as in the header ``Accept``; empty if the type was not the fault.
-        accept_encoding: likewise the codings.
+        accept: supported media types, as in the header ``Accept``; empty if the type was not the fault.
+        accept_encoding: supported codings, as in the header ``Accept-Encoding``; empty if the coding was not the fault.
     """
 
     def __init__(self, detail: str, *, accept: str = "", accept_encoding: str = "") -> None:
-        """Say what is taken instead."""
+        """Say what is supported instead."""
         self.accept = accept
         self.accept_encoding = accept_encoding
         super().__init__(detail)
 
 
 class MalformedBody(InvalidInput):
-    """A body cannot be read at all, so that no row of it can be told from another.
+    """A body cannot be parsed as a whole, so that no single row can be named.
 
     Attributes:
         limit: the limit that was exceeded; empty if none was.

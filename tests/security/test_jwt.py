@@ -63,7 +63,7 @@ async def test_a_good_one_may_what_its_claim_says(service: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (lambda: signed(exp=time.time() - 60), "time is over"),
+        (lambda: signed(exp=time.time() - 60), "has expired"),
         (lambda: signed(aud="others"), "audience"),
         (lambda: signed(iss="https://evil.example.org"), "issuer"),
         (lambda: signed(OTHER), "signature"),

@@ -224,7 +224,7 @@ def test_the_commands_create_list_and_revoke(valkey: Valkey) -> None:
     assert runner.invoke(command, ["create", "--name", "x", *redis]).exit_code == 1
     short = ["create", "--name", "short", "--operate", "--expires", "1ms", *redis]
     assert runner.invoke(command, short).exit_code == 0
-    assert "(over)" in runner.invoke(command, ["list", *redis]).output.replace("\n", " ")
+    assert "(expired)" in runner.invoke(command, ["list", *redis]).output.replace("\n", " ")
 
 
 async def test_a_share_link_shows_one_page_and_changes_nothing(
@@ -249,7 +249,7 @@ async def test_a_share_link_shows_one_page_and_changes_nothing(
 
 async def test_tokens_that_are_over_make_room_for_new_ones(valkey: Valkey) -> None:
     log = RedisLog(valkey.url)
-    store = TokenStore(log, most=2)
+    store = TokenStore(log, max_tokens=2)
     scopes = Scopes(operate=True)
     await store.create("short", scopes, 0.05)
     kept, _ = await store.create("kept", scopes, None)

@@ -11,7 +11,7 @@ import structlog
 
 from tidewire.errors import LogUnavailable
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.auth.tokens import Token, TokenStore, identity_of, parse_token, proves
+from tidewire_service.auth.tokens import Token, TokenStore, identity_of, parse_token, secret_matches
 from tidewire_service.errors import Unauthenticated
 from tidewire_service.hub.end_reason import EndReason
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Authenticator"]
 
-_REFRESH_S: Final = 1.0  # how soon a process knows of a new or revoked token
-_SOONEST_S: Final = 0.2  # between two reads, however many unknown tokens come: at most 5 a second reach Redis
-_NOTE_USED_S: Final = 10.0
-_MAX_BEARER: Final = 16 * 1024
+_REFRESH_S: Final = 1.0  # after which a process knows of a new or revoked token
+_MIN_REFRESH_S: Final = 0.2  # between two reads: unknown tokens cause at most 5 reads of Redis per second
+_STORE_LAST_USED_S: Final = 10.0
+_MAX_BEARER_CHARS: Final = 16 * 1024
 _log = structlog.get_logger("tidewire_service")
 
 
 class Authenticator:
-    """Authenticates requests against a copy of all tokens, at most a second old: a known token waits for nothing.
+    """Authenticates requests against a copy of all tokens, at most a second old, so a known token costs no round trip.
 
-    While Redis is away, the copy stays valid; an unknown token cannot be decided, and its sender is told to come back.
+    While Redis does not answer, the copy stays valid; a request with an unknown token is told to try again.
 
     Args:
-        store: the tokens; None lets everybody in without one.
-        jwt: verifies JSON Web Tokens, if there is an identity provider.
-        now_ms: Unix ms.
+        store: the tokens; None admits every request without a token.
+        jwt: verifies JSON Web Tokens; None if no identity provider is set.
+        now_ms: returns the time, Unix ms.
 
     Attributes:
         counters: authentications by outcome.
@@ -60,35 +60,35 @@ class Authenticator:
 
     @property
     def open(self) -> bool:
-        """Whether requests need no token."""
+        """Whether requests are admitted without a token."""
         return self._store is None
 
     def identity(self, authorization: str) -> Identity | None:
-        """Return the identity behind a request; None if only `refreshed_identity` can tell.
+        """Return the identity of a request; None if the token is not in the copy: then call `refreshed_identity`.
 
         Args:
-            authorization: the header's value, empty if there is none.
+            authorization: the value of the Authorization header, empty if there is none.
 
         Raises:
-            Unauthenticated: it cannot be any token of this service.
+            Unauthenticated: there is no token, or one that this service cannot have issued.
         """
         if self._store is None:
             return ANYONE
         bearer = self._bearer(authorization)
         parsed = parse_token(bearer)
         if parsed is None:
-            return self._foreign(bearer)
+            return self._jwt_identity(bearer)
         id_, secret = parsed
         token = self._tokens.get(id_)
-        if not proves(secret, token) or token is None:
+        if not secret_matches(secret, token) or token is None:
             return None
         return self._accepted(identity_of(id_, token))
 
     async def refreshed_identity(self, authorization: str) -> Identity:
-        """Return the identity behind a request, after reading changed tokens from Redis.
+        """Read changed tokens from Redis, then return the identity of a request.
 
         Raises:
-            Unauthenticated: it cannot be any token of this service.
+            Unauthenticated: there is no token, or an invalid one.
             LogUnavailable: Redis does not answer; the token may be valid.
         """
         try:
@@ -103,13 +103,13 @@ class Authenticator:
         if found is None:
             self.counters["refused"] += 1
             raise Unauthenticated(
-                "the token is not known here, or was revoked; `tidewire token list` shows those that are",
+                "the token does not exist or was revoked; `tidewire token list` shows the valid ones",
                 token_given=True,
             )
         return found
 
-    def end_of(self, identity: Identity) -> EndReason | None:
-        """Return why a stream of this identity must end; None if it may go on."""
+    def end_reason(self, identity: Identity) -> EndReason | None:
+        """Return why a stream of this identity must end; None if it may continue."""
         if identity.expired(self._now_ms()):
             return EndReason.EXPIRED
         if identity.kind == "token" and self._version is not None and identity.id not in self._tokens:
@@ -117,43 +117,44 @@ class Authenticator:
         return None
 
     async def watch(self) -> None:
-        """Read new and revoked tokens every second, and store when tokens were used; until cancelled."""
-        noted_s = time.monotonic()
+        """Read new and revoked tokens every second, and store when tokens were last used; until cancelled."""
+        stored_s = time.monotonic()
         while self._store is not None:
             try:
                 await self._refresh()
-                if time.monotonic() - noted_s >= _NOTE_USED_S:
-                    noted_s = time.monotonic()
-                    await self.note_used()
+                if time.monotonic() - stored_s >= _STORE_LAST_USED_S:
+                    stored_s = time.monotonic()
+                    await self.store_last_used()
             except LogUnavailable as error:
-                _log.debug("tokens_not_read", error=str(error))  # the hub has said already that Redis is away
+                _log.debug("tokens_not_read", error=str(error))  # debug only: the hub has logged that Redis is away
             await asyncio.sleep(_REFRESH_S)
 
-    async def note_used(self) -> None:
+    async def store_last_used(self) -> None:
         """Store in Redis when tokens were last used."""
         used, self._used = self._used, {}
         if used and self._store is not None:
-            await self._store.note_used({id_: ms for id_, ms in used.items() if id_ in self._tokens})
+            await self._store.set_last_used({id_: ms for id_, ms in used.items() if id_ in self._tokens})
 
     def _bearer(self, authorization: str) -> str:
+        """Return the token of an Authorization header."""
         if not authorization:
             self.counters["missing"] += 1
             raise Unauthenticated(
-                "this service wants a token: send it as `Authorization: Bearer …`; `tidewire token create` makes one",
+                "this service needs a token: send it as `Authorization: Bearer …`; `tidewire token create` makes one",
                 token_given=False,
             )
         scheme, _, bearer = authorization.partition(" ")
         bearer = bearer.strip()
-        if scheme.lower() != "bearer" or not bearer or len(bearer) > _MAX_BEARER:
+        if scheme.lower() != "bearer" or not bearer or len(bearer) > _MAX_BEARER_CHARS:
             self.counters["refused"] += 1
             raise Unauthenticated("expected `Authorization: Bearer …` with one token", token_given=True)
         return bearer
 
-    def _foreign(self, bearer: str) -> Identity | None:
-        """Return the identity of a JSON Web Token."""
+    def _jwt_identity(self, bearer: str) -> Identity | None:
+        """Return the identity of a JSON Web Token; None if its key is not known yet."""
         if self._jwt is None:
             self.counters["refused"] += 1
-            raise Unauthenticated("what was given is no token of this service; they begin with tw_", token_given=True)
+            raise Unauthenticated("this is not a token of this service; those begin with tw_", token_given=True)
         try:
             identity = self._jwt.verify(bearer, self._now_ms())
         except Unauthenticated:
@@ -162,11 +163,12 @@ class Authenticator:
         return None if identity is None else self._accepted(identity)
 
     def _accepted(self, identity: Identity) -> Identity:
+        """Check that an identity is not expired, and count it."""
         now_ms = self._now_ms()
         if identity.expired(now_ms):
             self.counters["refused"] += 1
             raise Unauthenticated(
-                "the token's time is over; make a new one with `tidewire token create`", token_given=True
+                "the token has expired; make a new one with `tidewire token create`", token_given=True
             )
         self.counters["accepted"] += 1
         if identity.kind == "token":
@@ -174,14 +176,14 @@ class Authenticator:
         return identity
 
     async def _refresh(self) -> None:
-        """Read changed tokens; concurrent callers share one read."""
+        """Read the tokens if they changed; concurrent callers share one read."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._read_changes(), name="tidewire-tokens")
         await asyncio.shield(self._refreshing)
 
     async def _read_changes(self) -> None:
         assert self._store is not None  # noqa: S101 - only called with a store
-        await asyncio.sleep(max(0.0, self._refreshed_s + _SOONEST_S - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._refreshed_s + _MIN_REFRESH_S - time.monotonic()))
         self._refreshed_s = time.monotonic()
         version = await self._store.version()
         if version != self._version:

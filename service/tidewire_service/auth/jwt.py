@@ -1,4 +1,4 @@
-"""JSON Web Tokens of an identity provider: pinned algorithms, audience, issuer, expiry, keys by file or URL."""
+"""Verifies JSON Web Tokens of an identity provider: algorithms, issuer, audience, expiry; keys from a file or URL."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["JwtSettings", "JwtVerifier"]
 
 _ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-)  # asymmetric only: what verifies cannot sign
-_KEPT: Final = 2_048  # verified tokens; a signature costs about 50 µs, a look into the cache 2
+)  # asymmetric only: a key that verifies cannot sign
+_MAX_CACHED: Final = 2_048  # verified tokens; checking a signature takes about 50 µs, a cache lookup 2
 _MAX_JWKS_BYTES: Final = 256 * 1024
 _TIMEOUT_S: Final = 5.0
 _REFRESH_S: Final = 300.0
-_SOONEST_S: Final = 10.0  # between two fetches, however many unknown key ids come
+_MIN_REFRESH_S: Final = 10.0  # between two fetches, however many tokens with unknown key ids arrive
 _LEEWAY_S: Final = 10
 _log = structlog.get_logger("tidewire_service")
 
 
 class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a JSON Web Token has to be; declared with its meaning in `settings.ServiceSettings`."""
+    """The settings of JSON Web Tokens; each is described in `settings.ServiceSettings`."""
 
     issuer: str
     audience: str
@@ -61,7 +61,7 @@ class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
             if not (value and equals and words.split()) or unknown:
                 reason = "expected VALUE=words, the words publish:PATTERN, subscribe:PATTERN, edit, operate"
                 raise InvalidInput("--jwt-grants", grant, reason)
-            _scopes(words, ())  # a pattern that cannot be read is said now, not to each who comes
+            _scopes(words, ())  # so that a malformed pattern fails at start and not at each request
         if "://" in self.jwks:
             parts = urlsplit(self.jwks)
             if parts.scheme != "https" or parts.username:
@@ -73,32 +73,32 @@ class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JwtVerifier:
-    """Verifies tokens by the keys of one provider.
+    """Verifies tokens with the keys of one provider.
 
-    Keys are read from a file, or fetched from a URL: over HTTPS, without redirects, at most 256 KiB, at most every
-    10 s, and again after 5 minutes. Nothing that a token says (``jku``, ``x5u``) is ever fetched.
+    Keys are read from a file or fetched from a URL: every 5 minutes and when a key is unknown, at most every 10 s, over
+    HTTPS, without redirects, at most 256 KiB. A URL inside a token (``jku``, ``x5u``) is never fetched.
     """
 
     def __init__(self, settings: JwtSettings, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Prepare; the clock is any that rises."""
+        """Prepare; `clock_s` is any monotonic clock, in seconds."""
         self._settings = settings
         self._clock_s = clock_s
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_s = float("-inf")
-        self._turn = asyncio.Lock()
+        self._refresh_lock = asyncio.Lock()
         self._verified: OrderedDict[bytes, Identity] = OrderedDict()
 
     def verify(self, token: str, now_ms: float) -> Identity | None:
-        """Return whose token it is; None if its key is not known (yet): `refresh` may find it.
+        """Return the identity of a token; None if its key is not known: then call `refresh` and try again.
 
         Raises:
-            Unauthenticated: says what is wrong with it, never what is in it.
+            Unauthenticated: the token is not valid; the message says why and never quotes the token.
         """
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        kept = self._verified.get(digest)
-        if kept is not None and not kept.expired(now_ms):
+        cached = self._verified.get(digest)
+        if cached is not None and not cached.expired(now_ms):
             self._verified.move_to_end(digest)
-            return kept
+            return cached
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
@@ -107,7 +107,7 @@ class JwtVerifier:
             raise _refused(f"is not signed with {' or '.join(self._settings.algorithms)}")
         key = self._keys.get(str(header.get("kid", "")))
         if key is None:
-            if self._clock_s() - self._fetched_s < _SOONEST_S:
+            if self._clock_s() - self._fetched_s < _MIN_REFRESH_S:
                 raise _refused("is signed with a key that the provider does not list")
             return None
         try:
@@ -121,17 +121,17 @@ class JwtVerifier:
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
         except jwt.PyJWTError as error:
-            raise _refused(f"is refused: {_sentence(error)}") from None
+            raise _refused(f"is refused: {_reason(error)}") from None
         identity = self._identity(claims)
         self._verified[digest] = identity
-        while len(self._verified) > _KEPT:
+        while len(self._verified) > _MAX_CACHED:
             self._verified.popitem(last=False)
         return identity
 
     async def refresh(self) -> None:
-        """Read the keys again, unless that was just done."""
-        async with self._turn:
-            if self._clock_s() - self._fetched_s < _SOONEST_S:
+        """Read the keys, unless they were read less than 10 s ago."""
+        async with self._refresh_lock:
+            if self._clock_s() - self._fetched_s < _MIN_REFRESH_S:
                 return
             self._fetched_s = self._clock_s()
             try:
@@ -139,9 +139,9 @@ class JwtVerifier:
                 keys = jwt.PyJWKSet.from_json(text.decode())
             except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
                 _log.warning("jwks_not_read", jwks=self._settings.jwks, error=str(error) or type(error).__name__)
-                return  # the keys known last go on
+                return  # keep the keys that were read last
             self._keys = {key.key_id or "": key for key in keys.keys}
-            self._verified.clear()  # of keys that may be gone
+            self._verified.clear()  # their keys may have been withdrawn
 
     async def watch(self) -> None:
         """Read the keys every five minutes; until cancelled."""
@@ -189,24 +189,24 @@ def _is_word(word: str) -> bool:
 
 
 def _granted(claim: object, grants: tuple[str, ...]) -> str:
-    """Return the words that the values of a claim are worth."""
+    """Return the scope words that the grants map the values of a claim to."""
     values = claim if isinstance(claim, list) else [claim, *str(claim).split()]
     by_value = dict(grant.split("=", 1) for grant in grants)
     return " ".join(by_value.get(value, "") for value in values if isinstance(value, str))
 
 
 def _scopes(claim: object, grants: tuple[str, ...]) -> Scopes:
-    """Return the scopes of a claim: an object as ours, or words ``publish:<pattern>``, ``subscribe:…``, ``edit``.
+    """Return the scopes of a claim: an object like `Scopes`, or words ``publish:<pattern>``, ``subscribe:…``, ``edit``.
 
-    The words are one string or a list; those that mean nothing here, such as other roles, are left out. With grants,
-    its values are looked up in them instead, and mean nothing by themselves: whoever may choose a value (a nickname)
-    could else choose a scope.
+    The words are one string or a list; unknown ones, such as roles of other programs, are ignored. If there are grants,
+    the values of the claim are only looked up in them and are not scope words themselves: otherwise a user who may
+    choose a value (a nickname) could choose a scope.
     """
     if claim is None:
         return Scopes()
     if grants:
         claim = _granted(claim, grants)
-    if isinstance(claim, list):  # as roles and groups come
+    if isinstance(claim, list):  # roles and groups are usually lists
         claim = " ".join(word for word in claim if isinstance(word, str) and not any(map(str.isspace, word)))
     if not isinstance(claim, str):
         return msgspec.convert(claim, Scopes)
@@ -228,11 +228,11 @@ def _refused(what: str) -> Unauthenticated:
     return Unauthenticated(f"the token {what}", token_given=True)
 
 
-def _sentence(error: jwt.PyJWTError) -> str:
+def _reason(error: jwt.PyJWTError) -> str:
     names = {
-        jwt.ExpiredSignatureError: "its time is over",
+        jwt.ExpiredSignatureError: "it has expired",
         jwt.InvalidAudienceError: "it is meant for another audience",
-        jwt.InvalidIssuerError: "it is of another issuer",
+        jwt.InvalidIssuerError: "it is from another issuer",
         jwt.InvalidSignatureError: "its signature is wrong",
         jwt.MissingRequiredClaimError: "it lacks one of exp, iss, aud, sub",
     }

@@ -1,4 +1,4 @@
-"""Requests per second of one token, and from one address: a bucket each, bounded in number."""
+"""Limits requests per second by token and by address, with one token bucket each; the number of buckets is bounded."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from tidewire_service.errors import RateExceeded
 
 __all__ = ["RequestRates"]
 
-_BURST_S: Final = 2.0  # seconds' worth of requests that may come at once
-_KEPT: Final = 20_000  # buckets; the one not used for longest goes first: it is full again by then
+_BURST_S: Final = 2.0  # seconds' worth of requests that may arrive at once
+_MAX_BUCKETS: Final = 20_000  # the least recently used is dropped first: it is full again by then
 
 
 class RequestRates:
-    """Refuses what comes too fast.
+    """Refuses requests that arrive too fast.
 
     Args:
-        per_s: requests a second of one key; 0 for no limit.
-        bound: the setting that says so.
-        clock_s: any clock that rises.
+        per_s: largest number of requests per second of one key; 0 for no limit.
+        limit: name of the setting, for the error.
+        clock_s: any monotonic clock, in seconds.
     """
 
-    def __init__(self, per_s: float, bound: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_s: float, limit: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
-        self._bound = bound
+        self._limit = limit
         self._clock_s = clock_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def count(self, key: str) -> None:
-        """Count one request.
+        """Count one request of a token or address.
 
         Raises:
-            RateExceeded: with the time after which one more is allowed.
+            RateExceeded: the rate is too high; says after what time one more request is allowed.
         """
         if not self._per_s:
             return
@@ -44,9 +44,9 @@ class RequestRates:
         left = min(most, left + (now_s - at_s) * self._per_s)
         if left < 1:
             wait_s = (1 - left) / self._per_s
-            detail = f"more than {self._per_s:g} requests a second ({self._bound}); try again in {wait_s:.1f} s"
-            raise RateExceeded(detail, limit=self._bound, retry_after_s=wait_s)
+            detail = f"more than {self._per_s:g} requests a second ({self._limit}); try again in {wait_s:.1f} s"
+            raise RateExceeded(detail, limit=self._limit, retry_after_s=wait_s)
         self._buckets[key] = (left - 1, now_s)
         self._buckets.move_to_end(key)
-        while len(self._buckets) > _KEPT:
+        while len(self._buckets) > _MAX_BUCKETS:
             self._buckets.popitem(last=False)

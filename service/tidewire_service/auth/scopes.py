@@ -1,4 +1,4 @@
-"""What somebody may do: patterns to publish and to subscribe to; pure."""
+"""Scopes and identities: who sends a request, and what they may publish and subscribe to; pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tidewire.model.scopes import allows, narrowing, patterns_meet
 
 __all__ = ["ANYONE", "Identity", "Scopes"]
 
-_MAX_PATTERNS: Final = 64  # of one direction; every new metric is matched against each
+_MAX_PATTERNS: Final = 64  # to publish, and to subscribe; every new metric is matched against each
 
 
 class Scopes(msgspec.Struct, frozen=True, kw_only=True):
-    """What an identity may do; nothing unless it is said.
+    """What an identity may do; by default nothing.
 
     Attributes:
         publish: patterns of the metrics it may publish.
-        subscribe: patterns of the metrics it may see: live, replayed, in the past and in the catalogue.
+        subscribe: patterns of the metrics it may see: live, replayed, in the history and in the catalogue.
         edit: may change decks and thresholds.
         operate: may read ``/metrics``.
 
     Raises:
-        InvalidInput: too many patterns, or one that cannot be read.
+        InvalidInput: too many patterns, or a malformed one.
     """
 
     publish: tuple[str, ...] = ()
@@ -49,24 +49,24 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True):
         return allows(self.subscribe, metric)
 
     def may_see_some(self, pattern: str) -> bool:
-        """Tell whether a metric that a pattern selects could be seen, whether there is one or not."""
+        """Tell whether any metric that a pattern matches could be seen, whether or not one exists."""
         return any(patterns_meet(scope, pattern) for scope in self.subscribe)
 
     @property
     def narrowed_to(self) -> tuple[str, ...]:
-        """The patterns that narrow what is asked for, sorted; empty if all may be seen."""
+        """The patterns that requests are narrowed to, sorted; empty if all metrics may be seen."""
         return narrowing(self.subscribe)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks.
+    """Who sends a request.
 
     Attributes:
         id: of the token; for a JSON Web Token a hash of its subject; empty for anyone.
-        name: as a person gave it.
-        kind: how it was proved; ``open`` where nothing is asked for.
+        name: of the token, or of the subject of a JSON Web Token.
+        kind: how it was authenticated; ``open`` if the service requires no token.
         scopes: what it may do.
-        expires_ms: Unix ms, after which it is nobody; None for never.
+        expires_ms: Unix ms, after which it is not valid; None for never.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: float | None = None
 
     def expired(self, now_ms: float) -> bool:
-        """Tell whether its time is over."""
+        """Tell whether it has expired."""
         return self.expires_ms is not None and now_ms >= self.expires_ms
 
 
@@ -86,4 +86,4 @@ ANYONE: Final = Identity(
     kind="open",
     scopes=Scopes(publish=("**",), subscribe=("**",), edit=True, operate=True),
 )
-"""Who asks where no token is wanted: a service on loopback."""
+"""The identity of every request to a service that requires no token."""

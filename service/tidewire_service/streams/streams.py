@@ -71,7 +71,7 @@ class Streams:
 
     Attributes:
         quota: counts the open ones.
-        end_of: returns why a stream of an identity has to end, or None.
+        end_reason: returns why a stream of an identity must end, or None.
         ends: how many streams ended, by reason.
         draining: no more streams are opened.
     """
@@ -86,7 +86,7 @@ class Streams:
         self.hub = hub
         self.limit_counters = limit_counters or LimitCounters()
         self.quota = StreamQuota(limits, self.limit_counters)
-        self.end_of: Callable[[Identity], EndReason | None] = lambda _: None
+        self.end_reason: Callable[[Identity], EndReason | None] = lambda _: None
         self.settings = settings
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
         self.draining = False
@@ -228,7 +228,7 @@ class Streams:
             if stream.stalled_s > settings.write_timeout_s:
                 self.limit_counters.count("write_timeout_s")
                 stream.end(EndReason.WRITE_TIMEOUT)
-            elif stream.identity is not ANYONE and (reason := self.end_of(stream.identity)) is not None:
+            elif stream.identity is not ANYONE and (reason := self.end_reason(stream.identity)) is not None:
                 stream.end(reason)
             elif now >= stream.expires:
                 stream.end(EndReason.MAX_AGE)

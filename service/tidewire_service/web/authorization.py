@@ -132,9 +132,9 @@ class AuthorizationMiddleware:
             cursor = last_event_id.decode("latin-1").strip() or query.one("cursor")
             ticket, patterns = query.one("ticket"), tuple(query.all("metric"))
             identity = await self._tickets.identity(ticket, patterns)
-            if self._authenticator.end_of(identity) is not None:
+            if self._authenticator.end_reason(identity) is not None:
                 raise Unauthenticated(
-                    "the token that the ticket was made with is over or was revoked", token_given=True
+                    "the token that the ticket was made with has expired or was revoked", token_given=True
                 )
             self._grant(scope, identity, "subscribe")
             turned_away = self._streams.turned_away(identity, scope)
