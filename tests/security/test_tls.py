@@ -25,6 +25,7 @@ import redis
 from certificates import Certificates, make_certificates
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
+from forward_proxy import forward_proxy
 from ports import own_port
 from servers import StartService, Valkey
 from waiting import HANG_S, Eventually
@@ -187,20 +188,23 @@ def signed(key: Any, kid: str) -> str:
     return jwt.encode(claims, key, "RS256", headers={"kid": kid})
 
 
+def jwt_settings(jwks: str, *egress_hosts: str) -> JwtSettings:
+    return JwtSettings(
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        jwks=jwks,
+        algorithms=("RS256",),
+        claim="tidewire",
+        grants=(),
+        egress_hosts=egress_hosts,
+    )
+
+
 async def test_keys_come_by_https_and_are_rotated(keys: KeyServer) -> None:
     now_s = 0.0
     first, second = rsa.generate_private_key(65_537, 2_048), rsa.generate_private_key(65_537, 2_048)
     keys.show(one=first)
-    settings = JwtSettings(
-        issuer=ISSUER,
-        audience=AUDIENCE,
-        jwks=keys.url,
-        algorithms=("RS256",),
-        claim="tidewire",
-        grants=(),
-        egress_hosts=("localhost",),
-    )
-    verifier = JwtVerifier(settings, clock_s=lambda: now_s)
+    verifier = JwtVerifier(jwt_settings(keys.url, "localhost"), clock_s=lambda: now_s)
     await verifier.refresh()
     now_ms = time.time() * 1e3
     known = verifier.verify(signed(first, "one"), now_ms)
@@ -221,6 +225,22 @@ async def test_keys_come_by_https_and_are_rotated(keys: KeyServer) -> None:
         now_s += 11
         await verifier.refresh()  # the keys known last go on
         assert verifier.verify(signed(second, "two"), now_ms) is not None
+
+
+async def test_keys_are_fetched_through_the_machines_proxy_but_never_those_of_this_machine(
+    keys: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = rsa.generate_private_key(65_537, 2_048)
+    keys.show(one=key)
+    with forward_proxy(keys.url) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "elsewhere.invalid")
+        for url, tunnels in ((f"{ISSUER}/jwks", ["id.example.org:443"]), (keys.url, [])):
+            proxy.tunnels.clear()
+            verifier = JwtVerifier(jwt_settings(url, "id.example.org", "localhost"))
+            await verifier.refresh()
+            assert verifier.verify(signed(key, "one"), time.time() * 1e3) is not None
+            assert proxy.tunnels == tunnels
 
 
 async def test_a_service_takes_the_keys_from_a_url_and_from_no_other_host(

@@ -24,7 +24,10 @@ class Certificates(NamedTuple):
 
 
 def make_certificates(directory: Path) -> Certificates:
-    """Write an authority and a certificate of it for localhost and 127.0.0.1, good for a day."""
+    """Write an authority and a certificate of it for localhost and 127.0.0.1, good for a day.
+
+    It also names id.example.org, for an identity provider behind a proxy.
+    """
     now = datetime.datetime.now(datetime.UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
@@ -34,7 +37,11 @@ def make_certificates(directory: Path) -> Certificates:
         day = datetime.timedelta(days=1)
         return builder.not_valid_before(now - day).not_valid_after(now + day)
 
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [
+        x509.DNSName("localhost"),
+        x509.DNSName("id.example.org"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
     signed = {
         "authority": begun(authority, authority_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -1,8 +1,9 @@
-"""A forward proxy for HTTP in a thread, which records what goes through it."""
+"""A forward proxy for HTTP and HTTPS in a thread, which records what goes through it."""
 
 from __future__ import annotations
 
 import http.server
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ class ForwardProxy:
     """Sends every request to one server, whatever host it names: that host need not exist.
 
     Attributes:
-        url: for ``HTTP_PROXY``.
+        url: for ``HTTP_PROXY`` and ``HTTPS_PROXY``.
         paths: of the requests so far, without their queries.
+        tunnels: the host and port of each HTTPS connection so far.
     """
 
     def __init__(self, target: str) -> None:
         self.paths: list[str] = []
+        self.tunnels: list[str] = []
         outer, address = self, urlsplit(target)
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +51,20 @@ class ForwardProxy:
                             self.wfile.write(piece)
                         except OSError:
                             return  # the client went
+
+            def do_CONNECT(self) -> None:
+                outer.tunnels.append(self.path)
+                self.close_connection = True
+                with socket.create_connection((address.hostname, address.port), 10) as upstream:
+                    self.send_response(200)
+                    self.end_headers()
+                    ends = {self.connection: upstream, upstream: self.connection}
+                    while not outer.closed.is_set():
+                        for end in select.select(list(ends), [], [], 0.5)[0]:
+                            piece = end.recv(65_536)
+                            if not piece:
+                                return
+                            ends[end].sendall(piece)
 
             do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names that http.server calls
 

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from tidewire.errors import InvalidInput
-from tidewire.subscribing.service_address import verification
+from tidewire.subscribing.service_address import client_options
 from tidewire_service.auth.scopes import Identity, Scopes
 from tidewire_service.errors import Unauthenticated
 
@@ -153,10 +153,9 @@ class JwtVerifier:
         if "://" not in self._settings.jwks:
             return await asyncio.to_thread(Path(self._settings.jwks).read_bytes)
         url = self._settings.jwks
+        # through the machine's proxy if it has one: TLS still proves that the answer is from a host in --egress-hosts
         async with (
-            httpx.AsyncClient(
-                timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=verification(url)
-            ) as http,
+            httpx.AsyncClient(timeout=_TIMEOUT_S, **client_options(url)) as http,
             http.stream("GET", url) as answer,
         ):
             if answer.status_code != 200:
