@@ -89,7 +89,7 @@ def ratio(found: Found, scenario: str, field: str, others: Sequence[str]) -> flo
     return median(ours, field) / best(values) if values and ours else None
 
 
-def judged(what: str, aim: str, value: float | None, good: bool, unit: str = "×") -> Aim:
+def aim_of(what: str, aim: str, value: float | None, good: bool, unit: str = "×") -> Aim:
     return Aim(what, aim, "-" if value is None else f"{value:.3g} {unit}", None if value is None else good)
 
 
@@ -103,7 +103,7 @@ def write_s1(section: Section, found: Found, contenders: Sequence[Contender]) ->
     for field in ("p50_ms", "p99_ms"):
         for name, limit in (("nchan, Redis mode", 1.0), ("nchan, in memory", 1.3)):
             value = ratio(found, "S1", field, [name])
-            made.append(judged(f"{field[:3]} to {name}", f"≤ {limit} ×", value, (value or 9) <= limit))
+            made.append(aim_of(f"{field[:3]} to {name}", f"≤ {limit} ×", value, (value or 9) <= limit))
     section.aims(made)
     section.text(
         "A reading is in Redis before anybody sees it, so that it is kept and every process has it: an append and a "
@@ -128,11 +128,11 @@ def write_s2(section: Section, found: Found, contenders: Sequence[Contender]) ->
     ours = found["S2 at 100/s", "tidewire"]
     cores, p99 = median(ours, "cores"), median(ours, "p99_ms")
     section.aims([
-        judged("rate to the C ceiling", "≥ 0.8 ×", ceiling, (ceiling or 0) >= 0.8),
-        judged("rate to the best peer", "≥ 10 ×", best, (best or 0) >= 10),
-        judged("10/s: CPU per delivery to nchan", "≤ 1.0 ×", cpu, (cpu or 9) <= 1),
-        judged("100/s: share of a core", "≤ 0.6", cores, cores <= 0.6, ""),
-        judged("100/s: p99", "≤ 60 ms", p99, p99 <= 60, "ms"),
+        aim_of("rate to the C ceiling", "≥ 0.8 ×", ceiling, (ceiling or 0) >= 0.8),
+        aim_of("rate to the best peer", "≥ 10 ×", best, (best or 0) >= 10),
+        aim_of("10/s: CPU per delivery to nchan", "≤ 1.0 ×", cpu, (cpu or 9) <= 1),
+        aim_of("100/s: share of a core", "≤ 0.6", cores, cores <= 0.6, ""),
+        aim_of("100/s: p99", "≤ 60 ms", p99, p99 <= 60, "ms"),
     ])  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def write_s3(section: Section, found: Found, contenders: Sequence[Contender]) ->
     made = []
     for scenario, what, limit in (("S3", one, 9), ("S3 sets", sets, 4)):
         value = ratio(found, scenario, "delivered", NCHAN)
-        made.append(judged(f"{what}, to nchan", f"≥ {limit} ×", value, (value or 0) >= limit))
+        made.append(aim_of(f"{what}, to nchan", f"≥ {limit} ×", value, (value or 0) >= limit))
     section.aims(made)
     section.text(
         "With a metric for every ten subscribers the limit is ingest: each event is parsed, kept in the ring and "

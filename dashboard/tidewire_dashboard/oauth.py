@@ -1,4 +1,4 @@
-"""Log-in by an identity provider: Panel's OAuth handlers speak with it, and the service judges the token they bring.
+"""Log-in by an identity provider: Panel's OAuth handlers speak with it, and the service checks the token they return.
 
 What the provider signs is a JSON Web Token, and the service takes those of its issuer (``--jwt-issuer``) as it takes
 its own: so a viewer's scopes, their end and their refusal are the same whichever way they came. The provider's tokens

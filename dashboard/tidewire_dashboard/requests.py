@@ -141,8 +141,8 @@ class ViewerRequests:
         if not isinstance(request, WindowRequest):
             raise ServiceRefused(403, "Your token may see some metrics only; decks and thresholds cover all.")
         known = self._store.series
-        seen = [index for index in request.series if index < len(known) and login.may_see(known[index].metric)]
-        return msgspec.structs.replace(request, series=seen)
+        visible = [index for index in request.series if index < len(known) and login.may_see(known[index].metric)]
+        return msgspec.structs.replace(request, series=visible)
 
     def _result(self, request: ViewerRequest) -> Coroutine[None, None, Answer]:
         match request:

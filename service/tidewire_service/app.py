@@ -146,7 +146,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
 
     tickets = Tickets(log, settings.stream_age_s)
     posts = Posts(log, settings, telemetry, streams.quota)
-    telemetry.export("tidewire_posts", lambda: {"taking": posts.taking}, gauge=True)
+    telemetry.export("tidewire_posts", lambda: {"taking": posts.in_progress}, gauge=True)
     app = Litestar(
         route_handlers=[
             stream_route(streams, settings.max_patterns, settings.max_metrics_per_stream),

@@ -49,7 +49,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.part is None and self.outbox.head() is None)
     @rule()
-    def take(self) -> None:
+    def pop(self) -> None:
         self.part = self.outbox.pop_part()
 
     @precondition(lambda self: self.part is not None)
@@ -66,10 +66,10 @@ class OutboxMachine(RuleBasedStateMachine):
         self.call.in_flight = True
 
     @precondition(lambda self: self.call is not None)
-    @rule(answer=st.sampled_from(["taken", "later", "too large"]))
+    @rule(answer=st.sampled_from(["accepted", "later", "too large"]))
     def answer(self, answer: str) -> None:
         call, self.call = self.call, None
-        if answer == "taken":
+        if answer == "accepted":
             if self.outbox.settle(call):
                 for batch in call.batches:
                     self.sent.setdefault(batch.metric, []).extend(int(v or 0) for v in decode_batch(batch.body).value)
@@ -114,11 +114,11 @@ class OutboxMachine(RuleBasedStateMachine):
             if self.part is not None:
                 self.put()
             elif self.call is not None:
-                self.answer("taken")
+                self.answer("accepted")
             elif self.outbox.head() is not None:
                 self.send()
             else:
-                self.take()
+                self.pop()
         self.each_reading_is_somewhere_once()
         assert self.outbox.queued == 0
         assert all(self.outbox.oldest > target for target, _ in self.targets)

@@ -266,13 +266,15 @@ async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Valkey) -> 
     assert sorted(await stored(valkey.url, "a"), key=str) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("door", ["redis", "http", "spool"])
-async def test_the_thread_imports_nothing(valkey: Valkey, live_service: LiveService, tmp_path: Path, door: str) -> None:
+@pytest.mark.parametrize("transport", ["redis", "http", "spool"])
+async def test_the_thread_imports_nothing(
+    valkey: Valkey, live_service: LiveService, tmp_path: Path, transport: str
+) -> None:
     """A fork while it did left encodings.idna locked in the child, which then never sent anything."""
-    url = live_service.url if door == "http" else valkey.url
+    url = live_service.url if transport == "http" else valkey.url
     code = (
         "import sys, tidewire\n"
-        f"publisher = tidewire.Publisher({url!r}, spool={str(tmp_path / 'spool') if door == 'spool' else ''!r})\n"
+        f"publisher = tidewire.Publisher({url!r}, spool={str(tmp_path / 'spool') if transport == 'spool' else ''!r})\n"
         "before = set(sys.modules)\n"
         "for n in range(2_000): publisher.publish('a', n)\n"
         "assert publisher.flush()\n"

@@ -17,7 +17,7 @@ from tidewire.errors import InvalidInput
 from tidewire.publishing.publisher import Publisher
 
 
-class Door:
+class FakeService:
     """`/v1/readings` that answers as it is told: a status with headers and a body, or what a function makes of a body.
 
     Attributes:
@@ -31,7 +31,7 @@ class Door:
         self.times: list[float] = []
         self.answers: list[tuple[int, dict[str, str], dict[str, Any]]] = []
         self.most_batches = 500
-        door = self
+        fake_service = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -41,7 +41,7 @@ class Door:
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
                 headers = {name.lower(): value for name, value in self.headers.items()} | {"path": self.path}
-                status, more, answer = door.answer(headers, msgspec.json.decode(body))
+                status, more, answer = fake_service.answer(headers, msgspec.json.decode(body))
                 data = msgspec.json.encode(answer)
                 self.send_response(status)
                 for name, value in ({"content-length": str(len(data))} | more).items():
@@ -75,18 +75,18 @@ class Door:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    made = Door()
+def fake_service() -> Iterator[FakeService]:
+    made = FakeService()
     yield made
     made.close()
 
 
-def test_a_call_has_a_key_a_token_and_is_packed_when_it_pays(door: Door) -> None:
-    with Publisher(door.url + "/", token="secret") as publisher:
+def test_a_call_has_a_key_a_token_and_is_packed_when_it_pays(fake_service: FakeService) -> None:
+    with Publisher(fake_service.url + "/", token="secret") as publisher:
         publisher.publish("a", 1)
         assert publisher.flush()
         publisher.publish("a", [float(n) for n in range(1_000)])
-    (small, _), (large, batches) = door.requests
+    (small, _), (large, batches) = fake_service.requests
     keys = [headers["idempotency-key"].split(":") for headers in (small, large)]
     assert [key[1] for key in keys] == ["1", "2"]
     assert keys[0][0] == keys[1][0]
@@ -98,63 +98,63 @@ def test_a_call_has_a_key_a_token_and_is_packed_when_it_pays(door: Door) -> None
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-def test_a_pause_is_kept_and_the_same_call_comes_again_under_its_key(door: Door, status: int) -> None:
-    door.answers = [(status, {"retry-after": "1"}, {"detail": "later"})]
-    publisher = Publisher(door.url)
+def test_a_pause_is_kept_and_the_same_call_comes_again_under_its_key(fake_service: FakeService, status: int) -> None:
+    fake_service.answers = [(status, {"retry-after": "1"}, {"detail": "later"})]
+    publisher = Publisher(fake_service.url)
     publisher.publish("a", 1)
     assert publisher.flush(HANG_S)
     stats = publisher.stats
     publisher.close()
-    (first, body), (again, same) = door.requests
+    (first, body), (again, same) = fake_service.requests
     assert first["idempotency-key"] == again["idempotency-key"]
     assert body == same
-    assert door.times[1] - door.times[0] >= 1, "a flush does not end a pause that the service asked for"
+    assert fake_service.times[1] - fake_service.times[0] >= 1, "a flush does not end a pause that the service asked for"
     assert (stats.sent, stats.retried, stats.last_error) == (1, 1, f"HTTP {status} later")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_refusal_is_final_and_counted_with_its_reason(door: Door, status: int) -> None:
-    door.answers = [(status, {}, {"detail": "never"})]
-    with Publisher(door.url) as publisher:
+def test_a_refusal_is_final_and_counted_with_its_reason(fake_service: FakeService, status: int) -> None:
+    fake_service.answers = [(status, {}, {"detail": "never"})]
+    with Publisher(fake_service.url) as publisher:
         publisher.publish("a", [1.0, 2.0])
         assert publisher.flush()
         publisher.publish("a", 3)
     stats = publisher.stats
     assert (stats.sent, stats.rejected, stats.retried, stats.dropped) == (1, 2, 0, 0)
     assert stats.last_error == f"HTTP {status}: never"
-    assert door.kept == [3.0]
+    assert fake_service.kept == [3.0]
 
 
-def test_a_body_that_is_too_large_is_split_until_it_fits(door: Door) -> None:
-    door.most_batches = 7
-    with Publisher(door.url, flush_after_s=0.2) as publisher:
+def test_a_body_that_is_too_large_is_split_until_it_fits(fake_service: FakeService) -> None:
+    fake_service.most_batches = 7
+    with Publisher(fake_service.url, flush_after_s=0.2) as publisher:
         for n in range(50):
             publisher.publish(f"m/{n}", n)
-    assert sorted(door.kept) == [float(n) for n in range(50)]
+    assert sorted(fake_service.kept) == [float(n) for n in range(50)]
     assert publisher.stats.sent == 50
-    kept_keys = [headers["idempotency-key"] for headers, batches in door.requests if len(batches) <= 7]
+    kept_keys = [headers["idempotency-key"] for headers, batches in fake_service.requests if len(batches) <= 7]
     assert len(set(kept_keys)) == len(kept_keys)
 
 
-def test_a_single_batch_that_is_too_large_is_given_up_with_its_reason(door: Door) -> None:
-    door.answers = [(413, {}, {"detail": "too large"})]
-    with Publisher(door.url) as publisher:
+def test_a_single_batch_that_is_too_large_is_given_up_with_its_reason(fake_service: FakeService) -> None:
+    fake_service.answers = [(413, {}, {"detail": "too large"})]
+    with Publisher(fake_service.url) as publisher:
         publisher.publish("a", [1.0] * 10)
     assert (publisher.stats.rejected, publisher.stats.last_error) == (10, "HTTP 413: too large")
 
 
-def test_rows_that_are_refused_are_counted_by_reading(door: Door) -> None:
+def test_rows_that_are_refused_are_counted_by_reading(fake_service: FakeService) -> None:
     rejected = [{"row": 0, "field": "metric", "value": "a", "reason": "too many metrics"}]
-    door.answers = [(200, {}, {"accepted": 5, "rejected": rejected, "cursor": "e.1-0"})]
-    with Publisher(door.url) as publisher:
+    fake_service.answers = [(200, {}, {"accepted": 5, "rejected": rejected, "cursor": "e.1-0"})]
+    with Publisher(fake_service.url) as publisher:
         publisher.publish({"a": [1.0] * 100, "b": [1.0] * 5})
     stats = publisher.stats
     assert (stats.sent, stats.rejected, stats.last_error) == (5, 100, "too many metrics")
 
 
-def test_an_answer_that_is_no_services_is_not_taken_for_success(door: Door) -> None:
-    door.answers = [(200, {"content-type": "text/html"}, {"hello": "world"})]
-    with Publisher(door.url) as publisher:
+def test_an_answer_that_is_no_services_is_not_taken_for_success(fake_service: FakeService) -> None:
+    fake_service.answers = [(200, {"content-type": "text/html"}, {"hello": "world"})]
+    with Publisher(fake_service.url) as publisher:
         publisher.publish("a", 1)
     assert (publisher.stats.sent, publisher.stats.rejected) == (0, 1)
     assert "check the URL" in publisher.stats.last_error
@@ -180,11 +180,11 @@ def test_a_password_in_the_url_is_in_no_error() -> None:
     assert "hunter2" not in stats.last_error
 
 
-def test_calls_are_quick_while_the_service_hangs(door: Door) -> None:
+def test_calls_are_quick_while_the_service_hangs(fake_service: FakeService) -> None:
     release = threading.Event()
-    answer: Callable[..., Any] = door.answer
-    door.answer = lambda *given: (release.wait(HANG_S), answer(*given))[1]  # type: ignore[method-assign]
-    publisher = Publisher(door.url)
+    answer: Callable[..., Any] = fake_service.answer
+    fake_service.answer = lambda *given: (release.wait(HANG_S), answer(*given))[1]  # type: ignore[method-assign]
+    publisher = Publisher(fake_service.url)
     took = []
     for n in range(20_000):
         began = time.perf_counter()
@@ -193,5 +193,5 @@ def test_calls_are_quick_while_the_service_hangs(door: Door) -> None:
     release.set()
     assert publisher.flush(HANG_S)
     publisher.close()
-    assert door.kept == [float(n) for n in range(20_000)]
+    assert fake_service.kept == [float(n) for n in range(20_000)]
     assert sorted(took)[10_000] < generous(200e-6), "a call must not wait for the network"

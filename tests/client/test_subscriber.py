@@ -347,8 +347,8 @@ def test_a_stream_without_states_is_typed_as_batches_and_takes_no_other_options(
         assert_type(next(stream("a")), StreamBatch)
         assert_type(next(stream("a", replay="5m", states=True)), StreamBatch | State)
     for function in (stream, astream):
-        taken = set(inspect.signature(function).parameters) - {"patterns", "states"}
-        assert taken == set(subscriber._Options.__annotations__)
+        accepted = set(inspect.signature(function).parameters) - {"patterns", "states"}
+        assert accepted == set(subscriber._Options.__annotations__)
 
 
 @pytest.mark.parametrize("token", ["a\n", "a b", "grüße", b"a"])

@@ -199,7 +199,7 @@ def test_past_its_bound_the_least_recently_seen_series_lose_their_blocks_and_not
     looked_at = store.series[0]
     id_ = 100
     for n in range(1, 600):
-        store.see([0])
+        store.mark_viewed([0])
         for name in range(40):
             id_ += 1
             store.append(batch([T0 + n * 1_000.0], [float(n)], f"s/{name}"), id_at(T0 + n * 1_000, id_))

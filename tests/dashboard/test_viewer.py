@@ -36,15 +36,15 @@ class Port:
     def fail(self) -> None:
         self.failed = True
 
-    def take(self) -> list[bytes | str]:
-        taken, self.sent = self.sent, []
-        return taken
+    def drain(self) -> list[bytes | str]:
+        drained, self.sent = self.sent, []
+        return drained
 
     def frames(self) -> list[bytes]:
-        return [data for data in self.take() if isinstance(data, bytes)]
+        return [data for data in self.drain() if isinstance(data, bytes)]
 
     def texts(self) -> list[dict[str, Any]]:
-        return [json.loads(data) for data in self.take() if isinstance(data, str)]
+        return [json.loads(data) for data in self.drain() if isinstance(data, str)]
 
 
 class Rig:
@@ -97,9 +97,9 @@ async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Ri
     rig.put("annotations", 0.0, text="deploy v2")
     viewer, port = rig.viewer()
     viewer.receive(view(1))
-    assert port.take() == [], "before its hello a viewer is sent nothing"
+    assert port.drain() == [], "before its hello a viewer is sent nothing"
     viewer.receive(HELLO)
-    sent = port.take()
+    sent = port.drain()
     texts = [json.loads(data) for data in sent if isinstance(data, str)]
     assert [text["t"] for text in texts] == ["series", "events", "thresholds", "alarms", "status", "snippet"]
     assert texts[5] == {"t": "snippet", "url": NOWHERE, "redis": "redis://127.0.0.1:6379"}
@@ -145,8 +145,8 @@ async def test_a_viewer_that_does_not_acknowledge_costs_one_frame_and_others_go_
     for viewer in (slow, quick):
         viewer.receive(HELLO)
         viewer.receive(view(0, [0]))
-    slow_port.take()
-    quick_port.take()
+    slow_port.drain()
+    quick_port.drain()
     quick.receive(f"a0:{rig.shared.seq}")
     for n in range(20):
         rig.put("m", float(n))
@@ -166,25 +166,25 @@ async def test_a_hidden_viewer_is_sent_nothing_and_one_snapshot_on_its_return(ri
     viewer.receive(HELLO)
     viewer.receive(view(0, [0]))
     viewer.receive('{"t":"hidden","hidden":true}')
-    port.take()
+    port.drain()
     rig.put("n", 2.0)
     rig.ticks(50)
     viewer.receive(f"a0:{rig.shared.seq}")
-    assert port.take() == []
+    assert port.drain() == []
     viewer.receive(HELLO)
-    sent = port.take()
+    sent = port.drain()
     assert [unpack_frame(data).kind for data in sent if isinstance(data, bytes)] == [SNAPSHOT]
 
 
 async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(rig: Rig) -> None:
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
-    port.take()
+    port.drain()
     port.unsent = 1
     for name in range(5):
         rig.put(f"m{name}", 1.0)
         rig.ticks(20)
-    assert port.take() == []
+    assert port.drain() == []
     port.unsent = 0
     rig.ticks(1)
     texts = port.texts()
@@ -196,16 +196,16 @@ async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(r
 async def test_answers_wait_for_a_network_that_is_behind_the_newest_range_only(rig: Rig) -> None:
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
-    port.take()
+    port.drain()
     port.unsent = 12
     viewer.answer({"t": "decks", "decks": []})
     viewer.send_range(b"older")
     viewer.send_range(b"newer")
     rig.ticks(3)
-    assert port.take() == []
+    assert port.drain() == []
     port.unsent = 0
     rig.ticks(1)
-    sent = port.take()
+    sent = port.drain()
     assert sent[:2] == ['{"t":"decks","decks":[]}', b"newer"]
     assert b"older" not in sent
 
@@ -217,7 +217,7 @@ async def test_the_status_comes_once_a_second_and_tells_the_lag(rig: Rig) -> Non
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
     viewer.receive(view(0, [0]))
-    port.take()
+    port.drain()
     for _ in range(30):
         now[0] += 100
         rig.ticks(1)
@@ -253,7 +253,7 @@ async def test_one_viewer_that_cannot_be_served_does_not_disturb_the_others(rig:
     for one in (broken, viewer[0]):
         if one is not broken:
             one.receive(f"a0:{seq}")
-    well_port.take()
+    well_port.drain()
     rig.ticks(10)
     assert broken_port.failed
     assert well_port.frames()
@@ -263,7 +263,7 @@ async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Eventually)
     rig.put("m", 1.0, 2.0, 3.0)
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
-    port.take()
+    port.drain()
     end_ms = time.time() * 1e3
     asked = {
         "t": "range",
@@ -287,7 +287,7 @@ async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(
     rig.put("m", 1.0)
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
-    port.take()
+    port.drain()
     asked = {"t": "range", "id": 1, "series": [0], "start_ms": 1.79e12, "end_ms": 1.79e12 + 30_000, "buckets": 40}
     viewer.receive(json.dumps(asked))
     await eventually(lambda: len(port.sent) == 2)

@@ -41,11 +41,11 @@ class Listener:
             async for chunk in answer.aiter_raw():
                 *blocks, rest = (rest + chunk).split(b"\n\n")
                 for block in blocks:
-                    self._take(block.decode())
+                    self._consume_block(block.decode())
                     if self.total >= until:
                         return
 
-    def _take(self, block: str) -> None:
+    def _consume_block(self, block: str) -> None:
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(":"))
         self.last_id = fields.get("id", self.last_id)
         if "event" in fields:

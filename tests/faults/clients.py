@@ -121,7 +121,7 @@ class Subscriber:
             self.ledger.heartbeats.append(time.time())
         for event in decoder.feed(body):
             self.last_event_id = decoder.last_event_id
-            self.ledger.take(event)
+            self.ledger.record(event)
         self.last_event_id = decoder.last_event_id
         if decoder.retry_ms is not None:
             self._told_s = decoder.retry_ms / 1e3

@@ -105,7 +105,7 @@ class SubscriberLedger:
         self._compiled = compile_patterns(self.patterns)
         self._wanted: dict[str, bool] = {}
 
-    def take(self, event: ServerEvent) -> None:
+    def record(self, event: ServerEvent) -> None:
         cursor = Cursor.parse(event.own_id) if event.own_id else None
         data = event.data.encode()
         self.pages.append(Page(event.event, cursor, data, time.time(), event.own_id == ""))
@@ -165,9 +165,9 @@ class _Reading:
         self._renewed = 0  # how often a loss was announced: from then on a batch may come again, under a new id
         self._seen: dict[bytes, tuple[Cursor, int]] = {}
         for page in ledger.pages:
-            self._take(page, book)
+            self._check(page, book)
 
-    def _take(self, page: Page, book: Book) -> None:
+    def _check(self, page: Page, book: Book) -> None:
         match page.kind:
             case "connected":
                 self._asked_to_resume = bool(page.data)

@@ -32,7 +32,7 @@ def reply_end(buffer: bytearray, start: int = 0) -> int:
     return end
 
 
-def _take(buffer: bytearray) -> Iterator[bytes]:
+def _pop_complete(buffer: bytearray) -> Iterator[bytes]:
     """Take the complete values off a buffer."""
     done = 0
     while done < len(buffer) and buffer[done] in _MARKS and (end := reply_end(buffer, done)) > 0:
@@ -275,7 +275,7 @@ class _RespLink(_Link):
 
     def asked(self, data: bytes) -> None:
         self._commands += data
-        for command in _take(self._commands):
+        for command in _pop_complete(self._commands):
             words = _words(command)
             name = words[0].decode(errors="replace").upper() if words else "?"
             if name == "FCALL":
@@ -287,20 +287,20 @@ class _RespLink(_Link):
 
     def answered(self, data: bytes) -> bytes:
         if self._listens:
-            return self._heard(data)
+            return self._filter_replies(data)
         self._replies += data
         passed = []
-        for reply in _take(self._replies):
+        for reply in _pop_complete(self._replies):
             if self._asked and self._resp.is_lost(self._asked.popleft()):
                 self.cut = True
                 break
             passed.append(reply)
         return b"".join(passed)
 
-    def _heard(self, data: bytes) -> bytes:
+    def _filter_replies(self, data: bytes) -> bytes:
         self._replies += data
         passed = []
-        for reply in _take(self._replies):
+        for reply in _pop_complete(self._replies):
             if self.deaf and reply.startswith(b"*3\r\n$7\r\nmessage\r\n"):
                 self._resp.frames_dropped += 1
                 continue

@@ -23,15 +23,15 @@ def _values(subscriber: Subscriber) -> list[float]:
     return [value for page in pages for value in httpx.Response(200, content=page.data).json()["value"]]
 
 
-@pytest.mark.parametrize("door", ["redis", "http"])
-async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(world: World, door: str) -> None:
+@pytest.mark.parametrize("transport", ["redis", "http"])
+async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(world: World, transport: str) -> None:
     world.valkey.client.config_set("appendfsync", "always")
     link = await world.redis_proxy()
     service = await world.service(link.url, "--redis-timeout-s=1")
     watcher = await world.service()
     subscriber = world.subscriber(watcher.address, "sdk/**")
     await world.all_live()
-    publisher = Publisher(link.url if door == "redis" else service.url, flush_after_s=0.01)
+    publisher = Publisher(link.url if transport == "redis" else service.url, flush_after_s=0.01)
     slowest_s = sent = 0.0
 
     async def publish(count: int) -> None:
@@ -64,7 +64,8 @@ async def test_every_reading_of_the_publisher_arrives_once_through_all_faults(wo
         assert stats.retried >= 1
         await eventually(lambda: len(_values(subscriber)) >= sent)
         assert _values(subscriber) == [float(n) for n in range(int(sent))], "once each, and in order"
-        print(f"{door}: {sent:g} readings, {stats.retried} calls repeated, slowest publish() {slowest_s * 1e3:.2f} ms")
+        slowest_ms = slowest_s * 1e3
+        print(f"{transport}: {sent:g} readings, {stats.retried} calls repeated, slowest publish() {slowest_ms:.2f} ms")
     finally:
         await asyncio.to_thread(publisher.close)
     assert {subscriber.ledger.count(kind) for kind in ("cut", "gap", "reset")} == {0}

@@ -22,8 +22,8 @@ METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: World) -> None:
     first, second = await asyncio.gather(world.service(), world.service())
-    door = await world.proxy(first.address, second.address)
-    subscribers = [world.subscriber(door.address, "**" if n % 2 else f"plant/{n % 5}/*") for n in range(200)]
+    balancer = await world.proxy(first.address, second.address)
+    subscribers = [world.subscriber(balancer.address, "**" if n % 2 else f"plant/{n % 5}/*") for n in range(200)]
     await world.all_live()
     assert await first.count("subscriptions_live") == 200
     feed = world.feed().start(METRICS)
@@ -49,7 +49,7 @@ async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: W
 
 
 class Agent:
-    """Posts through a door with a sequence, and notes every status; a refused connection is tried again."""
+    """Posts through a proxy with a sequence, and notes every status; a refused connection is tried again."""
 
     def __init__(self, world: World, url: str, name: str) -> None:
         self._world = world
@@ -87,11 +87,11 @@ async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: Wo
     services: list[Service] = list(
         await asyncio.gather(world.service("", "--drain-s=2"), world.service("", "--drain-s=2"))
     )
-    door: Proxy = await world.proxy(*(service.address for service in services), balance=True)
-    subscribers = [world.subscriber(door.address) for _ in range(60)]
+    balancer: Proxy = await world.proxy(*(service.address for service in services), balance=True)
+    subscribers = [world.subscriber(balancer.address) for _ in range(60)]
     await world.all_live()
     stop = asyncio.Event()
-    agents = [Agent(world, f"http://127.0.0.1:{door.port}", f"agent-{n}") for n in range(4)]
+    agents = [Agent(world, f"http://127.0.0.1:{balancer.port}", f"agent-{n}") for n in range(4)]
     running = [asyncio.create_task(agent.run(stop)) for agent in agents]
     await eventually(lambda: len(world.book.acked) > 100)
     exits = []

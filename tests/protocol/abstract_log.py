@@ -74,10 +74,10 @@ class Redis:
             data.epoch, data.run = self._mint(), self.run
             data.chain += (Fork(data.epoch, data.last, None),)
         if watermark is not None:
-            self._hear(data, watermark)
+            self._receive(data, watermark)
         return Clock(data.epoch, data.last, data.chain, float(self.now))
 
-    def _hear(self, data: Data, watermark: Watermark) -> None:
+    def _receive(self, data: Data, watermark: Watermark) -> None:
         place = {entry.epoch: index for index, entry in enumerate(data.chain)}
         fork: int | None = None
         for entry in reversed(watermark.chain):

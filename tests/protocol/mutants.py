@@ -269,16 +269,16 @@ def _(patch: Patch) -> None:
 
 @mutant("evidence")
 def _(patch: Patch) -> None:
-    patch.setattr(worlds.Redis, "_hear", lambda self, data, watermark: None)
+    patch.setattr(worlds.Redis, "_receive", lambda self, data, watermark: None)
 
 
 @mutant("lineage")
 def _(patch: Patch) -> None:
-    def hear(self: worlds.Redis, data: Any, watermark: Any) -> None:
+    def receive(self: worlds.Redis, data: Any, watermark: Any) -> None:
         original(self, data, watermark._replace(chain=watermark.chain[-1:]))
 
-    original = worlds.Redis._hear
-    patch.setattr(worlds.Redis, "_hear", hear)
+    original = worlds.Redis._receive
+    patch.setattr(worlds.Redis, "_receive", receive)
 
 
 @mutant("askclock")

@@ -25,15 +25,15 @@ def check_ledgers(world: World) -> None:
             raise Bad(f"L {client} never goes live (cursor {client.socket.subscription.cursor})")
     kept = world.redis.kept()
     for client in world.clients:
-        _judge_announcements(world, client)
+        _check_announcements(world, client)
         if client.kind.every_ms and not world.labelled:
-            _judge_sums(world, client)
+            _check_sums(world, client)
             continue
         for acked in world.acked:
-            _judge_batch(world, client, acked, kept)
+            _check_batch(world, client, acked, kept)
 
 
-def _judge_sums(world: World, client: Client) -> None:
+def _check_sums(world: World, client: Client) -> None:
     """Every reading lies in exactly one interval; only for schedules in which nothing is lost on purpose."""
     expected: dict[str, tuple[int, int]] = {}
     for acked in world.acked:
@@ -44,7 +44,7 @@ def _judge_sums(world: World, client: Client) -> None:
         raise Bad(f"I1/I5 {client} summed up {client.sums}, published was {expected}")
 
 
-def _judge_announcements(world: World, client: Client) -> None:
+def _check_announcements(world: World, client: Client) -> None:
     said = client.announced
     flushes = sum(line.startswith(("FLUSHALL", "clock key")) for line in world.log)
     failovers = sum(line.startswith("FAILOVER") for line in world.log)
@@ -58,7 +58,7 @@ def _judge_announcements(world: World, client: Client) -> None:
             raise Bad(f"Q3 {client} got an empty gap {a}")
 
 
-def _judge_batch(world: World, client: Client, acked: Acked, kept: set[int]) -> None:
+def _check_batch(world: World, client: Client, acked: Acked, kept: set[int]) -> None:
     older = world.redis.older
     if acked.metric not in client.kind.want or acked.batch in client.seen:
         return

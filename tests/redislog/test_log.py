@@ -54,7 +54,9 @@ async def test_one_call_is_one_live_frame_that_carries_the_id_before_it(log: Red
     await pubsub.subscribe(log.keys.live)
     before = (await log.append([batch("a", 1)])).id
     appended = await log.append([batch("a", 2), batch("ünï/cödé", 3)])
-    frames = [parse_frame(message["data"]) async for message in _take(pubsub, 3) if message["type"] == "message"]
+    frames = [
+        parse_frame(message["data"]) async for message in _first_messages(pubsub, 3) if message["type"] == "message"
+    ]
     await pubsub.aclose()
     assert frames[1].before == before
     assert frames[1].epoch == appended.epoch
@@ -65,7 +67,7 @@ async def test_one_call_is_one_live_frame_that_carries_the_id_before_it(log: Red
     assert decode_batch(frames[1].entries[1].body).value == [3.0]
 
 
-async def _take(pubsub: Any, count: int) -> AsyncIterator[Any]:
+async def _first_messages(pubsub: Any, count: int) -> AsyncIterator[Any]:
     for _ in range(count):
         message = await pubsub.get_message(timeout=HANG_S)
         assert message is not None
@@ -283,7 +285,7 @@ async def test_row_27_the_inbox_lease_changes_hands_with_a_marker_and_the_old_ho
     assert await log.acquire_lease("b", 60_000) == 2
     assert (await log.append([batch("m", 2)], lease="a")).results == ("lease",)
     assert (await log.append([batch("m", 3)], lease="b")).results != ("lease",)
-    markers = [m["data"] async for m in _take(pubsub, 3) if m["type"] == "pmessage"]
+    markers = [m["data"] async for m in _first_messages(pubsub, 3) if m["type"] == "pmessage"]
     assert markers == [b"a", b"b"]
     await pubsub.aclose()
 

@@ -38,13 +38,13 @@ class Finding(NamedTuple):
         level: ``ok``, ``note`` (works, but) or ``wrong``.
         what: what was checked.
         found: the state of it.
-        mend: how to fix it, ``""`` if nothing is to do.
+        remedy: how to fix it, ``""`` if nothing is to do.
     """
 
     level: str
     what: str
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 def _installed() -> Iterator[Finding]:
@@ -82,10 +82,10 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
         yield from _unread(log)
         log.close()
     except (TidewireError, redis.RedisError, OSError) as error:
-        mend = "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours"
+        remedy = "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours"
         if isinstance(error.__cause__ or error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
-            mend = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
-        yield Finding("wrong", "redis", str(error), mend)
+            remedy = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
+        yield Finding("wrong", "redis", str(error), remedy)
 
 
 def _server(info: ServerInfo, where: str) -> Iterator[Finding]:
@@ -96,14 +96,14 @@ def _server(info: ServerInfo, where: str) -> Iterator[Finding]:
 def _unread(log: BlockingRedisLog) -> Iterator[Finding]:
     """Report inbox entries that could not be read, if this user may see them."""
     try:
-        dead: Any = log.redis.xrevrange(log.keys.inbox_dead, count=1)
+        newest: Any = log.redis.xrevrange(log.keys.inbox_dead, count=1)
         count: Any = log.redis.xlen(log.keys.inbox_dead)
     except redis.exceptions.NoPermissionError:
         return
-    if dead:
-        reason = dead[0][1].get(b"reason", b"").decode(errors="replace")
-        mend = f"redis-cli XREVRANGE {log.keys.inbox_dead} + - COUNT 5 has them"
-        yield Finding("note", "inbox", f"{count} entries could not be read, the last: {reason}", mend)
+    if newest:
+        reason = newest[0][1].get(b"reason", b"").decode(errors="replace")
+        remedy = f"redis-cli XREVRANGE {log.keys.inbox_dead} + - COUNT 5 has them"
+        yield Finding("note", "inbox", f"{count} entries could not be read, the last: {reason}", remedy)
 
 
 def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
@@ -113,8 +113,8 @@ def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
             live = client.fetch("GET", "/health/live")
             took_ms = (time.monotonic() - started) * 1e3
             if live.status != 200 or live.facts().get("live") is not True:
-                said = live.facts().get("detail") or f"{client.base} answers {live.status} and is no Tidewire service"
-                yield Finding("wrong", "service", str(said), "check TIDEWIRE_URL, and what is between")
+                detail = live.facts().get("detail") or f"{client.base} answers {live.status} and is no Tidewire service"
+                yield Finding("wrong", "service", str(detail), "check TIDEWIRE_URL, and what is between")
                 return
             yield Finding("ok", "service", f"{client.base}, {took_ms:.0f} ms")
             yield from _ready(client.fetch("GET", "/health/ready"), epochs)
@@ -151,13 +151,13 @@ def _stream(client: ServiceClient) -> Iterator[Finding]:
     try:
         with client.stream("GET", "/v1/stream", params=params) as coming:
             if coming.status != 200:
-                mend = "set TIDEWIRE_TOKEN; 'tidewire token create' makes one" if coming.status == 401 else ""
-                yield Finding("wrong", "stream", f"HTTP {coming.status} {coming.read().detail}", mend)
+                remedy = "set TIDEWIRE_TOKEN; 'tidewire token create' makes one" if coming.status == 401 else ""
+                yield Finding("wrong", "stream", f"HTTP {coming.status} {coming.read().detail}", remedy)
                 return
             next(coming.chunks(), b"")
     except ServiceUnreachable as error:
-        mend = "a proxy between holds it back: no buffering on /v1/stream"
-        yield Finding("wrong", "stream", f"no first byte within {_TIMEOUT_S:g} s ({error.why})", mend)
+        remedy = "a proxy between holds it back: no buffering on /v1/stream"
+        yield Finding("wrong", "stream", f"no first byte within {_TIMEOUT_S:g} s ({error.why})", remedy)
         return
     yield Finding("ok", "stream", f"first bytes after {(time.monotonic() - started) * 1e3:.0f} ms")
 
@@ -198,10 +198,10 @@ def command(**options: Any) -> None:
         "wrong": Text("WRONG", style="bold red"),
     }
     findings = list(examine(settings))
-    for level, what, found, mend in findings:
+    for level, what, found, remedy in findings:
         said = Text(found)
-        if mend:
-            said.append(f"\n{mend}", style="dim")
+        if remedy:
+            said.append(f"\n{remedy}", style="dim")
         table.add_row(signs[level], Text(what), said)
     Console().print(table)
     if any(finding.level == "wrong" for finding in findings):

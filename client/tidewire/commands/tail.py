@@ -126,10 +126,10 @@ def _table(rows: Mapping[tuple[str, str], tuple[StreamBatch, float]], status: st
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for key in sorted(rows)[:_ROWS]:
-        batch, seen_s = rows[key]
+        batch, received_s = rows[key]
         value = "\N{EN DASH}" if batch.value[-1] is None else f"{batch.value[-1]:.6g}"
         labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
-        age_s = max(0.0, time.time() - seen_s)
+        age_s = max(0.0, time.time() - received_s)
         age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")
         table.add_row(Text(batch.metric), Text(labels, style="dim"), Text(value, style="bold"), Text(batch.unit), age)
     return table

@@ -37,12 +37,12 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     """State of the connection to the service; times are Unix ms of the log's clock.
 
     Attributes:
-        state: ``live`` only once everything up to the service's position was taken.
+        state: ``live`` only once everything up to the service's position was stored.
         since_ms: since when the state holds; for ``reconnecting``, since when the connection is lost.
         retry_at_ms: when it tries again, or None.
         attempts: tries since the connection was lost.
         reason: why it was lost, or ended.
-        last_id_ms: log time of the newest batch taken, or None.
+        last_id_ms: log time of the newest batch stored, or None.
         recovered: readings that a resume brought; `recovered_ms` is when.
         gap: (from, to) of what cannot be replayed, or None; `gap_ms` is when it was announced.
         listening_since_ms: when the first connection stood, or None.
@@ -226,9 +226,9 @@ class Feed:
 
     def _append_batch(self, batch: StreamBatch) -> None:
         id_ = Cursor.parse(batch.cursor).id if batch.cursor else 0
-        taken = self.store.append(batch, id_, snapshot=not id_)
+        added = self.store.append(batch, id_, snapshot=not id_)
         if self._filling is not None:
-            self._filling += taken
+            self._filling += added
         if id_:
             self._cursor = batch.cursor
             self.newest_id = max(self.newest_id, id_)

@@ -85,8 +85,8 @@ class LiveView:
             else:
                 changed = self._advance(shift, now_ms)
             self._window.describe(now_ms, now_ms - self.window_ms)
-            self._seen = self.store.state[self._window.indices]
-            self.store.see(self._window.indices)
+            self._previous = self.store.state[self._window.indices]
+            self.store.mark_viewed(self._window.indices)
         self._seq, self._now_ms = seq, now_ms
         self._ticks.append((seq, changed))
         self._packed.clear()
@@ -130,13 +130,13 @@ class LiveView:
             window.first += shift
         changed = was_last  # it was open: readings may have come since
         state = self.store.state[window.indices]
-        ahead = self._seen["last_time_ms"] >= (was_last + 1) * self.step_ms  # readings of the future become due
-        for at in np.flatnonzero((state["version"] != self._seen["version"]) | ahead).tolist():
+        ahead = self._previous["last_time_ms"] >= (was_last + 1) * self.step_ms  # readings of the future become due
+        for at in np.flatnonzero((state["version"] != self._previous["version"]) | ahead).tolist():
             start = max(window.first, min(was_last, self._changed_from(at)))
             window.fill(at, start, choose_base=False)
             window.records[at]["expected_ms"] = window.series[at].expected_ms()
             changed = min(changed, start)
-        for at in self._whose_turn():
+        for at in self._reviewed_now():
             window.set_change(at, now_ms, self.window_ms)
             if window.choose_base(at, window.rows(at, window.first)):
                 window.fill(at, window.first, choose_base=False)
@@ -145,19 +145,20 @@ class LiveView:
 
     def _changed_from(self, at: int) -> int:
         """Return the first bucket of one series that may differ from what the last tick wrote."""
-        window, series, seen = self._window, self._window.series[at], self._seen[at]
-        late = [time_ms for version, time_ms in series.late if version > seen["version"]]
+        window, series, before = self._window, self._window.series[at], self._previous[at]
+        late = [time_ms for version, time_ms in series.late if version > before["version"]]
         if len(late) == series.late.maxlen:
             return window.first
-        newest_ms = float(seen["last_time_ms"])
-        ended = math.isnan(seen["last_value"])  # the line ended there, and does no longer
+        newest_ms = float(before["last_time_ms"])
+        ended = math.isnan(before["last_value"])  # the line ended there, and does no longer
         start_ms = newest_ms if ended else series.first_after(newest_ms)
         start = float(min([start_ms, *late])) / window.step_ms
         if window.records[at]["flags"] & FLAG_MEAN:
             start = min(start, float(window.newest[at]))  # it ended in a last value, and becomes a mean
         return int(max(window.first, min(start, window.last)))  # buckets since 1970 are positive: int rounds down
 
-    def _whose_turn(self) -> range:
+    def _reviewed_now(self) -> range:
+        """Return the series whose base and change are computed in this tick; each has its turn every few ticks."""
         count = len(self._window.series)
         start = self._turn if self._turn < count else 0
         self._turn = start + -(-count // _REVIEW_TICKS)

@@ -32,7 +32,7 @@ STATE: Final = np.dtype(
         ("total", np.float64),
         ("version", np.int64),  # rises with every accepted batch
         ("changed_at", np.int64),  # directory version at which the entry was born or got another unit
-        ("seen", np.int64),  # when a reader last asked for it: a count, not a time
+        ("viewed", np.int64),  # number of the last view that showed it: a count, not a time
     ]
 )
 
@@ -58,7 +58,7 @@ class Store:
         store_bytes: bound on the blocks of all series together, at least 1 MiB; one series takes at most a quarter.
         raw_ms: how far back readings are kept.
         seconds_ms: how far back buckets of one second are kept.
-        max_series: series taken; readings of others are counted in `refused` and dropped.
+        max_series: largest number of series; readings of others are counted in `refused` and dropped.
         max_events: events kept, the newest.
 
     Attributes:
@@ -102,7 +102,7 @@ class Store:
         self._arrivals_s = 0
         self._highest_id = 0
         self._doubtful_id = 0
-        self._looks = 0
+        self._views = 0
 
     def _columns(self) -> None:
         state = self.state
@@ -138,15 +138,15 @@ class Store:
                 self.duplicates += len(batch.time)
                 return 0
             log_ms = float(id_ >> 32) if id_ else max(batch.time)
-            taken = self._store_batch(series, batch, log_ms, compare=compare)
+            added = self._store_batch(series, batch, log_ms, compare=compare)
             if snapshot:
                 series.doubtful_id = max(series.doubtful_id, id_)
                 self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
-            if taken:
-                self._count(series, 0 if snapshot else id_, log_ms, taken)
+            if added:
+                self._count(series, 0 if snapshot else id_, log_ms, added)
                 if batch.text is not None:
                     self._flag(batch)
-            return taken
+            return added
 
     def new_lineage(self) -> None:
         """Note that the log was lost: replays may repeat stored readings, under the same or other ids."""
@@ -163,7 +163,7 @@ class Store:
                 self._arrivals = np.concatenate((self._arrivals, np.zeros_like(self._arrivals)))
                 self._columns()
             series = Series(index, batch.metric, batch.labels, batch.unit)
-            self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._looks)
+            self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._views)
             self._by_key[key] = series
             self.series.append(series)
             self._metrics.add(batch.metric)
@@ -215,7 +215,7 @@ class Store:
     def _evict(self, keep: Series, wanted: int, log_ms: float) -> None:
         """Evict the least recently seen series until `wanted` bytes are free, and an eighth for the next."""
         target = self.store_bytes - wanted - self.store_bytes // 8
-        for index in np.argsort(self.state["seen"][: len(self.series)], kind="stable").tolist():
+        for index in np.argsort(self.state["viewed"][: len(self.series)], kind="stable").tolist():
             series = self.series[index]
             if series is keep or not series.nbytes:
                 continue
@@ -224,9 +224,9 @@ class Store:
             if self.bytes_used <= target:
                 return
 
-    def _count(self, series: Series, id_: int, log_ms: float, taken: int) -> None:
+    def _count(self, series: Series, id_: int, log_ms: float, added: int) -> None:
         index = series.index
-        self._total[index] += taken
+        self._total[index] += added
         self._version[index] += 1
         self._last_id_ms[index] = max(self._last_id_ms[index], log_ms)
         if id_ > series.last_id:
@@ -235,7 +235,7 @@ class Store:
         second = int(log_ms // 1_000)
         if id_ and second > self._arrivals_s - RATE_S:
             self._advance(second)
-            self._arrivals[index, second % (RATE_S + 1)] += taken
+            self._arrivals[index, second % (RATE_S + 1)] += added
 
     def _advance(self, second: int) -> None:
         """Empty the columns of the seconds up to this one."""
@@ -265,11 +265,11 @@ class Store:
         """Return the series of these labels, None if it was never seen."""
         return self._by_key.get((metric, series_key(labels)))
 
-    def see(self, indices: npt.NDArray[np.intp] | Sequence[int]) -> None:
+    def mark_viewed(self, indices: npt.NDArray[np.intp] | Sequence[int]) -> None:
         """Mark these series as shown: they are evicted last."""
         with self.lock:
-            self._looks += 1
-            self.state["seen"][indices] = self._looks
+            self._views += 1
+            self.state["viewed"][indices] = self._views
 
     def changed_since(self, directory_version: int) -> list[Series]:
         """Return the series that were born or got another unit after this version of the directory, in index order."""

@@ -111,13 +111,13 @@ class HttpTransport:
         self._client.close()
 
 
-def _sent(taken: Mapping[str, Any], batches: Sequence[EncodedBatch]) -> Sent:
+def _sent(answer: Mapping[str, Any], batches: Sequence[EncodedBatch]) -> Sent:
     """Return what the service stored of a call, from the JSON of its answer.
 
     Raises:
         ServiceRefused: another program answered.
     """
-    accepted, rejected = taken.get("accepted"), taken.get("rejected")
+    accepted, rejected = answer.get("accepted"), answer.get("rejected")
     if not isinstance(accepted, int):
         raise ServiceRefused(200, "the answer is not that of a Tidewire service; check the URL")
     rows = [row for row in rejected if isinstance(row, dict)] if isinstance(rejected, list) else []

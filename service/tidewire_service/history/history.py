@@ -186,14 +186,14 @@ class _Collection:
         start_ms, end_ms = self._span.start_ms, self._span.end_ms
         end = np.inf if end_ms is None else end_ms
         touched: dict[tuple[str, str], _Series] = {}
-        rows, taken = self.rows, 0
+        rows, added = self.rows, 0
         for entry in entries:
             if rows >= enough:
                 break
-            taken += 1
+            added += 1
             try:
                 batch = decode_batch(entry.body)
-            except InvalidInput:  # written by a foreign hand
+            except InvalidInput:  # written by another program
                 self.skipped += 1
                 continue
             if any(batch.labels.get(name) != value for name, value in self._labels.items()):
@@ -208,7 +208,7 @@ class _Collection:
             touched[key] = series
         for series in touched.values():
             series.reduce()
-        return taken
+        return added
 
     @property
     def rows(self) -> int:
@@ -343,9 +343,9 @@ async def read_history(
             if scanned > max_batches and not paged:
                 remedy = "ask for a later start=, fewer metrics (metric=), or for pages (page=first)"
                 raise LimitExceeded("history_scan_batches", max_batches, scanned, remedy)
-            taken = await asyncio.to_thread(collection.add, metric, entries, max_rows if paged else np.inf)
-            if taken < len(entries):
-                reads.start_at(Place(metric, entries[taken].id))
+            added = await asyncio.to_thread(collection.add, metric, entries, max_rows if paged else np.inf)
+            if added < len(entries):
+                reads.start_at(Place(metric, entries[added].id))
                 break
             if collection.rows > max_rows and not paged:
                 remedy = "ask for fewer points=, a shorter span (start=, end=), fewer metrics, or pages (page=first)"

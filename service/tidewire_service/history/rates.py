@@ -74,7 +74,7 @@ class Rates:
                 try:
                     series = msgspec.json.decode(head + b"}", type=_Head)
                 except (msgspec.MsgspecError, UnicodeDecodeError):
-                    continue  # a batch of a foreign hand
+                    continue  # written by another program
                 key = (series.metric, series_key(series.labels))
                 counts[key] = counts.get(key, 0) + count
         return lambda metric, series: counts.get((metric, series), 0) / covered_s

@@ -77,10 +77,10 @@ class Latencies:
     def cumulative(self) -> list[tuple[str, float]]:
         """Return (upper bound, how many at or below it) as Prometheus wants them."""
         bounds = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
-        found, seen = [], 0
+        found, total = [], 0
         for bound, count in zip(bounds, self.counts, strict=True):
-            seen += count
-            found.append((bound, float(seen)))
+            total += count
+            found.append((bound, float(total)))
         return found
 
 

@@ -50,7 +50,7 @@ class Selection:
         self.users = 0
         self._partition = partition
         self._patterns = patterns
-        self._may_be_seen = tuple(compile_pattern(text) for text in key.narrowed_to)
+        self._allowed = tuple(compile_pattern(text) for text in key.narrowed_to)
         self._labels = key.labels
         self._pages: dict[tuple[int, int], tuple[bytes, int]] = {}
 
@@ -61,7 +61,7 @@ class Selection:
 
     def matches(self, metric: str) -> bool:
         """Return whether the metric is selected and may be seen, whatever its labels."""
-        if self._may_be_seen and not any(pattern.matches(metric) for pattern in self._may_be_seen):
+        if self._allowed and not any(pattern.matches(metric) for pattern in self._allowed):
             return False
         return any(pattern.matches(metric) for pattern in self._patterns)
 

@@ -73,7 +73,7 @@ def _series_of(
             try:
                 batch = decode_batch(last.body)
             except InvalidInput:
-                continue  # of a foreign hand
+                continue  # written by another program
             if any(batch.labels.get(name) != value for name, value in labels.items()):
                 continue
             found.append(

@@ -68,7 +68,7 @@ def _check_sees_all(request: Request[Any, Any, State]) -> None:
         raise ScopeMissing(detail)
 
 
-def _seen(request: Request[Any, Any, State]) -> str:
+def _expected_version(request: Request[Any, Any, State]) -> str:
     """Return the version that a write is meant for, from its preconditions."""
     match, none_match = request.headers.get("if-match", ""), request.headers.get("if-none-match", "")
     if none_match == "*":
@@ -168,7 +168,7 @@ async def put_deck(
         msgspec.json.decode(body, type=_Named)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedBody("body", body[:80], f"expected a JSON object; {error}") from None
-    return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_seen(request))))
+    return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_expected_version(request))))
 
 
 @delete(
@@ -184,7 +184,7 @@ async def delete_deck(
 ) -> None:
     """Delete; nothing there is no error."""
     _check_sees_all(request)
-    await documents.decks.delete(_slug(slug), over=_seen(request))
+    await documents.decks.delete(_slug(slug), over=_expected_version(request))
 
 
 @get(
@@ -200,8 +200,8 @@ async def get_thresholds(
     scopes = _scopes(request)
     if scopes.narrowed_to:
         given = msgspec.json.decode(document.body, type=ThresholdsJson).thresholds
-        seen = ThresholdsJson([threshold for threshold in given if scopes.may_see_some(threshold.metric)])
-        document = document._replace(body=msgspec.json.encode(seen))
+        visible = ThresholdsJson([threshold for threshold in given if scopes.may_see_some(threshold.metric)])
+        document = document._replace(body=msgspec.json.encode(visible))
     return _shown(request, document)
 
 
@@ -223,9 +223,9 @@ async def put_thresholds(
     """Save."""
     _check_sees_all(request)
     checked = checked_thresholds(await request.body())
-    seen = _seen(request)
+    expected = _expected_version(request)
     body = msgspec.json.encode(ThresholdsJson(checked))
-    document = await documents.thresholds.put(_LIST, body, over=ABSENT if seen == "none" else seen)
+    document = await documents.thresholds.put(_LIST, body, over=ABSENT if expected == "none" else expected)
     return Response(b"", headers=_etag(document))
 
 

@@ -60,10 +60,10 @@ class AcceptedJson(msgspec.Struct, frozen=True):
 
 
 class Posts:
-    """The bodies being taken at this moment, at most `max_posts`; one more is told to come back.
+    """Accepts request bodies, at most `max_posts` at the same time; beyond that it answers 429.
 
     Attributes:
-        taking: how many.
+        in_progress: their number.
     """
 
     def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
@@ -72,20 +72,20 @@ class Posts:
         self._settings = settings
         self._telemetry = telemetry
         self._limits = BodyLimits(settings.max_decompressed_bytes, settings.max_rows, settings.limits)
-        self.taking = 0
+        self.in_progress = 0
 
     async def publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
         """Read, check and append the body of one request."""
-        if self.taking >= self._settings.max_posts:
-            detail = f"{self.taking} bodies are being taken (max_posts); try again"
+        if self.in_progress >= self._settings.max_posts:
+            detail = f"{self.in_progress} bodies are in progress (max_posts); try again"
             raise RateExceeded(detail, limit="max_posts", retry_after_s=1.0)
         if self._quota.memory_short:
             raise MemoryShort
-        self.taking += 1
+        self.in_progress += 1
         try:
             return await self._publish(request)
         finally:
-            self.taking -= 1
+            self.in_progress -= 1
 
     async def _publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
         headers = request.headers
