@@ -144,7 +144,7 @@ BAD_ROWS = [
     ({"metric": "a", "value": 1, "text": 5}, "text", "string"),
     ({"metric": "a", "value": 1, "text": "x" * 300_000}, "text", "split"),
     ({"metric": "a", "value": 1, "step": "x"}, "step", "number"),
-    ({"metric": "a", "value": 1, "tags": {}}, "tags", "no field"),
+    ({"metric": "a", "value": 1, "tags": {}}, "tags", "not a field"),
     ("a", "row", "object"),
     (None, "row", "object"),
 ]
@@ -254,9 +254,9 @@ async def test_too_large_bodies_say_how_to_split(start: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "coding", "status", "remedy"),
     [
-        (b"no gzip", "gzip", 400, "no gzip"),
-        (gzip.compress(b'{"metric":"a","value":1}', mtime=0)[:-9], "gzip", 400, "cut"),
-        (gzip.compress(b'{"metric":"a","value":1}', mtime=0) + b"tail", "gzip", 400, "no gzip"),
+        (b"no gzip", "gzip", 400, "not gzip"),
+        (gzip.compress(b'{"metric":"a","value":1}', mtime=0)[:-9], "gzip", 400, "truncated"),
+        (gzip.compress(b'{"metric":"a","value":1}', mtime=0) + b"tail", "gzip", 400, "not gzip"),
         (b"x", "br", 415, "send gzip"),
         (b"x", "gzip, gzip", 415, "send gzip"),
     ],
