@@ -22,11 +22,11 @@ def _cursor(ms: int, epoch: str = EPOCH) -> str:
 
 
 def _told(ledger: SubscriberLedger, event: str, id_: str | None = None, **data: object) -> None:
-    ledger.take(ServerEvent(event, json.dumps(data), "", id_))
+    ledger.record(ServerEvent(event, json.dumps(data), "", id_))
 
 
 def _saw(ledger: SubscriberLedger, number: int, ms: int | None = None) -> None:
-    ledger.take(ServerEvent("message", f"body {number}", "", _cursor(ms or 10 * number)))
+    ledger.record(ServerEvent("message", f"body {number}", "", _cursor(ms or 10 * number)))
 
 
 def _begun(published: int = 4) -> tuple[Book, SubscriberLedger]:
