@@ -22,7 +22,7 @@ from tidewire.model.csv_rows import parse_number
 from tidewire.model.durations import parse_duration_ms
 from tidewire_service.history.buckets import Buckets
 from tidewire_service.history.rates import Rates
-from tidewire_service.ingest.body import BodyLimits, checked_format, read_rows, unpacked
+from tidewire_service.ingest.body import INGEST_FORMATS, BodyLimits, checked_format, read_rows, unpacked
 from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.rows import collect
 from tidewire_service.web.origin_guard import host_name
@@ -30,7 +30,7 @@ from tidewire_service.web.query import parse_query
 
 NOW_MS = 1_763_871_234_567.0
 LIMITS = BodyLimits(1 << 20, 1_000, IngestLimits())
-FORMATS = ["application/json", "application/x-ndjson", "text/csv"]
+FORMATS = [form.media_types[0] for form in INGEST_FORMATS]
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 NAME = st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5}){0,2}", fullmatch=True)
 JSON = st.recursive(

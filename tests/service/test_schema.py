@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tidewire_service.ingest.body import INGEST_FORMATS
+
 EXTERNAL = re.compile(r"(?:src|href|url|action)\s*[=(:]\s*[\"']?(?:https?:)?//", re.IGNORECASE)
 
 
@@ -37,7 +39,7 @@ async def test_the_document_has_every_route(service: Any) -> None:
         "/v1/thresholds", "/v1/tickets", "/v1/whoami", "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     body = document["paths"]["/v1/readings"]["post"]["requestBody"]["content"]
-    assert set(body) == {"application/json", "application/x-ndjson", "text/csv"}
+    assert set(body) == {form.media_types[0] for form in INGEST_FORMATS}
     stream = document["paths"]["/v1/stream"]["get"]
     assert {parameter["name"] for parameter in stream["parameters"]} >= {"metric", "label", "replay", "cursor"}
     history = document["paths"]["/v1/history"]["get"]

@@ -194,7 +194,7 @@ async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes
         got = int(declared) if declared.isdigit() else size
         raise LimitExceeded("max_body_bytes", max_bytes, got, "split the body, or send it with gzip")
     if not size:
-        raise MalformedBody("body", "", "is empty; send readings as JSON, NDJSON or CSV")
+        raise MalformedBody("body", "", "is empty; send readings")
     return b"".join(pieces)
 
 
@@ -242,10 +242,9 @@ _BODY: Final = Body(
     status_code=200,
     summary="Publish readings",
     description=(
-        "A batch, a list of batches, or flat rows; JSON, NDJSON or CSV, packed with gzip or not. A row is a batch "
-        "if its `value` is a list. Good rows are stored and bad ones named. 400 and 422: this can never work; 413: "
-        "split it; "
-        "429 and 503: wait for `Retry-After`, then try again."
+        "A batch, a list of batches, or flat rows, in one of the media types below, packed with gzip or not. A row is "
+        "a batch if its `value` is a list. Good rows are stored and bad ones named. 400 and 422: this can never work; "
+        "413: split it; 429 and 503: wait for `Retry-After`, then try again."
     ),
     **declare(
         "publish",
