@@ -30,15 +30,7 @@ from tidewire.publishing.publisher import AsyncPublisher, Publisher, publish_url
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.log import RedisLog
 
-
-async def stored(url: str, metric: str) -> list[float | None]:
-    """Return the values of a metric in the log, in order."""
-    log = RedisLog(url)
-    try:
-        entries = (await log.entries_after([(metric, 0)]))[0]
-        return [value for entry in entries for value in decode_batch(entry.body).value]
-    finally:
-        await log.close()
+from .log_contents import stored
 
 
 async def test_what_was_published_is_in_the_log_once_and_in_order(valkey: Valkey) -> None:

@@ -19,21 +19,11 @@ from servers import Valkey
 from waiting import HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import decode_batch
 from tidewire.publishing.publisher import Publisher
-from tidewire.redislog.log import RedisLog
+
+from .log_contents import stored
 
 SEED = int(os.environ.get("TIDEWIRE_SPOOL_SEED", "0")) or random.randrange(1 << 31)
-
-
-async def stored(url: str, metric: str) -> list[float | None]:
-    """Return the values of a metric in the log, in order."""
-    log = RedisLog(url)
-    try:
-        entries = (await log.entries_after([(metric, 0)]))[0]
-        return [value for entry in entries for value in decode_batch(entry.body).value]
-    finally:
-        await log.close()
 
 
 def script(url: str, spool: Path, body: str) -> list[str]:

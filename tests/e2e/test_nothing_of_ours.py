@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import StartService, Valkey
+from servers import Service, StartService, Valkey
 from waiting import Eventually
 
 NODE = Path(__file__).with_name("node")
@@ -73,6 +73,19 @@ async def both_ways(valkey: Valkey, heard: Heard, eventually: Eventually) -> Non
     assert len({id_ for id_, _ in heard.events}) == len(heard.events), "each has an id of its own"
 
 
+async def over_a_restart(valkey: Valkey, service: Service, heard: Heard, eventually: Eventually) -> None:
+    """Publish in both ways, put some more while the service is away, and see that all of it was heard once."""
+    await both_ways(valkey, heard, eventually)
+    await service.stop()
+    for n in range(6, 9):
+        put(valkey, n)
+    await service.start()
+    await eventually(lambda: len(heard.values) >= 9)
+    publish(valkey, 9)
+    await eventually(lambda: len(heard.values) >= 10)
+    assert heard.values == list(range(10))
+
+
 @contextlib.asynccontextmanager
 async def listening(*command: str, take: Callable[[str], None]) -> AsyncIterator[None]:
     """Run a program and hand on each line that it prints."""
@@ -127,15 +140,7 @@ async def test_an_eventsource_of_npm_hears_it_and_goes_on_after_a_restart(
 
     await lease_taken(valkey, eventually)
     async with listening("node", str(NODE / "listen.mjs"), service.url + PATH, take=take):
-        await both_ways(valkey, heard, eventually)
-        await service.stop()
-        for n in range(6, 9):
-            put(valkey, n)
-        await service.start()
-        await eventually(lambda: len(heard.values) >= 9)
-        publish(valkey, 9)
-        await eventually(lambda: len(heard.values) >= 10)
-    assert heard.values == list(range(10))
+        await over_a_restart(valkey, service, heard, eventually)
 
 
 @pytest.mark.browser
@@ -156,13 +161,5 @@ async def test_the_browsers_own_eventsource_hears_it_and_goes_on_after_a_restart
         }""",
         PATH,
     )
-    await both_ways(valkey, heard, eventually)
-    await service.stop()
-    for n in range(6, 9):
-        put(valkey, n)
-    await service.start()
-    await eventually(lambda: len(heard.values) >= 9)
-    publish(valkey, 9)
-    await eventually(lambda: len(heard.values) >= 10)
-    assert heard.values == list(range(10))
+    await over_a_restart(valkey, service, heard, eventually)
     await page.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from waiting import HANG_S
@@ -17,6 +19,16 @@ from .conftest import World
 pytestmark = pytest.mark.fault
 
 
+async def cancel_anywhere(calls: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Cancel some calls again and again, each time at another place, and see that they are cancelled."""
+    for turn in range(100):
+        task = asyncio.create_task(calls())
+        await asyncio.sleep(0.0002 * (turn % 20))  # wherever it is by then
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled(), f"turn {turn}"
+
+
 async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: World) -> None:
     log = RedisLog(world.valkey.url)
     await log.ping()
@@ -26,12 +38,7 @@ async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: World) -> Non
             await log.ping()
 
     try:
-        for turn in range(100):
-            task = asyncio.create_task(calls())
-            await asyncio.sleep(0.0002 * (turn % 20))  # wherever it is by then
-            task.cancel()
-            await asyncio.wait([task])
-            assert task.cancelled(), f"turn {turn}"
+        await cancel_anywhere(calls)
         await log.ping()
     finally:
         await log.close()
@@ -48,12 +55,7 @@ async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world
 
     try:
         await documents.put("a", b"{}")
-        for turn in range(100):
-            task = asyncio.create_task(calls())
-            await asyncio.sleep(0.0002 * (turn % 20))  # wherever it is by then
-            task.cancel()
-            await asyncio.wait([task])
-            assert task.cancelled(), f"turn {turn}"
+        await cancel_anywhere(calls)
         assert await documents.get("a") is not None
     finally:
         await log.close()

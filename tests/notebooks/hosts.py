@@ -8,25 +8,21 @@ renders into an element, messages with buffers to it, and its cleanup.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import nbformat
 import pytest
 from ports import own_port
 from servers import LiveService, Valkey
-from waiting import HANG_MS, HANG_S
+from waiting import HANG_MS
 
 import tidewire
+
+from .notebook_server import running
 
 pytestmark = pytest.mark.browser
 
@@ -65,26 +61,6 @@ def _(chart, threading, time):
     print("threads", len([one for one in threading.enumerate() if one.name.startswith("tidewire-watch")]), chart)
     return
 """
-
-
-@contextlib.contextmanager
-def running(url: str, *command: str, folder: Path) -> Iterator[None]:
-    """Run a notebook server until the block ends; wait until it answers."""
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log, cwd=folder, env=os.environ)
-    deadline = time.monotonic() + HANG_S
-    try:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(url, trust_env=False).status_code < 400:
-                    break
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait(HANG_S)
 
 
 @pytest.fixture

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +17,8 @@ from servers import LiveService, Valkey
 from waiting import HANG_MS, HANG_S, Eventually
 
 import tidewire
+
+from .notebook_server import running
 
 pytestmark = pytest.mark.browser
 
@@ -92,23 +89,9 @@ def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"), "IPYTHONDIR": str(tmp_path / "ipython")}
     options = [f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
     options += ["--IdentityProvider.token=", "--allow-root", "--no-browser", f"--port={port}", "--port-retries=0"]
-    with (tmp_path / "lab.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options], stdout=log, stderr=log, env={**os.environ, **own}
-        )
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + HANG_S
-    try:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/api", trust_env=False).status_code == 200:
-                    break
-            assert process.poll() is None, (tmp_path / "lab.log").read_text()
-            assert time.monotonic() < deadline, "JupyterLab did not start"
-            time.sleep(0.1)
+    url = f"http://127.0.0.1:{port}"
+    with running(f"{url}/api", "jupyter", "lab", *options, folder=tmp_path, environment=own):
         yield root, url
-    finally:
-        process.terminate()
-        process.wait(HANG_S)
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""Runs a notebook server for a test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+from waiting import HANG_S
+
+__all__ = ["running"]
+
+
+@contextlib.contextmanager
+def running(url: str, *command: str, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run a notebook server until the block ends; wait until it answers.
+
+    Args:
+        url: what it answers once it is up.
+        command: a module of this Python, and its arguments.
+        folder: where it runs and writes its log.
+        environment: variables beside those of this process.
+    """
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+        )
+    deadline = time.monotonic() + HANG_S
+    try:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(url, trust_env=False).status_code < 400:
+                    break
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, f"{url} did not answer"
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(HANG_S)
