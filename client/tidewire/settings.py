@@ -7,6 +7,7 @@ share is written where it is declared first, and `default_of` takes it from ther
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import types
@@ -31,6 +32,7 @@ __all__ = [
     "checked_number",
     "click_options",
     "default_of",
+    "is_loopback",
     "load_settings",
     "settings_table",
     "without_password",
@@ -226,6 +228,16 @@ def checked_number(name: str, value: object, least: float, most: float, unit: st
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (number and least <= value <= most):  # type: ignore[operator]  # it is a number then
         raise InvalidInput(name, value, f"expected {unit} between {least:.15g} and {most:.15g}")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address or name."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def without_password(url: str) -> str:

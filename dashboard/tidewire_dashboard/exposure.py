@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from tidewire.errors import InvalidInput
+from tidewire.settings import is_loopback
 from tidewire_dashboard.settings import DashboardSettings
 
 __all__ = ["check_exposure", "warnings"]
@@ -17,7 +16,7 @@ def check_exposure(settings: DashboardSettings) -> None:
         InvalidInput: says what to do.
     """
     host = settings.dashboard_host
-    if not (_is_loopback(host) or settings.dashboard_login or settings.dashboard_insecure):
+    if not (is_loopback(host) or settings.dashboard_login or settings.dashboard_insecure):
         raise InvalidInput(
             "--host",
             host,
@@ -33,7 +32,7 @@ def check_exposure(settings: DashboardSettings) -> None:
 def warnings(settings: DashboardSettings) -> list[str]:
     """Return one sentence for each thing that an operator should know; empty if there is nothing."""
     found = []
-    host, reachable = settings.dashboard_host, not _is_loopback(settings.dashboard_host)
+    host, reachable = settings.dashboard_host, not is_loopback(settings.dashboard_host)
     if settings.dashboard_insecure and reachable:
         found.append(f"--insecure: whoever reaches {host} sees every metric, and may change decks and thresholds")
     if settings.dashboard_login and reachable and not (settings.dashboard_tls_cert or settings.dashboard_https):
@@ -41,17 +40,10 @@ def warnings(settings: DashboardSettings) -> list[str]:
             f"tokens and cookies travel to {host} in clear text; give --tls-cert and --tls-key, or listen on 127.0.0.1 "
             "behind a proxy that speaks HTTPS and say --https"
         )
-    foreign = [name for name in settings.dashboard_allowed_hosts if not _is_loopback(name.strip("[]"))]
+    foreign = [name for name in settings.dashboard_allowed_hosts if not is_loopback(name.strip("[]"))]
     if foreign and not (reachable or settings.dashboard_login):
         found.append(
             f"--dashboard-allowed-hosts has {', '.join(foreign)}: others come in by a proxy and nobody logs in; "
             "add --login unless the proxy asks"
         )
     return found
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

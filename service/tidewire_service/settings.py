@@ -16,9 +16,10 @@ from tidewire.settings import (
     Option,
     Settings,
     default_of,
+    is_loopback,
 )
 
-__all__ = ["LogFormat", "ServiceSettings", "is_loopback"]
+__all__ = ["LogFormat", "ServiceSettings"]
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -223,13 +224,3 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     def retention(self) -> Retention:
         """How long the log keeps batches."""
         return Retention(age_s=self.retention_age_s, batches=self.retention_batches, silent_s=self.retention_silent_s)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address or name."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

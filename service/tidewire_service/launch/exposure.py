@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tidewire_service.settings import ServiceSettings, is_loopback
+from tidewire.settings import is_loopback
+from tidewire_service.settings import ServiceSettings
 
 __all__ = ["warnings"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Final
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
@@ -23,17 +22,16 @@ from tidewire_service.errors import (
     Unauthenticated,
 )
 from tidewire_service.limit_counters import LimitCounters
-from tidewire_service.request_scope import address_of, request_id
+from tidewire_service.request_scope import address_of
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.declaration import Declaration, Need, RouteTable, declaration_in
-from tidewire_service.web.problems import problem_of, send_problem
+from tidewire_service.web.problems import refuse, send_problem
 from tidewire_service.web.query import parse_query
 
 __all__ = ["AuthorizationMiddleware", "identity_of_request"]
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _TICKET_FIELD: Final = b"ticket="
-_log = structlog.get_logger("tidewire_service")
 
 
 def _need_of(declaration: Declaration | None, method: str) -> Need:
@@ -169,21 +167,12 @@ class AuthorizationMiddleware:
         scope["tidewire.identity"] = identity  # type: ignore[typeddict-unknown-key]  # ours
 
     def _refuse(self, scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
-        client = scope.get("client")
         self._limit_counters.count(refusal.limit)
         if isinstance(refusal, RateExceeded):
             self._authenticator.counters["limited"] += 1
             if _answers_with_stream(scope):
                 return self._streams.put_off(send, refusal.limit)
-        _log.info(
-            "request_refused",
-            request=request_id(scope),
-            status=problem_of(refusal)[0].status,
-            method=scope["method"],
-            address=client[0] if client else "-",
-            reason=str(refusal),
-        )
-        return send_problem(send, refusal)
+        return refuse(scope, send, refusal)
 
 
 _WORDS: Final[dict[str, str]] = {

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
@@ -22,14 +21,12 @@ from tidewire_service.errors import (
     UrlTooLong,
 )
 from tidewire_service.limit_counters import LimitCounters
-from tidewire_service.request_scope import request_id
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.declaration import RouteTable
-from tidewire_service.web.problems import problem_of, send_problem
+from tidewire_service.web.problems import refuse
 
 __all__ = ["OriginGuard", "host_name"]
 
-_log = structlog.get_logger("tidewire_service")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # On every answer; the schema page alone widens its own policy.
@@ -82,16 +79,7 @@ class OriginGuard:
         refusal = self._refusal(scope)
         if refusal is not None:
             self._limit_counters.count(refusal.limit)
-            client = scope.get("client")
-            _log.info(
-                "request_refused",
-                request=request_id(scope),
-                status=problem_of(refusal)[0].status,
-                method=scope["method"],
-                address=client[0] if client else "-",
-                reason=str(refusal),
-            )
-            return send_problem(_with_headers(send), refusal)
+            return refuse(scope, _with_headers(send), refusal)
         scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
         return self._app(scope, receive, _with_headers(send, self._allowed_origin(scope) if self._origins else b""))
 

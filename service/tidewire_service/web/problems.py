@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import Send
+from litestar.types import HTTPScope, Send
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable, PublishConflict, shown
 from tidewire_service.errors import (
@@ -44,6 +44,7 @@ __all__ = [
     "Problem",
     "exception_handler",
     "problem_of",
+    "refuse",
     "send_problem",
 ]
 
@@ -185,6 +186,20 @@ def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Resp
             "request_failed", request=id_, method=request.method, path=shown(request.scope["path"]), exc_info=error
         )
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
+    """Log the refusal of a request that no route has yet, and answer with its problem."""
+    client = scope.get("client")
+    _log.info(
+        "request_refused",
+        request=request_id(scope),
+        status=problem_of(refusal)[0].status,
+        method=scope["method"],
+        address=client[0] if client else "-",
+        reason=str(refusal),
+    )
+    return send_problem(send, refusal)
 
 
 async def send_problem(send: Send, error: RequestRefused) -> None:

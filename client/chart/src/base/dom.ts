@@ -17,6 +17,22 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** A field that searches for series. */
+export function searchInput(): HTMLInputElement {
+  return h("input", {
+    type: "search",
+    class: "search-input",
+    "aria-label": "Search series",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+}
+
+/** A line that says what came of an action; screen readers read it out. */
+export function messageLine(hook: string): HTMLParagraphElement {
+  return h("p", { class: "dialog-message", role: "status", "aria-live": "polite", "data-tw": hook });
+}
+
 /** Set text only if it differs, to spare a layout. */
 export function setText(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;

@@ -2,7 +2,7 @@
  * The overview: toolbar, and every series as a tile on one viewport-sized canvas under a transparent layer of links.
  */
 
-import { h, icon, opensElsewhere, Segments, setAttribute, setText, show } from "../base/dom";
+import { h, icon, opensElsewhere, Segments, searchInput, setAttribute, setText, show } from "../base/dom";
 import { clock, day, formatNumber, plural } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { byName } from "../base/naming";
@@ -41,13 +41,7 @@ const SORT_WORDS: Record<Sort, string> = { name: "Name", value: "Value", rate: "
 
 export class Overview implements Page {
   readonly element = h("div", { class: "overview" });
-  readonly #search = h("input", {
-    type: "search",
-    class: "search-input",
-    "aria-label": "Search series",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
+  readonly #search = searchInput();
   readonly #filters = h("div", { class: "filters", role: "group", "aria-label": "Filter", "data-tw": "filters" });
   readonly #filterCounts = new Map<Filter, HTMLElement>();
   readonly #rate = h("span", { class: "rate", "data-tw": "rate" });

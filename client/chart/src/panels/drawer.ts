@@ -1,6 +1,6 @@
 /** The drawer of one chart: statistics, thresholds, events, export. */
 
-import { h, icon, iconButton, setText, show } from "../base/dom";
+import { h, icon, iconButton, messageLine, setText, show } from "../base/dom";
 import { clock, formatNumber, span as inWords, longSpan, plural } from "../base/format";
 import { chartTitle } from "../base/naming";
 import type { Tokens } from "../base/tokens";
@@ -35,12 +35,7 @@ export class Drawer {
   readonly #thresholds: ThresholdForm;
   readonly #events = h("div", { "data-tw": "drawer-events" });
   readonly #count = h("span", { class: "muted", "data-tw": "drawer-count" });
-  readonly #message = h("p", {
-    class: "dialog-message",
-    role: "status",
-    "aria-live": "polite",
-    "data-tw": "drawer-message",
-  });
+  readonly #message = messageLine("drawer-message");
   readonly #copy = h("button", {
     type: "button",
     class: "button wide",

@@ -1,17 +1,12 @@
 /** The dialog that saves a deck by name, and asks what to do if another user saved a newer version. */
 
-import { h } from "../base/dom";
+import { h, messageLine } from "../base/dom";
 import { clock } from "../base/format";
 import { slugOf } from "../model/saved-decks";
 import type { AppContext } from "./app-context";
 
 export class Saving {
-  readonly #message = h("p", {
-    class: "dialog-message",
-    role: "status",
-    "aria-live": "polite",
-    "data-tw": "save-message",
-  });
+  readonly #message = messageLine("save-message");
   readonly #name = h("input", {
     class: "field",
     type: "text",

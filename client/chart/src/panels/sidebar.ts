@@ -1,6 +1,6 @@
 /** The sidebar of a deck: search, groups and rows. Only rows in view exist as elements. */
 
-import { h, icon, setAttribute, setText, show } from "../base/dom";
+import { h, icon, searchInput, setAttribute, setText, show } from "../base/dom";
 import { formatNumber, plural } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { fitCanvas } from "../canvas/draw";
@@ -41,13 +41,7 @@ interface Row {
 
 export class Sidebar {
   readonly element = h("nav", { class: "sidebar", "aria-label": "Series", "data-tw": "sidebar" });
-  readonly #search = h("input", {
-    type: "search",
-    class: "search-input",
-    "aria-label": "Search series",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
+  readonly #search = searchInput();
   readonly #scroller = h("div", { class: "side-scroll" });
   readonly #spacer = h("div", { class: "side-spacer" });
   readonly #foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });

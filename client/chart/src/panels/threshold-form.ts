@@ -1,6 +1,6 @@
 /** The thresholds of a chart's series in the drawer: a list, and a form to add one. They apply to all users. */
 
-import { h, icon, iconButton, show } from "../base/dom";
+import { h, icon, iconButton, messageLine, show } from "../base/dom";
 import { formatNumber, longSpan } from "../base/format";
 import { labelKey, legendLabel } from "../base/naming";
 import type { Series } from "../model/directory";
@@ -43,12 +43,7 @@ export class ThresholdForm {
   readonly element = h("section", { class: "drawer-section", "data-tw": "drawer-thresholds" });
   readonly #rows = h("div", {});
   readonly #form = h("form", { class: "form", "data-tw": "threshold-form" });
-  readonly #message = h("p", {
-    class: "dialog-message",
-    role: "status",
-    "aria-live": "polite",
-    "data-tw": "threshold-message",
-  });
+  readonly #message = messageLine("threshold-message");
   readonly #add = iconButton("plus", "Add a threshold", () => this.#toggle(), "threshold-add");
   #all: readonly Threshold[] = [];
   #series: readonly Series[] = [];
