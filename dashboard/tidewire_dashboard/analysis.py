@@ -173,16 +173,18 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[Stat
     Returns:
         Per series: ``i``, its index; ``count`` of readings; ``last``, ``mean``, ``p50``, ``p95``, ``p99``, ``min``,
         ``max``, ``std`` (of a sample) of those that are numbers, None where there are too few; ``rate``, readings per
-        second of the window; ``gaps``, silences longer than three usual intervals and two seconds, and ``gap_ms``,
-        milliseconds in them.
+        second of the window; ``gaps``, how often no number came for longer than three usual intervals of its readings
+        and two seconds, as the chart hatches it, and ``gap_ms``, milliseconds in them.
     """
     seconds = max(1e-3, (end_ms - start_ms) / 1e3)
     rows = []
     for index, part in frame.groupby("series", sort=True):
         values = part["value"].dropna().astype(float)
-        waits = part["time"].astype("datetime64[ms, UTC]").astype("int64").diff().dropna()
+        times = part["time"].astype("datetime64[ms, UTC]").astype("int64")
+        waits = times.diff().dropna()
         limit_ms = gap_limit_ms(float(waits.median()) if len(waits) >= 2 else math.nan)
-        gaps = waits[waits > limit_ms]
+        silences = times[part["value"].notna()].diff()
+        gaps = silences[silences > limit_ms]
         rows.append(
             StatisticsRow(
                 i=int(str(index)),

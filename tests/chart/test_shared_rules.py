@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tidewire.livestore.buckets import COUNT, MAX, MIN, SUM, bucket_readings
+from tidewire.livestore.buckets import MAX, MIN, NUMBER, NUMERIC, SUM, bucket_readings
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
+from tidewire.model.batch import Batch, encode_batch
 from tidewire.model.bucket_steps import VIEW_STEPS_MS, view_step_for
 from tidewire.model.pattern import Pattern
 from tidewire.model.units import SCALES, WORDS, shown_unit
+from tidewire_dashboard.analysis import statistics
 from tidewire_service.history.buckets import Buckets
+from tidewire_service.hub.conflation import Conflator
+from tidewire_service.hub.event_ring import RingEntry
 
+T0 = 1_790_000_000_000  # a whole second, Unix ms
 VECTORS = Path(__file__).with_name("vectors")
 
 
@@ -65,22 +71,46 @@ def test_what_a_pattern_selects(pattern: str, metric: str, selected: bool) -> No
     assert Pattern(pattern).matches(metric) is selected
 
 
+def frame_of(times: list[float], values: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"series": 0, "time": pd.to_datetime(times, unit="ms", utc=True), "value": values})
+
+
+@pytest.mark.parametrize("case", vectors("gaps")["readings"], ids=lambda case: case["what"])
+def test_a_gap_is_where_no_number_came_though_readings_did(case: dict[str, Any]) -> None:
+    given = [number(value) for value in case["values"]]
+    times = [T0 + 1_000.0 * n for n in range(len(given))]
+    held = bucket_readings(np.array(times), np.array(given), 1_000)[NUMBER].astype(np.int64)
+    drawn = held[gaps_before(held, 1_000, 1_000)] - T0 // 1_000
+    assert drawn.tolist() == case["gaps_before"]
+    [row] = statistics(frame_of(times, given), times[0], times[-1])
+    assert row.gaps == len(case["gaps_before"]), "the drawer counts what the chart hatches"
+
+
 @pytest.mark.parametrize("case", vectors("counts")["cases"], ids=str)
 def test_what_counts_in_a_bucket(case: dict[str, Any]) -> None:
-    given: list[float | None] = case["values"]
-    times = np.arange(len(given), dtype=np.float64)
-    values = np.array([number(value) for value in given])
-    low, high, mean = (number(case[name]) for name in ("min", "max", "mean"))
+    times = [T0 + float(n) for n in range(len(case["values"]))]
+    values = [number(value) for value in case["values"]]
+    expected = pytest.approx([number(case[name]) for name in ("min", "max", "mean")], nan_ok=True)
 
     history = Buckets(1_000)
-    history.add(times, values)
+    history.add(np.array(times), np.array(values))
     columns = history.columns()
     assert columns.counts.tolist() == [case["count"]]
-    assert [columns.min[0], columns.max[0], columns.mean[0]] == pytest.approx([low, high, mean], nan_ok=True)
+    assert [columns.min[0], columns.max[0], columns.mean[0]] == expected
 
-    memory = bucket_readings(times, values, 1_000)
-    if not case["numbers"]:
-        assert memory.shape[1] == 0, "what the deck draws has no place for a bucket without a number"
-        return
-    assert memory[COUNT].tolist() == [case["numbers"]]
-    assert [memory[MIN, 0], memory[MAX, 0], memory[SUM, 0] / memory[COUNT, 0]] == pytest.approx([low, high, mean])
+    conflator = Conflator(1_000)
+    encoded = encode_batch(Batch(metric="m", time=times, value=case["values"]))
+    conflator.add(RingEntry(T0 << 32, encoded.metric, encoded.body, b""))
+    [event] = conflator.pop_closed()
+    [batch] = json.loads(event.data)["batches"]
+    assert batch["count"] == [case["count"]]
+    assert [number(batch[name][0]) for name in ("min", "max", "mean")] == expected
+
+    [row] = statistics(frame_of(times, values), times[0], times[-1])
+    assert row.count == case["count"]
+    assert [number(value) for value in (row.min, row.max, row.mean)] == expected
+
+    drawn = bucket_readings(np.array(times), np.array(values), 1_000)
+    assert drawn[NUMERIC].tolist() == ([case["numbers"]] if case["numbers"] else [])
+    if case["numbers"]:
+        assert [drawn[MIN, 0], drawn[MAX, 0], drawn[SUM, 0] / drawn[NUMERIC, 0]] == expected

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM
+from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import ColumnRing
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
@@ -112,7 +112,7 @@ def test_late_and_unordered_readings_end_up_where_they_belong(batches: list[list
     assert rows[NUMBER].tolist() == list(seconds)
     for at, values_of in enumerate(seconds.values()):
         expected = [values_of[-1], min(values_of), max(values_of), sum(values_of), len(values_of)]
-        assert rows[[LAST, MIN, MAX, SUM, COUNT], at].tolist() == pytest.approx(expected)
+        assert rows[[LAST, MIN, MAX, SUM, NUMERIC], at].tolist() == pytest.approx(expected)
 
     state = store.state[0]
     assert state["total"] == len(arrived)
@@ -152,7 +152,7 @@ def test_equal_readings_in_new_batches_all_count() -> None:
     store = Store()
     for n in range(3):
         assert store.append(batch([T0], [1.0]), id_at(T0, n + 1)) == 1
-    assert store.series[0].buckets(1_000, T0 // 1_000, T0 // 1_000)[COUNT].tolist() == [3]
+    assert store.series[0].buckets(1_000, T0 // 1_000, T0 // 1_000)[NUMERIC].tolist() == [3]
 
 
 def test_the_expected_interval_is_the_median_of_the_last_twenty() -> None:

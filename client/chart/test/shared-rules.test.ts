@@ -27,6 +27,7 @@ test("a view is asked for as many buckets as give it the width that is meant", (
 interface Gaps {
   limits: { expected_ms: number | null; step_ms: number; limit_ms: number | null }[];
   cases: { what: string; step_ms: number; expected_ms: number | null; held: number[]; gaps_before: number[] }[];
+  readings: { what: string; values: (number | null)[]; gaps_before: number[] }[];
 }
 
 test("the longest silence that is no gap", () => {
@@ -34,21 +35,33 @@ test("the longest silence that is no gap", () => {
     assert.equal(gapLimitMs(one.expected_ms ?? NaN, one.step_ms), one.limit_ms ?? NaN, JSON.stringify(one));
 });
 
+/** Return the buckets before which a chart draws a gap. */
+function drawnGaps(values: readonly number[], stepMs: number, expectedMs: number): number[] {
+  const data = values.flatMap((v) => [v, v, v]);
+  const endMs = values.length * stepMs;
+  const ring = new BucketRing();
+  const series = [{ index: 0, data, expectedMs, lastTimeMs: endMs - 1 }];
+  ring.apply(decodeFrame(encodeFrame({ kind: 1, first: 0, buckets: values.length, stepMs, series })));
+  const slot = ring.slots.get(0);
+  assert.ok(slot);
+  const trace = new Trace();
+  trace.read(ring, slot, 0, endMs, 1, gapLimitMs(expectedMs, stepMs));
+  const held = values.flatMap((value, bucket) => (Number.isNaN(value) ? [] : [bucket]));
+  assert.equal(trace.n, held.length);
+  return held.filter((_, i) => trace.breaks[i]);
+}
+
 test("where a gap lies", () => {
   for (const { what, step_ms: stepMs, expected_ms: expected, held, gaps_before: gaps } of vectors<Gaps>("gaps").cases) {
-    const buckets = held[held.length - 1] + 1;
-    const data = Array.from({ length: buckets }, (_, b) => (held.includes(b) ? 1 : NaN)).flatMap((v) => [v, v, v]);
-    const expectedMs = expected ?? NaN;
-    const ring = new BucketRing();
-    const series = [{ index: 0, data, expectedMs, lastTimeMs: buckets * stepMs - 1 }];
-    ring.apply(decodeFrame(encodeFrame({ kind: 1, first: 0, buckets, stepMs, series })));
-    const slot = ring.slots.get(0);
-    assert.ok(slot);
-    const trace = new Trace();
-    trace.read(ring, slot, 0, buckets * stepMs, 1, gapLimitMs(expectedMs, stepMs));
-    assert.equal(trace.n, held.length, what);
-    const found = held.filter((_, i) => trace.breaks[i]);
-    assert.deepEqual(found, gaps, what);
+    const values = Array.from({ length: held[held.length - 1] + 1 }, (_, b) => (held.includes(b) ? 1 : NaN));
+    assert.deepEqual(drawnGaps(values, stepMs, expected ?? NaN), gaps, what);
+  }
+});
+
+test("a gap is where no number came, though readings did", () => {
+  for (const { what, values, gaps_before: gaps } of vectors<Gaps>("gaps").readings) {
+    const numbers = values.map((value) => value ?? NaN);
+    assert.deepEqual(drawnGaps(numbers, 1_000, 1_000), gaps, what);
   }
 });
 

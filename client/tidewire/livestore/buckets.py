@@ -1,9 +1,9 @@
 """Buckets anchored to the epoch: readings or finer buckets grouped into them; pure.
 
 Bucket `b` of width `step_ms` covers `[b * step_ms, (b + 1) * step_ms)`: buckets do not shimmer as a window slides.
-A table of buckets is float64[6, n], ascending by number; its rows are the constants below. Only
-readings that are numbers count: `COUNT` is how many, and a bucket without one is left out, since it draws nothing. (The
-service's history counts the others too, see `tests/chart/vectors/counts.json`.)
+A table of buckets is float64[6, n], ascending by number; its rows are the constants below. It holds what a chart draws,
+so all rows are of readings that are numbers: `NUMERIC` is how many, the divisor of `SUM`, and a bucket without one is
+left out. The `count` of the service's buckets is of all readings.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tidewire.livestore.column_ring import Floats
 
 __all__ = [
     "BUCKET_ROWS",
-    "COUNT",
     "LAST",
     "MAX",
     "MIN",
     "NUMBER",
+    "NUMERIC",
     "SUM",
     "bucket_readings",
     "merge_buckets",
     "regroup",
 ]
 
-NUMBER, LAST, MIN, MAX, SUM, COUNT = range(6)
+NUMBER, LAST, MIN, MAX, SUM, NUMERIC = range(6)
 BUCKET_ROWS: Final = 6
 
 
@@ -48,7 +48,7 @@ def bucket_readings(time_ms: Floats, value: Floats, step_ms: float) -> Floats:
     rows = np.empty((BUCKET_ROWS, value.size))
     np.floor_divide(time_ms, step_ms, out=rows[NUMBER])
     rows[LAST : SUM + 1] = value
-    rows[COUNT] = 1.0
+    rows[NUMERIC] = 1.0
     return _grouped(rows)
 
 

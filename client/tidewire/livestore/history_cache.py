@@ -127,8 +127,9 @@ def _table(columns: HistoryColumns, step_ms: int) -> Floats:
         (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
     )
     given = given[:, ~np.isnan(given[2])]
-    # The service counts all readings, the table those that are numbers: a bucket at the seam of history and memory that
-    # holds both kinds weighs a little more than it should in the mean of the two parts.
+    # The service sends neither the last number of a bucket whose last reading has none, nor how many of its readings
+    # are numbers: the mean stands for the one, `count` for the other. The latter divides out of the line, since no
+    # bucket is merged from both sources; it only lets a series with such readings be drawn as means a little sooner.
     number, last, low, high, mean, count = given
     return np.stack((number // step_ms, np.where(np.isnan(last), mean, last), low, high, mean * count, count))
 

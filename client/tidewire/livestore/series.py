@@ -15,11 +15,11 @@ import numpy as np
 
 from tidewire.livestore.buckets import (
     BUCKET_ROWS,
-    COUNT,
     LAST,
     MAX,
     MIN,
     NUMBER,
+    NUMERIC,
     SUM,
     bucket_readings,
     merge_buckets,
@@ -122,7 +122,7 @@ class Series:
             first = buckets[:, 0].tolist()
             if was == first[NUMBER]:
                 low, high = min(low, first[MIN]), max(high, first[MAX])
-                self.seconds.set_last_row((was, first[LAST], low, high, total + first[SUM], count + first[COUNT]))
+                self.seconds.set_last_row((was, first[LAST], low, high, total + first[SUM], count + first[NUMERIC]))
                 buckets = buckets[:, 1:]
         self.seconds.append(buckets)
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from tidewire.livestore.buckets import COUNT, LAST, MAX, MIN, NUMBER, SUM
+from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.series import SECOND_MS, Series
 from tidewire.livestore.store import Store
@@ -93,7 +93,7 @@ class Window:
         if not rows.shape[1]:
             return
         lines = np.empty((rows.shape[1], 3))
-        lines[:, 0] = rows[SUM] / rows[COUNT] if record["flags"] & FLAG_MEAN else rows[LAST]
+        lines[:, 0] = rows[SUM] / rows[NUMERIC] if record["flags"] & FLAG_MEAN else rows[LAST]
         lines[-1, 0] = rows[LAST, -1]
         self.newest[at] = rows[NUMBER, -1]
         lines[:, 1] = rows[MIN]
@@ -111,7 +111,7 @@ class Window:
         base, mean = 0.0, False
         if rows.shape[1]:
             base = base_for(rows[MIN].min(), rows[MAX].max(), record["base"])
-            mean = rows[COUNT].mean() >= (_LAST_BELOW if before[0] else _MEAN_FROM)
+            mean = rows[NUMERIC].mean() >= (_LAST_BELOW if before[0] else _MEAN_FROM)
         record["base"] = base
         record["flags"] = record["flags"] & ~np.uint32(FLAG_MEAN) | np.uint32(mean * FLAG_MEAN)
         return bool(before != (record["flags"] & FLAG_MEAN, base))

@@ -56,7 +56,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
         time: Unix ms; the start of a bucket.
         value: null for a reading that is no number; the last one of a bucket.
         min, max, mean: of the numbers in each bucket; empty for readings.
-        count: readings in each bucket; empty for readings.
+        count: readings in each bucket, those without a number too; empty for readings.
     """
 
     metric: str

@@ -1,4 +1,4 @@
-"""Buckets anchored to the epoch: last, min, max, mean and count of readings in each; pure."""
+"""Buckets anchored to the epoch: last and count of all readings in each, min, max and mean of its numbers; pure."""
 
 from __future__ import annotations
 

@@ -154,7 +154,12 @@ async def get_history(
     end: Annotated[str | None, QueryParameter(description="like start; exclusive; everything newer if absent")] = None,
     points: Annotated[
         str | None,
-        QueryParameter(description="at most so many buckets a series, of a round width: last, min, max, mean, count"),
+        QueryParameter(
+            description=(
+                "at most so many buckets a series, of a round width: last, min, max, mean and count. A reading whose "
+                "value is null is in `count`, not in min, max and mean"
+            )
+        ),
     ] = None,
     page: Annotated[
         str | None,

@@ -54,7 +54,7 @@ export class StatisticsTable {
         if (cell) setText(cell, text);
       });
       const gaps = this.#cells[texts.length - 1]?.[column];
-      if (gaps) gaps.title = row && row.gaps > 0 ? `silent for ${longSpan(row.gap_ms)} in all` : "";
+      if (gaps) gaps.title = row && row.gaps > 0 ? `no data for ${longSpan(row.gap_ms)} in all` : "";
     });
   }
 }
