@@ -1,4 +1,4 @@
-"""The app: the only place where the parts of the service are put together."""
+"""Puts the parts of the service together; the only module that does."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     """Return the service as an ASGI app; nothing is connected before its lifespan starts.
 
     Args:
-        settings: everything that can be chosen.
-        log: the Redis log to use; one of its own, by the settings, if None. Closed with the app.
-        worker: which of several processes on the port this is; None if it is alone.
+        settings: of the service.
+        log: the Redis log to use, closed with the app; if None, one is opened by the settings.
+        worker: number of this process, if several share the port; else None.
 
     The app's state has ``hub``, ``streams``, ``inbox``, ``readiness`` and ``drain``, a coroutine function that ends all
-    streams within `drain_s`; a server awaits it before it waits for its connections. Its connections it hands to
+    streams within `drain_s`; a server awaits it before it waits for its connections, and registers each connection with
     ``slow_clients``.
     """
     if log is None:
@@ -197,7 +197,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         shortcut, routes, authenticator, streams, token_rates, address_rates, tickets, limit_counters
     )
     app.asgi_handler = RequestLog(OriginGuard(authorized, routes, settings, limit_counters), telemetry)
-    if settings.trusted_proxies:  # theirs alone is believed; nobody else can name another address or scheme
+    if settings.trusted_proxies:  # X-Forwarded-For and -Proto are believed only from these
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app
 
@@ -244,7 +244,7 @@ def _jwt(settings: ServiceSettings) -> JwtVerifier | None:
 
 
 def _cors(settings: ServiceSettings) -> CORSConfig | None:
-    """Return what pages of the allowed origins may do; nobody else's may read anything."""
+    """Return the CORS rules for pages of the allowed origins; None if there are none."""
     if not settings.allowed_origins:
         return None
     return CORSConfig(

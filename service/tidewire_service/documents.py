@@ -1,6 +1,6 @@
-"""Documents: small JSON objects by name in a Redis hash, each written only over the version that the writer has seen.
+"""Stores small JSON objects by name in a Redis hash; a write names the version that it replaces.
 
-The version of a document is a digest of its content, so that the same save twice is no conflict.
+The version of a document is a digest of its content, so saving the same content twice is no conflict.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tidewire_service.errors import DocumentConflict
 
 __all__ = ["ABSENT", "ANY", "Document", "Documents"]
 
-ANY: Final = "*"  # write over whatever is there
-ABSENT: Final = ""  # write only where nothing is there
-_TRIES: Final = 20  # other documents of the same hash may be written meanwhile
+ANY: Final = "*"  # replace any version
+ABSENT: Final = ""  # write only if there is no such document
+_TRIES: Final = 20  # since other documents of the same hash may be written meanwhile
 
 
 class Document(NamedTuple):
@@ -49,8 +49,8 @@ class Documents:
     Args:
         log: whose Redis holds them.
         key: of the hash.
-        most: documents at a time.
-        described: what an error calls a document; ``{name}`` stands for its name.
+        most: largest number of documents.
+        described: how an error describes a document; ``{name}`` stands for its name.
     """
 
     def __init__(self, log: RedisLog, key: str, *, most: int, described: str) -> None:
@@ -80,10 +80,10 @@ class Documents:
         return None if value is None else _document(value)
 
     async def put(self, name: str, body: bytes, *, over: str = ANY) -> Document:
-        """Write a document over the version `over` (or `ANY`, or `ABSENT`), and return it.
+        """Write a document in place of the version `over` (or `ANY`, or `ABSENT`), and return it.
 
         Raises:
-            DocumentConflict: another version is there.
+            DocumentConflict: the stored version is not `over`.
             LimitExceeded: there are `most` documents already.
             LogUnavailable: Redis does not answer.
         """
@@ -103,7 +103,7 @@ class Documents:
         """Delete a document; False if there was none.
 
         Raises:
-            DocumentConflict: another version than `over` is there.
+            DocumentConflict: the stored version is not `over`.
             LogUnavailable: Redis does not answer.
         """
         there = False
@@ -121,10 +121,10 @@ class Documents:
             with self._log.beside():
                 if await self._changed_once(name, over, write):
                     return
-        raise LogUnavailable(f"{_TRIES} writers were faster; try again in a moment")
+        raise LogUnavailable(f"other writers were faster {_TRIES} times; try again in a moment")
 
     async def _changed_once(self, name: str, over: str, write: Callable[[Document | None, int, Any], None]) -> bool:
-        """Try a change once; return False if another document of the hash was written meanwhile."""
+        """Try a change once; return False if the hash was changed meanwhile."""
         pipe: Any  # redis-py's types have no transactions
         async with self._log.redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self._key)

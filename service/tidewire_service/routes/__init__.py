@@ -1,1 +1,1 @@
-"""The routes: one small file per row of the HTTP contract."""
+"""The routes: one file for each row of the HTTP API."""

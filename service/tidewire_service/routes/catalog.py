@@ -32,7 +32,7 @@ _METRICS_AT_ONCE: Final = 200
 
 
 class CatalogReads:
-    """Answers from the directory, the last readings in Redis, and what this process counted."""
+    """Answers catalogue requests from the directory, the last readings in Redis and the rates of this process."""
 
     def __init__(self, hub: Hub, rates: Rates, settings: ServiceSettings) -> None:
         self._hub = hub
@@ -40,7 +40,7 @@ class CatalogReads:
         self._settings = settings
 
     async def read(self, query_string: bytes, identity: Identity = ANYONE) -> Response[bytes]:
-        """Answer one request of somebody."""
+        """Answer one request; `identity` decides which metrics it may see."""
         query = parse_query(query_string, MISSPELT)
         patterns = query.patterns(self._settings.max_patterns, default="**")
         labels = query.labels()
@@ -99,7 +99,7 @@ def _series_of(
     **declare(
         "subscribe",
         answers={200: (CatalogJson, "The series")},
-        refusals={422: "A field cannot be read", 503: "Redis is away"},
+        refusals={422: "A field cannot be read", 503: "Redis does not answer"},
     ),
 )
 async def get_catalog(

@@ -1,7 +1,7 @@
-"""/v1/decks and /v1/thresholds: documents that are saved only over the version that was seen (ETag, If-Match).
+"""/v1/decks and /v1/thresholds: documents that are saved over a known version only (ETag, If-Match).
 
-They are everybody's, and a deck may name any metric. So whose scopes are narrow finds no decks, those thresholds that
-mean something they may see, and cannot replace what they have not seen.
+All users share them, and a deck may name any metric. So a token with narrow scopes gets no decks, only the thresholds
+of metrics that it may see, and may not change any document.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_BYTES: Final = 64 * 1024
 _MAX_THRESHOLD_BYTES: Final = 512 * 1024
 _MOST_DECKS: Final = 500
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
-_DESCRIBED: Final = PathParameter(description="its name in addresses: 1 to 64 of a-z, 0-9, - and _")
+_DESCRIBED: Final = PathParameter(description="name in the URL: 1 to 64 of a-z, 0-9, - and _")
 _LIST: Final = "list"
 _DECK: Final = Schema(type=OpenAPIType.OBJECT, description="a deck, at most 64 KiB")
 _THRESHOLDS: Final = Reference(ref="#/components/schemas/ThresholdsJson")
@@ -56,25 +56,23 @@ def _scopes(request: Request[Any, Any, State]) -> Scopes:
 
 
 def _check_sees_all(request: Request[Any, Any, State]) -> None:
-    """Refuse a change by somebody who does not see all that it is about.
+    """Check that the token may see every metric, which a change of shared documents requires.
 
     Raises:
-        ScopeMissing: they see a part of it only.
+        ScopeMissing: the token is narrowed to some metrics.
     """
     if _scopes(request).narrowed_to:
-        detail = (
-            "decks and thresholds are everybody's: changing them needs a token that sees everything (--subscribe '**')"
-        )
+        detail = "decks and thresholds are shared; changing them needs a token that sees everything (--subscribe '**')"
         raise ScopeMissing(detail)
 
 
 def _expected_version(request: Request[Any, Any, State]) -> str:
-    """Return the version that a write is meant for, from its preconditions."""
+    """Return the version that a write replaces, from its preconditions."""
     match, none_match = request.headers.get("if-match", ""), request.headers.get("if-none-match", "")
     if none_match == "*":
         return ABSENT
     if none_match:
-        raise InvalidInput("If-None-Match", none_match, "a write takes only *: save where nothing is yet")
+        raise InvalidInput("If-None-Match", none_match, "a write accepts only *: save only if nothing is there yet")
     if not match or match == "*":
         return ANY
     return match.removeprefix("W/").strip('"')
@@ -98,9 +96,9 @@ def _slug(given: str) -> str:
 
 
 _WRITE_REFUSALS: Final = {
-    412: "Another version is there than If-Match names; its ETag comes with the answer",
+    412: "The saved version is not the one in If-Match; its ETag is in the answer",
     422: "The body or a name can never work as it is",
-    503: "Redis is away",
+    503: "Redis does not answer",
 }
 
 
@@ -108,7 +106,7 @@ _WRITE_REFUSALS: Final = {
 async def get_decks(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
 ) -> Response[DecksJson]:
-    """Answer with what is saved."""
+    """List the saved decks."""
     saved = {} if _scopes(request).narrowed_to else await documents.decks.all()
     found = [
         DeckInfo(
@@ -136,7 +134,7 @@ async def get_deck(
     slug: Annotated[str, _DESCRIBED],
     documents: NamedDependency[SavedDocuments],
 ) -> Response[bytes]:
-    """Answer with the deck as it was saved."""
+    """Return the deck as it was saved."""
     document = await documents.decks.get(_slug(slug))
     if document is None or _scopes(request).narrowed_to:
         raise DeckNotFound(slug)
@@ -146,8 +144,8 @@ async def get_deck(
 @put(
     "/v1/decks/{slug:str}",
     summary="Save a deck",
-    description="A JSON object, at most 64 KiB. With `If-Match` only over that version, with `If-None-Match: *` only "
-    "where nothing is yet; else 412.",
+    description="A JSON object, at most 64 KiB. With `If-Match` it replaces only that version, with `If-None-Match: *` "
+    "it is saved only if there is none yet; else 412.",
     status_code=200,
     **declare(
         "edit",
@@ -182,7 +180,7 @@ async def delete_deck(
     slug: Annotated[str, _DESCRIBED],
     documents: NamedDependency[SavedDocuments],
 ) -> None:
-    """Delete; nothing there is no error."""
+    """Delete the deck; succeeds if there is none."""
     _check_sees_all(request)
     await documents.decks.delete(_slug(slug), over=_expected_version(request))
 
@@ -195,7 +193,7 @@ async def delete_deck(
 async def get_thresholds(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
 ) -> Response[bytes]:
-    """Answer with all thresholds that mean something to who asks."""
+    """Return the thresholds of metrics that the token may see."""
     document = await documents.thresholds.get(_LIST) or Document("none", 0.0, b'{"thresholds":[]}')
     scopes = _scopes(request)
     if scopes.narrowed_to:
@@ -208,7 +206,7 @@ async def get_thresholds(
 @put(
     "/v1/thresholds",
     summary="Save the thresholds",
-    description="All of them, in place of those before; preconditions as for a deck.",
+    description="Replaces the whole list; preconditions as for a deck.",
     status_code=200,
     **declare(
         "edit",

@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready: is the process running, and can it do its work."""
+"""GET /health/live and /health/ready: whether the process runs, and whether it can do its work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 @get("/health/live", summary="Is the process running", sync_to_thread=False, **declare("nothing", logged="never"))
 def get_live() -> Response[dict[str, bool]]:
-    """Answer; that is all."""
+    """Answer that the process runs."""
     return Response({"live": True}, headers=_NO_STORE)
 
 
@@ -28,7 +28,7 @@ def get_live() -> Response[dict[str, bool]]:
     **declare("nothing", logged="never", answers={200: (ReadinessJson, "Ready"), 503: (ReadinessJson, "Not ready")}),
 )
 async def get_ready(readiness: NamedDependency[Readiness]) -> Response[bytes]:
-    """Answer with what was found just now."""
+    """Check readiness and return the result."""
     found = await readiness.check()
     headers = _NO_STORE if found.ready else {**_NO_STORE, "Retry-After": "1"}
     status = 200 if found.ready else 503

@@ -36,7 +36,7 @@ _FORMATS: Final = (JSON, *TABLE_FORMATS)
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
-    """What a later page needs from the first; its text is opaque to clients, and checked like any input."""
+    """What a later page needs of the first. Clients treat its text as opaque; it is checked like any input."""
 
     start_ms: float
     end_ms: float | None
@@ -50,7 +50,9 @@ def _parse_page(text: str) -> _Page:
         page = msgspec.json.decode(base64.urlsafe_b64decode(text.encode("ascii")), type=_Page)
         Cursor.parse(page.upto), Cursor.parse(page.begin)
     except (ValueError, msgspec.MsgspecError, InvalidInput):
-        raise InvalidInput("page", text, "expected first, or the page of a Link of the page before") from None
+        raise InvalidInput(
+            "page", text, "expected first, or the page= of the Link header of the previous page"
+        ) from None
     return page
 
 
@@ -85,7 +87,7 @@ class HistoryReads:
             raise InvalidInput("format", name, f"expected one of {', '.join(_FORMATS)}")
         page = query.one("page")
         if page and points:
-            raise InvalidInput("page", page, "pages are of readings; leave out points=, or ask for fewer")
+            raise InvalidInput("page", page, "only readings have pages; leave out points=, or ask for fewer")
         begun = _parse_page(page) if page and page != _FIRST_PAGE else None
         async with self._turns:
             directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
@@ -113,7 +115,7 @@ class HistoryReads:
             body = await asyncio.to_thread(encode_history, history, name)
         headers = {"Cache-Control": "no-store", "Tidewire-Cursor": str(history.cursor)}
         form = TABLE_FORMATS.get(name)
-        if form is not None and name != "ndjson":  # read line by line rather than kept
+        if form is not None and name != "ndjson":  # is read line by line and not saved
             headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.suffixes[0]}"'
         if page:
             headers["Tidewire-Done"] = f"{history.done:.4f}"
@@ -125,10 +127,10 @@ class HistoryReads:
 
 @get(
     "/v1/history",
-    summary="Read a span of the past",
+    summary="Read a span of the history",
     description=(
         "Readings whose own time lies in start ≤ time < end, by series; or, with `points`, buckets from the epoch on. "
-        "The cursor of the answer (also in the header `Tidewire-Cursor`) is where a stream goes on without a gap."
+        "A stream from the cursor of the answer (also in the header `Tidewire-Cursor`) continues without a gap."
     ),
     **declare(
         "subscribe",
@@ -136,7 +138,7 @@ class HistoryReads:
         refusals={
             413: "Too much; says how to ask for less",
             422: "A field cannot be read",
-            503: "Redis is away",
+            503: "Redis does not answer",
         },
         media_types=(form.media_type.partition(";")[0] for form in TABLE_FORMATS.values()),
     ),
@@ -156,7 +158,7 @@ async def get_history(
         str | None,
         QueryParameter(
             description=(
-                "at most so many buckets a series, of a round width: last, min, max, mean and count. A reading whose "
+                "largest number of buckets per series, of a round width: last, min, max, mean and count. A reading whose "
                 "value is null is in `count`, not in min, max and mean"
             )
         ),

@@ -1,4 +1,4 @@
-"""POST /v1/readings: stores good rows and names bad ones."""
+"""POST /v1/readings: stores the good rows of a body and names the bad ones."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ from tidewire_service.web.problems import MEDIA_TYPE, problem_of
 __all__ = ["AcceptedJson", "Posts", "post_readings"]
 
 _INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 1 ms; more goes to a thread
-_DISCARD_BODIES: Final = 8  # bodies' worth of bytes that are read and dropped, so that the refusal reaches the sender
+_DISCARD_BODIES: Final = 8  # times `max_body_bytes` that are read and dropped, so that the sender reads the refusal
 _DISCARD_S: Final = 2.0
 _SEQUENCE_KEY: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([1-9][0-9]{0,11})", re.ASCII)
 _PLAIN_KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
 class AcceptedJson(msgspec.Struct, frozen=True):
-    """What became of a body.
+    """The result of a body.
 
     Attributes:
-        accepted: readings in the log.
-        rejected: rows that are not.
-        cursor: the position after the append: a stream from here starts after these readings.
+        accepted: number of readings that were stored.
+        rejected: rows that were not.
+        cursor: the position after the append; a stream from here starts after these readings.
     """
 
     accepted: int
@@ -106,7 +106,7 @@ class Posts:
         if not intake.batches:
             return self._all_refused(intake.rejected)
         publisher, sequence = checked_key
-        if identity.id and key:  # nobody can use up another's sequences or keys
+        if identity.id and key:  # so that no token can use the sequences or keys of another
             publisher = publisher and f"{identity.id}.{publisher}"
             key = f"{identity.id}.{key}"
         once = Once(key, hashlib.sha256(body).hexdigest()) if key and not publisher else None
@@ -142,7 +142,7 @@ class Posts:
         refused = msgspec.structs.replace(
             problem,
             value=first.value,
-            detail=f"no row could be taken; row {first.row}: {first.field} {first.value}: {first.reason}",
+            detail=f"no row could be stored; row {first.row}: {first.field} {first.value}: {first.reason}",
             rejected=[msgspec.to_builtins(row) for row in rejected],
         )
         return Response(msgspec.json.encode(refused), status_code=refused.status, media_type=MEDIA_TYPE)
@@ -158,10 +158,10 @@ _COUNTED: Final = frozenset({"metric", "labels", "unit", "time", "value", "text"
 
 
 def _publisher_and_sequence(key: str) -> tuple[str, int]:
-    """Return what ``<publisher>:<seq>`` names; an empty publisher for any other key.
+    """Parse a key ``<publisher>:<seq>``; return an empty publisher for any other key.
 
     Raises:
-        InvalidInput: a key that is neither, such as one with spaces or of more than 255 characters.
+        InvalidInput: the key has spaces, other than ASCII characters, or more than 255 of them.
     """
     found = _SEQUENCE_KEY.fullmatch(key)
     if found:
@@ -175,11 +175,13 @@ async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes
     """Return the body.
 
     Raises:
-        LimitExceeded: it is longer; some of the rest is read and dropped, so that the sender reads the answer at all.
+        LimitExceeded: the body is longer. Some of the rest is read and dropped, so that the sender reads the answer.
     """
     declared = request.headers.get("content-length", "")
     expects = request.headers.get("expect", "").lower() == "100-continue"
-    if expects and declared.isdigit() and int(declared) > max_bytes:  # it waits for our word: nothing is on its way
+    if (
+        expects and declared.isdigit() and int(declared) > max_bytes
+    ):  # the sender waits for 100 Continue and has sent nothing
         raise LimitExceeded("max_body_bytes", max_bytes, int(declared), "split the body, or send it with gzip")
     pieces: list[bytes] = []
     size = 0
@@ -242,7 +244,7 @@ _BODY: Final = Body(
     status_code=200,
     summary="Publish readings",
     description=(
-        "A batch, a list of batches, or flat rows, in one of the media types below, packed with gzip or not. A row is "
+        "A batch, a list of batches, or flat rows, in one of the media types below, with or without gzip. A row is "
         "a batch if its `value` is a list. Good rows are stored and bad ones named. 400 and 422: this can never work; "
         "413: split it; 429 and 503: wait for `Retry-After`, then try again."
     ),
@@ -253,12 +255,12 @@ _BODY: Final = Body(
         answers={200: (AcceptedJson, "At least one row was stored")},
         refusals={
             400: "The body cannot be read",
-            403: "The token may publish none of it",
+            403: "The token may publish none of the metrics",
             413: "Split it",
             415: "Another media type",
-            422: "No row could be taken",
+            422: "No row could be stored",
             429: "Try again",
-            503: "Redis is away or full",
+            503: "Redis does not answer, or is full",
         },
     ),
 )
@@ -273,5 +275,5 @@ async def post_readings(
         ),
     ] = None,
 ) -> Response[bytes]:
-    """Take the readings of a body."""
+    """Store the readings of a body."""
     return await posts.publish(request)

@@ -1,4 +1,4 @@
-"""GET /schema: the OpenAPI document and its page, served with everything it needs from this process."""
+"""GET /schema: the OpenAPI document, and Swagger UI with all its files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PAGE: Final = b"""<!doctype html>
 """
 _MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript"}
 _ASSETS: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "page.js"})
-# What the page may load: this process only. Swagger UI sets style attributes, and has small pictures inline.
+# The page may load from this process only. Swagger UI sets style attributes and has inline images.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src "
     "'self'; "
@@ -44,19 +44,19 @@ _POLICY: Final = (
 
 
 class _OfflinePage(OpenAPIRenderPlugin):
-    """Swagger UI, from the package's own files."""
+    """Serves Swagger UI from the package's own files."""
 
     def __init__(self) -> None:
         super().__init__(path="/ui", media_type="text/html; charset=utf-8")  # type: ignore[arg-type]  # any media type
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Return the page; it reads the document itself."""
+        """Return the page, which fetches the document itself."""
         return _PAGE
 
 
 @get("/schema/assets/{name:str}", include_in_schema=False, sync_to_thread=False, **declare("nothing"))
 def get_schema_asset(request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
-    """Answer with one of the page's files."""
+    """Return one of the page's files."""
     if name not in _ASSETS:
         raise NotFoundException
     body = files("tidewire_service").joinpath(f"static/swagger/{name}").read_bytes()
@@ -72,12 +72,12 @@ def add_policy(response: Response[Any]) -> Response[Any]:
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Return what Litestar makes the document from."""
+    """Return the configuration of the OpenAPI document."""
     return OpenAPIConfig(
         title="Tidewire",
         version=__version__,
         description="Live metrics: what was published is what you see, live, and you are told when it is not.",
-        # what the API is, is no secret; what is in it, is
+        # open: the API itself is no secret, only the data is
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, **declare("nothing")),
         render_plugins=[_OfflinePage(), JsonRenderPlugin()],
         use_handler_docstrings=False,

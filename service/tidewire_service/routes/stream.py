@@ -1,4 +1,4 @@
-"""GET /v1/stream: a request for a stream as checked values, handed to the streams of the process."""
+"""GET /v1/stream: checks the request and serves the stream."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a confla
 
 
 def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: int) -> StreamRequest:
-    """Return what a subscriber asks for.
+    """Parse the request for a stream.
 
     Args:
         query_string: percent-encoded.
         last_event_id: the header's value; wins over ``cursor=``, which wins over ``replay=``; empty means absent.
-        max_patterns: how many patterns one stream may have.
+        max_patterns: largest number of patterns of one stream.
 
     Raises:
-        InvalidInput: a field that cannot be read, with its remedy; InvalidPattern and InvalidCursor are such.
+        InvalidInput: a field is malformed; InvalidPattern and InvalidCursor are subclasses.
         LimitExceeded: too many patterns.
     """
     request, cursor = _parse_query_string(query_string, max_patterns)
@@ -59,9 +59,9 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
 
 @lru_cache(maxsize=512)
 def _parse_query_string(query_string: bytes, max_patterns: int) -> tuple[StreamRequest, str]:
-    """Return what does not change when a client comes back, and the text of ``cursor=``.
+    """Parse what does not change when a client reconnects, and return it with the text of ``cursor=``.
 
-    Kept, because those who come back all at once ask the same: parsing was 31 % of a connect.
+    Cached, because many clients reconnect at once with the same query; parsing was 31 % of a connect.
     """
     query = parse_query(query_string, MISSPELT)
     patterns = query.patterns(max_patterns)
@@ -94,10 +94,10 @@ def _on_slow(given: str) -> OnSlow:
 
 
 def check_width(request: StreamRequest, hub: Hub, max_metrics: int) -> None:
-    """Refuse a stream of more metrics than one may have.
+    """Check how many metrics a stream matches.
 
     Raises:
-        LimitExceeded: more match now.
+        LimitExceeded: more than `max_metrics` match now.
     """
     if len(hub.tails) <= max_metrics:
         return
@@ -108,18 +108,20 @@ def check_width(request: StreamRequest, hub: Hub, max_metrics: int) -> None:
 
 
 async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
-    """Refuse a conflated stream of more series than one event may hold.
+    """Check that the series of a conflated stream fit into one event.
 
     Raises:
         InvalidInput: more than 2,000 series match now.
     """
-    if not request.every_ms or request.labels:  # with label filters the bound is kept by what is sent
+    if not request.every_ms or request.labels:  # with label filters the limit applies to what is sent
         return
     matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
     metrics = allowed_metrics(matching, request.identity.scopes.narrowed_to)
     try:
         series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
-    except LogUnavailable:  # any refusal would end an EventSource for good; what is too much is left out and announced
+    except (
+        LogUnavailable
+    ):  # a refusal would end an EventSource for good; series beyond the limit are left out and announced
         return
     if series > MAX_SERIES:
         raise InvalidInput("every", f"{series} series", f"one conflated stream holds {MAX_SERIES}; narrow the patterns")
@@ -133,7 +135,7 @@ def _span_ms(replay: str) -> float:
 
 
 def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
-    """Return the route; a raw ASGI app, since nothing may stand between the hub and the socket."""
+    """Return the route: a raw ASGI app, so that the hub writes directly to the socket."""
 
     @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", stream=True, operation=_OPERATION))
     async def get_stream(scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,10 +151,10 @@ def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
 
 
 def stream_request(scope: HTTPScope, max_patterns: int) -> StreamRequest:
-    """Return what a request asks for.
+    """Parse and check an HTTP request for a stream.
 
     Raises:
-        InvalidInput: a field cannot be read, or a label or name is not allowed.
+        InvalidInput: a field is malformed, or a label or name is not allowed.
     """
     headers = {name: value for name, value in scope["headers"] if name == b"last-event-id"}
     last_event_id = headers.get(b"last-event-id", b"").decode("latin-1").strip()
@@ -162,21 +164,21 @@ def stream_request(scope: HTTPScope, max_patterns: int) -> StreamRequest:
 
 
 class StreamShortcut:
-    """An ASGI app around the app that opens plain streams itself: half of what a connection costs was on the way.
+    """An ASGI middleware that opens plain streams without Litestar, which was half of the cost of a connection.
 
-    Whatever is not plain goes on to the app: another path, a request that cannot be read (the app says what is wrong
-    with it), one from a page of another origin (the app adds what that needs), a conflated one (it may be refused).
+    It passes all other requests on: another path, a malformed request (the app says what is wrong), one from a page of
+    another origin (the app adds CORS headers), and a conflated stream (the app may refuse it).
     """
 
     def __init__(self, app: ASGIApp, streams: Streams, max_patterns: int, max_metrics: int) -> None:
-        """Open `streams`, and hand the rest to `app`."""
+        """Open plain streams with `streams`, and pass the rest to `app`."""
         self._app = app
         self._streams = streams
         self._max_patterns = max_patterns
         self._max_metrics = max_metrics
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return what serves the request; a plain function, for a frame less in each open stream."""
+        """Serve the request. Not a coroutine function, so that an open stream has one frame less."""
         request = self._plain(scope)
         if request is None:
             return self._app(scope, receive, send)
@@ -219,23 +221,22 @@ _OPERATION: Final = Operation(
     summary="Stream readings live",
     description=(
         "Server-Sent Events. Data events are unnamed and hold one batch; their `id` is a cursor. `hello`, `live`, "
-        "`gap`, `reset`, `skipped` and `bye` are control events. A stream goes on where it ended when "
-        "`Last-Event-ID` or "
-        "`cursor` says so, exactly once, for as long as the log reaches back."
+        "`gap`, `reset`, `skipped` and `bye` are control events. With `Last-Event-ID` or `cursor` "
+        "a stream continues where it ended, exactly once, for as long as the log reaches back."
     ),
     parameters=[
         _parameter("metric", "a metric, or a pattern with `*` and `**`; may be repeated", many=True, required=True),
         _parameter("label", "`name:value`; may be repeated, all must hold", many=True),
         _parameter("replay", "`last` (default): the last reading of each series; `none`; or a span such as `5m`"),
         _parameter("every", "conflation, `100ms` to `1h`: one event per interval with last, min, max, mean and count"),
-        _parameter("on_slow", "what a slow reader gets: `catchup` (default), `conflate` or `disconnect`"),
-        _parameter("cursor", "where to go on, if there is no `Last-Event-ID`"),
-        _parameter("Last-Event-ID", "where to go on; sent by `EventSource` by itself", where="header"),
+        _parameter("on_slow", "what a slow client gets: `catchup` (default), `conflate` or `disconnect`"),
+        _parameter("cursor", "where to continue, if there is no `Last-Event-ID`"),
+        _parameter("Last-Event-ID", "where to continue; an `EventSource` sends it when it reconnects", where="header"),
     ],
     responses={
         "200": OpenAPIResponse(
             description="The stream", content={"text/event-stream": OpenAPIMediaType(schema=_text("events"))}
         ),
-        "422": OpenAPIResponse(description="A field cannot be read; do not ask again"),
+        "422": OpenAPIResponse(description="A field cannot be read; do not retry"),
     },
 )

@@ -1,4 +1,4 @@
-"""POST /v1/tickets: a ticket for one stream of a browser, which can send no token with its `EventSource`."""
+"""POST /v1/tickets: a ticket for one stream of a browser, whose `EventSource` cannot send a token."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class TicketJson(msgspec.Struct, frozen=True):
     """A ticket.
 
     Attributes:
-        ticket: for ``ticket=`` of the stream's address; opens one stream, and that stream's own reconnects.
-        expires_s: within which it has to be used first.
-        url: of the stream, complete.
+        ticket: value of ``ticket=`` in the stream's URL; opens one stream and its reconnects.
+        expires_s: time within which it must first be used.
+        url: path and query of the stream.
     """
 
     ticket: str
@@ -50,16 +50,16 @@ class TicketJson(msgspec.Struct, frozen=True):
 @post(
     "/v1/tickets",
     summary="Get a ticket for one stream",
-    description='Body: `{"metric": ["furnace/**"]}`. For browsers: an EventSource can send no Authorization header.',
+    description='Body: `{"metric": ["furnace/**"]}`. For browsers: an EventSource cannot send an Authorization header.',
     **declare(
         "subscribe",
         body=Body({"application/json": _BODY}, _MAX_BODY_BYTES),
         answers={201: (TicketJson, "The ticket")},
-        refusals={422: "A field cannot be read", 503: "Redis is away"},
+        refusals={422: "A field cannot be read", 503: "Redis does not answer"},
     ),
 )
 async def create_ticket(request: Request[Any, Any, State], tickets: NamedDependency[Tickets]) -> Response[bytes]:
-    """Answer with a ticket."""
+    """Create a ticket."""
     try:
         wanted = msgspec.json.decode(await request.body(), type=_Wanted)
     except msgspec.MsgspecError as error:

@@ -20,10 +20,10 @@ __all__ = ["get_whoami"]
     summary="Who am I",
     description="What the token of this request may do.",
     sync_to_thread=False,
-    **declare("anybody", answers={200: (WhoamiJson, "Its scopes")}, refusals={401: "No token, or none of ours"}),
+    **declare("anybody", answers={200: (WhoamiJson, "Its scopes")}, refusals={401: "No token, or an invalid one"}),
 )
 def get_whoami(request: Request[Any, Any, State]) -> Response[bytes]:
-    """Answer with the scopes."""
+    """Return the identity and its scopes."""
     who = identity_of_request(request.scope)
     scopes = who.scopes
     answer = WhoamiJson(

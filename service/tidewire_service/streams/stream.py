@@ -1,8 +1,8 @@
-"""A subscription as the body of an ASGI response: what is written, parked, caught up and ended.
+"""Writes a subscription as the body of an ASGI response, parks bytes while the socket is full, and ends it.
 
-The hub drives each write itself: straight to the transport, or by stepping ASGI's `send`, which completes at once
-unless the transport is full. One that suspends is finished by a task (uvicorn drains *before* it writes, so its
-bytes do not count as sent until then).
+The hub makes each write itself: to the transport directly, or by stepping ASGI's `send`, which completes at once unless
+the transport is full. A `send` that suspends is finished by a task: uvicorn drains *before* it writes, so its bytes
+count as sent only then.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["Send", "Stream", "StreamSettings", "bye", "retry_ms"]
 Send = Callable[[Any], Awaitable[None]]
 
 _OVERLOAD_RETRY_MS: Final = (10_000, 30_000)
-_CORK_BYTES: Final = 256 * 1024  # of the beginning: what is read at once goes out at once
+_CORK_BYTES: Final = 256 * 1024  # of the start of a stream, which are written at once
 
 logger = structlog.get_logger("tidewire.stream")
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The times and bounds of streams; declared with their meaning in `settings.ServiceSettings`."""
+    """Times and limits of streams; each is described in `settings.ServiceSettings`."""
 
     heartbeat_s: float
     retry_min_ms: int
@@ -50,18 +50,18 @@ class Stream:
     """One open stream: the sink of its subscription and the owner of its tasks.
 
     Args:
-        hub: whose subscription it carries.
-        send: ASGI's.
-        abort: ends the connection at once; None if the server does not allow it.
-        settings: times and bounds.
-        writer: past `send`, if the connection allows it.
+        hub: of its subscription.
+        send: of ASGI.
+        abort: closes the connection at once; None if the server does not allow it.
+        settings: times and limits.
+        writer: writes to the transport directly; None to use `send`.
 
     Attributes:
-        subscription: what it carries, until it is closed.
-        expires: when it is old, by `time.monotonic`.
-        last_write: likewise, when it was last noted that something had been written.
-        identity: who reads it.
-        ended: the reason of the end, once there is one.
+        subscription: whose bytes it writes; None once it is closed.
+        expires: when its largest age is reached, by `time.monotonic`.
+        last_write: when `update_last_write` last found a write, by `time.monotonic`.
+        identity: of the request.
+        ended: set to the reason when the stream ends.
     """
 
     __slots__ = (
@@ -110,11 +110,11 @@ class Stream:
 
     @property
     def sink(self) -> Sink:
-        """Where the subscription's bytes go: straight to the writer, if there is one."""
+        """Where the subscription writes: the writer if there is one, else this stream."""
         return self if self._writer is None else self._writer
 
     def write(self, data: bytes) -> bool:
-        """Write to the transport, or step one `send`; False if the transport is full: then the bytes are parked."""
+        """Write to the transport, or step one `send`; return False if it is full: then the bytes are parked."""
         if self._writer is not None:
             return self._writer.write(data)
         self._wrote = True
@@ -134,15 +134,15 @@ class Stream:
         self._parked = asyncio.ensure_future(writing)
         return False
 
-    def note_writes(self, now: float) -> None:
-        """Record `now` as the time of what was written since the last call."""
+    def update_last_write(self, now: float) -> None:
+        """Set `last_write` to `now` if something was written since the last call."""
         if self._wrote or (self._writer is not None and self._writer.wrote):
             self._wrote, self.last_write = False, now
             if self._writer is not None:
                 self._writer.wrote = False
 
     async def drained(self) -> None:
-        """Wait until what was parked has been written."""
+        """Wait until the parked bytes have been written."""
         if self._parked is not None:
             await asyncio.shield(self._parked)
             self._parked = None
@@ -157,7 +157,7 @@ class Stream:
         return time.monotonic() - self.parked_since
 
     def heartbeat(self) -> None:
-        """Write a comment, unless bytes wait anyway."""
+        """Write an SSE comment, unless bytes are parked."""
         if self._parked is not None and not self._parked.done():
             return
         live = self.subscription is not None and self.subscription.live
@@ -167,10 +167,10 @@ class Stream:
     # -- tasks
 
     def begin(self) -> None:
-        """Say hello, replay and catch up as far as possible without waiting; a task does the rest.
+        """Send `hello`, replay and catch up as far as possible without waiting; a task does the rest.
 
-        Called while the writer holds what is written, so that all of it is one write with the head of the response.
-        A stream with nothing to replay, or a cursor within the ring, is live at once.
+        Called while the writer buffers, so that all of it is one write with the head of the response. A stream with
+        nothing to replay, or with a cursor within the event ring, is live at once.
         """
         assert self.subscription is not None  # noqa: S101 - set before `begin`
         effects = self.subscription.run()
@@ -182,14 +182,14 @@ class Stream:
         pending: Effect | None = None
         try:
             while type(pending := next(effects)) is Drain and self._writer.held_bytes < _CORK_BYTES:
-                pass  # nothing is parked: the socket has drained already
+                pass  # nothing is parked, so there is no drain to wait for
         except StopIteration:
             pending = None
         if pending is not None:
             self._follow(self._hub.catch_up(effects, self.drained, pending))
 
     def catch_up(self) -> None:
-        """Start catching up; at most one task at a time."""
+        """Start catching up; there is at most one task at a time."""
         if self.subscription is not None and not self.ended.done():
             self._follow(self._hub.catch_up(self.subscription.catch_up(), self.drained))
 
@@ -205,7 +205,7 @@ class Stream:
         self.end(EndReason.ERROR)
 
     def gone(self, *_: object) -> None:
-        """End the stream: the client went."""
+        """End the stream because the client disconnected."""
         self.end(EndReason.CLIENT_GONE)
 
     def end(self, reason: EndReason) -> None:
@@ -230,7 +230,7 @@ class Stream:
         tasks = [task for task in (self._catching, self._parked) if task is not None]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
-        self.subscription = self._writer = None  # otherwise only the garbage collector would free them
+        self.subscription = self._writer = None  # breaks a cycle that only the garbage collector would free
 
 
 def retry_ms(settings: StreamSettings) -> int:
@@ -240,10 +240,10 @@ def retry_ms(settings: StreamSettings) -> int:
 
 
 def bye(reason: EndReason, settings: StreamSettings, limit: str = "") -> bytes:
-    """Encode the last event of a stream; `limit` names the setting that refuses it."""
+    """Encode the last event of a stream; `limit` names the setting that was reached, if any."""
     later = reason in (EndReason.OVERLOAD, EndReason.TOO_MANY)
     low, high = _OVERLOAD_RETRY_MS if later else (settings.retry_min_ms, settings.retry_max_ms)
     pause_ms = random.randint(low, max(low, high))  # noqa: S311
-    said = {"reason": reason.value, "retry_ms": pause_ms}
-    data = msgspec.json.encode(said | {"limit": limit} if limit else said)
+    facts = {"reason": reason.value, "retry_ms": pause_ms}
+    data = msgspec.json.encode(facts | {"limit": limit} if limit else facts)
     return encode_retry(pause_ms) + encode_event(data, event="bye")

@@ -1,4 +1,4 @@
-"""Limits how many streams may be open, in all, of one token and from one address, and while memory is short."""
+"""Limits how many streams may be open: in all, per token, per address, and while memory is short."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["StreamLimits", "StreamQuota"]
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many streams; declared with their meaning in `settings.ServiceSettings`; 0 for no limit."""
+    """Largest numbers of streams, 0 for no limit; each is described in `settings.ServiceSettings`."""
 
     max_streams: int
     max_streams_per_token: int
@@ -20,15 +20,15 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamQuota:
-    """Counts the open streams.
+    """Counts the open streams and refuses more than allowed.
 
     Args:
-        limits: how many.
+        limits: largest numbers of streams.
         limit_counters: counts refusals with those of the other limits.
 
     Attributes:
-        memory_short: no streams are opened for now.
-        refused: how many were refused, by limit.
+        memory_short: refuse all new streams.
+        refused: number of refused streams, by limit.
     """
 
     def __init__(self, limits: StreamLimits, limit_counters: LimitCounters | None = None) -> None:
@@ -41,11 +41,11 @@ class StreamQuota:
         self._by_address: Counter[str] = Counter()
 
     def refusal(self, token: str, address: str) -> str:
-        """Return the limit that refuses a stream now, and count the refusal; empty if it may be opened.
+        """Return the limit that refuses a new stream, and count the refusal; empty if it may open.
 
         Args:
-            token: the id of the token it is opened with; empty for none.
-            address: where it comes from; empty if unknown.
+            token: id of its token; empty for none.
+            address: of the client; empty if unknown.
         """
         limits = self.limits
         limit = ""
@@ -63,7 +63,7 @@ class StreamQuota:
         return limit
 
     def enter(self, token: str, address: str) -> None:
-        """Count a stream in."""
+        """Count a stream that opens."""
         limits = self.limits
         self._open += 1
         if limits.max_streams_per_token:
@@ -72,7 +72,7 @@ class StreamQuota:
             self._by_address[address] += 1
 
     def leave(self, token: str, address: str) -> None:
-        """Count a stream out."""
+        """Count a stream that has ended."""
         self._open -= 1
         for counted, key in ((self._by_token, token), (self._by_address, address)):
             if key in counted:

@@ -1,4 +1,4 @@
-"""All open streams of the process: opening, heartbeats, deadlines, rotation and drain."""
+"""The open streams of the process: opening, heartbeats, deadlines, rotation and drain."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _log = structlog.get_logger("tidewire_service")
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subscriber asked for, checked.
+    """A checked request for a stream.
 
     Attributes:
-        patterns: texts of compiled patterns, at least one.
-        labels: all must hold.
-        replay: what to send first, unless a cursor resumes.
-        cursor: where to go on.
+        patterns: texts of valid patterns, at least one.
+        labels: that a series must have.
+        replay: what to send first if there is no cursor.
+        cursor: where to resume.
         every_ms: length of an interval of a conflated stream; 0 for raw batches.
         on_slow: what to do when its socket is full.
-        identity: who asks; sees no more than its scopes allow.
+        identity: of the request; the stream is narrowed to its scopes.
     """
 
     patterns: tuple[str, ...]
@@ -64,13 +64,13 @@ class Streams:
     """All open streams of the process: opening, heartbeats, deadlines, rotation and drain.
 
     Args:
-        hub: whose subscriptions they carry.
-        settings: times and bounds.
+        hub: of the subscriptions.
+        settings: times and limits of a stream.
         limits: how many may be open.
         limit_counters: counts the limits that streams reach.
 
     Attributes:
-        quota: counts the open ones.
+        quota: counts the open streams.
         end_reason: returns why a stream of an identity must end, or None.
         ends: how many streams ended, by reason.
         draining: no more streams are opened.
@@ -105,7 +105,7 @@ class Streams:
             receive: only used to detect a disconnect, where the connection cannot report it.
             start: sends the start of the response through the middleware, which adds headers and counts it.
             send: sends the body past the middleware.
-            request: what was asked for.
+            request: the checked request.
         """
         settings = self.settings
         turned_away = self.turned_away(request.identity, scope)
@@ -149,7 +149,7 @@ class Streams:
                 start,
                 send,
                 request,
-            )  # a stream lasts long, and needs none of it
+            )  # not needed while the stream is open, which may be long
             reason = await stream.ended
         finally:
             if gone is not None:
@@ -170,11 +170,11 @@ class Streams:
             await stream.close(reason)
 
     async def put_off(self, start: Send, limit: str = "") -> None:
-        """Answer with a stream that ends at once and says when to reconnect: any status but 200 would be final."""
+        """Answer with a stream that ends at once and says when to reconnect; any status but 200 would be final."""
         await self.turn_away(start, start, EndReason.OVERLOAD, limit)
 
     def turned_away(self, identity: Identity, scope: Mapping[str, Any]) -> tuple[EndReason, str] | None:
-        """Return why a stream is refused now, with the limit that refuses it if any; None if it may be opened."""
+        """Return why a stream is refused, with the limit that was reached if any; None if it may open."""
         if self.draining:
             return EndReason.DRAIN, ""
         limit = self.quota.refusal(identity.id, address_of(scope))
@@ -189,7 +189,7 @@ class Streams:
         await send({"type": "http.response.body", "body": bye(reason, self.settings, limit), "more_body": False})
 
     async def drain(self) -> None:
-        """End all streams, spread over the drain window, and open no more."""
+        """Open no more streams, and end all open ones, spread over the drain window."""
         self.draining = True
         loop = asyncio.get_running_loop()
         for stream in tuple(self._open.values()):
@@ -219,12 +219,12 @@ class Streams:
         """Send heartbeats and end overdue streams, once a second."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self._sweep_once()  # a function of its own: a local of this one would hold the last stream
+            self._sweep_once()  # a separate function, since a local variable here would keep the last stream alive
 
     def _sweep_once(self) -> None:
         now, settings = time.monotonic(), self.settings
         for stream in tuple(self._open.values()):
-            stream.note_writes(now)
+            stream.update_last_write(now)
             if stream.stalled_s > settings.write_timeout_s:
                 self.limit_counters.count("write_timeout_s")
                 stream.end(EndReason.WRITE_TIMEOUT)

@@ -35,7 +35,7 @@ _TICKET_FIELD: Final = b"ticket="
 
 
 def _need_of(declaration: Declaration | None, method: str) -> Need:
-    """Return what a request needs before any handler sees it; where no route answers, what its method suggests."""
+    """Return the scope that a request needs; if no route matches, the one that its method suggests."""
     if method == "OPTIONS":
         return "nothing"  # a preflight carries no token; the origin guard has checked its origin
     if declaration is not None:
@@ -50,17 +50,17 @@ def identity_of_request(scope: Any) -> Identity:
 
 
 class AuthorizationMiddleware:
-    """An ASGI app around the app; it sets ``scope["tidewire.identity"]``.
+    """An ASGI middleware; it sets ``scope["tidewire.identity"]``.
 
     Args:
-        app: what is behind it.
+        app: to call if the request is granted.
         routes: what each route declares.
         authenticator: authenticates requests.
-        streams: which answer a subscriber in their own way: any refusal but 200 ends an `EventSource` for good.
-        rates: how many requests somebody may make.
-        address_rates: how many may come from one address, whoever it is.
-        tickets: open streams that come without a token.
-        limit_counters: counts what comes too fast.
+        streams: refuse a subscriber with 200 and `bye`, since any other status ends an `EventSource` for good.
+        rates: limits the requests of each identity.
+        address_rates: limits the requests from each address.
+        tickets: open streams without a token.
+        limit_counters: counts the limits that were reached.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class AuthorizationMiddleware:
         self._address_rates = address_rates
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Let the request in, or refuse it; a plain function: an open stream keeps no frame of it."""
+        """Grant or refuse the request. Not a coroutine function, so that an open stream keeps no frame of it."""
         if scope["type"] != ScopeType.HTTP:
             return self._app(scope, receive, send)
         declaration = self._routes.authorizing(scope)
@@ -123,7 +123,7 @@ class AuthorizationMiddleware:
         await self._app(scope, receive, send)
 
     async def _authorize_ticket(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Serve a stream that comes with a ticket in place of a token."""
+        """Serve a stream that has a ticket instead of a token."""
         try:
             query = parse_query(scope["query_string"])
             last_event_id = b"".join(value for name, value in scope["headers"] if name == b"last-event-id")
@@ -136,7 +136,7 @@ class AuthorizationMiddleware:
                 )
             self._grant(scope, identity, "subscribe")
             turned_away = self._streams.turned_away(identity, scope)
-            if turned_away is not None:  # it comes back by itself, with the same ticket and without a cursor
+            if turned_away is not None:  # the browser reconnects with the same ticket and without a cursor
                 await self._streams.turn_away(send, send, *turned_away)
                 return
             await self._tickets.redeem(ticket, cursor, patterns)
@@ -152,7 +152,7 @@ class AuthorizationMiddleware:
         await self._app(scope, receive, send)
 
     def _grant(self, scope: HTTPScope, identity: Identity, need: Need) -> None:
-        """Grant a request what its route needs.
+        """Check that an identity has the scope that the route needs, and store it in the ASGI scope.
 
         Raises:
             ScopeMissing: the token does not allow it.

@@ -1,6 +1,6 @@
-"""What a route declares about itself where it is defined: its scope, its body, its refusals, what is logged of it.
+"""Lets each route declare its scope, body, refusals and logging where it is defined.
 
-A route without a declaration is closed: `check_declared` refuses every request for it.
+A route without a declaration is closed: `check_declared` refuses every request to it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Body(NamedTuple):
     """The request body that a route reads.
 
     Attributes:
-        content: what it may be in OpenAPI, by media type.
-        max_bytes: 413 past it; None where the route itself bounds what it reads, by a setting.
+        content: its OpenAPI schema, by media type.
+        max_bytes: a longer body gets 413; None if the route itself bounds what it reads, by a setting.
     """
 
     content: Mapping[str, Schema | Reference]
@@ -44,11 +44,11 @@ class Declaration(NamedTuple):
 
     Attributes:
         needs: the scope that a request needs; ``anybody`` is any valid token, ``nothing`` is no token at all.
-        logged: ``failures`` leaves out what succeeds, ``never`` all; such routes are asked many times a minute.
-        body: None: no body is read.
-        stream: it answers with a stream: it takes tickets, and is told to come back by a stream that ends at once.
+        logged: ``failures`` leaves out successes, ``never`` all requests; for routes that are called very often.
+        body: that it reads; None if it reads none.
+        stream: it answers with a stream: it accepts tickets, and refuses with a stream that ends at once.
         media_types: of a successful answer, besides JSON.
-        operation: of a raw ASGI app, which Litestar cannot describe; it is read with GET.
+        operation: of a raw ASGI app, which Litestar cannot describe and which only answers GET.
     """
 
     needs: Need
@@ -70,12 +70,12 @@ def declare(
     media_types: Iterable[str] = (),
     operation: Operation | None = None,
 ) -> dict[str, Any]:
-    """Return the keyword arguments by which a Litestar handler declares what it is: ``@get(path, **declare(…))``.
+    """Return keyword arguments of a Litestar handler that declare its route: ``@get(path, **declare(…))``.
 
     Args:
-        needs: the scope; see `Declaration` for this and for what is not explained here.
-        answers: status → type and description of the answers that are no problems.
-        refusals: status → description of its problems, besides those that any route may answer.
+        needs: the scope; see `Declaration` for this and for the others.
+        answers: status → type and description of the answers that are not problems.
+        refusals: status → description of its problems, besides those of every route.
         logged: which requests are logged.
         body: what it reads.
         stream: whether it answers with a stream.
@@ -103,17 +103,17 @@ def _declared_by(handler: BaseRouteHandler) -> Declaration | None:
 
 
 def declaration_in(scope: Mapping[str, Any]) -> Declaration | None:
-    """Return the declaration by which a request was authorized; None if its path has no route."""
+    """Return the declaration that authorized a request; None if its path has no route."""
     declaration: Declaration | None = scope.get(_SCOPE_KEY)
     return declaration
 
 
 async def check_declared(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Refuse a handler other than the one whose declaration authorized the request: a guard of the whole app.
+    """Check that the handler is the one whose declaration authorized the request; a guard of the whole app.
 
     Raises:
-        MethodNotAllowed: a raw app is asked with another method than GET.
-        RouteUndeclared: the handler declares nothing, or the router found another one than the authorization.
+        MethodNotAllowed: the method is not GET, and the handler is a raw ASGI app.
+        RouteUndeclared: the handler declares nothing, or the router chose another one than the authorization.
     """
     method = connection.scope.get("method")
     if method == "OPTIONS" and handler.fn.__module__.startswith("litestar."):
@@ -126,7 +126,7 @@ async def check_declared(connection: ASGIConnection[Any, Any, Any, Any], handler
 
 
 class RouteTable:
-    """Finds the declaration for a request, as the router will find its handler.
+    """Finds the declaration for a request by the same rules as the router finds its handler.
 
     Args:
         routes: of the app.

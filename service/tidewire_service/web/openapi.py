@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document by what the routes declare."""
+"""Completes the OpenAPI document with what the routes declare."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = ["complete_openapi"]
 
 _METHODS: Final = ("get", "put", "post", "delete")
 _PROBLEM: Final = Reference(ref="#/components/schemas/Problem")
-# Answered before a route is asked; every route can answer so.
+# Sent before a route is called, so any route can answer with these.
 _GUARD_REFUSALS: Final = {
     "400": "The request cannot be read",
     "403": "A page of another site, or a token without the scope",
     "421": "The Host is not one of this service",
 }
 _AUTHORIZATION_REFUSALS: Final = {
-    "401": "No token, or none that is good; only with --auth",
+    "401": "No token, or an invalid one; only with --auth",
     "429": "Too many requests; wait for `Retry-After`",
-    "503": "Redis is away, or memory is short; wait for `Retry-After`",
+    "503": "Redis does not answer, or memory is short; wait for `Retry-After`",
 }
 
 
 def complete_openapi(document: OpenAPI, routes: RouteTable, *, auth: bool) -> None:
-    """Add what Litestar cannot see: bodies that are read as they come, refusals from before any route, raw routes.
+    """Add what Litestar cannot see: bodies that are read as they arrive, refusals by the middleware, raw routes.
 
     Args:
         document: changed in place.
@@ -92,7 +92,7 @@ def _complete(operation: Operation, declared: Declaration, auth: bool) -> None:
 
 
 def _simplify(parameter: Parameter | Reference) -> None:
-    """Take `null` out: what is not given is not there at all."""
+    """Remove `null`: a parameter that is not given is absent."""
     if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema) and parameter.schema.one_of:
         [schema] = [each for each in parameter.schema.one_of if each != Schema(type=OpenAPIType.NULL)]
         parameter.schema = schema
@@ -102,5 +102,5 @@ def _name(status: str) -> str:
     return f"Refused{status}"
 
 
-def _refusal(said: str) -> OpenAPIResponse:
-    return OpenAPIResponse(description=said, content={MEDIA_TYPE: OpenAPIMediaType(schema=_PROBLEM)})
+def _refusal(description: str) -> OpenAPIResponse:
+    return OpenAPIResponse(description=description, content={MEDIA_TYPE: OpenAPIMediaType(schema=_PROBLEM)})

@@ -39,7 +39,7 @@ _HEADERS: Final = (
 
 
 def host_name(authority: str) -> str | None:
-    """Return the host of ``host[:port]`` in lower case, without brackets; None if it is not of that form."""
+    """Return the host of ``host[:port]``, lower case and without brackets; None for any other form."""
     if authority.startswith("["):
         host, bracket, port = authority[1:].partition("]")
         if not bracket or (port and not port.startswith(":")):
@@ -53,17 +53,17 @@ def host_name(authority: str) -> str | None:
 
 
 class OriginGuard:
-    """An ASGI app around the app; nothing behind it is reached by a request that it refuses.
+    """An ASGI middleware in front of the authorization.
 
-    A browser tells where a request comes from (``Origin``, ``Sec-Fetch-Site``): pages of other sites may not write,
-    stream or read here. A name that an attacker rebinds to 127.0.0.1 is not among the allowed hosts. What is no
-    browser sends neither and passes.
+    A browser says which page sent a request (``Origin``, ``Sec-Fetch-Site``): pages of other sites may not write,
+    stream or read. A name that an attacker rebinds to 127.0.0.1 is not among the allowed hosts. Other programs send
+    neither header and pass.
     """
 
     def __init__(
         self, app: ASGIApp, routes: RouteTable, settings: ServiceSettings, limit_counters: LimitCounters
     ) -> None:
-        """Guard an app, with the limits and names of `settings`; counts what it refuses."""
+        """Guard `app`, with the limits, hosts and origins of `settings`."""
         self._app = app
         self._routes = routes
         self._limit_counters = limit_counters
@@ -73,7 +73,7 @@ class OriginGuard:
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Refuse the request, or hand it on; a plain function: an open stream keeps no frame of it."""
+        """Refuse the request, or pass it on. Not a coroutine function, so that an open stream keeps no frame of it."""
         if scope["type"] != ScopeType.HTTP:
             return self._app(scope, receive, send)
         refusal = self._refusal(scope)
@@ -84,7 +84,7 @@ class OriginGuard:
         return self._app(scope, receive, _with_headers(send, self._allowed_origin(scope) if self._origins else b""))
 
     def _allowed_origin(self, scope: HTTPScope) -> bytes:
-        """Return the origin of an allowed page of another site, empty for all others."""
+        """Return the request's origin if it is in `allowed_origins`, else nothing."""
         origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
         return origin if origin.decode("latin-1").lower() in self._origins else b""
 
@@ -101,9 +101,7 @@ class OriginGuard:
         url = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if url > self._max_url_bytes:
             return UrlTooLong(url, self._max_url_bytes)
-        if (
-            "//" in scope["path"]
-        ):  # the router takes empty levels for nothing, and the authorization would see another path
+        if "//" in scope["path"]:  # the router ignores empty levels, so the authorization would see another path
             return PathNotFound()
         return self._foreign_host(found) or self._foreign_page(scope, found)
 
@@ -163,9 +161,9 @@ _with_own_once = lru_cache(maxsize=8)(_with_own)
 
 
 def _with_headers(send: Send, origin: bytes = b"") -> Send:
-    """Return `send` that adds the headers of every answer; a plain function: a stream's sends pay no coroutine.
+    """Return a `send` that adds the headers of every answer; not a coroutine function, which each send would pay for.
 
-    An allowed page may read refusals, too: without this header it would take them for network errors.
+    A page of an allowed origin may read refusals too; without the header it would see network errors.
     """
 
     def sending(message: Message) -> object:

@@ -1,4 +1,4 @@
-"""Problems: every refusal and failure as RFC 9457 application/problem+json, from one table exception → status."""
+"""Turns exceptions into RFC 9457 problem responses, by one table exception → status."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ __all__ = [
 ]
 
 MEDIA_TYPE: Final = "application/problem+json"
-_CUT: Final = "client disconnected prematurely"  # Litestar's word for a sender that went in the middle of a body
+_CUT: Final = "client disconnected prematurely"  # Litestar's detail if the client disconnects within a body
 _log = structlog.get_logger("tidewire_service")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One problem as it is sent.
+    """The body of a problem response.
 
     Attributes:
-        type: a name for this kind of problem that never changes.
+        type: a URN for this kind of problem, which never changes.
         title: the kind in a few words.
         status: the HTTP status.
         detail: what happened here, what was expected, and what to do.
         field: what is wrong, if it is one thing: ``metric``, ``start``, ``body`` …
-        value: a short form of what was given there.
-        limit: the setting that was passed, and what it allows.
+        value: of that field, shortened.
+        limit: the setting that was exceeded, and what it allows.
         rejected: rows that were refused, as `POST /v1/readings` names them.
-        retry_after_s: a pause after which it makes sense to try again; also in ``Retry-After``.
+        retry_after_s: pause before the next try; also in ``Retry-After``.
     """
 
     type: str
@@ -108,14 +108,14 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 
 
 def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
-    """Return the problem that an exception means, and its further headers."""
+    """Return the problem for an exception, and additional headers."""
     for exception, status, kind, title in _TABLE:
         if isinstance(error, exception):
             return _problem(status, kind, title, str(error), **_facts(error)), _headers(error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _from_litestar(error)
     if isinstance(error, HTTPException) and error.detail == _CUT:
-        return problem_of(MalformedBody("body", "", "ended before all of it had come; nothing of it was stored"))
+        return problem_of(MalformedBody("body", "", "ended before all of it had arrived; nothing of it was stored"))
     detail = "The service failed; the cause is in its log. Nothing that was not acknowledged was stored."
     return _problem(500, "internal-error", "Internal error", detail), {}
 
@@ -158,7 +158,7 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = "There is nothing at this path; /schema lists what there is"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = "This path does not take this method; /schema lists what it takes"
+        detail = "This path does not support this method; /schema lists those that it does"
     elif isinstance(error.extra, list):
         parts = (
             f"{part.get('key', 'request')}: {part.get('message', '')}" for part in error.extra if isinstance(part, dict)
@@ -203,7 +203,7 @@ def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[N
 
 
 async def send_problem(send: Send, error: RequestRefused) -> None:
-    """Answer with a problem where no app is there to do it; the connection is closed afterwards."""
+    """Answer with a problem from a middleware; the connection is closed afterwards."""
     problem, headers = problem_of(error)
     body = msgspec.json.encode(problem)
     fields = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **headers}

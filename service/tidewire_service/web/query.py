@@ -1,4 +1,4 @@
-"""The query string of a read as checked values; pure, shared by stream, history and catalogue."""
+"""Parses and checks the query string of stream, history and catalogue requests; pure."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Query(NamedTuple):
         return [value for field, value in self.fields if field == name]
 
     def one(self, name: str) -> str:
-        """Return the value of a field that may be given once, or an empty text.
+        """Return the value of a field that may be given once; empty if absent.
 
         Raises:
-            InvalidInput: it is given twice with different values.
+            InvalidInput: it is given with two different values.
         """
         found = dict.fromkeys(self.all(name))
         if len(found) > 1:
@@ -40,7 +40,7 @@ class Query(NamedTuple):
         """Return the patterns of ``metric=``, each once.
 
         Raises:
-            InvalidPattern: one cannot be read.
+            InvalidPattern: one is malformed.
             InvalidInput: there is none and no default.
             LimitExceeded: too many.
         """
@@ -56,7 +56,7 @@ class Query(NamedTuple):
         return tuple(compile_pattern(text) for text in texts)
 
     def labels(self) -> dict[str, str]:
-        """Return the labels of ``label=name:value``; all must hold.
+        """Return the labels of ``label=name:value``, which a series must all have.
 
         Raises:
             InvalidInput: not of that form, a bad name or value, or one name with two values.
@@ -78,7 +78,7 @@ class Query(NamedTuple):
         """Return a whole number, or None if absent.
 
         Raises:
-            InvalidInput: no number, or out of bounds.
+            InvalidInput: not a number, or out of bounds.
         """
         text = self.one(name)
         if not text:
@@ -92,10 +92,10 @@ class Query(NamedTuple):
 
         Args:
             name: the field: ``-15m`` (before now), ``now``, RFC 3339 with an offset, or milliseconds.
-            now_ms: the present.
+            now_ms: the time now, Unix ms.
 
         Raises:
-            InvalidInput: none of these.
+            InvalidInput: not in any of these forms.
         """
         text = self.one(name)
         if not text:
@@ -104,11 +104,11 @@ class Query(NamedTuple):
 
 
 def parse_query(query: bytes, known: Mapping[str, str] | None = None) -> Query:
-    """Return the fields of a query string.
+    """Parse a query string.
 
     Args:
-        query: as it arrived, percent-encoded UTF-8.
-        known: fields that exist; a likely misspelling of one (``metrics``, ``labels``) is refused with its remedy.
+        query: percent-encoded UTF-8.
+        known: misspelt names (``metrics``, ``labels``) with the right ones; they are refused with a hint.
 
     Raises:
         InvalidInput: not UTF-8, too many fields, or a misspelt one.
@@ -135,4 +135,4 @@ MISSPELT: Final = {
     "since": "start",
     "until": "end",
 }
-"""Fields that people try first."""
+"""Names that people try first, with the right ones."""

@@ -1,4 +1,4 @@
-"""The request log: an id, a count and a line for each request."""
+"""Gives each request an id, counts it and logs it."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ _log = structlog.get_logger("tidewire_service")
 
 
 class RequestLog:
-    """An ASGI app around the app that counts and logs requests: method, path and status, never the query.
+    """An ASGI middleware that counts and logs requests: method, path and status, never the query.
 
-    Each has an id in ``scope["tidewire.request"]``, which every line of the log about it has, to the end of a stream;
-    a refused request is told it in the header ``Tidewire-Request``.
+    The id in ``scope["tidewire.request"]`` is in every log line about a request, up to the end of its stream. A refused
+    request gets it in the header ``Tidewire-Request``.
     """
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
-        """Watch what `app` answers."""
+        """Log the answers of `app`."""
         self._app = app
         self._telemetry = telemetry
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(3),) for number in count(1))
         self._counted: dict[tuple[str, str, int], Counter] = {}  # methods, routes and statuses are few
-        self._log: Any = None  # looked up once, at the first request: logs are configured by then
+        self._log: Any = None  # bound at the first request, when logging is configured
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand the request on and log its answer; a plain function: an open stream keeps no frame of it."""
+        """Pass the request on and log its answer. Not a coroutine function: an open stream keeps no frame of it."""
         if scope["type"] != ScopeType.HTTP:
             return self._app(scope, receive, send)
         started = perf_counter()
         id_ = scope["tidewire.request"] = next(self._ids)  # type: ignore[typeddict-unknown-key]  # ours
 
-        def sending(message: Message) -> object:  # a plain function: a stream's sends pay no coroutine for it
+        def sending(message: Message) -> object:  # not a coroutine function, which each send of a stream would pay for
             if message["type"] == "http.response.start":
-                scope.pop("tidewire.send", None)  # type: ignore[typeddict-item]  # it leads here, and this to the scope
-                self._note(scope, message["status"], perf_counter() - started)
+                scope.pop("tidewire.send", None)  # type: ignore[typeddict-item]  # it refers to this function, and this one to the scope
+                self._record(scope, message["status"], perf_counter() - started)
                 if message["status"] >= 400:
                     message["headers"] = [*message.get("headers", ()), (b"tidewire-request", id_.encode())]
             return send(message)
 
         return self._app(scope, receive, sending)  # type: ignore[arg-type]  # called and awaited, no more
 
-    def _note(self, scope: HTTPScope, status: int, seconds: float) -> None:
+    def _record(self, scope: HTTPScope, status: int, seconds: float) -> None:
         route = scope.get("path_template") or "-"
         method = scope["method"] if scope["method"] in _METHODS else "other"
         counted = self._counted.get((method, route, status))
-        if counted is None:  # looked up once: it was a twentieth of opening a stream
+        if counted is None:  # cached: the lookup was a twentieth of opening a stream
             counted = self._counted[method, route, status] = self._telemetry.requests.labels(method, route, str(status))
         counted.inc()
         declaration = declaration_in(scope) if "path_template" in scope else None  # a refused request has no route yet
@@ -71,7 +71,7 @@ class RequestLog:
         write = self._log.info
         logged = "always" if declaration is None else declaration.logged
         if logged == "never" or (logged == "failures" and status < 400):
-            write = self._log.debug  # "are you ready?" is asked all the time, and "no" is an answer
+            write = self._log.debug  # probes ask all the time, and "not ready" is a normal answer
         elif status >= 500:
             write = self._log.warning
         # the raw path: still percent-encoded, so that nothing in it can start a line of its own
