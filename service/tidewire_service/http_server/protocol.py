@@ -1,7 +1,7 @@
-"""Extends uvicorn's HTTP protocol: streams write past it, abort it and hear of its end, and it refuses more requests.
+"""Extends uvicorn's HTTP protocol: lets streams write to the transport, and refuses more requests.
 
-It refuses heads and requests that never end, and whatever two readers could understand as different requests (RFC 9112,
-sections 6.1 and 11.2). What it relies on in uvicorn and httptools is listed in the package's docstring.
+It refuses heads and requests that never end, and requests that two parsers could read differently (RFC 9112, sections
+6.1 and 11.2). What it relies on in uvicorn and httptools is listed in the package's docstring.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wir
 
 __all__ = ["StreamingHttpProtocol", "connection_of"]
 
-_MAX_HEAD_BYTES: Final = 256 * 1024  # the origin guard's own limit, a setting, is below it and answers in words
+_MAX_HEAD_BYTES: Final = 256 * 1024  # above the origin guard's limit, a setting, which answers with a problem
 _EXTENSION: Final = "tidewire.connection"
 _VERSIONS: Final = ("1.0", "1.1")
 _UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings")
@@ -47,12 +47,12 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._awaited: Literal["head", "body"] | None = "head"
 
     def stream_writer(self) -> StreamWriter | None:
-        """Return a writer of the body of an HTTP/1.1 response, past `send`; None if uvicorn is not as expected."""
+        """Return a writer that bypasses `send` for an HTTP/1.1 body; None if uvicorn is not as expected."""
         self._writer = StreamWriter(self._direct, self._wire, self.flow) if DIRECT else None
         return self._writer
 
     def release(self) -> None:
-        """Forget the stream that ended."""
+        """Drop the references to a stream that has ended."""
         self.on_lost = self._writer = None
 
     # -- what the peer reads
@@ -62,11 +62,11 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         super().pause_writing()
         if self._writer is not None:
             self._writer.paused = True
-        if self.on_lost is None:  # a stream has its own watch
+        if self.on_lost is None:  # a stream has its own deadline
             self._slow_clients.await_reading(self)
 
     def resume_writing(self) -> None:
-        """Let the writer continue, before whatever waits in `drain`."""
+        """Resume the writer, before uvicorn resumes what waits in `drain`."""
         if self._writer is not None:
             self._writer.paused = False
         self._slow_clients.reading_resumed(self)
@@ -102,7 +102,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
 
     @property
     def address(self) -> str:
-        """Where the connection comes from."""
+        """The client's address."""
         return self.client[0] if self.client else "-"
 
     @property
@@ -115,7 +115,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         return bool(self.pipeline) or self.flow.read_paused or (self._phase != "body" and self._answering)
 
     def time_out(self) -> None:
-        """Answer 408 to a request that was begun, and close."""
+        """Answer 408 if a request has begun, and close."""
         if self._phase == "body" or self._head_bytes:
             self._refuse(408, "Request Timeout")
         else:
@@ -126,7 +126,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         self._direct.abort()
 
     def _refuse(self, status: int, title: str) -> None:
-        """Answer what never reaches the app, and close; within an answer there is no place for another one."""
+        """Answer a request that never reaches the app, and close; without an answer if another one has begun."""
         if self.transport.is_closing():
             return
         if self._phase != "body" or not self.cycle.response_started:
@@ -164,7 +164,7 @@ class StreamingHttpProtocol(HttpToolsProtocol):
             self._slow_clients.await_request(self, awaited)
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser. It takes the body of a request with ``Upgrade`` for another request, and we never upgrade.
+        """Feed the parser. It reads the body of a request with ``Upgrade`` as another request, and we never upgrade.
 
         So such a request is parsed again without its upgrade headers: RFC 9110, section 7.8, allows a server to ignore
         them. Clients in Java ask for HTTP/2 in this way, also when they post.

@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         self._drain: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop; returns normally, so that the process ends with 0."""
+        """Serve until told to stop; return normally, so that the process exits with 0."""
         self._loop = asyncio.get_running_loop()
         with self.capture_signals():
             await self._serve(sockets)
@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Handle SIGINT and SIGTERM; uvicorn's own raises them again at the end: the process would not end with 0."""
+        """Handle SIGINT and SIGTERM. uvicorn's handler raises them again, so the process would not exit with 0."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

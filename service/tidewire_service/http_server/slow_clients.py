@@ -22,11 +22,11 @@ _log = structlog.get_logger("tidewire_service")
 
 
 class Connection(Protocol):
-    """What is told to end."""
+    """A connection as `SlowClients` sees it."""
 
     @property
     def held_by_server(self) -> bool:
-        """Whether the server is not reading, or is still answering: the client is not to blame."""
+        """Whether the server is not reading, or is still answering, so that the client is not the slow one."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -34,7 +34,7 @@ class Connection(Protocol):
 
     @property
     def address(self) -> str:
-        """Where it comes from."""
+        """The client's address."""
 
     def time_out(self) -> None:
         """Answer 408 if an answer is still possible, and close."""
@@ -44,7 +44,7 @@ class Connection(Protocol):
 
 
 class SlowClients:
-    """Tracks every connection that awaits something of its client: the rest of a request, or that it reads.
+    """Tracks every connection that waits for its client: for the rest of a request, or for it to read.
 
     A connection whose request has arrived whole, and an idle stream, cost nothing here. A new connection awaits the
     head of its first request, so that one which sends nothing is closed too.
@@ -52,10 +52,10 @@ class SlowClients:
     Args:
         head_timeout_s: for the head of a request, from its first byte; of a new connection from the start.
         body_timeout_s: for its body, from the end of its head.
-        write_timeout_s: for a peer that reads; streams have their own watch.
-        most: connections that may await a request; past it the one that has waited longest is closed for a newer one.
-        limit_counters: told of each limit that was reached.
-        clock_s: any clock that rises.
+        write_timeout_s: for a peer to read; streams have their own deadline.
+        most: largest number of connections awaiting a request; beyond it the one that has waited longest is closed.
+        limit_counters: counts the limits that were reached.
+        clock_s: any monotonic clock, in seconds.
 
     Attributes:
         closed: how many were closed, by reason.
@@ -106,7 +106,7 @@ class SlowClients:
         self._unread.pop(connection, None)
 
     def forget(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         for watched in (self._awaiting, self._unread, self._closing):
             watched.pop(connection, None)
 

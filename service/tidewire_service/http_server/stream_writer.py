@@ -1,4 +1,4 @@
-"""Writes the body of a stream straight to the transport, past ASGI's `send`."""
+"""Writes the body of a stream to the transport directly, without ASGI's `send`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["DIRECT", "StreamWriter", "Wire"]
 
 
 class Wire:
-    """The transport as uvicorn sees it; what it writes while `held` is a list waits there.
+    """The transport as uvicorn sees it; while `held` is a list, writes are collected there.
 
     It reports no socket, so uvicorn uses the addresses that the transport knows instead of making a Python socket for
     each connection.
@@ -28,14 +28,14 @@ class Wire:
         return getattr(self._transport, name)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the transport knows, but no socket."""
+        """Return what the transport knows, except its socket."""
         if name == "socket":
             return default
         found = self._transport.get_extra_info(name, default)
         return found[:2] if name in {"peername", "sockname"} and isinstance(found, tuple) else found
 
     def write(self, data: bytes) -> None:
-        """Write, or hold."""
+        """Write, or collect."""
         if self.held is None:
             self._transport.write(data)
         else:
