@@ -158,7 +158,7 @@ async def get_history(
         str | None,
         QueryParameter(
             description=(
-                "largest number of buckets per series, of a round width: last, min, max, mean and count. A reading whose "
+                "largest number of buckets per series, of a round width: last, min, max, mean, count. A reading whose "
                 "value is null is in `count`, not in min, max and mean"
             )
         ),
