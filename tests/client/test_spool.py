@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -10,16 +11,20 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import Valkey
-from waiting import HANG_S, Eventually
+from waiting import HANG_S, Eventually, generous
 
 from tidewire.errors import InvalidInput
+from tidewire.model.batch import encode_batch, make_batch
 from tidewire.publishing.publisher import Publisher
+from tidewire.publishing.spool import Spool
 
 from .log_contents import stored
 
@@ -61,6 +66,114 @@ async def test_an_outage_fills_the_disk_and_not_the_memory(
         assert (stats.sent, stats.spooled, stats.queued, stats.dropped) == (20_002, 0, 0, 0)
     assert await stored(valkey.url, "a") == [float(n) for n in range(-1, 20_001)]
     assert list((tmp_path / "spool").iterdir()) == [], "nothing is left"
+
+
+@contextlib.contextmanager
+def slow_disk(publisher: Publisher, each_s: float) -> Iterator[None]:
+    """Let almost every access to a publisher's spool wait: its own lock is held by another thread."""
+    spool, stop = publisher._spool, threading.Event()
+    assert spool is not None
+
+    def hold() -> None:
+        while not stop.is_set():
+            with spool._lock:
+                stop.wait(each_s)
+            time.sleep(0.01)  # for who waits
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def test_a_server_that_hangs_keeps_nothing_from_the_disk(
+    valkey: Valkey, tmp_path: Path, eventually: Eventually
+) -> None:
+    """The call on its way waits 5 s for its answer; meanwhile come a dozen times what memory holds."""
+    with Publisher(valkey.url, spool=tmp_path, max_bytes=1 << 17) as publisher:
+        publisher.publish("a", -1)
+        assert await flushed(publisher)
+        valkey.pause()
+        for n in range(20_000):
+            publisher.publish("a", n)
+        assert publisher.stats.dropped == 0
+        await eventually(lambda: publisher.stats.spooled > 15_000)
+        valkey.resume()
+        assert await flushed(publisher)
+        stats = publisher.stats
+        assert (stats.sent, stats.spooled, stats.queued, stats.dropped) == (20_001, 0, 0, 0)
+    assert await stored(valkey.url, "a") == [float(n) for n in range(-1, 20_000)], "nothing doubled, all in order"
+
+
+async def test_a_slow_disk_slows_the_producer_and_loses_nothing(valkey: Valkey, tmp_path: Path) -> None:
+    with Publisher(valkey.url, spool=tmp_path, max_bytes=1 << 18) as publisher:
+        valkey.kill()
+        with slow_disk(publisher, 0.1):
+            for n in range(20_000):  # memory is full in 10 ms
+                publisher.publish("a", n)
+        assert publisher.stats.dropped == 0
+        valkey.start()
+        assert await flushed(publisher)
+        assert (publisher.stats.sent, publisher.stats.dropped) == (20_000, 0)
+    assert await stored(valkey.url, "a") == [float(n) for n in range(20_000)]
+
+
+async def test_a_disk_that_hangs_is_waited_for_once_and_what_does_not_fit_is_counted(
+    valkey: Valkey, tmp_path: Path, eventually: Eventually
+) -> None:
+    with Publisher(valkey.url, spool=tmp_path, max_bytes=1 << 18) as publisher:
+        valkey.kill()
+        publisher.publish("a", 0)
+        await eventually(lambda: publisher.stats.spooled == 1)
+        spool = publisher._spool
+        assert spool is not None
+        with spool._lock:  # its other threads get no further
+            began_s = time.monotonic()
+            for n in range(1, 20_000):
+                publisher.publish("a", n)
+            took_s = time.monotonic() - began_s
+            dropped = publisher.stats.dropped
+        assert dropped > 0
+        assert took_s < generous(1.5), "not a wait for each of the fifty parts"
+        valkey.start()
+        assert await flushed(publisher)
+        stats = publisher.stats
+        assert stats.sent + stats.dropped == 20_000
+    values = await stored(valkey.url, "a")
+    assert len(values) == stats.sent
+    assert values == sorted(values, key=lambda value: value or 0)
+    assert (values[0], values[-1]) == (0.0, 19_999.0)
+
+
+async def test_more_series_than_can_be_encoded_in_time_lose_nothing(valkey: Valkey, tmp_path: Path) -> None:
+    """A reading of a new series costs more to encode than to publish: writing must not wait for an empty memory."""
+    with Publisher(valkey.url, spool=tmp_path, max_bytes=1 << 20) as publisher:
+        valkey.kill()
+        for n in range(30_000):
+            publisher.publish("a", n, labels={"series": str(n % 2_000)})
+        assert publisher.stats.dropped == 0
+        valkey.start()
+        assert await flushed(publisher)
+        assert (publisher.stats.sent, publisher.stats.dropped) == (30_000, 0)
+
+
+def test_a_call_that_is_being_sent_is_not_given_up(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    batch = encode_batch(make_batch("a", [0.1] * 1_000, now_ms=time.time() * 1e3))
+    spool.append([("", 0, [batch])])
+    head = spool.head()
+    assert head is not None
+    spool.sending = head.id
+    spool.append([("", 0, [batch])] * 100)
+    assert spool.dropped > 0
+    assert spool.dropped + spool.readings == 101_000
+    assert spool.head() == head
+    spool.settle(head)
+    assert spool.dropped + spool.readings == 100_000
+    spool.close()
 
 
 async def test_what_one_process_leaves_the_next_one_sends(valkey: Valkey, tmp_path: Path) -> None:
@@ -185,7 +298,7 @@ async def test_beyond_its_bound_the_oldest_is_given_up_and_counted(
                 await asyncio.sleep(0.01)
         await eventually(lambda: publisher.stats.dropped > 0)
         valkey.start()
-        assert await flushed(publisher, 40)
+        assert await flushed(publisher)
         stats = publisher.stats
         assert stats.sent + stats.dropped == 60_000
     values = await stored(valkey.url, "a")
@@ -241,18 +354,22 @@ async def test_a_full_disk_leaves_it_to_the_memory(valkey: Valkey, tmp_path: Pat
         p.publish("a", n, step=n)
         if n % 500 == 0:
             time.sleep(0.02)
-    print("ready", flush=True)
+    before_s = time.process_time()
+    time.sleep(1)
+    print("ready", time.process_time() - before_s, flush=True)
     sys.stdin.readline()
-    assert p.flush(20)
+    assert p.flush(60)
     stats = p.stats
     print(stats.sent, stats.dropped, stats.spooled, stats.queued, flush=True)
     """
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(script(valkey.url, tmp_path, body), text=True, **pipes)
     assert process.stdout is not None
-    assert (await asyncio.to_thread(process.stdout.readline)).strip() == "ready"
+    ready, busy_s = (await asyncio.to_thread(process.stdout.readline)).split()
+    assert ready == "ready"
+    assert float(busy_s) < 0.5, "the disk is not tried again and again"
     valkey.start()
-    told, errors = await asyncio.to_thread(process.communicate, "\n", 60)
+    told, errors = await asyncio.to_thread(process.communicate, "\n", HANG_S)
     assert process.returncode == 0, errors
     assert told.split() == ["40000", "0", "0", "0"]
     assert "spool" in errors, "told once"

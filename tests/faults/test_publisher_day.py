@@ -161,7 +161,7 @@ async def test_a_publishers_bad_day(valkey: Valkey, tmp_path: Path) -> None:
     pool = day.start("pool", POOL)
     full = day.start("full", FULL_BUFFER)
     late, early = (day.start(f"clock{ahead}", WRONG_CLOCK, ahead=ahead) for ahead in (-3_600, 3_600))
-    disk = small.start("disk", SMALL_DISK, options="spool_bytes=1 << 20")
+    disk = small.start("disk", SMALL_DISK, options="spool_bytes=1 << 20, max_bytes=1 << 18")
     acknowledged = await asyncio.to_thread(acknowledged_until_killed, killed)
     ledger = {
         name: await day.ended(process)

@@ -85,8 +85,8 @@ class Call:
     Attributes:
         part: the number of the part it was made of.
         spooled: where it is on disk, None if it is in memory.
-        publisher: under which it is sent, "" for that of the process.
-        sequence: 0 until the first attempt.
+        publisher: under which it is sent, "" until the first attempt.
+        sequence: the same, 0 until then.
         attempts: how often it was sent.
         in_flight: it is being sent, and must not be given up.
     """
@@ -139,9 +139,11 @@ class Outbox:
 
     Attributes:
         dropped: readings given up.
+        overflows_to_disk: what does not fit is not given up, since a disk is about to take it.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._part_bytes = max_bytes // _PARTS
         self._max_held = max_bytes - self._part_bytes  # besides the open part
         self._open = Part(1)
@@ -149,6 +151,7 @@ class Outbox:
         self._encoding: Part | None = None
         self._calls: deque[Call] = deque()
         self.dropped = 0
+        self.overflows_to_disk = False
 
     def add(self, metric: str, labels: Mapping[str, str], unit: str, row: tuple[Any, ...]) -> bool:
         """Add one reading: time in milliseconds, value, text, step; True if the sender should be woken."""
@@ -190,12 +193,16 @@ class Outbox:
             fresh, append = Part(part.number + 1), self._sealed.append
             self._open = fresh
             append(part)  # no Ctrl-C gets between these two lines: it is looked at after calls
-            self._give_up()
+            self._bound()
         return self._open.number - 1
 
-    def _give_up(self) -> None:
+    def _bound(self) -> None:
+        if not self.overflows_to_disk:
+            self.give_up()
+
+    def give_up(self) -> None:
         """Make room for another full part: what was encoded first, then the oldest part; never what is being sent."""
-        excess = self.bytes - self._max_held
+        excess = self._excess
         while excess > 0:
             call = next((call for call in self._calls if not call.in_flight), None)
             if call is not None:
@@ -214,10 +221,10 @@ class Outbox:
     @property
     def oldest(self) -> int:
         """The number of the oldest part of which something waits; all before it are settled."""
-        if self._encoding is not None:
-            return self._encoding.number
         if self._calls:
             return self._calls[0].part
+        if self._encoding is not None:
+            return self._encoding.number
         return self._sealed[0].number if self._sealed else self._open.number
 
     @property
@@ -242,15 +249,37 @@ class Outbox:
         parts = sum(part.bytes for part in (*self._sealed, self._open, self._encoding) if part is not None)
         return parts + sum(call.bytes for call in self._calls)
 
+    @property
+    def crowded(self) -> bool:
+        """Half of the memory is taken."""
+        return self.bytes > self._max_bytes // 2
+
+    @property
+    def full(self) -> bool:
+        """There is no room for another full part."""
+        return self._excess > 0
+
+    @property
+    def _excess(self) -> int:
+        return self.bytes - self._open.bytes - self._max_held
+
     def head(self) -> Call | None:
         """Return the call to send first, None if nothing is encoded."""
         return self._calls[0] if self._calls else None
 
-    def pop_part(self) -> Part | None:
-        """Return the oldest part, to be encoded and put back as calls; None if nothing waits. Never two at a time."""
-        if not self._sealed:
+    def pop_part(self, up_to: int | None = None) -> Part | None:
+        """Return the oldest part, to be encoded and put back as calls. Never two at a time.
+
+        Args:
+            up_to: the number of the newest part that may be returned; any if None, the open one included.
+
+        Returns:
+            None if nothing such waits.
+        """
+        if up_to is None and not self._sealed:
             self.seal()
-        self._encoding = self._sealed.popleft() if self._sealed else None
+        waits = self._sealed and (up_to is None or self._sealed[0].number <= up_to)
+        self._encoding = self._sealed.popleft() if waits else None
         return self._encoding
 
     def put(self, part: Part, batches: Sequence[EncodedBatch]) -> None:
@@ -259,7 +288,7 @@ class Outbox:
             return  # cleared meanwhile, and counted there
         self._encoding = None
         self._calls.extend(Call(few, part.number) for few in split_calls(batches))
-        self._give_up()
+        self._bound()
 
     def split(self, call: Call) -> None:
         """Make two calls of one that is too large for its receiver."""
@@ -268,11 +297,6 @@ class Outbox:
             halves = Call(call.batches[:middle], call.part), Call(call.batches[middle:], call.part)
             self._calls.popleft()
             self._calls.extendleft(reversed(halves))
-
-    @property
-    def encoding(self) -> bool:
-        """A part is out to be encoded."""
-        return self._encoding is not None
 
     def hold(self) -> list[Call]:
         """Return all calls, oldest first; none of them is given up until it is settled or no longer in flight."""

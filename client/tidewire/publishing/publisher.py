@@ -1,4 +1,4 @@
-"""Publishers: `publish` never blocks and never raises for delivery problems; bounded, batched, retried.
+"""Publishers: `publish` never waits for the network and never raises for delivery problems; bounded, batched, retried.
 
 A call checks its arguments and adds to columns in memory (`outbox`); one background thread encodes and sends them
 (`sender`).
@@ -101,7 +101,8 @@ class AnyPublisher:
             url: ``redis://…`` or ``http://…``; see `publish_url`.
             token: bearer token for http.
             flush_after_s: longest that a reading waits for others, seconds.
-            max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted.
+            max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted, unless
+                there is a spool.
             spool: a folder for what cannot be sent, so that it survives the process and any length of outage; the next
                 publisher of the folder sends it. ``TIDEWIRE_SPOOL`` if None; "" for none.
             spool_bytes: of disk, about; beyond it the oldest is given up and counted.
@@ -155,6 +156,9 @@ class AnyPublisher:
     ) -> None:
         """Publish one reading, columns of readings, or a dict of metric → value; returns at once.
 
+        With a spool and a full memory it waits until the disk has made room; a disk that takes nothing for a second is
+        not waited for any more.
+
         Args:
             metric: a name, or a dict of names to values that share the other arguments.
             value: a number, None, or n of them (list, NumPy array, pandas Series; one whose index is time has its times
@@ -178,8 +182,11 @@ class AnyPublisher:
             time_ms = now_ms if time is None else checked_time_ms(time, now_ms=now_ms)
             row = time_ms, checked_value(value), None, None if step is None else checked_value(step, field="step")
             with self._lock:
-                if self._outbox.add(metric, labels_, unit, row) or self._sender.thread is None:
+                changed = self._outbox.add(metric, labels_, unit, row) or self._sender.thread is None
+                if changed:
                     self._sender.wake()
+            if changed:
+                self._sender.make_room()
             return
         if isinstance(metric, Mapping):
             if value is not None:
@@ -205,6 +212,7 @@ class AnyPublisher:
             for batch in batches:
                 if self._outbox.extend(batch) or self._sender.thread is None:
                     self._sender.wake()
+        self._sender.make_room()
 
     def _close(self, timeout_s: float) -> None:
         """Flush within a time, then end the thread; what was not sent by then goes to the spool, or is given up."""

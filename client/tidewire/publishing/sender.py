@@ -2,6 +2,9 @@
 
 One call is in flight at a time, under a sequence that all its attempts share: a retry appends nothing twice. With
 a spool, what cannot be sent goes to disk, and is sent from there, oldest first, before anything newer.
+
+A second thread, with a spool, writes to disk while the first one waits for the network. Whoever encodes, writes or
+settles has the turn; the sending thread gives it away only while it waits.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ __all__ = ["Sender"]
 _BACKOFF_S: Final = (0.1, 5.0)  # first and longest, of which a random half is waited
 _ENCODES_PER_TURN: Final = 32  # then the interpreter lock is given up: the host's thread goes first
 _SPOOL_EVERY_S: Final = 0.5  # while nothing can be sent; what a kill would lose
+_DISK_WAIT_S: Final = 1.0  # longest that publishing or closing waits for a disk that takes nothing
+_ROOM_POLL_S: Final = 0.001
 _WARN_EVERY_S: Final = 60.0  # a connection that comes and goes is not said more often
 
 logger = logging.getLogger("tidewire")
@@ -62,16 +67,20 @@ class Sender:
         self._outbox = outbox
         self._lock = lock
         self._settled = threading.Condition(lock)
+        self._turn = threading.Lock()  # never waited for under `lock`
         self._open_transport = open_transport
         self._flush_after_s = flush_after_s
         self._limits = limits
         self._spool = spool
         # a SimpleQueue's put is safe in a signal handler, an Event's set is not; at most a token a part and flush
         self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._overflow: SimpleQueue[bool] = SimpleQueue()  # for the writing thread, which ends with False
         self.thread: threading.Thread | None = None
         self._running = self._urgent = self._closing = False
         self._asked = False  # the pause before the next attempt is one that the service asked for
         self._on_disk: Call | None = None  # the oldest of the spool, while it is tried
+        self._in_flight: Call | None = None
+        outbox.overflows_to_disk = spool is not None
         self._transport: Transport | None = None
         self._publisher_id = secrets.token_hex(8)
         self._sequence = 0
@@ -86,6 +95,8 @@ class Sender:
         """Wake the thread; start it if there is none."""
         self._tokens.put(None)
         self._closing = False
+        if self._outbox.overflows_to_disk and self._outbox.crowded:
+            self._overflow.put(True)
         if self.thread is None:
             thread = self.thread = threading.Thread(target=self._run, name="tidewire-publisher", daemon=True)
             try:
@@ -105,6 +116,25 @@ class Sender:
                 self.thread = None
                 self._note_failure(f"no thread to send from: {error}")
                 self._settled.notify_all()
+
+    def make_room(self) -> None:
+        """Wait until the disk has taken what does not fit in memory; give up the oldest if it takes nothing for long.
+
+        Then there is no waiting until it has taken something again: a disk that hangs costs the host one wait. It
+        sleeps without the lock and not on a condition: that would free the lock in the middle of another `publish`,
+        if a signal handler publishes in it.
+        """
+        if self._spool is None:
+            return
+        until_s = monotonic() + _DISK_WAIT_S
+        while True:
+            with self._lock:
+                if not (self._outbox.overflows_to_disk and self._outbox.full):
+                    return
+                if self.thread is None or monotonic() >= until_s:
+                    self._keep_in_memory()
+                    return
+            sleep(_ROOM_POLL_S)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that is in the outbox now was sent or given up; False if the time was too short."""
@@ -127,15 +157,14 @@ class Sender:
 
     def save(self) -> None:
         """Write what is still in memory to disk, at the end; without a spool, or if the disk fails, write nothing."""
-        if self._spool is None:
-            return
-        with self._lock:
-            if self._outbox.encoding and self.thread is not None:
-                self._spill()  # a thread that is busy with the rest: it is given up, and counted
-                return
+        if self._spool is None or not self._turn.acquire(timeout=_DISK_WAIT_S):
+            return  # a thread that is busy with the rest: it is given up, and counted
+        try:
             self._to_disk()
             if self.thread is None:
                 self._spool.close()
+        finally:
+            self._turn.release()
 
     def stop(self, timeout_s: float) -> None:
         """End the thread; what it is sending gets this time to be answered."""
@@ -158,12 +187,19 @@ class Sender:
             if self._running:
                 return  # a Ctrl-C during its start made the publisher start another
             self._running, self.thread = True, threading.current_thread()
+        overflow: SimpleQueue[bool] = SimpleQueue()
+        self._overflow = overflow
+        overflow.put(True)  # for what came before it
         try:
-            self._open_spool()
-            while (call := self._next_call()) is not None:
-                if pause_s := self._attempt(call):
-                    self._pause(pause_s)
+            if self._spool is not None:
+                self._start_writing(overflow)
+            with self._turn:
+                self._open_spool()
+                while (call := self._next_call()) is not None:
+                    if pause_s := self._attempt(call):
+                        self._pause(pause_s)
         finally:
+            overflow.put(False)
             transport, self._transport = self._transport, None
             if transport is not None:
                 transport.close()
@@ -202,6 +238,22 @@ class Sender:
 
     # -- the disk
 
+    def _start_writing(self, overflow: SimpleQueue[bool]) -> None:
+        thread = threading.Thread(target=self._write_overflow, args=(overflow,), name="tidewire-spool", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # at the interpreter's end or at a limit of the system: only this thread writes
+            self._note_failure(f"no thread to write to disk from: {error}")
+
+    def _write_overflow(self, overflow: SimpleQueue[bool]) -> None:
+        """Write to disk what is in memory whenever that is half full, whatever the sending thread waits for."""
+        while overflow.get():
+            with self._turn:
+                with self._lock:
+                    crowded = self._running and self._outbox.overflows_to_disk and self._outbox.crowded
+                if crowded:
+                    self._to_disk()
+
     def _open_spool(self) -> None:
         """Open the spool and count what an earlier process left."""
         if self._spool is not None and self._spool.left:
@@ -228,50 +280,58 @@ class Sender:
         return self._on_disk
 
     def _to_disk(self) -> None:
-        """Write what is in memory."""
-        while True:
+        """Write what is in memory now, part by part: what is published meanwhile would keep it from ever ending."""
+        with self._lock:
+            newest = self._outbox.seal()
+        while self._spill():
             with self._lock:
-                part = self._outbox.pop_part()
+                part = self._outbox.pop_part(newest)
             if part is None:
-                break
+                return
             self._encode(part)
-        self._spill()
 
-    def _spill(self) -> None:
-        """Write the calls in memory; if the disk fails they stay there."""
+    def _spill(self) -> bool:
+        """Write the calls in memory; if the disk fails they stay there. Return whether it took them.
+
+        A call that is being sent is written too, to keep the order: it is sent again from there, under its sequence.
+        """
         if self._spool is None:
-            return
+            return False
         with self._lock:
             calls = self._outbox.hold()
+            if any(call.sequence for call in calls):  # should the disk fail, what is sent meanwhile must not outrun it
+                self._publisher_id, self._sequence = secrets.token_hex(8), 0
         if not calls:
-            return
-        tried = [(self._publisher_id if call.sequence else "", call.sequence, call.batches) for call in calls]
+            return True
         try:
-            self._spool.append(tried)
+            self._spool.append((call.publisher, call.sequence, call.batches) for call in calls)
         except SpoolFailed as error:
-            self._disk_trouble(error)
             with self._lock:
                 for call in calls:
-                    call.in_flight = False
-            return
-        if any(call.sequence for call in calls):  # should the disk fail, what is sent meanwhile must not outrun it
-            self._publisher_id, self._sequence = secrets.token_hex(8), 0
+                    call.in_flight = call is self._in_flight
+            self._disk_trouble(error)
+            return False
         with self._lock:
+            self._outbox.overflows_to_disk = True
             for call in calls:
                 self._outbox.settle(call)
             self._settled.notify_all()
+        return True
 
     def _wait(self, wait_s: float | None) -> None:
         """Wait for a token, which may be old: the caller checks again."""
+        self._turn.release()
         try:
             self._tokens.get(timeout=wait_s)
         except Empty:
             return
+        finally:
+            self._turn.acquire()
 
     def _numbered(self, call: Call) -> Call:
         if not call.sequence:
             self._sequence += 1
-            call.sequence = self._sequence
+            call.publisher, call.sequence = self._publisher_id, self._sequence
         call.in_flight = True
         return call
 
@@ -299,7 +359,7 @@ class Sender:
         try:
             if self._transport is None:
                 self._transport = self._open_transport()
-            answer = self._transport.send(call.batches, call.publisher or self._publisher_id, call.sequence)
+            answer = self._send(self._transport, call)
         except (LogUnavailable, ServiceUnavailable) as error:
             return self._later(call, error)
         except LimitExceeded as error:
@@ -312,6 +372,20 @@ class Sender:
         else:
             self._settle(call, answer)
         return 0.0
+
+    def _send(self, transport: Transport, call: Call) -> Sent:
+        """Send one call; the other thread may write to disk meanwhile."""
+        self._in_flight = call
+        if self._spool is not None and call.spooled is not None:
+            self._spool.sending = call.spooled.id
+        self._turn.release()
+        try:
+            return transport.send(call.batches, call.publisher, call.sequence)
+        finally:
+            self._turn.acquire()
+            self._in_flight = None
+            if self._spool is not None:
+                self._spool.sending = 0
 
     def _split(self, call: Call, error: LimitExceeded) -> float:
         """Make two calls of one; return how long to wait, seconds."""
@@ -355,7 +429,9 @@ class Sender:
     def _wait_and_write(self, wait_s: float) -> None:
         """Wait all of a time, but for a flush and the end, then put on disk what came meanwhile."""
         until_s = monotonic() + wait_s
-        while (left_s := until_s - monotonic()) > 0 and not (self._closing or self._urgent or self._outbox.ready):
+        while (left_s := until_s - monotonic()) > 0 and not (self._closing or self._urgent):
+            if self._outbox.ready and self._outbox.overflows_to_disk:  # a disk that has failed is not tried at once
+                break
             self._wait(left_s)
         if not self._closing:
             self._to_disk()
@@ -372,7 +448,7 @@ class Sender:
                 self.sent += call.readings - answer.refused
             self._settled.notify_all()
         if not counts:
-            return  # given up by close() meanwhile
+            return  # given up by close() or written to disk meanwhile
         if answer.refused:
             self._refuse(answer.refused, answer.reason)
         elif self._warned:
@@ -384,8 +460,16 @@ class Sender:
             self.rejected += readings
         self._note_failure(reason)
 
+    def _keep_in_memory(self) -> None:
+        """Give up what does not fit in memory until the disk has taken something."""
+        with self._lock:
+            self._outbox.overflows_to_disk = False
+            self._outbox.give_up()
+            self._settled.notify_all()
+
     def _disk_trouble(self, error: SpoolFailed) -> None:
         self.last_error = str(error)
+        self._keep_in_memory()
         if monotonic() - self._disk_warned_s >= _WARN_EVERY_S:
             self._disk_warned_s = monotonic()
             logger.warning("%s; what cannot be sent stays in memory meanwhile", error)

@@ -79,6 +79,7 @@ class Spool:
 
     Attributes:
         dropped: readings given up.
+        sending: id of the oldest call while it is being sent, and must not be given up; else 0.
 
     Raises:
         InvalidInput: a folder that cannot be written.
@@ -99,7 +100,7 @@ class Spool:
         self._readings = self._bytes = 0
         self._oldest = self._newest = 0  # ids; none waits if the oldest is above the newest
         self._settled = 0  # id up to which calls are done with and could not be deleted, 0 if they could
-        self.dropped = 0
+        self.dropped = self.sending = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK):
@@ -217,6 +218,8 @@ class Spool:
                 same sequence.
         """
         with self._lock, self._failing():
+            if not self.waits(call.id):
+                return  # the file was put aside while the call was on its way
             self._settled = call.id
             self._readings -= sum(batch.readings for batch in call.batches)
             self._bytes -= call.bytes
@@ -281,7 +284,9 @@ class Spool:
                 number = (publisher, sequence, gap) if publisher else (self._publisher, id_, _GAP)
                 database.execute(_INSERT, (id_, *number, *packed))
             while size > self._max_bytes:
-                given_up = database.execute(f"{_DELETE_OLDEST} RETURNING readings, bytes").fetchone()
+                given_up = database.execute(_DELETE_OLDEST, (self.sending,)).fetchone()
+                if given_up is None:
+                    break  # a call that is being sent, alone
                 readings, size, dropped = readings - given_up[0], size - given_up[1], dropped + given_up[0]
         self._readings, self._bytes, self._newest, self._settled = readings, size, id_, 0
         self.dropped += dropped
@@ -317,7 +322,9 @@ class Spool:
 _CALLS: Final = "SELECT id, publisher, sequence, gap, bytes, batches FROM calls WHERE id > ? ORDER BY id"
 _DELETE: Final = "DELETE FROM calls WHERE id <= ?"
 _INSERT: Final = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)"
-_DELETE_OLDEST: Final = "DELETE FROM calls WHERE id = (SELECT MIN(id) FROM calls)"
+_DELETE_OLDEST: Final = (
+    "DELETE FROM calls WHERE id = (SELECT MIN(id) FROM calls WHERE id > ?) RETURNING readings, bytes"
+)
 _decoder = msgspec.msgpack.Decoder(list[EncodedBatch])
 
 
