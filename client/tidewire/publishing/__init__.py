@@ -1,1 +1,1 @@
-"""From a reading to the log: never blocks, bounded, batched and retried; the sender and the spool do the I/O."""
+"""From a reading to the log: never waits for the network; bounded, batched, retried, spooled to disk."""

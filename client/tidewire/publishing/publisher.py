@@ -270,7 +270,7 @@ class Publisher(AnyPublisher):
 
 
 class AsyncPublisher(AnyPublisher):
-    """As `Publisher`, for asyncio: `publish` never blocks anyway; `flush` and `close` are awaited."""
+    """As `Publisher`, for asyncio: `publish` never waits for the network anyway; `flush` and `close` are awaited."""
 
     async def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until everything published so far was sent or given up; False if the time was too short."""
