@@ -23,40 +23,18 @@ from typing import TYPE_CHECKING, Any
 from tidewire._version import __version__
 
 if TYPE_CHECKING:
-    from tidewire.errors import InvalidInput as InvalidInput
-    from tidewire.errors import LimitExceeded as LimitExceeded
-    from tidewire.errors import ServiceRefused as ServiceRefused
-    from tidewire.errors import ServiceUnavailable as ServiceUnavailable
-    from tidewire.errors import TidewireError as TidewireError
-    from tidewire.model.batch import Batch as Batch
-    from tidewire.model.cursor import Cursor as Cursor
-    from tidewire.model.states import Connected as Connected
-    from tidewire.model.states import Ended as Ended
-    from tidewire.model.states import Gap as Gap
-    from tidewire.model.states import Live as Live
-    from tidewire.model.states import Lost as Lost
-    from tidewire.model.states import Reset as Reset
-    from tidewire.model.states import Skipped as Skipped
-    from tidewire.model.states import StreamBatch as StreamBatch
-    from tidewire.notebook.widget import watch as watch
-    from tidewire.publishing.default_publisher import annotate as annotate
-    from tidewire.publishing.default_publisher import flush as flush
-    from tidewire.publishing.default_publisher import publish as publish
-    from tidewire.publishing.experiment_runs import finish as finish
-    from tidewire.publishing.experiment_runs import init as init
-    from tidewire.publishing.experiment_runs import log as log
-    from tidewire.publishing.frames import publish_frame as publish_frame
-    from tidewire.publishing.instruments import LogHandler as LogHandler
-    from tidewire.publishing.instruments import counted as counted
-    from tidewire.publishing.instruments import timed as timed
-    from tidewire.publishing.instruments import track as track
-    from tidewire.publishing.publisher import AsyncPublisher as AsyncPublisher
-    from tidewire.publishing.publisher import Publisher as Publisher
-    from tidewire.subscribing.frames import catalog as catalog
-    from tidewire.subscribing.frames import history as history
-    from tidewire.subscribing.frames import last as last
-    from tidewire.subscribing.subscriber import astream as astream
-    from tidewire.subscribing.subscriber import stream as stream
+    from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable, TidewireError
+    from tidewire.model.batch import Batch
+    from tidewire.model.cursor import Cursor
+    from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, Skipped, StreamBatch
+    from tidewire.notebook.widget import watch
+    from tidewire.publishing.default_publisher import annotate, flush, publish
+    from tidewire.publishing.experiment_runs import finish, init, log
+    from tidewire.publishing.frames import publish_frame
+    from tidewire.publishing.instruments import LogHandler, counted, timed, track
+    from tidewire.publishing.publisher import AsyncPublisher, Publisher
+    from tidewire.subscribing.frames import catalog, history, last
+    from tidewire.subscribing.subscriber import astream, stream
 
 __all__ = [
     "AsyncPublisher",
@@ -97,42 +75,21 @@ __all__ = [
 ]
 
 # Where each name is defined; loaded at first use, so that `import tidewire` costs a producer nothing it does not need.
-_HOMES = {
-    "AsyncPublisher": "publishing.publisher",
-    "Batch": "model.batch",
-    "Connected": "model.states",
-    "Cursor": "model.cursor",
-    "Ended": "model.states",
-    "Gap": "model.states",
-    "InvalidInput": "errors",
-    "LimitExceeded": "errors",
-    "Live": "model.states",
-    "LogHandler": "publishing.instruments",
-    "Lost": "model.states",
-    "Publisher": "publishing.publisher",
-    "Reset": "model.states",
-    "ServiceRefused": "errors",
-    "ServiceUnavailable": "errors",
-    "Skipped": "model.states",
-    "StreamBatch": "model.states",
-    "TidewireError": "errors",
-    "annotate": "publishing.default_publisher",
-    "astream": "subscribing.subscriber",
-    "catalog": "subscribing.frames",
-    "counted": "publishing.instruments",
-    "finish": "publishing.experiment_runs",
-    "flush": "publishing.default_publisher",
-    "history": "subscribing.frames",
-    "init": "publishing.experiment_runs",
-    "last": "subscribing.frames",
-    "log": "publishing.experiment_runs",
-    "publish": "publishing.default_publisher",
-    "publish_frame": "publishing.frames",
-    "stream": "subscribing.subscriber",
-    "timed": "publishing.instruments",
-    "track": "publishing.instruments",
-    "watch": "notebook.widget",
+_NAMES = {
+    "errors": ("InvalidInput", "LimitExceeded", "ServiceRefused", "ServiceUnavailable", "TidewireError"),
+    "model.batch": ("Batch",),
+    "model.cursor": ("Cursor",),
+    "model.states": ("Connected", "Ended", "Gap", "Live", "Lost", "Reset", "Skipped", "StreamBatch"),
+    "notebook.widget": ("watch",),
+    "publishing.default_publisher": ("annotate", "flush", "publish"),
+    "publishing.experiment_runs": ("finish", "init", "log"),
+    "publishing.frames": ("publish_frame",),
+    "publishing.instruments": ("LogHandler", "counted", "timed", "track"),
+    "publishing.publisher": ("AsyncPublisher", "Publisher"),
+    "subscribing.frames": ("catalog", "history", "last"),
+    "subscribing.subscriber": ("astream", "stream"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
