@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
@@ -23,7 +22,7 @@ from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.history.rates import Rates
 from tidewire_service.http_server.slow_clients import SlowClients
-from tidewire_service.hub.hub import Hub, HubSettings
+from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.limit_counters import LimitCounters
@@ -44,8 +43,6 @@ from tidewire_service.routes.stream import StreamShortcut, stream_route
 from tidewire_service.routes.tickets import create_ticket
 from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.streams.stream import StreamSettings
-from tidewire_service.streams.stream_quota import StreamLimits
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
 from tidewire_service.web.declaration import RouteTable, check_declared
@@ -80,24 +77,13 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             limits=settings.limits,
             timeout_s=settings.redis_timeout_s,
         )
-    hub = Hub(
-        log,
-        settings.redis,
-        HubSettings(tick_ms=settings.tick_ms, ring_bytes=settings.ring_bytes),
-        limits=msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)},
-    )
+    hub = Hub(log, settings)
     limit_counters = LimitCounters()
-    streams = Streams(hub, _stream_settings(settings), _stream_limits(settings), limit_counters)
+    streams = Streams(hub, settings, limit_counters)
     jwt = _jwt(settings)
     authenticator = Authenticator(TokenStore(log) if settings.auth else None, jwt)
     streams.end_reason = authenticator.end_reason
-    slow_clients = SlowClients(
-        head_timeout_s=settings.head_timeout_s,
-        body_timeout_s=settings.body_timeout_s,
-        write_timeout_s=settings.write_timeout_s,
-        most=settings.max_waiting,
-        limit_counters=streams.limit_counters,
-    )
+    slow_clients = SlowClients(settings, limit_counters)
     memory = Memory(settings.soft_memory_bytes, streams.quota)
     inbox = Inbox(log, settings.limits, settings.lease_ttl_ms)
     rates = Rates()
@@ -207,40 +193,12 @@ def _dependency(value: Any) -> Provide:
     return Provide(provide, sync_to_thread=False)
 
 
-def _stream_settings(settings: ServiceSettings) -> StreamSettings:
-    return StreamSettings(
-        heartbeat_s=settings.heartbeat_s,
-        retry_min_ms=settings.retry_min_ms,
-        retry_max_ms=settings.retry_max_ms,
-        max_age_s=settings.stream_age_s,
-        write_timeout_s=settings.write_timeout_s,
-        drain_s=settings.drain_s,
-    )
-
-
-def _stream_limits(settings: ServiceSettings) -> StreamLimits:
-    return StreamLimits(
-        max_streams=settings.max_streams,
-        max_streams_per_token=settings.max_streams_per_token,
-        max_streams_per_address=settings.max_streams_per_address,
-    )
-
-
 def _jwt(settings: ServiceSettings) -> JwtVerifier | None:
     if not (settings.jwt_issuer or settings.jwt_audience or settings.jwt_jwks):
         return None
-    from tidewire_service.auth.jwt import JwtSettings, JwtVerifier  # noqa: PLC0415 - cryptography costs 60 ms at import
+    from tidewire_service.auth.jwt import JwtVerifier  # noqa: PLC0415 - cryptography costs 60 ms at import
 
-    found = JwtSettings(
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        jwks=settings.jwt_jwks,
-        algorithms=settings.jwt_algorithms,
-        claim=settings.jwt_claim,
-        grants=settings.jwt_grants,
-        egress_hosts=settings.egress_hosts,
-    )
-    return JwtVerifier(found)
+    return JwtVerifier(settings)
 
 
 def _cors(settings: ServiceSettings) -> CORSConfig | None:

@@ -49,7 +49,7 @@ class LimitCounters:
     def __init__(self) -> None:
         self.reached = dict.fromkeys(LIMIT_NAMES, 0)
 
-    def count(self, limit: str, times: int = 1) -> None:
+    def count(self, limit: str) -> None:
         """Add to a limit's counter; an empty name is ignored."""
         if limit:
-            self.reached[limit] += times
+            self.reached[limit] += 1

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -15,13 +14,9 @@ from tidewire.commands.cli import main
 from tidewire.errors import InvalidInput
 from tidewire.settings import ClientSettings, default_of, load_settings, settings_table
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.auth.jwt import JwtSettings
-from tidewire_service.hub.hub import HubSettings
 from tidewire_service.launch.token import TokenSettings
 from tidewire_service.launch.up import UpSettings
 from tidewire_service.settings import ServiceSettings
-from tidewire_service.streams.stream import StreamSettings
-from tidewire_service.streams.stream_quota import StreamLimits
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {
@@ -44,11 +39,6 @@ def test_every_setting_is_an_option_with_its_help_variable_and_default(program: 
                 assert f"[{row.environment}; default {row.default}]" in helped, row
         else:
             assert row.environment not in helped, "a secret is no option"
-
-
-@pytest.mark.parametrize("inner", [HubSettings, StreamSettings, StreamLimits, JwtSettings])
-def test_a_struct_that_takes_settings_has_no_defaults_of_its_own(inner: type[msgspec.Struct]) -> None:
-    assert [field.name for field in msgspec.structs.fields(inner) if not field.required] == []
 
 
 def test_programs_agree_on_the_default_of_a_setting_that_they_share() -> None:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from servers import StartService
 
 from tidewire.errors import InvalidInput
-from tidewire_service.auth.jwt import JwtSettings
+from tidewire_service.auth.jwt import JwtVerifier
+from tidewire_service.settings import ServiceSettings
 
 from .conftest import bearer
 
@@ -98,20 +99,16 @@ async def test_without_a_claim_it_may_nothing(service: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"jwks": "http://id.example.org/keys"}, "https"),
-        ({"jwks": "https://user:secret@id.example.org/keys"}, "password"),
-        ({"jwks": "https://id.example.org/keys"}, "egress"),
-        ({"algorithms": ("HS256",)}, "RS256"),
-        ({"algorithms": ("none",)}, "RS256"),
-        ({"algorithms": ()}, "empty"),
-        ({"audience": ""}, "missing"),
+        ({"jwt_jwks": "http://id.example.org/keys"}, "https"),
+        ({"jwt_jwks": "https://user:secret@id.example.org/keys"}, "password"),
+        ({"jwt_jwks": "https://id.example.org/keys"}, "egress"),
+        ({"jwt_algorithms": ("HS256",)}, "RS256"),
+        ({"jwt_algorithms": ("none",)}, "RS256"),
+        ({"jwt_algorithms": ()}, "empty"),
+        ({"jwt_audience": ""}, "missing"),
     ],
 )
 def test_settings_that_open_too_much_are_refused(settings: dict[str, Any], why: str) -> None:
+    given = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks": "keys.json", **settings}
     with pytest.raises(InvalidInput, match=why):
-        JwtSettings(
-            **{
-                "issuer": ISSUER, "audience": AUDIENCE, "jwks": "keys.json", "algorithms": ("RS256",),
-                "claim": "tidewire", "grants": (), "egress_hosts": (), **settings,
-            }
-        )  # fmt: skip
+        JwtVerifier(ServiceSettings(auth=True, **given))

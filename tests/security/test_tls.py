@@ -40,9 +40,10 @@ from tidewire.subscribing import service_address
 from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
-from tidewire_service.auth.jwt import JwtSettings, JwtVerifier
+from tidewire_service.auth.jwt import JwtVerifier
 from tidewire_service.errors import Unauthenticated
 from tidewire_service.launch.serve import command as serve_command
+from tidewire_service.settings import ServiceSettings
 
 from .conftest import bearer
 
@@ -188,15 +189,9 @@ def signed(key: Any, kid: str) -> str:
     return jwt.encode(claims, key, "RS256", headers={"kid": kid})
 
 
-def jwt_settings(jwks: str, *egress_hosts: str) -> JwtSettings:
-    return JwtSettings(
-        issuer=ISSUER,
-        audience=AUDIENCE,
-        jwks=jwks,
-        algorithms=("RS256",),
-        claim="tidewire",
-        grants=(),
-        egress_hosts=egress_hosts,
+def jwt_settings(jwks: str, *egress_hosts: str) -> ServiceSettings:
+    return ServiceSettings(
+        auth=True, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_jwks=jwks, egress_hosts=egress_hosts
     )
 
 

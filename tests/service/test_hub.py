@@ -16,10 +16,11 @@ from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.conflation import thinned
 from tidewire_service.hub.event_ring import EventRing, RingEntry, encode_data
-from tidewire_service.hub.hub import Hub, HubSettings
+from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.live_frame import parse_frame
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
+from tidewire_service.settings import ServiceSettings
 
 
 class FailingLog(RedisLog):
@@ -37,7 +38,7 @@ async def test_a_waiting_sync_is_told_of_any_failure_and_the_tracker_goes_on(
     valkey: Valkey, eventually: Eventually
 ) -> None:
     log = FailingLog(valkey.url)
-    hub = Hub(log, valkey.url, HubSettings(tick_ms=10.0, ring_bytes=1 << 20))
+    hub = Hub(log, ServiceSettings(redis=valkey.url))
     await hub.start()
     try:
         await eventually(lambda: hub.ready)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -35,23 +34,15 @@ class Authenticator:
     Args:
         store: the tokens; None admits every request without a token.
         jwt: verifies JSON Web Tokens; None if no identity provider is set.
-        now_ms: returns the time, Unix ms.
 
     Attributes:
         counters: authentications by outcome.
     """
 
-    def __init__(
-        self,
-        store: TokenStore | None,
-        jwt: JwtVerifier | None = None,
-        *,
-        now_ms: Callable[[], float] = lambda: time.time() * 1e3,
-    ) -> None:
+    def __init__(self, store: TokenStore | None, jwt: JwtVerifier | None = None) -> None:
         self.counters = dict.fromkeys(("accepted", "missing", "refused", "forbidden", "undecided", "limited"), 0)
         self._store = store
         self._jwt = jwt
-        self._now_ms = now_ms
         self._tokens: dict[str, Token] = {}
         self._version: bytes | None = None
         self._used: dict[str, float] = {}
@@ -110,7 +101,7 @@ class Authenticator:
 
     def end_reason(self, identity: Identity) -> EndReason | None:
         """Return why a stream of this identity must end; None if it may continue."""
-        if identity.expired(self._now_ms()):
+        if identity.expired(time.time() * 1e3):
             return EndReason.EXPIRED
         if identity.kind == "token" and self._version is not None and identity.id not in self._tokens:
             return EndReason.REVOKED
@@ -156,7 +147,7 @@ class Authenticator:
             self.counters["refused"] += 1
             raise Unauthenticated("this is not a token of this service; those begin with tw_", token_given=True)
         try:
-            identity = self._jwt.verify(bearer, self._now_ms())
+            identity = self._jwt.verify(bearer, time.time() * 1e3)
         except Unauthenticated:
             self.counters["refused"] += 1
             raise
@@ -164,7 +155,7 @@ class Authenticator:
 
     def _accepted(self, identity: Identity) -> Identity:
         """Check that an identity is not expired, and count it."""
-        now_ms = self._now_ms()
+        now_ms = time.time() * 1e3
         if identity.expired(now_ms):
             self.counters["refused"] += 1
             raise Unauthenticated(

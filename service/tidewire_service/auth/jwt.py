@@ -20,8 +20,9 @@ from tidewire.errors import InvalidInput
 from tidewire.subscribing.service_address import client_options
 from tidewire_service.auth.scopes import Identity, Scopes
 from tidewire_service.errors import Unauthenticated
+from tidewire_service.settings import ServiceSettings
 
-__all__ = ["JwtSettings", "JwtVerifier"]
+__all__ = ["JwtVerifier"]
 
 _ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -35,43 +36,6 @@ _LEEWAY_S: Final = 10
 _log = structlog.get_logger("tidewire_service")
 
 
-class JwtSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of JSON Web Tokens; each is described in `settings.ServiceSettings`."""
-
-    issuer: str
-    audience: str
-    jwks: str
-    algorithms: tuple[str, ...]
-    claim: str
-    grants: tuple[str, ...]
-    egress_hosts: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        missing = [name for name in ("issuer", "audience", "jwks") if not getattr(self, name)]
-        if missing:
-            raise InvalidInput(f"--jwt-{missing[0]}", "", "is missing; issuer, audience and jwks belong together")
-        for algorithm in self.algorithms:
-            if algorithm not in _ALGORITHMS:
-                raise InvalidInput("--jwt-algorithms", algorithm, f"expected some of {', '.join(sorted(_ALGORITHMS))}")
-        if not self.algorithms:
-            raise InvalidInput("--jwt-algorithms", "", "is empty")
-        for grant in self.grants:
-            value, equals, words = grant.partition("=")
-            unknown = [word for word in words.split() if not _is_word(word)]
-            if not (value and equals and words.split()) or unknown:
-                reason = "expected VALUE=words, the words publish:PATTERN, subscribe:PATTERN, edit, operate"
-                raise InvalidInput("--jwt-grants", grant, reason)
-            _scopes(words, ())  # so that a malformed pattern fails at start and not at each request
-        if "://" in self.jwks:
-            parts = urlsplit(self.jwks)
-            if parts.scheme != "https" or parts.username:
-                raise InvalidInput("--jwt-jwks", self.jwks, "expected a file or an https:// URL without a password")
-            if parts.hostname not in self.egress_hosts:
-                raise InvalidInput(
-                    "--jwt-jwks", self.jwks, f"its host {parts.hostname} is not in --egress-hosts; add it there"
-                )
-
-
 class JwtVerifier:
     """Verifies tokens with the keys of one provider.
 
@@ -79,8 +43,13 @@ class JwtVerifier:
     HTTPS, without redirects, at most 256 KiB. A URL inside a token (``jku``, ``x5u``) is never fetched.
     """
 
-    def __init__(self, settings: JwtSettings, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Prepare; `clock_s` is any monotonic clock, in seconds."""
+    def __init__(self, settings: ServiceSettings, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; `clock_s` is any monotonic clock, in seconds.
+
+        Raises:
+            InvalidInput: settings that no token can meet, or that admit more than was meant; names the option.
+        """
+        _check(settings)
         self._settings = settings
         self._clock_s = clock_s
         self._keys: dict[str, jwt.PyJWK] = {}
@@ -103,8 +72,8 @@ class JwtVerifier:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
             raise _refused("is no JSON Web Token, and no token of this service") from None
-        if header.get("alg") not in self._settings.algorithms:
-            raise _refused(f"is not signed with {' or '.join(self._settings.algorithms)}")
+        if header.get("alg") not in self._settings.jwt_algorithms:
+            raise _refused(f"is not signed with {' or '.join(self._settings.jwt_algorithms)}")
         key = self._keys.get(str(header.get("kid", "")))
         if key is None:
             if self._clock_s() - self._fetched_s < _MIN_REFRESH_S:
@@ -114,9 +83,9 @@ class JwtVerifier:
             claims = jwt.decode(
                 token,
                 key,
-                algorithms=list(self._settings.algorithms),
-                audience=self._settings.audience,
-                issuer=self._settings.issuer,
+                algorithms=list(self._settings.jwt_algorithms),
+                audience=self._settings.jwt_audience,
+                issuer=self._settings.jwt_issuer,
                 leeway=_LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
@@ -138,7 +107,7 @@ class JwtVerifier:
                 text = await self._read()
                 keys = jwt.PyJWKSet.from_json(text.decode())
             except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
-                _log.warning("jwks_not_read", jwks=self._settings.jwks, error=str(error) or type(error).__name__)
+                _log.warning("jwks_not_read", jwks=self._settings.jwt_jwks, error=str(error) or type(error).__name__)
                 return  # keep the keys that were read last
             self._keys = {key.key_id or "": key for key in keys.keys}
             self._verified.clear()  # their keys may have been withdrawn
@@ -150,9 +119,9 @@ class JwtVerifier:
             await asyncio.sleep(_REFRESH_S)
 
     async def _read(self) -> bytes:
-        if "://" not in self._settings.jwks:
-            return await asyncio.to_thread(Path(self._settings.jwks).read_bytes)
-        url = self._settings.jwks
+        if "://" not in self._settings.jwt_jwks:
+            return await asyncio.to_thread(Path(self._settings.jwt_jwks).read_bytes)
+        url = self._settings.jwt_jwks
         # through the machine's proxy if it has one: TLS still proves that the answer is from a host in --egress-hosts
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT_S, **client_options(url)) as http,
@@ -169,9 +138,9 @@ class JwtVerifier:
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         try:
-            scopes = _scopes(claims.get(self._settings.claim), self._settings.grants)
+            scopes = _scopes(claims.get(self._settings.jwt_claim), self._settings.jwt_grants)
         except (msgspec.ValidationError, InvalidInput) as error:
-            raise _refused(f"has a claim {self._settings.claim} that cannot be read: {error}") from None
+            raise _refused(f"has a claim {self._settings.jwt_claim} that cannot be read: {error}") from None
         subject = str(claims["sub"])
         return Identity(
             id="jwt:" + hashlib.sha256(subject.encode()).hexdigest()[:12],
@@ -180,6 +149,32 @@ class JwtVerifier:
             scopes=scopes,
             expires_ms=float(claims["exp"]) * 1e3,
         )
+
+
+def _check(settings: ServiceSettings) -> None:
+    missing = [name for name in ("issuer", "audience", "jwks") if not getattr(settings, f"jwt_{name}")]
+    if missing:
+        raise InvalidInput(f"--jwt-{missing[0]}", "", "is missing; issuer, audience and jwks belong together")
+    for algorithm in settings.jwt_algorithms:
+        if algorithm not in _ALGORITHMS:
+            raise InvalidInput("--jwt-algorithms", algorithm, f"expected some of {', '.join(sorted(_ALGORITHMS))}")
+    if not settings.jwt_algorithms:
+        raise InvalidInput("--jwt-algorithms", "", "is empty")
+    for grant in settings.jwt_grants:
+        value, equals, words = grant.partition("=")
+        unknown = [word for word in words.split() if not _is_word(word)]
+        if not (value and equals and words.split()) or unknown:
+            reason = "expected VALUE=words, the words publish:PATTERN, subscribe:PATTERN, edit, operate"
+            raise InvalidInput("--jwt-grants", grant, reason)
+        _scopes(words, ())  # so that a malformed pattern fails at start and not at each request
+    if "://" in settings.jwt_jwks:
+        parts = urlsplit(settings.jwt_jwks)
+        if parts.scheme != "https" or parts.username:
+            raise InvalidInput("--jwt-jwks", settings.jwt_jwks, "expected a file or an https:// URL without a password")
+        if parts.hostname not in settings.egress_hosts:
+            raise InvalidInput(
+                "--jwt-jwks", settings.jwt_jwks, f"its host {parts.hostname} is not in --egress-hosts; add it there"
+            )
 
 
 def _is_word(word: str) -> bool:

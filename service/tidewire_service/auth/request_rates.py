@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 from tidewire_service.errors import RateExceeded
@@ -21,13 +20,11 @@ class RequestRates:
     Args:
         per_s: largest number of requests per second of one key; 0 for no limit.
         limit: name of the setting, for the error.
-        clock_s: any monotonic clock, in seconds.
     """
 
-    def __init__(self, per_s: float, limit: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_s: float, limit: str) -> None:
         self._per_s = per_s
         self._limit = limit
-        self._clock_s = clock_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def count(self, key: str) -> None:
@@ -38,7 +35,7 @@ class RequestRates:
         """
         if not self._per_s:
             return
-        now_s = self._clock_s()
+        now_s = time.monotonic()
         most = max(1.0, self._per_s * _BURST_S)
         left, at_s = self._buckets.get(key, (most, now_s))
         left = min(most, left + (now_s - at_s) * self._per_s)

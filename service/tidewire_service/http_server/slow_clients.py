@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final, Literal, Protocol
 
 import structlog
 
 from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.settings import ServiceSettings
 
 __all__ = ["Connection", "Phase", "SlowClients"]
 
@@ -50,35 +50,23 @@ class SlowClients:
     head of its first request, so that one which sends nothing is closed too.
 
     Args:
-        head_timeout_s: for the head of a request, from its first byte; of a new connection from the start.
-        body_timeout_s: for its body, from the end of its head.
-        write_timeout_s: for a peer to read; streams have their own deadline.
-        most: largest number of connections awaiting a request; beyond it the one that has waited longest is closed.
+        settings: `head_timeout_s` runs from the first byte of a request, of a new connection from the start;
+            `body_timeout_s` from the end of its head; `write_timeout_s` for a peer to read, but streams have their own
+            deadline. Beyond `max_waiting` connections awaiting a request, the one that has waited longest is closed.
         limit_counters: counts the limits that were reached.
-        clock_s: any monotonic clock, in seconds.
 
     Attributes:
         closed: how many were closed, by reason.
     """
 
-    def __init__(
-        self,
-        *,
-        head_timeout_s: float = 10.0,
-        body_timeout_s: float = 60.0,
-        write_timeout_s: float = 30.0,
-        most: int = 4_096,
-        limit_counters: LimitCounters | None = None,
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
         self.closed = dict.fromkeys(
             ("malformed", "head_too_large", "head_timeout", "body_timeout", "write_timeout", "max_waiting"), 0
         )
-        self._limits_s: dict[Phase, float] = {"head": head_timeout_s, "body": body_timeout_s}
-        self._write_timeout_s = write_timeout_s
-        self._most = most
-        self._clock_s = clock_s
-        self._limit_counters = limit_counters or LimitCounters()
+        self._limits_s: dict[Phase, float] = {"head": settings.head_timeout_s, "body": settings.body_timeout_s}
+        self._write_timeout_s = settings.write_timeout_s
+        self._most = settings.max_waiting
+        self._limit_counters = limit_counters
         self._awaiting: dict[Connection, tuple[Phase, float]] = {}
         self._unread: dict[Connection, tuple[float, int]] = {}
         self._closing: dict[Connection, float] = {}
@@ -89,7 +77,7 @@ class SlowClients:
     def await_request(self, connection: Connection, phase: Phase) -> None:
         """Start the deadline of a phase of a request."""
         self._awaiting.pop(connection, None)  # so that the first is the one that has waited longest
-        self._awaiting[connection] = (phase, self._clock_s())
+        self._awaiting[connection] = (phase, time.monotonic())
         if len(self._awaiting) > self._most:
             self._make_room()
 
@@ -99,7 +87,7 @@ class SlowClients:
 
     def await_reading(self, connection: Connection) -> None:
         """Start the deadline for a peer that has to read first."""
-        self._unread[connection] = (self._clock_s(), connection.unsent_bytes)
+        self._unread[connection] = (time.monotonic(), connection.unsent_bytes)
 
     def reading_resumed(self, connection: Connection) -> None:
         """Stop the deadline: the peer has read."""
@@ -119,7 +107,7 @@ class SlowClients:
 
     def close_overdue(self) -> None:
         """Close what is overdue now."""
-        now_s = self._clock_s()
+        now_s = time.monotonic()
         for connection, (phase, since_s) in tuple(self._awaiting.items()):
             if now_s - since_s <= self._limits_s[phase]:
                 continue
@@ -142,12 +130,12 @@ class SlowClients:
 
     def _make_room(self) -> None:
         connection, (_, since_s) = next(iter(self._awaiting.items()))
-        if self._clock_s() - since_s > _YOUNG_S:
+        if time.monotonic() - since_s > _YOUNG_S:
             self._close(connection, "max_waiting")
 
     def _close(self, connection: Connection, reason: str) -> None:
         del self._awaiting[connection]
-        self._closing[connection] = self._clock_s()
+        self._closing[connection] = time.monotonic()
         self._count(connection, reason)
         connection.time_out()
 

@@ -116,16 +116,14 @@ class Conflator:
 
     Args:
         every_ms: length of an interval.
-        max_series: of one interval; what comes beyond is left out and counted.
 
     Attributes:
-        left_out: batches of series beyond the bound.
+        left_out: batches of series beyond `MAX_SERIES` of one interval.
     """
 
-    def __init__(self, every_ms: int, max_series: int = MAX_SERIES) -> None:
+    def __init__(self, every_ms: int) -> None:
         self.every_ms = every_ms
         self.left_out = 0
-        self._max_series = max_series
         self._intervals: dict[int, _Interval] = {}
 
     def __bool__(self) -> bool:
@@ -149,7 +147,7 @@ class Conflator:
         key = (batch.metric, series_key(batch.labels))
         found = interval.sums.get(key)
         if found is None:
-            if len(interval.sums) >= self._max_series:
+            if len(interval.sums) >= MAX_SERIES:
                 self.left_out += 1
                 return
             found = interval.sums[key] = _Sum(batch)

@@ -38,8 +38,9 @@ from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
 from tidewire_service.hub.subscription import OnSlow, Replay, Sink, Subscription
+from tidewire_service.settings import ServiceSettings
 
-__all__ = ["Hub", "HubSettings"]
+__all__ = ["Hub"]
 
 _EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before it has arrived
 _FLUSH_SHARE: Final = 1.0  # of the last flush's time before the next: writing leaves half of the core to reading
@@ -48,21 +49,12 @@ _MAX_GAP_S: Final = 0.05
 logger = structlog.get_logger("tidewire.hub")
 
 
-class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The tick and the ring's bound; declared with their meaning in `settings.ServiceSettings`."""
-
-    tick_ms: float
-    ring_bytes: int
-
-
 class Hub:
     """The fan-out of one process.
 
     Args:
         log: the Redis log.
-        url: of Redis, for the live connection (with its password).
-        settings: tick and bounds.
-        limits: shown in each hello.
+        settings: the URL of Redis for the live connection, tick and bounds; each hello shows the limits.
 
     Attributes:
         log: the Redis log.
@@ -71,26 +63,30 @@ class Hub:
         lateness: of the event loop.
     """
 
-    def __init__(
-        self, log: RedisLog, url: str, settings: HubSettings, *, limits: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, log: RedisLog, settings: ServiceSettings) -> None:
         self.log = log
-        self.settings = settings
         self.on_fall_back: Callable[[Subscription], None] | None = None
         self.latencies = Latencies()
         self.lateness = Lateness()
-        self._partition = Partition(EventRing(0, self.settings.ring_bytes))
+        self._partition = Partition(EventRing(0, settings.ring_bytes))
+        limits = msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)}
         self._fanout = Fanout(
             self._partition,
             log_time_ms=self.log_time_ms,
-            hello={"tick_ms": self.settings.tick_ms, "limits": dict(limits or {})},
+            hello={"tick_ms": settings.tick_ms, "limits": limits},
             fell_back=self._fell_back,
         )
         self._feed = PartitionFeed(
-            self._partition, self._fanout, log, url, log.keys, changed=self._schedule_flush, moved=self._tell_moved
+            self._partition,
+            self._fanout,
+            log,
+            settings.redis,
+            log.keys,
+            changed=self._schedule_flush,
+            moved=self._tell_moved,
         )
         self._reads = self._feed.reads
-        self._tick_s = self.settings.tick_ms / 1e3
+        self._tick_s = settings.tick_ms / 1e3
         self._intervals_wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._flush_due: asyncio.Handle | None = None

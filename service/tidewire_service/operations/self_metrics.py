@@ -7,7 +7,7 @@ import platform
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import structlog
@@ -95,19 +95,11 @@ class SelfMetrics:
         every_s: the interval.
     """
 
-    def __init__(
-        self,
-        log: RedisLog,
-        registry: CollectorRegistry,
-        process: str,
-        every_s: float,
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, log: RedisLog, registry: CollectorRegistry, process: str, every_s: float) -> None:
         self._log = log
         self._registry = registry
         self._labels = {"process": process}
         self._every_s = every_s
-        self._clock_s = clock_s
         self._before: tuple[float, Mapping[str, float]] | None = None
 
     async def publish(self) -> None:
@@ -123,7 +115,7 @@ class SelfMetrics:
 
     def batches(self) -> list[EncodedBatch]:
         """Return the current readings. A rate is over the time since the previous call; the first call has none."""
-        now_s, samples = self._clock_s(), self._samples()
+        now_s, samples = time.monotonic(), self._samples()
         before_s, before = self._before or (now_s, samples)
         self._before = (now_s, samples)
         passed_s = now_s - before_s

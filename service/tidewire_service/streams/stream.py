@@ -24,8 +24,9 @@ from tidewire_service.hub.effects import Drain, Effect
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import Sink, Subscription
+from tidewire_service.settings import ServiceSettings
 
-__all__ = ["Send", "Stream", "StreamSettings", "bye", "retry_ms"]
+__all__ = ["Send", "Stream", "bye", "retry_ms"]
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -33,17 +34,6 @@ _OVERLOAD_RETRY_MS: Final = (10_000, 30_000)
 _CORK_BYTES: Final = 256 * 1024  # of the start of a stream, which are written at once
 
 logger = structlog.get_logger("tidewire.stream")
-
-
-class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Times and limits of streams; each is described in `settings.ServiceSettings`."""
-
-    heartbeat_s: float
-    retry_min_ms: int
-    retry_max_ms: int
-    max_age_s: float
-    write_timeout_s: float
-    drain_s: float
 
 
 class Stream:
@@ -86,7 +76,7 @@ class Stream:
         hub: Hub,
         send: Send,
         abort: Callable[[], None] | None,
-        settings: StreamSettings,
+        settings: ServiceSettings,
         writer: StreamWriter | None = None,
     ) -> None:
         self._hub = hub
@@ -102,7 +92,7 @@ class Stream:
         self._wrote = False
         self.identity = ANYONE
         self.last_write = time.monotonic()
-        self.expires = self.last_write + settings.max_age_s * random.uniform(0.8, 1.0)  # noqa: S311 - spreads them
+        self.expires = self.last_write + settings.stream_age_s * random.uniform(0.8, 1.0)  # noqa: S311 - spreads them
         self.parked_since = 0.0
         self.ended: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
 
@@ -233,13 +223,13 @@ class Stream:
         self.subscription = self._writer = None  # breaks a cycle that only the garbage collector would free
 
 
-def retry_ms(settings: StreamSettings) -> int:
+def retry_ms(settings: ServiceSettings) -> int:
     """Return a random pause before a reconnect, milliseconds."""
     spread_ms = max(0, settings.retry_max_ms - settings.retry_min_ms)
     return settings.retry_min_ms + int(random.random() * (spread_ms + 1))  # noqa: S311 - spreads them; costs a fifth of randint
 
 
-def bye(reason: EndReason, settings: StreamSettings, limit: str = "") -> bytes:
+def bye(reason: EndReason, settings: ServiceSettings, limit: str = "") -> bytes:
     """Encode the last event of a stream; `limit` names the setting that was reached, if any."""
     later = reason in (EndReason.OVERLOAD, EndReason.TOO_MANY)
     low, high = _OVERLOAD_RETRY_MS if later else (settings.retry_min_ms, settings.retry_max_ms)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-
-import msgspec
+from typing import Final
 
 from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.settings import ServiceSettings
 
-__all__ = ["StreamLimits", "StreamQuota"]
+__all__ = ["StreamQuota"]
 
-
-class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Largest numbers of streams, 0 for no limit; each is described in `settings.ServiceSettings`."""
-
-    max_streams: int
-    max_streams_per_token: int
-    max_streams_per_address: int
+_LIMITS: Final = ("max_streams", "max_streams_per_token", "max_streams_per_address", "soft_memory_bytes")
 
 
 class StreamQuota:
     """Counts the open streams and refuses more than allowed.
 
     Args:
-        limits: largest numbers of streams.
+        settings: largest numbers of streams; 0 for no limit per token or address.
         limit_counters: counts refusals with those of the other limits.
 
     Attributes:
@@ -31,11 +25,11 @@ class StreamQuota:
         refused: number of refused streams, by limit.
     """
 
-    def __init__(self, limits: StreamLimits, limit_counters: LimitCounters | None = None) -> None:
-        self.limits = limits
-        self.limit_counters = limit_counters or LimitCounters()
+    def __init__(self, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
+        self.limit_counters = limit_counters
         self.memory_short = False
-        self.refused = dict.fromkeys((*StreamLimits.__struct_fields__, "soft_memory_bytes"), 0)
+        self.refused = dict.fromkeys(_LIMITS, 0)
+        self._settings = settings
         self._open = 0
         self._by_token: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
@@ -47,8 +41,7 @@ class StreamQuota:
             token: id of its token; empty for none.
             address: of the client; empty if unknown.
         """
-        limits = self.limits
-        limit = ""
+        limits, limit = self._settings, ""
         if self._open >= limits.max_streams:
             limit = "max_streams"
         elif self.memory_short:
@@ -64,11 +57,10 @@ class StreamQuota:
 
     def enter(self, token: str, address: str) -> None:
         """Count a stream that opens."""
-        limits = self.limits
         self._open += 1
-        if limits.max_streams_per_token:
+        if self._settings.max_streams_per_token:
             self._by_token[token] += 1
-        if limits.max_streams_per_address:
+        if self._settings.max_streams_per_address:
             self._by_address[address] += 1
 
     def leave(self, token: str, address: str) -> None:

@@ -20,8 +20,9 @@ from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay, Subscription
 from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.request_scope import address_of, request_id
-from tidewire_service.streams.stream import Send, Stream, StreamSettings, bye
-from tidewire_service.streams.stream_quota import StreamLimits, StreamQuota
+from tidewire_service.settings import ServiceSettings
+from tidewire_service.streams.stream import Send, Stream, bye
+from tidewire_service.streams.stream_quota import StreamQuota
 
 __all__ = ["StreamRequest", "Streams"]
 
@@ -65,8 +66,7 @@ class Streams:
 
     Args:
         hub: of the subscriptions.
-        settings: times and limits of a stream.
-        limits: how many may be open.
+        settings: times and limits of a stream, and how many may be open.
         limit_counters: counts the limits that streams reach.
 
     Attributes:
@@ -76,16 +76,10 @@ class Streams:
         draining: no more streams are opened.
     """
 
-    def __init__(
-        self,
-        hub: Hub,
-        settings: StreamSettings,
-        limits: StreamLimits,
-        limit_counters: LimitCounters | None = None,
-    ) -> None:
+    def __init__(self, hub: Hub, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
         self.hub = hub
-        self.limit_counters = limit_counters or LimitCounters()
-        self.quota = StreamQuota(limits, self.limit_counters)
+        self.limit_counters = limit_counters
+        self.quota = StreamQuota(settings, limit_counters)
         self.end_reason: Callable[[Identity], EndReason | None] = lambda _: None
         self.settings = settings
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
