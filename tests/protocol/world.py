@@ -31,7 +31,7 @@ from tidewire_service.hub.event_ring import EventRing
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.live_frame import LiveFrame
 from tidewire_service.hub.partition import Partition
-from tidewire_service.hub.subscription import Replay, Subscription
+from tidewire_service.hub.subscription import Replay, Subscription, SubscriptionRequest
 
 __all__ = [
     "METRICS",
@@ -227,15 +227,14 @@ class Hub:
     def connect(self, client: Client) -> None:
         socket, kind = Socket(self, self.world.sizes.cap), client.kind
         resume = Cursor.parse(client.last_id) if client.last_id else None
-        socket.subscription = self.fanout.attach(
-            kind.patterns,
-            {},
-            socket,
-            Replay("last") if kind.fresh else self.world.replay,
-            resume,
+        request = SubscriptionRequest(
+            patterns=kind.patterns,
+            replay=Replay("last") if kind.fresh else self.world.replay,
+            cursor=resume,
             every_ms=kind.every_ms,
             on_slow=kind.on_slow,
         )
+        socket.subscription = self.fanout.attach(request, socket)
         self.sockets[client.number] = socket
         self.catching[client.number] = Operation(self, socket.subscription.run(), socket)
         client.connected(self, socket)

@@ -15,7 +15,7 @@ from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.event_ring import RingEntry
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
-from tidewire_service.hub.subscription import OnSlow, Replay, Sink, Subscription
+from tidewire_service.hub.subscription import Sink, Subscription, SubscriptionRequest
 
 __all__ = ["Fanout"]
 
@@ -168,23 +168,13 @@ class Fanout:
 
     # -- subscriptions
 
-    def attach(
-        self,
-        patterns: tuple[str, ...],
-        labels: Mapping[str, str],
-        sink: Sink,
-        replay: Replay,
-        resume: Cursor | None,
-        *,
-        every_ms: int = 0,
-        on_slow: OnSlow = OnSlow.CATCHUP,
-        narrowed_to: tuple[str, ...] = (),
-    ) -> Subscription:
+    def attach(self, request: SubscriptionRequest, sink: Sink, *, narrowed_to: tuple[str, ...] = ()) -> Subscription:
         """Return a new subscription, catching up; memory only (rule 11)."""
-        key = SelectionKey(tuple(sorted(set(patterns))), tuple(sorted(labels.items())), every_ms, narrowed_to)
+        patterns, labels = tuple(sorted(set(request.patterns))), tuple(sorted(request.labels.items()))
+        key = SelectionKey(patterns, labels, request.every_ms, narrowed_to)
         selection = self._selections.get(key) or self._new_selection(key)
         selection.users += 1
-        subscription = Subscription(self._partition, self, selection, sink, replay, resume, on_slow)
+        subscription = Subscription(self._partition, self, selection, sink, request)
         self.subscriptions.add(subscription)
         return subscription
 

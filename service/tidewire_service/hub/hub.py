@@ -37,7 +37,7 @@ from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
-from tidewire_service.hub.subscription import OnSlow, Replay, Sink, Subscription
+from tidewire_service.hub.subscription import Sink, Subscription, SubscriptionRequest
 from tidewire_service.settings import ServiceSettings
 
 __all__ = ["Hub"]
@@ -228,30 +228,10 @@ class Hub:
 
     # -- subscriptions
 
-    def attach(
-        self,
-        patterns: Sequence[str],
-        labels: Mapping[str, str],
-        sink: Sink,
-        replay: Replay,
-        resume: Cursor | None,
-        *,
-        every_ms: int = 0,
-        on_slow: OnSlow = OnSlow.CATCHUP,
-        narrowed_to: tuple[str, ...] = (),
-    ) -> Subscription:
+    def attach(self, request: SubscriptionRequest, sink: Sink, *, narrowed_to: tuple[str, ...]) -> Subscription:
         """Return a new subscription, catching up; the caller drives it with `catch_up`."""
-        subscription = self._fanout.attach(
-            tuple(patterns),
-            labels,
-            sink,
-            replay,
-            resume,
-            every_ms=every_ms,
-            on_slow=on_slow,
-            narrowed_to=narrowed_to,
-        )
-        if every_ms:
+        subscription = self._fanout.attach(request, sink, narrowed_to=narrowed_to)
+        if request.every_ms:
             self._intervals_wanted.set()
         return subscription
 

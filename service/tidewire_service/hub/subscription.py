@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import labels_of_series_key
 from tidewire.model.cursor import Cursor, id_from_ms
@@ -34,7 +36,7 @@ from tidewire_service.hub.log_page import Hole, merge_page
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
 
-__all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription"]
+__all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest"]
 
 _PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
 _MIN_PAGE, _MAX_PAGE = 16, 256  # of one metric
@@ -57,6 +59,26 @@ class Replay(NamedTuple):
 
     def __str__(self) -> str:
         return self.kind if self.kind != "span" else f"{self.span_ms / 1e3:g}s"
+
+
+class SubscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber asks for, checked.
+
+    Attributes:
+        patterns: texts of valid patterns, at least one.
+        labels: that a series must have.
+        replay: what to send first if there is no cursor.
+        cursor: where to resume.
+        every_ms: length of an interval of a conflated stream; 0 for raw batches.
+        on_slow: what to do when its socket is full.
+    """
+
+    patterns: tuple[str, ...]
+    labels: Mapping[str, str] = {}
+    replay: Replay = Replay("last")
+    cursor: Cursor | None = None
+    every_ms: int = 0
+    on_slow: OnSlow = OnSlow.CATCHUP
 
 
 class Sink(Protocol):
@@ -113,30 +135,22 @@ class Subscription:
     )
 
     def __init__(
-        self,
-        partition: Partition,
-        fanout: LiveSet,
-        selection: Selection,
-        sink: Sink,
-        replay: Replay,
-        resume: Cursor | None = None,
-        on_slow: OnSlow = OnSlow.CATCHUP,
+        self, partition: Partition, fanout: LiveSet, selection: Selection, sink: Sink, request: SubscriptionRequest
     ) -> None:
         self._partition = partition
         self._fanout = fanout
         self.selection = selection
         self.sink = sink
-        self.replay = replay
-        self._resume = resume
+        self.replay = request.replay
+        self._resume = request.cursor
         self.cursor = Cursor("", 0)
         self.live = False
         self.ended = False
         self.parked: Cursor | None = None
-        self.on_slow = on_slow
+        self.on_slow = request.on_slow
         self.slow = False
         self._announce = True
-        every_ms = selection.key.every_ms
-        self._carry = Conflator(every_ms) if every_ms else None
+        self._carry = Conflator(request.every_ms) if request.every_ms else None
         self._emitted = 0
 
     def hand(self, data: bytes, cursor: Cursor) -> bool:

@@ -9,15 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import nullcontext
 from typing import Any, Final
 
-import msgspec
 import structlog
 
-from tidewire.model.cursor import Cursor
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.http_server.protocol import connection_of
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
-from tidewire_service.hub.subscription import OnSlow, Replay, Subscription
+from tidewire_service.hub.subscription import OnSlow, Subscription, SubscriptionRequest
 from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.request_scope import address_of, request_id
 from tidewire_service.settings import ServiceSettings
@@ -39,25 +37,13 @@ _SWEEP_S: Final = 1.0
 _log = structlog.get_logger("tidewire_service")
 
 
-class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+class StreamRequest(SubscriptionRequest, frozen=True, kw_only=True):
     """A checked request for a stream.
 
     Attributes:
-        patterns: texts of valid patterns, at least one.
-        labels: that a series must have.
-        replay: what to send first if there is no cursor.
-        cursor: where to resume.
-        every_ms: length of an interval of a conflated stream; 0 for raw batches.
-        on_slow: what to do when its socket is full.
         identity: of the request; the stream is narrowed to its scopes.
     """
 
-    patterns: tuple[str, ...]
-    labels: Mapping[str, str] = {}
-    replay: Replay = Replay("last")
-    cursor: Cursor | None = None
-    every_ms: int = 0
-    on_slow: OnSlow = OnSlow.CATCHUP
     identity: Identity = ANYONE
 
 
@@ -118,16 +104,8 @@ class Streams:
             gone = asyncio.ensure_future(_disconnected(receive))
             gone.add_done_callback(stream.gone)
         id_, opened = request_id(scope), time.monotonic()
-        subscription = stream.subscription = self.hub.attach(
-            request.patterns,
-            request.labels,
-            stream.sink,
-            request.replay,
-            request.cursor,
-            every_ms=request.every_ms,
-            on_slow=request.on_slow,
-            narrowed_to=request.identity.scopes.narrowed_to,
-        )
+        narrowed_to = request.identity.scopes.narrowed_to
+        subscription = stream.subscription = self.hub.attach(request, stream.sink, narrowed_to=narrowed_to)
         stream.identity = request.identity
         self._open[subscription] = stream
         if self._sweeper is None or self._sweeper.done():
@@ -137,13 +115,8 @@ class Streams:
             with nullcontext() if writer is None else writer:
                 await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 stream.begin()
-            del (
-                scope,
-                receive,
-                start,
-                send,
-                request,
-            )  # not needed while the stream is open, which may be long
+            # not needed while the stream is open, which may be long
+            del scope, receive, start, send, request
             reason = await stream.ended
         finally:
             if gone is not None:
