@@ -70,7 +70,7 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
     try:
         log = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S)
         seconds = log.ping()
-        info = parse_info(log.redis.info(), "?")
+        info = parse_info(log.redis.info())
         yield from _server(info, f"{url.rpartition('@')[2]}, {seconds * 1e3:.1f} ms")
         clock = log.clock()
         epochs.update(fork.epoch for fork in clock.chain)

@@ -91,9 +91,8 @@ class HistoryCache:
             if len(self._answers) >= _KEPT:
                 raise ServiceUnavailable("too many history requests are running; try again in a moment")
             task = asyncio.create_task(self._read(metrics, first, count, step_ms))
-            task.add_done_callback(
-                lambda done: done.cancelled() or done.exception()
-            )  # read its exception, though no caller waits any more
+            # reads its exception, though no caller may wait any more
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._answers[key] = (now_s, task)
         task = self._answers[key][1]
         try:

@@ -312,10 +312,6 @@ def _checked_values(values: list[Any]) -> list[float | None]:
     return [checked_value(value, field=f"value[{i}]") for i, value in enumerate(values)]
 
 
-def _optional_number(value: object, field: str) -> float | None:
-    return None if value is None else checked_value(value, field=field)
-
-
 def make_batch(
     metric: str,
     value: Any,
@@ -360,7 +356,7 @@ def make_batch(
             time=time_,
             value=[checked_value(value)],
             text=None if text is None else [_utf8("text", text, limits.batch_bytes)],
-            step=None if step is None else [_optional_number(step, "step")],
+            step=None if step is None else [checked_value(step, field="step")],
         )
     values = _column("value", value)
     if not values:
@@ -386,7 +382,7 @@ def make_batch(
         text=None
         if texts is None
         else [t if t is None else _utf8(f"text[{i}]", t, limits.batch_bytes) for i, t in enumerate(texts)],
-        step=None if steps is None else [_optional_number(s, f"step[{i}]") for i, s in enumerate(steps)],
+        step=None if steps is None else [checked_value(s, field=f"step[{i}]") for i, s in enumerate(steps)],
     )
 
 

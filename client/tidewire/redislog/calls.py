@@ -13,7 +13,7 @@ import msgspec
 
 from tidewire.errors import LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch
-from tidewire.model.cursor import Cursor, id_ms, parse_id
+from tidewire.model.cursor import Cursor, id_ms, id_text, parse_id
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Watermark, chain_text, parse_chain
 
@@ -33,9 +33,8 @@ __all__ = [
 MAX_BATCHES: Final = 500  # of one call: about 3 ms of Redis
 MAX_CALL_BYTES: Final = 1 << 20
 _EXACT_TRIM_BELOW: Final = 1_000  # '~' trims whole nodes of about 100 entries: pointless for a short log
-_CHUNKS: Final = (
-    4_096  # calls that one idempotent request may need; the sequence in Redis is sequence * _CHUNKS + chunk
-)
+# Calls that one idempotent request may need; the sequence in Redis is sequence * _CHUNKS + chunk.
+_CHUNKS: Final = 4_096
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +168,7 @@ class LogFunctions:
 
     def clock(self, watermark: Watermark | None) -> tuple[Any, ...]:
         """Return the command that reads the clock and hands in evidence."""
-        evidence = ("", "") if watermark is None else (_id(watermark.id), chain_text(watermark.chain))
+        evidence = ("", "") if watermark is None else (id_text(watermark.id), chain_text(watermark.chain))
         return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence)
 
     def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:
@@ -256,6 +255,11 @@ def _reasons(refusals: str) -> dict[int, str]:
     return {int(place): reason for place, _, reason in parts}
 
 
+def pairs(reply: Any) -> dict[bytes, bytes]:
+    """Return the fields of a hash or of a stream entry; RESP2 replies with a flat list, RESP3 with a map."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+
 def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[Entry], int]:
     """Return the entries of an XRANGE reply, and how many were skipped because they are foreign.
 
@@ -266,7 +270,7 @@ def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[En
     entries, skipped = [], 0
     for raw_id, fields in reply:
         try:
-            values = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+            values = pairs(fields)
             entry = Entry(parse_id(raw_id), parse_id(values[b"p"]), values[b"d"])
             if check:
                 decode_batch(entry.body)
@@ -276,10 +280,10 @@ def parse_entries(reply: Sequence[Any], *, check: bool = False) -> tuple[list[En
     return entries, skipped
 
 
-def parse_last_readings(reply: dict[bytes, bytes]) -> tuple[dict[bytes, LastReading], int]:
+def parse_last_readings(reply: Any) -> tuple[dict[bytes, LastReading], int]:
     """Return the last readings of one metric by series key, and how many fields were skipped as garbage."""
     found, skipped = {}, 0
-    for series, value in reply.items():
+    for series, value in pairs(reply).items():
         head, _, body = value.partition(b"\n")
         try:
             id_, count = head.split(b" ")
@@ -289,14 +293,14 @@ def parse_last_readings(reply: dict[bytes, bytes]) -> tuple[dict[bytes, LastRead
     return found, skipped
 
 
-def parse_info(info: dict[str, Any], policy: str) -> ServerInfo:
+def parse_info(info: dict[str, Any]) -> ServerInfo:
     """Parse a reply of INFO."""
     name = "Valkey" if info.get("server_name") == "valkey" or "valkey_version" in info else "Redis"
     return ServerInfo(
         name=name,
         version=str(info.get("valkey_version") or info.get("redis_version", "?")),
         append_only=bool(int(info.get("aof_enabled", 0))),
-        eviction_policy=str(info.get("maxmemory_policy", policy)),
+        eviction_policy=str(info.get("maxmemory_policy", "?")),
         used_memory=int(info.get("used_memory", 0)),
         max_memory=int(info.get("maxmemory", 0)),
         append_only_written=info.get("aof_last_write_status", "ok") == "ok",
@@ -305,7 +309,3 @@ def parse_info(info: dict[str, Any], policy: str) -> ServerInfo:
         else f"{info.get('master_host')}:{info.get('master_port')}",
         cluster=bool(int(info.get("cluster_enabled", 0))),
     )
-
-
-def _id(id_: int) -> str:
-    return f"{id_ >> 32}-{id_ & 0xFFFFFFFF}"

@@ -313,8 +313,7 @@ class RedisLog(_Base):
                 self.skipped_entries += 1
                 found.append({})
                 continue
-            pairs = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-            series, skipped = parse_last_readings(pairs)
+            series, skipped = parse_last_readings(reply)
             self.skipped_entries += skipped
             found.append(series)
         return found
@@ -348,7 +347,7 @@ class RedisLog(_Base):
         """Return the server's own description."""
         with _cancellable(self.url):
             info = await self.redis.info("everything")
-        return parse_info(info, "?")
+        return parse_info(info)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.redislog.calls import pairs
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Identity, Scopes
 
@@ -116,7 +117,7 @@ class TokenStore:
     async def rows(self) -> list[TokenRow]:
         """Return all tokens, oldest first; entries that another program wrote are left out."""
         tokens, used = await self._log.run(("HGETALL", self._tokens), ("HGETALL", self._used))
-        used = _pairs(used)
+        used = pairs(used)
         found = []
         for id_, token in _tokens(tokens).items():
             used_ms = used.get(id_.encode())
@@ -156,15 +157,9 @@ class TokenStore:
             await self._log.run(("HSET", self._used, *fields))
 
 
-def _pairs(reply: Any) -> dict[bytes, bytes]:
-    if isinstance(reply, dict):
-        return reply
-    return dict(zip(reply[::2], reply[1::2], strict=True))
-
-
 def _tokens(reply: Any) -> dict[str, Token]:
     found = {}
-    for id_, text in _pairs(reply).items():
+    for id_, text in pairs(reply).items():
         try:
             found[id_.decode()] = msgspec.json.decode(text, type=Token)
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidInput):

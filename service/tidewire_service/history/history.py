@@ -22,9 +22,8 @@ T = TypeVar("T")
 _FIRST_READ: Final = 50  # batches
 _MOST_READ: Final = 2_000
 _READ_BYTES: Final = 1 << 20  # of the bodies of one read, about
-_LATE_MS: Final = (
-    3_600_000  # readings logged up to so long before their own time are found: producers' clocks run ahead
-)
+# Readings logged up to so long before their own time are found: producers' clocks run ahead.
+_LATE_MS: Final = 3_600_000
 
 
 class Span(NamedTuple):

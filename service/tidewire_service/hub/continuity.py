@@ -19,9 +19,8 @@ from tidewire_service.hub.partition import Partition
 
 __all__ = ["ContinuityTracker", "Listener"]
 
-_FILL_PAGE: Final = (
-    500  # entries of one metric; a larger hole is skipped: subscriptions catch up from their own cursors
-)
+# Entries of one metric; a larger hole is skipped: subscriptions catch up from their own cursors.
+_FILL_PAGE: Final = 500
 _FILL_METRICS: Final = 2_000
 _SILENT_MOVES: Final = 2  # moves of the position without a frame; one may be a single frame that was lost
 

@@ -12,9 +12,8 @@ from tidewire_service.hub.partition import Partition
 __all__ = ["Selection", "SelectionKey"]
 
 _PAGE_BYTES: Final = 256 * 1024
-_PAGES: Final = (
-    32  # kept of one selection between two flushes: 8 MiB at most; a subscription at another cursor makes its own
-)
+# Kept of one selection between two flushes: 8 MiB at most; a subscription at another cursor makes its own.
+_PAGES: Final = 32
 
 
 class SelectionKey(NamedTuple):

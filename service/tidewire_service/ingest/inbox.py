@@ -22,7 +22,7 @@ import structlog
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.batch import EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_ms, parse_id
-from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES
+from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES, pairs
 from tidewire.redislog.log import RedisLog
 from tidewire_service.ingest.lease import Lease
 from tidewire_service.ingest.message_rows import entry_row, message_row
@@ -230,7 +230,7 @@ class Inbox:
                 "XAUTOCLAIM", keys.inbox, keys.inbox_group, consumer, 0, start, "COUNT", MAX_BATCHES
             )
             start = reply[0]
-            entries = [_Entry(id_, _pairs(fields)) for id_, fields in reply[1] if fields]
+            entries = [_Entry(id_, pairs(fields)) for id_, fields in reply[1] if fields]
             if entries:
                 await self._append_entries(entries)
             if start in (b"0-0", "0-0"):
@@ -251,7 +251,7 @@ class Inbox:
         if not reply:
             return
         raw = reply[keys.inbox.encode()] if isinstance(reply, dict) else reply[0][1]
-        await self._append_entries([_Entry(id_, _pairs(fields)) for id_, fields in raw])
+        await self._append_entries([_Entry(id_, pairs(fields)) for id_, fields in raw])
 
     async def _append_entries(self, entries: Sequence[_Entry]) -> None:
         """Append entries, each acknowledged in the same step; those that cannot be parsed become dead letters."""
@@ -315,10 +315,3 @@ class Inbox:
             if entry_id is not None:
                 raise  # the entry stays unacknowledged and is parsed again
             _log.debug("inbox_dead_not_kept", error=str(error))
-
-
-def _pairs(fields: Any) -> Mapping[bytes, bytes]:
-    """Return the fields of an entry as a mapping; RESP2 replies with a flat list, RESP3 with a map."""
-    if isinstance(fields, dict):
-        return fields
-    return dict(zip(fields[::2], fields[1::2], strict=True))

@@ -213,7 +213,7 @@ def _add_row(
     time, step = row.get("time"), row.get("step")
     time_ms = now_ms if time is None else checked_time_ms(time, now_ms=now_ms)
     number_ = checked_value(value)
-    step_ = None if step is None else checked_value(step, field="step")
+    step_ = checked_value(step, field="step")
     if text is not None:
         _check_text(text)
     key = (metric, series_key(labels_), unit)

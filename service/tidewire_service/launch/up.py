@@ -94,7 +94,7 @@ def unsuitable(url: str) -> str | None:
         return f"it does not answer as a Redis ({type(error).__name__})"
     finally:
         client.close()
-    wrong = [finding for finding in check_server(parse_info(info, "?")) if finding.level == "wrong"]
+    wrong = [finding for finding in check_server(parse_info(info)) if finding.level == "wrong"]
     return f"{wrong[0].found}: {wrong[0].remedy}" if wrong else None
 
 

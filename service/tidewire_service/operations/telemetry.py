@@ -60,11 +60,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in (
-        "uvicorn",
-        "uvicorn.error",
-        "uvicorn.access",
-    ):  # to the same handler; access is logged by `web.request_log`
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # to the same handler; `web.request_log` logs access
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
