@@ -42,7 +42,6 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
         retry_at_ms: when it tries again, or None.
         attempts: tries since the connection was lost.
         reason: why it was lost, or ended.
-        last_id_ms: log time of the newest batch stored, or None.
         recovered: readings that a resume brought; `recovered_ms` is when.
         gap: (from, to) of what cannot be replayed, or None; `gap_ms` is when it was announced.
         listening_since_ms: when the first connection stood, or None.
@@ -259,18 +258,15 @@ class Feed:
             if recovered:
                 self._set(recovered=recovered, recovered_ms=now_ms)
         elif isinstance(state, Lost):
-            since_ms = self.status.since_ms if self.status.state == "reconnecting" else now_ms
-            retry_at_ms = now_ms + state.retry_s * 1e3
-            if self.status.listening_since_ms is None:
-                self._set(state="connecting", reason=state.reason, retry_at_ms=retry_at_ms, attempts=state.attempt)
-            else:
-                self._set(
-                    state="reconnecting",
-                    since_ms=since_ms,
-                    reason=state.reason,
-                    retry_at_ms=retry_at_ms,
-                    attempts=state.attempt,
-                )
+            listened = self.status.listening_since_ms is not None
+            just_lost = listened and self.status.state != "reconnecting"
+            self._set(
+                state="reconnecting" if listened else "connecting",
+                since_ms=now_ms if just_lost else self.status.since_ms,
+                reason=state.reason,
+                retry_at_ms=now_ms + state.retry_s * 1e3,
+                attempts=state.attempt,
+            )
         elif isinstance(state, Gap):
             self._set(gap=(_log_ms(state.from_), _log_ms(state.to)), gap_ms=now_ms)
         elif isinstance(state, Reset):

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.series import Series
-from tidewire.livestore.store import Event
+from tidewire.livestore.store import EventMark
 from tidewire.model.answers import DeckInfo
 from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire.model.threshold import Level, Threshold
@@ -33,7 +33,6 @@ __all__ = [
     "DeckSaved",
     "DeleteDeck",
     "Directory",
-    "EventMark",
     "Events",
     "ExportAnswer",
     "ExportRequest",
@@ -255,15 +254,6 @@ class Status(_Message, frozen=True, kw_only=True, tag="status"):
     lag_ms: float | UnsetType = UNSET
 
 
-class EventMark(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading with a text: a flag on the charts."""
-
-    time_ms: float
-    text: str
-    metric: str
-    labels: dict[str, str]
-
-
 class Events(_Message, frozen=True, kw_only=True, tag="events"):
     """The events there are; unless ``full``, they are added."""
 
@@ -446,9 +436,9 @@ def directory_message(series: Iterable[Series], *, full: bool) -> Directory:
     )
 
 
-def events_message(events: Iterable[Event]) -> Events:
+def events_message(events: Iterable[EventMark]) -> Events:
     """Return the `events` message of all these events, oldest first."""
-    return Events(full=True, events=[EventMark(**event._asdict()) for event in sorted(events)])
+    return Events(full=True, events=sorted(events, key=lambda event: (event.time_ms, event.text, event.metric)))
 
 
 def parse_acknowledgement(text: str) -> Acknowledgement:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,7 @@ from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.series import Series
 from tidewire.model.batch import Batch, series_key
 
-__all__ = ["RATE_S", "STATE", "Event", "Store"]
+__all__ = ["RATE_S", "STATE", "EventMark", "Store"]
 
 RATE_S: Final = 60  # span of the rate of a series
 _TOTAL_S: Final = 10  # whole seconds averaged by `readings_per_s`
@@ -37,13 +38,8 @@ STATE: Final = np.dtype(
 )
 
 
-class Event(NamedTuple):
-    """A reading with a text.
-
-    Attributes:
-        time_ms: its own time.
-        text: what to print on the flag.
-    """
+class EventMark(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading with a text: a flag on the charts."""
 
     time_ms: float
     text: str
@@ -89,7 +85,7 @@ class Store:
         self.series: list[Series] = []
         self.state = np.zeros(64, dtype=STATE)
         self.directory_version = 0
-        self.events: deque[Event] = deque(maxlen=max_events)
+        self.events: deque[EventMark] = deque(maxlen=max_events)
         self.events_version = 0
         self.covered_from_ms = np.inf
         self.bytes_used = 0
@@ -249,7 +245,7 @@ class Store:
 
     def _flag(self, batch: Batch) -> None:
         for time_ms, text in zip(batch.time, batch.text or (), strict=True):
-            event = Event(time_ms, text or "", batch.metric, batch.labels)
+            event = EventMark(time_ms=time_ms, text=text or "", metric=batch.metric, labels=batch.labels)
             if text and event not in self.events:
                 self.events.append(event)
                 self.events_version += 1
