@@ -232,10 +232,8 @@ def checked_number(name: str, value: object, least: float, most: float, unit: st
 
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach an address or name."""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -18,6 +18,7 @@ from tidewire.livestore.series import Series
 from tidewire.model.batch import series_order
 from tidewire.model.table_writers import READING_COLUMNS, common_schema, compacted, conformed, label_column
 from tidewire.subscribing.service_client import AsyncServiceClient
+from tidewire.subscribing.service_request import selection
 
 __all__ = ["Readings", "statistics", "table"]
 
@@ -112,9 +113,8 @@ class Readings:
     async def _span(
         self, metrics: Sequence[str], labels: Mapping[str, str], start_ms: float, end_ms: float
     ) -> pa.Table | None:
-        params: list[tuple[str, str | int | float | bool | None]] = [("metric", metric) for metric in metrics]
-        params += [("label", f"{name}:{value}") for name, value in labels.items()]
-        params += [("start", repr(start_ms)), ("end", repr(end_ms)), ("format", "arrow")]
+        span = (("start", repr(start_ms)), ("end", repr(end_ms)), ("format", "arrow"))
+        params = (*selection(metrics, labels), *span)
         answer = await self._client.fetch("GET", "/v1/history", params=params)
         if answer.status == 413:
             return None

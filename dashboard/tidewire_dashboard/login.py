@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -55,6 +55,11 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
         """The patterns that narrow what is shown, sorted; empty if all may be seen."""
         return narrowing(self.subscribe)
 
+    @property
+    def ended(self) -> bool:
+        """Tell whether its time is over."""
+        return self.ends_ms is not None and time.time() * 1e3 >= self.ends_ms
+
     def may_see(self, metric: str) -> bool:
         """Tell whether a metric may be seen."""
         return allows(self.subscribe, metric)
@@ -69,12 +74,10 @@ class Logins:
 
     Args:
         url: the service, which knows the tokens.
-        now_ms: Unix ms.
     """
 
-    def __init__(self, url: str, now_ms: Callable[[], float] = lambda: time.time() * 1e3) -> None:
+    def __init__(self, url: str) -> None:
         self._client = AsyncServiceClient(url, token="", timeout_s=_TIMEOUT_S)
-        self._now_ms = now_ms
         self._by_cookie: dict[str, Login] = {}
         self._checked_s: dict[str, float] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -101,7 +104,7 @@ class Logins:
     def of(self, cookie: str) -> Login | None:
         """Return who a cookie belongs to."""
         login = self._by_cookie.get(cookie)
-        if login is not None and login.ends_ms is not None and self._now_ms() >= login.ends_ms:
+        if login is not None and login.ended:
             self.forget(cookie)
             return None
         return login
@@ -117,8 +120,7 @@ class Logins:
         """Tell whether a log-in still counts."""
         if not login.token:
             return True
-        ended = login.ends_ms is not None and self._now_ms() >= login.ends_ms
-        return not ended and login.token in self._checked_s
+        return not login.ended and login.token in self._checked_s
 
     def forget(self, cookie: str) -> None:
         """Log out."""
@@ -164,6 +166,6 @@ class Logins:
             raise ServiceRefused(403, "the service asks nobody for a token; start it with --auth")
         if not who.subscribe:
             raise ServiceRefused(403, "this token may see nothing; make one with --subscribe")
-        ends_ms = self._now_ms() + _LIFETIME_S * 1e3
+        ends_ms = (time.time() + _LIFETIME_S) * 1e3
         ends_ms = ends_ms if who.expires_ms is None else min(ends_ms, who.expires_ms)
         return Login(name=who.name, subscribe=who.subscribe, edit=who.edit, token=token, ends_ms=ends_ms)

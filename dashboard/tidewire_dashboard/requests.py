@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import Final, Protocol
 
 import msgspec
@@ -13,7 +12,6 @@ from msgspec import UNSET
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.messages import (
     Answer,
-    DeckAnswer,
     DeckList,
     DeckSaved,
     DeleteDeck,
@@ -69,15 +67,13 @@ class ViewerRequests:
         store: the directory that series indices refer to.
         readings: reads statistics, tables and exports from the service.
         saved_decks: reads and writes decks and thresholds.
-        path: prefix of an export's address.
     """
 
-    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks, path: str = "exports") -> None:
+    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks) -> None:
         self.exports = Exports(readings)
         self._store = store
         self._readings = readings
         self._saved_decks = saved_decks
-        self._path = path
         self._tasks: dict[Requester, set[asyncio.Task[None]]] = {}
 
     def start(self, viewer: Requester, request: ViewerRequest) -> None:
@@ -144,27 +140,29 @@ class ViewerRequests:
         visible = [index for index in request.series if index < len(known) and login.may_see(known[index].metric)]
         return msgspec.structs.replace(request, series=visible)
 
-    def _result(self, request: ViewerRequest) -> Coroutine[None, None, Answer]:
+    async def _result(self, request: ViewerRequest) -> Answer:
+        saved = self._saved_decks
         match request:
             case StatisticsRequest() | TableRequest() | ExportRequest():
-                return self._window(request)
+                return await self._window(request)
             case ListDecks():
-                return self._decks()
+                return DeckList(decks=await saved.decks())
             case ReadDeck(slug=slug):
-                return self._deck(slug)
+                return await saved.deck(slug)
             case SaveDeck():
-                return self._save(request)
+                return await self._save(request)
             case DeleteDeck(slug=slug):
-                return self._delete(slug)
+                await saved.delete(slug)
+                return DeckList(decks=await saved.decks())
             case SaveThresholds(thresholds=thresholds):
-                return self._save_thresholds(thresholds)
+                return await self._save_thresholds(thresholds)
 
     async def _window(self, asked: WindowRequest) -> Answer:
         known: list[Series] = [self._store.series[i] for i in asked.series if i < len(self._store.series)]
         start, end = asked.start_ms, max(asked.start_ms + 1, asked.end_ms)
         if isinstance(asked, ExportRequest):
             key = self.exports.issue(Export(known, start, end, asked.kind))
-            return ExportAnswer(id=asked.id, url=f"{self._path}/{key}")
+            return ExportAnswer(id=asked.id, url=f"exports/{key}")
         frame = await self._readings.read(known, start, end)
         if isinstance(asked, TableRequest):
             newest = await asyncio.to_thread(table, frame, _TABLE_ROWS)
@@ -172,23 +170,12 @@ class ViewerRequests:
         rows = await asyncio.to_thread(statistics, frame, start, end)
         return StatisticsAnswer(id=asked.id, start_ms=start, end_ms=end, rows=rows)
 
-    async def _decks(self) -> DeckList:
-        return DeckList(decks=await self._saved_decks.decks())
-
-    async def _deck(self, slug: str) -> DeckAnswer:
-        found = await self._saved_decks.deck(slug)
-        return DeckAnswer(slug=slug, etag=found.etag, deck=found.deck or msgspec.Raw(b"null"))
-
     async def _save(self, asked: SaveDeck) -> DeckSaved:
         try:
             etag = await self._saved_decks.save(asked.slug, msgspec.json.encode(asked.deck), over=asked.over)
         except SaveConflict as error:
             return DeckSaved(slug=asked.slug, etag=error.etag, conflict=True)
         return DeckSaved(slug=asked.slug, etag=etag, conflict=False)
-
-    async def _delete(self, slug: str) -> DeckList:
-        await self._saved_decks.delete(slug)
-        return await self._decks()
 
     async def _save_thresholds(self, thresholds: list[Threshold]) -> ThresholdsSaved:
         try:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from tidewire.errors import ServiceRefused
+from tidewire.livestore.messages import DeckAnswer
 from tidewire.model.answers import DeckInfo, DecksJson
 from tidewire.model.threshold import Threshold
 from tidewire.subscribing.service_answer import Answer
@@ -16,17 +17,9 @@ from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.threshold_poller import ThresholdPoller
 from tidewire_dashboard.errors import SaveConflict
 
-__all__ = ["SavedDeck", "SavedDecks"]
+__all__ = ["SavedDecks"]
 
 _TIMEOUT_S: Final = 5.0
-
-
-class SavedDeck(msgspec.Struct, frozen=True, kw_only=True):
-    """A deck as it is saved; `deck` is None where nothing is."""
-
-    slug: str
-    etag: str
-    deck: msgspec.Raw | None
 
 
 class SavedDecks:
@@ -74,7 +67,7 @@ class SavedDecks:
         found = (await self._ask("GET", "/v1/decks")).decoded(DecksJson).decks
         return sorted(found, key=lambda deck: -deck.updated_ms)
 
-    async def deck(self, slug: str) -> SavedDeck:
+    async def deck(self, slug: str) -> DeckAnswer:
         """Return a saved deck.
 
         Raises:
@@ -86,8 +79,8 @@ class SavedDecks:
         except ServiceRefused as error:
             if error.status != 404:
                 raise
-            return SavedDeck(slug=slug, etag="", deck=None)
-        return SavedDeck(slug=slug, etag=answer.etag, deck=msgspec.Raw(answer.body))
+            return DeckAnswer(slug=slug, etag="", deck=msgspec.Raw(b"null"))
+        return DeckAnswer(slug=slug, etag=answer.etag, deck=msgspec.Raw(answer.body))
 
     async def save(self, slug: str, deck: bytes, *, over: str | None) -> str:
         """Save a deck over the version `over` (empty: nothing; None: whatever is there), and return its version.

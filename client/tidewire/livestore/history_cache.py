@@ -21,6 +21,7 @@ from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import series_key
 from tidewire.model.bucket_steps import view_step_for
 from tidewire.subscribing.service_client import AsyncServiceClient
+from tidewire.subscribing.service_request import selection
 
 __all__ = ["HistoryCache", "answer_range"]
 
@@ -102,13 +103,8 @@ class HistoryCache:
             raise
 
     async def _read(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
-        params: list[tuple[str, str | int | float | bool | None]] = [("metric", metric) for metric in metrics]
-        params += [
-            ("start", first * step_ms),
-            ("end", (first + count) * step_ms),
-            ("points", count),
-            ("format", "json"),
-        ]
+        span = (("start", first * step_ms), ("end", (first + count) * step_ms), ("points", count))
+        params = (*selection(metrics, None), *span)
         async with self._turns:
             try:
                 answer = await self._client.get("/v1/history", params)
