@@ -51,6 +51,8 @@ class Documents:
         key: of the hash.
         most: largest number of documents.
         described: how an error describes a document; ``{name}`` stands for its name.
+
+    Raises (every method): LogUnavailable: Redis does not answer.
     """
 
     def __init__(self, log: RedisLog, key: str, *, most: int, described: str) -> None:
@@ -60,21 +62,13 @@ class Documents:
         self._described = described
 
     async def all(self) -> dict[str, Document]:
-        """Return every document by name.
-
-        Raises:
-            LogUnavailable: Redis does not answer.
-        """
+        """Return every document by name."""
         with self._log.beside():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._log.redis.hgetall(self._key))
         return {str(name, "ascii"): _document(value) for name, value in sorted(found.items())}
 
     async def get(self, name: str) -> Document | None:
-        """Return a document, or None.
-
-        Raises:
-            LogUnavailable: Redis does not answer.
-        """
+        """Return a document, or None."""
         with self._log.beside():
             value = await cast("Awaitable[bytes | None]", self._log.redis.hget(self._key, name))
         return None if value is None else _document(value)
@@ -85,7 +79,6 @@ class Documents:
         Raises:
             DocumentConflict: the stored version is not `over`.
             LimitExceeded: there are `most` documents already.
-            LogUnavailable: Redis does not answer.
         """
         document = Document(_version(body), round(time() * 1e3), body)
         stored = msgspec.json.encode(_Stored(document.updated_ms, msgspec.Raw(body)))
@@ -104,7 +97,6 @@ class Documents:
 
         Raises:
             DocumentConflict: the stored version is not `over`.
-            LogUnavailable: Redis does not answer.
         """
         there = False
 

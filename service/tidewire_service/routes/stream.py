@@ -10,13 +10,7 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.handlers import asgi
-from litestar.openapi.spec import (
-    OpenAPIMediaType,
-    OpenAPIResponse,
-    Operation,
-    Parameter,
-    Schema,
-)
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
@@ -101,8 +95,7 @@ def check_width(request: StreamRequest, hub: Hub, max_metrics: int) -> None:
     """
     if len(hub.tails) <= max_metrics:
         return
-    matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
-    found = len(allowed_metrics(matching, request.identity.scopes.narrowed_to))
+    found = len(_matching(request, hub))
     if found > max_metrics:
         raise LimitExceeded("max_metrics_per_stream", max_metrics, found, "name fewer, or narrow the patterns")
 
@@ -115,8 +108,7 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
     """
     if not request.every_ms or request.labels:  # with label filters the limit applies to what is sent
         return
-    matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
-    metrics = allowed_metrics(matching, request.identity.scopes.narrowed_to)
+    metrics = _matching(request, hub)
     try:
         series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
     except (
@@ -125,6 +117,11 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
         return
     if series > MAX_SERIES:
         raise InvalidInput("every", f"{series} series", f"one conflated stream holds {MAX_SERIES}; narrow the patterns")
+
+
+def _matching(request: StreamRequest, hub: Hub) -> list[str]:
+    matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
+    return allowed_metrics(matching, request.identity.scopes.narrowed_to)
 
 
 def _span_ms(replay: str) -> float:
@@ -201,18 +198,11 @@ class StreamShortcut:
         return None if request.every_ms else request
 
 
-def _text(description: str) -> Schema:
-    return Schema(type=OpenAPIType.STRING, description=description)
-
-
 def _parameter(
     name: str, description: str, *, where: str = "query", many: bool = False, required: bool = False
 ) -> Parameter:
-    schema = (
-        Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.STRING))
-        if many
-        else Schema(type=OpenAPIType.STRING)
-    )
+    text = Schema(type=OpenAPIType.STRING)
+    schema = Schema(type=OpenAPIType.ARRAY, items=text) if many else text
     return Parameter(name=name, param_in=where, schema=schema, description=description, required=required)
 
 
@@ -235,7 +225,10 @@ _OPERATION: Final = Operation(
     ],
     responses={
         "200": OpenAPIResponse(
-            description="The stream", content={"text/event-stream": OpenAPIMediaType(schema=_text("events"))}
+            description="The stream",
+            content={
+                "text/event-stream": OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, description="events"))
+            },
         ),
         "422": OpenAPIResponse(description="A field cannot be read; do not retry"),
     },

@@ -159,9 +159,7 @@ class AuthorizationMiddleware:
             RateExceeded: too many requests.
         """
         self._rates.count(identity.id)
-        scopes = identity.scopes
-        granted = need == "anybody" or bool(getattr(scopes, need))
-        if not granted:
+        if need != "anybody" and not getattr(identity.scopes, need):
             self._authenticator.counters["forbidden"] += 1
             raise ScopeMissing(f"the token {identity.name!r} has no scope to {_WORDS[need]}")
         scope["tidewire.identity"] = identity  # type: ignore[typeddict-unknown-key]  # ours

@@ -37,7 +37,7 @@ from tidewire_service.errors import (
     limit_of,
 )
 from tidewire_service.limit_counters import LimitCounters
-from tidewire_service.request_scope import request_id
+from tidewire_service.request_scope import address_of, request_id
 
 __all__ = [
     "MEDIA_TYPE",
@@ -190,13 +190,12 @@ def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Resp
 
 def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
     """Log the refusal of a request that no route has yet, and answer with its problem."""
-    client = scope.get("client")
     _log.info(
         "request_refused",
         request=request_id(scope),
         status=problem_of(refusal)[0].status,
         method=scope["method"],
-        address=client[0] if client else "-",
+        address=address_of(scope) or "-",
         reason=str(refusal),
     )
     return send_problem(send, refusal)
