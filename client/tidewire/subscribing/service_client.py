@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
 
 import httpx
 
@@ -25,18 +24,8 @@ __all__ = ["AsyncServiceClient", "AsyncStreamedAnswer", "ServiceClient", "Stream
 _CONNECT_S: Final = 5.0  # at most, for a connection and for a free place among the connections
 _MAX_CONNECTIONS: Final = 16  # of one client; further requests wait for one that ends
 _MAX_ANSWER_BYTES: Final = 64 << 20  # a catalog of 100,000 series has 20 MB
+_Http = TypeVar("_Http", httpx.Client, httpx.AsyncClient)
 _FAULTS: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
-
-
-def _options(base: str, token: str | None, timeout_s: float) -> dict[str, Any]:
-    token = checked_token(load_settings(ClientSettings).token if token is None else token)
-    connect_s = min(timeout_s, _CONNECT_S)
-    return {
-        **client_options(base),
-        "headers": bearer(token),
-        "timeout": httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s),
-        "limits": httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
-    }
 
 
 def _unreachable(error: Exception) -> ServiceUnreachable:
@@ -56,8 +45,8 @@ def _arguments(params: Params = (), headers: Mapping[str, str] | None = None, bo
     return {"params": list(params) or None, "headers": headers, "content": body}
 
 
-class StreamedAnswer:
-    """An answer whose body is still coming.
+class AnswerHead:
+    """The head of an answer whose body is still coming.
 
     Attributes:
         status: the HTTP status.
@@ -68,7 +57,11 @@ class StreamedAnswer:
         self.status = response.status_code
         self.headers: Mapping[str, str] = dict(response.headers)
         self._response = response
-        self._max_bytes = max_bytes
+        self._body = AnswerBody(self.status, self.headers, max_bytes)
+
+
+class StreamedAnswer(AnswerHead):
+    """An answer whose body is still coming, to be read in the block of `ServiceClient.stream`."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it comes, without a bound."""
@@ -76,21 +69,14 @@ class StreamedAnswer:
 
     def read(self) -> Answer:
         """Return the whole answer, within the bounds of its client."""
-        body = AnswerBody(self.status, self.headers, self._max_bytes)
         for piece in self._response.iter_bytes():
-            if not body.feed(piece):
+            if not self._body.feed(piece):
                 break
-        return body.answer()
+        return self._body.answer()
 
 
-class AsyncStreamedAnswer:
+class AsyncStreamedAnswer(AnswerHead):
     """As `StreamedAnswer`, for asyncio."""
-
-    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers)
-        self._response = response
-        self._max_bytes = max_bytes
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes, without a bound."""
@@ -98,15 +84,14 @@ class AsyncStreamedAnswer:
 
     async def read(self) -> Answer:
         """Return the whole answer, within the bounds of its client."""
-        body = AnswerBody(self.status, self.headers, self._max_bytes)
         async for piece in self._response.aiter_bytes():
-            if not body.feed(piece):
+            if not self._body.feed(piece):
                 break
-        return body.answer()
+        return self._body.answer()
 
 
-class ServiceClient:
-    """Connections to one service; a context manager.
+class _Connections(Generic[_Http]):
+    """Connections to one service, of either kind.
 
     Args:
         url: of the service; ``TIDEWIRE_URL`` if None.
@@ -122,6 +107,8 @@ class ServiceClient:
         InvalidInput: no URL of a service, or a token that no header can hold.
     """
 
+    _http_class: type[_Http]
+
     def __init__(
         self,
         url: str | None = None,
@@ -133,14 +120,25 @@ class ServiceClient:
         self.base = service_url(url)
         self.shown_base = without_password(self.base)
         self._max_bytes = max_bytes
-        self._http = httpx.Client(**_options(self.base, token, timeout_s))
+        token = checked_token(load_settings(ClientSettings).token if token is None else token)
+        connect_s = min(timeout_s, _CONNECT_S)
+        self._http = self._http_class(
+            **client_options(self.base),
+            headers=bearer(token),
+            timeout=httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s),
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
+        )
+
+
+class ServiceClient(_Connections[httpx.Client]):
+    """Blocking connections to one service; a context manager."""
+
+    _http_class = httpx.Client
 
     def __enter__(self) -> ServiceClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -185,28 +183,15 @@ class ServiceClient:
         return self.fetch("GET", path, params=params).checked()
 
 
-class AsyncServiceClient:
+class AsyncServiceClient(_Connections[httpx.AsyncClient]):
     """As `ServiceClient`, for one event loop; an async context manager."""
 
-    def __init__(
-        self,
-        url: str | None = None,
-        token: str | None = None,
-        *,
-        timeout_s: float = 10.0,
-        max_bytes: int = _MAX_ANSWER_BYTES,
-    ) -> None:
-        self.base = service_url(url)
-        self.shown_base = without_password(self.base)
-        self._max_bytes = max_bytes
-        self._http = httpx.AsyncClient(**_options(self.base, token, timeout_s))
+    _http_class = httpx.AsyncClient
 
     async def __aenter__(self) -> AsyncServiceClient:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
