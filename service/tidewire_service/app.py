@@ -135,7 +135,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     telemetry.export("tidewire_posts", lambda: {"taking": posts.in_progress}, gauge=True)
     app = Litestar(
         route_handlers=[
-            stream_route(streams, settings.max_patterns, settings.max_metrics_per_stream),
+            stream_route(streams),
             post_readings,
             get_history,
             get_catalog,
@@ -176,7 +176,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         slow_clients=slow_clients,
         failures=failures,
     )
-    shortcut = StreamShortcut(app.asgi_handler, streams, settings.max_patterns, settings.max_metrics_per_stream)
+    shortcut = StreamShortcut(app.asgi_handler, streams)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
     authorized = AuthorizationMiddleware(

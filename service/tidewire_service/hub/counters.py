@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from typing import Final
 
-__all__ = ["COUNTERS", "LATENCY_BOUNDS_S", "Latencies", "Lateness", "new_counters"]
+__all__ = ["COUNTERS", "LATENCY_BOUNDS_S", "Latencies"]
 
 COUNTERS: Final = (
     "batches_left_out",  # of a conflated interval: more series than it may hold, or undecodable
@@ -51,11 +50,6 @@ COUNTERS: Final = (
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-def new_counters() -> Counter[str]:
-    """Return all counters at zero: a scrape shows what has not happened, too."""
-    return Counter(dict.fromkeys(COUNTERS, 0))
-
-
 class Latencies:
     """A histogram in seconds.
 
@@ -82,14 +76,3 @@ class Latencies:
             total += count
             found.append((bound, float(total)))
         return found
-
-
-class Lateness:
-    """How late the event loop calls its timers: the largest recent value, fading by a tenth with each sample."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Add the lateness of one timer."""
-        self.seconds = max(0.0, seconds, self.seconds * 0.9)

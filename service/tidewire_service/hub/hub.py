@@ -21,7 +21,7 @@ from tidewire.model.cursor import Cursor, id_ms
 from tidewire.model.pattern import Pattern
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
-from tidewire_service.hub.counters import Latencies, Lateness
+from tidewire_service.hub.counters import Latencies
 from tidewire_service.hub.effects import (
     Drain,
     Effect,
@@ -60,14 +60,14 @@ class Hub:
         log: the Redis log.
         on_fall_back: called with each subscription that was live and now has to catch up.
         latencies: from the append to the write of the newest batch of each flush.
-        lateness: of the event loop.
+        late_s: how late the event loop calls its timers: the largest recent value, fading by a tenth a sample.
     """
 
     def __init__(self, log: RedisLog, settings: ServiceSettings) -> None:
         self.log = log
         self.on_fall_back: Callable[[Subscription], None] | None = None
         self.latencies = Latencies()
-        self.lateness = Lateness()
+        self.late_s = 0.0
         self._partition = Partition(EventRing(0, settings.ring_bytes))
         limits = msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)}
         self._fanout = Fanout(
@@ -152,7 +152,7 @@ class Hub:
             "subscriptions_parked": sum(subscription.parked is not None for subscription in subscriptions),
             "selections": self._fanout.selection_count,
             "log_skipped_entries": self.log.skipped_entries,
-            "loop_late_s": self.lateness.seconds,
+            "loop_late_s": self.late_s,
             "loop_tasks": len(asyncio.all_tasks()),
             **self._partition.gauges(),
             **self._feed.gauges(),
@@ -185,7 +185,7 @@ class Hub:
         while True:
             due = time.monotonic() + CHECK_S
             await asyncio.sleep(CHECK_S)
-            self.lateness.add(time.monotonic() - due)
+            self.late_s = max(0.0, time.monotonic() - due, self.late_s * 0.9)
 
     # -- flush
 

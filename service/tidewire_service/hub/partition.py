@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tidewire.model.cursor import Cursor, id_ms
 from tidewire.redislog.lineage import Clock, Fork, Watermark, minting_epoch
-from tidewire_service.hub.counters import new_counters
+from tidewire_service.hub.counters import COUNTERS
 from tidewire_service.hub.event_ring import EventRing, RingEntry
 
 __all__ = ["Partition"]
@@ -47,7 +47,7 @@ class Partition:
         self.tails: dict[str, int] = {}
         self.ring = ring
         self.clock: Clock | None = None
-        self.counters = new_counters()
+        self.counters = Counter(dict.fromkeys(COUNTERS, 0))  # a scrape shows what has not happened, too
 
     # -- ids and cursors
 

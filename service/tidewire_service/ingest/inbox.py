@@ -14,7 +14,7 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -126,15 +126,10 @@ class Inbox:
         return messages
 
     def _message_row(self, message: _Message) -> Row:
-        try:
-            row = message_row(message.metric, message.payload, self._limits)
-        except InvalidInput as error:
-            return error
-        except LimitExceeded as error:
-            return InvalidInput(error.limit, error.got, str(error))
-        if row.get("time") is None and not isinstance(row.get("value"), list):
-            row["time"] = message.time_ms
-        return row
+        row = _row(message_row, message.metric, message.payload, self._limits)
+        if isinstance(row, InvalidInput) or row.get("time") is not None or isinstance(row.get("value"), list):
+            return row
+        return {**row, "time": message.time_ms}
 
     def _parse(self, rows: Sequence[Row], now_ms: float) -> Intake:
         return collect(rows, self._limits, len(rows), now_ms)
@@ -261,7 +256,8 @@ class Inbox:
         ids: list[str] = []
         size = 0
         for entry in entries:
-            intake = self._parse([self._entry_row(entry)], now_ms)
+            row = _row(entry_row, entry.fields, float(id_ms(parse_id(entry.id))), self._limits)
+            intake = self._parse([row], now_ms)
             if intake.rejected:
                 await self._dead_letter(intake.rejected[0], entry.fields, entry.id)
                 continue
@@ -274,14 +270,6 @@ class Inbox:
             size += len(batch.body)
         if batches:
             await self._append_batches(batches, ids)
-
-    def _entry_row(self, entry: _Entry) -> Row:
-        try:
-            return entry_row(entry.fields, float(id_ms(parse_id(entry.id))), self._limits)
-        except InvalidInput as error:
-            return error
-        except LimitExceeded as error:
-            return InvalidInput(error.limit, error.got, str(error))
 
     async def _append_batches(self, batches: list[EncodedBatch], ids: list[str]) -> None:
         await self._append(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
@@ -315,3 +303,13 @@ class Inbox:
             if entry_id is not None:
                 raise  # the entry stays unacknowledged and is parsed again
             _log.debug("inbox_dead_not_kept", error=str(error))
+
+
+def _row(read: Callable[..., dict[str, Any]], *arguments: Any) -> Row:
+    """Return what a parser of `message_rows` reads, or why it cannot be read."""
+    try:
+        return read(*arguments)
+    except InvalidInput as error:
+        return error
+    except LimitExceeded as error:
+        return InvalidInput(error.limit, error.got, str(error))

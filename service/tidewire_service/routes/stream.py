@@ -87,12 +87,13 @@ def _on_slow(given: str) -> OnSlow:
         raise InvalidInput("on_slow", given, f"expected one of {', '.join(OnSlow)}") from None
 
 
-def check_width(request: StreamRequest, hub: Hub, max_metrics: int) -> None:
+def check_width(request: StreamRequest, streams: Streams) -> None:
     """Check how many metrics a stream matches.
 
     Raises:
-        LimitExceeded: more than `max_metrics` match now.
+        LimitExceeded: more than `max_metrics_per_stream` match now.
     """
+    hub, max_metrics = streams.hub, streams.settings.max_metrics_per_stream
     if len(hub.tails) <= max_metrics:
         return
     found = len(_matching(request, hub))
@@ -131,7 +132,7 @@ def _span_ms(replay: str) -> float:
         raise InvalidInput("replay", replay, f"expected last, none, or a span; {error.reason}") from None
 
 
-def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
+def stream_route(streams: Streams) -> Any:
     """Return the route: a raw ASGI app, so that the hub writes directly to the socket."""
 
     @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", stream=True, operation=_OPERATION))
@@ -139,8 +140,8 @@ def stream_route(streams: Streams, max_patterns: int, max_metrics: int) -> Any:
         """Check the request and serve the stream until it ends."""
         if scope["type"] != ScopeType.HTTP:
             raise NotFoundException
-        request = stream_request(scope, max_patterns)
-        check_width(request, streams.hub, max_metrics)
+        request = stream_request(scope, streams.settings.max_patterns)
+        check_width(request, streams)
         await check_conflatable(request, streams.hub)
         await streams.serve(scope, receive, send, scope.get("tidewire.send", send), request)  # type: ignore[arg-type]
 
@@ -167,12 +168,10 @@ class StreamShortcut:
     another origin (the app adds CORS headers), and a conflated stream (the app may refuse it).
     """
 
-    def __init__(self, app: ASGIApp, streams: Streams, max_patterns: int, max_metrics: int) -> None:
+    def __init__(self, app: ASGIApp, streams: Streams) -> None:
         """Open plain streams with `streams`, and pass the rest to `app`."""
         self._app = app
         self._streams = streams
-        self._max_patterns = max_patterns
-        self._max_metrics = max_metrics
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve the request. Not a coroutine function, so that an open stream has one frame less."""
@@ -191,8 +190,8 @@ class StreamShortcut:
         if any(name == b"origin" for name, _ in scope["headers"]):
             return None
         try:
-            request = stream_request(scope, self._max_patterns)
-            check_width(request, self._streams.hub, self._max_metrics)
+            request = stream_request(scope, self._streams.settings.max_patterns)
+            check_width(request, self._streams)
         except (InvalidInput, LimitExceeded):
             return None
         return None if request.every_ms else request
