@@ -122,7 +122,7 @@ class _Connections(Generic[_Http]):
         self._max_bytes = max_bytes
         token = checked_token(load_settings(ClientSettings).token if token is None else token)
         connect_s = min(timeout_s, _CONNECT_S)
-        self._http = self._http_class(
+        self._http: _Http = self._http_class(
             **client_options(self.base),
             headers=bearer(token),
             timeout=httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s),
