@@ -57,9 +57,6 @@ class Tickets:
         """Return the login of a ticket, None if the ticket is unknown."""
         return self._tickets.get(ticket)
 
-    def __contains__(self, ticket: str) -> bool:
-        return ticket in self._tickets
-
 
 class SocketHub:
     """The connected viewers, their tickets, the tick that serves them, and the checks of their tokens."""

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from tidewire.errors import InvalidInput
-from tidewire.model.csv_escape import original
+from tidewire.model.csv_escape import NUMBER, original
 
 __all__ = ["COLUMNS", "CsvRow", "parse_number", "read_csv_rows"]
 
 COLUMNS: Final = frozenset({"metric", "time", "value", "unit", "text", "step"})
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 # A boolean is 0 or 1, as everywhere. `1_000` is refused, though float() takes it: nothing but Python writes it.
 _WORDS: Final = {
     "": None, "null": None, "nan": None, "inf": None, "+inf": None, "-inf": None, "infinity": None, "-infinity": None,
@@ -52,7 +50,7 @@ def parse_number(field: str, text: str) -> float | None:
     word = text.lower()
     if word in _WORDS:
         return _WORDS[word]
-    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+    if len(text) > _MAX_DIGITS or not NUMBER.fullmatch(text):
         raise InvalidInput(field, text[:_SHOWN_CHARS], "expected a number with a decimal point, such as 921.4")
     number = float(text)
     if not math.isfinite(number):
@@ -138,4 +136,4 @@ def _row(columns: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidInp
 
 
 def _time(cell: str) -> float | str | None:
-    return parse_number("time", cell) if _NUMBER.fullmatch(cell) else cell
+    return parse_number("time", cell) if NUMBER.fullmatch(cell) else cell

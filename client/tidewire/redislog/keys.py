@@ -61,14 +61,6 @@ class Keys:
         """Return the hash series → id and last reading of a metric."""
         return f"{self.base}last:{metric}"
 
-    def publisher(self, publisher: str) -> str:
-        """Return the key with the highest sequence that a publisher had acknowledged."""
-        return f"{self.base}pub:{publisher}"
-
-    def once(self, key: str) -> str:
-        """Return the key that remembers an idempotency key for 24 h."""
-        return f"{self.base}once:{key}"
-
     def ticket(self, hashed: str) -> str:
         """Return the key of a stream ticket, by the hash of its text."""
         return f"{self.base}ticket:{hashed}"

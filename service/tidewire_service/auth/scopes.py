@@ -44,10 +44,6 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether a metric may be published."""
         return allows(self.publish, metric)
 
-    def may_see(self, metric: str) -> bool:
-        """Tell whether a metric may be seen."""
-        return allows(self.subscribe, metric)
-
     def may_see_some(self, pattern: str) -> bool:
         """Tell whether any metric that a pattern matches could be seen, whether or not one exists."""
         return any(patterns_meet(scope, pattern) for scope in self.subscribe)

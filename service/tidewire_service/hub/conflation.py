@@ -129,11 +129,6 @@ class Conflator:
     def __bool__(self) -> bool:
         return bool(self._intervals)
 
-    @property
-    def oldest(self) -> int | None:
-        """The number of the oldest interval that holds something, or None."""
-        return next(iter(self._intervals), None)
-
     def add(self, entry: RingEntry) -> None:
         """Add one batch; one that cannot be decoded is left out and counted."""
         batch = entry.batch
