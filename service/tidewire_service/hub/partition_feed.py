@@ -7,6 +7,7 @@ several partitions has one feed for each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -230,8 +231,6 @@ class PartitionFeed:
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, at most so long."""
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(0.0, seconds)):
             await event.wait()
-    except TimeoutError:
-        return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import time
@@ -202,7 +203,7 @@ async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes
 
 async def _discard(request: Request[Any, Any, State], size: int, max_bytes: int) -> int:
     more = True
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_S):
             while more and size < max_bytes:
                 message = await request.receive()
@@ -210,8 +211,6 @@ async def _discard(request: Request[Any, Any, State], size: int, max_bytes: int)
                     break
                 size += len(message.get("body", b""))
                 more = message.get("more_body", False)
-    except TimeoutError:
-        return size
     return size
 
 

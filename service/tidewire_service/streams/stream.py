@@ -20,7 +20,7 @@ from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.http_server.stepped_send import step
 from tidewire_service.http_server.stream_writer import StreamWriter
-from tidewire_service.hub.effects import Drain, Effect
+from tidewire_service.hub.effects import Drain
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import Sink, Subscription
@@ -164,19 +164,16 @@ class Stream:
         """
         assert self.subscription is not None  # noqa: S101 - set before `begin`
         effects = self.subscription.run()
+        self.write(encode_retry(retry_ms(self._settings)))
         if self._writer is None or self._writer.paused:
-            self.write(encode_retry(retry_ms(self._settings)))
             self._follow(self._hub.catch_up(effects, self.drained))
             return
-        self.write(encode_retry(retry_ms(self._settings)))
-        pending: Effect | None = None
         try:
             while type(pending := next(effects)) is Drain and self._writer.held_bytes < _CORK_BYTES:
                 pass  # nothing is parked, so there is no drain to wait for
         except StopIteration:
-            pending = None
-        if pending is not None:
-            self._follow(self._hub.catch_up(effects, self.drained, pending))
+            return
+        self._follow(self._hub.catch_up(effects, self.drained, pending))
 
     def catch_up(self) -> None:
         """Start catching up; there is at most one task at a time."""

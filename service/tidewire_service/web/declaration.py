@@ -72,15 +72,8 @@ def declare(
 ) -> dict[str, Any]:
     """Return keyword arguments of a Litestar handler that declare its route: ``@get(path, **declare(…))``.
 
-    Args:
-        needs: the scope; see `Declaration` for this and for the others.
-        answers: status → type and description of the answers that are not problems.
-        refusals: status → description of its problems, besides those of every route.
-        logged: which requests are logged.
-        body: what it reads.
-        stream: whether it answers with a stream.
-        media_types: of a successful answer, besides JSON.
-        operation: of a raw ASGI app.
+    `answers` maps a status to the type and description of an answer that is not a problem, `refusals` a status to the
+    description of a problem, besides those of every route. `Declaration` describes the others.
     """
     declaration = Declaration(needs, logged, body, stream, tuple(media_types), operation)
     arguments: dict[str, Any] = {"opt": {_OPTION: declaration}}

@@ -173,19 +173,14 @@ def exception_handler(limit_counters: LimitCounters) -> Callable[[Request[Any, A
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         limit_counters.count(limit_of(error))
-        return _problem_response(request, error)
+        problem, headers = problem_of(error)
+        if problem.status >= 500 and not isinstance(error, LogUnavailable):
+            id_, path = request_id(request.scope), shown(request.scope["path"])
+            _log.error("request_failed", request=id_, method=request.method, path=path, exc_info=error)
+        body = msgspec.json.encode(problem)
+        return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
     return answer
-
-
-def _problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    problem, headers = problem_of(error)
-    if problem.status >= 500 and not isinstance(error, LogUnavailable):
-        id_ = request_id(request.scope)
-        _log.error(
-            "request_failed", request=id_, method=request.method, path=shown(request.scope["path"]), exc_info=error
-        )
-    return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
