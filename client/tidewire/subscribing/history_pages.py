@@ -30,8 +30,8 @@ def moment(value: Moment) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-class HistoryReader:
-    """A service client for people at a prompt: its errors name the address and what to try; a context manager.
+class HistoryReader(ServiceClient):
+    """A service client for people at a prompt: its errors name the address and what to try.
 
     Args:
         url: of the service; ``TIDEWIRE_URL`` if None.
@@ -42,13 +42,7 @@ class HistoryReader:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self._http = ServiceClient(url, token, timeout_s=_TIMEOUT_S, max_bytes=_MAX_PAGE_BYTES)
-
-    def __enter__(self) -> HistoryReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
+        super().__init__(url, token, timeout_s=_TIMEOUT_S, max_bytes=_MAX_PAGE_BYTES)
 
     def get(self, path: str, params: Params = ()) -> Answer:
         """Return an answer, which is a success.
@@ -58,9 +52,9 @@ class HistoryReader:
             ServiceRefused: the service refuses the request.
         """
         try:
-            return self._http.get(path, params)
+            return super().get(path, params)
         except ServiceUnreachable as error:
-            why = f"no answer from {self._http.shown_base} ({error.why})"
+            why = f"no answer from {self.shown_base} ({error.why})"
             raise ServiceUnavailable(f"{why}; is the service up? Try: tidewire doctor", 0.0) from error
 
     def patient_get(self, path: str, params: Params = ()) -> Answer:
