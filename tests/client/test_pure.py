@@ -35,7 +35,7 @@ from tidewire.model.pattern import compile_pattern
 from tidewire.model.sse import Decoder
 from tidewire.redislog.keys import Keys
 from tidewire.settings import ClientSettings, Option, load_settings, settings_table
-from tidewire_service.ingest.body import BodyLimits, read_rows
+from tidewire_service.ingest.body import read_rows
 from tidewire_service.ingest.json_rows import json_rows
 
 NOW_MS = 1_763_871_234_567.125
@@ -174,7 +174,7 @@ def test_what_is_empty_but_of_another_type_is_refused(wrong: dict[str, Any]) -> 
         make_batch("a", [1.0], **wrong, now_ms=NOW_MS)
     body = msgspec.json.encode({"metric": "a", "value": [1.0], **wrong})
     for row in (body, body.replace(b"[1.0]", b"1.0")):
-        intake = read_rows(row, json_rows, limits=BodyLimits(1 << 20, 10, IngestLimits()), now_ms=NOW_MS)
+        intake = read_rows(row, json_rows, IngestLimits(), 10, NOW_MS)
         assert not intake.batches
 
 

@@ -22,14 +22,14 @@ from tidewire.model.csv_rows import parse_number
 from tidewire.model.durations import parse_duration_ms
 from tidewire_service.history.buckets import Buckets
 from tidewire_service.history.rates import Rates
-from tidewire_service.ingest.body import INGEST_FORMATS, BodyLimits, checked_format, read_rows, unpacked
+from tidewire_service.ingest.body import INGEST_FORMATS, checked_format, read_rows, unpacked
 from tidewire_service.ingest.csv_rows import csv_rows
 from tidewire_service.ingest.rows import collect
 from tidewire_service.web.origin_guard import host_name
 from tidewire_service.web.query import parse_query
 
 NOW_MS = 1_763_871_234_567.0
-LIMITS = BodyLimits(1 << 20, 1_000, IngestLimits())
+MAX_BYTES = 1 << 20
 FORMATS = [form.media_types[0] for form in INGEST_FORMATS]
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 NAME = st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5}){0,2}", fullmatch=True)
@@ -58,8 +58,8 @@ GOOD_ROW = st.fixed_dictionaries(
 @given(st.binary(max_size=200), st.sampled_from(FORMATS), st.booleans())
 def test_any_bytes_are_rows_or_a_refusal(body: bytes, media_type: str, packed: bool) -> None:
     try:
-        text = unpacked(body, LIMITS.max_decompressed_bytes) if packed else body
-        intake = read_rows(text, checked_format(media_type), limits=LIMITS, now_ms=NOW_MS)
+        text = unpacked(body, MAX_BYTES) if packed else body
+        intake = read_rows(text, checked_format(media_type), IngestLimits(), 1_000, NOW_MS)
     except (InvalidInput, LimitExceeded) as error:
         assert str(error)  # noqa: PT017 - either outcome is right
         return

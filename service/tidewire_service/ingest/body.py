@@ -15,7 +15,6 @@ from tidewire_service.ingest.rows import Intake, Row, collect
 
 __all__ = [
     "INGEST_FORMATS",
-    "BodyLimits",
     "Format",
     "IngestFormat",
     "checked_encoding",
@@ -53,14 +52,6 @@ _BY_MEDIA_TYPE: Final = {media_type: form.rows for form in INGEST_FORMATS for me
 _ACCEPTED: Final = ", ".join(form.media_types[0] for form in INGEST_FORMATS)
 _GZIP_WINDOW: Final = 31  # tells zlib to accept a gzip header and nothing else
 _PIECE: Final = 64 * 1024
-
-
-class BodyLimits(NamedTuple):
-    """Limits of one body: bytes once unpacked, rows, and the limits of each batch."""
-
-    max_decompressed_bytes: int
-    max_rows: int
-    batch: IngestLimits
 
 
 def checked_format(content_type: str) -> Format:
@@ -132,11 +123,11 @@ def unpacked(body: bytes, max_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def read_rows(body: bytes, read: Format, *, limits: BodyLimits, now_ms: float) -> Intake:
+def read_rows(body: bytes, read: Format, limits: IngestLimits, max_rows: int, now_ms: float) -> Intake:
     """Parse a body into batches and rejected rows. Takes about 5 µs per row: run it in a thread for a large body.
 
     Raises:
         MalformedBody: the body as a whole cannot be parsed.
         LimitExceeded: the body has too many rows.
     """
-    return collect(read(body), limits.batch, limits.max_rows, now_ms)
+    return collect(read(body), limits, max_rows, now_ms)

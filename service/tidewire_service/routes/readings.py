@@ -23,7 +23,6 @@ from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import MalformedBody, MemoryShort, RateExceeded, ScopeMissing
 from tidewire_service.ingest.body import (
     INGEST_FORMATS,
-    BodyLimits,
     checked_encoding,
     checked_format,
     read_rows,
@@ -72,7 +71,6 @@ class Posts:
         self._log = log
         self._settings = settings
         self._telemetry = telemetry
-        self._limits = BodyLimits(settings.max_decompressed_bytes, settings.max_rows, settings.limits)
         self.in_progress = 0
 
     async def publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
@@ -96,12 +94,12 @@ class Posts:
         checked_key = _publisher_and_sequence(key)
         body = await _read_body(request, self._settings.max_body_bytes)
         if packed:
-            body = await asyncio.to_thread(unpacked, body, self._limits.max_decompressed_bytes)
-        now_ms = time.time() * 1e3
+            body = await asyncio.to_thread(unpacked, body, self._settings.max_decompressed_bytes)
+        bounds = self._settings.limits, self._settings.max_rows, time.time() * 1e3
         if len(body) <= _INLINE_BYTES:
-            intake = read_rows(body, read, limits=self._limits, now_ms=now_ms)
+            intake = read_rows(body, read, *bounds)
         else:
-            intake = await asyncio.to_thread(read_rows, body, read, limits=self._limits, now_ms=now_ms)
+            intake = await asyncio.to_thread(read_rows, body, read, *bounds)
         identity = identity_of_request(request.scope)
         intake = intake.narrowed(identity.scopes.may_publish)
         if not intake.batches:
