@@ -92,7 +92,6 @@ class RouteUndeclared(RequestRefused):
     """The route does not say who may use it, so nobody may."""
 
     def __init__(self, method: str, path: str) -> None:
-        """Name the route."""
         super().__init__(f"{method} {path} does not declare which scope it needs; nobody may use it")
 
 
@@ -121,7 +120,6 @@ class RateExceeded(RequestRefused):
     """
 
     def __init__(self, detail: str, *, limit: str, retry_after_s: float) -> None:
-        """Name the limit and the pause."""
         self.limit = limit
         self.retry_after_s = retry_after_s
         super().__init__(detail)
@@ -184,7 +182,6 @@ class DeckNotFound(RequestRefused):
     """No deck is saved under this name."""
 
     def __init__(self, slug: str) -> None:
-        """Name the deck."""
         super().__init__(f"no deck is saved as {slug}")
 
 
@@ -240,7 +237,6 @@ class DocumentConflict(TidewireError):
     """
 
     def __init__(self, what: str, version: str | None) -> None:
-        """Name the document."""
         self.version = version
         state = "was deleted" if version is None else "has a newer version"
         super().__init__(f"{what} {state}; read it, and save over its ETag")
