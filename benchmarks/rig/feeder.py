@@ -7,16 +7,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rig.contenders import Running
-from rig.processes import LOAD, Child
+from rig.processes import LOAD, Child, Stopped
 
 __all__ = ["Feeder"]
 
 
-class Feeder:
+class Feeder(Stopped):
     """Publishes to one contender; a context manager that ends it.
 
     Attributes:
@@ -56,10 +55,5 @@ class Feeder:
         self.begin(rate, seconds)
         return self.answer()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         self.child.stop()

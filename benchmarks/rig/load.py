@@ -7,11 +7,10 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rig.contenders import Running
-from rig.processes import LOAD, Child, out
+from rig.processes import LOAD, Child, Stopped, out
 
 __all__ = ["BASE", "Load", "targets"]
 
@@ -30,7 +29,7 @@ def targets(running: Running, sets: Sequence[Sequence[int]], suffix: str = "") -
     return [(running.contender.path(numbers) + suffix, sorted(numbers)) for numbers in sets]
 
 
-class Load:
+class Load(Stopped):
     """One load client with its connections; a context manager that ends it.
 
     Attributes:
@@ -100,10 +99,5 @@ class Load:
     def back(self, sequence: int, seconds: float) -> dict[str, Any]:
         return self._ask(f"back {BASE + sequence} {seconds}")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         self.child.stop()

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ import psutil
 
 from tidewire_service.launch.embedded import OPTIONS, server_binary
 
-__all__ = ["LOAD", "REDIS", "SERVER", "Child", "Redis", "Usage", "free_port", "machine", "out"]
+__all__ = ["LOAD", "REDIS", "SERVER", "Child", "Redis", "Stopped", "Usage", "free_port", "machine", "out"]
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER = _CORES[:1]
@@ -92,7 +93,23 @@ class Usage:
         return sum(process.memory_full_info().uss for process in self._processes)
 
 
-class Child:
+class Stopped(ABC):
+    """A context manager that is stopped at the end of its block."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End what was started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Child(Stopped):
     """One process, pinned to cores; a context manager that ends it."""
 
     def __init__(
@@ -119,14 +136,6 @@ class Child:
                 bufsize=1,
                 preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def pid(self) -> int:
@@ -157,7 +166,7 @@ class Child:
                     pipe.close()
 
 
-class Redis:
+class Redis(Stopped):
     """The bundled Valkey as `tidewire up` runs it, on a directory of its own; can be killed and started again."""
 
     def __init__(self, cores: Sequence[int] = REDIS, **options: str) -> None:
@@ -180,11 +189,6 @@ class Redis:
         self.child.process.kill()
         self.child.process.wait()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         self.child.stop()
         self._directory.cleanup()
