@@ -8,7 +8,7 @@ import msgspec
 
 from tidewire.model.batch import Batch
 
-__all__ = ["Connected", "Ended", "Gap", "Live", "Lost", "Reset", "Skipped", "State", "StreamBatch"]
+__all__ = ["ConflatedBatches", "Connected", "Ended", "Gap", "Live", "Lost", "Reset", "Skipped", "State", "StreamBatch"]
 
 
 class StreamBatch(Batch, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,6 +26,16 @@ class StreamBatch(Batch, frozen=True, kw_only=True, omit_defaults=True):
     max: list[float | None] | None = None
     mean: list[float | None] | None = None
     count: list[int] | None = None
+
+
+class ConflatedBatches(msgspec.Struct, frozen=True):
+    """One interval of a conflated stream: one batch for each series, of one reading, the newest.
+
+    Its `min`, `max` and `mean` are of the readings that are numbers, None if none is; `count` is of all.
+    """
+
+    every_ms: int
+    batches: list[StreamBatch]
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 from tidewire.errors import InvalidCursor, InvalidInput, ServiceRefused
 from tidewire.model.cursor import Cursor
 from tidewire.model.sse import Decoder, ServerEvent
-from tidewire.model.states import Connected, Gap, Live, Lost, Reset, Skipped, State, StreamBatch
+from tidewire.model.states import ConflatedBatches, Connected, Gap, Live, Lost, Reset, Skipped, State, StreamBatch
 from tidewire.subscribing.service_address import service_url
 from tidewire.subscribing.service_answer import Answer
 from tidewire.subscribing.service_request import bearer, selection
@@ -27,13 +27,8 @@ _WARN_AT_ATTEMPT: Final = 2  # attempts: one alone is a restart, and heals befor
 logger = logging.getLogger("tidewire")
 
 
-class _Conflated(msgspec.Struct):
-    every_ms: int
-    batches: list[StreamBatch]
-
-
 _batch_decoder = msgspec.json.Decoder(StreamBatch)
-_conflated_decoder = msgspec.json.Decoder(_Conflated)
+_conflated_decoder = msgspec.json.Decoder(ConflatedBatches)
 _state_decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "hello": msgspec.json.Decoder(Connected),
     "live": msgspec.json.Decoder(Live),

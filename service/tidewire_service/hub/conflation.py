@@ -13,39 +13,12 @@ import msgspec
 
 from tidewire.model.batch import Batch, series_key
 from tidewire.model.cursor import id_ms
+from tidewire.model.states import ConflatedBatches, StreamBatch
 from tidewire_service.hub.event_ring import RingEntry
 
-__all__ = ["MAX_SERIES", "ConflatedBatch", "ConflatedEvent", "Conflator", "Skipped", "interval_of", "thinned"]
+__all__ = ["MAX_SERIES", "ConflatedEvent", "Conflator", "Skipped", "interval_of", "thinned"]
 
 MAX_SERIES: Final = 2_000  # of one conflated stream
-
-
-class ConflatedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One series in one interval, as columns of length one.
-
-    Attributes:
-        time: of the newest reading, milliseconds since the Unix epoch, UTC.
-        value: of the newest reading.
-        min: of the readings that are numbers; None if none is.
-        max: likewise.
-        mean: likewise.
-        count: readings, numbers or not.
-    """
-
-    metric: str
-    labels: dict[str, str] = {}
-    unit: str = ""
-    time: list[float]
-    value: list[float | None]
-    min: list[float | None]
-    max: list[float | None]
-    mean: list[float | None]
-    count: list[int]
-
-
-class _Payload(msgspec.Struct, frozen=True):
-    every_ms: int
-    batches: list[ConflatedBatch]
 
 
 class ConflatedEvent(NamedTuple):
@@ -83,9 +56,9 @@ class _Sum:
                 self.maximum = max(self.maximum, value)
         self.count += len(batch.time)
 
-    def batch(self) -> ConflatedBatch:
+    def batch(self) -> StreamBatch:
         some = self.numbers > 0
-        return ConflatedBatch(
+        return StreamBatch(
             metric=self.metric,
             labels=self.labels,
             unit=self.unit,
@@ -153,7 +126,7 @@ class Conflator:
         """Yield and forget the intervals with a number below `before`, oldest first; all of them if None."""
         for number in [n for n in self._intervals if before is None or n < before]:
             interval = self._intervals.pop(number)
-            payload = _Payload(self.every_ms, [found.batch() for found in interval.sums.values()])
+            payload = ConflatedBatches(self.every_ms, [found.batch() for found in interval.sums.values()])
             yield ConflatedEvent(interval.last_id, msgspec.json.encode(payload))
 
     def clear(self) -> None:
