@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.gaps import gaps_before
 from tidewire.livestore.series import Series
 from tidewire.livestore.view_frame import ViewFrame
@@ -33,8 +33,6 @@ _SHARP, _SMOOTH = 2, 2  # pixels per px of the image; and what is drawn larger s
 _SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
 _COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
 _MAX_NAMED: Final = 4  # series in a panel's legend
-
-Floats = npt.NDArray[np.float64]
 
 
 def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
