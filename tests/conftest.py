@@ -24,12 +24,12 @@ import waiting
 from lanes import bounded
 from ports import own_port
 from servers import LiveService, Service, StartService, Valkey
-from waiting import HANG_S, Eventually
+from waiting import HANG_MS, HANG_S, Eventually
 
 from tidewire_service.settings import ServiceSettings
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, BrowserContext, CDPSession, Page
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -67,6 +67,20 @@ def pytest_configure() -> None:
     """Take Ctrl-C as usual: what a shell starts in the background ignores it, and so would all that tests start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Take two workers more than cores: tests wait for timers and other processes about half of their time."""
+    return (os.cpu_count() or 1) + 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker a part of the list, and what is left of others' parts when it is through."""
+    from xdist.scheduler import WorkStealingScheduling  # noqa: PLC0415 - a plugin that may be switched off
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -172,15 +186,54 @@ def chromium_command() -> list[str]:
     return [chromium() or "chromium", *CHROMIUM_FLAGS]
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium; mark the test with `browser`."""
+class Chromium:
+    """A headless Chromium that all tests of a process share; what a test opens in it is closed with the test.
+
+    It has a fresh profile for each test and page, as Playwright's browser has.
+    """
+
+    def __init__(self, shared: Browser) -> None:
+        self._shared = shared
+        self._contexts: list[BrowserContext] = []
+
+    async def new_context(self, **options: Any) -> BrowserContext:
+        """Open a profile of its own; options are Playwright's."""
+        context = await self._shared.new_context(**options)
+        context.set_default_timeout(HANG_MS)
+        self._contexts.append(context)
+        return context
+
+    async def new_page(self, **options: Any) -> Page:
+        """Open a page in a profile of its own."""
+        return await (await self.new_context(**options)).new_page()
+
+    async def new_browser_cdp_session(self) -> CDPSession:
+        """Open a session of DevTools with the browser itself."""
+        return await self._shared.new_browser_cdp_session()
+
+    async def close(self) -> None:
+        """Close what the test opened."""
+        for context in self._contexts:
+            await context.close()
+
+
+@pytest.fixture(scope="session")
+async def shared_browser() -> AsyncIterator[Browser]:
+    """One Chromium of this process: to start it with its driver takes as long as an average test."""
     from playwright.async_api import async_playwright  # noqa: PLC0415 - starts a driver; only where it is used
 
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         yield started
         await started.close()
+
+
+@pytest.fixture
+async def browser(shared_browser: Browser) -> AsyncIterator[Chromium]:
+    """A headless Chromium; mark the test with `browser`."""
+    of_test = Chromium(shared_browser)
+    yield of_test
+    await of_test.close()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Tab:
         await self.page.goto(self.base + path)
 
     async def until(self, script: str, argument: Any = None, limit_s: float = HANG_S) -> Any:
-        handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3)
+        handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3, polling=50)
         return await handle.json_value()
 
     async def badge(self, text: str, limit_s: float = HANG_S) -> None:
