@@ -110,7 +110,8 @@ class Service:
         self.settings = settings
         self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False)
+        # Without `verify` a client reads all certificate authorities: 45 ms of CPU for each of six hundred services.
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False, verify=False)
         self.app: Any = None
         self._ending: Callable[[], Awaitable[None]] | None = None
 
