@@ -147,20 +147,21 @@ def test_calls_are_counted_over_threads_and_errors_apart(publishing: Publishing)
 
 
 def test_a_loop_is_tracked_to_its_end(publishing: Publishing) -> None:
-    seen = []
+    seen, started = [], time.monotonic()
     for item in track(range(14), "train", labels={"run": "1"}, publisher=publishing.publisher):
         seen.append(item)
         time.sleep(0.1)
+    took_s = time.monotonic() - started
     assert seen == list(range(14))
     done, progress, eta, rate = (
         publishing.values(f"train/{name}", run="1") for name in ("done", "progress", "eta", "rate")
     )
     assert done[-1] == 14
-    assert len(done) == 3, "twice a second, and the end"
+    assert 3 <= len(done) <= 2 * took_s + 1, "twice a second, and the end"
     assert progress[-1] == 100
     assert eta[-1] == 0
-    assert eta[0] == pytest.approx(0.9, abs=0.5)
-    assert rate[0] == pytest.approx(9.5, abs=3)
+    assert 0 < rate[0] <= 10
+    assert eta[0] == pytest.approx((14 - done[0]) / rate[0])
 
 
 def test_a_loop_without_a_length_that_is_left_says_how_far_it_came(publishing: Publishing) -> None:

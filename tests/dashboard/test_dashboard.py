@@ -60,6 +60,7 @@ async def deck_on(dashboard: Dashboard, ticket: str | None = None) -> AsyncItera
     async with asyncio.TaskGroup() as group:
         group.create_task(deck.run())
         yield deck
+        deck.acknowledging = False  # a frame may still come, and a closed socket takes no answer
         deck.socket.close()
 
 
