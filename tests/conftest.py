@@ -78,7 +78,8 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each worker a part of the list, and what is left of others' parts when it is through."""
-    from xdist.scheduler import WorkStealingScheduling  # noqa: PLC0415 - a plugin that may be switched off
+    # A plugin that may be switched off, and has no types.
+    from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
 
     return WorkStealingScheduling(config, log)
 

@@ -160,6 +160,8 @@ def test_a_loop_is_tracked_to_its_end(publishing: Publishing) -> None:
     assert 3 <= len(done) <= 2 * took_s + 1, "twice a second, and the end"
     assert progress[-1] == 100
     assert eta[-1] == 0
+    assert rate[0] is not None
+    assert done[0] is not None
     assert 0 < rate[0] <= 10
     assert eta[0] == pytest.approx((14 - done[0]) / rate[0])
 
