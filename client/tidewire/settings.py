@@ -23,6 +23,8 @@ from tidewire.errors import InvalidInput
 __all__ = [
     "DASHBOARD_PORT",
     "DEFAULT_LOG_LEVEL",
+    "DEFAULT_PREFIX",
+    "REDIS_TIMEOUT_S",
     "SERVICE_PORT",
     "ClientSettings",
     "LogLevel",
@@ -44,6 +46,8 @@ ENVIRONMENT_PREFIX: Final = "TIDEWIRE_"
 SERVICE_PORT: Final = 8000
 DASHBOARD_PORT: Final = 5006
 DEFAULT_LOG_LEVEL: Final = "info"
+DEFAULT_PREFIX: Final = "tw"  # of every Redis key
+REDIS_TIMEOUT_S: Final = 5.0  # of one command
 
 
 class Option(NamedTuple):
@@ -109,7 +113,7 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
         f"http://127.0.0.1:{SERVICE_PORT}"
     )
     token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
-    prefix: Annotated[str, Option("first part of every Redis key")] = "tw"
+    prefix: Annotated[str, Option("first part of every Redis key")] = DEFAULT_PREFIX
     spool: Annotated[str, Option("folder in which publishers keep what cannot be sent; empty for none")] = ""
     dashboard: Annotated[str, Option("dashboard that a notebook chart links to; empty for none")] = (
         f"http://127.0.0.1:{DASHBOARD_PORT}"

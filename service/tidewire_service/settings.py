@@ -10,6 +10,7 @@ from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits
 from tidewire.redislog.calls import DEFAULT_RETENTION, Retention
 from tidewire.settings import (
     DEFAULT_LOG_LEVEL,
+    REDIS_TIMEOUT_S,
     SERVICE_PORT,
     ClientSettings,
     LogLevel,
@@ -37,7 +38,9 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     prefix: Annotated[str, Option("first part of every Redis key, without braces")] = default_of(
         ClientSettings, "prefix"
     )
-    redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = 5.0
+    redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = (
+        REDIS_TIMEOUT_S
+    )
 
     host: Annotated[
         str,

@@ -53,13 +53,13 @@ class Transport(Protocol):
 class RedisTransport:
     """Calls the append function in Redis."""
 
-    def __init__(self, url: str, *, prefix: str = "tw", timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, *, prefix: str) -> None:
         # here and not in the thread, see above; nor could it be imported there at the end of the interpreter
         import email.parser  # noqa: F401, PLC0415 - redis-py reads its version with it when it connects
 
         from tidewire.redislog.log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
 
-        self._log = BlockingRedisLog(url, prefix=prefix, timeout_s=timeout_s)
+        self._log = BlockingRedisLog(url, prefix=prefix)
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Append one call."""
@@ -125,7 +125,7 @@ def _sent(answer: Mapping[str, Any], batches: Sequence[EncodedBatch]) -> Sent:
     return Sent(max(0, readings - accepted), str(rows[0].get("reason") or "HTTP 200") if rows else "")
 
 
-def open_transport(url: str, *, token: str = "", prefix: str = "tw") -> Transport:
+def open_transport(url: str, *, token: str, prefix: str) -> Transport:
     """Return the transport that a URL names; nothing is connected yet.
 
     Raises:

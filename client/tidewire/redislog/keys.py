@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidewire.errors import InvalidInput
+from tidewire.settings import DEFAULT_PREFIX
 
 __all__ = ["Keys"]
 
@@ -31,7 +32,7 @@ class Keys:
         tokens_version: changes with each change of the tokens.
     """
 
-    def __init__(self, prefix: str = "tw", partition: str = "0") -> None:
+    def __init__(self, prefix: str = DEFAULT_PREFIX, partition: str = "0") -> None:
         if not prefix or "{" in prefix or "}" in prefix:
             raise InvalidInput(
                 "prefix", prefix, "must not be empty and must not contain braces (they name the partition)"

@@ -41,7 +41,7 @@ from tidewire.redislog.calls import (
 )
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Evidence, Watermark
-from tidewire.settings import without_password
+from tidewire.settings import DEFAULT_PREFIX, REDIS_TIMEOUT_S, without_password
 
 __all__ = ["BlockingRedisLog", "RedisLog"]
 
@@ -105,10 +105,10 @@ class _Base:
         self,
         url: str,
         *,
-        prefix: str = "tw",
+        prefix: str = DEFAULT_PREFIX,
         retention: Retention = DEFAULT_RETENTION,
         limits: IngestLimits = DEFAULT_LIMITS,
-        timeout_s: float = 5.0,
+        timeout_s: float = REDIS_TIMEOUT_S,
     ) -> None:
         """Prepare a log; nothing is connected until the first call.
 
