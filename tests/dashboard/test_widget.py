@@ -76,12 +76,14 @@ async def test_a_chart_keeps_within_five_messages_a_second(
 ) -> None:
     await service.publish("m", 1.0)
     notebook.watch("m", url=service.url)
-    await eventually(lambda: len(notebook.frames()) >= 24)
-    started = notebook.sent[0][0] + 1
-    steady = [at for at, _, _ in notebook.sent if at >= started]
-    assert len(steady) / (steady[-1] - steady[0]) <= 5.5
+    await eventually(lambda: len(notebook.frames()) >= 28)
+    sent = list(notebook.sent)
+    frames = [n for n, (_, _, frame) in enumerate(sent) if frame is not None]
+    first, last, ticks = frames[8], frames[-1], len(frames) - 9  # before them comes what is said once
+    assert last - first <= ticks * 5.5 / 4, "five messages in the time of four frames"
+    assert ticks / (sent[last][0] - sent[first][0]) <= 4.5, "a busy machine delays frames and never hurries them"
     kinds = [frame.kind for frame in notebook.frames()]
-    assert kinds.count(SNAPSHOT) <= 3
+    assert kinds.count(SNAPSHOT) <= 3 + (notebook.sent[-1][0] - sent[0][0]) / 10, "one in ten seconds"
 
 
 async def test_running_the_cell_again_replaces_the_chart(
