@@ -1,1 +1,1 @@
-"""The dashboard: one stream per process, one store, one view frame per viewer."""
+"""The Panel dashboard: reads one stream of the service per process and sends each viewer binary view frames."""

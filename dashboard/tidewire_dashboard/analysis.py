@@ -1,4 +1,4 @@
-"""Reads the raw readings of a window from the service's history, and computes statistics and tables of them."""
+"""Reads the raw readings of a window from the service's history, and computes statistics and tables from them."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ __all__ = ["Readings", "statistics", "table"]
 _MAX_ROWS: Final = 2_000_000
 _TIMEOUT_S: Final = 30.0
 _MAX_ANSWER_BYTES: Final = 1 << 30  # the service bounds an answer by its readings, whose texts may be long
-_AT_ONCE: Final = 2
-_SHORTEST_MS: Final = 1_000.0  # a window that holds too much even so is too much
+_MAX_REQUESTS: Final = 2  # windows that are read at a time; others wait
+_SHORTEST_SPAN_MS: Final = 1_000.0  # a span that is too large for one answer is halved, but not below this
 _METRICS_PER_REQUEST: Final = 32
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
-_NOTHING: Final = pa.schema(
+_EMPTY_SCHEMA: Final = pa.schema(
     [("metric", _TEXT), ("time", pa.timestamp("us", "UTC")), ("value", pa.float64()), ("unit", _TEXT)]
 )
 
 
 class _Part(NamedTuple):
-    """Readings of one series, by time."""
+    """Readings of one series, ordered by time."""
 
     series: Series
     rows: pa.Table
 
 
 class Readings:
-    """Reads raw readings from `/v1/history`; to be used in one event loop, and closed.
+    """Reads raw readings from `/v1/history`; used in one event loop, and closed.
 
     Args:
         url: the service.
@@ -51,7 +51,7 @@ class Readings:
 
     def __init__(self, url: str, token: str = "") -> None:
         self._client = AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S, max_bytes=_MAX_ANSWER_BYTES)
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._request_slots = asyncio.Semaphore(_MAX_REQUESTS)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -61,8 +61,8 @@ class Readings:
         """Return the readings with start ≤ time < end as a DataFrame.
 
         Returns:
-            A row per reading, by series and time: series (its index), metric, time (UTC), value, unit, text, step where
-            there are any, and a column for each label.
+            A row per reading, ordered by series and time. Columns: series (its index), metric, time (UTC), value, unit;
+            text and step if there are any; one for each label.
 
         Raises:
             LimitExceeded, ServiceUnavailable, ServiceRefused: as `read_table`.
@@ -71,36 +71,36 @@ class Readings:
         return await asyncio.to_thread(_frame, parts)
 
     async def read_table(self, series: Sequence[Series], start_ms: float, end_ms: float) -> pa.Table:
-        """Return the readings with start ≤ time < end as the service would write them if asked for these series.
+        """Return the readings with start ≤ time < end, in the order and columns of the service's own exports.
 
         Raises:
             LimitExceeded: more than two million readings.
             ServiceUnavailable: the service does not answer.
-            ServiceRefused: it refuses.
+            ServiceRefused: the service refuses.
         """
         parts = await self._parts(series, start_ms, end_ms)
         return await asyncio.to_thread(_table, parts)
 
     async def _parts(self, series: Sequence[Series], start_ms: float, end_ms: float) -> list[_Part]:
-        """Return the readings of each series, span after span.
+        """Return the readings of each series, read span by span.
 
         Raises:
             LimitExceeded: more than two million readings.
             ServiceUnavailable: the service does not answer.
-            ServiceRefused: it refuses.
+            ServiceRefused: the service refuses.
         """
         parts: list[_Part] = []
         metrics = sorted({one.metric for one in series})
         labels = series[0].labels if len(series) == 1 else {}
-        async with self._turns:
+        async with self._request_slots:
             for first in range(0, len(metrics), _METRICS_PER_REQUEST):
                 spans = [(start_ms, end_ms)]
                 while spans:
                     start, end = spans.pop()
-                    found = await self._span(metrics[first : first + _METRICS_PER_REQUEST], labels, start, end)
-                    if found is None:  # too much for one answer
+                    found = await self._read_span(metrics[first : first + _METRICS_PER_REQUEST], labels, start, end)
+                    if found is None:
                         middle = math.floor((start + end) / 2)
-                        if end - start < _SHORTEST_MS:
+                        if end - start < _SHORTEST_SPAN_MS:
                             raise LimitExceeded("readings in one second", _MAX_ROWS, _MAX_ROWS, "ask for fewer series")
                         spans += [(middle, end), (start, middle)]
                         continue
@@ -110,9 +110,10 @@ class Readings:
                         raise LimitExceeded("readings", _MAX_ROWS, rows, "ask for less time or fewer series")
         return parts
 
-    async def _span(
+    async def _read_span(
         self, metrics: Sequence[str], labels: Mapping[str, str], start_ms: float, end_ms: float
     ) -> pa.Table | None:
+        """Return the readings of a span, None if they are too many for one answer."""
         span = (("start", repr(start_ms)), ("end", repr(end_ms)), ("format", "arrow"))
         params = (*selection(metrics, labels), *span)
         answer = await self._client.fetch("GET", "/v1/history", params=params)
@@ -129,13 +130,13 @@ def _decoded(content: bytes) -> pa.Table:
 
 
 def _split(series: Sequence[Series], table: pa.Table) -> list[_Part]:
-    """Return the rows of each of these series; an empty part if it has none, so that the columns are kept."""
+    """Return the rows of each of these series; a series without rows gets an empty part, which keeps the columns."""
     columns = [name for name in table.column_names if name not in READING_COLUMNS]
     parts = []
     for one in series:
         labels = {label_column(name, READING_COLUMNS): value for name, value in one.labels.items()}
         if not labels.keys() <= set(columns):
-            parts.append(_Part(one, table.slice(0, 0)))  # nobody in this span has such a label
+            parts.append(_Part(one, table.slice(0, 0)))  # no reading of this span has such a label
             continue
         chosen = pc.equal(table["metric"], one.metric)
         for name in columns:
@@ -156,25 +157,25 @@ def _frame(parts: Sequence[_Part]) -> pd.DataFrame:
 
 def _table(parts: Sequence[_Part]) -> pa.Table:
     if not parts:
-        return conformed(pa.table({}), _NOTHING)
+        return conformed(pa.table({}), _EMPTY_SCHEMA)
     schema = common_schema([part.rows.schema for part in parts])
     ordered = sorted(parts, key=lambda part: series_order(part.series.metric, part.series.labels))
     return compacted(pa.concat_tables([conformed(part.rows, schema) for part in ordered]))
 
 
 def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[StatisticsRow]:
-    """Return the statistics of the readings of a window, per series.
+    """Return the statistics of each series over a window.
 
     Args:
-        frame: of `Readings.read`.
-        start_ms: the window's begin, Unix ms.
-        end_ms: its end.
+        frame: the readings, as `Readings.read` returns them.
+        start_ms: start of the window, Unix ms.
+        end_ms: end of the window, Unix ms.
 
     Returns:
         Per series: ``i``, its index; ``count`` of readings; ``last``, ``mean``, ``p50``, ``p95``, ``p99``, ``min``,
         ``max``, ``std`` (of a sample) of those that are numbers, None where there are too few; ``rate``, readings per
         second of the window; ``gaps``, how often no number came for longer than three usual intervals of its readings
-        and two seconds, as the chart hatches it, and ``gap_ms``, milliseconds in them.
+        and two seconds, as the chart hatches it; ``gap_ms``, their total length in milliseconds.
     """
     seconds = max(1e-3, (end_ms - start_ms) / 1e3)
     rows = []
@@ -210,9 +211,9 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def table(frame: pd.DataFrame, most: int) -> list[TableRow]:
-    """Return the newest readings, at most so many, newest first."""
-    newest = frame.sort_values("time", ascending=False, kind="stable").head(most)
+def table(frame: pd.DataFrame, max_rows: int) -> list[TableRow]:
+    """Return at most `max_rows` readings, newest first."""
+    newest = frame.sort_values("time", ascending=False, kind="stable").head(max_rows)
     times = newest["time"].astype("datetime64[ms, UTC]").astype("int64")
     texts = newest["text"] if "text" in newest else pd.Series([None] * len(newest), index=newest.index)
     return [

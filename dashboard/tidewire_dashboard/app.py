@@ -1,4 +1,4 @@
-"""The dashboard's program: its pages and routes, and `tidewire dashboard`; the only wiring."""
+"""Wires the dashboard together: its pages and routes, its server, and the command `tidewire dashboard`."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ __all__ = ["Dashboard", "command", "running_dashboard"]
 
 _log = logging.getLogger("tidewire")
 _STATIC: Final = Path(__file__).with_name("static")
-_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
-_MAX_BODY_BYTES: Final = 64 << 10  # a log-in is all that is posted
-_FOR_EVER_S: Final = 365 * 86_400
-# A page that vanished without a word is forgotten within a minute: a ping is not answered in time, five seconds for the
-# closing handshake, the life of a session without a socket (a page may come back to it), the next look at those.
+_MEDIA_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
+_MAX_BODY_BYTES: Final = 64 << 10  # only the log-in form is posted
+_CACHE_S: Final = 365 * 86_400
+# A page that vanished without closing its socket is forgotten within a minute: a ping is not answered in time, five
+# seconds for the closing handshake, the life of a session without a socket (its page may reconnect), the next check.
 SESSION_S: Final = 25.0
 CHECK_SESSIONS_S: Final = 5.0
 
-# The surface of both themes, so that nothing flashes before the module has loaded.
+# The page has the background of its theme from the start, so that nothing flashes before the module has loaded.
 _PAGE: Final = Template("""{% extends base %}
 {% block title %}Tidewire{% endblock %}
 {% block postamble %}
@@ -62,8 +62,8 @@ html[data-theme="light"] { background: #F4F6F9; }
 @media (prefers-color-scheme: light) { html:not([data-theme="dark"]) { background: #F4F6F9; } }
 </style>
 <script>
-const asked = new URLSearchParams(location.search).get("theme");
-if (asked) document.documentElement.dataset.theme = asked;
+const theme = new URLSearchParams(location.search).get("theme");
+if (theme) document.documentElement.dataset.theme = theme;
 </script>
 {% endblock %}
 {% block contents %}<div style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</div>{% endblock %}
@@ -74,9 +74,9 @@ class Dashboard:
     """A dashboard that listens.
 
     Attributes:
-        url: where.
-        source: what it shows.
-        hub: its viewers.
+        url: its address.
+        source: the readings that it shows.
+        hub: the connected viewers.
         server: Bokeh's server.
     """
 
@@ -93,7 +93,7 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
     """Run a dashboard in this event loop until the block ends.
 
     Raises:
-        InvalidInput: others reach the host and nobody would log in, a file cannot be read, or the port is taken.
+        InvalidInput: other machines could use it without a log-in, a file cannot be read, or the port is taken.
     """
     check_exposure(settings)
     history_cache = HistoryCache(settings.url, settings.token)
@@ -105,12 +105,12 @@ async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashbo
     try:
         with source:
             dashboard.server.start()
-            watching = asyncio.create_task(shared.saved_decks.watch(), name="tidewire-thresholds")
+            threshold_task = asyncio.create_task(shared.saved_decks.watch(), name="tidewire-thresholds")
             try:
                 yield dashboard
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                threshold_task.cancel()
+                await asyncio.gather(threshold_task, return_exceptions=True)
     finally:
         dashboard.server.unlisten()
         dashboard.server.stop()
@@ -126,11 +126,11 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     module = {"path": str(bundle_path().parent)}
     hosts = (*settings.dashboard_allowed_hosts, settings.dashboard_host)
     https = settings.dashboard_https or bool(settings.dashboard_tls_cert)
-    login = oauth_options(settings)
-    provider = None
+    login_options = oauth_options(settings)
+    login_provider = None
     if hub.logins is not None:
-        oauth = oauth_handler(settings.dashboard_oauth_provider) if login else None
-        provider = login["auth_provider"] = LoginProvider(hub.logins, https=https, oauth=oauth)
+        oauth = oauth_handler(settings.dashboard_oauth_provider) if login_options else None
+        login_provider = login_options["auth_provider"] = LoginProvider(hub.logins, https=https, oauth=oauth)
     try:
         server = get_server(
             {"/": lambda: _page("overview", hub), "/d/{slug}": lambda: _page("deck", hub)},
@@ -141,18 +141,18 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
             extra_patterns=[
                 ("/frames", FrameSocket, {"hub": hub}),
                 (r"/exports/([A-Za-z0-9_-]+\.[a-z]+)", ExportFile, {"exports": hub.shared.requests.exports}),
-                *(() if provider is None else provider.routes),
-                (rf"/{ASSETS}/{version}/(deck\.js)", _ForEver, module),
-                (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _ForEver, fonts),
+                *(() if login_provider is None else login_provider.routes),
+                (rf"/{ASSETS}/{version}/(deck\.js)", _CachedFile, module),
+                (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _CachedFile, fonts),
             ],
-            **login,
-            http_server_kwargs=_tls(settings) | _bounds(settings),
+            **login_options,
+            http_server_kwargs=_tls_options(settings) | _request_limits(settings),
             unused_session_lifetime_milliseconds=round(SESSION_S * 1e3),
             check_unused_sessions_milliseconds=round(CHECK_SESSIONS_S * 1e3),
-            keep_alive_milliseconds=0,  # Bokeh's pings ask for no answer; Tornado's do
+            keep_alive_milliseconds=0,  # Bokeh's pings expect no answer; Tornado's do
         )
     except OSError as error:
-        reason = f"cannot be listened on ({error.strerror or error}); choose another one with --port"
+        reason = f"cannot listen on this port ({error.strerror or error}); choose another one with --port"
         raise InvalidInput("port", settings.dashboard_port, reason) from error
     configure_application(
         application_of(server),
@@ -165,8 +165,8 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
     return server
 
 
-def _tls(settings: DashboardSettings) -> dict[str, Any]:
-    """Return what Tornado's server needs to speak HTTPS, empty for HTTP."""
+def _tls_options(settings: DashboardSettings) -> dict[str, Any]:
+    """Return the options of Tornado's server for HTTPS, empty for HTTP."""
     if not settings.dashboard_tls_cert:
         return {}
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -178,16 +178,17 @@ def _tls(settings: DashboardSettings) -> dict[str, Any]:
     return {"ssl_options": context}
 
 
-def _bounds(settings: DashboardSettings) -> dict[str, Any]:
-    """Return what Tornado takes of a request and how long it waits; its own bounds are 100 MB and an hour."""
+def _request_limits(settings: DashboardSettings) -> dict[str, Any]:
+    """Return the limits of Tornado's server for the size and time of a request; its defaults are 100 MB and an hour."""
     wait_s = settings.dashboard_timeout_s
     return {"idle_connection_timeout": wait_s, "body_timeout": wait_s, "max_body_size": _MAX_BODY_BYTES}
 
 
 def _page(page: str, hub: SocketHub) -> Deck:
-    """Return the root of a new session's document, and give the document the page around it."""
-    login = EVERYBODY if hub.logins is None else hub.logins.of(pn.state.cookies.get(COOKIE, ""))
-    ticket = "" if login is None else hub.tickets.issue(login)  # gone between the page's two requests: it will reload
+    """Return the deck of a new session, and set the page template of the session's document."""
+    login = EVERYBODY if hub.logins is None else hub.logins.find(pn.state.cookies.get(COOKIE, ""))
+    # A login that ended between the page's two requests gives no ticket: the page will reload.
+    ticket = "" if login is None else hub.tickets.issue(login)
     pn.state.on_session_destroyed(lambda _context: hub.tickets.revoke(ticket))
     prefix = (pn.state.base_url or "/").rstrip("/")
     document = pn.state.curdoc
@@ -203,20 +204,20 @@ def _page(page: str, hub: SocketHub) -> Deck:
     )
 
 
-class _ForEver(StaticFileHandler):
-    """Files whose address changes with their content."""
+class _CachedFile(StaticFileHandler):
+    """Files whose address changes with their content, so that browsers may cache them."""
 
     def get_cache_time(self, path: str, modified: Any, mime_type: str) -> int:
-        """Return how long a browser may keep it, in seconds."""
-        return _FOR_EVER_S
+        """Return how long a browser may cache the file, in seconds."""
+        return _CACHE_S
 
     def get_content_type(self) -> str:
-        """Return the type; the tables of operating systems differ."""
-        return _TYPES.get(Path(self.path).suffix, "application/octet-stream")
+        """Return the media type from our own table, since those of operating systems differ."""
+        return _MEDIA_TYPES.get(Path(self.path).suffix, "application/octet-stream")
 
     def set_extra_headers(self, path: str) -> None:
-        """Let a browser keep it without asking, and take its type as said."""
-        self.set_header("Cache-Control", f"public, max-age={_FOR_EVER_S}, immutable")
+        """Let browsers cache the file without asking again, and forbid them to guess its type."""
+        self.set_header("Cache-Control", f"public, max-age={_CACHE_S}, immutable")
         self.set_header("X-Content-Type-Options", "nosniff")
 
 
@@ -225,15 +226,15 @@ def _bracketed(host: str) -> str:
 
 
 async def _serve(settings: DashboardSettings) -> None:
-    ending = asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with running_dashboard(settings) as dashboard:
-        for number in (signal.SIGINT, signal.SIGTERM):  # after Panel has installed its own for SIGINT
-            loop.add_signal_handler(number, ending.set)
+        for number in (signal.SIGINT, signal.SIGTERM):  # after Panel has installed its own handler of SIGINT
+            loop.add_signal_handler(number, stop.set)
         click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
         for warning in warnings(settings):
             click.echo(f"Warning: {warning}", err=True)
-        await ending.wait()
+        await stop.wait()
 
 
 @click.command(name="dashboard")
@@ -246,4 +247,4 @@ def command(**given: Any) -> None:
         asyncio.run(_serve(settings))
     except InvalidInput as error:
         raise click.ClickException(str(error)) from error
-    gc.freeze()  # everything is closed; the interpreter's last look at Panel's objects would take two seconds
+    gc.freeze()  # everything is closed, and a last collection of Panel's objects would take two seconds

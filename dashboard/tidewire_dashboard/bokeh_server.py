@@ -12,7 +12,7 @@ the same number in tests/dashboard/test_bokeh_reliance.py, which fails when an u
 | 5 | `websocket_origins` is a set that Bokeh's socket reads anew | Bokeh 3.9.2 | none: sockets refused | is read |
 | 6 | a handler's `application` has `auth_provider` and `prefix` | Bokeh 3.9.2 | none: no log-in | has them |
 | 7 | `_component_resource_path` gives a component's module address | Panel 1.9.4 | Panel's own address | is called |
-| 8 | `AUTH_PROVIDERS`, and the names of the cookies on the way there and back | Panel 1.9.4 | none: no start | exist |
+| 8 | `AUTH_PROVIDERS`, and the names of the cookies of the redirects | Panel 1.9.4 | none: no start | exist |
 | 9 | `_redirect_uri`, `set_secure_cookie`, `get_authenticated_user` of these handlers | Panel 1.9.4 | none | are used |
 """
 
@@ -41,11 +41,11 @@ __all__ = [
 
 OAUTH_HANDLERS: Final[dict[str, type[RequestHandler]]] = AUTH_PROVIDERS
 OAUTH_STATE_COOKIES: Final = (STATE_COOKIE_NAME, CODE_COOKIE_NAME)
-"""Cookies of the way to the provider and back; all others that Panel sets hold what the provider gave."""
+"""Cookies of the redirects to the provider and back; all others that Panel sets hold what the provider sent."""
 
 
 def application_of(server: Server) -> Application:
-    """Return the Tornado application of a Bokeh server, which has no public name."""
+    """Return the Tornado application of a Bokeh server, for which Bokeh has no public name."""
     application: Application = server._tornado
     return application
 
@@ -59,13 +59,13 @@ def configure_application(
     ping_s: float,
     log_request: Callable[[RequestHandler], None],
 ) -> None:
-    """Change what `get_server` has no argument for.
+    """Set what `get_server` has no argument for.
 
     Args:
         application: Bokeh's.
         guard: rules that are matched before every route.
         transform: applied to every answer.
-        origins: the only ones from which Bokeh's socket may be opened, ``host:port``.
+        origins: origins of the pages that may open Bokeh's socket, ``host:port``.
         ping_s: interval and timeout of the pings of all sockets.
         log_request: called after each answer.
     """

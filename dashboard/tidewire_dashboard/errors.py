@@ -1,7 +1,7 @@
-"""The error tree of the dashboard; every other error it raises is one of the SDK's (`tidewire.errors`).
+"""The error tree of the dashboard; all other errors that it raises are in `tidewire.errors`.
 
 tidewire.TidewireError
-└── SaveConflict               somebody saved a newer version meanwhile; nothing was written
+└── SaveConflict               a newer version was saved in the meantime; nothing was written
 """
 
 from __future__ import annotations
@@ -20,4 +20,4 @@ class SaveConflict(TidewireError):
 
     def __init__(self, etag: str) -> None:
         self.etag = etag
-        super().__init__("somebody saved a newer version meanwhile; read it, then save again")
+        super().__init__("a newer version was saved in the meantime; read it, then save again")

@@ -1,4 +1,4 @@
-"""Serves exports: files that a viewer asked for, each at a one-time address that is valid for a minute."""
+"""Serves exports: files that viewers requested, each at a one-time address that is valid for a minute."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tidewire_dashboard.analysis import Readings
 
 __all__ = ["Export", "ExportFile", "Exports"]
 
-_GOOD_S: Final = 60.0
-_MOST: Final = 1_000
+_VALID_S: Final = 60.0
+_MAX_EXPORTS: Final = 1_000  # the oldest is dropped first
 
 
 class Export(NamedTuple):
-    """The content of one file."""
+    """The readings and the format of one file."""
 
     series: Sequence[Series]
     start_ms: float
@@ -31,38 +31,38 @@ class Export(NamedTuple):
 
 
 class Exports:
-    """Holds the exports that were asked for and not fetched yet.
+    """Holds the exports that were requested and not fetched yet.
 
     Args:
-        readings: where they come from.
+        readings: reads their content from the service.
     """
 
     def __init__(self, readings: Readings) -> None:
         self.readings = readings
-        self._asked: dict[str, tuple[float, Export]] = {}
+        self._waiting: dict[str, tuple[float, Export]] = {}
 
     def issue(self, export: Export) -> str:
         """Return the last part of the address at which the file can be fetched, once, within a minute."""
         now_s = time.monotonic()
-        for key in [key for key, (asked_s, _) in self._asked.items() if now_s - asked_s > _GOOD_S]:
-            del self._asked[key]
-        while len(self._asked) >= _MOST:
-            del self._asked[next(iter(self._asked))]
+        for key in [key for key, (issued_s, _) in self._waiting.items() if now_s - issued_s > _VALID_S]:
+            del self._waiting[key]
+        while len(self._waiting) >= _MAX_EXPORTS:
+            del self._waiting[next(iter(self._waiting))]
         key = f"{secrets.token_urlsafe(18)}.{TABLE_FORMATS[export.kind].suffixes[0]}"
-        self._asked[key] = (now_s, export)
+        self._waiting[key] = (now_s, export)
         return key
 
     def claim(self, key: str) -> Export | None:
         """Return an export once; its address is invalid afterwards."""
-        asked_s, export = self._asked.pop(key, (0.0, None))
-        return export if time.monotonic() - asked_s <= _GOOD_S else None
+        issued_s, export = self._waiting.pop(key, (0.0, None))
+        return export if time.monotonic() - issued_s <= _VALID_S else None
 
 
 class ExportFile(RequestHandler):
     """Serves the file of a one-time address."""
 
     def initialize(self, exports: Exports) -> None:
-        """Take what the route gives."""
+        """Receive the arguments of the route."""
         self._exports = exports
 
     async def get(self, key: str) -> None:
@@ -71,7 +71,7 @@ class ExportFile(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         export = self._exports.claim(key)
         if export is None:
-            self._refuse(410, "This download was fetched already, or was asked for more than a minute ago. Ask again.")
+            self._refuse(410, "This file was already downloaded, or requested over a minute ago. Request it again.")
             return
         try:
             table = await self._exports.readings.read_table(export.series, export.start_ms, export.end_ms)

@@ -1,4 +1,4 @@
-"""Who reaches the dashboard: what is refused at the start, and what an operator is told once; pure."""
+"""Checks at the start who can reach the dashboard: refuses open settings and warns of risky ones; pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["check_exposure", "warnings"]
 
 
 def check_exposure(settings: DashboardSettings) -> None:
-    """Refuse what would let others in unasked.
+    """Refuse settings that contradict each other or let other machines in without a log-in.
 
     Raises:
-        InvalidInput: says what to do.
+        InvalidInput: such a setting; the message says what to do.
     """
     host = settings.dashboard_host
     if not (is_loopback(host) or settings.dashboard_login or settings.dashboard_insecure):
         raise InvalidInput(
             "--host",
             host,
-            "is reachable by others, and nobody would log in; add --login (and run the service with --auth), or listen "
-            "on a loopback address such as 127.0.0.1 (--insecure lets anybody look)",
+            "other machines can reach this address, and no log-in is required; add --login (and run the service with "
+            "--auth), or listen on a loopback address such as 127.0.0.1; --insecure lets everybody in",
         )
     if settings.dashboard_login and settings.dashboard_insecure:
         raise InvalidInput("--insecure", True, "contradicts --login; give one of them")
@@ -30,20 +30,20 @@ def check_exposure(settings: DashboardSettings) -> None:
 
 
 def warnings(settings: DashboardSettings) -> list[str]:
-    """Return one sentence for each thing that an operator should know; empty if there is nothing."""
+    """Return one sentence for each risk that an operator should know of."""
     found = []
     host, reachable = settings.dashboard_host, not is_loopback(settings.dashboard_host)
     if settings.dashboard_insecure and reachable:
-        found.append(f"--insecure: whoever reaches {host} sees every metric, and may change decks and thresholds")
+        found.append(f"--insecure: everybody who can reach {host} sees all metrics and may change decks and thresholds")
     if settings.dashboard_login and reachable and not (settings.dashboard_tls_cert or settings.dashboard_https):
         found.append(
-            f"tokens and cookies travel to {host} in clear text; give --tls-cert and --tls-key, or listen on 127.0.0.1 "
-            "behind a proxy that speaks HTTPS and say --https"
+            f"tokens and cookies are sent to {host} unencrypted; set --tls-cert and --tls-key, or listen on 127.0.0.1 "
+            "behind an HTTPS proxy and add --https"
         )
-    foreign = [name for name in settings.dashboard_allowed_hosts if not is_loopback(name.strip("[]"))]
-    if foreign and not (reachable or settings.dashboard_login):
+    public = [name for name in settings.dashboard_allowed_hosts if not is_loopback(name.strip("[]"))]
+    if public and not (reachable or settings.dashboard_login):
         found.append(
-            f"--dashboard-allowed-hosts has {', '.join(foreign)}: others come in by a proxy and nobody logs in; "
-            "add --login unless the proxy asks"
+            f"--dashboard-allowed-hosts contains {', '.join(public)}, so a proxy may let other machines in, and no "
+            "log-in is required; add --login unless the proxy has a log-in of its own"
         )
     return found

@@ -1,4 +1,4 @@
-"""The WebSocket between a deck and this process; a ticket of the page admits it."""
+"""The WebSocket between a deck and this process; it needs the ticket of a page."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CLOSE_UNKNOWN_TICKET: Final = 4401
 CLOSE_SIGNED_OUT: Final = 4403
 CLOSE_FAILED: Final = 1011  # RFC 6455: an unexpected condition
 CLOSE_FULL: Final = 1013  # RFC 6455 registry: try again later
-PING_S: Final = 10.0  # a viewer that vanished is noticed within two of these
+PING_S: Final = 10.0  # a viewer that vanished is noticed within two pings
 _CHECK_LOGINS_S: Final = 1.0
 _MAX_MESSAGE_BYTES: Final = 64 << 10
 _MAX_BAD_MESSAGES: Final = 20
 
 
 class Tickets:
-    """The tickets of open pages: random, one a page, valid until the page's session ends.
+    """The tickets of open pages: one random ticket per page, valid until the page's session ends.
 
     Args:
         limit: most tickets at a time; the oldest is dropped first.
@@ -42,7 +42,7 @@ class Tickets:
         self._tickets: dict[str, Login] = {}
 
     def issue(self, login: Login = EVERYBODY) -> str:
-        """Return a new ticket for a page of this login."""
+        """Return a new ticket for a page that this login opened."""
         while len(self._tickets) >= self._limit:
             del self._tickets[next(iter(self._tickets))]
         ticket = secrets.token_urlsafe(18)
@@ -88,10 +88,10 @@ class SocketHub:
         while True:
             try:
                 await logins.check([viewer.login for viewer in self.shared.viewers])
-                for viewer in [viewer for viewer in self.shared.viewers if not logins.holds(viewer.login)]:
+                for viewer in [viewer for viewer in self.shared.viewers if not logins.is_valid(viewer.login)]:
                     viewer.sign_out()
             except Exception:  # the next check may succeed
-                _log.exception("log-ins could not be checked")
+                _log.exception("cannot check the log-ins")
             await asyncio.sleep(_CHECK_LOGINS_S)
 
     async def close(self) -> None:
@@ -119,12 +119,12 @@ class FrameSocket(WebSocketHandler):
         return _MAX_MESSAGE_BYTES
 
     def open(self, *_args: str, **_kwargs: str) -> None:
-        """Admit the viewer, or close with a code that says why not."""
+        """Accept the viewer, or close the socket with a code that tells the reason."""
         login = self._hub.tickets.login(self.get_query_argument("ticket", ""))
         logins = self._hub.logins
         if login is None:
             self.close(CLOSE_UNKNOWN_TICKET, "unknown ticket: reload the page")
-        elif logins is not None and not logins.holds(login):
+        elif logins is not None and not logins.is_valid(login):
             self.sign_out()
         elif self._hub.shared.full:
             self.close(CLOSE_FULL, "too many viewers")
@@ -168,15 +168,15 @@ class FrameSocket(WebSocketHandler):
         sending.add_done_callback(self._sent)
 
     def fail(self) -> None:
-        """Close; the deck connects again."""
+        """Close the socket; the deck connects again."""
         self.close(CLOSE_FAILED, "this viewer could not be served")
 
     def sign_out(self) -> None:
-        """Close for good; the page stays and asks for a token."""
-        self.close(CLOSE_SIGNED_OUT, "the token of this page is over or was revoked")
+        """Close the socket for good; the page stays open and asks for a token."""
+        self.close(CLOSE_SIGNED_OUT, "the token of this page has expired or was revoked")
 
     def _sent(self, sending: asyncio.Future[None]) -> None:
         self._unsent -= 1
         error = sending.exception()
         if error is not None and not isinstance(error, (WebSocketClosedError, StreamClosedError)):
-            _log.error("a frame could not be sent", exc_info=error)
+            _log.error("cannot send a frame", exc_info=error)

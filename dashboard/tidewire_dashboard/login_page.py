@@ -1,4 +1,4 @@
-"""The log-in page and what asks for it: a form, a cookie, and Bokeh's hook that lets nobody else in."""
+"""Serves the log-in page, and tells Bokeh which requests come from a viewer who is logged in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tidewire_dashboard.login import Logins
 __all__ = ["COOKIE", "LoginPage", "LoginProvider", "local_path"]
 
 COOKIE: Final = "tidewire_login"
-_MAX_NEXT: Final = 8_192
+_MAX_NEXT_CHARS: Final = 8_192
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
@@ -52,7 +52,7 @@ code {{ font-size: 13px; }}
 <body>
 <form method="post" action="{action}">
 <h1>Tidewire</h1>
-{said}{provider}
+{message}{provider}
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" spellcheck="false" required autofocus>
 <input name="next" type="hidden" value="{next}">
@@ -60,63 +60,63 @@ code {{ font-size: 13px; }}
 </form>
 <script nonce="{nonce}">
 // A share link carries its token behind the "#", which no browser sends and no server logs.
-const shared = new URLSearchParams(location.hash.slice(1));
-if (shared.get("token")) {{
+const link = new URLSearchParams(location.hash.slice(1));
+if (link.get("token")) {{
   history.replaceState(null, "", location.pathname);
-  document.querySelector('[name="token"]').value = shared.get("token");
-  if (shared.get("next")) document.querySelector('[name="next"]').value = shared.get("next");
+  document.querySelector('[name="token"]').value = link.get("token");
+  if (link.get("next")) document.querySelector('[name="next"]').value = link.get("next");
   document.querySelector("form").submit();
 }}
 </script>
 </body>
 </html>
 """
-_ASKED: Final = (
-    "<p>Give a token of the service. <code>tidewire token create --subscribe '**' --name me</code> makes one.</p>"
+_PROMPT: Final = (
+    "<p>Enter a token of the service. <code>tidewire token create --subscribe '**' --name me</code> creates one.</p>"
 )
 _PROVIDER: Final = '<a class="provider" href="{}">Log in with your organisation</a>'
 
 
 def local_path(given: str) -> str:
-    """Return a path of this dashboard to go on to; ``/`` for whatever could lead elsewhere."""
+    """Return the given path if it surely leads to a page of this dashboard, ``/`` otherwise."""
     good = (
         given.startswith("/")
         and not given.startswith(("//", "/\\"))
         and "\\" not in given
         and given.isprintable()
-        and len(given) <= _MAX_NEXT
+        and len(given) <= _MAX_NEXT_CHARS
     )
     return given if good else "/"
 
 
 class LoginPage(RequestHandler):
-    """What all of log-in share: who is logged in, the cookie, and the page with its sentence."""
+    """Base of the handlers of log-in and log-out: knows the logins, sets the cookie and shows the page."""
 
     COOKIE: Final = COOKIE
 
     def initialize(self) -> None:
-        """Take the log-ins that the application keeps."""
+        """Get the logins from the application."""
         provider: LoginProvider = auth_provider_of(self)
         self._logins = provider.logins
         self._https = provider.https
         self._oauth = provider.oauth is not None
 
     def _request_summary(self) -> str:
-        """Return what the log says of the request: without the query, which may hold a provider's code."""
+        """Return the request for the log, without its query, which may hold a code of the identity provider."""
         return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
 
     def _set_cookie(self, value: str) -> None:
         self.set_cookie(COOKIE, value, httponly=True, samesite="Lax", secure=self._https, path="/")
 
-    def show(self, status: int, bad: str, on: str) -> None:
-        """Answer with the page.
+    def show(self, status: int, error: str, next_path: str) -> None:
+        """Answer with the log-in page.
 
         Args:
-            status: of the answer.
-            bad: what went wrong, a sentence; empty for nothing.
-            on: where the viewer wants to go.
+            status: HTTP status of the answer.
+            error: a sentence that says what went wrong, or empty.
+            next_path: page to open after the log-in.
         """
-        nonce, on = secrets.token_urlsafe(12), local_path(on)
+        nonce, next_path = secrets.token_urlsafe(12), local_path(next_path)
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
@@ -126,14 +126,14 @@ class LoginPage(RequestHandler):
             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         )
         prefix = self.request.path.rpartition("/")[0]
-        provider = f"{prefix}/oauth?{urlencode({'next': on})}"
+        provider = f"{prefix}/oauth?{urlencode({'next': next_path})}"
         self.finish(
             _PAGE.format(
                 nonce=nonce,
                 action=escape(f"{prefix}/login"),
-                said=f'<p class="bad" role="alert">{escape(bad)}</p>' if bad else _ASKED,
+                message=f'<p class="bad" role="alert">{escape(error)}</p>' if error else _PROMPT,
                 provider=_PROVIDER.format(escape(provider)) if self._oauth else "",
-                next=escape(on),
+                next=escape(next_path),
             )
         )
 
@@ -146,38 +146,38 @@ class _LoginHandler(LoginPage):
         self.show(200, "", self.get_query_argument("next", "/"))
 
     async def post(self) -> None:
-        """Log in, and go on to where the viewer wanted to go."""
-        token, on = self.get_body_argument("token", "").strip(), self.get_body_argument("next", "/")
+        """Log in, and redirect to the page that the viewer asked for."""
+        token, next_path = self.get_body_argument("token", "").strip(), self.get_body_argument("next", "/")
         try:
             cookie, _ = await self._logins.admit(token)
         except ServiceRefused as error:
-            self.show(403, error.detail, on)
+            self.show(403, error.detail, next_path)
             return
         except ServiceUnavailable as error:
-            self.show(503, error.reason, on)
+            self.show(503, error.reason, next_path)
             return
         self._logins.forget(self.get_cookie(COOKIE) or "")
         self._set_cookie(cookie)
-        self.redirect(local_path(on), status=303)
+        self.redirect(local_path(next_path), status=303)
 
 
 class _LogoutHandler(LoginPage):
-    """POST logs out; a link of another site cannot."""
+    """POST logs out; there is no GET, so that no link of another site can log a viewer out."""
 
     def post(self) -> None:
-        """Forget the log-in."""
+        """Log out, and redirect to the log-in page."""
         self._logins.forget(self.get_cookie(COOKIE) or "")
         self.clear_cookie(COOKIE)
         self.redirect("/login", status=303)
 
 
 class LoginProvider(AuthProvider):
-    """Tells Bokeh who a request comes from: every page and socket of it asks.
+    """Tells Bokeh who a request comes from; Bokeh asks for each page and socket.
 
     Args:
-        logins: who is logged in.
-        https: viewers come by HTTPS: the cookie is sent no other way.
-        oauth: what answers ``/oauth``; None without an identity provider.
+        logins: the viewers who are logged in.
+        https: whether viewers use HTTPS; the cookie is then never sent over HTTP.
+        oauth: the handler of ``/oauth``; None without an identity provider.
     """
 
     def __init__(self, logins: Logins, *, https: bool, oauth: type[RequestHandler] | None = None) -> None:
@@ -188,17 +188,20 @@ class LoginProvider(AuthProvider):
 
     @property
     def get_user_async(self) -> Callable[[Any], Awaitable[str | None]]:  # type: ignore[override]  # handed handlers
-        """Return who a request comes from, or None."""
+        """Return the function that finds the name of a request's viewer; it gives None for a stranger."""
 
         async def user(handler: RequestHandler) -> str | None:
-            login = await self.logins.checked(handler.get_cookie(COOKIE) or "")
+            login = await self.logins.find_checked(handler.get_cookie(COOKIE) or "")
             return None if login is None else login.name
 
         return user
 
     @property
     def get_login_url(self) -> Callable[[Any], str]:
-        """Return where to log in. Panel puts a dot before it: so it leads up to the root from where the page is."""
+        """Return the function that gives the address of the log-in page.
+
+        Panel puts a dot before the address, so it has to lead from the page up to the root.
+        """
 
         def upward(handler: RequestHandler) -> str:
             depth = path_in_application(handler).count("/") - 1
@@ -208,11 +211,11 @@ class LoginProvider(AuthProvider):
 
     @property
     def routes(self) -> list[tuple[str, type[RequestHandler]]]:
-        """The routes of the forms."""
+        """The routes of log-in and log-out."""
         oauth = [] if self.oauth is None else [("/oauth", self.oauth)]
         return [("/login", _LoginHandler), ("/logout", _LogoutHandler), *oauth]
 
     @property
     def get_user(self) -> None:
-        """Return nothing: asking is asynchronous."""
+        """Return None: `get_user_async` is used instead."""
         return

@@ -1,4 +1,4 @@
-"""The dashboard's log: what it does and what it refuses, on standard error; requests without their queries."""
+"""Configures the dashboard's log on standard error, and logs requests without their query strings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _log = logging.getLogger("tidewire")
 
 
 def configure_logging(level: str) -> None:
-    """Write Tidewire's events from a level on, and the warnings of the libraries."""
+    """Log Tidewire's events from a level upwards, and only warnings of other libraries."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     _log.setLevel(level.upper())
 
 
 def log_request(handler: RequestHandler) -> None:
-    """Log what was answered with an error; Tornado's own line has the query, and with it tickets.
+    """Log a request that was answered with an error; for the ``log_function`` setting of an application.
 
-    To be the ``log_function`` of an application.
+    Tornado's own log line contains the query, which may hold a ticket.
     """
     status, request = handler.get_status(), handler.request
     if status >= 400 and not getattr(handler, "refused", False):
         write = _log.warning if status >= 500 else _log.info
-        write("%s %s of %s answered %d", request.method, shown(request.path), request.remote_ip, status)
+        write("%s %s from %s answered with %d", request.method, shown(request.path), request.remote_ip, status)

@@ -1,8 +1,8 @@
-"""Log-in by an identity provider: Panel's OAuth handlers speak with it, and the service checks the token they return.
+"""Logs viewers in through an identity provider: Panel's OAuth handlers get a token from it, the service checks it.
 
-What the provider signs is a JSON Web Token, and the service takes those of its issuer (``--jwt-issuer``) as it takes
-its own: so a viewer's scopes, their end and their refusal are the same whichever way they came. The provider's tokens
-stay in this process; the browser gets the cookie of every log-in.
+The token is a JSON Web Token, and the service accepts those of the provider (``--jwt-issuer``) like its own tokens. So
+scopes, expiry and refusals are the same for both ways to log in. The provider's tokens stay in this process; the
+browser gets the same cookie as after any other log-in.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ __all__ = ["PROVIDERS", "oauth_handler", "oauth_options"]
 _log = logging.getLogger("tidewire")
 PROVIDERS: Final = ("generic", "auth_code", "auth0", "azure", "azurev2", "gitlab", "google", "okta")
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
-_FAILED: Final = "The identity provider did not let you in, or it took too long. Try again."
-_AWAY: Final = "The identity provider cannot be reached; try again."
+_FAILED: Final = "The identity provider did not log you in, or it took too long. Try again."
+_UNREACHABLE: Final = "The identity provider cannot be reached. Try again."
 
 
 def oauth_options(settings: DashboardSettings) -> dict[str, Any]:
-    """Return what Panel wants to know of the provider, empty if there is none.
+    """Return Panel's options for the identity provider, empty if there is none.
 
     Raises:
-        InvalidInput: a provider that cannot work, or something is missing.
+        InvalidInput: the provider is not supported, or a setting is missing or wrong.
     """
     provider = settings.dashboard_oauth_provider
     if not provider:
         return {}
     if provider not in PROVIDERS:
-        reason = f"expected one that gives JSON Web Tokens, which the service can verify: {', '.join(PROVIDERS)}"
+        reason = f"expected one that issues JSON Web Tokens, which the service can verify: {', '.join(PROVIDERS)}"
         raise InvalidInput("--oauth-provider", provider, reason)
     if not settings.dashboard_login:
-        raise InvalidInput("--oauth-provider", provider, "does nothing without --login")
+        raise InvalidInput("--oauth-provider", provider, "has no effect without --login")
     if not settings.dashboard_oauth_key:
-        raise InvalidInput("--oauth-key", "", "is missing: the id of this client at the provider")
+        raise InvalidInput("--oauth-key", "", "is missing; give the client id that the provider issued")
     extra: dict[str, Any] = {}
     for given in settings.dashboard_oauth_params:
         name, equals, value = given.partition("=")
@@ -55,20 +55,20 @@ def oauth_options(settings: DashboardSettings) -> dict[str, Any]:
     wanted = ("AUTHORIZE_URL", "TOKEN_URL") if provider in ("generic", "auth_code") else ()
     missing = [name for name in wanted if name not in extra]
     if missing:
-        raise InvalidInput("--oauth-params", "", f"lacks {missing[0]}=https://…, which {provider} needs")
+        raise InvalidInput("--oauth-params", "", f"lacks {missing[0]}=https://…, which {provider} requires")
     return {
         "oauth_key": settings.dashboard_oauth_key,
         "oauth_secret": settings.dashboard_oauth_secret or None,
         "oauth_extra_params": {"scope": ["openid", "profile", "email"], **extra},
         "oauth_jwt_user": "sub",
-        "cookie_secret": secrets.token_urlsafe(32),  # signs the state of those on their way; a restart sends them back
+        "cookie_secret": secrets.token_urlsafe(32),  # signs the state of unfinished log-ins; a restart invalidates them
     }
 
 
 class _OAuth(LoginPage):
-    """GET leads to the provider, and takes what it sends back."""
+    """GET redirects to the provider, and receives its answer."""
 
-    _brought: dict[str, str]
+    _provider_values: dict[str, str]  # what Panel would put into cookies, by their names: the provider's tokens
 
     @property
     def _redirect_uri(self) -> str:
@@ -76,33 +76,33 @@ class _OAuth(LoginPage):
         return f"{scheme}://{self.request.host}{self.request.path}"  # the host is one of the allowed ones
 
     def set_secure_cookie(self, name: str, value: str | bytes, *_args: Any, **_kwargs: Any) -> None:
-        """Let the cookies of the way there and back through; keep what Panel would give to the browser here."""
+        """Set the cookies that the redirects need; keep the values of all others in this process."""
         if name in OAUTH_STATE_COOKIES:
             super().set_secure_cookie(name, value, httponly=True, samesite="Lax", secure=self._https, path="/")
         else:
-            self._brought[name] = value if isinstance(value, str) else value.decode()
+            self._provider_values[name] = value if isinstance(value, str) else value.decode()
 
     async def get_authenticated_user(self, *args: Any, **kwargs: Any) -> Any:
-        """Go there, or come back: then log in with the first token that the service takes."""
-        self._brought = {}
+        """Redirect to the provider; when it has answered, log in with the first token that the service accepts."""
+        self._provider_values = {}
         user = await super().get_authenticated_user(*args, **kwargs)  # type: ignore[misc]  # Panel's
         if kwargs.get("code") is None:
             return user
         refused: ServiceRefused | None = None
         for name in ("id_token", "access_token"):
             try:
-                cookie, login = await self._logins.admit(self._brought.get(name, ""))
+                cookie, login = await self._logins.admit(self._provider_values.get(name, ""))
             except ServiceRefused as error:
                 refused = refused or error
                 continue
             self._logins.forget(self.get_cookie(self.COOKIE) or "")
             self._set_cookie(cookie)
             return login.name
-        assert refused is not None  # noqa: S101 - or it has returned
+        assert refused is not None  # noqa: S101 - otherwise the loop has returned
         raise refused
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Show the log-in page with a sentence; never what the request or the provider says."""
+        """Show the log-in page with an error message, never with text of the request or the provider."""
         error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, ServiceRefused):
             self.show(403, error.detail, "/")
@@ -111,11 +111,11 @@ class _OAuth(LoginPage):
         elif isinstance(error, HTTPError):
             self.show(403, _FAILED, "/")
         else:
-            self.show(502, _AWAY, "/")
+            self.show(502, _UNREACHABLE, "/")
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
-        """Log why a log-in failed, without the address: it has the provider's code."""
-        _log.info("a log-in by the identity provider failed: %s", shown(str(error) or kind.__name__))
+        """Log why a log-in failed, without the request's address, which contains the provider's code."""
+        _log.info("a log-in through the identity provider failed: %s", shown(str(error) or kind.__name__))
 
 
 def oauth_handler(provider: str) -> type[RequestHandler]:

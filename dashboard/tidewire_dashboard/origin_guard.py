@@ -1,4 +1,4 @@
-"""Refuses requests, sockets included, with a wrong Host, from another origin, or that embed a page."""
+"""Refuses requests with a wrong Host header, from another origin, or that would embed a page; also of sockets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tidewire.errors import shown
 __all__ = ["guard_rules"]
 
 _log = logging.getLogger("tidewire")
-_SAFE: Final = frozenset({"GET", "HEAD"})
+_READING_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class _ForeignPage(Matcher):
     """Matches requests that a page of another origin makes, except followed links.
 
-    Bokeh checks the origin of its own socket only, at any port of a host, and lets every page read `autoload.js`.
+    Bokeh checks only the origin of its own socket, without the port, and lets every page read `autoload.js`.
     """
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ class _ForeignPage(Matcher):
         if site in ("", "same-origin", "none"):
             return None
         followed = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
-        return None if followed and request.method in _SAFE else {}
+        return None if followed and request.method in _READING_METHODS else {}
 
 
 class _Refusal(RequestHandler):
@@ -48,18 +48,18 @@ class _Refusal(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Connection", "close")
         _log.info(
-            "%s %s of %s refused: %s", self.request.method, shown(self.request.path), self.request.remote_ip, reason
+            "%s %s from %s refused: %s", self.request.method, shown(self.request.path), self.request.remote_ip, reason
         )
         self.finish(f"{reason}\n")
 
 
 class _WrongHost(_Refusal):
-    """A page of another name that resolves to this machine must not read what is here (DNS rebinding)."""
+    """Refuses other host names: a foreign name that resolves to this machine must not be served (DNS rebinding)."""
 
     def prepare(self) -> None:
         """Refuse."""
         name = shown(self.request.host_name)
-        self.refuse(421, f"This dashboard does not answer to the name {name}; add it with --dashboard-allowed-hosts.")
+        self.refuse(421, f"This dashboard is not served at the host {name}; allow it with --dashboard-allowed-hosts.")
 
 
 class _Foreign(_Refusal):
@@ -75,14 +75,14 @@ class _NotServed(_Refusal):
 
 
 def guard_rules(hosts: Iterable[str]) -> list[Rule]:
-    """Return the rules that refuse what must not reach any route.
+    """Return the routing rules that refuse requests before they reach any route.
 
     Args:
-        hosts: names that a browser may use for the dashboard, any port.
+        hosts: allowed host names of the dashboard, at any port.
     """
     allowed = "|".join(re.escape(host) for host in hosts)
     return [
         Rule(HostMatches(rf"(?i:(?!(?:{allowed})$).*)$"), _WrongHost),
         Rule(_ForeignPage(), _Foreign),
-        Rule(PathMatches(r".*/autoload\.js"), _NotServed),  # for pages of others that would embed ours
+        Rule(PathMatches(r".*/autoload\.js"), _NotServed),  # other sites would embed our pages by it
     ]

@@ -42,8 +42,8 @@ from tidewire_dashboard.saved_decks import SavedDecks
 __all__ = ["Requester", "ViewerRequests"]
 
 _log = logging.getLogger("tidewire")
-_PER_VIEWER: Final = 4
-_TABLE_ROWS: Final = 500
+_MAX_PER_VIEWER: Final = 4
+_MAX_TABLE_ROWS: Final = 500
 
 
 class Requester(Protocol):
@@ -61,7 +61,7 @@ class Requester(Protocol):
 
 
 class ViewerRequests:
-    """Answers requests, at most four of a viewer at a time; used in one event loop, and closed.
+    """Answers requests, at most four per viewer at a time; used in one event loop, and closed.
 
     Args:
         store: the directory that series indices refer to.
@@ -79,7 +79,7 @@ class ViewerRequests:
     def start(self, viewer: Requester, request: ViewerRequest) -> None:
         """Start answering a request; the answer goes to `Requester.answer`."""
         tasks = self._tasks.setdefault(viewer, set())
-        if len(tasks) >= _PER_VIEWER:
+        if len(tasks) >= _MAX_PER_VIEWER:
             viewer.send_problem("Your last requests are still being answered; try again in a moment.")
             return
         task = asyncio.create_task(self._answer(viewer, request))
@@ -87,7 +87,7 @@ class ViewerRequests:
         task.add_done_callback(lambda done: self._done(viewer, done))
 
     def cancel(self, viewer: Requester) -> None:
-        """Cancel a viewer's requests to read; requests to save run to their end."""
+        """Cancel a viewer's requests that read; let those that save finish."""
         for task in self._tasks.get(viewer, ()):
             if not task.get_name().startswith("save"):
                 task.cancel()
@@ -105,8 +105,8 @@ class ViewerRequests:
         if not tasks:
             self._tasks.pop(viewer, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a request could not be answered", exc_info=error)
-            viewer.send_problem("The dashboard failed to answer; see its log.")
+            _log.error("cannot answer a request", exc_info=error)
+            viewer.send_problem("The dashboard could not answer; see its log.")
 
     async def _answer(self, viewer: Requester, request: ViewerRequest) -> None:
         current = asyncio.current_task()
@@ -131,20 +131,20 @@ class ViewerRequests:
         login = viewer.login
         if isinstance(request, SaveDeck | DeleteDeck | SaveThresholds) and not login.edit:
             # The dashboard asks the service with a token of its own, which may do more than this viewer's.
-            raise ServiceRefused(403, "Your token may view but not change anything; it lacks --edit.")
+            raise ServiceRefused(403, "Your token may view but not change anything; make one with --edit.")
         if not login.narrowed_to:
             return request
         if not isinstance(request, WindowRequest):
             raise ServiceRefused(403, "Your token may see some metrics only; decks and thresholds cover all.")
-        known = self._store.series
-        visible = [index for index in request.series if index < len(known) and login.may_see(known[index].metric)]
+        series = self._store.series
+        visible = [index for index in request.series if index < len(series) and login.may_see(series[index].metric)]
         return msgspec.structs.replace(request, series=visible)
 
     async def _result(self, request: ViewerRequest) -> Answer:
         saved = self._saved_decks
         match request:
             case StatisticsRequest() | TableRequest() | ExportRequest():
-                return await self._window(request)
+                return await self._answer_window(request)
             case ListDecks():
                 return DeckList(decks=await saved.decks())
             case ReadDeck(slug=slug):
@@ -157,25 +157,25 @@ class ViewerRequests:
             case SaveThresholds(thresholds=thresholds):
                 return await self._save_thresholds(thresholds)
 
-    async def _window(self, asked: WindowRequest) -> Answer:
-        known: list[Series] = [self._store.series[i] for i in asked.series if i < len(self._store.series)]
-        start, end = asked.start_ms, max(asked.start_ms + 1, asked.end_ms)
-        if isinstance(asked, ExportRequest):
-            key = self.exports.issue(Export(known, start, end, asked.kind))
-            return ExportAnswer(id=asked.id, url=f"exports/{key}")
+    async def _answer_window(self, request: WindowRequest) -> Answer:
+        known: list[Series] = [self._store.series[i] for i in request.series if i < len(self._store.series)]
+        start, end = request.start_ms, max(request.start_ms + 1, request.end_ms)
+        if isinstance(request, ExportRequest):
+            key = self.exports.issue(Export(known, start, end, request.kind))
+            return ExportAnswer(id=request.id, url=f"exports/{key}")
         frame = await self._readings.read(known, start, end)
-        if isinstance(asked, TableRequest):
-            newest = await asyncio.to_thread(table, frame, _TABLE_ROWS)
-            return TableAnswer(id=asked.id, start_ms=start, end_ms=end, rows=newest, of=len(frame))
+        if isinstance(request, TableRequest):
+            newest = await asyncio.to_thread(table, frame, _MAX_TABLE_ROWS)
+            return TableAnswer(id=request.id, start_ms=start, end_ms=end, rows=newest, of=len(frame))
         rows = await asyncio.to_thread(statistics, frame, start, end)
-        return StatisticsAnswer(id=asked.id, start_ms=start, end_ms=end, rows=rows)
+        return StatisticsAnswer(id=request.id, start_ms=start, end_ms=end, rows=rows)
 
-    async def _save(self, asked: SaveDeck) -> DeckSaved:
+    async def _save(self, request: SaveDeck) -> DeckSaved:
         try:
-            etag = await self._saved_decks.save(asked.slug, msgspec.json.encode(asked.deck), over=asked.over)
+            etag = await self._saved_decks.save(request.slug, msgspec.json.encode(request.deck), over=request.over)
         except SaveConflict as error:
-            return DeckSaved(slug=asked.slug, etag=error.etag, conflict=True)
-        return DeckSaved(slug=asked.slug, etag=etag, conflict=False)
+            return DeckSaved(slug=request.slug, etag=error.etag, conflict=True)
+        return DeckSaved(slug=request.slug, etag=etag, conflict=False)
 
     async def _save_thresholds(self, thresholds: list[Threshold]) -> ThresholdsSaved:
         try:

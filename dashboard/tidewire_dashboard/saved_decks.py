@@ -40,42 +40,42 @@ class SavedDecks:
         await self._client.close()
 
     async def watch(self) -> None:
-        """Keep the thresholds current; until cancelled."""
+        """Keep the thresholds up to date; runs until cancelled."""
         await self._thresholds.run()
 
     async def save_thresholds(self, thresholds: Sequence[Threshold]) -> None:
-        """Save all thresholds over the ones last read.
+        """Replace all thresholds, unless they changed since they were last read.
 
         Raises:
-            SaveConflict: others were saved meanwhile; they are in force already.
-            ServiceUnavailable: no answer.
-            ServiceRefused: one of them can never work as it is.
+            SaveConflict: other thresholds were saved in the meantime; those are already in use.
+            ServiceUnavailable: the service does not answer.
+            ServiceRefused: a threshold is invalid.
         """
         body = msgspec.json.encode({"thresholds": thresholds})
         try:
-            await self._ask("PUT", "/v1/thresholds", body, if_match=self._thresholds.etag)
+            await self._fetch("PUT", "/v1/thresholds", body, if_match=self._thresholds.etag)
         finally:
             await self._thresholds.refresh()
 
     async def decks(self) -> list[DeckInfo]:
-        """Return what is saved, the newest first.
+        """Return the saved decks, newest first.
 
         Raises:
-            ServiceUnavailable: no answer.
+            ServiceUnavailable: the service does not answer.
             ServiceRefused: the service refuses.
         """
-        found = (await self._ask("GET", "/v1/decks")).decoded(DecksJson).decks
+        found = (await self._fetch("GET", "/v1/decks")).decoded(DecksJson).decks
         return sorted(found, key=lambda deck: -deck.updated_ms)
 
     async def deck(self, slug: str) -> DeckAnswer:
         """Return a saved deck.
 
         Raises:
-            ServiceUnavailable: no answer.
+            ServiceUnavailable: the service does not answer.
             ServiceRefused: the service refuses.
         """
         try:
-            answer = await self._ask("GET", _path(slug))
+            answer = await self._fetch("GET", _path(slug))
         except ServiceRefused as error:
             if error.status != 404:
                 raise
@@ -83,29 +83,34 @@ class SavedDecks:
         return DeckAnswer(slug=slug, etag=answer.etag, deck=msgspec.Raw(answer.body))
 
     async def save(self, slug: str, deck: bytes, *, over: str | None) -> str:
-        """Save a deck over the version `over` (empty: nothing; None: whatever is there), and return its version.
+        """Save a deck and return its new version.
+
+        Args:
+            slug: its name in addresses.
+            deck: its JSON.
+            over: the version to replace; empty to create only, None to replace any version.
 
         Raises:
-            SaveConflict: another version is there.
-            ServiceUnavailable: no answer.
-            ServiceRefused: the deck or its name can never be saved.
+            SaveConflict: the service has another version.
+            ServiceUnavailable: the service does not answer.
+            ServiceRefused: the deck or its name is invalid.
         """
         if over is None:
-            return (await self._ask("PUT", _path(slug), deck)).etag
+            return (await self._fetch("PUT", _path(slug), deck)).etag
         if not over:
-            return (await self._ask("PUT", _path(slug), deck, if_none_match="*")).etag
-        return (await self._ask("PUT", _path(slug), deck, if_match=f'"{over}"')).etag
+            return (await self._fetch("PUT", _path(slug), deck, if_none_match="*")).etag
+        return (await self._fetch("PUT", _path(slug), deck, if_match=f'"{over}"')).etag
 
     async def delete(self, slug: str) -> None:
         """Delete a deck.
 
         Raises:
-            ServiceUnavailable: no answer.
+            ServiceUnavailable: the service does not answer.
             ServiceRefused: the service refuses.
         """
-        await self._ask("DELETE", _path(slug))
+        await self._fetch("DELETE", _path(slug))
 
-    async def _ask(
+    async def _fetch(
         self, method: str, path: str, body: bytes | None = None, *, if_match: str = "", if_none_match: str = ""
     ) -> Answer:
         headers = {"Content-Type": "application/json"} if body is not None else {}

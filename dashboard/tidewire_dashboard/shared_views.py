@@ -1,7 +1,7 @@
 """What the viewers of a process share: the tick, the views that several watch, the history, encoded messages.
 
-Each distinct view is packed once a tick, and every viewer at the same frame gets the same bytes. Nothing ticks without
-viewers.
+Each distinct view is packed once per tick, and all viewers at the same frame get the same bytes. Without viewers there
+are no ticks.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from tidewire_dashboard.source import Source
 __all__ = ["ConnectedViewer", "SharedView", "SharedViews", "ViewKey"]
 
 _log = logging.getLogger("tidewire")
-_OLDER_AGAIN_MS: Final = 15_000.0  # before the history of a view is requested again
+_HISTORY_AGAIN_MS: Final = 15_000.0  # before the history of a view is requested again
 _MAX_VIEWERS: Final = 5_000
 
 
 class ViewKey(NamedTuple):
-    """What makes two views the same."""
+    """Identifies a view: viewers with the same key share it."""
 
     series: tuple[int, ...] | None
     window_ms: float
@@ -62,7 +62,7 @@ class SharedView:
 
 
 class ConnectedViewer(Protocol):
-    """What the shared side needs of a viewer."""
+    """A viewer as `SharedViews` uses it."""
 
     @property
     def login(self) -> Login:
@@ -92,14 +92,14 @@ class SharedViews:
         history_cache: older readings, from the service's history.
         redis: Redis address shown on the "No metrics yet" page.
         token: bearer token for requests to the service.
-        clock_ms: a monotonic clock, for lags.
+        clock_ms: a monotonic clock, to measure lag.
 
     Attributes:
         seq: number of the current tick.
         viewers: the connected ones.
-        alarms: the thresholds, and the series that pass them.
+        alarms: the thresholds, and the series beyond them.
         saved_decks: decks and thresholds that the service stores.
-        requests: the requests of viewers under way.
+        requests: answers the requests of viewers.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class SharedViews:
 
     @property
     def full(self) -> bool:
-        """Tell whether the limit of viewers is reached."""
+        """Whether the limit of viewers is reached."""
         return len(self.viewers) >= _MAX_VIEWERS
 
     # -- the tick ------------------------------------------------------------------------------------------------
@@ -140,20 +140,20 @@ class SharedViews:
             try:
                 viewer.tick()
             except Exception:  # one viewer's failure must not stop the others
-                _log.exception("a viewer could not be served")
+                _log.exception("cannot serve a viewer")
                 viewer.fail()
 
     def pack(self, shared: SharedView) -> None:
-        """Update a view to this tick once, and request its history where memory does not reach."""
+        """Update a view once per tick, and request its history if the store does not reach back far enough."""
         now_ms = self.source.feed.now_ms()
         live = shared.live
         live.tick(self.seq, now_ms)
-        if live.partial and shared.reading is None and self.clock_ms() - shared.requested_ms > _OLDER_AGAIN_MS:
+        if live.partial and shared.reading is None and self.clock_ms() - shared.requested_ms > _HISTORY_AGAIN_MS:
             shared.requested_ms = self.clock_ms()
-            shared.reading = self._start(self._read_older(shared, now_ms))
+            shared.reading = self._start(self._read_history(shared, now_ms))
 
     def watch(self, key: ViewKey) -> SharedView:
-        """Return a view, opened if nobody watches it yet."""
+        """Watch a view; the first watcher opens it."""
         series = None if key.series is None else tuple(i for i in key.series if i < len(self.source.store.series))
         key = key._replace(series=series)
         shared = self._views.get(key)
@@ -163,13 +163,13 @@ class SharedViews:
         shared.watchers += 1
         return shared
 
-    def visible(self, asked: Sequence[int] | None, login: Login) -> tuple[int, ...] | None:
-        """Return the series that a login may see, each once; None for all."""
+    def visible(self, requested: Sequence[int] | None, login: Login) -> tuple[int, ...] | None:
+        """Return those of the requested series that a login may see, each once; None means all series."""
         if not login.narrowed_to:
-            return None if asked is None else tuple(dict.fromkeys(asked))
+            return None if requested is None else tuple(dict.fromkeys(requested))
         series = self.source.store.series
-        wanted = range(len(series)) if asked is None else dict.fromkeys(asked)
-        return tuple(index for index in wanted if index < len(series) and login.may_see(series[index].metric))
+        indices = range(len(series)) if requested is None else dict.fromkeys(requested)
+        return tuple(index for index in indices if index < len(series) and login.may_see(series[index].metric))
 
     def unwatch(self, shared: SharedView) -> None:
         """Stop watching a view; the last watcher closes it."""
@@ -191,16 +191,16 @@ class SharedViews:
 
     # -- history -------------------------------------------------------------------------------------------------
 
-    async def _read_older(self, shared: SharedView, now_ms: float) -> None:
+    async def _read_history(self, shared: SharedView, now_ms: float) -> None:
         try:
             await self.history_cache.fill(shared.live, now_ms)
         except ServiceUnavailable as error:
-            _log.info("history of a %d s window is missing: %s", shared.live.window_ms / 1e3, error)
+            _log.info("the history of a %d s window is missing: %s", shared.live.window_ms / 1e3, error)
         finally:
             shared.reading = None
 
     def answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
-        """Start answering a range; it replaces the viewer's range that is still unanswered."""
+        """Start answering a request for a range; it replaces an unanswered one of this viewer."""
         self.cancel_range(viewer)
         self._ranges[viewer] = self._start(self._answer_range(viewer, request))
 
@@ -231,7 +231,7 @@ class SharedViews:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def directory_message(self, version: int, login: Login = EVERYBODY) -> tuple[str, int]:
-        """Return the `series` message for a viewer at a version (-1: none), and the version after it."""
+        """Return the `series` message for a viewer who has a version (-1 for none), and the new version."""
         key = (version, login.narrowed_to)
         store = self.source.store
         with store.lock:
@@ -246,7 +246,7 @@ class SharedViews:
         return kept[1], present
 
     def events_message(self, login: Login = EVERYBODY) -> tuple[str, int]:
-        """Return the `events` message of what a login may see, and the version after it."""
+        """Return the `events` message of the events that a login may see, and their version."""
         store = self.source.store
         with store.lock:
             version = store.events_version
@@ -254,7 +254,7 @@ class SharedViews:
         return encode_message(events_message(visible)), version
 
     def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
-        """Return the `status` message for a viewer whose acknowledgements are `lag_ms` late."""
+        """Return the `status` message for a viewer whose acknowledgements come `lag_ms` late."""
         message = msgspec.structs.replace(self.source.message(), lag_ms=round(lag_ms))
         if login.narrowed_to:  # the number of other metrics must not leak
             series = self.source.store.series

@@ -1,4 +1,4 @@
-"""The source: the one SSE consumer of this process, its store, and what it knows of the service's health."""
+"""Consumes the one SSE stream of this process into its store, and polls the health of the service."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tidewire_dashboard.settings import DashboardSettings
 __all__ = ["Source"]
 
 _log = logging.getLogger("tidewire")
-_HEALTH_S: Final = 1.0  # a fault is shown within 5 s; the service itself may need 3 of them to be sure
+_POLL_HEALTH_S: Final = 1.0  # a fault is shown within 5 s; the service itself may need 3 of them to be sure
 _HEALTH_TIMEOUT_S: Final = 2.0
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What the service said of itself last; None where it is not known."""
+    """The last known health of the service; None where it is unknown."""
 
     service_ok: bool | None = None
     redis_ok: bool | None = None
@@ -33,15 +33,15 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Source:
-    """The stream of all metrics into one store, for every viewer; a context manager that starts and stops its thread.
+    """Reads all metrics into one store for all viewers; a context manager that starts and stops its thread.
 
     Args:
-        settings: which service, and how much memory.
+        settings: the service to read from and the memory to use.
 
     Attributes:
-        store: what was received.
+        store: the newest readings.
         feed: the subscription.
-        health: what the service said of itself last; another object after each change.
+        health: the last known health of the service; replaced by a new object at each poll.
     """
 
     def __init__(self, settings: DashboardSettings) -> None:
@@ -54,7 +54,7 @@ class Source:
             url=self.url,
             token=settings.token,
             replay_s=round(self.store.raw_ms / 1e3),
-            beside=(self._watch_health,),
+            beside=(self._poll_health,),
             name="tidewire-source",
         )
 
@@ -66,23 +66,23 @@ class Source:
         self.feed.stop()
 
     def message(self) -> Status:
-        """Return the `status` message, without the lag of one viewer."""
+        """Return the `status` message, except for the lag, which each viewer has of its own."""
         health = self.health
         return msgspec.structs.replace(
             self.feed.message(), service_ok=health.service_ok, redis_ok=health.redis_ok, redis=health.redis
         )
 
-    async def _watch_health(self) -> None:
+    async def _poll_health(self) -> None:
         async with AsyncServiceClient(self.url, token="", timeout_s=_HEALTH_TIMEOUT_S) as client:
             while True:
-                health = await _health(client)
+                health = await _read_health(client)
                 if (health.service_ok, health.redis_ok) != (self.health.service_ok, self.health.redis_ok):
                     _log.info("health of %s: %s", self.url, health)
                 self.health = health
-                await asyncio.sleep(_HEALTH_S)
+                await asyncio.sleep(_POLL_HEALTH_S)
 
 
-async def _health(client: AsyncServiceClient) -> Health:
+async def _read_health(client: AsyncServiceClient) -> Health:
     try:
         answer = await client.fetch("GET", "/health/ready")  # 503 has the same shape
         ready = answer.decoded(ReadinessJson)

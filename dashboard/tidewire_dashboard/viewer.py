@@ -1,7 +1,7 @@
-"""One viewer: what its deck requested, and when to send it; no sockets here.
+"""One viewer: the views and answers that its deck requested, and when to send them; knows no socket.
 
-Nothing queues: at most one frame of a view is unacknowledged, and a text message is built only once the one before it
-has left. A hidden viewer is sent nothing.
+Nothing queues: at most one frame of a view is unacknowledged, and a text message is built only when the one before it
+has been sent. A hidden viewer is sent nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["Port", "Viewer"]
 
 _STATUS_EVERY_TICKS: Final = 10
 _MAX_UNSENT: Final = 12  # two frames, the texts of a hello, and answers
-_MAX_WAITING: Final = 8  # answers that wait for a slow socket; the oldest is dropped first
+_MAX_WAITING: Final = 8  # answers waiting for a slow socket; the oldest is dropped first
 
 
 class Port(Protocol):
@@ -42,33 +42,33 @@ class Port(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Return the number of messages not yet handed to the network."""
+        """The number of messages not yet handed to the network."""
 
     def send(self, data: bytes | str) -> None:
         """Send one message: bytes as a binary one."""
 
     def fail(self) -> None:
-        """Close; the deck connects again."""
+        """Close the connection; the deck connects again."""
 
     def sign_out(self) -> None:
-        """Close; the page asks for a token."""
+        """Close the connection; the page asks for a token."""
 
 
 class _OpenView:
-    __slots__ = ("asked", "pacing", "shared")
+    __slots__ = ("pacing", "request", "shared")
 
-    def __init__(self, asked: OpenView, shared: SharedView, fps: int) -> None:
-        self.asked = asked
+    def __init__(self, request: OpenView, shared: SharedView) -> None:
+        self.request = request
         self.shared = shared
-        self.pacing = Pacing(fps)
+        self.pacing = Pacing(request.fps)
 
 
 class Viewer:
-    """One deck at the other end of a port.
+    """Serves one deck.
 
     Args:
         shared: what all viewers share.
-        port: the connection to write to.
+        port: the connection to the deck.
         login: who is logged in; nothing is sent that their token may not see.
     """
 
@@ -99,7 +99,7 @@ class Viewer:
         """Handle one message of the deck.
 
         Raises:
-            InvalidInput: no message of docs/view-frame.md.
+            InvalidInput: it is not a message of docs/view-frame.md.
         """
         if isinstance(message, str) and message.startswith("a"):
             self._acknowledge(message)
@@ -122,7 +122,7 @@ class Viewer:
                 self._shared.requests.start(self, request)
 
     def tick(self) -> None:
-        """Send what is due; called once a tick."""
+        """Send what is due; called once per tick."""
         if self.hidden:
             return
         self._send_waiting()
@@ -154,7 +154,7 @@ class Viewer:
         self._port.send(encode_message(message))
 
     def answer(self, message: Answer | Refused) -> None:
-        """Send the answer to a request, once the socket accepts it; the newest few wait."""
+        """Send the answer to a request once the socket accepts it; if many wait, the oldest is dropped."""
         self._waiting.append(encode_message(message))
         self._send_waiting()
 
@@ -165,7 +165,7 @@ class Viewer:
         for view in self._views.values():
             view.pacing.restart()
         if not hidden:
-            self._send_texts()  # first: they are skipped while anything is unsent, and frames need the names
+            self._send_texts()  # first: they are skipped while anything is unsent, and frames refer to the directory
             self._port.send(self._shared.snippet)
             for number, view in self._views.items():
                 self._send_frame(number, view)
@@ -174,18 +174,18 @@ class Viewer:
         self._close_view(request.view)
         series = self._shared.visible(request.series, self.login)
         shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets))
-        view = self._views[request.view] = _OpenView(request, shared, request.fps)
+        view = self._views[request.view] = _OpenView(request, shared)
         if not self.hidden:
             self._send_texts()
             self._send_frame(request.view, view)
 
-    def _widen(self) -> None:
-        """Add new series to a view of everything that this viewer may see."""
+    def _add_new_series(self) -> None:
+        """Add new series to the views of everything that this viewer may see."""
         if not self.login.narrowed_to:
-            return  # an unrestricted view holds new series anyway
+            return  # an unrestricted view contains new series anyway
         for view in list(self._views.values()):
-            if view.asked.series is None and view.shared.key.series != self._shared.visible(None, self.login):
-                self._open(view.asked)
+            if view.request.series is None and view.shared.key.series != self._shared.visible(None, self.login):
+                self._open(view.request)
 
     def _close_view(self, number: int) -> None:
         view = self._views.pop(number, None)
@@ -218,17 +218,17 @@ class Viewer:
         if self._directory_version != store.directory_version:
             message, self._directory_version = shared.directory_message(self._directory_version, self.login)
             self._port.send(message)
-            self._widen()
+            self._add_new_series()
         if self._events_version != store.events_version:
             message, self._events_version = shared.events_message(self.login)
             self._port.send(message)
-        alarms, sees = shared.alarms, self.login.may_see if self.login.narrowed_to else None
+        alarms, may_see = shared.alarms, self.login.may_see if self.login.narrowed_to else None
         if self._thresholds_version != alarms.thresholds_version:
             self._thresholds_version = alarms.thresholds_version
-            self._send_text(alarms.thresholds_message(sees))
+            self._send_text(alarms.thresholds_message(may_see))
         if self._alarms_version != alarms.version:
             self._alarms_version = alarms.version
-            self._send_text(alarms.alarms_message(sees))
+            self._send_text(alarms.alarms_message(may_see))
         state = (shared.source.feed.status, shared.source.health)
         if state != self._status or shared.seq - self._status_tick >= _STATUS_EVERY_TICKS:
             self._status, self._status_tick = state, shared.seq

@@ -234,7 +234,7 @@ async def _login(url: str) -> None:
 
 async def _health(url: str) -> None:
     source = Source(DashboardSettings(url=url))
-    watching = asyncio.create_task(source._watch_health())
+    watching = asyncio.create_task(source._poll_health())
     while source.health.service_ok is None:
         await asyncio.sleep(0.01)
     watching.cancel()

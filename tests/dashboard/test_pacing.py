@@ -1,4 +1,4 @@
-"""The acknowledgement machine under a clock of the test's own."""
+"""The pace of frames, with a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_old_and_foreign_acknowledgements_change_nothing() -> None:
     pacing = Pacing(5)
     pacing.sent(4, 0)
     assert not pacing.acknowledged(3, 1)
-    assert pacing.out == 4
+    assert pacing.unacknowledged == 4
     pacing.tick(6)
     assert pacing.due
     pacing.restart()

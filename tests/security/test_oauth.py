@@ -218,7 +218,7 @@ async def test_what_comes_back_wrong_lets_nobody_in(site: Any, how: str, caplog:
         back = (await it.http.get(there.headers["location"])).headers["location"]
         answer = await it.http.get(TAMPERED[how](back))
         assert answer.status_code == 403
-        assert "did not let you in" in answer.text
+        assert "did not log you in" in answer.text
         assert "call us" not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert COOKIE not in it.http.cookies
