@@ -96,4 +96,4 @@ def test_a_unit_is_written_as_on_the_live_chart() -> None:
 def test_markup_in_a_name_is_text() -> None:
     bundle = snapshot_bundle(b"png", '<img src=x onerror="x">', "a1")
     assert "<img src=x" not in bundle["text/html"]
-    assert 'data-tidewire-still="a1"' in bundle["text/html"]
+    assert 'data-tidewire-snapshot="a1"' in bundle["text/html"]

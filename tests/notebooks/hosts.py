@@ -107,7 +107,7 @@ async def test_notebook_7(live_service: LiveService, publishing: None, browser: 
         await page.locator(".jp-CodeCell .cm-content").first.click(timeout=HANG_MS)
         await page.keyboard.press("Control+Enter")
         await lives(page)
-        assert await page.locator("[data-tidewire-still]").first.is_hidden()
+        assert await page.locator("[data-tidewire-snapshot]").first.is_hidden()
         await page.close()
 
 

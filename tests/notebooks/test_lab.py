@@ -140,7 +140,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
     await lab.says("LIVE")
     assert await lab.changes() >= 7
     assert await lab.page.locator(".jp-InputPrompt").first.inner_text() == "[*]:", "the cell still sleeps"
-    assert await lab.page.locator("[data-tidewire-still]").first.is_hidden(), "the live chart covers its still"
+    assert await lab.page.locator("[data-tidewire-snapshot]").first.is_hidden(), "the live chart hides its snapshot"
     for theme in ("Dark", "Light"):
         await lab.page.evaluate(
             f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})"
@@ -189,8 +189,8 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
 
     await lab.page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
     await lab.open("a.ipynb?reset")
-    still = lab.page.locator("[data-tidewire-still] img")
-    await still.wait_for()
-    assert "2 series" in str(await still.get_attribute("alt"))
+    snapshot = lab.page.locator("[data-tidewire-snapshot] img")
+    await snapshot.wait_for()
+    assert "2 series" in str(await snapshot.get_attribute("alt"))
     await lab.page.wait_for_timeout(2_000)
     assert await lab.page.get_by_text("model not found").is_hidden()

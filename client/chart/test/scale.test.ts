@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { niceStep, stepDecimals, ticksIn, tickTexts, timeStep, timeTicks, yRange } from "../src/canvas/scale";
-import { firstVisible, layoutTiles } from "../src/canvas/tile-layout";
+import { layoutTiles, visibleTiles } from "../src/canvas/tile-layout";
 import { Directory } from "../src/model/directory";
 
 test("the y axis has three to five ticks", () => {
@@ -73,9 +73,13 @@ test("seven columns at 1440, heads of 30 and 32, the last row ends with its padd
   assert.equal(layout.tiles[6].left + layout.tiles[6].width, 1424);
   assert.equal(layout.tiles[9].top, 250 + 32);
   assert.equal(layout.height, 282 + 104 + 16);
-  assert.equal(firstVisible(layout, 0), 0);
-  assert.equal(firstVisible(layout, 140), 7);
-  assert.equal(firstVisible(layout, 5_000), 16);
+  // The view ends above the second row of tiles, then above the second group, then below everything.
+  const visible = (top: number, height: number): number[] =>
+    visibleTiles(layout, top, height).map((tile) => layout.tiles.indexOf(tile));
+  assert.deepEqual(visible(0, 145), [0, 1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(visible(140, 100), [7, 8]);
+  assert.deepEqual(visible(140, 142), [7, 8, 9, 10, 11, 12, 13, 14, 15]);
+  assert.deepEqual(visible(5_000, 100), []);
 });
 
 test("what stands at ticks fits beside the plot, however large or small the values are", () => {

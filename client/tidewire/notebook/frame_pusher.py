@@ -31,13 +31,13 @@ _TEXTS_EVERY: Final = 4  # ticks
 _SNAPSHOT_S: Final = 10.0
 _BYTES_PER_S: Final = 100_000.0
 _BUCKETS: Final = 650  # of the view until the browser says how wide it is
-_OLDER_AGAIN_S: Final = 15.0
-SHORTEST_MS: Final = 1_000.0  # windows
+_HISTORY_AGAIN_S: Final = 15.0  # before the history of a view is requested again
+SHORTEST_MS: Final = 1_000.0  # of a window
 LONGEST_MS: Final = 24 * 3_600e3
 
 
 def read_message(content: object) -> messages.DeckMessage | None:
-    """Return a message of the deck; None, and a warning, for what is none."""
+    """Return a message of the deck; log a warning and return None for anything else."""
     try:
         message: messages.DeckMessage = msgspec.convert(content, messages.DeckMessage)
     except msgspec.ValidationError as error:
@@ -51,17 +51,17 @@ class ViewRequest:
 
     Attributes:
         window_ms: length of the window.
-        buckets: how many are wanted.
+        buckets: number of buckets requested.
         paused: send no frames.
-        anew: send everything anew.
-        ranges: the last range that was asked for.
+        send_all: send everything again, as to a new page.
+        ranges: the newest request for a range, if it is not answered yet.
     """
 
     def __init__(self, window_ms: float) -> None:
         self.window_ms = window_ms
         self.buckets = _BUCKETS
         self.paused = False
-        self.anew = True
+        self.send_all = True
         self.ranges: deque[messages.RangeRequest] = deque(maxlen=1)
 
 
@@ -73,7 +73,7 @@ class Target(Protocol):
 
 
 class _Pusher:
-    """State of one chart's thread between two ticks."""
+    """What one chart's thread remembers from tick to tick."""
 
     def __init__(self, feed: Feed, history_cache: HistoryCache, view_request: ViewRequest, alarms: Alarms) -> None:
         self.store = feed.store
@@ -87,18 +87,18 @@ class _Pusher:
         self.since: int | None = None
         self.snapshot_at = 0.0
         self.not_before = 0.0
-        self.directory = self.events = self.limits = self.alarmed = -1
+        self.directory_version = self.events_version = self.thresholds_version = self.alarms_version = -1
         self.status: object = None
-        self.older_at = -math.inf
+        self.history_at = -math.inf
 
     async def tick(self, target: Target) -> None:
         """Send the messages and frames that are due."""
         now = time.monotonic()
         self.seq += 1
-        if self.view_request.anew:
-            self.view_request.anew = False
+        if self.view_request.send_all:
+            self.view_request.send_all = False
             self.since = self.status = None
-            self.directory = self.events = self.limits = self.alarmed = -1
+            self.directory_version = self.events_version = self.thresholds_version = self.alarms_version = -1
         self._texts(target)
         if self.view_request.ranges:
             await self._range(target, self.view_request.ranges.popleft())
@@ -116,38 +116,38 @@ class _Pusher:
         target.push(messages.FrameAttached(), frame)
         self.since = self.seq
         self.not_before = now + len(frame) / _BYTES_PER_S
-        if self.view.partial and now - self.older_at > _OLDER_AGAIN_S:
-            self.older_at = now
-            await self._older(self.view)
+        if self.view.partial and now - self.history_at > _HISTORY_AGAIN_S:
+            self.history_at = now
+            await self._read_history(self.view)
 
     def _texts(self, target: Target) -> None:
         store = self.store
-        if self.directory != store.directory_version:
+        if self.directory_version != store.directory_version:
             with store.lock:
-                changed, full = store.changed_since(self.directory), self.directory < 0
-                self.directory = store.directory_version
+                changed, full = store.changed_since(self.directory_version), self.directory_version < 0
+                self.directory_version = store.directory_version
             target.push(messages.directory_message(changed, full=full))
-        if self.events != store.events_version:
+        if self.events_version != store.events_version:
             with store.lock:
-                events, self.events = list(store.events), store.events_version
+                events, self.events_version = list(store.events), store.events_version
             target.push(messages.events_message(events))
         alarms = self.alarms
         alarms.evaluate(self.feed.now_ms())
-        if self.limits != alarms.thresholds_version:
-            self.limits = alarms.thresholds_version
+        if self.thresholds_version != alarms.thresholds_version:
+            self.thresholds_version = alarms.thresholds_version
             target.push(alarms.thresholds_message())
-        if self.alarmed != alarms.version:
-            self.alarmed = alarms.version
+        if self.alarms_version != alarms.version:
+            self.alarms_version = alarms.version
             target.push(alarms.alarms_message())
         if self.status is not self.feed.status or self.seq % _TEXTS_EVERY == 0:
             self.status = self.feed.status
             target.push(self.feed.message())
 
-    async def _older(self, view: LiveView) -> None:
+    async def _read_history(self, view: LiveView) -> None:
         try:
             await self.history_cache.fill(view, self.feed.now_ms())
         except ServiceUnavailable as error:
-            _log.info("a window of %d s stays partly empty: %s", view.window_ms / 1e3, error)
+            _log.info("the history of a %d s window is missing: %s", view.window_ms / 1e3, error)
 
     async def _range(self, target: Target, request: messages.RangeRequest) -> None:
         try:
@@ -165,11 +165,11 @@ class _Pusher:
 async def push_frames(
     target_now: Callable[[], Target | None], feed: Feed, view_request: ViewRequest, alarms: Alarms
 ) -> None:
-    """Push frames until the target is gone, then stop the feed; runs beside the feed, in its thread.
+    """Push frames until the target is gone, then stop the feed; runs in the feed's thread.
 
     Args:
-        target_now: returns the target, None once it is gone; held only while a tick lasts.
-        feed: whose store is drawn.
+        target_now: returns the target, None once it is gone; a reference to it is held only during a tick.
+        feed: its store is drawn.
         view_request: the view to draw.
         alarms: of the feed's store.
     """

@@ -1,6 +1,6 @@
-"""A still of a live chart, for a notebook that is saved: one PNG and one line that says what it shows; pure.
+"""Draws the snapshot of a live chart that a saved notebook keeps: a PNG and a one-line caption; pure.
 
-Drawn from the very frame that the browser draws, in the colours of the light theme, a panel for each metric.
+It is drawn from the same frame as the chart in the browser, in the colours of the light theme, one panel per metric.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _PANEL: Final = {1: 220, 2: 170}
 _LOW_PANEL: Final = 130
 _MAX_PANELS: Final = 6
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 22  # of a panel's plot
-_SHARP, _SMOOTH = 2, 2  # pixels per px of the image; and what is drawn larger still, to be smooth
+_SHARP, _SMOOTH = 2, 2  # pixels per px of the image; what is drawn is this much larger again and scaled down, to smooth
 _SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
 _COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
 _MAX_NAMED: Final = 4  # series in a panel's legend
 
 
 def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
-    """Return what a still shows, in one line: metrics, window, when it was taken, and the newest reading."""
+    """Return the caption of a snapshot: metrics, window, the time it was taken, and the newest reading."""
     at = f"{_utc(frame.now_ms):%Y-%m-%d %H:%M:%S} UTC"
     measured = np.array([series[int(index)].metric != ANNOTATIONS for index in frame.records["index"]], dtype=bool)
     known = measured & (frame.records["last_time_ms"] > 0)
@@ -51,12 +51,12 @@ def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> 
 
 
 def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
-    """Return the picture: at most six metrics, one panel each, the rest counted in its last line.
+    """Return the picture: one panel each for at most six metrics; the last line says how many more there are.
 
     Args:
-        title: its last line, such as that of `snapshot_line`.
-        frame: a snapshot.
-        series: where the frame's records have their index.
+        title: the last line, such as that of `snapshot_line`.
+        frame: a full frame, not a difference to another.
+        series: the series that the records of the frame refer to by index.
     """
     from PIL import Image  # noqa: PLC0415 - heavy
 
@@ -79,22 +79,27 @@ def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> byte
 
 
 def snapshot_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
-    """Return a still as a notebook keeps it, under a key of letters and digits.
+    """Return a snapshot as a display bundle of a notebook.
 
-    The live chart, the next output of the cell, finds it by its key and hides it; where there is no live chart, what
-    the notebook says in its place is hidden.
+    The live chart is the next output of the cell; it finds the snapshot by its key and hides it. In a notebook without
+    a kernel there is no live chart, and the notebook's message about that is hidden.
+
+    Args:
+        png: the picture.
+        line: its caption.
+        key: letters and digits.
     """
     text, data = html.escape(line), base64.b64encode(png).decode("ascii")
     shape = f'width="{_WIDTH}" style="max-width:100%;border-radius:8px"'
     picture = f'<img alt="{text}" {shape} src="data:image/png;base64,{data}">'
-    still = f'.jp-OutputArea-child:has([data-tidewire-still="{key}"])'
-    style = f"<style>{still}+.jp-OutputArea-child:not(:has(.tw-deck)){{display:none}}</style>"
-    figure = f'{style}<figure data-tidewire-still="{key}" style="margin:0">{picture}</figure>'
+    snapshot = f'.jp-OutputArea-child:has([data-tidewire-snapshot="{key}"])'
+    style = f"<style>{snapshot}+.jp-OutputArea-child:not(:has(.tw-deck)){{display:none}}</style>"
+    figure = f'{style}<figure data-tidewire-snapshot="{key}" style="margin:0">{picture}</figure>'
     return {"text/html": figure, "image/png": data, "text/plain": line}
 
 
 class _Canvas:
-    """An image in px of the notebook."""
+    """An image that is drawn on in the notebook's px."""
 
     def __init__(self, height: int) -> None:
         from PIL import Image, ImageDraw  # noqa: PLC0415 - heavy
@@ -113,7 +118,7 @@ class _Canvas:
         self._draw.circle((x * self._scale, y * self._scale), radius * self._scale, fill=colour)
 
     def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
-        """Write; return where the words end."""
+        """Write words and return the x where they end."""
         from PIL import ImageFont  # noqa: PLC0415 - heavy
 
         font = self._fonts.setdefault(size, ImageFont.load_default(size * self._scale))
@@ -166,7 +171,7 @@ def _panel(
 
 
 def _runs(line: Floats, expected_ms: float, step_ms: int) -> list[list[int]]:
-    """Return the buckets of a line, cut where the live chart has a gap."""
+    """Return the buckets of a line in runs, split at the gaps that the live chart shows."""
     held = np.flatnonzero(np.isfinite(line))
     if not held.size:
         return []

@@ -1,7 +1,7 @@
 """The live notebook chart: `watch("furnace/**")` draws in the cell with the dashboard's own chart module.
 
 It only pushes: while a cell runs, the kernel receives nothing from the browser. One thread per chart, and running the
-cell again replaces the chart. The cell also holds a snapshot, which the live chart covers: what a saved notebook shows.
+cell again replaces the chart. The cell also holds a snapshot, which a saved notebook shows and the live chart hides.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Chart(anywidget.AnyWidget):
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
     dashboard_url = traitlets.Unicode("").tag(sync=True)
-    still = traitlets.Unicode("").tag(sync=True)
-    _feed: Feed | None = None  # ipywidgets closes what was made by half
+    snapshot_key = traitlets.Unicode("").tag(sync=True)
+    _feed: Feed | None = None  # ipywidgets also closes widgets whose constructor failed
 
     def __init__(
         self,
@@ -111,12 +111,12 @@ class Chart(anywidget.AnyWidget):
         atexit.register(feed.stop)
 
     def pause(self) -> None:
-        """Let the picture stand still; readings are still received. `resume` goes on."""
+        """Freeze the chart; readings are still received. `resume` goes on."""
         self._view_request.paused = True
 
     def resume(self) -> None:
         """Draw live again, after `pause`."""
-        self._view_request.anew = True
+        self._view_request.send_all = True
         self._view_request.paused = False
 
     def close(self) -> None:
@@ -141,9 +141,9 @@ class Chart(anywidget.AnyWidget):
         from IPython.display import display  # noqa: PLC0415 - only in notebooks
 
         show: Any = display  # it has no types
-        first, self.still = not self.still, self.still or uuid.uuid4().hex
+        first, self.snapshot_key = not self.snapshot_key, self.snapshot_key or uuid.uuid4().hex
         if first:
-            show(self._snapshot(), raw=True, display_id=self.still)
+            show(self._snapshot(), raw=True, display_id=self.snapshot_key)
         bundle = self._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         show(data, metadata=metadata, raw=True)
@@ -154,12 +154,12 @@ class Chart(anywidget.AnyWidget):
 
     def refresh_snapshot(self) -> None:
         """Update the snapshot in the notebook, if readings came since the last."""
-        if not self.still or self._drawn == self._readings():
+        if not self.snapshot_key or self._drawn == self._readings():
             return
         from IPython.display import display  # noqa: PLC0415 - only in notebooks
 
         show: Any = display  # it has no types
-        show(self._snapshot(), raw=True, display_id=self.still, update=True)
+        show(self._snapshot(), raw=True, display_id=self.snapshot_key, update=True)
 
     def _readings(self) -> int:
         return int(self._store.state["total"].sum())
@@ -170,7 +170,7 @@ class Chart(anywidget.AnyWidget):
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
         frame = unpack_frame(view.frame(0, None))
         line = snapshot_line(self.pattern, frame, self._store.series)
-        return snapshot_bundle(snapshot_png(line, frame, self._store.series), line, self.still)
+        return snapshot_bundle(snapshot_png(line, frame, self._store.series), line, self.snapshot_key)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
@@ -210,7 +210,7 @@ class Chart(anywidget.AnyWidget):
         """Handle a message of the deck; it comes only while no cell runs."""
         match read_message(content):
             case Hello():
-                self._view_request.anew = True
+                self._view_request.send_all = True
             case Retry() if self._feed is not None:
                 self._feed.retry_now()
             case RangeRequest() as request:
@@ -296,7 +296,7 @@ def watch(
         if made_by == execution:
             _charts.setdefault(cell, []).append((made_by, chart))
         else:
-            chart.still = ""  # its output is gone
+            chart.snapshot_key = ""  # its output is gone
             chart.close()
     chart = Chart(tuple(patterns), window_ms, url=address, token=token, labels=labels)
     chart.dashboard_url = dashboard.rstrip("/")

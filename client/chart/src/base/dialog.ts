@@ -1,5 +1,5 @@
 /** A modal dialog, closed by Esc, by its button or by a press outside; the focus returns. */
-import { h, iconButton, show } from "./dom";
+import { focusedAt, h, iconButton, show } from "./dom";
 
 const FOCUSABLE = "button:not([disabled]), input:not([disabled]), select, a[href], [tabindex='0']";
 
@@ -72,7 +72,7 @@ export class Dialog {
   }
 
   #focused(): HTMLElement | null {
-    return (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
+    return focusedAt(this.element);
   }
 
   /** Keep Tab inside the dialog; true if the focus was moved. */

@@ -17,18 +17,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A field that searches for series. */
-export function searchInput(): HTMLInputElement {
-  return h("input", {
-    type: "search",
-    class: "search-input",
-    "aria-label": "Search series",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
-}
-
-/** A line that says what came of an action; screen readers read it out. */
+/** A line that says how an action ended; screen readers read it out. */
 export function messageLine(hook: string): HTMLParagraphElement {
   return h("p", { class: "dialog-message", role: "status", "aria-live": "polite", "data-tw": hook });
 }
@@ -46,11 +35,25 @@ export function show(element: HTMLElement, visible: boolean): void {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
+/** Return the focused element of the document or shadow root that an element is in. */
+export function focusedAt(element: HTMLElement): HTMLElement | null {
+  return (element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Whether a click on a link is for the browser: it opens a new tab or window. */
 export function opensElsewhere({ metaKey, ctrlKey, shiftKey }: MouseEvent): boolean {
   return metaKey || ctrlKey || shiftKey;
+}
+
+/** Follow a link by `go` and not by loading a page, unless the click opens a new tab or window. */
+export function onFollow(link: HTMLElement, go: () => void): void {
+  link.addEventListener("click", (event) => {
+    if (opensElsewhere(event)) return;
+    event.preventDefault();
+    go();
+  });
 }
 
 /** Icon outlines on a 16 px grid, stroke 1.6. */

@@ -1,5 +1,5 @@
 /** A button with a menu, closed by Esc, by a choice or by a press outside. */
-import { h, opensElsewhere, setAttribute, show } from "./dom";
+import { focusedAt, h, opensElsewhere, setAttribute, show } from "./dom";
 
 export interface MenuItem {
   text: string;
@@ -88,7 +88,7 @@ export class Menu {
     if (event.key === "Escape") this.close(true);
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       const items = Array.from(this.#list.querySelectorAll<HTMLElement>("[role=menuitem]"));
-      const at = items.indexOf((this.#list.getRootNode() as ShadowRoot | Document).activeElement as HTMLElement);
+      const at = items.indexOf(focusedAt(this.#list) as HTMLElement);
       items[(at + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
     } else return;
     event.preventDefault();

@@ -22,6 +22,11 @@ export function nameInGroup(metric: string): string {
   return slash < 0 ? metric : metric.slice(slash + 1);
 }
 
+/** Metric and labels of a series, for a tooltip. */
+export function fullName({ metric, key }: { metric: string; key: string }): string {
+  return metric + (key ? ` {${key}}` : "");
+}
+
 /** A label on a tile or row, short: core 0 → core0, site A → A, direction rx → rx. */
 export function shortLabels(labels: Labels): string {
   return Object.keys(labels)

@@ -1,10 +1,8 @@
-/**
- * The pattern that selects metrics, as the service has it: `*` within one level, a level of `**` any number of levels.
- */
+/** Matches metrics against patterns, by the service's rules: `*` within one level, `**` for any number of levels. */
 
 /**
- * One level against one level of a pattern: a star eats any characters. Each star goes back to itself only: linear per
- * star.
+ * Match one level of a name with one level of a pattern, in which `*` stands for any characters. Backtracks only to the
+ * last star, so the time is at most the product of both lengths.
  */
 function levelMatches(pattern: string, level: string): boolean {
   let [p, at, star, mark] = [0, 0, -1, 0];
@@ -22,7 +20,7 @@ function levelMatches(pattern: string, level: string): boolean {
 export function matches(pattern: string, metric: string): boolean {
   if (!pattern.includes("*")) return pattern === metric;
   const levels = metric.split("/");
-  // reach[k]: the pattern so far can have eaten exactly k levels.
+  // reach[k]: the part of the pattern so far can match exactly the first k levels.
   let reach: boolean[] = [true, ...levels.map(() => false)];
   for (const part of pattern.split("/")) {
     const next: boolean[] = levels.map(() => false);

@@ -4,7 +4,7 @@ import { withAlpha } from "../base/colour";
 import type { Tokens } from "../base/tokens";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
-import { type Freshness, gapLimitMs } from "../model/freshness";
+import { type Freshness, gapLimitMs, isSilent } from "../model/freshness";
 import { type Ctx, dot, hatch } from "./draw";
 import { bandPath, linear, linePath } from "./paths";
 
@@ -41,7 +41,7 @@ export function drawSpark(
   style: SparkStyle,
 ): void {
   const { left, top, width, height } = box;
-  const silent = state === "stale" || state === "nodata";
+  const silent = isSilent(state);
   const x = linear(startMs, endMs, left, left + width);
   if (trace.n === 0) {
     if (silent) hatch(ctx, tokens, left, top, box.hatchRight - left, height, left);

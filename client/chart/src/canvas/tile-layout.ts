@@ -1,4 +1,4 @@
-/** Lays out the tiles of the overview in groups, columns and rows. Pure. */
+/** Lays out the tiles of the overview in groups, columns and rows; pure. */
 import type { Series } from "../model/directory";
 
 export const PAD = 16;
@@ -62,14 +62,16 @@ export function layoutTiles(
   return { tiles, heads, height: top + pad, columns };
 }
 
-/** First tile whose lower edge is below `top`: tiles are in order of their rows. */
-export function firstVisible(layout: TileLayout, top: number): number {
+/** Return the tiles that a view of this height shows, scrolled down to `top`; tiles are in order of their rows. */
+export function visibleTiles({ tiles }: TileLayout, top: number, height: number): TileBox[] {
   let lo = 0;
-  let hi = layout.tiles.length;
+  let hi = tiles.length;
   while (lo < hi) {
     const middle = (lo + hi) >> 1;
-    if (layout.tiles[middle].top + TILE_HEIGHT < top) lo = middle + 1;
+    if (tiles[middle].top + TILE_HEIGHT < top) lo = middle + 1;
     else hi = middle;
   }
-  return lo;
+  let end = lo;
+  while (end < tiles.length && tiles[end].top <= top + height) end++;
+  return tiles.slice(lo, end);
 }

@@ -1,4 +1,5 @@
 /** The tile with a sparkline: the kind of every series that no other kind fits. */
+import { isSilent } from "../model/freshness";
 import { drawSpark } from "./sparkline";
 import type { TileKind } from "./tile";
 
@@ -6,7 +7,7 @@ export const sparkTile: TileKind = {
   fits: () => true,
   drawFoot: ({ ctx, box, right, series, state, trace, moment: { tokens, startMs, endMs } }) => {
     const shown = state === "warn" || state === "critical" ? "live" : state;
-    const silent = state === "stale" || state === "nodata";
+    const silent = isSilent(state);
     const style = {
       colour: tokens.series[series.colour],
       width: 1.25,

@@ -20,7 +20,7 @@ export interface TileMoment {
   alarms: Alarms;
   /** On a wall: the value in larger type, and no change beside it. */
   wall: boolean;
-  /** The page stands still: an age would grow while nobody sees it. */
+  /** Whether the page is paused: no ages are shown, since they would grow unseen. */
   paused: boolean;
 }
 

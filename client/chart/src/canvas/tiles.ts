@@ -1,8 +1,10 @@
 /** Draws tiles on one canvas: label, state, value, unit, change, state bar, and the foot of the tile's kind. */
+
 import { withAlpha } from "../base/colour";
 import type { Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
 import { mergeFactor } from "../model/buckets";
+import { isSilent } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
 import type { Ctx } from "./draw";
 import { readSpark } from "./sparkline";
@@ -39,7 +41,7 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
     return;
   }
   const state = tileState(slot, series, moment);
-  const silent = state === "stale" || state === "nodata";
+  const silent = isSilent(state);
   const ageMs = moment.nowMs - slot.lastIdMs;
   const stateLeft = stateText(ctx, state, moment.paused ? NaN : ageMs, right - 12, top + 22, moment.wall, tokens);
   label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);

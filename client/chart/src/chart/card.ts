@@ -1,6 +1,6 @@
 /** The card around a chart: title, freshness, pills, skeleton and error. */
 import { h, icon, setAttribute, setText, show } from "../base/dom";
-import type { Freshness } from "../model/freshness";
+import { type Freshness, isSilent } from "../model/freshness";
 import { FigureTable } from "./figures";
 import { Legend, type Press } from "./legend";
 
@@ -90,7 +90,7 @@ export class ChartFrame {
     setText(this.#name, title);
     setText(this.#unit, unit);
     this.element.dataset.state = state;
-    const silent = state === "stale" || state === "nodata";
+    const silent = isSilent(state);
     show(this.#pill, silent);
     if (silent) setText(this.#pillText, `${words.word} ${words.value}`.trim());
     show(this.#fresh, !silent);
@@ -131,7 +131,7 @@ export class ChartFrame {
         "div",
         {},
         h("strong", {}, "This chart stopped"),
-        h("p", {}, `${sentence} The other charts go on.`),
+        h("p", {}, `${sentence} The other charts continue.`),
         h(
           "div",
           { class: "row" },

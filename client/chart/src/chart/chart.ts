@@ -1,4 +1,9 @@
-/** One chart: draws its card, legend and plot from a ring. An error stops only this chart. */
+/**
+ * One chart: draws its card, legend and plot from a ring. An error stops only this chart.
+ *
+ * Over 300 lines: legend, table, crosshair and picture have files of their own. The rest shares the traces of the moment
+ * and is run in one order, so a part of it elsewhere would need most of these fields.
+ */
 
 import { formatNumber } from "../base/format";
 import { chartTitle, legendLabel } from "../base/naming";

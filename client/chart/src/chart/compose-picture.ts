@@ -6,7 +6,7 @@ import type { Flag, Picture } from "../canvas/picture";
 import { yRange } from "../canvas/scale";
 import { sharedGaps } from "../model/buckets";
 import type { Series } from "../model/directory";
-import { freshness, silentWords } from "../model/freshness";
+import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { thresholdLines } from "../model/thresholds";
 import type { Moment, Parts } from "./moment";
@@ -38,7 +38,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
   const { unit } = series[0];
   const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
-  const stale = slots.map((slot) => !slot || ["stale", "nodata"].includes(freshness(slot, nowMs)));
+  const stale = slots.map((slot) => !slot || isSilent(freshness(slot, nowMs)));
   const silent = stale.every(Boolean) && !moment.zoomed;
   const lastMs = Math.max(...slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
   const { state, ageMs, newest } = chartFreshness(slots, nowMs);

@@ -1,6 +1,7 @@
 /** The legend row of a chart: swatch, label and value of each series; what does not fit becomes "+n". */
 
 import { h, setAttribute, setText, show } from "../base/dom";
+import { fullName } from "../base/naming";
 import type { Series } from "../model/directory";
 
 interface Item {
@@ -13,8 +14,6 @@ interface Item {
 
 /** Called when a legend item is pressed; `alone` if a modifier was held. */
 export type Press = (series: Series, alone: boolean) => void;
-
-const titleOf = (one: Series): string => `${one.metric}${one.key ? ` {${one.key}}` : ""}`;
 
 const ROOMY_GAP = 14;
 const TIGHT_GAP = 8;
@@ -61,7 +60,7 @@ export class Legend {
           )
         : h("span", { class: "legend-item" }, ...parts);
       element.dataset.series = String(one.index);
-      element.title = titleOf(one);
+      element.title = fullName(one);
       return { series: one, element, swatch, value, stats };
     });
     this.element.replaceChildren(...this.#items.map((item) => item.element), this.#more);
@@ -84,7 +83,7 @@ export class Legend {
       setText(item.stats, (this.withStats && stats[i]) || "");
       // Without room in the row, min, max and mean are in the tooltip.
       if (stats[i] !== undefined)
-        setAttribute(item.element, "title", stats[i] ? `${titleOf(item.series)}\n${stats[i]}` : titleOf(item.series));
+        setAttribute(item.element, "title", fullName(item.series) + (stats[i] ? `\n${stats[i]}` : ""));
       setText(item.value, values[i] ?? "–");
       if (item.swatch.style.background !== colours[i]) item.swatch.style.background = colours[i];
     });

@@ -3,6 +3,9 @@ import { clock, interval, liveAge, shortAge, span } from "../base/format";
 
 export type Freshness = "live" | "stale" | "nodata" | "unknown";
 
+/** Whether a chart or tile in this state has had no reading for too long. */
+export const isSilent = (state: string): boolean => state === "stale" || state === "nodata";
+
 /** The fields of a record that decide freshness. */
 export interface Timing {
   lastIdMs: number;

@@ -12,13 +12,9 @@ export const WINDOWS = [
 
 export const SORTS = ["name", "value", "rate", "age"] as const;
 export const FILTERS = ["all", "live", "stale", "nodata", "warn"] as const;
-export const MIN_COLUMNS = 2;
-/** Of 12 columns; and height in rows of 44 px. */
-export const MAX_COLUMNS = 12;
+/** Width of a chart, of 12 columns; and its height, in rows of 44 px. */
 export const DEFAULT_COLUMNS = 4;
 export const DEFAULT_ROWS = 5;
-export const MIN_ROWS = 3;
-export const MAX_ROWS = 20;
 export type Sort = (typeof SORTS)[number];
 export type Filter = (typeof FILTERS)[number];
 export type Theme = "dark" | "light" | "auto";
@@ -127,7 +123,8 @@ export function formatChart(chart: ChartSpec): string {
   );
 }
 
-const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
+export const boundColumns = (columns: number): number => Math.min(12, Math.max(2, columns));
+export const boundRows = (rows: number): number => Math.min(20, Math.max(3, rows));
 
 export function parseChart(text: string): ChartSpec | null {
   const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(text) as RegExpExecArray;
@@ -135,9 +132,9 @@ export function parseChart(text: string): ChartSpec | null {
   if (series.length === 0) return null;
   const chart: ChartSpec = {
     series,
-    columns: match[3] ? between(Number(match[3]), MIN_COLUMNS, MAX_COLUMNS) : DEFAULT_COLUMNS,
+    columns: match[3] ? boundColumns(Number(match[3])) : DEFAULT_COLUMNS,
   };
-  if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = between(Number(match[4]), MIN_ROWS, MAX_ROWS);
+  if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = boundRows(Number(match[4]));
   if (match[2]) chart.facet = unescapePart(match[2]);
   return chart;
 }

@@ -2,7 +2,7 @@
 
 import { download, openFile } from "../model/deck-file";
 import { changeChart, moveChart, removeChart, splitChart } from "../model/layout";
-import { DEFAULT_ROWS, MAX_COLUMNS, MAX_ROWS, MIN_COLUMNS, MIN_ROWS, WINDOWS } from "../model/url";
+import { boundColumns, boundRows, DEFAULT_ROWS, WINDOWS } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import type { DeckCharts } from "./page";
@@ -15,7 +15,7 @@ export function pageActions(app: AppContext): Action[] {
     {
       keys: ["Escape"],
       shown: "Esc",
-      words: "Live; or close the drawer; or all charts",
+      words: "Back to live, close the drawer, or show all charts",
       run: () =>
         app.timeline.paused
           ? app.time.live()
@@ -27,7 +27,7 @@ export function pageActions(app: AppContext): Action[] {
     },
     {
       keys: ["[", "]"],
-      words: "Half a window earlier, later",
+      words: "Half a window back, forward",
       page: "deck",
       run: (key) => app.time.pan(key === "[" ? -0.5 : 0.5),
     },
@@ -47,12 +47,12 @@ export function pageActions(app: AppContext): Action[] {
     { keys: ["o"], words: "Overview", run: () => app.visit("overview", "") },
     { keys: ["g"], words: "List of decks", run: () => app.header.openDecks() },
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },
-    { keys: ["t"], words: "Theme", run: () => app.toggleTheme() },
+    { keys: ["t"], words: "Theme: light or dark", run: () => app.toggleTheme() },
     { keys: ["S"], words: "Save this deck by name", page: "deck", menu: true, run: () => app.saving.open() },
     { keys: ["l"], words: "Table of the latest values", menu: true, run: () => app.latest.open() },
     {
       keys: ["k"],
-      words: "Wall: only tiles and charts",
+      words: "Wall mode: only tiles and charts",
       menu: true,
       run: () => app.change({ kiosk: !app.state.kiosk }, true),
     },
@@ -71,15 +71,17 @@ export function pageActions(app: AppContext): Action[] {
   ];
 }
 
-/** Return the actions on the chart under the pointer, or with the focus. */
+/** Return the actions on the focused chart, or else on the one under the pointer. */
 export function chartActions(deck: DeckCharts): Action[] {
-  const step = (key: string, less: string): number => (key === less ? -1 : 1);
+  const direction = (key: string, backKey: string): number => (key === backKey ? -1 : 1);
   const resize = (field: "columns" | "rows", by: number): void => {
     const { at, spec } = deck.current() ?? {};
     if (at === undefined || !spec) return;
-    const value = field === "rows" ? (spec.rows ?? DEFAULT_ROWS) + by : spec.columns + by;
-    const [least, most] = field === "rows" ? [MIN_ROWS, MAX_ROWS] : [MIN_COLUMNS, MAX_COLUMNS];
-    deck.setCharts(changeChart(deck.specs(), at, { [field]: Math.min(most, Math.max(least, value)) }));
+    const size =
+      field === "rows"
+        ? { rows: boundRows((spec.rows ?? DEFAULT_ROWS) + by) }
+        : { columns: boundColumns(spec.columns + by) };
+    deck.setCharts(changeChart(deck.specs(), at, size));
   };
   const withCurrent = (run: (at: number) => void) => (): boolean => {
     const at = deck.current()?.at;
@@ -90,7 +92,7 @@ export function chartActions(deck: DeckCharts): Action[] {
     {
       keys: ["ArrowLeft", "ArrowRight"],
       shown: "← →",
-      words: "Step the crosshair; with Shift ten steps",
+      words: "Move the crosshair a step; with Shift, ten steps",
       run: () => false,
     },
     {
@@ -98,21 +100,21 @@ export function chartActions(deck: DeckCharts): Action[] {
       shown: "w W",
       words: "Wider, narrower",
       page: "deck",
-      run: (key) => resize("columns", step(key, "W")),
+      run: (key) => resize("columns", direction(key, "W")),
     },
     {
       keys: ["h", "H"],
       shown: "h H",
       words: "Higher, lower",
       page: "deck",
-      run: (key) => resize("rows", step(key, "H")),
+      run: (key) => resize("rows", direction(key, "H")),
     },
     {
       keys: ["<", ">"],
-      words: "Move before, behind its neighbour",
+      words: "Swap with the chart before, after it",
       page: "deck",
       run: (key) =>
-        withCurrent((at) => deck.setCharts(moveChart(deck.specs(), at, Math.max(0, at + step(key, "<")))))(),
+        withCurrent((at) => deck.setCharts(moveChart(deck.specs(), at, Math.max(0, at + direction(key, "<")))))(),
     },
     {
       keys: ["s"],
@@ -120,7 +122,7 @@ export function chartActions(deck: DeckCharts): Action[] {
       page: "deck",
       run: withCurrent((at) => deck.setCharts(splitChart(deck.directory, deck.specs(), at))),
     },
-    { keys: ["v"], words: "Alone on the page, or all again", page: "deck", run: withCurrent((at) => deck.alone(at)) },
+    { keys: ["v"], words: "Show alone, or show all charts", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },
     { keys: ["d"], words: "Data table", page: "deck", run: () => deck.current()?.chart.toggleTable() },
     {

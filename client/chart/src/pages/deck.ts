@@ -1,35 +1,20 @@
-/** The deck page: sidebar, chart grid and drawer, drawn from two views. */
+/**
+ * The deck page: sidebar, chart grid and drawer, drawn from two views.
+ *
+ * Just over 300 lines: the grid, the drawer, the sidebar and the wall have files of their own, and what is left are the
+ * commands that all of them call here.
+ */
 
-import { h, show } from "../base/dom";
-import { chartTitle } from "../base/naming";
+import { focusedAt, h, show } from "../base/dom";
 import { GUTTER } from "../canvas/plot";
-import { Chart, type SharedRange } from "../chart/chart";
+import type { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
 import { bucketsFor } from "../model/buckets";
 import type { Directory, Series } from "../model/directory";
-import {
-  cells,
-  changeChart,
-  defaultCharts,
-  isOnDeck,
-  moveChart,
-  named,
-  pressed,
-  refOf,
-  toggleSeries,
-} from "../model/layout";
+import { changeChart, defaultCharts, isOnDeck, moveChart, pressed, refOf, toggleSeries } from "../model/layout";
 import { CHARTS, LIST } from "../model/session";
-import {
-  type ChartSpec,
-  DEFAULT_COLUMNS,
-  DEFAULT_ROWS,
-  formatChart,
-  MAX_COLUMNS,
-  MAX_ROWS,
-  MIN_COLUMNS,
-  MIN_ROWS,
-} from "../model/url";
+import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import { Drawer } from "../panels/drawer";
@@ -37,8 +22,8 @@ import { Rearrange } from "../panels/rearrange";
 import { Sidebar } from "../panels/sidebar";
 import { fillWall, WallTiles } from "../panels/wall-tiles";
 import { chartActions } from "./actions";
-import { cardButtons } from "./card-menu";
-import type { DeckCard, DeckCharts, Page } from "./page";
+import { CardGrid, type GridOwner } from "./card-grid";
+import type { DeckCard, Page } from "./page";
 
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second are enough. */
@@ -53,26 +38,21 @@ const SCROLL_PAD = 16;
 const TWO_COLUMNS_PX = 972;
 const ONE_COLUMN_PX = 632;
 
-export class DeckPage implements Page, DeckCharts {
+export class DeckPage implements Page, GridOwner {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;
   readonly actions: readonly Action[];
   readonly #scroller = h("div", { class: "deck-scroll", tabindex: "-1" });
-  readonly #grid = h("div", { class: "grid", "data-tw": "grid" });
   readonly #none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
   readonly #sidebar: Sidebar;
   readonly #drawer: Drawer;
   readonly #wall = new WallTiles();
-  #cards: DeckCard[] = [];
-  readonly #placeholders: Chart[] = [];
-  readonly #watcher: IntersectionObserver;
+  readonly #grid: CardGrid;
   readonly #resizer: ResizeObserver;
   readonly #rearrange: Rearrange;
   #drawnVersion = -1;
   #listVersion = -1;
   #dirty = true;
-  /** The chart that was last under the pointer or focused. */
-  #last = 0;
   #drawnAt = 0;
   #spokenAt = 0;
   readonly #app: AppContext;
@@ -82,47 +62,46 @@ export class DeckPage implements Page, DeckCharts {
     this.#sidebar = new Sidebar(app, {
       on: (series) => isOnDeck(app.session.directory, this.specs(), series),
       toggle: (series) => this.#toggle(series),
-      overlay: (series) => this.#overlaySeries(this.#last, series.index),
+      overlay: (series) => this.#overlaySeries(this.#grid.last, series.index),
     });
     this.#drawer = new Drawer(app, () => this.toggleDrawer());
-    this.#scroller.append(this.#wall.element, this.#grid, this.#none);
+    this.#grid = new CardGrid(app, this, this.#scroller);
+    this.#scroller.append(this.#wall.element, this.#grid.element, this.#none);
     this.element.append(this.#sidebar.element, this.#scroller, this.#drawer.element);
     this.crosshair = new Crosshair(
-      () => this.#cards.map((one) => one.chart),
+      () => this.#grid.cards.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
       () => app.time.live(),
       (span) => app.time.preview(span),
     );
-    this.#rearrange = new Rearrange(this.#grid, this.#scroller, {
-      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#cards[from].at, this.#cards[to].at)),
-      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#cards[card].at, index)),
+    this.#rearrange = new Rearrange(this.#grid.element, this.#scroller, {
+      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#grid.cards[from].at, this.#grid.cards[to].at)),
+      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#grid.cards[card].at, index)),
       resize: (card, columns, rows) =>
-        this.setCharts(changeChart(this.specs(), this.#cards[card].at, this.#sized(columns, rows))),
+        this.setCharts(
+          changeChart(this.specs(), this.#grid.cards[card].at, {
+            columns: boundColumns(columns),
+            rows: boundRows(rows),
+          }),
+        ),
     });
     this.actions = chartActions(this);
-    this.#watcher = new IntersectionObserver((entries) => this.#onIntersect(entries), {
-      root: this.#scroller,
-      rootMargin: "80px",
-    });
     this.#resizer = new ResizeObserver(() => {
       // Not container queries: those made the browser lay out twice for every text that changed.
       const wide = this.#scroller.clientWidth;
-      this.#grid.dataset.room = app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
-      if (app.state.kiosk) fillWall(this.#scroller, this.#grid);
+      this.#grid.element.dataset.room =
+        app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
+      if (app.state.kiosk) fillWall(this.#scroller, this.#grid.element);
       this.#requestViews();
       this.refresh();
     });
-    this.#resizer.observe(this.#grid);
+    this.#resizer.observe(this.#grid.element);
     this.#resizer.observe(this.#scroller);
   }
 
   specs(): ChartSpec[] {
     const { state, savedDecks } = this.#app;
-    return (
-      state.charts ??
-      savedDecks.charts ??
-      (savedDecks.reading ? [] : defaultCharts(this.#app.session.directory, state.slug))
-    );
+    return state.charts ?? savedDecks.charts ?? (savedDecks.reading ? [] : defaultCharts(this.directory, state.slug));
   }
 
   /** Open the drawer of the chart at an index. */
@@ -134,7 +113,7 @@ export class DeckPage implements Page, DeckCharts {
   /** Close the drawer, or open that of the current chart. */
   toggleDrawer(): void {
     if (this.#app.state.drawer !== null) return this.#app.change({ drawer: null });
-    if (this.#cards.length) this.openDrawer(this.current()?.at ?? this.#last);
+    if (this.#grid.cards.length) this.openDrawer(this.current()?.at ?? this.#grid.last);
   }
 
   isAlone(at: number): boolean {
@@ -147,7 +126,7 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   watched(): Set<number> {
-    return new Set(this.#cards.flatMap((one) => one.chart.series.map((series) => series.index)));
+    return new Set(this.#grid.cards.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
 
   get directory(): Directory {
@@ -162,25 +141,22 @@ export class DeckPage implements Page, DeckCharts {
 
   /** Return the card that keys act on: the focused one, or else the one under the pointer. */
   current(): DeckCard | undefined {
-    const root = this.#grid.getRootNode() as Document | ShadowRoot;
-    const inside = (element: Element | null): DeckCard | undefined =>
-      this.#cards.find(({ chart }) => element !== null && chart.card.element.contains(element));
-    return inside(root.activeElement) ?? inside(this.#grid.querySelector(".card:hover"));
-  }
-
-  #sized(columns: number, rows: number): Partial<ChartSpec> {
-    const between = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
-    return { columns: between(columns, MIN_COLUMNS, MAX_COLUMNS), rows: between(rows, MIN_ROWS, MAX_ROWS) };
+    return this.#grid.current();
   }
 
   /** Hide or show a series; with `alone`, all others of its chart. */
-  #press(series: Series, alone: boolean): void {
-    const own = this.#cards.find((one) => one.series.includes(series))?.series ?? [];
+  press(series: Series, alone: boolean): void {
+    const own = this.#grid.cards.find((one) => one.series.includes(series))?.series ?? [];
     this.#app.change({ hidden: pressed(this.#app.state.hidden, own, series, alone) });
   }
 
+  attach(chart: Chart): void {
+    this.crosshair.attach(chart);
+    this.#rearrange.attach(chart.card.head, chart.card.element);
+  }
+
   #toggle(series: Series): void {
-    this.setCharts(toggleSeries(this.#app.session.directory, this.specs(), series));
+    this.setCharts(toggleSeries(this.directory, this.specs(), series));
   }
 
   /** Append a chart for a series, even if other charts show it. */
@@ -190,14 +166,13 @@ export class DeckPage implements Page, DeckCharts {
       this.setCharts([...this.specs(), { series: [refOf(this.directory, series)], columns: DEFAULT_COLUMNS }]);
   }
 
+  /** Add a series to a chart; if there is no such chart, show the series by a chart of its own. */
   #overlaySeries(at: number, index: number): void {
-    const series = this.#app.session.directory.byIndex.get(index);
-    if (!series || this.#cards.some((one) => one.at === at && one.series.includes(series))) return;
-    if (at >= this.specs().length) return this.#toggle(series);
-    const charts = this.specs().map((chart, i) =>
-      i === at ? { ...chart, series: [...chart.series, refOf(this.#app.session.directory, series)] } : chart,
-    );
-    this.setCharts(charts);
+    const series = this.directory.byIndex.get(index);
+    if (!series || this.#grid.cards.some((one) => one.at === at && one.series.includes(series))) return;
+    const specs = this.specs();
+    if (at >= specs.length) return this.#toggle(series);
+    this.setCharts(changeChart(specs, at, { series: [...specs[at].series, refOf(this.directory, series)] }));
   }
 
   directoryChanged(): void {
@@ -210,50 +185,11 @@ export class DeckPage implements Page, DeckCharts {
     this.#sidebar.stateChanged();
   }
 
-  /** Update the cards to the state; a chart that stays keeps its object. */
+  /** Update grid, drawer and views to the state. */
   #reconcile(): void {
-    const { directory } = this;
-    const specs = this.specs();
-    const before = new Map(this.#cards.map((one) => [one.key, one]));
-    const seen = new Map<string, number>();
-    const off = new Set(
-      directory.list.filter((series) => named(this.#app.state.hidden, series)).map((series) => series.index),
-    );
-    const ranges = new Map<number, SharedRange>();
-    this.#cards = cells(directory, specs).map((cell) => {
-      const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
-      const copy = seen.get(name) ?? 0;
-      seen.set(name, copy + 1);
-      const key = `${name} ${copy}`;
-      const chart = before.get(key)?.chart ?? this.#create();
-      before.delete(key);
-      return { ...cell, key, chart };
-    });
-    if (this.#cards.length || !this.#app.savedDecks.reading)
-      for (const placeholder of this.#placeholders.splice(0)) placeholder.destroy();
-    for (const gone of before.values()) {
-      this.#watcher.unobserve(gone.chart.card.element);
-      gone.chart.destroy();
-    }
-    const only = this.#cards.some(({ at }) => this.isAlone(at)) ? this.#app.state.only : null;
-    this.#grid.classList.toggle("alone", only !== null);
-    this.#cards.forEach(({ chart, spec, series, at, facet }, i) => {
-      const { element } = chart.card;
-      show(element, only === null || only === at);
-      const names = [...new Set(spec.series.map((ref) => ref.metric))];
-      chart.facetOf(spec.facet, facet);
-      if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
-      chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
-      chart.setSeries(series, directory.list.length > 0 ? chartTitle(names) : "");
-      chart.hide(off);
-      element.style.gridColumn = `span ${spec.columns}`;
-      element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;
-      element.dataset.columns = String(spec.columns);
-      if (this.#grid.children[i] !== element) this.#grid.insertBefore(element, this.#grid.children[i] ?? null);
-      this.#menu(this.#cards[i]);
-    });
-    if (this.#app.state.kiosk) fillWall(this.#scroller, this.#grid);
-    show(this.#none, this.#cards.length === 0 && directory.list.length > 0 && !this.#app.savedDecks.reading);
+    this.#grid.reconcile();
+    if (this.#app.state.kiosk) fillWall(this.#scroller, this.#grid.element);
+    show(this.#none, this.#grid.cards.length === 0 && this.directory.list.length > 0 && !this.#app.savedDecks.reading);
     this.#drawerOf();
     this.#requestViews();
     this.refresh();
@@ -262,31 +198,11 @@ export class DeckPage implements Page, DeckCharts {
   /** Update the drawer's chart, and mark that chart by a border. */
   #drawerOf(): void {
     const { drawer } = this.#app.state;
-    const own = drawer === null ? [] : this.#cards.filter(({ at }) => at === drawer).map(({ chart }) => chart);
-    const root = this.element.getRootNode() as Document | ShadowRoot;
-    if (own.length === 0 && this.#drawer.element.contains(root.activeElement)) this.#scroller.focus();
+    const own = drawer === null ? [] : this.#grid.cards.filter(({ at }) => at === drawer).map(({ chart }) => chart);
+    if (own.length === 0 && this.#drawer.element.contains(focusedAt(this.element))) this.#scroller.focus();
     this.#drawer.of(own);
     this.element.classList.toggle("with-drawer", own.length > 0);
-    for (const { chart } of this.#cards) chart.card.element.classList.toggle("owner", own.includes(chart));
-  }
-
-  #create(): Chart {
-    const chart = new Chart((series, alone) => this.#press(series, alone));
-    this.#watcher.observe(chart.card.element);
-    this.crosshair.attach(chart);
-    this.#rearrange.attach(chart.card.head, chart.card.element);
-    for (const touched of ["pointerenter", "focusin"])
-      chart.card.element.addEventListener(
-        touched,
-        () => (this.#last = this.#cards.find((one) => one.chart === chart)?.at ?? 0),
-      );
-    return chart;
-  }
-
-  #menu(card: DeckCard): void {
-    card.chart.card.menu.replaceChildren(
-      cardButtons(this, card, this.#app.timeline.zoom !== null, () => this.#app.time.live()),
-    );
+    for (const { chart } of this.#grid.cards) chart.card.element.classList.toggle("owner", own.includes(chart));
   }
 
   /** Request the views that this page needs. */
@@ -294,7 +210,7 @@ export class DeckPage implements Page, DeckCharts {
     const series = [...this.watched()].sort((a, b) => a - b);
     const windowMs = this.#app.state.windowMs;
     let widest = 0;
-    for (const { chart } of this.#cards)
+    for (const { chart } of this.#grid.cards)
       widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
     if (series.length > 0 && widest > 0) {
       const buckets = bucketsFor(windowMs, widest);
@@ -316,14 +232,6 @@ export class DeckPage implements Page, DeckCharts {
     });
   }
 
-  #onIntersect(entries: IntersectionObserverEntry[]): void {
-    for (const entry of entries) {
-      const one = this.#cards.find(({ chart }) => chart.card.element === entry.target);
-      if (one) one.chart.visible = entry.isIntersecting;
-    }
-    this.refresh();
-  }
-
   refresh(): void {
     this.#dirty = true;
     this.#app.requestDraw();
@@ -340,9 +248,8 @@ export class DeckPage implements Page, DeckCharts {
     }
     const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.#drawnVersion;
     if (!due && !this.#dirty) return;
-    const wasZoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
-    if (!wasZoomed && this.#grid.querySelector('[data-tw="chart-unzoom"]'))
-      for (const one of this.#cards) this.#menu(one);
+    const zoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
+    if (!zoomed) this.#grid.zoomEnded();
     this.#dirty = false;
     this.#drawnAt = now;
     this.#drawnVersion = ring.version;
@@ -365,9 +272,9 @@ export class DeckPage implements Page, DeckCharts {
       speak,
     };
     this.crosshair.frame(moment);
-    if (this.#cards.length === 0 && (session.directory.list.length === 0 || this.#app.savedDecks.reading))
-      this.#skeletons();
-    for (const { chart } of this.#cards) chart.draw(moment);
+    if (this.#grid.cards.length === 0 && (session.directory.list.length === 0 || this.#app.savedDecks.reading))
+      this.#grid.showPlaceholders();
+    for (const { chart } of this.#grid.cards) chart.draw(moment);
     this.#drawer.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }
@@ -376,7 +283,7 @@ export class DeckPage implements Page, DeckCharts {
     const endMs = this.#app.session.now();
     const { tokens, alarms } = moment;
     this.#wall.draw(
-      this.#cards.map(({ series }) => series),
+      this.#grid.cards.map(({ series }) => series),
       {
         ring: this.#app.session.views[LIST],
         nowMs: endMs,
@@ -391,18 +298,6 @@ export class DeckPage implements Page, DeckCharts {
     );
   }
 
-  /** Show nine empty cards until the directory is known. */
-  #skeletons(): void {
-    if (this.#grid.childElementCount > 0) return;
-    for (let i = 0; i < 9; i++) {
-      const chart = new Chart();
-      chart.card.loading(true, "Loading");
-      chart.card.element.style.gridColumn = "span 4";
-      this.#grid.append(chart.card.element);
-      this.#placeholders.push(chart);
-    }
-  }
-
   key(event: KeyboardEvent): boolean {
     return this.crosshair.key(event);
   }
@@ -415,14 +310,13 @@ export class DeckPage implements Page, DeckCharts {
   }
 
   debug(): Record<string, unknown>[] {
-    return this.#cards.map(({ chart }) => chart.debug());
+    return this.#grid.cards.map(({ chart }) => chart.debug());
   }
 
   destroy(): void {
-    this.#watcher.disconnect();
+    this.#grid.destroy();
     this.#resizer.disconnect();
     this.#sidebar.destroy();
-    for (const { chart } of this.#cards) chart.destroy();
     this.element.remove();
   }
 }

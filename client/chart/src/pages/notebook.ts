@@ -1,8 +1,6 @@
 /** The notebook frame: one chart per metric of the pattern, fed by the kernel. */
 
-import { h, icon, iconButton, Segments, setAttribute, setText, show } from "../base/dom";
-import { plural } from "../base/format";
-import { groupOf } from "../base/naming";
+import { h, setAttribute, setText, show } from "../base/dom";
 import { applyTokens, DARK, hostIsDark, type Tokens } from "../base/tokens";
 import { GUTTER } from "../canvas/plot";
 import { Chart } from "../chart/chart";
@@ -11,14 +9,14 @@ import type { Moment } from "../chart/moment";
 import { bucketsFor } from "../model/buckets";
 import { CHARTS, Session } from "../model/session";
 import { shownSpan, Timeline } from "../model/timeline";
-import { DEFAULT_WINDOW_MS, formatState, parseState, WINDOWS, windowName } from "../model/url";
+import { DEFAULT_WINDOW_MS } from "../model/url";
 import { ConnectionBadge } from "../panels/connection-badge";
 import { waitingFor } from "../panels/connection-state";
+import { NotebookHead } from "../panels/notebook-head";
 import { type WidgetModel, WidgetPort } from "../wire/port";
+import { DrawLoop } from "./draw-loop";
 
 const FPS = 5;
-const TICK_MS = 250;
-const IDLE_DRAW_MS = 1_000;
 const MAX_BUCKETS = 1_000;
 /** Charts of one frame; a wider pattern belongs on the dashboard. */
 const MAX_CHARTS = 24;
@@ -30,42 +28,27 @@ export class NotebookFrame {
   #tokens: Tokens = DARK;
   readonly #charts = new Map<string, Chart>();
   readonly #body = h("div", { class: "nb-charts" });
-  readonly #count = h("span", { class: "nb-count" });
   readonly #wait = h("p", { class: "nb-wait", "data-tw": "wait" });
   readonly #problem = h("p", { class: "nb-problem", role: "status", "data-tw": "problem" });
-  readonly #windows: Segments<string>;
-  readonly #pause: HTMLButtonElement;
-  readonly #opener = h(
-    "a",
-    {
-      class: "icon-button",
-      target: "_blank",
-      rel: "noopener",
-      "aria-label": "Open in the dashboard",
-      title: "Open in the dashboard",
-      "data-tw": "open",
-    },
-    icon("open"),
-  );
   readonly #badge: ConnectionBadge;
-  /** Hides the snapshot beside this chart, which is for a notebook without a kernel. */
-  readonly #cover = h("style", {});
+  readonly #head: NotebookHead;
+  /** Hides the snapshot before this chart, which is for a notebook without a kernel. */
+  readonly #snapshotStyle = h("style", {});
   readonly #crosshair: Crosshair;
   readonly #port: WidgetPort;
-  readonly #timer: number;
+  readonly #loop = new DrawLoop(
+    () => this.#draw(),
+    () => this.#badge.draw(),
+  );
   readonly #resizer: ResizeObserver;
   readonly #watcher: IntersectionObserver;
   readonly #dark = window.matchMedia("(prefers-color-scheme: dark)");
   /** The host's theme is an attribute of its page, and may change under an open chart. */
   readonly #host = new MutationObserver(() => this.#applyTheme());
   #windowMs: number;
-  #waiting = false;
-  #drawnAt = 0;
   #spokenAt = 0;
-  readonly #onVisible = (): void => {
-    if (!document.hidden) this.#requestDraw();
-  };
-  readonly #onAddress = (): void => this.#address();
+  readonly #onVisible = (): void => this.#requestDraw();
+  readonly #onAddress = (): void => this.#updateLink();
   readonly #onTheme = (): void => this.#applyTheme();
   readonly #onWindow = (): void => this.#setWindow(Number(this.#model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
   readonly #model: WidgetModel;
@@ -78,8 +61,8 @@ export class NotebookFrame {
     this.session = new Session(
       () => "deck",
       (what) => {
-        if (what === "directory") this.#directory();
-        this.#hideStill();
+        if (what === "directory") this.#updateCharts();
+        this.#hideSnapshot();
         this.#requestDraw();
       },
     );
@@ -97,24 +80,14 @@ export class NotebookFrame {
         this.#requestDraw();
       },
     );
-    const presets = WINDOWS.slice(0, 4).map(([name]) => [name, name] as const);
-    this.#windows = new Segments("Window", "windows", presets, (name) =>
-      this.#setWindow(WINDOWS.find(([own]) => own === name)?.[1] ?? DEFAULT_WINDOW_MS, true),
-    );
-    this.#pause = iconButton("pause", "Pause", () => (this.timeline.paused ? this.#live() : this.#freeze()), "pause");
     const pattern = String(model.get("pattern") ?? "");
-    const head = h(
-      "div",
-      { class: "nb-head" },
-      h("strong", { "data-tw": "pattern" }, pattern),
-      this.#count,
+    this.#head = new NotebookHead(
+      pattern,
       this.#badge.element,
-      h("span", { class: "grow" }),
-      this.#windows.element,
-      this.#pause,
+      (windowMs) => this.#setWindow(windowMs, true),
+      () => (this.timeline.paused ? this.#live() : this.#freeze()),
     );
-    head.append(this.#opener);
-    root.append(this.#cover, head, this.#problem, this.#body, this.#wait);
+    root.append(this.#snapshotStyle, this.#head.element, this.#problem, this.#body, this.#wait);
     setAttribute(root, "role", "region");
     setAttribute(root, "aria-label", `Live charts of ${pattern}`);
     this.#applyTheme();
@@ -156,21 +129,14 @@ export class NotebookFrame {
       },
     });
     this.session.port = this.#port;
-    this.#windows.select(windowName(this.#windowMs));
-    this.#timer = window.setInterval(() => this.#tick(), TICK_MS);
+    this.#head.setWindow(this.#windowMs);
   }
 
-  #tick(): void {
-    if (document.hidden) return;
-    this.#badge.draw();
-    if (performance.now() - this.#drawnAt > IDLE_DRAW_MS) this.#requestDraw();
-  }
-
-  #hideStill(): void {
-    const key = String(this.#model.get("still") ?? "");
-    if (key === "" || this.#cover.textContent !== "" || !/^\w+$/.test(key)) return;
-    const still = `[data-tidewire-still="${key}"]`;
-    setText(this.#cover, `${still},.jp-OutputArea-child:has(${still}){display:none!important}`);
+  #hideSnapshot(): void {
+    const key = String(this.#model.get("snapshot_key") ?? "");
+    if (key === "" || this.#snapshotStyle.textContent !== "" || !/^\w+$/.test(key)) return;
+    const snapshot = `[data-tidewire-snapshot="${key}"]`;
+    setText(this.#snapshotStyle, `${snapshot},.jp-OutputArea-child:has(${snapshot}){display:none!important}`);
   }
 
   #applyTheme(): void {
@@ -206,8 +172,8 @@ export class NotebookFrame {
     this.#live();
     if (windowMs === this.#windowMs) return;
     this.#windowMs = windowMs;
-    this.#windows.select(windowName(windowMs));
-    this.#address();
+    this.#head.setWindow(windowMs);
+    this.#updateLink();
     if (save) {
       this.#model.set("window_ms", windowMs);
       this.#model.save_changes();
@@ -226,15 +192,14 @@ export class NotebookFrame {
   }
 
   #paused(): void {
-    const paused = this.timeline.paused;
-    this.#pause.replaceChildren(icon(paused ? "play" : "pause"));
-    setAttribute(this.#pause, "aria-label", paused ? "Back to live" : "Pause");
+    this.#head.setPaused(this.timeline.paused);
     this.#requestDraw();
   }
 
-  #directory(): void {
+  /** Keep one chart for each metric of the directory. */
+  #updateCharts(): void {
     const { byMetric, measured } = this.session.directory;
-    setText(this.#count, plural(measured.length, "series", "series"));
+    this.#head.setCount(measured.length);
     const metrics = [...new Set(measured.map(({ metric }) => metric))].slice(0, MAX_CHARTS);
     for (const [metric, chart] of this.#charts) {
       if (metrics.includes(metric)) continue;
@@ -254,33 +219,19 @@ export class NotebookFrame {
       if (this.#body.children[i] !== chart.card.element)
         this.#body.insertBefore(chart.card.element, this.#body.children[i] ?? null);
     });
-    this.#address(metrics);
+    this.#updateLink(metrics);
   }
 
-  /** Link to the same charts on the dashboard, if its address is known. */
-  #address(metrics: readonly string[] = [...this.#charts.keys()]): void {
-    const base = String(this.#model.get("dashboard_url") ?? "").replace(/\/$/, "");
-    const known = /^https?:\/\//.test(base) && metrics.length > 0;
-    show(this.#opener, known);
-    if (!known) return;
-    const charts = metrics.map((metric) => ({ series: [{ metric }], columns: metrics.length > 1 ? 6 : 12 }));
-    this.#opener.href =
-      base +
-      formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs: this.#windowMs, charts }, "");
+  #updateLink(metrics: readonly string[] = [...this.#charts.keys()]): void {
+    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), metrics, this.#windowMs);
   }
 
   #requestDraw(): void {
-    if (this.#waiting || document.hidden) return;
-    this.#waiting = true;
-    requestAnimationFrame(() => {
-      this.#waiting = false;
-      this.#draw();
-    });
+    this.#loop.request();
   }
 
   #draw(): void {
     const now = performance.now();
-    this.#drawnAt = now;
     this.session.counters.draws++;
     this.#badge.draw();
     const { timeline, session } = this;
@@ -312,7 +263,7 @@ export class NotebookFrame {
   }
 
   destroy(): void {
-    window.clearInterval(this.#timer);
+    this.#loop.destroy();
     this.#model.off("change:theme", this.#onTheme);
     this.#model.off("change:window_ms", this.#onWindow);
     this.#model.off("change:dashboard_url", this.#onAddress);

@@ -1,7 +1,7 @@
 /** Counts the series in alarm or silent, for the wall's footer and the tab's title. */
 
 import { tileState } from "../canvas/tile";
-import { freshness } from "../model/freshness";
+import { freshness, isSilent } from "../model/freshness";
 import { LIST, type Session } from "../model/session";
 
 export interface Counts {
@@ -38,7 +38,7 @@ export class Alerts {
       const state = tileState(slot, series, { nowMs, alarms: session.alarms });
       if (state === "critical") this.counts.critical++;
       if (state === "warn" || state === "critical") this.counts.alerts++;
-      else if (["stale", "nodata"].includes(freshness(slot, nowMs))) this.counts.stale++;
+      else if (isSilent(freshness(slot, nowMs))) this.counts.stale++;
     }
     return (
       before.alerts !== this.counts.alerts ||

@@ -34,8 +34,7 @@ export function describe(series: Series, slot: Slot | undefined, moment: TileMom
   if (!slot) return `${name}, no reading yet`;
   const state = tileState(slot, series, moment);
   const print = printOf(series.unit, Math.abs(slot.lastValue) || 0, false);
-  const alert = state === "warn" || state === "critical" ? `${state}, ` : "";
-  const freshnessState = state === "warn" || state === "critical" ? "live" : state;
-  const age = moment.paused ? "as it was when paused" : spoken(freshnessState, moment.nowMs - slot.lastIdMs);
-  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alert}${age}`;
+  const alarm = state === "warn" || state === "critical";
+  const age = moment.paused ? "as it was when paused" : spoken(alarm ? "live" : state, moment.nowMs - slot.lastIdMs);
+  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}`;
 }

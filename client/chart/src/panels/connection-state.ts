@@ -1,6 +1,4 @@
-/**
- * What the connection badge says: one decision from the link, the service's status and the age of the newest reading.
- */
+/** Decides what the connection badge says, from the link, the service's status and the age of the newest reading. */
 import type { IconName } from "../base/dom";
 import { clock, formatNumber, liveAge, plural, span } from "../base/format";
 import type { Status } from "../wire/messages";
@@ -31,7 +29,7 @@ export interface BadgeState {
   lost: "dashboard" | "service" | null;
 }
 
-/** A viewer that acknowledges later than this is told so. */
+/** A viewer that acknowledges later than this sees LAGGING. */
 const LAG_MS = 1_000;
 
 export function seconds(ms: number): string {
@@ -73,7 +71,7 @@ export function badgeState(input: BadgeInput): BadgeState {
   return state("LIVE", liveAge(age), "live", "dot");
 }
 
-/** The popover of a lost connection. */
+/** The popover that explains a badge. */
 export interface Why {
   title: string;
   text: string;
@@ -108,7 +106,7 @@ export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
     };
   }
   if (!badge.lost) return null;
-  const kept = "What you see stays; readings published meanwhile are kept in the log and will be filled in.";
+  const kept = "The charts stay as they are; new readings are kept in the log and will be filled in.";
   const last = Number.isNaN(input.newestIdMs)
     ? "none yet"
     : `${clock(input.newestIdMs, "ms")} · ${span(nowMs - input.newestIdMs)} ago`;
@@ -133,12 +131,12 @@ export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
   };
 }
 
-/** What a notebook's frame says in place of charts. */
+/** Return the sentence that a notebook frame shows while it has no charts. */
 export function waitingFor(pattern: string, status: Status | null): string {
   const first = `Waiting for the first reading of ${pattern || "**"}`;
   if (!status || status.state === "live") return first;
   const where = status.service ?? "the service";
   if (status.state === "ended") return `${where} refuses this chart: ${status.reason ?? ""}`;
   if (!status.reason) return first;
-  return `No stream from ${where} yet (${status.reason}). Is the service up? "tidewire doctor" looks. The chart starts by itself.`;
+  return `No stream from ${where} yet (${status.reason}). Is the service running? "tidewire doctor" checks it. The chart starts by itself.`;
 }

@@ -8,7 +8,7 @@ import type { Chart } from "../chart/chart";
 import { pngOf } from "../chart/image-file";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
-import { freshness } from "../model/freshness";
+import { freshness, isSilent } from "../model/freshness";
 import { slotsOf } from "../model/reading";
 import { CHARTS } from "../model/session";
 import { type Span, windowName } from "../model/url";
@@ -176,13 +176,13 @@ export class Drawer {
       const name = one.legend || one.name;
       const slot = slots[i];
       const alarm = session.alarms.get(one.index);
-      if (slot && ["stale", "nodata"].includes(freshness(slot, nowMs)))
+      if (slot && isSilent(freshness(slot, nowMs)))
         rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
       else if (alarm)
         rows.push([
           alarm,
           name,
-          alarm === "warn" ? " in warning" : " critical",
+          alarm === "warn" ? " warning" : " critical",
           clock(session.alarmsSince.get(one.index) ?? NaN),
         ]);
     });

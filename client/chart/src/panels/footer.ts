@@ -56,7 +56,7 @@ export class Footer {
     };
     this.bar = h(
       "nav",
-      { class: "bar", "aria-label": "Foot", "data-tw": "bar" },
+      { class: "bar", "aria-label": "Navigation", "data-tw": "bar" },
       item("tiles", "Overview", "bar-overview", () => app.visit("overview", "")),
       item("deck", "Decks", "bar-decks", () => app.header.openDecks()),
       item("search", "Metrics", "bar-metrics", () => app.focusSearch()),

@@ -1,6 +1,6 @@
 /** The header: mark, pages, connection badge, pause bar, windows, and the icon buttons. */
 
-import { h, icon, iconButton, mark, opensElsewhere, Segments, setAttribute, setText, show } from "../base/dom";
+import { h, icon, iconButton, mark, onFollow, Segments, setAttribute, setText, show } from "../base/dom";
 import { Menu, type MenuItem } from "../base/menu";
 import { byName } from "../base/naming";
 import { FRESH, WINDOWS, windowName } from "../model/url";
@@ -37,7 +37,7 @@ export class Header {
     this.#badge = new ConnectionBadge(app);
     this.#pauseBar = new PauseBar(app);
     this.#overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
-    this.#overview.addEventListener("click", (event) => this.#navigate(event, "overview", ""));
+    onFollow(this.#overview, () => app.visit("overview", ""));
     this.#decks = new Menu(
       h("button", { type: "button", class: "nav", "data-tw": "nav-decks" }, this.#deckName, icon("chevron", 14)),
       () => this.#deckItems(),
@@ -93,12 +93,6 @@ export class Header {
     this.stateChanged();
   }
 
-  #navigate(event: MouseEvent, page: "overview" | "deck", slug: string): void {
-    if (opensElsewhere(event) || event.button !== 0) return;
-    event.preventDefault();
-    this.#app.visit(page, slug);
-  }
-
   pageChanged(): void {
     const { page, slug } = this.#app.state;
     setAttribute(this.#overview, "aria-current", page === "overview" ? "page" : "false");
@@ -113,7 +107,7 @@ export class Header {
     if (state.page === "deck") {
       const unsaved = savedDecks.differs(this.#app.exported());
       setText(this.#deckName, (savedDecks.saved?.name ?? state.slug) + (unsaved ? " *" : ""));
-      this.#decks.button.title = unsaved ? "Changed since it was saved (S saves it)" : "";
+      this.#decks.button.title = unsaved ? "Changed since it was saved (S: save)" : "";
     }
     setAttribute(this.#drawer, "aria-pressed", String(state.drawer !== null));
     this.#overview.href = this.#app.addressOf({ page: "overview", slug: "", ...FRESH });
@@ -152,7 +146,7 @@ export class Header {
         ]
       : [];
     const named = groups.length
-      ? [...(decks.length ? [{ text: "By name of their metrics" }] : []), ...groups.map((name) => link(name, name))]
+      ? [...(decks.length ? [{ text: "By metric group" }] : []), ...groups.map((name) => link(name, name))]
       : [];
     return [...own, ...named, ...save];
   }
@@ -192,7 +186,7 @@ export class Header {
         setText(this.#message, "");
       }, 1_500);
     } catch {
-      setText(this.#message, "The link could not be copied; it is in the address bar");
+      setText(this.#message, "Cannot copy the link; copy it from the address bar");
     }
   }
 

@@ -1,14 +1,14 @@
 /** The help: what the pointer and each key do. */
 
-import { h, show } from "../base/dom";
+import { focusedAt, h, show } from "../base/dom";
 import type { Action } from "./action";
 
 const POINTER: readonly (readonly [string, string])[] = [
-  ["Drag", "Zoom into a stretch of time; by the title: move the chart; by its corner: resize it"],
-  ["Pinch", "Zoom; Ctrl and wheel do the same"],
+  ["Drag", "Zoom into a time span; on the title: move the chart; on its corner: resize it"],
+  ["Pinch", "Zoom; so does Ctrl with the wheel"],
   ["Shift", "With a click, or Enter, on a series of the list: add it to the current chart"],
-  ["Double click", "Live"],
-  ["Click", "Lock the crosshair, or free it; on a legend: switch a series off, with Shift: all others"],
+  ["Double click", "Back to live"],
+  ["Click", "Lock or release the crosshair; on a legend: hide a series, with Shift: all others"],
 ];
 
 /** One row per action: its keys and what they do. */
@@ -41,7 +41,7 @@ export class HelpOverlay {
     show(this.element, false);
   }
 
-  /** `chart` acts on the chart under the pointer, or with the focus. */
+  /** `chart` are the actions on the focused chart, or else on the one under the pointer. */
   open(page: readonly Action[], chart: readonly Action[]): void {
     const pointer = POINTER.map(([key, text]) =>
       h("div", { class: "help-row" }, h("kbd", {}, key), h("span", {}, text)),
@@ -51,7 +51,7 @@ export class HelpOverlay {
       ? h("div", {}, column("The current chart", helpRows(chart)), column("Pointer", pointer))
       : null;
     this.#box.replaceChildren(h("div", { class: "help-columns" }, column("Keys", helpRows(page)), second), this.#close);
-    this.#before = (this.element.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement | null;
+    this.#before = focusedAt(this.element);
     show(this.element, true);
     this.#close.focus();
   }

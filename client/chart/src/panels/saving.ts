@@ -111,8 +111,8 @@ export class Saving {
     }
     this.#message.textContent = "Saving…";
     try {
-      const inTheWay = await app.savedDecks.save(name, app.exported(), over);
-      if (inTheWay !== null) return await this.#conflict(name, inTheWay);
+      const conflicting = await app.savedDecks.save(name, app.exported(), over);
+      if (conflicting !== null) return await this.#conflict(name, conflicting);
     } catch (error) {
       return this.#fail(error as Error);
     }
@@ -121,16 +121,16 @@ export class Saving {
     app.notify(`Saved as “${name}”`);
   }
 
-  /** Explain the conflict: another version is saved than the one read here. */
+  /** Explain that the saved version is not the one that was read here. */
   async #conflict(name: string, etag: string): Promise<void> {
     const app = this.#app;
     await app.savedDecks.refresh();
     const other = app.savedDecks.decks.find(({ slug }) => slug === slugOf(name));
     this.#message.textContent = !etag
-      ? `“${name}” was deleted meanwhile.`
+      ? `“${name}” has been deleted.`
       : this.#seenVersion()
         ? `“${name}” was changed by another user at ${clock(other?.updated_ms ?? NaN)}.`
-        : `There is a deck “${other?.name ?? name}” already, saved at ${clock(other?.updated_ms ?? NaN)}.`;
+        : `A deck “${other?.name ?? name}” exists already, saved at ${clock(other?.updated_ms ?? NaN)}.`;
     const over = this.#button("Overwrite", "save-over", () => void this.#save(etag));
     const open = this.#button(
       this.#seenVersion() ? "Open the newer version" : "Open the existing deck",

@@ -1,8 +1,9 @@
 /** The sidebar of a deck: search, groups and rows. Only rows in view exist as elements. */
 
-import { h, icon, searchInput, setAttribute, setText, show } from "../base/dom";
-import { formatNumber, plural } from "../base/format";
+import { h, icon, setAttribute, setText, show } from "../base/dom";
+import { formatNumber } from "../base/format";
 import { groupBy } from "../base/group-by";
+import { fullName } from "../base/naming";
 import { fitCanvas } from "../canvas/draw";
 import { drawSpark, readSpark } from "../canvas/sparkline";
 import type { Series } from "../model/directory";
@@ -11,6 +12,7 @@ import { printOf, printValue } from "../model/reading";
 import { LIST } from "../model/session";
 import type { AppContext } from "./app-context";
 import { SERIES_TYPE } from "./rearrange";
+import { SearchBox } from "./search-box";
 
 const ROW = 26;
 /** On a phone, where rows are touched. */
@@ -41,7 +43,7 @@ interface Row {
 
 export class Sidebar {
   readonly element = h("nav", { class: "sidebar", "aria-label": "Series", "data-tw": "sidebar" });
-  readonly #search = searchInput();
+  readonly #search: SearchBox;
   readonly #scroller = h("div", { class: "side-scroll" });
   readonly #spacer = h("div", { class: "side-spacer" });
   readonly #foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });
@@ -64,36 +66,28 @@ export class Sidebar {
     this.#app = app;
     this.#deck = deck;
     this.#query = app.state.query;
-    this.#search.value = this.#query;
-    this.#search.addEventListener("input", () => {
-      this.#query = this.#search.value;
-      app.change({ query: this.#query });
+    this.#search = new SearchBox((query) => {
+      this.#query = query;
+      app.change({ query });
     });
-    this.#search.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      this.#search.value = "";
-      this.#search.dispatchEvent(new Event("input"));
-      this.#search.blur();
-    });
+    this.#search.setQuery(this.#query);
     this.#scroller.append(this.#spacer);
     this.#scroller.addEventListener("scroll", () => this.draw(), { passive: true });
-    const box = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.#search, h("kbd", {}, "/"));
-    this.element.append(h("div", { class: "side-search" }, box), this.#scroller, this.#foot);
+    this.element.append(h("div", { class: "side-search" }, this.#search.element), this.#scroller, this.#foot);
   }
 
   focus(): void {
     this.#search.focus();
-    this.#search.select();
   }
 
   directoryChanged(): void {
-    this.#search.placeholder = `Search ${plural(this.#app.session.directory.measured.length, "series", "series")}`;
+    this.#search.setCount(this.#app.session.directory.measured.length);
     this.#layout();
   }
 
   stateChanged(): void {
-    if (this.#search.value !== this.#app.state.query) this.#search.value = this.#app.state.query;
     this.#query = this.#app.state.query;
+    this.#search.setQuery(this.#query);
     this.#layout();
   }
 
@@ -129,7 +123,7 @@ export class Sidebar {
     for (const entry of this.#entries) {
       const inView = entry.top >= from && entry.top <= to;
       if (entry.kind === "group") this.#placeGroup(entry, inView);
-      else if (inView) this.#fill(this.#rows[used] ?? this.#createRow(), entry.series, entry.top, used++);
+      else if (inView) this.#fill(this.#rows[used++] ?? this.#createRow(), entry.series, entry.top);
     }
     for (let i = used; i < this.#rows.length; i++) {
       show(this.#rows[i].element, false);
@@ -196,7 +190,7 @@ export class Sidebar {
     return row;
   }
 
-  #fill(row: Row, series: Series, top: number, _at: number): void {
+  #fill(row: Row, series: Series, top: number): void {
     const { session, tokens } = this.#app;
     const on = this.#deck.on(series);
     if (row.shown !== series) {
@@ -204,7 +198,7 @@ export class Sidebar {
       setText(row.name, series.name);
       setText(row.short, series.short);
       row.button.dataset.series = String(series.index);
-      row.button.title = `${series.metric}${series.key ? ` {${series.key}}` : ""}`;
+      row.button.title = fullName(series);
     }
     show(row.element, true);
     row.element.style.transform = `translateY(${top}px)`;

@@ -52,18 +52,18 @@ export function snippetText(tab: SnippetTab): string {
 export function otherTools(url: string, redis: string): HTMLElement {
   const ways: [string, string][] = [
     [
-      "Node, Deno, a page: anything that speaks HTTP",
+      "Node, Deno or a page: anything that speaks HTTP",
       `await fetch("${url}/v1/readings", {\n  method: "POST",\n  headers: { "Content-Type": "application/json" },\n  body: JSON.stringify({ metric: "line-1/flow", value: [12.5], unit: "L/min", labels: { site: "A" } }),\n});`,
     ],
     [
-      "Any Redis client, kept until it is taken",
+      "Any Redis client; kept until the service reads it",
       `redis-cli -u ${redis} XADD tw:in '*' metric line-1/flow value 12.5 unit L/min`,
     ],
     [
-      "A CSV file: columns metric, time, value, unit; every other one is a label",
+      "A CSV file: columns metric, time, value, unit; all others are labels",
       `curl ${url}/v1/readings -H 'Content-Type: text/csv' --data-binary @readings.csv`,
     ],
-    ["A recorded file as if it were live", `tidewire replay readings.csv --speed 10 --to ${url}`],
+    ["A recorded file, replayed as if it were live", `tidewire replay readings.csv --speed 10 --to ${url}`],
     ["CPU, memory, disk and network of a machine", `tidewire host --to ${url}`],
   ];
   const all = h(

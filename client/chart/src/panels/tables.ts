@@ -58,7 +58,7 @@ export async function showReadings(
     });
     const note =
       answer.of > rows.length
-        ? `The newest ${formatNumber(rows.length, 0)} of ${plural(answer.of, "reading", "readings")}; an export has all.`
+        ? `The newest ${formatNumber(rows.length, 0)} of ${plural(answer.of, "reading", "readings")}; export to get all.`
         : plural(rows.length, "reading", "readings");
     body.replaceChildren(
       h(

@@ -1,0 +1,141 @@
+/** The grid of a deck: keeps one card for each chart of the state, with its size, order, buttons and shared y range. */
+
+import { focusedAt, h, show } from "../base/dom";
+import { chartTitle } from "../base/naming";
+import { Chart, type SharedRange } from "../chart/chart";
+import type { Press } from "../chart/legend";
+import { cells, named } from "../model/layout";
+import { DEFAULT_ROWS, formatChart } from "../model/url";
+import type { AppContext } from "../panels/app-context";
+import { cardButtons } from "./card-menu";
+import type { DeckCard, DeckCharts } from "./page";
+
+/** The deck page, as its grid sees it. */
+export interface GridOwner extends DeckCharts {
+  /** Hide or show a series; with `alone`, all others of its chart. */
+  press: Press;
+  /** Make a new chart respond to pointers. */
+  attach(chart: Chart): void;
+  /** Draw at the next animation frame. */
+  refresh(): void;
+}
+
+export class CardGrid {
+  readonly element = h("div", { class: "grid", "data-tw": "grid" });
+  cards: DeckCard[] = [];
+  /** Index of the chart that was last under the pointer or focused. */
+  last = 0;
+  /** Empty cards, shown until the directory is known. */
+  readonly #placeholders: Chart[] = [];
+  readonly #watcher: IntersectionObserver;
+  readonly #app: AppContext;
+  readonly #deck: GridOwner;
+
+  constructor(app: AppContext, deck: GridOwner, scroller: HTMLElement) {
+    this.#app = app;
+    this.#deck = deck;
+    this.#watcher = new IntersectionObserver((entries) => this.#onIntersect(entries), {
+      root: scroller,
+      rootMargin: "80px",
+    });
+  }
+
+  /** Return the card that keys act on: the focused one, or else the one under the pointer. */
+  current(): DeckCard | undefined {
+    const inside = (element: Element | null): DeckCard | undefined =>
+      this.cards.find(({ chart }) => element !== null && chart.card.element.contains(element));
+    return inside(focusedAt(this.element)) ?? inside(this.element.querySelector(".card:hover"));
+  }
+
+  /** Update the cards to the state; a chart that stays keeps its object. */
+  reconcile(): void {
+    const { session, state, savedDecks } = this.#app;
+    const { directory } = session;
+    const before = new Map(this.cards.map((one) => [one.key, one]));
+    const seen = new Map<string, number>();
+    const hidden = new Set(
+      directory.list.filter((series) => named(state.hidden, series)).map((series) => series.index),
+    );
+    const ranges = new Map<number, SharedRange>();
+    this.cards = cells(directory, this.#deck.specs()).map((cell) => {
+      const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
+      const copy = seen.get(name) ?? 0;
+      seen.set(name, copy + 1);
+      const key = `${name} ${copy}`;
+      const chart = before.get(key)?.chart ?? this.#create();
+      before.delete(key);
+      return { ...cell, key, chart };
+    });
+    if (this.cards.length || !savedDecks.reading)
+      for (const placeholder of this.#placeholders.splice(0)) placeholder.destroy();
+    for (const gone of before.values()) {
+      this.#watcher.unobserve(gone.chart.card.element);
+      gone.chart.destroy();
+    }
+    const only = this.cards.some(({ at }) => this.#deck.isAlone(at)) ? state.only : null;
+    this.element.classList.toggle("alone", only !== null);
+    this.cards.forEach(({ chart, spec, series, at, facet }, i) => {
+      const { element } = chart.card;
+      show(element, only === null || only === at);
+      const names = [...new Set(spec.series.map((ref) => ref.metric))];
+      chart.facetOf(spec.facet, facet);
+      if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
+      chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
+      chart.setSeries(series, directory.list.length > 0 ? chartTitle(names) : "");
+      chart.hide(hidden);
+      element.style.gridColumn = `span ${spec.columns}`;
+      element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;
+      element.dataset.columns = String(spec.columns);
+      if (this.element.children[i] !== element) this.element.insertBefore(element, this.element.children[i] ?? null);
+      this.#updateButtons(this.cards[i]);
+    });
+  }
+
+  /** Remove the buttons that leave a zoom, once the page is live again. */
+  zoomEnded(): void {
+    if (this.element.querySelector('[data-tw="chart-unzoom"]'))
+      for (const card of this.cards) this.#updateButtons(card);
+  }
+
+  /** Show nine empty cards. */
+  showPlaceholders(): void {
+    if (this.element.childElementCount > 0) return;
+    for (let i = 0; i < 9; i++) {
+      const chart = new Chart();
+      chart.card.loading(true, "Loading");
+      chart.card.element.style.gridColumn = "span 4";
+      this.element.append(chart.card.element);
+      this.#placeholders.push(chart);
+    }
+  }
+
+  #create(): Chart {
+    const chart = new Chart((series, alone) => this.#deck.press(series, alone));
+    this.#watcher.observe(chart.card.element);
+    this.#deck.attach(chart);
+    for (const touched of ["pointerenter", "focusin"])
+      chart.card.element.addEventListener(
+        touched,
+        () => (this.last = this.cards.find((one) => one.chart === chart)?.at ?? 0),
+      );
+    return chart;
+  }
+
+  #updateButtons(card: DeckCard): void {
+    const { timeline, time } = this.#app;
+    card.chart.card.menu.replaceChildren(cardButtons(this.#deck, card, timeline.zoom !== null, () => time.live()));
+  }
+
+  #onIntersect(entries: IntersectionObserverEntry[]): void {
+    for (const entry of entries) {
+      const one = this.cards.find(({ chart }) => chart.card.element === entry.target);
+      if (one) one.chart.visible = entry.isIntersecting;
+    }
+    this.#deck.refresh();
+  }
+
+  destroy(): void {
+    this.#watcher.disconnect();
+    for (const { chart } of this.cards) chart.destroy();
+  }
+}

@@ -1,0 +1,25 @@
+/** Describes a page for browser tests. */
+
+import type { AppContext } from "../panels/app-context";
+
+/** Return the state of the app; `charts` describes the charts of the page. */
+export function debugState(
+  { session, timeline, state, time }: AppContext,
+  charts: Record<string, unknown>[],
+): Record<string, unknown> {
+  return {
+    counters: { ...session.counters },
+    series: session.directory.list.length,
+    paused: timeline.paused,
+    link: session.link.state,
+    page: state.page,
+    shown: time.shown(),
+    lastValues: Object.fromEntries(
+      [...session.views[1].slots.values(), ...session.views[0].slots.values()].map((slot) => [
+        slot.index,
+        slot.lastValue,
+      ]),
+    ),
+    charts,
+  };
+}
