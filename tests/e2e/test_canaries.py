@@ -289,7 +289,7 @@ async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Valkey, 
     assert len(run.said) > 80
     assert b"request_answered" in run.said["log of service"]
     assert b"GET '/frames' from 127.0.0.1 answered with 4" in run.said["log of dashboard"]
-    assert b"GET '/frames' of 127.0.0.1 refused: " in run.said["log of dashboard"]
+    assert b"GET '/frames' from 127.0.0.1 refused: " in run.said["log of dashboard"]
     assert any("appendonly" in str(path) for path in tmp_path.rglob("*.aof*"))
     assert run.found() == []
     run.said["planted"] = ticket.encode()
