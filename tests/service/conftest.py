@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
-from servers import StartService
+from servers import Service, StartService, Valkey
+
+from tidewire_service.settings import ServiceSettings
 
 
 class RunningService:
@@ -67,3 +69,16 @@ async def service(start: Any) -> RunningService:
     """A service on this test's Valkey, ready."""
     service: RunningService = await start()
     return service
+
+
+@pytest.fixture(scope="module")
+async def shared_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    """A service of all tests of a module that only have something refused: to start one costs 0.2 s of CPU."""
+    valkey = Valkey(tmp_path_factory.mktemp("shared") / "valkey")
+    valkey.start()
+    service = Service(ServiceSettings(redis=valkey.url, port=0, drain_s=0.1))
+    await service.start()
+    yield RunningService(service)
+    await service.stop()
+    await service.http.aclose()
+    valkey.close()

@@ -60,14 +60,14 @@ async def test_of_many_writers_who_saw_the_same_version_one_wins(service: Any) -
 
 
 @pytest.mark.parametrize("slug", ["-a", "A", "a b", "a%2Fb", "a" * 65, "ü"])
-async def test_a_name_that_is_no_slug_is_refused(service: Any, slug: str) -> None:
-    assert (await service.http.put(f"/v1/decks/{slug}", json=DECK)).status_code in {404, 422}
-    assert (await service.http.get("/v1/decks")).json() == {"decks": []}
+async def test_a_name_that_is_no_slug_is_refused(shared_service: Any, slug: str) -> None:
+    assert (await shared_service.http.put(f"/v1/decks/{slug}", json=DECK)).status_code in {404, 422}
+    assert (await shared_service.http.get("/v1/decks")).json() == {"decks": []}
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"", 400), (b"[1]", 400), (b'{"name":3}', 400), (b"x" * 70_000, 413)])
-async def test_a_body_that_is_no_small_object_is_refused(service: Any, body: bytes, status: int) -> None:
-    answer = await service.http.put("/v1/decks/d", content=body)
+async def test_a_body_that_is_no_small_object_is_refused(shared_service: Any, body: bytes, status: int) -> None:
+    answer = await shared_service.http.put("/v1/decks/d", content=body)
     assert answer.status_code == status, answer.text
 
 
@@ -99,10 +99,10 @@ async def test_thresholds_are_one_list_with_a_version(service: Any) -> None:
         {"metric": "a", "warn_above": 1, "labels": {"": "x"}},
     ],
 )
-async def test_a_threshold_that_can_never_work_is_refused(service: Any, wrong: dict[str, Any]) -> None:
-    answer = await service.http.put("/v1/thresholds", json={"thresholds": [HOT, wrong]})
+async def test_a_threshold_that_can_never_work_is_refused(shared_service: Any, wrong: dict[str, Any]) -> None:
+    answer = await shared_service.http.put("/v1/thresholds", json={"thresholds": [HOT, wrong]})
     assert answer.status_code == 422, answer.text
-    assert (await service.http.get("/v1/thresholds")).json() == {"thresholds": []}
+    assert (await shared_service.http.get("/v1/thresholds")).json() == {"thresholds": []}
 
 
 async def test_without_redis_they_say_so(service: Any, valkey: Valkey) -> None:

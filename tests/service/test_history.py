@@ -237,8 +237,8 @@ async def test_too_much_says_how_to_ask_for_less(start: Any, base_ms: float) -> 
         ("metric=**&" + "&".join(f"x{n}=1" for n in range(1_100)), "query", "fields"),
     ],
 )
-async def test_a_bad_field_is_named_with_its_remedy(service: Any, query: str, field: str, remedy: str) -> None:
-    answer = await service.http.get(f"/v1/history?{query}")
+async def test_a_bad_field_is_named_with_its_remedy(shared_service: Any, query: str, field: str, remedy: str) -> None:
+    answer = await shared_service.http.get(f"/v1/history?{query}")
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert remedy in answer.json()["detail"]

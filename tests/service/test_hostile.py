@@ -163,8 +163,8 @@ async def test_sse_is_not_injected_by_names_labels_units_or_texts(service: Any) 
         "label=%ff&metric=a",
     ],
 )
-async def test_hostile_queries_are_refused(service: Any, path: str, query: str) -> None:
-    answer = await service.http.get(f"{path}?{query}")
+async def test_hostile_queries_are_refused(shared_service: Any, path: str, query: str) -> None:
+    answer = await shared_service.http.get(f"{path}?{query}")
     assert answer.status_code in (413, 422), (answer.status_code, answer.text[:300])
     assert answer.headers["content-type"] == "application/problem+json"
 

@@ -20,7 +20,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_foreign_host_is_refused_everywhere(service: Any, path: str) -> None:
+async def test_a_foreign_host_is_refused_everywhere(shared_service: Any, path: str) -> None:
     for host in (
         "evil.example",
         "evil.example:8000",
@@ -28,17 +28,17 @@ async def test_a_foreign_host_is_refused_everywhere(service: Any, path: str) -> 
         "localhost.evil.example",
         "user@localhost",
     ):
-        answer = await service.http.get(path, headers={"Host": host})
+        answer = await shared_service.http.get(path, headers={"Host": host})
         assert answer.status_code == 421, (path, host)
         assert answer.headers["content-type"] == "application/problem+json"
         assert "allowed_hosts" in answer.json()["detail"]
     for host in ("localhost:abc", "[::1", ""):
-        assert (await service.http.get(path, headers={"Host": host})).status_code == 400, host
+        assert (await shared_service.http.get(path, headers={"Host": host})).status_code == 400, host
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:9999", "[::1]:8000", "[::1]"])
-async def test_loopback_names_are_allowed_at_any_port(service: Any, host: str) -> None:
-    assert (await service.http.get("/health/live", headers={"Host": host})).status_code == 200
+async def test_loopback_names_are_allowed_at_any_port(shared_service: Any, host: str) -> None:
+    assert (await shared_service.http.get("/health/live", headers={"Host": host})).status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -52,25 +52,27 @@ async def test_loopback_names_are_allowed_at_any_port(service: Any, host: str) -
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
     ],
 )
-async def test_a_page_of_another_site_is_refused_everywhere(service: Any, path: str, headers: dict[str, str]) -> None:
-    answer = await service.http.get(path, headers=headers)
+async def test_a_page_of_another_site_is_refused_everywhere(
+    shared_service: Any, path: str, headers: dict[str, str]
+) -> None:
+    answer = await shared_service.http.get(path, headers=headers)
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_another_site_can_neither_post_nor_follow_a_link_to_a_stream(service: Any) -> None:
+async def test_another_site_can_neither_post_nor_follow_a_link_to_a_stream(shared_service: Any) -> None:
     body = {"metric": "m", "value": 1}
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
-        assert (await service.post(body, **headers)).status_code == 403
+        assert (await shared_service.post(body, **headers)).status_code == 403
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert (await service.http.get("/v1/stream?metric=**", headers=link)).status_code == 403
-    assert (await service.post(body, **link)).status_code == 403
-    assert (await service.http.get("/schema", headers=link)).status_code == 200
-    preflight = await service.http.options(
+    assert (await shared_service.http.get("/v1/stream?metric=**", headers=link)).status_code == 403
+    assert (await shared_service.post(body, **link)).status_code == 403
+    assert (await shared_service.http.get("/schema", headers=link)).status_code == 200
+    preflight = await shared_service.http.options(
         "/v1/readings", headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     )
     assert preflight.status_code == 403
-    assert await service.stored() == {}
+    assert await shared_service.stored() == {}
 
 
 async def test_our_own_pages_and_no_pages_are_allowed(service: Any) -> None:
@@ -115,24 +117,24 @@ async def test_heads_that_are_too_large_are_refused_and_the_connection_closed(st
     assert (url.status_code, url.headers["connection"]) == (414, "close")
 
 
-async def test_two_hosts_are_refused(service: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+async def test_two_hosts_are_refused(shared_service: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", shared_service.port)
     writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 400")
     writer.close()
 
 
-async def test_every_answer_has_the_usual_headers(service: Any) -> None:
+async def test_every_answer_has_the_usual_headers(shared_service: Any) -> None:
     for path in PATHS[1:]:
-        answer = await service.http.get(path)
+        answer = await shared_service.http.get(path)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "server" not in answer.headers
 
 
 @pytest.mark.parametrize("head", [b"GET /" + b"x" * 65_536, b"GET / HTTP/1.1\r\nx: ", b"GET / HTTP/1.1\r\n"])
-async def test_a_head_without_end_is_cut(service: Any, head: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+async def test_a_head_without_end_is_cut(shared_service: Any, head: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", shared_service.port)
     writer.write(head)
     piece = b"y: " + b"z" * 1_000 + b"\r\n" if head.endswith(b"\n") else b"z" * 1_000
     sent = 0
