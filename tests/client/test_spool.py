@@ -247,7 +247,9 @@ async def test_a_reply_lost_by_a_kill_appends_nothing_twice(valkey: Valkey, tmp_
     """Redis is stopped: what was written to it before is appended when it goes on; the answer finds nobody."""
     process = subprocess.Popen(
         script(valkey.url, tmp_path, "p.publish('a', 0); p.flush(); print(1); sys.stdin.readline()\n"
-               "p.publish('a', [1, 2, 3]); time.sleep(60)"),
+               "p.publish('a', [1, 2, 3])\n"
+               "while p.stats.spooled != 3: time.sleep(0.01)\n"
+               "print(2); time.sleep(60)"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdin is not None
@@ -256,7 +258,7 @@ async def test_a_reply_lost_by_a_kill_appends_nothing_twice(valkey: Valkey, tmp_
     valkey.pause()
     process.stdin.write("\n")
     process.stdin.flush()
-    await asyncio.sleep(7)  # longer than the deadline of a call: it is on disk, with its number
+    assert await asyncio.to_thread(process.stdout.readline) == "2\n"  # its deadline is over: on disk, with its number
     process.kill()
     process.wait()
     valkey.resume()
@@ -307,12 +309,14 @@ async def test_beyond_its_bound_the_oldest_is_given_up_and_counted(
     assert values[-1] == 59_999.0, "the newest is kept"
 
 
-async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(valkey: Valkey, tmp_path: Path) -> None:
+async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(
+    valkey: Valkey, tmp_path: Path, eventually: Eventually
+) -> None:
     valkey.kill()
     publishers = [Publisher(valkey.url, spool=tmp_path) for _ in range(3)]
     for number, publisher in enumerate(publishers):
         publisher.publish("a", number)
-    await asyncio.sleep(1)
+    await eventually(lambda: all(publisher.stats.spooled == 1 for publisher in publishers))
     assert len(list(tmp_path.glob("spool-?.db"))) == 3
     for publisher in publishers:
         await asyncio.to_thread(publisher.close, 0.1)
@@ -327,15 +331,18 @@ async def test_publishers_of_one_folder_have_a_file_each_and_leave_them_to_any(v
 async def test_a_fork_has_a_file_of_its_own_and_the_parents_stays_whole(valkey: Valkey, tmp_path: Path) -> None:
     valkey.kill()
     body = """
+    def until_spooled(readings):
+        while p.stats.spooled != readings:
+            time.sleep(0.01)
     p.publish("a", 1)
-    time.sleep(1)
+    until_spooled(1)
     if (child := os.fork()) == 0:
         p.publish("b", 2)
-        time.sleep(1)
+        until_spooled(1)
         os._exit(0)
     os.waitpid(child, 0)
     p.publish("a", 3)
-    time.sleep(1)
+    until_spooled(2)
     """
     run(valkey.url, tmp_path, body)
     valkey.start()

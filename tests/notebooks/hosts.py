@@ -92,7 +92,7 @@ async def lives(page: Any) -> None:
 
 
 async def test_notebook_7(live_service: LiveService, publishing: None, browser: Any, tmp_path: Path) -> None:
-    pytest.importorskip("notebook")
+    pytest.importorskip("notebook", reason="needs Notebook 7: pip install notebook")
     url = f"http://127.0.0.1:{(port := own_port())}"
     watch = f"tidewire.watch('furnace/**', window='1m', url='{live_service.url}')"
     cell = f"import tidewire, time\ndisplay({watch})\ntime.sleep(20)"
@@ -112,7 +112,7 @@ async def test_notebook_7(live_service: LiveService, publishing: None, browser: 
 
 
 async def test_marimo(live_service: LiveService, publishing: None, browser: Any, tmp_path: Path) -> None:
-    pytest.importorskip("marimo")
+    pytest.importorskip("marimo", reason="needs marimo: pip install marimo")
     url = f"http://127.0.0.1:{(port := own_port())}"
     (tmp_path / "a.py").write_text(_MARIMO.format(url=live_service.url))
     options = ("edit", "a.py", "--headless", "--no-token", "--skip-update-check", "-p", str(port))
