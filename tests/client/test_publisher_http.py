@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -95,6 +96,21 @@ def test_a_call_has_a_key_a_token_and_is_packed_when_it_pays(fake_service: FakeS
     assert ("content-encoding" in small, large["content-encoding"]) == (False, "gzip")
     assert batches[0]["value"] == [float(n) for n in range(1_000)]
     assert publisher.stats.sent == 1_001
+
+
+def test_a_flush_in_a_pause_that_the_service_asked_for_waits_without_spinning(
+    fake_service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_service.answers = [(503, {"retry-after": "60"}, {"detail": "later"})]
+    publisher = Publisher(fake_service.url, spool=tmp_path)
+    publisher.publish("a", 1)
+    assert not publisher.flush(1)
+    assert publisher.stats.spooled == 1
+    seal, written = publisher._outbox.seal, []
+    monkeypatch.setattr(publisher._outbox, "seal", lambda: written.append(1) or seal())  # at each write to disk
+    assert not publisher.flush(1)
+    publisher.close(0)
+    assert len(written) < 20, "every half second, and at the end"
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])

@@ -429,7 +429,7 @@ class Sender:
     def _wait_and_write(self, wait_s: float) -> None:
         """Wait all of a time, but for a flush and the end, then put on disk what came meanwhile."""
         until_s = monotonic() + wait_s
-        while (left_s := until_s - monotonic()) > 0 and not (self._closing or self._urgent):
+        while (left_s := until_s - monotonic()) > 0 and not (self._closing or (self._urgent and not self._asked)):
             if self._outbox.ready and self._outbox.overflows_to_disk:  # a disk that has failed is not tried at once
                 break
             self._wait(left_s)
