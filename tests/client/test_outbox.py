@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits, decode_batch, make_batch
-from tidewire.publishing.outbox import READING_BYTES, SERIES_BYTES, Columns, Outbox, encode_columns
+from tidewire.publishing.backlog import encode_columns
+from tidewire.publishing.outbox import READING_BYTES, SERIES_BYTES, Columns, Outbox
 
 NOW_MS = 1_763_871_234_567.0
 MAX_BYTES = 16 * (SERIES_BYTES + 4 * READING_BYTES)  # a few dozen readings, so that the bound is met often

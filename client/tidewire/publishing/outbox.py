@@ -12,14 +12,13 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from tidewire.errors import LimitExceeded
-from tidewire.model.batch import Batch, EncodedBatch, IngestLimits, encode_batch, series_key
+from tidewire.model.batch import Batch, EncodedBatch, series_key
 from tidewire.publishing.spool import Spooled
 from tidewire.redislog.calls import split_calls
 
-__all__ = ["Call", "Columns", "Encoded", "Outbox", "Part", "encode_columns"]
+__all__ = ["Call", "Columns", "Outbox", "Part"]
 
 READING_BYTES: Final = 84  # two floats of 24 and four places of 8 in a list that is an eighth too long
 SERIES_BYTES: Final = 1_000  # of one series in one part: key, labels, two lists, their objects (measured: 950)
@@ -102,33 +101,6 @@ class Call:
         self.publisher, self.sequence = ("", 0) if spooled is None else (spooled.publisher, spooled.sequence)
         self.attempts = 0
         self.in_flight = False
-
-
-class Encoded(NamedTuple):
-    """One series as batches, and what of it no batch can hold: how many readings and why."""
-
-    batches: list[EncodedBatch]
-    rejected: int
-    reason: str
-
-
-def encode_columns(columns: Columns, limits: IngestLimits) -> Encoded:
-    """Return the readings of a series as batches within the limits, in order; halved until they fit."""
-    count = len(columns)
-    ranges = deque((first, min(first + limits.readings, count)) for first in range(0, count, limits.readings))
-    batches: list[EncodedBatch] = []
-    rejected, reason = 0, ""
-    while ranges:
-        first, last = ranges.popleft()
-        try:
-            batches.append(encode_batch(columns.batch(first, last), limits))
-        except LimitExceeded as error:
-            if last - first == 1:
-                rejected, reason = rejected + 1, str(error)
-                continue
-            middle = (first + last) // 2
-            ranges.extendleft([(middle, last), (first, middle)])
-    return Encoded(batches, rejected, reason)
 
 
 class Outbox:

@@ -226,22 +226,22 @@ class AnyPublisher:
         if kept:
             logger.warning("%d readings wait in %s; the next publisher with this spool sends them", kept, self._spool)
         if lost:
-            reason = self._sender.last_error or "the time to flush was too short"
+            reason = self._sender.report.last_error or "the time to flush was too short"
             logger.warning("%d readings were not sent before the publisher closed: %s", lost, reason)
 
     @property
     def stats(self) -> PublisherStats:
         """Counts of readings so far."""
         with self._lock:
-            sender, outbox = self._sender, self._outbox
+            report, outbox = self._sender.report, self._outbox
             return PublisherStats(
                 queued=outbox.queued,
                 spooled=0 if self._spool is None else self._spool.readings,
-                sent=sender.sent,
-                retried=sender.retried,
-                rejected=sender.rejected,
+                sent=report.sent,
+                retried=report.retried,
+                rejected=report.rejected,
                 dropped=outbox.dropped + (0 if self._spool is None else self._spool.dropped),
-                last_error=sender.last_error,
+                last_error=report.last_error,
             )
 
 
