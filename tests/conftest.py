@@ -52,6 +52,11 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def headless_shell() -> str | None:
+    """Return the path of Chromium without its windows, else of Chromium: five times the CPU for each page opened."""
+    return shutil.which("chromium-headless-shell") or chromium()
+
+
 _NEEDS = {
     "browser": (chromium, "needs Chromium: apt-get install chromium"),
     "redis_server": (lambda: shutil.which("redis-check-rdb"), "needs a Redis with TLS: apt-get install redis-tools"),
@@ -225,7 +230,7 @@ async def shared_browser() -> AsyncIterator[Browser]:
     from playwright.async_api import async_playwright  # noqa: PLC0415 - starts a driver; only where it is used
 
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        started = await playwright.chromium.launch(executable_path=headless_shell(), args=CHROMIUM_FLAGS)
         yield started
         await started.close()
 

@@ -46,7 +46,6 @@ from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
 from tidewire_service.web.declaration import RouteTable, check_declared
-from tidewire_service.web.openapi import complete_openapi
 from tidewire_service.web.origin_guard import OriginGuard
 from tidewire_service.web.problems import exception_handler
 from tidewire_service.web.request_log import RequestLog
@@ -159,14 +158,13 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         guards=[check_declared],
         exception_handlers={Exception: exception_handler(limit_counters)},
         after_request=add_policy,
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(auth=settings.auth),
         cors_config=_cors(settings),
         lifespan=[lifespan],
         logging_config=None,
         request_max_body_size=None,  # each route declares its own
     )
     routes = RouteTable(app.routes)
-    complete_openapi(app.openapi_schema, routes, auth=settings.auth)
     app.state.update(
         hub=hub,
         streams=streams,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import nbformat
 import pytest
 from ports import own_port
 from servers import LiveService, Valkey
@@ -45,6 +44,8 @@ class Lab:
         self.page = page
 
     def write(self, name: str, *cells: str) -> None:
+        import nbformat  # noqa: PLC0415 - its validator takes seconds to import: not in each process that collects
+
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
         nbformat.write(made, self.root / name)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from servers import Valkey
 from waiting import HANG_S
 
@@ -42,6 +40,8 @@ def test_every_notebook_is_tested() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_short_says_what_and_why_and_is_stripped(path: Path) -> None:
+    import nbformat  # noqa: PLC0415 - its validator takes seconds to import: not in each process that collects
+
     notebook = nbformat.read(path, as_version=4)
     assert len(notebook.cells) <= 15
     assert all(word in notebook.cells[0].source for word in ("**What.**", "**Why.**", "**Prerequisites.**"))
@@ -54,6 +54,9 @@ def test_a_notebook_is_short_says_what_and_why_and_is_stripped(path: Path) -> No
 async def test_a_notebook_runs(
     path: Path, valkey: Valkey, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import nbformat  # noqa: PLC0415 - as above
+    from nbclient import NotebookClient  # noqa: PLC0415 - as above
+
     monkeypatch.setenv("TIDEWIRE_REDIS", valkey.url)
     monkeypatch.setenv("TIDEWIRE_URL", service.url)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
