@@ -163,9 +163,8 @@ class Sender:
         """Wait for a call to send; None at the end."""
         due_s: float | None = None  # when what waits for others has waited long enough
         while True:
-            with self._lock:
-                if self._closing:
-                    return None
+            if self._closing:
+                return None
             if (call := self._backlog.head()) is not None:
                 return call
             with self._lock:
