@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from waiting import eventually
+from waiting import eventually, generous
 
 from .clients import percentile
 from .conftest import World
@@ -57,7 +57,8 @@ async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(
         f"memory +{grown_mb:.1f} MB over {len(world.book.acked)} batches"
     )
     assert fallbacks >= 3
-    assert during_ms < 3 * before_ms + 100 + 5e3 * world.lateness.max_s, "others are not delayed"
+    bound_ms = 3 * before_ms + generous(100) + 5e3 * world.lateness.max_s  # who waits for the slow ones waits a minute
+    assert during_ms < bound_ms, "others are not delayed"
     assert grown_mb < 4 * ring_mb + 5, "bounded by the ring, not by what the slow ones miss"
     assert {s.ledger.count(kind) for s in world.subscribers for kind in ("gap", "reset")} == {0}
     assert {s.ledger.count("cut") for s in healthy} == {0}
