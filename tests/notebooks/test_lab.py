@@ -88,7 +88,13 @@ def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     root.mkdir()
     own = {f"JUPYTER{name}_DIR": str(tmp_path / name) for name in ("_CONFIG", "_DATA", "_RUNTIME", "LAB_SETTINGS")}
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"), "IPYTHONDIR": str(tmp_path / "ipython")}
+    settings = tmp_path / "_CONFIG" / "labconfig"
+    settings.mkdir(parents=True)
+    # Without the check whether a build is needed, which runs Node at each start of a page.
+    (settings / "page_config.json").write_text(json.dumps({"buildCheck": False, "buildAvailable": False}))
+    unneeded = dict.fromkeys(["panel.io.jupyter_server_extension", "jupyter_lsp", "jupyter_server_terminals"], False)
     options = [f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+    options += [f"--ServerApp.jpserver_extensions={unneeded}", "--LabApp.extension_manager=readonly"]
     options += ["--IdentityProvider.token=", "--allow-root", "--no-browser", f"--port={port}", "--port-retries=0"]
     url = f"http://127.0.0.1:{port}"
     with running(f"{url}/api", "jupyter", "lab", *options, folder=tmp_path, environment=own):
@@ -149,7 +155,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
         await lab.page.locator(f".tw-deck[data-theme={theme.lower()}]").wait_for(timeout=HANG_MS)
     await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
     await lab.page.get_by_text("KeyboardInterrupt").first.wait_for()
-    for _ in range(10):
+    for _ in range(4):
         await lab.run(1)
     await lab.run(2)
     assert (await lab.printed(2)).split() == ["2", "2"], "one chart of each cell"
@@ -161,7 +167,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
 
 
 async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
-    lab: Lab, publishing: None, live_service: LiveService
+    lab: Lab, publishing: None, live_service: LiveService, eventually: Eventually
 ) -> None:
     watch = f"import tidewire\ntidewire.watch('furnace/**', window='1m', url='{live_service.url}')"
     lab.write("a.ipynb", watch)
@@ -169,11 +175,17 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
     await lab.open("a.ipynb")
     await lab.run(0)
     await lab.says("LIVE")
-    await lab.page.wait_for_timeout(1_000)
-    outputs = (await lab.saved("a.ipynb"))[0]["outputs"]
+
+    async def saved_with_readings() -> Any:
+        outputs = (await lab.saved("a.ipynb"))[0]["outputs"]
+        if "furnace/** · 2 series · 1 min to" in "".join(outputs[0]["data"]["text/plain"]):
+            return outputs
+        await lab.run(0)  # a busy machine had no reading within the time that a cell waits for one
+        await lab.says("LIVE")
+        return None
+
+    outputs = await eventually(saved_with_readings)
     assert "image/png" in outputs[0]["data"]
-    line = "".join(outputs[0]["data"]["text/plain"])
-    assert "furnace/** · 2 series · 1 min to" in line
     assert outputs[1]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"]
 
     beside = "jupyterapp.commands.execute('docmanager:open', {path: 'b.ipynb', options: {mode: 'split-right'}})"
