@@ -73,7 +73,7 @@ async def service(start: Any) -> RunningService:
 
 @pytest.fixture(scope="module")
 async def shared_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
-    """A service of all tests of a module that only have something refused: to start one costs 0.2 s of CPU."""
+    """A service of all tests of a module that do not mind what others stored: to start one costs 0.2 s of CPU."""
     valkey = Valkey(tmp_path_factory.mktemp("shared") / "valkey")
     valkey.start()
     service = Service(ServiceSettings(redis=valkey.url, port=0, drain_s=0.1))

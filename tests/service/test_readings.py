@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -154,9 +155,11 @@ BAD_ROWS = [
     ("row", "field", "remedy"), BAD_ROWS, ids=[f"{field}-{n}" for n, (_, field, _) in enumerate(BAD_ROWS)]
 )
 async def test_a_bad_row_is_named_and_the_good_ones_around_it_are_stored(
-    service: Any, row: Any, field: str, remedy: str
+    shared_service: Any, row: Any, field: str, remedy: str
 ) -> None:
-    answer = await service.post([GOOD, row, {"metric": "good", "value": 2}])
+    service, own = shared_service, f"good/{uuid.uuid4()}"
+    before = await service.stored()
+    answer = await service.post([{"metric": own, "value": 1}, row, {"metric": own, "value": 2}])
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert found["accepted"] == 2
@@ -168,7 +171,7 @@ async def test_a_bad_row_is_named_and_the_good_ones_around_it_are_stored(
     assert alone.headers["content-type"] == "application/problem+json"
     assert alone.json()["rejected"][0]["field"] == alone.json()["field"] == field
     assert remedy in alone.json()["detail"]
-    assert await service.stored() == {"good": [1, 2]}
+    assert await service.stored() == {**before, own: [1, 2]}
 
 
 BAD_BODIES = [
