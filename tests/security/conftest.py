@@ -26,14 +26,19 @@ async def store(valkey: Valkey) -> AsyncIterator[TokenStore]:
     await log.close()
 
 
-@pytest.fixture
-def token(store: TokenStore) -> MakeToken:
-    """Make a token: ``await token(subscribe=("plant/**",))``."""
+def tokens_of(store: TokenStore) -> MakeToken:
+    """Return what makes tokens: ``await token(subscribe=("plant/**",))``."""
 
     async def make(name: str = "test", *, lifetime_s: float | None = 3_600, **scopes: Any) -> str:
         return (await store.create(name, Scopes(**scopes), lifetime_s))[1]
 
     return make
+
+
+@pytest.fixture
+def token(store: TokenStore) -> MakeToken:
+    """Make a token."""
+    return tokens_of(store)
 
 
 @pytest.fixture

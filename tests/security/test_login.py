@@ -5,27 +5,63 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
+from servers import Service, Valkey
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
-from waiting import HANG_MS, HANG_S, Eventually
+from waiting import HANG_MS, HANG_S, eventually
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import unpack_frame
+from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.login_page import COOKIE, local_path
 from tidewire_dashboard.settings import DashboardSettings
+from tidewire_service.auth.tokens import TokenStore
+from tidewire_service.settings import ServiceSettings
 
-from .conftest import bearer
+from .conftest import MakeToken, bearer, tokens_of
+
+# -- one house for all tests of this module: each has tokens of its own
 
 
-@pytest.fixture
-async def board(guarded: Any, token: Any, eventually: Eventually) -> AsyncIterator[Dashboard]:
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("login") / "valkey")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+async def store(valkey: Valkey) -> AsyncIterator[TokenStore]:
+    log = RedisLog(valkey.url)
+    yield TokenStore(log)
+    await log.close()
+
+
+@pytest.fixture(scope="module")
+def token(store: TokenStore) -> MakeToken:
+    return tokens_of(store)
+
+
+@pytest.fixture(scope="module")
+async def guarded(valkey: Valkey) -> AsyncIterator[Service]:
+    """A service that asks for tokens."""
+    service = Service(ServiceSettings(redis=valkey.url, port=0, drain_s=0.1, auth=True))
+    await service.start()
+    yield service
+    await service.stop()
+    await service.http.aclose()
+
+
+@pytest.fixture(scope="module")
+async def board(guarded: Service, token: MakeToken) -> AsyncIterator[Dashboard]:
     """A dashboard with log-in, on a service that asks for tokens, with two metrics of two rooms."""
     publish = bearer(await token(publish=("**",)))
     for metric in ("plant/a", "secret/b"):
@@ -139,7 +175,7 @@ async def test_a_viewer_is_sent_only_what_their_token_may_see(
     await socket.write_message(json.dumps(asked))
     publish = bearer(await token(publish=("**",)))
     for metric in ("plant/new", "secret/new"):
-        body = {"metric": metric, "value": 2, "text": f"event of {metric}"}
+        body = {"metric": metric, "value": -2, "text": f"event of {metric}"}  # below what another test alerts on
         await guarded.http.post("/v1/readings", json=body, headers=publish)
     seen: set[str] = set()
     frames: list[int] = []
