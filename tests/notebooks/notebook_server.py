@@ -15,6 +15,8 @@ from waiting import HANG_S
 
 __all__ = ["running"]
 
+_END_S = 5.0  # what a notebook server does when it ends is not tested here
+
 
 @contextlib.contextmanager
 def running(url: str, *command: str, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[None]:
@@ -46,4 +48,8 @@ def running(url: str, *command: str, folder: Path, environment: Mapping[str, str
         yield
     finally:
         process.terminate()
-        process.wait(HANG_S)
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:  # JupyterLab waits for ever for an idle thread of AnyIO, now and then
+            process.kill()
+            process.wait(HANG_S)

@@ -51,7 +51,7 @@ class Lab:
         nbformat.write(made, self.root / name)
 
     async def open(self, name: str) -> None:
-        await self.page.goto(f"{self.url}/lab/tree/{name}")
+        await self.page.goto(f"{self.url}/lab/tree/{name}?reset")  # without what another test left open
         await self.page.wait_for_function(_APP, timeout=HANG_MS)
 
     async def run(self, cell: int, *, wait: bool = True) -> None:
@@ -82,8 +82,9 @@ class Lab:
         return list(json.loads((self.root / name).read_text())["cells"])
 
 
-@pytest.fixture
-def lab_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+@pytest.fixture(scope="module")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    tmp_path = tmp_path_factory.mktemp("lab")
     root, port = tmp_path / "notebooks", own_port()
     root.mkdir()
     own = {f"JUPYTER{name}_DIR": str(tmp_path / name) for name in ("_CONFIG", "_DATA", "_RUNTIME", "LAB_SETTINGS")}
@@ -128,6 +129,7 @@ def publishing(valkey: Valkey) -> Iterator[None]:
 async def lab(lab_server: tuple[Path, str], browser: Any) -> Any:
     page = await browser.new_page(viewport={"width": 1200, "height": 1000})
     yield Lab(*lab_server, page)
+    await page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
     await page.close()
 
 
@@ -170,14 +172,14 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
     lab: Lab, publishing: None, live_service: LiveService, eventually: Eventually
 ) -> None:
     watch = f"import tidewire\ntidewire.watch('furnace/**', window='1m', url='{live_service.url}')"
-    lab.write("a.ipynb", watch)
-    lab.write("b.ipynb", watch)
-    await lab.open("a.ipynb")
+    lab.write("left.ipynb", watch)
+    lab.write("right.ipynb", watch)
+    await lab.open("left.ipynb")
     await lab.run(0)
     await lab.says("LIVE")
 
     async def saved_with_readings() -> Any:
-        outputs = (await lab.saved("a.ipynb"))[0]["outputs"]
+        outputs = (await lab.saved("left.ipynb"))[0]["outputs"]
         if "furnace/** · 2 series · 1 min to" in "".join(outputs[0]["data"]["text/plain"]):
             return outputs
         await lab.run(0)  # a busy machine had no reading within the time that a cell waits for one
@@ -188,7 +190,7 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
     assert "image/png" in outputs[0]["data"]
     assert outputs[1]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"]
 
-    beside = "jupyterapp.commands.execute('docmanager:open', {path: 'b.ipynb', options: {mode: 'split-right'}})"
+    beside = "jupyterapp.commands.execute('docmanager:open', {path: 'right.ipynb', options: {mode: 'split-right'}})"
     await lab.page.evaluate(beside)
     await lab.page.wait_for_function("document.querySelectorAll('.jp-NotebookPanel').length === 2")
     await lab.run(0)
@@ -201,7 +203,7 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
     await lab.says("LIVE", notebook=0)
 
     await lab.page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
-    await lab.open("a.ipynb?reset")
+    await lab.open("left.ipynb")
     snapshot = lab.page.locator("[data-tidewire-snapshot] img")
     await snapshot.wait_for()
     assert "2 series" in str(await snapshot.get_attribute("alt"))
