@@ -63,7 +63,7 @@ class Tab:
 
 
 class SharedPage:
-    """One page for the tests of this process: a window and a renderer of its own cost each test two seconds of CPU.
+    """One page for the tests of this process, so that not each of them starts a renderer.
 
     Each test finds it empty, with the default size and media, without anything stored, the pointer outside.
     """
