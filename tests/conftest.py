@@ -76,9 +76,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Take four workers more than cores: tests wait for timers and other processes about half of their time."""
+    """Take three workers more than cores: tests wait for timers and other processes about half of their time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 4
+    return cores + 3
 
 
 @pytest.hookimpl(optionalhook=True)

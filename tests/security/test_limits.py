@@ -213,7 +213,7 @@ async def test_the_most_decks_are_saved_and_one_more_is_refused_and_counted(limi
 
 
 async def test_without_redis_limits_hold_and_nothing_answers_500(limited: Any, valkey: Valkey) -> None:
-    service = await limited({"max_streams": 2, "max_requests_per_s": 20.0, "auth": True, "redis_timeout_s": 0.3})
+    service = await limited({"max_streams": 2, "max_requests_per_s": 4.0, "auth": True, "redis_timeout_s": 0.3})
     assert (await service.http.get("/v1/whoami")).status_code == 200
     valkey.kill()
     statuses = set()
