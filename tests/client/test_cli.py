@@ -122,6 +122,7 @@ async def test_what_the_service_refuses_is_said_in_words(
     status, out, err = await tidewire.in_process(*arguments)
     assert status != 0
     assert says in out + err
+    assert "Traceback" not in err
 
 
 async def test_tail_prints_what_arrives_and_ends_quietly_on_ctrl_c(tidewire: Command, service: Any) -> None:
