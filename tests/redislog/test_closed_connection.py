@@ -32,3 +32,15 @@ def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey:
 def test_an_error_of_our_own_is_not_taken_for_one(valkey: Valkey) -> None:
     with pytest.raises(RuntimeError, match="something else"), _translated(valkey.url):
         raise RuntimeError("something else")
+
+
+async def test_closing_is_no_error_while_the_server_hangs(valkey: Valkey) -> None:
+    """What was written to it is still on its way: the connection does not end in time."""
+    log = RedisLog(valkey.url, timeout_s=0.5)
+    await log.ping()
+    valkey.pause()
+    written = asyncio.create_task(log.run(("SET", "a", b"x" * (32 << 20))))
+    await asyncio.sleep(0.1)
+    await log.close()
+    with pytest.raises(LogUnavailable):
+        await written
