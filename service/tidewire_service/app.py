@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
@@ -39,7 +40,7 @@ from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
-from tidewire_service.routes.stream import StreamShortcut, stream_route
+from tidewire_service.routes.stream import StreamShortcut, parse_stream_query, stream_route
 from tidewire_service.routes.tickets import create_ticket
 from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
@@ -177,8 +178,9 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     shortcut = StreamShortcut(app.asgi_handler, streams)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
+    parse_stream = partial(parse_stream_query, max_patterns=settings.max_patterns)
     authorized = AuthorizationMiddleware(
-        shortcut, routes, authenticator, streams, token_rates, address_rates, tickets, limit_counters
+        shortcut, routes, authenticator, streams, token_rates, address_rates, tickets, parse_stream, limit_counters
     )
     app.asgi_handler = RequestLog(OriginGuard(authorized, routes, settings, limit_counters), telemetry)
     if settings.trusted_proxies:  # X-Forwarded-For and -Proto are believed only from these

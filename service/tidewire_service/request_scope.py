@@ -1,11 +1,11 @@
-"""Reads a request's id and client address from its ASGI scope; pure."""
+"""Reads a request's id, client address and last event id from its ASGI scope; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["address_of", "request_id"]
+__all__ = ["address_of", "last_event_id", "request_id"]
 
 
 def request_id(scope: Mapping[str, Any]) -> str:
@@ -17,3 +17,9 @@ def address_of(scope: Mapping[str, Any]) -> str:
     """Return the client's address; empty if the server does not know it."""
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def last_event_id(scope: Mapping[str, Any]) -> str:
+    """Return the Last-Event-ID header, the last one if there are several; empty if there is none."""
+    found = [value for name, value in scope["headers"] if name == b"last-event-id"]
+    return found[-1].decode("latin-1").strip() if found else ""

@@ -1,7 +1,8 @@
 """Tickets: let a browser's `EventSource`, which cannot send a header, open one stream and reconnect to it.
 
-A ticket opens its stream once, within a minute. After that it opens it again only together with a cursor that the
-stream itself sent: an `EventSource` sends its last one on reconnect, and someone who only saw the address has none.
+A ticket opens its stream once, within a minute. After that it opens the same stream again, and only from a cursor that
+the stream can have sent: an `EventSource` sends its last one on reconnect, and who only saw the address has none
+(docs/decisions/0014-what-a-used-ticket-opens.md).
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
+from tidewire.redislog.lineage import Clock, chain_text, fork_after, parse_chain, resolve_cursor
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Identity
 from tidewire_service.errors import Unauthenticated
+from tidewire_service.hub.subscription import SubscriptionRequest
 
 __all__ = ["FIRST_USE_S", "Tickets"]
 
 FIRST_USE_S: Final = 60
 _RECONNECT_S: Final = 120  # how long after the end of its stream a ticket can reopen it
+_USED_LONGER_S: Final = 60  # the mark of a used ticket outlives the ticket, which would otherwise be new again
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _USED: Final = "the ticket was used; it only reopens its own stream, with a cursor of that stream"
 
@@ -33,12 +37,28 @@ class _Ticket(msgspec.Struct, frozen=True):
     Attributes:
         identity: of the owner, as it was when the ticket was created.
         patterns: that its stream may ask for.
-        since: the log's position at the first use, as a cursor; empty before.
     """
 
     identity: Identity
     patterns: tuple[str, ...]
-    since: str = ""
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    """The stream that a ticket has opened.
+
+    Attributes:
+        request: a hash of what it asked for.
+        cursor: that it began from, empty if none.
+        address_cursor: the cursor in its address, empty if none; who saw the address has it.
+        since: the id after which it began.
+        chain: the lineage when it began.
+    """
+
+    request: str
+    cursor: str
+    address_cursor: str
+    since: int
+    chain: str
 
 
 class Tickets:
@@ -73,46 +93,87 @@ class Tickets:
             Unauthenticated: the ticket has expired, does not exist, or is for other metrics.
         """
         [body] = await self._log.run(("GET", self._key(text))) if _TEXT.fullmatch(text) else [None]
-        return self._decode(body, patterns).identity
+        return _decoded(body, patterns).identity
 
-    async def redeem(self, text: str, last_event_id: str, patterns: tuple[str, ...]) -> None:
+    async def redeem(
+        self, text: str, request: SubscriptionRequest, start: int, *, last_event_id: str, address_cursor: str
+    ) -> None:
         """Redeem a ticket for a stream that is about to open.
 
         Args:
             text: of a ticket that `identity` accepted.
-            last_event_id: that the browser sent, empty if none.
-            patterns: that the stream asks for.
+            request: what the stream asks for, without a cursor.
+            start: the id after which it starts if it has no cursor.
+            last_event_id: the header that the client sent; empty if none.
+            address_cursor: the cursor in the address of the stream; empty if none.
 
         Raises:
-            Unauthenticated: the ticket has expired, was used by another client, or is for other metrics.
+            Unauthenticated: the ticket has expired, or was used by another client or for another stream.
+            InvalidCursor: the ticket is unused, and the cursor is malformed.
         """
-        key = self._key(text)
-        first, body = await self._log.run(("SET", f"{key}:used", "1", "NX", "EX", self._kept_s), ("GET", key))
-        found = self._decode(body, patterns)
-        if first is None:
-            self._check_reconnect(found, last_event_id)
-            await self._log.run(("EXPIRE", key, self._kept_s), ("EXPIRE", f"{key}:used", self._kept_s))
-        else:
-            clock = await self._log.clock()
-            used = msgspec.structs.replace(found, since=str(Cursor(clock.epoch, clock.id)))
-            await self._log.run(("SET", key, msgspec.json.encode(used), "EX", self._kept_s))
-
-    def _decode(self, body: bytes | None, patterns: tuple[str, ...]) -> _Ticket:
-        if body is None:
-            raise Unauthenticated("the ticket has expired or does not exist; request a new one", token_given=True)
-        found = msgspec.json.decode(body, type=_Ticket)
-        if not set(patterns) <= set(found.patterns):
-            raise Unauthenticated("the ticket is for other metrics than the stream asks for", token_given=True)
-        return found
-
-    def _check_reconnect(self, ticket: _Ticket, last_event_id: str) -> None:
-        """Check that the client has a cursor that the stream of this ticket can have sent."""
-        try:
-            given, since = Cursor.parse(last_event_id), Cursor.parse(ticket.since)
-        except InvalidInput:
-            raise Unauthenticated(_USED, token_given=True) from None
-        if given.epoch == since.epoch and given.id < since.id:
+        key, used = self._key(text), f"{self._key(text)}:used"
+        clock = await self._log.clock()
+        body, begun = await self._log.run(("GET", key), ("GET", used))
+        _decoded(body, request.patterns)
+        digest = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
+        keep, used_s = ("EXPIRE", key, self._kept_s), self._kept_s + _USED_LONGER_S
+        if begun is not None:
+            if not _resumes(begun, digest, last_event_id, address_cursor, clock):
+                raise Unauthenticated(_USED, token_given=True)
+            await self._log.run(keep, ("EXPIRE", used, used_s))
+            return
+        cursor = last_event_id or address_cursor
+        if cursor and (found := resolve_cursor(clock.chain, *Cursor.parse(cursor))).known:
+            start = min(start, found.id)
+        mark = msgspec.json.encode(_Begun(digest, cursor, address_cursor, start, chain_text(clock.chain)))
+        first, _ = await self._log.run(("SET", used, mark, "NX", "EX", used_s), keep)
+        if first is None:  # another request was faster
             raise Unauthenticated(_USED, token_given=True)
 
     def _key(self, text: str) -> str:
         return self._log.keys.ticket(hashlib.sha256(text.encode()).hexdigest())
+
+
+def _decoded(body: bytes | None, patterns: tuple[str, ...]) -> _Ticket:
+    if body is None:
+        raise Unauthenticated("the ticket has expired or does not exist; request a new one", token_given=True)
+    found = msgspec.json.decode(body, type=_Ticket)
+    if not set(patterns) <= set(found.patterns):
+        raise Unauthenticated("the ticket is for other metrics than the stream asks for", token_given=True)
+    return found
+
+
+def _resumes(mark: bytes, digest: str, last_event_id: str, address_cursor: str, clock: Clock) -> bool:
+    """Tell whether a request is for the stream that a ticket began, from a cursor which that stream can have sent."""
+    try:
+        begun = msgspec.json.decode(mark, type=_Begun)
+        if digest != begun.request:
+            return False
+        if last_event_id:
+            return last_event_id == begun.cursor or _can_have_sent(begun, Cursor.parse(last_event_id), clock)
+        return address_cursor != begun.address_cursor and _can_have_sent(begun, Cursor.parse(address_cursor), clock)
+    except (msgspec.MsgspecError, InvalidInput):  # a mark of another program, or no cursor
+        return False
+
+
+def _can_have_sent(begun: _Begun, cursor: Cursor, clock: Clock) -> bool:
+    """Tell whether a stream can have sent a cursor: one of an epoch it lived in or replayed, and not before its start.
+
+    The lineage may have changed since: a failover makes an epoch that can fork before the start of the stream, and a
+    lost log one that has nothing in common with it, in which the stream was reset.
+    """
+    epoch, id_ = cursor
+    then, since = parse_chain(begun.chain), begun.since
+    replayed = fork_after(then, epoch)
+    if replayed is not None and replayed[0] is not None and id_ > replayed[0]:
+        return False  # no id of that epoch lies beyond its end
+    if fork_after(clock.chain, epoch) is None:
+        return replayed is not None and id_ >= since
+    if epoch == clock.epoch and id_ > clock.id:
+        return False
+    lived = fork_after(clock.chain, then[-1].epoch)
+    if lived is None:
+        return replayed is None or id_ >= since
+    if replayed is None:
+        since = min([since, *(entry.fork for entry in lived[1])])
+    return id_ >= since

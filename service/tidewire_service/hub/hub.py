@@ -37,7 +37,7 @@ from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
-from tidewire_service.hub.subscription import Sink, Subscription, SubscriptionRequest
+from tidewire_service.hub.subscription import Replay, Sink, Subscription, SubscriptionRequest, start_id
 from tidewire_service.settings import ServiceSettings
 
 __all__ = ["Hub"]
@@ -140,6 +140,10 @@ class Hub:
     def log_time_ms(self) -> float:
         """Return the log's clock now: Redis time, milliseconds since the Unix epoch."""
         return time.time() * 1e3 + self._reads.clock_offset_ms
+
+    def start_id(self, replay: Replay) -> int:
+        """Return the id after which a subscription starts that attaches now without a cursor."""
+        return start_id(replay, self._partition.flushed, self.log_time_ms())
 
     def gauges(self) -> dict[str, float]:
         """Return what is held right now."""

@@ -36,7 +36,7 @@ from tidewire_service.hub.log_page import Hole, merge_page
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
 
-__all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest"]
+__all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest", "start_id"]
 
 _PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
 _MIN_PAGE, _MAX_PAGE = 16, 256  # of one metric
@@ -79,6 +79,19 @@ class SubscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor | None = None
     every_ms: int = 0
     on_slow: OnSlow = OnSlow.CATCHUP
+
+
+def start_id(replay: Replay, flushed: int, now_ms: float) -> int:
+    """Return the id after which a fresh subscription starts.
+
+    Args:
+        replay: what it is sent first.
+        flushed: the position of live subscriptions.
+        now_ms: the log's clock, milliseconds since the Unix epoch.
+    """
+    if replay.kind != "span":
+        return flushed
+    return min(max(id_from_ms(max(0, int(now_ms - replay.span_ms))) - 1, 0), flushed)
 
 
 class Sink(Protocol):
@@ -320,11 +333,8 @@ class Subscription:
 
     def _start(self) -> Cursor:
         """Return where a fresh subscription starts."""
-        epoch, flushed = self._partition.epoch, self.selection.flushed
-        if self.replay.kind == "span":
-            start = id_from_ms(max(0, int(self._fanout.log_time_ms() - self.replay.span_ms))) - 1
-            return Cursor(epoch, min(max(start, 0), flushed))
-        return Cursor(epoch, flushed)
+        start = start_id(self.replay, self.selection.flushed, self._fanout.log_time_ms())
+        return Cursor(self._partition.epoch, start)
 
     def _hello(self) -> Effects[None]:
         fanout = self._fanout

@@ -23,12 +23,13 @@ from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay
+from tidewire_service.request_scope import last_event_id
 from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import declaration_in, declare
 from tidewire_service.web.query import MISSPELT, parse_query
 
-__all__ = ["STREAM_PATH", "StreamShortcut", "parse_stream_request", "stream_route"]
+__all__ = ["STREAM_PATH", "StreamShortcut", "parse_stream_query", "parse_stream_request", "stream_route"]
 
 STREAM_PATH: Final = "/v1/stream"
 _EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a conflated stream
@@ -46,16 +47,20 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
         InvalidInput: a field is malformed; InvalidPattern and InvalidCursor are subclasses.
         LimitExceeded: too many patterns.
     """
-    request, cursor = _parse_query_string(query_string, max_patterns)
+    request, cursor = parse_stream_query(query_string, max_patterns)
     given = last_event_id or cursor
     return msgspec.structs.replace(request, cursor=Cursor.parse(given)) if given else request
 
 
 @lru_cache(maxsize=512)
-def _parse_query_string(query_string: bytes, max_patterns: int) -> tuple[StreamRequest, str]:
+def parse_stream_query(query_string: bytes, max_patterns: int) -> tuple[StreamRequest, str]:
     """Parse what does not change when a client reconnects, and return it with the text of ``cursor=``.
 
     Cached, because many clients reconnect at once with the same query; parsing was 31 % of a connect.
+
+    Raises:
+        InvalidInput: a field is malformed; InvalidPattern is a subclass.
+        LimitExceeded: too many patterns.
     """
     query = parse_query(query_string, MISSPELT)
     patterns = query.patterns(max_patterns)
@@ -154,9 +159,7 @@ def stream_request(scope: HTTPScope, max_patterns: int) -> StreamRequest:
     Raises:
         InvalidInput: a field is malformed, or a label or name is not allowed.
     """
-    headers = {name: value for name, value in scope["headers"] if name == b"last-event-id"}
-    last_event_id = headers.get(b"last-event-id", b"").decode("latin-1").strip()
-    request = parse_stream_request(scope["query_string"], last_event_id, max_patterns)
+    request = parse_stream_request(scope["query_string"], last_event_id(scope), max_patterns)
     identity = identity_of_request(scope)
     return request if identity is ANYONE else msgspec.structs.replace(request, identity=identity)
 

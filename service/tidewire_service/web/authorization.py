@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from tidewire.errors import InvalidInput, LogUnavailable
+from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire_service.auth.authenticator import Authenticator
 from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.scopes import ANYONE, Identity
@@ -22,8 +22,8 @@ from tidewire_service.errors import (
     Unauthenticated,
 )
 from tidewire_service.limit_counters import LimitCounters
-from tidewire_service.request_scope import address_of
-from tidewire_service.streams.streams import Streams
+from tidewire_service.request_scope import address_of, last_event_id
+from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.declaration import Declaration, Need, RouteTable, declaration_in
 from tidewire_service.web.problems import refuse, send_problem
 from tidewire_service.web.query import parse_query
@@ -60,6 +60,7 @@ class AuthorizationMiddleware:
         rates: limits the requests of each identity.
         address_rates: limits the requests from each address.
         tickets: open streams without a token.
+        parse_stream: parses the query string of a stream; returns the request, and the cursor in the query.
         limit_counters: counts the limits that were reached.
     """
 
@@ -72,12 +73,14 @@ class AuthorizationMiddleware:
         rates: RequestRates,
         address_rates: RequestRates,
         tickets: Tickets,
+        parse_stream: Callable[[bytes], tuple[StreamRequest, str]],
         limit_counters: LimitCounters,
     ) -> None:
         self._app = app
         self._routes = routes
         self._limit_counters = limit_counters
         self._tickets = tickets
+        self._parse_stream = parse_stream
         self._authenticator = authenticator
         self._streams = streams
         self._rates = rates
@@ -126,10 +129,8 @@ class AuthorizationMiddleware:
         """Serve a stream that has a ticket instead of a token."""
         try:
             query = parse_query(scope["query_string"])
-            last_event_id = b"".join(value for name, value in scope["headers"] if name == b"last-event-id")
-            cursor = last_event_id.decode("latin-1").strip() or query.one("cursor")
-            ticket, patterns = query.one("ticket"), tuple(query.all("metric"))
-            identity = await self._tickets.identity(ticket, patterns)
+            ticket = query.one("ticket")
+            identity = await self._tickets.identity(ticket, tuple(query.all("metric")))
             if self._authenticator.end_reason(identity) is not None:
                 raise Unauthenticated(
                     "the token that the ticket was made with has expired or was revoked", token_given=True
@@ -139,8 +140,15 @@ class AuthorizationMiddleware:
             if turned_away is not None:  # the browser reconnects with the same ticket and without a cursor
                 await self._streams.turn_away(send, send, *turned_away)
                 return
-            await self._tickets.redeem(ticket, cursor, patterns)
-        except InvalidInput as error:
+            request, address_cursor = self._parse_stream(scope["query_string"])
+            await self._tickets.redeem(
+                ticket,
+                request,
+                self._streams.hub.start_id(request.replay),
+                last_event_id=last_event_id(scope),
+                address_cursor=address_cursor,
+            )
+        except (InvalidInput, LimitExceeded) as error:
             await self._refuse(scope, send, TicketRequestMalformed(str(error)))
             return
         except RequestRefused as refusal:
