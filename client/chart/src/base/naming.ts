@@ -2,6 +2,11 @@
 
 export type Labels = Readonly<Record<string, string>>;
 
+/** The value of a label; undefined without one. A label may be named `constructor`, which every object answers to. */
+export function labelOf(labels: Labels, name: string): string | undefined {
+  return Object.hasOwn(labels, name) ? labels[name] : undefined;
+}
+
 /** Canonical text of a label set: sorted by key. */
 export function labelKey(labels: Labels): string {
   return Object.keys(labels)
@@ -49,7 +54,7 @@ export function legendLabel(labels: Labels): string {
 
 /** The labels that tell series of one metric apart: those whose value differs among them; all where none does. */
 export function tellingLabels(labels: Labels, all: readonly Labels[]): Labels {
-  const telling = Object.keys(labels).filter((name) => all.some((other) => other[name] !== labels[name]));
+  const telling = Object.keys(labels).filter((name) => all.some((other) => labelOf(other, name) !== labels[name]));
   return telling.length ? Object.fromEntries(telling.map((name) => [name, labels[name]])) : labels;
 }
 

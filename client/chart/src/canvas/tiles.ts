@@ -1,6 +1,8 @@
 /** Draws tiles on one canvas: label, state, value, unit, change, state bar, and the foot of the tile's kind. */
 
 import { withAlpha } from "../base/colour";
+import { fullName } from "../base/naming";
+import { reportOnce } from "../base/report";
 import type { Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
 import { mergeFactor } from "../model/buckets";
@@ -23,7 +25,17 @@ const FOOT_HEIGHT = 32;
 /** Px of a time of day, with the space before it. */
 const WHEN_ROOM = 58;
 
+/** Draw a tile. An error leaves this tile empty but for its frame, and no other. */
 export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, moment: TileMoment): void {
+  try {
+    paintTile(ctx, box, top, slot, moment);
+  } catch (error) {
+    drawEmptyTile(ctx, box.left, top, box.width, moment.tokens);
+    reportOnce(fullName(box.series), error);
+  }
+}
+
+function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, moment: TileMoment): void {
   const { tokens } = moment;
   const { left, width, series } = box;
   const right = left + width;
@@ -61,11 +73,14 @@ export function drawTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undef
   ctx.beginPath();
   ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
   ctx.clip();
-  const foot = { left: left + FOOT_LEFT, top: top + FOOT_TOP, width: footWidth, height: FOOT_HEIGHT };
-  const kind = KINDS.find((one) => one.fits(series));
-  kind?.drawFoot({ ctx, box: foot, right, series, slot, state, trace, moment });
-  bar(ctx, state, left, top, tokens);
-  ctx.restore();
+  try {
+    const foot = { left: left + FOOT_LEFT, top: top + FOOT_TOP, width: footWidth, height: FOOT_HEIGHT };
+    const kind = KINDS.find((one) => one.fits(series));
+    kind?.drawFoot({ ctx, box: foot, right, series, slot, state, trace, moment });
+    bar(ctx, state, left, top, tokens);
+  } finally {
+    ctx.restore();
+  }
 }
 
 function bar(ctx: Ctx, state: TileState, left: number, top: number, tokens: Tokens): void {

@@ -131,18 +131,25 @@ export class Chart implements Parts {
     if (this.#moment) this.draw(this.#moment);
   }
 
-  /** Draw; an error stops this chart and no other. */
+  /** Draw what is visible. */
   draw(moment: Moment): void {
     this.#moment = moment;
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
-    try {
+    this.#guarded(() => {
       const units = unitsOf(this.series);
       if (units.length > 1) {
         const shown = units.map((unit) => printOf(unit, 1, false).unit.text || "no unit");
         throw new Error(`Series have different units: ${shown.join(", ")}.`);
       }
       this.#paint(moment);
+    });
+  }
+
+  /** Run what a bad series may break: an error stops this chart and no other. */
+  #guarded(part: () => void): void {
+    try {
+      part();
     } catch (error) {
       this.plot?.destroy();
       this.plot = null;
@@ -289,8 +296,11 @@ export class Chart implements Parts {
     this.#crossMs = timeMs;
     this.#hovered = hovered;
     if (!this.#moment || !this.plot || !this.visible || this.card.failed) return;
-    this.#legendValues(this.#moment);
-    this.#updateOverlay();
+    const moment = this.#moment;
+    this.#guarded(() => {
+      this.#legendValues(moment);
+      this.#updateOverlay();
+    });
   }
 
   #updateOverlay(): void {

@@ -1,6 +1,6 @@
 /** Computes the charts of a deck: the defaults, and those after a series is added, removed or moved. */
 
-import { byName, groupOf } from "../base/naming";
+import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import type { Directory, Series } from "./directory";
 import { type ChartSpec, DEFAULT_COLUMNS, type SeriesRef } from "./url";
 
@@ -22,9 +22,9 @@ export function resolve(directory: Directory, chart: ChartSpec): Series[] {
   return [...found];
 }
 
-function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+function sameLabels(a: Labels, b: Labels): boolean {
   const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === labelOf(b, key));
 }
 
 /** One card of the grid. */
@@ -42,12 +42,13 @@ export function cells(directory: Directory, charts: readonly ChartSpec[]): Cell[
   return charts.flatMap((spec, at): Cell[] => {
     const series = resolve(directory, spec);
     const { facet } = spec;
-    const values = facet === undefined ? [] : [...new Set(series.map((one) => one.labels[facet] ?? ""))].sort(byName);
+    const values =
+      facet === undefined ? [] : [...new Set(series.map((one) => labelOf(one.labels, facet) ?? ""))].sort(byName);
     if (values.length < 2) return [{ at, spec, series, facet: null }];
     return values.map((value) => ({
       at,
       spec,
-      series: series.filter((one) => (one.labels[facet as string] ?? "") === value),
+      series: series.filter((one) => (labelOf(one.labels, facet as string) ?? "") === value),
       facet: value,
     }));
   });
@@ -57,7 +58,7 @@ export function cells(directory: Directory, charts: readonly ChartSpec[]): Cell[
 export function nextFacet(directory: Directory, spec: ChartSpec): string | undefined {
   const series = resolve(directory, spec);
   const names = [...new Set(series.flatMap((one) => Object.keys(one.labels)))]
-    .filter((name) => new Set(series.map((one) => one.labels[name])).size > 1)
+    .filter((name) => new Set(series.map((one) => labelOf(one.labels, name))).size > 1)
     .sort(byName);
   return names[spec.facet === undefined ? 0 : names.indexOf(spec.facet) + 1];
 }

@@ -1,6 +1,7 @@
 /** Matches thresholds with series, and makes the lines that a chart draws. */
 
 import { formatNumber } from "../base/format";
+import { labelOf } from "../base/naming";
 import { matches } from "../base/pattern";
 import type { Threshold } from "../wire/messages";
 import type { Series } from "./directory";
@@ -20,7 +21,7 @@ export function applies(threshold: Threshold, series: Series): boolean {
   const labels = threshold.labels ?? {};
   return (
     matches(threshold.metric, series.metric) &&
-    Object.entries(labels).every(([key, value]) => series.labels[key] === value)
+    Object.entries(labels).every(([key, value]) => labelOf(series.labels, key) === value)
   );
 }
 

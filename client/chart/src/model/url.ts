@@ -146,12 +146,13 @@ export function parseRefs(text: string): SeriesRef[] {
   for (const found of text.matchAll(part)) {
     const ref: SeriesRef = { metric: unescapePart(found[1]) };
     if (found[2] !== undefined) {
-      const labels: Record<string, string> = {};
+      const labels = new Map<string, string>();
       for (const pair of found[3].split(",").filter(Boolean)) {
         const equals = pair.indexOf("=");
-        if (equals > 0) labels[unescapePart(pair.slice(0, equals))] = unescapePart(pair.slice(equals + 1));
+        if (equals > 0) labels.set(unescapePart(pair.slice(0, equals)), unescapePart(pair.slice(equals + 1)));
       }
-      ref.labels = labels;
+      // Not by assignment: a label named `__proto__` would be dropped.
+      ref.labels = Object.fromEntries(labels);
     }
     series.push(ref);
     if (found[4] === "") break;

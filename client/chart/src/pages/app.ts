@@ -151,6 +151,15 @@ export class App implements AppContext {
     const fresh = this.#fresh;
     this.#fresh = false;
     this.session.counters.draws++;
+    try {
+      this.#drawParts(fresh);
+    } finally {
+      // Also after an error: without it no further frame is sent, and the page would stand still.
+      this.session.acknowledge();
+    }
+  }
+
+  #drawParts(fresh: boolean): void {
     const { status, directory } = this.session;
     const nothing = status?.state === "live" && !status.metrics && directory.list.length === 0;
     show(this.#empty.element, nothing);
@@ -164,7 +173,6 @@ export class App implements AppContext {
     this.latest.draw();
     this.header.draw();
     this.#footer.draw();
-    this.session.acknowledge();
   }
 
   #visibility(): void {

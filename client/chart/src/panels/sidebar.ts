@@ -4,6 +4,7 @@ import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { formatNumber } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { fullName } from "../base/naming";
+import { reportOnce } from "../base/report";
 import { fitCanvas } from "../canvas/draw";
 import { drawSpark, readSpark } from "../canvas/sparkline";
 import type { Series } from "../model/directory";
@@ -190,8 +191,8 @@ export class Sidebar {
     return row;
   }
 
+  /** Show a series in a row; an error leaves this row without its value, and no other. */
   #fill(row: Row, series: Series, top: number): void {
-    const { session, tokens } = this.#app;
     const on = this.#deck.on(series);
     if (row.shown !== series) {
       row.shown = series;
@@ -204,6 +205,17 @@ export class Sidebar {
     row.element.style.transform = `translateY(${top}px)`;
     row.button.classList.toggle("on", on);
     setAttribute(row.button, "aria-pressed", String(on));
+    try {
+      this.#fillValue(row, series, on);
+    } catch (error) {
+      setText(row.value, "–");
+      setText(row.unit, "");
+      reportOnce(fullName(series), error);
+    }
+  }
+
+  #fillValue(row: Row, series: Series, on: boolean): void {
+    const { session, tokens } = this.#app;
     const ring = session.views[LIST];
     const slot = ring.slots.get(series.index);
     const ctx = row.canvas.getContext("2d") as CanvasRenderingContext2D;
