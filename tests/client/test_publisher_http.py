@@ -88,7 +88,7 @@ def test_a_call_has_a_key_a_token_and_is_packed_when_it_pays(fake_service: FakeS
         assert publisher.flush()
         publisher.publish("a", [float(n) for n in range(1_000)])
     (small, _), (large, batches) = fake_service.requests
-    keys = [headers["idempotency-key"].split(":") for headers in (small, large)]
+    keys = [headers["tidewire-sequence"].split(":") for headers in (small, large)]
     assert [key[1] for key in keys] == ["1", "2"]
     assert keys[0][0] == keys[1][0]
     assert small["path"] == "/v1/readings"
@@ -122,7 +122,7 @@ def test_a_pause_is_kept_and_the_same_call_comes_again_under_its_key(fake_servic
     stats = publisher.stats
     publisher.close()
     (first, body), (again, same) = fake_service.requests
-    assert first["idempotency-key"] == again["idempotency-key"]
+    assert first["tidewire-sequence"] == again["tidewire-sequence"]
     assert body == same
     assert fake_service.times[1] - fake_service.times[0] >= 1, "a flush does not end a pause that the service asked for"
     assert (stats.sent, stats.retried, stats.last_error) == (1, 1, f"HTTP {status} later")
@@ -148,7 +148,7 @@ def test_a_body_that_is_too_large_is_split_until_it_fits(fake_service: FakeServi
             publisher.publish(f"m/{n}", n)
     assert sorted(fake_service.kept) == [float(n) for n in range(50)]
     assert publisher.stats.sent == 50
-    kept_keys = [headers["idempotency-key"] for headers, batches in fake_service.requests if len(batches) <= 7]
+    kept_keys = [headers["tidewire-sequence"] for headers, batches in fake_service.requests if len(batches) <= 7]
     assert len(set(kept_keys)) == len(kept_keys)
 
 

@@ -10,6 +10,8 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from servers import Valkey
 from waiting import generous
 
@@ -306,9 +308,65 @@ async def test_an_idempotency_key_stores_a_body_once(service: Any) -> None:
 
 async def test_a_publishers_sequence_stores_each_number_once(service: Any) -> None:
     for sequence, value in ((1, 10), (2, 20), (2, 20), (1, 10), (3, 30)):
-        answer = await service.post({"metric": "m", "value": value}, **{"Idempotency-Key": f"press-7:{sequence}"})
+        answer = await service.post({"metric": "m", "value": value}, **{"Tidewire-Sequence": f"press-7:{sequence}"})
         assert answer.status_code == 200
     assert await service.stored() == {"m": [10, 20, 30]}
+
+
+async def test_a_key_like_a_sequence_is_a_key(service: Any) -> None:
+    """An agent that numbers its runs ``backup:7`` lost each run with a lower number, and was told 200."""
+    high = await service.post({"metric": "m", "value": 7}, **{"Idempotency-Key": "backup:7"})
+    low = await service.post({"metric": "m", "value": 3}, **{"Idempotency-Key": "backup:3"})
+    assert (high.status_code, low.status_code) == (200, 200)
+    again = await service.post({"metric": "m", "value": 7}, **{"Idempotency-Key": "backup:7"})
+    assert (again.status_code, again.json()) == (200, high.json())
+    other = await service.post({"metric": "m", "value": 8}, **{"Idempotency-Key": "backup:7"})
+    assert (other.status_code, other.json()["title"]) == (422, "The idempotency key came with another body")
+    assert await service.stored() == {"m": [7, 3]}
+
+
+_KEYS = st.one_of(
+    st.builds("{}:{}".format, st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True), st.integers(0, 10**12)),
+    st.from_regex(r"[!-~]{1,247}", fullmatch=True),
+    st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=60),
+    st.sampled_from(["x" * 247, "a:1:0", "a:0", '"8e03978e-40d5"', "tw:{0}:clock", "0:0", "-1", "\u00e4:1"]),
+)
+
+
+@given(st.lists(st.tuples(_KEYS, st.integers(1, 3)), min_size=1, max_size=6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+async def test_any_key_answers_its_body_again_and_refuses_another(service: Any, calls: list[tuple[str, int]]) -> None:
+    """Examples share a log: a part of each key that no other example has keeps them apart."""
+    example = uuid.uuid4().hex[:8]
+    stored: dict[str, tuple[int, Any]] = {}
+    values = []
+    for key, value in calls:
+        used = {"Idempotency-Key": f"{example}{key}".encode()}
+        answer = await service.post({"metric": f"m{example}", "value": value}, **used)
+        if key not in stored:
+            stored[key] = value, answer.json()
+            values.append(value)
+        first, told = stored[key]
+        assert (answer.status_code == 200) == (value == first), (key, answer.text)
+        assert answer.json() == told if value == first else answer.status_code == 422, (key, answer.text)
+    assert (await service.stored())[f"m{example}"] == values
+
+
+@pytest.mark.parametrize(
+    "given", ["press-7", "press-7:", ":1", "press-7:0", "press-7:01", "a b:1", "press-7:1.5", "ä:1"]
+)
+async def test_a_sequence_that_is_none_is_refused(shared_service: Any, given: str) -> None:
+    answer = await shared_service.post(GOOD, **{"Tidewire-Sequence": given.encode()})
+    assert (answer.status_code, answer.json()["field"]) == (422, "Tidewire-Sequence")
+
+
+async def test_two_ways_to_name_one_body_are_refused(service: Any) -> None:
+    both = await service.post(GOOD, **{"Tidewire-Sequence": "press-7:1", "Idempotency-Key": "x"})
+    assert (both.status_code, both.json()["field"]) == (422, "Idempotency-Key")
+    headers = [("content-type", "application/json"), ("idempotency-key", "x"), ("idempotency-key", "y")]
+    twice = await service.http.post("/v1/readings", content=b'{"metric":"m","value":1}', headers=headers)
+    assert (twice.status_code, twice.json()["field"]) == (422, "Idempotency-Key")
+    assert await service.stored() == {}
 
 
 @pytest.mark.parametrize("key", ["has space", "x" * 256])
@@ -330,29 +388,30 @@ async def test_more_bodies_at_once_than_allowed_are_told_to_come_back(start: Any
     assert refused.headers["retry-after"] == "1"
 
 
-@pytest.mark.parametrize("key", ["any-key", "press-7:1"])
-async def test_a_repeated_body_is_told_again_what_was_refused(start: Any, key: str) -> None:
+@pytest.mark.parametrize("named", [("Idempotency-Key", "any-key"), ("Tidewire-Sequence", "press-7:1")])
+async def test_a_repeated_body_is_told_again_what_was_refused(start: Any, named: tuple[str, str]) -> None:
+    header, key = named
     service = await start(max_series=2)
     rows = [{"metric": "m", "value": n, "labels": {"n": str(n)}} for n in range(4)] + [{"metric": "bad*", "value": 1}]
-    first = await service.post(rows, **{"Idempotency-Key": key})
+    first = await service.post(rows, **{header: key})
     assert first.json()["accepted"] == 2
     assert [row["row"] for row in first.json()["rejected"]] == [2, 3, 4]
-    again = await service.post(rows, **{"Idempotency-Key": key})
+    again = await service.post(rows, **{header: key})
     assert (again.status_code, again.json()) == (200, first.json())
-    refused = await service.post(rows[2:3], **{"Idempotency-Key": f"{key}1"})
+    refused = await service.post(rows[2:3], **{header: f"{key}1"})
     assert refused.status_code == 422
-    assert (await service.post(rows[2:3], **{"Idempotency-Key": f"{key}1"})).status_code == 422
+    assert (await service.post(rows[2:3], **{header: f"{key}1"})).status_code == 422
 
 
 async def test_a_body_of_several_calls_that_was_cut_between_them_is_completed(start: Any, valkey: Valkey) -> None:
     service = await start(max_series=900)
     rows = [{"metric": "m", "value": n, "labels": {"n": str(n)}} for n in range(1_000)]
     await service.post(rows[:1], **{"Idempotency-Key": "other"})
-    first = await service.post(rows, **{"Idempotency-Key": "press-7:5"})
+    first = await service.post(rows, **{"Tidewire-Sequence": "press-7:5"})
     assert (first.json()["accepted"], len(first.json()["rejected"])) == (900, 100)
     # as if the process had died after its first call of 500 batches
     highest, _, rest = valkey.client.get("tw:{0}:pub:press-7").partition(b" ")
     valkey.client.set("tw:{0}:pub:press-7", b"%d %b" % (int(highest) - 1, rest.split(b" ")[0]))
-    again = await service.post(rows, **{"Idempotency-Key": "press-7:5"})
+    again = await service.post(rows, **{"Tidewire-Sequence": "press-7:5"})
     assert again.status_code == 200
     assert [row["row"] for row in again.json()["rejected"]] == list(range(900, 1_000))

@@ -77,7 +77,7 @@ class RedisTransport:
 
 
 class HttpTransport:
-    """Posts to ``/v1/readings`` of a service, with an idempotency key."""
+    """Posts to ``/v1/readings`` of a service, with its publisher and sequence in a header of their own."""
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
         from tidewire.subscribing.service_client import ServiceClient  # noqa: PLC0415 - httpx costs 80 ms at import
@@ -87,7 +87,7 @@ class HttpTransport:
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Post one call."""
         body = b"[" + b",".join(batch.body for batch in batches) + b"]"
-        headers = {"content-type": "application/json", "idempotency-key": f"{publisher}:{sequence}"}
+        headers = {"content-type": "application/json", "tidewire-sequence": f"{publisher}:{sequence}"}
         if len(body) >= _GZIP_FROM_BYTES:
             body = gzip.compress(body, compresslevel=1)
             headers["content-encoding"] = "gzip"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, post
-from litestar.datastructures import State
+from litestar.datastructures import Headers, State
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
@@ -41,8 +41,8 @@ __all__ = ["AcceptedJson", "Posts", "post_readings"]
 _INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 1 ms; more goes to a thread
 _DISCARD_BODIES: Final = 8  # times `max_body_bytes` that are read and dropped, so that the sender reads the refusal
 _DISCARD_S: Final = 2.0
-_SEQUENCE_KEY: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([1-9][0-9]{0,11})", re.ASCII)
-_PLAIN_KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+_SEQUENCE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([1-9][0-9]{0,11})", re.ASCII)
+_KEY: Final = re.compile(r"[!-~\x80-\xff]{1,255}", re.ASCII)  # bytes as latin-1
 
 
 class AcceptedJson(msgspec.Struct, frozen=True):
@@ -90,8 +90,10 @@ class Posts:
         headers = request.headers
         read = checked_format(headers.get("content-type", ""))
         packed = checked_encoding(headers.get("content-encoding", ""))
-        key = headers.get("idempotency-key", "")
-        checked_key = _publisher_and_sequence(key)
+        publisher, sequence = _publisher_and_sequence(_only(headers, "Tidewire-Sequence"))
+        key = _checked_key(_only(headers, "Idempotency-Key"))
+        if publisher and key:
+            raise InvalidInput("Idempotency-Key", key, "cannot be sent with Tidewire-Sequence; send one of them")
         body = await _read_body(request, self._settings.max_body_bytes)
         if packed:
             body = await asyncio.to_thread(unpacked, body, self._settings.max_decompressed_bytes)
@@ -104,11 +106,10 @@ class Posts:
         intake = intake.narrowed(identity.scopes.may_publish)
         if not intake.batches:
             return self._all_refused(intake.rejected)
-        publisher, sequence = checked_key
-        if identity.id and key:  # so that no token can use the sequences or keys of another
+        if identity.id:  # so that no token can use the sequences or keys of another
             publisher = publisher and f"{identity.id}.{publisher}"
-            key = f"{identity.id}.{key}"
-        once = Once(key, hashlib.sha256(body).hexdigest()) if key and not publisher else None
+            key = key and f"{identity.id}.{key}"
+        once = Once(key, hashlib.sha256(body).hexdigest()) if key else None
         appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
         if appended.duplicate:
             self._telemetry.repeated.labels("http").inc()
@@ -156,18 +157,41 @@ class Posts:
 _COUNTED: Final = frozenset({"metric", "labels", "unit", "time", "value", "text", "step", "row", "readings", "body"})
 
 
-def _publisher_and_sequence(key: str) -> tuple[str, int]:
-    """Parse a key ``<publisher>:<seq>``; return an empty publisher for any other key.
+def _only(headers: Headers, name: str) -> str:
+    """Return the value of a header that may be given once; empty if absent.
 
     Raises:
-        InvalidInput: the key has spaces, other than ASCII characters, or more than 255 of them.
+        InvalidInput: it is given with different values.
     """
-    found = _SEQUENCE_KEY.fullmatch(key)
-    if found:
-        return found[1], int(found[2])
-    if key and not _PLAIN_KEY.fullmatch(key):
-        raise InvalidInput("Idempotency-Key", key, "expected 1 to 255 printable ASCII characters without spaces")
-    return "", 0
+    found = dict.fromkeys(headers.getall(name, []))
+    if len(found) > 1:
+        raise InvalidInput(name, list(found), "is given more than once")
+    return next(iter(found), "")
+
+
+def _publisher_and_sequence(text: str) -> tuple[str, int]:
+    """Parse the header of an SDK's publisher, ``<publisher>:<sequence>``; return an empty publisher if it is empty.
+
+    Raises:
+        InvalidInput: it is not of that form.
+    """
+    if not text:
+        return "", 0
+    found = _SEQUENCE.fullmatch(text)
+    if found is None:
+        raise InvalidInput("Tidewire-Sequence", text, "expected publisher:number, the number rising by call from 1")
+    return found[1], int(found[2])
+
+
+def _checked_key(key: str) -> str:
+    """Return a key, which may be anything that has no spaces and at most 255 bytes; empty if absent.
+
+    Raises:
+        InvalidInput: the key has spaces or control characters, or is longer.
+    """
+    if key and not _KEY.fullmatch(key):
+        raise InvalidInput("Idempotency-Key", key, "expected 1 to 255 bytes without spaces and control characters")
+    return key
 
 
 async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes:
@@ -268,7 +292,16 @@ async def post_readings(
         str | None,
         HeaderParameter(
             name="Idempotency-Key",
-            description="`<publisher>:<seq>` with a sequence that rises by call, or any key, remembered for 24 h",
+            description="any text without spaces, remembered for 24 h: the same body is answered again and not stored "
+            "again, another body is refused",
+        ),
+    ] = None,
+    tidewire_sequence: Annotated[
+        str | None,
+        HeaderParameter(
+            name="Tidewire-Sequence",
+            description="of the SDK's publisher instead of a key: `<publisher>:<number>`; a number that is not above "
+            "the last one is a repeat, and is not stored again",
         ),
     ] = None,
 ) -> Response[bytes]:
