@@ -48,6 +48,7 @@ async def flushed(publisher: Publisher, limit_s: float = HANG_S) -> bool:
 async def test_an_outage_fills_the_disk_and_not_the_memory(
     valkey: Valkey, tmp_path: Path, eventually: Eventually
 ) -> None:
+    valkey.restart(appendfsync="always")  # else a kill may lose what it acknowledged: docs/decisions/0003
     with Publisher(valkey.url, spool=tmp_path / "spool", max_bytes=1 << 17) as publisher:
         publisher.publish("a", -1)
         assert await flushed(publisher)
@@ -225,7 +226,7 @@ async def test_a_kill_at_any_moment_loses_at_most_the_last_half_second_and_doubl
         process.wait()
         kept.append(own[-1] if own else 0)
         if number == 2:  # up for a moment: some of it is sent, and killed in the middle of that
-            valkey.start()
+            valkey.start(appendfsync="always")  # else a kill may lose what it acknowledged: docs/decisions/0003
             time.sleep(0.3 * dice.random())
             sender = subprocess.Popen(script(valkey.url, tmp_path, "time.sleep(30)"))
             time.sleep(0.3 + 0.3 * dice.random())

@@ -98,6 +98,9 @@ async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: World, fsyn
     service = await world.service()
     subscribers = [world.subscriber(service.address) for _ in range(10)]
     await world.all_live()
+    # the lineage is on the disk, however slow that is: without it every subscriber is told `reset`
+    world.valkey.client.set("last", "on this connection")
+    await eventually(lambda: world.valkey.client.execute_command("WAITAOF", 1, 0, 1000)[0] == 1)
     feeds = [world.feed().start(METRICS, every_s=0.001, per_call=5) for _ in range(4)]
     for _ in range(3):
         acked = len(world.book.acked)
@@ -110,16 +113,19 @@ async def test_row_3_a_killed_redis_loses_nothing_unannounced(world: World, fsyn
         await feed.stop()
     await world.settled()
     clock = await feeds[0].log.clock()
-    processes = [fork for fork in clock.chain if fork.lost is None]
-    assert len(processes) == 4, "one epoch for each server process; evidence of lost writes opens others (rule 2)"
-    assert fsync == "everysec" or len(clock.chain) == 4
+    losses = [fork for fork in clock.chain if fork.lost is not None]
+    # one epoch for each server process, unless a kill took all that it wrote
+    whole = len(clock.chain) - len(losses) == 4
+    assert whole or losses, "evidence of lost writes opens an epoch (rule 2)"
+    assert fsync == "everysec" or (whole and not losses)
     kept = await world.stored()
     lost = [batch for batch in world.book.acked if batch.body not in kept]
     gaps = {s.ledger.count("gap") for s in subscribers}
     print(
         f"row 3, {fsync}: {len(world.book.acked)} acknowledged over 3 kills, {len(lost)} lost and announced, 0 doubled"
     )
-    assert {s.ledger.count(kind) for s in subscribers for kind in ("cut", "reset")} == {0}
+    assert {s.ledger.count("cut") for s in subscribers} == {0}
+    assert not whole or {s.ledger.count("reset") for s in subscribers} == {0}
     if fsync == "always":
         assert not lost
         assert gaps == {0}
