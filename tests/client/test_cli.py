@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import structlog
 from click.testing import CliRunner
+from rich.text import Text
 from servers import StartService, Valkey
 from waiting import HANG_S, Eventually
 
-from tidewire.commands import cli
+from tidewire.commands import cli, tail
 from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
+from tidewire.model.states import StreamBatch
 
 ROWS = """\
 metric,time,value,unit,site
@@ -140,6 +142,14 @@ async def test_tail_prints_what_arrives_and_ends_quietly_on_ctrl_c(tidewire: Com
     out, err = await asyncio.wait_for(process.communicate(), HANG_S)
     assert process.returncode == 0
     assert (out, err) == (b"", b"")
+
+
+def test_the_table_of_tail_shows_the_newest_reading_by_its_own_time_of_each_series() -> None:
+    row = None
+    for times, values in (([5.0, 9.0, 1.0], [1, 2, 3]), ([8.0], [4]), ([9.0, 3.0], [5, 6]), ([2.0], [None])):
+        row = tail._row_after(row, StreamBatch(metric="m", time=times, value=values))
+    assert row is not None
+    assert list(tail._table({("m", ""): row}, "live").columns[2].cells) == [Text("5", style="bold")]
 
 
 async def test_tail_as_json_is_one_batch_per_line(tidewire: Command, service: Any) -> None:

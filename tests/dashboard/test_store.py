@@ -261,3 +261,26 @@ def test_many_more_series_than_rows_at_first() -> None:
         store.append(batch([T0 + 1.0], [float(name)], f"s/{name}"), id_at(T0, name + 1))
     assert store.state["last_value"][:1_000].tolist() == list(map(float, range(1_000)))
     assert store.rates(np.arange(1_000), T0 + 2_000).tolist() == pytest.approx([1 / 60] * 1_000)
+
+
+def test_the_last_reading_is_the_newest_of_snapshots_and_batches_whichever_comes_first() -> None:
+    store = Store()
+    store.append(batch([T0], [2.0]), id_at(T0, 2), snapshot=True)
+    store.append(batch([T0], [1.0]), id_at(T0, 1))  # the log delivers what was logged before the catalog was read
+    assert store.state["last_value"][0] == 2.0
+    store.append(batch([T0], [3.0]), id_at(T0, 3))
+    assert store.state["last_value"][0] == 3.0
+    # a reading ahead of its time, from before the replay: the catalog's id is that of the last batch
+    store.append(batch([T0 + 60_000], [9.0]), id_at(T0, 3), snapshot=True)
+    assert (store.state["last_value"][0], store.state["total"][0]) == (9.0, 4)
+    store.append(batch([T0 + 60_000], [9.0]), id_at(T0, 3), snapshot=True)
+    assert store.state["total"][0] == 4
+
+
+def test_readings_of_a_history_read_later_than_the_catalog_are_not_stored_again() -> None:
+    store = Store()
+    store.append(batch([T0 - 5], [1.0]), id_at(T0, 1), snapshot=True, upto=id_at(T0, 2))
+    store.append(batch([T0], [2.0]), id_at(T0, 1), snapshot=True)
+    store.append(batch([T0], [2.0]), id_at(T0, 1))
+    store.append(batch([T0 - 5], [1.0]), id_at(T0, 2))
+    assert store.state["total"][0] == 2

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lanes import bounded
 from servers import Valkey
 from waiting import HANG_S
 
 from tidewire.errors import LogFull, LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch, encode_batch, make_batch
 from tidewire.model.cursor import id_ms, id_text
-from tidewire.redislog.calls import Appended, Once, Retention, split_calls
+from tidewire.redislog.calls import Appended, Once, Retention, parse_last_readings, split_calls
 from tidewire.redislog.lineage import Fork, Watermark
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire_service.hub.live_frame import parse_frame
@@ -204,6 +208,64 @@ async def test_the_snapshot_has_the_newest_reading_and_the_count_of_columns_and_
     await log.append([batch("a", 7)])
     last = (await log.last_readings(["a"]))[0]
     assert (last[b"{}"].readings, decode_batch(last[b"{}"].body).value) == (5, [7])
+
+
+async def test_the_last_reading_is_the_newest_by_its_own_time_and_not_by_arrival(log: RedisLog, now_ms: float) -> None:
+    first = await log.append([batch("a", 22.5, time=[now_ms])])
+    late = await log.append([batch("a", 3.0, time=[now_ms - 7_200_000])])
+    last = (await log.last_readings(["a"]))[0][b"{}"]
+    assert decode_batch(last.body).value == [22.5]
+    assert (last.id, last.readings, last.reading_id) == (late.id, 2, first.id)
+    again = await log.append([batch("a", 4.0, time=[now_ms])])
+    last = (await log.last_readings(["a"]))[0][b"{}"]
+    assert decode_batch(last.body).value == [4.0], "of equal times the later id"
+    assert (last.id, last.readings, last.reading_id) == (again.id, 3, again.id)
+
+
+@settings(max_examples=bounded(15, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    calls=st.lists(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=3), max_size=4)
+)
+def test_the_last_reading_is_the_newest_of_any_batches_and_calls(
+    valkey: Valkey, now_ms: float, calls: list[list[list[int]]]
+) -> None:
+    """Each innermost number is how many milliseconds before now a reading lies."""
+    log = BlockingRedisLog(valkey.url)
+    valkey.cli("FLUSHALL")
+    newest, number = (-math.inf, 0, math.nan), 0.0  # time, id, value
+    for call in calls:
+        batches = []
+        for ages in call:
+            values = [number + n for n in range(len(ages))]
+            batches.append(batch("a", *values, time=[now_ms - age for age in ages]))
+            number += len(ages)
+        answer = log.append(batches)
+        for made, id_ in zip(batches, answer.results, strict=True):
+            assert isinstance(id_, int)
+            for time, value in zip(decode_batch(made.body).time, decode_batch(made.body).value, strict=True):
+                newest = max(newest, (time, id_, float(value or 0)))
+        found, _ = parse_last_readings(log.redis.hgetall(log.keys.last("a")))
+        last = decode_batch(found[b"{}"].body)
+        assert (last.time[0], found[b"{}"].reading_id, last.value[0]) == newest
+        assert (found[b"{}"].id, found[b"{}"].readings) == (answer.id, number)
+    log.close()
+
+
+async def test_a_last_reading_of_an_unknown_time_counts_with_the_logs(log: RedisLog, valkey: Valkey) -> None:
+    now_ms = (await log.clock()).now_ms
+    stored = await log.append([batch("a", 1.0, time=[now_ms - 5_000])])
+    older = b"%b 1\n%b" % (id_text(stored.id).encode(), batch("a", 1.0, time=[now_ms - 5_000]).body)
+    valkey.cli("HSET", log.keys.last("a"), "{}", older)  # as an older version wrote it
+    await log.append([batch("a", 2.0, time=[now_ms - 6_000])])
+    last = (await log.last_readings(["a"]))[0][b"{}"]
+    assert (decode_batch(last.body).value, last.readings, last.reading_id) == ([1.0], 2, stored.id)
+    await log.append([batch("a", 3.0)._replace(last_time=0.0)])  # out of an older spool
+    last = (await log.last_readings(["a"]))[0][b"{}"]
+    assert (decode_batch(last.body).value, last.readings) == ([3.0], 3)
+    valkey.cli("HSET", log.keys.last("a"), "{}", b"\x00 garbage")
+    await log.append([batch("a", 4.0, time=[now_ms - 9_000])])
+    last = (await log.last_readings(["a"]))[0][b"{}"]
+    assert (decode_batch(last.body).value, last.readings) == ([4.0], 1)
 
 
 async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(log: RedisLog, valkey: Valkey) -> None:

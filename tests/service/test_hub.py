@@ -74,6 +74,24 @@ def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> Non
     assert [entry.id for entry in ring.after(0, 4) if entry.kept is not None] == []
 
 
+def test_a_slow_subscriber_is_spared_all_but_the_newest_reading_of_a_series() -> None:
+    def entry(id_: int, *times: float, metric: str = "m") -> RingEntry:
+        return RingEntry(id_, metric, encode_batch(make_batch(metric, list(times), time=list(times))).body, b"")
+
+    t = 1.7e12
+    entries = [
+        entry(1, t),
+        entry(2, t + 9, t + 1),
+        entry(3, t + 5),
+        entry(4, t, metric="n"),
+        entry(5, t + 9),
+        entry(6, t),
+    ]
+    kept, left_out = thinned(entries)
+    assert [one.id for one in kept] == [4, 5]
+    assert left_out == [("m", 4, 1, 6)]
+
+
 @pytest.mark.parametrize(
     "message",
     [

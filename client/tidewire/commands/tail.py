@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
+from tidewire.model.batch import newest_of
 from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, StreamBatch
 from tidewire.model.states import Live as CaughtUp
 from tidewire.subscribing.subscriber import stream
@@ -100,14 +101,31 @@ def _exit_immediately(number: int, frame: FrameType | None) -> None:
     os._exit(0)
 
 
+class _Row(NamedTuple):
+    """The newest reading of a series by its own time: its batch and its place there; and when a batch came last."""
+
+    batch: StreamBatch
+    place: int
+    received_s: float
+
+
+def _row_after(row: _Row | None, batch: StreamBatch) -> _Row:
+    """Return the row of a series after one more batch."""
+    place, now_s = newest_of(batch.time), time.time()
+    if row is not None and batch.time[place] < row.batch.time[row.place]:
+        return row._replace(received_s=now_s)
+    return _Row(batch, place, now_s)
+
+
 def _show_table(items: Any) -> None:
     """Draw a table with one row per series: its last reading and the age of it."""
-    rows: dict[tuple[str, str], tuple[StreamBatch, float]] = {}
+    rows: dict[tuple[str, str], _Row] = {}
     status, drawn_s = "connecting", 0.0
     with LiveDisplay(console=Console(), refresh_per_second=8, screen=False) as display:
         for item in items:
             if isinstance(item, StreamBatch):
-                rows[item.metric, str(item.labels)] = item, time.time()
+                key = (item.metric, str(item.labels))
+                rows[key] = _row_after(rows.get(key), item)
             elif (description := _describe_state(item)) is not None:
                 status = description
             if time.monotonic() - drawn_s > 0.1 or not isinstance(item, StreamBatch):
@@ -115,7 +133,7 @@ def _show_table(items: Any) -> None:
                 display.update(_table(rows, status))
 
 
-def _table(rows: Mapping[tuple[str, str], tuple[StreamBatch, float]], status: str) -> Table:
+def _table(rows: Mapping[tuple[str, str], _Row], status: str) -> Table:
     table = Table(caption=status, caption_justify="left", box=None, pad_edge=False)
     for name, justify in (
         ("metric", "left"),
@@ -126,8 +144,9 @@ def _table(rows: Mapping[tuple[str, str], tuple[StreamBatch, float]], status: st
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for key in sorted(rows)[:_ROWS]:
-        batch, received_s = rows[key]
-        value = "\N{EN DASH}" if batch.value[-1] is None else f"{batch.value[-1]:.6g}"
+        batch, place, received_s = rows[key]
+        number = batch.value[place]
+        value = "\N{EN DASH}" if number is None else f"{number:.6g}"
         labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
         age_s = max(0.0, time.time() - received_s)
         age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")

@@ -11,7 +11,7 @@ from tidewire.errors import ServiceRefused, ServiceUnavailable
 from tidewire.livestore.store import Store
 from tidewire.model.answers import CatalogJson, HistorySeries, SeriesInfo
 from tidewire.model.batch import Batch
-from tidewire.model.cursor import parse_id
+from tidewire.model.cursor import Cursor, parse_id
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
@@ -56,12 +56,13 @@ async def backfill(
 
 async def _backfill_recent(store: Store, client: AsyncServiceClient, row: SeriesInfo) -> None:
     params = (("metric", row.metric), ("start", row.time - _RECENT_MS), ("end", row.time))
-    answer = await client.get("/v1/history", params)
-    for columns in answer.decoded(HistorySeries).series:
+    answer = (await client.get("/v1/history", params)).decoded(HistorySeries)
+    upto = Cursor.parse(answer.cursor).id  # later than the catalog: what came in between is in both, the stream too
+    for columns in answer.series:
         if columns.labels == row.labels:
-            _append(store, row, columns.time[-_RECENT_READINGS:], columns.value[-_RECENT_READINGS:])
+            _append(store, row, columns.time[-_RECENT_READINGS:], columns.value[-_RECENT_READINGS:], upto)
 
 
-def _append(store: Store, row: SeriesInfo, time: list[float], value: list[float | None]) -> None:
+def _append(store: Store, row: SeriesInfo, time: list[float], value: list[float | None], upto: int = 0) -> None:
     batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=time, value=value)
-    store.append(batch, parse_id(row.id), snapshot=True)
+    store.append(batch, parse_id(row.id), snapshot=True, upto=upto)

@@ -41,6 +41,7 @@ class Series:
     Attributes:
         index: for the life of the store.
         last_id: highest id of its batches, 0 if none had one.
+        reading_id: of the batch that brought its newest reading, 0 if unknown.
         doubtful_id: batches up to this id may hold readings that came in a snapshot.
         raw: readings (time, value).
         seconds: buckets of one second.
@@ -48,7 +49,19 @@ class Series:
         late: (version, oldest time) of arrivals that were not newer than all before.
     """
 
-    __slots__ = ("doubtful_id", "evicted_ms", "index", "labels", "last_id", "late", "metric", "raw", "seconds", "unit")
+    __slots__ = (
+        "doubtful_id",
+        "evicted_ms",
+        "index",
+        "labels",
+        "last_id",
+        "late",
+        "metric",
+        "raw",
+        "reading_id",
+        "seconds",
+        "unit",
+    )
 
     def __init__(self, index: int, metric: str, labels: dict[str, str], unit: str) -> None:
         self.index = index
@@ -56,6 +69,7 @@ class Series:
         self.labels = labels
         self.unit = unit
         self.last_id = 0
+        self.reading_id = 0
         self.doubtful_id = 0
         self.raw = ColumnRing(_RAW_COLUMNS, 0)
         self.seconds = ColumnRing(BUCKET_ROWS, 0)

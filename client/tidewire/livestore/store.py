@@ -107,14 +107,15 @@ class Store:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def append(self, batch: Batch, id_: int, *, snapshot: bool = False) -> int:
+    def append(self, batch: Batch, id_: int, *, snapshot: bool = False, upto: int = 0) -> int:
         """Store the readings of one batch; call it in the one writing thread.
 
         Args:
             batch: its times may be in any order and older than what is there.
             id_: the batch's id in the log, 0 if unknown. A batch whose id its series has passed is a duplicate, unless
                 `new_lineage` or a snapshot made such ids doubtful: then each of its readings is compared.
-            snapshot: the batch is the last reading of its series, and the log may deliver the whole batch yet.
+            snapshot: the batch holds readings of its series that the log may deliver yet, in batches of its own.
+            upto: id up to which it may; the batch's if that is higher.
 
         Returns:
             How many readings were new.
@@ -127,16 +128,16 @@ class Store:
                 if series is None:
                     self.refused += len(batch.time)
                     return 0
-            if snapshot and 0 < id_ <= series.last_id:
+            if snapshot and 0 < id_ <= series.last_id and batch.time[-1] <= self._last_time[series.index]:
                 return 0
             compare = snapshot or id_ <= max(self._doubtful_id, series.doubtful_id)
             if id_ <= series.last_id and not compare:
                 self.duplicates += len(batch.time)
                 return 0
             log_ms = float(id_ >> 32) if id_ else max(batch.time)
-            added = self._store_batch(series, batch, log_ms, compare=compare)
+            added = self._store_batch(series, batch, id_, log_ms, compare=compare)
             if snapshot:
-                series.doubtful_id = max(series.doubtful_id, id_)
+                series.doubtful_id = max(series.doubtful_id, id_, upto)
                 self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
             if added:
                 self._count(series, 0 if snapshot else id_, log_ms, added)
@@ -168,7 +169,7 @@ class Store:
         self.state["changed_at"][series.index] = self.directory_version
         return series
 
-    def _store_batch(self, series: Series, batch: Batch, log_ms: float, *, compare: bool) -> int:
+    def _store_batch(self, series: Series, batch: Batch, id_: int, log_ms: float, *, compare: bool) -> int:
         index = series.index
         newest = self._last_time[index]
         if len(batch.time) == 1 and batch.time[0] > newest:
@@ -177,6 +178,7 @@ class Store:
                 self._make_room(series, 1, log_ms)
             series.append_one(batch.time[0], number)
             self._last_time[index], self._last_value[index] = batch.time[0], number
+            series.reading_id = id_
             return 1
         rows: Floats = np.array((batch.time, batch.value), dtype=np.float64)
         if (rows[0, 1:] < rows[0, :-1]).any():
@@ -193,8 +195,10 @@ class Store:
         else:
             version = int(self._version[index]) + 1
             series.merge(rows, version, log_ms - self.raw_ms, log_ms - self.seconds_ms)
-        if rows[0, -1] >= newest:
+        # Of equal times the later id counts; the catalog may have brought it before the log brings the earlier one.
+        if rows[0, -1] > newest or (rows[0, -1] == newest and (not id_ or id_ >= series.reading_id)):
             self._last_time[index], self._last_value[index] = rows[:, -1]
+            series.reading_id = id_
         return int(rows.shape[1])
 
     def _make_room(self, series: Series, count: int, log_ms: float) -> None:

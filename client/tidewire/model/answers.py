@@ -24,7 +24,7 @@ class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: of its last batch, ``ms-n`` of the log's clock.
-        time: of its last reading, Unix ms.
+        time: of its last reading, Unix ms: the newest by its own time, of equal times the one logged later.
         value: of its last reading; null if that is no number.
         text: of its last reading, if it is an event.
         count: readings so far, trimmed ones too.
@@ -75,10 +75,12 @@ class HistorySeries(msgspec.Struct, frozen=True):
 
     Attributes:
         step_ms: width of the buckets, or null for readings.
+        cursor: up to where it reads the log.
     """
 
     step_ms: int | None
     series: list[HistoryColumns]
+    cursor: str
 
 
 class DeckInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ __all__ = [
     "encode_batch",
     "labels_of_series_key",
     "make_batch",
+    "newest_of",
     "series_key",
     "series_order",
 ]
@@ -99,8 +100,9 @@ class EncodedBatch(NamedTuple):
         metric: its name, UTF-8.
         body: the canonical encoding, one line.
         series: the series key.
-        last: a one-reading batch, encoded: the newest reading by time.
+        last: a one-reading batch, encoded: the newest reading by time, of equal times the later one.
         readings: how many it holds.
+        last_time: of that newest reading, Unix ms; 0 if unknown, and the log's time counts.
     """
 
     metric: str
@@ -108,6 +110,7 @@ class EncodedBatch(NamedTuple):
     series: str
     last: bytes
     readings: int
+    last_time: float = 0.0
 
 
 _encode = msgspec.json.Encoder().encode
@@ -413,6 +416,11 @@ def labels_of_series_key(key: str | bytes) -> dict[str, str]:
         raise InvalidInput("series", key, str(error)) from None
 
 
+def newest_of(times: Sequence[float]) -> int:
+    """Return the place of the newest of n ≥ 1 times, in any order; of equal ones the last."""
+    return max(range(len(times)), key=lambda place: (times[place], place))
+
+
 def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> EncodedBatch:
     """Return a batch as the log takes it.
 
@@ -423,9 +431,8 @@ def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> Encoded
     if len(body) > limits.batch_bytes:
         raise LimitExceeded("batch_bytes", limits.batch_bytes, len(body), "split the batch")
     count = len(batch.time)
-    last = body
+    last, newest = body, newest_of(batch.time)
     if count > 1:
-        newest = max(range(count), key=lambda i: (batch.time[i], i))
         last = _encode(
             Batch(
                 metric=batch.metric,
@@ -437,7 +444,7 @@ def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> Encoded
                 step=None if batch.step is None else [batch.step[newest]],
             )
         )
-    return EncodedBatch(batch.metric, body, series_key(batch.labels), last, count)
+    return EncodedBatch(batch.metric, body, series_key(batch.labels), last, count, batch.time[newest])
 
 
 def decode_batch(body: bytes | str) -> Batch:

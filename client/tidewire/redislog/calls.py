@@ -71,11 +71,19 @@ class Entry(NamedTuple):
 
 
 class LastReading(NamedTuple):
-    """The newest state of a series: the id of its last batch, its readings so far, and a one-reading batch."""
+    """The newest state of a series.
+
+    Attributes:
+        id: of its last batch.
+        readings: so far, trimmed ones too.
+        body: a one-reading batch, encoded: the newest reading by its own time, of equal times the one logged later.
+        reading_id: of the batch that brought this reading; 0 if that is unknown.
+    """
 
     id: int
     readings: int
     body: bytes
+    reading_id: int = 0
 
 
 class ServerInfo(NamedTuple):
@@ -174,8 +182,8 @@ class LogFunctions:
     def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:
         """Return the command of one append."""
         columns: list[object] = []
-        for metric, body, series, last, readings in call.batches:
-            columns += (metric, body, series, b"" if readings == 1 else b"%d\n%b" % (readings, last))
+        for metric, body, series, last, readings, time in call.batches:
+            columns += (metric, body, series, time if readings == 1 else b"%d %r\n%b" % (readings, time, last))
         return self._call(
             "append",
             self._settings,
@@ -286,9 +294,9 @@ def parse_last_readings(reply: Any) -> tuple[dict[bytes, LastReading], int]:
     for series, value in pairs(reply).items():
         head, _, body = value.partition(b"\n")
         try:
-            id_, count = head.split(b" ")
-            found[series] = LastReading(parse_id(id_), int(count), body)
-        except ValueError:
+            id_, count, *newest = head.split(b" ")  # and its reading's time and id; an older version wrote neither
+            found[series] = LastReading(parse_id(id_), int(count), body, parse_id(newest[1]) if newest else 0)
+        except (IndexError, ValueError):
             skipped += 1
     return found, skipped
 

@@ -171,7 +171,10 @@ local function read_touched(limits, argv, first)
     end
     local series = opened.series
     if not series[key] then
-      series[key] = { found = false, born = false, count = 0, id = false, last = false }
+      series[key] = {
+        found = false, born = false, count = 0, id = false, last = false, time = -math.huge, time_text = false,
+        last_id = false,
+      }
       series[#series + 1] = key
     end
   end
@@ -188,6 +191,25 @@ local function read_touched(limits, argv, first)
   return metrics
 end
 
+-- What is stored of a series: `id count time reading-id\nreading`, of the last batch, of all, and of the newest reading by
+-- its own time. An older version wrote neither time nor reading-id: then `id` has both. What a foreign hand wrote is older
+-- than anything.
+local function open_last(series)
+  local count, time = string.match(series.found, '^%d+%-%d+ (%d+) (%d[%d.]*) %d+%-%d+\n')
+  if not count then time, count = string.match(series.found, '^(%d+)%-%d+ (%d+)\n') end
+  series.count, series.time = tonumber(count or 0), tonumber(time) or -math.huge
+end
+
+local function last_text(series)
+  local id, count = series.id, number_text(series.count)
+  if series.last then
+    return id .. ' ' .. count .. ' ' .. series.time_text .. ' ' .. series.last_id .. '\n' .. series.last
+  end
+  local was, newest, reading = string.match(series.found, '^(%S+) %d+ ?([^\n]*)\n(.*)$') -- nothing newer came
+  if newest == '' then newest = string.match(was, '^%d+') .. ' ' .. was end
+  return id .. ' ' .. count .. ' ' .. newest .. '\n' .. reading
+end
+
 -- Why a series can take nothing, or nil; asked before its first batch of a call.
 local function refusal(clock, limits, births, opened, series)
   if opened.poison then return '!poison' end
@@ -197,7 +219,7 @@ local function refusal(clock, limits, births, opened, series)
     opened.previous, opened.born, opened.known = clock.forgot, true, 0
   end
   if series.found then
-    series.count = tonumber(string.match(series.found, '^%S+ (%d+)') or 0)
+    open_last(series)
   else
     opened.known = opened.known or redis.call('HLEN', opened.last)
     if opened.known >= limits.series then return '!series' end
@@ -230,11 +252,15 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
       if series.born and not series.id then opened.known = opened.known + 1 end
       opened.previous, opened.appended, series.id = id, opened.appended + 1, id
       local last = argv[index + 3]
-      if last == '' then -- one reading: the batch itself
-        series.last, series.count = body, series.count + 1
-      else
-        local count, from = string.match(last, '^(%d+)\n()')
-        series.last, series.count = string.sub(last, from), series.count + count
+      local time, time_text, count, reading = tonumber(last), last, 1, body
+      if not time then
+        count, time_text, reading = string.match(last, '^(%d+) (%S+)\n(.*)$')
+        time = tonumber(time_text)
+      end
+      series.count = series.count + count
+      if time == 0 then time, time_text = ms, number_text(ms) end
+      if time >= series.time then -- of equal times the later id
+        series.time, series.time_text, series.last_id, series.last = time, time_text, id, reading
       end
       local parts = #frame
       frame[parts + 1] = id .. ' ' .. number_text(#metric) .. ' ' .. number_text(#body) .. '\n'
@@ -262,7 +288,7 @@ local function write_touched(clock, limits, metrics)
       if series.id then
         local at = #fields
         fields[at + 1] = key
-        fields[at + 2] = series.id .. ' ' .. number_text(series.count) .. '\n' .. series.last
+        fields[at + 2] = last_text(series)
       end
     end
     if opened.appended > 0 then
@@ -277,9 +303,9 @@ local function write_touched(clock, limits, metrics)
 end
 
 -- ARGV: 1 settings, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 idempotency (`hash ttl-ms key`, or ''), 7 lease token,
--- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and `readings\nlast reading`, or ''
--- for a batch of one reading. Settings: base, batches to keep, '~' or '=', age ms, series limit, metrics limit, inbox
--- stream, inbox group; one per line.
+-- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and the time of its only reading, or
+-- `readings time\nreading`, the last two of its newest reading; the time is 0 if unknown. Settings: base, batches to
+-- keep, '~' or '=', age ms, series limit, metrics limit, inbox stream, inbox group; one per line.
 -- Returns 'ok', epoch, last id, refusals; or what `answered_before` does; or 'epoch' and the clock; or 'lease'.
 local function append_call(keys, argv)
   local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]

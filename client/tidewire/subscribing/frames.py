@@ -174,7 +174,7 @@ def catalog(
 def last(
     *patterns: str, labels: Mapping[str, str] | None = None, url: str | None = None, token: str | None = None
 ) -> pd.DataFrame:
-    """Return the last reading of each series, newest first: metric, labels, unit, time, value.
+    """Return the last reading of each series (by its own time), newest first: metric, labels, unit, time, value.
 
     Raises:
         ServiceUnavailable: no answer, or the service asks for a pause.

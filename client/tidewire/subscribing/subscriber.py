@@ -72,7 +72,7 @@ async def astream(
     Args:
         patterns: metrics or patterns, such as ``furnace/**``.
         url: of the service; ``TIDEWIRE_URL`` or http://127.0.0.1:8000 if None.
-        replay: ``last`` (the last reading of each series), ``none``, or a span such as ``5m``.
+        replay: ``last`` (the last reading of each series, by its own time), ``none``, or a span such as ``5m``.
         every: conflation, such as ``1s``: one batch per series and interval.
         labels: all must hold.
         cursor: where to go on, as a batch's `cursor` said; wins over `replay`.

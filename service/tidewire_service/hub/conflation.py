@@ -144,18 +144,20 @@ class Skipped(NamedTuple):
 
 
 def thinned(entries: Iterable[RingEntry]) -> tuple[list[RingEntry], list[Skipped]]:
-    """Return the last batch of each series, in id order, and what was left out, per metric."""
-    last: dict[tuple[str, str], RingEntry] = {}
+    """Return of each series the batch with its newest reading, in id order, and what was left out, per metric."""
+    newest: dict[tuple[str, str], tuple[float, RingEntry]] = {}
     skipped: dict[str, Skipped] = {}
     for entry in entries:
         key = (entry.metric, series_key(entry.labels))
+        time = float("-inf") if entry.batch is None else max(entry.batch.time)
         entry.release()
-        older = last.pop(key, None)
-        if older is not None:
-            known = skipped.get(entry.metric, Skipped(entry.metric, 0, older.id, older.id))
+        left_out: RingEntry | None = entry
+        if key not in newest or time >= newest[key][0]:
+            left_out = newest[key][1] if key in newest else None
+            newest[key] = time, entry
+        if left_out is not None:
+            known = skipped.get(entry.metric, Skipped(entry.metric, 0, left_out.id, left_out.id))
             skipped[entry.metric] = Skipped(
-                entry.metric, known.batches + 1, min(known.first, older.id), max(known.last, older.id)
+                entry.metric, known.batches + 1, min(known.first, left_out.id), max(known.last, left_out.id)
             )
-        last[key] = entry
-        entry.release()
-    return sorted(last.values(), key=lambda entry: entry.id), list(skipped.values())
+    return sorted((entry for _, entry in newest.values()), key=lambda entry: entry.id), list(skipped.values())

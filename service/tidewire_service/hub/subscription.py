@@ -369,7 +369,8 @@ class Subscription:
             chunk, size = [], 0
             for series in found:
                 for key, last in sorted(series.items()):
-                    if last.id > barrier or not self._wants_series(key):
+                    # a batch after the barrier that brought nothing newer leaves the newest reading before it
+                    if (last.reading_id or last.id) > barrier or not self._wants_series(key):
                         continue
                     data = encode_event(last.body)
                     chunk.append(data)

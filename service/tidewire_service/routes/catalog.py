@@ -95,7 +95,7 @@ def _series_of(
 @get(
     "/v1/catalog",
     summary="List the series",
-    description="Every series that matches, with its last reading; and the cursor from which to stream on.",
+    description="Every series that matches, with its last reading by its own time; and the cursor to stream on from.",
     **declare(
         "subscribe",
         answers={200: (CatalogJson, "The series")},

@@ -219,7 +219,10 @@ _OPERATION: Final = Operation(
     parameters=[
         _parameter("metric", "a metric, or a pattern with `*` and `**`; may be repeated", many=True, required=True),
         _parameter("label", "`name:value`; may be repeated, all must hold", many=True),
-        _parameter("replay", "`last` (default): the last reading of each series; `none`; or a span such as `5m`"),
+        _parameter(
+            "replay",
+            "`last` (default): the last reading of each series, by its own time; `none`; or a span such as `5m`",
+        ),
         _parameter("every", "conflation, `100ms` to `1h`: one event per interval with last, min, max, mean and count"),
         _parameter("on_slow", "what a slow client gets: `catchup` (default), `conflate` or `disconnect`"),
         _parameter("cursor", "where to continue, if there is no `Last-Event-ID`"),
