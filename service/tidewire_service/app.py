@@ -85,7 +85,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     streams.end_reason = authenticator.end_reason
     slow_clients = SlowClients(settings, limit_counters)
     memory = Memory(settings.soft_memory_bytes, streams.quota)
-    inbox = Inbox(log, settings.limits, settings.lease_ttl_ms)
+    inbox = Inbox(log, settings.limits, settings.lease_ttl_ms, hub.log_time_ms)
     rates = Rates()
     readiness = Readiness(hub)
     telemetry = Telemetry()
@@ -131,7 +131,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             await log.close()
 
     tickets = Tickets(log, settings.stream_age_s)
-    posts = Posts(log, settings, telemetry, streams.quota)
+    posts = Posts(hub, settings, telemetry, streams.quota)
     telemetry.export("tidewire_posts", lambda: {"taking": posts.in_progress}, gauge=True)
     app = Litestar(
         route_handlers=[

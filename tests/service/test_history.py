@@ -11,13 +11,21 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lanes import bounded
 from servers import Valkey
+
+from tidewire.model.batch import LEAD_MS, encode_batch, make_batch
+from tidewire.redislog.log import RedisLog
+from tidewire_service.history.history import Span, read_history
 
 
 @pytest.fixture
@@ -46,6 +54,56 @@ async def test_readings_come_back_by_their_own_time_oldest_first(service: Any, b
             "value": [1, None, 3],
         }
     ]
+
+
+async def test_what_is_taken_ahead_of_its_time_is_found_by_any_window_around_it(
+    shared_service: Any, now_ms: float
+) -> None:
+    hour = 3_600_000.0
+    leads = [-48 * hour, -hour, 0, 60_000, hour / 2, hour, LEAD_MS - 5_000, LEAD_MS + 60_000, 5 * hour, 23 * hour]
+    rows = [{"metric": f"lead/{n}", "value": n, "time": now_ms + lead} for n, lead in enumerate(leads)]
+    answer = (await shared_service.post(rows)).json()
+    assert [row["row"] for row in answer["rejected"]] == [7, 8, 9]
+    assert "65 min" in answer["rejected"][0]["reason"]
+    for n, lead in enumerate(leads[:7]):
+        time = now_ms + lead
+        for before, after in ((0, 1), (1, 1), (60_000, 60_000), (hour, 0.5), (30 * hour, 30 * hour), (0, None)):
+            span = {"start": repr(time - before)} | ({} if after is None else {"end": repr(time + after)})
+            found = await shared_service.history(f"lead/{n}", **span)
+            assert [series["value"] for series in found["series"]] == [[n]], (lead, before, after)
+            bucketed = await shared_service.history(f"lead/{n}", points=10, **span)
+            assert [sum(series["count"]) for series in bucketed["series"]] == [1], (lead, before, after)
+
+
+@settings(max_examples=bounded(25, 1_000), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lead_ms=st.floats(-7_200_000, LEAD_MS - 5_000), before_ms=st.floats(0, 1e7), after_ms=st.floats(0.1, 1e7))
+def test_a_window_at_any_offset_finds_what_lies_in_it(
+    log_with_leads: tuple[RedisLog, Callable[[Coroutine[Any, Any, Any]], Any]],
+    lead_ms: float,
+    before_ms: float,
+    after_ms: float,
+) -> None:
+    log, run = log_with_leads
+
+    async def read() -> None:
+        now_ms = (await log.clock()).now_ms
+        time_ms = make_batch("any", 1.0, time=now_ms + lead_ms, now_ms=now_ms).time[0]
+        appended = await log.append([encode_batch(make_batch("any", 1.0, time=time_ms, now_ms=now_ms))])
+        span = Span(time_ms - before_ms, time_ms + after_ms, 0)
+        found = await read_history(log, await log.tails(), {}, span, appended.cursor, max_rows=10**6, max_batches=10**6)
+        assert time_ms in found.series[0].time.tolist()
+        assert all(span.start_ms <= time < time_ms + after_ms for time in found.series[0].time.tolist())
+
+    run(read())
+
+
+@pytest.fixture
+def log_with_leads(valkey: Valkey) -> Iterator[tuple[RedisLog, Callable[[Coroutine[Any, Any, Any]], Any]]]:
+    """A log, and what runs its coroutines in a loop of its own."""
+    with asyncio.Runner() as runner:
+        log = RedisLog(valkey.url)
+        yield log, runner.run
+        runner.run(log.close())
 
 
 async def test_start_and_end_are_spans_texts_or_milliseconds(service: Any, base_ms: float) -> None:

@@ -133,7 +133,7 @@ BAD_ROWS = [
     ({"metric": "a", "value": 1, "unit": "x" * 64}, "unit", "63"),
     ({"metric": "a", "value": 1, "unit": 5}, "unit", "string"),
     ({"metric": "a", "value": 1, "time": 1763871234}, "time", "did you mean seconds"),
-    ({"metric": "a", "value": 1, "time": "2999-01-31T12:00:00Z"}, "time", "24 h"),
+    ({"metric": "a", "value": 1, "time": "2999-01-31T12:00:00Z"}, "time", "65 min"),
     ({"metric": "a", "value": 1, "time": "2026-01-31T12:00:00"}, "time", "offset"),
     ({"metric": "a", "value": 1, "time": "yesterday"}, "time", "RFC 3339"),
     ({"metric": "a", "value": "921.4"}, "value", "number"),

@@ -21,6 +21,7 @@ from tidewire.errors import InvalidInput, LimitExceeded
 __all__ = [
     "ANNOTATIONS",
     "DEFAULT_LIMITS",
+    "LEAD_MS",
     "Batch",
     "EncodedBatch",
     "IngestLimits",
@@ -39,11 +40,13 @@ __all__ = [
 ]
 
 ANNOTATIONS: Final = "annotations"  # the metric whose events are flags on all charts
+# How far a reading's time may be ahead of the log's clock: a clock in a wrong time zone is ahead by an hour, and some
+# minutes. A history searches the log from so long before its start: what is taken is found.
+LEAD_MS: Final = 65 * 60_000.0
 
 _NAME_BYTES: Final = 255
 _UNIT_BYTES: Final = 63
 _MIN_MS: Final = 631_152_000_000.0  # 1990-01-01T00:00:00Z
-_AHEAD_MS: Final = 24 * 3_600_000.0
 _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -210,29 +213,33 @@ def checked_unit(unit: str) -> str:
     return unit
 
 
-def _implausible(field: str, value: object, time_ms: float, now_ms: float) -> InvalidInput:
+def _implausible(field: str, value: object, time_ms: float, now_ms: float, lead_ms: float) -> InvalidInput:
     for unit, factor in (("seconds", 1e3), ("microseconds", 1e-3), ("nanoseconds", 1e-6)):
-        if _MIN_MS <= time_ms * factor <= now_ms + _AHEAD_MS:
+        if _MIN_MS <= time_ms * factor <= now_ms + lead_ms:
             if math.isfinite(time_ms) and -6e13 < time_ms < 2.5e14:
                 year = 1970 + int(time_ms / 31_556_952_000)
                 return InvalidInput(field, value, f"is in {year} as milliseconds; did you mean {unit}?")
             return InvalidInput(field, value, f"is no plausible time in milliseconds; did you mean {unit}?")
-    return InvalidInput(field, value, "expected milliseconds since 1970 (UTC) between 1990-01-01 and 24 h from now")
+    latest = f"{lead_ms / 60e3:g} min from now" if lead_ms < 86_400e3 else f"{lead_ms / 86_400e3:g} d from now"
+    return InvalidInput(field, value, f"expected milliseconds since 1970 (UTC) between 1990-01-01 and {latest}")
 
 
 _NO_ZONE: Final = "has no time zone; add an offset ('Z'), .astimezone(), or in pandas .tz_localize('UTC')"
 
 
-def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None = None) -> float:
+def checked_time_ms(
+    value: object, *, field: str = "time", now_ms: float | None = None, lead_ms: float = LEAD_MS
+) -> float:
     """Return a time as milliseconds since the Unix epoch, UTC.
 
     Args:
         value: a number of milliseconds, an aware `datetime`, or RFC 3339 text with an offset.
         field: what to name in the error.
         now_ms: the present, for the upper bound; the system's clock if None.
+        lead_ms: how far ahead of it a time may be.
 
     Raises:
-        InvalidInput: another type, no offset, or a time before 1990-01-01 or more than 24 h ahead.
+        InvalidInput: another type, no offset, or a time before 1990-01-01 or too far ahead.
     """
     if isinstance(value, str):
         try:
@@ -256,8 +263,8 @@ def checked_time_ms(value: object, *, field: str = "time", now_ms: float | None 
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput(field, value, "is not a finite number") from None
     now_ms = _clock.time() * 1e3 if now_ms is None else now_ms
-    if not _MIN_MS <= time_ms <= now_ms + _AHEAD_MS:
-        raise _implausible(field, value, time_ms, now_ms)
+    if not _MIN_MS <= time_ms <= now_ms + lead_ms:
+        raise _implausible(field, value, time_ms, now_ms, lead_ms)
     return time_ms
 
 
@@ -303,7 +310,7 @@ def _is_column(given: object) -> bool:
 
 
 def _checked_times(times: list[Any], now_ms: float) -> list[float]:
-    latest = now_ms + _AHEAD_MS
+    latest = now_ms + LEAD_MS
     if set(map(type, times)) == {float} and all(_MIN_MS <= time_ms <= latest for time_ms in times):
         return times  # the usual column, in a tenth of the time
     return [checked_time_ms(time, field=f"time[{i}]", now_ms=now_ms) for i, time in enumerate(times)]

@@ -55,7 +55,9 @@ def parse_time_ms(name: str, text: str, now_ms: float) -> float:
         raise InvalidInput(name, text, f"a duration back from now has a minus: expected -{text}")
     number = _plain_number(text)
     # a "+" in a query string is a space; an offset such as +02:00 often arrives so
-    return checked_time_ms(text.replace(" ", "+") if number is None else number, field=name, now_ms=now_ms)
+    given = text.replace(" ", "+") if number is None else number
+    # a span may end after all readings
+    return checked_time_ms(given, field=name, now_ms=now_ms, lead_ms=_MAX_DURATION_MS)
 
 
 def _plain_number(text: str) -> float | None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.model.batch import Batch, decode_batch, series_key, series_order
+from tidewire.model.batch import LEAD_MS, Batch, decode_batch, series_key, series_order
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.log import RedisLog
@@ -22,8 +22,7 @@ T = TypeVar("T")
 _FIRST_READ: Final = 50  # batches
 _MOST_READ: Final = 2_000
 _READ_BYTES: Final = 1 << 20  # of the bodies of one read, about
-# Readings logged up to so long before their own time are found: producers' clocks run ahead.
-_LATE_MS: Final = 3_600_000
+_CLOCKS_MS: Final = 60_000  # by which what an ingest path takes for the log's clock may be off
 
 
 class Span(NamedTuple):
@@ -312,8 +311,8 @@ async def read_history(
 ) -> History:
     """Return the readings of a span, or a page of them.
 
-    Reads by log id from an hour before the start up to `upto`, whatever comes in meanwhile, and keeps the readings
-    whose own time lies in the span.
+    Reads by log id from before the start, by as much as a reading may be ahead of the log, up to `upto`, whatever comes
+    in meanwhile, and keeps the readings whose own time lies in the span.
 
     Args:
         log: where they are.
@@ -333,7 +332,7 @@ async def read_history(
     collection = _Collection(span, labels)
     ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(tails.items())]
     scanned = 0
-    async with _Reads(log, ends, id_from_ms(max(0, int(span.start_ms) - _LATE_MS))) as reads:
+    async with _Reads(log, ends, id_from_ms(max(0, int(span.start_ms - LEAD_MS - _CLOCKS_MS)))) as reads:
         if begin is not None:
             reads.start_at(begin)
         while read := await reads.read():

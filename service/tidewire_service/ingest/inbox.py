@@ -43,6 +43,11 @@ _DEAD_LETTER_NAME_BYTES: Final = 255
 _log = structlog.get_logger("tidewire_service")
 
 
+def _system_ms() -> float:
+    """Return the time by this machine's clock, Unix ms."""
+    return time.time() * 1e3
+
+
 class _Message(NamedTuple):
     metric: str
     payload: bytes
@@ -57,14 +62,23 @@ class _Entry(NamedTuple):
 class Inbox:
     """Listens all the time; appends while this process holds the lease.
 
+    Args:
+        log: what to append to.
+        limits: of a batch.
+        lease_ttl_ms: for how long a lease is granted.
+        clock_ms: returns the log's clock, Unix ms.
+
     Attributes:
         lease: of this process.
         counters: messages of the channels, entries of the stream, appended readings, dead letters, dropped messages,
             batches refused because another process has the lease, and calls that had been appended before.
     """
 
-    def __init__(self, log: RedisLog, limits: IngestLimits, lease_ttl_ms: int) -> None:
+    def __init__(
+        self, log: RedisLog, limits: IngestLimits, lease_ttl_ms: int, clock_ms: Callable[[], float] = _system_ms
+    ) -> None:
         self._log = log
+        self._clock_ms = clock_ms
         self._limits = limits
         self._redis = log.redis
         self.lease = Lease(log, lease_ttl_ms)
@@ -89,7 +103,7 @@ class Inbox:
         if len(self._waiting) >= _MAX_WAITING or self._waiting_bytes + len(payload) > _MAX_WAITING_BYTES:
             self.counters["dropped"] += 1
             return
-        self._waiting.append(_Message(self._log.keys.inbox_metric(channel), payload, time.time() * 1e3))
+        self._waiting.append(_Message(self._log.keys.inbox_metric(channel), payload, self._clock_ms()))
         self._waiting_bytes += len(payload)
         self._arrived.set()
 
@@ -250,7 +264,7 @@ class Inbox:
 
     async def _append_entries(self, entries: Sequence[_Entry]) -> None:
         """Append entries, each acknowledged in the same step; those that cannot be parsed become dead letters."""
-        now_ms = time.time() * 1e3
+        now_ms = self._clock_ms()
         self.counters["entries"] += len(entries)
         batches: list[EncodedBatch] = []
         ids: list[str] = []

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import re
-import time
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -19,8 +18,8 @@ from litestar.params import HeaderParameter
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.calls import Once
-from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import MalformedBody, MemoryShort, RateExceeded, ScopeMissing
+from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.body import (
     INGEST_FORMATS,
     checked_encoding,
@@ -66,9 +65,10 @@ class Posts:
         in_progress: their number.
     """
 
-    def __init__(self, log: RedisLog, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
+    def __init__(self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
         self._quota = quota
-        self._log = log
+        self._hub = hub
+        self._log = hub.log
         self._settings = settings
         self._telemetry = telemetry
         self.in_progress = 0
@@ -97,7 +97,7 @@ class Posts:
         body = await _read_body(request, self._settings.max_body_bytes)
         if packed:
             body = await asyncio.to_thread(unpacked, body, self._settings.max_decompressed_bytes)
-        bounds = self._settings.limits, self._settings.max_rows, time.time() * 1e3
+        bounds = self._settings.limits, self._settings.max_rows, self._hub.log_time_ms()
         if len(body) <= _INLINE_BYTES:
             intake = read_rows(body, read, *bounds)
         else:
