@@ -163,10 +163,10 @@ async def test_whoami_says_what_the_token_may(guarded: Any, token: Any, service:
 
 async def test_one_token_cannot_use_up_the_sequences_of_anothers_publisher(guarded: Any, token: Any) -> None:
     mine, other = bearer(await token(publish=("a",))), bearer(await token(publish=("b",)))
-    attack = {**other, "Idempotency-Key": "press:999999"}
+    attack = {**other, "Tidewire-Sequence": "press:999999"}
     assert (await guarded.http.post("/v1/readings", json=body("b"), headers=attack)).status_code == 200
     for sequence in (1, 2):
-        headers = {**mine, "Idempotency-Key": f"press:{sequence}"}
+        headers = {**mine, "Tidewire-Sequence": f"press:{sequence}"}
         assert (await guarded.http.post("/v1/readings", json=body("a", sequence), headers=headers)).status_code == 200
     history = await guarded.http.get("/v1/history?metric=a", headers=bearer(await token(subscribe=("**",))))
     assert history.json()["series"][0]["value"] == [1.0, 2.0]

@@ -24,7 +24,7 @@ from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import declare
-from tidewire_service.web.query import MISSPELT, parse_query
+from tidewire_service.web.query import parse_query
 
 __all__ = ["CatalogReads", "get_catalog"]
 
@@ -41,7 +41,7 @@ class CatalogReads:
 
     async def read(self, query_string: bytes, identity: Identity = ANYONE) -> Response[bytes]:
         """Answer one request; `identity` decides which metrics it may see."""
-        query = parse_query(query_string, MISSPELT)
+        query = parse_query(query_string)
         patterns = query.patterns(self._settings.max_patterns, default="**")
         labels = query.labels()
         log = self._hub.log
@@ -98,6 +98,7 @@ def _series_of(
     description="Every series that matches, with its last reading by its own time; and the cursor to stream on from.",
     **declare(
         "subscribe",
+        query=("metric", "label"),
         answers={200: (CatalogJson, "The series")},
         refusals={422: "A field cannot be read", 503: "Redis does not answer"},
     ),

@@ -25,7 +25,7 @@ from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import declare
-from tidewire_service.web.query import MISSPELT, Query, parse_query
+from tidewire_service.web.query import Query, parse_query
 
 __all__ = ["HistoryReads", "get_history"]
 
@@ -78,7 +78,7 @@ class HistoryReads:
     async def read(self, query_string: bytes, identity: Identity = ANYONE) -> Response[bytes]:
         """Answer one request."""
         settings, log = self._settings, self._hub.log
-        query = parse_query(query_string, MISSPELT)
+        query = parse_query(query_string)
         patterns = query.patterns(settings.max_patterns)
         labels = query.labels()
         points = query.number("points", 1, _MAX_POINTS)
@@ -134,6 +134,7 @@ class HistoryReads:
     ),
     **declare(
         "subscribe",
+        query=("metric", "label", "start", "end", "points", "page", "format"),
         answers={200: (HistoryJson, "By format; JSON is shown")},
         refusals={
             413: "Too much; says how to ask for less",

@@ -27,11 +27,12 @@ from tidewire_service.request_scope import last_event_id
 from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import declaration_in, declare
-from tidewire_service.web.query import MISSPELT, parse_query
+from tidewire_service.web.query import CURSOR_NAMES, parse_query
 
 __all__ = ["STREAM_PATH", "StreamShortcut", "parse_stream_query", "parse_stream_request", "stream_route"]
 
 STREAM_PATH: Final = "/v1/stream"
+_QUERY: Final = frozenset({"metric", "label", "replay", "every", "on_slow", "ticket", *CURSOR_NAMES})
 _EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a conflated stream
 
 
@@ -40,7 +41,7 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
 
     Args:
         query_string: percent-encoded.
-        last_event_id: the header's value; wins over ``cursor=``, which wins over ``replay=``; empty means absent.
+        last_event_id: the header's value; wins over a cursor in the query, and that over ``replay=``; empty means none.
         max_patterns: largest number of patterns of one stream.
 
     Raises:
@@ -54,7 +55,7 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
 
 @lru_cache(maxsize=512)
 def parse_stream_query(query_string: bytes, max_patterns: int) -> tuple[StreamRequest, str]:
-    """Parse what does not change when a client reconnects, and return it with the text of ``cursor=``.
+    """Parse what does not change when a client reconnects, and return it with the text of its cursor.
 
     Cached, because many clients reconnect at once with the same query; parsing was 31 % of a connect.
 
@@ -62,7 +63,7 @@ def parse_stream_query(query_string: bytes, max_patterns: int) -> tuple[StreamRe
         InvalidInput: a field is malformed; InvalidPattern is a subclass.
         LimitExceeded: too many patterns.
     """
-    query = parse_query(query_string, MISSPELT)
+    query = parse_query(query_string, _QUERY)
     patterns = query.patterns(max_patterns)
     replay = query.one("replay") or "last"
     request = StreamRequest(
@@ -72,7 +73,7 @@ def parse_stream_query(query_string: bytes, max_patterns: int) -> tuple[StreamRe
         every_ms=_every_ms(query.one("every")),
         on_slow=_on_slow(query.one("on_slow")),
     )
-    return request, query.one("cursor")
+    return request, query.cursor()
 
 
 def _every_ms(every: str) -> int:
@@ -140,7 +141,7 @@ def _span_ms(replay: str) -> float:
 def stream_route(streams: Streams) -> Any:
     """Return the route: a raw ASGI app, so that the hub writes directly to the socket."""
 
-    @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", stream=True, operation=_OPERATION))
+    @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", query=_QUERY, stream=True, operation=_OPERATION))
     async def get_stream(scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request and serve the stream until it ends."""
         if scope["type"] != ScopeType.HTTP:
@@ -226,6 +227,9 @@ _OPERATION: Final = Operation(
         _parameter("every", "conflation, `100ms` to `1h`: one event per interval with last, min, max, mean and count"),
         _parameter("on_slow", "what a slow client gets: `catchup` (default), `conflate` or `disconnect`"),
         _parameter("cursor", "where to continue, if there is no `Last-Event-ID`"),
+        _parameter("lastEventId", "the same, as a polyfill adds it when it reconnects; wins over `cursor`"),
+        _parameter("last-event-id", "the same"),
+        _parameter("ticket", "of `POST /v1/tickets`, instead of a token"),
         _parameter("Last-Event-ID", "where to continue; an `EventSource` sends it when it reconnects", where="header"),
     ],
     responses={

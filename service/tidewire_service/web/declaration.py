@@ -17,6 +17,7 @@ from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute
 
 from tidewire_service.errors import MethodNotAllowed, RouteUndeclared
 from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.query import parse_query
 
 __all__ = ["Body", "Declaration", "Need", "RouteTable", "check_declared", "declaration_in", "declare"]
 
@@ -46,6 +47,7 @@ class Declaration(NamedTuple):
         needs: the scope that a request needs; ``anybody`` is any valid token, ``nothing`` is no token at all.
         logged: ``failures`` leaves out successes, ``never`` all requests; for routes that are called very often.
         body: that it reads; None if it reads none.
+        query: the names in its query string; any other is refused.
         stream: it answers with a stream: it accepts tickets, and refuses with a stream that ends at once.
         media_types: of a successful answer, besides JSON.
         operation: of a raw ASGI app, which Litestar cannot describe and which only answers GET.
@@ -54,6 +56,7 @@ class Declaration(NamedTuple):
     needs: Need
     logged: Logged = "always"
     body: Body | None = None
+    query: frozenset[str] = frozenset()
     stream: bool = False
     media_types: tuple[str, ...] = ()
     operation: Operation | None = None
@@ -66,6 +69,7 @@ def declare(
     refusals: Mapping[int, str] | None = None,
     logged: Logged = "always",
     body: Body | None = None,
+    query: Iterable[str] = (),
     stream: bool = False,
     media_types: Iterable[str] = (),
     operation: Operation | None = None,
@@ -75,7 +79,7 @@ def declare(
     `answers` maps a status to the type and description of an answer that is not a problem, `refusals` a status to the
     description of a problem, besides those of every route. `Declaration` describes the others.
     """
-    declaration = Declaration(needs, logged, body, stream, tuple(media_types), operation)
+    declaration = Declaration(needs, logged, body, frozenset(query), stream, tuple(media_types), operation)
     arguments: dict[str, Any] = {"opt": {_OPTION: declaration}}
     if answers or refusals:
         arguments["responses"] = {
@@ -102,9 +106,12 @@ def declaration_in(scope: Mapping[str, Any]) -> Declaration | None:
 
 
 async def check_declared(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Check that the handler is the one whose declaration authorized the request; a guard of the whole app.
+    """Check the query, and that the handler is the one whose declaration authorized the request.
+
+    A guard of the whole app.
 
     Raises:
+        InvalidInput: the query has a name that the route does not know.
         MethodNotAllowed: the method is not GET, and the handler is a raw ASGI app.
         RouteUndeclared: the handler declares nothing, or the router chose another one than the authorization.
     """
@@ -116,6 +123,7 @@ async def check_declared(connection: ASGIConnection[Any, Any, Any, Any], handler
         raise MethodNotAllowed("this path is read with GET", allowed="GET")  # Litestar gives a raw app every method
     if declared is None or declared is not declaration_in(connection.scope):
         raise RouteUndeclared(str(method), connection.scope["path"])
+    parse_query(connection.scope["query_string"], declared.query)
 
 
 class RouteTable:

@@ -1,8 +1,8 @@
-"""Parses and checks the query string of stream, history and catalogue requests; pure."""
+"""Parses and checks query strings; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -11,9 +11,24 @@ from tidewire.model.batch import checked_labels
 from tidewire.model.durations import parse_time_ms
 from tidewire.model.pattern import Pattern, compile_pattern
 
-__all__ = ["Query", "parse_query"]
+__all__ = ["CURSOR_NAMES", "Query", "parse_query"]
 
 _MAX_FIELDS: Final = 1_024
+CURSOR_NAMES: Final = ("lastEventId", "last-event-id", "cursor")
+"""What names the cursor of a stream, the first that is given. Polyfills of `EventSource` add one of the first two when
+they reconnect, to an address in which ``cursor`` stays what it was."""
+_MISSPELT: Final = {
+    "metrics": "metric",
+    "pattern": "metric",
+    "patterns": "metric",
+    "labels": "label",
+    "from": "start",
+    "to": "end",
+    "since": "start",
+    "until": "end",
+    "lasteventid": "lastEventId",
+    "last_event_id": "lastEventId",
+}  # in lower case: what people try first, with the right names
 
 
 class Query(NamedTuple):
@@ -35,6 +50,14 @@ class Query(NamedTuple):
         if len(found) > 1:
             raise InvalidInput(name, list(found), "is given more than once")
         return next(iter(found), "")
+
+    def cursor(self) -> str:
+        """Return the text of the cursor; empty if absent.
+
+        Raises:
+            InvalidInput: one name is given with two different values.
+        """
+        return next(filter(None, map(self.one, CURSOR_NAMES)), "")
 
     def patterns(self, max_patterns: int, default: str | None = None) -> tuple[Pattern, ...]:
         """Return the patterns of ``metric=``, each once.
@@ -103,36 +126,38 @@ class Query(NamedTuple):
         return parse_time_ms(name, text, now_ms)
 
 
-def parse_query(query: bytes, known: Mapping[str, str] | None = None) -> Query:
+def parse_query(query: bytes, known: Collection[str] | None = None) -> Query:
     """Parse a query string.
 
     Args:
         query: percent-encoded UTF-8.
-        known: misspelt names (``metrics``, ``labels``) with the right ones; they are refused with a hint.
+        known: the names that may be given, also with an empty value; None for any.
 
     Raises:
-        InvalidInput: not UTF-8, too many fields, or a misspelt one.
+        InvalidInput: not UTF-8, too many fields, or an unknown one.
     """
     try:
-        pairs = parse_qsl(query.decode("ascii"), encoding="utf-8", errors="strict", max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
     except UnicodeDecodeError:
         raise InvalidInput("query", query[:60], "is not percent-encoded UTF-8") from None
     except ValueError:
         raise InvalidInput("query", query[:60], f"has more than {_MAX_FIELDS} fields") from None
-    for name, value in pairs:
-        if known and name in known:
-            raise InvalidInput(name, value, f"is unknown; did you mean {known[name]}=?")
-    return Query(tuple(pairs))
+    for name, _ in pairs:
+        if known is not None and name not in known:
+            raise InvalidInput(name, "", _unknown(name, known))  # without its value, which may be a secret
+    return Query(tuple((name, value) for name, value in pairs if value))
 
 
-MISSPELT: Final = {
-    "metrics": "metric",
-    "pattern": "metric",
-    "patterns": "metric",
-    "labels": "label",
-    "from": "start",
-    "to": "end",
-    "since": "start",
-    "until": "end",
-}
-"""Names that people try first, with the right ones."""
+def _unknown(name: str, known: Collection[str]) -> str:
+    if not known:
+        return "is unknown; this path has no query"
+    meant = next((right for right in known if right.lower() == name.lower()), _MISSPELT.get(name.lower()))
+    if meant in known:
+        return f"is unknown; did you mean {meant}=?"
+    return f"is unknown; this path knows {', '.join(sorted(known))}"
