@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidewire.model.pattern import compile_pattern
@@ -54,8 +55,41 @@ def test_two_patterns_meet_where_a_metric_could_match_both(scope: str, pattern: 
     assert Scopes(subscribe=(scope,)).may_see_some(pattern) is meets
 
 
-_LEVELS = st.lists(st.sampled_from(["a", "b", "ab", "*", "a*", "*b", "**"]), min_size=1, max_size=4).map("/".join)
+_LEVELS = st.lists(st.sampled_from(["a", "b", "ab", "*", "a*", "*b", "a*b", "*a*", "**"]), min_size=1, max_size=4).map(
+    "/".join
+)
 _METRICS = st.lists(st.sampled_from(["a", "b", "ab", "aab"]), min_size=1, max_size=4).map("/".join)
+
+
+def meant(left: tuple[str, ...], right: tuple[str, ...], star: str = "**") -> bool:
+    """Whether two patterns meet, slow and obvious: of levels, or, with the star `*`, of the characters of a level."""
+    if left[:1] == (star,):
+        return meant(left[1:], right, star) or (bool(right) and meant(left, right[1:], star))
+    if right[:1] == (star,):
+        return meant(right, left, star)
+    if not left or not right:
+        return left == right
+    heads = left[0] == right[0] if star == "*" else meant(tuple(left[0]), tuple(right[0]), "*")
+    return heads and meant(left[1:], right[1:], star)
+
+
+@given(_LEVELS, _LEVELS)
+@example("*a*b/**", "a*/**/b")
+def test_two_patterns_meet_as_their_meaning_says(scope: str, pattern: str) -> None:
+    expected = meant(tuple(scope.split("/")), tuple(pattern.split("/")))
+    assert Scopes(subscribe=(scope,)).may_see_some(pattern) is expected
+
+
+@pytest.mark.parametrize(
+    ("scope", "pattern"),
+    [("*a" * 127, "b*" + "a*" * 126), ("*a" * 127, "a" * 255), ("**/" + "*a/" * 40 + "b/**", "a*/" * 84 + "a")],
+)
+def test_no_pattern_makes_the_check_of_a_scope_slow(scope: str, pattern: str) -> None:
+    scopes = Scopes(subscribe=(scope,))
+    began = time.thread_time()
+    for _ in range(200):
+        scopes.may_see_some(pattern)
+    assert time.thread_time() - began < 2, "a check takes less than 10 ms"
 
 
 @given(_LEVELS, _LEVELS, _METRICS)

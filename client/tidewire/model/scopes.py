@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 from tidewire.model.pattern import Pattern, compile_pattern
@@ -29,31 +29,67 @@ def allowed_metrics(metrics: Iterable[str], narrowed_to: tuple[str, ...]) -> lis
 
 
 def patterns_meet(left: str, right: str) -> bool:
-    """Tell whether two patterns select one same metric, whether it exists or not."""
-    return _meet(left.split("/"), right.split("/"))
+    """Tell whether two patterns select one same metric, whether it exists or not.
+
+    Where both have a ``**``, or of two levels both a ``*``, only what lies before the first and behind the last one can
+    differ: any name fits between. No table over both is needed.
+    """
+    one, other = left.split("/"), right.split("/")
+    if "**" not in one:
+        one, other = other, one
+    if "**" not in one:
+        return len(one) == len(other) and _pairs_meet(one, other)
+    head, *between, tail = _runs(one)
+    if "**" in other:
+        other_head, *_, other_tail = _runs(other)
+        return _pairs_meet(head, other_head) and _pairs_meet(tail[::-1], other_tail[::-1])
+    at, end = len(head), len(other) - len(tail)
+    if at > end or not (_pairs_meet(head, other) and _pairs_meet(tail, other[end:])):
+        return False
+    for run in between:
+        while at + len(run) <= end and not _pairs_meet(run, other[at : at + len(run)]):
+            at += 1
+        at += len(run)
+    return at <= end
+
+
+def _runs(levels: list[str]) -> list[list[str]]:
+    runs: list[list[str]] = [[]]
+    for level in levels:
+        if level == "**":
+            runs.append([])
+        else:
+            runs[-1].append(level)
+    return runs
+
+
+def _pairs_meet(left: list[str], right: list[str]) -> bool:
+    return all(map(_levels_meet, left, right))
+
+
+def _levels_meet(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    if "*" not in one:
+        one, other = other, one
+    if "*" not in one:
+        return False
+    head, *between, tail = one.split("*")
+    if "*" in other:
+        other_head, *_, other_tail = other.split("*")
+        heads = head.startswith(other_head) or other_head.startswith(head)
+        return heads and (tail.endswith(other_tail) or other_tail.endswith(tail))
+    at, end = len(head), len(other) - len(tail)
+    if at > end or not (other.startswith(head) and other.endswith(tail)):
+        return False
+    for text in between:
+        at = other.find(text, at, end)
+        if at < 0:
+            return False
+        at += len(text)
+    return True
 
 
 @lru_cache(maxsize=4_096)
 def _compiled(patterns: tuple[str, ...]) -> tuple[Pattern, ...]:
     return tuple(compile_pattern(pattern) for pattern in patterns)
-
-
-def _meet(left: Sequence[str], right: Sequence[str], star: str = "**") -> bool:
-    """Tell whether two patterns select one same thing: of levels, or, with the star ``*``, of one level's characters.
-
-    By a table of which beginnings meet: in time that grows with the product of their lengths, whatever they hold.
-    """
-    above = [True] + [False] * len(right)
-    for column, other in enumerate(right):
-        above[column + 1] = above[column] and other == star
-    for one in left:
-        row = [above[0] and one == star]
-        for column, other in enumerate(right):
-            if star in (one, other):
-                row.append(above[column + 1] or row[column])
-            elif star == "**" and ("*" in one or "*" in other):
-                row.append(above[column] and _meet(one, other, "*"))
-            else:
-                row.append(above[column] and one == other)
-        above = row
-    return above[-1]
