@@ -80,9 +80,14 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         Option("time over which streams end after SIGTERM; use 10 behind a load balancer", minimum=0, maximum=300),
     ] = 0.5
 
-    retention_age_s: Annotated[float, Option("age after which batches are trimmed", minimum=1, section="Retention")] = (
-        DEFAULT_RETENTION.age_s
-    )
+    retention_age_s: Annotated[
+        float,
+        Option(
+            "age after which batches are trimmed; a series silent for longer makes room for others of its metric",
+            minimum=1,
+            section="Retention",
+        ),
+    ] = DEFAULT_RETENTION.age_s
     retention_batches: Annotated[int, Option("batches kept per metric", minimum=1)] = DEFAULT_RETENTION.batches
     retention_silent_s: Annotated[
         float, Option("time without a reading after which a metric is forgotten", minimum=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,7 +17,7 @@ from waiting import HANG_S
 
 from tidewire.errors import LogFull, LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch, encode_batch, make_batch
-from tidewire.model.cursor import id_ms, id_text
+from tidewire.model.cursor import id_ms, id_text, parse_id
 from tidewire.redislog.calls import Appended, Once, Retention, parse_last_readings, split_calls
 from tidewire.redislog.lineage import Fork, Watermark
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
@@ -331,6 +332,86 @@ async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey
     assert await log.tails() == {}
     await log.append([batch("a", 2)])
     assert (await log.entries_after([("a", 0)], 10))[0][0].prev == gone.id
+    await log.close()
+
+
+async def test_series_silent_for_longer_than_the_log_keeps_make_room_for_new_ones(valkey: Valkey) -> None:
+    log = RedisLog(valkey.url, limits=IngestLimits(series=3), retention=Retention(age_s=60))
+    pods = [batch("up", n, labels={"pod": pod}) for n, pod in enumerate("abc")]
+    await log.append(pods)
+    fresh = batch("up", 1, labels={"pod": "d"})
+    assert await log.sweep(["up"]) == 0
+    assert (await log.append([fresh])).results == ("series",), "they were here a moment ago"
+    _age(log, valkey, "up", {"a": 90_000, "b": 61_000, "c": 59_000})
+    assert await log.sweep(["up"]) == 0
+    assert log.forgotten_series == 2
+    first, second = (await log.append([fresh, pods[0]])).results
+    assert isinstance(first, int)
+    assert isinstance(second, int)
+    known = (await log.last_readings(["up"]))[0]
+    assert {key: last.readings for key, last in known.items()} == {
+        b'{"pod":"a"}': 1, b'{"pod":"c"}': 1, b'{"pod":"d"}': 1,
+    }  # fmt: skip
+    assert await log.series_count(["up"]) == 3
+    assert (await log.append([pods[1]])).results == ("series",)
+    await log.close()
+
+
+def _age(log: RedisLog, valkey: Valkey, metric: str, ages_ms: dict[str, int], *, tail: bool = False) -> None:
+    """Make the last batches of these series of a metric, and of the metric, so much older than they are."""
+    ids = []
+    for pod, age_ms in ages_ms.items():
+        key = f'{{"pod":"{pod}"}}'
+        id_, _, rest = valkey.cli("HGET", log.keys.last(metric), key).partition(b" ")
+        ids.append(id_text(parse_id(id_) - (age_ms << 32)))
+        valkey.cli("HSET", log.keys.last(metric), key, ids[-1].encode() + b" " + rest)
+    if tail:
+        valkey.cli("HSET", log.keys.tail, metric, ids[-1])
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "limit", "left", "metrics"),
+    [
+        ({"a": 0, "b": 0}, 9, "ab", 1),  # all go on
+        ({"a": 200, "b": 0}, 9, "b", 1),
+        ({"a": 200, "b": 150, "c": 99, "d": 0}, 9, "cd", 1),
+        ({"a": 200, "b": 150}, 9, "ab", 1),  # silent as a whole: its last readings are all that is left
+        ({"a": 200, "b": 150}, 2, "", 0),  # but not where they are in the way
+        ({"a": 200, "b": 90}, 2, "b", 1),
+        ({"a": 200}, 1, "", 0),
+        ({"a": 5_000, "b": 1_500}, 9, "", 0),  # the metric is forgotten
+        ({"a": 5_000, "b": 500}, 9, "ab", 1),
+    ],
+)
+async def test_which_series_are_forgotten(
+    valkey: Valkey, ages_s: dict[str, int], limit: int, left: str, metrics: int
+) -> None:
+    log = RedisLog(valkey.url, limits=IngestLimits(series=limit), retention=Retention(age_s=100, silent_s=1_000))
+    await log.append([batch("m", 1, labels={"pod": pod}) for pod in ages_s])
+    await log.append([batch("other", 1)])
+    _age(log, valkey, "m", {pod: age_s * 1_000 for pod, age_s in ages_s.items()}, tail=True)
+    assert await log.sweep(["m", "other", "unknown"]) == 1 - metrics
+    known = (await log.last_readings(["m"]))[0]
+    assert "".join(json.loads(key)["pod"] for key in sorted(known)) == left
+    assert sorted(await log.tails()) == ["m", "other"][1 - metrics :]
+    assert log.forgotten_series == (len(ages_s) - len(left) if max(ages_s.values()) < 1_000 else 0)
+    if not metrics:
+        assert valkey.cli("EXISTS", log.keys.log("m"), log.keys.last("m")) == 0, "nothing of it is left behind"
+    await log.close()
+
+
+async def test_a_sweep_looks_at_some_thousand_series_a_call_and_passes_over_foreign_things(valkey: Valkey) -> None:
+    log = RedisLog(valkey.url, limits=IngestLimits(series=3_000), retention=Retention(age_s=60))
+    for metric in "ab":
+        await log.append([batch(metric, n, labels={"pod": str(n)}) for n in range(2_500)])
+        _age(log, valkey, metric, {str(n): 90_000 for n in range(0, 2_500, 2)})
+    await log.append([batch("c", 1)])
+    valkey.cli("HSET", log.keys.last("a"), "foreign", "garbage")
+    valkey.cli("DEL", log.keys.last("c"))
+    valkey.cli("SET", log.keys.last("c"), "a string")
+    assert await log.sweep(["a", "b", "c"]) == 0
+    assert log.forgotten_series == 2_500
+    assert await log.series_count(["a", "b"]) == 2_501
     await log.close()
 
 

@@ -282,3 +282,23 @@ async def test_the_holder_sweeps_idle_metrics(start: Any, valkey: Valkey, eventu
         assert valkey.client.hexists("tw:{0}:tail", "new")
     finally:
         sweeping.cancel()
+
+
+async def test_pods_that_are_gone_leave_the_catalogue_and_make_room(start: Any, eventually: Eventually) -> None:
+    service = await start(max_series=3, retention_age_s=1)
+    rows = [{"metric": "up", "value": 1, "labels": {"pod": pod}} for pod in "abcd"]
+    assert (await service.post(rows[:3])).json()["accepted"] == 3
+    assert (await service.post(rows[3])).status_code == 422
+    inbox, hub = service.app.state.inbox, service.app.state.hub
+    await eventually(lambda: inbox.lease.held)
+    sweeping = asyncio.create_task(sweep_each_minute(hub, inbox.lease, 0.05))
+    try:
+
+        async def taken() -> bool:
+            return bool((await service.post(rows[3])).status_code == 200)
+
+        await eventually(taken)
+        found = (await service.http.get("/v1/catalog")).json()["series"]
+        assert [series["labels"] for series in found] == [{"pod": "d"}]
+    finally:
+        sweeping.cancel()

@@ -41,7 +41,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """How long the log keeps batches.
 
     Attributes:
-        age_s: seconds; older batches are trimmed.
+        age_s: seconds; older batches are trimmed. A series without a reading for so long is forgotten if its metric
+            goes on in others, or has as many series as are allowed.
         batches: batches of one metric; older ones are trimmed.
         silent_s: seconds without a reading after which a metric is forgotten.
     """
@@ -203,9 +204,11 @@ class LogFunctions:
         return self._call("lease", self.keys.base, token, ttl_ms, self.keys.inbox_marker)
 
     def sweep(self, metrics: Sequence[str]) -> tuple[Any, ...]:
-        """Return the command that trims idle metrics and forgets silent ones."""
+        """Return the command that trims idle metrics and forgets silent ones and silent series."""
         age_ms, silent_ms = int(self._retention.age_s * 1e3), int(self._retention.silent_s * 1e3)
-        return self._call("sweep", self.keys.base, secrets.token_hex(8), age_ms, silent_ms, *metrics)
+        return self._call(
+            "sweep", self.keys.base, secrets.token_hex(8), age_ms, silent_ms, self._limits.series, *metrics
+        )
 
 
 def parse_clock(reply: Sequence[bytes]) -> Clock:

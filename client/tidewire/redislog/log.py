@@ -48,6 +48,7 @@ __all__ = ["BlockingRedisLog", "RedisLog"]
 _POOL: Final = 16  # connections of one process to one Redis
 _EPOCH_CHANGES: Final = 3  # in the course of one append; more means that Redis is coming and going
 _READ_PAGE: Final = 200  # commands of one pipeline
+_SERIES_A_SWEEP: Final = 2_000  # of one call: about 2 ms of Redis
 
 
 @contextmanager
@@ -126,7 +127,7 @@ class _Base:
         self.url = without_password(url)
         self.keys = Keys(prefix)
         self.functions = LogFunctions(self.keys, retention, limits)
-        self.skipped_entries = 0
+        self.skipped_entries = self.forgotten_series = 0
         self.timeout_s = timeout_s
         self._evidence = Evidence()
         self._known: Watermark | None = None  # what appends are called under; None: ask the clock first
@@ -161,6 +162,7 @@ class RedisLog(_Base):
         keys: the names of its keys.
         url: where it is, without a password.
         skipped_entries: entries and fields in the log's keys that no append of ours wrote, skipped so far.
+        forgotten_series: series that sweeps have forgotten so far.
 
     Raises (every method): LogUnavailable: no answer in time, or a refusal that may pass.
     """
@@ -242,8 +244,20 @@ class RedisLog(_Base):
         return int(await self._function(self.functions.lease(token, ttl_ms)))
 
     async def sweep(self, metrics: Sequence[str]) -> int:
-        """Trim idle metrics by age and forget those silent for long; return how many were forgotten."""
-        return int(await self._function(self.functions.sweep(metrics))) if metrics else 0
+        """Trim idle metrics by age, forget those silent for long and silent series; return how many metrics were.
+
+        `forgotten_series` counts the series.
+        """
+        sizes = await self._pipelined([("HLEN", self.keys.last(metric)) for metric in metrics])
+        forgotten, first, looked_at = 0, 0, 0
+        for end, size in enumerate(sizes, 1):
+            looked_at += size if isinstance(size, int) else 0
+            if looked_at >= _SERIES_A_SWEEP or end == len(metrics):
+                swept, series = await self._function(self.functions.sweep(metrics[first:end]))
+                forgotten += swept
+                self.forgotten_series += series
+                first, looked_at = end, 0
+        return forgotten
 
     async def tails(self) -> dict[str, int]:
         """Return the directory: each metric with its last id. Includes everything up to any clock read before."""

@@ -354,27 +354,53 @@ local function lease_call(keys, argv)
   return 2
 end
 
--- Rule 17: trims idle metrics by age and forgets those silent for long; a later birth starts at `forgot`.
--- ARGV: base, nonce, age ms, silence ms, metrics …. Returns how many were forgotten.
+-- Forgets the series of a metric whose last batch lies before a time; returns how many. In pages: all last readings of a
+-- metric may be large together.
+local function forget_series(key, before)
+  local gone, cursor = 0, '0'
+  repeat
+    local page = redis.call('HSCAN', key, cursor, 'COUNT', 100)
+    cursor = page[1]
+    for index = 1, #page[2], 2 do
+      local ms = tonumber(string.match(page[2][index + 1], '^(%d+)%-'))
+      if ms and ms < before then gone = gone + redis.call('HDEL', key, page[2][index]) end
+    end
+  until cursor == '0'
+  return gone
+end
+
+-- Rule 17: trims idle metrics by age and forgets those silent for long; a later birth starts at `forgot`. Of a metric that
+-- goes on, or has as many series as are allowed, those are forgotten of which nothing is kept any more.
+-- ARGV: base, nonce, age ms, silence ms, series limit, metrics …. Returns how many metrics and series were forgotten.
 local function sweep_call(keys, argv)
-  local base = argv[1]
+  local base, series_limit = argv[1], tonumber(argv[5])
   local clock = read_clock(base, argv[2])
   local oldest, silent = clock.now - argv[3], clock.now - argv[4]
-  local forgotten = 0
-  for index = 5, #argv do
+  local metrics, series = 0, 0
+  for index = 6, #argv do
     local metric = argv[index]
-    local last = redis.call('HGET', base .. 'tail', metric)
-    if last and parse_id(last) < silent then
+    local tail = redis.call('HGET', base .. 'tail', metric)
+    local log, last = base .. 'log:' .. metric, base .. 'last:' .. metric
+    local ms = tail and parse_id(tail)
+    local forget = ms and ms < silent
+    if ms and not forget then
+      redis.pcall('XTRIM', log, 'MINID', '~', string.format('%d', oldest))
+      local known = redis.pcall('HLEN', last)
+      if type(known) == 'number' and ((known > 1 and ms >= oldest) or known >= series_limit) then
+        local gone = forget_series(last, math.max(oldest, silent))
+        series = series + gone
+        forget = gone == known
+      end
+    end
+    if forget then
       redis.call('HDEL', base .. 'tail', metric)
-      redis.call('DEL', base .. 'log:' .. metric, base .. 'last:' .. metric)
-      if after(last, clock.forgot) then clock.forgot = last end
-      forgotten = forgotten + 1
-    elseif last then
-      redis.pcall('XTRIM', base .. 'log:' .. metric, 'MINID', '~', string.format('%d', oldest))
+      redis.call('DEL', log, last)
+      if after(tail, clock.forgot) then clock.forgot = tail end
+      metrics = metrics + 1
     end
   end
-  if forgotten > 0 then redis.call('HSET', clock.key, 'forgot', clock.forgot) end
-  return forgotten
+  if metrics > 0 then redis.call('HSET', clock.key, 'forgot', clock.forgot) end
+  return { metrics, series }
 end
 
 redis.register_function { function_name = '@LIB@_clock', callback = clock_call, flags = { 'allow-oom' } }

@@ -1,4 +1,4 @@
-"""The sweeper: each minute the lease holder trims idle metrics by age and removes those without readings for long."""
+"""The sweeper: each minute the lease holder trims idle metrics and forgets metrics and series that are long silent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def sweep_each_minute(hub: Hub, lease: Lease, interval_s: float = _INTERVA
         if not lease.held:
             continue
         metrics = sorted(hub.tails)
-        forgotten = 0
+        forgotten, series_before = 0, hub.log.forgotten_series
         try:
             for first in range(0, len(metrics), _METRICS_A_CALL):
                 forgotten += await hub.log.sweep(metrics[first : first + _METRICS_A_CALL])
@@ -36,3 +36,5 @@ async def sweep_each_minute(hub: Hub, lease: Lease, interval_s: float = _INTERVA
             _log.debug("sweep_failed", error=str(error))
         if forgotten:
             _log.info("metrics_forgotten", count=forgotten)
+        if series := hub.log.forgotten_series - series_before:
+            _log.info("series_forgotten", count=series)
