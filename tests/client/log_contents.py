@@ -12,7 +12,7 @@ async def stored(url: str, metric: str) -> list[float | None]:
     """Return the values of a metric in the log, in order."""
     log = RedisLog(url)
     try:
-        entries = (await log.entries_after([(metric, 0)]))[0]
+        entries = (await log.entries_after([(metric, 0)]))[0][0]
         return [value for entry in entries for value in decode_batch(entry.body).value]
     finally:
         await log.close()

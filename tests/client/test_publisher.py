@@ -48,10 +48,8 @@ async def test_a_dict_labels_columns_events_and_steps(valkey: Valkey) -> None:
         publisher.publish("col", [1.0, None, float("nan")], time=[time.time() * 1e3] * 3)
         publisher.publish("annotations", None, text="deploy v2")
     log = RedisLog(valkey.url)
-    loss, acc, col, event = (
-        decode_batch(entries[0].body)
-        for entries in await log.entries_after([(m, 0) for m in ("train/loss", "train/acc", "col", "annotations")])
-    )
+    lists, _ = await log.entries_after([(m, 0) for m in ("train/loss", "train/acc", "col", "annotations")])
+    loss, acc, col, event = (decode_batch(entries[0].body) for entries in lists)
     await log.close()
     assert (loss.value, loss.step, loss.labels) == ([0.3], [7.0], {"run": "1"})
     assert acc.value == [1.0]

@@ -82,8 +82,8 @@ class World:
         """Return what the log holds: body → cursors."""
         log = RedisLog(self.valkey.url)
         try:
-            clock, tails = await log.clock(), await log.tails()
-            lists = await log.entries_after([(metric, 0) for metric in tails])
+            tails, _ = await log.tails()
+            lists, clock = await log.entries_after([(metric, 0) for metric in tails])
         finally:
             await log.close()
         found: dict[bytes, list[Cursor]] = {}

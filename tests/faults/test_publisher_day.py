@@ -141,8 +141,8 @@ async def arrived(url: str) -> dict[str, Counter[float | None]]:
     """Return how often each value of each metric is in the log."""
     log = RedisLog(url)
     try:
-        metrics = sorted(await log.tails())
-        lists = await log.entries_after([(metric, 0) for metric in metrics])
+        metrics = sorted((await log.tails())[0])
+        lists, _ = await log.entries_after([(metric, 0) for metric in metrics])
         return {
             metric: Counter(value for entry in entries for value in decode_batch(entry.body).value)
             for metric, entries in zip(metrics, lists, strict=True)

@@ -55,6 +55,7 @@ class Redis:
         self.epochs = 0
         self.data = Data()
         self.replica: Data | None = None
+        self.demoted: Redis | None = None
 
     def older(self, epoch: str, than: str) -> bool:
         return int(epoch[1:]) < int(than[1:])
@@ -156,6 +157,12 @@ class Redis:
     def restart(self) -> str:
         self.run += 1
         return "RESTART with data"
+
+    def demote(self) -> str:
+        self.demoted = copy.copy(self)
+        self.demoted.data = copy.deepcopy(self.data)
+        self.run += 1
+        return f"DEMOTED at {self.data.last}, nothing is lost"
 
     def flush(self) -> str:
         self.data, self.replica = Data(), None

@@ -34,6 +34,7 @@ FAULTS: dict[str, list[Action]] = {
     "back": [("back",)],
     "fail": [("snap",), ("failover",)],
     "restart": [("restart",)],
+    "demote": [("demote",), ("lag", 0), ("lag", 1)],
     "flushall": [("flushall",)],
     "noclock": [("noclock",)],
     "trim": [("trim", m) for m in METRICS],

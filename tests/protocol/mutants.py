@@ -17,7 +17,7 @@ from tidewire.redislog.lineage import fork_after
 from tidewire_service.hub import continuity, log_page, subscription
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.continuity import ContinuityTracker
-from tidewire_service.hub.effects import Drain, ReadClock, ReadEntries, ReadTails, SyncClock, Wait
+from tidewire_service.hub.effects import Drain, ReadEntries, ReadTails, SyncClock, Wait
 from tidewire_service.hub.event_ring import RingEntry, encode_data
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.log_page import Hole, LogPage, PageEntry
@@ -93,8 +93,7 @@ def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: 
     if tails:
         metrics = tuple(tails)
         count = self._fanout.log_page
-        lists = yield ReadEntries(tuple((m, after) for m in metrics), count)
-        clock = yield ReadClock(core.watermark)
+        lists, clock = yield ReadEntries(tuple((m, after) for m in metrics), count)
         if recheck and (clock.epoch != epoch or core.epoch != epoch):
             yield Wait()
             return
@@ -343,12 +342,11 @@ def _(patch: Patch) -> None:
             epoch, barrier = clock.epoch, clock.id
             if barrier <= partition.position:
                 return
-            tails = yield ReadTails()
+            tails, _ = yield ReadTails()
             metrics = [m for m, t in tails.items() if t > partition.position]
-            lists = yield ReadEntries(tuple((m, partition.position) for m in metrics), self._fill_page)
+            lists, clock = yield ReadEntries(tuple((m, partition.position) for m in metrics), self._fill_page)
             page = log_page.merge_page(metrics, lists, partition.position, barrier, tails, self._fill_page)
-            again = yield ReadClock(partition.watermark)
-            if again.epoch != epoch:
+            if clock.epoch != epoch:
                 continue
             self._raise_tails(tails)
             yield ReadTails()  # the gap is known, and half applied
@@ -394,6 +392,14 @@ def _(patch: Patch) -> None:
 @mutant("sharedbarrier")
 def _(patch: Patch) -> None:
     patch.setattr(worlds, "shared_by", lambda request: request._replace(barrier=0))
+
+
+@mutant("onewire")
+def _(patch: Patch) -> None:
+    def clock(world: worlds.World, reading: worlds.Reading, watermark: Any) -> Any:
+        return world.redis.clock(watermark)  # over another connection, which leads to the new server
+
+    patch.setattr(worlds, "answering_clock", clock)
 
 
 @mutant("sharedepoch")

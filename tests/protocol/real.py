@@ -124,6 +124,9 @@ class RealRedis(Redis):
         self.subscribe()
         return "RESTART with data"
 
+    def demote(self) -> str:
+        return self.restart()  # tests/faults has a demoted server that lives on
+
     def flush(self) -> str:
         self.valkey.client.flushall()
         self.dump = None

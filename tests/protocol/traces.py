@@ -327,4 +327,28 @@ TRACES = [
         Sizes(1, 2, 1, 2, 500),
         [("append", "Y"), ("noclock",), ("append", "Y")],
     ),
+    Trace(
+        29,
+        "onewire",
+        "a page and the clock that confirms it come from one server",
+        Sizes(3, 1, 2, 0, 2),
+        [("append", "Y"), ("demote",), ("append", "Y", "X", "Y"), ("rest", 1), ("lag", 1), ("cut", 1)],
+    ),
+    Trace(
+        29,
+        "onewire",
+        "a fill and the clock that confirms it come from one server",
+        Sizes(4, 3, 2, 3, 500),
+        [("demote",), ("check", 0), ("rest", 0)]
+        + [("go", 0), ("go", 1), ("go", 2), ("rest", 0)] * 2
+        + [("append", "X"), ("drop", 0, 0), ("check", 0), ("rest", 0), ("lag", 0), ("check", 0), ("rest", 0)],
+    ),
+    Trace(
+        29,
+        "onewire",
+        "last readings and the clock that confirms them come from one server",
+        Sizes(4, 2, 1, 1, 500),
+        [("demote",), ("append", "Y"), ("rest", 0), ("lag", 0)],
+        clients=(1, 6, 2),
+    ),
 ]

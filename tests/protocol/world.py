@@ -15,6 +15,7 @@ announcements are true.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,20 @@ def shared_by(request: ReadEntries) -> ReadEntries:
     return request
 
 
+class Reading:
+    """Reads that belong together, one a step, and the clock at their end: all at the server at which they begin."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.demoted, hub.lags = hub.lags, False
+        self.found: list[Any] = []
+        self.clock: Clock | None = None
+
+
+def answering_clock(world: World, reading: Reading, watermark: Watermark | None) -> Clock | None:
+    """Return the clock that ends a read; None: a demoted server answers READONLY, and all is read again."""
+    return None if reading.demoted else world.redis.clock(watermark)
+
+
 class Operation:
     """A generator of the core whose requests are answered one step at a time."""
 
@@ -76,7 +91,7 @@ class Operation:
         self.hub, self.effects, self.sink = hub, effects, sink
         self.done = False
         self.request: Any = None
-        self.lists: list[list[Entry]] = []
+        self.reading: Reading | None = None
         self.sync: list[Clock] | None = None
         self._send(None)
 
@@ -85,7 +100,7 @@ class Operation:
             self.request = self.effects.send(answer)
         except StopIteration:
             self.done = True
-        self.lists, self.sync = [], None
+        self.reading, self.sync = None, None
 
     def step(self) -> None:
         redis, request = self.hub.world.redis, self.request
@@ -93,19 +108,11 @@ class Operation:
             case ReadClock(watermark):
                 self._send(redis.clock(watermark))
             case ReadTails():
-                self._send(redis.tails())
+                self._read(1, lambda data, _: data.tails())
             case ReadEntries(positions, page):
-                if not self.lists and self.sink is not None:
-                    self.lists = self.hub.reading.setdefault(shared_by(request), [])
-                if len(self.lists) < len(positions):
-                    metric, after = positions[len(self.lists)]
-                    self.lists.append(redis.entries(metric, after, page))
-                if len(self.lists) == len(positions):
-                    if self.hub.reading.get(shared_by(request)) is self.lists:
-                        del self.hub.reading[shared_by(request)]
-                    self._send(self.lists)
+                self._read(len(positions), lambda data, number: data.entries(*positions[number], page))
             case ReadLast(metrics):
-                self._send([redis.last_readings(metric) for metric in metrics])
+                self._read(len(metrics), lambda data, number: data.last_readings(metrics[number]))
             case SyncClock():
                 if self.sync is None:
                     self.sync = []
@@ -121,6 +128,29 @@ class Operation:
                     self._send(None)
             case _:
                 raise TypeError(request)
+
+    def _read(self, count: int, read: Callable[[Any, int], Any]) -> None:
+        """Make the next of `count` reads, or read the clock that ends them and answer with all of it."""
+        world, key = self.hub.world, None
+        if isinstance(self.request, ReadEntries) and self.sink is not None:
+            key = shared_by(self.request)
+        if self.reading is None:
+            self.reading = self.hub.reading.setdefault(key, Reading(self.hub)) if key else Reading(self.hub)
+        reading = self.reading
+        if len(reading.found) < count:
+            redis = world.redis
+            reading.found.append(read(redis.demoted if reading.demoted else redis, len(reading.found)))
+            return
+        if reading.clock is None:
+            if key and self.hub.reading.get(key) is reading:
+                del self.hub.reading[key]
+            reading.clock = answering_clock(world, reading, self.hub.partition.watermark)
+        if reading.clock is None:
+            world.note(f"hub{self.hub.number} read at a demoted server")
+            self.reading = None
+            return
+        found = reading.found[0] if isinstance(self.request, ReadTails) else reading.found
+        self._send((found, reading.clock))
 
 
 class Socket:
@@ -164,7 +194,8 @@ class Hub:
         self.queue: deque[LiveFrame] = deque()
         self.up, self.deaf = True, False
         self.syncs: list[list[Clock]] = []
-        self.reading: dict[ReadEntries, list[list[Entry]]] = {}
+        self.reading: dict[ReadEntries, Reading] = {}
+        self.lags = False  # the connection of the next read still leads to the demoted server
         self.catching: dict[int, Operation] = {}
         self.sockets: dict[int, Socket] = {}
         sizes = self.world.sizes
@@ -414,6 +445,14 @@ class World:
     def do_restart(self) -> None:
         self.note(self.redis.restart())
         self._disconnect()
+
+    def do_demote(self) -> None:
+        """Fail over and lose nothing; the server of before lives on and hears nothing more."""
+        self.note(self.redis.demote())
+        self._disconnect()
+
+    def do_lag(self, hub: int) -> None:
+        self.hubs[hub].lags = self.redis.demoted is not None
 
     def do_flushall(self) -> None:
         self._lose()

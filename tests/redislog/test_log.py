@@ -48,10 +48,10 @@ async def test_ids_rise_over_all_metrics_and_each_points_at_its_metrics_predeces
     second = await log.append([batch("b", 4)])
     ids = [*first.results, *second.results]
     assert ids == sorted(set(ids), key=int)
-    a, b = await log.entries_after([("a", 0), ("b", 0)], 10)
+    (a, b), _ = await log.entries_after([("a", 0), ("b", 0)], 10)
     assert [(e.id, e.prev) for e in a] == [(ids[0], 0), (ids[2], ids[0])]
     assert [(e.id, e.prev) for e in b] == [(ids[1], 0), (ids[3], ids[1])]
-    assert await log.tails() == {"a": ids[2], "b": ids[3]}
+    assert (await log.tails())[0] == {"a": ids[2], "b": ids[3]}
 
 
 async def test_one_call_is_one_live_frame_that_carries_the_id_before_it(log: RedisLog) -> None:
@@ -87,7 +87,7 @@ async def test_row_28_a_publishers_sequence_never_appends_twice_and_never_expire
     other = await log.append([batch("a", 9)], publisher="q", sequence=1)
     assert (first.duplicate, again.duplicate, late.duplicate, other.duplicate) == (False, True, True, False)
     assert again.id == first.id
-    assert len((await log.entries_after([("a", 0)], 10))[0]) == 3
+    assert len((await log.entries_after([("a", 0)], 10))[0][0]) == 3
 
 
 async def test_a_publisher_whose_call_is_split_is_still_taken_once(log: RedisLog) -> None:
@@ -96,7 +96,7 @@ async def test_a_publisher_whose_call_is_split_is_still_taken_once(log: RedisLog
     await log.append(many, publisher="p", sequence=1)
     again = await log.append(many, publisher="p", sequence=1)
     assert again.duplicate
-    assert len((await log.entries_after([("a", 0)]))[0]) == 1_200
+    assert len((await log.entries_after([("a", 0)]))[0][0]) == 1_200
 
 
 async def test_an_idempotency_key_answers_the_same_body_and_refuses_another(log: RedisLog) -> None:
@@ -170,9 +170,9 @@ async def test_row_26_a_log_without_its_directory_entry_is_dropped_at_birth(log:
     valkey.cli("DEL", log.keys.clock)
     appended = await log.append([batch("a", 3)])
     assert appended.results == (appended.id,)
-    entries = (await log.entries_after([("a", 0)], 10))[0]
+    entries = (await log.entries_after([("a", 0)], 10))[0][0]
     assert [(e.id, e.prev) for e in entries] == [(appended.id, 0)]
-    assert list((await log.last_readings(["a"]))[0]) == [b"{}"]
+    assert list((await log.last_readings(["a"]))[0][0]) == [b"{}"]
 
 
 async def test_limits_refuse_the_new_and_keep_the_old(valkey: Valkey) -> None:
@@ -189,9 +189,9 @@ async def test_limits_refuse_the_new_and_keep_the_old(valkey: Valkey) -> None:
         "metrics",
         "ok",
     ]
-    readings = (await log.last_readings(["a"]))[0]
+    readings = (await log.last_readings(["a"]))[0][0]
     assert {key: last.readings for key, last in readings.items()} == {b'{"n":"0"}': 2, b'{"n":"1"}': 1}
-    stored = sorted(e.id for entries in await log.entries_after([("a", 0), ("b", 0)]) for e in entries)
+    stored = sorted(e.id for entries in (await log.entries_after([("a", 0), ("b", 0)]))[0] for e in entries)
     assert [r for r in appended.results if not isinstance(r, str)] == stored, "the ids that the caller works out"
     assert stored[-1] == appended.id == (await log.clock()).id
     nothing = await log.append([batch("c", 1), batch("d", 1)])
@@ -202,12 +202,12 @@ async def test_limits_refuse_the_new_and_keep_the_old(valkey: Valkey) -> None:
 async def test_the_snapshot_has_the_newest_reading_and_the_count_of_columns_and_single_readings(log: RedisLog) -> None:
     time = [1_700_000_002_000.0, 1_700_000_003_000.0, 1_700_000_001_000.0]
     await log.append([batch("a", 1, time=time[:1]), batch("a", 2, 3, 4, time=time), batch("b", 5, 6)])
-    last, other = await log.last_readings(["a", "b"])
+    (last, other), _ = await log.last_readings(["a", "b"])
     assert last[b"{}"].readings == 4
     assert decode_batch(last[b"{}"].body).value == [3]
     assert (other[b"{}"].readings, decode_batch(other[b"{}"].body).value) == (2, [6])
     await log.append([batch("a", 7)])
-    last = (await log.last_readings(["a"]))[0]
+    last = (await log.last_readings(["a"]))[0][0]
     assert (last[b"{}"].readings, decode_batch(last[b"{}"].body).value) == (5, [7])
 
 
@@ -278,7 +278,7 @@ async def test_foreign_types_and_entries_are_refused_as_poison_and_others_go_on(
     appended = await log.append([batch("a", 2), batch("b", 2), batch("c", 2)])
     assert appended.results[:2] == ("poison", "poison")
     assert appended.results[2] == appended.id
-    assert await log.entries_after([("a", 0)], 10) == [[]]
+    assert (await log.entries_after([("a", 0)], 10))[0] == [[]]
     assert log.skipped_entries >= 1
 
 
@@ -298,7 +298,7 @@ async def test_garbage_between_entries_is_skipped_counted_and_does_not_end_a_pag
             valkey.cli("XADD", log.keys.log("a"), f"{top[0]}-{int(top[1]) + 1}", "p", "0-0", "d", body)
     # the log's clock moves on: ours stay appendable although foreign ids lie between
     found, after = [], 0
-    while page := (await log.entries_after([("a", after)], 2))[0]:
+    while page := (await log.entries_after([("a", after)], 2))[0][0]:
         found += [entry.id for entry in page]
         after = page[-1].id
     assert found == ids
@@ -309,19 +309,19 @@ async def test_retention_by_count_and_by_age(valkey: Valkey) -> None:
     log = RedisLog(valkey.url, retention=Retention(batches=3, age_s=86_400))
     for n in range(10):
         await log.append([batch("a", n)])
-    assert len((await log.entries_after([("a", 0)]))[0]) == 3
+    assert len((await log.entries_after([("a", 0)]))[0][0]) == 3
     await log.close()
     old = RedisLog(valkey.url, retention=Retention(batches=10_000, age_s=-10, silent_s=1_000))
     await old.append([batch("b", float(n)) for n in range(300)])
     for _ in range(70):
         await old.append([batch("b", 1)])
     assert await old.sweep(["a", "b"]) == 0
-    assert len((await old.entries_after([("b", 0)]))[0]) < 100, "trimmed by age in whole nodes"
+    assert len((await old.entries_after([("b", 0)]))[0][0]) < 100, "trimmed by age in whole nodes"
     await old.close()
     long = RedisLog(valkey.url, retention=Retention(batches=1_000))
     for _ in range(40):  # a long log is trimmed now and then
         await long.append([batch("c", float(k)) for k in range(100)])
-    assert 1_000 <= len((await long.entries_after([("c", 0)]))[0]) <= 1_200
+    assert 1_000 <= len((await long.entries_after([("c", 0)]))[0][0]) <= 1_200
     await long.close()
 
 
@@ -329,9 +329,9 @@ async def test_a_forgotten_metric_is_born_again_behind_what_was_forgotten(valkey
     log = RedisLog(valkey.url, retention=Retention(silent_s=-10))
     gone = await log.append([batch("a", 1)])
     assert await log.sweep(["a"]) == 1
-    assert await log.tails() == {}
+    assert (await log.tails())[0] == {}
     await log.append([batch("a", 2)])
-    assert (await log.entries_after([("a", 0)], 10))[0][0].prev == gone.id
+    assert (await log.entries_after([("a", 0)], 10))[0][0][0].prev == gone.id
     await log.close()
 
 
@@ -456,7 +456,7 @@ async def test_a_full_redis_refuses_an_append_as_a_whole_and_the_clock_still_ans
 
     with pytest.raises(LogFull):
         await fill()
-    entries = (await log.entries_after([("fill", 0)]))[0]
+    entries = (await log.entries_after([("fill", 0)]))[0][0]
     clock = await log.clock()
     assert clock.id == (entries[-1].id if entries else before.id), "what was refused left nothing behind"
     await log.close()

@@ -16,7 +16,8 @@ from waiting import HANG_S
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.calls import Entry, LastReading
 from tidewire.redislog.lineage import Clock, Watermark
-from tidewire_service.hub.effects import ReadEntries, ReadLast
+from tidewire_service.hub import log_reads
+from tidewire_service.hub.effects import ReadClock, ReadEntries, ReadLast
 from tidewire_service.hub.log_reads import LogReads
 
 
@@ -30,6 +31,7 @@ class HeldLog:
         self.asked = 0
         self.let_go = asyncio.Event()
         self.broken = False
+        self.given_up = 0
 
     async def _held(self) -> None:
         self.asked += 1
@@ -42,18 +44,23 @@ class HeldLog:
         await self._held()
         return clock
 
-    async def tails(self) -> dict[str, int]:
-        return {}
+    async def tails(self, watermark: Watermark | None = None) -> tuple[dict[str, int], Clock]:
+        return {}, await self.clock()
 
-    async def entries_after(self, positions: Sequence[tuple[str, int]], count: int | None = None) -> list[list[Entry]]:
+    async def entries_after(
+        self, positions: Sequence[tuple[str, int]], count: int | None = None, watermark: Watermark | None = None
+    ) -> tuple[list[list[Entry]], Clock]:
         found = list(self.entries)
-        await self._held()
-        return [found]
+        return [found], await self.clock()
 
-    async def last_readings(self, metrics: Sequence[str]) -> list[dict[bytes, LastReading]]:
+    async def last_readings(
+        self, metrics: Sequence[str], watermark: Watermark | None = None
+    ) -> tuple[list[dict[bytes, LastReading]], Clock]:
         found = {b"{}": LastReading(self.entries[-1].id, 1, b"{}")}
-        await self._held()
-        return [found]
+        return [found], await self.clock()
+
+    def give_up(self) -> None:
+        self.given_up += 1
 
 
 async def asked(log: HeldLog, count: int) -> None:
@@ -82,10 +89,10 @@ async def test_a_read_that_began_before_a_barrier_never_answers_for_it(log: Held
     late_last = asyncio.create_task(reads.shared(ReadLast(("a",), barrier=2)))
     await asked(log, 4)
     log.let_go.set()
-    assert [entry.id for entry in (await early)[0]] == [1]
-    assert [entry.id for entry in (await late)[0]] == [1, 2]
-    assert (await early_last)[0][b"{}"].id == 1
-    assert (await late_last)[0][b"{}"].id == 2
+    assert [entry.id for entry in (await early)[0][0]] == [1]
+    assert [entry.id for entry in (await late)[0][0]] == [1, 2]
+    assert (await early_last)[0][0][b"{}"].id == 1
+    assert (await late_last)[0][0][b"{}"].id == 2
 
 
 async def test_the_very_same_read_is_made_once(log: HeldLog, reads: LogReads) -> None:
@@ -106,29 +113,26 @@ async def test_one_who_leaves_does_not_take_the_answer_from_the_others(log: Held
     await asked(log, 1)
     first.cancel()
     log.let_go.set()
-    assert [entry.id for entry in (await second)[0]] == [1]
-
-
-async def test_a_fresh_clock_was_asked_for_after_it_was_wanted(log: HeldLog, reads: LogReads) -> None:
-    first = asyncio.create_task(reads.fresh_clock())
-    await asked(log, 1)
-    log.entries.append(Entry(2, 1, b"{}"))
-    later = [asyncio.create_task(reads.fresh_clock()) for _ in range(10)]
-    await asyncio.sleep(0)
-    log.let_go.set()
-    assert (await first).id == 1
-    assert {(await clock).id for clock in later} == {2}
-    assert log.asked == 2, "ten who waited shared one reading"
+    assert [entry.id for entry in (await second)[0][0]] == [1]
 
 
 async def test_a_failure_is_told_to_all_who_wait_and_the_next_reads_anew(log: HeldLog, reads: LogReads) -> None:
     log.broken = True
-    waiting = [asyncio.create_task(reads.fresh_clock()) for _ in range(3)]
-    waiting.append(asyncio.create_task(reads.shared(ReadLast(("a",), barrier=1))))
+    requests = [ReadEntries((("a", 0),), 10, barrier=1)] * 3 + [ReadLast(("a",), barrier=1)]
+    waiting = [asyncio.create_task(reads.shared(request)) for request in requests]
     await asked(log, 2)
     log.let_go.set()
     for task in waiting:
         with pytest.raises(LogUnavailable, match="gone"):
             await task
     log.broken = False
-    assert (await reads.fresh_clock()).id == 1
+    assert (await reads.shared(requests[0]))[1].id == 1
+
+
+async def test_a_read_that_is_late_gives_up_all_connections(
+    log: HeldLog, reads: LogReads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_reads, "_DEADLINE_S", 0.01)
+    with pytest.raises(LogUnavailable, match="did not answer"):
+        await reads.read(ReadClock(None))
+    assert log.given_up == 1

@@ -7,8 +7,8 @@ an append under its sequence, and a reader its read. Every call has a deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from tidewire.redislog.calls import (
     Once,
     Retention,
     ServerInfo,
+    pairs,
     parse_append,
     parse_clock,
     parse_entries,
@@ -39,6 +40,7 @@ from tidewire.redislog.calls import (
     parse_last_readings,
     split_calls,
 )
+from tidewire.redislog.connections import ConnectionPool, Wire, names_another_server
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Evidence, Watermark
 from tidewire.settings import DEFAULT_PREFIX, REDIS_TIMEOUT_S, without_password
@@ -47,13 +49,17 @@ __all__ = ["BlockingRedisLog", "RedisLog"]
 
 _POOL: Final = 16  # connections of one process to one Redis
 _EPOCH_CHANGES: Final = 3  # in the course of one append; more means that Redis is coming and going
-_READ_PAGE: Final = 200  # commands of one pipeline
 _SERIES_A_SWEEP: Final = 2_000  # of one call: about 2 ms of Redis
+_GIVE_UP_EACH_S: Final = 0.1  # a server that refuses every command costs ten rounds of connections a second
+_OnError = Callable[[BaseException], None]
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Translate the errors of redis-py; the message never contains a password."""
+def _translated(url: str, on_error: _OnError | None = None) -> Iterator[None]:
+    """Translate the errors of redis-py; the message never contains a password.
+
+    `on_error` is called with each error before it is raised as `LogUnavailable`.
+    """
     try:
         yield
     except TidewireError:
@@ -63,6 +69,8 @@ def _translated(url: str) -> Iterator[None]:
             f"Redis at {url} is full and refuses appends ({error}); free memory or raise maxmemory"
         ) from error
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
+        if on_error is not None:
+            on_error(error)
         raise LogUnavailable(f"Redis at {url}: {error or type(error).__name__}") from error
     except RuntimeError as error:
         if "the handler is closed" not in str(error):
@@ -84,7 +92,7 @@ def _check_url(url: str) -> None:
 
 
 @contextmanager
-def _cancellable(url: str) -> Iterator[None]:
+def _cancellable(url: str, on_error: _OnError) -> Iterator[None]:
     """Translate errors, and lose no cancellation: redis-py sends with `wait_for`, which swallows it in Python 3.11.
 
     An error of the same call must not hide it either: a caller that retries after errors would never end.
@@ -92,7 +100,7 @@ def _cancellable(url: str) -> Iterator[None]:
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
     try:
-        with _translated(url):
+        with _translated(url, on_error):
             yield
     finally:
         if task is not None and task.cancelling() > before:
@@ -145,8 +153,8 @@ class _Base:
         return appended
 
 
-def _is_missing_function(error: redis.ResponseError) -> bool:
-    return "Function not found" in str(error)
+def _is_missing_function(answer: object) -> bool:
+    return isinstance(answer, redis.ResponseError) and "Function not found" in str(answer)
 
 
 def _merged(parts: list[Appended]) -> Appended:
@@ -163,6 +171,10 @@ class RedisLog(_Base):
         url: where it is, without a password.
         skipped_entries: entries and fields in the log's keys that no append of ours wrote, skipped so far.
         forgotten_series: series that sweeps have forgotten so far.
+        on_given_up: called when all connections were given up, so that others to the same URL follow; or None.
+
+    What is read is judged by a clock. Each read returns the clock with what it read, from the end of the same
+    connection: over another one, the server of a moment ago may answer the read and the new one confirm it.
 
     Raises (every method): LogUnavailable: no answer in time, or a refusal that may pass.
     """
@@ -170,7 +182,7 @@ class RedisLog(_Base):
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
         with _translated(self.url):
-            pool = redis.asyncio.BlockingConnectionPool.from_url(
+            self._pool = ConnectionPool.from_url(
                 url,
                 max_connections=_POOL,
                 timeout=self.timeout_s,
@@ -180,10 +192,12 @@ class RedisLog(_Base):
                 protocol=2,
                 client_name="tidewire",
             )
-        self.redis = redis.asyncio.Redis.from_pool(pool)
+        self.redis = redis.asyncio.Redis.from_pool(self._pool)
+        self.on_given_up: Callable[[], None] | None = None
+        self._gave_up_s = float("-inf")
 
     async def _function(self, command: tuple[Any, ...]) -> Any:
-        with _cancellable(self.url):
+        with self.beside():
             try:
                 return await self.redis.execute_command(*command)
             except redis.ResponseError as error:
@@ -195,6 +209,29 @@ class RedisLog(_Base):
                     if "already exists" not in str(raced):
                         raise
                 return await self.redis.execute_command(*command)
+
+    def beside(self) -> AbstractContextManager[None]:
+        """Return a context for commands on other keys: it translates their errors and loses no cancellation."""
+        return _cancellable(self.url, self._on_error)
+
+    def _on_error(self, error: BaseException) -> None:
+        if names_another_server(error):
+            # a hanging server leaves the live connection as it is: that one has deadlines of its own
+            self.give_up(also_others=not isinstance(error, redis.exceptions.TimeoutError))
+
+    def give_up(self, *, also_others: bool = False) -> None:
+        """Use no connection of now again: the server behind the URL may be another one.
+
+        Args:
+            also_others: call `on_given_up`.
+        """
+        now_s = monotonic()
+        if now_s - self._gave_up_s < _GIVE_UP_EACH_S:
+            return
+        self._gave_up_s = now_s
+        self._pool.give_up()
+        if also_others and self.on_given_up is not None:
+            self.on_given_up()
 
     async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
@@ -248,10 +285,9 @@ class RedisLog(_Base):
 
         `forgotten_series` counts the series.
         """
-        sizes = await self._pipelined([("HLEN", self.keys.last(metric)) for metric in metrics])
         forgotten, first, looked_at = 0, 0, 0
-        for end, size in enumerate(sizes, 1):
-            looked_at += size if isinstance(size, int) else 0
+        for end, size in enumerate(await self._series_counts(metrics), 1):
+            looked_at += size
             if looked_at >= _SERIES_A_SWEEP or end == len(metrics):
                 swept, series = await self._function(self.functions.sweep(metrics[first:end]))
                 forgotten += swept
@@ -259,29 +295,42 @@ class RedisLog(_Base):
                 first, looked_at = end, 0
         return forgotten
 
-    async def tails(self) -> dict[str, int]:
+    @asynccontextmanager
+    async def _wire(self) -> AsyncIterator[Wire]:
+        with self.beside():
+            async with self._pool.wire() as wire:
+                yield wire
+
+    async def _read(
+        self, wire: Wire, commands: Sequence[tuple[Any, ...]], watermark: Watermark | None
+    ) -> tuple[list[Any], Clock]:
+        """Return the replies of commands, with an error in place of a foreign type's, and the clock after them."""
+        clock = self.functions.clock(watermark)
+        *replies, now = await wire.ask([*commands, clock])
+        if _is_missing_function(now):
+            _, now = await wire.ask([("FUNCTION", "LOAD", self.functions.source), clock])
+        for reply in (*replies, now):
+            if isinstance(reply, Exception) and (reply is now or "WRONGTYPE" not in str(reply)):
+                raise reply
+        return replies, parse_clock(now)
+
+    async def tails(self, watermark: Watermark | None = None) -> tuple[dict[str, int], Clock]:
         """Return the directory: each metric with its last id. Includes everything up to any clock read before."""
         found: dict[str, int] = {}
-        with _cancellable(self.url):
-            async for metric, last in self.redis.hscan_iter(self.keys.tail, count=2_000):
-                try:
-                    found[metric.decode()] = parse_id(last)
-                except (ValueError, UnicodeDecodeError):
-                    self.skipped_entries += 1
-        return found
-
-    async def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        replies: list[Any] = []
-        with _cancellable(self.url):
-            for first in range(0, len(commands), _READ_PAGE):
-                async with self.redis.pipeline(transaction=False) as pipe:
-                    for command in commands[first : first + _READ_PAGE]:
-                        pipe.execute_command(*command)
-                    replies += await pipe.execute(raise_on_error=False)
-            for reply in replies:
-                if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+        async with self._wire() as wire:
+            cursor: Any = b"0"
+            while True:
+                [reply] = await wire.ask([("HSCAN", self.keys.tail, cursor, "COUNT", 2_000)])
+                if isinstance(reply, Exception):
                     raise reply
-        return replies
+                cursor, fields = reply
+                for metric, last in pairs(fields).items():
+                    try:
+                        found[metric.decode()] = parse_id(last)
+                    except (ValueError, UnicodeDecodeError):
+                        self.skipped_entries += 1
+                if cursor == b"0":
+                    return found, (await self._read(wire, (), watermark))[1]
 
     def _entries(self, reply: Any, *, check: bool = False) -> list[Entry]:
         if isinstance(reply, Exception):  # WRONGTYPE: a foreign thing under the key of a log
@@ -291,38 +340,43 @@ class RedisLog(_Base):
         self.skipped_entries += skipped
         return entries
 
-    async def entries_after(self, positions: Sequence[tuple[str, int]], count: int | None = None) -> list[list[Entry]]:
+    async def entries_after(
+        self, positions: Sequence[tuple[str, int]], count: int | None = None, watermark: Watermark | None = None
+    ) -> tuple[list[list[Entry]], Clock]:
         """Return for each (metric, id) the entries after the id, oldest first, at most `count`, ours only."""
         limit = () if count is None else ("COUNT", count)
         commands = [("XRANGE", self.keys.log(metric), f"({id_text(id_)}", "+", *limit) for metric, id_ in positions]
         lists = []
-        for (metric, _), reply in zip(positions, await self._pipelined(commands), strict=True):
-            entries = self._entries(reply, check=True)
-            if count is not None and isinstance(reply, list) and len(reply) == count:
-                await self._fill_page(metric, reply[-1][0], entries, count)
-            lists.append(entries)
-        return lists
+        async with self._wire() as wire:
+            replies, clock = await self._read(wire, commands, watermark)
+            for (metric, _), first in zip(positions, replies, strict=True):
+                reply = first
+                entries = self._entries(reply, check=True)
+                while count is not None and len(entries) < count and isinstance(reply, list) and len(reply) == count:
+                    # foreign entries shortened a page that is not exhausted: it goes on, down the same connection
+                    command = ("XRANGE", self.keys.log(metric), b"(" + reply[-1][0], "+", "COUNT", count)
+                    [reply], clock = await self._read(wire, [command], watermark)
+                    entries += self._entries(reply, check=True)
+                lists.append(entries[:count])
+        return lists, clock
 
-    async def _fill_page(self, metric: str, last: bytes, entries: list[Entry], count: int) -> None:
-        """Continue after foreign entries: a page that they shortened is not exhausted."""
-        while len(entries) < count:
-            command = ("XRANGE", self.keys.log(metric), b"(" + last, "+", "COUNT", count)
-            reply = (await self._pipelined([command]))[0]
-            entries += self._entries(reply, check=True)
-            if not isinstance(reply, list) or len(reply) < count:
-                return
-            last = reply[-1][0]
-        del entries[count:]
-
-    async def entries_between(self, metric: str, first: int, last: int, count: int) -> list[Entry]:
+    async def entries_between(
+        self, metric: str, first: int, last: int, count: int, watermark: Watermark | None = None
+    ) -> tuple[list[Entry], Clock]:
         """Return the entries of a metric with first ≤ id ≤ last, oldest first, at most `count`."""
         command = ("XRANGE", self.keys.log(metric), id_text(first), id_text(last), "COUNT", count)
-        return self._entries((await self._pipelined([command]))[0])
+        async with self._wire() as wire:
+            [reply], clock = await self._read(wire, [command], watermark)
+        return self._entries(reply), clock
 
-    async def last_readings(self, metrics: Sequence[str]) -> list[dict[bytes, LastReading]]:
+    async def last_readings(
+        self, metrics: Sequence[str], watermark: Watermark | None = None
+    ) -> tuple[list[dict[bytes, LastReading]], Clock]:
         """Return for each metric its series with their last readings; keys are series keys."""
         found: list[dict[bytes, LastReading]] = []
-        for reply in await self._pipelined([("HGETALL", self.keys.last(metric)) for metric in metrics]):
+        async with self._wire() as wire:
+            replies, clock = await self._read(wire, [("HGETALL", self.keys.last(m)) for m in metrics], watermark)
+        for reply in replies:
             if isinstance(reply, Exception):
                 self.skipped_entries += 1
                 found.append({})
@@ -330,27 +384,27 @@ class RedisLog(_Base):
             series, skipped = parse_last_readings(reply)
             self.skipped_entries += skipped
             found.append(series)
-        return found
+        return found, clock
+
+    async def _series_counts(self, metrics: Sequence[str]) -> list[int]:
+        async with self._wire() as wire:
+            replies, _ = await self._read(wire, [("HLEN", self.keys.last(metric)) for metric in metrics], None)
+        return [reply if isinstance(reply, int) else 0 for reply in replies]
 
     async def series_count(self, metrics: Sequence[str]) -> int:
         """Return how many series these metrics have together."""
-        replies = await self._pipelined([("HLEN", self.keys.last(metric)) for metric in metrics])
-        return sum(reply for reply in replies if isinstance(reply, int))
+        return sum(await self._series_counts(metrics))
 
     async def ping(self) -> float:
         """Return how long Redis took to answer, in seconds."""
         started = monotonic()
-        with _cancellable(self.url):
+        with self.beside():
             await self.redis.execute_command("PING")
         return monotonic() - started
 
-    def beside(self) -> AbstractContextManager[None]:
-        """Return a context for commands on other keys: it translates their errors and loses no cancellation."""
-        return _cancellable(self.url)
-
     async def run(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Run commands on other keys, such as tokens and tickets, as one transaction; return their replies."""
-        with _cancellable(self.url):
+        with self.beside():
             async with self.redis.pipeline(transaction=True) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
@@ -359,7 +413,7 @@ class RedisLog(_Base):
 
     async def info(self) -> ServerInfo:
         """Return the server's own description."""
-        with _cancellable(self.url):
+        with self.beside():
             info = await self.redis.info("everything")
         return parse_info(info)
 
@@ -387,8 +441,12 @@ class BlockingRedisLog(_Base):
                 client_name="tidewire-publisher",
             )
 
+    def _on_error(self, error: BaseException) -> None:
+        if names_another_server(error):
+            self.redis.connection_pool.disconnect(inuse_connections=False)
+
     def _function(self, command: tuple[Any, ...]) -> Any:
-        with _translated(self.url):
+        with _translated(self.url, self._on_error):
             try:
                 return self.redis.execute_command(*command)
             except redis.ResponseError as error:
@@ -427,7 +485,7 @@ class BlockingRedisLog(_Base):
     def ping(self) -> float:
         """Return how long Redis took to answer, in seconds."""
         started = monotonic()
-        with _translated(self.url):
+        with _translated(self.url, self._on_error):
             self.redis.execute_command("PING")
         return monotonic() - started
 

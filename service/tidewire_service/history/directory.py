@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
+from tidewire.errors import LogUnavailable
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import Pattern
 from tidewire.model.scopes import allowed_metrics
+from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
 from tidewire_service.hub.hub import Hub
 
-__all__ = ["Reading", "read_directory"]
+__all__ = ["Reading", "confirm", "read_directory"]
 
 _WAIT_S: Final = 0.25  # the hub is within a millisecond of the clock unless it is mending a hole
 _POLL_S: Final = 0.002
@@ -33,6 +35,16 @@ class Reading(NamedTuple):
     tails: dict[str, int]
 
 
+def confirm(clock: Clock, upto: Cursor, log: RedisLog) -> None:
+    """Check by the clock that came with a read that it was of the lineage of a position.
+
+    Raises:
+        LogUnavailable: it was of another one, so it may lack what lies below the position.
+    """
+    if clock.epoch != upto.epoch:
+        raise LogUnavailable(f"Redis at {log.url} changed its lineage during the read; read again")
+
+
 async def read_directory(
     hub: Hub, log: RedisLog, patterns: Sequence[Pattern], narrowed_to: tuple[str, ...] = ()
 ) -> Reading:
@@ -47,7 +59,7 @@ async def read_directory(
     The hub knows the directory up to its position. It is waited for, shortly; else the directory is read from Redis.
 
     Raises:
-        LogUnavailable: Redis does not answer.
+        LogUnavailable: Redis does not answer, or another server than a moment ago.
     """
     clock = await log.clock()
     upto = Cursor(clock.epoch, clock.id)
@@ -60,7 +72,8 @@ async def read_directory(
         if monotonic() > deadline:
             break
         await asyncio.sleep(_POLL_S)
-    every = await log.tails()
+    every, confirming = await log.tails()
+    confirm(confirming, upto, log)
     matching = (metric for metric in every if any(pattern.matches(metric) for pattern in patterns))
     found = {metric: every[metric] for metric in allowed_metrics(matching, narrowed_to)}
     return Reading(upto, clock.now_ms, found)

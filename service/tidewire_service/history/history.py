@@ -13,8 +13,10 @@ from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import LEAD_MS, Batch, decode_batch, series_key, series_order
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.redislog.calls import Entry
+from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
 from tidewire_service.history.buckets import Bucketed, Buckets, Floats
+from tidewire_service.history.directory import Reading, confirm
 
 __all__ = ["History", "Place", "SeriesColumns", "Span", "read_history"]
 
@@ -226,21 +228,23 @@ class _Reads:
     While one read is worked on, the next is on its way.
     """
 
-    def __init__(self, log: RedisLog, ends: Sequence[Place], first: int) -> None:
+    def __init__(self, log: RedisLog, now: Cursor, ends: Sequence[Place], first: int) -> None:
         """Prepare; nothing is read yet.
 
         Args:
             log: where they are.
+            now: the position of the log at the start of the request.
             ends: the metrics, each with the last id to read.
             first: the first id to read of each.
         """
         self._log = log
+        self._now = now
         self._ends = ends
         self._first = first
         self._count = _FIRST_READ
         self._number = 0  # of the metric of the next read
         self._next = first
-        self._under_way: asyncio.Task[list[Entry]] | None = None
+        self._under_way: asyncio.Task[tuple[list[Entry], Clock]] | None = None
 
     async def __aenter__(self) -> _Reads:
         return self
@@ -269,7 +273,7 @@ class _Reads:
         same = self._number < len(self._ends) and self._ends[self._number].metric == place.metric
         self._next = max(place.id, self._first) if same else self._first
 
-    def _ask(self) -> asyncio.Task[list[Entry]]:
+    def _ask(self) -> asyncio.Task[tuple[list[Entry], Clock]]:
         end = self._ends[self._number]
         return asyncio.create_task(self._log.entries_between(end.metric, self._next, end.id, self._count))
 
@@ -277,11 +281,14 @@ class _Reads:
         """Return the next entries of a metric and prefetch those after them; None at the end.
 
         Raises:
-            LogUnavailable: Redis does not answer.
+            LogUnavailable: Redis does not answer, or another server than a moment ago.
         """
         while self._number < len(self._ends):
             metric, last = self._ends[self._number]
-            entries = await (self._under_way or self._ask()) if self._next <= last else []
+            entries: list[Entry] = []
+            if self._next <= last:
+                entries, clock = await (self._under_way or self._ask())
+                confirm(clock, self._now, self._log)
             self._under_way = None
             if entries:
                 self._next = entries[-1].id + 1
@@ -299,7 +306,7 @@ class _Reads:
 
 async def read_history(
     log: RedisLog,
-    tails: Mapping[str, int],
+    directory: Reading,
     labels: Mapping[str, str],
     span: Span,
     upto: Cursor,
@@ -316,7 +323,7 @@ async def read_history(
 
     Args:
         log: where they are.
-        tails: the metrics to read, each with its last id.
+        directory: the metrics to read, each with its last id, as of the start of the request.
         labels: what a series must have.
         span: which readings.
         upto: the position of the log at the start of the request, or of that for the first page.
@@ -327,12 +334,13 @@ async def read_history(
 
     Raises:
         LimitExceeded: more than that, and not paged; says how to ask for less.
-        LogUnavailable: Redis does not answer.
+        LogUnavailable: Redis does not answer, or another server than at the start of the request.
     """
     collection = _Collection(span, labels)
-    ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(tails.items())]
+    ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(directory.tails.items())]
     scanned = 0
-    async with _Reads(log, ends, id_from_ms(max(0, int(span.start_ms - LEAD_MS - _CLOCKS_MS)))) as reads:
+    first = id_from_ms(max(0, int(span.start_ms - LEAD_MS - _CLOCKS_MS)))
+    async with _Reads(log, directory.upto, ends, first) as reads:
         if begin is not None:
             reads.start_at(begin)
         while read := await reads.read():

@@ -155,9 +155,8 @@ class ContinuityTracker:
         partition = self._partition
         while True:
             clock: Clock = yield ReadClock(partition.watermark)
-            tails: dict[str, int] = yield ReadTails()
-            again: Clock = yield ReadClock(partition.watermark)
-            if again.epoch == clock.epoch:
+            tails, confirming = yield ReadTails()
+            if confirming.epoch == clock.epoch:
                 return clock, tails
 
     def _begin(self, clock: Clock, tails: dict[str, int]) -> None:
@@ -209,14 +208,13 @@ class ContinuityTracker:
             epoch, barrier = clock.epoch, clock.id
             if barrier <= partition.position:
                 return
-            tails: dict[str, int] = yield ReadTails()
+            tails, confirming = yield ReadTails()
             metrics = [metric for metric, tail in tails.items() if tail > partition.position]
             after, page = partition.position, None
-            if len(metrics) <= _FILL_METRICS:
-                lists = yield ReadEntries(tuple((metric, after) for metric in metrics), self._fill_page)
+            if confirming.epoch == epoch and len(metrics) <= _FILL_METRICS:
+                lists, confirming = yield ReadEntries(tuple((metric, after) for metric in metrics), self._fill_page)
                 page = merge_page(metrics, lists, after, barrier, tails, self._fill_page)
-            again: Clock = yield ReadClock(partition.watermark)
-            if again.epoch != epoch:
+            if confirming.epoch != epoch:
                 continue
             # from here on without an effect: a subscription must never see half of a fill (row 25)
             self._raise_tails(tails)

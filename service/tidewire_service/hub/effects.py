@@ -32,13 +32,17 @@ class ReadClock(NamedTuple):
 
 
 class ReadTails(NamedTuple):
-    """Read the directory; the result maps metric → last id and includes everything up to any clock read before."""
+    """Read the directory, then the clock, down the same connection; the result is both.
+
+    The directory maps metric → last id and includes everything up to any clock read before.
+    """
 
 
 class ReadEntries(NamedTuple):
-    """Read for each (metric, id) at most `page` entries after the id; the result is a list of lists of `Entry`.
+    """Read for each (metric, id) at most `page` entries after the id, then the clock, down the same connection.
 
-    The metrics may be read one after another: nothing may be concluded from reading them "together". A read that began
+    The result is a list of lists of `Entry`, and the `Clock`. The metrics may be read one after another: nothing may be
+    concluded from reading them "together". A read that began
     for another barrier must not answer this one: it may lack what was appended in between; nor one of another epoch: it
     may hold what a later lineage never had.
     """
@@ -50,7 +54,10 @@ class ReadEntries(NamedTuple):
 
 
 class ReadLast(NamedTuple):
-    """Read the last readings of these metrics for a barrier; the result is dicts series key → `LastReading`."""
+    """Read the last readings of these metrics for a barrier, then the clock, down the same connection.
+
+    The result is a list of dicts series key → `LastReading`, and the `Clock`.
+    """
 
     metrics: tuple[str, ...]
     barrier: int = 0

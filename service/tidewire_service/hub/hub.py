@@ -26,7 +26,6 @@ from tidewire_service.hub.effects import (
     Drain,
     Effect,
     Effects,
-    ReadClock,
     ReadEntries,
     ReadLast,
     SyncClock,
@@ -86,6 +85,7 @@ class Hub:
             moved=self._tell_moved,
         )
         self._reads = self._feed.reads
+        log.on_given_up = self._feed.reconnect
         self._tick_s = settings.tick_ms / 1e3
         self._intervals_wanted = asyncio.Event()
         self._moved = asyncio.Event()
@@ -281,8 +281,6 @@ class Hub:
                     match effect:
                         case SyncClock():
                             return await self.sync_clock()
-                        case ReadClock():
-                            return await self._reads.fresh_clock()
                         case ReadEntries() | ReadLast():
                             return await self._reads.shared(effect)
                         case Wait():

@@ -27,14 +27,21 @@ class ReadableLog(Protocol):
     async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock."""
 
-    async def tails(self) -> dict[str, int]:
-        """Return the directory."""
+    async def tails(self, watermark: Watermark | None = None) -> tuple[dict[str, int], Clock]:
+        """Return the directory, and the clock after it."""
 
-    async def entries_after(self, positions: Sequence[tuple[str, int]], count: int | None = None) -> list[list[Entry]]:
-        """Return the entries after an id, for each metric."""
+    async def entries_after(
+        self, positions: Sequence[tuple[str, int]], count: int | None = None, watermark: Watermark | None = None
+    ) -> tuple[list[list[Entry]], Clock]:
+        """Return the entries after an id, for each metric, and the clock after them."""
 
-    async def last_readings(self, metrics: Sequence[str]) -> list[dict[bytes, LastReading]]:
-        """Return the last readings, for each metric."""
+    async def last_readings(
+        self, metrics: Sequence[str], watermark: Watermark | None = None
+    ) -> tuple[list[dict[bytes, LastReading]], Clock]:
+        """Return the last readings, for each metric, and the clock after them."""
+
+    def give_up(self) -> None:
+        """Use no connection of now again."""
 
 
 class LogReads:
@@ -56,8 +63,6 @@ class LogReads:
         self._watermark = watermark
         self._shared: dict[ReadEntries | ReadLast, asyncio.Task[Any]] = {}
         self._readers = asyncio.Semaphore(_READERS)
-        self._clock_wanted: list[asyncio.Future[Clock]] = []
-        self._clock_reading: asyncio.Task[None] | None = None
 
     async def read(self, effect: Effect) -> Any:
         """Perform one read effect.
@@ -75,13 +80,14 @@ class LogReads:
                         self.clock_offset_ms = clock.now_ms - (started + time.time() * 1e3) / 2
                         return clock
                     case ReadTails():
-                        return await log.tails()
+                        return await log.tails(self._watermark())
                     case ReadEntries(positions, page):
-                        return await log.entries_after(positions, page)
+                        return await log.entries_after(positions, page, self._watermark())
                     case ReadLast(metrics):
-                        return await log.last_readings(metrics)
+                        return await log.last_readings(metrics, self._watermark())
         except TimeoutError as error:
             self._counters["reads_late"] += 1
+            log.give_up()
             raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
         raise TypeError(f"not a read: {effect!r}")
 
@@ -111,34 +117,9 @@ class LogReads:
             self._counters["reads"] += 1
             return await self.read(effect)
 
-    async def fresh_clock(self) -> Clock:
-        """Return a reply of the clock from a read that begins later; all that ask during one read share the next."""
-        future: asyncio.Future[Clock] = asyncio.get_running_loop().create_future()
-        self._clock_wanted.append(future)
-        if self._clock_reading is None:
-            self._clock_reading = asyncio.create_task(self._read_clocks())
-        return await future
-
-    async def _read_clocks(self) -> None:
-        try:
-            while self._clock_wanted:
-                waiting, self._clock_wanted = self._clock_wanted, []
-                try:
-                    clock = await self.read(ReadClock(self._watermark()))
-                except Exception as error:  # raised in each that waits
-                    for future in waiting:
-                        if not future.done():
-                            future.set_exception(error)
-                else:
-                    for future in waiting:
-                        if not future.done():
-                            future.set_result(clock)
-        finally:
-            self._clock_reading = None
-
     async def close(self) -> None:
         """Cancel the reads in flight."""
-        tasks = [*self._shared.values(), *([self._clock_reading] if self._clock_reading else [])]
+        tasks = list(self._shared.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

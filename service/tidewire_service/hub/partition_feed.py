@@ -101,6 +101,10 @@ class PartitionFeed:
             "look_age_s": min(self.clock_age_s, 1e6),
         }
 
+    def reconnect(self) -> None:
+        """Make the live connection anew: the server behind the URL may be another one."""
+        self._connection.rebuild()
+
     async def listen(self) -> None:
         """Keep the live connection up; until cancelled."""
         await self._connection.run()

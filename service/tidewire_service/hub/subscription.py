@@ -30,7 +30,7 @@ from tidewire_service.hub.control_events import (
     skipped_event,
     trimmed_gap_event,
 )
-from tidewire_service.hub.effects import Drain, Effects, ReadClock, ReadEntries, ReadLast, SyncClock, Wait
+from tidewire_service.hub.effects import Drain, Effects, ReadEntries, ReadLast, SyncClock, Wait
 from tidewire_service.hub.event_ring import RingEntry, encode_data
 from tidewire_service.hub.log_page import Hole, merge_page
 from tidewire_service.hub.partition import Partition
@@ -266,8 +266,7 @@ class Subscription:
         if tails:
             metrics = tuple(sorted(tails))  # one order: those that read the same share it
             count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), self._fanout.log_page)
-            lists = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier, epoch)
-            clock: Clock = yield ReadClock(partition.watermark)
+            lists, clock = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier, epoch)
             if clock.epoch != epoch or partition.epoch != epoch:
                 partition.counters["pages_discarded"] += 1
                 yield Wait()
@@ -361,11 +360,11 @@ class Subscription:
     def _snapshot(self) -> Effects[None]:
         """Send the last reading of each series, without ids (row 14); what is newer than the cursor comes live."""
         partition = self._partition
-        epoch, barrier = self.cursor if self.parked is None else self.parked
+        barrier = (self.cursor if self.parked is None else self.parked).id
         metrics = tuple(metric for metric in sorted(self.selection.metrics) if metric in partition.tails)
         for first in range(0, len(metrics), _PAGE_ENTRIES):
             part = metrics[first : first + _PAGE_ENTRIES]
-            found: list[dict[bytes, LastReading]] = yield ReadLast(part, barrier, epoch)
+            found = yield from self._last_readings(part, barrier)
             chunk, size = [], 0
             for series in found:
                 for key, last in sorted(series.items()):
@@ -383,6 +382,16 @@ class Subscription:
                 yield Drain()
                 self.hand(b"".join(chunk), self.cursor)
         partition.counters["snapshots"] += 1
+
+    def _last_readings(self, metrics: tuple[str, ...], barrier: int) -> Effects[list[dict[bytes, LastReading]]]:
+        """Read last readings of the lineage that the hub knows: a server that is left may hold older ones."""
+        partition = self._partition
+        while True:
+            found, clock = yield ReadLast(metrics, barrier, partition.epoch)
+            if clock.epoch == partition.epoch:
+                return found  # type: ignore[no-any-return]  # what an effect is answered with has no type
+            partition.counters["pages_discarded"] += 1
+            yield Wait()
 
     def _wants_series(self, key: bytes) -> bool:
         if not self.selection.key.labels:

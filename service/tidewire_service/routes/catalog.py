@@ -18,7 +18,7 @@ from tidewire.model.batch import decode_batch
 from tidewire.model.cursor import id_text
 from tidewire.redislog.calls import LastReading
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.history.directory import read_directory
+from tidewire_service.history.directory import confirm, read_directory
 from tidewire_service.history.rates import Rates
 from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
@@ -51,7 +51,8 @@ class CatalogReads:
         found: list[SeriesInfo] = []
         for first in range(0, len(metrics), _METRICS_AT_ONCE):
             part = metrics[first : first + _METRICS_AT_ONCE]
-            last_readings = await log.last_readings(part)
+            last_readings, clock = await log.last_readings(part)
+            confirm(clock, directory.upto, log)
             found += await asyncio.to_thread(_series_of, part, last_readings, labels, rate)
             if len(found) > self._settings.catalog_rows:
                 remedy = "ask for fewer metrics (metric=, label=)"

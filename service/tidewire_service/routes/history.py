@@ -103,7 +103,7 @@ class HistoryReads:
             step_ms = step_for(max(width_ms, 1.0), points) if points else 0
             history = await read_history(
                 log,
-                directory.tails,
+                directory,
                 labels,
                 Span(start_ms, end_ms, step_ms),
                 directory.upto if begun is None else Cursor.parse(begun.upto),
