@@ -214,11 +214,11 @@ async def test_the_snapshot_has_the_newest_reading_and_the_count_of_columns_and_
 async def test_the_last_reading_is_the_newest_by_its_own_time_and_not_by_arrival(log: RedisLog, now_ms: float) -> None:
     first = await log.append([batch("a", 22.5, time=[now_ms])])
     late = await log.append([batch("a", 3.0, time=[now_ms - 7_200_000])])
-    last = (await log.last_readings(["a"]))[0][b"{}"]
+    last = (await log.last_readings(["a"]))[0][0][b"{}"]
     assert decode_batch(last.body).value == [22.5]
     assert (last.id, last.readings, last.reading_id) == (late.id, 2, first.id)
     again = await log.append([batch("a", 4.0, time=[now_ms])])
-    last = (await log.last_readings(["a"]))[0][b"{}"]
+    last = (await log.last_readings(["a"]))[0][0][b"{}"]
     assert decode_batch(last.body).value == [4.0], "of equal times the later id"
     assert (last.id, last.readings, last.reading_id) == (again.id, 3, again.id)
 
@@ -258,14 +258,14 @@ async def test_a_last_reading_of_an_unknown_time_counts_with_the_logs(log: Redis
     older = b"%b 1\n%b" % (id_text(stored.id).encode(), batch("a", 1.0, time=[now_ms - 5_000]).body)
     valkey.cli("HSET", log.keys.last("a"), "{}", older)  # as an older version wrote it
     await log.append([batch("a", 2.0, time=[now_ms - 6_000])])
-    last = (await log.last_readings(["a"]))[0][b"{}"]
+    last = (await log.last_readings(["a"]))[0][0][b"{}"]
     assert (decode_batch(last.body).value, last.readings, last.reading_id) == ([1.0], 2, stored.id)
     await log.append([batch("a", 3.0)._replace(last_time=0.0)])  # out of an older spool
-    last = (await log.last_readings(["a"]))[0][b"{}"]
+    last = (await log.last_readings(["a"]))[0][0][b"{}"]
     assert (decode_batch(last.body).value, last.readings) == ([3.0], 3)
     valkey.cli("HSET", log.keys.last("a"), "{}", b"\x00 garbage")
     await log.append([batch("a", 4.0, time=[now_ms - 9_000])])
-    last = (await log.last_readings(["a"]))[0][b"{}"]
+    last = (await log.last_readings(["a"]))[0][0][b"{}"]
     assert (decode_batch(last.body).value, last.readings) == ([4.0], 1)
 
 
@@ -348,7 +348,7 @@ async def test_series_silent_for_longer_than_the_log_keeps_make_room_for_new_one
     first, second = (await log.append([fresh, pods[0]])).results
     assert isinstance(first, int)
     assert isinstance(second, int)
-    known = (await log.last_readings(["up"]))[0]
+    known = (await log.last_readings(["up"]))[0][0]
     assert {key: last.readings for key, last in known.items()} == {
         b'{"pod":"a"}': 1, b'{"pod":"c"}': 1, b'{"pod":"d"}': 1,
     }  # fmt: skip
@@ -391,9 +391,9 @@ async def test_which_series_are_forgotten(
     await log.append([batch("other", 1)])
     _age(log, valkey, "m", {pod: age_s * 1_000 for pod, age_s in ages_s.items()}, tail=True)
     assert await log.sweep(["m", "other", "unknown"]) == 1 - metrics
-    known = (await log.last_readings(["m"]))[0]
+    known = (await log.last_readings(["m"]))[0][0]
     assert "".join(json.loads(key)["pod"] for key in sorted(known)) == left
-    assert sorted(await log.tails()) == ["m", "other"][1 - metrics :]
+    assert sorted((await log.tails())[0]) == ["m", "other"][1 - metrics :]
     assert log.forgotten_series == (len(ages_s) - len(left) if max(ages_s.values()) < 1_000 else 0)
     if not metrics:
         assert valkey.cli("EXISTS", log.keys.log("m"), log.keys.last("m")) == 0, "nothing of it is left behind"
