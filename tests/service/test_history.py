@@ -25,6 +25,7 @@ from servers import Valkey
 
 from tidewire.model.batch import LEAD_MS, encode_batch, make_batch
 from tidewire.redislog.log import RedisLog
+from tidewire_service.history.directory import Reading
 from tidewire_service.history.history import Span, read_history
 
 
@@ -90,7 +91,8 @@ def test_a_window_at_any_offset_finds_what_lies_in_it(
         time_ms = make_batch("any", 1.0, time=now_ms + lead_ms, now_ms=now_ms).time[0]
         appended = await log.append([encode_batch(make_batch("any", 1.0, time=time_ms, now_ms=now_ms))])
         span = Span(time_ms - before_ms, time_ms + after_ms, 0)
-        found = await read_history(log, await log.tails(), {}, span, appended.cursor, max_rows=10**6, max_batches=10**6)
+        directory = Reading(appended.cursor, now_ms, (await log.tails())[0])
+        found = await read_history(log, directory, {}, span, appended.cursor, max_rows=10**6, max_batches=10**6)
         assert time_ms in found.series[0].time.tolist()
         assert all(span.start_ms <= time < time_ms + after_ms for time in found.series[0].time.tolist())
 
