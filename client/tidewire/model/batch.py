@@ -32,6 +32,7 @@ __all__ = [
     "checked_value",
     "decode_batch",
     "encode_batch",
+    "index_times",
     "labels_of_series_key",
     "make_batch",
     "newest_of",
@@ -256,6 +257,8 @@ def checked_time_ms(
         value = value.timestamp() * 1e3
     if type(value).__name__ == "datetime64":  # NumPy's: it has a float form, and no zone
         raise InvalidInput(field, value, _NO_ZONE)
+    if type(value).__name__ == "Period":  # of pandas: a span
+        raise InvalidInput(field, str(value), "is a span; .to_timestamp().tz_localize('UTC') has a time and its zone")
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise InvalidInput(field, value, "expected milliseconds since 1970, RFC 3339 with an offset, or a datetime")
     try:
@@ -302,6 +305,14 @@ def _column(field: str, given: Any) -> list[Any]:
     return list(given)
 
 
+def index_times(pandas_object: object) -> Any:
+    """Return the index of a pandas Series or DataFrame, which holds its times; None if it only counts the rows."""
+    index = getattr(pandas_object, "index", None)
+    if not hasattr(pandas_object, "iloc") or type(index).__name__ == "RangeIndex":
+        return None
+    return index
+
+
 def _is_column(given: object) -> bool:
     if isinstance(given, (str, bytes, Mapping)):
         return False
@@ -339,7 +350,8 @@ def make_batch(
     Args:
         metric: the name.
         value: one number (or None), or n of them (list, NumPy array, pandas Series).
-        time: as `checked_time_ms`, one or n; all `now_ms` if None.
+        time: as `checked_time_ms`, one or n. If None, the index of a pandas Series that does more than count the rows;
+            else all `now_ms`.
         unit: a UCUM string.
         labels: dimensions of the series.
         text: a string or n strings or None: makes readings events.
@@ -355,8 +367,8 @@ def make_batch(
     checked_name(metric if isinstance(metric, str) else _utf8("metric", metric, 0))
     checked_unit(unit if isinstance(unit, str) else _utf8("unit", unit, 0))
     labels_ = checked_labels(labels, limits)
-    if time is None and hasattr(getattr(value, "index", None), "tz"):  # a Series over times
-        time = value.index
+    if time is None:
+        time = index_times(value)
     if not _is_column(value):
         time_ = [now_ms if time is None else checked_time_ms(time, now_ms=now_ms)]
         return Batch(

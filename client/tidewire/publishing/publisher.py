@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time as _clock
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Final
@@ -21,6 +21,7 @@ import msgspec
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import (
     DEFAULT_LIMITS,
+    Batch,
     IngestLimits,
     checked_labels,
     checked_name,
@@ -208,6 +209,14 @@ class AnyPublisher:
             )
             for name, each in pairs
         ]
+        self.publish_batches(batches)
+
+    def publish_batches(self, batches: Iterable[Batch]) -> None:
+        """Publish batches that were checked; returns as `publish` does. One longer than the limits is split.
+
+        Args:
+            batches: as `make_batch` returns them.
+        """
         with self._lock:
             for batch in batches:
                 if self._outbox.extend(batch) or self._sender.thread is None:
