@@ -54,6 +54,13 @@ _GIVE_UP_EACH_S: Final = 0.1  # a server that refuses every command costs ten ro
 _OnError = Callable[[BaseException], None]
 
 
+def _said(error: BaseException) -> str:
+    """Return what an error says; redis-py leaves only the slot and the address of a redirection."""
+    if isinstance(error, redis.exceptions.AskError):
+        return f"{'MOVED' if isinstance(error, redis.exceptions.MovedError) else 'ASK'} {error}"
+    return str(error) or type(error).__name__
+
+
 @contextmanager
 def _translated(url: str, on_error: _OnError | None = None) -> Iterator[None]:
     """Translate the errors of redis-py; the message never contains a password.
@@ -71,10 +78,12 @@ def _translated(url: str, on_error: _OnError | None = None) -> Iterator[None]:
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
         if on_error is not None:
             on_error(error)
-        raise LogUnavailable(f"Redis at {url}: {error or type(error).__name__}") from error
+        raise LogUnavailable(f"Redis at {url}: {_said(error)}") from error
     except RuntimeError as error:
         if "the handler is closed" not in str(error):
             raise
+        if on_error is not None:
+            on_error(redis.ConnectionError(str(error)))
         # uvloop's message for a transport that closed between redis-py's check and its write
         raise LogUnavailable(f"Redis at {url}: the connection was closed") from error
 

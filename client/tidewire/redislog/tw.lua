@@ -22,6 +22,21 @@ local function parse_id(text)
   return tonumber(ms), tonumber(n)
 end
 
+local clustered = nil -- likewise
+
+local function is_clustered()
+  if clustered == nil then clustered = string.find(redis.call('INFO', 'cluster'), 'cluster_enabled:1') ~= nil end
+  return clustered
+end
+
+-- In a slot that is moving, a key that has moved is missing here; written, it would be born twice. One command over all
+-- keys of a call fails unless all are here, and so the call fails before its first write.
+local function require_all_here(keys)
+  if type(redis.pcall('EXISTS', unpack(keys))) == 'table' then
+    error({ err = 'TRYAGAIN the keys of this partition are moving to another server: repeat the call' })
+  end
+end
+
 local number_texts = {} -- of small numbers: printf was a tenth of an append
 
 local function number_text(number)
@@ -73,6 +88,7 @@ end
 -- Rule 1: the prologue of every call.
 local function read_clock(base, nonce)
   local key = base .. 'clock'
+  if is_clustered() then require_all_here({ key, base .. 'tail' }) end
   local fields = redis.call('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot')
   local time = redis.call('TIME')
   local clock = {
@@ -153,6 +169,13 @@ local function parse_settings(text)
   return settings
 end
 
+-- Is it a foreign type, or a foreign entry above our clock, that makes a metric's keys refuse? Anything else may pass.
+local function is_poison(message)
+  return string.find(message, 'WRONGTYPE', 1, true) ~= nil
+    or string.find(message, 'equal or smaller than the target stream top item', 1, true) ~= nil
+    or string.find(message, 'exhausted the last possible ID', 1, true) ~= nil -- the highest top item that there is
+end
+
 -- What a call touches: directory entries and last readings are read once, and written once at its end. Returns the
 -- metrics by name, and their names as 1, 2, …; so each metric has its series by key, and their keys. A table is made
 -- with all its fields: one that grows field by field is copied three times on its way to eight.
@@ -184,7 +207,8 @@ local function read_touched(limits, argv, first)
     opened.previous = tails[place]
     if opened.previous then
       local found = redis.pcall('HMGET', opened.last, unpack(opened.series))
-      opened.poison = found.err
+      opened.poison = found.err and is_poison(found.err)
+      if found.err and not opened.poison then error(found) end
       for at, key in ipairs(opened.series) do opened.series[key].found = found[at] end
     end
   end
@@ -241,8 +265,10 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
     local series = opened.series[argv[index + 2]]
     local reason = not series.id and refusal(clock, limits, births, opened, series) or nil
     local id = ms_text .. number_text(n)
-    if not reason and type(call('XADD', opened.log, id, 'p', opened.previous, 'd', body)) == 'table' then
-      reason = '!poison' -- a foreign entry above our clock, or a foreign type
+    local added = not reason and call('XADD', opened.log, id, 'p', opened.previous, 'd', body)
+    if type(added) == 'table' then
+      if not is_poison(added.err) then error(added) end
+      reason = '!poison'
     end
     if reason then
       refused[#refused + 1] = string.format('%d%s', (index - first) / 4, reason)
@@ -270,6 +296,18 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
     end
   end
   return refused
+end
+
+-- As above; but what fails half way, such as a key that the caller may not write, leaves no batch: those of before go
+-- again, and no later call uses their ids.
+local function append_all_batches(clock, limits, metrics, argv, first, frame)
+  local done, refused = pcall(append_batches, clock, limits, metrics, argv, first, frame)
+  if done then return refused end
+  for part = 2, #frame, 3 do
+    redis.call('XDEL', metrics[frame[part + 1]].log, string.match(frame[part], '^%S+'))
+  end
+  if #frame > 1 then redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', number_text(clock.n)) end
+  error(refused)
 end
 
 local function trim(clock, limits, opened)
@@ -302,6 +340,19 @@ local function write_touched(clock, limits, metrics)
   if #tails > 0 then redis.call('HSET', limits.base .. 'tail', unpack(tails)) end
 end
 
+-- Every key that an append may touch.
+local function append_keys(limits, argv)
+  local base, inbox_ids = limits.base, tonumber(argv[8])
+  local once = string.match(argv[6], '^%S+ %d+ (.*)$') or ''
+  local keys = { base .. 'clock', base .. 'tail', base .. 'lease', base .. 'pub:' .. argv[4], base .. 'once:' .. once }
+  if inbox_ids > 0 then keys[#keys + 1] = limits.inbox end
+  for index = 9 + inbox_ids, #argv, 4 do
+    keys[#keys + 1] = base .. 'log:' .. argv[index]
+    keys[#keys + 1] = base .. 'last:' .. argv[index]
+  end
+  return keys
+end
+
 -- ARGV: 1 settings, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 idempotency (`hash ttl-ms key`, or ''), 7 lease token,
 -- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and the time of its only reading, or
 -- `readings time\nreading`, the last two of its newest reading; the time is 0 if unknown. Settings: base, batches to
@@ -310,6 +361,7 @@ end
 local function append_call(keys, argv)
   local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]
   local base = limits.base
+  if is_clustered() then require_all_here(append_keys(limits, argv)) end
   local clock = read_clock(base, argv[2])
   if clock.epoch ~= epoch then return { 'epoch', unpack(clock_reply(clock)) } end
   if argv[7] ~= '' and redis.call('GET', base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
@@ -321,10 +373,14 @@ local function append_call(keys, argv)
   local once_hash, once_ttl, once = string.match(argv[6], '^(%S+) (%d+) (.*)$')
   local before = answered_before(base, publisher, sequence, once, once_hash, epoch)
   if before then return before end
+  if inbox_ids > 0 then -- what can fail fails here, before the first write: no entry has this id
+    redis.call('XACK', limits.inbox, limits.group, '0-0')
+    redis.call('XDEL', limits.inbox, '0-0')
+  end
   local frame, position, refusals = { '' }, clock.id, ''
   if first < #argv then
     local metrics = read_touched(limits, argv, first)
-    refusals = table.concat(append_batches(clock, limits, metrics, argv, first, frame), ',')
+    refusals = table.concat(append_all_batches(clock, limits, metrics, argv, first, frame), ',')
     write_touched(clock, limits, metrics)
   end
   local answer = ' ' .. clock.id .. (refusals ~= '' and ' ' .. refusals or '')
