@@ -76,7 +76,7 @@ async def test_the_system_runs_under_its_users(
     assert (await service.http.get("/v1/decks")).status_code == 200
     assert (await service.http.get("/v1/thresholds")).status_code == 200
     assert len(await store.rows()) == 1
-    assert await log.sweep(list(await log.tails())) == 0
+    assert await log.sweep(list((await log.tails())[0])) == 0
     reader = redis.Redis.from_url(users["tw-reader"])
     assert reader.hget("tw:{0}:tail", "by/sdk")
     assert denied(valkey) == []
