@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from time import time as now_s
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import Service
 
+from tidewire.livestore.backfill import backfill
 from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import ColumnRing
 from tidewire.livestore.store import Store
@@ -252,6 +255,27 @@ def test_readings_with_a_text_are_events_and_are_bounded() -> None:
         store.append(batch([T0 + n], [None], "annotations", text=[f"deploy {n}"]), id_at(T0 + n))
     assert [event.text for event in store.events] == ["deploy 2", "deploy 3", "deploy 4"]
     assert store.events_version == 5
+
+
+def test_an_event_whose_reading_came_in_a_snapshot_is_an_event() -> None:
+    """Snapshot and stream race at the start: whichever is first, and whether or not the snapshot has the text."""
+    event, id_ = batch([T0], [None], "annotations", text=["deploy"]), id_at(T0)
+    for first, second in ((True, False), (False, True)):
+        for text in ([None], ["deploy"]):
+            store = Store()
+            for snapshot in (first, second):
+                store.append(
+                    batch([T0], [None], "annotations", text=text) if snapshot else event, id_, snapshot=snapshot
+                )
+            assert [(one.time_ms, one.text) for one in store.events] == [(T0, "deploy")]
+
+
+async def test_events_of_before_the_stream_come_with_the_catalog(service: Service) -> None:
+    for seconds, text in ((2, "old"), (1, "new")):
+        await service.publish("annotations", None, time=[now_s() * 1e3 - 1_000 * seconds], text=[text])
+    store = Store()
+    assert await backfill(store, service.url, "", ["**"], None)
+    assert [event.text for event in store.events] == ["old", "new"]
     assert math.isnan(store.state[0]["last_value"])
 
 

@@ -50,7 +50,7 @@ async def backfill(
         except (ServiceUnavailable, ServiceRefused, TimeoutError) as error:
             _log.info("cannot read the last minute of some silent series: %s", error or type(error).__name__)
     for row in found.series:
-        _append(store, row, [row.time], [row.value])
+        _append(store, row, [row.time], [row.value], [row.text])
     return True
 
 
@@ -60,9 +60,12 @@ async def _backfill_recent(store: Store, client: AsyncServiceClient, row: Series
     upto = Cursor.parse(answer.cursor).id  # later than the catalog: what came in between is in both, the stream too
     for columns in answer.series:
         if columns.labels == row.labels:
-            _append(store, row, columns.time[-_RECENT_READINGS:], columns.value[-_RECENT_READINGS:], upto)
+            recent = slice(-_RECENT_READINGS, None)
+            _append(store, row, columns.time[recent], columns.value[recent], columns.text[recent], upto)
 
 
-def _append(store: Store, row: SeriesInfo, time: list[float], value: list[float | None], upto: int = 0) -> None:
-    batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=time, value=value)
+def _append(
+    store: Store, row: SeriesInfo, time: list[float], value: list[float | None], text: list[str | None], upto: int = 0
+) -> None:
+    batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=time, value=value, text=text or None)
     store.append(batch, parse_id(row.id), snapshot=True, upto=upto)

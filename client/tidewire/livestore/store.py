@@ -141,8 +141,8 @@ class Store:
                 self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
             if added:
                 self._count(series, 0 if snapshot else id_, log_ms, added)
-                if batch.text is not None:
-                    self._flag(batch)
+            if batch.text is not None:  # also of readings that a snapshot brought without it
+                self._flag(batch)
             return added
 
     def new_lineage(self) -> None:

@@ -55,6 +55,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         time: Unix ms; the start of a bucket.
         value: null for a reading that is no number; the last one of a bucket.
+        text: null for a reading without one; empty if none has one.
         min, max, mean: of the numbers in each bucket; empty for readings.
         count: readings in each bucket, those without a number too; empty for readings.
     """
@@ -64,6 +65,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     time: list[float]
     value: list[float | None]
+    text: list[str | None] = []
     min: list[float | None] = []
     max: list[float | None] = []
     mean: list[float | None] = []
