@@ -19,6 +19,7 @@ LIMIT_NAMES: Final = (
     "max_metrics",
     "max_posts",
     "max_patterns",
+    "max_matching_s",
     "max_header_bytes",
     "max_url_bytes",
     "max_requests_per_s",

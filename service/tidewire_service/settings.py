@@ -123,6 +123,9 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         int, Option("largest number of request bodies read at the same time; more get 429", minimum=1)
     ] = 128
     max_patterns: Annotated[int, Option("largest number of patterns or labels of one request", minimum=1)] = 256
+    max_matching_s: Annotated[
+        float, Option("largest CPU time that matching the patterns of one request may take", minimum=0.01)
+    ] = 2.0
     history_rows: Annotated[
         int,
         Option(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from loop_meter import measured
 
 from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.scopes import Scopes
@@ -71,6 +72,16 @@ def meant(left: tuple[str, ...], right: tuple[str, ...], star: str = "**") -> bo
         return left == right
     heads = left[0] == right[0] if star == "*" else meant(tuple(left[0]), tuple(right[0]), "*")
     return heads and meant(left[1:], right[1:], star)
+
+
+async def test_thresholds_are_narrowed_without_holding_the_event_loop(guarded: Any, token: Any) -> None:
+    http, full = guarded.http, bearer(await token(subscribe=("**",), edit=True))
+    limits = [{"metric": f"**/{'*a/' * 40}{n}b/**", "warn_above": 1.0} for n in range(300)]
+    assert (await http.put("/v1/thresholds", json={"thresholds": limits}, headers=full)).status_code == 200
+    narrow = bearer(await token(subscribe=tuple(f"{'a*/' * 80}{n}" for n in range(20))))
+    async with measured() as meter:
+        assert (await http.get("/v1/thresholds", headers=narrow)).json() == {"thresholds": []}
+    assert meter.held_s < 0.05
 
 
 @given(_LEVELS, _LEVELS)

@@ -111,6 +111,7 @@ STREAMS = {
 HERE = {"write_timeout_s", "documents"}
 ELSEWHERE = {
     *("head_timeout_s", "body_timeout_s", "max_waiting"),  # tests/service/test_raw_http.py
+    "max_matching_s",  # tests/service/test_matching.py
 }
 
 

@@ -7,11 +7,13 @@ service.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final, TypeAlias
 
 import msgspec
 
 from tidewire.livestore import messages
+from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.pattern import compile_pattern
 from tidewire.model.threshold import Alarm, Threshold
@@ -79,11 +81,15 @@ class Alarms:
     def _match(self) -> None:
         known = {(index, _key(alarm.threshold)): alarm for index, alarm in self._alarms}
         self._alarms = []
+        by_metric: dict[str, list[Series]] = {}
+        for series in self._store.series:
+            by_metric.setdefault(series.metric, []).append(series)
         for threshold in self.thresholds:
             pattern, key = compile_pattern(threshold.metric), _key(threshold)
-            for series in self._store.series:
+            selected = (pattern.text,) if pattern.literal else filter(pattern.matches, by_metric)
+            for series in chain.from_iterable(by_metric.get(metric, ()) for metric in selected):
                 meant = all(series.labels.get(name) == value for name, value in threshold.labels.items())
-                if meant and pattern.matches(series.metric) and len(self._alarms) < _MAX_ALARMS:
+                if meant and len(self._alarms) < _MAX_ALARMS:
                     kept = known.get((series.index, key))
                     self._alarms.append((series.index, kept or Alarm(threshold)))
         self._directory_version = self._store.directory_version

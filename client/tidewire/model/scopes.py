@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from tidewire.model.pattern import Pattern, compile_pattern
 
-__all__ = ["allowed_metrics", "allows", "narrowing", "patterns_meet"]
+__all__ = ["allows", "narrowing", "patterns_meet"]
 
 
 def narrowing(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -19,13 +19,6 @@ def narrowing(patterns: Iterable[str]) -> tuple[str, ...]:
 def allows(patterns: tuple[str, ...], metric: str) -> bool:
     """Tell whether one of some patterns selects a metric; none selects nothing."""
     return any(pattern.text == "**" or pattern.matches(metric) for pattern in _compiled(patterns))
-
-
-def allowed_metrics(metrics: Iterable[str], narrowed_to: tuple[str, ...]) -> list[str]:
-    """Return those of some metrics that may be seen; an empty `narrowed_to` allows all."""
-    if not narrowed_to:
-        return list(metrics)
-    return [metric for metric in metrics if allows(narrowed_to, metric)]
 
 
 def patterns_meet(left: str, right: str) -> bool:

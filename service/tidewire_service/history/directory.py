@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from tidewire.errors import LogUnavailable
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import Pattern
-from tidewire.model.scopes import allowed_metrics
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
 from tidewire_service.hub.hub import Hub
@@ -27,7 +26,7 @@ class Reading(NamedTuple):
     Attributes:
         upto: the log's position when the request came: everything acknowledged before is in it.
         now_ms: the log's clock, Unix ms.
-        tails: the metrics that match, each with its last id.
+        tails: the metrics that match, sorted, each with its last id.
     """
 
     upto: Cursor
@@ -60,20 +59,17 @@ async def read_directory(
 
     Raises:
         LogUnavailable: Redis does not answer, or another server than a moment ago.
+        LimitExceeded: matching takes too long.
     """
     clock = await log.clock()
     upto = Cursor(clock.epoch, clock.id)
     deadline = monotonic() + _WAIT_S
     while True:
         if hub.ready and hub.epoch == upto.epoch and hub.position.id >= upto.id:
-            tails = hub.tails
-            metrics = allowed_metrics(hub.metrics_matching(patterns), narrowed_to)
-            return Reading(upto, clock.now_ms, {metric: tails[metric] for metric in metrics})
+            return Reading(upto, clock.now_ms, await hub.tails_matching(patterns, narrowed_to))
         if monotonic() > deadline:
             break
         await asyncio.sleep(_POLL_S)
     every, confirming = await log.tails()
     confirm(confirming, upto, log)
-    matching = (metric for metric in every if any(pattern.matches(metric) for pattern in patterns))
-    found = {metric: every[metric] for metric in allowed_metrics(matching, narrowed_to)}
-    return Reading(upto, clock.now_ms, found)
+    return Reading(upto, clock.now_ms, await hub.tails_matching(patterns, narrowed_to, every))

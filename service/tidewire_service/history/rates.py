@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
 
@@ -60,21 +60,36 @@ class Rates:
         self._slot_ends = self._started + (place + 1) * _SLOT_S
 
     def per_second(self) -> Callable[[str, str], float | None]:
-        """Return a function (metric, series key) → readings per second; None while it is too early to say."""
+        """Return a function (metric, series key) → readings per second; None while it is too early to say.
+
+        Its first call sums up what was counted until now, up to 0.1 s for 100,000 series; any thread may make it.
+        """
         watched_s = self._clock() - self._started
         if watched_s < _SETTLED_S:
             return lambda metric, series: None
         first = max(0, int(watched_s / _SLOT_S) - _SLOTS + 1)
         covered_s = watched_s - first * _SLOT_S
-        counts: dict[tuple[str, str], int] = {}
-        for place, slot in self._slots:
-            if place < first:
-                continue
-            for head, count in slot.items():
-                try:
-                    series = msgspec.json.decode(head + b"}", type=_Head)
-                except (msgspec.MsgspecError, UnicodeDecodeError):
-                    continue  # written by another program
-                key = (series.metric, series_key(series.labels))
-                counts[key] = counts.get(key, 0) + count
-        return lambda metric, series: counts.get((metric, series), 0) / covered_s
+        slots = [slot for place, slot in self._slots if place >= first]
+        slots[-1:] = map(dict, slots[-1:])  # the last one still counts
+        counts: dict[tuple[str, str], int] | None = None
+
+        def rate(metric: str, series: str) -> float:
+            nonlocal counts
+            if counts is None:
+                counts = _sums(slots)
+            return counts.get((metric, series), 0) / covered_s
+
+        return rate
+
+
+def _sums(slots: Iterable[_Slot]) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for slot in slots:
+        for head, count in slot.items():
+            try:
+                series = msgspec.json.decode(head + b"}", type=_Head)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue  # written by another program
+            key = (series.metric, series_key(series.labels))
+            counts[key] = counts.get(key, 0) + count
+    return counts

@@ -7,17 +7,34 @@ flush hands each selection's pending events, joined once, to all its live subscr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import compile_patterns
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.event_ring import RingEntry
+from tidewire_service.hub.matching import Turns, part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
 from tidewire_service.hub.subscription import Sink, Subscription, SubscriptionRequest
 
-__all__ = ["Fanout"]
+__all__ = ["Fanout", "Matched"]
+
+_MATCHES_AT_ONCE: Final = 256  # of a pattern and a metric; 40 ms where each takes the longest, 0.1 ms as a rule
+_COMPILED: Final = 10  # matches that take as long as compiling a pattern
+
+
+class Matched(NamedTuple):
+    """What a request selects.
+
+    Attributes:
+        metrics: of those known at that moment.
+        known: how many those were; metrics are only ever added.
+    """
+
+    metrics: set[str]
+    known: int
 
 
 class Fanout:
@@ -168,26 +185,58 @@ class Fanout:
 
     # -- subscriptions
 
-    def attach(self, request: SubscriptionRequest, sink: Sink, *, narrowed_to: tuple[str, ...] = ()) -> Subscription:
-        """Return a new subscription, catching up; memory only (rule 11)."""
-        patterns, labels = tuple(sorted(set(request.patterns))), tuple(sorted(request.labels.items()))
-        key = SelectionKey(patterns, labels, request.every_ms, narrowed_to)
-        selection = self._selections.get(key) or self._new_selection(key)
+    def attaches_at_once(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> bool:
+        """Tell whether the selection of a request is known, or takes few matches."""
+        key = _key(request, narrowed_to)
+        patterns = len(key.patterns) + len(narrowed_to)
+        return key in self._selections or patterns * (_COMPILED + len(self._by_metric)) <= _MATCHES_AT_ONCE
+
+    async def match(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...], turns: Turns) -> Matched:
+        """Return the metrics known now that a request selects.
+
+        Raises:
+            LimitExceeded: matching takes too long.
+        """
+        known = len(self._by_metric)
+        part = await part_of(self._by_metric, compile_patterns(request.patterns), narrowed_to, turns)
+        return Matched(set(part), known)
+
+    def attach(
+        self,
+        request: SubscriptionRequest,
+        sink: Sink,
+        *,
+        narrowed_to: tuple[str, ...] = (),
+        matched: Matched | None = None,
+    ) -> Subscription:
+        """Return a new subscription, catching up; memory only (rule 11).
+
+        Args:
+            request: checked.
+            sink: where its bytes go.
+            narrowed_to: patterns of what may be seen; empty for everything.
+            matched: of `match`, so that only metrics born since are matched now.
+        """
+        key = _key(request, narrowed_to)
+        selection = self._selections.get(key) or self._new_selection(key, matched or Matched(set(), 0))
         selection.users += 1
         subscription = Subscription(self._partition, self, selection, sink, request)
         self.subscriptions.add(subscription)
         return subscription
 
-    def _new_selection(self, key: SelectionKey) -> Selection:
+    def _new_selection(self, key: SelectionKey, matched: Matched) -> Selection:
         self.flush()  # a new selection must start with nothing pending for anybody
         kind = ConflatedSelection if key.every_ms else Selection
-        selection = kind(key, compile_patterns(key.patterns), self._partition)
+        patterns = compile_patterns(key.patterns)
+        for pattern in patterns:
+            pattern.matches("")  # compiles it: the first metric that is born shall not wait for that
+        selection = kind(key, patterns, self._partition)
         self._selections[key] = selection
         self._live[selection] = set()
-        for metric in self._by_metric:
-            if selection.matches(metric):
-                selection.metrics.add(metric)
-                self._by_metric[metric] += (selection,)
+        selection.metrics = matched.metrics
+        selection.metrics.update(filter(selection.matches, islice(self._by_metric, matched.known, None)))
+        for metric in selection.metrics:
+            self._by_metric[metric] += (selection,)
         if isinstance(selection, ConflatedSelection):
             selection.rebase()
             self.conflated.append(selection)
@@ -214,3 +263,8 @@ class Fanout:
     def observe(self, callback: Callable[[RingEntry], None]) -> None:
         """Call back for every applied batch; must be quick."""
         self._observers.append(callback)
+
+
+def _key(request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> SelectionKey:
+    patterns, labels = tuple(sorted(set(request.patterns))), tuple(sorted(request.labels.items()))
+    return SelectionKey(patterns, labels, request.every_ms, narrowed_to)

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -33,7 +33,8 @@ from tidewire_service.hub.effects import (
     run_effects,
 )
 from tidewire_service.hub.event_ring import EventRing, RingEntry
-from tidewire_service.hub.fanout import Fanout
+from tidewire_service.hub.fanout import Fanout, Matched
+from tidewire_service.hub.matching import Turns, part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
 from tidewire_service.hub.subscription import Replay, Sink, Subscription, SubscriptionRequest, start_id
@@ -87,6 +88,7 @@ class Hub:
         self._reads = self._feed.reads
         log.on_given_up = self._feed.reconnect
         self._tick_s = settings.tick_ms / 1e3
+        self._max_matching_s = settings.max_matching_s
         self._intervals_wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._flush_due: asyncio.Handle | None = None
@@ -125,9 +127,12 @@ class Hub:
         """Whether the position is known and was lately compared with the clock, and live frames can arrive."""
         return self._feed.ready
 
-    def metrics_matching(self, patterns: Sequence[Pattern]) -> list[str]:
-        """Return the metrics of the directory that any pattern selects, sorted."""
-        return sorted(metric for metric in self.tails if any(pattern.matches(metric) for pattern in patterns))
+    async def tails_matching(
+        self, patterns: Collection[Pattern], narrowed_to: Iterable[str], tails: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Return the part of the directory, or of the one given, that is selected and may be seen; see `part_of`."""
+        every = self.tails if tails is None else tails
+        return await part_of(every, patterns, narrowed_to, Turns(self._max_matching_s))
 
     def add_observer(self, callback: Callable[[RingEntry], None]) -> None:
         """Call back for each applied live batch; must be quick."""
@@ -232,9 +237,25 @@ class Hub:
 
     # -- subscriptions
 
-    def attach(self, request: SubscriptionRequest, sink: Sink, *, narrowed_to: tuple[str, ...]) -> Subscription:
+    def attaches_at_once(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> bool:
+        """Tell whether `attach` needs no `match` before it, since it holds the event loop for a moment only."""
+        return self._fanout.attaches_at_once(request, narrowed_to)
+
+    async def match(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> Matched | None:
+        """Match the patterns of a subscription that is to be attached next; None where that takes no time.
+
+        Raises:
+            LimitExceeded: matching takes too long.
+        """
+        if self._fanout.attaches_at_once(request, narrowed_to):
+            return None
+        return await self._fanout.match(request, narrowed_to, Turns(self._max_matching_s))
+
+    def attach(
+        self, request: SubscriptionRequest, sink: Sink, *, narrowed_to: tuple[str, ...], matched: Matched | None = None
+    ) -> Subscription:
         """Return a new subscription, catching up; the caller drives it with `catch_up`."""
-        subscription = self._fanout.attach(request, sink, narrowed_to=narrowed_to)
+        subscription = self._fanout.attach(request, sink, narrowed_to=narrowed_to, matched=matched)
         if request.every_ms:
             self._intervals_wanted.set()
         return subscription

@@ -24,6 +24,7 @@ from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, Documents
 from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
+from tidewire_service.hub.matching import Turns
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
 
@@ -198,8 +199,12 @@ async def get_thresholds(
     scopes = _scopes(request)
     if scopes.narrowed_to:
         given = msgspec.json.decode(document.body, type=ThresholdsJson).thresholds
-        visible = ThresholdsJson([threshold for threshold in given if scopes.may_see_some(threshold.metric)])
-        document = document._replace(body=msgspec.json.encode(visible))
+        visible, turns = [], Turns()
+        for threshold in given:
+            if scopes.may_see_some(threshold.metric):
+                visible.append(threshold)
+            await turns.take()
+        document = document._replace(body=msgspec.json.encode(ThresholdsJson(visible)))
     return _shown(request, document)
 
 

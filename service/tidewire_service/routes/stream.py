@@ -17,8 +17,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.cursor import Cursor
 from tidewire.model.durations import parse_duration_ms
-from tidewire.model.pattern import compile_pattern
-from tidewire.model.scopes import allowed_metrics
+from tidewire.model.pattern import compile_patterns
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
@@ -93,7 +92,7 @@ def _on_slow(given: str) -> OnSlow:
         raise InvalidInput("on_slow", given, f"expected one of {', '.join(OnSlow)}") from None
 
 
-def check_width(request: StreamRequest, streams: Streams) -> None:
+async def check_width(request: StreamRequest, streams: Streams) -> None:
     """Check how many metrics a stream matches.
 
     Raises:
@@ -102,7 +101,7 @@ def check_width(request: StreamRequest, streams: Streams) -> None:
     hub, max_metrics = streams.hub, streams.settings.max_metrics_per_stream
     if len(hub.tails) <= max_metrics:
         return
-    found = len(_matching(request, hub))
+    found = len(await _matching(request, hub))
     if found > max_metrics:
         raise LimitExceeded("max_metrics_per_stream", max_metrics, found, "name fewer, or narrow the patterns")
 
@@ -115,7 +114,7 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
     """
     if not request.every_ms or request.labels:  # with label filters the limit applies to what is sent
         return
-    metrics = _matching(request, hub)
+    metrics = await _matching(request, hub)
     try:
         series = len(metrics) if len(metrics) > MAX_SERIES else await hub.log.series_count(metrics)
     except (
@@ -126,9 +125,8 @@ async def check_conflatable(request: StreamRequest, hub: Hub) -> None:
         raise InvalidInput("every", f"{series} series", f"one conflated stream holds {MAX_SERIES}; narrow the patterns")
 
 
-def _matching(request: StreamRequest, hub: Hub) -> list[str]:
-    matching = hub.metrics_matching([compile_pattern(pattern) for pattern in request.patterns])
-    return allowed_metrics(matching, request.identity.scopes.narrowed_to)
+async def _matching(request: StreamRequest, hub: Hub) -> list[str]:
+    return list(await hub.tails_matching(compile_patterns(request.patterns), request.identity.scopes.narrowed_to))
 
 
 def _span_ms(replay: str) -> float:
@@ -147,9 +145,10 @@ def stream_route(streams: Streams) -> Any:
         if scope["type"] != ScopeType.HTTP:
             raise NotFoundException
         request = stream_request(scope, streams.settings.max_patterns)
-        check_width(request, streams)
+        await check_width(request, streams)
         await check_conflatable(request, streams.hub)
-        await streams.serve(scope, receive, send, scope.get("tidewire.send", send), request)  # type: ignore[arg-type]
+        matched = await streams.hub.match(request, request.identity.scopes.narrowed_to)
+        await streams.serve(scope, receive, send, scope.get("tidewire.send", send), request, matched)  # type: ignore[arg-type]
 
     return get_stream
 
@@ -169,7 +168,8 @@ class StreamShortcut:
     """An ASGI middleware that opens plain streams without Litestar, which was half of the cost of a connection.
 
     It passes all other requests on: another path, a malformed request (the app says what is wrong), one from a page of
-    another origin (the app adds CORS headers), and a conflated stream (the app may refuse it).
+    another origin (the app adds CORS headers), a conflated stream or one that may be too wide (the app may refuse it),
+    and one whose patterns take long to match (the app does that in turns).
     """
 
     def __init__(self, app: ASGIApp, streams: Streams) -> None:
@@ -195,10 +195,12 @@ class StreamShortcut:
             return None
         try:
             request = stream_request(scope, self._streams.settings.max_patterns)
-            check_width(request, self._streams)
         except (InvalidInput, LimitExceeded):
             return None
-        return None if request.every_ms else request
+        hub, max_metrics = self._streams.hub, self._streams.settings.max_metrics_per_stream
+        if request.every_ms or len(hub.tails) > max_metrics:
+            return None
+        return request if hub.attaches_at_once(request, request.identity.scopes.narrowed_to) else None
 
 
 def _parameter(

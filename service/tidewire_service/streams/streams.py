@@ -14,6 +14,7 @@ import structlog
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.http_server.protocol import connection_of
 from tidewire_service.hub.end_reason import EndReason
+from tidewire_service.hub.fanout import Matched
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Subscription, SubscriptionRequest
 from tidewire_service.limit_counters import LimitCounters
@@ -77,7 +78,15 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, scope: Scope, receive: Receive, start: Send, send: Send, request: StreamRequest) -> None:
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        start: Send,
+        send: Send,
+        request: StreamRequest,
+        matched: Matched | None = None,
+    ) -> None:
         """Answer one request with a stream, until it ends.
 
         Args:
@@ -86,6 +95,7 @@ class Streams:
             start: sends the start of the response through the middleware, which adds headers and counts it.
             send: sends the body past the middleware.
             request: the checked request.
+            matched: of `Hub.match`, unless the hub attaches the request at once.
         """
         settings = self.settings
         turned_away = self.turned_away(request.identity, scope)
@@ -105,7 +115,9 @@ class Streams:
             gone.add_done_callback(stream.gone)
         id_, opened = request_id(scope), time.monotonic()
         narrowed_to = request.identity.scopes.narrowed_to
-        subscription = stream.subscription = self.hub.attach(request, stream.sink, narrowed_to=narrowed_to)
+        subscription = stream.subscription = self.hub.attach(
+            request, stream.sink, narrowed_to=narrowed_to, matched=matched
+        )
         stream.identity = request.identity
         self._open[subscription] = stream
         if self._sweeper is None or self._sweeper.done():
