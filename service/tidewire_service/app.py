@@ -47,6 +47,7 @@ from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
 from tidewire_service.web.declaration import RouteTable, check_declared
+from tidewire_service.web.head import HeadAsGet
 from tidewire_service.web.origin_guard import OriginGuard
 from tidewire_service.web.problems import exception_handler
 from tidewire_service.web.request_log import RequestLog
@@ -182,7 +183,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     authorized = AuthorizationMiddleware(
         shortcut, routes, authenticator, streams, token_rates, address_rates, tickets, parse_stream, limit_counters
     )
-    app.asgi_handler = RequestLog(OriginGuard(authorized, routes, settings, limit_counters), telemetry)
+    app.asgi_handler = HeadAsGet(RequestLog(OriginGuard(authorized, routes, settings, limit_counters), telemetry))
     if settings.trusted_proxies:  # X-Forwarded-For and -Proto are believed only from these
         app.asgi_handler = ProxyHeadersMiddleware(app.asgi_handler, list(settings.trusted_proxies))  # type: ignore[assignment,arg-type]
     return app
@@ -207,16 +208,8 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(settings.allowed_origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Type",
-            "Content-Encoding",
-            "Idempotency-Key",
-            "If-Match",
-            "If-None-Match",
-            "Last-Event-ID",
-        ],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=["*"],  # polyfills, tracers and caches add their own; none of them changes what an origin may do
         expose_headers=["Retry-After", "Tidewire-Cursor", "Tidewire-Done", "Tidewire-Request", "Link", "ETag"],
         max_age=600,
     )

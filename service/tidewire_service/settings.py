@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits
@@ -20,8 +22,11 @@ from tidewire.settings import (
     is_loopback,
 )
 
-__all__ = ["LogFormat", "ServiceSettings"]
+__all__ = ["ANY_HOST", "LogFormat", "ServiceSettings"]
 
+ANY_HOST: Final = "*"
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 LogFormat = Literal["auto", "json", "console"]
 
 
@@ -176,7 +181,8 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     ] = 0
 
     allowed_hosts: Annotated[
-        tuple[str, ...], Option("allowed Host names of requests, at any port, comma-separated", section="Browsers")
+        tuple[str, ...],
+        Option("allowed Host names of requests, at any port, comma-separated; * for any", section="Browsers"),
     ] = ("localhost", "127.0.0.1", "::1")
     allowed_origins: Annotated[
         tuple[str, ...], Option("origins of other sites that may read, such as https://example.org, comma-separated")
@@ -217,6 +223,15 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
                 ipaddress.ip_network(proxy)
             except ValueError:
                 raise InvalidInput("--trusted-proxies", proxy, "is no address or network such as 10.0.0.0/8") from None
+        if ANY_HOST in self.allowed_hosts and not (self.auth or self.insecure):
+            reason = (
+                "with it, any web page can read this service under a name of its own; add --auth, or name the hosts"
+            )
+            raise InvalidInput("--allowed-hosts", ANY_HOST, reason)
+        for host in self.allowed_hosts:
+            _check_host(host)
+        for origin in self.allowed_origins:
+            _check_origin(origin)
         if self.retry_min_ms > self.retry_max_ms:
             raise InvalidInput("--retry-min-ms", self.retry_min_ms, f"is above --retry-max-ms ({self.retry_max_ms})")
 
@@ -235,3 +250,30 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     def retention(self) -> Retention:
         """How long the log keeps batches."""
         return Retention(age_s=self.retention_age_s, batches=self.retention_batches, silent_s=self.retention_silent_s)
+
+
+def _check_host(host: str) -> None:
+    """Refuse what no Host of a request can equal."""
+    if host == ANY_HOST or _HOST_NAME.fullmatch(host):
+        return
+    try:
+        ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        reason = "expected a name or an address without scheme and port, such as plant.example.org, or * for any"
+        raise InvalidInput("--allowed-hosts", host, reason) from None
+
+
+def _check_origin(origin: str) -> None:
+    """Refuse what no browser sends as the origin of a page."""
+    try:
+        parts = urlsplit(origin)
+        as_sent = f"{parts.scheme}://{parts.netloc.lower()}"
+        usual = parts.port is not None and parts.port == _DEFAULT_PORTS.get(parts.scheme)
+        good = bool(parts.scheme and parts.hostname) and origin == as_sent and origin.isascii()
+    except ValueError:
+        good = usual = False
+    if not good or usual or "@" in origin or "*" in origin:
+        reason = (
+            "expected scheme and host as a browser sends them, such as https://example.org, without a slash at the end"
+        )
+        raise InvalidInput("--allowed-origins", origin, reason)

@@ -90,6 +90,25 @@ async def test_what_is_wrong_is_refused_and_said(service: Any, text: Any, why: s
     assert "Bearer" in answer.headers["www-authenticate"]
 
 
+_ABSURD = (
+    10**400, -(10**400), 1e308, float("inf"), float("-inf"), float("nan"), True, "soon", "9" * 5_000, "", [], [1], {},
+    {"a": 1},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat", "sub", "aud", "iss", "name", "jti", "tidewire"])
+async def test_a_signed_claim_of_any_type_and_size_is_no_failure(service: Any, claim: str) -> None:
+    """The provider signs what its users choose; PyJWT raises errors of its own for few of these."""
+    await service.http.get("/v1/whoami", headers=bearer(signed()))
+    for value in _ABSURD:
+        body = json.dumps(claims(**{claim: value})).encode()  # PyJWT's own encoder refuses some
+        token = jwt.PyJWS().encode(body, KEY, "RS256", headers={"kid": "one"})
+        answer = await service.http.get("/v1/whoami", headers=bearer(token))
+        assert answer.status_code in (200, 401), (claim, str(value)[:20], answer.text)
+    far = await service.http.get("/v1/whoami", headers=bearer(signed(exp=10**400)))
+    assert (far.status_code, far.json()["title"]) == (401, "Unauthorized")
+
+
 async def test_without_a_claim_it_may_nothing(service: Any) -> None:
     nobody = bearer(signed(tidewire=None))
     assert (await service.http.get("/v1/whoami", headers=nobody)).json()["subscribe"] == []

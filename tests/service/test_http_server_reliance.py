@@ -21,6 +21,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tidewire_service.http_server.protocol import _end_by_closing
 from tidewire_service.http_server.server import Entrance, listening_socket
 from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wire
 
@@ -124,6 +125,26 @@ async def test_a_response_without_a_length_is_chunked_as_the_stream_writer_frame
     direct = Recorder()
     StreamWriter(direct, Wire(direct), protocol.flow).write(b"abc")
     assert body == direct.written == b"3\r\nabc\r\n"
+
+
+async def test_a_body_without_a_length_in_http_1_0_ends_with_the_connection(started: Any) -> None:
+    ended = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await send({"type": "http.response.body", "body": b"de", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        ended.set()
+
+    protocol, recorder = started(app)
+    protocol.data_received(GET.replace(b"1.1", b"1.0"))
+    _end_by_closing(protocol.cycle)
+    await asyncio.wait_for(ended.wait(), 10)
+    head, _, body = recorder.written.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    assert (body, recorder.closed, protocol.cycle.response_complete) == (b"abcde", True, True)
 
 
 async def test_send_completes_at_once_unless_writing_is_paused(started: Any) -> None:

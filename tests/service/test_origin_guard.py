@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from waiting import HANG_S
 
+from tidewire.errors import InvalidInput
+from tidewire_service.settings import ServiceSettings
+
 PATHS = [
     "/v1/stream?metric=**",
     "/v1/history?metric=**",
     "/v1/catalog",
-    "/health/ready",
     "/metrics",
     "/schema",
     "/nothing",
@@ -34,6 +36,114 @@ async def test_a_foreign_host_is_refused_everywhere(shared_service: Any, path: s
         assert "allowed_hosts" in answer.json()["detail"]
     for host in ("localhost:abc", "[::1", ""):
         assert (await shared_service.http.get(path, headers={"Host": host})).status_code == 400, host
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7:8000", "[fd00::7]:8000", "tidewire:8000", "tidewire", "evil.example"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_probes_by_any_address_are_answered(shared_service: Any, host: str, method: str) -> None:
+    """A probe of Kubernetes names the address of the pod; what it is told no foreign page may not know."""
+    for path in ("/health/live", "/health/ready"):
+        answer = await shared_service.http.request(method, path, headers={"Host": host})
+        assert answer.status_code == 200, (path, host)
+    for path in ("/health", "/healthy", "/v1/whoami", "/metrics"):
+        assert (await shared_service.http.request(method, path, headers={"Host": host})).status_code == 421, path
+    foreign = {"Host": host, "Origin": "https://other.example"}
+    assert (await shared_service.http.get("/health/ready", headers=foreign)).status_code == 403
+
+
+async def test_any_host_is_allowed_only_with_tokens(start: Any) -> None:
+    with pytest.raises(InvalidInput, match="add --auth"):
+        ServiceSettings(allowed_hosts=("*",))
+    for settings in ({"auth": True}, {"insecure": True}):
+        service = await start(allowed_hosts=("*",), **settings)
+        for host in ("tidewire:8000", "10.0.0.7", "[fd00::7]:8000"):
+            answer = await service.http.get("/v1/catalog", headers={"Host": host})
+            assert answer.status_code == (401 if "auth" in settings else 200), host
+        assert (await service.http.get("/v1/catalog", headers={"Host": "a:b"})).status_code == 400
+        await service.stop()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://plant.example",
+        "plant.example:8000",
+        "*.example",
+        "plant example",
+        "",
+        "[::1]:8000",
+        "bücher.example",
+        "a/b",
+    ],
+)
+def test_a_host_that_no_request_names_is_said_at_the_start(host: str) -> None:
+    with pytest.raises(InvalidInput, match="allowed-hosts"):
+        ServiceSettings(allowed_hosts=("localhost", host))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://board.example/",
+        "board.example",
+        "board.example:8443",
+        "https://board.example/page",
+        "https://board.example?x",
+        "https://board.example#x",
+        "https://board.example:443",
+        "http://board.example:80",
+        "https://Board.example",
+        "HTTPS://board.example",
+        "https://user@board.example",
+        "https://bücher.example",
+        "https://board.example:x",
+        "https://",
+        "//board.example",
+        "null",
+        "*",
+        "https://*.example",
+        "",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_said_at_the_start(origin: str) -> None:
+    with pytest.raises(InvalidInput, match="allowed-origins"):
+        ServiceSettings(allowed_origins=("https://good.example", origin))
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://board.example", "http://localhost:3000", "http://[::1]:3000", "moz-extension://1b2c-3d"]
+)
+async def test_an_origin_as_a_browser_sends_it_may_read(start: Any, origin: str) -> None:
+    service = await start(allowed_origins=(origin,))
+    answer = await service.http.get("/v1/catalog", headers={"Origin": origin})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "cache-control",
+        "Cache-Control, Pragma",
+        "authorization,cache-control,last-event-id",
+        "accept, accept-language, content-language, content-type",
+        "content-encoding,idempotency-key,tidewire-sequence,if-match,if-none-match",
+        "x-requested-with",
+        "traceparent, tracestate, baggage, sentry-trace",
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "method"), [("/v1/stream?metric=**", "GET"), ("/v1/readings", "POST"), ("/v1/catalog", "HEAD")]
+)
+async def test_a_preflight_with_usual_headers_is_granted(start: Any, headers: str, path: str, method: str) -> None:
+    service = await start(allowed_origins=("https://board.example",))
+    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    answer = await service.http.options(path, headers={"Origin": "https://board.example", **asked})
+    assert answer.status_code == 204, answer.text
+    granted = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
+    assert {name.strip().lower() for name in headers.split(",")} <= granted
+    assert method in answer.headers["access-control-allow-methods"]
+    foreign = await service.http.options(path, headers={"Origin": "https://evil.example", **asked})
+    assert foreign.status_code == 403
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:9999", "[::1]:8000", "[::1]"])

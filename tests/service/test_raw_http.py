@@ -230,6 +230,47 @@ async def test_a_sender_that_goes_in_the_middle_of_a_body_is_no_failure_of_ours(
     assert "request_failed" not in live_service.log.read_text()
 
 
+# -- HTTP/1.0
+
+
+@pytest.mark.parametrize("host", [HOST, b""])
+async def test_http_1_0_is_answered_without_chunks_and_without_a_host(service: Any, host: bytes) -> None:
+    """As nginx asks by default, and old probes do."""
+    await service.post({"metric": "m", "value": 1})
+    for target in (b"/health/live", b"/health/ready", b"/metrics", b"/v1/catalog", b"/v1/history?metric=m", b"/schema"):
+        got, closed = await _exchange(service, _get(host, target, b"HTTP/1.0"))
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert (re.findall(STATUS, got), closed) == ([b"200"], True), target
+        assert b"transfer-encoding" not in head, target
+        assert b"content-length: %d" % len(body) in head, target
+    body = b'{"metric":"old","value":1}'
+    post = b"POST /v1/readings HTTP/1.0\r\n%b%bContent-Length: %d\r\n\r\n%b" % (host, JSON, len(body), body)
+    got, closed = await _exchange(service, post)
+    assert (re.findall(STATUS, got), closed) == ([b"200"], True)
+    assert (await service.stored())["old"] == [1]
+
+
+@pytest.mark.parametrize("query", [b"metric=m", b"metric=m&every=100ms", b"metric=m&replay=1h"])
+async def test_a_stream_over_http_1_0_is_plain_events_until_the_connection_ends(service: Any, query: bytes) -> None:
+    await service.post({"metric": "m", "value": 7})
+    got, _ = await _exchange(service, _get(b"", b"/v1/stream?" + query, b"HTTP/1.0"), until=b"event: live\n.*\n\n")
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    assert body.startswith((b"retry: ", b"event: hello"))
+    lines = body.split(b"\n")
+    assert all(not line or line.partition(b":")[0] in (b"", b"event", b"id", b"data", b"retry") for line in lines), body
+    assert b'"value":[7.0]' in body or b"every" in query
+
+
+async def test_a_stream_over_http_1_0_ends_with_bye(start: Any) -> None:
+    service = await start(stream_age_s=1.0)
+    got, closed = await _exchange(service, _get(b"", b"/v1/stream?metric=m", b"HTTP/1.0"))
+    assert closed
+    assert got.endswith(b"\n\n")
+    assert b"event: bye" in got
+
+
 # -- slow senders and slow readers
 
 

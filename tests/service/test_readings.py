@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -376,6 +377,28 @@ async def test_a_bad_idempotency_key_is_refused(shared_service: Any, key: str) -
     assert answer.status_code == 422
     assert answer.json()["field"] == "Idempotency-Key"
     assert await shared_service.stored() == stored
+
+
+@pytest.mark.parametrize("more", [1, 3, 1_000, 65_536])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_slightly_above_the_limit_is_answered_when_it_has_come(
+    start: Any, more: int, chunked: bool
+) -> None:
+    """It used to be held for two seconds, for bytes that were never announced."""
+    service = await start(max_body_bytes=100_000, max_posts=1)
+    body = b" " * (100_000 + more)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:50_000]
+        yield body[50_000:]
+
+    headers = {"Content-Type": "application/json"}
+    started = time.perf_counter()
+    for _ in range(12):
+        content = pieces() if chunked else body
+        answer = await service.http.post("/v1/readings", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["limit"]) == (413, {"max_body_bytes": 100_000})
+    assert time.perf_counter() - started < 12 * 2.0, "no wait of two seconds in each"
 
 
 async def test_more_bodies_at_once_than_allowed_are_told_to_come_back(start: Any, valkey: Valkey) -> None:

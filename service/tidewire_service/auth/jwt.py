@@ -33,6 +33,8 @@ _TIMEOUT_S: Final = 5.0
 _REFRESH_S: Final = 300.0
 _MIN_REFRESH_S: Final = 10.0  # between two fetches, however many tokens with unknown key ids arrive
 _LEEWAY_S: Final = 10
+# What PyJWT raises for claims of an absurd type or size: a time may be infinite, a list, or a number of 400 digits.
+_UNREADABLE: Final = (jwt.PyJWTError, TypeError, ValueError, OverflowError, RecursionError)
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -70,7 +72,7 @@ class JwtVerifier:
             return cached
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except _UNREADABLE:
             raise _refused("is no JSON Web Token, and no token of this service") from None
         if header.get("alg") not in self._settings.jwt_algorithms:
             raise _refused(f"is not signed with {' or '.join(self._settings.jwt_algorithms)}")
@@ -89,9 +91,9 @@ class JwtVerifier:
                 leeway=_LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except jwt.PyJWTError as error:
+            identity = self._identity(claims)
+        except _UNREADABLE as error:
             raise _refused(f"is refused: {_reason(error)}") from None
-        identity = self._identity(claims)
         self._verified[digest] = identity
         while len(self._verified) > _MAX_CACHED:
             self._verified.popitem(last=False)
@@ -222,7 +224,7 @@ def _refused(what: str) -> Unauthenticated:
     return Unauthenticated(f"the token {what}", token_given=True)
 
 
-def _reason(error: jwt.PyJWTError) -> str:
+def _reason(error: Exception) -> str:
     names = {
         jwt.ExpiredSignatureError: "it has expired",
         jwt.InvalidAudienceError: "it is meant for another audience",

@@ -11,6 +11,7 @@ changes it:
 | `send` completes without suspending unless writing is paused, and waits before it writes | uvicorn 0.54 | a task finishes it | `test_send_completes_at_once…` |
 | `connection_made` asks for the socket first, then for `peername` and `sockname` | uvicorn 0.54 | none | `test_without_a_socket_the_addresses…` |
 | `on_message_begin` makes the scope that the app receives | uvicorn 0.54 | streams go through ASGI's `send` and `receive` | `test_the_scope_of_the_next_request…` |
+| `cycle.send`, `cycle.chunked_encoding`, `cycle.expected_content_length` decide how a body ends | uvicorn 0.54 | none | `test_a_body_without_a_length_in_http_1_0…` |
 | `cycle.response_started`, `cycle.response_complete`, `pipeline`, `url`, `headers` | uvicorn 0.54 | none | `test_the_state_of_a_request…` |
 | `connection_lost` with an error leaves the keep-alive timer; `_unset_keepalive_if_required` | uvicorn 0.54 | none | `test_a_connection_lost_by_an_error…` |
 | order of the parser's callbacks; trailers come as headers after the head | httptools 0.9 | none | `test_the_parser_calls_back…` |

@@ -7,12 +7,12 @@ It refuses heads and requests that never end, and requests that two parsers coul
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Literal, cast
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidewire_service.http_server.slow_clients import SlowClients
 from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wire
@@ -221,6 +221,8 @@ class StreamingHttpProtocol(HttpToolsProtocol):
             self._check_target_names_host()
         super().on_headers_complete()
         self._phase = "body"
+        if self.parser.get_http_version() == "1.0":
+            _end_by_closing(self.cycle)
 
     def _check_target_names_host(self) -> None:
         """Require an absolute target to name the same host as ``Host``.
@@ -258,6 +260,18 @@ def connection_of(scope: Mapping[str, Any]) -> StreamingHttpProtocol | None:
     """Return the connection of a request; None under another server."""
     connection: StreamingHttpProtocol | None = scope.get("extensions", {}).get(_EXTENSION)
     return connection
+
+
+def _end_by_closing(cycle: RequestResponseCycle) -> None:
+    """Let the end of the connection end a body without a length: HTTP/1.0 knows no chunks."""
+    send = cycle.send
+    cycle.chunked_encoding = False
+
+    def sending(message: Any) -> Coroutine[Any, Any, None]:
+        cycle.expected_content_length = len(message.get("body", b""))  # what comes is what was to come
+        return send(message)
+
+    cycle.send = sending  # type: ignore[method-assign]
 
 
 def _refusal(status: int, title: str) -> bytes:

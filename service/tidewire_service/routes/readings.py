@@ -208,32 +208,24 @@ async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes
         raise LimitExceeded("max_body_bytes", max_bytes, int(declared), "split the body, or send it with gzip")
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > max_bytes:
-            pieces.clear()
-            break
-        pieces.append(piece)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(None) as deadline:
+            async for piece in request.stream():
+                size += len(piece)
+                if size <= max_bytes:
+                    pieces.append(piece)
+                    continue
+                pieces.clear()
+                if deadline.when() is None:
+                    deadline.reschedule(asyncio.get_running_loop().time() + _DISCARD_S)
+                if size >= max_bytes * _DISCARD_BODIES:
+                    break
     if size > max_bytes:
-        size = await _discard(request, size, max_bytes * _DISCARD_BODIES)
         got = int(declared) if declared.isdigit() else size
         raise LimitExceeded("max_body_bytes", max_bytes, got, "split the body, or send it with gzip")
     if not size:
         raise MalformedBody("body", "", "is empty; send readings")
     return b"".join(pieces)
-
-
-async def _discard(request: Request[Any, Any, State], size: int, max_bytes: int) -> int:
-    more = True
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DISCARD_S):
-            while more and size < max_bytes:
-                message = await request.receive()
-                if message["type"] != "http.request":
-                    break
-                size += len(message.get("body", b""))
-                more = message.get("more_body", False)
-    return size
 
 
 _EXAMPLE: Final = {"metric": "furnace/temperature", "labels": {"site": "A"}, "unit": "Cel", "value": 921.4}

@@ -22,7 +22,7 @@ from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.subscription import OnSlow, Replay
-from tidewire_service.request_scope import last_event_id
+from tidewire_service.request_scope import is_head, last_event_id
 from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import declaration_in, declare
@@ -147,6 +147,9 @@ def stream_route(streams: Streams) -> Any:
         request = stream_request(scope, streams.settings.max_patterns)
         await check_width(request, streams)
         await check_conflatable(request, streams.hub)
+        if is_head(scope):
+            await streams.answer_head(send)
+            return
         matched = await streams.hub.match(request, request.identity.scopes.narrowed_to)
         await streams.serve(scope, receive, send, scope.get("tidewire.send", send), request, matched)  # type: ignore[arg-type]
 
@@ -167,9 +170,9 @@ def stream_request(scope: HTTPScope, max_patterns: int) -> StreamRequest:
 class StreamShortcut:
     """An ASGI middleware that opens plain streams without Litestar, which was half of the cost of a connection.
 
-    It passes all other requests on: another path, a malformed request (the app says what is wrong), one from a page of
-    another origin (the app adds CORS headers), a conflated stream or one that may be too wide (the app may refuse it),
-    and one whose patterns take long to match (the app does that in turns).
+    It passes all other requests on: another path, HEAD, a malformed request (the app says what is wrong), one from a
+    page of another origin (the app adds CORS headers), a conflated stream or one that may be too wide (the app may
+    refuse it), and one whose patterns take long to match (the app does that in turns).
     """
 
     def __init__(self, app: ASGIApp, streams: Streams) -> None:
@@ -189,7 +192,7 @@ class StreamShortcut:
         if scope["type"] != ScopeType.HTTP or scope["path"] != STREAM_PATH or scope["method"] != "GET":
             return None
         declaration = declaration_in(scope)
-        if declaration is None or not declaration.stream:
+        if declaration is None or not declaration.stream or is_head(scope):
             return None
         if any(name == b"origin" for name, _ in scope["headers"]):
             return None

@@ -148,6 +148,11 @@ class Streams:
             )
             await stream.close(reason)
 
+    async def answer_head(self, start: Send) -> None:
+        """Answer HEAD with the head of a stream; none is opened."""
+        await start({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await start({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def put_off(self, start: Send, limit: str = "") -> None:
         """Answer with a stream that ends at once and says when to reconnect; any status but 200 would be final."""
         await self.turn_away(start, start, EndReason.OVERLOAD, limit)

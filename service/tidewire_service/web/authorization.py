@@ -22,7 +22,7 @@ from tidewire_service.errors import (
     Unauthenticated,
 )
 from tidewire_service.limit_counters import LimitCounters
-from tidewire_service.request_scope import address_of, last_event_id
+from tidewire_service.request_scope import address_of, is_head, last_event_id
 from tidewire_service.streams.streams import StreamRequest, Streams
 from tidewire_service.web.declaration import Declaration, Need, RouteTable, declaration_in
 from tidewire_service.web.problems import refuse, send_problem
@@ -141,13 +141,14 @@ class AuthorizationMiddleware:
                 await self._streams.turn_away(send, send, *turned_away)
                 return
             request, address_cursor = self._parse_stream(scope["query_string"])
-            await self._tickets.redeem(
-                ticket,
-                request,
-                self._streams.hub.start_id(request.replay),
-                last_event_id=last_event_id(scope),
-                address_cursor=address_cursor,
-            )
+            if not is_head(scope):
+                await self._tickets.redeem(
+                    ticket,
+                    request,
+                    self._streams.hub.start_id(request.replay),
+                    last_event_id=last_event_id(scope),
+                    address_cursor=address_cursor,
+                )
         except (InvalidInput, LimitExceeded) as error:
             await self._refuse(scope, send, TicketRequestMalformed(str(error)))
             return

@@ -21,13 +21,13 @@ from tidewire_service.errors import (
     UrlTooLong,
 )
 from tidewire_service.limit_counters import LimitCounters
-from tidewire_service.settings import ServiceSettings
+from tidewire_service.settings import ANY_HOST, ServiceSettings
 from tidewire_service.web.declaration import RouteTable
 from tidewire_service.web.problems import refuse
 
 __all__ = ["OriginGuard", "host_name"]
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_PROBES: Final = "/health/"  # what asks these knows an address, and they tell nothing that a foreign page may not know
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # On every answer; the schema page alone widens its own policy.
 _HEADERS: Final = (
@@ -70,7 +70,8 @@ class OriginGuard:
         self._max_header_bytes = settings.max_header_bytes
         self._max_url_bytes = settings.max_url_bytes
         self._hosts = frozenset(name.lower().strip("[]") for name in (*settings.allowed_hosts, settings.host))
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+        self._any_host = ANY_HOST in settings.allowed_hosts
+        self._origins = frozenset(settings.allowed_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Refuse the request, or pass it on. Not a coroutine function, so that an open stream keeps no frame of it."""
@@ -103,14 +104,16 @@ class OriginGuard:
             return UrlTooLong(url, self._max_url_bytes)
         if "//" in scope["path"]:  # the router ignores empty levels, so the authorization would see another path
             return PathNotFound()
-        return self._foreign_host(found) or self._foreign_page(scope, found)
+        return self._foreign_host(scope, found) or self._foreign_page(scope, found)
 
-    def _foreign_host(self, headers: dict[bytes, bytes]) -> RequestRefused | None:
+    def _foreign_host(self, scope: HTTPScope, headers: dict[bytes, bytes]) -> RequestRefused | None:
+        if b"host" not in headers and scope["http_version"] == "1.0":
+            return None  # HTTP/1.0 has no such header; a browser, which could be led here by a foreign name, sends it
         given = headers.get(b"host", b"").decode("latin-1")
         host = host_name(given)
         if host is None:
             return HostMalformed(f"the Host {shown(given)} is not of the form name:port")
-        if host not in self._hosts:
+        if host not in self._hosts and not self._any_host and not scope["path"].startswith(_PROBES):
             detail = (
                 f"the Host {shown(given)} is not one of this service; add its name to allowed_hosts if it should be"
             )
@@ -121,7 +124,7 @@ class OriginGuard:
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         site = headers.get(b"sec-fetch-site", b"")
         if origin:
-            own = origin in self._origins or _same_origin(origin, headers[b"host"].decode("latin-1").lower())
+            own = origin in self._origins or _same_origin(origin, headers.get(b"host", b"").decode("latin-1").lower())
             if own:
                 return None
             detail = f"pages of {shown(origin)} may not use this service; add it to allowed_origins if they should"
@@ -131,7 +134,7 @@ class OriginGuard:
         followed_a_link = (
             headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
         )
-        if followed_a_link and scope["method"] in _SAFE_METHODS:
+        if followed_a_link and scope["method"] == "GET":
             declaration = self._routes.find(scope["method"], scope["path"])
             if declaration is None or not declaration.stream:
                 return None

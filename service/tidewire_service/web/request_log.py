@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter
 
 from tidewire_service.operations.telemetry import Telemetry
-from tidewire_service.request_scope import request_id
+from tidewire_service.request_scope import is_head, request_id
 from tidewire_service.web.declaration import declaration_in
 
 __all__ = ["RequestLog"]
@@ -58,7 +58,7 @@ class RequestLog:
 
     def _record(self, scope: HTTPScope, status: int, seconds: float) -> None:
         route = scope.get("path_template") or "-"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = "HEAD" if is_head(scope) else scope["method"] if scope["method"] in _METHODS else "other"
         counted = self._counted.get((method, route, status))
         if counted is None:  # cached: the lookup was a twentieth of opening a stream
             counted = self._counted[method, route, status] = self._telemetry.requests.labels(method, route, str(status))
