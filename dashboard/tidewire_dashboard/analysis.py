@@ -16,7 +16,7 @@ from tidewire.livestore.gaps import gap_limit_ms
 from tidewire.livestore.messages import StatisticsRow, TableRow
 from tidewire.livestore.series import Series
 from tidewire.model.batch import series_order
-from tidewire.model.table_writers import READING_COLUMNS, common_schema, compacted, conformed, label_column
+from tidewire.model.table_writers import common_schema, compacted, conformed, label_column, label_of_column
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
@@ -62,7 +62,7 @@ class Readings:
 
         Returns:
             A row per reading, ordered by series and time. Columns: series (its index), metric, time (UTC), value, unit;
-            text and step if there are any; one for each label.
+            text and step if there are any; ``label.<name>`` for each label.
 
         Raises:
             LimitExceeded, ServiceUnavailable, ServiceRefused: as `read_table`.
@@ -131,10 +131,10 @@ def _decoded(content: bytes) -> pa.Table:
 
 def _split(series: Sequence[Series], table: pa.Table) -> list[_Part]:
     """Return the rows of each of these series; a series without rows gets an empty part, which keeps the columns."""
-    columns = [name for name in table.column_names if name not in READING_COLUMNS]
+    columns = [name for name in table.column_names if label_of_column(name) is not None]
     parts = []
     for one in series:
-        labels = {label_column(name, READING_COLUMNS): value for name, value in one.labels.items()}
+        labels = {label_column(name): value for name, value in one.labels.items()}
         if not labels.keys() <= set(columns):
             parts.append(_Part(one, table.slice(0, 0)))  # no reading of this span has such a label
             continue

@@ -303,7 +303,7 @@ async def test_export_writes_what_was_published(tidewire: Command, service: Any,
     assert "4 readings in" in err
     if form == "csv":
         assert file.read_text().splitlines() == [
-            "metric,time,value,unit,text,step,site",
+            "metric,time,value,unit,text,step,label.site",
             f"plant/a,{now_ms:.1f},1.5,Cel,,,A",
             f"plant/a,{now_ms + 1:.1f},,Cel,,,A",
             f"plant/b,{now_ms + 2:.1f},2.0,,,7.0,",
@@ -316,7 +316,7 @@ async def test_export_writes_what_was_published(tidewire: Command, service: Any,
         assert [(line.get("step"), line.get("text")) for line in lines[1:]] == [([7.0], None), (None, ["=1+1"])]
     else:
         table = pq.read_table(file)
-        assert table.column_names == ["metric", "time", "value", "unit", "text", "step", "site"]
+        assert table.column_names == ["metric", "time", "value", "unit", "text", "step", "label.site"]
         assert str(table.schema.field("time").type) == "timestamp[us, tz=UTC]"
         assert table["value"].to_pylist() == [1.5, None, 2.0, None]
     assert [path.name for path in tmp_path.iterdir() if "plant" in path.name] == [file.name], (

@@ -48,7 +48,7 @@ async def test_a_frame_goes_in_and_comes_back(service: Any, plant: pd.DataFrame)
     frame = await history("plant/*", "-15m", url=service.url)
     assert list(frame.columns[:4]) == ["metric", "time", "value", "unit"]
     assert str(frame["time"].dt.tz) == "UTC"
-    assert set(frame["site"]) == {"A"}
+    assert set(frame["label.site"]) == {"A"}
     back = frame[frame.metric == "plant/temperature"].sort_values("time")
     assert back["value"].tolist() == plant["temperature"].tolist()
     assert back["time"].tolist() == plant.index.tolist()
@@ -164,6 +164,6 @@ async def test_a_load_larger_than_an_answer_comes_in_pages(start_service: StartS
     back = await history("**", "-15m", url=service.url)
     assert back.groupby("metric").size().to_dict() == {"a": 2_500, "b": 2_500, "c": 1}
     assert back[back.metric == "b"]["value"].tolist() == frame["b"].tolist()
-    assert back["site"].isna().sum() == 1
+    assert back["label.site"].isna().sum() == 1
     wide = await history("**", "-15m", wide=True, url=service.url)
     assert list(wide.columns) == ["a{site=A}", "b{site=A}", "c"]

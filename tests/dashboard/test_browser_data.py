@@ -137,7 +137,7 @@ async def test_files_hold_what_was_published(tab: Any, readings: pd.DataFrame) -
     for kind, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
         found = read(io.BytesIO(await file(kind)))
         times = found.time if kind == "csv" else found.time.dt.as_unit("ms")  # CSV has milliseconds, as the service's
-        found = found.assign(time=times.astype("int64"), site=found.site.astype(str))
+        found = found.assign(time=times.astype("int64"), site=found["label.site"].astype(str))
         found = found.sort_values(["site", "time"]).reset_index(drop=True)
         pd.testing.assert_frame_equal(found[["time", "site", "value"]], expected, check_dtype=False)
     picture = await file("png")
@@ -157,7 +157,7 @@ async def test_the_copied_snippet_loads_the_same_readings(tab: Any, readings: pd
     names: dict[str, Any] = {}
     await asyncio.to_thread(exec, code, names)
     assert sorted(names["readings"].value) == sorted(readings.value)
-    assert set(names["readings"].site) == {"A", "B"}
+    assert set(names["readings"]["label.site"]) == {"A", "B"}
 
 
 async def test_tables_show_readings_as_they_are_and_the_latest_of_all(

@@ -73,7 +73,7 @@ async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
             assert await _exported(service, span, form) == answer.content, form
             if form == "csv":
                 lines = answer.text.splitlines()
-                assert lines[0] == "metric,time,value,unit,text,step,label.metric,site,label.text"
+                assert lines[0] == "metric,time,value,unit,text,step,label.metric,label.site,label.text"
                 assert f"a,{start_ms + 1:.1f},1e-09,Cel,,,,," in lines
                 assert f"b,{start_ms + 0.125!r},0.1,,,,odd,A," in lines
         nothing = Export([], start_ms, start_ms + 1, "csv")
@@ -92,15 +92,15 @@ async def test_a_history_of_many_pages_has_the_columns_of_all_of_them(start_serv
     }
     for table in tables.values():
         assert table.column_names == [
-            "metric", "time", "value", "unit", "text", "step", "label.metric", "site", "label.text",
+            "metric", "time", "value", "unit", "text", "step", "label.metric", "label.site", "label.text",
         ]  # fmt: skip
         assert len(table) == 45
         assert table["metric"].to_pylist() == ["a"] * 3 + ["b"] * 42
-        assert set(table["site"].to_pylist()) == {None, "A", "Z"}
+        assert set(table["label.site"].to_pylist()) == {None, "A", "Z"}
     lines = (await _exported(service, span, "ndjson")).splitlines()
     assert len(lines) >= 5, "a series that goes on on another page goes on in another line"
     buckets = (await _exported(service, span, "csv", "--points", "10")).decode().splitlines()
-    assert buckets[0] == "metric,time,value,min,max,mean,count,unit,label.metric,site,text"
+    assert buckets[0] == "metric,time,value,min,max,mean,count,unit,label.metric,label.site,label.text"
 
 
 @pytest.mark.parametrize("form", TABLE_FORMATS)
@@ -109,7 +109,7 @@ def test_pages_whose_dictionaries_differ_are_one_table(form: str) -> None:
         texts = pa.array([site] * len(values)).dictionary_encode()
         times = pa.array([1_700_000_000_000_000 + n for n in range(len(values))], pa.timestamp("us", "UTC"))
         columns = {"metric": texts, "time": times, "value": pa.array(values, pa.float64()), "unit": texts}
-        return pa.table({**columns, "site": texts})
+        return pa.table({**columns, "label.site": texts})
 
     pages = [page("x", [1.0, None]), page("y", [2.0])]
     schema = common_schema([one.schema for one in pages])
@@ -121,8 +121,8 @@ def test_pages_whose_dictionaries_differ_are_one_table(form: str) -> None:
     assert not out.closed
     assert len(out.getvalue()) > len(encode_table(TABLE_FORMATS[form], pages[1]))
     joined = compacted(pa.concat_tables(pages))
-    assert joined["site"].to_pylist() == ["x", "x", "y"]
-    assert joined["site"].num_chunks == 1
+    assert joined["label.site"].to_pylist() == ["x", "x", "y"]
+    assert joined["label.site"].num_chunks == 1
 
 
 async def test_every_list_of_formats_is_the_table(service: Any) -> None:

@@ -145,14 +145,14 @@ async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(
         assert "attachment" in got.headers["content-disposition"]
         frame = pd.read_csv(io.BytesIO(got.content))
         assert len(frame) == 5_003
-        assert set(frame["line"].dropna()) == {"'=1+1"}
+        assert set(frame["label.line"].dropna()) == {"'=1+1"}
         assert frame["value"].dropna().sum() == pytest.approx(readings.sum() + 4)
         assert (await http.get("/" + answer["url"])).status_code == 410
         answer = await asker.ask("export", t="export", kind="parquet", **window(dashboard, start_ms))
         parquet = pd.read_parquet(io.BytesIO((await http.get("/" + answer["url"])).content))
         assert len(parquet) == 5_003
         assert str(parquet["time"].dtype).endswith("UTC]")
-        assert set(parquet["line"].dropna()) == {"=1+1"}
+        assert set(parquet["label.line"].dropna()) == {"=1+1"}
 
 
 async def test_a_deck_is_saved_and_a_newer_one_is_not_overwritten_unasked(asker: Asker) -> None:

@@ -209,7 +209,7 @@ async def test_every_format_holds_the_same(service: Any, base_ms: float) -> None
     table = list(csv.DictReader(io.StringIO((await get("csv")).text)))
     assert [row["metric"] for row in table] == ["a", "a", "b"]
     assert [row["value"] for row in table] == ["1.5", "", "2.0"]
-    assert [row["site"] for row in table] == ['x,"y"', 'x,"y"', ""]
+    assert [row["label.site"] for row in table] == ['x,"y"', 'x,"y"', ""]
     assert table[1]["text"] == "flag"
     assert float(table[1]["time"]) == base_ms + 0.5
     assert table[2]["label.metric"] == "odd"
@@ -218,7 +218,7 @@ async def test_every_format_holds_the_same(service: Any, base_ms: float) -> None
         rows = read(io.BytesIO((await get(form)).content)).to_pylist()
         assert [row["value"] for row in rows] == [1.5, None, 2.0], form
         assert [row["metric"] for row in rows] == ["a", "a", "b"]
-        assert [row["site"] for row in rows] == ['x,"y"', 'x,"y"', None]
+        assert [row["label.site"] for row in rows] == ['x,"y"', 'x,"y"', None]
         assert rows[1]["time"].timestamp() * 1e3 == pytest.approx(base_ms + 0.5)
         assert rows[0]["unit"] == "Cel"
         assert rows[1]["text"] == "flag"
@@ -375,4 +375,4 @@ def test_an_arrow_table_needs_no_pandas() -> None:
     table = pa.ipc.open_stream(done.stdout).read_all()
     assert table["value"].to_pylist() == [1, None, 3]
     assert table["text"].to_pylist() == ["x", None, "y"]
-    assert table["a"].to_pylist() == ["b", "b", "b"]
+    assert table["label.a"].to_pylist() == ["b", "b", "b"]

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tidewire.commands.options import target_option
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.model.batch import checked_time_ms, checked_value
-from tidewire.model.csv_rows import COLUMNS, parse_number, read_csv_rows
+from tidewire.model.csv_rows import field_of_column, parse_number, read_csv_rows
 from tidewire.publishing.publisher import Publisher, publish_url
 
 __all__ = ["Row", "command", "read_rows"]
@@ -73,7 +73,7 @@ def read_rows(path: Path) -> list[Row]:
     """Return the rows of a CSV or Parquet file in order of time.
 
     Columns metric, time (milliseconds or RFC 3339 with an offset), value, and optionally unit, text, step; every other
-    column is a label.
+    column is a label, also one of these with ``label.`` before it.
 
     Raises:
         InvalidInput: a missing column, or a cell that cannot be read; names the line.
@@ -100,8 +100,9 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     except ImportError as error:
         raise MissingExtra("replay of a Parquet file", "notebook") from error
     for cells in pq.read_table(path).to_pylist():
-        labels = {name: str(cell) for name, cell in cells.items() if name not in COLUMNS and not _empty(cell)}
-        yield {**{name: cell for name, cell in cells.items() if name in COLUMNS}, "labels": labels}
+        fields = [(field_of_column(name), cell) for name, cell in cells.items()]
+        labels = {field.name: str(cell) for field, cell in fields if field.is_label and not _empty(cell)}
+        yield {**{field.name: cell for field, cell in fields if not field.is_label}, "labels": labels}
 
 
 @click.command("replay")

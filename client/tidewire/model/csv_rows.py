@@ -1,5 +1,6 @@
 """Reads CSV text as rows of readings; every column but metric, time, value, unit, text and step is a label; pure.
 
+A column ``label.step`` is the label ``step``, as tables are exported; so a label may have the name of another column.
 An apostrophe that an export put before what a spreadsheet would run is taken off, see `tidewire.model.csv_escape`.
 
 Source: RFC 4180, with a header line.
@@ -14,10 +15,11 @@ from typing import Any, Final, NamedTuple
 
 from tidewire.errors import InvalidInput
 from tidewire.model.csv_escape import NUMBER, original
+from tidewire.model.table_writers import BUCKET_COLUMNS, label_of_column
 
-__all__ = ["COLUMNS", "CsvRow", "parse_number", "read_csv_rows"]
+__all__ = ["CsvRow", "Field", "field_of_column", "parse_number", "read_csv_rows"]
 
-COLUMNS: Final = frozenset({"metric", "time", "value", "unit", "text", "step"})
+_COLUMNS: Final = frozenset({"metric", "time", "value", "unit", "text", "step"})
 # A boolean is 0 or 1, as everywhere. `1_000` is refused, though float() takes it: nothing but Python writes it.
 _WORDS: Final = {
     "": None, "null": None, "nan": None, "inf": None, "+inf": None, "-inf": None, "infinity": None, "-infinity": None,
@@ -88,25 +90,41 @@ def read_csv_rows(text: Iterable[str], malformed: type[InvalidInput] = InvalidIn
         ) from None
 
 
-def _checked_header(header: list[str], malformed: type[InvalidInput]) -> list[str]:
+class Field(NamedTuple):
+    """What a column holds: a field of the reading, or a label."""
+
+    name: str
+    is_label: bool
+
+
+def field_of_column(column: str) -> Field:
+    """Return what a column of this name holds."""
+    label = label_of_column(column)
+    return Field(column, column not in _COLUMNS) if label is None else Field(label, is_label=True)
+
+
+def _checked_header(header: list[str], malformed: type[InvalidInput]) -> list[Field]:
     if len(header) > _MAX_COLUMNS:
         raise malformed("header", len(header), f"names more than {_MAX_COLUMNS} columns; a series has few labels")
     columns = [original(name.strip()) for name in header]
-    for name in columns:
-        if not name:
+    fields = [field_of_column(name) for name in columns]
+    for name, field in zip(columns, fields, strict=True):
+        if not field.name:
             raise malformed("header", ",".join(header), "has a column without a name")
-        if columns.count(name) > 1:
+        if fields.count(field) > 1:
             raise malformed("header", name, "names a column twice")
+    if tuple(columns[: len(BUCKET_COLUMNS)]) == BUCKET_COLUMNS:
+        raise malformed("header", ",".join(header), "is that of buckets, which are no readings; export without points")
     if "metric" not in columns:
         raise malformed(
             "header", ",".join(header), "has no column 'metric'; the first line names the columns, separated by commas"
         )
     if "value" not in columns and "text" not in columns:
         raise malformed("header", ",".join(header), "has neither a column 'value' nor a column 'text'")
-    return columns
+    return fields
 
 
-def _row(columns: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidInput:
+def _row(columns: list[Field], cells: list[str]) -> Mapping[str, Any] | InvalidInput:
     if len(cells) != len(columns):
         return InvalidInput(
             "row", ",".join(cells)[:_SHOWN_CHARS], f"has {len(cells)} cells, the header has {len(columns)}"
@@ -114,9 +132,9 @@ def _row(columns: list[str], cells: list[str]) -> Mapping[str, Any] | InvalidInp
     row: dict[str, Any] = {}
     labels: dict[str, str] = {}
     try:
-        for name, marked in zip(columns, cells, strict=True):
+        for (name, is_label), marked in zip(columns, cells, strict=True):
             cell = original(marked)
-            if name not in COLUMNS:
+            if is_label:
                 if cell:
                     labels[name] = cell
             elif name in ("value", "step"):

@@ -1,8 +1,9 @@
 """The formats of exported tables, one entry of `TABLE_FORMATS` each; written page by page over Arrow, pure.
 
-A table is long: a row for each reading or bucket, the columns of `READING_COLUMNS` or `BUCKET_COLUMNS`, and one column
-for each label, by name. Columns ``text``, ``step`` and labels that no row has are left out. `POST /v1/readings` and
-`tidewire replay` read CSV back. In CSV and NDJSON a time is milliseconds since the Unix epoch, as in a batch.
+A table is long: a row for each reading or bucket, the columns of `READING_COLUMNS` or `BUCKET_COLUMNS`, and for each
+label a column ``label.<name>``, so that a label may have any name. Columns ``text`` and ``step`` and those of labels
+are left out where no row has one. `POST /v1/readings` and `tidewire replay` read CSV of readings back. In CSV and
+NDJSON a time is milliseconds since the Unix epoch, as in a batch.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "encode_table",
     "fixed_columns",
     "label_column",
+    "label_of_column",
 ]
 
 READING_COLUMNS: Final = ("metric", "time", "value", "unit", "text", "step")
@@ -69,23 +71,26 @@ class TableFormat(NamedTuple):
     open: Callable[[IO[bytes], pa.Schema], TableWriter]
 
 
-def label_column(name: str, fixed: Sequence[str]) -> str:
-    """Return the name of a label's column: another one than the label's where a fixed column has that name."""
-    return f"{_PREFIX}{name}" if name in fixed else name
+def label_column(label: str) -> str:
+    """Return the name of the column of a label."""
+    return f"{_PREFIX}{label}"
+
+
+def label_of_column(name: str) -> str | None:
+    """Return the label that a column of a table holds, None if it holds none."""
+    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
 
 
 def fixed_columns(names: Sequence[str]) -> tuple[str, ...]:
-    """Return which fixed columns a table with these columns may have; all others are labels."""
+    """Return which fixed columns a table with these columns may have."""
     buckets = tuple(names[: len(BUCKET_COLUMNS)]) == BUCKET_COLUMNS
     return BUCKET_COLUMNS if buckets else READING_COLUMNS
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:
     """Return the label of each column that holds one, by name of the label."""
-    fixed = fixed_columns(names)
-    plain = ((name, name.removeprefix(_PREFIX)) for name in names if name not in fixed)
-    found = {column: label if label in fixed else column for column, label in plain}
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+    found = ((name, label_of_column(name)) for name in sorted(names))  # in the order of the labels: all have one prefix
+    return {name: label for name, label in found if label is not None}
 
 
 def common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:

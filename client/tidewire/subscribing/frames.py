@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from tidewire.errors import MissingExtra
 from tidewire.model.answers import CatalogJson, SeriesInfo
+from tidewire.model.table_writers import label_of_column
 from tidewire.subscribing.history_pages import HistoryPages, HistoryReader, Moment
 from tidewire.subscribing.service_request import selection
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["catalog", "history", "last", "series_infos"]
 
 _BAR_AFTER_S: Final = 2.0
-_RESERVED: Final = ("metric", "time", "value", "unit", "text", "step", "min", "max", "mean", "count")
+_QUOTED: Final = frozenset('",={}')  # a label's value with one of these is quoted in the name of a column
 
 
 def _pandas() -> Any:
@@ -59,8 +60,8 @@ def history(
         token: bearer token.
 
     Returns:
-        Tidy: columns metric, time (UTC), value, unit, with `points` also min, max, mean, count, and a column for each
-        label. Wide: float64 columns named ``metric`` or ``metric{label=value}``.
+        Tidy: columns metric, time (UTC), value, unit, with `points` also min, max, mean, count, and ``label.<name>``
+        for each label. Wide: float64 columns named ``metric`` or ``metric{name=value}``.
 
     Raises:
         ServiceUnavailable: no answer, or the service asks for a pause.
@@ -74,10 +75,11 @@ def history(
     frame: pd.DataFrame = _joined(tables).to_pandas()
     if not wide:
         return frame
-    keys = ["metric", *(column for column in frame.columns if column not in _RESERVED)]
+    keys = ["metric", *(column for column in frame.columns if label_of_column(column) is not None)]
     numbers = frame.groupby(keys, dropna=False, observed=True, sort=False).ngroup()
     firsts = frame.loc[~numbers.duplicated(), keys]
-    names = [_column_name(keys[1:], *row) for row in firsts.itertuples(index=False, name=None)]
+    labels_ = [str(label_of_column(column)) for column in keys[1:]]
+    names = [_column_name(labels_, *row) for row in firsts.itertuples(index=False, name=None)]
     table = pandas.DataFrame({"time": frame["time"], "series": numbers, "value": frame["value"]})
     table = table.drop_duplicates(["time", "series"], keep="last")  # of readings at one time the newest counts
     pivoted: pd.DataFrame = table.pivot(index="time", columns="series", values="value")
@@ -99,7 +101,7 @@ def _joined(tables: list[Any]) -> Any:
     table = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
     if len(tables) == 1 or not table.num_rows:
         return table
-    labels = [name for name in table.column_names if name not in _RESERVED]
+    labels = [name for name in table.column_names if label_of_column(name) is not None]
     codes = [table[name].combine_chunks().indices.fill_null(-1).to_numpy() for name in ("metric", *labels)]
     starts = np.flatnonzero(np.logical_or.reduce([np.r_[True, column[1:] != column[:-1]] for column in codes]))
     runs: dict[tuple[int, ...], list[Any]] = {}
@@ -135,8 +137,13 @@ def _bar(wanted: bool | None) -> Iterator[Callable[[float], None]]:
 
 
 def _column_name(names: Sequence[str], metric: str, *values: object) -> str:
-    shown = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True) if isinstance(value, str))
+    there = ((name, value) for name, value in zip(names, values, strict=True) if isinstance(value, str))
+    shown = ",".join(f"{name}={_quoted(value)}" for name, value in there)
     return f"{metric}{{{shown}}}" if shown else metric
+
+
+def _quoted(value: str) -> str:
+    return msgspec.json.encode(value).decode() if _QUOTED.intersection(value) else value
 
 
 def series_infos(

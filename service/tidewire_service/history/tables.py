@@ -131,7 +131,7 @@ def history_table(history: History) -> pa.Table:
         elif name != "step" or any(series.step is not None for series in history.series):
             columns[name] = floats(name)
     for label in labels:
-        columns[label_column(label, fixed)] = repeated([series.labels.get(label) for series in history.series])
+        columns[label_column(label)] = repeated([series.labels.get(label) for series in history.series])
     for name in ("text", "step"):  # of readings beside those of the span
         if name in columns and columns[name].null_count == len(columns[name]):
             del columns[name]

@@ -174,7 +174,11 @@ async def get_history(
         ),
     ] = None,
     format_: Annotated[
-        str | None, QueryParameter(name="format", description=f"one of {', '.join(_FORMATS)}; json if absent")
+        str | None,
+        QueryParameter(
+            name="format",
+            description=f"one of {', '.join(_FORMATS)}; json if absent. In tables a label is a column `label.<name>`",
+        ),
     ] = None,
 ) -> Response[bytes]:
     """Return the readings of a span."""
