@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from waiting import HANG_S, eventually
 
+from tidewire.errors import LogUnavailable
 from tidewire.model.cursor import Cursor
-from tidewire.redislog.lineage import minting_epoch
+from tidewire.redislog.calls import Entry
+from tidewire.redislog.lineage import Clock, minting_epoch
 from tidewire.redislog.log import RedisLog
 
 from .clients import Feed, Subscriber
 from .ledger import Book, Broken, check
 from .processes import Lateness, Service, Valkey
 from .proxy import Proxy, RespProxy
+
+_T = TypeVar("_T")
 
 
 class World:
@@ -78,14 +82,29 @@ class World:
         wanted = subscribers or self.subscribers
         await eventually(lambda: all(s.live for s in wanted), "every subscriber is live", limit_s=limit_s)
 
-    async def stored(self) -> dict[bytes, list[Cursor]]:
-        """Return what the log holds: body → cursors."""
+    async def read_log(self, read: Callable[[RedisLog], Awaitable[_T]]) -> _T:
+        """Return what a reader finds in the log; on a crowded machine a connection may take longer than its 2 s."""
         log = RedisLog(self.valkey.url)
+        deadline = time.monotonic() + HANG_S
         try:
-            tails, _ = await log.tails()
-            lists, clock = await log.entries_after([(metric, 0) for metric in tails])
+            while True:
+                try:
+                    return await read(log)
+                except LogUnavailable:
+                    if time.monotonic() > deadline:
+                        raise
+                    await asyncio.sleep(0.1)
         finally:
             await log.close()
+
+    async def stored(self) -> dict[bytes, list[Cursor]]:
+        """Return what the log holds: body → cursors."""
+
+        async def everything(log: RedisLog) -> tuple[list[list[Entry]], Clock]:
+            tails, _ = await log.tails()
+            return await log.entries_after([(metric, 0) for metric in tails])
+
+        lists, clock = await self.read_log(everything)
         found: dict[bytes, list[Cursor]] = {}
         for entry in (entry for entries in lists for entry in entries):
             found.setdefault(entry.body, []).append(Cursor(minting_epoch(clock.chain, entry.id), entry.id))
@@ -98,11 +117,7 @@ class World:
         with it.
         """
         started = changed = time.monotonic()
-        log = RedisLog(self.valkey.url)
-        try:
-            clock = await log.clock()
-        finally:
-            await log.close()
+        clock = await self.read_log(RedisLog.clock)
         stored = await self.stored()
         ledgers = [subscriber.ledger for subscriber in self.subscribers]
         pages = -1
