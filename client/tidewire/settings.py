@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 import click
 import msgspec
@@ -48,6 +48,7 @@ DASHBOARD_PORT: Final = 5006
 DEFAULT_LOG_LEVEL: Final = "info"
 DEFAULT_PREFIX: Final = "tw"  # of every Redis key
 REDIS_TIMEOUT_S: Final = 5.0  # of one command
+_SECRETS: Final = frozenset({"password", "username", "ssl_password"})  # in the query of a URL
 
 
 class Option(NamedTuple):
@@ -247,5 +248,13 @@ def without_password(url: str) -> str:
     scheme, found, rest = url.partition("://")
     if not found:
         return url
-    rest = rest.rpartition("@")[2]  # the last one: a password may hold any character, encoded or not
-    return scheme + "://" + re.sub(r"(?i)([?&](?:password|username))=[^&]*", r"\1=…", rest)
+    address, mark, query = rest.partition("?")
+    fields = [field.partition("=") for field in query.split("&")]
+    secret = [unquote(name).lower() in _SECRETS for name, *_ in fields]
+    if any(secret):
+        query = "&".join(
+            f"{name}=…" if hidden else name + sign + value
+            for (name, sign, value), hidden in zip(fields, secret, strict=True)
+        )
+        return f"{scheme}://{address.rpartition('@')[2]}{mark}{query}"
+    return f"{scheme}://{rest.rpartition('@')[2]}"  # the last one: a password may hold any character, encoded or not

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -400,3 +401,71 @@ def test_a_file_is_what_it_says(valkey: Valkey, tmp_path: Path) -> None:
     (path,) = tmp_path.glob("spool-*.db")
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT SUM(readings) FROM calls").fetchone() == (3,)
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def move_away(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def remove_the_files(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def replace(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "spool-0.db").write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [remove, move_away, remove_the_files, replace])
+@pytest.mark.parametrize("waiting", [0, 1_000], ids=["empty", "in use"])
+async def test_a_spool_that_is_removed_while_redis_is_away_is_made_again_with_what_waits(
+    valkey: Valkey, tmp_path: Path, eventually: Eventually, harm: Callable[[Path], None], waiting: int
+) -> None:
+    valkey.kill()
+    folder = tmp_path / "spool"
+    with Publisher(valkey.url, spool=folder) as publisher:
+        publisher.publish("a", list(range(waiting + 1)))
+        await eventually(lambda: publisher.stats.spooled == waiting + 1)
+        harm(folder)
+        publisher.publish("a", -1)
+        await eventually(lambda: publisher.stats.spooled == waiting + 2 and Spool(folder, Spool.MIN_BYTES).left)
+        assert held(folder) == waiting + 2, "what the counter says lies in the folder"
+        valkey.start()
+        assert await flushed(publisher)
+        assert publisher.stats.dropped == 0
+        assert publisher.stats.sent == waiting + 2
+    assert await stored(valkey.url, "a") == [*map(float, range(waiting + 1)), -1.0]
+
+
+def held(folder: Path) -> int:
+    """How many readings a copy of the files in a folder holds: their owner has them locked."""
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    spool = Spool(copy, Spool.MIN_BYTES)
+    spool.open()
+    return spool.readings
+
+
+async def test_a_spool_that_cannot_be_made_again_is_no_place_where_readings_wait(
+    valkey: Valkey, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    valkey.kill()
+    folder = tmp_path / "spool"
+    publisher = Publisher(valkey.url, spool=folder)
+    publisher.publish("a", [1.0, 2.0])
+    await eventually(lambda: publisher.stats.spooled == 2)
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    publisher.publish("a", 3.0)
+    await eventually(lambda: "was removed" in publisher.stats.last_error)
+    assert publisher.stats.queued == 1, "nothing more is written to it"
+    publisher.close(0)
+    stats = publisher.stats
+    assert (stats.spooled, stats.queued, stats.dropped) == (0, 0, 3)
+    assert "2 readings with it" in caplog.text

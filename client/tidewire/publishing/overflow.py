@@ -121,6 +121,11 @@ class Overflow(Backlog):
 
     def write(self) -> None:
         """Write what is in memory now, part by part: what is published meanwhile would keep it from ever ending."""
+        try:
+            self._spool.restore()
+        except SpoolFailed as error:
+            self._disk_trouble(error)
+            return
         with self._lock:
             newest = self._outbox.seal()
         while self._spill():

@@ -28,6 +28,7 @@ __all__ = ["Spool", "SpoolFailed", "Spooled"]
 
 _FILES: Final = 1_000  # publishers of one folder
 _AGAIN_S: Final = 30.0  # after a disk has failed
+_ROWS: Final = 16  # calls of at most 1 MiB that are in memory at once
 _GAP: Final = 1 << 10  # between the sequences of calls: a call of 500 batches may be halved nine times
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS own (publisher TEXT NOT NULL);
@@ -100,6 +101,7 @@ class Spool:
         self._readings = self._bytes = 0
         self._oldest = self._newest = 0  # ids; none waits if the oldest is above the newest
         self._settled = 0  # id up to which calls are done with and could not be deleted, 0 if they could
+        self._inode: tuple[int, int] | None = None  # of the open file
         self.dropped = self.sending = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -149,6 +151,7 @@ class Spool:
             if time.monotonic() - self._failed_s < _AGAIN_S:
                 raise SpoolFailed("the spool failed a moment ago")
             with self._failing():
+                self.folder.mkdir(parents=True, exist_ok=True)
                 for number in range(_FILES):
                     path = self.folder / f"spool-{number}.db"
                     database = _held(path)
@@ -157,13 +160,38 @@ class Spool:
                         break
                 else:
                     raise sqlite3.OperationalError(f"{_FILES} publishers hold {self.folder}")
-                database = self._opened
-                row = database.execute("SELECT SUM(readings), SUM(bytes), MAX(id) FROM calls").fetchone()
-                self._readings, self._bytes, newest = (value or 0 for value in row)
-                self._newest = max(self._newest, newest)
-                self._find_oldest()
-                self._publisher = self._own_publisher(database, empty=newest == 0)
+                self._inode = _inode_of(self._path)
+                newest = self._count()
+                self._publisher = self._own_publisher(self._opened, empty=newest == 0)
                 self._adopt()
+
+    def restore(self) -> None:
+        """Make the folder and a file again if somebody removed the open one, with the calls that it still holds.
+
+        Raises:
+            SpoolFailed: they cannot be made; what waits is lost if the process ends before it is sent.
+        """
+        with self._lock:
+            removed, path, inode = self._database, self._path, self._inode
+            if removed is None or self.sending or _inode_of(path) == inode:
+                return  # what is being sent keeps its place until it is answered
+            self._database = None
+            try:
+                self.open()
+                with self._failing():
+                    rows = removed.execute(_CALLS, (self._settled,))
+                    while some := rows.fetchmany(_ROWS):
+                        self._write(
+                            [(call.publisher, call.sequence, call.gap, call.batches) for call in map(_call, some)]
+                        )
+            except SpoolFailed as error:
+                new, self._database, self._path, self._inode = self._database, removed, path, inode
+                if new is not None:
+                    new.close()
+                self._count()
+                raise SpoolFailed(f"{error}; it was removed, and what waits in it is lost with this process") from error
+            removed.close()
+            logger.warning("the spool %s was removed; %s has the %d readings of it", path, self._path, self._readings)
 
     def append(self, calls: Iterable[tuple[str, int, Sequence[EncodedBatch]]]) -> None:
         """Write calls, oldest first: the publisher and sequence they were tried under, "" and 0 if not; all or none.
@@ -236,8 +264,12 @@ class Spool:
                 return
             with contextlib.suppress(sqlite3.Error, OSError):
                 empty = not self._readings
+                there = _inode_of(self._path) == self._inode
                 database.close()
-                if empty:
+                if not there:
+                    logger.warning("the spool %s was removed, and %d readings with it", self._path, self._readings)
+                    self.dropped, self._readings = self.dropped + self._readings, 0
+                elif empty:
                     self._path.unlink(missing_ok=True)
 
     # -- inside
@@ -314,6 +346,14 @@ class Spool:
                 database.execute("INSERT INTO own VALUES (?)", (secrets.token_hex(8),))
             return str(database.execute("SELECT publisher FROM own").fetchone()[0])
 
+    def _count(self) -> int:
+        """Count what is on disk; return the newest id there."""
+        row = self._opened.execute("SELECT SUM(readings), SUM(bytes), MAX(id) FROM calls").fetchone()
+        self._readings, self._bytes, newest = (value or 0 for value in row)
+        self._newest = max(self._newest, newest)
+        self._find_oldest()
+        return int(newest)
+
     def _find_oldest(self) -> None:
         (oldest,) = self._opened.execute("SELECT MIN(id) FROM calls WHERE id > ?", (self._settled,)).fetchone()
         self._oldest = self._newest + 1 if oldest is None else oldest
@@ -335,6 +375,15 @@ def _packed(batches: Sequence[EncodedBatch]) -> tuple[int, int, bytes]:
 
 def _call(row: tuple[int, str, int, int, int, bytes]) -> Spooled:
     return Spooled(*row[:5], _decoder.decode(row[5]))
+
+
+def _inode_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one under its name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _held(path: Path) -> sqlite3.Connection | None:

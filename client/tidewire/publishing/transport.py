@@ -10,10 +10,10 @@ import encodings.idna  # noqa: F401 - what socket.getaddrinfo imports by itself
 import gzip
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable, ServiceUnreachable
 from tidewire.model.batch import EncodedBatch
+from tidewire.settings import without_password
 
 __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
 
@@ -131,9 +131,13 @@ def open_transport(url: str, *, token: str, prefix: str) -> Transport:
     Raises:
         InvalidInput: a scheme other than redis, rediss, unix, http or https; a host, port or token that can never work.
     """
-    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    scheme = url.partition("://")[0] if isinstance(url, str) else ""
     if scheme in {"redis", "rediss", "unix"}:
         return RedisTransport(url, prefix=prefix)
     if scheme in {"http", "https"}:
         return HttpTransport(url, token=token)
-    raise InvalidInput("url", str(url).rpartition("@")[2], "expected redis://, rediss://, unix://, http:// or https://")
+    raise InvalidInput(
+        "url",
+        without_password(str(url)).rpartition("@")[2],
+        "expected redis://, rediss://, unix://, http:// or https://",
+    )

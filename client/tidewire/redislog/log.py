@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -19,7 +18,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tidewire.errors import InvalidInput, LogFull, LogUnavailable, TidewireError
+from tidewire.errors import LogFull, LogUnavailable, TidewireError
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_text, parse_id
 from tidewire.redislog.calls import (
@@ -43,6 +42,7 @@ from tidewire.redislog.calls import (
 from tidewire.redislog.connections import ConnectionPool, Wire, names_another_server
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Evidence, Watermark
+from tidewire.redislog.redis_url import check_redis_url
 from tidewire.settings import DEFAULT_PREFIX, REDIS_TIMEOUT_S, without_password
 
 __all__ = ["BlockingRedisLog", "RedisLog"]
@@ -88,18 +88,6 @@ def _translated(url: str, on_error: _OnError | None = None) -> Iterator[None]:
         raise LogUnavailable(f"Redis at {url}: the connection was closed") from error
 
 
-def _check_url(url: str) -> None:
-    """Refuse what redis-py refuses late, or silently reads as database 0."""
-    parts = urlsplit(url)
-    try:
-        database = parts.path.strip("/")
-        good = parts.port != 0 and (parts.scheme == "unix" or not database or database.isdecimal())
-    except ValueError as error:
-        raise InvalidInput("url", without_password(url), str(error)) from None
-    if not good:
-        raise InvalidInput("url", without_password(url), "expected redis://host:port, or …/3 for the database 3")
-
-
 @contextmanager
 def _cancellable(url: str, on_error: _OnError) -> Iterator[None]:
     """Translate errors, and lose no cancellation: redis-py sends with `wait_for`, which swallows it in Python 3.11.
@@ -138,9 +126,9 @@ class _Base:
             timeout_s: deadline of one command, seconds.
 
         Raises:
-            InvalidInput: the port or the database is not a number.
+            InvalidInput: a URL that can never work, see `check_redis_url`.
         """
-        _check_url(url)
+        check_redis_url(url)
         self.url = without_password(url)
         self.keys = Keys(prefix)
         self.functions = LogFunctions(self.keys, retention, limits)

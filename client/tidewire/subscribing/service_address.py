@@ -19,17 +19,18 @@ def service_url(url: str | None) -> str:
     """Return the base URL of the service: the argument, else ``TIDEWIRE_URL``, else its default, without a final slash.
 
     Raises:
-        InvalidInput: not http:// or https://, no host, or a port that is none.
+        InvalidInput: not http:// or https://, no host, a port that is none, or a query.
     """
     base = url or load_settings(ClientSettings).url
     if not isinstance(base, str):
         raise InvalidInput("url", base, _EXPECTED)
     try:
         parts = urlsplit(base)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and base.isprintable()
+        host = (parts.hostname or "").encode("idna")
+        good = parts.scheme in {"http", "https"} and host and parts.port != 0 and base.isprintable()
     except ValueError as error:
         raise InvalidInput("url", without_password(base), f"{error}; {_EXPECTED}") from None
-    if not good or " " in base:
+    if not good or {" ", "?", "#"} & set(base):  # paths are appended to it
         raise InvalidInput("url", without_password(base), _EXPECTED)
     return base.rstrip("/")
 

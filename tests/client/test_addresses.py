@@ -1,0 +1,120 @@
+"""An address that can never work is refused where it is given, in one sentence and without its password."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certificates import make_certificates
+from click.testing import CliRunner
+
+from tidewire.commands.cli import main
+from tidewire.errors import InvalidInput
+from tidewire.publishing.publisher import Publisher
+from tidewire.redislog.log import BlockingRedisLog, RedisLog
+from tidewire.settings import without_password
+
+NEVER = {  # address: what the refusal says
+    "redis://h?ssl_cert_reqs=none": "use rediss://",
+    "redis://h?ssl_ca_certs=/etc/ssl/cert.pem": "use rediss://",
+    "unix:///tmp/redis.sock?ssl_cert_reqs=none": "use rediss://",
+    "redis://h?tls=true": "tls is not an option",
+    "redis://h?decode_responses=true": "decode_responses is not an option",
+    "redis://h?protocol=3": "protocol is not an option",
+    "rediss://h?ssl_verify=no": "ssl_verify is not an option",
+    "rediss://h?ssl_cert_reqs=never": "never",
+    "rediss://h?ssl_ca_certs=/nowhere.pem": "ssl_ca_certs: '/nowhere.pem' cannot be read",
+    "rediss://h?ssl_certfile=/nowhere.pem": "ssl_certfile: '/nowhere.pem' cannot be read",
+    "rediss://h?ssl_min_version=5": "version",
+    "rediss://h?ssl_ciphers=NONE": "cipher",
+    "redis://h/production": "…/3 for the database 3",
+    "redis://h/-1": "…/3 for the database 3",
+    "redis://h/1/2": "…/3 for the database 3",
+    "redis://h/٣": "…/3 for the database 3",
+    "redis://h?db=-1": "…/3 for the database 3",
+    "redis://h?db=main": "'db'",
+    "redis://h?db=1&db=2": "db is given twice",
+    "redis://h?socket_timeout=0": "above zero",
+    "redis://h?socket_timeout=soon": "'socket_timeout'",
+    "redis://h?max_connections=0": "above zero",
+    "redis://h:0": "redis://host:port",
+    "redis://h:99999": "redis://host:port",
+    "redis://h:port": "redis://host:port",
+    "redis://a..b": "label",
+    "redis://my host": "redis://host:port",
+    "redis://[::1": "IPv6",
+    "redis://:half#secret@h": "%23",
+    "redis://:half?secret@h": "%3F",
+    "redis://:half/secret@h": "%2F",
+    "unix://tmp/redis.sock": "three slashes",
+    "unix://": "three slashes",
+    f"unix:///{'x' * 200}": "at most 10",
+    "redis:6379": "redis://host:port",
+    "redis://h\n": "redis://host:port",
+}
+FINE = [
+    "redis://h", "redis://h/", "redis://h:6380/3", "redis://user:p%23w@h?db=2&socket_timeout=1.5", "redis://[::1]:6379",
+    "redis://bücher.example", "redis://h?client_name=plc", "rediss://h?ssl_cert_reqs=none",
+    "rediss://h?ssl_cert_reqs=optional&ssl_check_hostname=false&ssl_min_version=771", "unix:///tmp/redis.sock?db=2",
+    "unix://user:password@/tmp/redis.sock", "redis://h?password=a@b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [RedisLog, BlockingRedisLog, Publisher])
+@pytest.mark.parametrize("url", NEVER)
+async def test_an_address_of_redis_that_can_never_work_is_refused(url: str, make: Callable[[str], Any]) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        make(url)
+    assert NEVER[url] in str(refused.value) or (make is Publisher and "redis://" in str(refused.value))
+    assert "secret" not in str(refused.value)
+    assert "half" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", FINE)
+async def test_an_address_that_can_work_is_taken(url: str) -> None:
+    await RedisLog(url).close()
+    BlockingRedisLog(url).close()
+
+
+async def test_files_of_an_address_are_read_when_it_is_given(tmp_path: Path) -> None:
+    files = make_certificates(tmp_path)
+    tls = f"rediss://h?ssl_ca_certs={files.authority}&ssl_certfile={files.certificate}&ssl_keyfile={files.key}"
+    await RedisLog(tls).close()
+    Path(files.key).write_text("no key")
+    with pytest.raises(InvalidInput):
+        RedisLog(tls)
+
+
+@pytest.mark.parametrize("command", ["serve --redis", "publish a 1 --to", "host --to"])
+@pytest.mark.parametrize("url", ["redis://h?ssl_cert_reqs=none", "redis://h/production", "redis://:half#secret@h"])
+def test_a_command_says_so_in_one_sentence(url: str, command: str) -> None:
+    result = CliRunner().invoke(main, [*command.split(), url])
+    assert result.exit_code in {1, 2}
+    assert isinstance(result.exception, SystemExit), "no traceback"
+    assert len(result.output.strip().splitlines()) <= 4
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("url", ["http://h?x=1", "http://h/#top", "http://a..b", "https://", "http://h:0"])
+def test_an_address_of_a_service_that_can_never_work_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput):
+        Publisher(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:secret@h/1", "redis://h/1"),
+        ("redis://h?password=secret", "redis://h?password=…"),
+        ("redis://h?db=1&password=secret@1&client_name=a", "redis://h?db=1&password=…&client_name=a"),
+        ("redis://h?PASSWORD=secret", "redis://h?PASSWORD=…"),
+        ("redis://h?pass%77ord=secret", "redis://h?pass%77ord=…"),
+        ("rediss://h?ssl_password=secret&username=me", "rediss://h?ssl_password=…&username=…"),
+        ("redis://:half?secret@h", "redis://h"),
+        ("redis://:half/secret@h", "redis://h"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
