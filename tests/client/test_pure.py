@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
 from tidewire.model.batch import (
     IngestLimits,
+    checked_labels,
     checked_name,
     checked_time_ms,
     decode_batch,
@@ -31,7 +32,7 @@ from tidewire.model.batch import (
 )
 from tidewire.model.csv_escape import inert, original
 from tidewire.model.cursor import Cursor, id_from_ms, id_ms, id_text, parse_id
-from tidewire.model.durations import parse_duration_ms
+from tidewire.model.durations import parse_duration_ms, parse_time_ms
 from tidewire.model.pattern import compile_pattern
 from tidewire.model.sse import Decoder
 from tidewire.redislog.keys import Keys
@@ -91,6 +92,12 @@ def test_a_batch_survives_its_encoding_on_one_line(metric: str, column: list[Any
         ("a*", "reserved for patterns"),
         ("e\u0301", "normal form C"),
         ("ä" * 128, "256 bytes"),
+        (" a", "begins or ends with a blank"),
+        ("a/b ", "begins or ends with a blank"),
+        (" ", "begins or ends with a blank"),
+        ("a\u00a0", "begins or ends with a blank"),
+        ("\u3000a", "begins or ends with a blank"),
+        ("a\u2009", "begins or ends with a blank"),
     ],
 )
 def test_a_bad_name_is_refused_with_its_reason(metric: str, why: str) -> None:
@@ -99,9 +106,30 @@ def test_a_bad_name_is_refused_with_its_reason(metric: str, why: str) -> None:
     assert caught.value.field == "metric"
 
 
+def test_a_name_may_hold_a_blank_and_a_label_may_not_begin_or_end_with_one() -> None:
+    assert checked_name("tank 1/inner temperature") == "tank 1/inner temperature"
+    assert checked_labels({"site name": " A "}) == {"site name": " A "}, "a value is as it was given"
+    for name in (" site", "site ", "site\u00a0", " "):
+        with pytest.raises(InvalidInput, match="begins or ends with a blank"):
+            checked_labels({name: "A"})
+
+
+@given(st.text(max_size=12), st.sampled_from([*" \u00a0\u1680\u2000\u2003\u200a\u202f\u205f\u3000"]), st.booleans())
+def test_no_blank_of_unicode_ends_a_name(text: str, blank: str, first: bool) -> None:
+    with pytest.raises(InvalidInput):
+        checked_name(blank + text if first else text + blank)
+
+
 @pytest.mark.parametrize(
     ("time", "hint"),
     [
+        ("2016-12-31T12:00:60Z", "RFC 3339"),
+        ("2016-12-31T23:59:60+01:00", "RFC 3339"),
+        ("2016-12-31T23:59:61Z", "RFC 3339"),
+        ("2016-12-31T23:60:00Z", "RFC 3339"),
+        ("2016-12-31T23:59:60", "no time zone"),
+        ("9999-12-31T23:59:60Z", "RFC 3339"),
+        ("z", "RFC 3339"),
         (1_763_871_234, "1970 as milliseconds; did you mean seconds"),
         (1_763_871_234_567_125, "microseconds"),
         (1_763_871_234_567_125_000, "nanoseconds"),
@@ -117,6 +145,29 @@ def test_a_bad_name_is_refused_with_its_reason(metric: str, why: str) -> None:
 def test_an_implausible_time_is_refused_with_a_hint_and_never_guessed(time: Any, hint: str) -> None:
     with pytest.raises(InvalidInput, match=hint):
         checked_time_ms(time, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2016-12-31T23:59:59Z", 1_483_228_799_000.0),
+        ("2016-12-31t23:59:59z", 1_483_228_799_000.0),
+        ("2016-12-31 23:59:59z", 1_483_228_799_000.0),
+        ("2016-12-31T23:59:59.5z", 1_483_228_799_500.0),
+        ("2016-12-31T23:59:59.123456789z", 1_483_228_799_123.456),
+        ("2016-12-31T23:59:60Z", 1_483_228_800_000.0),
+        ("2016-12-31t23:59:60z", 1_483_228_800_000.0),
+        ("2016-12-31T23:59:60.25Z", 1_483_228_800_250.0),
+        ("2016-12-31T23:59:60+00:00", 1_483_228_800_000.0),
+        ("2016-12-31T15:59:60-08:00", 1_483_228_800_000.0),
+        ("2017-01-01T05:29:60+05:30", 1_483_228_800_000.0),
+        ("2016-12-31T23:59:59-00:00", 1_483_228_799_000.0),
+        ("1990-12-31T15:59:60-08:00", 662_688_000_000.0),
+    ],
+)
+def test_every_form_of_rfc_3339_is_a_time(text: str, meant: float) -> None:
+    assert checked_time_ms(text, now_ms=NOW_MS) == meant
+    assert parse_time_ms("start", text, NOW_MS) == meant
 
 
 def test_times_people_have_are_milliseconds_afterwards() -> None:

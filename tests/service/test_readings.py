@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import Valkey
-from waiting import generous
+from waiting import Eventually, generous
 
 GOOD = {"metric": "good", "value": 1}
 
@@ -70,6 +70,41 @@ async def test_ndjson_lines_are_rows(service: Any) -> None:
     assert answer.json()["accepted"] == 3
     assert [(row["row"], row["field"]) for row in answer.json()["rejected"]] == [(1, "body")]
     assert await service.stored() == {"a": [1], "b": [2, 3]}
+
+
+BOM = "\ufeff".encode()
+
+
+async def test_a_byte_order_mark_before_json_means_nothing(service: Any) -> None:
+    """Windows writes it: PowerShell's Out-File, .NET, Excel."""
+    assert (await service.post(BOM + b'{"metric":"a","value":1}')).status_code == 200
+    lines = BOM + b'{"metric":"b","value":1}\n' + BOM + b'{"metric":"b","value":2}\r\n'
+    assert (await service.post(lines, "application/x-ndjson")).json()["accepted"] == 2
+    packed = gzip.compress(BOM + b'[{"metric":"c","value":[1,2]}]')
+    assert (await service.post(packed, **{"Content-Encoding": "gzip"})).status_code == 200
+    assert await service.stored() == {"a": [1], "b": [1, 2], "c": [1, 2]}
+    for media_type in ("application/json", "application/x-ndjson", "text/csv"):
+        assert (await service.post(BOM, media_type)).status_code in (400, 422), media_type
+    inside = await service.post(b'{"metric":"\xef\xbb\xbfa","value":1}')
+    assert (inside.status_code, inside.json()["field"]) == (422, "metric")
+
+
+async def test_a_byte_order_mark_means_nothing_wherever_json_comes_in(
+    service: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    http, headers = service.http, {"Content-Type": "application/json"}
+    assert (await http.put("/v1/decks/d", content=BOM + b'{"name":"D"}', headers=headers)).status_code == 200
+    assert (await http.get("/v1/decks/d")).content == b'{"name":"D"}'
+    assert (await http.put("/v1/thresholds", content=BOM + b'{"thresholds":[]}', headers=headers)).status_code == 200
+    assert (await http.post("/v1/tickets", content=BOM + b'{"metric":["a"]}', headers=headers)).status_code == 201
+    valkey.cli("PUBLISH", "tw:in:a", BOM + b'{"value":1}')
+    valkey.cli("PUBLISH", "tw:in:a", BOM + b"2")
+    valkey.cli("XADD", "tw:in", "*", "metric", "b", "value", BOM + b"[3,4]", "labels", BOM + b'{"x":"y"}')
+
+    async def arrived() -> bool:
+        return bool(await service.stored() == {"a": [1, 2], "b": [3, 4]})
+
+    await eventually(arrived)
 
 
 async def test_csv_columns_are_fields_and_labels(service: Any, now_ms: float) -> None:

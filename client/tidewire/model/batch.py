@@ -7,10 +7,11 @@ there to the browser nothing encodes them again.
 from __future__ import annotations
 
 import math
+import re
 import time as _clock
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -49,6 +50,7 @@ _NAME_BYTES: Final = 255
 _UNIT_BYTES: Final = 63
 _MIN_MS: Final = 631_152_000_000.0  # 1990-01-01T00:00:00Z
 _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_LEAP: Final = re.compile(r"(.{10}.\d\d:\d\d):60(.*)", re.ASCII)
 
 
 class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +144,8 @@ def _check_characters(field: str, text: str) -> None:
             )
         if character in "*?[]":
             raise InvalidInput(field, text, f"'{character}' is reserved for patterns")
+    if text != text.strip():
+        raise InvalidInput(field, text, "begins or ends with a blank, which nobody sees; strip it")
     if not unicodedata.is_normalized("NFC", text):
         raise InvalidInput(field, text, "is not in Unicode normal form C; apply unicodedata.normalize('NFC', …)")
 
@@ -151,8 +155,8 @@ def checked_name(metric: str) -> str:
     """Return the name of a metric as given.
 
     Raises:
-        InvalidInput: empty, longer than 255 bytes, not NFC, an empty level, or a character of Cc, Cf, Cs, Zl, Zp
-            or ``* ? [ ]``.
+        InvalidInput: empty, longer than 255 bytes, not NFC, an empty level, a blank at an end, or a character of Cc,
+            Cf, Cs, Zl, Zp or ``* ? [ ]``.
     """
     _utf8("metric", metric, _NAME_BYTES)
     if not metric:
@@ -244,8 +248,8 @@ def checked_time_ms(
     """
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
+            value = _parse_rfc_3339(value)
+        except (ValueError, OverflowError):
             raise InvalidInput(
                 field, value, "expected RFC 3339 with an offset, such as 2026-01-31T12:00:00.5Z"
             ) from None
@@ -269,6 +273,26 @@ def checked_time_ms(
     if not _MIN_MS <= time_ms <= now_ms + lead_ms:
         raise _implausible(field, value, time_ms, now_ms, lead_ms)
     return time_ms
+
+
+def _parse_rfc_3339(text: str) -> datetime:
+    """Return the time that a text names; a leap second is the first second of the day that follows, as Unix counts.
+
+    Raises:
+        ValueError: the text is not of that form.
+        OverflowError: it is beyond the year 9999.
+
+    Source: RFC 3339, section 5.6, in which ``t`` and ``z`` may be small.
+    """
+    if text.endswith("z"):
+        text = text[:-1] + "Z"
+    leap = _LEAP.fullmatch(text)
+    if leap is None:
+        return datetime.fromisoformat(text)
+    before = datetime.fromisoformat(f"{leap[1]}:59{leap[2]}")
+    if before.tzinfo is not None and before.astimezone(UTC).strftime("%H:%M") != "23:59":
+        raise ValueError("second must be in 0..59")
+    return before + timedelta(seconds=1)
 
 
 def checked_value(value: object, *, field: str = "value") -> float | None:

@@ -51,8 +51,11 @@ def encode_event(data: bytes, *, id_: str | None = None, event: str | None = Non
 
 
 def encode_retry(retry_ms: int) -> bytes:
-    """Return the field that tells a client how long to wait before it reconnects, in milliseconds."""
-    return b"retry: %d\n\n" % retry_ms
+    """Return the field that tells a client how long to wait before it reconnects, in milliseconds.
+
+    It begins the block of the event that follows: some clients make an empty message of a block without data.
+    """
+    return b"retry: %d\n" % retry_ms
 
 
 class Decoder:

@@ -11,23 +11,25 @@ from tidewire.errors import InvalidInput
 from tidewire_service.errors import MalformedBody, NestingTooDeep
 from tidewire_service.ingest.rows import Row
 
-__all__ = ["json_rows", "ndjson_rows", "parse_json"]
+__all__ = ["BOM", "json_rows", "ndjson_rows", "parse_json"]
 
 _decoder: Final = msgspec.json.Decoder()
 _SHOWN_BYTES: Final = 60
+BOM: Final = b"\xef\xbb\xbf"  # written by Windows programs; at the start of a text it means nothing
 _REMEDY: Final = "send UTF-8 JSON (null for a value that is not a number)"
 
 
 def parse_json(text: bytes) -> Any:
     """Parse a JSON text.
 
-    Takes linear time and bounded depth. Rejects bare ``NaN``, lone surrogates and numbers beyond float64.
+    Takes linear time and bounded depth. Rejects bare ``NaN``, lone surrogates and numbers beyond float64. A byte order
+    mark at its start is left out.
 
     Raises:
         InvalidInput: names the position and what to send instead.
     """
     try:
-        return _decoder.decode(text)
+        return _decoder.decode(text.removeprefix(BOM))
     except RecursionError:
         raise NestingTooDeep("body", text[:_SHOWN_BYTES], "is nested too deeply; a batch has two levels") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
@@ -61,7 +63,7 @@ def ndjson_rows(body: bytes) -> Iterator[Row]:
         MalformedBody: all lines are blank.
     """
     empty = True
-    for line in body.split(b"\n"):
+    for line in body.removeprefix(BOM).split(b"\n"):
         if line.isspace() or not line:
             continue
         empty = False

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import IngestLimits
 from tidewire.model.csv_rows import parse_number
-from tidewire_service.ingest.json_rows import parse_json
+from tidewire_service.ingest.json_rows import BOM, parse_json
 
 __all__ = ["entry_row", "message_row"]
 
@@ -37,7 +37,7 @@ def message_row(metric: str, payload: bytes, limits: IngestLimits) -> dict[str, 
     """
     if len(payload) > limits.batch_bytes:
         raise LimitExceeded("batch_bytes", limits.batch_bytes, len(payload), "split the batch")
-    stripped = payload.strip()
+    stripped = payload.strip().removeprefix(BOM)
     if stripped.startswith(b"{"):
         row = parse_json(stripped)
         if row.get("metric", metric) != metric:
@@ -73,7 +73,7 @@ def entry_row(fields: Mapping[bytes, bytes], time_ms: float, limits: IngestLimit
         text = _text(name, raw)
         if name == "labels":
             row[name] = parse_json(raw) if text.strip() else {}
-        elif name in _LISTS and text.lstrip().startswith("[") and name != "text":
+        elif name in _LISTS and text.removeprefix("\ufeff").lstrip().startswith("[") and name != "text":
             row[name] = parse_json(raw)
         elif name in ("value", "step"):
             row[name] = parse_number(name, text)

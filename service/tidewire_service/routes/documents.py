@@ -25,6 +25,7 @@ from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, Documents
 from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
 from tidewire_service.hub.matching import Turns
+from tidewire_service.ingest.json_rows import BOM
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
 
@@ -162,7 +163,7 @@ async def put_deck(
 ) -> Response[bytes]:
     """Save."""
     _check_sees_all(request)
-    body = await request.body()
+    body = (await request.body()).removeprefix(BOM)
     try:
         msgspec.json.decode(body, type=_Named)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -225,7 +226,7 @@ async def put_thresholds(
 ) -> Response[bytes]:
     """Save."""
     _check_sees_all(request)
-    checked = checked_thresholds(await request.body())
+    checked = checked_thresholds((await request.body()).removeprefix(BOM))
     expected = _expected_version(request)
     body = msgspec.json.encode(ThresholdsJson(checked))
     document = await documents.thresholds.put(_LIST, body, over=ABSENT if expected == "none" else expected)

@@ -16,6 +16,7 @@ from msgspec import Meta
 from tidewire.errors import InvalidInput
 from tidewire.model.pattern import compile_pattern
 from tidewire_service.auth.tickets import FIRST_USE_S, Tickets
+from tidewire_service.ingest.json_rows import BOM
 from tidewire_service.routes.stream import STREAM_PATH
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
@@ -61,7 +62,7 @@ class TicketJson(msgspec.Struct, frozen=True):
 async def create_ticket(request: Request[Any, Any, State], tickets: NamedDependency[Tickets]) -> Response[bytes]:
     """Create a ticket."""
     try:
-        wanted = msgspec.json.decode(await request.body(), type=_Wanted)
+        wanted = msgspec.json.decode((await request.body()).removeprefix(BOM), type=_Wanted)
     except msgspec.MsgspecError as error:
         raise InvalidInput("body", "", f'expected {{"metric": ["furnace/**"]}}; {error}') from None
     patterns = tuple(compile_pattern(pattern).text for pattern in wanted.metric)
