@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tidewire.commands.options import target_option
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.model.batch import checked_time_ms, checked_value
-from tidewire.model.csv_rows import field_of_column, parse_number, read_csv_rows
+from tidewire.model.csv_rows import csv_text, field_of_column, parse_number, read_csv_rows
 from tidewire.publishing.publisher import Publisher, publish_url
 
 __all__ = ["Row", "command", "read_rows"]
@@ -70,39 +73,88 @@ def _checked_row(fields: Mapping[str, Any], where: str) -> Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a CSV or Parquet file in order of time.
+    """Return the rows of a file in order of time: CSV, TSV, NDJSON or Parquet, by its suffix.
 
     Columns metric, time (milliseconds or RFC 3339 with an offset), value, and optionally unit, text, step; every other
-    column is a label, also one of these with ``label.`` before it.
+    column is a label, also one of these with ``label.`` before it. A line of NDJSON may have ``labels`` as well.
 
     Raises:
-        InvalidInput: a missing column, or a cell that cannot be read; names the line.
+        InvalidInput: a file of another kind, a missing column, or a cell that cannot be read; names the line.
         MissingExtra: a Parquet file without pyarrow.
     """
-    if path.suffix == ".parquet":
-        rows = [_checked_row(fields, f"row {number}") for number, fields in enumerate(_parquet_rows(path), 1)]
-    elif path.suffix in {".csv", ".txt"}:
-        rows = []
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for line, row in read_csv_rows(file):
-                if isinstance(row, InvalidInput):
-                    raise row.at(f"line {line}")
-                rows.append(_checked_row(row, f"line {line}"))
-    else:
-        raise InvalidInput("file", path.name, "expected .csv or .parquet")
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise InvalidInput("file", path.name, f"expected one of {', '.join(_READERS)}")
+    rows = []
+    try:
+        for place, fields in read(path):
+            if isinstance(fields, InvalidInput):
+                raise fields.at(place)
+            rows.append(_checked_row(fields, place))
+    except OSError as error:
+        raise InvalidInput("file", str(path), error.strerror or str(error)) from error
     rows.sort(key=lambda row: row.time_ms)
     return rows
 
 
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def _csv_rows(path: Path, delimiter: str = ",") -> Iterator[_Placed]:
+    for line, row in read_csv_rows(csv_text(path.read_bytes()), delimiter=delimiter):
+        yield f"line {line}", row
+
+
+def _ndjson_rows(path: Path) -> Iterator[_Placed]:
+    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            cells = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidInput(f"line {number}", line.decode(errors="replace"), f"{error}; expected JSON") from None
+        columns = {name: cell for name, cell in cells.items() if isinstance(cell, list)}  # as exports write a series
+        if {"min", "max", "mean", "count"} <= columns.keys():
+            raise InvalidInput(f"line {number}", ", ".join(columns), "are buckets, which are no readings")
+        if len({len(cell) for cell in columns.values()}) > 1:
+            raise InvalidInput(f"line {number}", ", ".join(columns), "differ in length")
+        for row in zip(*columns.values(), strict=True) if columns else [()]:
+            yield f"line {number}", _fields_of(cells | dict(zip(columns, row, strict=True)))
+
+
+def _parquet_rows(path: Path) -> Iterator[_Placed]:
     try:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra("replay of a Parquet file", "notebook") from error
-    for cells in pq.read_table(path).to_pylist():
-        fields = [(field_of_column(name), cell) for name, cell in cells.items()]
-        labels = {field.name: str(cell) for field, cell in fields if field.is_label and not _empty(cell)}
-        yield {**{field.name: cell for field, cell in fields if not field.is_label}, "labels": labels}
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise InvalidInput("file", path.name, f"is no Parquet file: {error}") from None
+    for number, cells in enumerate(table.to_pylist(), 1):
+        yield f"row {number}", _fields_of(cells)
+
+
+def _fields_of(cells: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = cells.get("labels")
+    labels = dict(given) if isinstance(given, dict) else {}
+    fields: dict[str, Any] = {"labels": labels}
+    for column, cell in cells.items():
+        name, is_label = field_of_column(column)
+        if not is_label:
+            fields[name] = cell
+        elif cell is not given and not _empty(cell):
+            labels[name] = str(cell)
+    return fields
+
+
+_Placed: TypeAlias = tuple[str, Mapping[str, Any] | InvalidInput]
+_READERS: Final[Mapping[str, Callable[[Path], Iterator[_Placed]]]] = {
+    ".csv": _csv_rows,
+    ".txt": _csv_rows,
+    ".tsv": partial(_csv_rows, delimiter="\t"),
+    ".ndjson": _ndjson_rows,
+    ".jsonl": _ndjson_rows,
+    ".parquet": _parquet_rows,
+}
 
 
 @click.command("replay")

@@ -8,7 +8,9 @@ Source: RFC 4180, with a header line.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -17,7 +19,7 @@ from tidewire.errors import InvalidInput
 from tidewire.model.csv_escape import NUMBER, original
 from tidewire.model.table_writers import BUCKET_COLUMNS, label_of_column
 
-__all__ = ["CsvRow", "Field", "field_of_column", "parse_number", "read_csv_rows"]
+__all__ = ["CsvRow", "Field", "csv_text", "field_of_column", "parse_number", "read_csv_rows"]
 
 _COLUMNS: Final = frozenset({"metric", "time", "value", "unit", "text", "step"})
 # A boolean is 0 or 1, as everywhere. `1_000` is refused, though float() takes it: nothing but Python writes it.
@@ -26,6 +28,14 @@ _WORDS: Final = {
     "true": 1.0, "false": 0.0,
 }  # fmt: skip
 _MAX_COLUMNS: Final = 256
+_MAX_LINES: Final = 100  # of one row; of more, a quote that is open has swallowed the next ones
+_MARKS: Final = (  # the longer ones first: that of UTF-32 begins as that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _SHOWN_CHARS: Final = 60
 _MAX_DIGITS: Final = 400  # float64 has at most 17 that matter and 309 before the point
 
@@ -60,33 +70,62 @@ def parse_number(field: str, text: str) -> float | None:
     return number
 
 
-def read_csv_rows(text: Iterable[str], malformed: type[InvalidInput] = InvalidInput) -> Iterator[CsvRow]:
+def csv_text(data: bytes, malformed: type[InvalidInput] = InvalidInput) -> Iterable[str]:
+    """Return the lines of a CSV file, with their ends.
+
+    Args:
+        data: UTF-8, or UTF-16 or UTF-32 with its byte order mark, as spreadsheets write "Unicode text".
+        malformed: class of the error.
+
+    Raises:
+        malformed: another encoding.
+    """
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data.partition(b"\n")[0]:
+        raise malformed("body", data[:_SHOWN_CHARS], "is UTF-16 without its byte order mark; save the file as UTF-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        read = io.StringIO(data[: error.start].decode(encoding, "ignore") + "?", newline="")
+        reason = f"has bytes that are not {encoding.removesuffix('-sig').upper()}; save the file as UTF-8"
+        raise malformed("body", f"line {sum(1 for _ in read)}", reason) from None
+    return io.StringIO(text, newline="")
+
+
+def read_csv_rows(
+    text: Iterable[str], malformed: type[InvalidInput] = InvalidInput, delimiter: str = ","
+) -> Iterator[CsvRow]:
     """Yield the rows of a CSV text; a line with more or fewer cells than the header is a bad row.
 
     Args:
-        text: the lines with their ends, as a file opened with ``newline=""`` yields them.
+        text: the lines with their ends, as `csv_text` returns them.
         malformed: class of the error for a text that cannot be read as a whole.
+        delimiter: between two cells.
 
     Raises:
         malformed: no header, a column twice, no ``metric`` or neither ``value`` nor ``text``, or a quote that never
             ends (what follows it cannot be told apart).
     """
-    lines = csv.reader(text, strict=True)
+    lines = csv.reader(text, strict=True, delimiter=delimiter)
+    before = 0  # number of the line before the row
     try:
         header = next((line for line in lines if line), None)
         if header is None:
             raise malformed("body", "", "expected a header line such as metric,time,value,unit,site")
         columns = _checked_header(header, malformed)
-        empty = True
+        empty, before = True, lines.line_num
         for cells in lines:
             if cells:
                 empty = False
-                yield CsvRow(lines.line_num, _row(columns, cells))
+                row = _row(columns, cells) if lines.line_num - before <= _MAX_LINES else _swallowed(cells, before + 1)
+                yield CsvRow(lines.line_num, row)
+            before = lines.line_num
         if empty:
             raise malformed("body", "", "has a header and no rows; expected at least one line under it")
     except csv.Error as error:
+        fault = "a quote that is opened there has no end" if "end of data" in str(error) else str(error)
         raise malformed(
-            "body", f"line {lines.line_num}", f'{error}; quote cells with " and double the quotes in them'
+            "body", f"line {before + 1}", f'{fault}; quote cells with " and double the quotes in them'
         ) from None
 
 
@@ -122,6 +161,11 @@ def _checked_header(header: list[str], malformed: type[InvalidInput]) -> list[Fi
     if "value" not in columns and "text" not in columns:
         raise malformed("header", ",".join(header), "has neither a column 'value' nor a column 'text'")
     return fields
+
+
+def _swallowed(cells: list[str], line: int) -> InvalidInput:
+    text = f"spans more than {_MAX_LINES} lines from line {line} on; a quote there has no end"
+    return InvalidInput("row", ",".join(cells)[:_SHOWN_CHARS], text)
 
 
 def _row(columns: list[Field], cells: list[str]) -> Mapping[str, Any] | InvalidInput:

@@ -73,7 +73,8 @@ def checked_format(content_type: str) -> Format:
         )
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and value.strip(" \"'") not in ("utf-8", "utf8"):
+        known = ("utf-8", "utf8", "utf-16") if found is csv_rows else ("utf-8", "utf8")  # a mark tells which of them
+        if name.strip() == "charset" and value.strip(" \"'") not in known:
             raise MediaTypeNotSupported(f"the charset {shown(value)} is not supported; send UTF-8")
     return found
 
