@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import gc
 import itertools
 import logging
@@ -55,6 +56,39 @@ async def test_a_dict_labels_columns_events_and_steps(valkey: Valkey) -> None:
     assert acc.value == [1.0]
     assert col.value == [1.0, None, None]
     assert (event.value, event.text) == ([None], ["deploy v2"])
+
+
+class Word(enum.StrEnum):
+    """Texts that are no plain `str`: encoders refuse them."""
+
+    METRIC = "m/word"
+    UNIT = "Cel"
+    NAME = "site"
+    VALUE = "A"
+    TEXT = "deploy"
+
+
+@pytest.mark.parametrize("kind", [Word, np.str_, type("Text", (str,), {})])
+async def test_texts_of_any_class_arrive_as_texts(valkey: Valkey, kind: Callable[[str], str]) -> None:
+    metric, unit, name, value, text = map(kind, Word)
+    with Publisher(valkey.url) as publisher:
+        for given in ({}, {"unit": unit}, {"labels": {name: value}}, {"text": text}, {"unit": unit, "time": None}):
+            publisher.publish(metric, 1.0, **given)  # type: ignore[arg-type]
+            publisher.publish("m/plain", 1.0, **given)  # type: ignore[arg-type]
+            publisher.publish({metric: 1.0}, **given)  # type: ignore[arg-type]
+        publisher.publish(metric, [1.0, 2.0], text=[text, None])
+        assert publisher.flush(HANG_S)
+        assert (publisher.stats.sent, publisher.stats.rejected) == (17, 0)
+    assert len(await stored(valkey.url, "m/word")) == 12
+    assert len(await stored(valkey.url, "m/plain")) == 5
+
+
+async def test_a_masked_value_is_no_number(valkey: Valkey, recwarn: pytest.WarningsRecorder) -> None:
+    with Publisher(valkey.url) as publisher:
+        publisher.publish("a", np.ma.masked)
+        publisher.publish("a", np.ma.array([1.0, 2.0], mask=[False, True]))
+    assert await stored(valkey.url, "a") == [None, 1.0, None]
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

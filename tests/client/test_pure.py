@@ -50,7 +50,7 @@ levels = (
         max_size=12,
     )
     .map(lambda text: unicodedata.normalize("NFC", text))
-    .filter(lambda text: text and not set(text) & set("*?[]/"))
+    .filter(lambda text: text and text == text.strip() and not set(text) & set("*?[]/"))
 )
 names = st.lists(levels, min_size=1, max_size=4).map("/".join).filter(lambda name: len(name.encode()) <= 255)
 values = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**60), 2**60) | st.booleans() | st.none()

@@ -132,7 +132,7 @@ def _utf8(field: str, text: object, max_bytes: int) -> str:
         raise InvalidInput(field, text, "holds a lone surrogate; decode it properly and send UTF-8") from None
     if size > max_bytes:
         raise InvalidInput(field, text, f"is {size} bytes of UTF-8, at most {max_bytes} are allowed")
-    return text
+    return text if type(text) is str else str.__str__(text)  # numpy.str_, an enum's member: encoders know none of them
 
 
 def _check_characters(field: str, text: str) -> None:
@@ -152,13 +152,13 @@ def _check_characters(field: str, text: str) -> None:
 
 @lru_cache(maxsize=65_536)
 def checked_name(metric: str) -> str:
-    """Return the name of a metric as given.
+    """Return the name of a metric.
 
     Raises:
         InvalidInput: empty, longer than 255 bytes, not NFC, an empty level, a blank at an end, or a character of Cc,
             Cf, Cs, Zl, Zp or ``* ? [ ]``.
     """
-    _utf8("metric", metric, _NAME_BYTES)
+    metric = _utf8("metric", metric, _NAME_BYTES)
     if not metric:
         raise InvalidInput("metric", metric, "is empty; expected a name such as 'furnace/temperature'")
     _check_characters("metric", metric)
@@ -170,15 +170,16 @@ def checked_name(metric: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _checked_label(name: str, value: str) -> None:
+def _checked_label(name: str, value: str) -> tuple[str, str]:
     field = f"labels[{name!r}]"
-    _utf8("labels", name, _NAME_BYTES)
+    name = _utf8("labels", name, _NAME_BYTES)
     if not name or "/" in name:
         raise InvalidInput("labels", name, "a label's name must not be empty and must not contain '/'")
     _check_characters("labels", name)
-    _utf8(field, value, _NAME_BYTES)
+    value = _utf8(field, value, _NAME_BYTES)
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise InvalidInput(field, value, "holds a control character")
+    return name, value
 
 
 def checked_labels(labels: Mapping[str, str] | None, limits: IngestLimits = DEFAULT_LIMITS) -> dict[str, str]:
@@ -198,21 +199,22 @@ def checked_labels(labels: Mapping[str, str] | None, limits: IngestLimits = DEFA
         raise LimitExceeded(
             "labels", limits.labels, len(labels), "use fewer dimensions, or a level of the metric's name"
         )
+    checked = []
     for name, value in labels.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidInput(f"labels[{name!r}]", value, "labels map strings to strings; quote the value")
-        _checked_label(name, value)
-    return dict(sorted(labels.items()))
+        checked.append(_checked_label(name, value))
+    return dict(sorted(checked))
 
 
 @lru_cache(maxsize=4_096)
 def checked_unit(unit: str) -> str:
-    """Return the unit as given.
+    """Return the unit.
 
     Raises:
         InvalidInput: not a string of at most 63 bytes without control, format or separator characters.
     """
-    _utf8("unit", unit, _UNIT_BYTES)
+    unit = _utf8("unit", unit, _UNIT_BYTES)
     if any(unicodedata.category(character) in _FORBIDDEN for character in unit):
         raise InvalidInput("unit", unit, "holds a control, format or separator character")
     return unit
@@ -296,14 +298,14 @@ def _parse_rfc_3339(text: str) -> datetime:
 
 
 def checked_value(value: object, *, field: str = "value") -> float | None:
-    """Return a value as float64, or None for "not a number" (None, NaN, the infinities and pandas.NA).
+    """Return a value as float64, or None for "not a number" (None, NaN, the infinities, pandas.NA, numpy.ma.masked).
 
     Raises:
         InvalidInput: a string or another thing that is no number, or an integer beyond float64.
     """
-    if value is None:
-        return None
     kind = type(value).__name__
+    if value is None or kind == "MaskedConstant":  # of numpy.ma, whose float() warns
+        return None
     if isinstance(value, (str, bytes, complex)) or not hasattr(value, "__float__"):
         if kind == "NAType":
             return None
@@ -388,8 +390,8 @@ def make_batch(
         LimitExceeded: more readings or labels than allowed.
     """
     now_ms = _clock.time() * 1e3 if now_ms is None else now_ms
-    checked_name(metric if isinstance(metric, str) else _utf8("metric", metric, 0))
-    checked_unit(unit if isinstance(unit, str) else _utf8("unit", unit, 0))
+    metric = checked_name(metric if isinstance(metric, str) else _utf8("metric", metric, 0))
+    unit = checked_unit(unit if isinstance(unit, str) else _utf8("unit", unit, 0))
     labels_ = checked_labels(labels, limits)
     if time is None:
         time = index_times(value)

@@ -156,7 +156,7 @@ def track(
     Raises:
         InvalidInput: a metric or label that can never work, or nothing to go through; at once, not at the first item.
     """
-    checked_name(metric)
+    metric = checked_name(metric)
     if isinstance(iterable, AsyncIterable):
         raise InvalidInput("iterable", iterable, "is asynchronous; publish in its loop, with counted() or log()")
     if not isinstance(iterable, Iterable) and not hasattr(iterable, "__getitem__"):

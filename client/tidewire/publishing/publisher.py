@@ -178,7 +178,7 @@ class AnyPublisher:
         if text is None and isinstance(value, (int, float)) and type(metric) is str:  # the usual case, without a batch
             checked_name(metric)
             if unit:
-                checked_unit(unit)
+                unit = checked_unit(unit)
             labels_ = checked_labels(labels, self._limits) if labels else _NO_LABELS
             time_ms = now_ms if time is None else checked_time_ms(time, now_ms=now_ms)
             row = time_ms, checked_value(value), None, None if step is None else checked_value(step, field="step")
