@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -35,7 +35,7 @@ class Recorder(tidewire.Publisher):
         super().__init__("redis://127.0.0.1:1")
         self.batches: list[Batch] = []
 
-    def publish_batches(self, batches: Any) -> None:
+    def publish_batches(self, batches: Iterable[Batch], *, default_time: bool = False) -> None:
         self.batches += batches
 
 

@@ -269,6 +269,22 @@ async def test_entries_added_while_redis_was_away_are_taken_once(
     patient.close()
 
 
+@pytest.mark.parametrize("entry_id", ["1-1", "99999999999999-1"])
+async def test_an_entry_whose_id_is_no_time_gets_that_of_the_log(
+    start: Any, valkey: Valkey, eventually: Eventually, entry_id: str
+) -> None:
+    service = await start()
+    valkey.client.xadd("tw:in", {"metric": "m", "value": "1"}, id=entry_id)
+    valkey.client.xadd("tw:in", {"metric": "m", "value": "2"})  # its id follows that one
+
+    async def both() -> bool:
+        found = (await service.history("m"))["series"]
+        return bool(found and sorted(found[0]["value"]) == [1, 2])
+
+    await eventually(both)
+    assert valkey.client.xlen("tw:in:dead") == 0
+
+
 async def test_the_holder_sweeps_idle_metrics(start: Any, valkey: Valkey, eventually: Eventually) -> None:
     service = await start(retention_silent_s=60)
     await service.post([{"metric": "old", "value": 1}, {"metric": "new", "value": 1}])

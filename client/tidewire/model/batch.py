@@ -34,6 +34,7 @@ __all__ = [
     "decode_batch",
     "encode_batch",
     "index_times",
+    "is_plausible_time",
     "labels_of_series_key",
     "make_batch",
     "newest_of",
@@ -109,6 +110,7 @@ class EncodedBatch(NamedTuple):
         last: a one-reading batch, encoded: the newest reading by time, of equal times the later one.
         readings: how many it holds.
         last_time: of that newest reading, Unix ms; 0 if unknown, and the log's time counts.
+        default_from: the oldest of its times if they are of the publisher's clock; None if they were given.
     """
 
     metric: str
@@ -117,6 +119,7 @@ class EncodedBatch(NamedTuple):
     last: bytes
     readings: int
     last_time: float = 0.0
+    default_from: float | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -297,6 +300,11 @@ def _parse_rfc_3339(text: str) -> datetime:
     return before + timedelta(seconds=1)
 
 
+def is_plausible_time(time_ms: float, now_ms: float) -> bool:
+    """Tell whether a time lies in the window of readings: from 1990 until `LEAD_MS` after now; both Unix ms."""
+    return _MIN_MS <= time_ms <= now_ms + LEAD_MS
+
+
 def checked_value(value: object, *, field: str = "value") -> float | None:
     """Return a value as float64, or None for "not a number" (None, NaN, the infinities, pandas.NA, numpy.ma.masked).
 
@@ -466,8 +474,13 @@ def newest_of(times: Sequence[float]) -> int:
     return max(range(len(times)), key=lambda place: (times[place], place))
 
 
-def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> EncodedBatch:
+def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS, *, default_time: bool = False) -> EncodedBatch:
     """Return a batch as the log takes it.
+
+    Args:
+        batch: checked.
+        limits: of its size.
+        default_time: its times were not given, but are of the publisher's clock.
 
     Raises:
         LimitExceeded: the encoding is larger than `limits.batch_bytes`.
@@ -489,7 +502,8 @@ def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS) -> Encoded
                 step=None if batch.step is None else [batch.step[newest]],
             )
         )
-    return EncodedBatch(batch.metric, body, series_key(batch.labels), last, count, batch.time[newest])
+    default_from = min(batch.time) if default_time else None
+    return EncodedBatch(batch.metric, body, series_key(batch.labels), last, count, batch.time[newest], default_from)
 
 
 def decode_batch(body: bytes | str) -> Batch:

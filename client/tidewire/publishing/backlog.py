@@ -41,7 +41,7 @@ def encode_columns(columns: Columns, limits: IngestLimits) -> Encoded:
     while ranges:
         first, last = ranges.popleft()
         try:
-            batches.append(encode_batch(columns.batch(first, last), limits))
+            batches.append(encode_batch(columns.batch(first, last), limits, default_time=columns.default_time))
         except LimitExceeded as error:
             if last - first == 1:
                 rejected, reason = rejected + 1, str(error)

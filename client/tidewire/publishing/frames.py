@@ -21,6 +21,7 @@ from tidewire.model.batch import (
     index_times,
 )
 from tidewire.publishing.publisher import AnyPublisher, Publisher
+from tidewire.publishing.time_check import present_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def publish_frame(
     with contextlib.nullcontext(publisher) if publisher is not None else Publisher() as target:
         batches = list(_batches(frame, metric, prefix, unit, labels or {}, label_columns, target._limits))
         for batch in batches:
-            target.publish_batches([batch])
+            target.publish_batches([batch], default_time=index_times(frame) is None)
     return sum(map(len, batches))
 
 
@@ -150,12 +151,13 @@ def _by_name(columns: list[tuple[str, T]]) -> dict[str, T]:
 
 def _times(frame: pd.DataFrame) -> list[float]:
     """Return the times of the rows, Unix ms."""
-    index, now_ms = index_times(frame), time.time() * 1e3
+    index, own_ms = index_times(frame), time.time() * 1e3
     if index is None:
-        return [now_ms] * len(frame)
+        return [own_ms] * len(frame)
     if index.nlevels > 1:
         why = "is a MultiIndex; with reset_index() make its times the index, and its other levels label_columns"
         raise InvalidInput("index", ", ".join(map(str, index.names)), why)
+    now_ms = present_ms(own_ms)
     return [checked_time_ms(each, field=f"index[{row}]", now_ms=now_ms) for row, each in enumerate(index.tolist())]
 
 

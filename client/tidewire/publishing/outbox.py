@@ -33,10 +33,10 @@ _WIDTH: Final = 4  # time, value, text, step
 class Columns:
     """Readings of one series that wait: `rows` is flat, four places a reading, so that adding one is a single step."""
 
-    __slots__ = ("labels", "metric", "rows", "unit")
+    __slots__ = ("default_time", "labels", "metric", "rows", "unit")
 
-    def __init__(self, metric: str, labels: Mapping[str, str], unit: str) -> None:
-        self.metric, self.labels, self.unit = metric, labels, unit
+    def __init__(self, metric: str, labels: Mapping[str, str], unit: str, default_time: bool = False) -> None:
+        self.metric, self.labels, self.unit, self.default_time = metric, labels, unit, default_time
         self.rows: list[Any] = []
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Part:
 
     Attributes:
         number: rises by one from part to part.
-        columns: by (metric, series key, unit), in order of first sight.
+        columns: by (metric, series key, unit, whether their times are the default), in order of first sight.
         bytes: of memory, about.
     """
 
@@ -69,7 +69,7 @@ class Part:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.columns: dict[tuple[str, str, str], Columns] = {}
+        self.columns: dict[tuple[str, str, str, bool], Columns] = {}
         self.bytes = 0
 
     @property
@@ -125,29 +125,35 @@ class Outbox:
         self.dropped = 0
         self.overflows_to_disk = False
 
-    def add(self, metric: str, labels: Mapping[str, str], unit: str, row: tuple[Any, ...]) -> bool:
-        """Add one reading: time in milliseconds, value, text, step; True if the sender should be woken."""
+    def add(
+        self, metric: str, labels: Mapping[str, str], unit: str, row: tuple[Any, ...], default_time: bool = False
+    ) -> bool:
+        """Add one reading: time in milliseconds, value, text, step; True if the sender should be woken.
+
+        Its time is the default if it was not given, but is of this machine's clock.
+        """
         part = self._open
         first = not part.columns
-        self._columns(part, metric, labels, unit).rows.extend(row)
+        self._columns(part, metric, labels, unit, default_time).rows.extend(row)
         part.bytes += READING_BYTES if row[2] is None else READING_BYTES + sys.getsizeof(row[2])
         return self._bounded(part) or first
 
-    def extend(self, batch: Batch) -> bool:
+    def extend(self, batch: Batch, default_time: bool = False) -> bool:
         """Add the readings of a batch; True if the sender should be woken."""
         part = self._open
         first = not part.columns
         texts: Iterable[Any] = batch.text or repeat(None)
         rows = zip(batch.time, batch.value, texts, batch.step or repeat(None))  # noqa: B905 - two may be endless
-        self._columns(part, batch.metric, batch.labels, batch.unit).rows.extend(chain.from_iterable(rows))
+        columns = self._columns(part, batch.metric, batch.labels, batch.unit, default_time)
+        columns.rows.extend(chain.from_iterable(rows))
         part.bytes += READING_BYTES * len(batch) + sum(map(sys.getsizeof, batch.text or ()))
         return self._bounded(part) or first
 
-    def _columns(self, part: Part, metric: str, labels: Mapping[str, str], unit: str) -> Columns:
-        key = (metric, series_key(labels), unit)
+    def _columns(self, part: Part, metric: str, labels: Mapping[str, str], unit: str, default_time: bool) -> Columns:
+        key = (metric, series_key(labels), unit, default_time)
         found = part.columns.get(key)
         if found is None:
-            found = part.columns.setdefault(key, Columns(metric, labels, unit))
+            found = part.columns.setdefault(key, Columns(metric, labels, unit, default_time))
             part.bytes += SERIES_BYTES
         return found
 

@@ -28,12 +28,14 @@ from tidewire.model.batch import (
     checked_time_ms,
     checked_unit,
     checked_value,
+    index_times,
     make_batch,
 )
 from tidewire.publishing.lifecycle import register_publisher
 from tidewire.publishing.outbox import Outbox
 from tidewire.publishing.sender import Sender
 from tidewire.publishing.spool import Spool
+from tidewire.publishing.time_check import present_ms
 from tidewire.publishing.transport import open_transport
 from tidewire.settings import ClientSettings, checked_number, load_settings
 
@@ -174,16 +176,18 @@ class AnyPublisher:
             InvalidInput: an argument that can never work; nothing of the call is published.
             LimitExceeded: more labels than a series may have.
         """
-        now_ms = _clock.time() * 1e3
+        own_ms = _clock.time() * 1e3
+        now_ms = present_ms(own_ms)
         if text is None and isinstance(value, (int, float)) and type(metric) is str:  # the usual case, without a batch
             checked_name(metric)
             if unit:
                 unit = checked_unit(unit)
             labels_ = checked_labels(labels, self._limits) if labels else _NO_LABELS
-            time_ms = now_ms if time is None else checked_time_ms(time, now_ms=now_ms)
+            time_ms = own_ms if time is None else checked_time_ms(time, now_ms=now_ms)
             row = time_ms, checked_value(value), None, None if step is None else checked_value(step, field="step")
             with self._lock:
-                changed = self._outbox.add(metric, labels_, unit, row) or self._sender.thread is None
+                woken = self._outbox.add(metric, labels_, unit, row, time is None)
+                changed = woken or self._sender.thread is None
                 if changed:
                     self._sender.wake()
             if changed:
@@ -195,8 +199,10 @@ class AnyPublisher:
             pairs = tuple(metric.items())
         else:
             pairs = ((metric, value),)
-        batches = [  # all are checked before any is published
-            make_batch(
+        checked = []  # all are, before any is published
+        for name, each in pairs:
+            default_time = time is None and index_times(each) is None
+            batch = make_batch(
                 name,
                 each,
                 time=time,
@@ -205,21 +211,24 @@ class AnyPublisher:
                 text=text,
                 step=step,
                 limits=self._column_limits,
-                now_ms=now_ms,
+                now_ms=own_ms if default_time else now_ms,
             )
-            for name, each in pairs
-        ]
-        self.publish_batches(batches)
+            checked.append((batch, default_time))
+        self._add(checked)
 
-    def publish_batches(self, batches: Iterable[Batch]) -> None:
+    def publish_batches(self, batches: Iterable[Batch], *, default_time: bool = False) -> None:
         """Publish batches that were checked; returns as `publish` does. One longer than the limits is split.
 
         Args:
             batches: as `make_batch` returns them.
+            default_time: their times were not given, but are of this machine's clock.
         """
+        self._add((batch, default_time) for batch in batches)
+
+    def _add(self, batches: Iterable[tuple[Batch, bool]]) -> None:
         with self._lock:
-            for batch in batches:
-                if self._outbox.extend(batch) or self._sender.thread is None:
+            for batch, default_time in batches:
+                if self._outbox.extend(batch, default_time) or self._sender.thread is None:
                     self._sender.wake()
         self._sender.make_room()
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - what socket.getaddrinfo imports by itself
 import gzip
+import logging
+import time as _clock
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable, ServiceUnreachable
 from tidewire.model.batch import EncodedBatch
+from tidewire.publishing.time_check import Checked, are_plausible, check_times, without_impossible_times
 from tidewire.settings import without_password
 
 __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
@@ -25,6 +28,9 @@ _REASONS: Final[Mapping[str, str]] = {
     "metrics": "there are as many metrics as are allowed",
     "poison": "a foreign entry or type is in the metric's keys in Redis",
 }
+
+
+logger = logging.getLogger("tidewire")
 
 
 class Sent(NamedTuple):
@@ -60,16 +66,34 @@ class RedisTransport:
         from tidewire.redislog.log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
 
         self._log = BlockingRedisLog(url, prefix=prefix)
+        self._offset_ms: float | None = None  # the log's clock minus the monotonic one, which nobody sets
+        self._warned = False
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
-        """Append one call."""
-        appended = self._log.append(batches, publisher=publisher, sequence=sequence)
-        answers = zip(batches, appended.results, strict=True)
+        """Append one call, with times that the history finds."""
+        checked = self._checked(batches)
+        appended = self._log.append(checked.batches, publisher=publisher, sequence=sequence)
+        answers = zip(checked.batches, appended.results, strict=True)
         refused = [(batch.readings, result) for batch, result in answers if isinstance(result, str)]
         if not refused:
-            return Sent(0, "")
+            return Sent(checked.refused, checked.reason)
         first = refused[0][1]
-        return Sent(sum(readings for readings, _ in refused), _REASONS.get(first, first))
+        return Sent(checked.refused + sum(readings for readings, _ in refused), _REASONS.get(first, first))
+
+    def _checked(self, batches: Sequence[EncodedBatch]) -> Checked:
+        if self._offset_ms is not None and are_plausible(batches, self._offset_ms + _clock.monotonic() * 1e3):
+            return Checked(batches)
+        # the first time, and after this machine slept
+        log_ms, own_ms = self._log.clock().now_ms, _clock.time() * 1e3
+        self._offset_ms = log_ms - _clock.monotonic() * 1e3
+        checked = check_times(batches, log_ms, own_ms)
+        if checked.moved and not self._warned:
+            self._warned = True
+            logger.warning(
+                "this machine's clock is %.0f s off that of Redis: readings without a time get the time of Redis",
+                (own_ms - log_ms) / 1e3,
+            )
+        return checked
 
     def close(self) -> None:
         """Close the connection."""
@@ -86,7 +110,7 @@ class HttpTransport:
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Post one call."""
-        body = b"[" + b",".join(batch.body for batch in batches) + b"]"
+        body = b"[" + b",".join(map(without_impossible_times, batches)) + b"]"
         headers = {"content-type": "application/json", "tidewire-sequence": f"{publisher}:{sequence}"}
         if len(body) >= _GZIP_FROM_BYTES:
             body = gzip.compress(body, compresslevel=1)

@@ -183,7 +183,7 @@ class LogFunctions:
     def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:
         """Return the command of one append."""
         columns: list[object] = []
-        for metric, body, series, last, readings, time in call.batches:
+        for metric, body, series, last, readings, time, _ in call.batches:
             columns += (metric, body, series, time if readings == 1 else b"%d %r\n%b" % (readings, time, last))
         return self._call(
             "append",

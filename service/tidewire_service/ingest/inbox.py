@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
-from tidewire.model.batch import EncodedBatch, IngestLimits
+from tidewire.model.batch import EncodedBatch, IngestLimits, is_plausible_time
 from tidewire.model.cursor import id_ms, parse_id
 from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES, pairs
 from tidewire.redislog.log import RedisLog
@@ -270,7 +270,9 @@ class Inbox:
         ids: list[str] = []
         size = 0
         for entry in entries:
-            row = _row(entry_row, entry.fields, float(id_ms(parse_id(entry.id))), self._limits)
+            added_ms = float(id_ms(parse_id(entry.id)))  # unless a foreign hand chose the id
+            added_ms = added_ms if is_plausible_time(added_ms, now_ms) else now_ms
+            row = _row(entry_row, entry.fields, added_ms, self._limits)
             intake = self._parse([row], now_ms)
             if intake.rejected:
                 await self._dead_letter(intake.rejected[0], entry.fields, entry.id)
