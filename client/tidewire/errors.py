@@ -97,7 +97,11 @@ class LogUnavailable(TidewireError):
 
     Attributes:
         retry_after_s: a pause after which it makes sense to try again, in seconds.
+        stored: of an append that takes several calls, the results of the calls before the failing one, as `Appended`
+            has them; empty if none was stored.
     """
+
+    stored: tuple[int | str, ...] = ()
 
     def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
         self.reason = reason

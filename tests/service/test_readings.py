@@ -461,6 +461,71 @@ async def test_a_repeated_body_is_told_again_what_was_refused(start: Any, named:
     assert (await service.post(rows[2:3], **{header: f"{key}1"})).status_code == 422
 
 
+LONG = "x" * 1_400
+
+
+def _fill_up(valkey: Valkey) -> None:
+    """Let Redis take one more call of 500 batches with `LONG`: less than they need, but more than the call itself."""
+    valkey.cli("CONFIG", "SET", "maxmemory", valkey.client.info("memory")["used_memory"] + 1_300_000)
+
+
+@pytest.mark.parametrize("named", [{}, {"Idempotency-Key": "big"}, {"Tidewire-Sequence": "press-7:1"}])
+@pytest.mark.parametrize("rows", [900, 1_700])
+async def test_a_body_that_is_stored_in_part_while_redis_fills_up_says_so_and_can_be_completed(
+    start: Any, valkey: Valkey, named: dict[str, str], rows: int
+) -> None:
+    service = await start(max_body_bytes=4 << 20)
+    body: list[Any] = [{"metric": f"m/{n}", "value": n, "text": LONG} for n in range(rows)]
+    body[3], body[rows - 1] = {"metric": "bad*", "value": 1}, {"metric": "m/x", "value": "x"}
+    _fill_up(valkey)
+    answer = await service.post(body, **named)
+    told = answer.json()
+    assert (answer.status_code, answer.headers["retry-after"], told["title"]) == (
+        503,
+        "1",
+        "Redis is at its memory limit",
+    )
+    assert told["accepted"] == 500
+    assert "500 readings" in told["detail"]
+    valkey.cli("CONFIG", "SET", "maxmemory", 0)
+    assert len(await service.stored()) == 500
+    left = [row["row"] for row in told["rejected"]]
+    assert left == [3, *range(501, rows)]
+    again = body if named else [body[row] for row in left if row not in (3, rows - 1)]
+    done = await service.post(again, **named)
+    assert done.status_code == 200, done.text
+    assert done.json()["accepted"] == (rows - 2 if named else rows - 502)
+    expected = {f"m/{n}": [n] for n in range(rows) if n not in (3, rows - 1)}
+    assert await service.stored() == expected, "each once"
+
+
+@pytest.mark.parametrize("media_type", ["application/x-ndjson", "text/csv"])
+async def test_every_format_names_the_rows_that_were_not_stored(start: Any, valkey: Valkey, media_type: str) -> None:
+    service = await start(max_body_bytes=4 << 20)
+    lines = {
+        "application/x-ndjson": [json.dumps({"metric": f"m/{n}", "value": n, "text": LONG}) for n in range(700)],
+        "text/csv": ["metric,value,text", *(f"m/{n},{n},{LONG}" for n in range(700))],
+    }[media_type]
+    _fill_up(valkey)
+    answer = await service.post("\n".join(lines), media_type)
+    assert (answer.status_code, answer.json()["accepted"]) == (503, 500)
+    assert [row["row"] for row in answer.json()["rejected"]] == list(range(500, 700))
+    assert {row["reason"] for row in answer.json()["rejected"]} == {"was not stored; send it again"}
+
+
+async def test_a_body_without_times_is_cut_into_the_same_calls_again(start: Any, valkey: Valkey) -> None:
+    """The calls of a body are counted: cut elsewhere, the second attempt would lose or repeat what lies between."""
+    service = await start(max_body_bytes=4 << 20)
+    rows = [{"metric": f"m/{n}", "value": n, "text": "x" * 9_000} for n in range(300)]  # cut by bytes, not by number
+    _fill_up(valkey)
+    assert (await service.post(rows, **{"Idempotency-Key": "k"})).status_code == 503
+    valkey.cli("CONFIG", "SET", "maxmemory", 0)
+    for _ in range(2):
+        answer = await service.post(rows, **{"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 300)
+    assert await service.stored() == {f"m/{n}": [n] for n in range(300)}
+
+
 async def test_a_body_of_several_calls_that_was_cut_between_them_is_completed(start: Any, valkey: Valkey) -> None:
     service = await start(max_series=900)
     rows = [{"metric": "m", "value": n, "labels": {"n": str(n)}} for n in range(1_000)]

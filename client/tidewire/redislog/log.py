@@ -255,13 +255,17 @@ class RedisLog(_Base):
             inbox_ids: entries of the durable inbox to acknowledge and delete in the same step; then one call's worth.
 
         Raises:
-            LogFull: Redis is at its memory limit; nothing of the failing call was stored.
+            LogFull: Redis is at its memory limit; nothing of the failing call was stored; `stored` is what was before.
             PublishConflict: the idempotency key came with another body.
         """
-        parts = []
+        parts: list[Appended] = []
         for chunk, part in enumerate(split_calls(batches) if batches else [()]):
             call = AppendCall(part, publisher, sequence, chunk, once, lease, inbox_ids)
-            parts.append(await self._append(call))
+            try:
+                parts.append(await self._append(call))
+            except LogUnavailable as error:
+                error.stored = tuple(result for done in parts for result in done.results)
+                raise
         return _merged(parts)
 
     async def _append(self, call: AppendCall) -> Appended:

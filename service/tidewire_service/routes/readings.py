@@ -16,7 +16,7 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
 
-from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable
 from tidewire.redislog.calls import Once
 from tidewire_service.errors import MalformedBody, MemoryShort, RateExceeded, ScopeMissing
 from tidewire_service.hub.hub import Hub
@@ -97,7 +97,9 @@ class Posts:
         body = await _read_body(request, self._settings.max_body_bytes)
         if packed:
             body = await asyncio.to_thread(unpacked, body, self._settings.max_decompressed_bytes)
-        bounds = self._settings.limits, self._settings.max_rows, self._hub.log_time_ms()
+        # whole: the text of a time has one length, so that a body that comes again is cut into the same calls
+        now_ms = float(int(self._hub.log_time_ms()))
+        bounds = self._settings.limits, self._settings.max_rows, now_ms
         if len(body) <= _INLINE_BYTES:
             intake = read_rows(body, read, *bounds)
         else:
@@ -110,7 +112,12 @@ class Posts:
             publisher = publisher and f"{identity.id}.{publisher}"
             key = key and f"{identity.id}.{key}"
         once = Once(key, hashlib.sha256(body).hexdigest()) if key else None
-        appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
+        try:
+            appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
+        except LogUnavailable as error:
+            if not error.stored:
+                raise
+            return self._stored_in_part(intake, error, named=bool(publisher or once))
         if appended.duplicate:
             self._telemetry.repeated.labels("http").inc()
         return self._answer(intake, appended.results, str(appended.cursor))
@@ -131,6 +138,34 @@ class Posts:
             msgspec.json.encode(AcceptedJson(accepted, rejected, cursor)),
             status_code=200,
             media_type="application/json",
+        )
+
+    def _stored_in_part(self, intake: Intake, error: LogUnavailable, *, named: bool) -> Response[bytes]:
+        """Answer for a body of several calls of which one failed: 503, with what was stored.
+
+        Args:
+            intake: the rows of the body.
+            error: with the results of the calls before.
+            named: the body has a key or a sequence, under which it can be sent again as a whole.
+        """
+        count = len(error.stored)
+        before = Intake(intake.batches[:count], intake.rows[:count], intake.rejected)
+        stored = zip(before.batches, error.stored, strict=True)
+        accepted = sum(batch.readings for batch, result in stored if not isinstance(result, str))
+        self._telemetry.accepted.labels("http").inc(accepted)
+        reason = "was not stored" if isinstance(error, LogFull) else "may not have been stored"
+        left = [Rejected(row, "row", "", f"{reason}; send it again") for rows in intake.rows[count:] for row in rows]
+        rejected = sorted(before.rejected + before.refused(error.stored) + left, key=lambda refused: refused.row)
+        again = "send the same body again as it is: the rest is added" if named else "send the rows in rejected again"
+        problem, headers = problem_of(error)
+        problem = msgspec.structs.replace(
+            problem,
+            detail=f"{error}; {accepted} readings of the body were stored before; {again}",
+            accepted=accepted,
+            rejected=[msgspec.to_builtins(row) for row in rejected],
+        )
+        return Response(
+            msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
         )
 
     def _all_refused(self, rejected: list[Rejected]) -> Response[bytes]:
@@ -259,7 +294,9 @@ _BODY: Final = Body(
     description=(
         "A batch, a list of batches, or flat rows, in one of the media types below, with or without gzip. A row is "
         "a batch if its `value` is a list. Good rows are stored and bad ones named. 400 and 422: this can never work; "
-        "413: split it; 429 and 503: wait for `Retry-After`, then try again."
+        "413: split it; 429 and 503: wait for `Retry-After`, then try again. Of more than 500 batches, the first may "
+        "be stored before Redis fails: with an `Idempotency-Key` the same body completes them, without one `rejected` "
+        "names the rows to send again."
     ),
     **declare(
         "publish",
@@ -273,7 +310,7 @@ _BODY: Final = Body(
             415: "Another media type",
             422: "No row could be stored",
             429: "Try again",
-            503: "Redis does not answer, or is full",
+            503: "Redis does not answer, or is full; `accepted` and `rejected` say what was stored, if anything was",
         },
     ),
 )

@@ -64,6 +64,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         field: what is wrong, if it is one thing: ``metric``, ``start``, ``body`` …
         value: of that field, shortened.
         limit: the setting that was exceeded, and what it allows.
+        accepted: number of readings that were stored all the same.
         rejected: rows that were refused, as `POST /v1/readings` names them.
         retry_after_s: pause before the next try; also in ``Retry-After``.
     """
@@ -75,6 +76,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     field: str | None = None
     value: str | None = None
     limit: dict[str, float] | None = None
+    accepted: int | None = None
     rejected: list[dict[str, Any]] | None = None
     retry_after_s: float | None = None
 
