@@ -34,6 +34,7 @@ class Data:
     logs: dict[str, list[tuple[int, int, bytes]]] = field(default_factory=dict)
     tails: dict[str, int] = field(default_factory=dict)
     forgot: int = 0
+    born: int = 0  # metrics, and not forgotten
     readings: dict[str, dict[bytes, LastReading]] = field(default_factory=dict)
 
 
@@ -46,7 +47,13 @@ class Acked:
 
 
 class Redis:
-    """The log's functions as `tw.lua` has them."""
+    """The log's functions as `tw.lua` has them.
+
+    Attributes:
+        may_go_back: a clock below what was stated or seen in its epoch is noticed.
+    """
+
+    may_go_back = True
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -56,6 +63,7 @@ class Redis:
         self.data = Data()
         self.replica: Data | None = None
         self.demoted: Redis | None = None
+        self.stated: dict[str, int] = {}  # epoch → the last id that this process has stated in it
 
     def older(self, epoch: str, than: str) -> bool:
         return int(epoch[1:]) < int(than[1:])
@@ -69,14 +77,32 @@ class Redis:
     def clock(self, watermark: Watermark | None = None) -> Clock:
         data = self.data
         if data.epoch is None:
-            data.epoch, data.run, data.last, data.tails = self._mint(), self.run, 0, {}
+            data.epoch, data.run, data.last, data.tails, data.born = self._mint(), self.run, 0, {}, 0
             data.chain = (Fork(data.epoch, 0, None),)
         elif data.run != self.run:
-            data.epoch, data.run = self._mint(), self.run
-            data.chain += (Fork(data.epoch, data.last, None),)
+            data.run = self.run
+            self._fork(data, None)
+        elif self.went_back(data):
+            self._fork(data, data.last)
+        if self.directory_lost(data):
+            data.forgot, data.born = data.last, len(data.tails)
+            self._fork(data, 0)
+        assert data.epoch is not None
+        self.stated[data.epoch] = data.last
         if watermark is not None:
             self._receive(data, watermark)
-        return Clock(data.epoch, data.last, data.chain, float(self.now))
+        return Clock(data.epoch, data.last, data.chain, float(self.now), data.forgot)
+
+    def _fork(self, data: Data, lost: int | None) -> None:
+        data.epoch = self._mint()
+        data.chain += (Fork(data.epoch, data.last, lost),)
+
+    def went_back(self, data: Data) -> bool:
+        assert data.epoch is not None
+        return self.may_go_back and data.last < self.stated.get(data.epoch, 0)
+
+    def directory_lost(self, data: Data) -> bool:
+        return len(data.tails) < data.born
 
     def _receive(self, data: Data, watermark: Watermark) -> None:
         place = {entry.epoch: index for index, entry in enumerate(data.chain)}
@@ -86,12 +112,13 @@ class Redis:
             if k is not None:
                 later = data.chain[k + 1 :]
                 forks = [e.fork for e in later] + ([] if fork is None else [fork])
+                if not forks and self.may_go_back:
+                    forks = [data.last]
                 if not forks or watermark.id <= min(forks):
                     return
                 if any(e.lost is not None and e.lost <= min(forks) for e in later):
                     return
-                data.epoch = self._mint()
-                data.chain += (Fork(data.epoch, data.last, min(forks)),)
+                self._fork(data, min(forks))
                 return
             fork = entry.fork if fork is None else min(fork, entry.fork)
 
@@ -105,6 +132,7 @@ class Redis:
         for metric in metrics:
             id_ = id_from_ms(self.now) if id_from_ms(self.now) > data.last else data.last + 1
             if metric not in data.tails:
+                data.born += 1
                 data.logs.pop(metric, None)
                 data.readings.pop(metric, None)
             log = data.logs.setdefault(metric, [])
@@ -117,7 +145,7 @@ class Redis:
             data.readings.setdefault(metric, {})[series_key(labels).encode()] = LastReading(id_, 1, body)
             log.append((id_, data.tails.get(metric, data.forgot), body))
             del log[: -world.sizes.log_length]
-            data.tails[metric] = data.last = id_
+            data.tails[metric] = data.last = self.stated[data.epoch] = id_
             if world.names.setdefault((data.epoch, id_), world.batches) != world.batches:
                 raise Bad(f"I4 {data.epoch}.{id_} names two batches")
             world.acked.append(Acked(data.epoch, id_, metric, world.batches))
@@ -152,16 +180,32 @@ class Redis:
         was = self.data.last
         self.data = copy.deepcopy(self.replica)
         self.run += 1
+        self.stated.clear()
         return f"FAILOVER to {self.data.last}, was {was}"
+
+    def go_back(self) -> str:
+        if self.replica is None:
+            return ""
+        was = self.data.last
+        self.data = copy.deepcopy(self.replica)
+        return f"WENT BACK to {self.data.last}, was {was}: restored from a copy"
+
+    def lose_directory(self, metric: str) -> str:
+        lost = [metric] if metric else list(self.data.tails)
+        for name in lost:
+            self.data.tails.pop(name, None)
+        return f"DIRECTORY LOST {lost}"
 
     def restart(self) -> str:
         self.run += 1
+        self.stated.clear()
         return "RESTART with data"
 
     def demote(self) -> str:
         self.demoted = copy.copy(self)
         self.demoted.data = copy.deepcopy(self.data)
         self.run += 1
+        self.stated = {}
         return f"DEMOTED at {self.data.last}, nothing is lost"
 
     def flush(self) -> str:
@@ -177,11 +221,16 @@ class Redis:
         log = self.data.logs.get(metric, [])
         return f"TRIM {metric} {log.pop(0)[0]}" if log else ""
 
+    def delete(self, metric: str, place: int) -> str:
+        log = self.data.logs.get(metric, [])
+        return f"DELETE {metric} {log.pop(place)[0]}" if place < len(log) else ""
+
     def forget(self, metric: str) -> str:
         data = self.data
         if metric not in data.tails:
             return ""
         data.forgot = max(data.forgot, data.tails.pop(metric))
+        data.born -= 1
         data.logs.pop(metric, None)
         data.readings.pop(metric, None)
         return f"FORGET {metric}"

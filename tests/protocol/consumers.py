@@ -59,7 +59,8 @@ class Client:
         announced: gap (metric, after, upto), lost (epoch, from), reset (epoch), skipped (metric, after, upto).
         starts: ids at which a fresh stream began to be continuous, each with the lineage.
         beginning: a fresh stream that has no id yet.
-        owed: metric → id of its new birth, and the cursor that this client, away, had below what was forgotten of it.
+        owed: metric → id of its new birth, 0 if it has none, and the cursor that this client, away, had below what was
+            forgotten of it.
         high: the last id.
         again: after a reset everything may come again.
     """
@@ -200,5 +201,6 @@ class Client:
     def told_of(self, acked: Acked) -> bool:
         """Tell whether a gap or something skipped was announced that holds a batch."""
         return any(
-            a[0] in {"gap", "skipped"} and a[1] == acked.metric and a[2] < acked.id <= a[3] for a in self.announced
+            a[0] in {"gap", "skipped"} and a[1] in {acked.metric, None} and a[2] < acked.id <= a[3]
+            for a in self.announced
         )

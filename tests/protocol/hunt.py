@@ -37,7 +37,10 @@ FAULTS: dict[str, list[Action]] = {
     "demote": [("demote",), ("lag", 0), ("lag", 1)],
     "flushall": [("flushall",)],
     "noclock": [("noclock",)],
+    "goback": [("snap",), ("goback",)],
+    "nodirectory": [("nodirectory", m) for m in ("X", "")],
     "trim": [("trim", m) for m in METRICS],
+    "delete": [("delete", m, place) for m in METRICS for place in (0, 1, 2)],
     "forget": [("forget", m) for m in METRICS],
 }
 CASTS = ((0, 1, 2), (0, 5, 6), (1, 6, 2), (3, 4, 7), (3, 7, 0))  # schedules are written for clients 0 to 2

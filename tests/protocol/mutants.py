@@ -418,6 +418,39 @@ def _(patch: Patch) -> None:
     patch.setattr(worlds.Redis, "forget", forget)
 
 
+@mutant("middle")
+def _(patch: Patch) -> None:
+    def merge_page(metrics: Any, lists: Any, after: int, barrier: int, tails: Any, page: int) -> LogPage:
+        found = log_page.merge_page(metrics, lists, after, barrier, tails, page)
+        return found._replace(holes=[hole for hole in found.holes if hole.after == after])
+
+    _merge(patch, merge_page)
+
+
+@mutant("untold")
+def _(patch: Patch) -> None:
+    patch.setattr(Subscription, "_forgotten", lambda self, after, forgot: b"")
+
+
+@mutant("wentback")
+def _(patch: Patch) -> None:
+    patch.setattr(worlds.Redis, "may_go_back", False)
+
+
+@mutant("born")
+def _(patch: Patch) -> None:
+    patch.setattr(worlds.Redis, "directory_lost", lambda self, data: False)
+
+
+@mutant("unprovable")
+def _(patch: Patch) -> None:
+    def marked_by_none(chain: Any, epoch: str) -> Any:
+        found = fork_after(chain, epoch)
+        return None if found is None else (found[0], tuple(fork._replace(lost=None) for fork in found[1]))
+
+    patch.setattr(continuity, "fork_after", marked_by_none)
+
+
 @mutant("carry")
 def _(patch: Patch) -> None:
     def catch_up(self: Subscription) -> Any:

@@ -118,6 +118,19 @@ class RealRedis(Redis):
         self.restart()
         return f"FAILOVER, was {was}"
 
+    def go_back(self) -> str:
+        if self.dump is None:
+            return ""
+        was = self.valkey.client.hmget(self.keys.clock, "ms", "n")
+        self.valkey.client.flushall()
+        for key, value in self.dump.items():
+            self.cli("RESTORE", key, 0, value)
+        return f"WENT BACK, was {was}: restored from a copy"
+
+    def lose_directory(self, metric: str) -> str:
+        self.cli(*(("HDEL", self.keys.tail, metric) if metric else ("DEL", self.keys.tail)))
+        return "DIRECTORY LOST"
+
     def restart(self) -> str:
         self.run += 1
         self.valkey.restart()
@@ -144,6 +157,13 @@ class RealRedis(Redis):
             return ""
         self.cli("XTRIM", self.keys.log(metric), "MAXLEN", "=", length - 1)
         return f"TRIM {metric}"
+
+    def delete(self, metric: str, place: int) -> str:
+        entries = self.cli("XRANGE", self.keys.log(metric), "-", "+", "COUNT", place + 1)
+        if len(entries) <= place:
+            return ""
+        self.cli("XDEL", self.keys.log(metric), entries[place][0])
+        return f"DELETE {metric}"
 
     def forget(self, metric: str) -> str:
         if metric not in self.tails():

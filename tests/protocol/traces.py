@@ -330,13 +330,6 @@ TRACES = [
     Trace(
         29,
         "onewire",
-        "a page and the clock that confirms it come from one server",
-        Sizes(3, 1, 2, 0, 2),
-        [("append", "Y"), ("demote",), ("append", "Y", "X", "Y"), ("rest", 1), ("lag", 1), ("cut", 1)],
-    ),
-    Trace(
-        29,
-        "onewire",
         "a fill and the clock that confirms it come from one server",
         Sizes(4, 3, 2, 3, 500),
         [("demote",), ("check", 0), ("rest", 0)]
@@ -350,5 +343,41 @@ TRACES = [
         Sizes(4, 2, 1, 1, 500),
         [("demote",), ("append", "Y"), ("rest", 0), ("lag", 0)],
         clients=(1, 6, 2),
+    ),
+    Trace(
+        30,
+        "wentback",
+        "a log that went back inside one server process opens a new epoch",
+        Sizes(2, 3, 1, 2, 1),
+        [("snap",), ("append", "Y", "X", "Y"), ("goback",), ("append", "X")],
+    ),
+    Trace(
+        31,
+        "born",
+        "a directory with fewer metrics than were born has lost some",
+        Sizes(2, 3, 1, 2, 1),
+        [("append", "Y", "X", "Y"), ("nodirectory", ""), ("append", "X")],
+    ),
+    Trace(
+        31,
+        "unprovable",
+        "a fresh stream begins after what a lost directory held",
+        Sizes(4, 2, 2, 0, 500),
+        [("append", "Y", "X", "Y"), ("nodirectory", "X"), ("append", "X", "Z"), ("nodirectory", "")],
+        clients=(1, 6, 2),
+    ),
+    Trace(
+        32,
+        "middle",
+        "each entry of a page points at the one before it",
+        Sizes(2, 3, 2, 1, 2),
+        [("append", "X"), ("append", "X"), ("delete", "X", 1)],
+    ),
+    Trace(
+        33,
+        "untold",
+        "a cursor below what was forgotten is told, whether or not it is born again",
+        Sizes(3, 2, 2, 3, 1),
+        [("killhub", 0), ("append", "Y"), ("forget", "Y"), ("killhub", 0)],
     ),
 ]

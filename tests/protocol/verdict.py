@@ -47,14 +47,15 @@ def _check_sums(world: World, client: Client) -> None:
 def _check_announcements(world: World, client: Client) -> None:
     said = client.announced
     flushes = sum(line.startswith(("FLUSHALL", "clock key")) for line in world.log)
-    failovers = sum(line.startswith("FAILOVER") for line in world.log)
+    failovers = sum(line.startswith(("FAILOVER", "WENT BACK", "DIRECTORY LOST")) for line in world.log)
     if sum(a[0] == "reset" for a in said) > flushes + failovers:
         raise Bad(f"Q1 {client} got more resets than the log was lost: {said}")
     if any(a[0] in {"reset", "lost"} for a in said) and not flushes + failovers:
         raise Bad(f"Q2 {client} was told of a loss without any lost write: {said}")
     for a in said:
-        false = a[0] == "gap" and not any(x.metric == a[1] and a[2] < x.id <= a[3] for x in world.acked)
-        if false and not world.forgot:  # a reborn metric may announce a gap that was none: never silence
+        false = a[0] == "gap" and not any(a[1] in {x.metric, None} and a[2] < x.id <= a[3] for x in world.acked)
+        unknown = world.forgot or any(line.startswith("DIRECTORY LOST") for line in world.log)
+        if false and not unknown:  # a reborn metric may announce a gap that was none: never silence
             raise Bad(f"Q3 {client} got an empty gap {a}")
 
 
@@ -66,12 +67,13 @@ def _check_batch(world: World, client: Client, acked: Acked, kept: set[int]) -> 
         of_lineage = minting_epoch(chain, acked.id) == acked.epoch
         if not older(chain[-1].epoch, acked.epoch) and (acked.id <= start or not of_lineage):
             return  # of before a fresh stream began: its snapshot was judged then
-    gap = any(a[0] == "gap" and a[1] == acked.metric and a[2] < acked.id <= a[3] for a in client.announced)
+    gap = any(a[0] == "gap" and a[1] in {acked.metric, None} and a[2] < acked.id <= a[3] for a in client.announced)
     skipped = any(a[0] == "skipped" and a[1] == acked.metric and a[2] < acked.id <= a[3] for a in client.announced)
     if skipped:
         return
     forgotten = acked.id <= world.forgot.get(acked.metric, -1)
-    if acked.batch in kept and not (world.redis.run and (gap or forgotten)):  # a failover may bring it back
+    restored = world.redis.run or any(line.startswith("WENT BACK") for line in world.log)
+    if acked.batch in kept and not (restored and (gap or forgotten)):  # a failover, or a copy, may bring it back
         raise Bad(f"I1 {client} never got {acked}, still in the log")
     if forgotten and acked.id <= client.owed.get(acked.metric, (0, acked.id))[1]:
         return  # forgotten after a silence longer than any retention, and nobody asked for it before it was born again

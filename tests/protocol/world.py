@@ -458,12 +458,26 @@ class World:
         self._lose()
         self.note(self.redis.flush())
 
+    def do_goback(self) -> None:
+        if done := self.redis.go_back():
+            self._lose()
+            self.note(done)
+
+    def do_nodirectory(self, metric: str) -> None:
+        if self.redis.tails().keys() & ({metric} if metric else self.redis.tails().keys()):
+            self._lose()
+            self.note(self.redis.lose_directory(metric))
+
     def do_noclock(self) -> None:
         self._lose()
         self.note(self.redis.lose_clock())
 
     def do_trim(self, metric: str) -> None:
         if done := self.redis.trim(metric):
+            self.note(done)
+
+    def do_delete(self, metric: str, place: int) -> None:
+        if done := self.redis.delete(metric, place):
             self.note(done)
 
     def do_forget(self, metric: str) -> None:
@@ -474,6 +488,8 @@ class World:
             self.note(done)
             for client in self.clients:
                 client.owed.pop(metric, None)
+                if client.hub is None and client.last_id and (at := Cursor.parse(client.last_id).id) < tail:
+                    client.owed[metric] = 0, at
 
     def _lose(self) -> None:
         self.losses += 1

@@ -221,6 +221,67 @@ async def test_a_holder_that_lost_the_lease_unawares_appends_nothing(
     await eventually(third)
 
 
+@pytest.mark.parametrize(
+    "message", ["x", "", "921.4", '{"value":[1]}', "0123456789abcdef", "0" * 17, "ABCDEFABCDEF0123"]
+)
+async def test_only_a_marker_with_our_token_changes_who_appends(
+    service: Any, valkey: Valkey, eventually: Eventually, message: str
+) -> None:
+    inbox = service.app.state.inbox
+    await eventually(lambda: inbox.lease.owns)
+    for value in range(20):
+        valkey.client.publish("tw:in:m", value)
+        valkey.client.publish("tw:in:*", message)
+
+    async def all_there() -> bool:
+        return (await service.stored()).get("m") == [float(value) for value in range(20)]
+
+    await eventually(all_there)
+    if (
+        message != "0123456789abcdef"
+    ):  # what may be a marker is none of the readings; anything else is one, of no metric
+        await eventually(lambda: inbox.counters["dead"] == 20)
+        assert valkey.client.xrevrange("tw:in:dead", count=1)[0][1][b"metric"] == b"*"
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        ("SET", "another"),
+        ("SET", "another", "PX", 30 * 86_400_000),
+        ("SET", ""),
+        ("HSET", "another", "x"),
+        ("RPUSH", "another"),
+    ],
+    ids=lambda left: " ".join(map(str, left)),
+)
+async def test_a_lease_that_a_foreign_hand_left_is_taken_over(
+    start: Any, valkey: Valkey, eventually: Eventually, left: tuple[Any, ...]
+) -> None:
+    valkey.cli(left[0], "tw:{0}:lease", *left[1:])
+    service = await start(lease_ttl_ms=300)
+    await eventually(lambda: service.app.state.inbox.lease.owns)
+    valkey.client.publish("tw:in:m", 1)
+    valkey.client.xadd("tw:in", {"metric": "d", "value": 2})
+
+    async def both() -> bool:
+        return await service.stored() == {"m": [1], "d": [2]}
+
+    await eventually(both)
+
+
+async def test_a_lease_that_another_process_renews_is_left_to_it(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    valkey.client.set("tw:{0}:lease", "another", px=3_600_000)
+    service = await start(lease_ttl_ms=300)
+    lease = service.app.state.inbox.lease
+    for _ in range(5):
+        await lease.renew()
+    assert not lease.held
+    assert valkey.client.get("tw:{0}:lease") == b"another"
+
+
 async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:

@@ -19,7 +19,7 @@ from tidewire._version import __version__
 from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.log import BlockingRedisLog
-from tidewire.redislog.server_checks import check_server
+from tidewire.redislog.server_checks import check_server, key_types
 from tidewire.settings import ClientSettings, click_options, load_settings
 from tidewire.subscribing.service_address import service_url
 from tidewire.subscribing.service_answer import Answer
@@ -29,6 +29,8 @@ __all__ = ["Finding", "command", "examine"]
 
 _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
+_METRICS: Final = 10_000  # whose keys are looked at
+_SPOILT_KEYS: Final = 10  # that are named
 
 
 class Finding(NamedTuple):
@@ -72,6 +74,14 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
         seconds = log.ping()
         info = parse_info(log.redis.info())
         yield from _server(info, f"{url.rpartition('@')[2]}, {seconds * 1e3:.1f} ms")
+        spoilt = _spoilt(log)
+        for key, found, remedy in spoilt[:_SPOILT_KEYS]:
+            yield Finding("wrong", "keys", f"{key} {found}", remedy)
+        if len(spoilt) > _SPOILT_KEYS:
+            yield Finding("wrong", "keys", f"… and {len(spoilt) - _SPOILT_KEYS} more", "")
+        if any(key in (log.keys.clock, log.keys.tail) for key, _, _ in spoilt):
+            log.close()
+            return
         clock = log.clock()
         epochs.update(fork.epoch for fork in clock.chain)
         offset_ms = clock.now_ms - time.time() * 1e3
@@ -91,6 +101,28 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
 def _server(info: ServerInfo, where: str) -> Iterator[Finding]:
     yield Finding("ok", "redis", f"{info.name} {info.version} at {where}")
     yield from (Finding(*finding) for finding in check_server(info))
+
+
+def _spoilt(log: BlockingRedisLog) -> list[tuple[str, str, str]]:
+    """Return the keys of the log that a foreign program has overwritten: key, what is there, what to do."""
+    run: Any = log.redis.execute_command
+    try:
+        directory: dict[bytes, bytes] = {}
+        if run("TYPE", log.keys.tail) == b"hash":
+            _, directory = run("HSCAN", log.keys.tail, 0, "COUNT", _METRICS)
+        metrics = list(directory)[:_METRICS]
+        expected = key_types(log.keys, [metric.decode(errors="replace") for metric in metrics])
+        with log.redis.pipeline(transaction=False) as pipe:
+            for key in expected:
+                pipe.type(key)
+            types: list[Any] = pipe.execute()
+    except redis.exceptions.NoPermissionError:
+        return []
+    return [
+        (key, f"is a {type_.decode()}, expected a {kind}: {harm}", f"a foreign program has overwritten it: DEL {key}")
+        for (key, (kind, harm)), type_ in zip(expected.items(), types, strict=True)
+        if type_.decode() not in (kind, "none")
+    ]
 
 
 def _unread(log: BlockingRedisLog) -> Iterator[Finding]:

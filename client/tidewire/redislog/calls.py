@@ -213,8 +213,9 @@ class LogFunctions:
 
 def parse_clock(reply: Sequence[bytes]) -> Clock:
     """Return the clock of a reply."""
-    epoch, last, chain, now = reply
-    return Clock(epoch.decode(), parse_id(last), parse_chain(chain.decode()), float(id_ms(parse_id(now))))
+    epoch, last, chain, now, forgot = reply
+    now_ms = float(id_ms(parse_id(now)))
+    return Clock(epoch.decode(), parse_id(last), parse_chain(chain.decode()), now_ms, parse_id(forgot))
 
 
 def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:

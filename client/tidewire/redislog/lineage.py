@@ -45,12 +45,14 @@ class Clock(NamedTuple):
         id: the last id of the partition, 0 if none.
         chain: the lineage, oldest first; its last entry is the current epoch.
         now_ms: Redis time, milliseconds since the Unix epoch.
+        forgot: the highest last id of a metric that has left the directory, 0 if none has.
     """
 
     epoch: str
     id: int
     chain: tuple[Fork, ...]
     now_ms: float
+    forgot: int = 0
 
 
 class Watermark(NamedTuple):

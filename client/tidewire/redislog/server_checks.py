@@ -1,12 +1,17 @@
-"""Checks whether a Redis suits the log: one list, for `tidewire up`, `tidewire doctor` and the service; pure."""
+"""Checks whether a Redis suits the log: one list, for `tidewire up`, `tidewire doctor` and the service; pure.
+
+Also which type each key of the log has, for `tidewire doctor`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from tidewire.redislog.calls import ServerInfo
+from tidewire.redislog.keys import Keys
 
-__all__ = ["ServerFinding", "check_server"]
+__all__ = ["ServerFinding", "check_server", "key_types"]
 
 _OLDEST: Final = (7, 0)  # FUNCTION
 _FULL: Final = 0.95  # of maxmemory
@@ -54,6 +59,31 @@ def check_server(info: ServerInfo) -> list[ServerFinding]:
     elif not info.append_only_written:
         remedy = "a restart of Redis loses readings: check its disk"
         found.append(ServerFinding("wrong", "persistence", "the append-only file could not be written", remedy))
+    return found
+
+
+def key_types(keys: Keys, metrics: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return for each key of the log its type, as TYPE says it, and what does not work when another one is there.
+
+    Args:
+        keys: the names.
+        metrics: those of the directory whose keys are wanted too.
+    """
+    found = {
+        keys.clock: ("hash", "nothing is appended or read"),
+        keys.tail: ("hash", "nothing is appended or read"),
+        keys.inbox: ("stream", "XADD is not taken"),
+        keys.inbox_dead: ("stream", "what could not be read is not kept"),
+        keys.lease: ("string", "PUBLISH is not taken"),
+        keys.decks: ("hash", "decks are neither read nor saved"),
+        keys.thresholds: ("hash", "thresholds are neither read nor saved"),
+        keys.tokens: ("hash", "no token is known"),
+        keys.tokens_used: ("hash", "the last use of tokens is not kept"),
+        keys.tokens_version: ("string", "changes of tokens are not noticed"),
+    }
+    for metric in metrics:
+        found[keys.log(metric)] = ("stream", f"readings of {metric} are refused")
+        found[keys.last(metric)] = ("hash", f"readings of {metric} are refused")
     return found
 
 

@@ -7,6 +7,7 @@
 
 local CHAIN_MAX = 64
 local TRIM_EVERY = 64 -- batches of a metric between two trims, on average; the sweeper trims what is idle
+local LEASE_MAX_MS = 86400000
 local CALL_MAX = 1000 -- batches of one append; what is written at its end goes through unpack, whose stack is bounded
 
 local process = nil -- this server process, asked once: a restart or a promotion loads the library anew
@@ -15,6 +16,13 @@ local dice = 1 -- decides when to trim: a count over all metrics could fall on t
 local function process_id()
   if process == nil then process = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
   return process
+end
+
+-- Epoch → the last id that this process has stated in it, as two numbers: a clock below it went back.
+local stated_ms, stated_n = {}, {}
+
+local function state(clock)
+  stated_ms[clock.epoch], stated_n[clock.epoch] = clock.ms, clock.n
 end
 
 local function parse_id(text)
@@ -76,6 +84,14 @@ local function parse_chain(text)
   return chain
 end
 
+-- Fails a call over a key that a foreign hand has overwritten; the error names it.
+local function refuse_type(message, key)
+  if string.find(message, 'WRONGTYPE', 1, true) then
+    message = 'WRONGTYPE ' .. key .. ' is no hash: a foreign program has overwritten it; delete it, or restore it from a copy'
+  end
+  error({ err = message })
+end
+
 local function fork(clock, time, nonce, lost)
   clock.epoch = mint(time, nonce)
   local chain = clock.chain .. ';' .. clock.epoch .. ':' .. clock.id .. ':' .. (lost or '')
@@ -85,26 +101,54 @@ local function fork(clock, time, nonce, lost)
   redis.call('HSET', clock.key, 'epoch', clock.epoch, 'run', process_id(), 'ms', clock.ms, 'n', clock.n, 'chain', chain)
 end
 
--- Rule 1: the prologue of every call.
+-- Rule 1: the prologue of every call. A log whose last id lies below what was stated in its epoch went back: a key was
+-- restored from a copy.
 local function read_clock(base, nonce)
   local key = base .. 'clock'
   if is_clustered() then require_all_here({ key, base .. 'tail' }) end
-  local fields = redis.call('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot')
+  local fields = redis.pcall('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics')
+  if fields.err then refuse_type(fields.err, key) end
   local time = redis.call('TIME')
   local clock = {
     key = key, epoch = fields[1], ms = tonumber(fields[3] or 0), n = tonumber(fields[4] or 0), chain = fields[5] or '',
-    forgot = fields[6] or '0-0', now = time[1] * 1000 + math.floor(time[2] / 1000), id = '0-0',
+    forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), now = time[1] * 1000 + math.floor(time[2] / 1000), id = '0-0',
   }
   if not clock.epoch then
     clock.epoch = mint(time, nonce)
     clock.chain = clock.epoch .. ':0-0:'
+    clock.metrics = 0
     redis.call('DEL', base .. 'tail')
-    redis.call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain)
+    redis.call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain, 'metrics', 0)
     return clock, time
   end
   clock.id = (fields[3] or 0) .. '-' .. (fields[4] or 0)
-  if fields[2] ~= process_id() then fork(clock, time, nonce, nil) end
+  local ms = stated_ms[clock.epoch]
+  if fields[2] ~= process_id() then
+    fork(clock, time, nonce, nil)
+  elseif ms and (clock.ms < ms or (clock.ms == ms and clock.n < stated_n[clock.epoch])) then
+    fork(clock, time, nonce, clock.id)
+  end
+  state(clock)
   return clock, time
+end
+
+-- A directory with fewer metrics than were born and not forgotten has lost some: they count as forgotten here, and a new
+-- epoch says that writes were lost, from the beginning, since nobody knows which. Returns whether it did.
+local function directory_lost(clock, base, time, nonce)
+  local key = base .. 'tail'
+  local there = redis.pcall('HLEN', key)
+  if type(there) == 'table' then refuse_type(there.err, key) end
+  clock.directory = there
+  if not clock.metrics then -- an older version did not count
+    clock.metrics = there
+    redis.call('HSET', clock.key, 'metrics', there)
+  end
+  if there >= clock.metrics then return false end
+  clock.forgot, clock.metrics = clock.id, there
+  redis.call('HSET', clock.key, 'forgot', clock.forgot, 'metrics', there)
+  fork(clock, time, nonce, '0-0')
+  state(clock)
+  return true
 end
 
 -- Rule 2: what a caller has seen acknowledged, against this lineage; evidence of lost writes opens a new epoch.
@@ -117,7 +161,8 @@ local function hear_evidence(clock, time, nonce, seen_id, seen_chain)
     local k = place[theirs[index].epoch]
     if k then
       for later = k + 1, #own do fork_id = fork_id and earlier(fork_id, own[later].fork) or own[later].fork end
-      if not fork_id or not after(seen_id, fork_id) then return end
+      fork_id = fork_id or clock.id -- the current epoch: if more was seen in it, the log itself went back
+      if not after(seen_id, fork_id) then return end
       for later = k + 1, #own do
         if own[later].lost and not after(own[later].lost, fork_id) then return end
       end
@@ -128,12 +173,13 @@ local function hear_evidence(clock, time, nonce, seen_id, seen_chain)
 end
 
 local function clock_reply(clock)
-  return { clock.epoch, clock.id, clock.chain, string.format('%d-0', clock.now) }
+  return { clock.epoch, clock.id, clock.chain, string.format('%d-0', clock.now), clock.forgot }
 end
 
 -- ARGV: base, nonce, seen id ('' = none), seen chain
 local function clock_call(keys, argv)
   local clock, time = read_clock(argv[1], argv[2])
+  directory_lost(clock, argv[1], time, argv[2])
   if argv[3] ~= '' then hear_evidence(clock, time, argv[2], argv[3], argv[4]) end
   return clock_reply(clock)
 end
@@ -178,7 +224,8 @@ end
 
 -- What a call touches: directory entries and last readings are read once, and written once at its end. Returns the
 -- metrics by name, and their names as 1, 2, …; so each metric has its series by key, and their keys. A table is made
--- with all its fields: one that grows field by field is copied three times on its way to eight.
+-- with all its fields: one that grows field by field is copied three times on its way to eight. `unknown`: some have no
+-- directory entry.
 local function read_touched(limits, argv, first)
   local base, metrics = limits.base, {}
   for index = first, #argv, 4 do
@@ -201,7 +248,9 @@ local function read_touched(limits, argv, first)
       series[#series + 1] = key
     end
   end
-  local tails = redis.call('HMGET', base .. 'tail', unpack(metrics))
+  local tails = redis.pcall('HMGET', base .. 'tail', unpack(metrics))
+  if tails.err then refuse_type(tails.err, base .. 'tail') end
+  local unknown = false
   for place, metric in ipairs(metrics) do
     local opened = metrics[metric]
     opened.previous = tails[place]
@@ -210,9 +259,11 @@ local function read_touched(limits, argv, first)
       opened.poison = found.err and is_poison(found.err)
       if found.err and not opened.poison then error(found) end
       for at, key in ipairs(opened.series) do opened.series[key].found = found[at] end
+    else
+      unknown = true
     end
   end
-  return metrics
+  return metrics, unknown
 end
 
 -- What is stored of a series: `id count time reading-id\nreading`, of the last batch, of all, and of the newest reading by
@@ -238,7 +289,7 @@ end
 local function refusal(clock, limits, births, opened, series)
   if opened.poison then return '!poison' end
   if not opened.previous then
-    if redis.call('HLEN', limits.base .. 'tail') + births >= limits.metrics then return '!metrics' end
+    if clock.directory + births >= limits.metrics then return '!metrics' end
     redis.call('DEL', opened.log, opened.last) -- the directory is the truth: leftovers of an older life go at birth
     opened.previous, opened.born, opened.known = clock.forgot, true, 0
   end
@@ -295,6 +346,7 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
       clock.ms, clock.n, clock.id, n = ms, n, id, n + 1
     end
   end
+  clock.births = births
   return refused
 end
 
@@ -362,9 +414,9 @@ local function append_call(keys, argv)
   local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]
   local base = limits.base
   if is_clustered() then require_all_here(append_keys(limits, argv)) end
-  local clock = read_clock(base, argv[2])
+  local clock, time = read_clock(base, argv[2])
   if clock.epoch ~= epoch then return { 'epoch', unpack(clock_reply(clock)) } end
-  if argv[7] ~= '' and redis.call('GET', base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
+  if argv[7] ~= '' and redis.pcall('GET', base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
   local inbox_ids = tonumber(argv[8])
   local first = 9 + inbox_ids
   local batches = (#argv + 1 - first) / 4
@@ -379,7 +431,8 @@ local function append_call(keys, argv)
   end
   local frame, position, refusals = { '' }, clock.id, ''
   if first < #argv then
-    local metrics = read_touched(limits, argv, first)
+    local metrics, unknown = read_touched(limits, argv, first)
+    if unknown and directory_lost(clock, base, time, argv[2]) then return { 'epoch', unpack(clock_reply(clock)) } end
     refusals = table.concat(append_all_batches(clock, limits, metrics, argv, first, frame), ',')
     write_touched(clock, limits, metrics)
   end
@@ -392,6 +445,8 @@ local function append_call(keys, argv)
   end
   if #frame > 1 then
     redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', number_text(clock.n))
+    if clock.births > 0 then redis.call('HSET', clock.key, 'metrics', clock.metrics + clock.births) end
+    state(clock)
     frame[1] = '1 ' .. epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
     redis.call('PUBLISH', base .. 'live', table.concat(frame))
   end
@@ -402,10 +457,13 @@ end
 -- ARGV: base, token, ttl ms, marker channel. Returns 0 not ours, 1 still ours, 2 ours from the marker on.
 local function lease_call(keys, argv)
   local key = argv[1] .. 'lease'
-  local holder = redis.call('GET', key)
-  if holder and holder ~= argv[2] then return 0 end
+  local holder = redis.pcall('GET', key)
+  local ttl = redis.pcall('PTTL', key) -- an older list of users may not have it
+  -- a foreign hand left it: of another type, or for ever; a holder renews it every few seconds
+  local foreign = type(holder) == 'table' or (type(ttl) == 'number' and (ttl == -1 or ttl > LEASE_MAX_MS))
+  if holder and holder ~= argv[2] and not foreign then return 0 end
   redis.call('SET', key, argv[2], 'PX', argv[3])
-  if holder then return 1 end
+  if holder == argv[2] then return 1 end
   redis.call('PUBLISH', argv[4], argv[2])
   return 2
 end
@@ -455,7 +513,10 @@ local function sweep_call(keys, argv)
       metrics = metrics + 1
     end
   end
-  if metrics > 0 then redis.call('HSET', clock.key, 'forgot', clock.forgot) end
+  if metrics > 0 then
+    redis.call('HSET', clock.key, 'forgot', clock.forgot)
+    if clock.metrics then redis.call('HSET', clock.key, 'metrics', clock.metrics - metrics) end
+  end
   return { metrics, series }
 end
 

@@ -193,6 +193,11 @@ class ContinuityTracker:
             self._counters["forks_cut"] += 1
             partition.position = fork
             self._ring.cut(fork)
+        # a directory that was lost: nobody knows what there was up to here, so that no fill can prove it complete
+        unknown = max((entry.fork for entry in found[1] if entry.lost == 0), default=0)
+        if partition.position < unknown:
+            partition.position = unknown
+            self._ring.clear(unknown)
         partition.clock = clock
         partition.epoch, partition.chain = clock.epoch, clock.chain
         partition.tails = {}

@@ -36,8 +36,8 @@ def live_event(cursor: Cursor) -> bytes:
     return encode_event(msgspec.json.encode({"cursor": str(cursor)}), id_=str(cursor), event="live")
 
 
-def trimmed_gap_event(metric: str, after: Cursor, upto: Cursor) -> bytes:
-    """Encode a gap of batches that were trimmed from the log; without an id."""
+def trimmed_gap_event(metric: str | None, after: Cursor, upto: Cursor) -> bytes:
+    """Encode a gap of batches that are no longer in the log, of one metric or of any; without an id."""
     gap = {"kind": "trimmed", "metric": metric, "from": str(after), "to": str(upto)}
     return encode_event(msgspec.json.encode(gap), event="gap")
 

@@ -123,6 +123,11 @@ class Hub:
         return self._feed.clock_age_s
 
     @property
+    def trouble(self) -> str:
+        """Why the last read of the log failed; empty if it did not."""
+        return self._feed.trouble
+
+    @property
     def ready(self) -> bool:
         """Whether the position is known and was lately compared with the clock, and live frames can arrive."""
         return self._feed.ready

@@ -19,9 +19,9 @@ class PageEntry(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """Batches of a metric with after < id ≤ upto, which can no longer be replayed."""
+    """Batches of a metric, None for any, with after < id ≤ upto, which can no longer be replayed."""
 
-    metric: str
+    metric: str | None
     after: int
     upto: int
 
@@ -60,17 +60,17 @@ def merge_page(
         tails: last ids as known when the barrier was fixed, or later.
         page: the limit of the read; a list of that length may go on.
     """
-    bound = barrier
+    bound = min([barrier] + [entries[-1].id for entries in lists if len(entries) >= page])
     holes = []
     for metric, entries in zip(metrics, lists, strict=True):
-        if not entries:
-            if tails.get(metric, 0) > after:  # the tail says there was something: trimmed to nothing
-                holes.append(Hole(metric, after, tails[metric]))
-            continue
-        if entries[0].prev > after:  # tested on the first entry even beyond the barrier
-            holes.append(Hole(metric, after, entries[0].prev))
-        if len(entries) >= page:
-            bound = min(bound, entries[-1].id)
+        known = after
+        found = [(entry.prev, entry.id) for entry in entries]
+        if len(entries) < page:  # read to its end: what the tail says beyond it is gone
+            found.append((tails.get(metric, 0), 0))
+        for prev, id_ in found:
+            if prev > known and (known == after or known < bound):  # the first is tested even beyond the barrier
+                holes.append(Hole(metric, known, prev))
+            known = id_
     merged = [
         PageEntry(entry.id, metric, entry.body)
         for metric, entries in zip(metrics, lists, strict=True)

@@ -52,6 +52,7 @@ class PartitionFeed:
     Attributes:
         reads: of the log, for the tracker and for subscriptions.
         on_inbox: called with (channel, payload) for each message on an inbox channel; None: ignored.
+        trouble: why the last read of the log failed; empty if it did not.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class PartitionFeed:
     ) -> None:
         self.reads = LogReads(log, partition.counters, lambda: partition.watermark)
         self.on_inbox: Callable[[str, bytes], None] | None = None
+        self.trouble = ""
         self._partition = partition
         self._counters = partition.counters
         self._tracker = ContinuityTracker(partition, listener)
@@ -223,6 +225,7 @@ class PartitionFeed:
         self._moved()
 
     def _note_reachable(self, error: LogUnavailable | None) -> None:
+        self.trouble = "" if error is None else str(error)
         if (error is None) == self._reachable:
             return
         self._reachable = error is None

@@ -136,6 +136,7 @@ class Subscription:
         "_fanout",
         "_partition",
         "_resume",
+        "_told_forgot",
         "cursor",
         "ended",
         "live",
@@ -163,6 +164,7 @@ class Subscription:
         self.on_slow = request.on_slow
         self.slow = False
         self._announce = True
+        self._told_forgot = 0
         self._carry = Conflator(request.every_ms) if request.every_ms else None
         self._emitted = 0
 
@@ -263,6 +265,7 @@ class Subscription:
             self._emitted = after
         tails = {metric: tail for metric in self.selection.metrics if (tail := known.get(metric, 0)) > after}
         page = merge_page((), (), after, barrier, {}, 1)
+        forgot = 0 if partition.clock is None else partition.clock.forgot
         if tails:
             metrics = tuple(sorted(tails))  # one order: those that read the same share it
             count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), self._fanout.log_page)
@@ -272,8 +275,10 @@ class Subscription:
                 yield Wait()
                 return
             page = merge_page(metrics, lists, after, barrier, tails, count)
+            forgot = max(forgot, clock.forgot)
         partition.counters["pages_log"] += 1
         gaps = b"".join([self._gap(hole) for hole in page.holes])
+        gaps += self._forgotten(after, forgot)
         entries = []
         for found in page.entries:
             data = encode_data(partition.minting_epoch(found.id), found.id, found.body)
@@ -281,6 +286,13 @@ class Subscription:
             if self.selection.wants(entry):
                 entries.append(entry)
         self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
+
+    def _forgotten(self, after: int, forgot: int) -> bytes:
+        """Return the gap of metrics that have left the directory, once: nobody knows which they were (rule 17)."""
+        if after >= forgot or forgot == self._told_forgot:
+            return b""
+        self._told_forgot = forgot
+        return self._gap(Hole(None, after, forgot))
 
     def _gap(self, hole: Hole) -> bytes:
         partition = self._partition

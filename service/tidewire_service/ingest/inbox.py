@@ -94,8 +94,7 @@ class Inbox:
 
     def on_message(self, channel: str, payload: bytes) -> None:
         """Queue one message of the inbox channels, from the live connection; never waits."""
-        if channel == self._log.keys.inbox_marker:
-            self.lease.on_marker(payload)
+        if channel == self._log.keys.inbox_marker and self.lease.on_marker(payload):
             return
         if not self.lease.owns:
             return

@@ -8,8 +8,10 @@ lease token, so a holder that lost the lease without noticing appends nothing (d
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from time import monotonic
+from typing import Final
 
 import structlog
 
@@ -18,7 +20,13 @@ from tidewire.redislog.log import RedisLog
 
 __all__ = ["Lease"]
 
+_MARKER: Final = re.compile(rb"[0-9a-f]{16}")  # a token
+
 _log = structlog.get_logger("tidewire_service")
+
+
+def _new_token() -> str:
+    return secrets.token_hex(8)
 
 
 class Lease:
@@ -27,8 +35,8 @@ class Lease:
     Attributes:
         token: identifies this process as a holder; replaced after each loss, so that acquiring publishes a new marker.
         held: Redis confirmed the lease at the last renewal, less than the time to live ago.
-        owns: the last marker on the channels was ours: this process appends the messages that arrive now, if the
-            append function accepts the token.
+        owns: the marker of our token has arrived: this process appends the messages that arrive now, if the append
+            function accepts the token.
         changed: set when the lease was acquired.
     """
 
@@ -36,29 +44,29 @@ class Lease:
         self._log = log
         self._ttl_ms = ttl_ms
         self._held_until = 0.0
-        self._last_marker = ""
+        self.owns = False
         self._marker_due = 0.0
         self.changed = asyncio.Event()
-        self.token = secrets.token_hex(8)
+        self.token = _new_token()
 
     @property
     def held(self) -> bool:
         """Whether this process certainly holds the lease now."""
         return monotonic() < self._held_until
 
-    @property
-    def owns(self) -> bool:
-        """Whether this process appends the messages that arrive on the inbox channels now."""
-        return self._last_marker == self.token
+    def on_marker(self, message: bytes) -> bool:
+        """Take a message on the marker's channel; return False if it is no marker of any process.
 
-    def on_marker(self, marker: bytes) -> None:
-        """Record a marker that arrived on the channels: it names the holder of the messages after it."""
-        self._last_marker = marker.decode(errors="replace")
+        Only a marker with our token changes anything: that another process has the lease, the append function says.
+        """
+        if message == self.token.encode():
+            self.owns = True
+        return _MARKER.fullmatch(message) is not None
 
     def mark_lost(self) -> None:
         """Stop acting as the holder, because another process has the lease; bid again with a new token."""
-        self._held_until, self._last_marker = 0.0, ""
-        self.token = secrets.token_hex(8)
+        self._held_until, self.owns = 0.0, False
+        self.token = _new_token()
 
     async def run(self) -> None:
         """Bid for the lease or renew it, three times per time to live; until cancelled."""

@@ -41,9 +41,9 @@ class Readiness:
         if self.draining:
             reason = "the service is about to end"
         elif not reason and not hub.ready:
-            reason = "the hub has no verified position yet"
+            reason = hub.trouble or "the hub has no verified position yet"
         elif not reason and age_s is not None and age_s > _STALE_S:
-            reason = f"the hub last read the log's clock {age_s:.1f} s ago"
+            reason = hub.trouble or f"the hub last read the log's clock {age_s:.1f} s ago"
         return ReadinessJson(
             not reason, reason, redis_ms, str(hub.position), None if age_s is None else round(age_s, 3)
         )
