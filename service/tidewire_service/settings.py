@@ -125,7 +125,11 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         Option("largest number of connections in the middle of a request; beyond it the oldest is closed", minimum=1),
     ] = 4_096
     max_posts: Annotated[
-        int, Option("largest number of request bodies read at the same time; more get 429", minimum=1)
+        int,
+        Option(
+            "largest number of request bodies read at the same time, shared by token and address; more get 429",
+            minimum=1,
+        ),
     ] = 128
     max_patterns: Annotated[int, Option("largest number of patterns or labels of one request", minimum=1)] = 256
     max_matching_s: Annotated[

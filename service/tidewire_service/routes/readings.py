@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import re
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, post
-from litestar.datastructures import Headers, State
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
 
-from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable
+from tidewire.errors import InvalidInput, LogFull, LogUnavailable
 from tidewire.redislog.calls import Once
-from tidewire_service.errors import MalformedBody, MemoryShort, RateExceeded, ScopeMissing
+from tidewire_service.errors import MemoryShort, ScopeMissing
 from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.body import (
     INGEST_FORMATS,
@@ -28,20 +26,19 @@ from tidewire_service.ingest.body import (
     unpacked,
 )
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED, Intake, Rejected
+from tidewire_service.ingest.slots import Slot, Slots
 from tidewire_service.operations.telemetry import Telemetry
+from tidewire_service.request_scope import address_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
+from tidewire_service.web.post_request import call_name, read_body
 from tidewire_service.web.problems import MEDIA_TYPE, problem_of
 
 __all__ = ["AcceptedJson", "Posts", "post_readings"]
 
 _INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 1 ms; more goes to a thread
-_DISCARD_BODIES: Final = 8  # times `max_body_bytes` that are read and dropped, so that the sender reads the refusal
-_DISCARD_S: Final = 2.0
-_SEQUENCE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([1-9][0-9]{0,11})", re.ASCII)
-_KEY: Final = re.compile(r"[!-~\x80-\xff]{1,255}", re.ASCII)  # bytes as latin-1
 
 
 class AcceptedJson(msgspec.Struct, frozen=True):
@@ -59,11 +56,7 @@ class AcceptedJson(msgspec.Struct, frozen=True):
 
 
 class Posts:
-    """Accepts request bodies, at most `max_posts` at the same time; beyond that it answers 429.
-
-    Attributes:
-        in_progress: their number.
-    """
+    """Accepts request bodies, at most `max_posts` at the same time; beyond that it answers 429."""
 
     def __init__(self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
         self._quota = quota
@@ -71,30 +64,27 @@ class Posts:
         self._log = hub.log
         self._settings = settings
         self._telemetry = telemetry
-        self.in_progress = 0
+        self._slots = Slots(settings.max_posts)
+
+    @property
+    def in_progress(self) -> int:
+        """The number of bodies in progress."""
+        return len(self._slots)
 
     async def publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
         """Read, check and append the body of one request."""
-        if self.in_progress >= self._settings.max_posts:
-            detail = f"{self.in_progress} bodies are in progress (max_posts); try again"
-            raise RateExceeded(detail, limit="max_posts", retry_after_s=1.0)
         if self._quota.memory_short:
             raise MemoryShort
-        self.in_progress += 1
-        try:
-            return await self._publish(request)
-        finally:
-            self.in_progress -= 1
+        with self._slots.held(identity_of_request(request.scope).id, address_of(request.scope)) as slot:
+            return await self._publish(request, slot)
 
-    async def _publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
+    async def _publish(self, request: Request[Any, Any, State], slot: Slot) -> Response[bytes]:
         headers = request.headers
         read = checked_format(headers.get("content-type", ""))
         packed = checked_encoding(headers.get("content-encoding", ""))
-        publisher, sequence = _publisher_and_sequence(_only(headers, "Tidewire-Sequence"))
-        key = _checked_key(_only(headers, "Idempotency-Key"))
-        if publisher and key:
-            raise InvalidInput("Idempotency-Key", key, "cannot be sent with Tidewire-Sequence; send one of them")
-        body = await _read_body(request, self._settings.max_body_bytes)
+        publisher, sequence, key = call_name(headers)
+        async with slot.waiting():
+            body = await read_body(request, self._settings.max_body_bytes)
         if packed:
             body = await asyncio.to_thread(unpacked, body, self._settings.max_decompressed_bytes)
         # whole: the text of a time has one length, so that a body that comes again is cut into the same calls
@@ -190,77 +180,6 @@ class Posts:
 
 
 _COUNTED: Final = frozenset({"metric", "labels", "unit", "time", "value", "text", "step", "row", "readings", "body"})
-
-
-def _only(headers: Headers, name: str) -> str:
-    """Return the value of a header that may be given once; empty if absent.
-
-    Raises:
-        InvalidInput: it is given with different values.
-    """
-    found = dict.fromkeys(headers.getall(name, []))
-    if len(found) > 1:
-        raise InvalidInput(name, list(found), "is given more than once")
-    return next(iter(found), "")
-
-
-def _publisher_and_sequence(text: str) -> tuple[str, int]:
-    """Parse the header of an SDK's publisher, ``<publisher>:<sequence>``; return an empty publisher if it is empty.
-
-    Raises:
-        InvalidInput: it is not of that form.
-    """
-    if not text:
-        return "", 0
-    found = _SEQUENCE.fullmatch(text)
-    if found is None:
-        raise InvalidInput("Tidewire-Sequence", text, "expected publisher:number, the number rising by call from 1")
-    return found[1], int(found[2])
-
-
-def _checked_key(key: str) -> str:
-    """Return a key, which may be anything that has no spaces and at most 255 bytes; empty if absent.
-
-    Raises:
-        InvalidInput: the key has spaces or control characters, or is longer.
-    """
-    if key and not _KEY.fullmatch(key):
-        raise InvalidInput("Idempotency-Key", key, "expected 1 to 255 bytes without spaces and control characters")
-    return key
-
-
-async def _read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes:
-    """Return the body.
-
-    Raises:
-        LimitExceeded: the body is longer. Some of the rest is read and dropped, so that the sender reads the answer.
-    """
-    declared = request.headers.get("content-length", "")
-    expects = request.headers.get("expect", "").lower() == "100-continue"
-    if (
-        expects and declared.isdigit() and int(declared) > max_bytes
-    ):  # the sender waits for 100 Continue and has sent nothing
-        raise LimitExceeded("max_body_bytes", max_bytes, int(declared), "split the body, or send it with gzip")
-    pieces: list[bytes] = []
-    size = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(None) as deadline:
-            async for piece in request.stream():
-                size += len(piece)
-                if size <= max_bytes:
-                    pieces.append(piece)
-                    continue
-                pieces.clear()
-                if deadline.when() is None:
-                    deadline.reschedule(asyncio.get_running_loop().time() + _DISCARD_S)
-                if size >= max_bytes * _DISCARD_BODIES:
-                    break
-    if size > max_bytes:
-        got = int(declared) if declared.isdigit() else size
-        raise LimitExceeded("max_body_bytes", max_bytes, got, "split the body, or send it with gzip")
-    if not size:
-        raise MalformedBody("body", "", "is empty; send readings")
-    return b"".join(pieces)
 
 
 _EXAMPLE: Final = {"metric": "furnace/temperature", "labels": {"site": "A"}, "unit": "Cel", "value": 921.4}
