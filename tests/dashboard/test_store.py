@@ -270,6 +270,14 @@ def test_an_event_whose_reading_came_in_a_snapshot_is_an_event() -> None:
             assert [(one.time_ms, one.text) for one in store.events] == [(T0, "deploy")]
 
 
+def test_of_equal_times_in_one_batch_the_last_counts_though_a_snapshot_brought_it() -> None:
+    store = Store()
+    store.append(batch([T0], [3.0]), id_at(T0), snapshot=True)
+    store.append(batch([T0 - 5, T0, T0], [1.0, 2.0, 3.0]), id_at(T0))
+    assert store.state["last_value"][0] == 3.0
+    assert store.state["total"][0] == 3
+
+
 async def test_events_of_before_the_stream_come_with_the_catalog(service: Service) -> None:
     for seconds, text in ((2, "old"), (1, "new")):
         await service.publish("annotations", None, time=[now_s() * 1e3 - 1_000 * seconds], text=[text])

@@ -71,6 +71,21 @@ async def test_a_chart_pushes_its_history_and_then_deltas_and_never_waits_to_be_
     assert str(table["time"].dt.tz) == "UTC"
 
 
+async def test_a_table_of_a_chart_takes_labels_of_any_name(
+    service: Any, notebook: Notebook, eventually: Eventually
+) -> None:
+    for label in ("time", "value", "metric", "label.time"):
+        await service.publish("m", 1.0, labels={label: "a"})
+    chart = notebook.watch("m", url=service.url)
+    await eventually(lambda: len(chart.to_pandas()) == 4)
+    names = ["label.label.time", "label.metric", "label.time", "label.value"]
+    table = chart.to_pandas()
+    assert sorted(table.columns[2:-1]) == names
+    assert [table.columns[0], table.columns[1], table.columns[-1]] == ["time", "metric", "value"]
+    assert table["value"].tolist() == [1.0] * 4
+    assert (table[names].notna().sum(axis=1) == 1).all()
+
+
 async def test_a_chart_keeps_within_five_messages_a_second(
     service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:

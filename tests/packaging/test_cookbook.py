@@ -51,7 +51,7 @@ async def test_the_programs_publish(valkey: Valkey, service: Any, tmp_path: Path
     shim.chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(valkey.port)}
-    expected = {}
+    expected: dict[str, set[float]] = {}
     for language in PROGRAMS:
         if shutil.which({"c": "cc", "micropython": sys.executable}.get(language, language)) is None:
             continue
@@ -62,14 +62,14 @@ async def test_the_programs_publish(valkey: Valkey, service: Any, tmp_path: Path
             assert done.returncode == 0, f"{language}: {done.stdout}{done.stderr}"
             assert "-ERR" not in done.stdout
         expected |= {
-            "bash": {"cookbook/shell": 12.6, "cookbook/bash": 12.7},
-            "micropython": {"cookbook/micropython": 21.5},
-        }.get(language, {f"cookbook/{language}": 12.5})
+            "bash": {"cookbook/shell": {12.5, 12.6}, "cookbook/bash": {12.7}},
+            "micropython": {"cookbook/micropython": {21.5}},
+        }.get(language, {f"cookbook/{language}": {12.5}})
     assert {"cookbook/bash", "cookbook/micropython"} <= set(expected)
 
-    def arrived() -> dict[str, float]:
-        answer = httpx.get(f"{service.url}/v1/catalog?metric=cookbook/*", trust_env=False).json()
-        return {each["metric"]: each["value"] for each in answer["series"]}
+    def arrived() -> dict[str, set[float]]:
+        answer = httpx.get(f"{service.url}/v1/history?metric=cookbook/*", trust_env=False).json()
+        return {each["metric"]: set(each["value"]) for each in answer["series"]}
 
     async def all_there() -> bool:
         return await asyncio.to_thread(arrived) == expected

@@ -183,6 +183,7 @@ class Store:
         rows: Floats = np.array((batch.time, batch.value), dtype=np.float64)
         if (rows[0, 1:] < rows[0, :-1]).any():
             rows = rows[:, np.argsort(rows[0], kind="stable")]
+        last = rows[:, -1]  # also if it is known and others of its time are not
         if compare:
             known = rows.shape[1]
             rows = series.unknown(rows)
@@ -196,8 +197,8 @@ class Store:
             version = int(self._version[index]) + 1
             series.merge(rows, version, log_ms - self.raw_ms, log_ms - self.seconds_ms)
         # Of equal times the later id counts; the catalog may have brought it before the log brings the earlier one.
-        if rows[0, -1] > newest or (rows[0, -1] == newest and (not id_ or id_ >= series.reading_id)):
-            self._last_time[index], self._last_value[index] = rows[:, -1]
+        if last[0] > newest or (last[0] == newest and (not id_ or id_ >= series.reading_id)):
+            self._last_time[index], self._last_value[index] = last
             series.reading_id = id_
         return int(rows.shape[1])
 

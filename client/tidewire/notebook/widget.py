@@ -21,6 +21,7 @@ from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.livestore.alarms import Alarms
 from tidewire.model.batch import ANNOTATIONS, checked_labels
 from tidewire.model.pattern import compile_patterns
+from tidewire.model.table_writers import label_column, label_of_column
 from tidewire.notebook.jupyter_kernel import current_cell, running_kernel
 from tidewire.settings import ClientSettings, load_settings
 from tidewire.subscribing.service_address import checked_token, service_url
@@ -176,7 +177,8 @@ class Chart(anywidget.AnyWidget):
         """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
 
         Returns:
-            Columns `time` (UTC), `metric`, one per label, `value` (NaN: no number), ordered by metric, labels, time.
+            Columns `time` (UTC), `metric`, ``label.<name>`` for each label, `value` (NaN: no number); ordered by
+            metric, labels, time.
         """
         import pandas as pd  # noqa: PLC0415  # only here
 
@@ -187,16 +189,15 @@ class Chart(anywidget.AnyWidget):
             for series in filter(lambda series: self._shows(series.metric), self._store.series):
                 rows = series.raw.rows()
                 rows = rows[:, np.searchsorted(rows[0], since_ms) :].copy()
-                names = {"metric": series.metric, **series.labels}
-                parts.append(
-                    pd.DataFrame({"time": pd.to_datetime(rows[0], unit="ms", utc=True), **names, "value": rows[1]})
-                )
+                labels = {label_column(name): value for name, value in series.labels.items()}
+                times = pd.to_datetime(rows[0], unit="ms", utc=True)
+                parts.append(pd.DataFrame({"time": times, "metric": series.metric, **labels, "value": rows[1]}))
         if not parts:
             return pd.DataFrame({"time": pd.to_datetime([], utc=True), "metric": [], "value": []})
         table = pd.concat(parts, ignore_index=True)
-        labels = [name for name in table.columns if name not in ("time", "metric", "value")]
-        table = table[["time", "metric", *labels, "value"]]
-        return table.sort_values(["metric", *labels, "time"], kind="stable", ignore_index=True)
+        names = [name for name in table.columns if label_of_column(name) is not None]
+        table = table[["time", "metric", *names, "value"]]
+        return table.sort_values(["metric", *names, "time"], kind="stable", ignore_index=True)
 
     def _shows(self, metric: str) -> bool:
         return any(pattern.matches(metric) for pattern in self._chosen)
