@@ -17,6 +17,7 @@ from tidewire.livestore.messages import StatisticsRow, TableRow
 from tidewire.livestore.series import Series
 from tidewire.model.batch import series_order
 from tidewire.model.table_writers import common_schema, compacted, conformed, label_column, label_of_column
+from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
@@ -164,7 +165,7 @@ def _table(parts: Sequence[_Part]) -> pa.Table:
 
 
 def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[StatisticsRow]:
-    """Return the statistics of each series over a window.
+    """Return the statistics of each series over a window, of its readings in the unit of the newest.
 
     Args:
         frame: the readings, as `Readings.read` returns them.
@@ -179,7 +180,8 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[Stat
     """
     seconds = max(1e-3, (end_ms - start_ms) / 1e3)
     rows = []
-    for index, part in frame.groupby("series", sort=True):
+    for index, given in frame.groupby("series", sort=True):
+        part = _of_newest_unit(given)
         values = part["value"].dropna().astype(float)
         times = part["time"].astype("datetime64[ms, UTC]").astype("int64")
         waits = times.diff().dropna()
@@ -204,6 +206,15 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[Stat
             )
         )
     return rows
+
+
+def _of_newest_unit(part: pd.DataFrame) -> pd.DataFrame:
+    """Return the readings of one series in the unit of its newest one: no statistic is of two units."""
+    if "unit" not in part:
+        return part
+    units = part["unit"].astype(object).map(unit_key)
+    units = units.where(units != "").ffill().bfill()
+    return part if units.nunique() < 2 else part[units == units.iloc[-1]]
 
 
 def _number(value: object) -> float | None:

@@ -14,6 +14,7 @@ from servers import Service
 from tidewire.livestore.backfill import backfill
 from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import ColumnRing
+from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
 from tidewire.model.bucket_steps import view_step_for
@@ -316,3 +317,41 @@ def test_readings_of_a_history_read_later_than_the_catalog_are_not_stored_again(
     store.append(batch([T0], [2.0]), id_at(T0, 1))
     store.append(batch([T0 - 5], [1.0]), id_at(T0, 2))
     assert store.state["total"][0] == 2
+
+
+def test_a_change_of_unit_begins_a_new_piece_and_is_marked() -> None:
+    store = Store()
+    store.append(batch([T0, T0 + 1_000], [20.0, 21.0], unit="Cel"), id_at(T0, 1))
+    store.append(batch([T0 + 1_500], [21.5], unit="°C"), id_at(T0, 2))
+    assert (store.events_version, store.series[0].unit_since_ms) == (0, -math.inf)
+    store.append(batch([T0 + 2_250, T0 + 3_000], [68.0, 69.0], unit="[degF]"), id_at(T0, 3))
+    (series,) = store.series
+    assert (series.unit, series.unit_since_ms) == ("[degF]", T0 + 2_250)
+    (mark,) = store.events
+    assert (mark.time_ms, mark.text, mark.metric) == (T0 + 2_250, "unit: °C → °F", "m")
+    for step_ms in (100, 1_000, 5_000):  # of the readings and of the seconds
+        rows = series.buckets(step_ms, T0 // step_ms, (T0 + 10_000) // step_ms)
+        assert rows[MIN].min() >= 68
+        assert rows[MAX].max() == 69
+    store.append(batch([T0 + 500], [19.0], unit="Cel"), id_at(T0, 4))  # late, and of the piece before
+    store.append(batch([T0 + 4_000], [70.0]), id_at(T0, 5))  # without a unit: it goes on
+    store.append(batch([T0 + 5_000], [None], text=["a flag"]), id_at(T0, 6))
+    assert (series.unit, store.state["last_time_ms"][0], len(store.events)) == ("[degF]", T0 + 5_000, 2)
+    store.append(batch([T0 + 6_000], [22.0], unit="Cel"), id_at(T0, 7))
+    assert (series.unit, series.unit_since_ms, len(store.events)) == ("Cel", T0 + 6_000, 3)
+
+
+def test_a_view_draws_only_the_piece_of_the_newest_unit() -> None:
+    store = Store()
+    store.covered_from_ms = 0.0
+    for n in range(5):
+        store.append(batch([T0 + n * 1_000.0], [20.0 + n], unit="Cel"), id_at(T0 + n * 1_000))
+    view = LiveView(store, None, 10_000, 10)
+    view.tick(1, T0 + 5_000)
+    assert np.nanmax(view._window.data[0] + view._window.records[0]["base"]) == 24
+    store.append(batch([T0 + 5_000.0], [68.0], unit="[degF]"), id_at(T0 + 5_000))
+    store.append(batch([T0 + 6_000.0], [69.0], unit="[degF]"), id_at(T0 + 6_000))
+    view.tick(2, T0 + 6_000)
+    drawn = view._window.data[0] + view._window.records[0]["base"]
+    assert np.nanmin(drawn) >= 68
+    assert np.nanmax(drawn) == 69

@@ -86,6 +86,15 @@ async def test_a_table_of_a_chart_takes_labels_of_any_name(
     assert (table[names].notna().sum(axis=1) == 1).all()
 
 
+async def test_a_table_of_a_chart_holds_the_newest_unit_only(
+    service: Any, notebook: Notebook, eventually: Eventually, now_ms: float
+) -> None:
+    chart = notebook.watch("m", url=service.url)
+    for n, (value, unit) in enumerate(((20.0, "Cel"), (21.0, "°C"), (68.0, "[degF]"), (69.0, ""))):
+        await service.publish("m", value, time=[now_ms - 5_000 + n], unit=unit)
+    await eventually(lambda: chart.to_pandas()["value"].tolist() == [68.0, 69.0])
+
+
 async def test_a_chart_keeps_within_five_messages_a_second(
     service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:

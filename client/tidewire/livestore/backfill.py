@@ -12,6 +12,7 @@ from tidewire.livestore.store import Store
 from tidewire.model.answers import CatalogJson, HistorySeries, SeriesInfo
 from tidewire.model.batch import Batch
 from tidewire.model.cursor import Cursor, parse_id
+from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
@@ -60,7 +61,9 @@ async def _backfill_recent(store: Store, client: AsyncServiceClient, row: Series
     upto = Cursor.parse(answer.cursor).id  # later than the catalog: what came in between is in both, the stream too
     for columns in answer.series:
         if columns.labels == row.labels:
-            recent = slice(-_RECENT_READINGS, None)
+            same = [unit_key(unit) == unit_key(columns.unit) for unit in columns.units]
+            first = len(same) - same[::-1].index(False) if False in same else 0  # after the last of another unit
+            recent = slice(max(first, len(columns.time) - _RECENT_READINGS), None)
             _append(store, row, columns.time[recent], columns.value[recent], columns.text[recent], upto)
 
 

@@ -20,6 +20,7 @@ from tidewire.livestore.window import NO_OLDER, Older, pack_range
 from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import series_key
 from tidewire.model.bucket_steps import view_step_for
+from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
@@ -118,9 +119,12 @@ class HistoryCache:
 
 def _table(columns: HistoryColumns, step_ms: int) -> Floats:
     """Return the columns of one series as a table of buckets (see tidewire.livestore.buckets)."""
+    # A change of unit leaves what came before to the history: two units have no common axis.
     given = np.array(
         (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
     )
+    if columns.units:
+        given = given[:, [unit_key(unit) == unit_key(columns.unit) for unit in columns.units]]
     given = given[:, ~np.isnan(given[2])]
     # The service sends neither the last number of a bucket whose last reading has none, nor how many of its readings
     # are numbers: the mean stands for the one, `count` for the other. The latter divides out of the line, since no

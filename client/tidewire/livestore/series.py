@@ -40,6 +40,7 @@ class Series:
 
     Attributes:
         index: for the life of the store.
+        unit_since_ms: time of its first reading in this unit, before which nothing is drawn; -inf if it had no other.
         last_id: highest id of its batches, 0 if none had one.
         reading_id: of the batch that brought its newest reading, 0 if unknown.
         doubtful_id: batches up to this id may hold readings that came in a snapshot.
@@ -61,6 +62,7 @@ class Series:
         "reading_id",
         "seconds",
         "unit",
+        "unit_since_ms",
     )
 
     def __init__(self, index: int, metric: str, labels: dict[str, str], unit: str) -> None:
@@ -68,6 +70,7 @@ class Series:
         self.metric = metric
         self.labels = labels
         self.unit = unit
+        self.unit_since_ms = -math.inf
         self.last_id = 0
         self.reading_id = 0
         self.doubtful_id = 0
@@ -206,13 +209,13 @@ class Series:
         Returns:
             A table of buckets, a copy.
         """
-        start_ms, end_ms = first * step_ms, (last + 1) * step_ms
+        start_ms, end_ms = max(first * step_ms, self.unit_since_ms), (last + 1) * step_ms
         if step_ms % SECOND_MS:
             readings = self.raw.rows()
             low, high = np.searchsorted(readings[0], (start_ms, end_ms), "left")
             return bucket_readings(readings[0, low:high], readings[1, low:high], step_ms)
         held = self.seconds.rows()
-        low, high = np.searchsorted(held[NUMBER], (start_ms / SECOND_MS, end_ms / SECOND_MS), "left")
+        low, high = np.searchsorted(held[NUMBER], (math.ceil(start_ms / SECOND_MS), end_ms / SECOND_MS), "left")
         return regroup(held[:, low:high], SECOND_MS, step_ms)
 
     def first_after(self, time_ms: float) -> float:

@@ -7,6 +7,7 @@ index of `Store.state`, so that readers of many series take them with one NumPy 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.series import Series
 from tidewire.model.batch import Batch, series_key
+from tidewire.model.units import shown_unit, unit_key
 
 __all__ = ["RATE_S", "STATE", "EventMark", "Store"]
 
@@ -123,11 +125,13 @@ class Store:
         with self.lock:
             key = (batch.metric, series_key(batch.labels))
             series = self._by_key.get(key)
-            if series is None or (batch.unit != series.unit and id_ >= series.last_id):
-                series = self._enter(key, batch, series)
+            if series is None:
+                series = self._enter(key, batch, None)
                 if series is None:
                     self.refused += len(batch.time)
                     return 0
+            elif batch.unit and batch.unit != series.unit and not self._change_unit(key, batch, series, id_):
+                return 0
             if snapshot and 0 < id_ <= series.last_id and batch.time[-1] <= self._last_time[series.index]:
                 return 0
             compare = snapshot or id_ <= max(self._doubtful_id, series.doubtful_id)
@@ -168,6 +172,24 @@ class Store:
         self.directory_version += 1
         self.state["changed_at"][series.index] = self.directory_version
         return series
+
+    def _change_unit(self, key: tuple[str, str], batch: Batch, series: Series, id_: int) -> bool:
+        """Give a series the unit of its newest batch; False if an older one is of another, and cannot be drawn with it.
+
+        Two units have no common axis: what came before is not drawn any more, and an event marks the change.
+        """
+        same = not series.unit or unit_key(batch.unit) == unit_key(series.unit)
+        newest_ms = float(self._last_time[series.index])
+        if max(batch.time) < newest_ms or id_ < series.last_id:
+            return same
+        before = series.unit
+        self._enter(key, batch, series)
+        if not same:
+            series.unit_since_ms = min(time_ms for time_ms in batch.time if time_ms >= newest_ms)
+            series.late.append((int(self._version[series.index]) + 1, -math.inf))
+            text = f"unit: {shown_unit(before, 0.0).text} → {shown_unit(batch.unit, 0.0).text}"
+            self._mark(EventMark(time_ms=series.unit_since_ms, text=text, metric=series.metric, labels=series.labels))
+        return True
 
     def _store_batch(self, series: Series, batch: Batch, id_: int, log_ms: float, *, compare: bool) -> int:
         index = series.index
@@ -250,10 +272,13 @@ class Store:
 
     def _flag(self, batch: Batch) -> None:
         for time_ms, text in zip(batch.time, batch.text or (), strict=True):
-            event = EventMark(time_ms=time_ms, text=text or "", metric=batch.metric, labels=batch.labels)
-            if text and event not in self.events:
-                self.events.append(event)
-                self.events_version += 1
+            if text:
+                self._mark(EventMark(time_ms=time_ms, text=text, metric=batch.metric, labels=batch.labels))
+
+    def _mark(self, event: EventMark) -> None:
+        if event not in self.events:
+            self.events.append(event)
+            self.events_version += 1
 
     # -- reading -------------------------------------------------------------------------------------------------
 

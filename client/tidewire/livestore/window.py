@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -78,6 +79,7 @@ class Window:
             return series.buckets(self.step_ms, start, self.last)
         covered = int(np.ceil(min(self.store.covered(series, self.step_ms) / self.step_ms, self.last + 1)))
         rows = series.buckets(self.step_ms, max(start, covered), self.last)
+        start = max(start, math.ceil(max(series.unit_since_ms, 0.0) / self.step_ms))
         low, high = np.searchsorted(older[NUMBER], (start, max(start, covered)), "left")
         return np.concatenate((older[:, low:high], rows), axis=1) if high > low else rows
 
@@ -143,7 +145,7 @@ class Window:
         end_ms = (now_ms // SECOND_MS + 1) * SECOND_MS
         middle_ms, start_ms = end_ms - window_ms, end_ms - 2 * window_ms
         record["change"] = np.nan
-        if self.store.covered(series, SECOND_MS) > start_ms:
+        if max(self.store.covered(series, SECOND_MS), series.unit_since_ms) > start_ms:
             return
         before, first_ms = series.mean(start_ms, middle_ms)
         slack_ms = max(3 * np.nan_to_num(record["expected_ms"]), _SLACK_MS)

@@ -53,6 +53,8 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     """One series of a history in JSON: readings, or buckets if `count` is there.
 
     Attributes:
+        unit: of the newest reading.
+        units: of each reading or bucket, where it changes; else empty.
         time: Unix ms; the start of a bucket.
         value: null for a reading that is no number; the last one of a bucket.
         text: null for a reading without one; empty if none has one.
@@ -63,6 +65,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     labels: dict[str, str] = {}
     unit: str = ""
+    units: list[str] = []
     time: list[float]
     value: list[float | None]
     text: list[str | None] = []

@@ -6,9 +6,10 @@ The deck has the same tables in `client/chart/src/base/units.ts`; `tests/chart/v
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-__all__ = ["SCALES", "WORDS", "ShownUnit", "shown_unit"]
+__all__ = ["ALIASES", "SCALES", "WORDS", "ShownUnit", "shown_unit", "unit_key"]
 
 # UCUM code → what people write. A code that is not here is shown as it is.
 WORDS: Final = {
@@ -57,6 +58,15 @@ SCALES: Final = {
     "By": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
     "By/s": ((1.0, "B/s"), (1e3, "kB/s"), (1e6, "MB/s"), (1e9, "GB/s"), (1e12, "TB/s")),
 }
+# What else is written for what the screen shows. `°C`, `m³` and whatever is shown as it is need no entry.
+ALIASES: Final = {
+    "degC": "°C",
+    "\N{DEGREE CELSIUS}": "°C",
+    "degF": "°F",
+    "\N{DEGREE FAHRENHEIT}": "°F",
+    "\N{OHM SIGN}": "Ω",
+    "\N{GREEK SMALL LETTER MU}s": "µs",
+}
 _ANNOTATION: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -76,3 +86,10 @@ def shown_unit(unit: str, magnitude: float) -> ShownUnit:
         return ShownUnit(WORDS[unit], 1.0)
     # A UCUM annotation stands for the thing counted: {parts} → parts, {batches}/s → batches/s.
     return ShownUnit(_ANNOTATION.sub(r"\1", unit), 1.0)
+
+
+@lru_cache(maxsize=4_096)
+def unit_key(unit: str) -> str:
+    """Return what is the same for units that mean the same, such as ``Cel`` and ``°C``; empty for none."""
+    shown = shown_unit(unit, 0.0).text
+    return ALIASES.get(shown, shown)

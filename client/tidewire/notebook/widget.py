@@ -178,7 +178,7 @@ class Chart(anywidget.AnyWidget):
 
         Returns:
             Columns `time` (UTC), `metric`, ``label.<name>`` for each label, `value` (NaN: no number); ordered by
-            metric, labels, time.
+            metric, labels, time. Of a series whose unit changed, the readings since.
         """
         import pandas as pd  # noqa: PLC0415  # only here
 
@@ -188,7 +188,7 @@ class Chart(anywidget.AnyWidget):
         with self._store.lock:
             for series in filter(lambda series: self._shows(series.metric), self._store.series):
                 rows = series.raw.rows()
-                rows = rows[:, np.searchsorted(rows[0], since_ms) :].copy()
+                rows = rows[:, np.searchsorted(rows[0], max(since_ms, series.unit_since_ms)) :].copy()
                 labels = {label_column(name): value for name, value in series.labels.items()}
                 times = pd.to_datetime(rows[0], unit="ms", utc=True)
                 parts.append(pd.DataFrame({"time": times, "metric": series.metric, **labels, "value": rows[1]}))

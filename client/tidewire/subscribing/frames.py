@@ -14,6 +14,7 @@ from rich.progress import Progress
 from tidewire.errors import MissingExtra
 from tidewire.model.answers import CatalogJson, SeriesInfo
 from tidewire.model.table_writers import label_of_column
+from tidewire.model.units import unit_key
 from tidewire.subscribing.history_pages import HistoryPages, HistoryReader, Moment
 from tidewire.subscribing.service_request import selection
 
@@ -61,7 +62,8 @@ def history(
 
     Returns:
         Tidy: columns metric, time (UTC), value, unit, with `points` also min, max, mean, count, and ``label.<name>``
-        for each label. Wide: float64 columns named ``metric`` or ``metric{name=value}``.
+        for each label. Wide: float64 columns named ``metric`` or ``metric{name=value}``; a series whose unit changes
+        has one for each, named ``metric (unit)``.
 
     Raises:
         ServiceUnavailable: no answer, or the service asks for a pause.
@@ -77,9 +79,12 @@ def history(
         return frame
     keys = ["metric", *(column for column in frame.columns if label_of_column(column) is not None)]
     numbers = frame.groupby(keys, dropna=False, observed=True, sort=False).ngroup()
-    firsts = frame.loc[~numbers.duplicated(), keys]
+    units = _changing_units(frame["unit"], numbers)
+    numbers = frame.groupby([numbers, units], sort=False).ngroup()
+    firsts = ~numbers.duplicated()
     labels_ = [str(label_of_column(column)) for column in keys[1:]]
-    names = [_column_name(labels_, *row) for row in firsts.itertuples(index=False, name=None)]
+    names = [_column_name(labels_, *row) for row in frame.loc[firsts, keys].itertuples(index=False, name=None)]
+    names = [f"{name} ({unit})" if unit else name for name, unit in zip(names, units[firsts], strict=True)]
     table = pandas.DataFrame({"time": frame["time"], "series": numbers, "value": frame["value"]})
     table = table.drop_duplicates(["time", "series"], keep="last")  # of readings at one time the newest counts
     pivoted: pd.DataFrame = table.pivot(index="time", columns="series", values="value")
@@ -87,6 +92,13 @@ def history(
         [names[int(number)] for number in pivoted.columns.tolist()], name="series", dtype=object
     )
     return pivoted.sort_index(axis=1)
+
+
+def _changing_units(units: pd.Series[Any], series: pd.Series[int]) -> pd.Series[Any]:
+    """Return the unit of each row, empty for a series that keeps its unit; a row without one goes on in the last."""
+    shown = units.astype(object).map(unit_key)
+    known = shown.where(shown != "").groupby(series).ffill().groupby(series).bfill().fillna("")
+    return known.where(known.groupby(series).transform("nunique") > 1, "")
 
 
 def _joined(tables: list[Any]) -> Any:

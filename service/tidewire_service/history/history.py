@@ -12,6 +12,7 @@ import numpy as np
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import LEAD_MS, Batch, decode_batch, series_key, series_order
 from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.model.units import unit_key
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
@@ -43,9 +44,12 @@ class SeriesColumns(NamedTuple):
     """One series of an answer, oldest reading first; arrays and lists of equal length.
 
     Attributes:
-        buckets: the columns if there are buckets, else None and the following hold.
+        unit: of the newest reading that has one.
+        buckets: the columns if there are buckets, else None and the following hold. There is one for each unit.
         time: float64[n], Unix ms; value: float64[n], NaN where a reading has no number.
         text: n strings or None; None if no reading has a text. step: n numbers or NaN; None likewise.
+        units: n strings, the unit of each reading or bucket; None unless it changes. One that is missing, or written in
+            another way, is no change.
     """
 
     metric: str
@@ -56,6 +60,7 @@ class SeriesColumns(NamedTuple):
     value: Floats
     text: list[str | None] | None
     step: Floats | None
+    units: list[str] | None = None
 
     def __len__(self) -> int:
         return int(self.time.size)
@@ -95,26 +100,31 @@ class _Series:
         "has_text",
         "labels",
         "metric",
+        "pending",
         "rows",
+        "step_ms",
         "steps",
         "texts",
         "times",
         "unit",
+        "units",
         "values",
     )
 
     def __init__(self, metric: str, labels: dict[str, str], step_ms: int) -> None:
-        self.metric, self.labels, self.unit = metric, labels, ""
-        self.buckets = Buckets(step_ms) if step_ms else None
+        self.metric, self.labels, self.step_ms = metric, labels, step_ms
+        self.unit = ""  # the last that was given: a batch without one goes on in it
+        self.buckets: dict[str, Buckets] = {}  # by unit; of units that mean the same by the first
+        self.pending: dict[str, tuple[list[Floats], list[Floats]]] = {}  # readings that are not in them yet
         self.times: list[Floats] = []
         self.values: list[Floats] = []
+        self.units: list[tuple[str, int]] = []  # of each batch, and how many readings
         self.texts: list[str | None] = []
         self.steps: list[float | None] = []
         self.has_text = self.has_step = False
         self.rows = 0
 
     def add(self, batch: Batch, start_ms: float, end_ms: float) -> None:
-        self.unit = batch.unit
         time = np.array(batch.time, np.float64)
         value = np.array(batch.value, np.float64)  # None becomes NaN
         kept = (time >= start_ms) & (time < end_ms)
@@ -122,13 +132,28 @@ class _Series:
             time, value = time[kept], value[kept]
         if not time.size:
             return
+        if self.step_ms:
+            times, values = self.pending.setdefault(self._unit_of_buckets(batch.unit), ([], []))
+            times.append(time)
+            values.append(value)
+            return
         self.times.append(time)
         self.values.append(value)
-        if self.buckets is not None:
-            return
+        self.units.append((batch.unit, time.size))
         self.rows += time.size
         if batch.text is not None or batch.step is not None or self.has_text or self.has_step:
             self._add_rare(batch, kept.tolist())
+
+    def _unit_of_buckets(self, unit: str) -> str:
+        """Return the unit under which readings of this one are summed up."""
+        if unit and unit_key(unit) != unit_key(self.unit):
+            known = {unit_key(other): other for other in (*self.buckets, *self.pending) if other}
+            if not self.unit:  # what came before without a unit goes on in the first that is given
+                for kept in (self.buckets, self.pending):
+                    if "" in kept:
+                        kept[unit] = kept.pop("")  # type: ignore[assignment]  # of the same dict
+            self.unit = known.get(unit_key(unit), unit)
+        return self.unit
 
     def _add_rare(self, batch: Batch, kept: list[bool]) -> None:
         before = self.rows - sum(kept)
@@ -139,18 +164,15 @@ class _Series:
 
     def reduce(self) -> None:
         """Move the collected readings into the buckets."""
-        if self.buckets is not None and self.times:
-            self.buckets.add(np.concatenate(self.times), np.concatenate(self.values))
-            self.times.clear()
-            self.values.clear()
-            self.rows = len(self.buckets)
+        for unit, (times, values) in self.pending.items():
+            self.buckets.setdefault(unit, Buckets(self.step_ms)).add(np.concatenate(times), np.concatenate(values))
+        if self.pending:
+            self.pending.clear()
+            self.rows = sum(map(len, self.buckets.values()))
 
     def columns(self) -> SeriesColumns:
-        if self.buckets is not None:
-            bucketed = self.buckets.columns()
-            return SeriesColumns(
-                self.metric, self.labels, self.unit, bucketed, bucketed.time, bucketed.last, None, None
-            )
+        if self.step_ms:
+            return self._bucket_columns()
         time = np.concatenate(self.times) if self.times else np.empty(0)
         value = np.concatenate(self.values) if self.values else np.empty(0)
         order = np.argsort(time, kind="stable")
@@ -162,7 +184,26 @@ class _Series:
         if self.has_step:
             steps = self.steps + [None] * (time.size - len(self.steps))
             step = np.array(steps, np.float64)[order]
-        return SeriesColumns(self.metric, self.labels, self.unit, None, time[order], value[order], text, step)
+        unit, units = next((unit for unit, _ in reversed(self.units) if unit), ""), None
+        if len({unit_key(unit) for unit, _ in self.units if unit}) > 1:
+            logged = [unit for unit, count in self.units for _ in range(count)]
+            units = [logged[place] for place in order]
+            unit = next(filter(None, reversed(units)))
+        return SeriesColumns(self.metric, self.labels, unit, None, time[order], value[order], text, step, units)
+
+    def _bucket_columns(self) -> SeriesColumns:
+        parts = {unit: buckets.columns() for unit, buckets in self.buckets.items()}
+        units = [unit for unit, part in parts.items() for _ in range(part.time.size)]
+        joined = (
+            [np.concatenate(columns) for columns in zip(*parts.values(), strict=True)] if parts else [np.empty(0)] * 6
+        )
+        order = np.argsort(joined[0], kind="stable")
+        bucketed = Bucketed._make(column[order] for column in joined)
+        units = [units[place] for place in order]
+        unit, changing = (units[-1] if units else ""), units if len(parts) > 1 else None
+        return SeriesColumns(
+            self.metric, self.labels, unit, bucketed, bucketed.time, bucketed.last, None, None, changing
+        )
 
 
 def _extend(target: list[T | None], column: list[T | None] | None, kept: list[bool], before: int) -> None:

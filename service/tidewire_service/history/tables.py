@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -34,7 +35,8 @@ class HistoryJson(msgspec.Struct, frozen=True):
         cursor: stream from here to go on without a gap.
         series: each with ``metric``, ``labels``, ``unit`` and columns of equal length: ``time``, ``value``, and either
             ``text``, ``step`` where there are some, or ``min``, ``max``, ``mean``, ``count`` of buckets, whose ``time``
-            is their start and whose ``value`` is their last.
+            is their start and whose ``value`` is their last. Where the unit changes, also ``units``, and a bucket for
+            each of them; ``unit`` is that of the newest.
     """
 
     start_ms: float
@@ -57,6 +59,8 @@ def _series_json(series: SeriesColumns) -> dict[str, Any]:
         for name in ("min", "max", "mean"):
             found[name] = _numbers(getattr(series.buckets, name))
         found["count"] = series.buckets.counts.tolist()
+    if series.units is not None:
+        found["units"] = series.units
     if series.text is not None:
         found["text"] = series.text
     if series.step is not None:
@@ -89,7 +93,7 @@ def _numbers_array(column: np.ndarray[Any, Any], kind: pa.DataType, valid: np.nd
     return pa.Array.from_buffers(kind, column.size, [bitmap, pa.py_buffer(np.ascontiguousarray(column))])
 
 
-def _texts_array(texts: list[str | None]) -> pa.Array:
+def _texts_array(texts: Sequence[str | None]) -> pa.Array:
     builder = pa.lib.StringBuilder()
     builder.append_values(texts)
     return builder.finish()
@@ -115,7 +119,7 @@ def history_table(history: History) -> pa.Table:
         if name == "metric":
             columns[name] = repeated([series.metric for series in history.series])
         elif name == "unit":
-            columns[name] = repeated([series.unit for series in history.series])
+            columns[name] = _units(history.series) or repeated([series.unit for series in history.series])
         elif name == "time":
             parts = [np.rint(series.time * 1e3).astype(np.int64) for series in history.series]
             joined = np.concatenate(parts) if parts else np.empty(0, np.int64)
@@ -138,6 +142,13 @@ def history_table(history: History) -> pa.Table:
     return pa.table(columns).replace_schema_metadata(
         {"tidewire.cursor": str(history.cursor), "tidewire.step_ms": str(history.span.step_ms)}
     )
+
+
+def _units(series: Sequence[SeriesColumns]) -> pa.Array | None:
+    """Return the unit of each row, None if no series changes its."""
+    if all(one.units is None for one in series):
+        return None
+    return _texts_array([unit for one in series for unit in one.units or [one.unit] * len(one)]).dictionary_encode()
 
 
 def _floats(series: SeriesColumns, name: str) -> Any:

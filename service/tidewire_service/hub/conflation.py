@@ -1,4 +1,4 @@
-"""Conflation: per series and interval one batch with last, min, max, mean and count; intervals by log id.
+"""Conflation: per series, unit and interval one batch with last, min, max, mean and count; intervals by log id.
 
 Intervals are anchored to the Unix epoch, so a repeat is identical. One interval is one SSE event with one id, the last
 id in it: a cut between two events can lose or double nothing. An interval is closed when no id of it can follow.
@@ -14,6 +14,7 @@ import msgspec
 from tidewire.model.batch import Batch, series_key
 from tidewire.model.cursor import id_ms
 from tidewire.model.states import ConflatedBatches, StreamBatch
+from tidewire.model.units import unit_key
 from tidewire_service.hub.event_ring import RingEntry
 
 __all__ = ["MAX_SERIES", "ConflatedEvent", "Conflator", "Skipped", "interval_of", "thinned"]
@@ -72,11 +73,21 @@ class _Sum:
 
 
 class _Interval:
-    __slots__ = ("last_id", "sums")
+    __slots__ = ("last_id", "sums", "units")
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[str, str], _Sum] = {}
+        self.sums: dict[tuple[str, str, str], _Sum] = {}
+        self.units: dict[tuple[str, str], str] = {}  # of each series, the last
         self.last_id = 0
+
+    def key_of(self, batch: Batch) -> tuple[str, str, str]:
+        """Return under which key a batch is summed up: that of its series and unit, or of the last if it has none."""
+        series = (batch.metric, series_key(batch.labels))
+        unit, last = unit_key(batch.unit), self.units.get(series, "")
+        if unit and not last and (sum_ := self.sums.pop((*series, ""), None)) is not None:
+            self.sums[(*series, unit)] = sum_  # what came before without a unit
+        self.units[series] = unit or last
+        return (*series, unit or last)
 
 
 def interval_of(id_: int, every_ms: int) -> int:
@@ -112,7 +123,7 @@ class Conflator:
         interval = self._intervals.get(number)
         if interval is None:
             interval = self._intervals[number] = _Interval()
-        key = (batch.metric, series_key(batch.labels))
+        key = interval.key_of(batch)
         found = interval.sums.get(key)
         if found is None:
             if len(interval.sums) >= MAX_SERIES:
