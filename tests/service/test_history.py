@@ -348,6 +348,66 @@ async def test_pages_hold_every_reading_once_and_nothing_of_later(start: Any, ba
     assert all(sorted(values) == list(range(250)) for values in found.values())
 
 
+@pytest.mark.parametrize(
+    ("gone", "whole"),
+    [
+        ((), True),
+        ((("XTRIM", "a", "MAXLEN", 5),), False),  # the metric that is being read
+        ((("XTRIM", "b", "MAXLEN", 5),), False),  # one whose turn comes later
+        ((("DEL", "c"),), False),
+        ((("XTRIM", "b", "MAXLEN", 0),), False),
+        ((("XADD", "b", "9999999999999-0", "by", "hand"),), True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_pages_of_a_log_that_is_trimmed_meanwhile_do_not_say_that_they_are_the_whole(
+    start: Any, valkey: Valkey, base_ms: float, gone: tuple[tuple[Any, ...], ...], whole: bool, goes_on: bool
+) -> None:
+    service = await start(history_rows=100)
+    for name in ("a", "b", "c"):
+        for n in range(0, 250, 10):
+            await _publish(service, name, [base_ms + n + place for place in range(10)], list(range(n, n + 10)))
+    path, done, read = "/v1/history?metric=a&metric=b&metric=c&start=-1h&page=first", 0.0, 0
+    while path:
+        answer = await service.http.get(path)
+        assert answer.status_code == 200, answer.text
+        read += sum(len(series["value"]) for series in answer.json()["series"])
+        done, path = float(answer.headers["tidewire-done"]), answer.links.get("next", {}).get("url")
+        for command, name, *rest in gone:
+            valkey.cli(command, f"tw:{{0}}:log:{name}", *rest)
+        gone = ()
+        if goes_on:
+            await _publish(service, "c", [base_ms + 1_000], [-1])
+    assert (read == 750) == whole
+    assert (done == 1.0) == whole
+
+
+async def test_pages_of_a_log_at_its_limit_that_goes_on_say_what_is_missing(start: Any, base_ms: float) -> None:
+    service = await start(history_rows=10, retention_batches=50)
+    await service.post([{"metric": "m", "time": [base_ms + n], "value": [n]} for n in range(50)])
+    path, done, values = "/v1/history?metric=m&start=-1h&page=first", 0.0, []
+    while path:
+        answer = await service.http.get(path)
+        values += [value for series in answer.json()["series"] for value in series["value"]]
+        done, path = float(answer.headers["tidewire-done"]), answer.links.get("next", {}).get("url")
+        await service.post([{"metric": "m", "time": [base_ms + 1_000], "value": [-1]}] * 15)
+    assert len(values) < 50
+    assert 0 < done < 1
+
+
+async def test_a_page_of_a_log_that_was_lost_meanwhile_is_refused(start: Any, valkey: Valkey, base_ms: float) -> None:
+    service = await start(history_rows=10)
+    await _publish(service, "m", [base_ms + n for n in range(25)], list(range(25)))
+    await _publish(service, "n", [base_ms + n for n in range(25)], list(range(25)))
+    answer = await service.http.get("/v1/history?metric=**&start=-1h&page=first")
+    valkey.cli("FLUSHALL")
+    await _publish(service, "m", [base_ms], [1])
+    answer = await service.http.get(answer.links["next"]["url"])
+    assert answer.status_code == 422
+    assert "page=first" in answer.text
+
+
 async def test_a_page_stops_after_the_batches_that_one_request_may_read(start: Any, base_ms: float) -> None:
     service = await start(history_scan_batches=60)
     await service.post([{"metric": "n", "time": [base_ms - n], "value": [n]} for n in range(100)])

@@ -364,11 +364,18 @@ class RedisLog(_Base):
     async def entries_between(
         self, metric: str, first: int, last: int, count: int, watermark: Watermark | None = None
     ) -> tuple[list[Entry], Clock]:
-        """Return the entries of a metric with first ≤ id ≤ last, oldest first, at most `count`."""
-        command = ("XRANGE", self.keys.log(metric), id_text(first), id_text(last), "COUNT", count)
+        """Return the entries of a metric with first ≤ id ≤ last, oldest first, at most `count`, and one after.
+
+        The one after `last`, if there is one, points at what was there before it, whether or not that is still kept.
+        """
+        key = self.keys.log(metric)
+        commands = [
+            ("XRANGE", key, id_text(first), id_text(last), "COUNT", count),
+            ("XRANGE", key, f"({id_text(last)}", "+", "COUNT", 1),
+        ]
         async with self._wire() as wire:
-            [reply], clock = await self._read(wire, [command], watermark)
-        return self._entries(reply), clock
+            replies, clock = await self._read(wire, commands, watermark)
+        return [entry for reply in replies for entry in self._entries(reply)], clock
 
     async def last_readings(
         self, metrics: Sequence[str], watermark: Watermark | None = None

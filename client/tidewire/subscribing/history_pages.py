@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HistoryPages", "HistoryReader", "Moment", "moment"]
 
+_log = logging.getLogger("tidewire")
 _TIMEOUT_S: Final = 120.0
 _MAX_PAGE_BYTES: Final = 1 << 30  # the service bounds a page by its readings, whose texts may be long
 _BUSY_S: Final = 60.0  # how long a service that asks for a pause is waited for
@@ -110,7 +112,9 @@ class HistoryPages:
             raise InvalidInput("end", end, "is not after start; expected start < end")
 
     def pages(self, told: Callable[[float], None] = lambda share: None) -> Iterator[pa.Table]:
-        """Yield tables of readings; `told` is called with the share that is read.
+        """Yield tables of readings; `told` is called with the share that is read, at the end with 1.
+
+        What the log no longer holds of the span is warned of in Python's log.
 
         The tables are in order of metric, and those of one metric in the order in which its readings were logged. Each
         holds series after series, and each series by time.
@@ -125,7 +129,10 @@ class HistoryPages:
         path, done = "/v1/history", 0.0
         while path:
             answer = self._reader.patient_get(path, params)
-            done = max(done, float(answer.headers.get("tidewire-done", 1.0)))  # metrics born meanwhile lessen it
-            told(done)
-            yield self._pyarrow.ipc.open_stream(answer.body).read_all()
+            share = float(answer.headers.get("tidewire-done", 1.0))
             path, params = answer.next_page, []
+            done = max(done, share) if path else 1.0  # metrics born meanwhile lessen it
+            told(done)
+            if not path and share < 1.0:
+                _log.warning("the log no longer holds %.4g %% of the span: it was trimmed", 100 * (1.0 - share))
+            yield self._pyarrow.ipc.open_stream(answer.body).read_all()

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tidewire.errors import LogUnavailable
 from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import Pattern
-from tidewire.redislog.lineage import Clock
+from tidewire.redislog.lineage import Clock, Fork
 from tidewire.redislog.log import RedisLog
 from tidewire_service.hub.hub import Hub
 
@@ -27,11 +27,13 @@ class Reading(NamedTuple):
         upto: the log's position when the request came: everything acknowledged before is in it.
         now_ms: the log's clock, Unix ms.
         tails: the metrics that match, sorted, each with its last id.
+        chain: the lineage of the log.
     """
 
     upto: Cursor
     now_ms: float
     tails: dict[str, int]
+    chain: tuple[Fork, ...] = ()
 
 
 def confirm(clock: Clock, upto: Cursor, log: RedisLog) -> None:
@@ -66,10 +68,11 @@ async def read_directory(
     deadline = monotonic() + _WAIT_S
     while True:
         if hub.ready and hub.epoch == upto.epoch and hub.position.id >= upto.id:
-            return Reading(upto, clock.now_ms, await hub.tails_matching(patterns, narrowed_to))
+            return Reading(upto, clock.now_ms, await hub.tails_matching(patterns, narrowed_to), clock.chain)
         if monotonic() > deadline:
             break
         await asyncio.sleep(_POLL_S)
     every, confirming = await log.tails()
     confirm(confirming, upto, log)
-    return Reading(upto, clock.now_ms, await hub.tails_matching(patterns, narrowed_to, every))
+    found = await hub.tails_matching(patterns, narrowed_to, every)
+    return Reading(upto, clock.now_ms, found, clock.chain)

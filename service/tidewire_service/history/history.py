@@ -81,7 +81,8 @@ class History(NamedTuple):
         cursor: from here to stream on.
         span: what was asked for.
         following: where the next page begins; None if there is none.
-        done: which share of the whole is read with this page, 0 … 1.
+        done: which share of the whole is read with this page, 0 … 1, without what is missing.
+        missing: which share of the whole the log no longer held, on this page and those before it.
     """
 
     series: list[SeriesColumns]
@@ -89,6 +90,7 @@ class History(NamedTuple):
     span: Span
     following: Place | None = None
     done: float = 1.0
+    missing: float = 0.0
 
 
 class _Series:
@@ -263,10 +265,52 @@ class _Collection:
         return [series for series in found if len(series)]
 
 
+class _Missing:
+    """Adds up what the log no longer holds of a span: each entry points at the one before it.
+
+    Attributes:
+        share: of all ids of all metrics, 0 … 1.
+    """
+
+    def __init__(self, ends: Sequence[Place], first: int, since: int, begin: Place | None, share: float) -> None:
+        """Prepare.
+
+        Args:
+            ends: the metrics, each with the last id to read.
+            first: the first id to read of each.
+            since: what was logged before this id is no part of the span, and may be gone.
+            begin: of this page; None for the first.
+            share: that is missing on the pages before.
+        """
+        self.share = share
+        self._widths = {end.metric: max(end.id - first + 1, 1) * len(ends) for end in ends}
+        self._since = since
+        self._metric, self._known = (begin.metric, begin.id - 1) if begin is not None else ("", 0)
+
+    def follow(self, metric: str, entries: Sequence[Entry]) -> None:
+        """Look at the next entries of a metric."""
+        for entry in entries:
+            if entry.prev > self._known or metric != self._metric:
+                self.expect(metric, entry.prev)
+            self._known = entry.id
+
+    def expect(self, metric: str, id_: int) -> None:
+        """Add what is missing up to an id that a metric is known to have had."""
+        if metric != self._metric:
+            self._metric, self._known = metric, 0
+        known = max(self._known, self._since - 1)
+        if id_ > known:
+            self.share += (id_ - known) / self._widths[metric]
+            self._known = id_
+
+
 class _Reads:
     """Reads the entries of several metrics, metric by metric, about a mebibyte at a time.
 
     While one read is worked on, the next is on its way.
+
+    Attributes:
+        ended: the metrics that are read to their end, each with the last id that it is known to have had.
     """
 
     def __init__(self, log: RedisLog, now: Cursor, ends: Sequence[Place], first: int) -> None:
@@ -286,6 +330,7 @@ class _Reads:
         self._number = 0  # of the metric of the next read
         self._next = first
         self._under_way: asyncio.Task[tuple[list[Entry], Clock]] | None = None
+        self.ended: list[Place] = []
 
     async def __aenter__(self) -> _Reads:
         return self
@@ -327,15 +372,20 @@ class _Reads:
         while self._number < len(self._ends):
             metric, last = self._ends[self._number]
             entries: list[Entry] = []
+            had = 0
             if self._next <= last:
                 entries, clock = await (self._under_way or self._ask())
                 confirm(clock, self._now, self._log)
+                had = last  # unless more came later: then that says what there was
+                if entries and entries[-1].id > last:
+                    had = min(last, entries.pop().prev)
             self._under_way = None
             if entries:
                 self._next = entries[-1].id + 1
                 mean = sum(len(entry.body) for entry in entries) / len(entries)
                 self._count = max(1, min(_MOST_READ, int(_READ_BYTES / max(mean, 1.0))))
             if not entries or self._next > last:
+                self.ended.append(Place(metric, had))
                 self._number += 1
                 self._next = self._first
             if self._number < len(self._ends) and self._next <= self._ends[self._number].id:
@@ -356,6 +406,7 @@ async def read_history(
     max_batches: int,
     paged: bool = False,
     begin: Place | None = None,
+    missing: float = 0.0,
 ) -> History:
     """Return the readings of a span, or a page of them.
 
@@ -372,6 +423,7 @@ async def read_history(
         max_batches: batches to look at.
         paged: end with the batch that reaches `max_rows`, or after `max_batches`, and say where the next page begins.
         begin: of this page; None for the first.
+        missing: the share that was missing on the pages before.
 
     Raises:
         LimitExceeded: more than that, and not paged; says how to ask for less.
@@ -381,6 +433,7 @@ async def read_history(
     ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(directory.tails.items())]
     scanned = 0
     first = id_from_ms(max(0, int(span.start_ms - LEAD_MS - _CLOCKS_MS)))
+    gone = _Missing(ends, first, id_from_ms(max(0, int(span.start_ms))), begin, missing)
     async with _Reads(log, directory.upto, ends, first) as reads:
         if begin is not None:
             reads.start_at(begin)
@@ -391,13 +444,24 @@ async def read_history(
                 remedy = "ask for a later start=, fewer metrics (metric=), or for pages (page=first)"
                 raise LimitExceeded("history_scan_batches", max_batches, scanned, remedy)
             added = await asyncio.to_thread(collection.add, metric, entries, max_rows if paged else np.inf)
+            for end in reads.ended:
+                if end.metric != metric:  # those before it
+                    gone.expect(*end)
+            gone.follow(metric, entries[:added])
             if added < len(entries):
                 reads.start_at(Place(metric, entries[added].id))
                 break
+            for end in reads.ended:
+                if end.metric == metric:
+                    gone.expect(*end)
+            reads.ended.clear()
             if collection.rows > max_rows and not paged:
                 remedy = "ask for fewer points=, a shorter span (start=, end=), fewer metrics, or pages (page=first)"
                 raise LimitExceeded("history_rows", max_rows, collection.rows, remedy)
             if paged and scanned >= max_batches:
                 break
+        else:
+            for end in reads.ended:
+                gone.expect(*end)
         series = await asyncio.to_thread(collection.columns)
-        return History(series, upto, span, reads.following, reads.done)
+        return History(series, upto, span, reads.following, reads.done - gone.share, gone.share)

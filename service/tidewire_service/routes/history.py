@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -17,8 +18,9 @@ from tidewire.errors import InvalidInput
 from tidewire.model.bucket_steps import step_for
 from tidewire.model.cursor import Cursor
 from tidewire.model.table_writers import TABLE_FORMATS
+from tidewire.redislog.lineage import resolve_cursor
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.history.directory import read_directory
+from tidewire_service.history.directory import Reading, read_directory
 from tidewire_service.history.history import History, Place, Span, read_history
 from tidewire_service.history.tables import JSON, HistoryJson, encode_history
 from tidewire_service.hub.hub import Hub
@@ -43,6 +45,7 @@ class _Page(msgspec.Struct, frozen=True, array_like=True):
     upto: str
     metric: str
     begin: str
+    missing: float = 0.0
 
 
 def _parse_page(text: str) -> _Page:
@@ -61,10 +64,24 @@ def _link(query: Query, history: History, following: Place) -> str:
     span = history.span
     upto = history.cursor
     begin = Cursor(upto.epoch, following.id)
-    page = _Page(span.start_ms, span.end_ms, str(upto), following.metric, str(begin))
+    page = _Page(span.start_ms, span.end_ms, str(upto), following.metric, str(begin), history.missing)
     kept = [field for field in query.fields if field[0] not in ("page", "start", "end")]
     text = base64.urlsafe_b64encode(msgspec.json.encode(page)).decode("ascii")
     return f"/v1/history?{urlencode([*kept, ('page', text)])}"
+
+
+def _check_lineage(page: _Page, directory: Reading) -> None:
+    """Refuse a page of what the log has lost meanwhile.
+
+    Raises:
+        InvalidInput: the log was lost, or went back, since the first page was read.
+    """
+    upto = Cursor.parse(page.upto)
+    resolution = resolve_cursor(directory.chain, *upto)
+    if not resolution.known or (resolution.lost_from is not None and resolution.lost_from < upto.id):
+        raise InvalidInput(
+            "page", page.upto, "the log lost some of it since the first page; begin again with page=first"
+        )
 
 
 class HistoryReads:
@@ -97,6 +114,7 @@ class HistoryReads:
                 start_ms = now_ms - _DEFAULT_START_MS if start_ms is None else start_ms
             else:
                 start_ms, end_ms = begun.start_ms, begun.end_ms
+                _check_lineage(begun, directory)
             if end_ms is not None and end_ms <= start_ms:
                 raise InvalidInput("end", query.one("end"), "is not after start; expected start < end")
             width_ms = (now_ms if end_ms is None else end_ms) - start_ms
@@ -111,14 +129,14 @@ class HistoryReads:
                 max_batches=settings.history_scan_batches,
                 paged=bool(page),
                 begin=None if begun is None else Place(begun.metric, Cursor.parse(begun.begin).id),
+                missing=0.0 if begun is None else begun.missing,
             )
             body = await asyncio.to_thread(encode_history, history, name)
         headers = {"Cache-Control": "no-store", "Tidewire-Cursor": str(history.cursor)}
         form = TABLE_FORMATS.get(name)
         if form is not None and name != "ndjson":  # is read line by line and not saved
             headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.suffixes[0]}"'
-        if page:
-            headers["Tidewire-Done"] = f"{history.done:.4f}"
+        headers["Tidewire-Done"] = f"{math.floor(history.done * 1e4) / 1e4:.4f}"  # 1 is the whole, and nothing less
         if history.following is not None:
             headers["Link"] = f'<{_link(query, history, history.following)}>; rel="next"'
         media_type = form.media_type.partition(";")[0] if form else "application/json"  # Litestar adds the charset
@@ -169,7 +187,8 @@ async def get_history(
         QueryParameter(
             description=(
                 "`first` for an answer in pages, however much there is: by metric, and each metric in the order of its "
-                "log; the header `Link` (rel=next) names the next page, `Tidewire-Done` the share that is read"
+                "log; the header `Link` (rel=next) names the next page. `Tidewire-Done` is the share that is read; it "
+                "ends below 1 if the log no longer holds all of the span, for example because it is trimmed meanwhile"
             )
         ),
     ] = None,
