@@ -347,6 +347,10 @@ def test_keys_are_those_of_the_contract() -> None:
     assert keys.log("a/b") == "tw:{0}:log:a/b"
     assert (keys.live, keys.tail, keys.inbox, keys.inbox_channels) == ("tw:{0}:live", "tw:{0}:tail", "tw:in", "tw:in:*")
     assert keys.inbox_metric("tw:in:a/b") == "a/b"
+    other = Keys(database=1)
+    assert (other.live, other.inbox, other.inbox_channels) == ("tw:{0}:live:1", "tw:in", "tw:1:in:*")
+    assert other.inbox_metric("tw:1:in:a/b") == "a/b"
+    assert other.clock == keys.clock
     with pytest.raises(InvalidInput, match="braces"):
         Keys("t{w")
 

@@ -282,6 +282,37 @@ async def test_a_lease_that_another_process_renews_is_left_to_it(
     assert valkey.client.get("tw:{0}:lease") == b"another"
 
 
+@pytest.mark.parametrize("urls", [("/0", "/1"), ("", "/2"), ("?db=3", "/1")])
+async def test_two_services_on_two_databases_of_one_redis_share_nothing(
+    start: Any, valkey: Valkey, eventually: Eventually, urls: tuple[str, str]
+) -> None:
+    services = [await start(redis=valkey.url + url) for url in urls]
+    keys = [service.app.state.hub.log.keys for service in services]
+    for service in services:
+        await eventually(lambda service=service: service.app.state.inbox.lease.owns)
+    for number, key in enumerate(keys):
+        valkey.client.publish(key.inbox_channels.replace("*", "m"), number)
+
+    async def each_its_own() -> bool:
+        return [await service.stored() for service in services] == [{"m": [0]}, {"m": [1]}]
+
+    await eventually(each_its_own)
+    for number, service in enumerate(services):
+        await service.post({"metric": "n", "value": [number]})
+    assert [(await service.stored())["n"] for service in services] == [[0], [1]]
+    counters = [service.app.state.hub.counters for service in services]
+    assert [counter["frames_stale"] for counter in counters] == [0, 0], (
+        "live frames of the other database are not heard"
+    )
+    assert [service.app.state.inbox.counters["messages"] for service in services] == [1, 1]
+
+
+async def test_on_database_0_the_channel_is_as_ever(service: Any, valkey: Valkey, eventually: Eventually) -> None:
+    await eventually(lambda: service.app.state.inbox.lease.owns)
+    assert valkey.client.publish("tw:in:m", 1) == 1
+    assert valkey.client.publish("tw:1:in:m", 1) == 0
+
+
 async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:

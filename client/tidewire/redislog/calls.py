@@ -170,7 +170,7 @@ class LogFunctions:
         keep, age_ms, limits = self._retention.batches, int(self._retention.age_s * 1e3), self._limits
         trim = "=" if keep < _EXACT_TRIM_BELOW else "~"
         kept = (self.keys.base, keep, trim, age_ms, limits.series, limits.metrics)
-        return "\n".join(map(str, (*kept, self.keys.inbox, self.keys.inbox_group)))
+        return "\n".join(map(str, (*kept, self.keys.inbox, self.keys.inbox_group, self.keys.live)))
 
     def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
         return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)

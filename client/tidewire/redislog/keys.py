@@ -14,6 +14,7 @@ class Keys:
     Args:
         prefix: first part of every name, without braces.
         partition: the hash tag; ``"0"`` unless Redis is a Cluster.
+        database: of the server. Pub/Sub knows no database, so the channels of any but 0 name it.
 
     Attributes:
         base: what every key of the partition starts with, ``tw:{0}:``; the Lua functions build on it.
@@ -22,8 +23,8 @@ class Keys:
         live: the one Pub/Sub channel of the partition.
         decks: hash slug → saved deck; thresholds: hash with the one list of thresholds.
         lease: which process appends what arrives on the inbox channel, and sweeps.
-        inbox: stream of the durable inbox; also the start of the inbox channels.
-        inbox_channels: what to PSUBSCRIBE to for ``PUBLISH tw:in:<metric>``.
+        inbox: stream of the durable inbox.
+        inbox_channels: what to PSUBSCRIBE to for ``PUBLISH tw:in:<metric>``; on database 1 ``tw:1:in:<metric>``.
         inbox_marker: channel on which a new lease holder marks its start; matches `inbox_channels`, names no metric.
         inbox_dead: stream of what could not be read, MAXLEN 1,000.
         inbox_group: the consumer group of the inbox.
@@ -32,7 +33,7 @@ class Keys:
         tokens_version: changes with each change of the tokens.
     """
 
-    def __init__(self, prefix: str = DEFAULT_PREFIX, partition: str = "0") -> None:
+    def __init__(self, prefix: str = DEFAULT_PREFIX, partition: str = "0", database: int = 0) -> None:
         if not prefix or "{" in prefix or "}" in prefix:
             raise InvalidInput(
                 "prefix", prefix, "must not be empty and must not contain braces (they name the partition)"
@@ -41,13 +42,13 @@ class Keys:
         self.base = f"{prefix}:{{{partition}}}:"
         self.clock = f"{self.base}clock"
         self.tail = f"{self.base}tail"
-        self.live = f"{self.base}live"
+        self.live = f"{self.base}live" if database == 0 else f"{self.base}live:{database}"
         self.decks = f"{self.base}decks"
         self.thresholds = f"{self.base}thresholds"
         self.lease = f"{self.base}lease"
         self.inbox = f"{prefix}:in"
-        self.inbox_channels = f"{prefix}:in:*"
-        self.inbox_marker = f"{prefix}:in:*"
+        self.inbox_channels = f"{prefix}:in:*" if database == 0 else f"{prefix}:{database}:in:*"
+        self.inbox_marker = self.inbox_channels
         self.inbox_dead = f"{prefix}:in:dead"
         self.inbox_group = "tw"
         self.tokens = f"{self.base}tokens"
@@ -68,4 +69,4 @@ class Keys:
 
     def inbox_metric(self, channel: str) -> str:
         """Return the metric that an inbox channel names."""
-        return channel[len(self.inbox) + 1 :]
+        return channel.removeprefix(self.inbox_channels[:-1])

@@ -16,6 +16,7 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from tidewire.errors import LogFull, LogUnavailable, TidewireError
@@ -130,7 +131,7 @@ class _Base:
         """
         check_redis_url(url)
         self.url = without_password(url)
-        self.keys = Keys(prefix)
+        self.keys = Keys(prefix, database=parse_url(url).get("db", 0))
         self.functions = LogFunctions(self.keys, retention, limits)
         self.skipped_entries = self.forgotten_series = 0
         self.timeout_s = timeout_s

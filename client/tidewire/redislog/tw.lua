@@ -209,7 +209,7 @@ local function parse_settings(text)
   for line in string.gmatch(text .. '\n', '([^\n]*)\n') do lines[#lines + 1] = line end
   settings = {
     base = lines[1], batches = lines[2], trim = lines[3], age = tonumber(lines[4]), series = tonumber(lines[5]),
-    metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8],
+    metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8], live = lines[9],
   }
   settings_text = text
   return settings
@@ -408,7 +408,8 @@ end
 -- ARGV: 1 settings, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 idempotency (`hash ttl-ms key`, or ''), 7 lease token,
 -- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and the time of its only reading, or
 -- `readings time\nreading`, the last two of its newest reading; the time is 0 if unknown. Settings: base, batches to
--- keep, '~' or '=', age ms, series limit, metrics limit, inbox stream, inbox group; one per line.
+-- keep, '~' or '=', age ms, series limit, metrics limit, inbox stream, inbox group, live channel; one
+-- per line.
 -- Returns 'ok', epoch, last id, refusals; or what `answered_before` does; or 'epoch' and the clock; or 'lease'.
 local function append_call(keys, argv)
   local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]
@@ -448,7 +449,7 @@ local function append_call(keys, argv)
     if clock.births > 0 then redis.call('HSET', clock.key, 'metrics', clock.metrics + clock.births) end
     state(clock)
     frame[1] = '1 ' .. epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
-    redis.call('PUBLISH', base .. 'live', table.concat(frame))
+    redis.call('PUBLISH', limits.live, table.concat(frame))
   end
   return { 'ok', epoch, clock.id, refusals }
 end
