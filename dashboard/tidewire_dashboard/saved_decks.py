@@ -123,4 +123,4 @@ class SavedDecks:
 
 
 def _path(slug: str) -> str:
-    return f"/v1/decks/{quote(slug, safe='')}"
+    return f"/v1/decks/{quote(slug, safe='').replace('.', '%2E')}"  # a level of dots alone is a way up

@@ -133,3 +133,15 @@ async def test_a_series_that_cannot_be_drawn_costs_its_own_place_and_the_page_go
     assert errors == []
     undrawn = [text for text in said if "plant/bad cannot be drawn" in text]
     assert len(undrawn) == 1, "the console is told once, and not at every drawing"
+
+
+@pytest.mark.parametrize("group", [".", "..", "~", "%2e", "a#b", "ä b"])
+async def test_a_tile_opens_the_deck_of_its_group_whatever_that_is_called(tab: Any, service: Any, group: str) -> None:
+    await service.publish(f"{group}/x", 1.0)
+    await tab.open("/")
+    await tab.page.locator('[data-tw="tile"]').click()
+    (chart,) = await drawn(tab, 1)
+    assert chart["title"] == f"{group}/x"
+    await tab.open(await tab.page.evaluate("location.pathname + location.search"))
+    (chart,) = await drawn(tab, 1)
+    assert chart["title"] == f"{group}/x"

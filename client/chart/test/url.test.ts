@@ -43,6 +43,15 @@ const base: PageState = {
   hidden: [{ metric: "a/b", labels: { k: "v" } }],
 };
 
+test("a deck of any name has an address that a browser keeps", () => {
+  for (const slug of [".", "..", "...", "~", "~.", "~~x", "a~b", "a/..", "%2e", "#", "?", "\\", "é", "constructor"]) {
+    const address = formatState({ ...base, slug }, "/prefix");
+    const { pathname, search } = new URL(address, "http://host");
+    assert.equal(pathname + search, address);
+    assert.equal(parseState(pathname, search, "/prefix").slug, slug);
+  }
+});
+
 test("a state survives its address", () => {
   for (const prefix of ["", "/dash"]) {
     assert.deepEqual(round(base, prefix), base);

@@ -179,6 +179,16 @@ function oneOf<T extends string>(values: readonly T[], text: string | undefined,
   return values.includes(text as T) ? (text as T) : otherwise;
 }
 
+/** Return the last level of a deck's path; a browser takes a level of dots alone for a way up, however it is escaped. */
+function formatSlug(slug: string): string {
+  return encodeURIComponent(/^(\.{1,2}$|~)/.test(slug) ? `~${slug}` : slug || "all");
+}
+
+function parseSlug(level: string): string {
+  const slug = unescapePart(level);
+  return slug.startsWith("~") ? slug.slice(1) : slug;
+}
+
 export function parseState(
   path: string,
   search: string,
@@ -210,7 +220,7 @@ export function parseState(
   const theme = fields.get("theme");
   return {
     page: deck ? "deck" : inside === "/" || inside === "" ? "overview" : fallback,
-    slug: deck ? unescapePart(deck[1]) : "",
+    slug: deck ? parseSlug(deck[1]) : "",
     windowMs,
     theme: theme === "dark" || theme === "light" ? theme : null,
     query: fields.get("q") ?? "",
@@ -227,7 +237,7 @@ export function parseState(
 
 /** Return the URL of a state, without the fields that have their default. */
 export function formatState(state: PageState, prefix: string): string {
-  const path = state.page === "deck" ? `${prefix}/d/${encodeURIComponent(state.slug || "all")}` : `${prefix}/`;
+  const path = state.page === "deck" ? `${prefix}/d/${formatSlug(state.slug)}` : `${prefix}/`;
   const fields: string[] = [];
   if (state.windowMs !== DEFAULT_WINDOW_MS) fields.push(`w=${windowName(state.windowMs)}`);
   if (state.theme && state.theme !== "auto") fields.push(`theme=${state.theme}`);
