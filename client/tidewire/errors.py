@@ -36,7 +36,10 @@ _SHOWN_CHARS = 80
 
 def shown(value: object) -> str:
     """Return a short form of a value for an error message: one line of at most 80 characters."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except RecursionError:  # JSON that was read at a lower depth of calls
+        text = f"a {type(value).__name__} that is nested too deeply"
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 

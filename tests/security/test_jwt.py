@@ -109,6 +109,23 @@ async def test_a_signed_claim_of_any_type_and_size_is_no_failure(service: Any, c
     assert (far.status_code, far.json()["title"]) == (401, "Unauthorized")
 
 
+@pytest.mark.parametrize("claim", ["x", "tidewire", "sub", "exp"])
+async def test_a_signed_claim_that_is_nested_deeply_is_no_failure(service: Any, claim: str) -> None:
+    await service.http.get("/v1/whoami", headers=bearer(signed()))
+    for depth in (33, 500, *range(880, 1_010, 5), 3_000):
+        for deep in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+            if len(deep) > 8_000:
+                continue
+            body = json.dumps(claims(**{claim: "?"})).replace('"?"', deep).encode()
+            token = jwt.PyJWS().encode(body, KEY, "RS256", headers={"kid": "one"})
+            answer = await service.http.get("/v1/whoami", headers=bearer(token))
+            assert answer.status_code in (200, 401), (depth, answer.text)
+            rest = signed().partition(".")[2]
+            head = base64.urlsafe_b64encode(f'{{"alg":"RS256","kid":"one","x":{deep}}}'.encode()).rstrip(b"=").decode()
+            answer = await service.http.get("/v1/whoami", headers=bearer(f"{head}.{rest}"))
+            assert answer.status_code == 401, (depth, answer.text)
+
+
 async def test_without_a_claim_it_may_nothing(service: Any) -> None:
     nobody = bearer(signed(tidewire=None))
     assert (await service.http.get("/v1/whoami", headers=nobody)).json()["subscribe"] == []

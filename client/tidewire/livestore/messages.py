@@ -424,7 +424,7 @@ def decode_message(text: str | bytes) -> DeckMessage:
     """
     try:
         return _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("message", text[:_SHOWN_CHARS], str(error)) from None
 
 

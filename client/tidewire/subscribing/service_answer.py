@@ -71,7 +71,7 @@ class Answer(NamedTuple):
         """Return the body's JSON object; empty if it holds none."""
         try:
             return msgspec.json.decode(self.body, type=dict[str, Any])
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return {}
 
     def error(self) -> ServiceRefused | ServiceUnavailable:
@@ -105,7 +105,7 @@ class Answer(NamedTuple):
         """
         try:
             return msgspec.json.decode(self.body, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ServiceUnavailable(
                 f"the answer is not that of a Tidewire service ({error}); check the URL", 0.0
             ) from error

@@ -108,7 +108,7 @@ class JwtVerifier:
             try:
                 text = await self._read()
                 keys = jwt.PyJWKSet.from_json(text.decode())
-            except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
+            except (httpx.HTTPError, OSError, *_UNREADABLE) as error:
                 _log.warning("jwks_not_read", jwks=self._settings.jwt_jwks, error=str(error) or type(error).__name__)
                 return  # keep the keys that were read last
             self._keys = {key.key_id or "": key for key in keys.keys}

@@ -162,6 +162,6 @@ def _tokens(reply: Any) -> dict[str, Token]:
     for id_, text in pairs(reply).items():
         try:
             found[id_.decode()] = msgspec.json.decode(text, type=Token)
-        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidInput):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
             continue  # written by another program: not a token
     return found

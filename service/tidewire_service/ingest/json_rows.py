@@ -11,11 +11,12 @@ from tidewire.errors import InvalidInput
 from tidewire_service.errors import MalformedBody, NestingTooDeep
 from tidewire_service.ingest.rows import Row
 
-__all__ = ["BOM", "json_rows", "ndjson_rows", "parse_json"]
+__all__ = ["BOM", "check_levels", "json_rows", "ndjson_rows", "parse_json"]
 
 _decoder: Final = msgspec.json.Decoder()
 _SHOWN_BYTES: Final = 60
 BOM: Final = b"\xef\xbb\xbf"  # written by Windows programs; at the start of a text it means nothing
+_MAX_LEVELS: Final = 32  # of what is kept and read back: at about 900, whether Python reads it depends on who calls
 _REMEDY: Final = "send UTF-8 JSON (null for a value that is not a number)"
 
 
@@ -31,9 +32,27 @@ def parse_json(text: bytes) -> Any:
     try:
         return _decoder.decode(text.removeprefix(BOM))
     except RecursionError:
-        raise NestingTooDeep("body", text[:_SHOWN_BYTES], "is nested too deeply; a batch has two levels") from None
+        raise NestingTooDeep("body", text[:_SHOWN_BYTES], "is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise InvalidInput("body", text[:_SHOWN_BYTES], f"{error}; {_REMEDY}") from None
+
+
+def check_levels(value: Any) -> None:
+    """Check how deeply a parsed JSON text is nested.
+
+    Raises:
+        NestingTooDeep: lists and objects in more than 32 levels.
+    """
+    layer = [value]
+    for _ in range(_MAX_LEVELS):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if any(isinstance(inner, dict | list) for inner in layer):
+        raise NestingTooDeep("body", "", f"is nested in more than {_MAX_LEVELS} levels")
 
 
 def json_rows(body: bytes) -> Iterator[Row]:

@@ -25,7 +25,7 @@ from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, Documents
 from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
 from tidewire_service.hub.matching import Turns
-from tidewire_service.ingest.json_rows import BOM
+from tidewire_service.ingest.json_rows import BOM, check_levels, parse_json
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
 
@@ -165,8 +165,11 @@ async def put_deck(
     _check_sees_all(request)
     body = (await request.body()).removeprefix(BOM)
     try:
+        check_levels(parse_json(body))
         msgspec.json.decode(body, type=_Named)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MalformedBody:
+        raise
+    except (msgspec.MsgspecError, InvalidInput) as error:
         raise MalformedBody("body", body[:80], f"expected a JSON object; {error}") from None
     return Response(b"", headers=_etag(await documents.decks.put(_slug(slug), body, over=_expected_version(request))))
 

@@ -52,7 +52,7 @@ def _parse_page(text: str) -> _Page:
     try:
         page = msgspec.json.decode(base64.urlsafe_b64decode(text.encode("ascii")), type=_Page)
         Cursor.parse(page.upto), Cursor.parse(page.begin)
-    except (ValueError, msgspec.MsgspecError, InvalidInput):
+    except (ValueError, RecursionError, msgspec.MsgspecError, InvalidInput):
         raise InvalidInput(
             "page", text, "expected first, or the page= of the Link header of the previous page"
         ) from None
