@@ -21,7 +21,7 @@ from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
-__all__ = ["Readings", "statistics", "table"]
+__all__ = ["Readings", "changing_units", "statistics", "table"]
 
 _MAX_ROWS: Final = 2_000_000
 _TIMEOUT_S: Final = 30.0
@@ -222,9 +222,22 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def changing_units(frame: pd.DataFrame, max_rows: int) -> list[str]:
+    """Return the unit of each row of `table`; empty if no series changes its unit."""
+    keys = frame["unit"].astype(object).map(unit_key)
+    if (keys.where(keys != "").groupby(frame["series"]).nunique() < 2).all():
+        return []
+    units: list[str] = _newest(frame, max_rows)["unit"].astype(str).tolist()
+    return units
+
+
+def _newest(frame: pd.DataFrame, max_rows: int) -> pd.DataFrame:
+    return frame.sort_values("time", ascending=False, kind="stable").head(max_rows)
+
+
 def table(frame: pd.DataFrame, max_rows: int) -> list[TableRow]:
     """Return at most `max_rows` readings, newest first."""
-    newest = frame.sort_values("time", ascending=False, kind="stable").head(max_rows)
+    newest = _newest(frame, max_rows)
     times = newest["time"].astype("datetime64[ms, UTC]").astype("int64")
     texts = newest["text"] if "text" in newest else pd.Series([None] * len(newest), index=newest.index)
     return [

@@ -33,7 +33,7 @@ from tidewire.livestore.messages import (
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.threshold import Threshold
-from tidewire_dashboard.analysis import Readings, statistics, table
+from tidewire_dashboard.analysis import Readings, changing_units, statistics, table
 from tidewire_dashboard.errors import SaveConflict
 from tidewire_dashboard.exports import Export, Exports
 from tidewire_dashboard.login import Login
@@ -166,7 +166,10 @@ class ViewerRequests:
         frame = await self._readings.read(known, start, end)
         if isinstance(request, TableRequest):
             newest = await asyncio.to_thread(table, frame, _MAX_TABLE_ROWS)
-            return TableAnswer(id=request.id, start_ms=start, end_ms=end, rows=newest, of=len(frame))
+            units = await asyncio.to_thread(changing_units, frame, _MAX_TABLE_ROWS)
+            return TableAnswer(
+                id=request.id, start_ms=start, end_ms=end, rows=newest, of=len(frame), units=units or UNSET
+            )
         rows = await asyncio.to_thread(statistics, frame, start, end)
         return StatisticsAnswer(id=request.id, start_ms=start, end_ms=end, rows=rows)
 

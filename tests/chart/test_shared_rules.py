@@ -16,7 +16,7 @@ from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.model.batch import Batch, encode_batch
 from tidewire.model.bucket_steps import VIEW_STEPS_MS, view_step_for
 from tidewire.model.pattern import Pattern
-from tidewire.model.units import SCALES, WORDS, shown_unit
+from tidewire.model.units import ALIASES, SCALES, WORDS, shown_unit, unit_key
 from tidewire_dashboard.analysis import statistics
 from tidewire_service.history.buckets import Buckets
 from tidewire_service.hub.conflation import Conflator
@@ -60,6 +60,14 @@ def test_where_a_gap_lies(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", vectors("units")["cases"], ids=str)
 def test_a_unit_as_people_write_it(case: dict[str, Any]) -> None:
     assert shown_unit(case["unit"], case["magnitude"]) == (case["text"], case["divisor"])
+
+
+def test_units_that_mean_the_same_and_those_that_do_not() -> None:
+    same = vectors("units")["same"]
+    keys = [{unit_key(unit) for unit in units} for units in same]
+    assert [len(each) for each in keys] == [1] * len(same)
+    assert len(set.union(*keys)) == len(same)
+    assert set(ALIASES) <= {unit for units in same for unit in units}
 
 
 def test_every_unit_of_the_tables_has_a_vector() -> None:

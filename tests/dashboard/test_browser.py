@@ -48,6 +48,27 @@ async def test_history_is_there_on_open_and_the_end_of_the_line_is_the_newest_re
     assert tab.errors == []
 
 
+async def test_a_change_of_unit_begins_a_new_piece_with_a_mark_and_an_axis_of_its_own(
+    tab: Any, service: Any, now_ms: float
+) -> None:
+    times = [now_ms - 60_000 + n * 1_000 for n in range(20)]
+    await service.publish("furnace/temperature", *[20.0] * 20, time=times, unit="Cel")
+    await tab.open("/d/furnace?w=5m")
+    unit = tab.page.locator(".card-unit").first
+    await tab.until(f"() => ({CHART})()?.last === 20")
+    assert await unit.text_content() == "°C"
+    await service.publish("furnace/temperature", 20.0, time=[now_ms - 40_000], unit="°C")
+    times = [now_ms - 30_000 + n * 1_000 for n in range(20)]
+    await service.publish("furnace/temperature", *[68.0] * 20, time=times, unit="[degF]")
+    await tab.until(f"() => ({CHART})()?.last === 68")
+    await tab.until("() => window.__tidewire.state().charts[0].range[0] > 40")
+    chart = await tab.page.evaluate("() => window.__tidewire.state().charts[0]")
+    assert [flag["text"] for flag in chart["flags"]] == ["unit: °C → °F"]
+    assert await unit.text_content() == "°F"
+    assert await tab.page.locator('[data-tw="chart"]').count() == 1
+    assert tab.errors == []
+
+
 async def test_the_badge_says_that_the_service_is_away_and_nothing_is_missing_after(
     tab: Any, service: Any, dashboard: Dashboard
 ) -> None:

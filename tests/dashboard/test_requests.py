@@ -135,6 +135,22 @@ async def test_the_table_has_the_newest_readings_first(
     assert sorted(row[2] for row in last["rows"][2:]) == sorted([1, readings[0]])
 
 
+async def test_tables_and_statistics_keep_two_units_apart(
+    service: Any, dashboard: Dashboard, asker: Asker, eventually: Eventually, start_ms: float
+) -> None:
+    for n, (value, unit) in enumerate(((20.0, "Cel"), (21.0, "°C"), (68.0, "[degF]"), (70.0, "[degF]"))):
+        await service.publish("m", value, time=[start_ms + n * 1_000], unit=unit)
+    store = dashboard.source.store
+    await eventually(lambda: store.series and store.state["last_value"][0] == 70)
+    answer = await asker.ask("table", t="table", **window(dashboard, start_ms))
+    assert [row[2] for row in answer["rows"]] == [70, 68, 21, 20]
+    assert answer["units"] == ["[degF]", "[degF]", "°C", "Cel"]
+    (row,) = (await asker.ask("statistics", t="statistics", **window(dashboard, start_ms)))["rows"]
+    assert (row["count"], row["min"], row["mean"], row["max"], row["last"]) == (2, 68, 69, 70, 70)
+    before = await asker.ask("table", t="table", **window(dashboard, start_ms, end_ms=start_ms + 1_500))
+    assert "units" not in before, "written in two ways, and the same"
+
+
 async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(
     dashboard: Any, asker: Asker, readings: Any, start_ms: float
 ) -> None:

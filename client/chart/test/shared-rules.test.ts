@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { matches } from "../src/base/pattern";
-import { SCALES, shownUnit, WORDS } from "../src/base/units";
+import { ALIASES, SCALES, shownUnit, unitKey, WORDS } from "../src/base/units";
 import { BucketRing } from "../src/model/bucket-ring";
 import { bucketsFor, STEP_LADDER, Trace } from "../src/model/buckets";
 import { gapLimitMs } from "../src/model/freshness";
@@ -71,6 +71,15 @@ test("a unit as people write it", () => {
     assert.deepEqual(shownUnit(unit, magnitude), { text, divisor }, `${unit} ${magnitude}`);
   const units = new Set(cases.map(({ unit }) => unit));
   for (const unit of [...Object.keys(WORDS), ...Object.keys(SCALES)]) assert.ok(units.has(unit), unit);
+});
+
+test("units that mean the same, and those that do not", () => {
+  const { same } = vectors<{ same: string[][] }>("units");
+  const keys = same.map((units) => new Set(units.map(unitKey)));
+  for (const [n, each] of keys.entries()) assert.equal(each.size, 1, same[n].join());
+  assert.equal(new Set(keys.flatMap((each) => [...each])).size, same.length);
+  const units = new Set(same.flat());
+  for (const unit of ALIASES.keys()) assert.ok(units.has(unit), unit);
 });
 
 test("what a pattern selects", () => {

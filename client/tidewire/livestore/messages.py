@@ -335,13 +335,14 @@ class TableRow(NamedTuple):
 
 
 class TableAnswer(_Message, frozen=True, kw_only=True, tag="table"):
-    """The newest readings of a window that holds ``of``, newest first."""
+    """The newest readings of a window that holds ``of``, newest first; ``units`` of each, if a series changes its."""
 
     id: int
     start_ms: float
     end_ms: float
     rows: list[TableRow]
     of: int
+    units: list[str] | UnsetType = UNSET
 
 
 class ExportAnswer(_Message, frozen=True, kw_only=True, tag="export"):

@@ -71,6 +71,22 @@ export const SCALES: Readonly<Record<string, readonly (readonly [number, string]
   ],
 };
 
+/** What else is written for what the screen shows; the degree signs of one character, and the two of ohm and micro. */
+export const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["degC", "°C"],
+  ["\u2103", "°C"],
+  ["degF", "°F"],
+  ["\u2109", "°F"],
+  ["\u2126", "Ω"],
+  ["\u03bcs", "µs"],
+]);
+
+/** What is the same for units that mean the same, such as `Cel` and `°C`. */
+export function unitKey(unit: string): string {
+  const { text } = shownUnit(unit, 0);
+  return ALIASES.get(text) ?? text;
+}
+
 export function shownUnit(unit: string | undefined, magnitude: number): ShownUnit {
   const code = unit ?? "";
   const scale = Object.hasOwn(SCALES, code) ? SCALES[code] : undefined;

@@ -1,6 +1,7 @@
 /** Computes the charts of a deck: the defaults, and those after a series is added, removed or moved. */
 
 import { byName, groupOf, type Labels, labelOf } from "../base/naming";
+import { unitKey } from "../base/units";
 import type { Directory, Series } from "./directory";
 import { type ChartSpec, DEFAULT_COLUMNS, type SeriesRef } from "./url";
 
@@ -73,9 +74,11 @@ export function splitChart(directory: Directory, charts: readonly ChartSpec[], a
   });
 }
 
-/** Different units of a chart's series, in order; more than one cannot share an axis. */
+/** Units of a chart's series that do not mean the same, in order; more than one cannot share an axis. */
 export function unitsOf(series: readonly Series[]): string[] {
-  return [...new Set(series.map((one) => one.unit))];
+  const found = new Map<string, string>();
+  for (const { unit } of series) if (!found.has(unitKey(unit))) found.set(unitKey(unit), unit);
+  return [...found.values()];
 }
 
 export function isOnDeck(directory: Directory, charts: readonly ChartSpec[], series: Series): boolean {

@@ -43,8 +43,8 @@ export async function showReadings(
       { t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs },
       true,
     );
-    const { rows } = answer;
-    const shown = rows.map(([time, index, value, text]) => {
+    const { rows, units } = answer;
+    const shown = rows.map(([time, index, value, text], row) => {
       const one = app.session.directory.byIndex.get(index);
       return h(
         "tr",
@@ -52,7 +52,7 @@ export async function showReadings(
         h("td", {}, `${day(time)} ${clock(time, "ms")}`),
         h("td", {}, one ? `${one.metric} ${one.legend}`.trim() : ""),
         h("td", { class: "number" }, value === null ? "–" : String(value)),
-        h("td", {}, one?.unit ?? ""),
+        h("td", {}, units?.[row] ?? one?.unit ?? ""),
         h("td", {}, text ?? ""),
       );
     });

@@ -253,7 +253,7 @@ export interface StatisticsAnswer {
 /** One reading. */
 export type TableRow = readonly [time_ms: number, i: number, value: number | null, text: string | null];
 
-/** The newest readings of a window that holds `of`, newest first. */
+/** The newest readings of a window that holds `of`, newest first; `units` of each, if a series changes its. */
 export interface TableAnswer {
   t: "table";
   id: number;
@@ -261,6 +261,7 @@ export interface TableAnswer {
   end_ms: number;
   rows: readonly TableRow[];
   of: number;
+  units?: readonly string[];
 }
 
 /** The address of a file, relative to the dashboard's prefix; good once, for a minute. */
