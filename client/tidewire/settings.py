@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -37,6 +39,7 @@ __all__ = [
     "is_loopback",
     "load_settings",
     "settings_table",
+    "with_home",
     "without_password",
 ]
 
@@ -48,6 +51,8 @@ DASHBOARD_PORT: Final = 5006
 DEFAULT_LOG_LEVEL: Final = "info"
 DEFAULT_PREFIX: Final = "tw"  # of every Redis key
 REDIS_TIMEOUT_S: Final = 5.0  # of one command
+# Kubernetes sets TIDEWIRE_PORT to this for a service named tidewire, TIDEWIRE_REDIS_PORT for tidewire-redis, and so on.
+_SERVICE_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
 _SECRETS: Final = frozenset({"password", "username", "ssl_password"})  # in the query of a URL
 
 
@@ -58,6 +63,7 @@ class Option(NamedTuple):
         help: one sentence; a unit belongs in the field's name.
         minimum: smallest allowed value, or None.
         maximum: largest allowed value, or None.
+        path: True for a file or folder; a ``~`` at its start is the home of the user.
         secret: True keeps the value out of ``repr``, logs and problems; no option, since others see command lines.
         name: of the option, if it is not the field's with dashes.
         section: title of the section of the docs that begins with this setting.
@@ -67,6 +73,7 @@ class Option(NamedTuple):
     minimum: float | None = None
     maximum: float | None = None
     secret: bool = False
+    path: bool = False
     name: str = ""
     section: str = ""
 
@@ -115,7 +122,7 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
     )
     token: Annotated[str, Option("bearer token for the service", secret=True)] = ""
     prefix: Annotated[str, Option("first part of every Redis key")] = DEFAULT_PREFIX
-    spool: Annotated[str, Option("folder in which publishers keep what cannot be sent; empty for none")] = ""
+    spool: Annotated[str, Option("folder in which publishers keep what cannot be sent; empty for none", path=True)] = ""
     dashboard: Annotated[str, Option("dashboard that a notebook chart links to; empty for none")] = (
         f"http://127.0.0.1:{DASHBOARD_PORT}"
     )
@@ -150,7 +157,19 @@ def _converted(source: str, hint: Any, option: Option, given: object) -> object:
             raise InvalidInput(source, shown, f"must be at least {option.minimum:g}")
         if option.maximum is not None and value > option.maximum:
             raise InvalidInput(source, shown, f"must be at most {option.maximum:g}")
-    return value
+    return with_home(source, value) if option.path and isinstance(value, str) else value
+
+
+def with_home(source: str, path: str) -> str:
+    """Return a path in which a ``~`` at the start is the home of the user, as a shell has it.
+
+    Raises:
+        InvalidInput: no such user, or one without a home.
+    """
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise InvalidInput(source, path, f"{error}; write the path out") from None
 
 
 def load_settings(
@@ -161,7 +180,7 @@ def load_settings(
     Args:
         settings: the Struct that declares them.
         given: values from the command line or the caller; None values count as not given.
-        environ: the environment; the process's own if None.
+        environ: the environment; the process's own if None. The address of a service of Kubernetes is no port.
 
     Raises:
         InvalidInput: a value of the wrong type or out of bounds; names the option or the variable.
@@ -173,7 +192,7 @@ def load_settings(
         variable = ENVIRONMENT_PREFIX + name.upper()
         if given.get(name) is not None:
             values[name] = _converted(option.flag(name) or name, hint, option, given[name])
-        elif environ.get(variable, "") != "":
+        elif environ.get(variable, "") != "" and not (hint is int and _SERVICE_LINK.fullmatch(environ[variable])):
             values[name] = _converted(variable, hint, option, environ[variable])
     return settings(**values)
 

@@ -41,9 +41,10 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
         bool, Option("mark the cookie Secure, because viewers come by HTTPS through a proxy", name="https")
     ] = False
     dashboard_tls_cert: Annotated[
-        str, Option("certificate chain, a PEM file; with --tls-key the dashboard serves HTTPS", name="tls-cert")
+        str,
+        Option("certificate chain, a PEM file; with --tls-key the dashboard serves HTTPS", path=True, name="tls-cert"),
     ] = ""
-    dashboard_tls_key: Annotated[str, Option("key of the certificate, a PEM file", name="tls-key")] = ""
+    dashboard_tls_key: Annotated[str, Option("key of the certificate, a PEM file", path=True, name="tls-key")] = ""
     dashboard_oauth_provider: Annotated[
         str,
         Option("identity provider by Panel's name: generic, azurev2, okta …; empty for none", name="oauth-provider"),

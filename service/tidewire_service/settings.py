@@ -56,8 +56,10 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     insecure: Annotated[bool, Option("allow anybody on an address that others can reach; do not use on a network")] = (
         False
     )
-    tls_cert: Annotated[str, Option("certificate chain, a PEM file; with --tls-key the service serves HTTPS")] = ""
-    tls_key: Annotated[str, Option("key of the certificate, a PEM file")] = ""
+    tls_cert: Annotated[
+        str, Option("certificate chain, a PEM file; with --tls-key the service serves HTTPS", path=True)
+    ] = ""
+    tls_key: Annotated[str, Option("key of the certificate, a PEM file", path=True)] = ""
     trusted_proxies: Annotated[
         tuple[str, ...],
         Option(
@@ -66,7 +68,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     ] = ()
     jwt_issuer: Annotated[str, Option("issuer (iss) of accepted JSON Web Tokens; empty for none")] = ""
     jwt_audience: Annotated[str, Option("audience (aud) of accepted JSON Web Tokens")] = ""
-    jwt_jwks: Annotated[str, Option("keys of the issuer: a JWKS file or https:// URL")] = ""
+    jwt_jwks: Annotated[str, Option("keys of the issuer: a JWKS file or https:// URL", path=True)] = ""
     jwt_algorithms: Annotated[tuple[str, ...], Option("accepted signature algorithms, comma-separated")] = (
         "RS256",
         "ES256",

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import redis
+import structlog
 from servers import StartService, Valkey
 from waiting import HANG_S, Eventually
 
 import tidewire
+from tidewire.commands.doctor import _redis
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
@@ -161,3 +163,36 @@ def test_no_user_can_do_harm_beyond_its_own(users: dict[str, str], valkey: Valke
 
 async def _has(metrics: Any, wanted: set[str]) -> bool:
     return wanted <= await metrics()
+
+
+@pytest.mark.parametrize("missing", ["&tw:in:*", "&tw:{0}:live", "&tw:in:* &tw:{0}:live", "+subscribe", "+psubscribe"])
+async def test_what_a_service_may_not_hear_is_said_once_and_named_by_doctor(
+    users: dict[str, str], valkey: Valkey, start_service: StartService, missing: str
+) -> None:
+    assert ACL
+    name, *rules = next(line for line in ACL[1].splitlines() if "tw-service" in line).removeprefix("user ").split()
+    left = [rule for rule in rules if rule not in missing.split()]
+    valkey.client.execute_command("ACL", "SETUSER", name, "reset", *left)
+    with structlog.testing.capture_logs() as said:
+        await start_service(wait=False, redis=users["tw-service"])
+        await asyncio.sleep(3)  # the time in which it was said 50 times
+    refusals = [entry for entry in said if entry["event"] == "live_connection_refused"]
+    assert len(refusals) == 1
+    assert "NOPERM" in refusals[0]["error"]
+    assert "docs/security.md" in refusals[0]["remedy"]
+    assert len(said) < 30
+    if missing.startswith("&"):
+        channels = [found for found in _redis(users["tw-service"], "tw", set()) if found.what == "channels"]
+        assert {found.level for found in channels} == {"wrong"}
+        assert {f"&{found.found.partition(': ')[0]}" for found in channels} == set(missing.split())
+
+
+@pytest.mark.parametrize("user", ["tw-service", "tw-publisher"])
+async def test_doctor_finds_nothing_wrong_with_the_users_of_the_docs(
+    users: dict[str, str], start_service: StartService, user: str
+) -> None:
+    service = await start_service(redis=users["tw-service"])
+    await service.ready()
+    findings = list(_redis(users[user], "tw", set()))
+    assert [finding for finding in findings if finding.level == "wrong"] == []
+    await service.stop()

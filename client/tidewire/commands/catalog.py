@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
+from tidewire.commands.terminal import echo, plain
 from tidewire.model.answers import SeriesInfo
 from tidewire.subscribing.frames import series_infos
 
@@ -27,7 +28,7 @@ def command(patterns: tuple[str, ...], as_json: bool, labels: tuple[str, ...], u
     found = series_infos(*patterns, labels=parse_labels(labels), url=url)
     if as_json:
         for info in found:
-            click.echo(msgspec.json.encode(info).decode())
+            echo(msgspec.json.encode(info).decode())
         return
     table = Table(box=None, pad_edge=False)
     for name, justify in (("metric", "left"), ("labels", "left"), ("value", "right"), ("unit", "left")):
@@ -44,4 +45,4 @@ def _cells(info: SeriesInfo) -> tuple[Text, ...]:
     value = "\N{EN DASH}" if info.value is None else f"{info.value:.6g}"
     stamp = datetime.fromtimestamp(info.time / 1e3, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     cells = (info.metric, labels, value, info.unit, stamp, f"{info.count:,}")
-    return tuple(Text(cell) for cell in cells)
+    return tuple(Text(plain(cell)) for cell in cells)

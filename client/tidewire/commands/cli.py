@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from tidewire._version import __version__
+from tidewire.commands.terminal import adapt_output, echo, plain
 from tidewire.errors import MissingExtra, TidewireError
 
 __all__ = ["main"]
@@ -39,7 +40,7 @@ _COMMANDS: Final = {
 
 
 class _Commands(click.Group):
-    """Loads a command when it is called, and prints a `TidewireError` as one sentence."""
+    """Loads a command when it is called, and prints a `TidewireError` or an error of the system as one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -63,11 +64,20 @@ class _Commands(click.Group):
             formatter.write_dl([(name, _COMMANDS[name].summary) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
+        adapt_output()
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = "\n".join(map(plain, error.message.split("\n")))  # type: ignore[misc]  # show() prints it
+            raise
+        except BrokenPipeError:
+            raise  # whoever read the output has seen enough; click ends without a word
         except TidewireError as error:
-            click.echo(f"tidewire: {error}", err=True)
-            sys.exit(1)
+            said = str(error)
+        except OSError as error:  # a folder, file or port of this machine
+            said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        echo(f"tidewire: {said}", err=True)
+        sys.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewire._version import __version__
+from tidewire.commands.terminal import plain
 from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.log import BlockingRedisLog
@@ -73,7 +74,7 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
         log = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S)
         seconds = log.ping()
         info = parse_info(log.redis.info())
-        yield from _server(info, f"{url.rpartition('@')[2]}, {seconds * 1e3:.1f} ms")
+        yield from _server(info, f"{log.url}, {seconds * 1e3:.1f} ms")
         spoilt = _spoilt(log)
         for key, found, remedy in spoilt[:_SPOILT_KEYS]:
             yield Finding("wrong", "keys", f"{key} {found}", remedy)
@@ -89,6 +90,7 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
             found = f"Redis is {offset_ms / 1e3:+.1f} s off"
             yield Finding("note", "clock", found, "let NTP set both clocks: ages look wrong")
         yield Finding("ok", "log", f"epoch {clock.epoch}, {len(clock.chain)} in its chain")
+        yield from _channels(log)
         yield from _unread(log)
         log.close()
     except (TidewireError, redis.RedisError, OSError) as error:
@@ -123,6 +125,26 @@ def _spoilt(log: BlockingRedisLog) -> list[tuple[str, str, str]]:
         for (key, (kind, harm)), type_ in zip(expected.items(), types, strict=True)
         if type_.decode() not in (kind, "none")
     ]
+
+
+def _channels(log: BlockingRedisLog) -> Iterator[Finding]:
+    """Report channels that this user may not use: a publisher publishes on them, the service listens to them."""
+    connection: Any = log.redis.pubsub()  # type: ignore[no-untyped-call]
+    try:
+        for channel in (log.keys.live, log.keys.inbox_channels):
+            subscribe = connection.psubscribe if "*" in channel else connection.subscribe
+            try:
+                subscribe(channel)
+                connection.parse_response()
+            except redis.exceptions.NoPermissionError as error:
+                if "channel" not in str(error):  # a user that only publishes need not be allowed to subscribe
+                    return
+                remedy = (
+                    f"add &{channel} to this user: docs/security.md has the users; the service hears nothing without it"
+                )
+                yield Finding("wrong", "channels", f"{channel}: {error}", remedy)
+    finally:
+        connection.close()
 
 
 def _unread(log: BlockingRedisLog) -> Iterator[Finding]:
@@ -231,9 +253,9 @@ def command(**options: Any) -> None:
     }
     findings = list(examine(settings))
     for level, what, found, remedy in findings:
-        said = Text(found)
+        said = Text(plain(found))
         if remedy:
-            said.append(f"\n{remedy}", style="dim")
+            said.append(f"\n{plain(remedy)}", style="dim")
         table.add_row(signs[level], Text(what), said)
     Console().print(table)
     if any(finding.level == "wrong" for finding in findings):

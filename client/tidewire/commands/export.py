@@ -108,6 +108,10 @@ def command(
     if not form.text and out == "-" and sys.stdout.isatty():
         raise click.UsageError("This format is not text; name a file with --out.")
     folder = None if out == "-" else Path(out).parent
+    if folder is not None and not folder.is_dir():
+        raise click.UsageError(f"--out {out}: there is no folder {folder}; make it first")
+    if Path(out).is_dir():
+        raise click.UsageError(f"--out {out}: is a folder; name a file in it")
     try:
         with tempfile.TemporaryFile(dir=folder) as spool:
             with HistoryReader(url) as reader, _progress() as told:

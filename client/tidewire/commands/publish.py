@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from tidewire.commands.options import label_option, parse_labels, target_option
+from tidewire.commands.terminal import echo
 from tidewire.publishing.publisher import Publisher, publish_url
+from tidewire.settings import without_password
 
 __all__ = ["command"]
 
 
-@click.command("publish")
+@click.command("publish", context_settings={"ignore_unknown_options": True})  # -5 is a value
 @click.argument("metric")
 @click.argument("value", type=float)
 @click.option("--unit", default="", help="UCUM unit, such as Cel, % or By/s.")
@@ -27,5 +29,5 @@ def command(
     stats = publisher.stats
     publisher.close(0.0)
     if not sent or stats.rejected:
-        raise click.ClickException(f"not published to {publish_url(target).rpartition('@')[2]}: {stats.last_error}")
-    click.echo(f"{metric} {value:g}{' ' + unit if unit else ''} published")
+        raise click.ClickException(f"not published to {without_password(publish_url(target))}: {stats.last_error}")
+    echo(f"{metric} {value:g}{' ' + unit if unit else ''} published")

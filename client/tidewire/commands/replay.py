@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tidewire.commands.options import target_option
+from tidewire.commands.terminal import echo, plain
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.model.batch import checked_time_ms, checked_value
 from tidewire.model.csv_rows import csv_text, field_of_column, parse_number, read_csv_rows
 from tidewire.publishing.publisher import Publisher, publish_url
+from tidewire.settings import without_password
 
 __all__ = ["Row", "command", "read_rows"]
 
@@ -175,7 +177,13 @@ def command(file: Path, speed: float, target: str | None, loop: bool) -> None:
     publisher = Publisher(target)
     refused = 0
     console = Console(stderr=True)
-    columns = (TextColumn(file.name), BarColumn(), MofNCompleteColumn(), TextColumn("readings"), TimeRemainingColumn())
+    columns = (
+        TextColumn(plain(file.name), markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("readings"),
+        TimeRemainingColumn(),
+    )
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("replay", total=None if loop else len(rows))
@@ -188,9 +196,8 @@ def command(file: Path, speed: float, target: str | None, loop: bool) -> None:
         sent = publisher.flush(2.0)
     stats = publisher.stats
     publisher.close(0.0)
-    click.echo(
-        f"{stats.sent} readings published to {publish_url(target).rpartition('@')[2]}, {refused} refused", err=True
-    )
+    where = without_password(publish_url(target))
+    echo(f"{stats.sent} readings published to {where}, {refused} refused", err=True)
     if not sent or stats.rejected:
         raise click.ClickException(stats.last_error or "not everything could be sent")
 
@@ -212,6 +219,6 @@ def _play(rows: list[Row], speed: float, publisher: Publisher, advance: Any) -> 
         except InvalidInput as error:
             refused += 1
             if refused <= _SHOWN_ERRORS:
-                click.echo(f"row {number}: {error}", err=True)
+                echo(f"row {number}: {error}", err=True)
     advance(len(rows) - done)
     return refused

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
+from tidewire.commands.terminal import echo, plain
 from tidewire.model.batch import newest_of
 from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, StreamBatch
 from tidewire.model.states import Live as CaughtUp
@@ -82,9 +83,9 @@ def command(
             signal.signal(signal.SIGINT, _exit_immediately)
             for item in items:
                 if isinstance(item, StreamBatch):
-                    click.echo(msgspec.json.encode(item).decode() if as_json else _line(item))
+                    echo(msgspec.json.encode(item).decode() if as_json else _line(item))
                 elif (description := _describe_state(item)) is not None:
-                    click.echo(f"# {description}", err=True)
+                    echo(f"# {description}", err=True)
         else:
             _show_table(items)
     except (KeyboardInterrupt, BrokenPipeError):
@@ -134,7 +135,7 @@ def _show_table(items: Any) -> None:
 
 
 def _table(rows: Mapping[tuple[str, str], _Row], status: str) -> Table:
-    table = Table(caption=status, caption_justify="left", box=None, pad_edge=False)
+    table = Table(caption=Text(plain(status)), caption_justify="left", box=None, pad_edge=False)
     for name, justify in (
         ("metric", "left"),
         ("labels", "left"),
@@ -150,5 +151,6 @@ def _table(rows: Mapping[tuple[str, str], _Row], status: str) -> Table:
         labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
         age_s = max(0.0, time.time() - received_s)
         age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")
-        table.add_row(Text(batch.metric), Text(labels, style="dim"), Text(value, style="bold"), Text(batch.unit), age)
+        names = Text(plain(batch.metric)), Text(plain(labels), style="dim")
+        table.add_row(*names, Text(value, style="bold"), Text(plain(batch.unit)), age)
     return table

@@ -100,8 +100,8 @@ def log(
 ) -> None:
     """Publish the numbers of a dict, as experiment trackers do: ``log({"loss": 0.31, "val": {"loss": 0.4}}, step=7)``.
 
-    A dict in it is a level of the names (``val/loss``). What is no number (a text, a picture, a list) is left out; the
-    first time of each name a warning says so.
+    A dict in it is a level of the names (``val/loss``). What is no number (a text, a picture, a list) is left out, and
+    what has a name that no metric may have (``lr[0]``); the first time of each name a warning says so.
 
     Args:
         values: names to numbers, None, NumPy scalars, tensors of one element, or such dicts.
@@ -111,19 +111,36 @@ def log(
         publisher: where to publish; the default publisher if None.
 
     Raises:
-        InvalidInput: a name, label or step that can never work; nothing is published.
+        InvalidInput: a prefix, label or step that can never work, or no name that can; nothing is published.
     """
     if not isinstance(values, Mapping):
         raise InvalidInput("values", values, "expected a dict, such as {'loss': 0.31}")
     run = _begun[-1] if _begun else None
     if run is not None:
         prefix, labels = run.project if prefix is None else prefix, run.labels if labels is None else labels
-    readings = dict(_numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""))
+    if prefix:
+        checked_name(prefix.rstrip("/"))
+    readings: dict[str, float | None] = {}
+    bad: InvalidInput | None = None
+    for name, number in _numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""):
+        try:
+            readings[checked_name(name)] = number
+        except InvalidInput as error:
+            bad = error
+            _leave_out(name, error.reason)
     if readings:
         (publisher or default_publisher()).publish(readings, labels=labels, step=step)
+    elif bad is not None:
+        raise bad
 
 
 _left_out: set[str] = set()
+
+
+def _leave_out(name: str, reason: str) -> None:
+    if name not in _left_out:
+        _left_out.add(name)
+        logger.warning("%s %s; it is not published", name if name.isprintable() else repr(name), reason)
 
 
 def _numbers(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float | None]]:
@@ -134,9 +151,8 @@ def _numbers(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, floa
         number = number_of(value)
         if number is not NO_NUMBER:
             yield f"{prefix}{name}", number
-        elif f"{prefix}{name}" not in _left_out:
-            _left_out.add(f"{prefix}{name}")
-            logger.warning("%s is %s and no number; it is not published", f"{prefix}{name}", type(value).__name__)
+        else:
+            _leave_out(f"{prefix}{name}", f"is {type(value).__name__} and no number")
 
 
 NO_NUMBER: Final[Any] = object()

@@ -23,6 +23,7 @@ import msgspec
 
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.model.batch import EncodedBatch
+from tidewire.settings import with_home
 
 __all__ = ["Spool", "SpoolFailed", "Spooled"]
 
@@ -91,7 +92,7 @@ class Spool:
     def __init__(self, folder: str | os.PathLike[str], max_bytes: int) -> None:
         if not isinstance(folder, (str, os.PathLike)):
             raise InvalidInput("spool", folder, "expected the path of a folder")
-        self.folder = Path(folder)
+        self.folder = Path(with_home("spool", os.fspath(folder)))
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None

@@ -23,6 +23,8 @@ __all__ = ["LiveConnection"]
 _PING_S: Final = 3.0  # a half-open connection is noticed after three silent intervals at the latest
 _CONNECT_S: Final = 2.0
 _MAX_BACKOFF_S: Final = 1.0
+_SUBSCRIPTIONS: Final = 2  # to the live channel, and to the inbox channels
+_REMEDY: Final = "the user needs the channels and commands of docs/security.md; 'tidewire doctor' names what is missing"
 # Under a flow of small chunks, what comes within this time is read at once: a wake-up costs more than a frame.
 _REST_S: Final = 0.002
 _FLOOD_BYTES: Final = 64 << 10  # a chunk of so much says that more waits
@@ -47,6 +49,7 @@ class _Reader(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.received = False
         self.subscribed = 0
+        self.refusal = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -80,7 +83,7 @@ class _Reader(asyncio.Protocol):
             elif kind in {b"subscribe", b"psubscribe"}:
                 self.subscribed += 1
         elif isinstance(reply, hiredis.ReplyError):
-            logger.warning("live_connection_refused", error=str(reply))
+            self.refusal = str(reply)
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,7 +125,7 @@ class LiveConnection:
     @property
     def up(self) -> bool:
         """Whether both subscriptions were confirmed on a connection that is still open."""
-        return self._reader is not None and self._reader.subscribed >= 2 and not self._reader.closed.done()
+        return self._reader is not None and self._reader.subscribed >= _SUBSCRIPTIONS and not self._reader.closed.done()
 
     def rebuild(self) -> None:
         """Drop the connection; `run` makes a new one."""
@@ -131,7 +134,7 @@ class LiveConnection:
 
     async def run(self) -> None:
         """Connect, listen, reconnect with jitter; until cancelled."""
-        backoff_s = 0.05
+        backoff_s, refusal = 0.05, ""
         while True:
             try:
                 reader = await asyncio.wait_for(self._connect(), _CONNECT_S)
@@ -144,8 +147,11 @@ class LiveConnection:
                 finally:
                     reader.abort()
                     self._reader = None
-                if reader.subscribed:
-                    backoff_s = 0.05
+                if reader.subscribed == _SUBSCRIPTIONS:
+                    backoff_s, refusal = 0.05, ""
+                elif reader.refusal and reader.refusal != refusal:  # once, and not at each attempt
+                    refusal = reader.refusal
+                    logger.warning("live_connection_refused", error=refusal, remedy=_REMEDY)
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)
 

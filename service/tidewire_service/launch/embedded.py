@@ -152,9 +152,14 @@ class EmbeddedServer:
 
         Raises:
             DataDirectoryInUse: another process uses the directory.
+            EmbeddedServerFailed: the directory cannot be written to.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock_directory()
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock_directory()
+        except OSError as error:
+            reason = f"cannot write to {self.directory} ({error.strerror}); choose another folder with --data-dir"
+            raise EmbeddedServerFailed(reason) from None
         log = self._log
         arguments = [str(server_binary()), "--port", str(self.port), "--dir", str(self.directory)]
         for name, value in self._options.items():

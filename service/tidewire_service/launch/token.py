@@ -13,7 +13,9 @@ import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from tidewire.commands.terminal import echo, plain
 from tidewire.errors import InvalidInput
 from tidewire.model.durations import parse_duration_ms
 from tidewire.redislog.log import RedisLog
@@ -76,7 +78,7 @@ def create_command(
     scopes = Scopes(publish=publish, subscribe=subscribe, edit=edit, operate=operate)
     lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
-    click.echo(f"{id_} ({name}) is valid{'' if lifetime_s is None else f' for {expires}'}.", err=True)
+    echo(f"{id_} ({name}) is valid{'' if lifetime_s is None else f' for {expires}'}.", err=True)
     click.echo("It is not shown again; give it as TIDEWIRE_TOKEN or `Authorization: Bearer …`:", err=True)
     click.echo(token)
 
@@ -101,7 +103,7 @@ def share_command(
     lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     scopes = Scopes(subscribe=subscribe)
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
-    click.echo(f"{id_} ({name}): anyone with this link sees {' '.join(subscribe)}, for {expires}:", err=True)
+    echo(f"{id_} ({name}): anyone with this link sees {' '.join(subscribe)}, for {expires}:", err=True)
     click.echo(f"{where}/login#{urlencode({'token': token, 'next': page})}")
 
 
@@ -113,7 +115,7 @@ def list_command(as_json: bool, **given: Any) -> None:
     rows = _with_store(given, lambda store: store.rows())
     if as_json:
         for row in rows:
-            click.echo(msgspec.json.encode(_shown(row)))
+            echo(msgspec.json.encode(_shown(row)).decode())
         return
     table = Table(box=None, header_style="bold")
     for title in ("id", "name", "publish", "subscribe", "may", "expires", "last used"):
@@ -124,7 +126,7 @@ def list_command(as_json: bool, **given: Any) -> None:
         expired = row.token.expires_ms is not None and row.token.expires_ms <= time.time() * 1e3
         ends = _when(row.token.expires_ms, _NEVER) + (" (expired)" if expired else "")
         cells = (row.id, row.token.name, " ".join(scopes.publish), " ".join(scopes.subscribe), may, ends)
-        table.add_row(*(cell.replace("[", r"\[") for cell in (*cells, _when(row.used_ms, "not yet"))))
+        table.add_row(*(Text(plain(cell)) for cell in (*cells, _when(row.used_ms, "not yet"))))
     Console().print(table)
 
 

@@ -55,7 +55,8 @@ class UpSettings(Settings, frozen=True, kw_only=True):
         Option("run the bundled server on this port, even if another Redis listens on 6379", minimum=0, maximum=65_535),
     ] = 0
     data_dir: Annotated[
-        str, Option("directory of the bundled server's append-only file; by default in your user data directory")
+        str,
+        Option("directory of the bundled server's append-only file; by default in your user data directory", path=True),
     ] = ""
 
 
@@ -119,7 +120,7 @@ def choose_redis(settings: UpSettings, usual_port: int = _REDIS_PORT) -> ChosenR
         reason = f"; the one on {usual_port} is left alone: {found}"
     if settings.redis_port:
         _check_free(settings.redis_port, "--redis-port", "bundled Valkey")
-    directory = Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("tidewire")
+    directory = Path(settings.data_dir) if settings.data_dir else user_data_path("tidewire")
     server = EmbeddedServer(directory / "valkey", settings.redis_port or free_port(usual_port))
     child = Child("bundled Valkey", server.launch, process=server.start(), last=True)
     return ChosenRedis(server.url, f"{server.url}, bundled Valkey, data in {server.directory}{reason}", child)

@@ -1,0 +1,281 @@
+"""Commands in hostile surroundings: one sentence each, and nothing of what others published moves the cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import io
+import os
+import re
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from ports import own_port
+from rich.console import Console
+from servers import Valkey
+from waiting import HANG_S
+
+import tidewire
+from tidewire.commands import cli
+from tidewire.commands.tail import _Row, _table
+from tidewire.commands.terminal import plain
+from tidewire.errors import InvalidInput
+from tidewire.publishing.spool import Spool
+from tidewire.settings import ClientSettings, Option, Settings, load_settings
+from tidewire_dashboard.settings import DashboardSettings
+from tidewire_service.launch.token import TokenSettings
+from tidewire_service.launch.up import UpSettings
+from tidewire_service.settings import ServiceSettings
+
+NOWHERE = {"TIDEWIRE_URL": "http://127.0.0.1:1", "TIDEWIRE_REDIS": "redis://127.0.0.1:1", "TIDEWIRE_DASHBOARD": ""}
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202eend"
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+SETTINGS: list[type[Settings]] = [ClientSettings, DashboardSettings, ServiceSettings, TokenSettings, UpSettings]
+
+
+async def run(*arguments: str, limit_s: float = HANG_S, **environment: str) -> tuple[int, str, str]:
+    """Run `tidewire …` in a process of its own; return its status and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tidewire", *arguments,
+        env={**os.environ, **NOWHERE, **environment}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), limit_s)
+    assert process.returncode is not None
+    return process.returncode, out.decode("latin-1"), err.decode("latin-1")
+
+
+def one_sentence(status: int, err: str) -> str:
+    """Check that a command ended with one sentence, and return it."""
+    assert status in {1, 2}, err
+    assert "Traceback" not in err
+    said = [line for line in err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
+    assert len(said) == 1, err
+    return said[0]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("name", cli._COMMANDS)
+async def test_the_help_of_each_command_is_readable_in_any_encoding(name: str, encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    result = CliRunner(charset="utf-8").invoke(cli.main, [name, "--help"])
+    assert result.exit_code == 0
+    stream.reconfigure(errors="backslashreplace")
+    stream.write(result.output)
+    if name in {"up", "token"}:  # and in a process of its own
+        status, out, err = await run(name, "--help", PYTHONIOENCODING=encoding)
+        assert (status, err) == (0, "")
+        assert "Usage" in out
+
+
+async def test_what_is_published_is_shown_in_any_encoding(service: Any, valkey: Valkey, tmp_path: Path) -> None:
+    where = {"TIDEWIRE_URL": service.url, "TIDEWIRE_REDIS": valkey.url, "PYTHONIOENCODING": "ascii"}
+    await service.publish("öfen/1", 921.5, unit="µm", labels={"ort": "Köln €"})
+    for arguments in (
+        ["publish", "öfen/2", "1", "--unit", "µm"], ["catalog"], ["catalog", "--json"], ["doctor"],
+        ["export", "**", "-o", "-"], ["token", "create", "--name", "für Anna", "--subscribe", "**"], ["token", "list"],
+    ):  # fmt: skip
+        status, out, err = await run(*arguments, **where)
+        assert "Traceback" not in err, arguments
+        assert status == 0 or arguments == ["doctor"], err
+        assert out or err
+    (tmp_path / "ü.csv").write_text("metric,time,value\nöfen/3,1764400000000,1\n", encoding="utf-8")
+    status, _, err = await run("replay", str(tmp_path / "ü.csv"), "--speed", "1000", **where)
+    assert status == 0, err
+
+
+async def test_what_others_published_sends_nothing_to_the_terminal(service: Any, valkey: Valkey) -> None:
+    where = {"TIDEWIRE_URL": service.url, "TIDEWIRE_REDIS": valkey.url}
+    await service.publish("plant/a", 1.0, text=[HOSTILE])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tidewire", "tail", "plant/**", "--replay", "1h", "--lines",
+        env={**os.environ, **where}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), HANG_S)).decode()
+    process.terminate()
+    await process.wait()
+    assert "owned" in line
+    assert not CONTROL.search(line.rstrip("\n"))
+    for arguments in (
+        ["catalog"],
+        ["catalog", "--json"],
+        ["tail", HOSTILE],
+        ["export", HOSTILE],
+        ["publish", HOSTILE, "1"],
+    ):
+        _, out, err = await run(*arguments, **where)
+        assert not CONTROL.search(out + err), arguments
+        assert "Traceback" not in err
+    _, out, _ = await run("catalog", "--json", **where)
+    assert msgspec.json.decode(out)["text"] == HOSTILE, "it is still JSON of the same text"
+
+
+def test_the_table_of_tail_sends_nothing_to_the_terminal() -> None:
+    fields = {"metric": HOSTILE, "labels": {HOSTILE: HOSTILE}, "unit": HOSTILE, "time": [1.0], "value": [1.0]}
+    batch: Any = msgspec.convert(fields, _Fields)
+    out = io.StringIO()
+    Console(file=out, width=200, force_terminal=False).print(_table({("", ""): _Row(batch, 0, 0.0)}, HOSTILE))
+    assert "owned" in out.getvalue()
+    assert not CONTROL.search(out.getvalue())
+
+
+class _Fields(msgspec.Struct):
+    """The fields of a batch that the table shows."""
+
+    metric: str
+    labels: dict[str, str]
+    unit: str
+    time: list[float]
+    value: list[float]
+
+
+@given(st.text())
+def test_a_plain_text_has_no_control_characters_and_loses_nothing(text: str) -> None:
+    assert not CONTROL.search(plain(text))
+    assert "\n" not in plain(text)
+    assert re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), plain(text)) == text or "\\u" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["publish", "a", "1"], ["replay", "FILE"], ["doctor"], ["token", "list"], ["serve", "--port", "0"]],
+    ids=lambda one: one[0],
+)
+@pytest.mark.parametrize(
+    "url", ["redis://h.invalid?password=geheim", "redis://me:geheim@h.invalid", "redis://h.invalid?password=a@geheim"]
+)
+async def test_no_command_prints_a_password(tmp_path: Path, arguments: list[str], url: str) -> None:
+    (tmp_path / "x.csv").write_text("metric,time,value\na,1764400000000,1\n")
+    given_ = [str(tmp_path / "x.csv") if one == "FILE" else one for one in arguments]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tidewire", *given_, env={**os.environ, **NOWHERE, "TIDEWIRE_REDIS": url},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    if arguments[0] == "serve":
+        said = await asyncio.wait_for(process.stdout.readline(), HANG_S)
+        process.terminate()
+        said += await asyncio.wait_for(process.stdout.read(), HANG_S)
+    else:
+        said = await asyncio.wait_for(process.stdout.read(), HANG_S)
+    await process.wait()
+    assert b"h.invalid" in said
+    assert b"geheim" not in said
+
+
+def own_ports() -> list[str]:
+    """Options for an `up` that would run all of its own, beside whatever runs on this machine."""
+    ports = ("--port", "--dashboard-port", "--redis-port")
+    return ["--no-host", *(word for name in ports for word in (name, str(own_port())))]
+
+
+async def test_a_folder_that_is_none_is_one_sentence(service: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    nowhere = str(tmp_path / "nowhere" / "x.csv")
+    for arguments, says in (
+        (["export", "**", "-o", nowhere], "no folder"),
+        (["export", "**", "-o", str(file / "x.csv")], "no folder"),
+        (["export", "**", "-o", str(tmp_path)], "is a folder"),
+        (["up", "--data-dir", str(file), *own_ports()], "--data-dir"),
+        (["serve", "--tls-cert", nowhere], "--tls-cert"),
+        (["replay", nowhere], "does not exist"),
+    ):
+        status, _, err = await run(*arguments, TIDEWIRE_URL=service.url, HOME=str(file))
+        assert says in one_sentence(status, err), arguments
+
+
+async def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("no folder")
+    environment = {"HOME": str(home), "XDG_DATA_HOME": "", "TIDEWIRE_REDIS": ""}
+    status, _, err = await run("up", *own_ports(), **environment)
+    assert "choose another folder with --data-dir" in one_sentence(status, err)
+
+
+@pytest.mark.parametrize("value", ["-5", "-.5", "-1e-3", "-0", "+5"])
+async def test_a_negative_value_is_published(service: Any, valkey: Valkey, value: str) -> None:
+    where = {"TIDEWIRE_REDIS": valkey.url, "TIDEWIRE_URL": service.url}
+    result = await asyncio.to_thread(
+        CliRunner().invoke, cli.main, ["publish", "plant/a", value, "--unit", "Cel"], env=where
+    )
+    assert result.exit_code == 0, result.output
+    (series,) = (await service.http.get("/v1/catalog")).json()["series"]
+    assert (series["value"], series["unit"]) == (float(value), "Cel")
+
+
+def test_an_option_that_is_none_is_still_said() -> None:
+    result = CliRunner().invoke(cli.main, ["publish", "a", "1", "--untit", "Cel"])
+    assert result.exit_code == 2
+
+
+def fields(settings: type[Settings]) -> dict[str, tuple[Any, Option]]:
+    found = {}
+    for name, hint in typing.get_type_hints(settings, include_extras=True).items():
+        option = next((meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, Option)), None)
+        if option is not None:
+            found[name] = hint.__origin__, option
+    return found
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("link", ["tcp://10.96.0.1:8000", "tcp://[fd00::1]:8000", "udp://10.96.0.1:53"])
+def test_the_address_of_a_kubernetes_service_is_no_port(settings: type[Settings], link: str) -> None:
+    whole = [name for name, (kind, _) in fields(settings).items() if kind is int]
+    environ = {f"TIDEWIRE_{name.upper()}": link for name in whole}
+    assert load_settings(settings, environ=environ) == load_settings(settings, environ={})
+    for name in whole:
+        with pytest.raises(InvalidInput):
+            load_settings(settings, environ={f"TIDEWIRE_{name.upper()}": "tcp://"})
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_tilde_in_a_path_is_the_home(
+    settings: type[Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ("file", "folder", "director")
+    paths = [
+        name
+        for name, (kind, option) in fields(settings).items()
+        if kind is str and any(w in option.help for w in words)
+    ]
+    others = {"TIDEWIRE_JWT_ISSUER": "https://id.example", "TIDEWIRE_JWT_AUDIENCE": "a", "TIDEWIRE_AUTH": "true"}
+    environ = others | {f"TIDEWIRE_{name.upper()}": "~/x" for name in paths}
+    found = load_settings(settings, environ=environ)
+    for name in paths:
+        assert getattr(found, name) == str(tmp_path / "x"), name
+        with pytest.raises(InvalidInput, match="write the path out"):
+            load_settings(settings, environ=environ | {f"TIDEWIRE_{name.upper()}": "~nobody-of-this-name/x"})
+    assert paths or settings is TokenSettings
+
+
+def test_a_tilde_in_the_path_of_a_spool_is_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Spool("~/spool", Spool.MIN_BYTES).folder == tmp_path / "spool"
+
+
+@pytest.mark.parametrize("bad", ["lr[0]", "a//b", "", "a\x1b", "x" * 300, "e\u0301"])
+async def test_log_leaves_out_a_bad_name_and_keeps_the_others(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    importlib.import_module("tidewire.publishing.experiment_runs")._left_out.clear()
+    with tidewire.Publisher(valkey.url) as publisher:
+        for _ in range(2):
+            tidewire.log({bad: 1.0, "loss": 2.0, "val": {bad: 3.0, "loss": 4.0}}, prefix="train", publisher=publisher)
+        assert await asyncio.to_thread(publisher.flush, HANG_S)
+        assert publisher.stats.sent == 4
+    assert len(caplog.records) == 2, "once for each name"
+    assert "is not published" in caplog.text
+
+
+def test_log_refuses_a_prefix_that_can_never_work() -> None:
+    with pytest.raises(InvalidInput):
+        tidewire.log({"loss": 1.0}, prefix="a//b")
