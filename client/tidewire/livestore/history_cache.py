@@ -34,7 +34,8 @@ _TIMEOUT_S: Final = 20.0
 
 _MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
 
-Tables = dict[tuple[str, str], Floats]
+Tables = dict[tuple[str, str], dict[str, Floats]]
+"""Of each metric and series key the buckets of each unit, by what is the same for units that mean the same."""
 
 
 class HistoryCache:
@@ -68,9 +69,16 @@ class HistoryCache:
         found: Tables = {}
         for tables in await asyncio.gather(*(self._part(tuple(part), first, count, step_ms) for part in parts)):
             found |= tables
-        keyed = {one.index: found.get((one.metric, series_key(one.labels))) for one in series}
-        tables_by_index = {index: table for index, table in keyed.items() if table is not None}
-        return Older(tables_by_index, float(first * step_ms), float((first + count) * step_ms))
+        tables_by_index: dict[int, Floats] = {}
+        others: set[str] = set()
+        for one in series:
+            by_unit = dict(found.get((one.metric, series_key(one.labels)), {}))
+            unit = unit_key(one.unit)
+            table = by_unit.pop(unit, None) if unit in by_unit else by_unit.pop("", None)
+            if table is not None:
+                tables_by_index[one.index] = table
+            others |= by_unit.keys() - {""}  # two units have no common axis
+        return Older(tables_by_index, float(first * step_ms), float((first + count) * step_ms), tuple(sorted(others)))
 
     async def fill(self, view: LiveView, now_ms: float) -> None:
         """Add to a live view the buckets of its window that memory does not hold.
@@ -114,17 +122,21 @@ class HistoryCache:
             decoded = await asyncio.to_thread(answer.decoded, HistorySeries)
         if decoded.step_ms != step_ms:
             raise ServiceUnavailable(f"the service sent buckets of {decoded.step_ms} ms instead of {step_ms} ms")
-        return {(columns.metric, series_key(columns.labels)): _table(columns, step_ms) for columns in decoded.series}
+        return {(columns.metric, series_key(columns.labels)): _tables(columns, step_ms) for columns in decoded.series}
 
 
-def _table(columns: HistoryColumns, step_ms: int) -> Floats:
-    """Return the columns of one series as a table of buckets (see tidewire.livestore.buckets)."""
-    # A change of unit leaves what came before to the history: two units have no common axis.
+def _tables(columns: HistoryColumns, step_ms: int) -> dict[str, Floats]:
+    """Return the columns of one series as a table of buckets for each unit (see tidewire.livestore.buckets)."""
     given = np.array(
         (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
     )
-    if columns.units:
-        given = given[:, [unit_key(unit) == unit_key(columns.unit) for unit in columns.units]]
+    if not columns.units:
+        return {unit_key(columns.unit): _table(given, step_ms)}
+    keys = np.array(list(map(unit_key, columns.units)))
+    return {str(unit): _table(given[:, keys == unit], step_ms) for unit in dict.fromkeys(keys.tolist())}
+
+
+def _table(given: Floats, step_ms: int) -> Floats:
     given = given[:, ~np.isnan(given[2])]
     # The service sends neither the last number of a bucket whose last reading has none, nor how many of its readings
     # are numbers: the mean stands for the one, `count` for the other. The latter divides out of the line, since no
@@ -156,6 +168,10 @@ async def answer_range(
             older = await history_cache.older(missing, first, count, step_ms)
         except ServiceUnavailable as error:
             problem = str(error)
+    if older.other_units:
+        problem = (
+            problem or f"Readings in {', '.join(older.other_units)} are not drawn on this axis; the table has them."
+        )
     request_id = request.id & 0xFFFF
     frame = pack_range(
         store, indices, first, count, step_ms, request_id=request_id, seq=seq, now_ms=now_ms, older=older

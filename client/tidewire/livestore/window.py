@@ -38,11 +38,13 @@ class Older(NamedTuple):
         tables: buckets by index of the series, of the width of the view.
         from_ms: since when (log time) they hold everything; a series without a table then has no reading.
         to_ms: until when.
+        other_units: units of readings that are not in the tables, since their series have another one now.
     """
 
     tables: Mapping[int, Floats]
     from_ms: float
     to_ms: float
+    other_units: tuple[str, ...] = ()
 
 
 NO_OLDER: Final = Older({}, np.inf, -np.inf)
