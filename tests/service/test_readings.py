@@ -225,7 +225,7 @@ BAD_BODIES = [
     (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "application/json", 400, "deeply"),
     (b'{"metric":"a","value":' + b"9" * 1_000_000 + b"}", "application/json", 400, "range"),
     (b"\n \n", "application/x-ndjson", 400, "each line"),
-    (b"\xff\xfe", "text/csv", 400, "UTF-8"),
+    (b"metric,value\nm\xff\xfe,1\n", "text/csv", 400, "UTF-8"),
     (b"metric,value\n", "text/csv", 400, "at least one"),
     (b"time,value\n1,2\n", "text/csv", 400, "'metric'"),
     (b"metric,unit\na,b\n", "text/csv", 400, "'value'"),
