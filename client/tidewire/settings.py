@@ -53,6 +53,7 @@ DEFAULT_PREFIX: Final = "tw"  # of every Redis key
 REDIS_TIMEOUT_S: Final = 5.0  # of one command
 # Kubernetes sets TIDEWIRE_PORT to this for a service named tidewire, TIDEWIRE_REDIS_PORT for tidewire-redis, and so on.
 _SERVICE_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
+_EXPECTED: Final = {bool: "expected true or false", int: "expected a whole number", float: "expected a number"}
 _SECRETS: Final = frozenset({"password", "username", "ssl_password"})  # in the query of a URL
 
 
@@ -144,6 +145,14 @@ def _plain_type(hint: Any) -> Any:
     return hint
 
 
+def _expected(hint: Any, error: msgspec.ValidationError) -> str:
+    if _plain_type(hint) in _EXPECTED:
+        return _EXPECTED[_plain_type(hint)]
+    if typing.get_origin(_plain_type(hint)) is Literal:
+        return f"expected one of {', '.join(map(str, typing.get_args(_plain_type(hint))))}"
+    return str(error)
+
+
 def _converted(source: str, hint: Any, option: Option, given: object) -> object:
     shown = "…" if option.secret else given
     if typing.get_origin(_plain_type(hint)) is tuple and isinstance(given, str):
@@ -151,7 +160,7 @@ def _converted(source: str, hint: Any, option: Option, given: object) -> object:
     try:
         value = msgspec.convert(given, hint, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(source, shown, str(error)) from None
+        raise InvalidInput(source, shown, _expected(hint, error)) from None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if option.minimum is not None and value < option.minimum:
             raise InvalidInput(source, shown, f"must be at least {option.minimum:g}")

@@ -342,6 +342,30 @@ async def test_an_export_of_any_size_is_replayed_as_it_was(
     assert "1,800 readings published" in err or "1800 readings published" in err
 
 
+async def test_an_export_goes_through_links_and_into_pipes_and_keeps_a_files_mode(
+    tidewire: Command, service: Any, tmp_path: Path
+) -> None:
+    await service.publish("plant/a", 1.5)
+    file, link, pipe = tmp_path / "plant.csv", tmp_path / "newest.csv", tmp_path / "pipe.csv"
+    file.touch(mode=0o600)
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_text))
+    for out in (link, pipe):
+        status, _, err = await tidewire("export", "plant/**", "-o", str(out))
+        assert status == 0, err
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert await reading == file.read_text()
+    assert "plant/a" in file.read_text()
+    device = Path("/dev/full")
+    status, _, err = await tidewire("export", "plant/**", "-o", str(device))
+    assert (status, err.count("\n")) == (1, 1), err
+    assert "No space left" in err
+    assert device.is_char_device()
+
+
 async def test_an_export_that_cannot_be_says_why_and_leaves_no_file(
     tidewire: Command, service: Any, tmp_path: Path
 ) -> None:

@@ -81,3 +81,17 @@ def test_a_default_is_written_in_one_place(default: str) -> None:
 def test_a_refusal_names_the_option_as_it_is_typed(given: dict[str, Any], environ: dict[str, str], says: str) -> None:
     with pytest.raises(InvalidInput, match=f"^{re.escape(says)}"):
         load_settings(DashboardSettings, given, environ)
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "says"),
+    [
+        ("AUTH", "yes", "expected true or false"),
+        ("LOG_LEVEL", "loud", "expected one of debug, info, warning, error"),
+        ("PORT", "80a", "expected a whole number"),
+        ("HEARTBEAT_S", "15s", "expected a number"),
+    ],
+)
+def test_a_refusal_says_what_is_expected(variable: str, given: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(f"TIDEWIRE_{variable} '{given}': {says}")):
+        load_settings(ServiceSettings, {}, {f"TIDEWIRE_{variable}": given})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -54,20 +55,30 @@ def _spooled(file: IO[bytes]) -> Iterator[pa.Table]:
         yield pa.ipc.open_stream(file).read_all()
 
 
+def _is_file(out: str) -> bool:
+    """Tell whether output becomes a file of its own, unlike standard output, a pipe or a device."""
+    return out != "-" and (Path(out).is_file() or not Path(out).exists())
+
+
 @contextlib.contextmanager
 def _target(out: str) -> Iterator[IO[bytes]]:
-    """Yield where to write; a file appears under its name only when it is whole."""
+    """Yield where to write; a file appears under its name only when it is whole, and keeps its mode and its links."""
     if out == "-":
         yield sys.stdout.buffer
-        return
-    path = Path(out)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
+    elif not _is_file(out):
+        with Path(out).open("wb") as file:
             yield file
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    else:
+        path = Path(out).resolve()
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with beside.open("wb") as file:
+                yield file
+            if path.exists():
+                shutil.copymode(path, beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -107,7 +118,7 @@ def command(
     form = TABLE_FORMATS[name or _format_of(Path(out).suffix)]
     if not form.text and out == "-" and sys.stdout.isatty():
         raise click.UsageError("This format is not text; name a file with --out.")
-    folder = None if out == "-" else Path(out).parent
+    folder = Path(out).resolve().parent if _is_file(out) else None
     if folder is not None and not folder.is_dir():
         raise click.UsageError(f"--out {out}: there is no folder {folder}; make it first")
     if Path(out).is_dir():
