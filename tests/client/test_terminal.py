@@ -202,6 +202,25 @@ async def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> 
     assert "choose another folder with --data-dir" in one_sentence(status, err)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("REDIS", "redis://h?ssl_cert_reqs=none", "rediss://"),
+        ("REDIS", "redis://h/production", "database"),
+        ("PREFIX", "t{w}", "braces"),
+        ("TICK_MS", "soon", "TIDEWIRE_TICK_MS"),
+        ("TLS_CERT", "/nowhere.pem", "--tls-key"),
+        ("SPOOL", "/dev/null/spool", "not a writable folder"),
+    ],
+)
+def test_what_up_gives_to_its_children_is_checked_before_they_are_started(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(f"TIDEWIRE_{variable}", value)
+    result = CliRunner().invoke(cli.main, ["up", *own_ports()])
+    assert says in one_sentence(result.exit_code, result.output)
+
+
 @pytest.mark.parametrize("value", ["-5", "-.5", "-1e-3", "-0", "+5"])
 async def test_a_negative_value_is_published(service: Any, valkey: Valkey, value: str) -> None:
     where = {"TIDEWIRE_REDIS": valkey.url, "TIDEWIRE_URL": service.url}

@@ -22,11 +22,15 @@ from redis.retry import Retry
 
 from tidewire._version import __version__
 from tidewire.errors import InvalidInput, TidewireError
+from tidewire.publishing.spool import Spool
 from tidewire.redislog.calls import parse_info
+from tidewire.redislog.keys import Keys
+from tidewire.redislog.redis_url import check_redis_url
 from tidewire.redislog.server_checks import check_server
 from tidewire.settings import (
     DASHBOARD_PORT,
     SERVICE_PORT,
+    ClientSettings,
     Option,
     Settings,
     click_options,
@@ -35,6 +39,7 @@ from tidewire.settings import (
 )
 from tidewire_service.launch.embedded import EmbeddedServer, free_port
 from tidewire_service.launch.supervisor import Child, Supervisor
+from tidewire_service.settings import ServiceSettings
 
 __all__ = ["UpSettings", "command"]
 
@@ -81,6 +86,20 @@ def _check_free(port: int, option: str, what: str) -> None:
         free_port(port, tries=1)
     except OSError:
         raise InvalidInput(option, port, f"the port cannot be used here; choose another for the {what}") from None
+
+
+def _check_children(settings: UpSettings) -> None:
+    """Check what the children read from the environment: else they would end and be started again for ever.
+
+    Raises:
+        InvalidInput: a setting or an address that can never work.
+    """
+    if settings.redis:
+        check_redis_url(settings.redis)
+    Keys(load_settings(ServiceSettings).prefix)
+    folder = load_settings(ClientSettings).spool
+    if folder:
+        Spool(folder, Spool.MIN_BYTES)
 
 
 def unsuitable(url: str) -> str | None:
@@ -164,6 +183,7 @@ def command(no_host: bool, open_browser: bool, **given: object) -> None:
     started_s = time.monotonic()
     try:
         settings = load_settings(UpSettings, given)
+        _check_children(settings)
         if settings.port == settings.dashboard_port:
             raise InvalidInput("--dashboard-port", settings.dashboard_port, "is the port of the service, --port")
         _check_free(settings.port, "--port", "service")
