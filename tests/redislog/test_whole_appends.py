@@ -152,6 +152,27 @@ async def test_what_may_not_be_written_fails_the_call_as_a_whole(
     await narrow.close()
 
 
+@pytest.mark.parametrize("denied", ["resetchannels", "-publish", "-hset"])
+async def test_an_append_whose_live_frame_or_clock_is_denied_stores_nothing(
+    valkey: Valkey, log: RedisLog, denied: str
+) -> None:
+    await log.append(batches(0.0, ["m0"]))
+    valkey.cli("ACL", "SETUSER", "some", "on", ">some", "+@all", "~*", "&*", denied)
+    before = {key: value for key, value in dump(valkey).items() if key != b"tw:{0}:clock"}
+    narrow = RedisLog(f"redis://some:some@127.0.0.1:{valkey.port}")
+    if denied == "-hset":  # the clock is there: only the append writes
+        narrow._adopt(await log.clock())
+    for _ in range(2):
+        with pytest.raises(LogUnavailable, match="permission"):
+            await narrow.append(batches(1.0, ["m0", "m1"]), publisher="p", sequence=1)
+    assert {k: v for k, v in dump(valkey).items() if k != b"tw:{0}:clock" and v} == before
+    valkey.cli("ACL", "SETUSER", "some", "+@all", "&*")
+    assert not (await narrow.append(batches(1.0, ["m0", "m1"]), publisher="p", sequence=1)).duplicate
+    assert await values(log, ["m0", "m1"]) == {"m0": [0.0, 1.0], "m1": [1.0]}
+    assert len((await log.clock()).chain) == 1
+    await narrow.close()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -103,6 +103,16 @@ async def test_a_lost_directory_is_announced_to_every_cursor(
     assert len((await log.clock()).chain) == 2, "said once"
 
 
+async def test_a_directory_restored_from_a_copy_is_announced(start: Any, valkey: Valkey, log: RedisLog) -> None:
+    first, *_ = await publish(log, 0, 10)
+    copy = valkey.cli("DUMP", log.keys.tail)
+    await publish(log, 10, 20)
+    valkey.cli("RESTORE", log.keys.tail, 0, copy, "REPLACE")
+    assert told(await read(await start(), first)) >= {"lost"}
+    await publish(log, 20, 21)
+    assert len((await log.clock()).chain) == 2, "said once"
+
+
 async def test_a_directory_that_is_whole_is_never_called_lost(valkey: Valkey, log: RedisLog) -> None:
     await publish(log, 0, 3)
     valkey.cli("HSET", log.keys.tail, "by/hand", "garbage")
@@ -181,6 +191,7 @@ async def test_a_cursor_below_what_was_forgotten_is_told_before_it_is_born_again
 ) -> None:
     cursor = (await publish(log, 0, 1, "other"))[0]
     await publish(log, 0, 10)
+    await publish(log, 1, 2, "other")
     clock = await log.clock()
     # silent for longer than anything is kept: the sweeper forgets it
     valkey.cli("HSET", log.keys.tail, "m", id_text(cursor.id + 1))

@@ -64,6 +64,8 @@ end
 
 local function earlier(a, b) if after(a, b) then return b end return a end
 
+local function later(a, b) if after(a, b) then return a end return b end
+
 -- 7 base-36 characters of sha1(process, time, the caller's nonce): math.random repeats after each start
 local function mint(time, nonce)
   local hex = redis.sha1hex(process_id() .. time[1] .. time[2] .. nonce)
@@ -106,12 +108,12 @@ end
 local function read_clock(base, nonce)
   local key = base .. 'clock'
   if is_clustered() then require_all_here({ key, base .. 'tail' }) end
-  local fields = redis.pcall('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics')
+  local fields = redis.pcall('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
   if fields.err then refuse_type(fields.err, key) end
   local time = redis.call('TIME')
   local clock = {
     key = key, epoch = fields[1], ms = tonumber(fields[3] or 0), n = tonumber(fields[4] or 0), chain = fields[5] or '',
-    forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), now = time[1] * 1000 + math.floor(time[2] / 1000), id = '0-0',
+    forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), newest = fields[8] or '', now = time[1] * 1000 + math.floor(time[2] / 1000), id = '0-0',
   }
   if not clock.epoch then
     clock.epoch = mint(time, nonce)
@@ -132,8 +134,9 @@ local function read_clock(base, nonce)
   return clock, time
 end
 
--- A directory with fewer metrics than were born and not forgotten has lost some: they count as forgotten here, and a new
--- epoch says that writes were lost, from the beginning, since nobody knows which. Returns whether it did.
+-- A directory with fewer metrics than were born and not forgotten has lost some, and one that does not have the newest id
+-- went back: they count as forgotten here, and a new epoch says that writes were lost, from the beginning, since nobody
+-- knows which. Returns whether it did.
 local function directory_lost(clock, base, time, nonce)
   local key = base .. 'tail'
   local there = redis.pcall('HLEN', key)
@@ -143,7 +146,12 @@ local function directory_lost(clock, base, time, nonce)
     clock.metrics = there
     redis.call('HSET', clock.key, 'metrics', there)
   end
-  if there >= clock.metrics then return false end
+  local behind = false
+  local id, metric = string.match(clock.newest, '^(%S+) (.*)$')
+  if id == clock.id then -- an older version did not write it
+    behind = after(id, later(redis.call('HGET', key, metric) or clock.forgot, clock.forgot))
+  end
+  if there >= clock.metrics and not behind then return false end
   clock.forgot, clock.metrics = clock.id, there
   redis.call('HSET', clock.key, 'forgot', clock.forgot, 'metrics', there)
   fork(clock, time, nonce, '0-0')
@@ -309,7 +317,8 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
   local call, refused, births = redis.pcall, {}, 0
   local ms, n = clock.now, 0
   if ms <= clock.ms then ms, n = clock.ms, clock.n + 1 end
-  local ms_text = string.format('%d-', ms)
+  clock.ms_text = string.format('%d', ms)
+  local ms_text = clock.ms_text .. '-'
   for index = first, #argv, 4 do
     local metric, body = argv[index], argv[index + 1]
     local opened = metrics[metric]
@@ -350,15 +359,31 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
   return refused
 end
 
+-- As above, then the clock and the live frame, so that what is most often denied fails here.
+local function append_and_publish(clock, limits, metrics, argv, first, frame)
+  local position = clock.id
+  local refused = append_batches(clock, limits, metrics, argv, first, frame)
+  if #frame > 1 then
+    local newest = clock.id .. ' ' .. frame[#frame - 1] -- and its metric
+    redis.call('HSET', clock.key, 'ms', clock.ms_text, 'n', number_text(clock.n), 'newest', newest)
+    frame[1] = '1 ' .. clock.epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
+    redis.call('PUBLISH', limits.live, table.concat(frame))
+    state(clock)
+  end
+  return refused
+end
+
 -- As above; but what fails half way, such as a key that the caller may not write, leaves no batch: those of before go
 -- again, and no later call uses their ids.
-local function append_all_batches(clock, limits, metrics, argv, first, frame)
-  local done, refused = pcall(append_batches, clock, limits, metrics, argv, first, frame)
+local function append_all(clock, limits, metrics, argv, first, frame)
+  local done, refused = pcall(append_and_publish, clock, limits, metrics, argv, first, frame)
   if done then return refused end
   for part = 2, #frame, 3 do
     redis.call('XDEL', metrics[frame[part + 1]].log, string.match(frame[part], '^%S+'))
   end
-  if #frame > 1 then redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', number_text(clock.n)) end
+  if #frame > 1 then
+    redis.call('HSET', clock.key, 'ms', clock.ms_text, 'n', number_text(clock.n), 'newest', '')
+  end
   error(refused)
 end
 
@@ -430,12 +455,13 @@ local function append_call(keys, argv)
     redis.call('XACK', limits.inbox, limits.group, '0-0')
     redis.call('XDEL', limits.inbox, '0-0')
   end
-  local frame, position, refusals = { '' }, clock.id, ''
+  local frame, refusals = { '' }, ''
   if first < #argv then
     local metrics, unknown = read_touched(limits, argv, first)
     if unknown and directory_lost(clock, base, time, argv[2]) then return { 'epoch', unpack(clock_reply(clock)) } end
-    refusals = table.concat(append_all_batches(clock, limits, metrics, argv, first, frame), ',')
+    refusals = table.concat(append_all(clock, limits, metrics, argv, first, frame), ',')
     write_touched(clock, limits, metrics)
+    if clock.births > 0 then redis.call('HSET', clock.key, 'metrics', clock.metrics + clock.births) end
   end
   local answer = ' ' .. clock.id .. (refusals ~= '' and ' ' .. refusals or '')
   if publisher ~= '' then redis.call('SET', base .. 'pub:' .. publisher, sequence .. answer, 'PX', 2592000000) end
@@ -443,13 +469,6 @@ local function append_call(keys, argv)
   if inbox_ids > 0 then
     redis.call('XACK', limits.inbox, limits.group, unpack(argv, 9, 8 + inbox_ids))
     redis.call('XDEL', limits.inbox, unpack(argv, 9, 8 + inbox_ids))
-  end
-  if #frame > 1 then
-    redis.call('HSET', clock.key, 'ms', string.format('%d', clock.ms), 'n', number_text(clock.n))
-    if clock.births > 0 then redis.call('HSET', clock.key, 'metrics', clock.metrics + clock.births) end
-    state(clock)
-    frame[1] = '1 ' .. epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
-    redis.call('PUBLISH', limits.live, table.concat(frame))
   end
   return { 'ok', epoch, clock.id, refusals }
 end
