@@ -33,6 +33,7 @@ __all__ = [
     "Option",
     "SettingRow",
     "Settings",
+    "check_host_name",
     "checked_number",
     "click_options",
     "default_of",
@@ -54,6 +55,7 @@ REDIS_TIMEOUT_S: Final = 5.0  # of one command
 # Kubernetes sets TIDEWIRE_PORT to this for a service named tidewire, TIDEWIRE_REDIS_PORT for tidewire-redis, and so on.
 _SERVICE_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
 _EXPECTED: Final = {bool: "expected true or false", int: "expected a whole number", float: "expected a number"}
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SECRETS: Final = frozenset({"password", "username", "ssl_password"})  # in the query of a URL
 
 
@@ -269,6 +271,25 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_host_name(option: str, name: str) -> None:
+    """Check that the Host of a request can be a name, which is compared without its port.
+
+    Args:
+        option: that lists the name.
+        name: a host name, or an address; of IPv6 with or without brackets.
+
+    Raises:
+        InvalidInput: it cannot, so that it would never be matched.
+    """
+    if _HOST_NAME.fullmatch(name):
+        return
+    try:
+        ipaddress.IPv6Address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        reason = "expected a name or an address without scheme and port, such as plant.example.org"
+        raise InvalidInput(option, name, reason) from None
 
 
 def without_password(url: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from tidewire.errors import InvalidInput
-from tidewire.settings import is_loopback
+from tidewire.settings import check_host_name, is_loopback
 from tidewire_dashboard.settings import DashboardSettings
 
 __all__ = ["check_exposure", "warnings"]
 
 
 def check_exposure(settings: DashboardSettings) -> None:
-    """Refuse settings that contradict each other or let other machines in without a log-in.
+    """Refuse settings that can never work, contradict each other or let other machines in without a log-in.
 
     Raises:
         InvalidInput: such a setting; the message says what to do.
     """
     host = settings.dashboard_host
+    for name in settings.dashboard_allowed_hosts:
+        check_host_name("--dashboard-allowed-hosts", name)
     if not (is_loopback(host) or settings.dashboard_login or settings.dashboard_insecure):
         raise InvalidInput(
             "--host",

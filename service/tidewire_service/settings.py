@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from tidewire.settings import (
     LogLevel,
     Option,
     Settings,
+    check_host_name,
     default_of,
     is_loopback,
 )
@@ -25,7 +25,6 @@ from tidewire.settings import (
 __all__ = ["ANY_HOST", "LogFormat", "ServiceSettings"]
 
 ANY_HOST: Final = "*"
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 LogFormat = Literal["auto", "json", "console"]
 
@@ -235,7 +234,8 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
             )
             raise InvalidInput("--allowed-hosts", ANY_HOST, reason)
         for host in self.allowed_hosts:
-            _check_host(host)
+            if host != ANY_HOST:
+                check_host_name("--allowed-hosts", host)
         for origin in self.allowed_origins:
             _check_origin(origin)
         if self.retry_min_ms > self.retry_max_ms:
@@ -256,17 +256,6 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     def retention(self) -> Retention:
         """How long the log keeps batches."""
         return Retention(age_s=self.retention_age_s, batches=self.retention_batches, silent_s=self.retention_silent_s)
-
-
-def _check_host(host: str) -> None:
-    """Refuse what no Host of a request can equal."""
-    if host == ANY_HOST or _HOST_NAME.fullmatch(host):
-        return
-    try:
-        ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        reason = "expected a name or an address without scheme and port, such as plant.example.org, or * for any"
-        raise InvalidInput("--allowed-hosts", host, reason) from None
 
 
 def _check_origin(origin: str) -> None:
