@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -279,6 +280,8 @@ def test_small_changes_of_large_values_keep_their_digits() -> None:
     assert base_for(0.0, 1.0) == 0.0
     assert base_for(921.4, 921.4) == 921.4
     assert base_for(NAN, NAN) == 0.0
+    with warnings.catch_warnings(action="error"):
+        assert base_for(np.float64(-1e308), np.float64(1e308)) == 0.0
 
 
 def test_values_beyond_float32_are_drawn_at_its_edge() -> None:

@@ -117,6 +117,7 @@ def base_for(low: float, high: float, before: float = 0.0) -> float:
         high: largest.
         before: the base so far, kept while it serves: another one costs a snapshot.
     """
+    low, high = float(low), float(high)  # NumPy's warn of an overflow
     for base in (before, 0.0):
         if not high - low < max(abs(low - base), abs(high - base)) * _NARROW:  # true for NaN as well
             return base
