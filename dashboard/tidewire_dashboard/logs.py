@@ -6,6 +6,7 @@ import logging
 
 from tornado.web import RequestHandler
 
+from tidewire.commands.terminal import PlainFormatter
 from tidewire.errors import shown
 
 __all__ = ["configure_logging", "log_request"]
@@ -15,7 +16,9 @@ _log = logging.getLogger("tidewire")
 
 def configure_logging(level: str) -> None:
     """Log Tidewire's events from a level upwards, and only warnings of other libraries."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     _log.setLevel(level.upper())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import logging
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,7 @@ from tidewire.settings import ClientSettings, Option, Settings, load_settings
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.launch.token import TokenSettings
 from tidewire_service.launch.up import UpSettings
+from tidewire_service.operations.telemetry import configure_logging
 from tidewire_service.settings import ServiceSettings
 
 NOWHERE = {"TIDEWIRE_URL": "http://127.0.0.1:1", "TIDEWIRE_REDIS": "redis://127.0.0.1:1", "TIDEWIRE_DASHBOARD": ""}
@@ -134,6 +137,44 @@ class _Fields(msgspec.Struct):
     unit: str
     time: list[float]
     value: list[float]
+
+
+def test_logs_send_nothing_to_the_terminal() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+    before = logging.getLogger().handlers[:], logging.getLogger().level, structlog.get_config()
+    try:
+        configure_logging("info", "console", out)
+        structlog.get_logger("tidewire").info("rows_refused", reason=HOSTILE)
+        logging.getLogger("tidewire").warning("cannot publish: %s", HOSTILE)
+    finally:
+        logging.getLogger().handlers[:], level, config = before
+        logging.getLogger().setLevel(level)
+        structlog.configure(**config)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())  # the colours of the log itself
+    assert shown.count("owned") == 2
+    assert not CONTROL.search(shown)
+
+
+async def test_warnings_of_a_command_send_nothing_to_the_terminal() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = msgspec.json.encode({"detail": HOSTILE, "status": 503})
+        head = b"HTTP/1.1 503 X\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n" % len(body)
+        writer.write(head + b"Connection: close\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for arguments in (["publish", "a", "1", "--to", url], ["catalog", "--url", url], ["doctor", "--url", url]):
+        _, out, err = await run(*arguments)
+        assert "owned" in out + err, arguments
+        assert not CONTROL.search(out + err), arguments
+    server.close()
 
 
 @given(st.text())

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from tidewire._version import __version__
-from tidewire.commands.terminal import adapt_output, echo, plain
+from tidewire.commands.terminal import adapt_output, echo, plain_lines
 from tidewire.errors import MissingExtra, TidewireError
 
 __all__ = ["main"]
@@ -68,7 +68,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = "\n".join(map(plain, error.message.split("\n")))  # type: ignore[misc]  # show() prints it
+            error.message = plain_lines(error.message)  # type: ignore[misc]  # show() prints it
             raise
         except BrokenPipeError:
             raise  # whoever read the output has seen enough; click ends without a word

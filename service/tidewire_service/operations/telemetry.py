@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tidewire import __version__
+from tidewire.commands.terminal import plain_lines
 from tidewire_service.hub.counters import Latencies
 from tidewire_service.settings import LogFormat
 
@@ -45,7 +46,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     else:
         # plain, because the default prints the local variables of every frame, and so tokens and passwords
         plain = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+        last = [_without_controls, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -64,6 +65,11 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
+
+
+def _without_controls(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Let nothing of what others sent move the cursor of a terminal; as a processor of structlog."""
+    return {name: plain_lines(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 class Telemetry:
