@@ -69,6 +69,22 @@ async def test_a_change_of_unit_begins_a_new_piece_with_a_mark_and_an_axis_of_it
     assert tab.errors == []
 
 
+async def test_one_series_that_changes_its_unit_leaves_the_others_of_its_chart_drawn(tab: Any, service: Any) -> None:
+    for site, unit in (("A", "Cel"), ("B", "°C"), ("C", "Cel")):
+        await service.publish("furnace/temperature", 20.0, unit=unit, labels={"site": site})
+    await tab.open("/d/furnace?w=5m")
+    await tab.until("() => window.__tidewire?.state().charts[0]?.series.filter((s) => s.last === 20).length === 3")
+    await service.publish("furnace/temperature", 68.0, unit="[degF]", labels={"site": "A"})
+    legend = tab.page.locator('[data-tw="legend"]').first
+    await tab.until("() => document.title !== '' && window.__tidewire.state().charts[0].series[0].last === null")
+    assert "(°F: not drawn)" in (await legend.text_content() or "")
+    await service.publish("furnace/temperature", 21.0, unit="Cel", labels={"site": "B"})
+    await tab.until("() => window.__tidewire.state().charts[0].series[1].last === 21")
+    assert await tab.page.locator(".card-unit").first.text_content() == "°C"
+    assert await tab.page.locator('[data-tw="chart-reload"]').count() == 0, "the chart did not stop"
+    assert tab.errors == []
+
+
 async def test_the_badge_says_that_the_service_is_away_and_nothing_is_missing_after(
     tab: Any, service: Any, dashboard: Dashboard
 ) -> None:

@@ -14,8 +14,10 @@ import {
   pressed,
   removeChart,
   resolve,
+  sharedUnit,
   toggleSeries,
   unitsOf,
+  unitsOfMetrics,
 } from "../src/model/layout";
 import { slugOf } from "../src/model/saved-decks";
 import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
@@ -235,6 +237,31 @@ test("charts are moved, resized and removed; mixed units are found", () => {
     unitsOf(resolve(directory, { series: [{ metric: "host/cpu" }, { metric: "host/memory" }], columns: 4 })),
     ["%", "GiBy"],
   );
+});
+
+test("a metric is drawn in the unit of most of its series, however they write it", () => {
+  const drawn = (...units: string[]) => {
+    const directory = new Directory();
+    directory.update(
+      true,
+      units.map((unit, i) => ({ i, metric: "m", labels: { n: String(i) }, unit })),
+    );
+    return sharedUnit(directory.list);
+  };
+  assert.equal(drawn("Cel", "[degF]", "°C"), "Cel");
+  assert.equal(drawn("[degF]", "Cel", "degC"), "Cel");
+  assert.equal(drawn("Cel", "[degF]"), "Cel");
+  assert.equal(drawn("", "", "Cel"), "");
+  assert.equal(drawn(), "");
+  const two = new Directory();
+  two.update(true, [
+    { i: 0, metric: "a", labels: { n: "0" }, unit: "Cel" },
+    { i: 1, metric: "a", labels: { n: "1" }, unit: "[degF]" },
+    { i: 2, metric: "b", labels: {}, unit: "°C" },
+    { i: 3, metric: "c", labels: {}, unit: "kW" },
+  ]);
+  assert.deepEqual(unitsOfMetrics(two.list.filter(({ metric }) => metric !== "c")), ["Cel"]);
+  assert.deepEqual(unitsOfMetrics(two.list), ["Cel", "kW"]);
 });
 
 test("a deck's name becomes an address", () => {

@@ -8,6 +8,7 @@
 import { formatNumber } from "../base/format";
 import { chartTitle, legendLabel } from "../base/naming";
 import type { Tokens } from "../base/tokens";
+import { unitKey } from "../base/units";
 import { zoomOf } from "../canvas/draw";
 import type { Picture } from "../canvas/picture";
 import { GUTTER, Plot } from "../canvas/plot";
@@ -15,7 +16,7 @@ import type { Slot } from "../model/bucket-ring";
 import { mergeFactor, Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import { chartWords, gapLimitMs, spoken } from "../model/freshness";
-import { unitsOf } from "../model/layout";
+import { unitsOfMetrics } from "../model/layout";
 import { chartFreshness, type Print, printOf, printValue, slotsOf, valueWidthCh } from "../model/reading";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
@@ -56,6 +57,7 @@ export class Chart implements Parts {
   /** Whether a row for flags is reserved; kept while zoomed or paused, so that nothing moves. */
   #flagRow: boolean | null = null;
   #reported = "";
+  #unit = "";
   #plannedTitle = "";
   #width = 0;
   #height = 0;
@@ -120,8 +122,17 @@ export class Chart implements Parts {
     this.series = series;
     const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
     this.traces = series.map(() => new Trace());
-    this.card.legend.build(series, (one) => (manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend));
+    this.#unit = unitsOfMetrics(series)[0] ?? "";
+    this.card.legend.build(series, (one) => {
+      const text = manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend;
+      return this.#shares(one) ? text : `${text} (${unitKey(one.unit) || "no unit"}: not drawn)`.trim();
+    });
     this.#reload();
+  }
+
+  /** Tell whether a series has the unit of this chart's axis; one that has not is named and not drawn. */
+  #shares(one: Series): boolean {
+    return unitKey(one.unit) === unitKey(this.#unit);
   }
 
   #reload(): void {
@@ -137,9 +148,9 @@ export class Chart implements Parts {
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     this.#guarded(() => {
-      const units = unitsOf(this.series);
+      const units = unitsOfMetrics(this.series);
       if (units.length > 1) {
-        const shown = units.map((unit) => printOf(unit, 1, false).unit.text || "no unit");
+        const shown = units.map((unit) => unitKey(unit) || "no unit");
         throw new Error(`Series have different units: ${shown.join(", ")}.`);
       }
       this.#paint(moment);
@@ -165,7 +176,7 @@ export class Chart implements Parts {
     if (this.#width === 0) [this.#width, this.#height] = [host.clientWidth, host.clientHeight];
     const width = this.#width;
     const height = this.#height;
-    this.slots = slotsOf(ring, this.series);
+    this.slots = slotsOf(ring, this.series).map((slot, i) => (this.#shares(this.series[i]) ? slot : undefined));
     const loaded = this.slots.some((slot) => slot !== undefined);
     this.card.loading(!loaded, this.title);
     if (!loaded || width < 120 || height < 60) return;
@@ -212,7 +223,7 @@ export class Chart implements Parts {
     if (magnitude === 0)
       for (const slot of this.slots)
         if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
-    this.print = printOf(this.series[0].unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
+    this.print = printOf(this.#unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
   }
 
   #words(moment: Moment): void {

@@ -36,7 +36,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;
   for (const { value } of lines)
     if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
-  const { unit } = series[0];
+  const { unit } = series[slots.findIndex((slot) => slot !== undefined)] ?? series[0];
   const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
   const stale = slots.map((slot) => !slot || isSilent(freshness(slot, nowMs)));
   const silent = stale.every(Boolean) && !moment.zoomed;

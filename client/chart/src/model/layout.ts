@@ -1,5 +1,6 @@
 /** Computes the charts of a deck: the defaults, and those after a series is added, removed or moved. */
 
+import { groupBy } from "../base/group-by";
 import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import { unitKey } from "../base/units";
 import type { Directory, Series } from "./directory";
@@ -74,11 +75,25 @@ export function splitChart(directory: Directory, charts: readonly ChartSpec[], a
   });
 }
 
-/** Units of a chart's series that do not mean the same, in order; more than one cannot share an axis. */
+/** Units of series that do not mean the same, in order. */
 export function unitsOf(series: readonly Series[]): string[] {
   const found = new Map<string, string>();
   for (const { unit } of series) if (!found.has(unitKey(unit))) found.set(unitKey(unit), unit);
   return [...found.values()];
+}
+
+/** Units of the metrics of a chart that do not mean the same; more than one cannot share an axis. */
+export function unitsOfMetrics(series: readonly Series[]): string[] {
+  const metrics = [...groupBy(series, ({ metric }) => metric).values()];
+  return unitsOf(metrics.map((same) => ({ ...same[0], unit: sharedUnit(same) })));
+}
+
+/** The unit of a metric: that of most of its series, of equally many the first. */
+export function sharedUnit(series: readonly Series[]): string {
+  const counts = new Map<string, number>();
+  for (const { unit } of series) counts.set(unitKey(unit), (counts.get(unitKey(unit)) ?? 0) + 1);
+  const most = Math.max(0, ...counts.values());
+  return unitsOf(series).find((unit) => counts.get(unitKey(unit)) === most) ?? "";
 }
 
 export function isOnDeck(directory: Directory, charts: readonly ChartSpec[], series: Series): boolean {
