@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from waiting import HANG_S, eventually
 
 import tidewire
 from tidewire.errors import LogUnavailable
-from tidewire.model.batch import decode_batch, encode_batch, make_batch
+from tidewire.model.batch import EncodedBatch, decode_batch, encode_batch, make_batch
+from tidewire.redislog.calls import Appended
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 
@@ -170,13 +171,36 @@ async def test_row_50_history_and_catalogue_hold_all_that_was_acknowledged_or_ar
     await direct.close()
 
 
-async def test_row_50_streams_go_on_and_nothing_stays_at_the_demoted_server(world: World, endpoint: Endpoint) -> None:
+class _InThread:
+    """A blocking log, called as an asyncio one: what a publisher's thread has."""
+
+    def __init__(self, url: str) -> None:
+        self._log = BlockingRedisLog(url, timeout_s=1.0)
+
+    async def append(self, batches: Sequence[EncodedBatch], **named: Any) -> Appended:
+        return await asyncio.to_thread(self._log.append, batches, **named)
+
+    async def ping(self) -> float:
+        return await asyncio.to_thread(self._log.ping)
+
+    async def close(self) -> None:
+        self._log.close()
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_row_50_streams_go_on_and_nothing_stays_at_the_demoted_server(
+    world: World, endpoint: Endpoint, blocking: bool
+) -> None:
     service = await world.service(endpoint.url)
-    feed = world.feed(endpoint.url).start(METRICS)
+    feed = world.feed(endpoint.url)
+    if blocking:
+        await feed.log.close()
+        feed.log = _InThread(endpoint.url)  # type: ignore[assignment]  # as much of it as a feed calls
+    feed.start(METRICS)
     subscribers = [world.subscriber(service.address, retry_s=0.05) for _ in range(10)]
     await world.all_live()
     await eventually(lambda: len(world.book.acked) > 100)
-    await asyncio.gather(*[feed.log.ping() for _ in range(_BUSY)])
+    await asyncio.gather(*[feed.log.ping() for _ in range(1 if blocking else _BUSY)])
     endpoint.fail_over()
     world.valkey = endpoint.primary
     failed_s = time.time()

@@ -70,7 +70,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Batches that can no longer be replayed.
 
     Attributes:
-        kind: ``trimmed`` (past retention) or ``lost`` (written, then lost by a failover).
+        kind: ``trimmed`` (no longer in the log: past retention, forgotten, or deleted) or ``lost`` (written, then lost
+            by a failover or a foreign hand).
         metric: whose, or None: any.
         from_: cursor after which they are missing.
         to: cursor up to which they are missing.
