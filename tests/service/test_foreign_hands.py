@@ -208,6 +208,29 @@ async def test_a_cursor_below_what_was_forgotten_is_told_before_it_is_born_again
     assert told(events) == set(), "nothing was forgotten after it"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, None) for field in ("epoch", "run", "ms", "n", "chain", "forgot", "metrics", "newest")]
+    # a lineage that is made up is not told from a real one
+    + [(field, value) for field in ("run", "ms", "n", "forgot", "metrics", "newest") for value in ("garbage", "")],
+)
+async def test_a_field_of_the_clock_that_a_foreign_hand_has_changed_stops_nothing(
+    start: Any, valkey: Valkey, log: RedisLog, field: str, value: str | None
+) -> None:
+    cursor = (await publish(log, 0, 1))[0]
+    await publish(log, 1, 5)
+    if value is None:
+        valkey.cli("HDEL", log.keys.clock, field)
+    else:
+        valkey.cli("HSET", log.keys.clock, field, value)
+    service = await start()
+    await publish(log, 5, 7)
+    events = await read(service, cursor)
+    assert values(events) == [1, 2, 3, 4, 5, 6] or told(events)
+    assert values(events)[-1] == 6
+    await service.ready()
+
+
 @pytest.mark.parametrize("name", ["tail", "clock"])
 @pytest.mark.parametrize("wrong", [("SET", "x"), ("RPUSH", "x"), ("XADD", "*", "a", "b")], ids=lambda wrong: wrong[0])
 async def test_a_key_of_a_wrong_type_is_named_by_readiness_doctor_and_the_refusal(

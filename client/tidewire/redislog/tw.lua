@@ -111,9 +111,12 @@ local function read_clock(base, nonce)
   local fields = redis.pcall('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
   if fields.err then refuse_type(fields.err, key) end
   local time = redis.call('TIME')
+  local ms_text, n_text = fields[3] or '0', fields[4] or '0'
+  if not tonumber(ms_text) or not tonumber(n_text) then ms_text, n_text = '0', '0' end -- a foreign hand: as if it went back
   local clock = {
-    key = key, epoch = fields[1], ms = tonumber(fields[3] or 0), n = tonumber(fields[4] or 0), chain = fields[5] or '',
-    forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), newest = fields[8] or '', now = time[1] * 1000 + math.floor(time[2] / 1000), id = '0-0',
+    key = key, epoch = fields[1], ms = tonumber(ms_text), n = tonumber(n_text), chain = fields[5],
+    forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), newest = fields[8] or '', id = '0-0',
+    now = time[1] * 1000 + math.floor(time[2] / 1000),
   }
   if not clock.epoch then
     clock.epoch = mint(time, nonce)
@@ -123,7 +126,8 @@ local function read_clock(base, nonce)
     redis.call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain, 'metrics', 0)
     return clock, time
   end
-  clock.id = (fields[3] or 0) .. '-' .. (fields[4] or 0)
+  clock.id = ms_text .. '-' .. n_text
+  clock.chain = clock.chain or clock.epoch .. ':0-0:'
   local ms = stated_ms[clock.epoch]
   if fields[2] ~= process_id() then
     fork(clock, time, nonce, nil)
@@ -142,6 +146,7 @@ local function directory_lost(clock, base, time, nonce)
   local there = redis.pcall('HLEN', key)
   if type(there) == 'table' then refuse_type(there.err, key) end
   clock.directory = there
+  if not parse_id(clock.forgot) then clock.forgot = '0-0' end
   if not clock.metrics then -- an older version did not count
     clock.metrics = there
     redis.call('HSET', clock.key, 'metrics', there)
