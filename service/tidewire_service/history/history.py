@@ -294,6 +294,11 @@ class _Missing:
                 self.expect(metric, entry.prev)
             self._known = entry.id
 
+    def close(self, ends: Sequence[Place]) -> None:
+        """Look at metrics that are read to their end, each with the last id that it is known to have had."""
+        for metric, id_ in ends:
+            self.expect(metric, id_)
+
     def expect(self, metric: str, id_: int) -> None:
         """Add what is missing up to an id that a metric is known to have had."""
         if metric != self._metric:
@@ -444,24 +449,20 @@ async def read_history(
                 remedy = "ask for a later start=, fewer metrics (metric=), or for pages (page=first)"
                 raise LimitExceeded("history_scan_batches", max_batches, scanned, remedy)
             added = await asyncio.to_thread(collection.add, metric, entries, max_rows if paged else np.inf)
-            for end in reads.ended:
-                if end.metric != metric:  # those before it
-                    gone.expect(*end)
+            ended, reads.ended = reads.ended, []
+            own_end = [ended.pop()] if ended and ended[-1].metric == metric else []
+            gone.close(ended)
             gone.follow(metric, entries[:added])
             if added < len(entries):
                 reads.start_at(Place(metric, entries[added].id))
                 break
-            for end in reads.ended:
-                if end.metric == metric:
-                    gone.expect(*end)
-            reads.ended.clear()
+            gone.close(own_end)
             if collection.rows > max_rows and not paged:
                 remedy = "ask for fewer points=, a shorter span (start=, end=), fewer metrics, or pages (page=first)"
                 raise LimitExceeded("history_rows", max_rows, collection.rows, remedy)
             if paged and scanned >= max_batches:
                 break
         else:
-            for end in reads.ended:
-                gone.expect(*end)
+            gone.close(reads.ended)
         series = await asyncio.to_thread(collection.columns)
         return History(series, upto, span, reads.following, reads.done - gone.share, gone.share)
