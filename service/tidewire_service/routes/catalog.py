@@ -104,7 +104,11 @@ def _series_of(
         "subscribe",
         query=("metric", "label"),
         answers={200: (CatalogJson, "The series")},
-        refusals={422: "A field cannot be read", 503: "Redis does not answer"},
+        refusals={
+            413: "Too much; says how to ask for less",
+            422: "A field cannot be read",
+            503: "Redis does not answer",
+        },
     ),
 )
 async def get_catalog(
