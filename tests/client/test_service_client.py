@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from forward_proxy import forward_proxy
 from ports import own_port
+from waiting import HANG_S
 
 import tidewire
 from tidewire.errors import ServiceRefused, ServiceUnavailable, ServiceUnreachable
@@ -117,14 +118,14 @@ Fetch = Callable[[str, str], Awaitable[Answer]]
 
 @pytest.fixture(params=["blocking", "async"])
 def fetch(request: pytest.FixtureRequest) -> Fetch:
-    """GET a path of a URL with either client, with bounds of 1 MB and 2 s."""
+    """GET a path of a URL with either client, with bounds of 1 MB and of a minute."""
 
     async def by_async(url: str, path: str) -> Answer:
-        async with AsyncServiceClient(url, token="secret", timeout_s=2, max_bytes=1_000_000) as client:
+        async with AsyncServiceClient(url, token="secret", timeout_s=HANG_S, max_bytes=1_000_000) as client:
             return await client.get(path)
 
     def by_blocking(url: str, path: str) -> Answer:
-        with ServiceClient(url, token="secret", timeout_s=2, max_bytes=1_000_000) as client:
+        with ServiceClient(url, token="secret", timeout_s=HANG_S, max_bytes=1_000_000) as client:
             return client.get(path)
 
     if request.param == "async":
