@@ -90,7 +90,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     rates = Rates()
     readiness = Readiness(hub)
     telemetry = Telemetry()
-    self_metrics = SelfMetrics(log, telemetry.registry, process_name(settings.port, worker), settings.self_metrics_s)
+    process = process_name(settings.port, worker)
+    self_metrics = SelfMetrics(log, telemetry.registry, process, settings.self_metrics_s, hub.log_time_ms)
     # None: not needed with these settings
     tasks: dict[str, Callable[[], Coroutine[Any, Any, None]] | None] = {
         "redis_checks": lambda: check_when_reached(log),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Gauge
 from servers import LiveService, Valkey
 from waiting import HANG_S
 
@@ -21,6 +24,9 @@ from tidewire.publishing.spool import _decoder
 from tidewire.publishing.time_check import check_times
 from tidewire.redislog.calls import pairs
 from tidewire.redislog.keys import Keys
+from tidewire.redislog.log import RedisLog
+from tidewire_service.launch.host import publish_host
+from tidewire_service.operations.self_metrics import SelfMetrics
 
 DAY_S = 86_400.0
 Ahead = Callable[[float], None]
@@ -175,6 +181,33 @@ def test_a_machine_that_slept_is_not_taken_for_one_with_a_wrong_clock(
         assert publisher.flush(HANG_S)
     assert warnings_of(caplog) == []
     assert [value for batch in stored(valkey) for value in batch.value] == [1, 2]
+
+
+def test_what_is_measured_by_this_machines_clock_has_no_time_of_its_own(valkey: Valkey, ahead: Ahead) -> None:
+    ahead(WRONG_S["1970"])
+    log = logging.getLogger("clockless")
+    with tidewire.Publisher(valkey.url) as publisher:
+        log.addHandler(handler := tidewire.LogHandler("logged", publisher=publisher))
+        log.warning("an epoch", extra={"loss": 0.5})
+        log.removeHandler(handler)
+        stop = threading.Event()
+        threading.Timer(2.0, stop.set).start()
+        publish_host(publisher, stop)
+        assert publisher.flush(HANG_S)
+        assert publisher.stats.rejected == 0
+    for metric in ("logged/loss", "host/load"):
+        times = [time_ms for batch in stored(valkey, metric) for time_ms in batch.time]
+        assert times
+        assert all(abs(time_ms - redis_ms(valkey)) < 60_000 for time_ms in times), metric
+
+
+def test_a_service_measures_itself_by_the_clock_of_the_log(ahead: Ahead) -> None:
+    ahead(WRONG_S["1970"])
+    registry = CollectorRegistry()
+    Gauge("tidewire_streams_open", "Streams", registry=registry).set(3)
+    Gauge("process_resident_memory_bytes", "Memory", registry=registry).set(1)
+    metrics = SelfMetrics(RedisLog("redis://127.0.0.1:1"), registry, "p", 10.0, lambda: NOW)
+    assert {batch.last_time for batch in metrics.batches()} == {NOW}
 
 
 def test_a_spool_of_an_earlier_version_is_read() -> None:

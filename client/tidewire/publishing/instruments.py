@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from tidewire.errors import InvalidInput, TidewireError
-from tidewire.model.batch import checked_labels, checked_name
+from tidewire.model.batch import checked_labels, checked_name, make_batch
 from tidewire.publishing.default_publisher import default_publisher
 from tidewire.publishing.experiment_runs import NO_NUMBER, number_of
 from tidewire.publishing.publisher import AnyPublisher
@@ -235,7 +235,11 @@ class LogHandler(logging.Handler):
             prefix = self._prefix or record.name.replace(".", "/")
             readings = {f"{prefix}/{name}": value for name, value in found.items() if value is not NO_NUMBER}
             if readings:
-                time_ms = record.created * 1e3
-                (self._publisher or default_publisher()).publish(readings, labels=self._labels, time=time_ms)
+                created_ms = record.created * 1e3  # by this machine's clock
+                batches = [
+                    make_batch(metric, value, labels=self._labels, now_ms=created_ms)
+                    for metric, value in readings.items()
+                ]
+                (self._publisher or default_publisher()).publish_batches(batches, default_time=True)
         except TidewireError:
             self.handleError(record)  # as logging does: said on stderr, unless logging.raiseExceptions is off

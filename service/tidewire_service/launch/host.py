@@ -13,6 +13,7 @@ import click
 import psutil
 
 from tidewire.commands.options import label_option, parse_labels, target_option
+from tidewire.model.batch import make_batch
 from tidewire.publishing.publisher import Publisher, publish_url
 from tidewire.settings import without_password
 
@@ -110,7 +111,8 @@ def publish_host(publisher: Publisher, stop: threading.Event, labels: Mapping[st
     second = next_second(0, time.time())
     while not stop.wait(max(0.0, second - time.time())):
         for metric, value, unit, own in readings.read():
-            publisher.publish(metric, value, unit=unit, labels={**(labels or {}), **own}, time=second * 1e3)
+            batch = make_batch(metric, value, unit=unit, labels={**(labels or {}), **own}, now_ms=second * 1e3)
+            publisher.publish_batches([batch], default_time=True)
         second = next_second(second, time.time())
 
 

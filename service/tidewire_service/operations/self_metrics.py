@@ -7,7 +7,7 @@ import platform
 import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import structlog
@@ -93,13 +93,22 @@ class SelfMetrics:
         registry: the Prometheus metrics of this process.
         process: value of the label `process`.
         every_s: the interval.
+        clock_ms: returns the log's clock, Unix ms; this machine's if None.
     """
 
-    def __init__(self, log: RedisLog, registry: CollectorRegistry, process: str, every_s: float) -> None:
+    def __init__(
+        self,
+        log: RedisLog,
+        registry: CollectorRegistry,
+        process: str,
+        every_s: float,
+        clock_ms: Callable[[], float] | None = None,
+    ) -> None:
         self._log = log
         self._registry = registry
         self._labels = {"process": process}
         self._every_s = every_s
+        self._clock_ms = clock_ms
         self._before: tuple[float, Mapping[str, float]] | None = None
 
     async def publish(self) -> None:
@@ -138,7 +147,8 @@ class SelfMetrics:
         return found
 
     def _batch(self, metric: str, value: float, unit: str) -> EncodedBatch:
-        return encode_batch(make_batch(metric, value, unit=unit, labels=self._labels))
+        now_ms = None if self._clock_ms is None else self._clock_ms()
+        return encode_batch(make_batch(metric, value, unit=unit, labels=self._labels, now_ms=now_ms))
 
     def _samples(self) -> dict[str, float]:
         """Return the sum of the samples per metric, histogram buckets by bound, and the 5xx except those of /health."""
