@@ -48,6 +48,8 @@ async def test_a_paused_page_stays_as_it_is_and_nothing_of_the_time_is_missing_a
     await plant(service)
     await drawn(tab)
     await tab.page.keyboard.press("Space")
+    paused = f"() => location.search.includes('to=') && {CHART}.window[1] === window.__tidewire.state().shown.endMs"
+    await tab.until(paused)  # the frame in which the key was pressed is another one
     before = await tab.page.evaluate(f"() => {CHART}")
     count = 0
     end = time.monotonic() + 10
