@@ -122,18 +122,36 @@ def test_a_time_that_was_given_is_refused_the_same_way_over_redis_and_http(
     assert stored(valkey, "right")[0].time == [right_ms]
 
 
-def test_over_http_a_clock_that_was_never_set_leaves_the_time_to_the_service(
-    valkey: Valkey, live_service: LiveService, ahead: Ahead
+@pytest.mark.parametrize("wrong", WRONG_S)
+def test_over_http_a_reading_without_a_time_gets_that_of_the_service(
+    valkey: Valkey, live_service: LiveService, ahead: Ahead, caplog: pytest.LogCaptureFixture, wrong: str
 ) -> None:
-    ahead(WRONG_S["1970"])
+    ahead(WRONG_S[wrong])
     with tidewire.Publisher(live_service.url) as publisher:
         publisher.publish("m", 1, unit="Cel")
+        assert publisher.flush(HANG_S)
         publisher.publish("m", 2, unit="Cel")
+        publisher.publish("m", [3, 4], unit="Cel")
+        assert publisher.flush(HANG_S)
+        assert (publisher.stats.sent, publisher.stats.rejected) == (4, 0)
+    batches = stored(valkey)
+    assert [value for batch in batches for value in batch.value] == [1, 2, 3, 4]
+    assert {batch.unit for batch in batches} == {"Cel"}
+    assert all(abs(time_ms - redis_ms(valkey)) < 60_000 for batch in batches for time_ms in batch.time)
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_over_http_a_clock_that_is_set_is_believed(valkey: Valkey, live_service: LiveService, ahead: Ahead) -> None:
+    ahead(WRONG_S["days ahead"])
+    with tidewire.Publisher(live_service.url) as publisher:
+        publisher.publish("m", 1)
+        assert publisher.flush(HANG_S)
+        ahead(-3_600)
+        publisher.publish("m", 2)
         assert publisher.flush(HANG_S)
         assert (publisher.stats.sent, publisher.stats.rejected) == (2, 0)
-    (batch,) = stored(valkey)
-    assert (batch.value, batch.unit) == ([1, 2], "Cel")
-    assert all(abs(time_ms - redis_ms(valkey)) < 60_000 for time_ms in batch.time)
+    times = [batch.time[0] - redis_ms(valkey) for batch in stored(valkey)]
+    assert times == [pytest.approx(0, abs=60_000), pytest.approx(-3_600_000, abs=60_000)]
 
 
 def test_good_times_of_a_batch_are_kept_and_the_others_counted(valkey: Valkey, ahead: Ahead) -> None:

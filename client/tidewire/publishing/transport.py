@@ -23,6 +23,7 @@ __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transpo
 _GZIP_FROM_BYTES: Final = 1_024
 _PAUSE_S: Final = 1.0  # where the service asks for a pause and does not say how long
 _LONGEST_PAUSE_S: Final = 300.0
+_STEP_MS: Final = 1_000.0  # by which clocks may drift apart between two calls
 _REASONS: Final[Mapping[str, str]] = {
     "series": "the metric has as many series as are allowed",
     "metrics": "there are as many metrics as are allowed",
@@ -56,6 +57,25 @@ class Transport(Protocol):
         """Close the connection."""
 
 
+class _ClockWarning:
+    """Says once that this machine's clock is wrong, against that of `other`."""
+
+    def __init__(self, other: str) -> None:
+        self._other = other
+        self._told = False
+
+    def tell(self, checked: Checked, ahead_ms: float) -> None:
+        if not checked.moved or self._told:
+            return
+        self._told = True
+        logger.warning(
+            "this machine's clock is %.0f s off that of %s: readings without a time get the time of %s",
+            ahead_ms / 1e3,
+            self._other,
+            self._other,
+        )
+
+
 class RedisTransport:
     """Calls the append function in Redis."""
 
@@ -67,7 +87,7 @@ class RedisTransport:
 
         self._log = BlockingRedisLog(url, prefix=prefix)
         self._offset_ms: float | None = None  # the log's clock minus the monotonic one, which nobody sets
-        self._warned = False
+        self._warning = _ClockWarning("Redis")
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Append one call, with times that the history finds."""
@@ -87,12 +107,7 @@ class RedisTransport:
         log_ms, own_ms = self._log.clock().now_ms, _clock.time() * 1e3
         self._offset_ms = log_ms - _clock.monotonic() * 1e3
         checked = check_times(batches, log_ms, own_ms)
-        if checked.moved and not self._warned:
-            self._warned = True
-            logger.warning(
-                "this machine's clock is %.0f s off that of Redis: readings without a time get the time of Redis",
-                (own_ms - log_ms) / 1e3,
-            )
+        self._warning.tell(checked, own_ms - log_ms)
         return checked
 
     def close(self) -> None:
@@ -107,9 +122,37 @@ class HttpTransport:
         from tidewire.subscribing.service_client import ServiceClient  # noqa: PLC0415 - httpx costs 80 ms at import
 
         self._client = ServiceClient(url, token, timeout_s=timeout_s)
+        self._answered: tuple[float, float, float] | None = (
+            None  # the log's clock, this machine's and the monotonic one
+        )
+        self._warning = _ClockWarning("the service")
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
-        """Post one call."""
+        """Post one call; again, with times that can be, if it was refused for those of this machine's wrong clock."""
+        checked = self._checked(batches)
+        try:
+            sent = self._post(checked.batches, publisher, sequence)
+        except ServiceRefused as error:
+            if error.status != 422 or checked.moved or not (checked := self._checked(batches)).moved:
+                raise
+            sent = self._post(checked.batches, publisher, sequence)
+        return Sent(checked.refused + sent.refused, checked.reason or sent.reason)
+
+    def _checked(self, batches: Sequence[EncodedBatch]) -> Checked:
+        if self._answered is None:
+            return Checked(batches)
+        (log_ms, own_ms, monotonic_ms), now_ms = self._answered, _clock.time() * 1e3
+        passed_ms = _clock.monotonic() * 1e3 - monotonic_ms
+        if abs(now_ms - own_ms - passed_ms) > _STEP_MS:  # this machine slept, or its clock was set
+            return Checked(batches)
+        log_ms += passed_ms
+        if are_plausible(batches, log_ms):
+            return Checked(batches)
+        checked = check_times(batches, log_ms, now_ms)
+        self._warning.tell(checked, now_ms - log_ms)
+        return checked
+
+    def _post(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         body = b"[" + b",".join(map(without_impossible_times, batches)) + b"]"
         headers = {"content-type": "application/json", "tidewire-sequence": f"{publisher}:{sequence}"}
         if len(body) >= _GZIP_FROM_BYTES:
@@ -119,6 +162,8 @@ class HttpTransport:
             answer = self._client.fetch("POST", "/v1/readings", headers=headers, body=body)
         except ServiceUnreachable as error:
             raise ServiceUnavailable(f"{self._client.shown_base}/v1/readings: {error.why}", 0.0) from error
+        if (log_ms := answer.headers.get("tidewire-time", "")).isdecimal():
+            self._answered = float(log_ms), _clock.time() * 1e3, _clock.monotonic() * 1e3
         if answer.status == 200:
             return _sent(answer.facts(), batches)
         if answer.status == 413 and len(batches) > 1:

@@ -76,7 +76,9 @@ class Posts:
         if self._quota.memory_short:
             raise MemoryShort
         with self._slots.held(identity_of_request(request.scope).id, address_of(request.scope)) as slot:
-            return await self._publish(request, slot)
+            answer = await self._publish(request, slot)
+        answer.headers["Tidewire-Time"] = f"{self._hub.log_time_ms():.0f}"  # for a sender whose clock is wrong
+        return answer
 
     async def _publish(self, request: Request[Any, Any, State], slot: Slot) -> Response[bytes]:
         headers = request.headers
