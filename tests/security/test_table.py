@@ -87,10 +87,12 @@ async def test_each_route_with_each_kind_of_token(guarded: Any, token: Any, stor
     for (method, path), need in NEEDS.items():
         address = re.sub(r"\{slug\}", "d", path) + QUERY.get(path, "")
         for kind, may in KINDS.items():
-            request = guarded.http.build_request(
-                method, address, headers=headers[kind], json={} if method != "GET" else None
-            )
-            answer = await guarded.http.send(request, stream=True)
+            options = {"headers": headers[kind], "json": {} if method != "GET" else None}
+            answer = await guarded.http.send(guarded.http.build_request(method, address, **options), stream=True)
+            if answer.status_code == 503:  # a busy machine alone may hold Redis up for the second of readiness
+                await answer.aclose()
+                await guarded.ready()
+                answer = await guarded.http.send(guarded.http.build_request(method, address, **options), stream=True)
             text = "" if path == "/v1/stream" and answer.status_code == 200 else (await answer.aread()).decode()
             await answer.aclose()
             if need == "nothing":
