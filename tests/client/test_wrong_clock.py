@@ -98,15 +98,18 @@ def test_a_clock_within_the_window_is_believed(
     assert warnings_of(caplog) == []
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("way", ["redis", "http"])
 @pytest.mark.parametrize("wrong", WRONG_S)
 def test_a_time_that_was_given_is_refused_the_same_way_over_redis_and_http(
-    valkey: Valkey, live_service: LiveService, ahead: Ahead, way: str, wrong: str
+    valkey: Valkey, live_service: LiveService, ahead: Ahead, way: str, wrong: str, alone: bool
 ) -> None:
     right_ms = time.time() * 1e3
     ahead(WRONG_S[wrong])
     with tidewire.Publisher(valkey.url if way == "redis" else live_service.url) as publisher:
         publisher.publish("right", 1, time=right_ms)  # from a better clock, such as a satellite's
+        if alone:
+            assert publisher.flush(HANG_S)
         own_ms = time.time() * 1e3
         if WRONG_S[wrong] < 0:
             with pytest.raises(InvalidInput, match="milliseconds"):

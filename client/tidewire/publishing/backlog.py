@@ -16,6 +16,7 @@ from tidewire.errors import LimitExceeded
 from tidewire.model.batch import EncodedBatch, IngestLimits, encode_batch
 from tidewire.publishing.delivery_report import DeliveryReport
 from tidewire.publishing.outbox import Call, Columns, Outbox, Part
+from tidewire.publishing.transport import Sent
 
 __all__ = ["Backlog", "Encoded", "encode_columns"]
 
@@ -119,12 +120,15 @@ class Backlog:
             self._outbox.put(part, batches)
             self.settled.notify_all()
 
-    def settle(self, call: Call, sent: int) -> bool:
-        """Remove a call with a final answer and count what was sent; False if it is in memory no more."""
+    def settle(self, call: Call, answer: Sent) -> bool:
+        """Remove a call with a final answer and count its readings; False if it is in memory no more.
+
+        In one step: who sees that nothing waits sees all that was refused.
+        """
         with self._lock:
             counts = call.spooled is not None or self._outbox.settle(call)
             if counts:
-                self._report.sent += sent
+                self._report.settled(call.readings - answer.refused, answer.refused, answer.reason)
             self.settled.notify_all()
         return counts
 

@@ -31,6 +31,12 @@ class DeliveryReport:
         self._warned = False  # that sending fails
         self._warned_s = self._disk_warned_s = -_WARN_EVERY_S
 
+    def settled(self, sent: int, refused: int, reason: str) -> None:
+        """Count the readings of a call with a final answer, under the lock."""
+        self.sent += sent
+        self.rejected += refused
+        self.last_error = reason or self.last_error
+
     def refused(self, readings: int, reason: str) -> None:
         """Count readings that were refused for good."""
         with self._lock:

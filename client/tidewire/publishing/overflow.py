@@ -18,6 +18,7 @@ from tidewire.publishing.backlog import Backlog
 from tidewire.publishing.delivery_report import DeliveryReport
 from tidewire.publishing.outbox import Call, Outbox
 from tidewire.publishing.spool import Spool, SpoolFailed
+from tidewire.publishing.transport import Sent
 
 __all__ = ["Overflow"]
 
@@ -98,14 +99,14 @@ class Overflow(Backlog):
             self._on_disk = Call(spooled.batches, 0, spooled)
         return self._on_disk
 
-    def settle(self, call: Call, sent: int) -> bool:
+    def settle(self, call: Call, answer: Sent) -> bool:
         """Remove a call with a final answer and count what was sent; False if it was written to disk meanwhile."""
         if call.spooled is not None:
             try:
                 self._spool.settle(call.spooled)
             except SpoolFailed as error:
                 self._disk_trouble(error)
-        return super().settle(call, sent)
+        return super().settle(call, answer)
 
     def split(self, call: Call, reason: str) -> bool:
         """Make two calls of one that is too large for its receiver; False if the disk failed."""

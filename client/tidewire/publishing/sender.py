@@ -236,9 +236,9 @@ class Sender:
             self._wait(left_s)
 
     def _settle(self, call: Call, answer: Sent) -> None:
-        if not self._backlog.settle(call, call.readings - answer.refused):
+        if not self._backlog.settle(call, answer):
             return  # given up by close() or written to disk meanwhile
         if answer.refused:
-            self.report.refused(answer.refused, answer.reason)
+            self.report.failed(answer.reason)
         else:
             self.report.worked()

@@ -130,6 +130,8 @@ class HttpTransport:
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Post one call; again, with times that can be, if it was refused for those of this machine's wrong clock."""
         checked = self._checked(batches)
+        if not checked.batches:
+            return Sent(checked.refused, checked.reason)
         try:
             sent = self._post(checked.batches, publisher, sequence)
         except ServiceRefused as error:
