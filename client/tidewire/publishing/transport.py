@@ -122,9 +122,8 @@ class HttpTransport:
         from tidewire.subscribing.service_client import ServiceClient  # noqa: PLC0415 - httpx costs 80 ms at import
 
         self._client = ServiceClient(url, token, timeout_s=timeout_s)
-        self._answered: tuple[float, float, float] | None = (
-            None  # the log's clock, this machine's and the monotonic one
-        )
+        # at the last answer, ms: the log's clock, this machine's, and the monotonic one
+        self._answered: tuple[float, float, float] | None = None
         self._warning = _ClockWarning("the service")
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
