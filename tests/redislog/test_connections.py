@@ -167,6 +167,22 @@ async def test_a_server_that_refuses_everything_is_not_stormed(server: Server, m
     await log.close()
 
 
+async def test_a_refusal_soon_after_a_timeout_moves_the_others_too(server: Server) -> None:
+    log = RedisLog(await server.start())
+    told: list[None] = []
+    log.on_given_up = lambda: told.append(None)
+    log.give_up()
+    log.give_up(also_others=True)
+    assert not told
+    async with asyncio.timeout(HANG_S):
+        while not told:
+            await asyncio.sleep(0.01)
+    log.give_up(also_others=True)
+    await log.close()
+    await asyncio.sleep(0.2)
+    assert len(told) == 1, "a log that is closed gives up nothing"
+
+
 async def test_a_pool_whose_connections_are_all_busy_is_no_other_server(server: Server) -> None:
     log = RedisLog(await server.start(), timeout_s=0.2)
     log.on_given_up = lambda: pytest.fail("given up")

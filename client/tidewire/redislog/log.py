@@ -193,6 +193,8 @@ class RedisLog(_Base):
         self.redis = redis.asyncio.Redis.from_pool(self._pool)
         self.on_given_up: Callable[[], None] | None = None
         self._gave_up_s = float("-inf")
+        self._giving_up: asyncio.TimerHandle | None = None  # again, when the pause after the last time is over
+        self._others_too = False
 
     async def _function(self, command: tuple[Any, ...]) -> Any:
         with self.beside():
@@ -223,10 +225,16 @@ class RedisLog(_Base):
         Args:
             also_others: call `on_given_up`.
         """
-        now_s = monotonic()
-        if now_s - self._gave_up_s < _GIVE_UP_EACH_S:
-            return
-        self._gave_up_s = now_s
+        self._others_too = self._others_too or also_others
+        pause_s = self._gave_up_s + _GIVE_UP_EACH_S - monotonic()
+        if pause_s <= 0:
+            self._give_up()
+        elif self._giving_up is None:  # what was opened meanwhile may lead to the old server, and never be asked again
+            self._giving_up = asyncio.get_running_loop().call_later(pause_s, self._give_up)
+
+    def _give_up(self) -> None:
+        also_others, self._others_too = self._others_too, False
+        self._gave_up_s, self._giving_up = monotonic(), None
         self._pool.give_up()
         if also_others and self.on_given_up is not None:
             self.on_given_up()
@@ -428,6 +436,8 @@ class RedisLog(_Base):
 
     async def close(self) -> None:
         """Close all connections; one that a hanging server keeps open is left behind after 2 s, without an error."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
         with suppress(redis.RedisError, OSError):
             await self.redis.aclose()
 
