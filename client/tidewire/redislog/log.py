@@ -195,6 +195,7 @@ class RedisLog(_Base):
         self._gave_up_s = float("-inf")
         self._giving_up: asyncio.TimerHandle | None = None  # again, when the pause after the last time is over
         self._others_too = False
+        self._epoch = ""  # of the last clock
 
     async def _function(self, command: tuple[Any, ...]) -> Any:
         with self.beside():
@@ -241,7 +242,13 @@ class RedisLog(_Base):
 
     async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
-        return parse_clock(await self._function(self.functions.clock(watermark)))
+        return self._looked_at(parse_clock(await self._function(self.functions.clock(watermark))))
+
+    def _looked_at(self, clock: Clock) -> Clock:
+        if self._epoch not in {"", clock.epoch}:
+            self.give_up(also_others=True)  # idle connections may still lead to the server of before
+        self._epoch = clock.epoch
+        return clock
 
     async def append(
         self,
@@ -322,7 +329,7 @@ class RedisLog(_Base):
         for reply in (*replies, now):
             if isinstance(reply, Exception) and (reply is now or "WRONGTYPE" not in str(reply)):
                 raise reply
-        return replies, parse_clock(now)
+        return replies, self._looked_at(parse_clock(now))
 
     async def tails(self, watermark: Watermark | None = None) -> tuple[dict[str, int], Clock]:
         """Return the directory: each metric with its last id. Includes everything up to any clock read before."""
