@@ -247,7 +247,7 @@ async def test_row_50_a_blocking_log_gives_up_its_connection_for_each_answer_of_
     log.close()
 
 
-async def test_row_50_idle_connections_leave_the_demoted_server_though_no_command_is_refused(endpoint: Endpoint) -> None:
+async def test_row_50_idle_connections_leave_the_demoted_server_though_nothing_is_refused(endpoint: Endpoint) -> None:
     """Hours later, a burst of reads would take them out again."""
     log = RedisLog(endpoint.url)
     await log.append([encode_batch(make_batch("m", 1.0))])
