@@ -69,6 +69,15 @@ async def test_head_is_get_without_a_body_everywhere(service: Any, version: str)
         assert text or b"event-stream" in theirs[b"content-type"], target
 
 
+@pytest.mark.parametrize("path", ["/v1/stream", "/v1/catalog", "/health/live", "/metrics", "/v1/thresholds"])
+async def test_allow_names_head_where_it_names_get(service: Any, path: str) -> None:
+    answer = await service.http.request("PATCH", path)
+    allowed = answer.headers["allow"].split(", ")
+    assert answer.status_code == 405
+    assert {"GET", "HEAD"} <= set(allowed)
+    assert allowed == sorted(allowed)
+
+
 async def test_head_of_a_stream_opens_none_and_uses_no_ticket_up(start_service: StartService) -> None:
     service = await start_service(max_streams=1)
     for _ in range(3):

@@ -109,7 +109,7 @@ async def test_a_refusal_is_a_problem_and_final(service: Any) -> None:
     for method in ("POST", "PUT", "OPTIONS"):
         answer = await service.http.request(method, "/v1/stream?metric=a")
         assert answer.status_code == 405
-        assert answer.headers["allow"] == "GET"
+        assert answer.headers["allow"] == "GET, HEAD"
 
 
 async def test_a_stream_begins_at_once_and_carries_each_batch(service: Any) -> None:

@@ -21,12 +21,13 @@ def parse_labels(given: tuple[str, ...]) -> dict[str, str]:
     """Parse ``name=value`` options into labels.
 
     Raises:
-        click.BadParameter: an option without ``=``.
+        click.BadParameter: an option without ``=``, or two values of one label.
     """
-    labels = {}
+    labels: dict[str, str] = {}
     for each in given:
         name, equals, value = each.partition("=")
         if not equals:
             raise click.BadParameter(f"{each!r}: expected name=value", param_hint="--label")
-        labels[name] = value
+        if labels.setdefault(name, value) != value:
+            raise click.BadParameter(f"{name!r} is given as {labels[name]!r} and as {value!r}", param_hint="--label")
     return labels

@@ -137,6 +137,12 @@ def _facts(error: Exception) -> dict[str, Any]:
     return {}
 
 
+def _with_head(allowed: str) -> str:
+    """Return the methods of ``Allow`` with HEAD, which every path that is read answers."""
+    methods = {method.strip() for method in allowed.split(",")}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
 def _headers(error: Exception) -> dict[str, str]:
     match error:
         case Unauthenticated():
@@ -145,7 +151,7 @@ def _headers(error: Exception) -> dict[str, str]:
         case TokenUndecided() | RateExceeded() | MemoryShort() | LogUnavailable():
             return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
         case MethodNotAllowed():
-            return {"Allow": error.allowed}
+            return {"Allow": _with_head(error.allowed)}
         case MediaTypeNotSupported():
             given = {"Accept": error.accept, "Accept-Encoding": error.accept_encoding}
             return {name: value for name, value in given.items() if value}
@@ -166,7 +172,7 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
             f"{part.get('key', 'request')}: {part.get('message', '')}" for part in error.extra if isinstance(part, dict)
         )
         detail = f"{detail} ({'; '.join(parts)})"
-    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    headers = {name: _with_head(value) for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return _problem(error.status_code, title.lower().replace(" ", "-"), title, detail), headers
 
 
