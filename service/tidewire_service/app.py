@@ -153,7 +153,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             "posts": _dependency(posts),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
-            "documents": _dependency(SavedDocuments(log)),
+            "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),
             "readiness": _dependency(readiness),
             "telemetry": _dependency(telemetry),
             "tickets": _dependency(tickets),

@@ -16,6 +16,7 @@ import redis.exceptions
 from tidewire.errors import LimitExceeded, LogUnavailable
 from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import DocumentConflict
+from tidewire_service.turns import Turns
 
 __all__ = ["ABSENT", "ANY", "Document", "Documents"]
 
@@ -65,7 +66,11 @@ class Documents:
         """Return every document by name."""
         with self._log.beside():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._log.redis.hgetall(self._key))
-        return {str(name, "ascii"): _document(value) for name, value in sorted(found.items())}
+        documents, turns = {}, Turns()
+        for name, value in sorted(found.items()):  # of 64 KiB each takes 0.1 ms: decoded, and its digest
+            documents[str(name, "ascii")] = _document(value)
+            await turns.take()
+        return documents
 
     async def get(self, name: str) -> Document | None:
         """Return a document, or None."""

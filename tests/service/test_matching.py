@@ -13,7 +13,8 @@ from loop_meter import measured
 from waiting import generous
 
 from tidewire.model.pattern import compile_pattern, compile_patterns
-from tidewire_service.hub.matching import Turns, part_of
+from tidewire_service.hub.matching import part_of
+from tidewire_service.turns import Turns
 
 HOSTILE = [f"{'*a' * n}*b" for n in (60, 100, 120, 126)]
 WIDE = [f"**/{'*/' * n}b" for n in range(40, 104)]

@@ -14,10 +14,11 @@ from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import compile_patterns
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.event_ring import RingEntry
-from tidewire_service.hub.matching import Turns, part_of
+from tidewire_service.hub.matching import part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
 from tidewire_service.hub.subscription import Sink, Subscription, SubscriptionRequest
+from tidewire_service.turns import Turns
 
 __all__ = ["Fanout", "Matched"]
 

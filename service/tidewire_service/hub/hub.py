@@ -34,11 +34,12 @@ from tidewire_service.hub.effects import (
 )
 from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.fanout import Fanout, Matched
-from tidewire_service.hub.matching import Turns, part_of
+from tidewire_service.hub.matching import part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
 from tidewire_service.hub.subscription import Replay, Sink, Subscription, SubscriptionRequest, start_id
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.turns import Turns
 
 __all__ = ["Hub"]
 

@@ -19,13 +19,14 @@ from litestar.params import PathParameter
 
 from tidewire.errors import InvalidInput
 from tidewire.model.answers import DeckInfo, DecksJson, ThresholdsJson
+from tidewire.model.scopes import patterns_meet
 from tidewire.model.threshold import checked_thresholds
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.documents import ABSENT, ANY, Document, Documents
 from tidewire_service.errors import DeckNotFound, MalformedBody, ScopeMissing
-from tidewire_service.hub.matching import Turns
 from tidewire_service.ingest.json_rows import BOM, check_levels, parse_json
+from tidewire_service.turns import Turns
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
 
@@ -46,9 +47,14 @@ class _Named(msgspec.Struct):
 
 
 class SavedDocuments:
-    """The saved decks and the thresholds of one log."""
+    """The saved decks and the thresholds of one log.
 
-    def __init__(self, log: RedisLog) -> None:
+    Attributes:
+        max_matching_s: largest CPU time for which the thresholds are narrowed to the scopes of one request.
+    """
+
+    def __init__(self, log: RedisLog, max_matching_s: float) -> None:
+        self.max_matching_s = max_matching_s
         self.decks = Documents(log, log.keys.decks, most=_MOST_DECKS, described="the deck {name}")
         self.thresholds = Documents(log, log.keys.thresholds, most=1, described="the list of thresholds")
 
@@ -91,6 +97,19 @@ def _shown(request: Request[Any, Any, State], document: Document) -> Response[by
     return Response(document.body, media_type="application/json", headers=headers)
 
 
+async def _may_see_some(scopes: Scopes, pattern: str, turns: Turns) -> bool:
+    """Tell what `Scopes.may_see_some` does, and let others run after each scope: one may take 10 ms.
+
+    Raises:
+        LimitExceeded: it takes too long.
+    """
+    for scope in scopes.subscribe:
+        if patterns_meet(scope, pattern):
+            return True
+        await turns.take()
+    return False
+
+
 def _slug(given: str) -> str:
     if not _SLUG.fullmatch(given):
         raise InvalidInput("slug", given, "expected 1 to 64 of a-z, 0-9, - and _, beginning and ending with none of -_")
@@ -110,15 +129,11 @@ async def get_decks(
 ) -> Response[DecksJson]:
     """List the saved decks."""
     saved = {} if _scopes(request).narrowed_to else await documents.decks.all()
-    found = [
-        DeckInfo(
-            slug=slug,
-            name=msgspec.json.decode(deck.body, type=_Named).name or slug,
-            etag=deck.version,
-            updated_ms=deck.updated_ms,
-        )
-        for slug, deck in saved.items()
-    ]
+    found, turns = [], Turns()
+    for slug, deck in saved.items():
+        name = msgspec.json.decode(deck.body, type=_Named).name or slug
+        found.append(DeckInfo(slug=slug, name=name, etag=deck.version, updated_ms=deck.updated_ms))
+        await turns.take()
     return Response(DecksJson(found), headers={"Cache-Control": "no-store"})
 
 
@@ -193,7 +208,11 @@ async def delete_deck(
 @get(
     "/v1/thresholds",
     summary="Read the thresholds",
-    **declare("subscribe", answers={200: (ThresholdsJson, "All of them, with an ETag")}),
+    **declare(
+        "subscribe",
+        answers={200: (ThresholdsJson, "All of them, with an ETag")},
+        refusals={413: "The scopes of the token are too costly to compare with them; says the remedy"},
+    ),
 )
 async def get_thresholds(
     request: Request[Any, Any, State], documents: NamedDependency[SavedDocuments]
@@ -203,11 +222,8 @@ async def get_thresholds(
     scopes = _scopes(request)
     if scopes.narrowed_to:
         given = msgspec.json.decode(document.body, type=ThresholdsJson).thresholds
-        visible, turns = [], Turns()
-        for threshold in given:
-            if scopes.may_see_some(threshold.metric):
-                visible.append(threshold)
-            await turns.take()
+        turns = Turns(documents.max_matching_s, "save fewer thresholds, or give the token fewer scopes with * or **")
+        visible = [threshold for threshold in given if await _may_see_some(scopes, threshold.metric, turns)]
         document = document._replace(body=msgspec.json.encode(ThresholdsJson(visible)))
     return _shown(request, document)
 
