@@ -1,6 +1,7 @@
 """Stores small JSON objects by name in a Redis hash; a write names the version that it replaces.
 
-The version of a document is a digest of its content, so saving the same content twice is no conflict.
+The version of a document is a digest of its content, so saving the same content twice is no conflict. What another
+program wrote in place of a document has a version too, so that it can be replaced and deleted, and hides no other.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 import redis.exceptions
 
-from tidewire.errors import LimitExceeded, LogUnavailable
+from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.redislog.log import RedisLog
-from tidewire_service.errors import DocumentConflict
+from tidewire_service.errors import DocumentConflict, DocumentSpoilt
 from tidewire_service.turns import Turns
 
 __all__ = ["ABSENT", "ANY", "Document", "Documents"]
@@ -31,12 +32,17 @@ class Document(NamedTuple):
     Attributes:
         version: a digest of the body.
         updated_ms: when it was written, Unix ms by the service's clock.
-        body: a JSON object.
+        body: a JSON object; empty if another program has overwritten it.
     """
 
     version: str
     updated_ms: float
     body: bytes
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether another program has overwritten it."""
+        return not self.body
 
 
 class _Stored(msgspec.Struct):
@@ -52,31 +58,40 @@ class Documents:
         key: of the hash.
         most: largest number of documents.
         described: how an error describes a document; ``{name}`` stands for its name.
+        check: raises `InvalidInput` or msgspec's error for a body that is no such document.
 
     Raises (every method): LogUnavailable: Redis does not answer.
     """
 
-    def __init__(self, log: RedisLog, key: str, *, most: int, described: str) -> None:
+    def __init__(self, log: RedisLog, key: str, *, most: int, described: str, check: Callable[[bytes], object]) -> None:
         self._log = log
         self._key = key
         self._most = most
         self._described = described
+        self._check = check
 
     async def all(self) -> dict[str, Document]:
-        """Return every document by name."""
+        """Return every document by name, also those that were overwritten."""
         with self._log.beside():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._log.redis.hgetall(self._key))
         documents, turns = {}, Turns()
         for name, value in sorted(found.items()):  # of 64 KiB each takes 0.1 ms: decoded, and its digest
-            documents[str(name, "ascii")] = _document(value)
+            documents[name.decode(errors="replace")] = self._document(value)
             await turns.take()
         return documents
 
     async def get(self, name: str) -> Document | None:
-        """Return a document, or None."""
+        """Return a document, or None.
+
+        Raises:
+            DocumentSpoilt: another program has overwritten it.
+        """
         with self._log.beside():
             value = await cast("Awaitable[bytes | None]", self._log.redis.hget(self._key, name))
-        return None if value is None else _document(value)
+        document = None if value is None else self._document(value)
+        if document is not None and document.spoilt:
+            raise DocumentSpoilt(self._described.format(name=name), document.version)
+        return document
 
     async def put(self, name: str, body: bytes, *, over: str = ANY) -> Document:
         """Write a document in place of the version `over` (or `ANY`, or `ABSENT`), and return it.
@@ -127,7 +142,7 @@ class Documents:
             await pipe.watch(self._key)
             value = await pipe.hget(self._key, name)
             count = await pipe.hlen(self._key)
-            present = None if value is None else _document(value)
+            present = None if value is None else self._document(value)
             if over not in (ANY, ABSENT if present is None else present.version):
                 raise DocumentConflict(self._described.format(name=name), None if present is None else present.version)
             pipe.multi()
@@ -138,11 +153,14 @@ class Documents:
                 return False
             return True
 
-
-def _document(stored: bytes) -> Document:
-    found = msgspec.json.decode(stored, type=_Stored)
-    body = bytes(found.body)
-    return Document(_version(body), found.updated_ms, body)
+    def _document(self, stored: bytes) -> Document:
+        try:
+            found = msgspec.json.decode(stored, type=_Stored)
+            body = bytes(found.body)
+            self._check(body)
+        except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError):
+            return Document(_version(stored), 0.0, b"")
+        return Document(_version(body), found.updated_ms, body)
 
 
 def _version(body: bytes) -> str:

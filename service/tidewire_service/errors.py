@@ -22,6 +22,7 @@ tidewire.TidewireError
 │   └── MalformedBody              a body cannot be parsed as a whole
 │       └── NestingTooDeep
 ├── DocumentConflict               a document is not the one that the writer has seen
+├── DocumentSpoilt                 another program has overwritten a document
 ├── FrameMalformed (ValueError)    a live frame cannot be read
 └── EmbeddedServerFailed           the bundled server did not start
     └── DataDirectoryInUse         another process runs a server on the same data directory
@@ -37,6 +38,7 @@ __all__ = [
     "DataDirectoryInUse",
     "DeckNotFound",
     "DocumentConflict",
+    "DocumentSpoilt",
     "EmbeddedServerFailed",
     "ForeignOrigin",
     "FrameMalformed",
@@ -240,6 +242,18 @@ class DocumentConflict(TidewireError):
         self.version = version
         state = "was deleted" if version is None else "has a newer version"
         super().__init__(f"{what} {state}; read it, and save over its ETag")
+
+
+class DocumentSpoilt(TidewireError):
+    """Another program has overwritten a document, so that it cannot be read.
+
+    Attributes:
+        version: of what is there now.
+    """
+
+    def __init__(self, what: str, version: str) -> None:
+        self.version = version
+        super().__init__(f"{what} was overwritten in Redis by another program and cannot be read; save it anew")
 
 
 class FrameMalformed(TidewireError, ValueError):

@@ -273,3 +273,37 @@ async def test_doctor_names_every_other_key_of_a_wrong_type(
 def _findings(valkey: Valkey, service: Any) -> list[Finding]:
     settings = ClientSettings(redis=valkey.url, url=service.url)
     return list(examine(settings))
+
+
+SPOILT = [
+    b"x", b"", b"\xff\xfe", b"{}", b'{"updated_ms":1}', b'{"updated_ms":"x","body":{}}', b'{"updated_ms":1,"body":5}',
+    b'{"updated_ms":1,"body":{"name":5,"thresholds":5}}', b'{"updated_ms":1,"body":[]}',
+    b'{"updated_ms":1,"body":{"name":[],"thresholds":[{"metric":"***","warn_above":1}]}}',
+    b'{"updated_ms":1,"body":' + b"[" * 1_500 + b"]" * 1_500 + b"}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
+async def test_a_document_that_a_foreign_hand_overwrote_hides_no_other_and_can_be_replaced(
+    service: Any, valkey: Valkey, log: RedisLog, spoilt: bytes
+) -> None:
+    http = service.http
+    assert (await http.put("/v1/decks/good", json={"name": "Good"})).status_code == 200
+    for name in ("bad", "worse"):
+        valkey.cli("HSET", log.keys.decks, name, spoilt)
+    valkey.cli("HSET", log.keys.decks, b"\xff", b"{}")
+    valkey.cli("HSET", log.keys.thresholds, "list", spoilt)
+
+    listed = (await http.get("/v1/decks")).json()["decks"]
+    assert [(deck["slug"], deck["name"]) for deck in listed] == [("bad", "bad"), ("good", "Good"), ("worse", "worse")]
+    for path, anew in (("/v1/decks/bad", {"name": "Anew"}), ("/v1/thresholds", {"thresholds": []})):
+        told = await http.get(path)
+        assert told.status_code == 409
+        assert "overwritten" in told.json()["detail"]
+        assert (await http.get(path, headers={"If-None-Match": told.headers["etag"]})).status_code == 409
+        late = await http.put(path, json=anew, headers={"If-None-Match": "*"})
+        assert (late.status_code, late.headers["etag"]) == (412, told.headers["etag"])
+        assert (await http.put(path, json=anew, headers={"If-Match": told.headers["etag"]})).status_code == 200
+        assert (await http.get(path)).json() == anew
+    assert (await http.delete("/v1/decks/worse")).status_code == 204
+    assert (await http.get("/v1/decks/worse")).status_code == 404

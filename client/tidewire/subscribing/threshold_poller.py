@@ -42,8 +42,10 @@ class ThresholdPoller:
             ServiceRefused: the service refuses the request.
         """
         headers = {"if-none-match": self.etag} if self.etag else {}
-        answer = (await self._client.fetch("GET", "/v1/thresholds", headers=headers)).checked()
-        if answer.status == 304:
+        answer = await self._client.fetch("GET", "/v1/thresholds", headers=headers)
+        if answer.status == 409:  # another program has overwritten them: what is saved next replaces that
+            self.etag = answer.headers.get("etag", "")
+        if answer.checked().status == 304:
             return
         thresholds = answer.decoded(ThresholdsJson).thresholds
         self.etag = answer.headers.get("etag", "")

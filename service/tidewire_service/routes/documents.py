@@ -46,6 +46,9 @@ class _Named(msgspec.Struct):
     name: str = ""
 
 
+_decode_named: Final = msgspec.json.Decoder(_Named).decode
+
+
 class SavedDocuments:
     """The saved decks and the thresholds of one log.
 
@@ -55,8 +58,10 @@ class SavedDocuments:
 
     def __init__(self, log: RedisLog, max_matching_s: float) -> None:
         self.max_matching_s = max_matching_s
-        self.decks = Documents(log, log.keys.decks, most=_MOST_DECKS, described="the deck {name}")
-        self.thresholds = Documents(log, log.keys.thresholds, most=1, described="the list of thresholds")
+        self.decks = Documents(log, log.keys.decks, most=_MOST_DECKS, described="the deck {name}", check=_decode_named)
+        self.thresholds = Documents(
+            log, log.keys.thresholds, most=1, described="the list of thresholds", check=checked_thresholds
+        )
 
 
 def _scopes(request: Request[Any, Any, State]) -> Scopes:
@@ -116,6 +121,7 @@ def _slug(given: str) -> str:
     return given
 
 
+_SPOILT: Final = "Another program has overwritten it in Redis; save it anew, over the ETag of the answer"
 _WRITE_REFUSALS: Final = {
     412: "The saved version is not the one in If-Match; its ETag is in the answer",
     422: "The body or a name can never work as it is",
@@ -131,8 +137,9 @@ async def get_decks(
     saved = {} if _scopes(request).narrowed_to else await documents.decks.all()
     found, turns = [], Turns()
     for slug, deck in saved.items():
-        name = msgspec.json.decode(deck.body, type=_Named).name or slug
-        found.append(DeckInfo(slug=slug, name=name, etag=deck.version, updated_ms=deck.updated_ms))
+        if _SLUG.fullmatch(slug):  # under another name, no request reaches it
+            name = (not deck.spoilt and _decode_named(deck.body).name) or slug
+            found.append(DeckInfo(slug=slug, name=name, etag=deck.version, updated_ms=deck.updated_ms))
         await turns.take()
     return Response(DecksJson(found), headers={"Cache-Control": "no-store"})
 
@@ -143,7 +150,7 @@ async def get_decks(
     **declare(
         "subscribe",
         answers={200: (dict[str, Any], "The deck, with its ETag")},
-        refusals={404: "No deck has this name", 422: "The name can never be one"},
+        refusals={404: "No deck has this name", 409: _SPOILT, 422: "The name can never be one"},
     ),
 )
 async def get_deck(
@@ -181,7 +188,7 @@ async def put_deck(
     body = (await request.body()).removeprefix(BOM)
     try:
         check_levels(parse_json(body))
-        msgspec.json.decode(body, type=_Named)
+        _decode_named(body)
     except MalformedBody:
         raise
     except (msgspec.MsgspecError, InvalidInput) as error:
@@ -211,7 +218,7 @@ async def delete_deck(
     **declare(
         "subscribe",
         answers={200: (ThresholdsJson, "All of them, with an ETag")},
-        refusals={413: "The scopes of the token are too costly to compare with them; says the remedy"},
+        refusals={409: _SPOILT, 413: "The scopes of the token are too costly to compare with them; says the remedy"},
     ),
 )
 async def get_thresholds(

@@ -17,6 +17,7 @@ from tidewire.errors import InvalidInput, LimitExceeded, LogFull, LogUnavailable
 from tidewire_service.errors import (
     DeckNotFound,
     DocumentConflict,
+    DocumentSpoilt,
     ForeignOrigin,
     HeadersTooLarge,
     HostMalformed,
@@ -100,6 +101,7 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (MethodNotAllowed, 405, "method-not-allowed", "Method not allowed"),
     (MediaTypeNotSupported, 415, "unsupported-media-type", "Unsupported media type"),
     (DocumentConflict, 412, "newer-version", "Newer version"),
+    (DocumentSpoilt, 409, "spoilt-document", "Overwritten by another program"),
     (MalformedBody, 400, "malformed-body", "The body cannot be read"),
     (InvalidInput, 422, "invalid-input", "Something given can never work as it is"),
     (LimitExceeded, 413, "limit-exceeded", "A stated limit was passed"),
@@ -155,7 +157,7 @@ def _headers(error: Exception) -> dict[str, str]:
         case MediaTypeNotSupported():
             given = {"Accept": error.accept, "Accept-Encoding": error.accept_encoding}
             return {name: value for name, value in given.items() if value}
-        case DocumentConflict() if error.version is not None:
+        case DocumentConflict() | DocumentSpoilt() if error.version is not None:
             return {"ETag": f'"{error.version}"'}
     return {}
 
