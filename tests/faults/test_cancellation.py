@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 from waiting import HANG_S
 
@@ -47,7 +48,7 @@ async def test_a_cancelled_call_is_cancelled_wherever_it_is(world: World) -> Non
 @pytest.mark.parametrize("call", ["get", "put"])
 async def test_a_cancelled_call_for_a_document_is_cancelled_wherever_it_is(world: World, call: str) -> None:
     log = RedisLog(world.valkey.url)
-    documents = Documents(log, "tw:documents", most=10, described="the document {name}")
+    documents = Documents(log, "tw:documents", most=10, described="the document {name}", check=msgspec.json.decode)
 
     async def calls() -> None:
         for turn in range(500):

@@ -116,8 +116,9 @@ async def test_what_cannot_be_read_is_kept_with_its_reason(
     client.publish("tw:in:m", b"9" * 300_000)
     client.publish("tw:in:bad*", "1")
     client.publish("tw:in:", "1")
+    client.publish(b"tw:in:temp\xe9rature", "1")  # Latin-1
     client.xadd("tw:in", {"metric": "good", "value": 1})
-    await eventually(lambda: client.xlen("tw:in:dead") == 7)
+    await eventually(lambda: client.xlen("tw:in:dead") == 8)
     await eventually(lambda: client.xlen("tw:in") == 0)
 
     async def stored() -> bool:
@@ -127,7 +128,8 @@ async def test_what_cannot_be_read_is_kept_with_its_reason(
     reasons = [fields[b"reason"].decode() for _, fields in client.xrange("tw:in:dead")]
     assert all(reasons)
     assert max(client.memory_usage("tw:in:dead"), 0) < 100_000
-    assert service.app.state.inbox.counters["dead"] == 7
+    assert b"temp\xe9rature" in [fields.get(b"metric") for _, fields in client.xrange("tw:in:dead")]
+    assert service.app.state.inbox.counters["dead"] == 8
 
 
 async def test_the_dead_are_bounded(service: Any, valkey: Valkey, eventually: Eventually) -> None:

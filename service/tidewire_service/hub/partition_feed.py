@@ -131,7 +131,7 @@ class PartitionFeed:
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         if channel != self._live_channel:
             if self.on_inbox is not None:
-                self.on_inbox(channel.decode(errors="replace"), payload)
+                self.on_inbox(channel.decode(errors="surrogateescape"), payload)
             return
         try:
             frame = parse_frame(payload)

@@ -123,7 +123,9 @@ class Inbox:
                 intake = self._parse([self._message_row(message) for message in messages], messages[0].time_ms)
                 for refused in intake.rejected:
                     message = messages[refused.row]
-                    await self._dead_letter(refused, {"metric": message.metric.encode(), "payload": message.payload})
+                    await self._dead_letter(
+                        refused, {"metric": message.metric.encode(errors="surrogateescape"), "payload": message.payload}
+                    )
                 await self._append(intake, give_up_s=_GIVE_UP_S)
 
     def _dequeue(self) -> list[_Message]:
