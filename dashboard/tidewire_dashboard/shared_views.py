@@ -247,11 +247,16 @@ class SharedViews:
 
     def events_message(self, login: Login = EVERYBODY) -> tuple[str, int]:
         """Return the `events` message of the events that a login may see, and their version."""
-        store = self.source.store
+        store, alarms = self.source.store, self.alarms
         with store.lock:
-            version = store.events_version
-            visible = [event for event in store.events if login.may_see(event.metric)]
+            version = self.events_version
+            visible = [event for event in (*store.events, *alarms.excursions) if login.may_see(event.metric)]
         return encode_message(events_message(visible)), version
+
+    @property
+    def events_version(self) -> int:
+        """Rises with every event and excursion."""
+        return self.source.store.events_version + self.alarms.excursions_version
 
     def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
         """Return the `status` message for a viewer whose acknowledgements come `lag_ms` late."""

@@ -219,7 +219,7 @@ class Viewer:
             message, self._directory_version = shared.directory_message(self._directory_version, self.login)
             self._port.send(message)
             self._add_new_series()
-        if self._events_version != store.events_version:
+        if self._events_version != shared.events_version:
             message, self._events_version = shared.events_message(self.login)
             self._port.send(message)
         alarms, may_see = shared.alarms, self.login.may_see if self.login.narrowed_to else None

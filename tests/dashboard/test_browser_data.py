@@ -90,6 +90,22 @@ async def test_statistics_are_of_the_stretch_that_is_zoomed_into(tab: Any, readi
     assert [float(text) for text in shown["mean"]] == pytest.approx(list(within.mean()), abs=0.0501)
 
 
+async def test_an_excursion_between_two_looks_is_an_event_of_the_chart(tab: Any, service: Any) -> None:
+    answer = await service.http.put(
+        "/v1/thresholds", json={"thresholds": [{"metric": "furnace/temperature", "critical_above": 950}]}
+    )
+    assert answer.status_code == 200, answer.text
+    await service.publish("furnace/temperature", 921.0, unit="Cel")
+    await tab.open(DECK)
+    await says(tab.page, "drawer-thresholds", "Critical above")
+    now_ms = time.time() * 1e3
+    values = [921.0] * 4 + [973.5] * 5 + [921.0] * 4  # 20 Hz: 250 ms beyond the limit, all in one message
+    times = [now_ms - (len(values) - n) * 50 for n in range(len(values))]
+    await service.publish("furnace/temperature", *values, time=times, unit="Cel")
+    await says(tab.page, "drawer-events", "critical for 250 ms: 973.5 °C, above 950")
+    assert tab.errors == []
+
+
 async def test_a_threshold_added_in_the_drawer_is_in_force_for_every_viewer(
     tab: Any, service: Any, readings: pd.DataFrame, other: Any
 ) -> None:

@@ -218,6 +218,11 @@ class Series:
         low, high = np.searchsorted(held[NUMBER], (math.ceil(start_ms / SECOND_MS), end_ms / SECOND_MS), "left")
         return regroup(held[:, low:high], SECOND_MS, step_ms)
 
+    def readings_from(self, time_ms: float) -> Floats:
+        """Return a copy of the readings held from a time on, float64[2, n]."""
+        held = self.raw.rows()
+        return held[:, np.searchsorted(held[0], time_ms, "left") :].copy()
+
     def first_after(self, time_ms: float) -> float:
         """Return the time of the first reading newer than `time_ms`, +inf if there is none."""
         times = self.raw.rows()[0]

@@ -48,6 +48,15 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
             return "warn"
         return None
 
+    def passed_limit(self, value: float, level: Level) -> float:
+        """Return the limit of a level whose side a value is on, NaN if the level has none there."""
+        above, below = (
+            (self.critical_above, self.critical_below) if level == "critical" else (self.warn_above, self.warn_below)
+        )
+        if above is None or (below is not None and abs(value - below) < abs(value - above)):
+            return math.nan if below is None else below
+        return above
+
     def _passed(self, value: float, above: float | None, below: float | None, *, easier: bool) -> bool:
         slack = self.hysteresis if easier else 0.0
         return (above is not None and value > above - slack) or (below is not None and value < below + slack)
@@ -59,17 +68,23 @@ class Alarm:
     Attributes:
         level: now; None for no alarm.
         since_ms: when it came to that level, by the clock that `evaluate` was given.
+        rising: the level that it has after `for_s` more, None for none.
     """
 
-    __slots__ = ("_rising", "_rising_ms", "level", "since_ms", "threshold")
+    __slots__ = ("_rising_ms", "level", "rising", "since_ms", "threshold")
 
     def __init__(self, threshold: Threshold) -> None:
         """Start without an alarm."""
         self.threshold = threshold
         self.level: Level | None = None
         self.since_ms = -math.inf
-        self._rising: Level | None = None
+        self.rising: Level | None = None
         self._rising_ms = -math.inf
+
+    @property
+    def due_ms(self) -> float:
+        """Return when the level that is rising comes, if nothing changes."""
+        return self._rising_ms + self.threshold.for_s * 1e3
 
     def evaluate(self, value: float, now_ms: float) -> bool:
         """Take the newest value; True if the level changed.
@@ -78,14 +93,14 @@ class Alarm:
         """
         found = self.threshold.level(value, self.level)
         if _RANK[found] <= _RANK[self.level]:
-            self._rising = None
+            self.rising = None
             return self._become(found, now_ms)
-        if self._rising is None or _RANK[found] < _RANK[self._rising]:
+        if self.rising is None or _RANK[found] < _RANK[self.rising]:
             self._rising_ms = now_ms
-        self._rising = found
-        if now_ms - self._rising_ms < self.threshold.for_s * 1e3:
+        self.rising = found
+        if now_ms < self.due_ms:
             return False
-        self._rising = None
+        self.rising = None
         return self._become(found, now_ms)
 
     def _become(self, level: Level | None, now_ms: float) -> bool:

@@ -127,12 +127,12 @@ class _Pusher:
                 changed, full = store.changed_since(self.directory_version), self.directory_version < 0
                 self.directory_version = store.directory_version
             target.push(messages.directory_message(changed, full=full))
-        if self.events_version != store.events_version:
-            with store.lock:
-                events, self.events_version = list(store.events), store.events_version
-            target.push(messages.events_message(events))
         alarms = self.alarms
         alarms.evaluate(self.feed.now_ms())
+        if self.events_version != (version := store.events_version + alarms.excursions_version):
+            with store.lock:
+                events, self.events_version = [*store.events, *alarms.excursions], version
+            target.push(messages.events_message(events))
         if self.thresholds_version != alarms.thresholds_version:
             self.thresholds_version = alarms.thresholds_version
             target.push(alarms.thresholds_message())
