@@ -8,13 +8,32 @@
 local CHAIN_MAX = 64
 local TRIM_EVERY = 64 -- batches of a metric between two trims, on average; the sweeper trims what is idle
 local LEASE_MAX_MS = 86400000
+local PUBLISHER_MS = 2592000000 -- a publisher's last sequence is remembered for 30 days
 local CALL_MAX = 1000 -- batches of one append; what is written at its end goes through unpack, whose stack is bounded
+
+-- Neither Lua's library nor Redis's is there while this one loads; looked up with each use, they cost a twentieth of an
+-- append.
+local call, try, may, concat, format, match, ipairs, tonumber, type, unpack
+
+local function bind()
+  if call then return end
+  call, try, may = redis.call, redis.pcall, redis.acl_check_cmd
+  concat, format, match = table.concat, string.format, string.match
+  ipairs, tonumber, type, unpack = _G.ipairs, _G.tonumber, _G.type, _G.unpack
+end
+
+-- Fails a call before a write, over what its user would be denied after it.
+local function require_right(command, key, ...)
+  if not may(command, key, ...) then
+    error({ err = 'NOPERM this user has no permission to run ' .. command .. ' on ' .. key })
+  end
+end
 
 local process = nil -- this server process, asked once: a restart or a promotion loads the library anew
 local dice = 1 -- decides when to trim: a count over all metrics could fall on the same one for ever
 
 local function process_id()
-  if process == nil then process = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
+  if process == nil then process = match(call('INFO', 'server'), 'run_id:(%w+)') end
   return process
 end
 
@@ -26,21 +45,21 @@ local function state(clock)
 end
 
 local function parse_id(text)
-  local ms, n = string.match(text, '^(%d+)-(%d+)$')
+  local ms, n = match(text, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(n)
 end
 
 local clustered = nil -- likewise
 
 local function is_clustered()
-  if clustered == nil then clustered = string.find(redis.call('INFO', 'cluster'), 'cluster_enabled:1') ~= nil end
+  if clustered == nil then clustered = string.find(call('INFO', 'cluster'), 'cluster_enabled:1') ~= nil end
   return clustered
 end
 
 -- In a slot that is moving, a key that has moved is missing here; written, it would be born twice. One command over all
 -- keys of a call fails unless all are here, and so the call fails before its first write.
 local function require_all_here(keys)
-  if type(redis.pcall('EXISTS', unpack(keys))) == 'table' then
+  if type(try('EXISTS', unpack(keys))) == 'table' then
     error({ err = 'TRYAGAIN the keys of this partition are moving to another server: repeat the call' })
   end
 end
@@ -50,7 +69,7 @@ local number_texts = {} -- of small numbers: printf was a tenth of an append
 local function number_text(number)
   local text = number_texts[number]
   if not text then
-    text = string.format('%d', number)
+    text = format('%d', number)
     if number < 4096 then number_texts[number] = text end
   end
   return text
@@ -98,9 +117,9 @@ local function fork(clock, time, nonce, lost)
   clock.epoch = mint(time, nonce)
   local chain = clock.chain .. ';' .. clock.epoch .. ':' .. clock.id .. ':' .. (lost or '')
   local _, forks = string.gsub(chain, ';', '')
-  if forks >= CHAIN_MAX then chain = string.match(chain, ';(.*)') end
+  if forks >= CHAIN_MAX then chain = match(chain, ';(.*)') end
   clock.chain = chain
-  redis.call('HSET', clock.key, 'epoch', clock.epoch, 'run', process_id(), 'ms', clock.ms, 'n', clock.n, 'chain', chain)
+  call('HSET', clock.key, 'epoch', clock.epoch, 'run', process_id(), 'ms', clock.ms, 'n', clock.n, 'chain', chain)
 end
 
 -- Rule 1: the prologue of every call. A log whose last id lies below what was stated in its epoch went back: a key was
@@ -108,9 +127,9 @@ end
 local function read_clock(base, nonce)
   local key = base .. 'clock'
   if is_clustered() then require_all_here({ key, base .. 'tail' }) end
-  local fields = redis.pcall('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
+  local fields = try('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
   if fields.err then refuse_type(fields.err, key) end
-  local time = redis.call('TIME')
+  local time = call('TIME')
   local ms_text, n_text = fields[3] or '0', fields[4] or '0'
   if not tonumber(ms_text) or not tonumber(n_text) then ms_text, n_text = '0', '0' end -- a foreign hand: as if it went back
   local clock = {
@@ -122,8 +141,8 @@ local function read_clock(base, nonce)
     clock.epoch = mint(time, nonce)
     clock.chain = clock.epoch .. ':0-0:'
     clock.metrics = 0
-    redis.call('DEL', base .. 'tail')
-    redis.call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain, 'metrics', 0)
+    call('DEL', base .. 'tail')
+    call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain, 'metrics', 0)
     return clock, time
   end
   clock.id = ms_text .. '-' .. n_text
@@ -143,22 +162,22 @@ end
 -- knows which. Returns whether it did.
 local function directory_lost(clock, base, time, nonce)
   local key = base .. 'tail'
-  local there = redis.pcall('HLEN', key)
+  local there = try('HLEN', key)
   if type(there) == 'table' then refuse_type(there.err, key) end
   clock.directory = there
   if not parse_id(clock.forgot) then clock.forgot = '0-0' end
   if not clock.metrics then -- an older version did not count
     clock.metrics = there
-    redis.call('HSET', clock.key, 'metrics', there)
+    call('HSET', clock.key, 'metrics', there)
   end
   local behind = false
-  local id, metric = string.match(clock.newest, '^(%S+) (.*)$')
+  local id, metric = match(clock.newest, '^(%S+) (.*)$')
   if id == clock.id then -- an older version did not write it
-    behind = after(id, later(redis.call('HGET', key, metric) or clock.forgot, clock.forgot))
+    behind = after(id, later(call('HGET', key, metric) or clock.forgot, clock.forgot))
   end
   if there >= clock.metrics and not behind then return false end
   clock.forgot, clock.metrics = clock.id, there
-  redis.call('HSET', clock.key, 'forgot', clock.forgot, 'metrics', there)
+  call('HSET', clock.key, 'forgot', clock.forgot, 'metrics', there)
   fork(clock, time, nonce, '0-0')
   state(clock)
   return true
@@ -186,31 +205,35 @@ local function hear_evidence(clock, time, nonce, seen_id, seen_chain)
 end
 
 local function clock_reply(clock)
-  return { clock.epoch, clock.id, clock.chain, string.format('%d-0', clock.now), clock.forgot }
+  return { clock.epoch, clock.id, clock.chain, format('%d-0', clock.now), clock.forgot }
 end
 
 -- ARGV: base, nonce, seen id ('' = none), seen chain
 local function clock_call(keys, argv)
+  bind()
   local clock, time = read_clock(argv[1], argv[2])
   directory_lost(clock, argv[1], time, argv[2])
   if argv[3] ~= '' then hear_evidence(clock, time, argv[2], argv[3], argv[4]) end
   return clock_reply(clock)
 end
 
--- Rule 5: has this very call been taken before? Returns the reply it deserves, or nil. What is remembered of a call is
--- `sequence id refusals` or `hash id refusals`; refusals are `place!reason,…`, so that a retry is told the same.
+-- Rule 5: has this very call been taken before? Returns the reply it deserves, or nil and what is remembered of the
+-- publisher. Of a call that is `sequence id refusals` or `hash id refusals`; refusals are `place!reason,…`, so that a retry
+-- is told the same.
 local function answered_before(base, publisher, sequence, once, once_hash, epoch)
+  local remembered = false
   if publisher ~= '' then
-    local highest, id, refused = string.match(redis.call('GET', base .. 'pub:' .. publisher) or '', '^(%d+) (%S+) ?(.*)$')
+    remembered = call('GET', base .. 'pub:' .. publisher)
+    local highest, id, refused = match(remembered or '', '^(%d+) (%S+) ?(.*)$')
     if highest and tonumber(sequence) <= tonumber(highest) then
       return { 'duplicate', epoch, id, tonumber(sequence) == tonumber(highest) and refused or '' }
     end
   end
   if once then
-    local hash, id, refused = string.match(redis.call('GET', base .. 'once:' .. once) or '', '^(%S+) (%S+) ?(.*)$')
+    local hash, id, refused = match(call('GET', base .. 'once:' .. once) or '', '^(%S+) (%S+) ?(.*)$')
     if hash then return { hash == once_hash and 'duplicate' or 'conflict', epoch, id, refused } end
   end
-  return nil
+  return nil, remembered
 end
 
 -- What a door's limits and retention say, one per line: parsed when they change, and not with every call.
@@ -221,8 +244,8 @@ local function parse_settings(text)
   local lines = {}
   for line in string.gmatch(text .. '\n', '([^\n]*)\n') do lines[#lines + 1] = line end
   settings = {
-    base = lines[1], batches = lines[2], trim = lines[3], age = tonumber(lines[4]), series = tonumber(lines[5]),
-    metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8], live = lines[9],
+    base = lines[1], tail = lines[1] .. 'tail', batches = lines[2], trim = lines[3], age = tonumber(lines[4]),
+    series = tonumber(lines[5]), metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8], live = lines[9],
   }
   settings_text = text
   return settings
@@ -237,8 +260,8 @@ end
 
 -- What a call touches: directory entries and last readings are read once, and written once at its end. Returns the
 -- metrics by name, and their names as 1, 2, …; so each metric has its series by key, and their keys. A table is made
--- with all its fields: one that grows field by field is copied three times on its way to eight. `unknown`: some have no
--- directory entry.
+-- with all its fields: one that grows field by field is copied three times on its way to eight. Returns also their
+-- directory entries in order, whether some have none, and whether the user may take back whatever is written.
 local function read_touched(limits, argv, first)
   local base, metrics = limits.base, {}
   for index = first, #argv, 4 do
@@ -261,30 +284,37 @@ local function read_touched(limits, argv, first)
       series[#series + 1] = key
     end
   end
-  local tails = redis.pcall('HMGET', base .. 'tail', unpack(metrics))
-  if tails.err then refuse_type(tails.err, base .. 'tail') end
-  local unknown = false
+  local tail = limits.tail
+  local tails = try('HMGET', tail, unpack(metrics))
+  if tails.err then refuse_type(tails.err, tail) end
+  local unknown, undoable = false, true
   for place, metric in ipairs(metrics) do
     local opened = metrics[metric]
     opened.previous = tails[place]
     if opened.previous then
-      local found = redis.pcall('HMGET', opened.last, unpack(opened.series))
+      local found = try('HMGET', opened.last, unpack(opened.series))
       opened.poison = found.err and is_poison(found.err)
       if found.err and not opened.poison then error(found) end
-      for at, key in ipairs(opened.series) do opened.series[key].found = found[at] end
+      local all = true
+      for at, key in ipairs(opened.series) do
+        opened.series[key].found = found[at]
+        all = all and found[at]
+      end
+      undoable = undoable and may('XDEL', opened.log, '0-0') and (all or may('HDEL', opened.last, ''))
     else
       unknown = true
+      undoable = undoable and may('DEL', opened.log, opened.last) and may('HDEL', tail, metric)
     end
   end
-  return metrics, unknown
+  return metrics, tails, unknown, undoable
 end
 
 -- What is stored of a series: `id count time reading-id\nreading`, of the last batch, of all, and of the newest reading by
 -- its own time. An older version wrote neither time nor reading-id: then `id` has both. What a foreign hand wrote is older
 -- than anything.
 local function open_last(series)
-  local count, time = string.match(series.found, '^%d+%-%d+ (%d+) (%d[%d.]*) %d+%-%d+\n')
-  if not count then time, count = string.match(series.found, '^(%d+)%-%d+ (%d+)\n') end
+  local count, time = match(series.found, '^%d+%-%d+ (%d+) (%d[%d.]*) %d+%-%d+\n')
+  if not count then time, count = match(series.found, '^(%d+)%-%d+ (%d+)\n') end
   series.count, series.time = tonumber(count or 0), tonumber(time) or -math.huge
 end
 
@@ -293,8 +323,8 @@ local function last_text(series)
   if series.last then
     return id .. ' ' .. count .. ' ' .. series.time_text .. ' ' .. series.last_id .. '\n' .. series.last
   end
-  local was, newest, reading = string.match(series.found, '^(%S+) %d+ ?([^\n]*)\n(.*)$') -- nothing newer came
-  if newest == '' then newest = string.match(was, '^%d+') .. ' ' .. was end
+  local was, newest, reading = match(series.found, '^(%S+) %d+ ?([^\n]*)\n(.*)$') -- nothing newer came
+  if newest == '' then newest = match(was, '^%d+') .. ' ' .. was end
   return id .. ' ' .. count .. ' ' .. newest .. '\n' .. reading
 end
 
@@ -303,13 +333,13 @@ local function refusal(clock, limits, births, opened, series)
   if opened.poison then return '!poison' end
   if not opened.previous then
     if clock.directory + births >= limits.metrics then return '!metrics' end
-    redis.call('DEL', opened.log, opened.last) -- the directory is the truth: leftovers of an older life go at birth
+    call('DEL', opened.log, opened.last) -- the directory is the truth: leftovers of an older life go at birth
     opened.previous, opened.born, opened.known = clock.forgot, true, 0
   end
   if series.found then
     open_last(series)
   else
-    opened.known = opened.known or redis.call('HLEN', opened.last)
+    opened.known = opened.known or call('HLEN', opened.last)
     if opened.known >= limits.series then return '!series' end
     series.born = true
   end
@@ -317,42 +347,42 @@ local function refusal(clock, limits, births, opened, series)
 end
 
 -- Appends the batches of a call; returns what was refused as `place!reason`. The ids of a call share their millisecond
--- and follow one another, so that a caller knows them from the last one.
+-- and follow one another, so that a caller knows them from the last one. The clock goes first, as if nothing will be
+-- refused: what fails later has burnt its ids.
 local function append_batches(clock, limits, metrics, argv, first, frame)
-  local call, refused, births = redis.pcall, {}, 0
-  local ms, n = clock.now, 0
+  local refused, births = {}, 0
+  local ms, n, newest = clock.now, 0, clock.newest
   if ms <= clock.ms then ms, n = clock.ms, clock.n + 1 end
-  clock.ms_text = string.format('%d', ms)
-  local ms_text = clock.ms_text .. '-'
+  local ms_text = format('%d', ms)
+  local prefix, last_n = ms_text .. '-', number_text(n + (#argv + 1 - first) / 4 - 1)
+  call('HSET', clock.key, 'ms', ms_text, 'n', last_n, 'newest', prefix .. last_n .. ' ' .. argv[#argv - 3])
   for index = first, #argv, 4 do
-    local metric, body = argv[index], argv[index + 1]
+    local metric, body, last = argv[index], argv[index + 1], argv[index + 3]
     local opened = metrics[metric]
     local series = opened.series[argv[index + 2]]
     local reason = not series.id and refusal(clock, limits, births, opened, series) or nil
-    local id = ms_text .. number_text(n)
-    local added = not reason and call('XADD', opened.log, id, 'p', opened.previous, 'd', body)
+    local time, time_text, count, reading = tonumber(last), last, 1, body
+    if not time then
+      count, time_text, reading = match(last, '^(%d+) (%S+)\n(.*)$')
+      time = tonumber(time_text)
+    end
+    if time == 0 then time, time_text = ms, number_text(ms) end
+    local newer = time >= series.time -- of equal times the later id
+    local id = prefix .. number_text(n)
+    local added = not reason and try('XADD', opened.log, id, 'p', opened.previous, 'd', body)
     if type(added) == 'table' then
       if not is_poison(added.err) then error(added) end
       reason = '!poison'
     end
     if reason then
-      refused[#refused + 1] = string.format('%d%s', (index - first) / 4, reason)
+      refused[#refused + 1] = format('%d%s', (index - first) / 4, reason)
     else
-      -- nothing below can fail: what is in the log gets into the directory
+      -- nothing below can fail: what is in the log gets into the frame, which says what to take back
       if opened.born and opened.appended == 0 then births = births + 1 end
       if series.born and not series.id then opened.known = opened.known + 1 end
       opened.previous, opened.appended, series.id = id, opened.appended + 1, id
-      local last = argv[index + 3]
-      local time, time_text, count, reading = tonumber(last), last, 1, body
-      if not time then
-        count, time_text, reading = string.match(last, '^(%d+) (%S+)\n(.*)$')
-        time = tonumber(time_text)
-      end
       series.count = series.count + count
-      if time == 0 then time, time_text = ms, number_text(ms) end
-      if time >= series.time then -- of equal times the later id
-        series.time, series.time_text, series.last_id, series.last = time, time_text, id, reading
-      end
+      if newer then series.time, series.time_text, series.last_id, series.last = time, time_text, id, reading end
       local parts = #frame
       frame[parts + 1] = id .. ' ' .. number_text(#metric) .. ' ' .. number_text(#body) .. '\n'
       frame[parts + 2] = metric
@@ -360,72 +390,80 @@ local function append_batches(clock, limits, metrics, argv, first, frame)
       clock.ms, clock.n, clock.id, n = ms, n, id, n + 1
     end
   end
-  clock.births = births
+  if #refused > 0 then
+    if #frame > 1 then newest = clock.id .. ' ' .. frame[#frame - 1] end -- and its metric
+    call('HSET', clock.key, 'ms', format('%d', clock.ms), 'n', number_text(clock.n), 'newest', newest)
+  end
+  if births > 0 then call('HSET', clock.key, 'metrics', clock.metrics + births) end
   return refused
-end
-
--- As above, then the clock and the live frame, so that what is most often denied fails here.
-local function append_and_publish(clock, limits, metrics, argv, first, frame)
-  local position = clock.id
-  local refused = append_batches(clock, limits, metrics, argv, first, frame)
-  if #frame > 1 then
-    local newest = clock.id .. ' ' .. frame[#frame - 1] -- and its metric
-    redis.call('HSET', clock.key, 'ms', clock.ms_text, 'n', number_text(clock.n), 'newest', newest)
-    frame[1] = '1 ' .. clock.epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
-    redis.call('PUBLISH', limits.live, table.concat(frame))
-    state(clock)
-  end
-  return refused
-end
-
--- As above; but what fails half way, such as a key that the caller may not write, leaves no batch: those of before go
--- again, and no later call uses their ids.
-local function append_all(clock, limits, metrics, argv, first, frame)
-  local done, refused = pcall(append_and_publish, clock, limits, metrics, argv, first, frame)
-  if done then return refused end
-  for part = 2, #frame, 3 do
-    redis.call('XDEL', metrics[frame[part + 1]].log, string.match(frame[part], '^%S+'))
-  end
-  if #frame > 1 then
-    redis.call('HSET', clock.key, 'ms', clock.ms_text, 'n', number_text(clock.n), 'newest', '')
-  end
-  error(refused)
 end
 
 local function trim(clock, limits, opened)
   dice = dice * 16807 % 2147483647
   local due = dice % TRIM_EVERY < opened.appended
-  if due or limits.trim == '=' then redis.call('XTRIM', opened.log, 'MAXLEN', limits.trim, limits.batches) end
-  if due then redis.call('XTRIM', opened.log, 'MINID', '~', string.format('%d', clock.now - limits.age)) end
+  if due or limits.trim == '=' then call('XTRIM', opened.log, 'MAXLEN', limits.trim, limits.batches) end
+  if due then call('XTRIM', opened.log, 'MINID', '~', format('%d', math.max(0, clock.now - limits.age))) end
 end
 
-local function write_touched(clock, limits, metrics)
+-- Writes the last readings of a metric.
+local function write_last(opened)
+  local names = opened.series
+  if #names == 1 then return call('HSET', opened.last, names[1], last_text(names[names[1]])) end
+  local fields = {}
+  for _, key in ipairs(names) do
+    local series = names[key]
+    if series.id then
+      local at = #fields
+      fields[at + 1] = key
+      fields[at + 2] = last_text(series)
+    end
+  end
+  call('HSET', opened.last, unpack(fields))
+end
+
+local function write_touched(limits, metrics)
   local tails = {}
   for _, metric in ipairs(metrics) do
-    local opened, fields = metrics[metric], {}
-    for _, key in ipairs(opened.series) do
-      local series = opened.series[key]
-      if series.id then
-        local at = #fields
-        fields[at + 1] = key
-        fields[at + 2] = last_text(series)
-      end
-    end
+    local opened = metrics[metric]
     if opened.appended > 0 then
-      redis.call('HSET', opened.last, unpack(fields))
-      trim(clock, limits, opened)
+      write_last(opened)
       local at = #tails
       tails[at + 1] = metric
       tails[at + 2] = opened.previous
     end
   end
-  if #tails > 0 then redis.call('HSET', limits.base .. 'tail', unpack(tails)) end
+  if #tails > 0 then call('HSET', limits.tail, unpack(tails)) end
+end
+
+-- Fails a call before its first write, if its user may not make all its writes: asked of those who could not take back
+-- what they wrote, since it would be a tenth of an append.
+local function require_rights(limits, metrics, publisher, once)
+  local base = limits.base
+  require_right('HSET', base .. 'clock', 'ms', '')
+  require_right('HSET', limits.tail, '', '')
+  for _, metric in ipairs(metrics) do
+    local opened = metrics[metric]
+    if not opened.previous then require_right('DEL', opened.log, opened.last) end
+    require_right('XADD', opened.log, '*', 'p', '')
+    require_right('XTRIM', opened.log, 'MAXLEN', '0')
+    require_right('HSET', opened.last, '', '')
+  end
+  if publisher ~= '' then require_right('SET', base .. 'pub:' .. publisher, '') end
+  if once then require_right('SET', base .. 'once:' .. once, '') end
+  require_right('PUBLISH', limits.live, '')
+end
+
+-- Returns who holds the lease: a token, false for nobody, or an error table for a key of a foreign type.
+local function lease_holder(key)
+  local holder = try('GET', key)
+  if type(holder) == 'table' and not string.find(holder.err, 'WRONGTYPE', 1, true) then error(holder) end
+  return holder
 end
 
 -- Every key that an append may touch.
 local function append_keys(limits, argv)
   local base, inbox_ids = limits.base, tonumber(argv[8])
-  local once = string.match(argv[6], '^%S+ %d+ (.*)$') or ''
+  local once = match(argv[6], '^%S+ %d+ (.*)$') or ''
   local keys = { base .. 'clock', base .. 'tail', base .. 'lease', base .. 'pub:' .. argv[4], base .. 'once:' .. once }
   if inbox_ids > 0 then keys[#keys + 1] = limits.inbox end
   for index = 9 + inbox_ids, #argv, 4 do
@@ -435,6 +473,65 @@ local function append_keys(limits, argv)
   return keys
 end
 
+-- Everything that an append writes; returns its refusals. What cannot be taken back comes last: the acknowledgement of
+-- the inbox, which was tried before, and the live frame.
+local function write(clock, limits, metrics, argv, first, frame, once_hash, once_ttl, once)
+  local base, position, refusals = limits.base, clock.id, ''
+  if first < #argv then
+    local refused = append_batches(clock, limits, metrics, argv, first, frame)
+    if #refused > 0 then refusals = concat(refused, ',') end
+    write_touched(limits, metrics)
+  end
+  local answer = ' ' .. clock.id .. (refusals ~= '' and ' ' .. refusals or '')
+  if argv[4] ~= '' then call('SET', base .. 'pub:' .. argv[4], argv[5] .. answer, 'PX', PUBLISHER_MS) end
+  if once then call('SET', base .. 'once:' .. once, once_hash .. answer, 'PX', once_ttl) end
+  for _, metric in ipairs(metrics) do
+    if metrics[metric].appended > 0 then trim(clock, limits, metrics[metric]) end
+  end
+  if first > 9 then
+    call('XACK', limits.inbox, limits.group, unpack(argv, 9, first - 1))
+    call('XDEL', limits.inbox, unpack(argv, 9, first - 1))
+  end
+  if #frame > 1 then
+    frame[1] = '1 ' .. clock.epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
+    call('PUBLISH', limits.live, concat(frame))
+    state(clock)
+  end
+  return refusals
+end
+
+-- Takes back what a failed append wrote; only its ids are burnt. It may: that was asked before the first write, or the
+-- command is the one that wrote. What was denied wrote nothing, and is denied here again. What was trimmed stays trimmed.
+local function undo(clock, limits, metrics, tails, frame, publisher, remembered, once)
+  local base = limits.base
+  for part = 2, #frame, 3 do try('XDEL', metrics[frame[part + 1]].log, match(frame[part], '^%S+')) end
+  for place, metric in ipairs(metrics) do
+    local opened = metrics[metric]
+    if opened.born then
+      try('DEL', opened.log, opened.last)
+      try('HDEL', limits.tail, metric)
+    elseif opened.appended > 0 then
+      for _, key in ipairs(opened.series) do
+        local series = opened.series[key]
+        if series.id and series.found then
+          try('HSET', opened.last, key, series.found)
+        elseif series.id then
+          try('HDEL', opened.last, key)
+        end
+      end
+      try('HSET', limits.tail, metric, tails[place])
+    end
+  end
+  if #metrics > 0 then try('HSET', clock.key, 'newest', '') end -- of its id there is no batch
+  if clock.metrics then try('HSET', clock.key, 'metrics', clock.metrics) end
+  if publisher ~= '' and remembered then
+    try('SET', base .. 'pub:' .. publisher, remembered, 'PX', PUBLISHER_MS)
+  elseif publisher ~= '' then
+    try('SET', base .. 'pub:' .. publisher, '', 'PX', 1) -- whoever may SET it may not always DEL it
+  end
+  if once then try('SET', base .. 'once:' .. once, '', 'PX', 1) end
+end
+
 -- ARGV: 1 settings, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 idempotency (`hash ttl-ms key`, or ''), 7 lease token,
 -- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and the time of its only reading, or
 -- `readings time\nreading`, the last two of its newest reading; the time is 0 if unknown. Settings: base, batches to
@@ -442,54 +539,54 @@ end
 -- per line.
 -- Returns 'ok', epoch, last id, refusals; or what `answered_before` does; or 'epoch' and the clock; or 'lease'.
 local function append_call(keys, argv)
+  bind()
   local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]
   local base = limits.base
   if is_clustered() then require_all_here(append_keys(limits, argv)) end
   local clock, time = read_clock(base, argv[2])
   if clock.epoch ~= epoch then return { 'epoch', unpack(clock_reply(clock)) } end
-  if argv[7] ~= '' and redis.pcall('GET', base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
+  if argv[7] ~= '' and lease_holder(base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
   local inbox_ids = tonumber(argv[8])
   local first = 9 + inbox_ids
   local batches = (#argv + 1 - first) / 4
   if batches > CALL_MAX then return redis.error_reply('ERR more than 1000 batches in one append') end
   if batches % 1 ~= 0 then return redis.error_reply('ERR half a batch in an append') end
-  local once_hash, once_ttl, once = string.match(argv[6], '^(%S+) (%d+) (.*)$')
-  local before = answered_before(base, publisher, sequence, once, once_hash, epoch)
+  local once_hash, once_ttl, once = match(argv[6], '^(%S+) (%d+) (.*)$')
+  local before, remembered = answered_before(base, publisher, sequence, once, once_hash, epoch)
   if before then return before end
-  if inbox_ids > 0 then -- what can fail fails here, before the first write: no entry has this id
-    redis.call('XACK', limits.inbox, limits.group, '0-0')
-    redis.call('XDEL', limits.inbox, '0-0')
+  if inbox_ids > 0 then -- it cannot be taken back, so what can fail fails here: no entry has this id
+    call('XACK', limits.inbox, limits.group, '0-0')
+    call('XDEL', limits.inbox, '0-0')
+    if first < #argv then require_right('PUBLISH', limits.live, '') end
   end
-  local frame, refusals = { '' }, ''
+  local metrics, tails, unknown, undoable = {}, {}, false, true
   if first < #argv then
-    local metrics, unknown = read_touched(limits, argv, first)
+    metrics, tails, unknown, undoable = read_touched(limits, argv, first)
     if unknown and directory_lost(clock, base, time, argv[2]) then return { 'epoch', unpack(clock_reply(clock)) } end
-    refusals = table.concat(append_all(clock, limits, metrics, argv, first, frame), ',')
-    write_touched(clock, limits, metrics)
-    if clock.births > 0 then redis.call('HSET', clock.key, 'metrics', clock.metrics + clock.births) end
+    if not undoable then require_rights(limits, metrics, publisher, once) end
   end
-  local answer = ' ' .. clock.id .. (refusals ~= '' and ' ' .. refusals or '')
-  if publisher ~= '' then redis.call('SET', base .. 'pub:' .. publisher, sequence .. answer, 'PX', 2592000000) end
-  if once then redis.call('SET', base .. 'once:' .. once, once_hash .. answer, 'PX', once_ttl) end
-  if inbox_ids > 0 then
-    redis.call('XACK', limits.inbox, limits.group, unpack(argv, 9, 8 + inbox_ids))
-    redis.call('XDEL', limits.inbox, unpack(argv, 9, 8 + inbox_ids))
-  end
-  return { 'ok', epoch, clock.id, refusals }
+  local frame = { '' }
+  local done, result = pcall(write, clock, limits, metrics, argv, first, frame, once_hash, once_ttl, once)
+  if done then return { 'ok', epoch, clock.id, result } end
+  undo(clock, limits, metrics, tails, frame, publisher, remembered, once)
+  error(result)
 end
 
 -- One holder appends what arrives on the inbox channel. The marker splits the channel between the old and the new one.
 -- ARGV: base, token, ttl ms, marker channel. Returns 0 not ours, 1 still ours, 2 ours from the marker on.
 local function lease_call(keys, argv)
+  bind()
   local key = argv[1] .. 'lease'
-  local holder = redis.pcall('GET', key)
-  local ttl = redis.pcall('PTTL', key) -- an older list of users may not have it
+  local holder = lease_holder(key)
+  local ttl = try('PTTL', key) -- an older list of users may not have it
   -- a foreign hand left it: of another type, or for ever; a holder renews it every few seconds
   local foreign = type(holder) == 'table' or (type(ttl) == 'number' and (ttl == -1 or ttl > LEASE_MAX_MS))
   if holder and holder ~= argv[2] and not foreign then return 0 end
-  redis.call('SET', key, argv[2], 'PX', argv[3])
+  -- without its marker a lease would be taken and renewed, and nobody told
+  if holder ~= argv[2] then require_right('PUBLISH', argv[4], argv[2]) end
+  call('SET', key, argv[2], 'PX', argv[3])
   if holder == argv[2] then return 1 end
-  redis.call('PUBLISH', argv[4], argv[2])
+  call('PUBLISH', argv[4], argv[2])
   return 2
 end
 
@@ -498,33 +595,51 @@ end
 local function forget_series(key, before)
   local gone, cursor = 0, '0'
   repeat
-    local page = redis.call('HSCAN', key, cursor, 'COUNT', 100)
+    local page = call('HSCAN', key, cursor, 'COUNT', 100)
     cursor = page[1]
     for index = 1, #page[2], 2 do
-      local ms = tonumber(string.match(page[2][index + 1], '^(%d+)%-'))
-      if ms and ms < before then gone = gone + redis.call('HDEL', key, page[2][index]) end
+      local ms = tonumber(match(page[2][index + 1], '^(%d+)%-'))
+      if ms and ms < before then gone = gone + call('HDEL', key, page[2][index]) end
     end
   until cursor == '0'
   return gone
+end
+
+-- Forgets a metric as a whole, or fails before its first write. `forgot` first: a birth that finds no entry starts there.
+local function forget_metric(clock, base, metric, tail)
+  local log, last = base .. 'log:' .. metric, base .. 'last:' .. metric
+  require_right('HDEL', base .. 'tail', metric)
+  require_right('DEL', log, last)
+  if is_clustered() then require_all_here({ log, last }) end
+  clock.forgot = later(tail, clock.forgot)
+  call('HSET', clock.key, 'forgot', clock.forgot)
+  if clock.metrics then
+    clock.metrics = clock.metrics - 1
+    call('HSET', clock.key, 'metrics', clock.metrics)
+  end
+  call('HDEL', base .. 'tail', metric)
+  call('DEL', log, last)
 end
 
 -- Rule 17: trims idle metrics by age and forgets those silent for long; a later birth starts at `forgot`. Of a metric that
 -- goes on, or has as many series as are allowed, those are forgotten of which nothing is kept any more.
 -- ARGV: base, nonce, age ms, silence ms, series limit, metrics …. Returns how many metrics and series were forgotten.
 local function sweep_call(keys, argv)
+  bind()
   local base, series_limit = argv[1], tonumber(argv[5])
   local clock = read_clock(base, argv[2])
   local oldest, silent = clock.now - argv[3], clock.now - argv[4]
   local metrics, series = 0, 0
   for index = 6, #argv do
     local metric = argv[index]
-    local tail = redis.call('HGET', base .. 'tail', metric)
+    local tail = call('HGET', base .. 'tail', metric)
     local log, last = base .. 'log:' .. metric, base .. 'last:' .. metric
     local ms = tail and parse_id(tail)
     local forget = ms and ms < silent
     if ms and not forget then
-      redis.pcall('XTRIM', log, 'MINID', '~', string.format('%d', oldest))
-      local known = redis.pcall('HLEN', last)
+      local trimmed = try('XTRIM', log, 'MINID', '~', format('%d', math.max(0, oldest)))
+      if type(trimmed) == 'table' and not is_poison(trimmed.err) then error(trimmed) end
+      local known = try('HLEN', last)
       if type(known) == 'number' and ((known > 1 and ms >= oldest) or known >= series_limit) then
         local gone = forget_series(last, math.max(oldest, silent))
         series = series + gone
@@ -532,15 +647,9 @@ local function sweep_call(keys, argv)
       end
     end
     if forget then
-      redis.call('HDEL', base .. 'tail', metric)
-      redis.call('DEL', log, last)
-      if after(tail, clock.forgot) then clock.forgot = tail end
+      forget_metric(clock, base, metric, tail)
       metrics = metrics + 1
     end
-  end
-  if metrics > 0 then
-    redis.call('HSET', clock.key, 'forgot', clock.forgot)
-    if clock.metrics then redis.call('HSET', clock.key, 'metrics', clock.metrics - metrics) end
   end
   return { metrics, series }
 end
