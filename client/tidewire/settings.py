@@ -8,6 +8,7 @@ share is written where it is declared first, and `default_of` takes it from ther
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 import types
@@ -164,6 +165,8 @@ def _converted(source: str, hint: Any, option: Option, given: object) -> object:
     except msgspec.ValidationError as error:
         raise InvalidInput(source, shown, _expected(hint, error)) from None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):  # NaN is within any bounds
+            raise InvalidInput(source, shown, _EXPECTED[float])
         if option.minimum is not None and value < option.minimum:
             raise InvalidInput(source, shown, f"must be at least {option.minimum:g}")
         if option.maximum is not None and value > option.maximum:

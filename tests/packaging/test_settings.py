@@ -90,6 +90,8 @@ def test_a_refusal_names_the_option_as_it_is_typed(given: dict[str, Any], enviro
         ("LOG_LEVEL", "loud", "expected one of debug, info, warning, error"),
         ("PORT", "80a", "expected a whole number"),
         ("HEARTBEAT_S", "15s", "expected a number"),
+        ("HEARTBEAT_S", "nan", "expected a number"),
+        ("HEARTBEAT_S", "inf", "expected a number"),
     ],
 )
 def test_a_refusal_says_what_is_expected(variable: str, given: str, says: str) -> None:

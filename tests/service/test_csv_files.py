@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -113,7 +118,7 @@ def test_a_file_is_read_by_its_suffix_in_any_case(tmp_path: Path, name: str, tex
         ("x.parquet", b"no parquet", "no Parquet file"),
         ("x.ndjson", b'{"metric":"a","time":1764400000000,"value":1}\nnonsense\n', "line 2"),
         ("x.ndjson", b'{"metric":"a","time":[1,2],"value":[1]}\n', "differ in length"),
-        ("x.ndjson", b"\xff\xfe", "line 1"),
+        ("x.ndjson", b"\xff\xff", "line 1"),
         ("x.ndjson", b"[" * 5_000, "line 1"),
     ],
 )
@@ -130,3 +135,71 @@ def test_any_bytes_are_rows_or_refused(data: bytes, before: bytes) -> None:
             assert isinstance(row, (dict, InvalidInput))
     except InvalidInput:
         pass
+
+
+NOW = '"time":1764400000000,"value":1'
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (f'{{"metric":null,{NOW}}}', "metric None"),
+        (f'{{"metric":5,{NOW}}}', "metric 5"),
+        (f'{{"metric":"a",{NOW},"unit":5}}', "unit 5"),
+        (f'{{"metric":"a",{NOW},"text":{{}}}}', "text"),
+        (f'{{"metric":"a",{NOW},"labels":"site=A"}}', "labels 'site=A'"),
+        (f'{{"metric":"a",{NOW},"labels":5}}', "labels 5"),
+        (f'{{"metric":"a",{NOW},"labels":["A"]}}', "labels 'A'"),
+        (f'{{"metric":"a",{NOW},"site":{{"x":1}}}}', "labels['site']"),
+    ],
+)
+def test_what_is_no_text_is_refused_and_never_left_out_or_written_as_one(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "x.ndjson").write_text(line)
+    with pytest.raises(InvalidInput, match=re.escape(f"line 1: {says}")):
+        read_rows(tmp_path / "x.ndjson")
+
+
+def test_texts_and_labels_of_parquet_are_read_in_each_of_their_types(tmp_path: Path) -> None:
+    columns = {
+        "metric": pa.array([b"a", b"a"]),
+        "time": [1_764_400_000_000.0] * 2,
+        "value": [1.0, 2.0],
+        "unit": pa.array([b"Cel", None]),
+        "label.site": ["A", ""],
+    }
+    pairs = pa.map_(pa.string(), pa.string())
+    for labels in (pa.array([{"k": "x"}, {"k": None}]), pa.array([[("k", "x")], []], pairs)):
+        pq.write_table(pa.table({**columns, "labels": labels}), tmp_path / "x.parquet")
+        rows = read_rows(tmp_path / "x.parquet")
+        assert [(row.metric, row.unit, row.labels) for row in rows] == [
+            ("a", "Cel", {"k": "x", "site": "A"}),
+            ("a", "", {"site": ""}),
+        ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_lines_of_json_are_read_by_their_mark_also_when_files_were_joined(tmp_path: Path, encoding: str) -> None:
+    line = f'{{"metric":"öfen/1",{NOW}}}\r\n'
+    (tmp_path / "x.ndjson").write_bytes(line.encode(encoding) * 2)
+    assert [row.metric for row in read_rows(tmp_path / "x.ndjson")] == ["öfen/1"] * 2
+
+
+def test_lines_of_json_in_another_encoding_are_refused_by_line(tmp_path: Path) -> None:
+    (tmp_path / "x.ndjson").write_bytes(f'{{"metric":"a",{NOW}}}\n{{"metric":"ö",{NOW}}}\n'.encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"line 2.*not UTF-8"):
+        read_rows(tmp_path / "x.ndjson")
+
+
+async def test_rows_that_can_never_be_published_cost_no_other_and_end_with_an_error(
+    service: Any, tmp_path: Path
+) -> None:
+    many = {f"l{n}": "x" for n in range(40)}
+    lines = [{}, {"labels": many}, {"metric": "b//c"}, {"text": "x" * 300_000}, {"value": 2}]
+    rows = [{"metric": "a", "time": 1_764_400_000_000, "value": 1} | line for line in lines]
+    file = tmp_path / "x.ndjson"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["replay", str(file), "--to", service.url])
+    assert result.exit_code == 1
+    assert "2 readings published" in result.output
+    assert "3 of the rows can never be published" in result.output
+    assert await service.stored() == {"a": [1, 2]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tidewire.commands.options import target_option
 from tidewire.commands.terminal import echo, plain
-from tidewire.errors import InvalidInput, MissingExtra
+from tidewire.errors import InvalidInput, LimitExceeded, MissingExtra
 from tidewire.model.batch import checked_time_ms, checked_value
 from tidewire.model.csv_rows import csv_text, field_of_column, parse_number, read_csv_rows
+from tidewire.model.table_writers import label_of_column
 from tidewire.publishing.publisher import Publisher, publish_url
 from tidewire.settings import without_password
 
@@ -46,6 +46,17 @@ def _empty(cell: object) -> bool:
     return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
+def _text(field: str, cell: object) -> str:
+    if isinstance(cell, bytes):  # a column of Parquet whose writer did not say that it is text
+        try:
+            return cell.decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(field, cell, "is not UTF-8") from None
+    if not isinstance(cell, str):
+        raise InvalidInput(field, cell, f"expected a text, got {type(cell).__name__}")
+    return cell
+
+
 def _number(field: str, cell: object) -> float | None:
     return parse_number(field, cell) if isinstance(cell, str) else checked_value(cell, field=field)
 
@@ -59,15 +70,15 @@ def _checked_row(fields: Mapping[str, Any], where: str) -> Row:
     missing = next((name for name in ("metric", "time", "value") if name not in fields), None)
     if missing is not None:
         raise InvalidInput(where, ", ".join(fields), f"lacks {missing!r}; every row needs metric, time and value")
-    text = fields.get("text")
+    text, unit = fields.get("text"), fields.get("unit")
     try:
         return Row(
             time_ms=checked_time_ms(fields["time"], now_ms=_FAR_MS),
-            metric=str(fields["metric"]),
+            metric=_text("metric", fields["metric"]),
             value=_number("value", fields["value"]),
-            unit=str(fields.get("unit") or ""),
+            unit="" if _empty(unit) else _text("unit", unit),
             labels=fields.get("labels", {}),
-            text=None if _empty(text) else str(text),
+            text=None if _empty(text) else _text("text", text),
             step=_number("step", fields.get("step")),
         )
     except InvalidInput as error:
@@ -105,13 +116,14 @@ def _csv_rows(path: Path, delimiter: str = ",") -> Iterator[_Placed]:
 
 
 def _ndjson_rows(path: Path) -> Iterator[_Placed]:
-    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
-        if not line.strip():
+    for number, ended in enumerate(csv_text(path.read_bytes()), 1):
+        line = ended.strip("\ufeff \t\r\n")  # a mark begins each of several files that were joined
+        if not line:
             continue
         try:
             cells = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidInput(f"line {number}", line.decode(errors="replace"), f"{error}; expected JSON") from None
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+            raise InvalidInput(f"line {number}", line, f"{error}; expected JSON") from None
         columns = {name: cell for name, cell in cells.items() if isinstance(cell, list)}  # as exports write a series
         if {"min", "max", "mean", "count"} <= columns.keys():
             raise InvalidInput(f"line {number}", ", ".join(columns), "are buckets, which are no readings")
@@ -135,17 +147,35 @@ def _parquet_rows(path: Path) -> Iterator[_Placed]:
         yield f"row {number}", _fields_of(cells)
 
 
-def _fields_of(cells: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = cells.get("labels")
-    labels = dict(given) if isinstance(given, dict) else {}
+def _fields_of(cells: Mapping[str, Any]) -> Mapping[str, Any] | InvalidInput:
+    labels: dict[str, str] = {}
     fields: dict[str, Any] = {"labels": labels}
-    for column, cell in cells.items():
-        name, is_label = field_of_column(column)
-        if not is_label:
-            fields[name] = cell
-        elif cell is not given and not _empty(cell):
-            labels[name] = str(cell)
+    try:
+        for column, cell in cells.items():
+            name, is_label = field_of_column(column)
+            if not is_label:
+                fields[name] = cell
+            elif column == "labels":
+                labels |= {label: _label(label, value) for label, value in _pairs(cell) if value is not None}
+            elif not _empty(cell) or (cell == "" and label_of_column(column) is not None):
+                labels[name] = _label(name, cell)
+    except InvalidInput as error:
+        return error
     return fields
+
+
+def _pairs(cell: object) -> list[tuple[str, object]]:
+    """Return the names and values of a cell of labels: an object, a struct, or a map of Parquet."""
+    pairs = list(cell.items()) if isinstance(cell, dict) else [] if _empty(cell) else cell
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        raise InvalidInput("labels", cell, "expected an object of texts, such as {'site': 'A'}")
+    return pairs
+
+
+def _label(name: str, cell: object) -> str:
+    if isinstance(cell, (dict, list)):
+        raise InvalidInput(f"labels[{name!r}]", cell, "expected one text")
+    return _text(name, cell) if isinstance(cell, bytes) else str(cell)
 
 
 _Placed: TypeAlias = tuple[str, Mapping[str, Any] | InvalidInput]
@@ -159,10 +189,20 @@ _READERS: Final[Mapping[str, Callable[[Path], Iterator[_Placed]]]] = {
 }
 
 
+def _checked_speed(_context: click.Context, _option: click.Parameter, speed: float) -> float:
+    if math.isnan(speed):  # lies in any range
+        raise click.BadParameter("expected a number")
+    return speed
+
+
 @click.command("replay")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--speed", default=1.0, type=click.FloatRange(min=0.01), help="Speed relative to the recording; 2 is twice as fast."
+    "--speed",
+    default=1.0,
+    type=click.FloatRange(min=0.01),
+    callback=_checked_speed,
+    help="Speed relative to the recording; 2 is twice as fast.",
 )
 @target_option
 @click.option("--loop", is_flag=True, help="Repeat until Ctrl-C.")
@@ -200,6 +240,8 @@ def command(file: Path, speed: float, target: str | None, loop: bool) -> None:
     echo(f"{stats.sent} readings published to {where}, {refused} refused", err=True)
     if not sent or stats.rejected:
         raise click.ClickException(stats.last_error or "not everything could be sent")
+    if refused:
+        raise click.ClickException(f"{refused} of the rows can never be published as they are")
 
 
 def _play(rows: list[Row], speed: float, publisher: Publisher, advance: Any) -> int:
@@ -216,7 +258,7 @@ def _play(rows: list[Row], speed: float, publisher: Publisher, advance: Any) -> 
             publisher.publish(
                 row.metric, row.value, unit=row.unit, labels=row.labels, time=due_s * 1e3, text=row.text, step=row.step
             )
-        except InvalidInput as error:
+        except (InvalidInput, LimitExceeded) as error:
             refused += 1
             if refused <= _SHOWN_ERRORS:
                 echo(f"row {number}: {error}", err=True)
