@@ -42,6 +42,11 @@ def warnings(settings: DashboardSettings) -> list[str]:
             f"tokens and cookies are sent to {host} unencrypted; set --tls-cert and --tls-key, or listen on 127.0.0.1 "
             "behind an HTTPS proxy and add --https"
         )
+    if settings.dashboard_login and not settings.token:
+        found.append(
+            "--login without a token of the dashboard's own: a service with --auth will not let it read; create "
+            "one that may read what viewers may see (tidewire token create), and set TIDEWIRE_TOKEN"
+        )
     public = [name for name in settings.dashboard_allowed_hosts if not is_loopback(name.strip("[]"))]
     if public and not (reachable or settings.dashboard_login):
         found.append(

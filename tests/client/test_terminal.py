@@ -227,6 +227,8 @@ async def test_a_folder_that_is_none_is_one_sentence(service: Any, tmp_path: Pat
         (["export", "**", "-o", nowhere], "no folder"),
         (["export", "**", "-o", str(file / "x.csv")], "no folder"),
         (["export", "**", "-o", str(tmp_path)], "is a folder"),
+        (["export", "**", "-o", str(tmp_path / "x.xlsx")], ".xlsx is none of .csv, .ndjson, .jsonl, .parquet, .arrow"),
+        (["export", "**", "-o", str(tmp_path / "x.csv.gz")], ".gz is none of"),
         (["up", "--data-dir", str(file), *own_ports()], "--data-dir"),
         (["serve", "--tls-cert", nowhere], "--tls-cert"),
         (["replay", nowhere], "does not exist"),

@@ -99,7 +99,7 @@ def _progress() -> Iterator[Callable[[float], None]]:
     "name",
     type=click.Choice(list(TABLE_FORMATS)),
     default=None,
-    help="Default: by the file's suffix, else csv.",
+    help="Default: by the file's suffix; csv for none.",
 )
 @click.option("--out", "-o", default="-", help="File to write; - for standard output.  [default: -]")
 @label_option
@@ -115,7 +115,7 @@ def command(
     url: str | None,
 ) -> None:
     """Write readings to a file: tidewire export 'furnace/**' --start -24h -o furnace.parquet"""  # noqa: D415
-    form = TABLE_FORMATS[name or _format_of(Path(out).suffix)]
+    form = TABLE_FORMATS[name or _format_of(out)]
     if not form.text and out == "-" and sys.stdout.isatty():
         raise click.UsageError("This format is not text; name a file with --out.")
     folder = Path(out).resolve().parent if _is_file(out) else None
@@ -139,5 +139,15 @@ def command(
     click.echo(f"{rows:,} {what}" + ("" if out == "-" else f" in {out}"), err=True)
 
 
-def _format_of(suffix: str) -> str:
-    return next((name for name, form in TABLE_FORMATS.items() if suffix.removeprefix(".") in form.suffixes), "csv")
+def _format_of(out: str) -> str:
+    """Return the format that a file's suffix names, csv for what has none.
+
+    Raises:
+        click.BadParameter: a suffix of no format.
+    """
+    suffix = Path(out).suffix.removeprefix(".").lower() if _is_file(out) else ""
+    by_suffix = {each: name for name, form in TABLE_FORMATS.items() for each in form.suffixes}
+    if suffix and suffix not in by_suffix:
+        known = ", ".join(f".{each}" for each in by_suffix)
+        raise click.BadParameter(f"{out}: .{suffix} is none of {known}; add --format", param_hint="--out")
+    return by_suffix.get(suffix, "csv")

@@ -147,3 +147,13 @@ def _check(threshold: Threshold, where: str) -> None:
         raise InvalidInput(where, threshold.metric, "warn_above must not be above critical_above")
     if None not in limits[2:] and limits[2] < limits[3]:  # type: ignore[operator]
         raise InvalidInput(where, threshold.metric, "warn_below must not be below critical_below")
+    above = min((limit for limit in limits[:2] if limit is not None), default=math.inf)
+    below = max((limit for limit in limits[2:] if limit is not None), default=-math.inf)
+    if below >= above:
+        raise InvalidInput(
+            where, threshold.metric, f"every value is above {above:g} or below {below:g}; swap the limits"
+        )
+    if below + threshold.hysteresis > above - threshold.hysteresis:
+        raise InvalidInput(
+            where, threshold.metric, f"with a hysteresis of {threshold.hysteresis:g} an alarm would never end; lower it"
+        )
