@@ -194,7 +194,7 @@ async def test_rows_that_can_never_be_published_cost_no_other_and_end_with_an_er
     service: Any, tmp_path: Path
 ) -> None:
     many = {f"l{n}": "x" for n in range(40)}
-    lines = [{}, {"labels": many}, {"metric": "b//c"}, {"text": "x" * 300_000}, {"value": 2}]
+    lines: list[dict[str, object]] = [{}, {"labels": many}, {"metric": "b//c"}, {"text": "x" * 300_000}, {"value": 2}]
     rows = [{"metric": "a", "time": 1_764_400_000_000, "value": 1} | line for line in lines]
     file = tmp_path / "x.ndjson"
     file.write_text("\n".join(map(json.dumps, rows)))
