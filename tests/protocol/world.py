@@ -27,7 +27,7 @@ from tidewire.model.cursor import Cursor
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock, Fork, Watermark
 from tidewire_service.hub.continuity import ContinuityTracker
-from tidewire_service.hub.effects import Drain, ReadClock, ReadEntries, ReadLast, ReadTails, SyncClock, Wait
+from tidewire_service.hub.effects import Drain, ReadClock, ReadEntries, ReadLast, ReadTails, SyncClock, Turn, Wait
 from tidewire_service.hub.event_ring import EventRing
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.live_frame import LiveFrame
@@ -119,7 +119,7 @@ class Operation:
                     self.hub.syncs.append(self.sync)
                 elif self.sync:
                     self._send(self.sync[0])
-            case Wait():
+            case Wait() | Turn():
                 self._send(None)
             case Drain():
                 assert self.sink is not None

@@ -14,13 +14,19 @@ from tidewire.model.pattern import compile_patterns
 from tidewire.redislog.lineage import Clock, Watermark
 from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import FrameMalformed
-from tidewire_service.hub.conflation import thinned
+from tidewire_service.hub.conflation import Skipped, Thinner
 from tidewire_service.hub.event_ring import EventRing, RingEntry, encode_data
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.live_frame import parse_frame
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
 from tidewire_service.settings import ServiceSettings
+
+
+def thinned(entries: list[RingEntry]) -> tuple[list[RingEntry], list[Skipped]]:
+    thinner = Thinner()
+    thinner.add(entries)
+    return thinner.thinned()
 
 
 class FailingLog(RedisLog):

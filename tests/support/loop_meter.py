@@ -36,8 +36,10 @@ async def measured() -> AsyncIterator[LoopMeter]:
     meter = LoopMeter()
     gc.disable()
     watching = asyncio.create_task(meter.watch())
+    await asyncio.sleep(0)  # it has begun
     try:
         yield meter
+        await asyncio.sleep(0)  # the last step counts, also if it was the only one
     finally:
         watching.cancel()
         gc.enable()

@@ -50,6 +50,7 @@ __all__ = ["BlockingRedisLog", "RedisLog"]
 
 _POOL: Final = 16  # connections of one process to one Redis
 _EPOCH_CHANGES: Final = 3  # in the course of one append; more means that Redis is coming and going
+_SERIES_AT_ONCE: Final = 500
 _SERIES_A_SWEEP: Final = 2_000  # of one call: about 2 ms of Redis
 _GIVE_UP_EACH_S: Final = 0.1  # a server that refuses every command costs ten rounds of connections a second
 _OnError = Callable[[BaseException], None]
@@ -408,6 +409,8 @@ class RedisLog(_Base):
             series, skipped = parse_last_readings(reply)
             self.skipped_entries += skipped
             found.append(series)
+            if len(series) >= _SERIES_AT_ONCE:
+                await asyncio.sleep(0)  # a metric may have 2,000 series: 10 ms
         return found, clock
 
     async def _series_counts(self, metrics: Sequence[str]) -> list[int]:

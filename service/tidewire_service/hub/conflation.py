@@ -17,7 +17,7 @@ from tidewire.model.states import ConflatedBatches, StreamBatch
 from tidewire.model.units import unit_key
 from tidewire_service.hub.event_ring import RingEntry
 
-__all__ = ["MAX_SERIES", "ConflatedEvent", "Conflator", "Skipped", "interval_of", "thinned"]
+__all__ = ["MAX_SERIES", "ConflatedEvent", "Conflator", "Skipped", "Thinner", "interval_of"]
 
 MAX_SERIES: Final = 2_000  # of one conflated stream
 
@@ -154,21 +154,31 @@ class Skipped(NamedTuple):
     last: int
 
 
-def thinned(entries: Iterable[RingEntry]) -> tuple[list[RingEntry], list[Skipped]]:
-    """Return of each series the batch with its newest reading, in id order, and what was left out, per metric."""
-    newest: dict[tuple[str, str], tuple[float, RingEntry]] = {}
-    skipped: dict[str, Skipped] = {}
-    for entry in entries:
-        key = (entry.metric, series_key(entry.labels))
-        time = float("-inf") if entry.batch is None else max(entry.batch.time)
-        entry.release()
-        left_out: RingEntry | None = entry
-        if key not in newest or time >= newest[key][0]:
-            left_out = newest[key][1] if key in newest else None
-            newest[key] = time, entry
-        if left_out is not None:
-            known = skipped.get(entry.metric, Skipped(entry.metric, 0, left_out.id, left_out.id))
-            skipped[entry.metric] = Skipped(
-                entry.metric, known.batches + 1, min(known.first, left_out.id), max(known.last, left_out.id)
-            )
-    return sorted((entry for _, entry in newest.values()), key=lambda entry: entry.id), list(skipped.values())
+class Thinner:
+    """Keeps of each series the batch with its newest reading."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], tuple[float, RingEntry]] = {}
+        self._skipped: dict[str, Skipped] = {}
+
+    def add(self, entries: Iterable[RingEntry]) -> None:
+        """Take batches, in id order."""
+        newest, skipped = self._newest, self._skipped
+        for entry in entries:
+            key = (entry.metric, series_key(entry.labels))
+            time = float("-inf") if entry.batch is None else max(entry.batch.time)
+            entry.release()
+            left_out: RingEntry | None = entry
+            if key not in newest or time >= newest[key][0]:
+                left_out = newest[key][1] if key in newest else None
+                newest[key] = time, entry
+            if left_out is not None:
+                known = skipped.get(entry.metric, Skipped(entry.metric, 0, left_out.id, left_out.id))
+                skipped[entry.metric] = Skipped(
+                    entry.metric, known.batches + 1, min(known.first, left_out.id), max(known.last, left_out.id)
+                )
+
+    def thinned(self) -> tuple[list[RingEntry], list[Skipped]]:
+        """Return what was kept, in id order, and what was left out, per metric."""
+        kept = sorted((entry for _, entry in self._newest.values()), key=lambda entry: entry.id)
+        return kept, list(self._skipped.values())

@@ -7,7 +7,7 @@ to 25).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from tidewire.redislog.lineage import Clock, fork_after, minting_epoch
@@ -33,6 +33,12 @@ class Listener(Protocol):
 
     def born(self, metric: str) -> None:
         """Handle a metric that was not in the directory before."""
+
+    def knows(self, entries: Iterable[PageEntry]) -> bool:
+        """Tell whether `born` will take a moment only for the metrics of these batches."""
+
+    async def expect(self, metrics: Iterable[str]) -> None:
+        """Prepare for metrics that are about to be born, so that `born` takes a moment only."""
 
     def interrupted(self) -> None:
         """Let every live subscription fall back to its own cursor: continuity cannot be shown to it from memory.

@@ -20,6 +20,7 @@ __all__ = [
     "ReadLast",
     "ReadTails",
     "SyncClock",
+    "Turn",
     "Wait",
     "run_effects",
 ]
@@ -72,11 +73,15 @@ class Wait(NamedTuple):
     """Wait until the hub has moved; the result is None."""
 
 
+class Turn(NamedTuple):
+    """Let everything else run between two parts of one long step; the result is None."""
+
+
 class Drain(NamedTuple):
     """Wait until the socket accepts bytes again and what was parked before has been written; the result is None."""
 
 
-Effect: TypeAlias = ReadClock | ReadTails | ReadEntries | ReadLast | SyncClock | Wait | Drain
+Effect: TypeAlias = ReadClock | ReadTails | ReadEntries | ReadLast | SyncClock | Wait | Turn | Drain
 T = TypeVar("T")
 Effects: TypeAlias = Generator[Effect, Any, T]
 

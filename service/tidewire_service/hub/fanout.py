@@ -6,7 +6,7 @@ flush hands each selection's pending events, joined once, to all its live subscr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +14,7 @@ from tidewire.model.cursor import Cursor
 from tidewire.model.pattern import compile_patterns
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.event_ring import RingEntry
+from tidewire_service.hub.log_page import PageEntry
 from tidewire_service.hub.matching import part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
@@ -24,6 +25,8 @@ __all__ = ["Fanout", "Matched"]
 
 _MATCHES_AT_ONCE: Final = 256  # of a pattern and a metric; 40 ms where each takes the longest, 0.1 ms as a rule
 _COMPILED: Final = 10  # matches that take as long as compiling a pattern
+_BORN_AT_ONCE: Final = 1_000  # metrics, even if nobody selects any
+_LEAVES_AT_ONCE: Final = 1_000  # metrics of a selection; more leave in turns, 20 ms for 100,000
 
 
 class Matched(NamedTuple):
@@ -52,6 +55,7 @@ class Fanout:
         dirty: something waits for a flush.
         conflated: the conflated selections.
         subscriptions: all of them, live or catching up; bounded by the stream quota.
+        leaving: selections without users that are still entered at their metrics; see `forget_leaving`.
     """
 
     def __init__(
@@ -69,12 +73,14 @@ class Fanout:
         self.dirty = False
         self.conflated: list[ConflatedSelection] = []
         self.subscriptions: set[Subscription] = set()
+        self.leaving: list[Selection] = []
         self._partition = partition
         self._interrupted = False
         self._fell_back = fell_back
         self._selections: dict[SelectionKey, Selection] = {}
         self._live: dict[Selection, set[Subscription]] = {}
-        self._by_metric: dict[str, tuple[Selection, ...]] = {}
+        self._by_metric: dict[str, list[Selection]] = {}
+        self._pattern_count = 0
         self._pending: list[Selection] = []
         self._observers: list[Callable[[RingEntry], None]] = []
 
@@ -96,11 +102,39 @@ class Fanout:
         if entry.kept is not None:
             entry.release()
 
+    def knows(self, entries: Iterable[PageEntry]) -> bool:
+        """Tell whether `born` takes a moment only for the metrics of these batches, also without `expect`."""
+        known, born = self._by_metric, 0
+        for entry in entries:
+            if entry.metric not in known:
+                born += 1
+        return not born or self._born_at_once(born)
+
+    def _born_at_once(self, count: int) -> bool:
+        return count <= _BORN_AT_ONCE and count * self._pattern_count <= _MATCHES_AT_ONCE
+
+    async def expect(self, metrics: Iterable[str]) -> None:
+        """Let metrics that are about to be born join the selections that match them, in turns."""
+        born = [metric for metric in dict.fromkeys(metrics) if metric not in self._by_metric]
+        if self._born_at_once(len(born)):
+            return
+        turns = Turns()
+        for first in range(0, len(born), _BORN_AT_ONCE):
+            part = born[first : first + _BORN_AT_ONCE]
+            self._by_metric.update((metric, []) for metric in part)  # a selection that comes now takes them itself
+            for selection in tuple(self._selections.values()):
+                found = await selection.matching(part, turns)
+                if selection.users:
+                    selection.metrics.update(found)
+                    for metric in found:
+                        self._by_metric[metric].append(selection)
+            await turns.take()
+
     def born(self, metric: str) -> None:
-        """Let a new metric join the selections that match it."""
+        """Let a new metric join the selections that match it, unless it was expected."""
         if metric in self._by_metric:
             return
-        wanting = tuple(selection for selection in self._selections.values() if selection.matches(metric))
+        wanting = [selection for selection in self._selections.values() if selection.matches(metric)]
         for selection in wanting:
             selection.metrics.add(metric)
         self._by_metric[metric] = wanting
@@ -152,18 +186,36 @@ class Fanout:
 
     def close_intervals(self) -> None:
         """Hand out the intervals that no later id can join."""
-        epoch, counters = self._partition.epoch, self._partition.counters
         for selection in self.conflated:
-            before = Cursor(epoch, selection.flushed)
-            data = selection.close_intervals()
-            if not data:
-                continue
-            counters["intervals"] += 1
-            for subscription in tuple(self._live[selection]):
-                counters["deliveries"] += 1
-                if not subscription.sink.write(data):
-                    self._fall_back(subscription, before, slow=True)
-                    subscription.parked = Cursor(epoch, selection.flushed)
+            self._close_intervals_of(selection)
+
+    async def close_intervals_in_turns(self) -> None:
+        """Hand out the intervals that no later id can join, and sum up before what is not."""
+        turns = Turns()
+        for selection in tuple(self.conflated):
+            while selection.behind:
+                await turns.take()
+                if selection.torn:  # the subscriptions read it from the log
+                    for subscription in tuple(self._live.get(selection, ())):
+                        self._fall_back(subscription, Cursor(self._partition.epoch, selection.flushed), slow=False)
+                    selection.rebase()
+                selection.sum_some()
+            if selection.users:
+                self._close_intervals_of(selection)
+            await turns.take()
+
+    def _close_intervals_of(self, selection: ConflatedSelection) -> None:
+        epoch, counters = self._partition.epoch, self._partition.counters
+        before = Cursor(epoch, selection.flushed)
+        data = selection.close_intervals()
+        if not data:
+            return
+        counters["intervals"] += 1
+        for subscription in tuple(self._live[selection]):
+            counters["deliveries"] += 1
+            if not subscription.sink.write(data):
+                self._fall_back(subscription, before, slow=True)
+                subscription.parked = Cursor(epoch, selection.flushed)
 
     # -- live or catching up
 
@@ -198,9 +250,14 @@ class Fanout:
         Raises:
             LimitExceeded: matching takes too long.
         """
-        known = len(self._by_metric)
-        part = await part_of(self._by_metric, compile_patterns(request.patterns), narrowed_to, turns)
-        return Matched(set(part), known)
+        patterns, metrics, known = compile_patterns(request.patterns), set[str](), 0
+        while True:
+            later = dict(islice(self._by_metric.items(), known, None))
+            known += len(later)
+            metrics.update(await part_of(later, patterns, narrowed_to, turns))
+            await turns.take()
+            if (len(self._by_metric) - known) * (len(patterns) + len(narrowed_to)) <= _MATCHES_AT_ONCE:
+                return Matched(metrics, known)
 
     def attach(
         self,
@@ -233,11 +290,12 @@ class Fanout:
             pattern.matches("")  # compiles it: the first metric that is born shall not wait for that
         selection = kind(key, patterns, self._partition)
         self._selections[key] = selection
+        self._pattern_count += selection.pattern_count
         self._live[selection] = set()
         selection.metrics = matched.metrics
         selection.metrics.update(filter(selection.matches, islice(self._by_metric, matched.known, None)))
         for metric in selection.metrics:
-            self._by_metric[metric] += (selection,)
+            self._by_metric[metric].append(selection)
         if isinstance(selection, ConflatedSelection):
             selection.rebase()
             self.conflated.append(selection)
@@ -253,13 +311,33 @@ class Fanout:
         self._live[selection].discard(subscription)
         selection.users -= 1
         if not selection.users:
-            del self._selections[selection.key], self._live[selection]
-            for metric in selection.metrics:
-                self._by_metric[metric] = tuple(s for s in self._by_metric[metric] if s is not selection)
-            if selection in self._pending:
-                self._pending.remove(selection)
+            del self._selections[selection.key]
+            self._pattern_count -= selection.pattern_count
             if isinstance(selection, ConflatedSelection):
                 self.conflated.remove(selection)
+            if len(selection.metrics) > _LEAVES_AT_ONCE:
+                self.leaving.append(selection)  # until then it is as a selection whose subscriptions all catch up
+                return
+            for metric in selection.metrics:
+                self._by_metric[metric].remove(selection)
+            self._forget(selection)
+
+    async def forget_leaving(self) -> None:
+        """Take the selections that are leaving from their metrics, in turns."""
+        turns = Turns()
+        while self.leaving:
+            selection = self.leaving.pop()
+            metrics = iter(selection.metrics)
+            while part := tuple(islice(metrics, _LEAVES_AT_ONCE)):
+                for metric in part:
+                    self._by_metric[metric].remove(selection)
+                await turns.take()
+            self._forget(selection)
+
+    def _forget(self, selection: Selection) -> None:
+        del self._live[selection]
+        if selection in self._pending:
+            self._pending.remove(selection)
 
     def observe(self, callback: Callable[[RingEntry], None]) -> None:
         """Call back for every applied batch; must be quick."""

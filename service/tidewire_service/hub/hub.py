@@ -29,6 +29,7 @@ from tidewire_service.hub.effects import (
     ReadEntries,
     ReadLast,
     SyncClock,
+    Turn,
     Wait,
     run_effects,
 )
@@ -95,6 +96,7 @@ class Hub:
         self._flush_due: asyncio.Handle | None = None
         self._last_flush = self._flush_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
+        self._forgetting: asyncio.Task[None] | None = None
 
     # -- what routes may ask
 
@@ -188,9 +190,10 @@ class Hub:
 
     async def close(self) -> None:
         """Stop all of it."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *filter(None, [self._forgetting])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._feed.close()
         if self._flush_due is not None:
             self._flush_due.cancel()
@@ -238,7 +241,7 @@ class Hub:
                 await self.sync_clock()
             except LogUnavailable:
                 continue
-            self._fanout.close_intervals()
+            await self._fanout.close_intervals_in_turns()
             self._tell_moved()
 
     # -- subscriptions
@@ -269,6 +272,9 @@ class Hub:
     def detach(self, subscription: Subscription) -> None:
         """Forget a subscription."""
         self._fanout.detach(subscription)
+        if self._fanout.leaving and (self._forgetting is None or self._forgetting.done()):
+            self._forgetting = asyncio.create_task(self._fanout.forget_leaving(), name="tidewire-leaving")
+            self._forgetting.add_done_callback(_report)
 
     def fall_back(self, subscription: Subscription) -> None:
         """Let a live subscription whose socket is full catch up from what it was handed."""
@@ -312,6 +318,8 @@ class Hub:
                             return await self._reads.shared(effect)
                         case Wait():
                             return await self.moved()
+                        case Turn():
+                            return await asyncio.sleep(0)
                         case Drain():
                             return await drained()
                 except LogUnavailable:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from tidewire.model.pattern import Pattern, compile_patterns
 from tidewire_service.turns import Turns
 
-__all__ = ["part_of"]
+__all__ = ["part_of", "selected"]
 
 V = TypeVar("V")
 
@@ -35,10 +35,7 @@ async def part_of(
     allowed = compile_patterns(narrowed_to)
     found: list[str] = []
     for first in range(0, len(names), _RUN):
-        some = await _selected(names[first : first + _RUN], patterns, turns)
-        if allowed:
-            some = await _selected(some, allowed, turns)
-        found += sorted(some)
+        found += sorted(await selected(names[first : first + _RUN], patterns, allowed, turns))
         await turns.take()
     found.sort()
     part: dict[str, V] = {}
@@ -46,6 +43,18 @@ async def part_of(
         part.update((name, every[name]) for name in found[first : first + _RUN])
         await turns.take()
     return part
+
+
+async def selected(
+    names: Sequence[str], patterns: Collection[Pattern], allowed: Collection[Pattern], turns: Turns
+) -> Sequence[str]:
+    """Return the names that one of some patterns matches, and one of those that are allowed, unless there are none.
+
+    Raises:
+        LimitExceeded: it takes too long.
+    """
+    found = await _selected(names, patterns, turns)
+    return await _selected(found, allowed, turns) if allowed else found
 
 
 async def _selected(names: Sequence[str], patterns: Collection[Pattern], turns: Turns) -> Sequence[str]:

@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -21,7 +21,7 @@ from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock
 from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.continuity import ContinuityTracker, Listener
-from tidewire_service.hub.effects import Effects, run_effects
+from tidewire_service.hub.effects import Effect, Effects, ReadTails, run_effects
 from tidewire_service.hub.live_connection import LiveConnection
 from tidewire_service.hub.live_frame import LiveFrame, parse_frame
 from tidewire_service.hub.log_reads import LogReads, ReadableLog
@@ -71,6 +71,7 @@ class PartitionFeed:
         self.trouble = ""
         self._partition = partition
         self._counters = partition.counters
+        self._listener = listener
         self._tracker = ContinuityTracker(partition, listener)
         self._connection = LiveConnection(url, keys, self._on_message)
         self._live_channel = keys.live.encode()
@@ -138,7 +139,7 @@ class PartitionFeed:
         except FrameMalformed:
             self._counters["frames_garbled"] += 1
             return
-        if not self._busy and self._tracker.continues(frame):
+        if not self._busy and self._tracker.continues(frame) and self._listener.knows(frame.entries):
             self._tracker.apply_next(frame)
             self._changed()
             return
@@ -190,6 +191,9 @@ class PartitionFeed:
         tracker = self._tracker
         while self._queue:
             frame = self._queue.popleft()
+            if frame.epoch == self._partition.epoch and not self._listener.knows(frame.entries):
+                self._busy = True
+                await self._listener.expect(entry.metric for entry in frame.entries)
             if tracker.continues(frame):
                 tracker.apply_next(frame)
             else:
@@ -217,12 +221,19 @@ class PartitionFeed:
     async def _operate(self, effects: Effects[None]) -> None:
         self._busy = True
         try:
-            await run_effects(effects, self.reads.read)
+            await run_effects(effects, self._read)
         finally:
             effects.close()
         self._last_clock_s = time.monotonic()
         self._changed()
         self._moved()
+
+    async def _read(self, effect: Effect) -> Any:
+        """Perform a read of the tracker; what is new in a directory is expected before the tracker has it."""
+        found = await self.reads.read(effect)
+        if isinstance(effect, ReadTails):
+            await self._listener.expect(found[0])
+        return found
 
     def _note_reachable(self, error: LogUnavailable | None) -> None:
         self.trouble = "" if error is None else str(error)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tidewire.model.pattern import Pattern, compile_pattern
 from tidewire_service.hub.event_ring import RingEntry
+from tidewire_service.hub.matching import selected
 from tidewire_service.hub.partition import Partition
+from tidewire_service.turns import Turns
 
 __all__ = ["Selection", "SelectionKey"]
 
 _PAGE_BYTES: Final = 256 * 1024
+_PAGE_BATCHES: Final = 16_384  # of the ring that one page looks at: 2 ms
+_PAGE_DECODED: Final = 2_048  # where they are decoded, for their labels or to sum them up: 10 ms
 # Kept of one selection between two flushes: 8 MiB at most; a subscription at another cursor makes its own.
 _PAGES: Final = 32
 
@@ -36,11 +40,14 @@ class Selection:
     """The metrics of a partition that match some patterns, and the events pending for their live subscriptions.
 
     Attributes:
+        decodes: batches are decoded to be summed up.
         key: the patterns and labels.
         metrics: those of the directory that match; the fan-out adds metrics as they are born.
         pending: SSE events since the last flush.
         users: subscriptions, live or not.
     """
+
+    decodes = False
 
     def __init__(self, key: SelectionKey, patterns: tuple[Pattern, ...], partition: Partition) -> None:
         self.key = key
@@ -63,6 +70,15 @@ class Selection:
         if self._allowed and not any(pattern.matches(metric) for pattern in self._allowed):
             return False
         return any(pattern.matches(metric) for pattern in self._patterns)
+
+    async def matching(self, metrics: Sequence[str], turns: Turns) -> Sequence[str]:
+        """Return those metrics for which `matches` is true, in turns with everything else."""
+        return await selected(metrics, self._patterns, self._allowed, turns)
+
+    @property
+    def pattern_count(self) -> int:
+        """How many patterns a new metric is matched with."""
+        return len(self._patterns) + len(self._allowed)
 
     def wants(self, entry: RingEntry) -> bool:
         """Return whether a batch of a selected metric has the labels asked for."""
@@ -87,6 +103,7 @@ class Selection:
         """Return the events after an id from the ring, and up to where they reach.
 
         Subscriptions that come back together ask for the same page: it is made once and kept until the next flush.
+        It ends at `after` if it could only hold a part of what belongs together.
         """
         page = self._pages.get((after, upto))
         if page is None:
@@ -102,14 +119,26 @@ class Selection:
                 yield entry
             entry.release()
 
+    def some_wanted(self, after: int, upto: int) -> tuple[list[RingEntry], int]:
+        """Return the batches of the selection after an id from the ring, as many as a page holds, and up to where.
+
+        That takes 10 ms, however many batches there are.
+        """
+        found, size = [], 0
+        most = _PAGE_DECODED if self.decodes or self._labels else _PAGE_BATCHES
+        for looked_at, entry in enumerate(self._partition.batches(after, upto), 1):
+            if entry.metric in self.metrics:
+                size += len(entry.data)
+                if self.wants(entry):
+                    found.append(entry)
+                entry.release()
+            if looked_at >= most or size >= _PAGE_BYTES:
+                return found, entry.id
+        return found, upto
+
     def _make_page(self, after: int, upto: int) -> tuple[bytes, int]:
-        parts, size = [], 0
-        for entry in self.wanted(after, upto):
-            parts.append(entry.data)
-            size += len(entry.data)
-            if size >= _PAGE_BYTES:
-                return b"".join(parts), entry.id
-        return b"".join(parts), upto
+        entries, bound = self.some_wanted(after, upto)
+        return b"".join([entry.data for entry in entries]), bound
 
     def forget_pages(self) -> None:
         """Drop the pages kept since the last flush."""

@@ -1,0 +1,213 @@
+"""However much there is to replay, to select or to be born, no step of the hub holds the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, cast
+
+import pytest
+from loop_meter import HELD_S, measured
+from servers import Service, Valkey
+from waiting import HANG_S, eventually
+
+from tidewire.model.batch import encode_batch, make_batch
+from tidewire.model.cursor import Cursor
+from tidewire.redislog.log import RedisLog
+from tidewire_service.hub.event_ring import EventRing, RingEntry
+from tidewire_service.hub.fanout import Fanout
+from tidewire_service.hub.partition import Partition
+from tidewire_service.hub.subscription import OnSlow, Replay, Subscription, SubscriptionRequest
+from tidewire_service.settings import ServiceSettings
+from tidewire_service.turns import Turns
+
+METRICS, SERIES = 20, 2_000
+HOSTILE = [f"**/{'*/' * n}b" for n in range(40, 104)]  # 0.1 ms each for a name of many levels
+DEEP = "a/" * 120
+
+
+class Ears:
+    """A socket that takes everything."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def write(self, data: bytes) -> bool:
+        self.heard += data
+        return True
+
+
+def fanout_of(metrics: Sequence[str]) -> Fanout:
+    partition = Partition(EventRing(0))
+    fanout = Fanout(partition, log_time_ms=lambda: 0.0, fell_back=lambda _: None)
+    for metric in metrics:
+        fanout.born(metric)
+    return fanout
+
+
+async def attached(fanout: Fanout, patterns: Sequence[str]) -> Subscription:
+    request = SubscriptionRequest(patterns=tuple(patterns), replay=Replay("none"))
+    matched = await fanout.match(request, (), Turns())
+    return fanout.attach(request, Ears(), matched=matched)
+
+
+async def test_the_widest_selection_comes_and_goes_without_holding_the_event_loop() -> None:
+    fanout = fanout_of([f"plant/line{n % 100}/machine{n}/temperature" for n in range(100_000)])
+    narrow = await attached(fanout, ["plant/line1/**"])
+    others = [await attached(fanout, ["**", f"of/{n}"]) for n in range(20)]
+    async with measured() as meter:
+        wide = await attached(fanout, ["**"])
+        assert len(wide.selection.metrics) == 100_000
+        await asyncio.sleep(0)
+        for subscription in (wide, *others):
+            fanout.detach(subscription)
+        await fanout.forget_leaving()
+    assert meter.held_s < HELD_S
+    assert fanout.selection_count == 1
+    assert {tuple(entered) for entered in fanout._by_metric.values()} == {(), (narrow.selection,)}
+
+
+async def test_a_selection_that_leaves_gets_no_more_events_and_may_come_back_meanwhile() -> None:
+    fanout = fanout_of([f"m/{n}" for n in range(5_000)])
+    gone = await attached(fanout, ["**"])
+    fanout.go_live(gone)
+    fanout.detach(gone)
+    back = await attached(fanout, ["**"])
+    fanout.go_live(back)
+    fanout.applied(RingEntry(1, "m/1", b"{}", b"data: 1\n\n"))
+    fanout.flush()
+    await fanout.forget_leaving()
+    fanout.applied(RingEntry(2, "m/1", b"{}", b"data: 2\n\n"))
+    fanout.flush()
+    assert cast("Ears", gone.sink).heard == b""
+    assert cast("Ears", back.sink).heard == b"data: 1\n\ndata: 2\n\n"
+
+
+async def test_metrics_are_expected_without_holding_the_event_loop() -> None:
+    fanout = fanout_of(["old"])
+    open_ = [await attached(fanout, [*HOSTILE[:16], f"{DEEP}{n}", f"of/{n}"]) for n in range(40)]
+    born = [f"{DEEP}{n}" for n in range(20)]
+    async with measured() as meter:
+        expecting = asyncio.create_task(fanout.expect(born))
+        await asyncio.sleep(0)
+        assert not expecting.done()
+        late = await attached(fanout, [f"{DEEP}*"])
+        fanout.detach(open_[0])
+        await expecting
+        for metric in born:
+            fanout.born(metric)
+    assert meter.held_s < HELD_S
+    assert late.selection.metrics == set(born)
+    assert open_[1].selection.metrics == {f"{DEEP}1"}
+    assert fanout._by_metric[f"{DEEP}0"] == [late.selection]
+    assert set(fanout._by_metric[f"{DEEP}1"]) == {open_[1].selection, late.selection}
+    assert len(fanout._by_metric[f"{DEEP}1"]) == 2
+
+
+async def test_what_is_born_reaches_every_stream_once_and_in_order_however_costly_the_patterns_of_others_are(
+    start_service: Callable[..., Any],
+) -> None:
+    service = await start_service()
+    ready = asyncio.Semaphore(0)
+    heard: list[str] = []
+
+    async def listen(query: str, into: list[str]) -> None:
+        async with service.http.stream("GET", f"/v1/stream?replay=none&{query}") as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("event: live"):
+                    ready.release()
+                if '"metric":"' in line:
+                    into.append(line.split('"metric":"')[1].split('"')[0])
+
+    costly = [f"metric=of/{n}&" + "&".join(f"metric={one}" for one in HOSTILE[:16]) for n in range(20)]
+    listening = [asyncio.create_task(listen(query, [])) for query in costly]
+    listening.append(asyncio.create_task(listen(f"metric={DEEP}*&metric=other", heard)))
+    try:
+        for _ in listening:
+            await asyncio.wait_for(ready.acquire(), HANG_S)
+        born = [f"{DEEP}{n}" for n in range(30)]
+        async with measured() as meter:
+            for rows in (born, ["other"]):
+                posted = await service.http.post("/v1/readings", json=[{"metric": name, "value": 1} for name in rows])
+                assert posted.status_code == 200
+            await eventually(lambda: heard[-1:] == ["other"])
+        assert heard == [*born, "other"]
+        assert meter.held_s < HELD_S
+    finally:
+        for task in listening:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*listening)
+
+
+@pytest.fixture(scope="module")
+async def wide_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A service with 40,000 series, one batch each, all of them in the event ring."""
+    valkey = Valkey(tmp_path_factory.mktemp("wide") / "valkey")
+    valkey.start()
+    service = Service(ServiceSettings(redis=valkey.url, port=0, drain_s=0.1))
+    await service.start()
+    log = RedisLog(valkey.url)
+    for metric in range(METRICS):
+        labels = ({"n": f"{metric}-{n}", "site": "A"} for n in range(SERIES))
+        await log.append([encode_batch(make_batch(f"wide/{metric}", [1.0], labels=one)) for one in labels])
+    await log.close()
+    await eventually(lambda: service.app.state.hub.gauges()["ring_batches"] == METRICS * SERIES)
+    yield service
+    await service.stop()
+    await service.http.aclose()
+    valkey.close()
+
+
+async def read_until_live(service: Service, path: str) -> bytes:
+    """Return what a stream says until it is live, read by a client that costs the event loop little."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    heard = bytearray()
+    while b"event: live" not in heard[-4_096:]:
+        piece = await asyncio.wait_for(reader.read(1 << 18), HANG_S)
+        assert piece, bytes(heard[-500:])
+        heard += piece
+    writer.close()
+    return bytes(heard)
+
+
+@pytest.mark.parametrize(
+    ("query", "events"),
+    [
+        pytest.param("metric=wide/**&replay=last", METRICS * SERIES, id="last readings"),
+        pytest.param("metric=wide/**&replay=1h", METRICS * SERIES, id="ring"),
+        pytest.param("metric=wide/**&replay=1h&label=site:B", 0, id="ring by label"),
+        pytest.param("metric=wide/**&replay=1h&every=100ms&label=site:A", None, id="ring as intervals"),
+        pytest.param("metric=wide/**&replay=1h&every=1h&label=site:A", None, id="ring as one interval"),
+    ],
+)
+async def test_no_replay_holds_the_event_loop(wide_service: Service, query: str, events: int | None) -> None:
+    async with measured() as meter:
+        heard = await read_until_live(wide_service, f"/v1/stream?{query}")
+    assert heard.startswith(b"HTTP/1.1 200")
+    if events is not None:
+        assert heard.count(b'"metric":"wide/') == events
+    assert meter.held_s < HELD_S
+
+
+async def test_a_slow_subscription_is_thinned_over_the_whole_ring_in_turns(wide_service: Service) -> None:
+    hub = wide_service.app.state.hub
+    request = SubscriptionRequest(
+        patterns=("wide/*",), replay=Replay("none"), on_slow=OnSlow.CONFLATE, cursor=Cursor(hub.position.epoch, 1)
+    )
+    ears = Ears()
+    subscription = hub._fanout.attach(request, ears)
+    subscription.cursor, subscription.slow, subscription._announce = Cursor(hub.position.epoch, 1), True, False
+    before = hub.counters["batches_skipped"]
+
+    async def drained() -> None:
+        subscription.written()
+
+    async with measured() as meter:
+        await hub.catch_up(subscription.catch_up(), drained)
+    hub.detach(subscription)
+    assert subscription.cursor == hub.position
+    assert ears.heard.count(b'"metric":"wide/') == METRICS * SERIES - (hub.counters["batches_skipped"] - before)
+    assert meter.held_s < HELD_S
