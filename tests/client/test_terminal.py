@@ -275,9 +275,46 @@ async def test_a_negative_value_is_published(service: Any, valkey: Valkey, value
     assert (series["value"], series["unit"]) == (float(value), "Cel")
 
 
-def test_an_option_that_is_none_is_still_said() -> None:
-    result = CliRunner().invoke(cli.main, ["publish", "a", "1", "--untit", "Cel"])
+@pytest.mark.parametrize("arguments", [["a", "1", "--untit", "Cel"], ["--untit", "5"], ["-x", "5"]])
+def test_an_option_that_is_none_is_still_said(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli.main, ["publish", *arguments])
     assert result.exit_code == 2
+
+
+async def test_a_metric_may_begin_with_a_dash_after_two_of_them(service: Any, valkey: Valkey) -> None:
+    where = {"TIDEWIRE_REDIS": valkey.url, "TIDEWIRE_URL": service.url}
+    arguments = ["publish", "--unit", "Cel", "--", "-a", "-5"]
+    result = await asyncio.to_thread(CliRunner().invoke, cli.main, arguments, env=where)
+    assert result.exit_code == 0
+    assert "-a -5 Cel published\n" in result.output
+
+
+@pytest.mark.parametrize("value", ["1e400", "1_000", "0x10", "\u0661", "1,5", "warm"])
+def test_a_value_that_no_other_door_takes_is_refused(value: str) -> None:
+    result = CliRunner().invoke(cli.main, ["publish", "a", value, "--to", "redis://127.0.0.1:1"])
+    assert result.exit_code == 2
+    assert value[:4] in result.output
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", "null"])
+async def test_what_is_no_number_is_published_and_shown_as_none(service: Any, valkey: Valkey, value: str) -> None:
+    arguments = ["publish", "a", value, "--to", valkey.url]
+    result = await asyncio.to_thread(CliRunner().invoke, cli.main, arguments)
+    assert result.exit_code == 0
+    assert "a \N{EN DASH} published\n" in result.output
+    (series,) = (await service.http.get("/v1/catalog")).json()["series"]
+    assert (series["metric"], series["value"]) == ("a", None)
+
+
+@pytest.mark.parametrize("columns", [None, "0", "20", "80"])
+async def test_a_table_that_a_program_reads_is_whole(service: Any, columns: str | None) -> None:
+    metric, site = "long/" + "n" * 150, "s" * 120
+    await service.publish(metric, 5, labels={"site": site})
+    where = {"TIDEWIRE_URL": service.url, "COLUMNS": columns}
+    result = await asyncio.to_thread(CliRunner().invoke, cli.main, ["catalog"], env=where)
+    assert result.exit_code == 0
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("long/")]  # the service logs there, too
+    assert line.split()[:2] == [metric, f"site={site}"]
 
 
 def fields(settings: type[Settings]) -> dict[str, tuple[Any, Option]]:

@@ -15,10 +15,11 @@ from lanes import bounded
 from servers import Valkey
 from waiting import HANG_S
 
-from tidewire.errors import LogFull, LogUnavailable, PublishConflict
+from tidewire.errors import InvalidInput, LogFull, LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch, encode_batch, make_batch
 from tidewire.model.cursor import id_ms, id_text, parse_id
 from tidewire.redislog.calls import Appended, Once, Retention, parse_last_readings, split_calls
+from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Fork, Watermark
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire_service.hub.live_frame import parse_frame
@@ -498,3 +499,16 @@ async def test_a_password_is_in_no_error(valkey: Valkey) -> None:
         await log.ping()
     assert "geheim" not in str(caught.value)
     await log.close()
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "a{b", "a}", "*", "tw*", "t?", "[tw]", "tw\\", "a b", " ", "tw\n", "a\x1b", "\ud800"]
+)
+def test_a_prefix_that_is_a_pattern_or_cannot_be_seen_is_refused(prefix: str) -> None:
+    with pytest.raises(InvalidInput, match="prefix"):
+        Keys(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["tw", "plant-1.a:b/c", "öfen"])
+def test_any_other_prefix_is_taken(prefix: str) -> None:
+    assert Keys(prefix).inbox_metric(f"{prefix}:in:a/b") == "a/b"

@@ -408,3 +408,14 @@ async def test_a_ticket_is_for_what_it_was_made_for_and_ends_with_its_token(
     assert (
         await guarded.http.post("/v1/tickets", json={"metric": ["a"]}, headers=bearer(publisher))
     ).status_code == 403
+
+
+@pytest.mark.parametrize("used", [b"x", b"", b"\xff", b"1e300", b"nan", b"-1", b"9" * 30])
+async def test_a_last_use_that_a_foreign_hand_wrote_hides_no_token(
+    token: Any, store: Any, valkey: Valkey, used: bytes
+) -> None:
+    await token("press-7", publish=("**",))
+    [row] = await store.rows()
+    valkey.cli("HSET", "tw:{0}:tokens:used", row.id, used)
+    [row] = await store.rows()
+    assert (row.token.name, row.used_ms) == ("press-7", None)

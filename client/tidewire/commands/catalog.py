@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
-from tidewire.commands.terminal import echo, plain
+from tidewire.commands.terminal import echo, plain, print_table
 from tidewire.model.answers import SeriesInfo
 from tidewire.subscribing.frames import series_infos
 
@@ -37,7 +36,10 @@ def command(patterns: tuple[str, ...], as_json: bool, labels: tuple[str, ...], u
     table.add_column("readings", justify="right")
     for info in found:
         table.add_row(*_cells(info))
-    Console().print(table if found else Text("no series match"))
+    if found:
+        print_table(table)
+    else:
+        click.echo("no series match")
 
 
 def _cells(info: SeriesInfo) -> tuple[Text, ...]:

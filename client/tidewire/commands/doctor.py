@@ -11,12 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import click
 import redis
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tidewire._version import __version__
-from tidewire.commands.terminal import plain
+from tidewire.commands.terminal import plain, print_table
 from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.log import BlockingRedisLog
@@ -245,7 +244,7 @@ def command(**options: Any) -> None:
     settings = load_settings(ClientSettings, options)
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(3):
-        table.add_column(overflow="fold")
+        table.add_column()
     signs = {
         "ok": Text("ok", style="green"),
         "note": Text("note", style="yellow"),
@@ -257,6 +256,6 @@ def command(**options: Any) -> None:
         if remedy:
             said.append(f"\n{plain(remedy)}", style="dim")
         table.add_row(signs[level], Text(what), said)
-    Console().print(table)
+    print_table(table)
     if any(finding.level == "wrong" for finding in findings):
         sys.exit(1)

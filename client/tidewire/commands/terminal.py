@@ -9,11 +9,15 @@ import sys
 from typing import Final
 
 import click
+from rich.console import Console
+from rich.table import Table
 
-__all__ = ["PlainFormatter", "adapt_output", "echo", "plain", "plain_lines"]
+__all__ = ["PlainFormatter", "adapt_output", "echo", "plain", "plain_lines", "print_table"]
 
 # Control characters of ASCII and Latin-1; line ends of Unicode; what turns the direction of a text.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+_WIDEST: Final = 100_000  # characters of a line
 
 
 def plain(text: str) -> str:
@@ -37,6 +41,16 @@ class PlainFormatter(logging.Formatter):
 def echo(text: str, *, err: bool = False) -> None:
     """Print a line that holds what others published."""
     click.echo(plain(text), err=err)
+
+
+def print_table(table: Table) -> None:
+    """Print a table: in a terminal folded to its width, else as wide as it is, since a program reads it."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console = Console()
+    if not console.is_terminal or console.width < 1:
+        console.width = max(1, console.measure(table, options=console.options.update(width=_WIDEST)).maximum)
+    console.print(table)
 
 
 def adapt_output() -> None:

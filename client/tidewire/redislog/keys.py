@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from tidewire.errors import InvalidInput
 from tidewire.settings import DEFAULT_PREFIX
 
 __all__ = ["Keys"]
+
+
+# The inbox subscribes to a pattern that begins with it: with a star in it, it would take the messages of others.
+_PREFIX: Final = re.compile(r"[^*?\[\]^\\{}\s]+")
 
 
 class Keys:
@@ -34,10 +41,9 @@ class Keys:
     """
 
     def __init__(self, prefix: str = DEFAULT_PREFIX, partition: str = "0", database: int = 0) -> None:
-        if not prefix or "{" in prefix or "}" in prefix:
-            raise InvalidInput(
-                "prefix", prefix, "must not be empty and must not contain braces (they name the partition)"
-            )
+        if not (_PREFIX.fullmatch(prefix) and prefix.isprintable()):
+            why = "expected printable characters without blanks, braces (of the partition) and *?[]^\\ (of patterns)"
+            raise InvalidInput("prefix", prefix, why)
         self.prefix = prefix
         self.base = f"{prefix}:{{{partition}}}:"
         self.clock = f"{self.base}clock"

@@ -21,6 +21,7 @@ __all__ = ["Token", "TokenRow", "TokenStore", "hashed", "identity_of", "parse_to
 _TEXT: Final = re.compile(r"tw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _MAX_TOKENS: Final = 10_000  # every process holds a copy of all, about 0.5 KB each
 _MAX_NAME: Final = 100
+_USED_MS: Final = re.compile(rb"\d{1,14}")
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +121,8 @@ class TokenStore:
         used = pairs(used)
         found = []
         for id_, token in _tokens(tokens).items():
-            used_ms = used.get(id_.encode())
-            found.append(TokenRow(id_, token, None if used_ms is None else float(used_ms)))
+            used_ms = used.get(id_.encode(), b"")  # a whole number; another program may have written anything
+            found.append(TokenRow(id_, token, float(used_ms) if _USED_MS.fullmatch(used_ms) else None))
         return sorted(found, key=lambda row: row.token.created_ms)
 
     async def _delete_expired(self, now_ms: float) -> int:

@@ -11,11 +11,10 @@ from urllib.parse import urlencode
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidewire.commands.terminal import echo, plain
+from tidewire.commands.terminal import echo, plain, print_table
 from tidewire.errors import InvalidInput
 from tidewire.model.durations import parse_duration_ms
 from tidewire.redislog.log import RedisLog
@@ -119,7 +118,7 @@ def list_command(as_json: bool, **given: Any) -> None:
         return
     table = Table(box=None, header_style="bold")
     for title in ("id", "name", "publish", "subscribe", "may", "expires", "last used"):
-        table.add_column(title, overflow="fold")  # a truncated pattern is useless
+        table.add_column(title)
     for row in rows:
         scopes = row.token.scopes
         may = " ".join(name for name in ("edit", "operate") if getattr(scopes, name))
@@ -127,7 +126,7 @@ def list_command(as_json: bool, **given: Any) -> None:
         ends = _when(row.token.expires_ms, _NEVER) + (" (expired)" if expired else "")
         cells = (row.id, row.token.name, " ".join(scopes.publish), " ".join(scopes.subscribe), may, ends)
         table.add_row(*(Text(plain(cell)) for cell in (*cells, _when(row.used_ms, "not yet"))))
-    Console().print(table)
+    print_table(table)
 
 
 @command.command("revoke")
