@@ -98,8 +98,6 @@ def test_a_batch_survives_its_encoding_on_one_line(metric: str, column: list[Any
         ("a\u00a0", "begins or ends with a blank"),
         ("\u3000a", "begins or ends with a blank"),
         ("a\u2009", "begins or ends with a blank"),
-        ("a /b", "one of its levels"),
-        ("a/\u00a0b/c", "one of its levels"),
     ],
 )
 def test_a_bad_name_is_refused_with_its_reason(metric: str, why: str) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, eventually
 
 from tidewire.model.batch import IngestLimits
+from tidewire.redislog.keys import Keys
 from tidewire.redislog.log import RedisLog
 from tidewire_service.documents import Documents
+from tidewire_service.hub.live_connection import LiveConnection
 from tidewire_service.ingest.inbox import Inbox
 
 from .conftest import World
@@ -88,3 +90,34 @@ async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: Wor
         await asyncio.gather(feeding, return_exceptions=True)
         await log.close()
         await feed.close()
+
+
+@pytest.mark.parametrize("ticks", range(6))
+@pytest.mark.parametrize("event", ["connected", "closed"])
+async def test_a_live_connection_ends_when_it_is_cancelled_as_it_connects_or_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch, event: str, ticks: int
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes with the result: a shutdown never ended."""
+    connection = LiveConnection(world.valkey.url, Keys("tw"), lambda channel, payload: None)
+    connect, connecting, may_connect = connection._connect, asyncio.Event(), asyncio.Event()
+
+    async def slow_connect() -> Any:
+        reader = await connect()
+        connecting.set()
+        await may_connect.wait()
+        return reader
+
+    monkeypatch.setattr(connection, "_connect", slow_connect)
+    task = asyncio.create_task(connection.run())
+    await connecting.wait()
+    if event == "closed":
+        may_connect.set()
+        await eventually(lambda: connection.up)
+        connection.rebuild()
+    else:
+        may_connect.set()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=HANG_S)
+    assert task.cancelled()

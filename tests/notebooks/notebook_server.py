@@ -15,6 +15,7 @@ from waiting import HANG_S
 
 __all__ = ["running"]
 
+_START_S = 4 * HANG_S  # JupyterLab imports for half a minute on a crowded machine
 _END_S = 5.0  # what a notebook server does when it ends is not tested here
 
 
@@ -36,7 +37,7 @@ def running(url: str, *command: str, folder: Path, environment: Mapping[str, str
             cwd=folder,
             env={**os.environ, **(environment or {})},
         )
-    deadline = time.monotonic() + HANG_S
+    deadline = time.monotonic() + _START_S
     try:
         while True:
             with contextlib.suppress(httpx.TransportError):

@@ -147,8 +147,8 @@ def _check_characters(field: str, text: str) -> None:
             )
         if character in "*?[]":
             raise InvalidInput(field, text, f"'{character}' is reserved for patterns")
-    if any(level != level.strip() for level in text.split("/")):
-        raise InvalidInput(field, text, "begins or ends with a blank, or one of its levels does; strip it")
+    if text != text.strip():
+        raise InvalidInput(field, text, "begins or ends with a blank, which nobody sees; strip it")
     if not unicodedata.is_normalized("NFC", text):
         raise InvalidInput(field, text, "is not in Unicode normal form C; apply unicodedata.normalize('NFC', …)")
 
@@ -158,8 +158,8 @@ def checked_name(metric: str) -> str:
     """Return the name of a metric.
 
     Raises:
-        InvalidInput: empty, longer than 255 bytes, not NFC, an empty level, a blank at the end of a level, or a
-            character of Cc, Cf, Cs, Zl, Zp or ``* ? [ ]``.
+        InvalidInput: empty, longer than 255 bytes, not NFC, an empty level, a blank at an end, or a character of Cc,
+            Cf, Cs, Zl, Zp or ``* ? [ ]``.
     """
     metric = _utf8("metric", metric, _NAME_BYTES)
     if not metric:

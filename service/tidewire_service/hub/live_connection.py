@@ -137,7 +137,8 @@ class LiveConnection:
         backoff_s, refusal = 0.05, ""
         while True:
             try:
-                reader = await asyncio.wait_for(self._connect(), _CONNECT_S)
+                async with asyncio.timeout(_CONNECT_S):
+                    reader = await self._connect()
             except (OSError, TimeoutError) as error:
                 logger.debug("live_connection_failed", error=str(error))
                 reader = None
@@ -157,11 +158,16 @@ class LiveConnection:
 
     async def _connect(self) -> _Reader:
         loop, options = asyncio.get_running_loop(), self._options
-        if "path" in options:
-            _, reader = await loop.create_unix_connection(lambda: _Reader(self._on_message), options["path"])
-        else:
-            host, port = options.get("host", "127.0.0.1"), int(options.get("port", 6379))
-            _, reader = await loop.create_connection(lambda: _Reader(self._on_message), host, port, ssl=self._tls)
+        reader = _Reader(self._on_message)
+        try:
+            if "path" in options:
+                await loop.create_unix_connection(lambda: reader, options["path"])
+            else:
+                host, port = options.get("host", "127.0.0.1"), int(options.get("port", 6379))
+                await loop.create_connection(lambda: reader, host, port, ssl=self._tls)
+        except BaseException:
+            reader.abort()  # it may have been made in the moment in which it was no longer wanted
+            raise
         assert reader.transport is not None  # noqa: S101 - create_connection has called connection_made
         commands = []
         if options.get("password"):
@@ -182,7 +188,8 @@ class LiveConnection:
             if reader.transport is not None:
                 reader.transport.write(_command("PING"))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(reader.closed), _PING_S)
+                async with asyncio.timeout(_PING_S):
+                    await asyncio.shield(reader.closed)
                 return
             if not reader.received:
                 logger.warning("live_connection_silent", seconds=_PING_S)
