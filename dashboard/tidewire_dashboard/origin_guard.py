@@ -1,4 +1,4 @@
-"""Refuses requests with a wrong Host header, from another origin, or that would embed a page; also of sockets."""
+"""Refuses requests with a wrong Host header, from another origin, or that would embed a page; answers probes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from tornado.routing import HostMatches, Matcher, PathMatches, Rule
 from tornado.web import RequestHandler
 
 from tidewire.errors import shown
+from tidewire_dashboard.bokeh_server import auth_provider_of
 
 __all__ = ["guard_rules"]
 
 _log = logging.getLogger("tidewire")
+_PAGE: Final = re.compile(r"/|/d/[^/]+")
 _READING_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -31,11 +33,49 @@ class _ForeignPage(Matcher):
         headers = request.headers
         origin, site = headers.get("Origin", ""), headers.get("Sec-Fetch-Site", "")
         if origin:
-            return None if urlsplit(origin).netloc.lower() == request.host.lower() else {}
+            return None if _netloc(origin) == request.host.lower() else {}
         if site in ("", "same-origin", "none"):
             return None
         followed = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
         return None if followed and request.method in _READING_METHODS else {}
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+class _HeadOfPage(Matcher):
+    """Matches HEAD of a page, which Bokeh answers to GET only, with a new session."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Return {} for such a request, None for any other."""
+        return {} if request.method == "HEAD" and _PAGE.fullmatch(request.path) else None
+
+
+class _Head(RequestHandler):
+    """Answers as GET: with the page's status, or the way to the log-in."""
+
+    async def head(self) -> None:
+        """Answer."""
+        provider = auth_provider_of(self)
+        if provider.get_user_async and not await provider.get_user_async(self):
+            self.redirect("/login")
+            return
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+
+
+class _Live(RequestHandler):
+    """Tells a probe, which knows an address and no name, that the process runs."""
+
+    def get(self) -> None:
+        """Answer as the service does."""
+        self.set_header("Cache-Control", "no-store")
+        self.finish({"live": True})
+
+    head = get
 
 
 class _Refusal(RequestHandler):
@@ -75,14 +115,16 @@ class _NotServed(_Refusal):
 
 
 def guard_rules(hosts: Iterable[str]) -> list[Rule]:
-    """Return the routing rules that refuse requests before they reach any route.
+    """Return the routing rules that are matched before all others.
 
     Args:
         hosts: allowed host names of the dashboard, at any port.
     """
     allowed = "|".join(re.escape(host) for host in hosts)
     return [
+        Rule(PathMatches("/health/live"), _Live),
         Rule(HostMatches(rf"(?i:(?!(?:{allowed})$).*)$"), _WrongHost),
         Rule(_ForeignPage(), _Foreign),
         Rule(PathMatches(r".*/autoload\.js"), _NotServed),  # other sites would embed our pages by it
+        Rule(_HeadOfPage(), _Head),
     ]

@@ -31,6 +31,7 @@ ROUTES = {
     "/frames": ("/frames?ticket=guess", "ticket"),
     r"/exports/([A-Za-z0-9_-]+\.[a-z]+)": ("/exports/guess.csv", "address"),
     "/login": ("/login", "nothing"),
+    "/health/live": ("/health/live", "nothing"),
     "/logout": ("/logout", "nothing"),
     "/autoload.js": ("/autoload.js", "never"),
     "/d/(?P<slug>[^/]+)/autoload.js": ("/d/plant/autoload.js", "never"),
@@ -141,11 +142,18 @@ async def test_pages_of_other_sites_reach_no_route_and_no_socket(service: Any, l
         httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http,
     ):
         port = dashboard.server.port
-        for origin in ("https://evil.example", f"http://evil.example:{port}", "http://127.0.0.1:1", "null"):
+        for origin in (
+            "https://evil.example",
+            f"http://evil.example:{port}",
+            "http://127.0.0.1:1",
+            "null",
+            "http://[::1",
+        ):
             for path in ("/ws", "/d/plant/ws", "/frames?ticket=guess"):
                 assert await _socket(dashboard.url + path, {"Origin": origin}) == 403, (origin, path)
-            for path, _ in ROUTES.values():
-                assert (await http.get(path, headers={"Origin": origin})).status_code == 403
+            for path, need in ROUTES.values():
+                answer = await http.get(path, headers={"Origin": origin})
+                assert answer.status_code == (200 if path == "/health/live" else 403), need
         for site in ("cross-site", "same-site"):
             for method, path in (("GET", "/"), ("POST", "/logout"), ("GET", "/metadata"), ("GET", "/frames")):
                 assert (await http.request(method, path, headers={"Sec-Fetch-Site": site})).status_code == 403
@@ -155,6 +163,9 @@ async def test_pages_of_other_sites_reach_no_route_and_no_socket(service: Any, l
         for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example"):
             for path, _ in ROUTES.values():
                 answer = await http.get(path, headers={"Host": host})
+                if path == "/health/live":  # a probe asks it by address
+                    assert (answer.status_code, answer.json()) == (200, {"live": True})
+                    continue
                 assert answer.status_code == 421
                 assert "--dashboard-allowed-hosts" in answer.text
             assert await _socket(dashboard.url + "/ws", {"Host": host}) == 421
@@ -162,3 +173,19 @@ async def test_pages_of_other_sites_reach_no_route_and_no_socket(service: Any, l
         assert (await http.get("/login" if login else "/", headers=own)).status_code == 200
         assert "access-control-allow-origin" not in (await http.get("/autoload.js")).headers
         assert json.dumps(dict(http.cookies)) == "{}"
+
+
+@pytest.mark.parametrize("login", [False, True])
+async def test_head_answers_as_get_and_opens_no_session(service: Any, login: bool) -> None:
+    settings = DashboardSettings(url=service.url, dashboard_port=0, dashboard_login=login)
+    async with (
+        running_dashboard(settings) as dashboard,
+        httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http,
+    ):
+        for path in ("/", "/d/plant", "/health/live"):
+            answer = await http.head(path)
+            assert answer.status_code == (302 if login and path != "/health/live" else 200)
+            assert answer.content == b""
+        assert (await http.head("/", headers={"Host": "evil.example"})).status_code == 421
+        assert (await http.head("/", headers={"Origin": "http://evil.example"})).status_code == 403
+        assert dashboard.server.get_sessions() == []
