@@ -94,6 +94,9 @@ def test_a_message_of_python_is_decoded_as_it_was_encoded(struct: type[msgspec.S
         '{"t":"export","id":1,"series":[0],"start_ms":0,"end_ms":1,"kind":"exe"}',
         '{"t":"read_deck","slug":""}',
         '{"t":"status"}',
+        '{"t":"save_deck","slug":"a","deck":{},"over":"é"}',
+        '{"t":"save_deck","slug":"a","deck":{},"over":"a\\n"}',
+        '{"t":"save_deck","slug":"a","deck":{},"over":"\\r\\nX: y"}',
     ],
 )
 def test_what_is_no_message_of_the_deck_is_refused(text: str) -> None:

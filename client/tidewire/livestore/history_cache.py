@@ -33,6 +33,7 @@ _KEPT_S: Final = 20.0
 _TIMEOUT_S: Final = 20.0
 
 _MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
+_MAX_COUNT: Final = 0xFFFF  # of a view frame
 
 Tables = dict[tuple[str, str], dict[str, Floats]]
 """Of each metric and series key the buckets of each unit, by what is the same for units that mean the same."""
@@ -159,7 +160,9 @@ async def answer_range(
     first = math.floor(request.start_ms / step_ms)
     count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
     indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]
-    if count > 0xFFFF or count * len(indices) > _MAX_CELLS:
+    if count > _MAX_COUNT:
+        raise LimitExceeded("buckets of one series", _MAX_COUNT, count, "ask for less time")
+    if count * len(indices) > _MAX_CELLS:
         raise LimitExceeded("buckets of a range", _MAX_CELLS, count * len(indices), "ask for fewer series or less time")
     missing = [one for one in map(store.series.__getitem__, indices) if store.covered(one, step_ms) > request.start_ms]
     older, problem = NO_OLDER, ""

@@ -84,6 +84,7 @@ SeriesOfView = Annotated[list[Index], Meta(max_length=_MAX_SERIES_OF_VIEW)]
 SeriesOfRequest = Annotated[list[Index], Meta(min_length=1, max_length=_MAX_SERIES_OF_REQUEST)]
 FormatName = Annotated[str, Meta(pattern=f"^(?:{'|'.join(TABLE_FORMATS)})$")]
 Slug = Annotated[str, Meta(min_length=1, max_length=64)]
+Version = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}\\Z")]  # of a document; it becomes a header
 State = Literal["connecting", "live", "reconnecting", "ended"]
 
 
@@ -175,7 +176,7 @@ class SaveDeck(_Message, frozen=True, kw_only=True, tag="save_deck"):
 
     slug: Slug
     deck: dict[str, Any]
-    over: str | None
+    over: Version | None
 
 
 class DeleteDeck(_Message, frozen=True, kw_only=True, tag="delete_deck"):
