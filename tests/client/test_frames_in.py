@@ -294,3 +294,51 @@ def test_a_frame_reaches_the_log_as_it_is(valkey: Valkey) -> None:
         found.setdefault(batch.labels["id"], []).extend(batch.value)
     log.close()
     assert found == {str(LARGE): list(range(0, 2_500, 2)), str(LARGE + 1): list(range(1, 2_500, 2))}
+
+
+@pytest.mark.parametrize("cell", [b"a", bytearray(b"a"), ["a"], ("a", 1), {"a": 1}, {"a"}, np.array([1, 2])], ids=repr)
+def test_a_cell_that_is_no_one_thing_is_no_label(cell: Any) -> None:
+    recorder = Recorder()
+    frame = pd.DataFrame({"v": [1, 2], "s": pd.Series(["ok", cell], dtype=object).array}, index=TIMES[:2])
+    with pytest.raises(InvalidInput, match=r"s\[1\]"):
+        tidewire.publish_frame(frame, label_columns=["s"], publisher=recorder)
+    assert recorder.batches == []
+
+
+@pytest.mark.parametrize("name", [None, np.nan, ("a", np.nan), ("a", None)], ids=repr)
+def test_a_column_without_a_name_is_refused(name: Any) -> None:
+    frame = pd.DataFrame({"v": [1, 2]}, index=TIMES[:2])
+    frame.columns = pd.MultiIndex.from_tuples([name]) if isinstance(name, tuple) else pd.Index([name])
+    with pytest.raises(InvalidInput, match="rename it"):
+        tidewire.publish_frame(frame, publisher=Recorder())
+
+
+def test_a_series_without_a_name_needs_one() -> None:
+    recorder = Recorder()
+    series = pd.Series([1, 2], index=TIMES[:2])
+    with pytest.raises(InvalidInput, match="has no name"):
+        tidewire.publish_frame(series, publisher=recorder)
+    tidewire.publish_frame(series, metric="m", publisher=recorder)
+    tidewire.publish_frame(series.rename("n"), publisher=recorder)
+    assert [batch.metric for batch in recorder.batches] == ["m", "n"]
+
+
+@pytest.mark.parametrize("given", [1, [1], (1,), pd.Index([1]), np.array([1])], ids=repr)
+def test_one_column_of_labels_may_be_given_alone(given: Any) -> None:
+    recorder = Recorder()
+    tidewire.publish_frame(pd.DataFrame({0: [5], 1: ["a"]}, index=TIMES[:1]), label_columns=given, publisher=recorder)
+    assert [(batch.metric, batch.labels) for batch in recorder.batches] == [("0", {"1": "a"})]
+
+
+@pytest.mark.parametrize("given", [None, (), []], ids=repr)
+@pytest.mark.parametrize("columns", [pd.Index(["a"]), pd.MultiIndex.from_tuples([("a", "")])], ids=["plain", "levels"])
+def test_no_column_of_labels_is_none(given: Any, columns: Any) -> None:
+    recorder = Recorder()
+    frame = pd.DataFrame([[1]], columns=columns, index=TIMES[:1])
+    assert tidewire.publish_frame(frame, label_columns=given, publisher=recorder) == 1
+
+
+@pytest.mark.parametrize(("more", "says"), [({"label_columns": 7}, "columns"), ({"prefix": None}, "expected a text")])
+def test_arguments_that_can_never_work_are_said(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        tidewire.publish_frame(pd.DataFrame({"v": [1]}, index=TIMES[:1]), publisher=Recorder(), **more)

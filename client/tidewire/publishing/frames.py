@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -40,7 +40,7 @@ def publish_frame(
     prefix: str = "",
     unit: str = "",
     labels: Mapping[str, str] | None = None,
-    label_columns: Sequence[Hashable] = (),
+    label_columns: Hashable | Sequence[Hashable] = (),
     publisher: AnyPublisher | None = None,
 ) -> int:
     """Publish the numeric columns of a frame whose index is time; return how many readings were handed over.
@@ -69,11 +69,14 @@ def publish_frame(
     except ImportError as error:
         raise MissingExtra("publish_frame()", "notebook") from error
     if isinstance(frame, pandas.Series):
-        frame = frame.to_frame()
+        if frame.name is None and metric is None:
+            raise InvalidInput("metric", None, "is missing, and the Series has no name; give one of them")
+        frame = frame.to_frame("" if frame.name is None else frame.name)
     if not isinstance(frame, pandas.DataFrame):
         raise InvalidInput("frame", frame, "expected a pandas DataFrame or Series whose index is time")
-    if isinstance(label_columns, str):
-        label_columns = [label_columns]
+    if not isinstance(prefix, str):
+        raise InvalidInput("prefix", prefix, f"expected a text, got {type(prefix).__name__}")
+    label_columns = _listed(label_columns, frame.columns)
     with contextlib.nullcontext(publisher) if publisher is not None else Publisher() as target:
         batches = list(_batches(frame, metric, prefix, unit, labels or {}, label_columns, target._limits))
         for batch in batches:
@@ -102,7 +105,7 @@ def _batches(
     for place, name in enumerate(map(_name, frame.columns)):
         column = frame.iloc[:, place]  # by place: two columns may have one name
         if name in wanted:
-            label_cells.append((name, _labels(column)))
+            label_cells.append((name, _labels(name, column)))
         elif (numbers := _numbers(name, column)) is not None:
             numeric.append((name, numbers))
         else:
@@ -134,9 +137,26 @@ def _batches(
                 )
 
 
+def _listed(given: Hashable | Sequence[Hashable], columns: pd.Index[Any]) -> Sequence[Hashable]:
+    """Return the columns that are labels as a list, also if one was given by its name alone."""
+    if given is None or (isinstance(given, tuple) and not given):  # an empty one would name each of a MultiIndex
+        return []
+    if isinstance(given, Hashable) and given in columns:
+        return [given]
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise InvalidInput("label_columns", given, f"the frame has the columns {', '.join(map(str, columns))}")
+    return list(given)
+
+
 def _name(column: object) -> str:
-    """Return the name of a column; the levels of a MultiIndex, but empty ones, are levels of it."""
+    """Return the name of a column; the levels of a MultiIndex, but empty ones, are levels of it.
+
+    Raises:
+        InvalidInput: it has none.
+    """
     levels = column if isinstance(column, tuple) else (column,)
+    if any(level is None or level != level for level in levels):  # noqa: PLR0124 - NaN
+        raise InvalidInput("frame", column, "is the name of a column, or a level of it; rename it")
     return "/".join(str(level) for level in levels if level != "")
 
 
@@ -175,11 +195,18 @@ def _numbers(name: str, column: pd.Series[Any]) -> list[float | None] | None:
     return [checked_value(cell, field=f"{name}[{row}]") for row, cell in enumerate(cells)]
 
 
-def _labels(column: pd.Series[Any]) -> list[str | None]:
-    """Return the cells of a column as texts, None where one is missing; as parts of a row they would be converted."""
-    return [
-        None if missing else str(cell) for cell, missing in zip(column.tolist(), column.isna().tolist(), strict=True)
-    ]
+def _labels(name: str, column: pd.Series[Any]) -> list[str | None]:
+    """Return the cells of a column as texts, None where one is missing; as parts of a row they would be converted.
+
+    Raises:
+        InvalidInput: a cell is no one thing.
+    """
+    texts: list[str | None] = []
+    for row, (cell, missing) in enumerate(zip(column.tolist(), column.isna().tolist(), strict=True)):
+        if isinstance(cell, (bytes, bytearray)) or (isinstance(cell, Collection) and not isinstance(cell, str)):
+            raise InvalidInput(f"{name}[{row}]", cell, f"is no label, but of type {type(cell).__name__}; make it text")
+        texts.append(None if missing else str(cell))
+    return texts
 
 
 def _label_sets(cells: Mapping[str, list[str | None]], count: int) -> Iterator[tuple[Sequence[int], dict[str, str]]]:
