@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -258,3 +259,30 @@ async def test_the_theme_is_changed_without_moving_anything(tab: Any, service: A
     await tab.until("() => location.search.includes('theme=light')")
     assert await tab.page.evaluate("() => document.documentElement.dataset.theme") == "light"
     assert await tab.page.evaluate(boxes) == before
+
+
+async def test_an_address_that_cannot_be_shown_says_so(tab: Any, service: Any) -> None:
+    await service.publish("furnace/temperature", 921.0, unit="Cel")
+    await tab.open("/d/furnace?w=7d")
+    await tab.sees("not 7d but 24h is shown")
+    await tab.open("/d/furnace?w=week")
+    await tab.sees("“w=week” is no window")
+    assert tab.errors == []
+
+
+async def test_keys_of_time_before_the_first_message_break_nothing(dashboard: Any, browser: Any, service: Any) -> None:
+    await service.publish("furnace/temperature", 921.0, unit="Cel")
+    context = await browser.new_context()
+    page = await context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.route_web_socket(re.compile("/frames"), lambda socket: None)  # it opens, and nothing comes
+    try:
+        await page.goto(f"{dashboard.url}/d/furnace")
+        await page.locator('[data-tw="connection-badge"]').wait_for()
+        for key in ("+", "-", "=", "[", "]", " ", "Escape", "x", "s", "f", "d", "e"):
+            await page.keyboard.press(key)
+        await page.wait_for_timeout(200)
+        assert errors == []
+    finally:
+        await context.close()

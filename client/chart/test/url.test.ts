@@ -20,7 +20,15 @@ import {
   unitsOfMetrics,
 } from "../src/model/layout";
 import { slugOf } from "../src/model/saved-decks";
-import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
+import {
+  addressNotice,
+  type ChartSpec,
+  formatChart,
+  formatState,
+  type PageState,
+  parseChart,
+  parseState,
+} from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
 import { withLimit, withoutLimit } from "../src/panels/threshold-form";
 import type { Threshold } from "../src/wire/messages";
@@ -110,7 +118,18 @@ test("an address may say the time in either form, and never a stretch that canno
 test("any window of a second to a day has a name that is read again", () => {
   for (const ms of [1_000, 90_000, 420_000, 7_200_000, 86_400_000])
     assert.equal(round({ ...base, windowMs: ms }).windowMs, ms);
-  for (const wrong of ["", "0s", "25h", "5", "m"]) assert.equal(parseState("/d/a", `w=${wrong}`, "").windowMs, 300_000);
+  for (const wrong of ["", "0s", "5", "m", "1y", "constructor"]) {
+    assert.equal(parseState("/d/a", `w=${wrong}`, "").windowMs, 300_000);
+    assert.match(addressNotice(`?w=${wrong}`), /is no window/);
+  }
+  for (const [long, name] of [
+    ["7d", "24h"],
+    ["25h", "24h"],
+  ]) {
+    assert.equal(parseState("/d/a", `w=${long}`, "").windowMs, 86_400_000);
+    assert.match(addressNotice(`?w=${long}`), new RegExp(`not ${long} but ${name} is shown`));
+  }
+  for (const right of ["w=1d", "w=5m", "", "q=w"]) assert.equal(addressNotice(`?${right}`), "");
 });
 
 test("sizes of a chart stay within the grid", () => {
@@ -134,7 +153,7 @@ test("a broken address gives the defaults", () => {
   const state = parseState("/", "w=25h&theme=pink&sort=%E0%A4&filter=&c", "");
   assert.deepEqual(
     [state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts],
-    ["overview", 300_000, null, "name", "all", []],
+    ["overview", 86_400_000, null, "name", "all", []],
   );
   assert.equal(parseState("/elsewhere", "", "", "deck").page, "deck");
 });

@@ -75,7 +75,12 @@ export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "dr
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+const UNITS_MS: ReadonlyMap<string, number> = new Map([
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1_000],
+]);
 const LEAST_WINDOW_MS = 1_000;
 const MOST_WINDOW_MS = 86_400_000;
 
@@ -83,14 +88,25 @@ const MOST_WINDOW_MS = 86_400_000;
 export function windowName(ms: number): string {
   const preset = WINDOWS.find(([, span]) => span === ms)?.[0];
   if (preset) return preset;
-  const unit = ms % UNITS_MS.h === 0 ? "h" : ms % UNITS_MS.m === 0 ? "m" : "s";
-  return `${Math.round(ms / UNITS_MS[unit])}${unit}`;
+  for (const [unit, long] of UNITS_MS) if (ms % long === 0) return `${ms / long}${unit}`;
+  return `${Math.round(ms / 1_000)}s`;
 }
 
-function parseWindow(text: string | undefined): number {
-  const found = /^(\d{1,5})([smh])$/.exec(text ?? "");
-  const ms = found ? Number(found[1]) * UNITS_MS[found[2]] : NaN;
-  return ms >= LEAST_WINDOW_MS && ms <= MOST_WINDOW_MS ? ms : DEFAULT_WINDOW_MS;
+/** The window that `w=` names, and what to say if it is not the one that is shown. */
+function parseWindow(text: string | undefined): { windowMs: number; notice: string } {
+  if (text === undefined) return { windowMs: DEFAULT_WINDOW_MS, notice: "" };
+  const found = /^(\d{1,9})([smhd])$/.exec(text);
+  const ms = found ? Number(found[1]) * (UNITS_MS.get(found[2]) ?? NaN) : NaN;
+  if (!(ms > 0)) return { windowMs: DEFAULT_WINDOW_MS, notice: `“w=${text}” is no window such as 90s, 15m or 6h` };
+  const windowMs = Math.min(MOST_WINDOW_MS, Math.max(LEAST_WINDOW_MS, ms));
+  const notice =
+    windowMs === ms ? "" : `A window is 1 s to 24 h long: not ${text} but ${windowName(windowMs)} is shown`;
+  return { windowMs, notice };
+}
+
+/** Return what a page must say of its address, empty if all of it is shown. */
+export function addressNotice(search: string): string {
+  return parseWindow(new URLSearchParams(search).get("w") ?? undefined).notice;
 }
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
@@ -216,7 +232,7 @@ export function parseState(
       fields.set(name, unescapePart(value));
     }
   }
-  const windowMs = parseWindow(fields.get("w"));
+  const { windowMs } = parseWindow(fields.get("w"));
   const theme = fields.get("theme");
   return {
     page: deck ? "deck" : inside === "/" || inside === "" ? "overview" : fallback,

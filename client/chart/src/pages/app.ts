@@ -11,7 +11,15 @@ import { applyTokens, DARK, type Tokens } from "../base/tokens";
 import { type SavedDeck, SavedDecks } from "../model/saved-decks";
 import { Session } from "../model/session";
 import { Timeline } from "../model/timeline";
-import { DEFAULT_WINDOW_MS, FRESH, formatState, type PageState, parseState, type Span } from "../model/url";
+import {
+  addressNotice,
+  DEFAULT_WINDOW_MS,
+  FRESH,
+  formatState,
+  type PageState,
+  parseState,
+  type Span,
+} from "../model/url";
 import { type Action, runKey } from "../panels/action";
 import { Alerts } from "../panels/alerts";
 import type { AppContext } from "../panels/app-context";
@@ -105,6 +113,8 @@ export class App implements AppContext {
     this.#listen(document, "visibilitychange", () => this.#visibility());
     this.#listen(window, "keydown", (event) => this.#key(event as KeyboardEvent));
     this.#listen(this.#dark, "change", () => this.applyTheme());
+    const notice = addressNotice(location.search);
+    if (notice) this.notify(notice);
   }
 
   #listen(target: EventTarget, name: string, listener: (event: Event) => void): void {

@@ -157,7 +157,8 @@ export class Overview implements Page {
     this.#orderedAt = now;
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, warn: 0 };
     const shown = directory.search(query).filter((series) => {
-      const kinds = filterOf(tileState(moment.ring.slots.get(series.index), series, moment));
+      const slot = moment.ring.slots.get(series.index);
+      const kinds = filterOf(tileState(slot, series, moment), moment.nowMs - (slot?.lastIdMs ?? NaN));
       counts.all++;
       for (const kind of kinds) counts[kind]++;
       return filter === "all" || kinds.includes(filter);

@@ -8,12 +8,14 @@ import { spoken } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
 import type { Filter, Sort } from "../model/url";
 
-/** Return the filters that a tile passes, besides "all". */
-export function filterOf(state: TileState): Filter[] {
-  if (state === "stale") return ["stale"];
-  if (state === "nodata") return ["nodata"];
+/** How old a reading without a known pace may be to count as live. */
+const LIVE_MS = 60_000;
+
+/** Return the filters that a tile passes, besides "all": one of live, stale and no data, so that their counts add up. */
+export function filterOf(state: TileState, ageMs: number): Filter[] {
   if (state === "warn" || state === "critical") return ["live", "warn"];
-  return state === "live" ? ["live"] : [];
+  if (state !== "unknown") return [state];
+  return [Number.isFinite(ageMs) ? (ageMs <= LIVE_MS ? "live" : "stale") : "nodata"];
 }
 
 /** Sort the series of one group; those without a value come last. */

@@ -30,7 +30,7 @@ export class StatisticsTable {
       return h("th", { scope: "col", title: `${one.metric} ${one.key}`.trim() }, swatch, one.short || one.name);
     });
     this.#cells = [];
-    const rows = [...VALUES, "rate /s", "gaps"].map((name) => {
+    const rows = [...VALUES, "readings/s", "gaps"].map((name) => {
       const cells = series.map(() => h("td", {}, "–"));
       this.#cells.push(cells);
       return h("tr", {}, h("th", { scope: "row" }, name), ...cells);
