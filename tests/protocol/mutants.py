@@ -39,6 +39,12 @@ def _merge(patch: Patch, function: Any) -> None:
     patch.setattr(continuity, "merge_page", function)
     patch.setattr(subscription, "merge_page", function)
 
+    def merging_page(*arguments: Any) -> Any:
+        yield from ()
+        return function(*arguments)
+
+    patch.setattr(subscription, "merging_page", merging_page)
+
 
 def _page(metrics: Any, lists: Any, holes: list[Hole], bound: int, barrier: int) -> LogPage:
     merged = sorted(

@@ -211,3 +211,22 @@ async def test_a_slow_subscription_is_thinned_over_the_whole_ring_in_turns(wide_
     assert subscription.cursor == hub.position
     assert ears.heard.count(b'"metric":"wide/') == METRICS * SERIES - (hub.counters["batches_skipped"] - before)
     assert meter.held_s < HELD_S
+
+
+async def test_a_replay_from_the_log_of_many_metrics_is_read_and_merged_in_turns(
+    start_service: Callable[..., Any], valkey: Valkey
+) -> None:
+    log = RedisLog(valkey.url)
+    metrics = 20_000
+    for reading in range(2):
+        batches = (encode_batch(make_batch(f"many/{n}", [float(reading)])) for n in range(metrics))
+        await log.append(list(batches))
+    await log.close()
+    service = await start_service()
+    hub = service.app.state.hub
+    async with measured() as meter:
+        heard = await read_until_live(service, "/v1/stream?metric=many/**&replay=1h")
+    assert heard.count(b'"metric":"many/') == 2 * metrics
+    assert hub.counters["pages_log"] >= 1
+    assert hub.counters["reads_late"] == 0
+    assert meter.held_s < HELD_S

@@ -50,7 +50,7 @@ __all__ = ["BlockingRedisLog", "RedisLog"]
 
 _POOL: Final = 16  # connections of one process to one Redis
 _EPOCH_CHANGES: Final = 3  # in the course of one append; more means that Redis is coming and going
-_SERIES_AT_ONCE: Final = 500
+_PARSED_AT_ONCE: Final = 500
 _SERIES_A_SWEEP: Final = 2_000  # of one call: about 2 ms of Redis
 _GIVE_UP_EACH_S: Final = 0.1  # a server that refuses every command costs ten rounds of connections a second
 _OnError = Callable[[BaseException], None]
@@ -364,7 +364,7 @@ class RedisLog(_Base):
         """Return for each (metric, id) the entries after the id, oldest first, at most `count`, ours only."""
         limit = () if count is None else ("COUNT", count)
         commands = [("XRANGE", self.keys.log(metric), f"({id_text(id_)}", "+", *limit) for metric, id_ in positions]
-        lists = []
+        lists, parsed = [], 0
         async with self._wire() as wire:
             replies, clock = await self._read(wire, commands, watermark)
             for (metric, _), first in zip(positions, replies, strict=True):
@@ -376,6 +376,10 @@ class RedisLog(_Base):
                     [reply], clock = await self._read(wire, [command], watermark)
                     entries += self._entries(reply, check=True)
                 lists.append(entries[:count])
+                parsed += len(entries)
+                if parsed >= _PARSED_AT_ONCE:
+                    parsed = 0
+                    await asyncio.sleep(0)  # 500 are checked in 3 ms, and there may be thousands
         return lists, clock
 
     async def entries_between(
@@ -409,7 +413,7 @@ class RedisLog(_Base):
             series, skipped = parse_last_readings(reply)
             self.skipped_entries += skipped
             found.append(series)
-            if len(series) >= _SERIES_AT_ONCE:
+            if len(series) >= _PARSED_AT_ONCE:
                 await asyncio.sleep(0)  # a metric may have 2,000 series: 10 ms
         return found, clock
 

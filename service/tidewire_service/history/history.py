@@ -435,10 +435,14 @@ async def read_history(
         LogUnavailable: Redis does not answer, or another server than at the start of the request.
     """
     collection = _Collection(span, labels)
-    ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(directory.tails.items())]
     scanned = 0
     first = id_from_ms(max(0, int(span.start_ms - LEAD_MS - _CLOCKS_MS)))
-    gone = _Missing(ends, first, id_from_ms(max(0, int(span.start_ms))), begin, missing)
+
+    def prepare() -> tuple[list[Place], _Missing]:
+        ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(directory.tails.items())]
+        return ends, _Missing(ends, first, id_from_ms(max(0, int(span.start_ms))), begin, missing)
+
+    ends, gone = await asyncio.to_thread(prepare)  # 0.1 s for 100,000 metrics
     async with _Reads(log, directory.upto, ends, first) as reads:
         if begin is not None:
             reads.start_at(begin)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Mapping, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from tidewire.redislog.calls import Entry
 
-__all__ = ["Hole", "LogPage", "PageEntry", "merge_page"]
+__all__ = ["Hole", "LogPage", "PageEntry", "merge_page", "merging_page"]
+
+_AT_ONCE: Final = 4_096  # entries and metrics between two turns: 5 ms
 
 
 class PageEntry(NamedTuple):
@@ -50,6 +53,23 @@ def merge_page(
     tails: Mapping[str, int],
     page: int,
 ) -> LogPage:
+    """Merge as `merging_page` does, in one step."""
+    merging = merging_page(metrics, lists, after, barrier, tails, page)
+    while True:
+        try:
+            next(merging)
+        except StopIteration as merged:
+            return merged.value  # type: ignore[no-any-return]  # the generator's return type is lost in StopIteration
+
+
+def merging_page(
+    metrics: Sequence[str],
+    lists: Sequence[Sequence[Entry]],
+    after: int,
+    barrier: int,
+    tails: Mapping[str, int],
+    page: int,
+) -> Generator[None, None, LogPage]:
     """Merge what was read after an id, without upper bound, from each metric's log (docs/protocol.md rules 8 and 12).
 
     Args:
@@ -59,10 +79,16 @@ def merge_page(
         barrier: a verified position, fixed before the metrics were chosen and the reads made.
         tails: last ids as known when the barrier was fixed, or later.
         page: the limit of the read; a list of that length may go on.
+
+    Yields after some work, so that a page of many metrics can be merged in turns with everything else.
     """
     bound = min([barrier] + [entries[-1].id for entries in lists if len(entries) >= page])
-    holes = []
+    holes, merged, looked_at = [], list[PageEntry](), 0
     for metric, entries in zip(metrics, lists, strict=True):
+        looked_at += 1 + len(entries)
+        if looked_at >= _AT_ONCE:
+            looked_at = 0
+            yield
         known = after
         found = [(entry.prev, entry.id) for entry in entries]
         if len(entries) < page:  # read to its end: what the tail says beyond it is gone
@@ -71,11 +97,6 @@ def merge_page(
             if prev > known and (known == after or known < bound):  # the first is tested even beyond the barrier
                 holes.append(Hole(metric, known, prev))
             known = id_
-    merged = [
-        PageEntry(entry.id, metric, entry.body)
-        for metric, entries in zip(metrics, lists, strict=True)
-        for entry in entries
-        if entry.id <= bound
-    ]
-    merged.sort()
+        merged.extend(PageEntry(entry.id, metric, entry.body) for entry in entries if entry.id <= bound)
+    merged.sort(key=itemgetter(0))
     return LogPage(merged, holes, bound, bound == barrier)

@@ -8,9 +8,9 @@ docs/protocol.md. The module is long because the steps share one cursor: apart, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Generator, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ from tidewire.errors import InvalidInput
 from tidewire.model.batch import labels_of_series_key
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.model.sse import encode_event
-from tidewire.redislog.calls import LastReading
+from tidewire.redislog.calls import Entry, LastReading
 from tidewire.redislog.lineage import Clock, resolve_cursor
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.conflation import Conflator, Thinner, interval_of
@@ -32,17 +32,20 @@ from tidewire_service.hub.control_events import (
 )
 from tidewire_service.hub.effects import Drain, Effects, ReadEntries, ReadLast, SyncClock, Turn, Wait
 from tidewire_service.hub.event_ring import RingEntry, encode_data
-from tidewire_service.hub.log_page import Hole, merge_page
+from tidewire_service.hub.log_page import Hole, merge_page, merging_page
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
 
 __all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest", "start_id"]
 
+T = TypeVar("T")
 _PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
 _MIN_PAGE, _MAX_PAGE = 16, 256  # of one metric
 _CHUNK_BYTES: Final = 256 * 1024
 _FIRST_LAST: Final = 16  # metrics of the first read of last readings, each with 2,000 series at most
 _MOST_LAST: Final = 1_024  # last readings of a later one, about: 5 ms
+_READ_METRICS: Final = 1_024  # of one read of a page: with 16 entries each at most 2 MB of small batches
+_ENCODED: Final = 2_048  # entries of a page between two turns: 10 ms
 _IN_ORDER: Final = 8_192  # names that are sorted at once: 4 ms
 
 
@@ -95,6 +98,16 @@ def start_id(replay: Replay, flushed: int, now_ms: float) -> int:
     if replay.kind != "span":
         return flushed
     return min(max(id_from_ms(max(0, int(now_ms - replay.span_ms))) - 1, 0), flushed)
+
+
+def _in_turns(work: Generator[None, None, T]) -> Effects[T]:
+    """Do work that yields after each part of it; return its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # the generator's return type is lost in StopIteration
+        yield Turn()
 
 
 def _in_order(names: Collection[str], known: Container[str]) -> Effects[list[str]]:
@@ -301,6 +314,8 @@ class Subscription:
 
     def _log_page(self) -> Effects[None]:
         """Read one page of the log and hand it over, unless the lineage changed meanwhile (rule 12)."""
+        if len(self.selection.metrics) > _IN_ORDER:
+            yield Turn()  # to attach it was long enough
         partition, known = self._partition, self._partition.tails
         epoch, after = self.cursor.epoch, self.cursor.id
         # the barrier first, then the metrics known at this very instant (rows 3 and 4)
@@ -311,24 +326,34 @@ class Subscription:
         page = merge_page((), (), after, barrier, {}, 1)
         forgot = 0 if partition.clock is None else partition.clock.forgot
         if tails:
-            metrics = tuple(sorted(tails))  # one order: those that read the same share it
+            metrics = yield from _in_order(tails, tails)  # one order: those that read the same share it
             count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), self._fanout.log_page)
-            lists, clock = yield ReadEntries(tuple((metric, after) for metric in metrics), count, barrier, epoch)
-            if clock.epoch != epoch or partition.epoch != epoch:
-                partition.counters["pages_discarded"] += 1
-                yield Wait()
-                return
-            page = merge_page(metrics, lists, after, barrier, tails, count)
-            forgot = max(forgot, clock.forgot)
+            lists: list[Sequence[Entry]] = []
+            while len(lists) < len(metrics):  # of 100,000 metrics no single read would end within its deadline
+                part = metrics[len(lists) : len(lists) + _READ_METRICS]
+                some, clock = yield ReadEntries(tuple((metric, after) for metric in part), count, barrier, epoch)
+                if clock.epoch != epoch or partition.epoch != epoch:
+                    partition.counters["pages_discarded"] += 1
+                    yield Wait()
+                    return
+                lists += some
+                forgot = max(forgot, clock.forgot)
+            merging = merging_page(metrics, lists, after, barrier, tails, count)
+            page = yield from _in_turns(merging)
         partition.counters["pages_log"] += 1
-        gaps = b"".join([self._gap(hole) for hole in page.holes])
-        gaps += self._forgotten(after, forgot)
         entries = []
-        for found in page.entries:
+        for number, found in enumerate(page.entries, 1):
+            if number % _ENCODED == 0:
+                yield Turn()
             data = encode_data(partition.minting_epoch(found.id), found.id, found.body)
             entry = RingEntry(found.id, found.metric, found.body, data)
             if self.selection.wants(entry):
                 entries.append(entry)
+        if partition.epoch != epoch:  # changed in a turn; the next round resolves the cursor
+            partition.counters["pages_discarded"] += 1
+            return
+        gaps = b"".join([self._gap(hole) for hole in page.holes])
+        gaps += self._forgotten(after, forgot)
         self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
 
     def _forgotten(self, after: int, forgot: int) -> bytes:

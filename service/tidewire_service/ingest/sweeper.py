@@ -10,6 +10,7 @@ import structlog
 from tidewire.errors import LogUnavailable
 from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.lease import Lease
+from tidewire_service.turns import Turns, sorted_in_turns
 
 __all__ = ["sweep_each_minute"]
 
@@ -26,7 +27,7 @@ async def sweep_each_minute(hub: Hub, lease: Lease, interval_s: float = _INTERVA
         await asyncio.sleep(interval_s)
         if not lease.held:
             continue
-        metrics = sorted(hub.tails)
+        metrics = await sorted_in_turns(tuple(hub.tails), Turns())
         forgotten, series_before = 0, hub.log.forgotten_series
         try:
             for first in range(0, len(metrics), _METRICS_A_CALL):
