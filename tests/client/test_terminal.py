@@ -377,6 +377,25 @@ async def test_log_leaves_out_a_bad_name_and_keeps_the_others(
     assert "is not published" in caplog.text
 
 
+async def test_log_leaves_out_what_no_value_or_depth_can_be_and_keeps_the_others(
+    service: Any, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    importlib.import_module("tidewire.publishing.experiment_runs")._left_out.clear()
+    around: dict[str, Any] = {}
+    around["around"] = around
+    deep: Any = 1
+    for _ in range(5_000):
+        deep = {"k": deep}
+    values = {"big": 10**400, "around": around, "deep": deep, "loss": 2.0, "val/loss": 3.0, "val": {"loss": 4.0}}
+    with tidewire.Publisher(valkey.url) as publisher:
+        tidewire.log(values, publisher=publisher)
+        assert await asyncio.to_thread(publisher.flush, HANG_S)
+    series = (await service.http.get("/v1/catalog")).json()["series"]
+    assert {one["metric"]: one["value"] for one in series} == {"loss": 2.0, "val/loss": 3.0}
+    for name in ("big", "around/around", "deep/k", "val/loss"):
+        assert f"\n{name}" in "".join(f"\n{record.getMessage()}" for record in caplog.records), name
+
+
 def test_log_refuses_a_prefix_that_can_never_work() -> None:
     with pytest.raises(InvalidInput):
         tidewire.log({"loss": 1.0}, prefix="a//b")

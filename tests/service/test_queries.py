@@ -141,3 +141,12 @@ async def test_metrics_and_labels_may_be_repeated(service: Any) -> None:
     for path in ("history", "catalog"):
         answer = await service.http.get(f"/v1/{path}?metric=m/A&metric=m/B&metric=m/A&label=site:A&label=line:1")
         assert [series["metric"] for series in answer.json()["series"]] == ["m/A"], path
+
+
+async def test_a_label_that_is_empty_is_selected(service: Any) -> None:
+    for labels in ({"site": ""}, {"site": "A"}, {}):
+        await service.post({"metric": "m", "value": 1, "labels": labels})
+    for path in ("catalog", "history"):
+        answer = await service.http.get(f"/v1/{path}?metric=m&label=site:")
+        assert [series["labels"] for series in answer.json()["series"]] == [{"site": ""}]
+    assert (await service.http.get("/v1/catalog?label=site")).status_code == 422

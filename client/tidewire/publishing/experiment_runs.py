@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import checked_labels, checked_name
+from tidewire.model.batch import checked_labels, checked_name, checked_value
 from tidewire.publishing.default_publisher import default_publisher
 from tidewire.publishing.publisher import AnyPublisher
 
@@ -124,7 +124,9 @@ def log(
     bad: InvalidInput | None = None
     for name, number in _numbers(values, f"{prefix.rstrip('/')}/" if prefix else ""):
         try:
-            readings[checked_name(name)] = number
+            checked_value(number)
+            if readings.setdefault(checked_name(name), number) is not number:
+                raise InvalidInput("values", name, "comes a second time with another value")
         except InvalidInput as error:
             bad = error
             _leave_out(name, error.reason)
@@ -135,18 +137,22 @@ def log(
 
 
 _left_out: set[str] = set()
+_MOST_LEFT_OUT: Final = 10_000  # names that are said; some hold the number of a step
+_SHOWN_CHARS: Final = 300
+_MOST_LEVELS: Final = 128  # of a dict; no name has more
 
 
 def _leave_out(name: str, reason: str) -> None:
-    if name not in _left_out:
+    name = name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…"
+    if name not in _left_out and len(_left_out) < _MOST_LEFT_OUT:
         _left_out.add(name)
         logger.warning("%s %s; it is not published", name if name.isprintable() else repr(name), reason)
 
 
-def _numbers(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float | None]]:
+def _numbers(values: Mapping[str, Any], prefix: str, level: int = 1) -> Iterator[tuple[str, float | None]]:
     for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
+        if isinstance(value, Mapping) and level < _MOST_LEVELS:
+            yield from _numbers(value, f"{prefix}{name}/", level + 1)
             continue
         number = number_of(value)
         if number is not NO_NUMBER:

@@ -87,7 +87,7 @@ class Query(NamedTuple):
         found: dict[str, str] = {}
         for text in self.all("label"):
             name, colon, value = text.partition(":")
-            if not colon or not value:
+            if not colon:  # a label may be empty
                 raise InvalidInput("label", text, "expected name:value, such as label=site:A")
             if found.get(name, value) != value:
                 raise InvalidInput("label", text, f"{name!r} cannot have two values; all labels must hold")
