@@ -17,11 +17,6 @@ export class TimeControl implements TimeControls {
     else if (state.page === "deck") timeline.zoomTo(state.zoom);
   }
 
-  /** Whether the time is known: not before the first message. */
-  get #known(): boolean {
-    return Number.isFinite(this.#app.session.now());
-  }
-
   /** The span that the page shows. */
   shown(): Span {
     return this.#app.timeline.window(this.#app.state.windowMs);
@@ -30,7 +25,7 @@ export class TimeControl implements TimeControls {
   /** Freeze the page and put its span into the URL. */
   pause(): void {
     const app = this.#app;
-    if (app.timeline.paused || !this.#known) return;
+    if (app.timeline.paused) return;
     app.timeline.pause();
     if (app.state.page === "deck") app.timeChanged(this.#bounded(this.shown()));
     else app.requestDraw();
@@ -48,12 +43,11 @@ export class TimeControl implements TimeControls {
 
   /** Show a span; `step` adds it to the browser's history, so that Back undoes it. */
   zoomTo(span: Span, step = true): void {
-    if (this.#app.state.page === "deck" && this.#known) this.#app.change({ zoom: this.#bounded(span) }, step);
+    if (this.#app.state.page === "deck") this.#app.change({ zoom: this.#bounded(span) }, step);
   }
 
   /** Show a span while a gesture goes on: request nothing, and leave the URL. */
   preview(span: Span): void {
-    if (!this.#known) return;
     this.#app.timeline.zoomTo(this.#bounded(span));
     this.#app.redraw();
   }
