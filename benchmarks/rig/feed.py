@@ -47,7 +47,8 @@ def resp(*words: str | bytes) -> bytes:
 
 
 def bulk(text: str) -> str:
-    size = len(text % (time.time() * 1e3, BASE)) if "%" in text else len(text)
+    """Return a bulk string that is to be filled; all times have one length, and all sequences."""
+    size = len(text.replace("%.3f", f"{time.time() * 1e3:.3f}").replace("%d", str(BASE)))
     return f"${size}\r\n{text}\r\n"
 
 
@@ -94,10 +95,10 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
         bulk(f"bench/{metric}")
         + bulk(body(metric, readings))
         + bulk(labels)
-        + bulk("" if readings == 1 else f"{readings}\n{body(metric)}")
+        + bulk("%.3f" if readings == 1 else f"{readings} %.3f\n{body(metric)}")
         for metric in range(metrics)
     ]
-    columns = 2 if readings == 1 else 4  # each event has its time and sequence in the batch, and in its last reading
+    columns = 3 if readings == 1 else 5  # time and sequence of the batch, time of its last reading, and that reading
     publishers = [Connection(redis_port) for _ in range(min(PUBLISHERS, metrics))]
 
     def publish(events: list[tuple[int, int]]) -> None:
@@ -105,7 +106,7 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
             now = time.time() * 1e3
             lanes: list[list[str]] = [[] for _ in publishers]
             for metric, sequence in events[first : first + MAX_PART * len(publishers)]:
-                lanes[metric % len(publishers)].append(one[metric] % (now, sequence, now, sequence)[:columns])
+                lanes[metric % len(publishers)].append(one[metric] % (now, sequence, now, now, sequence)[:columns])
             busy = [(publisher, lane) for publisher, lane in zip(publishers, lanes, strict=True) if lane]
             for publisher, lane in busy:
                 publisher.write(b"*%d\r\n" % (fixed + 4 * len(lane)) + prefix + "".join(lane).encode())
