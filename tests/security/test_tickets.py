@@ -186,3 +186,17 @@ async def test_a_ticket_serves_its_stream_over_a_cut_replay_a_restart_and_a_lost
     later = await sent(query, ids[0])
     for id_ in later:
         await sent(query, id_)
+
+
+@pytest.mark.parametrize("spoilt", [b"x", b"", b"\xff", b"{}", b"[" * 5_000, b'{"identity":5,"patterns":5}'])
+@pytest.mark.parametrize("used", [False, True])
+async def test_a_ticket_that_a_foreign_hand_overwrote_is_none(
+    guarded: Any, token: Any, valkey: Valkey, spoilt: bytes, used: bool
+) -> None:
+    secret = await token(subscribe=("**",))
+    query = await _ticket_query(guarded, secret, "**")
+    if used:
+        assert await _status(guarded, query) == 200
+    for key in valkey.client.keys("tw:{0}:ticket:*"):
+        valkey.cli("SET", key, spoilt)
+    assert await _status(guarded, query) == 401

@@ -11,7 +11,7 @@ import { applies } from "../src/model/thresholds";
 import { formatChart, parseChart, parseState } from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
 import { withLimit } from "../src/panels/threshold-form";
-import type { SeriesEntry } from "../src/wire/messages";
+import type { SeriesEntry, Threshold } from "../src/wire/messages";
 
 const NAMES = [...Object.getOwnPropertyNames(Object.prototype), "prototype", "length", "name", "__proto"];
 
@@ -82,4 +82,17 @@ test("a label is looked up by labelOf, or under a name of Object.keys", () => {
   const looks = files.filter((file) => /labels\??\.?\[(?!key\])/.test(readFileSync(join(src, file), "utf8")));
   assert.deepEqual(looks, ["base/naming.ts"]);
   assert.equal(files.length > 60, true);
+});
+
+test("two sets of labels that read the same are two: a limit on one leaves the other's", () => {
+  const sets = [{ a: "x,b=y" }, { a: "x", b: "y" }, { a: "x\\", b: "y" }, { "a=x,b": "y" }, { a: "x\\,b\\=y" }];
+  const directory = directoryOf(...sets.map((labels) => ({ metric: "m", labels: Object.entries(labels) })));
+  assert.equal(new Set(directory.list.map(({ key }) => key)).size, sets.length);
+  let all: Threshold[] = [];
+  for (const [at, labels] of sets.entries())
+    all = withLimit(all, "warn_above", { metric: "m", labels, warn_above: at });
+  assert.deepEqual(
+    all.map((one) => one.labels),
+    sets,
+  );
 });

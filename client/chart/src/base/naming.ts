@@ -7,11 +7,12 @@ export function labelOf(labels: Labels, name: string): string | undefined {
   return Object.hasOwn(labels, name) ? labels[name] : undefined;
 }
 
-/** Canonical text of a label set: sorted by key. */
+/** Canonical text of a label set: sorted by key; two sets have two texts, since `,` and `=` in a label are escaped. */
 export function labelKey(labels: Labels): string {
+  const escaped = (text: string) => text.replace(/[\\,=]/g, "\\$&");
   return Object.keys(labels)
     .sort()
-    .map((key) => `${key}=${labels[key]}`)
+    .map((key) => `${escaped(key)}=${escaped(labels[key])}`)
     .join(",");
 }
 
