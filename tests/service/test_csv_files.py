@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from tidewire.commands.cli import main
 from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
+from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire_service.ingest.csv_rows import csv_rows
 
 HEAD = "metric,time,value,unit,text,ort\n"
@@ -203,3 +206,21 @@ async def test_rows_that_can_never_be_published_cost_no_other_and_end_with_an_er
     assert "2 readings published" in result.output
     assert "3 of the rows can never be published" in result.output
     assert await service.stored() == {"a": [1, 2]}
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("a'\"\r\n,;=+@\t\0 \x0b\x1c\x85\u2028\ufeff"), min_size=1, max_size=9),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_a_text_in_an_exported_csv_is_read_back_whatever_ends_of_lines_it_holds(texts: list[str]) -> None:
+    times = pa.array([1_764_400_000_000_000 + n for n in range(len(texts))], pa.timestamp("us", "UTC"))
+    columns = {"metric": ["m"] * len(texts), "time": times, "value": [1.0] * len(texts), "unit": [""] * len(texts)}
+    table = pa.table({**columns, "text": texts, "label.l": texts})
+    out = io.BytesIO()
+    with contextlib.closing(TABLE_FORMATS["csv"].open(out, table.schema)) as writer:
+        writer.write(table)
+    rows: list[Any] = list(csv_rows(out.getvalue()))
+    assert [(row["text"], row["labels"]["l"]) for row in rows] == [(text, text) for text in texts]

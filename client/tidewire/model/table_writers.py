@@ -149,10 +149,21 @@ def _cells(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     return cast("list[Any]", column.to_pylist())
 
 
+class _Lines:
+    """Takes rows that end in CR LF and writes them with LF."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+
+    def write(self, row: str) -> None:
+        self._out.write(row.removesuffix("\r\n") + "\n")
+
+
 class _Csv:
     def __init__(self, out: IO[bytes], schema: pa.Schema) -> None:
         self._text = io.TextIOWrapper(cast("Any", out), encoding="utf-8", newline="")
-        self._writer = csv.writer(self._text, lineterminator="\n")
+        # of a cell's line ends csv quotes those in its own, before Python 3.13
+        self._writer = csv.writer(_Lines(self._text), lineterminator="\r\n")
         self._writer.writerow([inert(name) for name in schema.names])
 
     def write(self, table: pa.Table) -> None:
