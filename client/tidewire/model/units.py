@@ -78,7 +78,8 @@ class ShownUnit(NamedTuple):
 
 
 def shown_unit(unit: str, magnitude: float) -> ShownUnit:
-    """Return how a unit is written for values of this magnitude."""
+    """Return how a unit is written for values of this magnitude; blanks at its ends mean nothing."""
+    unit = unit.strip()
     if (scale := SCALES.get(unit)) is not None:
         divisor, text = max((step for step in scale if magnitude >= step[0]), default=scale[0])
         return ShownUnit(text, divisor)

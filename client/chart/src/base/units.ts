@@ -87,8 +87,9 @@ export function unitKey(unit: string): string {
   return ALIASES.get(text) ?? text;
 }
 
+/** How a unit is written for values of this magnitude; blanks at its ends mean nothing. */
 export function shownUnit(unit: string | undefined, magnitude: number): ShownUnit {
-  const code = unit ?? "";
+  const code = unit?.trim() ?? "";
   const scale = Object.hasOwn(SCALES, code) ? SCALES[code] : undefined;
   if (scale) {
     let [divisor, text] = scale[0];
