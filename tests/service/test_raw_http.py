@@ -374,3 +374,13 @@ async def test_who_does_not_read_an_answer_is_cut_and_who_reads_slowly_is_not(st
         await asyncio.wait_for(silent.readexactly(1 << 30), HANG_S)
     writer.close()
     silent_writer.close()
+
+
+async def test_a_name_that_was_typed_into_an_address_as_it_is_gets_the_remedy(service: Any) -> None:
+    got, closed = await _exchange(service, _get(target="/v1/catalog?metric=öfen".encode()))
+    assert closed
+    refused = json.loads(got.partition(b"\r\n\r\n")[2])
+    assert refused["status"] == 400
+    assert "--data-urlencode" in refused["detail"]
+    for raw in (AMBIGUOUS["HTTP/2.0"], _post(CHUNKED, b"\xc3\xb6\r\n")):  # another fault
+        assert b"urlencode" not in (await _exchange(service, raw))[0]

@@ -22,6 +22,8 @@ __all__ = ["StreamingHttpProtocol", "connection_of"]
 _MAX_HEAD_BYTES: Final = 256 * 1024  # above the origin guard's limit, a setting, which answers with a problem
 _EXTENSION: Final = "tidewire.connection"
 _VERSIONS: Final = ("1.0", "1.1")
+# curl and the like send a name as it was typed.
+_NO_ASCII: Final = "an address is ASCII; write other characters as %XX (curl -G --data-urlencode 'metric=…' does)"
 _UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings")
 _log = structlog.get_logger("tidewire_service")
 
@@ -125,13 +127,13 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         """End the connection without an answer."""
         self._direct.abort()
 
-    def _refuse(self, status: int, title: str) -> None:
+    def _refuse(self, status: int, title: str, detail: str = "") -> None:
         """Answer a request that never reaches the app, and close; without an answer if another one has begun."""
         if self.transport.is_closing():
             return
         if self._phase != "body" or not self.cycle.response_started:
             if self._phase == "body" or not self._answering:
-                self.transport.write(_refusal(status, title))
+                self.transport.write(_refusal(status, title, detail))
             _log.info("request_refused", status=status, method="-", address=self.address, reason=title)
         self.transport.close()
 
@@ -145,7 +147,8 @@ class StreamingHttpProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             self._slow_clients.closed["malformed"] += 1
-            self._refuse(400, "This is not HTTP/1.1 as it should be")
+            ascii_line = self._phase == "body" or data.partition(b"\n")[0].isascii()
+            self._refuse(400, "This is not HTTP/1.1 as it should be", "" if ascii_line else _NO_ASCII)
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -274,11 +277,12 @@ def _end_by_closing(cycle: RequestResponseCycle) -> None:
     cycle.send = sending  # type: ignore[method-assign]
 
 
-def _refusal(status: int, title: str) -> bytes:
-    body = b'{"type":"urn:tidewire:problem:%b","title":"%b","status":%d}' % (
+def _refusal(status: int, title: str, detail: str) -> bytes:
+    body = b'{"type":"urn:tidewire:problem:%b","title":"%b","status":%d%b}' % (
         title.lower().replace(" ", "-").encode(),
         title.encode(),
         status,
+        b',"detail":"%b"' % detail.encode() if detail else b"",
     )
     return (
         b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
