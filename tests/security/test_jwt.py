@@ -15,6 +15,7 @@ from servers import StartService
 
 from tidewire.errors import InvalidInput
 from tidewire_service.auth.jwt import JwtVerifier
+from tidewire_service.errors import Unauthenticated
 from tidewire_service.settings import ServiceSettings
 
 from .conftest import bearer
@@ -148,3 +149,38 @@ def test_settings_that_open_too_much_are_refused(settings: dict[str, Any], why: 
     given = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks": "keys.json", **settings}
     with pytest.raises(InvalidInput, match=why):
         JwtVerifier(ServiceSettings(auth=True, **given))
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfff\ud800", ["\ud800"], "x" * 99 + "\U0001f525"], ids=ascii)
+async def test_a_name_of_half_a_character_is_no_failure(service: Any, name: Any) -> None:
+    answer = await service.http.get("/v1/whoami", headers=bearer(signed(name=name)))
+    assert (answer.status_code, answer.json()["subscribe"]) == (200, ["plant/**"])
+
+
+PUBLIC = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"5", b'"x"', b"null", b"{}", b'{"keys":5}', b'{"keys":[5]}', b"\xff", b"[" * 5_000]
+)
+async def test_a_file_of_keys_that_holds_none_admits_nobody_and_ends_nothing(tmp_path: Path, text: bytes) -> None:
+    keys = tmp_path / "jwks.json"
+    settings = ServiceSettings(auth=True, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_jwks=str(keys))
+    keys.write_bytes(text)
+    verifier = JwtVerifier(settings)
+    await verifier.refresh()
+    with pytest.raises(Unauthenticated):
+        verifier.verify(signed(), time.time() * 1e3)
+
+
+@pytest.mark.parametrize("kid", ["one", 1])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+async def test_a_file_of_keys_is_read_as_it_is_written(tmp_path: Path, kid: object, mark: bytes) -> None:
+    keys = tmp_path / "jwks.json"
+    settings = ServiceSettings(auth=True, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_jwks=str(keys))
+    keys.write_bytes(mark + json.dumps({"keys": [{"kty": "XX"}, {**PUBLIC, "kid": kid}]}).encode())
+    verifier = JwtVerifier(settings)
+    await verifier.refresh()
+    found = verifier.verify(signed(kid=str(kid)), time.time() * 1e3)
+    assert found is not None
+    assert found.name == "anna"

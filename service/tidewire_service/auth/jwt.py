@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import hashlib
 import time
 from collections import OrderedDict
@@ -107,11 +108,13 @@ class JwtVerifier:
             self._fetched_s = self._clock_s()
             try:
                 text = await self._read()
-                keys = jwt.PyJWKSet.from_json(text.decode())
-            except (httpx.HTTPError, OSError, *_UNREADABLE) as error:
+                keys = jwt.PyJWKSet.from_dict(
+                    msgspec.json.decode(text.removeprefix(codecs.BOM_UTF8), type=dict[str, Any])
+                )
+            except (httpx.HTTPError, OSError, msgspec.MsgspecError, *_UNREADABLE) as error:
                 _log.warning("jwks_not_read", jwks=self._settings.jwt_jwks, error=str(error) or type(error).__name__)
                 return  # keep the keys that were read last
-            self._keys = {key.key_id or "": key for key in keys.keys}
+            self._keys = {str(key.key_id or ""): key for key in keys.keys}
             self._verified.clear()  # their keys may have been withdrawn
 
     async def watch(self) -> None:
@@ -146,7 +149,7 @@ class JwtVerifier:
         subject = str(claims["sub"])
         return Identity(
             id="jwt:" + hashlib.sha256(subject.encode()).hexdigest()[:12],
-            name=str(claims.get("name") or subject)[:100],
+            name=str(claims.get("name") or subject)[:100].encode(errors="replace").decode(),  # with a lone surrogate
             kind="jwt",
             scopes=scopes,
             expires_ms=float(claims["exp"]) * 1e3,
