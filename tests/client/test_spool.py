@@ -469,3 +469,18 @@ async def test_a_spool_that_cannot_be_made_again_is_no_place_where_readings_wait
     stats = publisher.stats
     assert (stats.spooled, stats.queued, stats.dropped) == (0, 0, 3)
     assert "2 readings with it" in caplog.text
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_relative_folder_stays_where_it_was_when_the_process_goes_elsewhere(tmp_path: Path, daemon: bool) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    become = "if os.fork():\n    os.wait()\n    os._exit(0)\n" if daemon else ""
+    program = (
+        "import os, tidewire\np = tidewire.Publisher('redis://127.0.0.1:1', spool='kept')\n"
+        f"{become}os.chdir({str(elsewhere)!r})\nfor n in range(20): p.publish('a', n)\n"
+        "p.flush(0.2)\np.close(1.0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
+    assert list(elsewhere.iterdir()) == []
+    assert Spool(tmp_path / "kept", Spool.MIN_BYTES).left

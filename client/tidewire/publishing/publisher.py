@@ -34,7 +34,7 @@ from tidewire.model.batch import (
 from tidewire.publishing.lifecycle import register_publisher
 from tidewire.publishing.outbox import Outbox
 from tidewire.publishing.sender import Sender
-from tidewire.publishing.spool import Spool
+from tidewire.publishing.spool import Spool, folder_of
 from tidewire.publishing.time_check import present_ms
 from tidewire.publishing.transport import open_transport
 from tidewire.settings import ClientSettings, checked_number, load_settings
@@ -126,7 +126,7 @@ class AnyPublisher:
         self._limits = limits
         self._column_limits = msgspec.structs.replace(limits, readings=_ANY_COUNT)
         folder = settings.spool if spool is None else spool
-        self._make_spool = partial(Spool, folder, spool_bytes) if folder else None
+        self._make_spool = partial(Spool, folder_of(folder), spool_bytes) if folder else None
         self._spool: Spool | None = None
         self._open_transport().close()  # a wrong URL is told now, and what it needs is imported now
         self._begin()

@@ -25,7 +25,7 @@ from tidewire.errors import InvalidInput, TidewireError
 from tidewire.model.batch import EncodedBatch
 from tidewire.settings import with_home
 
-__all__ = ["Spool", "SpoolFailed", "Spooled"]
+__all__ = ["Spool", "SpoolFailed", "Spooled", "folder_of"]
 
 _FILES: Final = 1_000  # publishers of one folder
 _AGAIN_S: Final = 30.0  # after a disk has failed
@@ -72,6 +72,20 @@ class Spooled(NamedTuple):
     batches: list[EncodedBatch]
 
 
+def folder_of(given: str | os.PathLike[str]) -> Path:
+    """Return a folder whatever becomes the working directory, such as that of a process which turns into a daemon.
+
+    Raises:
+        InvalidInput: no path, or one from a home or working directory that is not there.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise InvalidInput("spool", given, "expected the path of a folder")
+    try:
+        return Path(with_home("spool", os.fsdecode(given))).absolute()
+    except OSError as error:
+        raise InvalidInput("spool", str(given), f"is not a writable folder: {error}") from error
+
+
 class Spool:
     """One publisher's file in a folder of spools; opened when it is first needed.
 
@@ -90,9 +104,7 @@ class Spool:
     MIN_BYTES: Final = 1 << 20
 
     def __init__(self, folder: str | os.PathLike[str], max_bytes: int) -> None:
-        if not isinstance(folder, (str, os.PathLike)):
-            raise InvalidInput("spool", folder, "expected the path of a folder")
-        self.folder = Path(with_home("spool", os.fspath(folder)))
+        self.folder = folder_of(folder)
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
