@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 from typing import NamedTuple
 
 import redis as redis_py
-from rig.feed import Connection, resp
+from rig.feed import Connection, resp, taken
 from rig.processes import LOAD, REDIS, SERVER, Redis, Usage
 from rig.results import Aim, Section, arguments
 
@@ -35,14 +35,14 @@ Pipeline = tuple[bytes, int, int]  # commands, replies, batches
 FLOOR = """#!lua name=bench
 local function nothing() return 1 end
 local function nine(keys, argv)
-  redis.call('HMGET', 'floor:clock', 'epoch', 'run', 'ms', 'n', 'chain', 'forgot')
+  redis.call('HMGET', 'floor:clock', 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
   redis.call('TIME')
   redis.call('HMGET', 'floor:tail', 'plant/0')
   redis.call('HMGET', 'floor:last', '{}')
   redis.call('XADD', 'floor:log', '*', 'p', '1790000000000-1', 'd', argv[1])
   redis.call('HSET', 'floor:last', '{}', argv[1])
   redis.call('HSET', 'floor:tail', 'plant/0', '1790000000000-1')
-  redis.call('HSET', 'floor:clock', 'ms', '1790000000000', 'n', '1')
+  redis.call('HSET', 'floor:clock', 'ms', '1790000000000', 'n', '1', 'newest', '1790000000000-1 plant/0')
   redis.call('PUBLISH', 'floor:live', argv[1])
   return 1
 end
@@ -75,13 +75,16 @@ def bare(publisher: int, readings: int) -> Pipeline:
 
 
 def append(url: str, publisher: int, readings: int, per_call: int) -> Pipeline:
-    """Calls of the append function."""
+    """Calls of the append function; one is made here to see that the log takes it."""
     log = BlockingRedisLog(url)
     log.append([])
     epoch = log.clock().epoch
-    log.redis.close()
     functions = LogFunctions(Keys("tw"), Retention(batches=KEPT), DEFAULT_LIMITS)
     command = functions.append(AppendCall([batch(publisher, readings)] * per_call), epoch)
+    reply = log.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    log.redis.close()
+    if not taken(reply):
+        raise RuntimeError(f"append answered {reply!r}")
     call = resp(*[word if isinstance(word, bytes) else str(word) for word in command])
     calls = max(1, IN_FLIGHT // per_call)
     return call * calls, calls, calls * per_call

@@ -45,7 +45,8 @@ def by_turns(number: int) -> tuple[str, str]:
 
 def ratio(pairs: list[Pair], figure: str) -> float:
     """Return how much more there is with auth on: the median over the pairs."""
-    return statistics.median(getattr(pair["on"], figure) / getattr(pair["off"], figure) for pair in pairs)
+    ratios: list[float] = [getattr(pair["on"], figure) / getattr(pair["off"], figure) for pair in pairs]
+    return statistics.median(ratios)
 
 
 def row(what: str, pairs: list[Pair], figure: str) -> tuple[object, ...]:
@@ -66,10 +67,8 @@ def main() -> None:
         for name in ("off", "on"):
             redis = stack.enter_context(Redis())
             token = asyncio.run(made_token(redis.url))
-            asked = (
-                {"serve": ["--auth"], "load": ["--header", f"Authorization: Bearer {token}"]} if name == "on" else {}
-            )
-            bench = Bench(CONTENDERS["tidewire"], redis.port, [[0]] * SUBSCRIBERS, 1, **asked)
+            serve, load = (["--auth"], ["--header", f"Authorization: Bearer {token}"]) if name == "on" else ([], [])
+            bench = Bench(CONTENDERS["tidewire"], redis.port, [[0]] * SUBSCRIBERS, 1, serve=serve, load=load)
             benches[name] = stack.enter_context(bench)
             bench.up()
         for rate in RATES:

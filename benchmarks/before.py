@@ -85,7 +85,7 @@ def measure_append(found: Pairs, roots: Mapping[str, Path], rounds: int) -> None
         pairs: dict[str, dict[str, float]] = defaultdict(dict)
         for side in by_turns(number):
             root = roots[side]
-            command = [root / ".venv/bin/python", root / "benchmarks/append.py", "--no-write"]
+            command = [str(root / ".venv/bin/python"), str(root / "benchmarks/append.py"), "--no-write"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             for name, rates in json.loads((root / "benchmarks/out/append.json").read_text())["rounds"].items():
                 if name.startswith("append"):
@@ -110,7 +110,7 @@ def measure_viewers(found: Pairs, programs: Mapping[str, str], rounds: int) -> N
 
 def write(section: Section, found: Pairs) -> None:
     """Write each figure's medians and the median ratio of neighbours."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for figure, all_ in found.items():
         pairs = [pair for pair in all_ if pair.keys() == {NOW, BEFORE}]
         if not pairs:
@@ -130,6 +130,8 @@ def main() -> None:
         only=("latency,cost,idle,append,viewers", "only these"),
         rounds=(3, "pairs of each"),
     )
+    if not given.before:
+        raise SystemExit("say which checkout to measure against: --before CHECKOUT (it has a .venv of its own)")
     here, before = Path(__file__).parents[1], Path(given.before).resolve()
     programs = {NOW: str(Path(sys.executable).parent / "tidewire"), BEFORE: str(before / ".venv/bin/tidewire")}
     sides = {side: contender(side, program) for side, program in programs.items()}

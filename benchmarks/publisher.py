@@ -52,7 +52,7 @@ def produce(kind: str, redis: Redis, service: str, *more: object) -> dict[str, A
 
 def trackio_installed() -> bool:
     """Tell whether the peer is there."""
-    command = [PEERS_PYTHON, "-c", "import trackio"]
+    command = [str(PEERS_PYTHON), "-c", "import trackio"]
     return PEERS_PYTHON.exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

@@ -92,7 +92,7 @@ def main() -> None:
     section.raw("found", found)
     names = ("memory", "tasks", "threads", "descriptors")
     quarter = max(1, len(found) // 4)
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in names:
         scale = 1e6 if name == "memory" else 1
         parts = [found[at : at + quarter] for at in range(0, quarter * 4, quarter)]

@@ -15,7 +15,7 @@ import re
 import statistics
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 import psutil
@@ -30,7 +30,17 @@ METRICS, EVERY_S, CHURN = 10, 0.25, 100
 READERS, LONGEST_S = 24, 40.0
 # small enough to be full in the first quarter: what grows after that is a leak, and no reading
 OPTIONS = ("--ring-bytes", str(2 << 20), "--retention-batches", "2000")
-KINDS: dict[str, dict[str, str]] = {
+
+
+class Kind(TypedDict, total=False):
+    """How a subscriber asks."""
+
+    replay: str
+    every: str
+    on_slow: str
+
+
+KINDS: dict[str, Kind] = {
     "raw": {"replay": "none"},
     "past": {"replay": "1m"},
     "every": {"replay": "none", "every": "1s"},
@@ -120,7 +130,7 @@ async def hurt(server: Redis, seen: Counter[str], seconds: float) -> None:
             seen["restarts of Redis"] += 1
         else:
             client = redis.Redis(port=server.port)
-            seen["cuts"] += int(client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
+            seen["cuts"] += client.client_kill_filter(_type="pubsub")
             client.close()
 
 
@@ -178,7 +188,7 @@ def main() -> None:
             errors = sum('"level": "error"' in line for line in service.log.read_text(errors="replace").splitlines())
     section.raw("found", found)
     quarter = max(1, len(found) // 4)
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in NAMES:
         means = [
             statistics.fmean(one[name] for one in found[at : at + quarter]) for at in range(0, quarter * 4, quarter)

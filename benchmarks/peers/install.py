@@ -57,14 +57,14 @@ def python() -> None:
 def main() -> None:
     HERE.mkdir(parents=True, exist_ok=True)
     failed = False
-    for name, install in (("nchan", nchan), ("node", node), ("python", python)):
+    for folder, install in (("nginx", nchan), ("node", node), ("venv", python)):
         try:
             install()
         except (OSError, subprocess.CalledProcessError) as error:
             failed = True
-            print(f"{name}: could not be installed, the benchmarks will say that it is missing ({error})")
+            print(f"{install.__name__}: could not be installed, the benchmarks will say that it is missing ({error})")
         else:
-            print(f"{name}: installed under {HERE / name}")
+            print(f"{install.__name__}: installed under {HERE / folder}")
     sys.exit(failed)
 
 

@@ -13,7 +13,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 import hiredis
@@ -79,6 +79,11 @@ class Connection:
         return found
 
 
+def taken(reply: Sequence[bytes]) -> bool:
+    """Tell whether an append stored all its batches: the fourth word of its answer names those it refused."""
+    return reply[0] == b"ok" and not reply[3]
+
+
 def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
     log = BlockingRedisLog(f"redis://127.0.0.1:{redis_port}")
     log.append([])  # loads the functions
@@ -112,8 +117,8 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
                 publisher.write(b"*%d\r\n" % (fixed + 4 * len(lane)) + prefix + "".join(lane).encode())
             for publisher, _ in busy:
                 reply = publisher.read(1)[0]
-                if reply[0] != b"ok":
-                    raise RuntimeError(f"append answered {reply[:3]!r}")
+                if not taken(reply):
+                    raise RuntimeError(f"append answered {reply!r}")
 
     return publish
 

@@ -1,18 +1,35 @@
-"""What the benchmarks send by hand is what the log takes: they pack commands themselves, for speed."""
+"""What the benchmarks pack by hand is what the log and the dashboard take: they do it themselves, for speed."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from servers import Valkey
+from servers import Service, Valkey
+from waiting import Eventually
 
 from tidewire.model.batch import decode_batch
 from tidewire.redislog.log import RedisLog
+from tidewire_dashboard.app import running_dashboard
+from tidewire_dashboard.settings import DashboardSettings
 
-FEED = Path(__file__).parents[2] / "benchmarks/rig/feed.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+FEED = BENCHMARKS / "rig/feed.py"
+Load = Callable[[str], Any]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Return what imports a module of the benchmarks."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
 
 
 @pytest.mark.parametrize("readings", [1, 3])
@@ -32,3 +49,46 @@ async def test_what_the_feeder_appends_is_what_a_publisher_would(valkey: Valkey,
         (newest,) = series.values()
         assert newest.readings == 10 * readings
         assert decode_batch(newest.body).time == batches[-1].time[-1:]
+
+
+def test_the_floor_of_an_append_makes_the_commands_of_an_append(load: Load, valkey: Valkey) -> None:
+    append, feed = load("append"), load("rig.feed")
+    valkey.client.function_load(append.FLOOR)
+    connection = feed.Connection(valkey.port)
+
+    def commands(pipeline: tuple[bytes, int, int]) -> list[tuple[str, ...]]:
+        """Return the commands that one call makes: their names, and the fields of the clock."""
+        sent, replies, _ = pipeline
+        with valkey.client.monitor() as monitor:
+            connection.write(sent[: len(sent) // replies] + feed.resp("ECHO", "end"))
+            connection.read(2)
+            found = []
+            for seen in monitor.listen():
+                words = seen["command"].split()
+                if words[0] == "ECHO":
+                    return sorted(found)
+                if seen["client_type"] == "lua":
+                    fields = (
+                        filter(re.compile("[a-z]+").fullmatch, words)
+                        if len(words) > 1 and words[1].endswith(":clock")
+                        else ()
+                    )
+                    found.append((words[0], *fields))
+        raise AssertionError("the monitor ended")
+
+    assert commands(append.floor("bench_nine")) == commands(append.append(valkey.url, 0, 1, 1))
+
+
+async def test_a_viewer_of_the_benchmarks_is_sent_frame_after_frame(
+    load: Load, service: Service, valkey: Valkey, eventually: Eventually
+) -> None:
+    deck = load("rig.deck")
+    async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
+        with deck.publishing(valkey.url, rate=5):
+            page = deck.Viewer(dashboard.url)
+            running = asyncio.create_task(page.run())
+            # a frame is sent once the one before is acknowledged
+            await eventually(lambda: len(page.arrivals) >= 4 or running.done())
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
