@@ -248,3 +248,6 @@ def test_a_chart_opens_the_dashboard_that_shows_the_same_service(notebook: Noteb
     assert notebook.watch("m", url=service.url).dashboard_url == "", "that of the defaults may show another service"
     assert notebook.watch("m", url=service.url, dashboard="http://wall:5006/").dashboard_url == "http://wall:5006"
     assert notebook.watch("m").dashboard_url == "http://127.0.0.1:5006"
+    for nowhere in ("wall", "javascript:alert(1)", "http://", "http://wall/?x"):
+        with pytest.raises(InvalidInput, match="dashboard"):
+            notebook.watch("m", dashboard=nowhere)

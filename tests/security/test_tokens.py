@@ -13,6 +13,7 @@ from servers import StartService, Valkey
 from waiting import HANG_S, Eventually, generous
 
 import tidewire
+from tidewire.commands.cli import main
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.redislog.log import RedisLog
 from tidewire_dashboard.app import running_dashboard
@@ -244,6 +245,17 @@ async def test_a_share_link_shows_one_page_and_changes_nothing(
     assert (await guarded.http.put("/v1/thresholds", json={}, headers=headers)).status_code == 403
     elsewhere = CliRunner().invoke(command, [*given[:3], "--page", "https://evil.example", "--redis", valkey.url])
     assert elsewhere.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "dashboard", ["board", "javascript:alert(1)", "http://", "http://[::1", "http://b/?x", "ftp://b"]
+)
+async def test_no_token_is_made_for_a_link_that_leads_nowhere(store: Any, valkey: Valkey, dashboard: str) -> None:
+    given = ["share", "--subscribe", "plant/**", "--dashboard", dashboard, "--redis", valkey.url]
+    made = await asyncio.to_thread(CliRunner().invoke, main, ["token", *given])
+    assert made.exit_code == 1
+    assert "dashboard" in made.output
+    assert await store.rows() == []
 
 
 async def test_tokens_that_are_over_make_room_for_new_ones(valkey: Valkey) -> None:

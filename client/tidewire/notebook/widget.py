@@ -24,7 +24,7 @@ from tidewire.model.pattern import compile_patterns
 from tidewire.model.table_writers import label_column, label_of_column
 from tidewire.notebook.jupyter_kernel import current_cell, running_kernel
 from tidewire.settings import ClientSettings, load_settings
-from tidewire.subscribing.service_address import checked_token, service_url
+from tidewire.subscribing.service_address import checked_token, dashboard_url, service_url
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.threshold_poller import ThresholdPoller
 
@@ -278,7 +278,7 @@ def watch(
         token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
     Raises:
-        InvalidInput: a pattern, the window, a label, the URL or the token can never work.
+        InvalidInput: a pattern, the window, a label, a URL or the token can never work.
         MissingExtra: the extra `notebook` is not installed.
     """
     window_ms = parse_duration_ms("window", window)
@@ -291,6 +291,7 @@ def watch(
     settings = load_settings(ClientSettings, {"token": token})
     if dashboard is None:
         dashboard = settings.dashboard if url is None else ""
+    link = dashboard_url(dashboard)
     address, token = service_url(url), checked_token(settings.token)
     cell, execution = current_cell(", ".join(patterns))
     for made_by, chart in [each for each in _charts.pop(cell, []) if each[1].running]:
@@ -300,6 +301,6 @@ def watch(
             chart.snapshot_key = ""  # its output is gone
             chart.close()
     chart = Chart(tuple(patterns), window_ms, url=address, token=token, labels=labels)
-    chart.dashboard_url = dashboard.rstrip("/")
+    chart.dashboard_url = link
     _charts.setdefault(cell, []).append((execution, chart))
     return chart

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tidewire.errors import InvalidInput
 from tidewire.settings import ClientSettings, load_settings, without_password
 
-__all__ = ["checked_token", "client_options", "service_url", "verification"]
+__all__ = ["checked_token", "client_options", "dashboard_url", "service_url", "verification"]
 
 _EXPECTED: Final = "expected http://host:port or https://host:port of a Tidewire service"
 
@@ -33,6 +33,19 @@ def service_url(url: str | None) -> str:
     if not good or {" ", "?", "#"} & set(base):  # paths are appended to it
         raise InvalidInput("url", without_password(base), _EXPECTED)
     return base.rstrip("/")
+
+
+def dashboard_url(given: str) -> str:
+    """Return the base URL of a dashboard for links to it, without a final slash; empty for none.
+
+    Raises:
+        InvalidInput: nothing that a link can lead to, as for `service_url`.
+    """
+    try:
+        return service_url(given) if given else ""
+    except InvalidInput:
+        shown = without_password(given) if isinstance(given, str) else given
+        raise InvalidInput("dashboard", shown, "expected http://host:port or https://host:port") from None
 
 
 def checked_token(token: str) -> str:

@@ -19,6 +19,7 @@ from tidewire.errors import InvalidInput
 from tidewire.model.durations import parse_duration_ms
 from tidewire.redislog.log import RedisLog
 from tidewire.settings import ClientSettings, Option, Settings, click_options, default_of, load_settings
+from tidewire.subscribing.service_address import dashboard_url
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenRow, TokenStore
 
@@ -98,7 +99,7 @@ def share_command(
     """
     if not page.startswith("/"):
         raise click.UsageError(f"--page {page!r}: expected a path of the dashboard, such as /d/plant")
-    where = (dashboard or load_settings(ClientSettings).dashboard).rstrip("/")
+    where = dashboard_url(dashboard or load_settings(ClientSettings).dashboard)
     lifetime_s = None if expires == _NEVER else parse_duration_ms("--expires", expires) / 1e3
     scopes = Scopes(subscribe=subscribe)
     id_, token = _with_store(given, lambda store: store.create(name, scopes, lifetime_s))
