@@ -254,6 +254,8 @@ async def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> 
         ("TICK_MS", "soon", "TIDEWIRE_TICK_MS"),
         ("TLS_CERT", "/nowhere.pem", "--tls-key"),
         ("SPOOL", "/dev/null/spool", "not a writable folder"),
+        ("TOKEN", "tw_x\n", "line ends"),
+        ("PREFIX", "tw*", "of patterns"),
     ],
 )
 def test_what_up_gives_to_its_children_is_checked_before_they_are_started(

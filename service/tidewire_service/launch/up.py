@@ -37,6 +37,7 @@ from tidewire.settings import (
     load_settings,
     without_password,
 )
+from tidewire.subscribing.service_address import checked_token
 from tidewire_service.launch.embedded import EmbeddedServer, free_port
 from tidewire_service.launch.supervisor import Child, Supervisor
 from tidewire_service.settings import ServiceSettings
@@ -97,9 +98,10 @@ def _check_children(settings: UpSettings) -> None:
     if settings.redis:
         check_redis_url(settings.redis)
     Keys(load_settings(ServiceSettings).prefix)
-    folder = load_settings(ClientSettings).spool
-    if folder:
-        Spool(folder, Spool.MIN_BYTES)
+    client = load_settings(ClientSettings)
+    checked_token(client.token)
+    if client.spool:
+        Spool(client.spool, Spool.MIN_BYTES)
 
 
 def unsuitable(url: str) -> str | None:
