@@ -214,6 +214,16 @@ def test_a_reading_of_the_same_time_counts_as_the_newest() -> None:
     assert alarms_of(alarms) == [(0, "critical")]
 
 
+def test_of_equal_times_the_later_id_counts_though_the_catalogue_brought_it_first() -> None:
+    store = Store()
+    alarms = Alarms(store)
+    alarms.set([CRITICAL])
+    store.append(batch([1], [97]), 2 << 32, snapshot=True, upto=2 << 32)
+    store.append(batch([1], [50]), 1 << 32)
+    alarms.evaluate(START_MS)
+    assert alarms_of(alarms) == [(0, "critical")]
+
+
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from([0, 91, 97, 89.5, math.nan]), st.integers(1, 5)), min_size=1, max_size=60),

@@ -146,9 +146,12 @@ class Alarms:
         rows = series.readings_from(max(min(late_ms, watched.time_ms), series.unit_since_ms))
         newer = int(np.searchsorted(rows[0], watched.time_ms, "right"))
         late = rows[:, :newer] if late_ms <= watched.time_ms else None
-        if newer < rows.shape[1]:
-            return rows[:, newer:], late
-        return newest, late  # of the same time, or without its block
+        if newer == rows.shape[1]:
+            return newest, late  # of the same time, or without its block
+        fresh = rows[:, newer:]
+        if (fresh[0, -1], fresh[1, -1]) != newest:  # of equal times the later id counts, whatever came first
+            fresh = np.column_stack((fresh, newest))
+        return fresh, late
 
     def _note(self, watched: WatchedSeries, ended: Sequence[Excursion]) -> None:
         series, threshold = self._store.series[watched.index], watched.alarm.threshold
