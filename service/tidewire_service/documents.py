@@ -6,6 +6,7 @@ program wrote in place of a document has a version too, so that it can be replac
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from time import time
@@ -23,6 +24,7 @@ __all__ = ["ABSENT", "ANY", "Document", "Documents"]
 
 ANY: Final = "*"  # replace any version
 ABSENT: Final = ""  # write only if there is no such document
+_INLINE_BYTES: Final = 16 * 1024
 _TRIES: Final = 20  # since other documents of the same hash may be written meanwhile
 
 
@@ -88,7 +90,7 @@ class Documents:
         """
         with self._log.beside():
             value = await cast("Awaitable[bytes | None]", self._log.redis.hget(self._key, name))
-        document = None if value is None else self._document(value)
+        document = None if value is None else await self._read(value)
         if document is not None and document.spoilt:
             raise DocumentSpoilt(self._described.format(name=name), document.version)
         return document
@@ -142,7 +144,7 @@ class Documents:
             await pipe.watch(self._key)
             value = await pipe.hget(self._key, name)
             count = await pipe.hlen(self._key)
-            present = None if value is None else self._document(value)
+            present = None if value is None else await self._read(value)
             if over not in (ANY, ABSENT if present is None else present.version):
                 raise DocumentConflict(self._described.format(name=name), None if present is None else present.version)
             pipe.multi()
@@ -152,6 +154,12 @@ class Documents:
             except redis.exceptions.WatchError:
                 return False
             return True
+
+    async def _read(self, stored: bytes) -> Document:
+        """Return a document; a large one is read in a thread, since the check of 1,000 thresholds takes up to 0.1 s."""
+        if len(stored) <= _INLINE_BYTES:
+            return self._document(stored)
+        return await asyncio.to_thread(self._document, stored)
 
     def _document(self, stored: bytes) -> Document:
         try:
