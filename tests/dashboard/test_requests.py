@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from servers import StartService
+from servers import StartService, Valkey
 from waiting import Eventually
 
+from tidewire.errors import ServiceRefused
+from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import statistics
 from tidewire_dashboard.app import Dashboard
+from tidewire_dashboard.saved_decks import SavedDecks
 from tidewire_dashboard.viewer import Viewer
 
 
@@ -211,3 +215,19 @@ async def test_thresholds_are_in_force_for_every_viewer_and_alarm(
         assert (store.series[alarm["i"]].labels, alarm["level"]) == ({}, "warn")
     finally:
         dashboard.hub.remove(other.viewer)
+
+
+async def test_thresholds_that_a_foreign_hand_overwrote_are_replaced_by_the_next_save(
+    service: Any, valkey: Valkey
+) -> None:
+    known: list[Sequence[Threshold]] = []
+    saved = SavedDecks(service.url, "", known.append)
+    hot = Threshold(metric="furnace/*", warn_above=935.0)
+    await saved.save_thresholds([hot])
+    valkey.cli("HSET", "tw:{0}:thresholds", "list", b"x")
+    with pytest.raises(ServiceRefused, match="overwritten"):  # the dashboard has not looked yet
+        await saved.save_thresholds([hot])
+    assert known == [[hot]], "the last ones stay in force"
+    await saved.save_thresholds([hot])
+    assert (await service.http.get("/v1/thresholds")).json()["thresholds"][0]["metric"] == "furnace/*"
+    await saved.close()
