@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from servers import Valkey
-from waiting import Eventually
+from waiting import Eventually, eventually
+
+from tidewire.model.cursor import Cursor
 
 from .conftest import bearer, streaming
 
@@ -160,6 +162,8 @@ async def test_a_ticket_serves_its_stream_over_a_cut_replay_a_restart_and_a_lost
     async def publish(value: float) -> None:
         answer = await guarded.http.post("/v1/readings", json=_body(value), headers=bearer(secret))
         assert answer.status_code == 200, answer.text
+        stored = Cursor.parse(answer.json()["cursor"])
+        await eventually(lambda: guarded.app.state.hub.position.id >= stored.id, "the hub has what was stored")
 
     async def sent(query: str, cursor: str = "") -> list[str]:
         async with streaming(guarded, query, **({"Last-Event-ID": cursor} if cursor else {})) as events:

@@ -7,8 +7,10 @@ provoked with a real one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from waiting import HANG_S
@@ -136,3 +138,26 @@ async def test_a_read_that_is_late_gives_up_all_connections(
     with pytest.raises(LogUnavailable, match="did not answer"):
         await reads.read(ReadClock(None))
     assert log.given_up == 1
+
+
+async def test_a_slow_look_at_the_clock_moves_no_default_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is 1,234 ms ahead; some looks take half a second, there or back: none shows the contrary."""
+    ahead_ms, now_s, random = 1_234.0, [1.7e9], Random(7)
+    monkeypatch.setattr(time, "time", lambda: now_s[0])
+
+    class Remote(HeldLog):
+        async def clock(self, watermark: Watermark | None = None) -> Clock:
+            now_s[0] += random.choice([0.0002, 0.5])
+            found = Clock("e", 1, (), float(int(now_s[0] * 1e3 + ahead_ms)))
+            now_s[0] += random.choice([0.0002, 0.5])
+            return found
+
+    reads = LogReads(Remote(), Counter(), lambda: None)
+    told = []
+    for _ in range(200):
+        await reads.read(ReadClock(None))
+        now_s[0] += 0.5
+        told.append(reads.clock_offset_ms)
+    assert told[0] == pytest.approx(ahead_ms, abs=501)
+    assert told[-1] == pytest.approx(ahead_ms, abs=1.5)
+    assert max(told[20:]) - min(told[20:]) < 1, "it stays once it is known"

@@ -58,6 +58,7 @@ class LogReads:
 
     def __init__(self, log: ReadableLog, counters: Counter[str], watermark: Callable[[], Watermark | None]) -> None:
         self.clock_offset_ms = 0.0
+        self._looked = False
         self._log = log
         self._counters = counters
         self._watermark = watermark
@@ -77,7 +78,7 @@ class LogReads:
                     case ReadClock(watermark):
                         started = time.time() * 1e3
                         clock = await log.clock(watermark)
-                        self.clock_offset_ms = clock.now_ms - (started + time.time() * 1e3) / 2
+                        self._bound_offset(clock.now_ms - time.time() * 1e3, clock.now_ms + 1 - started)
                         return clock
                     case ReadTails():
                         return await log.tails(self._watermark())
@@ -90,6 +91,16 @@ class LogReads:
             log.give_up()
             raise LogUnavailable(f"Redis at {log.url} did not answer within {_DEADLINE_S:g} s") from error
         raise TypeError(f"not a read: {effect!r}")
+
+    def _bound_offset(self, least_ms: float, most_ms: float) -> None:
+        """Move the clock's offset as little as one look at the clock demands.
+
+        A look that took long says little. Were each believed, the default times of two readings that came one after the
+        other could be in another order than they.
+        """
+        if not self._looked:
+            self._looked, self.clock_offset_ms = True, (least_ms + most_ms) / 2
+        self.clock_offset_ms = min(max(self.clock_offset_ms, least_ms), most_ms)
 
     async def shared(self, effect: ReadEntries | ReadLast) -> Any:
         """Read for a subscription; those that ask for the same while it is being read share the result.
