@@ -54,3 +54,45 @@ async def test_two_thousand_series_scroll_sort_and_are_found(tab: Any, service: 
     await tab.page.locator('[data-tw="tile"]').first.click()
     await tab.until("() => location.pathname === '/d/group07'")
     assert tab.errors == []
+
+
+# The names of the sidebar as they are shown, how many of them are wider than their place, and its width.
+SIDEBAR = f"""() => {{ {DEEP}
+    const rows = deep().filter((one) => one.dataset?.tw === "sidebar-row" && one.checkVisibility());
+    const names = rows.map((row) => row.querySelector(".side-name"));
+    const cut = names.flatMap((name) => [...name.children]).filter((one) => one.scrollWidth > one.clientWidth + 1);
+    const side = deep().find((one) => one.dataset?.tw === "sidebar");
+    const heads = deep().filter((one) => one.classList?.contains("side-group-name")).map((one) => one.textContent);
+    return {{ names: names.map((name) => name.textContent.trim()), cut: cut.length, width: side?.clientWidth, heads }};
+}}"""
+
+
+async def test_names_are_cut_where_they_agree_and_the_sidebar_is_as_wide_as_it_is_pulled(
+    tab: Any, service: Any
+) -> None:
+    robots = [f"plant/north/hall/robot-{n:02}/torque" for n in range(30)]
+    nodes = [{"az": f"az{n % 3}", "node": f"node-{n:04}", "site": "Lyon"} for n in range(30)]
+    rows = [{"metric": name, "value": 1} for name in robots]
+    rows += [{"metric": "fleet/cpu/of/a/machine/with/a/name", "value": 1, "labels": labels} for labels in nodes]
+    answer = await service.http.post("/v1/readings", json=rows)
+    assert answer.status_code == 200, answer.text
+    await tab.page.set_viewport_size({"width": 1440, "height": 2_200})
+    await tab.open("/d/plant")
+    await tab.until(f"() => ({SIDEBAR})().names.length >= 60")
+    shown = await tab.page.evaluate(SIDEBAR)
+    assert len(set(shown["names"])) == 60, "each name is told from the others"
+    assert shown["cut"] == 0, "and nothing is cut but by us"
+    assert "plant/north/hall" in shown["heads"], "what all share stands above them"
+    handle = await tab.page.locator('[data-tw="sidebar-handle"]').bounding_box()
+    await tab.page.mouse.move(handle["x"] + 2, 600)
+    await tab.page.mouse.down()
+    await tab.page.mouse.move(handle["x"] + 202, 600, steps=4)
+    await tab.page.mouse.up()
+    await tab.until(f"() => ({SIDEBAR})().names.includes('robot-00/torque')")
+    wide = await tab.page.evaluate(SIDEBAR)
+    assert wide["width"] == pytest.approx(shown["width"] + 200, abs=3)
+    await tab.open("/d/fleet")
+    await tab.until(f"(width) => ({SIDEBAR})().width === width", wide["width"])
+    await tab.page.locator('[data-tw="sidebar-handle"]').dblclick()
+    await tab.until(f"(width) => ({SIDEBAR})().width === width", shown["width"])
+    assert tab.errors == []

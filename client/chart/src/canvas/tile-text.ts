@@ -1,4 +1,5 @@
 /** Writes the texts of a tile: label, state, value with its unit, change or time of the last reading. */
+import { BETWEEN, elided, fitted } from "../base/elision";
 import { formatChange, shortAge, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
@@ -31,29 +32,13 @@ export function label(
   ctx.font = font(400, wall ? WALL_LABEL : 12);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  // The name gives way first, down to a third; labels that still have no room are cut as well: nothing leaves its tile.
-  const full = canvasName(series.name);
-  const least = Math.min(ctx.measureText(full).width, (right - x) / 3);
-  const short = series.short ? fit(ctx, canvasName(series.short), right - x - least - 5, true) : "";
-  const labelWidth = short ? ctx.measureText(short).width + 5 : 0;
-  const name = fit(ctx, full, right - x - labelWidth);
+  const wide = (text: string): number => ctx.measureText(canvasName(text)).width;
+  const [name, short] = fitted(series.names, series.shorts, right - x, wide);
   ctx.fillStyle = tokens.secondary;
-  ctx.fillText(name, x, y);
+  ctx.fillText(canvasName(name), x, y);
   if (!short) return;
   ctx.fillStyle = tokens.muted;
-  ctx.fillText(short, x + ctx.measureText(name).width + 5, y);
-}
-
-/** Cut with an ellipsis at the end; or in the middle, since labels often differ in their last characters. */
-function fit(ctx: Ctx, text: string, width: number, middle = false): string {
-  if (ctx.measureText(text).width <= width) return text;
-  const cutTo = (length: number): string => {
-    const tail = middle ? length >> 1 : 0;
-    return `${text.slice(0, length - tail)}…${tail ? text.slice(-tail) : ""}`;
-  };
-  let length = text.length;
-  while (length > 1 && ctx.measureText(cutTo(length)).width > width) length--;
-  return cutTo(length);
+  ctx.fillText(canvasName(short), x + wide(name) + BETWEEN, y);
 }
 
 /** The state at the right of the label; the x where it begins. */
@@ -194,7 +179,12 @@ export function value(
   ctx.font = font(400, 12);
   ctx.fillStyle = tokens.muted;
   const room = end - 6 - (x + wide + 4);
-  if (unit && room > UNIT_ROOM) ctx.fillText(fit(ctx, unit, room), x + wide + 4, y);
+  if (unit && room > UNIT_ROOM)
+    ctx.fillText(
+      elided(unit, room, (each) => ctx.measureText(each).width),
+      x + wide + 4,
+      y,
+    );
 }
 
 /** The change against the window before, or when it was last heard; the x where that begins. */

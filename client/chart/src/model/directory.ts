@@ -1,5 +1,6 @@
 /** The directory of series that Python announced, with their colours, groups and order. */
 import { colourIndex } from "../base/colour";
+import { sharedParts, shorterForms } from "../base/elision";
 import { groupBy } from "../base/group-by";
 import {
   byName,
@@ -20,9 +21,12 @@ export interface Series {
   readonly unit: string;
   readonly key: string;
   readonly group: string;
-  /** Name inside its group, and in short the labels that tell it from the others of its metric. */
+  /** Name below the heading of its group, and in short the labels that tell it from the others of its metric. */
   readonly name: string;
   readonly short: string;
+  /** Shorter texts of both, longest first, for where there is little room. */
+  readonly names: readonly string[];
+  readonly shorts: readonly string[];
   readonly legend: string;
   /** Lower case text that the search box looks in. */
   readonly haystack: string;
@@ -38,6 +42,8 @@ export class Directory {
   byMetric: ReadonlyMap<string, Series[]> = new Map();
   /** Raised by every change. */
   version = 0;
+  /** Heading of each group: its name, and the levels that all its metrics share. */
+  readonly #headings = new Map<string, string>();
 
   update(full: boolean, entries: readonly SeriesEntry[]): void {
     if (full) this.byIndex.clear();
@@ -53,12 +59,15 @@ export class Directory {
         group: groupOf(entry.metric),
         name: nameInGroup(entry.metric),
         short,
+        names: [],
+        shorts: [],
         legend: legendLabel(labels),
         haystack: `${entry.metric} ${short} ${labelKey(labels)}`.toLowerCase(),
         colour: 0,
       });
     }
     this.#shorten();
+    this.#name();
     this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
     this.measured = this.list.filter((series) => series.metric !== "annotations");
     this.byMetric = groupBy(this.list, ({ metric }) => metric);
@@ -81,6 +90,40 @@ export class Directory {
           this.byIndex.set(series.index, { ...series, legend, short: shortLabels(telling) });
       }
     }
+  }
+
+  /** Give each series its name below the heading of its group, and the texts that tell it from its neighbours. */
+  #name(): void {
+    this.#headings.clear();
+    for (const [group, same] of groupBy(this.byIndex.values(), (series) => series.group)) {
+      const inGroup = [...new Set(same.map(({ metric }) => nameInGroup(metric)))];
+      const shared = inGroup.length > 1 ? sharedParts(inGroup, "/") : 0;
+      const parts = (name: string): string[] => name.split("/");
+      this.#headings.set(group, [group, ...parts(inGroup[0]).slice(0, shared)].join("/"));
+      const below = (metric: string): string => parts(nameInGroup(metric)).slice(shared).join("/");
+      const forms = shorterForms(
+        same.map(({ metric }) => below(metric)),
+        "/",
+      );
+      for (const ofMetric of groupBy(same, ({ metric }) => metric).values()) {
+        const name = below(ofMetric[0].metric);
+        const names = forms.get(name) ?? [name];
+        const shortForms = shorterForms(
+          ofMetric.map(({ short }) => short),
+          " ",
+        );
+        for (const series of ofMetric) {
+          const shorts = series.short ? (shortForms.get(series.short) ?? []) : [];
+          if (name === series.name && `${names}` === `${series.names}` && `${shorts}` === `${series.shorts}`) continue;
+          this.byIndex.set(series.index, { ...series, name, names, shorts });
+        }
+      }
+    }
+  }
+
+  /** Return what stands above a group. */
+  heading(group: string): string {
+    return this.#headings.get(group) ?? group;
   }
 
   /** Return the measured series that a search finds: those with all of its words. */

@@ -166,7 +166,7 @@ export class Overview implements Page {
     this.#toolbar.setCounts(counts, filter);
     const ordered = [...groupBy(shown, ({ group }) => group)]
       .sort(([a], [b]) => byName(a, b))
-      .map(([name, series]) => ({ name, series: sorted(series, sort, moment) }));
+      .map(([name, series]) => ({ name: directory.heading(name), series: sorted(series, sort, moment) }));
     this.#layout = layoutTiles(ordered, width / this.#scale);
     this.#links.resize(this.#layout.height, this.#scale);
     const nothing = this.#layout.tiles.length === 0 && directory.measured.length > 0;

@@ -1,10 +1,12 @@
 /** The sidebar of a deck: search, groups and rows. Only rows in view exist as elements. */
 
 import { h, icon, setAttribute, setText, show } from "../base/dom";
+import { fitted } from "../base/elision";
 import { formatNumber } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
+import { font } from "../base/tokens";
 import { fitCanvas } from "../canvas/draw";
 import { drawSpark, readSpark } from "../canvas/sparkline";
 import type { Series } from "../model/directory";
@@ -14,6 +16,7 @@ import { LIST } from "../model/session";
 import type { AppContext } from "./app-context";
 import { SERIES_TYPE } from "./rearrange";
 import { SearchBox } from "./search-box";
+import { widthHandle } from "./width-handle";
 
 const ROW = 26;
 /** On a phone, where rows are touched. */
@@ -22,6 +25,9 @@ const rowHeight = (): number => (window.matchMedia("(max-width: 767px)").matches
 const GROUP = 28;
 const GROUP_GAP = 4;
 const SPARK = { width: 40, height: 16 };
+/** From this width of the sidebar on, sparklines are wider. */
+const WIDE = 360;
+const WIDE_SPARK = 72;
 const SPARK_WINDOW_MS = 120_000;
 /** Rows kept beyond the visible ones. */
 const SPARE = 4;
@@ -34,6 +40,7 @@ interface Row {
   element: HTMLElement;
   button: HTMLButtonElement;
   dot: HTMLElement;
+  names: HTMLElement;
   name: HTMLElement;
   short: HTMLElement;
   canvas: HTMLCanvasElement;
@@ -54,6 +61,11 @@ export class Sidebar {
   #entries: Entry[] = [];
   #query = "";
   readonly #app: AppContext;
+  readonly #ruler = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+  readonly #resizer = new ResizeObserver(() => this.#resized());
+  /** Px that a row has for its name and labels. */
+  #room = 0;
+  #sparkWidth = SPARK.width;
   readonly #deck: {
     on: (series: Series) => boolean;
     toggle: (series: Series) => void;
@@ -74,7 +86,24 @@ export class Sidebar {
     this.#search.setQuery(this.#query);
     this.#scroller.append(this.#spacer);
     this.#scroller.addEventListener("scroll", () => this.draw(), { passive: true });
-    this.element.append(h("div", { class: "side-search" }, this.#search.element), this.#scroller, this.#foot);
+    this.element.append(
+      h("div", { class: "side-search" }, this.#search.element),
+      this.#scroller,
+      this.#foot,
+      widthHandle(this.element),
+    );
+    this.#resizer.observe(this.#scroller);
+    void document.fonts.ready.then(() => this.#resized());
+  }
+
+  /** Fit names and sparklines to the width of the sidebar. */
+  #resized(): void {
+    const wide = this.element.clientWidth >= WIDE;
+    this.#sparkWidth = wide ? WIDE_SPARK : SPARK.width;
+    this.element.classList.toggle("wide", wide);
+    for (const row of this.#rows) row.shown = null;
+    this.#room = 0;
+    this.draw();
   }
 
   focus(): void {
@@ -141,7 +170,7 @@ export class Sidebar {
         "button",
         { type: "button", class: "side-group", "data-tw": "sidebar-group", onclick: () => this.#fold(entry.name) },
         icon("chevron", 14),
-        h("span", { class: "side-group-name" }, entry.name),
+        h("span", { class: "side-group-name" }),
         h("span", { class: "side-group-count" }),
       );
       this.#groups.set(entry.name, element);
@@ -149,7 +178,9 @@ export class Sidebar {
     }
     element.style.transform = `translateY(${entry.top}px)`;
     setAttribute(element, "aria-expanded", String(entry.open));
-    setText(element.lastElementChild as HTMLElement, String(entry.count));
+    const [, name, count] = element.children;
+    setText(name as HTMLElement, this.#app.session.directory.heading(entry.name));
+    setText(count as HTMLElement, String(entry.count));
   }
 
   #fold(name: string): void {
@@ -161,6 +192,7 @@ export class Sidebar {
     const dot = h("i", { class: "age" });
     const name = h("span", {});
     const short = h("span", { class: "side-short" });
+    const names = h("span", { class: "side-name" }, name, " ", short, " ");
     const canvas = h("canvas", { class: "side-spark" });
     const value = h("b", {});
     const unit = h("span", {});
@@ -168,7 +200,7 @@ export class Sidebar {
       "button",
       { type: "button", class: "side-row", draggable: "true", "data-tw": "sidebar-row" },
       dot,
-      h("span", { class: "side-name" }, name, " ", short, " "),
+      names,
       h(
         "span",
         { class: "side-mid" },
@@ -177,7 +209,7 @@ export class Sidebar {
       ),
       h("span", { class: "side-value" }, value, " ", unit),
     );
-    const row: Row = { element: button, button, dot, name, short, canvas, value, unit, shown: null };
+    const row: Row = { element: button, button, dot, names, name, short, canvas, value, unit, shown: null };
     button.addEventListener(
       "click",
       (event) => row.shown && (event.shiftKey ? this.#deck.overlay(row.shown) : this.#deck.toggle(row.shown)),
@@ -194,14 +226,23 @@ export class Sidebar {
   /** Show a series in a row; an error leaves this row without its value, and no other. */
   #fill(row: Row, series: Series, top: number): void {
     const on = this.#deck.on(series);
+    show(row.element, true);
     if (row.shown !== series) {
       row.shown = series;
-      setText(row.name, series.name);
-      setText(row.short, series.short);
+      this.#room ||= row.names.clientWidth - 1;
+      this.#ruler.font = font(500, 12); // that of a row that is on, which is wider
+      const [name, short] = fitted(
+        series.names,
+        series.shorts,
+        this.#room,
+        (text) => this.#ruler.measureText(text).width,
+      );
+      setText(row.name, name);
+      setText(row.short, short);
+      show(row.short, short !== "");
       row.button.dataset.series = String(series.index);
       row.button.title = fullName(series);
     }
-    show(row.element, true);
     row.element.style.transform = `translateY(${top}px)`;
     row.button.classList.toggle("on", on);
     setAttribute(row.button, "aria-pressed", String(on));
@@ -220,7 +261,7 @@ export class Sidebar {
     const slot = ring.slots.get(series.index);
     const ctx = row.canvas.getContext("2d") as CanvasRenderingContext2D;
     const ratio = devicePixelRatio;
-    if (!fitCanvas(row.canvas, SPARK.width, SPARK.height, ratio))
+    if (!fitCanvas(row.canvas, this.#sparkWidth, SPARK.height, ratio))
       ctx.clearRect(0, 0, row.canvas.width, row.canvas.height);
     if (!slot) {
       setText(row.value, "");
@@ -232,14 +273,15 @@ export class Sidebar {
     const state = freshness(slot, now);
     const alert = state === "live" ? (session.alarms.get(series.index) ?? null) : null;
     row.dot.className = `age ${alert ?? state}`;
-    const factor = Math.max(1, Math.ceil(SPARK_WINDOW_MS / ring.stepMs / SPARK.width));
+    const width = this.#sparkWidth;
+    const factor = Math.max(1, Math.ceil(SPARK_WINDOW_MS / ring.stepMs / width));
     const trace = readSpark(ring, slot, now - SPARK_WINDOW_MS, now, factor);
     const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
     setText(row.value, printValue(slot.lastValue, print));
     setText(row.unit, print.unit.text);
     ctx.save();
     ctx.scale(ratio, ratio);
-    const box = { left: 0, top: 0, width: SPARK.width, height: SPARK.height, hatchRight: SPARK.width };
+    const box = { left: 0, top: 0, width, height: SPARK.height, hatchRight: width };
     drawSpark(ctx, tokens, trace, box, now - SPARK_WINDOW_MS, now, state, {
       colour: on ? tokens.series[series.colour] : tokens.muted,
       width: 1.1,
@@ -262,6 +304,7 @@ export class Sidebar {
   }
 
   destroy(): void {
+    this.#resizer.disconnect();
     this.element.remove();
   }
 }

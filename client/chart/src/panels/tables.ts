@@ -1,7 +1,10 @@
 /** Tables in a dialog: the readings of a span as they were published, and the latest value of every series. */
 
 import { h, setText } from "../base/dom";
+import { elided } from "../base/elision";
 import { clock, day, formatNumber, plural, shortAge } from "../base/format";
+import { fullName } from "../base/naming";
+import { font } from "../base/tokens";
 import { tileState } from "../canvas/tile";
 import type { Series } from "../model/directory";
 import { type Print, printOf, printValue } from "../model/reading";
@@ -12,6 +15,8 @@ import type { AppContext } from "./app-context";
 /** Rows of the latest values; more can be searched for. */
 const MOST_ROWS = 1_000;
 const EVERY_MS = 1_000;
+/** Px at the sides of a cell. */
+const CELL_PAD = 20;
 
 const NUMBERS = new Set(["Value", "Rate /s"]);
 const head = (names: readonly string[]): HTMLElement =>
@@ -85,6 +90,8 @@ export class LatestValues {
   /** The version of the directory that the rows show. */
   #version = -1;
   #drawnAt = 0;
+  readonly #ruler = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+  readonly #resizer = new ResizeObserver(() => this.#fitNames());
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
@@ -94,7 +101,7 @@ export class LatestValues {
   open(): void {
     const table = h(
       "table",
-      { class: "rows", "data-tw": "latest-table" },
+      { class: "rows latest", "data-tw": "latest-table" },
       head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]),
       this.#rows,
     );
@@ -108,10 +115,29 @@ export class LatestValues {
     this.#app.dialog.show(
       "Latest values",
       h("div", { class: "table-box" }, this.#count, body),
-      () => (this.#shown = false),
+      () => {
+        this.#shown = false;
+        this.#resizer.disconnect();
+      },
       true,
     );
+    this.#resizer.observe(body);
     body.focus();
+  }
+
+  /** Cut names and labels in their middle, as far as their columns are too narrow. */
+  #fitNames(): void {
+    if (!this.#cells.length) return;
+    this.#ruler.font = font(400, 12);
+    const wide = (text: string): number => this.#ruler.measureText(text).width;
+    const [name, labels] = [0, 1].map((column) => this.#cells[0][column].clientWidth - CELL_PAD);
+    if (name <= 0) return; // not on the page yet
+    this.#series.forEach((one, i) => {
+      // On a phone labels have no column of their own.
+      const first = labels > 0 ? one.metric : `${one.metric} ${one.legend}`.trim();
+      setText(this.#cells[i][0], elided(first, name, wide));
+      setText(this.#cells[i][1], elided(one.legend, labels, wide));
+    });
   }
 
   /** Build one row per series; also called when the directory changes. */
@@ -122,7 +148,7 @@ export class LatestValues {
     this.#version = session.directory.version;
     this.#series = found.slice(0, MOST_ROWS);
     this.#cells = this.#series.map((one) => [
-      h("th", { scope: "row" }, one.metric),
+      h("th", { scope: "row", title: fullName(one) }, one.metric),
       h("td", {}, one.legend),
       h("td", { class: "number" }),
       h("td", {}),
@@ -138,6 +164,7 @@ export class LatestValues {
         : query
           ? `${all} with “${query}”`
           : all;
+    this.#fitNames();
     this.#drawnAt = -EVERY_MS;
     this.draw();
   }
@@ -163,7 +190,7 @@ export class LatestValues {
         print.unit.text,
         shortAge(nowMs - slot.lastIdMs),
         formatNumber(slot.rate, 2),
-        state === "nodata" ? "no data" : state,
+        state === "nodata" ? "no data" : state === "unknown" ? "–" : state,
       ];
       texts.forEach((text, k) => setText(this.#cells[i][k + 2], text));
     });
