@@ -207,8 +207,11 @@ def test_a_recorded_file_that_cannot_be_read_names_the_line(tmp_path: Path) -> N
 
 
 async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, service: Any, valkey: Valkey) -> None:
-    status, out, _ = await tidewire("doctor", "--dashboard", "http://127.0.0.1:1")
-    assert status == 0, out
+    async with asyncio.timeout(HANG_S):
+        while True:  # a service on a crowded machine may take longer than doctor waits
+            status, out, _ = await tidewire("doctor", "--dashboard", "http://127.0.0.1:1")
+            if status == 0:
+                break
     assert re.search(r"ok\s+redis\s+Valkey 9", out)
     assert re.search(r"ok\s+stream\s+first bytes after", out)
     assert re.search(r"note\s+dashboard\s+no answer", out)
