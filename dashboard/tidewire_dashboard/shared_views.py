@@ -7,6 +7,7 @@ are no ticks.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import time
@@ -20,6 +21,7 @@ from tidewire.livestore.alarms import Alarms
 from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.messages import (
+    MAX_VIEWS,
     RangeRequest,
     Snippet,
     directory_message,
@@ -72,7 +74,7 @@ class ConnectedViewer(Protocol):
         """Send what is due."""
 
     def send_range(self, frame: bytes) -> None:
-        """Send the answer to the viewer's newest range."""
+        """Send a range of the viewer's newest window."""
 
     def send_problem(self, reason: str) -> None:
         """Show a sentence to the person."""
@@ -122,7 +124,7 @@ class SharedViews:
         self.requests = ViewerRequests(source.store, self.readings, self.saved_decks)
         self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._views: dict[ViewKey, SharedView] = {}
-        self._ranges: dict[ConnectedViewer, asyncio.Task[None]] = {}
+        self._ranges: dict[ConnectedViewer, list[asyncio.Task[None]]] = {}
         self._directories: dict[tuple[int, tuple[str, ...]], tuple[int, str]] = {}
 
     @property
@@ -181,7 +183,8 @@ class SharedViews:
 
     async def close(self) -> None:
         """Cancel every task, and close the connections to the service."""
-        tasks = [*self._ranges.values(), *(view.reading for view in self._views.values() if view.reading is not None)]
+        ranges = itertools.chain.from_iterable(self._ranges.values())
+        tasks = [*ranges, *(view.reading for view in self._views.values() if view.reading is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -200,14 +203,15 @@ class SharedViews:
             shared.reading = None
 
     def answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
-        """Start answering a request for a range; it replaces an unanswered one of this viewer."""
-        self.cancel_range(viewer)
-        self._ranges[viewer] = self._start(self._answer_range(viewer, request))
+        """Start answering a request for a range; of too many unanswered ones of this viewer the oldest is cancelled."""
+        tasks = [task for task in self._ranges.get(viewer, ()) if not task.done()]
+        if len(tasks) >= MAX_VIEWS:
+            tasks.pop(0).cancel()
+        self._ranges[viewer] = [*tasks, self._start(self._answer_range(viewer, request))]
 
-    def cancel_range(self, viewer: ConnectedViewer) -> None:
-        """Cancel a viewer's unanswered range."""
-        task = self._ranges.pop(viewer, None)
-        if task is not None:
+    def cancel_ranges(self, viewer: ConnectedViewer) -> None:
+        """Cancel a viewer's unanswered ranges."""
+        for task in self._ranges.pop(viewer, ()):
             task.cancel()
 
     async def _answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:

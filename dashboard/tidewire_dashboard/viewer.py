@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from tidewire.livestore.messages import (
+    MAX_VIEWS,
     Answer,
     CloseView,
     Hello,
@@ -83,17 +84,18 @@ class Viewer:
         self._status: object = None
         self._status_tick = 0
         self._waiting: deque[str] = deque(maxlen=_MAX_WAITING)
-        self._range: bytes | None = None
+        self._range_span = (0.0, 0.0)
+        self._ranges: deque[bytes] = deque(maxlen=MAX_VIEWS)
 
     def close(self) -> None:
         """Close its views and cancel its requests."""
         for view in self._views.values():
             self._shared.unwatch(view.shared)
         self._views.clear()
-        self._shared.cancel_range(self)
+        self._shared.cancel_ranges(self)
         self._shared.requests.cancel(self)
         self._waiting.clear()
-        self._range = None
+        self._ranges.clear()
 
     def receive(self, message: str | bytes) -> None:
         """Handle one message of the deck.
@@ -113,6 +115,10 @@ class Viewer:
                 self._close_view(request.view)
             case RangeRequest():
                 series = self._shared.visible(request.series, self.login)
+                if (request.start_ms, request.end_ms) != self._range_span:
+                    self._range_span = (request.start_ms, request.end_ms)
+                    self._shared.cancel_ranges(self)
+                    self._ranges.clear()
                 self._shared.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
             case Hidden():
                 self.hidden = request.hidden
@@ -132,8 +138,8 @@ class Viewer:
                 self._send_frame(number, view)
 
     def send_range(self, frame: bytes) -> None:
-        """Send the answer to the newest range, once the tab is visible and the socket accepts it."""
-        self._range = frame
+        """Send a range of the newest window, once the tab is visible and the socket accepts it."""
+        self._ranges.append(frame)
         if not self.hidden:
             self._send_waiting()
 
@@ -206,9 +212,8 @@ class Viewer:
     def _send_waiting(self) -> None:
         while self._waiting and self._port.unsent < _MAX_UNSENT:
             self._port.send(self._waiting.popleft())
-        if self._range is not None and self._port.unsent < _MAX_UNSENT:
-            frame, self._range = self._range, None
-            self._port.send(frame)
+        while self._ranges and self._port.unsent < _MAX_UNSENT:
+            self._port.send(self._ranges.popleft())
 
     def _send_texts(self) -> None:
         """Send the directory, events, thresholds, alarms and status that the deck does not have yet."""

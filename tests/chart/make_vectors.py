@@ -1,8 +1,8 @@
 """Writes the golden view frames that the tests of Python and of TypeScript both read.
 
 Run `python tests/chart/make_vectors.py`. Values are eighths, so that their sums are exact on every machine. Each vector
-is `<name>.bin` (the bytes) and `<name>.json` (what they mean; NaN is null; `body` is [series][bucket][line, min, max]
-as float32 numbers, still minus the base).
+is `<name>.bin` (the bytes) and `<name>.json` (what they mean; NaN is null; `body` is [series][bucket][min, max, first,
+last, mean, count] as they lie in the frame).
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ def frames() -> dict[str, bytes]:
             [T0 - 40_000.0, T0 - 39_000.0, T0 - 12_250.0, T0 - 500.0],
             [41.5, None, -2.0, None],
         ),
+        ("line-1/huge", {}, "", [T0 - 30_000.0, T0 - 29_500.0, T0 - 500.0], [2.0**1000, -(2.0**999), 2.0**998]),
     ]
     for n, (metric, labels, unit, times, values) in enumerate(rows, 1):
         store.append(Batch(metric=metric, labels=labels, unit=unit, time=times, value=values), T0 << 32 | n)
-    view = LiveView(store, (0, 1, 2), 60_000, 62)
+    view = LiveView(store, (0, 1, 2, 3), 60_000, 60)
     view.tick(41, float(T0))
     found = {"snapshot": view.frame(0, None)}
     store.append(Batch(metric="line-1/count", time=[T0 + 100.0], value=[1e12 + 7.5]), (T0 + 150) << 32)
@@ -64,7 +65,7 @@ def frames() -> dict[str, bytes]:
     found["range"] = pack_range(
         store, (2, 0), T0 // 1_000 - 45, 10, 1_000, request_id=65_535, seq=43, now_ms=T0 + 1_300.5
     )
-    nothing = LiveView(Store(), None, 60_000, 62)
+    nothing = LiveView(Store(), None, 60_000, 60)
     nothing.tick(1, float(T0))
     found["empty"] = nothing.frame(1, None)
     return found
@@ -89,7 +90,7 @@ def meaning(data: bytes) -> dict[str, object]:
         "view": frame.view,
         "step_ms": frame.step_ms,
         "records": [{name: plain(record[name].item()) for name in names} for record in frame.records],
-        "body": plain(frame.body.astype(float).tolist()),
+        "body": plain([[list(bucket) for bucket in row] for row in frame.body.tolist()]),
     }
 
 

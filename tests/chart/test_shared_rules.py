@@ -14,7 +14,7 @@ import pytest
 from tidewire.livestore.buckets import MAX, MIN, NUMBER, NUMERIC, SUM, bucket_readings
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.model.batch import Batch, encode_batch
-from tidewire.model.bucket_steps import VIEW_STEPS_MS, view_step_for
+from tidewire.model.bucket_steps import column_step_for
 from tidewire.model.pattern import Pattern
 from tidewire.model.units import ALIASES, SCALES, WORDS, shown_unit, unit_key
 from tidewire_dashboard.analysis import statistics
@@ -35,13 +35,9 @@ def number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def test_the_ladder_of_a_view_is_the_decks() -> None:
-    assert list(VIEW_STEPS_MS) == vectors("bucket_steps")["view_steps_ms"]
-
-
-@pytest.mark.parametrize("case", vectors("bucket_steps")["cases"], ids=str)
+@pytest.mark.parametrize("case", vectors("columns")["cases"], ids=str)
 def test_a_view_gets_the_width_that_the_deck_meant(case: dict[str, int]) -> None:
-    assert view_step_for(case["window_ms"], case["buckets"]) == case["step_ms"]
+    assert column_step_for(case["window_ms"], case["columns"]) == case["step_ms"]
 
 
 @pytest.mark.parametrize("case", vectors("gaps")["limits"], ids=str)

@@ -17,7 +17,7 @@ from tidewire.livestore.column_ring import ColumnRing
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
-from tidewire.model.bucket_steps import view_step_for
+from tidewire.model.bucket_steps import column_step_for
 
 T0 = 1_790_000_000_000  # a whole second
 
@@ -71,20 +71,19 @@ def test_a_ring_grows_and_loses_its_tail_without_disorder(before: int, cut: int,
 
 
 @pytest.mark.parametrize(
-    ("window_ms", "buckets", "step_ms"),
+    ("window_ms", "columns", "step_ms"),
     [
-        (300_000, 340, 1_000),
-        (60_000, 340, 200),
-        (86_400_000, 340, 300_000),
-        (900_000, 340, 5_000),
+        (300_000, 294, 1_021),
+        (300_000, 300, 1_000),
+        (900_000, 294, 3_062),
+        (900_001, 294, 4_000),
+        (86_400_000, 294, 294_000),
+        (1_000, 2_000, 1),
         (1_000, 2, 500),
-        (300_000, 150, 2_000),
-        (300_000, 149, 5_000),
-        (86_400_000, 2, 900_000),
     ],
 )
-def test_the_step_is_the_smallest_of_the_ladder_whose_window_fits(window_ms: int, buckets: int, step_ms: int) -> None:
-    assert view_step_for(window_ms, buckets) == step_ms
+def test_columns_of_a_long_window_are_whole_seconds(window_ms: int, columns: int, step_ms: int) -> None:
+    assert column_step_for(window_ms, columns) == step_ms
 
 
 reading = st.tuples(st.integers(0, 9_000), st.one_of(st.none(), st.integers(-5, 5)))
@@ -348,10 +347,10 @@ def test_a_view_draws_only_the_piece_of_the_newest_unit() -> None:
         store.append(batch([T0 + n * 1_000.0], [20.0 + n], unit="Cel"), id_at(T0 + n * 1_000))
     view = LiveView(store, None, 10_000, 10)
     view.tick(1, T0 + 5_000)
-    assert np.nanmax(view._window.data[0] + view._window.records[0]["base"]) == 24
+    assert np.nanmax(view._window.data[0]["max"] + view._window.records[0]["base"]) == 24
     store.append(batch([T0 + 5_000.0], [68.0], unit="[degF]"), id_at(T0 + 5_000))
     store.append(batch([T0 + 6_000.0], [69.0], unit="[degF]"), id_at(T0 + 6_000))
     view.tick(2, T0 + 6_000)
-    drawn = view._window.data[0] + view._window.records[0]["base"]
-    assert np.nanmin(drawn) >= 68
-    assert np.nanmax(drawn) == 69
+    drawn, base = view._window.data[0], view._window.records[0]["base"]
+    assert np.nanmin(drawn["min"] + base) >= 68
+    assert np.nanmax(drawn["max"] + base) == 69

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from waiting import Eventually
 from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
+from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import Batch
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.shared_views import SharedViews
@@ -193,20 +195,47 @@ async def test_texts_wait_for_a_network_that_is_behind_and_then_say_what_holds(r
     assert not texts[0]["full"]
 
 
+def range_of(id_: int, start_ms: float) -> str:
+    asked = {"t": "range", "id": id_, "series": [], "start_ms": start_ms, "end_ms": start_ms + 1_000, "buckets": 9}
+    return json.dumps(asked)
+
+
+async def test_ranges_of_one_window_are_all_answered_and_another_window_replaces_them(
+    rig: Rig, eventually: Eventually
+) -> None:
+    rig.put("m", 1.0, 2.0, 3.0)
+    viewer, port = rig.viewer()
+    viewer.receive(HELLO)
+    port.drain()
+    for n in range(3):
+        viewer.receive(range_of(n, 5_000.0))
+    for n in range(3, 6):
+        viewer.receive(range_of(n, 9_000.0))
+    found: list[int] = []
+    await eventually(lambda: found.extend(frame[26] for frame in port.frames()) or len(found) >= 3)
+    await asyncio.sleep(0.05)
+    found.extend(frame[26] for frame in port.frames())
+    assert sorted(found) == [3, 4, 5]
+
+
 async def test_answers_wait_for_a_network_that_is_behind_the_newest_range_only(rig: Rig) -> None:
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
     port.drain()
     port.unsent = 12
     viewer.answer({"t": "decks", "decks": []})
+    viewer.receive(range_of(1, 0))
     viewer.send_range(b"older")
+    viewer.receive(range_of(2, 1_000))
     viewer.send_range(b"newer")
+    viewer.receive(range_of(3, 1_000))
+    viewer.send_range(b"of charts of another width")
     rig.ticks(3)
     assert port.drain() == []
     port.unsent = 0
     rig.ticks(1)
     sent = port.drain()
-    assert sent[:2] == ['{"t":"decks","decks":[]}', b"newer"]
+    assert sent[:3] == ['{"t":"decks","decks":[]}', b"newer", b"of charts of another width"]
     assert b"older" not in sent
 
 
@@ -276,7 +305,7 @@ async def test_a_range_is_answered_from_memory(rig: Rig, eventually: Eventually)
     viewer.receive(json.dumps(asked))
     await eventually(lambda: any(isinstance(data, bytes) for data in port.sent))
     frame = unpack_frame(port.frames()[0])
-    assert (frame.kind, frame.view, frame.step_ms) == (RANGE, 7, 1_000)
+    assert (frame.kind, frame.view, frame.step_ms) == (RANGE, 7, 750)
     assert frame.records["index"].tolist() == [0]
 
 
@@ -305,7 +334,7 @@ async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(
         "{}",
         "[]",
         '{"t":"nothing"}',
-        '{"t":"view","view":2,"series":null,"window_ms":1000,"buckets":10}',
+        '{"t":"view","view":16,"series":null,"window_ms":1000,"buckets":10}',
         '{"t":"view","view":0,"series":[-1],"window_ms":1000,"buckets":10}',
         '{"t":"view","view":0,"series":null,"window_ms":1e9,"buckets":10}',
         '{"t":"view","view":0,"series":null,"window_ms":1000,"buckets":1e9}',
@@ -328,4 +357,4 @@ async def test_a_view_of_unknown_series_is_empty_and_not_an_error(rig: Rig) -> N
     viewer, port = rig.viewer()
     viewer.receive(HELLO)
     viewer.receive(view(0, [7, 8]))
-    assert unpack_frame(port.frames()[0]).body.shape == (0, 61, 3)
+    assert unpack_frame(port.frames()[0]).body.shape == (0, 62 + BEYOND)

@@ -196,7 +196,7 @@ async def test_what_the_deck_says_is_heard_and_nonsense_is_not(
     await eventually(notebook.frames)
     for nonsense in (None, [], {}, {"t": "view"}, {"t": "view", "window_ms": "x", "buckets": 5}, {"t": "range"}):
         chart._on_message(nonsense, [])
-    chart._on_message({"t": "view", "view": 0, "series": None, "window_ms": 60_000, "buckets": 62, "fps": 5}, [])
+    chart._on_message({"t": "view", "view": 0, "series": None, "window_ms": 60_000, "buckets": 60, "fps": 5}, [])
     assert chart.window_ms == 60_000
     await eventually(lambda: notebook.frames()[-1].step_ms == 1_000)
     end_ms = time.time() * 1e3

@@ -133,12 +133,29 @@ async def test_buckets_are_anchored_to_the_epoch(service: Any, base_ms: float) -
             "unit": "",
             "time": [base_ms, base_ms + 1_000, base_ms + 5_000],
             "value": [3, None, None],
+            "first": [5, None, 9],
             "min": [1, None, 7],
             "max": [5, None, 9],
             "mean": [3, None, 8],
             "count": [3, 1, 3],
         }
     ]
+
+
+async def test_buckets_have_the_width_that_is_asked_for(service: Any, base_ms: float) -> None:
+    times = [base_ms + 100 * n for n in range(100)]
+    await _publish(service, "m", times, [float(n * 7 % 11) for n in range(100)])
+    for step_ms in (137, 1_021, 3_000):
+        found = await service.history("m", step_ms=step_ms, start=str(base_ms), end=str(base_ms + 10_000))
+        assert found["step_ms"] == step_ms
+        columns: dict[int, list[float]] = {}
+        for n, time_ms in enumerate(times):
+            columns.setdefault(int(time_ms // step_ms), []).append(float(n * 7 % 11))
+        [series] = found["series"]
+        assert series["time"] == [number * step_ms for number in columns]
+        for name, of in (("first", lambda v: v[0]), ("value", lambda v: v[-1]), ("min", min), ("max", max)):
+            assert series[name] == list(map(of, columns.values())), name
+        assert series["count"] == list(map(len, columns.values()))
 
 
 async def test_patterns_and_labels_select_series(service: Any, base_ms: float) -> None:
@@ -288,6 +305,11 @@ async def test_too_much_says_how_to_ask_for_less(start: Any, base_ms: float) -> 
         ("metric=**&points=many", "points", "whole number"),
         ("metric=**&points=5&points=6", "points", "more than once"),
         ("metric=**&page=first&points=5", "page", "points="),
+        ("metric=**&page=first&step_ms=5", "page", "step_ms="),
+        ("metric=**&step_ms=0", "step_ms", "whole number"),
+        ("metric=**&step_ms=1.5", "step_ms", "whole number"),
+        ("metric=**&step_ms=5&points=5", "step_ms", "points="),
+        ("metric=**&step_ms=1&start=-1h", "step_ms", "wider"),
         ("metric=**&page=2", "page", "first"),
         ("metric=**&page=W10=", "page", "Link"),
         ("metric=**&format=xlsx", "format", "parquet"),

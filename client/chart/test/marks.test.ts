@@ -14,7 +14,8 @@ function through(...points: [x: number, y: number][]): Trace {
   const trace = new Trace();
   trace.n = points.length;
   trace.time = Float64Array.from(points, ([x]) => x);
-  trace.line = Float64Array.from(points, ([, y]) => 190 - y);
+  for (const name of ["first", "last", "min", "max", "mean"] as const)
+    trace[name] = Float64Array.from(points, ([, y]) => 190 - y);
   trace.breaks = new Uint8Array(points.length);
   return trace;
 }

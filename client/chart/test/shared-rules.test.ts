@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { matches } from "../src/base/pattern";
 import { ALIASES, SCALES, shownUnit, unitKey, WORDS } from "../src/base/units";
 import { BucketRing } from "../src/model/bucket-ring";
-import { bucketsFor, STEP_LADDER, Trace } from "../src/model/buckets";
+import { Trace } from "../src/model/buckets";
+import { columnStep, columnsOf } from "../src/model/columns";
 import { gapLimitMs } from "../src/model/freshness";
 import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame } from "./encode";
@@ -15,13 +16,15 @@ function vectors<T>(name: string): T {
   return JSON.parse(readFileSync(join(process.cwd(), `../../tests/chart/vectors/${name}.json`), "utf8")) as T;
 }
 
-test("a view is asked for as many buckets as give it the width that is meant", () => {
-  const { view_steps_ms: steps, cases } = vectors<{
-    view_steps_ms: number[];
-    cases: { window_ms: number; px: number; buckets: number }[];
-  }>("bucket_steps");
-  assert.deepEqual(STEP_LADDER, steps);
-  for (const one of cases) assert.equal(bucketsFor(one.window_ms, one.px), one.buckets, JSON.stringify(one));
+test("a window has as many columns of the width that is meant", () => {
+  const { cases } = vectors<{
+    cases: { window_ms: number; px: number; columns: number; column_px: number; step_ms: number }[];
+  }>("columns");
+  for (const one of cases) {
+    const wanted = { stepMs: one.step_ms, count: one.columns, px: one.column_px };
+    assert.deepEqual(columnsOf(one.window_ms, one.px), wanted, JSON.stringify(one));
+    assert.equal(columnStep(one.window_ms, one.columns), one.step_ms);
+  }
 });
 
 interface Gaps {
@@ -37,15 +40,14 @@ test("the longest silence that is no gap", () => {
 
 /** Return the buckets before which a chart draws a gap. */
 function drawnGaps(values: readonly number[], stepMs: number, expectedMs: number): number[] {
-  const data = values.flatMap((v) => [v, v, v]);
   const endMs = values.length * stepMs;
   const ring = new BucketRing();
-  const series = [{ index: 0, data, expectedMs, lastTimeMs: endMs - 1 }];
+  const series = [{ index: 0, data: values, expectedMs, lastTimeMs: endMs - 1 }];
   ring.apply(decodeFrame(encodeFrame({ kind: 1, first: 0, buckets: values.length, stepMs, series })));
   const slot = ring.slots.get(0);
   assert.ok(slot);
   const trace = new Trace();
-  trace.read(ring, slot, 0, endMs, 1, gapLimitMs(expectedMs, stepMs));
+  trace.read(ring, slot, 0, endMs, gapLimitMs(expectedMs, stepMs));
   const held = values.flatMap((value, bucket) => (Number.isNaN(value) ? [] : [bucket]));
   assert.equal(trace.n, held.length);
   return held.filter((_, i) => trace.breaks[i]);

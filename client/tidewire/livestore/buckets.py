@@ -1,13 +1,14 @@
 """Buckets anchored to the epoch: readings or finer buckets grouped into them; pure.
 
 Bucket `b` of width `step_ms` covers `[b * step_ms, (b + 1) * step_ms)`: buckets do not shimmer as a window slides.
-A table of buckets is float64[6, n], ascending by number; its rows are the constants below. It holds what a chart draws,
-so all rows are of readings that are numbers: `NUMERIC` is how many, the divisor of `SUM`, and a bucket without one is
-left out. The `count` of the service's buckets is of all readings.
+A table of buckets is float64[7, n], ascending by number; its rows are the constants below. It holds what a chart draws
+of a column of pixels (M4: first, min, max, last), so all rows are of readings that are numbers: `NUMERIC` is how many,
+the divisor of `SUM`, and a bucket without one is left out. The `count` of the service's buckets is of all readings.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from tidewire.livestore.column_ring import Floats
 
 __all__ = [
     "BUCKET_ROWS",
+    "FIRST",
     "LAST",
     "MAX",
     "MIN",
@@ -27,8 +29,9 @@ __all__ = [
     "regroup",
 ]
 
-NUMBER, LAST, MIN, MAX, SUM, NUMERIC = range(6)
-BUCKET_ROWS: Final = 6
+NUMBER, FIRST, LAST, MIN, MAX, SUM, NUMERIC = range(7)
+BUCKET_ROWS: Final = 7
+_FEW: Final = 16  # readings up to which plain numbers are faster than arrays
 
 
 def bucket_readings(time_ms: Floats, value: Floats, step_ms: float) -> Floats:
@@ -40,16 +43,35 @@ def bucket_readings(time_ms: Floats, value: Floats, step_ms: float) -> Floats:
         step_ms: width.
 
     Returns:
-        A table of buckets; `LAST` is the later in order of two readings at one time.
+        A table of buckets; of readings at one time the earlier in order is before the later.
     """
+    if value.size <= _FEW:
+        return _few(time_ms, value, step_ms)
     numeric = ~np.isnan(value)
     if not numeric.all():
         time_ms, value = time_ms[numeric], value[numeric]
     rows = np.empty((BUCKET_ROWS, value.size))
     np.floor_divide(time_ms, step_ms, out=rows[NUMBER])
-    rows[LAST : SUM + 1] = value
+    rows[FIRST : SUM + 1] = value
     rows[NUMERIC] = 1.0
     return _grouped(rows)
+
+
+def _few(time_ms: Floats, value: Floats, step_ms: float) -> Floats:
+    """Do as `bucket_readings`, reading by reading."""
+    found: list[list[float]] = []
+    for at, number in zip((time_ms // step_ms).tolist(), value.tolist(), strict=True):
+        if math.isnan(number):
+            continue
+        if found and found[-1][NUMBER] == at:
+            bucket = found[-1]
+            bucket[LAST] = number
+            bucket[MIN], bucket[MAX] = min(bucket[MIN], number), max(bucket[MAX], number)
+            bucket[SUM] += number
+            bucket[NUMERIC] += 1.0
+        else:
+            found.append([at, number, number, number, number, number, 1.0])
+    return np.array(found, dtype=np.float64).T if found else np.empty((BUCKET_ROWS, 0))
 
 
 def regroup(rows: Floats, step_ms: float, wider_ms: float) -> Floats:
@@ -67,7 +89,7 @@ def regroup(rows: Floats, step_ms: float, wider_ms: float) -> Floats:
 
 
 def merge_buckets(earlier: Floats, later: Floats) -> Floats:
-    """Return two tables of buckets as one; where both hold a bucket, `LAST` is that of `later`."""
+    """Return two tables of buckets as one; of a bucket in both, `FIRST` is that of `earlier` and `LAST` of `later`."""
     rows = np.concatenate((earlier, later), axis=1)
     return _grouped(rows[:, np.argsort(rows[NUMBER], kind="stable")])
 
@@ -84,7 +106,7 @@ def _grouped(rows: Floats) -> Floats:
     if starts.size == number.size:
         return rows
     joined = np.empty((BUCKET_ROWS, starts.size))
-    joined[NUMBER] = number[starts]
+    joined[: FIRST + 1] = rows[: FIRST + 1, starts]
     joined[LAST, :-1] = rows[LAST, starts[1:] - 1]
     joined[LAST, -1] = rows[LAST, -1]
     joined[MIN] = np.minimum.reduceat(rows[MIN], starts)

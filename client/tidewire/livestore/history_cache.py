@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import math
 import time
 from collections.abc import Sequence
@@ -11,15 +12,16 @@ from typing import Final
 import numpy as np
 
 from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.livestore.buckets import NUMBER
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.messages import RangeRequest
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
-from tidewire.livestore.window import NO_OLDER, Older, pack_range
+from tidewire.livestore.window import BEYOND, NO_OLDER, Older, pack_range
 from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import series_key
-from tidewire.model.bucket_steps import view_step_for
+from tidewire.model.bucket_steps import column_step_for
 from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
@@ -28,12 +30,13 @@ __all__ = ["HistoryCache", "answer_range"]
 
 _AT_ONCE: Final = 4
 _METRICS_PER_REQUEST: Final = 32
+_MOST_ROWS: Final = 150_000  # of one answer; the service's limit is 200,000 unless it is set
 _KEPT: Final = 64  # answers
 _KEPT_S: Final = 20.0
 _TIMEOUT_S: Final = 20.0
 
-_MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 12 MB
-_MAX_COUNT: Final = 0xFFFF  # of a view frame
+_MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 16 MB
+_BEYOND_INTERVALS: Final = 2
 
 Tables = dict[tuple[str, str], dict[str, Floats]]
 """Of each metric and series key the buckets of each unit, by what is the same for units that mean the same."""
@@ -65,11 +68,20 @@ class HistoryCache:
         Raises:
             ServiceUnavailable: the service did not answer, or refused; says why.
         """
-        metrics = sorted({one.metric for one in series})
-        parts = [metrics[at : at + _METRICS_PER_REQUEST] for at in range(0, len(metrics), _METRICS_PER_REQUEST)]
-        found: Tables = {}
-        for tables in await asyncio.gather(*(self._part(tuple(part), first, count, step_ms) for part in parts)):
-            found |= tables
+        metrics = collections.Counter(one.metric for one in series)
+        names = sorted(metrics)
+        parts = [names[at : at + _METRICS_PER_REQUEST] for at in range(0, len(names), _METRICS_PER_REQUEST)]
+        reads = []
+        for part in parts:
+            each = max(1, _MOST_ROWS // sum(metrics[name] for name in part))
+            pieces = range(first, first + count, each)
+            reads += [self._part(tuple(part), at, min(each, first + count - at), step_ms) for at in pieces]
+        pieces_of: dict[tuple[str, str], dict[str, list[Floats]]] = {}
+        for tables in await asyncio.gather(*reads):
+            for key, units in tables.items():
+                for name, piece in units.items():
+                    pieces_of.setdefault(key, {}).setdefault(name, []).append(piece)
+        found: Tables = {key: _joined(units) for key, units in pieces_of.items()}
         tables_by_index: dict[int, Floats] = {}
         others: set[str] = set()
         for one in series:
@@ -87,10 +99,9 @@ class HistoryCache:
         Raises:
             ServiceUnavailable: the service did not answer, or refused; says why.
         """
-        count = math.ceil(view.window_ms / view.step_ms) + 1
-        first = math.floor(now_ms / view.step_ms) - count + 1
+        first = math.floor(now_ms / view.step_ms) - view.count + 1
         missing = [view.store.series[index] for index in view.partial]
-        view.set_older(await self.older(missing, first, count, view.step_ms))
+        view.set_older(await self.older(missing, first, view.count, view.step_ms))
 
     async def _part(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
         now_s = time.monotonic()
@@ -113,7 +124,7 @@ class HistoryCache:
             raise
 
     async def _read(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
-        span = (("start", first * step_ms), ("end", (first + count) * step_ms), ("points", count))
+        span = (("start", first * step_ms), ("end", (first + count) * step_ms), ("step_ms", step_ms))
         params = (*selection(metrics, None), *span)
         async with self._turns:
             try:
@@ -129,7 +140,8 @@ class HistoryCache:
 def _tables(columns: HistoryColumns, step_ms: int) -> dict[str, Floats]:
     """Return the columns of one series as a table of buckets for each unit (see tidewire.livestore.buckets)."""
     given = np.array(
-        (columns.time, columns.value, columns.min, columns.max, columns.mean, columns.count), dtype=np.float64
+        (columns.time, columns.first, columns.value, columns.min, columns.max, columns.mean, columns.count),
+        dtype=np.float64,
     )
     if not columns.units:
         return {unit_key(columns.unit): _table(given, step_ms)}
@@ -137,13 +149,21 @@ def _tables(columns: HistoryColumns, step_ms: int) -> dict[str, Floats]:
     return {str(unit): _table(given[:, keys == unit], step_ms) for unit in dict.fromkeys(keys.tolist())}
 
 
+def _joined(units: dict[str, list[Floats]]) -> dict[str, Floats]:
+    """Return the pieces of one series, by unit and in order of time, as one table for each unit."""
+    if len(units) == 2 and "" in units:  # a piece in which no batch had a unit goes on in the only one there is
+        [unit] = units.keys() - {""}
+        units = {unit: sorted((*units[""], *units[unit]), key=lambda piece: piece[NUMBER].max(initial=0.0))}
+    return {name: np.concatenate(pieces, axis=1) for name, pieces in units.items()}
+
+
 def _table(given: Floats, step_ms: int) -> Floats:
-    given = given[:, ~np.isnan(given[2])]
+    given = given[:, ~np.isnan(given[3])]
     # The service sends neither the last number of a bucket whose last reading has none, nor how many of its readings
-    # are numbers: the mean stands for the one, `count` for the other. The latter divides out of the line, since no
-    # bucket is merged from both sources; it only lets a series with such readings be drawn as means a little sooner.
-    number, last, low, high, mean, count = given
-    return np.stack((number // step_ms, np.where(np.isnan(last), mean, last), low, high, mean * count, count))
+    # are numbers: the mean stands for the one, `count` for the other. The latter divides out of the mean, since no
+    # bucket is merged from both sources.
+    number, first, last, low, high, mean, count = given
+    return np.stack((number // step_ms, first, np.where(np.isnan(last), mean, last), low, high, mean * count, count))
 
 
 async def answer_range(
@@ -156,15 +176,16 @@ async def answer_range(
     Raises:
         LimitExceeded: the window is too long for so many series.
     """
-    step_ms = view_step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
-    first = math.floor(request.start_ms / step_ms)
-    count = max(1, math.floor(request.end_ms / step_ms) - first + 1)
+    span_ms = max(1.0, request.end_ms - request.start_ms)
+    step_ms = column_step_for(span_ms, request.buckets)
     indices = [index for index in dict.fromkeys(request.series) if index < len(store.series)]
-    if count > _MAX_COUNT:
-        raise LimitExceeded("buckets of one series", _MAX_COUNT, count, "ask for less time")
+    beyond = max(BEYOND, math.ceil(_beyond_ms(store, indices, span_ms) / step_ms))
+    # As the deck has them: the last column holds what is before the end, the first may begin before the start.
+    first = math.ceil(request.end_ms / step_ms) - request.buckets - beyond
+    count = request.buckets + 2 * beyond
     if count * len(indices) > _MAX_CELLS:
         raise LimitExceeded("buckets of a range", _MAX_CELLS, count * len(indices), "ask for fewer series or less time")
-    missing = [one for one in map(store.series.__getitem__, indices) if store.covered(one, step_ms) > request.start_ms]
+    missing = [one for one in map(store.series.__getitem__, indices) if store.covered(one, step_ms) > first * step_ms]
     older, problem = NO_OLDER, ""
     if missing:
         try:
@@ -180,3 +201,10 @@ async def answer_range(
         store, indices, first, count, step_ms, request_id=request_id, seq=seq, now_ms=now_ms, older=older
     )
     return frame, problem
+
+
+def _beyond_ms(store: Store, indices: Sequence[int], span_ms: float) -> float:
+    """Return how much a range holds beyond its ends, so that its lines reach the edges of the plot."""
+    with store.lock:
+        expected_ms = max((np.nan_to_num(store.series[index].expected_ms()) for index in indices), default=0.0)
+    return min(_BEYOND_INTERVALS * expected_ms, span_ms / 4)

@@ -1,6 +1,6 @@
 """Packs the sliding window of some series once per tick, for every viewer that shares it; no I/O.
 
-The view keeps its window as a matrix of float32. A tick writes what changed, and says from which bucket on; a viewer's
+The view keeps its window as a matrix of buckets. A tick writes what changed, and says from which bucket on; a viewer's
 next frame is the part of the matrix that changed since the frame it drew last, or all of it.
 """
 
@@ -13,15 +13,15 @@ from typing import Final
 import numpy as np
 
 from tidewire.livestore.store import Store
-from tidewire.livestore.view_frame import DELTA, FLAG_MEAN, FLAG_PARTIAL, MAX_SERIES, SNAPSHOT, ViewFrame, pack_frame
-from tidewire.livestore.window import NO_OLDER, Older, Window
-from tidewire.model.bucket_steps import view_step_for
+from tidewire.livestore.view_frame import DELTA, FLAG_PARTIAL, MAX_SERIES, SNAPSHOT, ViewFrame, pack_frame
+from tidewire.livestore.window import BEYOND, NO_OLDER, Older, Window
+from tidewire.model.bucket_steps import column_step_for
 
 __all__ = ["LiveView"]
 
 _TICKS_KEPT: Final = 128  # a viewer that is further behind gets a snapshot
-_MAX_CELLS: Final = 1_000_000  # buckets of all series of a view: 12 MB a snapshot
-_REVIEW_TICKS: Final = 25  # in so many ticks each series is asked once whether its line and base still suit it
+_MAX_CELLS: Final = 1_000_000  # buckets of all series of a view: 16 MB a snapshot
+_REVIEW_TICKS: Final = 25  # in so many ticks each series is asked once whether its base still suits it
 
 
 class LiveView:
@@ -32,21 +32,22 @@ class LiveView:
         indices: of the series, in the order of the records; None for all there are, in index order. At most a million
             buckets in all; series beyond that are left out.
         window_ms: length of the window; it ends at the log's clock.
-        buckets: how many are wanted at most.
+        buckets: how many columns of pixels hold the window; `BEYOND` more let its lines enter.
 
     Attributes:
         step_ms: width of its buckets.
+        count: how many there are.
     """
 
     def __init__(self, store: Store, indices: tuple[int, ...] | None, window_ms: float, buckets: int) -> None:
         self.store = store
         self.window_ms = window_ms
-        self.step_ms = view_step_for(window_ms, buckets)
+        self.step_ms = column_step_for(window_ms, buckets)
         self._all = indices is None
         self._wanted = indices or ()
-        self._count = math.ceil(window_ms / self.step_ms) + 1
-        self._limit = min(MAX_SERIES, _MAX_CELLS // self._count)
-        self._window = Window(store, (), self.step_ms, self._count)
+        self.count = buckets + BEYOND
+        self._limit = min(MAX_SERIES, _MAX_CELLS // self.count)
+        self._window = Window(store, (), self.step_ms, self.count)
         self._fresh = False
         self._older = NO_OLDER
         self._seq = -1
@@ -79,12 +80,12 @@ class LiveView:
         with self.store.lock:
             shift = last - self._window.last
             births = self._all and min(len(self.store.series), self._limit) != len(self._window.series)
-            if births or not self._fresh or not 0 <= shift < self._count:
+            if births or not self._fresh or not 0 <= shift < self.count:
                 self._build(last, now_ms)
                 changed = self._window.first
             else:
                 changed = self._advance(shift, now_ms)
-            self._window.describe(now_ms, now_ms - self.window_ms)
+            self._window.describe(now_ms, self._window.first * self.step_ms)
             self._previous = self.store.state[self._window.indices]
             self.store.mark_viewed(self._window.indices)
         self._seq, self._now_ms = seq, now_ms
@@ -110,9 +111,9 @@ class LiveView:
 
     def _build(self, last: int, now_ms: float) -> None:
         indices = tuple(range(min(len(self.store.series), self._limit))) if self._all else self._wanted[: self._limit]
-        window = self._window = Window(self.store, indices, self.step_ms, self._count)
+        window = self._window = Window(self.store, indices, self.step_ms, self.count)
         window.older = self._older
-        window.first = last - self._count + 1
+        window.first = last - self.count + 1
         for at, series in enumerate(window.series):
             window.fill(at, window.first, choose_base=True)
             window.records[at]["expected_ms"] = series.expected_ms()
@@ -125,21 +126,21 @@ class LiveView:
         window = self._window
         was_last = window.last
         if shift:
-            window.data[:, :-shift] = window.data[:, shift:]
-            window.data[:, -shift:] = np.nan
-            window.first += shift
+            window.slide(shift)
         changed = was_last  # it was open: readings may have come since
         state = self.store.state[window.indices]
         ahead = self._previous["last_time_ms"] >= (was_last + 1) * self.step_ms  # readings of the future become due
         for at in np.flatnonzero((state["version"] != self._previous["version"]) | ahead).tolist():
             start = max(window.first, min(was_last, self._changed_from(at)))
-            window.fill(at, start, choose_base=False)
+            if not window.fill(at, start, choose_base=False):
+                start = window.first
+                window.fill(at, start, choose_base=True)
             window.records[at]["expected_ms"] = window.series[at].expected_ms()
             changed = min(changed, start)
         for at in self._reviewed_now():
             window.set_change(at, now_ms, self.window_ms)
-            if window.choose_base(at, window.rows(at, window.first)):
-                window.fill(at, window.first, choose_base=False)
+            if window.review_base(at):
+                window.fill(at, window.first, choose_base=True)
                 changed = window.first
         return max(changed, window.first)
 
@@ -149,12 +150,7 @@ class LiveView:
         late = [time_ms for version, time_ms in series.late if version > before["version"]]
         if len(late) == series.late.maxlen:
             return window.first
-        newest_ms = float(before["last_time_ms"])
-        ended = math.isnan(before["last_value"])  # the line ended there, and does no longer
-        start_ms = newest_ms if ended else series.first_after(newest_ms)
-        start = float(min([start_ms, *late])) / window.step_ms
-        if window.records[at]["flags"] & FLAG_MEAN:
-            start = min(start, float(window.newest[at]))  # it ended in a last value, and becomes a mean
+        start = min([series.first_after(float(before["last_time_ms"])), *late]) / window.step_ms
         return int(max(window.first, min(start, window.last)))  # buckets since 1970 are positive: int rounds down
 
     def _reviewed_now(self) -> range:

@@ -22,6 +22,7 @@ from tidewire.model.threshold import Level, Threshold
 
 __all__ = [
     "ANSWERS",
+    "MAX_VIEWS",
     "Acknowledgement",
     "AlarmEntry",
     "Alarms",
@@ -69,6 +70,7 @@ __all__ = [
     "parse_acknowledgement",
 ]
 
+MAX_VIEWS: Final = 16  # of a viewer: the list, and the charts of each width in device pixels
 _MAX_SERIES_OF_VIEW: Final = 2_000
 _MAX_SERIES_OF_REQUEST: Final = 100
 _MAX_THRESHOLDS: Final = 1_000
@@ -76,7 +78,7 @@ _DAY_MS: Final = 86_400_000
 _MAX_ACKNOWLEDGEMENT_CHARS: Final = 24
 _SHOWN_CHARS: Final = 80  # of a message that is refused
 
-ViewNumber = Literal[0, 1]
+ViewNumber = Annotated[int, Meta(ge=0, le=MAX_VIEWS - 1)]
 Index = Annotated[int, Meta(ge=0)]
 Time = Annotated[float, Meta(ge=0, le=1e15)]
 Buckets = Annotated[int, Meta(ge=2, le=2_000)]
@@ -103,7 +105,7 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
 
 
 class OpenView(_Message, frozen=True, kw_only=True, tag="view"):
-    """Open a view or change it; ``series`` null means all."""
+    """Open a view or change it; ``series`` null means all. ``buckets``: columns of pixels that hold the window."""
 
     view: ViewNumber
     series: SeriesOfView | None
@@ -119,7 +121,10 @@ class CloseView(_Message, frozen=True, kw_only=True, tag="close"):
 
 
 class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
-    """Ask for a fixed window; the answer is a view frame of kind 4."""
+    """Ask for a fixed window, for each width of chart; the answer is a view frame of kind 4.
+
+    Requests for one window go together; one for another window replaces those that are not answered yet.
+    """
 
     id: int
     series: SeriesOfView

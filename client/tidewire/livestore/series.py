@@ -122,11 +122,12 @@ class Series:
             return
         second, seconds = time_ms // SECOND_MS, self.seconds
         if seconds.size:
-            was, _, low, high, total, count = seconds.last_row()
+            was, first, _, low, high, total, count = seconds.last_row()
             if was == second:
-                seconds.set_last_row((second, number, min(low, number), max(high, number), total + number, count + 1.0))
+                low, high = min(low, number), max(high, number)
+                seconds.set_last_row((second, first, number, low, high, total + number, count + 1.0))
                 return
-        seconds.append_row((second, number, number, number, number, 1.0))
+        seconds.append_row((second, number, number, number, number, number, 1.0))
 
     def append(self, rows: Floats) -> None:
         """Append readings newer than all before, float64[2, n] in order of time; there must be room."""
@@ -135,11 +136,11 @@ class Series:
         if not buckets.shape[1]:
             return
         if self.seconds.size:
-            was, _, low, high, total, count = self.seconds.last_row()
-            first = buckets[:, 0].tolist()
-            if was == first[NUMBER]:
-                low, high = min(low, first[MIN]), max(high, first[MAX])
-                self.seconds.set_last_row((was, first[LAST], low, high, total + first[SUM], count + first[NUMERIC]))
+            was, first, _, low, high, total, count = self.seconds.last_row()
+            more = buckets[:, 0].tolist()
+            if was == more[NUMBER]:
+                low, high = min(low, more[MIN]), max(high, more[MAX])
+                self.seconds.set_last_row((was, first, more[LAST], low, high, total + more[SUM], count + more[NUMERIC]))
                 buckets = buckets[:, 1:]
         self.seconds.append(buckets)
 
@@ -177,7 +178,7 @@ class Series:
             return
         held = self.seconds.rows()
         low = int(np.searchsorted(held[NUMBER], late[NUMBER, 0], "left"))
-        tail = merge_buckets(late, held[:, low:])  # where no readings are held, the last value of a second stays
+        tail = merge_buckets(late, held[:, low:])  # where no readings are held, late ones begin their second
         exact_from_ms = max(np.ceil(oldest_raw_ms / SECOND_MS), late[NUMBER, 0]) * SECOND_MS
         readings = self.raw.rows()
         readings = readings[:, np.searchsorted(readings[0], exact_from_ms, "left") :]
@@ -202,7 +203,7 @@ class Series:
         """Return the buckets of a window from the tier that serves this width.
 
         Args:
-            step_ms: a width of the ladder.
+            step_ms: whole milliseconds.
             first: number of the first bucket.
             last: number of the last bucket, inclusive.
 
@@ -235,6 +236,14 @@ class Series:
         if ring.dropped and ring.size:
             return max(self.evicted_ms, float(ring.rows()[0, 0]) * unit_ms)
         return self.evicted_ms
+
+    def extent(self, start_ms: float, end_ms: float) -> tuple[float, float]:
+        """Return the smallest and largest value of the seconds of [start, end]; NaN for none."""
+        held = self.seconds.rows()
+        low, high = np.searchsorted(held[NUMBER], (start_ms // SECOND_MS, end_ms // SECOND_MS + 1), "left")
+        if low == high:
+            return np.nan, np.nan
+        return float(held[MIN, low:high].min()), float(held[MAX, low:high].max())
 
     def mean(self, start_ms: float, end_ms: float) -> tuple[float, float]:
         """Return the mean over the whole seconds of [start, end) and the time of the first; NaN and inf for none."""

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.series import Series
 from tidewire.model.batch import Batch, series_key
+from tidewire.model.bucket_steps import FINE_MS
 from tidewire.model.units import shown_unit, unit_key
 
 __all__ = ["RATE_S", "STATE", "EventMark", "Store"]
@@ -54,8 +55,8 @@ class Store:
 
     Args:
         store_bytes: bound on the blocks of all series together, at least 1 MiB; one series takes at most a quarter.
-        raw_ms: how far back readings are kept.
-        seconds_ms: how far back buckets of one second are kept.
+        raw_ms: how far back readings are kept: the longest fine window, and a minute since columns round it up.
+        seconds_ms: how far back buckets of one second are kept: six hours, and what columns add to such a window.
         max_series: largest number of series; readings of others are counted in `refused` and dropped.
         max_events: events kept, the newest.
 
@@ -74,8 +75,8 @@ class Store:
         self,
         *,
         store_bytes: int = 512 << 20,
-        raw_ms: float = 15 * 60_000.0,
-        seconds_ms: float = 6 * 3_600_000.0,
+        raw_ms: float = FINE_MS + 60_000.0,
+        seconds_ms: float = 7 * 3_600_000.0,
         max_series: int = 100_000,
         max_events: int = 1_000,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Final, NamedTuple
 
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from tidewire.errors import InvalidInput
 
 __all__ = [
+    "BUCKET",
     "DELTA",
-    "FLAG_MEAN",
+    "EMPTY",
     "FLAG_PARTIAL",
     "MAX_BUCKETS",
     "MAX_SERIES",
@@ -21,13 +23,16 @@ __all__ = [
     "SNAPSHOT",
     "ViewFrame",
     "base_for",
+    "exponent_for",
+    "exponents_of",
     "pack_frame",
     "unpack_frame",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 SNAPSHOT, DELTA, RANGE = 1, 2, 4
-FLAG_MEAN, FLAG_PARTIAL = 1, 2
+FLAG_PARTIAL = 2
+EXPONENT_SHIFT: Final = 16  # of the flags: the upper half is a signed exponent
 MAX_SERIES = MAX_BUCKETS = 0xFFFF
 
 _HEADER: Final = struct.Struct("<BBHIddHHI")
@@ -46,7 +51,12 @@ RECORD: Final = np.dtype(
         ("before_s", "<u4"),
     ]
 )
-_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+BUCKET: Final = np.dtype(
+    [("min", "<f4"), ("max", "<f4"), ("first", "<u2"), ("last", "<u2"), ("mean", "<u2"), ("count", "<u2")]
+)
+EMPTY: Final = np.array((np.nan, np.nan, 0, 0, 0, 0), dtype=BUCKET)
+# Powers of two between which float32 has all its 24 bits, and sums and differences of some values as well.
+_LEAST_EXPONENT, _MOST_EXPONENT = -100, 120
 # Below this share of a series' magnitude, its range keeps fewer than 12 of float32's 24 bits: 2 ** (12 - 24).
 _NARROW: Final = 2.0**-12
 
@@ -59,10 +69,10 @@ class ViewFrame(NamedTuple):
         seq: the tick that packed it.
         now_ms: the log's clock.
         first: number of the first bucket.
-        view: 0 or 1; for RANGE the request's id.
+        view: its number; for RANGE the request's id.
         step_ms: width of a bucket.
         records: dtype `RECORD`, one per series.
-        body: float32[series, buckets, 3]: line, min, max, each minus the base of its series; NaN for an empty bucket.
+        body: dtype `BUCKET`, [series, buckets]; `EMPTY` where a bucket holds no number.
     """
 
     kind: int
@@ -72,12 +82,12 @@ class ViewFrame(NamedTuple):
     view: int
     step_ms: int
     records: npt.NDArray[np.void]
-    body: npt.NDArray[np.float32]
+    body: npt.NDArray[np.void]
 
 
 def pack_frame(frame: ViewFrame) -> bytes:
     """Return the bytes of a frame; series and buckets at most 65,535 each."""
-    series, buckets = frame.body.shape[:2]
+    series, buckets = frame.body.shape
     header = _HEADER.pack(
         VERSION,
         frame.kind,
@@ -102,10 +112,10 @@ def unpack_frame(data: bytes) -> ViewFrame:
         raise InvalidInput("frame", data[:8], f"expected a view frame of version {VERSION}")
     _, kind, series, seq, now_ms, first, buckets, view, step_ms = _HEADER.unpack_from(data)
     body_at = _HEADER.size + series * RECORD.itemsize
-    if len(data) != body_at + series * buckets * 12:
-        raise InvalidInput("frame", len(data), f"expected {body_at + series * buckets * 12} bytes")
+    if len(data) != body_at + series * buckets * BUCKET.itemsize:
+        raise InvalidInput("frame", len(data), f"expected {body_at + series * buckets * BUCKET.itemsize} bytes")
     records = np.frombuffer(data, RECORD, series, _HEADER.size)
-    body = np.frombuffer(data, "<f4", series * buckets * 3, body_at).reshape(series, buckets, 3)
+    body = np.frombuffer(data, BUCKET, series * buckets, body_at).reshape(series, buckets)
     return ViewFrame(kind, seq, now_ms, first, view, step_ms, records, body)
 
 
@@ -124,6 +134,21 @@ def base_for(low: float, high: float, before: float = 0.0) -> float:
     return low
 
 
-def as_float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return values as float32; beyond its range, the largest it has."""
-    return np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX).astype(np.float32)  # a third of np.clip's time
+def exponent_for(low: float, high: float, base: float) -> int:
+    """Return the power of two by which a series is divided before it is rounded to float32, of which 0 is usual.
+
+    Args:
+        low: smallest value of the window, NaN for none.
+        high: largest.
+        base: what is subtracted first.
+    """
+    largest = max(abs(low - base), abs(high - base))
+    if not 0 < largest < math.inf:  # true for NaN; a difference beyond float64 is refused by the chart
+        return 0
+    exponent = math.frexp(largest)[1]
+    return 0 if _LEAST_EXPONENT <= exponent <= _MOST_EXPONENT else exponent
+
+
+def exponents_of(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+    """Return the exponents that flags hold."""
+    return flags.astype(np.int32) >> EXPONENT_SHIFT

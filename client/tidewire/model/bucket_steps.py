@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import Final
 
-__all__ = ["STEPS_MS", "VIEW_STEPS_MS", "step_for", "view_step_for"]
+__all__ = ["FINE_MS", "STEPS_MS", "column_step_for", "step_for"]
 
 STEPS_MS: Final = (
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000,
     900_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000,
 )  # fmt: skip
-# Of a live view: 50 ms is a tick of the dashboard's clock; 900 s gives the longest window, a day, 96 buckets.
-VIEW_STEPS_MS: Final = tuple(step_ms for step_ms in STEPS_MS if 50 <= step_ms <= 900_000)
+FINE_MS: Final = 900_000
+"""Longest window whose columns have a width in milliseconds; the columns of longer ones are whole seconds."""
+_SECOND_MS: Final = 1_000
 _DAY_MS: Final = STEPS_MS[-1]
 
 
@@ -34,6 +35,13 @@ def step_for(span_ms: float, buckets: int) -> int:
     return math.ceil(span_ms / buckets / _DAY_MS) * _DAY_MS
 
 
-def view_step_for(window_ms: float, buckets: int) -> int:
-    """Return the width for a live view: that of `step_for`, within `VIEW_STEPS_MS`."""
-    return min(max(step_for(window_ms, buckets), VIEW_STEPS_MS[0]), VIEW_STEPS_MS[-1])
+def column_step_for(window_ms: float, columns: int) -> int:
+    """Return the width of a column of pixels with which `columns` of them hold a window.
+
+    Of whole seconds a column is a union of buckets of one second, which are kept for longer than the readings.
+
+    Returns:
+        Whole milliseconds; whole seconds for a window of more than `FINE_MS`.
+    """
+    unit_ms = 1 if window_ms <= FINE_MS else _SECOND_MS
+    return max(1, math.ceil(window_ms / (columns * unit_ms))) * unit_ms

@@ -30,7 +30,7 @@ _TICK_S: Final = 0.25  # four frames and one text message a second
 _TEXTS_EVERY: Final = 4  # ticks
 _SNAPSHOT_S: Final = 10.0
 _BYTES_PER_S: Final = 100_000.0
-_BUCKETS: Final = 650  # of the view until the browser says how wide it is
+_BUCKETS: Final = 700  # of the view until the browser says how wide it is
 _HISTORY_AGAIN_S: Final = 15.0  # before the history of a view is requested again
 SHORTEST_MS: Final = 1_000.0  # of a window
 LONGEST_MS: Final = 24 * 3_600e3
@@ -54,7 +54,7 @@ class ViewRequest:
         buckets: number of buckets requested.
         paused: send no frames.
         send_all: send everything again, as to a new page.
-        ranges: the newest request for a range, if it is not answered yet.
+        ranges: the requests for ranges of one window that are not answered yet.
     """
 
     def __init__(self, window_ms: float) -> None:
@@ -62,7 +62,13 @@ class ViewRequest:
         self.buckets = _BUCKETS
         self.paused = False
         self.send_all = True
-        self.ranges: deque[messages.RangeRequest] = deque(maxlen=1)
+        self.ranges: deque[messages.RangeRequest] = deque(maxlen=messages.MAX_VIEWS)
+
+    def add_range(self, request: messages.RangeRequest) -> None:
+        """Ask for a range; it replaces those of another window."""
+        if any((each.start_ms, each.end_ms) != (request.start_ms, request.end_ms) for each in list(self.ranges)):
+            self.ranges.clear()
+        self.ranges.append(request)
 
 
 class Target(Protocol):
@@ -100,7 +106,7 @@ class _Pusher:
             self.since = self.status = None
             self.directory_version = self.events_version = self.thresholds_version = self.alarms_version = -1
         self._texts(target)
-        if self.view_request.ranges:
+        while self.view_request.ranges:
             await self._range(target, self.view_request.ranges.popleft())
         if self.view_request.paused or now < self.not_before:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,17 +19,21 @@ import numpy as np
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.gaps import gaps_before
 from tidewire.livestore.series import Series
-from tidewire.livestore.view_frame import ViewFrame
+from tidewire.livestore.view_frame import ViewFrame, exponents_of
+from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.units import shown_unit
 
-__all__ = ["snapshot_bundle", "snapshot_line", "snapshot_png"]
+__all__ = ["SNAPSHOT_COLUMNS", "snapshot_bundle", "snapshot_line", "snapshot_png"]
 
 _WIDTH: Final = 880  # px, as the image is shown; it is drawn _SHARP times as large
 _PANEL: Final = {1: 220, 2: 170}
 _LOW_PANEL: Final = 130
 _MAX_PANELS: Final = 6
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 22  # of a panel's plot
+SNAPSHOT_COLUMNS: Final = _WIDTH - _LEFT - _RIGHT
+"""Buckets to ask for: one for each px of a plot."""
+_FRACTIONS: Final = 65_535.0
 _SHARP, _SMOOTH = 2, 2  # pixels per px of the image; what is drawn is this much larger again and scaled down, to smooth
 _SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
 _COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
@@ -45,7 +50,7 @@ def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> 
     newest = int(np.argmax(np.where(known, frame.records["last_time_ms"], -np.inf)))
     one, value = series[int(frame.records["index"][newest])], float(frame.records["last_value"][newest])
     count = f"{measured.sum()} series"
-    minutes = frame.body.shape[1] * frame.step_ms / 60e3
+    minutes = (frame.body.shape[1] - BEYOND) * frame.step_ms / 60e3
     window = f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
     return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {_value(value, one.unit)}"
 
@@ -132,7 +137,7 @@ def _panel(
     canvas: _Canvas, top: int, height: int, metric: str, frame: ViewFrame, rows: list[int], series: Sequence[Series]
 ) -> None:
     """Draw one metric: its name, its legend, a grid of three values and of times, and its lines."""
-    bodies = [frame.body[row].astype(np.float64) + frame.records["base"][row] for row in rows]
+    bodies = [_first_min_max_last(frame, row) for row in rows]
     values = np.concatenate([body.ravel() for body in bodies])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
@@ -146,7 +151,7 @@ def _panel(
         y = y1 - (value - low) / (high - low) * (y1 - y0)
         canvas.line([(x0, y), (x1, y)], _HAIRLINE, 1)
         canvas.text(x0 - 6, y - 6, _number(value / unit.divisor), _MUTED, 11, right=True)
-    start_ms, count = frame.first * frame.step_ms, frame.body.shape[1]
+    start_ms, count = (frame.first + BEYOND) * frame.step_ms, frame.body.shape[1] - BEYOND
     pattern = "%H:%M:%S" if count * frame.step_ms < 3_600e3 else "%H:%M"
     for share in (0.0, 0.25, 0.5, 0.75):
         at = _utc(start_ms + share * count * frame.step_ms)
@@ -161,13 +166,23 @@ def _panel(
             x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), _TEXT, 12) + 14
         for run in _runs(body[:, 0], float(frame.records["expected_ms"][row]), frame.step_ms):
             points = [
-                (x0 + (bucket + 0.5) / count * (x1 - x0), y1 - (body[bucket, 0] - low) / (high - low) * (y1 - y0))
-                for bucket in run
+                (x0 + (column + 0.5) / count * (x1 - x0), y1 - (value - low) / (high - low) * (y1 - y0))
+                for column in run
+                for value, _ in itertools.groupby(body[column].tolist())
             ]
             if len(points) > 1:
                 canvas.line(points, colour, 1.5)
             else:
                 canvas.dot(*points[0], colour, 1.5)
+
+
+def _first_min_max_last(frame: ViewFrame, row: int) -> Floats:
+    """Return the columns of one series, float64[columns, 4]; NaN where there is no number."""
+    cells = frame.body[row, BEYOND:]
+    exponent, base = int(exponents_of(frame.records["flags"])[row]), frame.records["base"][row]
+    low, high = (np.ldexp(cells[name].astype(np.float64), exponent) + base for name in ("min", "max"))
+    first, last = (low + (high - low) * (cells[name] / _FRACTIONS) for name in ("first", "last"))
+    return np.stack((first, low, high, last), axis=1)
 
 
 def _runs(line: Floats, expected_ms: float, step_ms: int) -> list[list[int]]:

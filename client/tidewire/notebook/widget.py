@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import math
 import time
 import uuid
 import weakref
@@ -42,18 +43,18 @@ from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import unpack_frame
 from tidewire.model.durations import parse_duration_ms
 from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, ViewRequest, push_frames, read_message
-from tidewire.notebook.snapshot import snapshot_bundle, snapshot_line, snapshot_png
+from tidewire.notebook.snapshot import SNAPSHOT_COLUMNS, snapshot_bundle, snapshot_line, snapshot_png
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Chart", "watch"]
 
+_SHOWN: Final = 1.05  # of the window: whole columns, and the two beyond it of a chart with 100
 _REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
 _STORE_BYTES: Final = 64 << 20
 _SNAPSHOT_WAIT_S: Final = 0.8  # how long a cell waits for what its first snapshot shows
 _SNAPSHOT_EVERY_S: Final = 60.0
-_SNAPSHOT_BUCKETS: Final = 800
 
 
 class Chart(anywidget.AnyWidget):
@@ -98,7 +99,7 @@ class Chart(anywidget.AnyWidget):
             url=url,
             token=token,
             labels=labels,
-            replay_s=round(min(max(window_ms / 1e3, shortest), longest)),
+            replay_s=math.ceil(min(max(_SHOWN * window_ms / 1e3, shortest), longest)),
             beside=(
                 lambda: push_frames(lambda: _shown(this), feed, view_request, alarms),
                 lambda: _poll_thresholds(feed.url, token, alarms),
@@ -167,14 +168,14 @@ class Chart(anywidget.AnyWidget):
 
     def _snapshot(self) -> dict[str, object]:
         self._drawn = self._readings()
-        view = LiveView(self._store, None, self._view_request.window_ms, _SNAPSHOT_BUCKETS)
+        view = LiveView(self._store, None, self._view_request.window_ms, SNAPSHOT_COLUMNS)
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
         frame = unpack_frame(view.frame(0, None))
         line = snapshot_line(self.pattern, frame, self._store.series)
         return snapshot_bundle(snapshot_png(line, frame, self._store.series), line, self.snapshot_key)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the readings of the window that are in memory (raw ones: the last 15 minutes at most).
+        """Return the readings of the window that are in memory (raw ones: the last 16 minutes at most).
 
         Returns:
             Columns `time` (UTC), `metric`, ``label.<name>`` for each label, `value` (NaN: no number); ordered by
@@ -215,7 +216,7 @@ class Chart(anywidget.AnyWidget):
             case Retry() if self._feed is not None:
                 self._feed.retry_now()
             case RangeRequest() as request:
-                self._view_request.ranges.append(request)
+                self._view_request.add_range(request)
             case OpenView(buckets=buckets, window_ms=window_ms) if window_ms >= SHORTEST_MS:
                 self._view_request.buckets = buckets
                 self.window_ms = window_ms

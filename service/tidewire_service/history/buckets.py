@@ -1,4 +1,4 @@
-"""Buckets anchored to the epoch: last and count of all readings in each, min, max and mean of its numbers; pure."""
+"""Buckets anchored to the epoch: last and count of the readings in each; first, min, max, mean of its numbers; pure."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Bucketed(NamedTuple):
     Attributes:
         time: where each bucket starts, Unix ms, a multiple of the step.
         last: value of its latest reading by time; NaN if that is not a number.
+        first: its earliest value by time; NaN if no reading is a number.
         min: smallest value; NaN if no reading is a number.
         max: largest value.
         mean: mean of the values that are numbers.
@@ -27,6 +28,7 @@ class Bucketed(NamedTuple):
 
     time: Floats
     last: Floats
+    first: Floats
     min: Floats
     max: Floats
     mean: Floats
@@ -34,10 +36,11 @@ class Bucketed(NamedTuple):
 
 
 class _Bucket:
-    __slots__ = ("count", "last", "last_time", "max", "min", "numbers", "sum")
+    __slots__ = ("count", "first", "first_time", "last", "last_time", "max", "min", "numbers", "sum")
 
     def __init__(self) -> None:
         self.last_time, self.last = -math.inf, math.nan
+        self.first_time, self.first = math.inf, math.nan
         self.min, self.max, self.sum = math.inf, -math.inf, 0.0
         self.numbers = self.count = 0
 
@@ -75,16 +78,21 @@ class Buckets:
         high = np.maximum.reduceat(np.where(isnan, -np.inf, value), starts)
         total = np.add.reduceat(np.where(isnan, 0.0, value), starts)
         numbers = np.add.reduceat((~isnan).astype(np.int64), starts)
+        place_of = np.arange(number.size)
+        firsts = np.minimum.reduceat(np.where(isnan, number.size - 1, place_of), starts)  # where there is none: any
         columns = zip(
             number[starts].tolist(), time[ends - 1].tolist(), value[ends - 1].tolist(), low.tolist(), high.tolist(),
-            total.tolist(), numbers.tolist(), (ends - starts).tolist(), strict=True,
+            time[firsts].tolist(), value[firsts].tolist(), total.tolist(), numbers.tolist(), (ends - starts).tolist(),
+            strict=True,
         )  # fmt: skip
-        for place, last_time, last, low_, high_, total_, numbers_, count in columns:
+        for place, last_time, last, low_, high_, first_time, first, total_, numbers_, count in columns:
             bucket = self._buckets.get(place)
             if bucket is None:
                 bucket = self._buckets[place] = _Bucket()
             if last_time >= bucket.last_time:
                 bucket.last_time, bucket.last = last_time, last
+            if numbers_ and first_time < bucket.first_time:
+                bucket.first_time, bucket.first = first_time, first
             bucket.min, bucket.max = min(bucket.min, low_), max(bucket.max, high_)
             bucket.sum += total_
             bucket.numbers += numbers_
@@ -97,6 +105,7 @@ class Buckets:
         return Bucketed(
             np.array(places, np.float64) * self.step_ms,
             np.array([bucket.last for bucket in buckets], np.float64),
+            np.array([bucket.first for bucket in buckets], np.float64),
             np.array([bucket.min if bucket.numbers else math.nan for bucket in buckets], np.float64),
             np.array([bucket.max if bucket.numbers else math.nan for bucket in buckets], np.float64),
             np.array([bucket.sum / bucket.numbers if bucket.numbers else math.nan for bucket in buckets], np.float64),

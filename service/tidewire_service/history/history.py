@@ -196,9 +196,9 @@ class _Series:
     def _bucket_columns(self) -> SeriesColumns:
         parts = {unit: buckets.columns() for unit, buckets in self.buckets.items()}
         units = [unit for unit, part in parts.items() for _ in range(part.time.size)]
-        joined = (
-            [np.concatenate(columns) for columns in zip(*parts.values(), strict=True)] if parts else [np.empty(0)] * 6
-        )
+        joined = [np.empty(0)] * len(Bucketed._fields)
+        if parts:
+            joined = [np.concatenate(columns) for columns in zip(*parts.values(), strict=True)]
         order = np.argsort(joined[0], kind="stable")
         bucketed = Bucketed._make(column[order] for column in joined)
         units = [units[place] for place in order]
@@ -462,7 +462,10 @@ async def read_history(
                 break
             gone.close(own_end)
             if collection.rows > max_rows and not paged:
-                remedy = "ask for fewer points=, a shorter span (start=, end=), fewer metrics, or pages (page=first)"
+                remedy = (
+                    "ask for fewer points= or a larger step_ms=, a shorter span (start=, end=), fewer metrics, or "
+                    "pages (page=first)"
+                )
                 raise LimitExceeded("history_rows", max_rows, collection.rows, remedy)
             if paged and scanned >= max_batches:
                 break

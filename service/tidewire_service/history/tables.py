@@ -34,9 +34,9 @@ class HistoryJson(msgspec.Struct, frozen=True):
         step_ms: width of the buckets, or null: then the series hold the readings themselves.
         cursor: stream from here to go on without a gap.
         series: each with ``metric``, ``labels``, ``unit`` and columns of equal length: ``time``, ``value``, and either
-            ``text``, ``step`` where there are some, or ``min``, ``max``, ``mean``, ``count`` of buckets, whose ``time``
-            is their start and whose ``value`` is their last. Where the unit changes, also ``units``, and a bucket for
-            each of them; ``unit`` is that of the newest.
+            ``text``, ``step`` where there are some, or ``first``, ``min``, ``max``, ``mean``, ``count`` of buckets,
+            whose ``time`` is their start and whose ``value`` is their last. Where the unit changes, also ``units``,
+            and a bucket for each of them; ``unit`` is that of the newest.
     """
 
     start_ms: float
@@ -56,7 +56,7 @@ def _series_json(series: SeriesColumns) -> dict[str, Any]:
     found["time"] = series.time.tolist()
     found["value"] = _numbers(series.value)
     if series.buckets is not None:
-        for name in ("min", "max", "mean"):
+        for name in ("first", "min", "max", "mean"):
             found[name] = _numbers(getattr(series.buckets, name))
         found["count"] = series.buckets.counts.tolist()
     if series.units is not None:

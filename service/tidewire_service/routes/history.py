@@ -33,6 +33,7 @@ __all__ = ["HistoryReads", "get_history"]
 
 _DEFAULT_START_MS: Final = 15 * 60e3
 _MAX_POINTS: Final = 100_000
+_MAX_STEP_MS: Final = 86_400_000
 _FIRST_PAGE: Final = "first"
 _FORMATS: Final = (JSON, *TABLE_FORMATS)
 
@@ -98,13 +99,15 @@ class HistoryReads:
         query = parse_query(query_string)
         patterns = query.patterns(settings.max_patterns)
         labels = query.labels()
-        points = query.number("points", 1, _MAX_POINTS)
+        points, given_ms = query.number("points", 1, _MAX_POINTS), query.number("step_ms", 1, _MAX_STEP_MS)
+        if points and given_ms:
+            raise InvalidInput("step_ms", given_ms, "cannot be given with points=, which chooses the width")
         name = query.one("format") or JSON
         if name not in _FORMATS:
             raise InvalidInput("format", name, f"expected one of {', '.join(_FORMATS)}")
         page = query.one("page")
-        if page and points:
-            raise InvalidInput("page", page, "only readings have pages; leave out points=, or ask for fewer")
+        if page and (points or given_ms):
+            raise InvalidInput("page", page, "only readings have pages; leave out points= and step_ms=")
         begun = _parse_page(page) if page and page != _FIRST_PAGE else None
         async with self._turns:
             directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
@@ -118,7 +121,9 @@ class HistoryReads:
             if end_ms is not None and end_ms <= start_ms:
                 raise InvalidInput("end", query.one("end"), "is not after start; expected start < end")
             width_ms = (now_ms if end_ms is None else end_ms) - start_ms
-            step_ms = step_for(max(width_ms, 1.0), points) if points else 0
+            step_ms = step_for(max(width_ms, 1.0), points) if points else given_ms or 0
+            if given_ms and width_ms > given_ms * _MAX_POINTS:
+                raise InvalidInput("step_ms", given_ms, f"gives more than {_MAX_POINTS} buckets; ask for wider ones")
             history = await read_history(
                 log,
                 directory,
@@ -147,12 +152,13 @@ class HistoryReads:
     "/v1/history",
     summary="Read a span of the history",
     description=(
-        "Readings whose own time lies in start ≤ time < end, by series; or, with `points`, buckets from the epoch on. "
-        "A stream from the cursor of the answer (also in the header `Tidewire-Cursor`) continues without a gap."
+        "Readings whose own time lies in start ≤ time < end, by series; or, with `points` or `step_ms`, buckets from "
+        "the epoch on. A stream from the cursor of the answer (also in the header `Tidewire-Cursor`) continues "
+        "without a gap."
     ),
     **declare(
         "subscribe",
-        query=("metric", "label", "start", "end", "points", "page", "format"),
+        query=("metric", "label", "start", "end", "points", "step_ms", "page", "format"),
         answers={200: (HistoryJson, "By format; JSON is shown")},
         refusals={
             413: "Too much; says how to ask for less",
@@ -177,10 +183,14 @@ async def get_history(
         str | None,
         QueryParameter(
             description=(
-                "largest number of buckets per series, of a round width: last, min, max, mean, count. A reading whose "
-                "value is null is in `count`, not in min, max and mean"
+                "largest number of buckets per series, of a round width: last, first, min, max, mean, count. A reading "
+                "whose value is null is in `count`, not in first, min, max and mean"
             )
         ),
+    ] = None,
+    step_ms: Annotated[
+        str | None,
+        QueryParameter(description="in place of `points`, the width of the buckets: whole milliseconds, up to a day"),
     ] = None,
     page: Annotated[
         str | None,

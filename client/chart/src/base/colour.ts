@@ -26,6 +26,14 @@ export function paler(hex: string): string {
   return `#${mix(r)}${mix(g)}${mix(b)}`;
 }
 
+/** A `#RRGGBB` colour with so much of another in it, 0 … 1. */
+export function mix(hex: string, other: string, share: number): string {
+  const [a, b] = [hex, other].map((text) => parseInt(text.slice(1), 16));
+  const channel = (shift: number): number =>
+    Math.round(((a >> shift) & 255) * (1 - share) + ((b >> shift) & 255) * share) << shift;
+  return `#${(channel(16) | channel(8) | channel(0)).toString(16).padStart(6, "0")}`;
+}
+
 /** A `#RRGGBB` colour with an alpha, for canvas fills. */
 export function withAlpha(hex: string, alpha: number): string {
   const n = parseInt(hex.slice(1), 16);

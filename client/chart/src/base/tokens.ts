@@ -21,7 +21,6 @@ export interface Tokens {
   flag: string;
   hover: string;
   shadow: string;
-  bandAlpha: number;
   series: readonly string[];
 }
 
@@ -46,7 +45,6 @@ export const DARK: Tokens = {
   flag: "#2B333E",
   hover: "rgba(163,175,191,.08)",
   shadow: "0 1px 2px rgba(0,0,0,.40),0 12px 32px rgba(0,0,0,.45)",
-  bandAlpha: 0.14,
   series: ["#3581F6", "#E3884E", "#63EDCA", "#B1ABF4", "#F4CE23", "#CE357C"],
 };
 
@@ -71,7 +69,6 @@ export const LIGHT: Tokens = {
   flag: "#E6EAF0",
   hover: "rgba(23,32,43,.05)",
   shadow: "0 1px 2px rgba(23,32,43,.08),0 12px 32px rgba(23,32,43,.16)",
-  bandAlpha: 0.13,
   series: ["#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C"],
 };
 

@@ -135,20 +135,20 @@ export function drawThresholds(
   );
 }
 
-/** Count the line segments that pass through a label's box. */
+/** Count the columns whose line, from the end of the one before, passes through a label's box. */
 function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number, toX: number, boxTop: number): number {
   let count = 0;
   for (const trace of picture.traces) {
-    let [x, y] = [NaN, NaN];
+    let x = NaN;
     for (let i = 0; i < trace.n; i++) {
-      const [beforeX, beforeY] = [x, y];
+      const beforeX = x;
       x = frame.x.a * trace.time[i] + frame.x.b;
-      y = frame.y.a * trace.line[i] + frame.y.b;
       if (x < fromX) continue;
-      const start = i > 0 && !trace.breaks[i] ? beforeY : y;
+      const start = i > 0 && !trace.breaks[i] ? trace.last[i - 1] : trace.min[i];
+      const [high, low] = [Math.max(trace.max[i], start), Math.min(trace.min[i], start)];
       if (
-        Math.max(y, start) > boxTop - 3 &&
-        Math.min(y, start) < boxTop + LABEL_HEIGHT + 3 &&
+        frame.y.a * low + frame.y.b > boxTop - 3 &&
+        frame.y.a * high + frame.y.b < boxTop + LABEL_HEIGHT + 3 &&
         (x <= toX || beforeX < toX)
       )
         count++;

@@ -1,6 +1,8 @@
 /** The picture of a plot, as data. */
 import type { Silence, Trace } from "../model/buckets";
+import type { Columns } from "../model/columns";
 import type { ThresholdLine } from "../model/thresholds";
+import type { Linear } from "./paths";
 
 export interface Flag {
   timeMs: number;
@@ -14,6 +16,11 @@ export interface Picture {
   dashed: readonly boolean[];
   startMs: number;
   endMs: number;
+  /** From time to CSS px: each column covers whole device pixels. */
+  x: Linear;
+  columns: Columns;
+  /** Up to this time the traces are what they were in the last picture; -Infinity if nothing is known of that. */
+  freshMs: number;
   yLo: number;
   yHi: number;
   /** Values are divided by this before they are printed on the axis. */

@@ -1,17 +1,22 @@
-/** The plot of one chart on its own canvas: axes, silences, bands, lines, and the marks over them. */
+/** The plot of one chart on its own canvas: axes, silences, lines, and the marks over them. */
 import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
 import { clock, day, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import { boxedText, type Ctx, dot, fitCanvas, hatch, liveDot, staleDot } from "./draw";
 import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
-import { areaPath, bandPath, type Linear, linear, linePath } from "./paths";
+import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
 import { niceStep, ticksIn, tickTexts, timeStep, timeTicks } from "./scale";
+import { SeriesLayer } from "./series-layer";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
 
-const STALE_ALPHA = 0.62;
+/** Left and right edge of a plot in device px: whole ones, so that its columns are. */
+export function edgesOf(width: number, ratio: number): { left: number; right: number } {
+  return { left: Math.round(GUTTER.left * ratio), right: Math.round((width - GUTTER.right) * ratio) };
+}
+
 /** Any text this short fits beside the plot: measuring each of 80 ticks took a fifth of a draw. */
 const SHORT_TICK = 5;
 /** Labels may move this often. */
@@ -26,6 +31,7 @@ export class Plot {
   readonly #labels: Kept = new Map();
   #labelsAt = -Infinity;
   readonly #ctx = this.canvas.getContext("2d") as Ctx;
+  readonly #layer = new SeriesLayer();
   readonly #tokens: () => Tokens;
 
   constructor(host: HTMLElement, tokens: () => Tokens) {
@@ -44,7 +50,7 @@ export class Plot {
       width: width - GUTTER.left - GUTTER.right,
       height: height - top - GUTTER.bottom,
     };
-    this.x = linear(picture.startMs, picture.endMs, this.box.left, this.box.left + this.box.width);
+    this.x = picture.x;
     this.y = linear(picture.yLo, picture.yHi, top + this.box.height, top);
     if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
     ctx.save();
@@ -53,7 +59,7 @@ export class Plot {
     this.#yAxis(ctx, picture);
     this.#xAxis(ctx, picture);
     this.#silences(ctx, picture);
-    this.#series(ctx, picture);
+    this.#layer.draw(ctx, picture, this.box, this.y, ratio, this.#tokens());
     const placed: Placed = [];
     const now = performance.now();
     const relocate = now - this.#labelsAt > LABELS_MS;
@@ -81,50 +87,6 @@ export class Plot {
       const from = Math.max(left, this.x.a * picture.tailMs + this.x.b);
       hatch(ctx, this.#tokens(), from, top, left + width - from, height, left);
     }
-  }
-
-  /** Areas and bands first, then all lines, clipped to the plot. */
-  #series(ctx: Ctx, picture: Picture): void {
-    const { left, top, width, height } = this.box;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(left - 1, top - 1, width + 2, height + 2);
-    ctx.clip();
-    ctx.lineJoin = "round";
-    ctx.lineCap = "round";
-    ctx.lineWidth = 1.5;
-    picture.traces.forEach((trace, i) => {
-      if (trace.n === 0 || (!trace.band && !picture.area)) return;
-      ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
-      if (picture.area) {
-        ctx.beginPath();
-        areaPath(trace, this.x, this.y, top + height, ctx);
-        ctx.fillStyle = this.#areaFill(ctx, picture.colours[i]);
-        ctx.fill();
-      }
-      if (!trace.band) return;
-      ctx.beginPath();
-      bandPath(trace, this.x, this.y, ctx);
-      ctx.fillStyle = withAlpha(picture.colours[i], this.#tokens().bandAlpha);
-      ctx.fill();
-    });
-    picture.traces.forEach((trace, i) => {
-      if (trace.n === 0) return;
-      ctx.globalAlpha = picture.alpha * (picture.stale[i] && picture.alpha === 1 ? STALE_ALPHA : 1);
-      ctx.setLineDash(picture.dashed[i] ? [6, 3] : []);
-      ctx.beginPath();
-      linePath(trace, this.x, this.y, ctx);
-      ctx.strokeStyle = picture.colours[i];
-      ctx.stroke();
-    });
-    ctx.restore();
-  }
-
-  #areaFill(ctx: Ctx, colour: string): CanvasGradient {
-    const gradient = ctx.createLinearGradient(0, this.box.top, 0, this.box.top + this.box.height);
-    gradient.addColorStop(0, withAlpha(colour, 0.16));
-    gradient.addColorStop(1, withAlpha(colour, 0.01));
-    return gradient;
   }
 
   #yAxis(ctx: Ctx, picture: Picture): void {
@@ -181,12 +143,12 @@ export class Plot {
         for (let k = 0; k < trace.n; k++) {
           const x = this.x.a * trace.time[k] + this.x.b;
           if (x >= this.box.left && x <= this.box.left + this.box.width)
-            dot(ctx, x, this.y.a * trace.line[k] + this.y.b, 2, picture.colours[i]);
+            dot(ctx, x, this.y.a * trace.last[k] + this.y.b, 2, picture.colours[i]);
         }
       }
       if (!picture.edges) return;
       const x = Math.min(this.box.left + this.box.width, this.x.a * trace.time[trace.n - 1] + this.x.b);
-      const y = this.y.a * trace.line[trace.n - 1] + this.y.b;
+      const y = this.y.a * trace.last[trace.n - 1] + this.y.b;
       if (x < this.box.left) return;
       if (picture.stale[i]) staleDot(ctx, x, y, this.#tokens());
       else liveDot(ctx, x, y, picture.colours[i]);

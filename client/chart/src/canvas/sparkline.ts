@@ -1,18 +1,17 @@
-/** The sparkline of a tile or a sidebar row: line, band and hatched tail, straight from a ring. */
+/** The sparkline of a tile or a sidebar row: the line of a chart, and its hatched tail, straight from a ring. */
 
-import { withAlpha } from "../base/colour";
 import type { Tokens } from "../base/tokens";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
+import { type Columns, shownBy } from "../model/columns";
 import { type Freshness, gapLimitMs, isSilent } from "../model/freshness";
 import { type Ctx, dot, hatch } from "./draw";
-import { bandPath, linear, linePath } from "./paths";
+import { fillEnvelope, isDense, strokeLine } from "./ink";
+import { type Linear, linear } from "./paths";
 
 export interface SparkStyle {
   colour: string;
   width: number;
-  /** 0: no band. */
-  bandAlpha: number;
   /** Radius of the dot at the end; 0: none. */
   dot: number;
   alpha: number;
@@ -23,10 +22,17 @@ const LEAST_SPAN = 0.004;
 
 const scratch = new Trace();
 
-/** The window of one series merged to the sparkline's pixels; the result is valid until the next call. */
-export function readSpark(ring: BucketRing, slot: Slot, startMs: number, endMs: number, factor: number): Trace {
-  scratch.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs * factor));
+/** The window of one series up to a time; the result is valid until the next call. */
+export function readSpark(ring: BucketRing, slot: Slot, columns: Columns, nowMs: number): Trace {
+  const { startMs, endMs } = shownBy(columns, nowMs);
+  scratch.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs));
   return scratch;
+}
+
+/** Return the scale of time of a box that ends at `right`, on a canvas where a px of layout is `ratio` pixels. */
+function timeScale(columns: Columns, nowMs: number, right: number, ratio: number): Linear {
+  const a = columns.px / ratio / columns.stepMs;
+  return { a, b: Math.round(right * ratio) / ratio - a * shownBy(columns, nowMs).endMs };
 }
 
 /** Draw a trace into a box; `hatchRight` is where the tail's hatching ends, which may lie right of the box. */
@@ -35,14 +41,14 @@ export function drawSpark(
   tokens: Tokens,
   trace: Trace,
   box: { left: number; top: number; width: number; height: number; hatchRight: number },
-  startMs: number,
-  endMs: number,
+  columns: Columns,
+  nowMs: number,
   state: Freshness,
   style: SparkStyle,
 ): void {
   const { left, top, width, height } = box;
   const silent = isSilent(state);
-  const x = linear(startMs, endMs, left, left + width);
+  const x = timeScale(columns, nowMs, left + width, ctx.getTransform().a);
   if (trace.n === 0) {
     if (silent) hatch(ctx, tokens, left, top, box.hatchRight - left, height, left);
     return;
@@ -58,7 +64,7 @@ export function drawSpark(
   const inset = style.dot > 0 ? 4 : 1.5;
   const y = linear(lo, hi, top + height - inset, top + inset);
   const lastX = x.a * trace.time[trace.n - 1] + x.b;
-  const lastY = y.a * trace.line[trace.n - 1] + y.b;
+  const lastY = y.a * trace.last[trace.n - 1] + y.b;
   if (silent) hatch(ctx, tokens, lastX, top, box.hatchRight - lastX, height, left);
   for (let i = 0; i < trace.n; i++) {
     if (!trace.breaks[i]) continue;
@@ -70,19 +76,18 @@ export function drawSpark(
   ctx.rect(left, top - 1, box.hatchRight - left, height + 2);
   ctx.clip();
   ctx.globalAlpha = style.alpha;
-  if (style.bandAlpha > 0 && trace.band) {
-    ctx.beginPath();
-    bandPath(trace, x, y, ctx, 1);
-    ctx.fillStyle = withAlpha(style.colour, style.bandAlpha);
-    ctx.fill();
-  }
-  ctx.beginPath();
-  linePath(trace, x, y, ctx);
-  ctx.strokeStyle = style.colour;
-  ctx.lineWidth = style.width;
-  ctx.lineJoin = "round";
-  ctx.lineCap = "round";
-  ctx.stroke();
+  const ratio = ctx.getTransform().a;
+  const ink = {
+    colour: style.colour,
+    width: style.width,
+    dashed: false,
+    columnPx: columns.px / ratio,
+    pixel: 1 / ratio,
+    text: tokens.text,
+    surface: tokens.surface,
+  };
+  if (isDense(trace, y)) fillEnvelope(ctx, trace, x, y, ink);
+  else strokeLine(ctx, trace, x, y, ink);
   ctx.restore();
   if (style.dot > 0) dot(ctx, lastX, lastY, style.dot, silent ? tokens.stale : style.colour);
 }

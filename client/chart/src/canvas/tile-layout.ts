@@ -32,17 +32,29 @@ export interface TileLayout {
   columns: number;
 }
 
+/** Return how many tiles lie side by side, and how wide each is before it is rounded to whole px. */
+export function tileColumns(
+  width: number,
+  pad: number = PAD,
+  given = 0,
+  gap = gapOf(width),
+): { columns: number; exact: number } {
+  const inner = Math.max(LEAST_WIDTH, width - 2 * pad);
+  const columns = given || Math.max(1, Math.floor((inner + gap) / (LEAST_WIDTH + gap)));
+  return { columns, exact: (inner - (columns - 1) * gap) / columns };
+}
+
+const gapOf = (width: number): number => (width < NARROW ? NARROW_GAP : GAP);
+
 /** Lay out groups of series (each in its order) across a width, in as many columns as fit. */
 export function layoutTiles(
   groups: readonly { name: string; series: readonly Series[] }[],
   width: number,
   pad: number = PAD,
   given = 0,
-  gap = width < NARROW ? NARROW_GAP : GAP,
+  gap = gapOf(width),
 ): TileLayout {
-  const inner = Math.max(LEAST_WIDTH, width - 2 * pad);
-  const columns = given || Math.max(1, Math.floor((inner + gap) / (LEAST_WIDTH + gap)));
-  const exact = (inner - (columns - 1) * gap) / columns;
+  const { columns, exact } = tileColumns(width, pad, given, gap);
   const tiles: TileBox[] = [];
   const heads: GroupHead[] = [];
   let top = 0;

@@ -5,16 +5,15 @@ import type { TileKind } from "./tile";
 
 export const sparkTile: TileKind = {
   fits: () => true,
-  drawFoot: ({ ctx, box, right, series, state, trace, moment: { tokens, startMs, endMs } }) => {
+  drawFoot: ({ ctx, box, right, series, state, trace, moment: { tokens, columns, nowMs } }) => {
     const shown = state === "warn" || state === "critical" ? "live" : state;
     const silent = isSilent(state);
     const style = {
       colour: tokens.series[series.colour],
       width: 1.25,
-      bandAlpha: 0.16,
       dot: 2,
       alpha: silent ? 0.62 : 1,
     };
-    drawSpark(ctx, tokens, trace, { ...box, hatchRight: right }, startMs, endMs, shown, style);
+    drawSpark(ctx, tokens, trace, { ...box, hatchRight: right }, columns, nowMs, shown, style);
   },
 };

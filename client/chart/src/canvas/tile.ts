@@ -2,6 +2,7 @@
 import type { Tokens } from "../base/tokens";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
+import type { Columns } from "../model/columns";
 import type { Series } from "../model/directory";
 import { type Freshness, freshness } from "../model/freshness";
 import type { Alarms } from "../model/session";
@@ -14,8 +15,8 @@ export const WALL_CHART = 1.3;
 export interface TileMoment {
   ring: BucketRing;
   nowMs: number;
-  startMs: number;
-  endMs: number;
+  /** Of the sparklines; their window ends now. */
+  columns: Columns;
   tokens: Tokens;
   alarms: Alarms;
   /** On a wall: the value in larger type, and no change beside it. */

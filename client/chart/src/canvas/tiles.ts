@@ -5,7 +5,6 @@ import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
 import type { Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
-import { mergeFactor } from "../model/buckets";
 import { isSilent } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
 import type { Ctx } from "./draw";
@@ -20,6 +19,8 @@ const KINDS: readonly TileKind[] = [sparkTile];
 
 const FOOT_LEFT = 4;
 const FOOT_RIGHT = 10;
+/** Px of a tile that are no sparkline. */
+export const FOOT_PADS = FOOT_LEFT + FOOT_RIGHT;
 const FOOT_TOP = 66;
 const FOOT_HEIGHT = 32;
 /** Px of a time of day, with the space before it. */
@@ -58,8 +59,7 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const stateLeft = stateText(ctx, state, moment.paused ? NaN : ageMs, right - 12, top + 22, moment.wall, tokens);
   label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const footWidth = width - FOOT_LEFT - FOOT_RIGHT;
-  const factor = mergeFactor((moment.endMs - moment.startMs) / moment.ring.stepMs, footWidth);
-  const trace = readSpark(moment.ring, slot, moment.startMs, moment.endMs, factor);
+  const trace = readSpark(moment.ring, slot, moment.columns, moment.nowMs);
   const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
   const text = printValue(slot.lastValue, print);
   // A unit cut short says less than no change: where both have no room, the unit stays.

@@ -10,14 +10,17 @@ import { chartTitle, legendLabel } from "../base/naming";
 import type { Tokens } from "../base/tokens";
 import { unitKey } from "../base/units";
 import { zoomOf } from "../canvas/draw";
+import type { Linear } from "../canvas/paths";
 import type { Picture } from "../canvas/picture";
-import { GUTTER, Plot } from "../canvas/plot";
-import type { Slot } from "../model/bucket-ring";
-import { mergeFactor, Trace } from "../model/buckets";
+import { edgesOf, Plot } from "../canvas/plot";
+import type { BucketRing, Slot } from "../model/bucket-ring";
+import { Trace } from "../model/buckets";
+import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
 import { chartWords, gapLimitMs, spoken } from "../model/freshness";
 import { unitsOfMetrics } from "../model/layout";
 import { chartFreshness, type Print, printOf, printValue, slotsOf, valueWidthCh } from "../model/reading";
+import type { Span } from "../model/url";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crosshair-rows";
@@ -34,6 +37,8 @@ const LEGEND_PAD = 26;
 /** Min, max and mean are shown in legends at least this wide, and computed this often. */
 const STATS_PX = 440;
 const STATS_MS = 1_000;
+/** A live y axis that would move by less than this share of its range stays, within the room above and below. */
+const STEADY = 0.04;
 
 export class Chart implements Parts {
   readonly card: ChartFrame;
@@ -50,9 +55,15 @@ export class Chart implements Parts {
   traces: Trace[] = [];
   slots: (Slot | undefined)[] = [];
   print: Print = printOf("", 0, false);
+  columns: Columns = { stepMs: 1_000, count: 2, px: 1 };
+  freshMs = -Infinity;
+  shown: Span = { startMs: 0, endMs: 0 };
+  x: Linear = { a: 1, b: 0 };
   #crossMs = NaN;
   #hovered = false;
   #moment: Moment | null = null;
+  /** What was drawn last. */
+  #seen: { ring: BucketRing | null; version: number } = { ring: null, version: 0 };
   #drawn: Picture | null = null;
   /** Whether a row for flags is reserved; kept while zoomed or paused, so that nothing moves. */
   #flagRow: boolean | null = null;
@@ -61,10 +72,13 @@ export class Chart implements Parts {
   #plannedTitle = "";
   #width = 0;
   #height = 0;
+  #yRange: readonly [number, number] = [NaN, NaN];
   #zoom = 1;
+  #toldPx = 0;
   readonly #sizes: ResizeObserver;
 
-  constructor(press: Press | null = null) {
+  /** `resized` is called when the plot has another width in device pixels. */
+  constructor(press: Press | null = null, resized: () => void = () => undefined) {
     this.card = new ChartFrame(
       () => this.#reload(),
       press,
@@ -74,9 +88,17 @@ export class Chart implements Parts {
       this.#width = entry.contentRect.width;
       this.#height = entry.contentRect.height;
       this.#zoom = zoomOf(this.card.plotHost);
+      if (this.devicePx !== this.#toldPx) resized();
+      this.#toldPx = this.devicePx;
       if (this.#moment) this.draw(this.#moment);
     });
     this.#sizes.observe(this.card.plotHost);
+  }
+
+  /** Width of the plot in device pixels; 0 while it is not known. */
+  get devicePx(): number {
+    const { left, right } = edgesOf(this.#width, devicePixelRatio * this.#zoom);
+    return this.#width === 0 ? 0 : Math.max(0, right - left);
   }
 
   /** Title of the chart; also what its buttons are named after. */
@@ -170,12 +192,13 @@ export class Chart implements Parts {
   }
 
   #paint(moment: Moment): void {
-    const { ring, tokens } = moment;
+    const { tokens } = moment;
     const host = this.card.plotHost;
     // Measured once, then by the observer: reading the layout between the texts of two charts would redo it for each.
     if (this.#width === 0) [this.#width, this.#height] = [host.clientWidth, host.clientHeight];
     const width = this.#width;
     const height = this.#height;
+    const ring = moment.ring(this.devicePx);
     this.slots = slotsOf(ring, this.series).map((slot, i) => (this.#shares(this.series[i]) ? slot : undefined));
     const loaded = this.slots.some((slot) => slot !== undefined);
     this.card.loading(!loaded, this.title);
@@ -185,11 +208,12 @@ export class Chart implements Parts {
       this.plot = new Plot(host, () => this.#tokens as Tokens);
       host.append(this.overlay.element);
     }
-    const plotWidth = width - GUTTER.left - GUTTER.right;
-    const buckets = (moment.endMs - moment.startMs) / ring.stepMs;
-    const factor = mergeFactor(buckets, plotWidth);
-    this.#read(moment, factor);
-    const picture = composePicture(this, moment, plotWidth);
+    this.#place(moment);
+    this.#read(ring);
+    const { ring: before, version } = this.#seen;
+    this.freshMs = ring === before ? ring.changedSince(version) * ring.stepMs : -Infinity;
+    this.#seen = { ring, version: ring.version };
+    const picture = composePicture(this, moment);
     if (this.#flagRow === null || !(moment.zoomed || moment.paused)) this.#flagRow = picture.flags.length > 0;
     picture.flagRow = this.#flagRow;
     this.#drawn = picture;
@@ -205,8 +229,26 @@ export class Chart implements Parts {
     return [Math.min(...all.map(([low]) => low)), Math.max(...all.map(([, high]) => high))];
   }
 
-  #read(moment: Moment, factor: number): void {
-    const { ring, startMs, endMs } = moment;
+  steadyRange(lo: number, hi: number): readonly [number, number] {
+    const [wasLo, wasHi] = this.#yRange;
+    const least = (hi - lo) * STEADY;
+    const steady = Math.abs(lo - wasLo) <= least && Math.abs(hi - wasHi) <= least;
+    // Charts that share an axis have the range of the moment, which is the same for all of them.
+    if (!steady || this.range || this.#moment?.paused) this.#yRange = [lo, hi];
+    return this.#yRange;
+  }
+
+  /** Choose the columns, and which window they show where. */
+  #place({ startMs, endMs }: Moment): void {
+    const ratio = devicePixelRatio * this.#zoom;
+    this.columns = columnsOf(endMs - startMs, this.devicePx);
+    this.shown = shownBy(this.columns, endMs);
+    const a = this.columns.px / ratio / this.columns.stepMs;
+    this.x = { a, b: edgesOf(this.#width, ratio).right / ratio - a * this.shown.endMs };
+  }
+
+  #read(ring: BucketRing): void {
+    const { startMs, endMs } = this.shown;
     let magnitude = 0;
     let integers = true;
     this.slots.forEach((slot, i) => {
@@ -215,7 +257,7 @@ export class Chart implements Parts {
         trace.clear();
         return;
       }
-      trace.read(ring, slot, startMs, endMs, factor, gapLimitMs(slot.expectedMs, ring.stepMs));
+      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs));
       if (trace.n === 0) return;
       magnitude = Math.max(magnitude, trace.magnitude);
       integers &&= trace.integers;
@@ -290,11 +332,11 @@ export class Chart implements Parts {
   /** Return the value at the crosshair, or at the end of a zoomed span; null at the live end, NaN inside a gap. */
   #valueAt(i: number): number | null {
     if (Number.isNaN(this.#crossMs)) {
-      const { n, line } = this.traces[i];
-      return this.#moment?.zoomed ? (n ? line[n - 1] : NaN) : null;
+      const { n, last } = this.traces[i];
+      return this.#moment?.zoomed ? (n ? last[n - 1] : NaN) : null;
     }
     const k = bucketAt(this.traces[i], this.slots[i], this.#crossMs);
-    return k < 0 ? NaN : this.traces[i].line[k];
+    return k < 0 ? NaN : this.traces[i].extreme(k);
   }
 
   /** The time of the drawn reading nearest a time. */
@@ -346,7 +388,9 @@ export class Chart implements Parts {
     return {
       title: this.title,
       plot: this.plot?.box,
-      window: this.#drawn ? [this.#drawn.startMs, this.#drawn.endMs] : null,
+      columns: this.columns,
+      window: this.#moment && this.#drawn ? [this.#moment.startMs, this.#moment.endMs] : null,
+      shown: [this.shown.startMs, this.shown.endMs],
       range: this.#drawn ? [this.#drawn.yLo, this.#drawn.yHi] : null,
       gaps: this.#drawn?.gaps ?? [],
       tailMs: this.#drawn?.tailMs ?? null,
@@ -355,7 +399,7 @@ export class Chart implements Parts {
         key: one.key,
         buckets: this.traces[i]?.n ?? 0,
         last: this.slots[i]?.lastValue ?? null,
-        end: this.traces[i]?.n ? this.traces[i].line[this.traces[i].n - 1] : null,
+        end: this.traces[i]?.n ? this.traces[i].last[this.traces[i].n - 1] : null,
       })),
     };
   }

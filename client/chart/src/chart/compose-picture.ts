@@ -2,23 +2,25 @@
 
 import { paler } from "../base/colour";
 import { isAmount, startsAtZero } from "../base/units";
+import type { Linear } from "../canvas/paths";
 import type { Flag, Picture } from "../canvas/picture";
 import { yRange } from "../canvas/scale";
-import { sharedGaps } from "../model/buckets";
+import { sharedGaps, type Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { thresholdLines } from "../model/thresholds";
 import type { Moment, Parts } from "./moment";
 
-/** Px per reading above which a zoomed view shows its readings as points. */
+/** Px between two readings above which they are shown as points. */
 const POINT_PX = 5;
 /** A threshold within this share of the readings' range is near. */
 const NEAR = 0.5;
 
-export function composePicture(parts: Parts, moment: Moment, plotWidth: number): Picture {
+export function composePicture(parts: Parts, moment: Moment): Picture {
   const { series, slots, traces, print } = parts;
-  const { startMs, endMs, nowMs, tokens } = moment;
+  const { nowMs, tokens } = moment;
+  const { startMs, endMs } = parts.shown;
   let lo = Infinity;
   let hi = -Infinity;
   for (const trace of traces) {
@@ -37,18 +39,21 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
   for (const { value } of lines)
     if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
   const { unit } = series[slots.findIndex((slot) => slot !== undefined)] ?? series[0];
-  const [yLo, yHi] = yRange(lo, hi, startsAtZero(unit));
+  const [yLo, yHi] = parts.steadyRange(...yRange(lo, hi, startsAtZero(unit)));
+  if (!Number.isFinite(yHi - yLo)) throw new Error("These values are too far apart for one axis.");
   const stale = slots.map((slot) => !slot || isSilent(freshness(slot, nowMs)));
   const silent = stale.every(Boolean) && !moment.zoomed;
   const lastMs = Math.max(...slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
   const { state, ageMs, newest } = chartFreshness(slots, nowMs);
-  const readingPx = plotWidth / Math.max(1, ...traces.map((trace) => trace.n));
   return {
     traces,
     colours: series.map((one) => (moment.offline ? paler(tokens.series[one.colour]) : tokens.series[one.colour])),
     dashed: dashes(series),
     startMs,
     endMs,
+    x: parts.x,
+    columns: parts.columns,
+    freshMs: parts.freshMs,
     yLo,
     yHi,
     divisor: print.unit.divisor,
@@ -56,7 +61,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
       moment.zoomed && moment.settled
         ? sharedGaps(
             traces.filter(({ n, endedMs }) => n > 0 || endedMs > 0),
-            endMs,
+            moment.endMs,
           )
         : sharedGaps(traces.filter((trace) => trace.n > 0)),
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
@@ -65,11 +70,18 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     stale: moment.zoomed ? stale.map(() => false) : stale,
     edges: !moment.zoomed,
     area: series.length === 1 && isAmount(unit),
-    points: moment.zoomed && readingPx > POINT_PX,
+    points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,
-    flags: flagsOf(series, moment),
+    flags: flagsOf(series, parts, moment),
     flagRow: false,
   };
+}
+
+/** Return how far apart the readings of a trace lie on average, 0 if some columns hold several. */
+function apartPx(trace: Trace, x: Linear): number {
+  if (trace.n < 2) return Infinity;
+  for (let i = 0; i < trace.n; i++) if (trace.count[i] > 1) return 0;
+  return ((trace.time[trace.n - 1] - trace.time[0]) / (trace.n - 1)) * x.a;
 }
 
 /** A second series of the same colour gets a dash, never a new hue. */
@@ -83,10 +95,10 @@ function dashes(series: readonly Series[]): boolean[] {
 }
 
 /** Return the events of this window: annotations, and those of the chart's metrics. */
-function flagsOf(series: readonly Series[], moment: Moment): Flag[] {
+function flagsOf(series: readonly Series[], { shown }: Parts, moment: Moment): Flag[] {
   const flags: Flag[] = [];
   for (const { time_ms: timeMs, text, metric } of moment.events) {
-    if (timeMs < moment.startMs || timeMs > moment.endMs) continue;
+    if (timeMs < shown.startMs || timeMs > shown.endMs) continue;
     if (metric === "annotations" || series.some((one) => one.metric === metric)) flags.push({ timeMs, text });
   }
   return flags;

@@ -48,10 +48,10 @@ export function rowsAt(
       {
         colour: tokens.series[one.colour],
         label: one.legend || one.name,
-        value: printValue(trace.line[k], print),
+        value: printValue(trace.extreme(k), print),
         range: trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
         x: plot.x.a * trace.time[k] + plot.x.b,
-        y: plot.y.a * trace.line[k] + plot.y.b,
+        y: plot.y.a * trace.extreme(k) + plot.y.b,
       },
     ];
   });
@@ -76,7 +76,7 @@ export function readingsIn(
   for (const trace of traces) {
     for (let i = 0; i < trace.n; i++) {
       const x = plot.x.a * trace.time[i] + plot.x.b;
-      const y = plot.y.a * trace.line[i] + plot.y.b;
+      const y = plot.y.a * trace.extreme(i) + plot.y.b;
       if (x > left && x < right && y > top && y < bottom) count++;
     }
   }

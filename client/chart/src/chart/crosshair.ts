@@ -1,5 +1,6 @@
 /** The crosshair that all charts of a page share: hover, click to lock, arrow keys, and the drag that zooms. */
 
+import { MOST_OVER } from "../model/columns";
 import type { Span } from "../model/timeline";
 import type { Chart } from "./chart";
 import type { Moment } from "./moment";
@@ -115,7 +116,9 @@ export class Crosshair {
   /** Prepare to draw a moment: remove a crosshair that slid out of the window. */
   frame(moment: Moment): void {
     this.#moment = moment;
-    if (!Number.isNaN(this.#timeMs) && (this.#timeMs < moment.startMs || this.#timeMs > moment.endMs)) {
+    // Plots show a little more than the window, in whole columns.
+    const over = (moment.endMs - moment.startMs) * MOST_OVER;
+    if (!Number.isNaN(this.#timeMs) && (this.#timeMs < moment.startMs - over || this.#timeMs > moment.endMs + over)) {
       this.#timeMs = NaN;
       this.#locked = false;
       this.#show();
@@ -140,10 +143,10 @@ export class Crosshair {
       return false; // Esc also means live, which the header knows.
     }
     if ((event.key !== "ArrowLeft" && event.key !== "ArrowRight") || !this.#moment) return false;
-    const { startMs, endMs, ring } = this.#moment;
+    const { startMs, endMs } = this.#moment;
     const from = Number.isNaN(this.#timeMs) ? endMs : this.#timeMs;
-    // One bucket of the widest view, but never less than a pixel of this window.
-    const step = Math.max(ring.stepMs, (endMs - startMs) / 700) * (event.shiftKey ? 10 : 1);
+    const columns = (this.#hovered ?? this.#charts()[0])?.columns.stepMs ?? 0;
+    const step = Math.max(columns, (endMs - startMs) / 700) * (event.shiftKey ? 10 : 1);
     this.#timeMs = Math.min(endMs, Math.max(startMs, from + (event.key === "ArrowLeft" ? -step : step)));
     this.#locked = true;
     this.#hovered ??= this.#charts()[0] ?? null;

@@ -3,11 +3,10 @@
 import { h, setText, show } from "../base/dom";
 import type { Trace } from "../model/buckets";
 
-/** Of the buckets inside a span; NaN if none holds a reading. */
+/** Of the columns inside a span; NaN if none holds a reading. */
 export interface Figures {
   min: number;
   max: number;
-  /** Mean over time: every bucket that holds a reading weighs the same. */
   mean: number;
 }
 
@@ -17,8 +16,8 @@ export function figuresOf(trace: Trace, startMs: number, endMs: number): Figures
     if (trace.time[i] < startMs || trace.time[i] > endMs) continue;
     min = Math.min(min, trace.min[i]);
     max = Math.max(max, trace.max[i]);
-    sum += trace.line[i];
-    count++;
+    sum += trace.mean[i] * trace.count[i];
+    count += trace.count[i];
   }
   return count ? { min, max, mean: sum / count } : { min: NaN, max: NaN, mean: NaN };
 }

@@ -1,16 +1,21 @@
 /** The inputs of a chart: the moment of its page, and its own series. */
 
 import type { Tokens } from "../base/tokens";
+import type { Linear } from "../canvas/paths";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
+import type { Columns } from "../model/columns";
 import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
 import type { Alarms } from "../model/session";
+import type { Span } from "../model/url";
 import type { EventMark, Threshold } from "../wire/messages";
 
 /** What all charts of a page draw from at one moment. */
 export interface Moment {
-  ring: BucketRing;
+  /** Return the ring to draw a plot of so many device pixels from. */
+  ring: (devicePx: number) => BucketRing;
+  /** The window asked for; a plot shows it in whole columns, see `shownBy`. */
   startMs: number;
   endMs: number;
   /** The log's clock, or its value at the pause: a paused page shows no ages. */
@@ -34,6 +39,14 @@ export interface Parts {
   slots: readonly (Slot | undefined)[];
   traces: readonly Trace[];
   print: Print;
+  /** The columns of the plot, the window that they show, and where. */
+  columns: Columns;
+  /** Up to this time the traces are what they were when they were last drawn. */
+  freshMs: number;
+  shown: Span;
+  x: Linear;
+  /** Return the range that was drawn last where this one hardly differs. */
+  steadyRange(lo: number, hi: number): readonly [number, number];
   /** Return the range of all charts that share this y axis. */
   shareRange(lo: number, hi: number): readonly [number, number];
 }

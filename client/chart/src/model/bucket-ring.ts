@@ -1,14 +1,22 @@
-/**
- * The buckets of one view: a ring of float32 per series, written by snapshots and deltas, NaN where a bucket is empty.
- */
-import { DELTA, type Frame, type SeriesRecord } from "../wire/frame";
+/** The buckets of one view: a ring per series, written by snapshots and deltas, NaN where a bucket is empty. */
+import { BUCKET_BYTES, DELTA, type Frame, type SeriesRecord } from "../wire/frame";
+
+const WORDS = BUCKET_BYTES / 4;
+/** A bucket without a number: NaN for min and max, 0 for the rest. */
+const EMPTY = [0x7fc00000, 0x7fc00000, 0, 0];
+/** Frames of which is known where they began; one that draws less often draws everything. */
+const FRAMES_KEPT = 32;
 
 /** Buckets kept beyond a snapshot's own, so that deltas do not overwrite the left edge of the window at once. */
 const SPARE_BUCKETS = 4;
 
-/** One series of a view: its newest record and its ring of [line, min, max] minus `base`. */
+/** One series of a view: its newest record, and its ring of buckets in the three forms in which they are read. */
 export interface Slot extends SeriesRecord {
-  data: Float32Array;
+  words: Uint32Array;
+  /** At 4 × offset: min, max, minus `base` and divided by 2 ** `exponent`. */
+  floats: Float32Array;
+  /** At 8 × offset + 4: first, last, mean in parts of max - min, and how many readings. */
+  parts: Uint16Array;
 }
 
 export class BucketRing {
@@ -21,6 +29,8 @@ export class BucketRing {
   /** Incremented by every frame, so that a drawing can tell whether anything is new. */
   version = 0;
   readonly slots = new Map<number, Slot>();
+  /** First bucket of the newest frames, oldest first. */
+  #begins: number[] = [];
   #capacity = 0;
 
   /** Write one frame. Returns false if it leaves a hole or has another step: request a snapshot then. */
@@ -43,30 +53,39 @@ export class BucketRing {
     for (let s = 0; s < frame.records.length; s++) {
       const record = frame.records[s];
       const slot = this.slots.get(record.index) as Slot;
-      if (record.base !== slot.base) rebase(slot.data, slot.base - record.base);
+      if (record.base !== slot.base || record.exponent !== slot.exponent) rescale(slot, record);
       const beforeMs = Math.max(slot.beforeMs, record.beforeMs);
       Object.assign(slot, record, { beforeMs });
-      this.#write(slot.data, frame, s);
+      this.#write(slot.words, frame, s);
     }
     if (frame.kind === DELTA && this.last > oldLast && frame.records.length < this.slots.size) {
       const written = new Set(frame.records.map((record) => record.index));
-      for (const [index, slot] of this.slots) if (!written.has(index)) this.#clear(slot.data, oldLast + 1, this.last);
+      for (const [index, slot] of this.slots) if (!written.has(index)) this.#clear(slot.words, oldLast + 1, this.last);
     }
+    this.#begins.push(frame.kind === DELTA ? frame.first : -Infinity);
+    if (this.#begins.length > FRAMES_KEPT) this.#begins.shift();
     return true;
+  }
+
+  /** Return the first bucket that may differ from what it was at an earlier version; -Infinity if all may. */
+  changedSince(version: number): number {
+    const frames = this.version - version;
+    if (frames < 0 || frames > this.#begins.length) return -Infinity;
+    return frames === 0 ? Infinity : Math.min(...this.#begins.slice(-frames));
   }
 
   /** Remember the newest reading among the buckets that leave at the left, before they are overwritten. */
   #slideOut(slot: Slot, from: number, to: number): void {
     for (let bucket = Math.min(to, from + this.#capacity) - 1; bucket >= from; bucket--) {
-      if (Number.isNaN(slot.data[this.offset(bucket)])) continue;
+      if (Number.isNaN(slot.floats[WORDS * this.offset(bucket)])) continue;
       slot.beforeMs = (bucket + 1) * this.stepMs;
       return;
     }
   }
 
-  /** Float offset of a bucket in every slot's data; the bucket must lie in first…last. */
+  /** Offset of a bucket in every slot's ring, in buckets; the bucket must lie in first…last. */
   offset(bucket: number): number {
-    return (bucket % this.#capacity) * 3;
+    return bucket % this.#capacity;
   }
 
   /** Return a copy that later frames do not change. */
@@ -79,7 +98,7 @@ export class BucketRing {
     copy.seq = this.seq;
     copy.version = 1;
     copy.#capacity = this.#capacity;
-    for (const [index, slot] of this.slots) copy.slots.set(index, { ...slot, data: slot.data.slice() });
+    for (const [index, slot] of this.slots) copy.slots.set(index, { ...slot, ...ringOf(slot.words.slice()) });
     return copy;
   }
 
@@ -90,32 +109,39 @@ export class BucketRing {
     this.last = frame.first + frame.buckets - 1;
     this.slots.clear();
     for (const record of frame.records) {
-      this.slots.set(record.index, { ...record, data: new Float32Array(this.#capacity * 3).fill(NaN) });
+      const words = new Uint32Array(this.#capacity * WORDS);
+      for (let i = 0; i < words.length; i++) words[i] = EMPTY[i % WORDS];
+      this.slots.set(record.index, { ...record, ...ringOf(words) });
     }
   }
 
-  #write(data: Float32Array, frame: Frame, s: number): void {
-    const from = s * frame.buckets * 3;
-    for (let b = 0; b < frame.buckets; b++) {
-      const bucket = frame.first + b;
-      if (bucket < this.first) continue;
-      const to = this.offset(bucket);
-      const at = from + b * 3;
-      data[to] = frame.body[at];
-      data[to + 1] = frame.body[at + 1];
-      data[to + 2] = frame.body[at + 2];
+  #write(words: Uint32Array, frame: Frame, s: number): void {
+    const skipped = Math.max(0, this.first - frame.first);
+    const from = s * frame.buckets;
+    // In one or two runs: the ring may end in between.
+    for (let b = skipped; b < frame.buckets; ) {
+      const at = this.offset(frame.first + b);
+      const run = Math.min(frame.buckets - b, this.#capacity - at);
+      words.set(frame.body.subarray((from + b) * WORDS, (from + b + run) * WORDS), at * WORDS);
+      b += run;
     }
   }
 
-  #clear(data: Float32Array, from: number, to: number): void {
+  #clear(words: Uint32Array, from: number, to: number): void {
     // A bucket that no frame wrote would show the previous lap as a spike at the live edge.
-    for (let bucket = Math.max(from, this.first); bucket <= to; bucket++) {
-      const at = this.offset(bucket);
-      data[at] = data[at + 1] = data[at + 2] = NaN;
-    }
+    for (let bucket = Math.max(from, this.first); bucket <= to; bucket++) words.set(EMPTY, this.offset(bucket) * WORDS);
   }
 }
 
-function rebase(data: Float32Array, shift: number): void {
-  for (let i = 0; i < data.length; i++) data[i] += shift;
+function ringOf(words: Uint32Array): Pick<Slot, "words" | "floats" | "parts"> {
+  return { words, floats: new Float32Array(words.buffer), parts: new Uint16Array(words.buffer) };
+}
+
+/** Write what a slot holds for another base and exponent. */
+function rescale({ floats, base, exponent }: Slot, record: SeriesRecord): void {
+  const [was, is] = [2 ** exponent, 2 ** record.exponent];
+  for (let i = 0; i < floats.length; i += WORDS) {
+    floats[i] = (floats[i] * was + base - record.base) / is;
+    floats[i + 1] = (floats[i + 1] * was + base - record.base) / is;
+  }
 }

@@ -13,11 +13,13 @@ import type {
 } from "../wire/messages";
 import type { Link, Port } from "../wire/port";
 import { Requests } from "../wire/requests";
-import { BucketRing } from "./bucket-ring";
+import { BucketRing, type Slot } from "./bucket-ring";
 import { Directory } from "./directory";
 
 export const CHARTS = 0;
 export const LIST = 1;
+/** As Python has it, `MAX_VIEWS` in `tidewire/livestore/messages.py`. */
+export const MAX_VIEWS = 16;
 
 /** Series in alarm, by index. Python evaluates `for_s` and `hysteresis` once for all viewers. */
 export type Alarms = ReadonlyMap<number, Level>;
@@ -31,7 +33,8 @@ const HELLO_AGAIN_MS = 2_000;
 
 export class Session {
   readonly directory = new Directory();
-  readonly views: readonly [BucketRing, BucketRing] = [new BucketRing(), new BucketRing()];
+  /** The list is `LIST`; the others are the charts', one of each width. */
+  readonly views: readonly BucketRing[] = Array.from({ length: MAX_VIEWS }, () => new BucketRing());
   status: Status | null = null;
   link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
   events: readonly EventMark[] = [];
@@ -50,6 +53,7 @@ export class Session {
   readonly #awaited = new Map<number, number>();
   readonly #ranges = new Map<number, (frame: Frame) => void>();
   #rangeId = 0;
+  #rangeSpan = "";
   #viewsKnown = false;
   #clockMs = NaN;
   #clockAt = 0;
@@ -90,11 +94,12 @@ export class Session {
   }
 
   /** Request a view, or close it; send nothing if it is unchanged. */
-  requestView(view: 0 | 1, request: ViewRequest | null): void {
+  requestView(view: number, request: ViewRequest | null): void {
     const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
     if (this.#requestedViews.get(view) === message) return;
     if (message === undefined) {
       this.#requestedViews.delete(view);
+      this.#acks.delete(view);
       this.port?.send({ t: "close", view });
     } else {
       this.#requestedViews.set(view, message);
@@ -102,7 +107,17 @@ export class Session {
     }
   }
 
-  /** Request one fixed window of the past. */
+  /** Return the newest record of a series: of its charts, or else of the list. */
+  slot(index: number): Slot | undefined {
+    let newest: Slot | undefined;
+    for (const [view, { slots }] of this.views.entries()) {
+      const slot = view === LIST || !this.#requestedViews.has(view) ? undefined : slots.get(index);
+      if (slot && !(slot.total < (newest?.total ?? 0))) newest = slot;
+    }
+    return newest ?? this.views[LIST].slots.get(index);
+  }
+
+  /** Request one fixed window of the past; requests for another window before it are dropped. */
   requestRange(
     series: readonly number[],
     startMs: number,
@@ -111,7 +126,9 @@ export class Session {
     answer: (ring: BucketRing) => void,
   ): void {
     this.#rangeId = (this.#rangeId + 1) % 65_536;
-    this.#ranges.clear();
+    const span = `${startMs} ${endMs}`;
+    if (span !== this.#rangeSpan) this.#ranges.clear();
+    this.#rangeSpan = span;
     this.#ranges.set(this.#rangeId, (frame) => {
       const ring = new BucketRing();
       ring.apply(frame);
@@ -130,7 +147,7 @@ export class Session {
       this.#changed("frame");
       return;
     }
-    const ring = this.views[frame.view as 0 | 1];
+    const ring = this.views[frame.view];
     if (!ring) return;
     this.#setClock(frame.nowMs);
     this.#acks.set(frame.view, frame.seq);

@@ -1,11 +1,12 @@
 /** Tracks the time that a page shows (live, paused or zoomed) and the rings to draw it from. */
 import type { BucketRing } from "./bucket-ring";
-import { CHARTS, type Session } from "./session";
+import type { ViewPart } from "./chart-views";
+import { CHARTS, LIST, type Session } from "./session";
 import type { Span } from "./url";
 
 export type { Span } from "./url";
 
-/** Shortest zoom: twenty of the finest buckets. Longest: the last preset. */
+/** Longest: the last preset. */
 const LEAST_ZOOM_MS = 1_000;
 const MOST_ZOOM_MS = 86_400_000;
 
@@ -27,11 +28,9 @@ export class Timeline {
   /** NaN while live. */
   pausedAtMs = NaN;
   zoom: Span | null = null;
-  #frozen: readonly [BucketRing, BucketRing] | null = null;
-  #detail: BucketRing | null = null;
-  /** Identifies the requested detail: span, series and buckets. */
-  #requestKey = "";
-  #answered = false;
+  #frozen: readonly BucketRing[] | null = null;
+  /** Of each view: what was requested for the zoomed span (span, series and columns), and what came. */
+  readonly #details = new Map<number, { key: string; ring: BucketRing | null; answered: boolean }>();
   readonly #totals = new Map<number, number>();
   readonly #session: Session;
 
@@ -41,7 +40,8 @@ export class Timeline {
 
   /** True if the zoomed span has arrived at its own resolution, or if there is no zoom. */
   get settled(): boolean {
-    return this.zoom === null || this.#answered;
+    const details = [...this.#details.values()];
+    return this.zoom === null || (details.length > 0 && details.every(({ answered }) => answered));
   }
 
   get paused(): boolean {
@@ -51,7 +51,7 @@ export class Timeline {
   pause(): void {
     if (this.#frozen) return;
     this.pausedAtMs = this.#session.now();
-    this.#frozen = [this.#session.views[0].freeze(), this.#session.views[1].freeze()];
+    this.#frozen = this.#session.views.map((ring) => ring.freeze());
     this.#totals.clear();
     for (const ring of this.#session.views)
       for (const slot of ring.slots.values()) this.#totals.set(slot.index, slot.total);
@@ -60,8 +60,7 @@ export class Timeline {
   resume(): void {
     this.#frozen = null;
     this.zoom = null;
-    this.#detail = null;
-    this.#requestKey = "";
+    this.#details.clear();
     this.pausedAtMs = NaN;
   }
 
@@ -69,42 +68,46 @@ export class Timeline {
   zoomTo(span: Span): void {
     this.pause();
     this.zoom = span;
-    this.#requestKey = "";
-    this.#answered = false;
+    for (const detail of this.#details.values()) [detail.key, detail.answered] = ["", false];
   }
 
-  /** While paused, request what the frozen rings do not hold of these series, once per span. */
-  fetch(series: readonly number[], buckets: number, windowMs: number, arrived: () => void): void {
-    if (!this.#frozen || series.length === 0 || buckets < 2) return;
-    if (!this.zoom && series.every((index) => this.#frozen?.[CHARTS].slots.has(index))) return;
+  /** While paused, request what the frozen rings do not hold of these views, once per span. */
+  fetch(parts: readonly ViewPart[], windowMs: number, arrived: () => void): void {
+    const frozen = this.#frozen;
+    if (!frozen) return;
     const { startMs, endMs } = this.window(windowMs);
-    const key = `${startMs} ${endMs} ${buckets} ${series.join()}`;
-    if (key === this.#requestKey) return;
-    this.#requestKey = key;
-    this.#answered = false;
-    // A little more on both sides, so that lines reach the edges of the plot.
-    let pad = 0;
-    for (const index of series) pad = Math.max(pad, this.#session.views[CHARTS].slots.get(index)?.expectedMs || 0);
-    pad = Math.min(2 * pad, (endMs - startMs) / 4);
-    this.#session.requestRange(series, startMs - pad, endMs + pad, buckets, (ring) => {
-      if (key !== this.#requestKey) return;
-      this.#detail = ring;
-      this.#answered = true;
-      arrived();
-    });
+    for (const view of this.#details.keys()) if (!parts.some((part) => part.view === view)) this.#details.delete(view);
+    for (const { view, series, columns } of parts) {
+      const { slots, stepMs } = frozen[view];
+      if (series.length === 0) continue;
+      if (!this.zoom && stepMs === columns.stepMs && series.every((index) => slots.has(index))) continue;
+      const key = `${startMs} ${endMs} ${columns.count} ${series.join()}`;
+      const detail = this.#details.get(view) ?? { key: "", ring: null, answered: false };
+      if (key === detail.key) continue;
+      this.#details.set(view, detail);
+      [detail.key, detail.answered] = [key, false];
+      this.#session.requestRange(series, startMs, endMs, columns.count, (ring) => {
+        if (key !== detail.key) return;
+        detail.ring = ring;
+        detail.answered = true;
+        arrived();
+      });
+    }
   }
 
   /** The ring to draw a view from. */
-  ring(view: 0 | 1): BucketRing {
+  ring(view: number): BucketRing {
     const kept = (this.#frozen ?? this.#session.views)[view];
-    if (view !== CHARTS || !this.#detail) return kept;
+    const detail = this.#details.get(view);
+    if (view === LIST || !detail?.ring) return kept;
     // Until the answer arrives, draw whichever ring covers more of the span: nothing goes blank.
-    return this.#answered || overlap(this.#detail, this.zoom) > overlap(kept, this.zoom) ? this.#detail : kept;
+    return detail.answered || overlap(detail.ring, this.zoom) > overlap(kept, this.zoom) ? detail.ring : kept;
   }
 
-  /** The ring as it was when the page was paused, whatever the zoom. */
-  overviewRing(): BucketRing {
-    return this.#frozen?.[CHARTS].slots.size ? this.#frozen[CHARTS] : this.#session.views[CHARTS];
+  /** The ring with a series as it was when the page was paused, whatever the zoom. */
+  overviewRing(index: number): BucketRing {
+    const rings = (this.#frozen ?? this.#session.views).filter((_, view) => view !== LIST);
+    return rings.find(({ slots }) => slots.has(index)) ?? this.#session.views[CHARTS];
   }
 
   /** The end of the window: the time of the pause, or now. */
@@ -123,7 +126,7 @@ export class Timeline {
     if (!this.paused) return 0;
     let count = 0;
     for (const index of series) {
-      const slot = this.#session.views[0].slots.get(index) ?? this.#session.views[1].slots.get(index);
+      const slot = this.#session.slot(index);
       const before = this.#totals.get(index);
       if (!slot) continue;
       // A series first seen while paused counts from now on.

@@ -18,6 +18,8 @@ export interface GridOwner extends DeckCharts {
   attach(chart: Chart): void;
   /** Draw at the next animation frame. */
   refresh(): void;
+  /** The plot of a chart has another width in device pixels. */
+  plotResized(): void;
 }
 
 export class CardGrid {
@@ -110,7 +112,10 @@ export class CardGrid {
   }
 
   #create(): Chart {
-    const chart = new Chart((series, alone) => this.#deck.press(series, alone));
+    const chart = new Chart(
+      (series, alone) => this.#deck.press(series, alone),
+      () => this.#deck.plotResized(),
+    );
     this.#watcher.observe(chart.card.element);
     this.#deck.attach(chart);
     for (const touched of ["pointerenter", "focusin"])

@@ -11,14 +11,15 @@ export function debugState(
     counters: { ...session.counters },
     series: session.directory.list.length,
     paused: timeline.paused,
+    settled: timeline.settled,
     link: session.link.state,
     page: state.page,
     shown: time.shown(),
     lastValues: Object.fromEntries(
-      [...session.views[1].slots.values(), ...session.views[0].slots.values()].map((slot) => [
-        slot.index,
-        slot.lastValue,
-      ]),
+      session.directory.list.flatMap(({ index }) => {
+        const slot = session.slot(index);
+        return slot ? [[index, slot.lastValue]] : [];
+      }),
     ),
     charts,
   };

@@ -6,20 +6,20 @@
  */
 
 import { focusedAt, h, show } from "../base/dom";
-import { GUTTER } from "../canvas/plot";
 import type { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
-import { bucketsFor } from "../model/buckets";
+import { ChartViews } from "../model/chart-views";
+import { type Columns, columnsOf } from "../model/columns";
 import type { Directory, Series } from "../model/directory";
 import { changeChart, defaultCharts, isOnDeck, moveChart, pressed, refOf, toggleSeries } from "../model/layout";
-import { CHARTS, LIST } from "../model/session";
+import { LIST } from "../model/session";
 import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import { Drawer } from "../panels/drawer";
 import { Rearrange } from "../panels/rearrange";
-import { Sidebar } from "../panels/sidebar";
+import { SIDEBAR_WINDOW_MS, Sidebar } from "../panels/sidebar";
 import { fillWall, WallTiles } from "../panels/wall-tiles";
 import { chartActions } from "./actions";
 import { CardGrid, type GridOwner } from "./card-grid";
@@ -28,9 +28,9 @@ import type { DeckCard, Page } from "./page";
 const FPS = 5;
 /** Windows this long move less than a pixel a second: two frames a second are enough. */
 const SLOW_WINDOW_MS = 3_600_000;
-const SIDEBAR_WINDOW_MS = 120_000;
-const SIDEBAR_BUCKETS = 60;
 const PAUSED_DRAW_MS = 1_000;
+/** A width that changes all the time, as while a window is resized, is requested once it rests. */
+const REST_MS = 150;
 const SPEAK_MS = 5_000;
 /** As in deck.css. */
 const SCROLL_PAD = 16;
@@ -50,15 +50,19 @@ export class DeckPage implements Page, GridOwner {
   readonly #grid: CardGrid;
   readonly #resizer: ResizeObserver;
   readonly #rearrange: Rearrange;
-  #drawnVersion = -1;
+  readonly #views: ChartViews;
+  #drawnVersion = "";
   #listVersion = -1;
   #dirty = true;
   #drawnAt = 0;
+  #resizing = 0;
+  #listColumns: Columns = { stepMs: 1_000, count: 2, px: 1 };
   #spokenAt = 0;
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
     this.#app = app;
+    this.#views = new ChartViews(app.session);
     this.#sidebar = new Sidebar(app, {
       on: (series) => isOnDeck(app.session.directory, this.specs(), series),
       toggle: (series) => this.#toggle(series),
@@ -92,7 +96,7 @@ export class DeckPage implements Page, GridOwner {
       this.#grid.element.dataset.room =
         app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
       if (app.state.kiosk) fillWall(this.#scroller, this.#grid.element);
-      this.#requestViews();
+      this.plotResized();
       this.refresh();
     });
     this.#resizer.observe(this.#grid.element);
@@ -207,29 +211,40 @@ export class DeckPage implements Page, GridOwner {
 
   /** Request the views that this page needs. */
   #requestViews(): void {
-    const series = [...this.watched()].sort((a, b) => a - b);
-    const windowMs = this.#app.state.windowMs;
-    let widest = 0;
-    for (const { chart } of this.#grid.cards)
-      widest = Math.max(widest, chart.card.plotHost.clientWidth - GUTTER.left - GUTTER.right);
-    if (series.length > 0 && widest > 0) {
-      const buckets = bucketsFor(windowMs, widest);
-      this.#app.session.requestView(CHARTS, {
-        series,
-        window_ms: windowMs,
-        buckets,
-        fps: windowMs >= SLOW_WINDOW_MS ? 2 : FPS,
-      });
-    } else if (series.length === 0) {
-      this.#app.session.requestView(CHARTS, null);
-    }
-    this.#app.timeline.fetch(series, Math.max(50, widest), windowMs, () => this.refresh());
+    const { windowMs, kiosk } = this.#app.state;
+    const fps = windowMs >= SLOW_WINDOW_MS ? 2 : FPS;
+    this.#views.set(
+      this.#grid.cards.map(({ chart }) => ({
+        series: chart.series.map(({ index }) => index),
+        devicePx: chart.devicePx,
+      })),
+    );
+    this.#views.request(windowMs, fps);
+    const { timeline } = this.#app;
+    const { startMs, endMs } = timeline.window(windowMs);
+    timeline.fetch(this.#views.parts(endMs - startMs), windowMs, () => this.refresh());
+    const sparkPx = kiosk ? WallTiles.sparkPx(this.#wallSeries(), this.#wallWidth()) : this.#sidebar.sparkPx;
+    this.#listColumns = columnsOf(SIDEBAR_WINDOW_MS, Math.max(2, sparkPx));
     this.#app.session.requestView(LIST, {
       series: null,
       window_ms: SIDEBAR_WINDOW_MS,
-      buckets: SIDEBAR_BUCKETS,
+      buckets: this.#listColumns.count,
       fps: 2,
     });
+  }
+
+  /** A plot has another width: request its columns once the layout rests. */
+  plotResized(): void {
+    window.clearTimeout(this.#resizing);
+    this.#resizing = window.setTimeout(() => this.#requestViews(), this.#drawnVersion === "" ? 0 : REST_MS);
+  }
+
+  #wallSeries(): readonly (readonly Series[])[] {
+    return this.#grid.cards.map(({ series }) => series);
+  }
+
+  #wallWidth(): number {
+    return this.#scroller.clientWidth - 2 * SCROLL_PAD;
   }
 
   refresh(): void {
@@ -239,25 +254,25 @@ export class DeckPage implements Page, GridOwner {
 
   draw(fresh: boolean): void {
     const { timeline, session } = this.#app;
-    const ring = timeline.ring(CHARTS);
+    const version = this.#views.version((view) => timeline.ring(view));
     const list = session.views[LIST];
     const now = performance.now();
     if (!fresh || list.version !== this.#listVersion) {
       this.#listVersion = list.version;
       this.#sidebar.draw();
     }
-    const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.#drawnVersion;
+    const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || version !== this.#drawnVersion;
     if (!due && !this.#dirty) return;
     const zoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
     if (!zoomed) this.#grid.zoomEnded();
     this.#dirty = false;
     this.#drawnAt = now;
-    this.#drawnVersion = ring.version;
+    this.#drawnVersion = version;
     const speak = now - this.#spokenAt > SPEAK_MS;
     if (speak) this.#spokenAt = now;
     const span = timeline.window(this.#app.state.windowMs);
     const moment: Moment = {
-      ring,
+      ring: (devicePx) => timeline.ring(this.#views.viewOf(devicePx)),
       startMs: span.startMs,
       endMs: span.endMs,
       nowMs: timeline.now(),
@@ -283,18 +298,17 @@ export class DeckPage implements Page, GridOwner {
     const endMs = this.#app.session.now();
     const { tokens, alarms } = moment;
     this.#wall.draw(
-      this.#grid.cards.map(({ series }) => series),
+      this.#wallSeries(),
       {
         ring: this.#app.session.views[LIST],
         nowMs: endMs,
-        startMs: endMs - SIDEBAR_WINDOW_MS,
-        endMs,
+        columns: this.#listColumns,
         tokens,
         alarms,
         wall: true,
         paused: false,
       },
-      this.#scroller.clientWidth - 2 * SCROLL_PAD,
+      this.#wallWidth(),
     );
   }
 
@@ -314,6 +328,7 @@ export class DeckPage implements Page, GridOwner {
   }
 
   destroy(): void {
+    window.clearTimeout(this.#resizing);
     this.#grid.destroy();
     this.#resizer.disconnect();
     this.#sidebar.destroy();

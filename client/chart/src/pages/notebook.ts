@@ -2,11 +2,11 @@
 
 import { h, setAttribute, setText, show } from "../base/dom";
 import { applyTokens, DARK, hostIsDark, type Tokens } from "../base/tokens";
-import { GUTTER } from "../canvas/plot";
+import { edgesOf } from "../canvas/plot";
 import { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
-import { bucketsFor } from "../model/buckets";
+import { type Columns, columnsOf } from "../model/columns";
 import { CHARTS, Session } from "../model/session";
 import { shownSpan, Timeline } from "../model/timeline";
 import { DEFAULT_WINDOW_MS } from "../model/url";
@@ -17,7 +17,6 @@ import { type WidgetModel, WidgetPort } from "../wire/port";
 import { DrawLoop } from "./draw-loop";
 
 const FPS = 5;
-const MAX_BUCKETS = 1_000;
 /** Charts of one frame; a wider pattern belongs on the dashboard. */
 const MAX_CHARTS = 24;
 const SPEAK_MS = 5_000;
@@ -72,7 +71,7 @@ export class NotebookFrame {
       () => [...this.#charts.values()],
       (span) => {
         this.timeline.zoomTo(shownSpan(span, this.session.now()));
-        this.timeline.fetch(this.#indices(), this.#buckets(), this.#windowMs, () => this.#requestDraw());
+        this.#fetch();
       },
       () => this.#live(),
       (span) => {
@@ -156,16 +155,23 @@ export class NotebookFrame {
     return this.session.directory.measured.map((series) => series.index);
   }
 
-  #buckets(): number {
-    return Math.min(
-      MAX_BUCKETS,
-      bucketsFor(this.#windowMs, Math.max(120, this.#root.clientWidth - GUTTER.left - GUTTER.right)),
-    );
+  /** All charts have one width. */
+  #columns(windowMs: number): Columns {
+    const charts = [...this.#charts.values()];
+    const { left, right } = edgesOf(this.#root.clientWidth, devicePixelRatio);
+    return columnsOf(windowMs, Math.max(2, charts.find(({ devicePx }) => devicePx > 0)?.devicePx ?? right - left));
+  }
+
+  #fetch(): void {
+    const { startMs, endMs } = this.timeline.window(this.#windowMs);
+    const part = { view: CHARTS, series: this.#indices(), columns: this.#columns(endMs - startMs) };
+    this.timeline.fetch([part], this.#windowMs, () => this.#requestDraw());
   }
 
   #requestViews(): void {
     if (this.#root.clientWidth === 0) return;
-    this.session.requestView(CHARTS, { series: null, window_ms: this.#windowMs, buckets: this.#buckets(), fps: FPS });
+    const buckets = this.#columns(this.#windowMs).count;
+    this.session.requestView(CHARTS, { series: null, window_ms: this.#windowMs, buckets, fps: FPS });
   }
 
   #setWindow(windowMs: number, save: boolean): void {
@@ -210,7 +216,7 @@ export class NotebookFrame {
     metrics.forEach((metric, i) => {
       let chart = this.#charts.get(metric);
       if (!chart) {
-        chart = new Chart();
+        chart = new Chart(null, () => this.#requestViews());
         this.#charts.set(metric, chart);
         this.#crosshair.attach(chart);
         this.#watcher.observe(chart.card.element);
@@ -242,7 +248,7 @@ export class NotebookFrame {
     const speak = now - this.#spokenAt > SPEAK_MS;
     if (speak) this.#spokenAt = now;
     const moment: Moment = {
-      ring: timeline.ring(CHARTS),
+      ring: () => timeline.ring(CHARTS),
       ...timeline.window(this.#windowMs),
       nowMs: timeline.now(),
       paused: timeline.paused,

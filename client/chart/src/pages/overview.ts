@@ -5,9 +5,10 @@ import { groupBy } from "../base/group-by";
 import { byName } from "../base/naming";
 import { fitCanvas } from "../canvas/draw";
 import { type TileMoment, tileState, WALL_TILE } from "../canvas/tile";
-import { layoutTiles, type TileLayout, visibleTiles } from "../canvas/tile-layout";
+import { layoutTiles, type TileLayout, tileColumns, visibleTiles } from "../canvas/tile-layout";
 import { drawPlaceholders, drawTilePage } from "../canvas/tile-page";
-import { bucketsFor } from "../model/buckets";
+import { FOOT_PADS } from "../canvas/tiles";
+import { type Columns, columnsOf } from "../model/columns";
 import { LIST } from "../model/session";
 import type { Filter } from "../model/url";
 import type { AppContext } from "../panels/app-context";
@@ -17,8 +18,10 @@ import { SavedDeckLinks } from "../panels/saved-deck-links";
 import { TileLinks } from "../panels/tile-links";
 import type { Page } from "./page";
 
-/** Width of the sparkline of a wide tile. */
-const TILE_PX = 178;
+/** Columns of all sparklines together: with more, they are made wider than a pixel. 10 MB a snapshot. */
+const MOST_CELLS = 600_000;
+/** A width that changes all the time, as while a window is resized, is requested once it rests. */
+const REST_MS = 150;
 /** Above this many series one frame a second is enough: nobody reads 500 numbers twice a second. */
 const MANY_SERIES = 500;
 /** Tiles sorted by a live value, or filtered by state, are ordered again this often. */
@@ -46,6 +49,8 @@ export class Overview implements Page {
   #drawnVersion = -1;
   #dirty = true;
   #scrolling = 0;
+  #resizing = 0;
+  #columns: Columns = { stepMs: 1_000, count: 2, px: 1 };
   #linkedAt = 0;
   #linkedVersion = -1;
   readonly #app: AppContext;
@@ -59,6 +64,8 @@ export class Overview implements Page {
     this.element.append(this.#toolbar.element, this.#savedDecks.element, this.#scroller, this.#none);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#resizer = new ResizeObserver(() => {
+      window.clearTimeout(this.#resizing);
+      this.#resizing = window.setTimeout(() => this.#requestViews(), this.#drawnVersion < 1 ? 0 : REST_MS);
       this.#layoutKey = "";
       this.refresh();
     });
@@ -100,13 +107,17 @@ export class Overview implements Page {
   }
 
   #requestViews(): void {
-    const fps = this.#app.session.directory.list.length > MANY_SERIES ? 1 : 2;
-    this.#app.session.requestView(0, null);
+    const count = this.#app.session.directory.list.length;
+    const { exact } = tileColumns(this.#scroller.clientWidth / this.#scale);
+    const sparkPx = Math.floor((exact - FOOT_PADS) * this.#scale * devicePixelRatio);
+    const leastPx = Math.max(1, Math.ceil((sparkPx * count) / MOST_CELLS));
+    this.#columns = columnsOf(this.#app.state.windowMs, sparkPx, leastPx);
+    for (const view of this.#app.session.views.keys()) if (view !== LIST) this.#app.session.requestView(view, null);
     this.#app.session.requestView(LIST, {
       series: null,
       window_ms: this.#app.state.windowMs,
-      buckets: bucketsFor(this.#app.state.windowMs, TILE_PX),
-      fps,
+      buckets: this.#columns.count,
+      fps: count > MANY_SERIES ? 1 : 2,
     });
   }
 
@@ -116,8 +127,7 @@ export class Overview implements Page {
     return {
       ring: timeline.ring(LIST),
       nowMs,
-      startMs: nowMs - this.#app.state.windowMs,
-      endMs: nowMs,
+      columns: this.#columns,
       tokens,
       alarms: session.alarms,
       wall: this.#app.state.kiosk,
@@ -212,6 +222,7 @@ export class Overview implements Page {
 
   destroy(): void {
     window.clearTimeout(this.#scrolling);
+    window.clearTimeout(this.#resizing);
     this.#resizer.disconnect();
     this.element.remove();
   }

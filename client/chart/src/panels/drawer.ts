@@ -9,8 +9,6 @@ import { pngOf } from "../chart/image-file";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
 import { freshness, isSilent } from "../model/freshness";
-import { slotsOf } from "../model/reading";
-import { CHARTS } from "../model/session";
 import { type Span, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
 import { pandasSnippet } from "./snippets";
@@ -171,7 +169,7 @@ export class Drawer {
     const { session } = this.#app;
     const nowMs = session.now();
     const rows: [icon: "warn" | "critical" | "clock" | "flag", text: string, what: string, at: string][] = [];
-    const slots = slotsOf(session.views[CHARTS], this.#series);
+    const slots = this.#series.map(({ index }) => session.slot(index));
     this.#series.forEach((one, i) => {
       const name = one.legend || one.name;
       const slot = slots[i];

@@ -95,26 +95,19 @@ export class PauseBar {
     const start = end - this.#app.state.windowMs;
     const windowPx = this.#width - NEW_PX;
     const x = linear(start, end, 0, windowPx);
-    const ring = timeline.overviewRing();
-    const first = this.#app.watched()[Symbol.iterator]().next().value;
-    const slot = first === undefined ? undefined : ring.slots.get(first);
+    const first = this.#app.watched()[Symbol.iterator]().next().value ?? -1;
+    const ring = timeline.overviewRing(first);
+    const slot = ring.slots.get(first);
     let endY = 14;
     if (slot) {
-      this.#trace.read(
-        ring,
-        slot,
-        start,
-        end,
-        Math.max(1, Math.ceil(this.#app.state.windowMs / ring.stepMs / windowPx)),
-        NaN,
-      );
+      this.#trace.read(ring, slot, start, end, NaN);
       const y = linear(this.#trace.lo, this.#trace.hi === this.#trace.lo ? this.#trace.lo + 1 : this.#trace.hi, 20, 8);
       ctx.beginPath();
       linePath(this.#trace, x, y, ctx);
       ctx.strokeStyle = tokens.muted;
       ctx.lineWidth = 1;
       ctx.stroke();
-      if (this.#trace.n) endY = y.a * this.#trace.line[this.#trace.n - 1] + y.b;
+      if (this.#trace.n) endY = y.a * this.#trace.last[this.#trace.n - 1] + y.b;
     }
     const dots = Math.min(MAX_NEW_DOTS, Math.ceil(news / 50));
     for (let i = 0; i < dots; i++) dot(ctx, windowPx + 3 + i * 4, endY, 1.2, tokens.accent);

@@ -9,6 +9,7 @@ import { reportOnce } from "../base/report";
 import { font } from "../base/tokens";
 import { fitCanvas } from "../canvas/draw";
 import { drawSpark, readSpark } from "../canvas/sparkline";
+import { columnsOf } from "../model/columns";
 import type { Series } from "../model/directory";
 import { freshness } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
@@ -28,7 +29,8 @@ const SPARK = { width: 40, height: 16 };
 /** From this width of the sidebar on, sparklines are wider. */
 const WIDE = 360;
 const WIDE_SPARK = 72;
-const SPARK_WINDOW_MS = 120_000;
+/** Of its sparklines, and of the tiles of a wall. */
+export const SIDEBAR_WINDOW_MS = 120_000;
 /** Rows kept beyond the visible ones. */
 const SPARE = 4;
 
@@ -97,6 +99,11 @@ export class Sidebar {
   }
 
   /** Fit names and sparklines to the width of the sidebar. */
+  /** Device pixels of a sparkline. */
+  get sparkPx(): number {
+    return this.#sparkWidth * devicePixelRatio;
+  }
+
   #resized(): void {
     const wide = this.element.clientWidth >= WIDE;
     this.#sparkWidth = wide ? WIDE_SPARK : SPARK.width;
@@ -274,18 +281,17 @@ export class Sidebar {
     const alert = state === "live" ? (session.alarms.get(series.index) ?? null) : null;
     row.dot.className = `age ${alert ?? state}`;
     const width = this.#sparkWidth;
-    const factor = Math.max(1, Math.ceil(SPARK_WINDOW_MS / ring.stepMs / width));
-    const trace = readSpark(ring, slot, now - SPARK_WINDOW_MS, now, factor);
+    const columns = columnsOf(SIDEBAR_WINDOW_MS, this.sparkPx);
+    const trace = readSpark(ring, slot, columns, now);
     const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
     setText(row.value, printValue(slot.lastValue, print));
     setText(row.unit, print.unit.text);
     ctx.save();
     ctx.scale(ratio, ratio);
     const box = { left: 0, top: 0, width, height: SPARK.height, hatchRight: width };
-    drawSpark(ctx, tokens, trace, box, now - SPARK_WINDOW_MS, now, state, {
+    drawSpark(ctx, tokens, trace, box, columns, now, state, {
       colour: on ? tokens.series[series.colour] : tokens.muted,
       width: 1.1,
-      bandAlpha: 0,
       dot: 0,
       alpha: on ? 1 : 0.75,
     });

@@ -3,8 +3,8 @@
 import { h } from "../base/dom";
 import { fitCanvas } from "../canvas/draw";
 import { type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/tile";
-import { GAP, layoutTiles } from "../canvas/tile-layout";
-import { drawTile } from "../canvas/tiles";
+import { GAP, layoutTiles, tileColumns } from "../canvas/tile-layout";
+import { drawTile, FOOT_PADS } from "../canvas/tiles";
 import type { Series } from "../model/directory";
 
 const ROW_PX = 144;
@@ -39,8 +39,18 @@ export function wallSeries(charts: readonly (readonly Series[])[], most: number)
   return [...all].filter((one) => chosen.has(one));
 }
 
+const mostTiles = (inner: number): number => Math.max(1, Math.floor((inner + GAP) / (LEAST_TILE + GAP)));
+
 export class WallTiles {
   readonly element = h("canvas", { class: "wall-tiles", "aria-hidden": "true", "data-tw": "wall-tiles" });
+
+  /** Return the device pixels of a sparkline in a row of this width. */
+  static sparkPx(charts: readonly (readonly Series[])[], width: number): number {
+    const inner = width / WALL_TILE;
+    const { length } = wallSeries(charts, mostTiles(inner));
+    const { exact } = tileColumns(inner, 0, length, GAP / WALL_TILE);
+    return Math.floor((exact - FOOT_PADS) * WALL_TILE * devicePixelRatio);
+  }
 
   draw(charts: readonly (readonly Series[])[], moment: TileMoment, width: number): void {
     const ratio = devicePixelRatio;
@@ -51,7 +61,7 @@ export class WallTiles {
     ctx.scale(ratio * WALL_TILE, ratio * WALL_TILE);
     // As on the overview, without its padding and its heading; what does not fit into the row is in the charts below.
     const inner = width / WALL_TILE;
-    const series = wallSeries(charts, Math.max(1, Math.floor((inner + GAP) / (LEAST_TILE + GAP))));
+    const series = wallSeries(charts, mostTiles(inner));
     const { tiles } = layoutTiles([{ name: "", series }], inner, 0, series.length, GAP / WALL_TILE);
     for (const box of tiles) drawTile(ctx, box, 0, moment.ring.slots.get(box.series.index), moment);
     ctx.restore();

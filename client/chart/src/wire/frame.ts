@@ -1,12 +1,14 @@
 /** Decodes one binary view frame (docs/view-frame.md) without allocating per bucket. */
 
-export const VERSION = 1;
+export const VERSION = 2;
 export const HEADER_BYTES = 32;
 export const RECORD_BYTES = 64;
+export const BUCKET_BYTES = 16;
+/** First, last and mean of a bucket lie so many parts of max - min above min. */
+export const FRACTIONS = 65_535;
 export const SNAPSHOT = 1;
 export const DELTA = 2;
 export const RANGE = 4;
-export const FLAG_MEAN = 1;
 export const FLAG_PARTIAL = 2;
 
 /** One series of a frame; times are Unix ms on the log's clock. */
@@ -21,6 +23,8 @@ export interface SeriesRecord {
   change: number;
   rate: number;
   flags: number;
+  /** Power of two by which every value was divided after the base was subtracted; 0 but for extreme values. */
+  exponent: number;
   /** No reading lies between this time and the window; up to 1000: none is known before it. */
   beforeMs: number;
 }
@@ -35,8 +39,8 @@ export interface Frame {
   view: number;
   stepMs: number;
   records: SeriesRecord[];
-  /** [series][bucket][line, min, max], each minus the base of its series; NaN where a bucket is empty. */
-  body: Float32Array;
+  /** [series][bucket] of 4 words: min and max as float32; first, last, mean and count as uint16. NaN where empty. */
+  body: Uint32Array;
 }
 
 /** The bytes are not a view frame of this version. */
@@ -53,9 +57,9 @@ export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
   const series = view.getUint16(2, true);
   const buckets = view.getUint16(24, true);
   const bodyAt = HEADER_BYTES + series * RECORD_BYTES;
-  const floats = series * buckets * 3;
-  if (bytes.byteLength !== bodyAt + floats * 4) {
-    throw new FrameError(`a view frame of ${bytes.byteLength} bytes, expected ${bodyAt + floats * 4}`);
+  const bodyBytes = series * buckets * BUCKET_BYTES;
+  if (bytes.byteLength !== bodyAt + bodyBytes) {
+    throw new FrameError(`a view frame of ${bytes.byteLength} bytes, expected ${bodyAt + bodyBytes}`);
   }
   const records: SeriesRecord[] = new Array(series);
   for (let s = 0, at = HEADER_BYTES; s < series; s++, at += RECORD_BYTES) {
@@ -69,17 +73,18 @@ export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
       change: view.getFloat32(at + 44, true),
       rate: view.getFloat32(at + 48, true),
       flags: view.getUint32(at + 52, true),
+      exponent: view.getInt16(at + 54, true),
       index: view.getUint32(at + 56, true),
       // In whole seconds, rounded down: the silence after it is at least this short.
       beforeMs: (view.getUint32(at + 60, true) + 1) * 1_000,
     };
   }
   const start = bytes.byteOffset + bodyAt;
-  // A host may hand over a view that is not aligned for float32; then the body is copied once.
+  // A host may hand over a view that is not aligned for words; then the body is copied once.
   const body =
     start % 4 === 0
-      ? new Float32Array(bytes.buffer as ArrayBuffer, start, floats)
-      : new Float32Array(bytes.slice(bodyAt).buffer, 0, floats);
+      ? new Uint32Array(bytes.buffer as ArrayBuffer, start, bodyBytes / 4)
+      : new Uint32Array(bytes.slice(bodyAt).buffer, 0, bodyBytes / 4);
   return {
     kind: view.getUint8(1),
     seq: view.getUint32(4, true),

@@ -12,10 +12,10 @@ export interface Hello {
   hidden?: boolean;
 }
 
-/** Open a view or change it; `series` null means all. */
+/** Open a view or change it; `series` null means all. `buckets`: columns of pixels that hold the window. */
 export interface OpenView {
   t: "view";
-  view: 0 | 1;
+  view: number;
   series: readonly number[] | null;
   window_ms: number;
   buckets: number;
@@ -25,10 +25,10 @@ export interface OpenView {
 /** Close a view. */
 export interface CloseView {
   t: "close";
-  view: 0 | 1;
+  view: number;
 }
 
-/** Ask for a fixed window; the answer is a view frame of kind 4. */
+/** Ask for a fixed window, for each width of chart; the answer is a view frame of kind 4. */
 export interface RangeRequest {
   t: "range";
   id: number;

@@ -1,0 +1,208 @@
+/** Draws the columns of one series: a line, or the envelope of very dense ones. Charts, tiles and sparklines use it. */
+import { mix, withAlpha } from "../base/colour";
+import type { Trace } from "../model/buckets";
+import { areaPath, type Linear, linePath } from "./paths";
+
+/** An envelope is drawn from so many readings of the median column on, if that is higher than so many px … */
+const DENSE_READINGS = 8;
+const DENSE_PX = 12;
+/** … and until it has fewer or is lower than these, so that a picture does not flicker between the two. */
+const STILL_READINGS = 6;
+const STILL_PX = 10;
+const FILL_ALPHA = 0.3;
+const EDGE_ALPHA = 0.85;
+/** The mean on top of it: a value for every 2 px, on a halo. */
+const MEAN = { each: 2, width: 1.75, text: 0.35, halo: 4, haloAlpha: 0.55 };
+/**
+ * A column that leaves the median envelope of so many columns at either side by half its height is drawn in full; of the
+ * nearer ones as well, since a crest leaves the median of its wave.
+ */
+const AROUND = 9;
+const NEAR = 4;
+
+/** Columns of one point of the mean. */
+const meanColumns = (columnPx: number): number => Math.max(1, Math.round(MEAN.each / columnPx));
+/** Columns over which the mean and its halo reach from a column. */
+const meanReach = (columnPx: number): number => 2 * meanColumns(columnPx) + Math.ceil(MEAN.halo / 2 / columnPx) + 1;
+/** Columns before one whose ink changes with it in an envelope: those of its mean, and those of its median. */
+export const denseReach = (columnPx: number): number => Math.max(AROUND + 1, meanReach(columnPx));
+
+export interface Ink {
+  colour: string;
+  width: number;
+  dashed: boolean;
+  /** The width of a column, and of a pixel of the screen, in px of layout. */
+  columnPx: number;
+  pixel: number;
+  text: string;
+  surface: string;
+}
+
+/** Tell whether a trace is so dense that its line would be a wall of ink; `was`: whether it was in the last drawing. */
+export function isDense(trace: Trace, y: Linear, was = false): boolean {
+  const [readings, px] = was ? [STILL_READINGS, STILL_PX] : [DENSE_READINGS, DENSE_PX];
+  const high = px / Math.abs(y.a);
+  let many = 0;
+  let tall = 0;
+  for (let i = 0; i < trace.n; i++) {
+    if (trace.count[i] >= readings) many++;
+    if (trace.max[i] - trace.min[i] > high) tall++;
+  }
+  return many * 2 > trace.n && tall * 2 > trace.n;
+}
+
+/** Draw the columns `from` … `to - 1` of a trace as its line. */
+export function strokeLine(
+  ctx: CanvasRenderingContext2D,
+  trace: Trace,
+  x: Linear,
+  y: Linear,
+  ink: Ink,
+  from = 0,
+): void {
+  ctx.beginPath();
+  linePath(trace, x, y, ctx, from);
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  ctx.lineWidth = ink.width;
+  ctx.setLineDash(ink.dashed ? [6, 3] : []);
+  ctx.strokeStyle = ink.colour;
+  ctx.stroke();
+}
+
+/** Draw the area under a trace down to a foot. */
+export function fillArea(
+  ctx: CanvasRenderingContext2D,
+  trace: Trace,
+  x: Linear,
+  y: Linear,
+  topPx: number,
+  footPx: number,
+  colour: string,
+): void {
+  const gradient = ctx.createLinearGradient(0, topPx, 0, footPx);
+  gradient.addColorStop(0, withAlpha(colour, 0.16));
+  gradient.addColorStop(1, withAlpha(colour, 0.01));
+  ctx.beginPath();
+  areaPath(trace, x, y, footPx, ctx);
+  ctx.fillStyle = gradient;
+  ctx.fill();
+}
+
+/** Draw the columns from `from` on as an envelope: the range of each, its edges, what leaves it, and the mean on top. */
+export function fillEnvelope(
+  ctx: CanvasRenderingContext2D,
+  trace: Trace,
+  x: Linear,
+  y: Linear,
+  ink: Ink,
+  from = 0,
+): void {
+  const { time, min, max } = trace;
+  const { columnPx, pixel } = ink;
+  const left = (i: number): number => x.a * time[i] + x.b - columnPx / 2;
+  ctx.beginPath();
+  for (let i = from; i < trace.n; i++) {
+    const top = y.a * max[i] + y.b;
+    ctx.rect(left(i), top, columnPx, y.a * min[i] + y.b - top);
+  }
+  ctx.fillStyle = withAlpha(ink.colour, FILL_ALPHA);
+  ctx.fill();
+  ctx.beginPath();
+  for (let i = from; i < trace.n; i++) {
+    ctx.rect(left(i), y.a * max[i] + y.b, columnPx, pixel);
+    if (max[i] > min[i]) ctx.rect(left(i), y.a * min[i] + y.b - pixel, columnPx, pixel);
+  }
+  ctx.fillStyle = withAlpha(ink.colour, EDGE_ALPHA);
+  ctx.fill();
+  const medians = [max, min].map((values) => [AROUND, NEAR].map((around) => new Median(values, trace.n, around)));
+  ctx.beginPath();
+  for (let i = from; i < trace.n; i++) {
+    const [[high, nearHigh], [low, nearLow]] = medians.map((both) => both.map((median) => median.at(i)));
+    const half = (high - low) / 2;
+    const wide = Math.max(columnPx, ink.width);
+    const at = left(i) + (columnPx - wide) / 2;
+    if (max[i] > Math.max(high, nearHigh) + half) ctx.rect(at, y.a * max[i] + y.b, wide, y.a * (high - max[i]));
+    if (min[i] < Math.min(low, nearLow) - half) ctx.rect(at, y.a * low + y.b, wide, y.a * (min[i] - low));
+  }
+  ctx.fillStyle = ink.colour;
+  ctx.fill();
+  ctx.beginPath();
+  meanPath(ctx, trace, x, y, columnPx, Math.max(0, from - meanReach(columnPx) - meanColumns(columnPx)));
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  ctx.setLineDash([]);
+  ctx.lineWidth = MEAN.halo;
+  ctx.strokeStyle = withAlpha(ink.surface, MEAN.haloAlpha);
+  ctx.stroke();
+  ctx.lineWidth = MEAN.width;
+  ctx.strokeStyle = mix(ink.colour, ink.text, MEAN.text);
+  ctx.stroke();
+}
+
+/** Add the line of means, each of the columns of 2 px that lie at a multiple of that from the epoch. */
+function meanPath(
+  path: CanvasRenderingContext2D,
+  trace: Trace,
+  x: Linear,
+  y: Linear,
+  columnPx: number,
+  from: number,
+): void {
+  const { time, mean, count, breaks, stepMs } = trace;
+  const each = meanColumns(columnPx) * stepMs;
+  let fresh = true;
+  for (let i = from; i < trace.n; ) {
+    const group = Math.floor(time[i] / each);
+    fresh ||= breaks[i] === 1;
+    let [sum, readings] = [0, 0];
+    do {
+      sum += mean[i] * count[i];
+      readings += count[i];
+      i++;
+    } while (i < trace.n && Math.floor(time[i] / each) === group && !breaks[i]);
+    const px = x.a * (group + 0.5) * each + x.b;
+    const py = (y.a * sum) / readings + y.b;
+    if (fresh) path.moveTo(px, py);
+    else path.lineTo(px, py);
+    fresh = false;
+  }
+}
+
+/** The running median of a value and so many at either side; to be asked in rising order. */
+class Median {
+  readonly #sorted: number[] = [];
+  #from = 0;
+  #to = 0;
+  readonly #values: Float64Array;
+  readonly #n: number;
+  readonly #around: number;
+
+  constructor(values: Float64Array, n: number, around: number) {
+    this.#values = values;
+    this.#n = n;
+    this.#around = around;
+  }
+
+  at(i: number): number {
+    const [from, to] = [Math.max(0, i - this.#around), Math.min(this.#n, i + this.#around + 1)];
+    if (this.#to < from) this.#from = this.#to = from;
+    for (; this.#to < to; this.#to++) {
+      const value = this.#values[this.#to];
+      this.#sorted.splice(this.#place(value), 0, value);
+    }
+    for (; this.#from < from; this.#from++) this.#sorted.splice(this.#place(this.#values[this.#from]), 1);
+    return this.#sorted[this.#sorted.length >> 1];
+  }
+
+  /** Index of the first value that is not smaller. */
+  #place(value: number): number {
+    let [lo, hi] = [0, this.#sorted.length];
+    while (lo < hi) {
+      const middle = (lo + hi) >> 1;
+      if (this.#sorted[middle] < value) lo = middle + 1;
+      else hi = middle;
+    }
+    return lo;
+  }
+}

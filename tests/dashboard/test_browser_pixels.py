@@ -1,0 +1,172 @@
+"""The line through columns of first, min, max and last is, pixel for pixel, the line through every reading.
+
+The readings go the whole way: published, kept, packed, sent, drawn in Chromium. The same page draws them again, each
+reading a point of the line, its x the middle of its column of pixels; the rest of the picture stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (2, 3, 4, 5, 10)  # columns of the grid
+WINDOWS_S = (21, 60, 150, 300, 880)
+PHASES = (0.0, 0.21, 0.4, 0.63, 0.87)  # of a column
+# Of 255: Chromium takes 16 samples of a pixel; where the round joins of many readings end on one, five may differ.
+MOST_OFF = 80
+
+# In place of the line of a plot, the part that is kept and the rest, the raw readings: {metric: [[time, value], …]}.
+RAW = """(() => {
+    const { drawImage: copy, stroke } = CanvasRenderingContext2D.prototype;
+    window.raw = null;
+    const deep = (root = document) => [...root.querySelectorAll("*")]
+        .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])]);
+    window.plots = () => deep().filter((one) => one.matches("canvas.plot-canvas"));
+    const plotOf = (canvas) => window.raw === null ? -1 : window.plots().indexOf(canvas);
+    const drawRaw = (ctx, at, ink) => {
+        const { title, plot, range, shown, columns } = window.__tidewire.state().charts[at];
+        const ratio = devicePixelRatio, right = Math.round((ctx.canvas.clientWidth - 24) * ratio);
+        const limit = Math.max(3 * window.expected, 2000, 2 * columns.stepMs);
+        ctx.save();
+        ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+        ctx.lineJoin = ctx.lineCap = "round";
+        ctx.lineWidth = 1.5;
+        ctx.strokeStyle = ink;
+        ctx.beginPath();
+        let before = -Infinity;
+        for (const [time, value] of window.raw[title]) {
+            if (value === null) continue;
+            const column = (shown[1] / columns.stepMs - Math.floor(time / columns.stepMs) - 0.5) * columns.px;
+            const x = (right - column) / ratio;
+            const y = plot.top + plot.height * (1 - (value - range[0]) / (range[1] - range[0]));
+            if (time - before > limit) ctx.moveTo(x, y);
+            else ctx.lineTo(x, y);
+            before = time;
+        }
+        stroke.call(ctx);
+        ctx.restore();
+        window.drawnRaw[at] = true;
+    };
+    CanvasRenderingContext2D.prototype.stroke = function (...path) {
+        const at = this.lineWidth === 1.5 ? plotOf(this.canvas) : -1;
+        if (this.lineWidth === 1.5) this.canvas.ink = this.strokeStyle;
+        if (at < 0) stroke.apply(this, path);
+        else drawRaw(this, at, this.strokeStyle);
+    };
+    CanvasRenderingContext2D.prototype.drawImage = function (layer, ...where) {
+        const at = plotOf(this.canvas);
+        if (at < 0) copy.call(this, layer, ...where);
+        else drawRaw(this, at, layer.ink);
+    };
+})()"""
+SETTLED = """([count, start, end]) => { const { charts, shown, counters } = window.__tidewire.state();
+    return charts.length === count && shown.endMs === end && shown.startMs === start
+        && charts.every(({ window, series }) => window?.[1] === end && series[0]?.buckets > 1); }"""
+# As they are shown: colour times opacity.
+PIXELS = """() => window.plots().map((one) => {
+    const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);
+    for (let i = 0; i < data.length; i += 4) for (let k = 0; k < 3; k++) data[i + k] *= data[i + 3] / 255;
+    return data; })"""
+# The pixel columns of each plot that differ by more than `most` of 255, and the largest difference.
+DIFFER = f"""async ([raw, most]) => {{
+    const draws = () => window.__tidewire.state().counters.draws;
+    const again = async () => {{ const at = draws(); dispatchEvent(new PopStateEvent("popstate"));
+        while (draws() < at + 2) await new Promise((done) => setTimeout(done, 20)); }};
+    for (let n = 0; n < 2; n++) await new Promise(requestAnimationFrame);
+    const before = ({PIXELS})();
+    window.raw = raw; window.drawnRaw = {{}};
+    await again();
+    const after = ({PIXELS})();
+    const drawn = Object.keys(window.drawnRaw).length;
+    window.raw = null;
+    let largest = 0, ink = 0;
+    const columns = new Set();
+    window.plots().forEach((canvas, at) => {{
+        for (let i = 0; i < before[at].length; i++) {{
+            const off = Math.abs(before[at][i] - after[at][i]);
+            largest = Math.max(largest, off);
+            if (off > most) columns.add(`${{at}}:${{(i >> 2) % canvas.width}}`);
+            if (before[at][i] > 0) ink++;
+        }}
+    }});
+    return {{ largest, ink, drawn, columns: [...columns] }}; }}"""
+
+
+def made(now_ms: float) -> dict[str, list[tuple[float, float | None]]]:
+    """Return the readings of each metric over the last 15 minutes, in order of time."""
+    chance = random.Random(7)
+    times = [now_ms - 900_000 + 100 * n + chance.random() * 40 for n in range(9_000)]
+    spiky: list[float | None] = [5 + chance.gauss(0, 0.05) for _ in times]
+    for n in range(37, len(times), 350):
+        spiky[n] = 15.58 if n % 3 else -3.0
+    counter, total = [], 0.0
+    for _ in times[::3]:
+        total += chance.choice((0, 0, 1, 1, 2, 300)) if chance.random() < 0.05 else 0.01
+        counter.append(total)
+    broken: list[float | None] = [10 + math.sin(n / 150) + chance.gauss(0, 0.1) for n in range(len(times) // 5)]
+    for n in range(11, len(broken), 97):
+        broken[n] = chance.choice((6.5, 14.5))
+    for n in range(0, len(broken), 40):
+        broken[n : n + 2] = [None] * 2  # readings that are no numbers
+    for start in (200, 610, 1_200, 1_700):
+        broken[start : start + 70] = [None] * 70  # 35 s: the line ends and begins
+    offset: list[float | None] = [1e6 + math.sin(n / 40) + chance.gauss(0, 0.02) for n in range(len(times))]
+    offset[4_444] = 1e6 - 4
+    return {
+        "spiky": list(zip(times, spiky, strict=True)),
+        "counter": list(zip(times[::3], counter, strict=True)),
+        "broken": list(zip(times[::5], broken, strict=True)),
+        "offset": list(zip(times, offset, strict=True)),
+    }
+
+
+async def publish(service: Any, readings: dict[str, list[tuple[float, float | None]]]) -> None:
+    for metric, pairs in readings.items():
+        for at in range(0, len(pairs), 1_000):
+            times, values = zip(*pairs[at : at + 1_000], strict=True)
+            await service.publish(metric, *values, time=list(times))
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+async def test_the_line_is_pixel_for_pixel_that_through_every_reading(
+    dashboard: Any, browser: Any, service: Any, ratio: int
+) -> None:
+    now_ms = math.floor(time.time() * 1e3)
+    readings = made(now_ms)
+    await publish(service, readings)
+    context = await browser.new_context(viewport={"width": 1440, "height": 4_200}, device_scale_factor=ratio)
+    page = await context.new_page()
+    await page.add_init_script(RAW)
+    charts = "&".join(f"c={metric}:{width}x3" for metric in readings for width in WIDTHS)
+    count = len(readings) * len(WIDTHS)
+    first = f"/d/pixels?{charts}&from={now_ms - 300_000}&to={now_ms}"
+    await page.goto(dashboard.url + first)
+    await page.wait_for_function(f"() => window.__tidewire?.state().charts.length === {count}")
+    await page.evaluate("(expected) => { window.expected = expected; }", 500)
+    off: dict[str, Any] = {}
+    largest = 0
+    for window_s in WINDOWS_S:
+        for phase in PHASES:
+            end = round(now_ms - 4_000 - phase * window_s * 1e3 / 300)
+            span = [end - window_s * 1_000, end]
+            address = f"/d/pixels?{charts}&from={span[0]}&to={span[1]}"
+            await page.evaluate(
+                "(to) => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }", address
+            )
+            await page.wait_for_function(SETTLED, arg=[count, *span])
+            await page.wait_for_function("() => window.__tidewire.state().settled")
+            found = await page.evaluate(DIFFER, [readings, MOST_OFF])
+            assert found["drawn"] == count
+            assert found["ink"] > 10_000
+            largest = max(largest, found["largest"])
+            if found["columns"]:
+                off[f"{window_s} s, phase {phase}"] = (found["largest"], found["columns"][:20], len(found["columns"]))
+    assert not off, json.dumps(off, indent=1)
+    assert largest <= MOST_OFF
