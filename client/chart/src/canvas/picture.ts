@@ -1,6 +1,7 @@
 /** The picture of a plot, as data. */
 import type { Silence, Trace } from "../model/buckets";
 import type { ThresholdLine } from "../model/thresholds";
+import type { LoadingPart } from "./loading";
 
 export interface Flag {
   timeMs: number;
@@ -31,6 +32,8 @@ export interface Picture {
   area: boolean;
   points: boolean;
   thresholdLines: readonly ThresholdLine[];
+  /** What is still to come, null if all is here. */
+  loading: LoadingPart | null;
   flags: readonly Flag[];
   /** Room above the plot for flags. */
   flagRow: boolean;

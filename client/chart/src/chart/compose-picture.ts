@@ -9,6 +9,7 @@ import type { Series } from "../model/directory";
 import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { thresholdLines } from "../model/thresholds";
+import { loadingPart } from "./loading-part";
 import type { Moment, Parts } from "./moment";
 
 /** Px per reading above which a zoomed view shows its readings as points. */
@@ -67,6 +68,7 @@ export function composePicture(parts: Parts, moment: Moment, plotWidth: number):
     area: series.length === 1 && isAmount(unit),
     points: moment.zoomed && readingPx > POINT_PX,
     thresholdLines: lines,
+    loading: loadingPart(slots, traces, moment),
     flags: flagsOf(series, moment),
     flagRow: false,
   };
