@@ -222,7 +222,7 @@ async def test_a_taken_port_is_named_with_the_option_that_changes_it() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_command_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
-    program = "from tidewire_dashboard.app import command; command()"
+    program = "from tidewire_dashboard.command import command; command()"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, "--port", "0", "--url", "http://127.0.0.1:9", stdout=asyncio.subprocess.PIPE
     )
