@@ -249,7 +249,7 @@ class Feed:
                 break
             except ServiceUnavailable as error:
                 attempt += 1
-                pause_s = random.uniform(0, min(_LONGEST_PAUSE_S, 0.2 * 2**attempt))  # noqa: S311 - jitter
+                pause_s = random.uniform(0, min(_LONGEST_PAUSE_S, 0.2 * 2.0 ** min(attempt, 10)))  # noqa: S311 - jitter
                 pause_s = max(pause_s, error.retry_after_s)
                 reason = error.why if isinstance(error, ServiceUnreachable) else str(error)
                 self._lost(Lost(reason=reason, retry_s=pause_s, attempt=attempt))
@@ -260,12 +260,13 @@ class Feed:
                 _log.warning("the catalogue of %s is too large: the last minutes are replayed instead", self.url)
                 self._anew, self._cursor = False, ""
                 return
-        now_ms = max(self.now_ms(), float(cursor.id >> 32))
-        self.store.restart(found.series, cursor.id, now_ms)
+        # By the log's clock: that of this machine may be ahead, and nothing would count until it is reached.
+        self.store.restart(found.series, cursor.id, float(cursor.id >> 32))
         self._cursor, self.newest_id = found.cursor, cursor.id
         self._anew, self._begun = False, True
+        self._catalogued, self._covers_from_ms = True, None
         if self.past is not None:
-            silent = [row for row in found.series if not row.rate and now_ms - row.time > _AWAY_MS]
+            silent = [row for row in found.series if not row.rate and self.now_ms() - row.time > _AWAY_MS]
             self.past.restarted([one for row in silent if (one := self.store.find(row.metric, row.labels))])
 
     def _append_batch(self, batch: StreamBatch) -> None:
