@@ -1,7 +1,10 @@
-"""What opening a page costs, and how soon it draws: `python benchmarks/opening.py [--full]`.
+"""What opening a page costs, how soon it draws, and how soon after a start: `python benchmarks/opening.py [--full]`.
 
 A million readings lie in the window of 15 minutes: 20 charts of 4 series, 14 readings/s each. Server time of a page is
 the dashboard's own CPU for its HTML and its document. Headless Chromium, nothing in its cache, has no GPU here.
+
+Then a dashboard is started while 1,000 and 10,000 series live, 1,000 readings/s in all, with a past of 15 minutes.
+`--before ../other-checkout` starts that of another checkout too.
 """
 
 from __future__ import annotations
@@ -9,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import statistics
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, async_playwright
 from rig.deck import CHARTS, RATE, SERIES_EACH, House, Viewer, house
 from rig.processes import Usage
 from rig.results import Aim, Section, arguments
+from rig.returning import Returned, returned
 
 WINDOW_S, PAST_RATE = 900, 14
 ARRIVING, WITHIN_S = 20, 3.0
@@ -91,11 +96,10 @@ async def measure(at: House, rounds: int) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    given = arguments(str(__doc__).splitlines()[0])
-    section = Section("opening", "Opening a page", given)
+def pages(section: Section, rounds: int) -> None:
+    """Measure pages of a dashboard that has run for a while."""
     with house(RATE, past_s=WINDOW_S, past_rate=PAST_RATE) as at:
-        found = asyncio.run(measure(at, 9 if given.full else 3))
+        found = asyncio.run(measure(at, rounds))
     section.raw("found", found)
     server, arriving = statistics.median(found["server_ms"]), statistics.median(found["arriving_s"])
     up, first, full = (statistics.median(one[name] for one in found["cold"]) for name in ("up", "first", "full"))
@@ -112,7 +116,50 @@ def main() -> None:
         Aim("the data after the page is up", "≤ 500 ms", f"{full - up:.0f} ms", full - up <= 500),
         Aim("a million raw readings, first paint", "≤ 500 ms", f"{first - up:.0f} ms", first - up <= 500),
     ])  # fmt: skip
+
+
+RETURNING, RETURNING_RATE = (1_000, 10_000), 1_000.0
+
+
+def middle(starts: list[Returned]) -> Returned:
+    """Return the median of each figure."""
+    return Returned(*(statistics.median(figures) for figures in zip(*starts, strict=True)))
+
+
+def returning(section: Section, starts: int, before: str) -> None:
+    """Measure starts of a dashboard among living series, and one of another checkout."""
+    found = {count: returned(count, RETURNING_RATE, starts) for count in RETURNING}
+    rows = [("this one", count, *middle(each)) for count, each in found.items()]
+    if before:
+        program = str(Path(before) / ".venv/bin/tidewire")
+        others = {count: returned(count, RETURNING_RATE, 1, program=program) for count in RETURNING}
+        rows += [("before", count, *middle(each)) for count, each in others.items()]
+        section.raw("before", others)
+    section.raw("found", found)
+    section.text("From the start of the process on, 1,000 readings/s in all, 15 minutes of them in the log:")
+    section.table(["dashboard", "series", "listens, s", "right values, s", "a deck full and live, s", "CPU, s"], rows)
+    many = middle(found[RETURNING[-1]])
+    section.aims([
+        Aim("10,000 series: right values after", "≤ 2 s", f"{many.values:.2f} s", many.values <= 2),
+        Aim("10,000 series: an open deck full and live after", "≤ 3 s", f"{many.deck:.2f} s", many.deck <= 3),
+        Aim("10,000 series: CPU until then", "≤ 2 s", f"{many.cpu:.2f} s", many.cpu <= 2),
+    ])  # fmt: skip
     section.write()
+
+
+def main() -> None:
+    given = arguments(
+        str(__doc__).splitlines()[0],
+        before=("", "another checkout, whose dashboard is started too"),
+        only=("", "`opening` or `returning`; both if empty"),
+    )
+    if given.only != "returning":
+        section = Section("opening", "Opening a page", given)
+        pages(section, 9 if given.full else 3)
+        section.write()
+    if given.only != "opening":
+        section = Section("returning", "A dashboard that starts among living series", given, script="opening.py")
+        returning(section, 5 if given.full else 2, given.before)
 
 
 if __name__ == "__main__":

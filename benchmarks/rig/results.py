@@ -20,7 +20,7 @@ SERVICE = (
     "before", "s1", "s2", "s3", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart",
     "shape", "auth", "soak",
 )  # fmt: skip
-DASHBOARD = ("viewers", "opening", "browser", "store", "sessions", "loads")
+DASHBOARD = ("viewers", "opening", "returning", "browser", "store", "sessions", "loads")
 ORDER = (*SERVICE, *DASHBOARD)
 HEAD = """# Results
 

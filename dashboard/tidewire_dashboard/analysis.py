@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +19,9 @@ from tidewire.model.table_writers import common_schema, compacted, conformed, la
 from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Readings", "changing_units", "statistics", "table"]
 
@@ -148,6 +150,8 @@ def _split(series: Sequence[Series], table: pa.Table) -> list[_Part]:
 
 
 def _frame(parts: Sequence[_Part]) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - 0.4 s of CPU, in a thread here and not before the first page
+
     filled = [part for part in parts if len(part.rows)]
     if not filled:
         return pd.DataFrame({"series": [], "metric": [], "time": pd.to_datetime([], utc=True), "value": [], "unit": []})
@@ -237,6 +241,8 @@ def _newest(frame: pd.DataFrame, max_rows: int) -> pd.DataFrame:
 
 def table(frame: pd.DataFrame, max_rows: int) -> list[TableRow]:
     """Return at most `max_rows` readings, newest first."""
+    import pandas as pd  # noqa: PLC0415 - as above
+
     newest = _newest(frame, max_rows)
     times = newest["time"].astype("datetime64[ms, UTC]").astype("int64")
     texts = newest["text"] if "text" in newest else pd.Series([None] * len(newest), index=newest.index)

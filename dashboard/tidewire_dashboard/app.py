@@ -1,18 +1,14 @@
-"""Wires the dashboard together: its pages and routes, its server, and the command `tidewire dashboard`."""
+"""Wires the dashboard together: its pages and routes, and its server."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
-import signal
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import panel as pn
 from bokeh.server.server import Server
 from jinja2 import Template
@@ -21,16 +17,15 @@ from tornado.web import StaticFileHandler
 
 from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import HistoryCache
-from tidewire.settings import click_options, load_settings
 from tidewire_dashboard import frame_socket
 from tidewire_dashboard.bokeh_server import application_of, configure_application
 from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
 from tidewire_dashboard.exports import ExportFile
-from tidewire_dashboard.exposure import check_exposure, warnings
+from tidewire_dashboard.exposure import check_exposure
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
 from tidewire_dashboard.login import EVERYBODY, Logins
 from tidewire_dashboard.login_page import COOKIE, LoginProvider
-from tidewire_dashboard.logs import configure_logging, log_request
+from tidewire_dashboard.logs import log_request
 from tidewire_dashboard.oauth import oauth_handler, oauth_options
 from tidewire_dashboard.origin_guard import guard_rules
 from tidewire_dashboard.page_headers import PageHeaders
@@ -38,9 +33,8 @@ from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.shared_views import SharedViews
 from tidewire_dashboard.source import Source
 
-__all__ = ["Dashboard", "command", "running_dashboard"]
+__all__ = ["Dashboard", "running_dashboard"]
 
-_log = logging.getLogger("tidewire")
 _STATIC: Final = Path(__file__).with_name("static")
 _MEDIA_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
 _MAX_BODY_BYTES: Final = 64 << 10  # only the log-in form is posted
@@ -89,21 +83,21 @@ class Dashboard:
 
 
 @asynccontextmanager
-async def running_dashboard(settings: DashboardSettings) -> AsyncIterator[Dashboard]:
-    """Run a dashboard in this event loop until the block ends.
+async def running_dashboard(settings: DashboardSettings, started: Source | None = None) -> AsyncIterator[Dashboard]:
+    """Run a dashboard in this event loop until the block ends; `started` is its source if that runs already.
 
     Raises:
         InvalidInput: other machines could use it without a log-in, a file cannot be read, or the port is taken.
     """
     check_exposure(settings)
     history_cache = HistoryCache(settings.url, settings.token)
-    source = Source(settings)
+    source = started or Source(settings)
     shared = SharedViews(source, history_cache, redis=settings.redis, token=settings.token)
     logins = Logins(settings.url) if settings.dashboard_login else None
     hub = SocketHub(shared, logins)
     dashboard = Dashboard(settings, source, hub)
     try:
-        with source:
+        with source if started is None else nullcontext():
             dashboard.server.start()
             threshold_task = asyncio.create_task(shared.saved_decks.watch(), name="tidewire-thresholds")
             try:
@@ -223,28 +217,3 @@ class _CachedFile(StaticFileHandler):
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-async def _serve(settings: DashboardSettings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    async with running_dashboard(settings) as dashboard:
-        for number in (signal.SIGINT, signal.SIGTERM):  # after Panel has installed its own handler of SIGINT
-            loop.add_signal_handler(number, stop.set)
-        click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
-        for warning in warnings(settings):
-            click.echo(f"Warning: {warning}", err=True)
-        await stop.wait()
-
-
-@click.command(name="dashboard")
-@click_options(DashboardSettings)
-def command(**given: Any) -> None:
-    """Serve the live dashboard of a Tidewire service."""
-    try:
-        settings = load_settings(DashboardSettings, given)
-        configure_logging(settings.log_level)
-        asyncio.run(_serve(settings))
-    except InvalidInput as error:
-        raise click.ClickException(str(error)) from error
-    gc.freeze()  # everything is closed, and a last collection of Panel's objects would take two seconds

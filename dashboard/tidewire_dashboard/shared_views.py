@@ -28,6 +28,7 @@ from tidewire.livestore.messages import (
     encode_message,
     events_message,
 )
+from tidewire.model.batch import ANNOTATIONS
 from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.login import EVERYBODY, Login
@@ -39,6 +40,9 @@ __all__ = ["ConnectedViewer", "SharedView", "SharedViews", "ViewKey"]
 
 _log = logging.getLogger("tidewire")
 _HISTORY_AGAIN_MS: Final = 15_000.0  # before the history of a view is requested again
+_LOOK_MS: Final = 400.0  # between two looks at what a view lacks
+_EAGER_SERIES: Final = 400  # a view of everything lacks no more than so many: all are read, also those off the screen
+_EVENTS_EVERY: Final = 10  # ticks
 _MAX_VIEWERS: Final = 5_000
 
 
@@ -53,12 +57,14 @@ class ViewKey(NamedTuple):
 class SharedView:
     """A live view and how many viewers watch it."""
 
-    __slots__ = ("key", "live", "reading", "requested_ms", "watchers")
+    __slots__ = ("everything", "key", "live", "looked_ms", "reading", "requested_ms", "watchers")
 
     def __init__(self, key: ViewKey, live: LiveView) -> None:
         self.key = key
         self.live = live
         self.watchers = 0
+        self.everything = False  # it is of all series that somebody may see
+        self.looked_ms = -math.inf  # when it was looked for a past that is missing
         self.requested_ms = -math.inf  # when its history was requested last
         self.reading: asyncio.Task[None] | None = None
 
@@ -99,6 +105,7 @@ class SharedViews:
     Attributes:
         seq: number of the current tick.
         viewers: the connected ones.
+        looked_at: the series that each has on the screen, as far as it says so.
         alarms: the thresholds, and the series beyond them.
         saved_decks: decks and thresholds that the service stores.
         requests: answers the requests of viewers.
@@ -118,12 +125,15 @@ class SharedViews:
         self.clock_ms = clock_ms
         self.seq = 1
         self.viewers: set[ConnectedViewer] = set()
+        self.looked_at: dict[ConnectedViewer, set[int]] = {}
         self.alarms = Alarms(source.store)
         self.saved_decks = SavedDecks(source.url, token, self.alarms.set)
         self.readings = Readings(source.url, token)
         self.requests = ViewerRequests(source.store, self.readings, self.saved_decks)
         self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._views: dict[ViewKey, SharedView] = {}
+        self._history_reason = ""  # why the last window could not be read
+        self._annotated: tuple[int, list[int]] = (-1, [])
         self._ranges: dict[ConnectedViewer, list[asyncio.Task[None]]] = {}
         self._directories: dict[tuple[int, tuple[str, ...]], tuple[int, str]] = {}
 
@@ -137,7 +147,11 @@ class SharedViews:
     def tick(self) -> None:
         """Send every viewer what is due."""
         self.seq += 1
-        self.alarms.evaluate(self.source.feed.now_ms())
+        now_ms = self.source.feed.now_ms()
+        self.alarms.evaluate(now_ms)
+        if self.viewers and self.source.feed.past is not None and self.seq % _EVENTS_EVERY == 0:
+            # Nobody looks at these series, and their events are on all charts.
+            self.source.feed.past.want(self._annotations(), now_ms - self.source.store.raw_ms)
         for viewer in list(self.viewers):
             try:
                 viewer.tick()
@@ -150,9 +164,54 @@ class SharedViews:
         now_ms = self.source.feed.now_ms()
         live = shared.live
         live.tick(self.seq, now_ms)
-        if live.partial and shared.reading is None and self.clock_ms() - shared.requested_ms > _HISTORY_AGAIN_MS:
+        if self.clock_ms() < shared.looked_ms + _LOOK_MS:
+            return
+        shared.looked_ms = self.clock_ms()
+        partial = live.partial
+        if not partial or self._wants_past(shared, partial, now_ms):
+            return
+        if shared.reading is None and self.clock_ms() - shared.requested_ms > _HISTORY_AGAIN_MS:
             shared.requested_ms = self.clock_ms()
             shared.reading = self._start(self._read_history(shared, now_ms))
+
+    def _wants_past(self, shared: SharedView, partial: list[int], now_ms: float) -> bool:
+        """Ask for the past of what a view lacks: first of what is on a screen; tell whether more will come.
+
+        Of a view of very many series nobody sees all: of those, only what is on a screen.
+        """
+        past = self.source.feed.past
+        if past is None:
+            return False
+        seen: set[int] = set().union(*self.looked_at.values()) if self.looked_at else set()
+        first = [index for index in partial if index in seen]
+        others = [index for index in partial if index not in seen]
+        window_ms = shared.live.window_ms
+        if len(partial) > _EAGER_SERIES and shared.everything:
+            return past.want(first, now_ms - window_ms) or window_ms <= self.source.store.raw_ms
+        return past.want([*first, *others], now_ms - window_ms)
+
+    def _annotations(self) -> list[int]:
+        store = self.source.store
+        if self._annotated[0] != store.directory_version:
+            with store.lock:
+                found = [series.index for series in store.series if series.metric == ANNOTATIONS]
+                self._annotated = store.directory_version, found
+        return self._annotated[1]
+
+    def look(self, viewer: ConnectedViewer, series: Sequence[int]) -> None:
+        """Note which series a viewer has on the screen; empty for none."""
+        known = len(self.source.store.series)
+        visible = {index for index in series if index < known}
+        if viewer.login.narrowed_to:
+            visible = {i for i in visible if viewer.login.may_see(self.source.store.series[i].metric)}
+        if visible:
+            self.looked_at[viewer] = visible
+        else:
+            self.looked_at.pop(viewer, None)
+        if self.source.feed.past is not None:
+            self.source.feed.past.want_paces(visible)
+        for shared in self._views.values():
+            shared.looked_ms = -math.inf
 
     def watch(self, key: ViewKey) -> SharedView:
         """Watch a view; the first watcher opens it."""
@@ -197,7 +256,9 @@ class SharedViews:
     async def _read_history(self, shared: SharedView, now_ms: float) -> None:
         try:
             await self.history_cache.fill(shared.live, now_ms)
+            self._history_reason = ""
         except ServiceUnavailable as error:
+            self._history_reason = str(error)
             _log.info("the history of a %d s window is missing: %s", shared.live.window_ms / 1e3, error)
         finally:
             shared.reading = None
@@ -264,7 +325,9 @@ class SharedViews:
 
     def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
         """Return the `status` message for a viewer whose acknowledgements come `lag_ms` late."""
-        message = msgspec.structs.replace(self.source.message(), lag_ms=round(lag_ms))
+        message = self.source.message()
+        reason = message.past_reason or self._history_reason
+        message = msgspec.structs.replace(message, lag_ms=round(lag_ms), past_reason=reason)
         if login.narrowed_to:  # the number of other metrics must not leak
             series = self.source.store.series
             metrics = len({series[index].metric for index in self.visible(None, login) or ()})

@@ -53,7 +53,7 @@ class Source:
             ("**",),
             url=self.url,
             token=settings.token,
-            replay_s=round(self.store.raw_ms / 1e3),
+            replay_s=None,
             beside=(self._poll_health,),
             name="tidewire-source",
         )

@@ -17,6 +17,7 @@ from tidewire.livestore.messages import (
     CloseView,
     Hello,
     Hidden,
+    Look,
     OpenView,
     Problem,
     PythonMessage,
@@ -92,6 +93,7 @@ class Viewer:
         for view in self._views.values():
             self._shared.unwatch(view.shared)
         self._views.clear()
+        self._shared.look(self, ())
         self._shared.cancel_ranges(self)
         self._shared.requests.cancel(self)
         self._waiting.clear()
@@ -120,6 +122,8 @@ class Viewer:
                     self._shared.cancel_ranges(self)
                     self._ranges.clear()
                 self._shared.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
+            case Look(series=series_on_screen):
+                self._shared.look(self, series_on_screen)
             case Hidden():
                 self.hidden = request.hidden
             case Retry():
@@ -180,6 +184,7 @@ class Viewer:
         self._close_view(request.view)
         series = self._shared.visible(request.series, self.login)
         shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets))
+        shared.everything = request.series is None
         view = self._views[request.view] = _OpenView(request, shared)
         if not self.hidden:
             self._send_texts()

@@ -375,3 +375,10 @@ def test_the_async_names_take_what_the_plain_ones_take() -> None:
     assert public == {name for name in dir(AsyncPublisher) if not name.startswith("_")}
     for name in ("__init__", "publish", "flush", "close"):
         assert parameters(getattr(Publisher, name)) == parameters(getattr(AsyncPublisher, name))
+
+
+def test_a_service_that_is_away_for_days_is_tried_for_days() -> None:
+    reconnect = Reconnect(("a",), "http://h", "none", None, None, None, None)
+    lost = [reconnect.lost("away") for _ in range(3_000)]
+    assert lost[-1].attempt == 3_000
+    assert all(0 <= one.retry_s <= 15 for one in lost)

@@ -21,7 +21,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from waiting import HANG_S, Eventually, generous
 
 from tidewire.errors import InvalidInput
-from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, ViewFrame, unpack_frame
+from tidewire.livestore.view_frame import DELTA, RANGE, ViewFrame, unpack_frame
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.deck import bundle_path, bundle_version
 from tidewire_dashboard.settings import DashboardSettings
@@ -120,21 +120,21 @@ async def test_the_past_comes_from_the_history_where_memory_does_not_reach(
     await service.publish("m", *map(float, range(60)), time=old)
     await service.publish("m", 100.0)
     await eventually(lambda: dashboard.source.store.series and dashboard.source.store.state["total"][0] == 61)
-    store = dashboard.source.store
-    store.covered_from_ms = now_ms - 60_000
-    store.series[0].evict(now_ms - 60_000)
+    dashboard.source.store.series[0].evict(now_ms - 60_000)
     async with deck_on(dashboard) as deck:
         await deck.say(t="hello", page="deck", hidden=False)
         await deck.say(t="view", view=0, series=[0], window_ms=3_600_000, buckets=370, fps=5)
-        await eventually(lambda: len([frame for frame in deck.frames if frame.kind == SNAPSHOT]) == 2)
-        drawn = deck.frames[-1].body[0]["min"]
-        assert sorted(drawn[~np.isnan(drawn)].tolist())[:60] == list(range(60))
+        await eventually(lambda: sorted(_drawn(deck.frames[-1:]))[:60] == list(range(60)))
         span = {"start_ms": old[0], "end_ms": old[9]}
         await deck.say(t="range", id=7, series=[0], **span, buckets=20)
         frame = await eventually(lambda: next((frame for frame in deck.frames if frame.kind == RANGE), None))
         assert frame.view == 7
         drawn = frame.body[0]["max"]
         assert drawn[~np.isnan(drawn)].tolist()[:10] == list(range(10)), "and a little beyond"
+
+
+def _drawn(frames: list[ViewFrame]) -> list[float]:
+    return [value for frame in frames for value in frame.body[0]["min"] if not np.isnan(value)]
 
 
 async def test_an_unknown_ticket_is_told_so(dashboard: Dashboard, eventually: Eventually) -> None:
@@ -222,7 +222,7 @@ async def test_a_taken_port_is_named_with_the_option_that_changes_it() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_command_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
-    program = "from tidewire_dashboard.app import command; command()"
+    program = "from tidewire_dashboard.command import command; command()"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, "--port", "0", "--url", "http://127.0.0.1:9", stdout=asyncio.subprocess.PIPE
     )

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
 from waiting import Eventually
 
-from tidewire.errors import InvalidInput
+from tidewire.errors import InvalidInput, ServiceUnavailable
 from tidewire.livestore.history_cache import HistoryCache
+from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import Batch
+from tidewire_dashboard.login import Login
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.shared_views import SharedViews
 from tidewire_dashboard.source import Source
@@ -358,3 +360,110 @@ async def test_a_view_of_unknown_series_is_empty_and_not_an_error(rig: Rig) -> N
     viewer.receive(HELLO)
     viewer.receive(view(0, [7, 8]))
     assert unpack_frame(port.frames()[0]).body.shape == (0, 62 + BEYOND)
+
+
+class Past:
+    """Records whose past is asked for, in the place of a reader."""
+
+    reason = ""
+
+    def __init__(self) -> None:
+        self.wanted: list[list[int]] = []
+        self.paces: set[int] = set()
+
+    def want(self, indices: Iterable[int], from_ms: float) -> bool:
+        self.wanted.append(list(indices))
+        return bool(self.wanted[-1])
+
+    def want_paces(self, indices: Iterable[int]) -> None:
+        self.paces |= set(indices)
+
+
+def _unknown(rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int) -> Past:
+    past = Past()
+    monkeypatch.setattr(rig.source.feed, "past", past)
+    for n in range(count):
+        rig.put(f"{'a' if n % 2 else 'b'}/m{n}", 1.0)
+        rig.store.series[n].known_from_ms = time.time() * 1e3
+    return past
+
+
+def _draw(rig: Rig, viewer: Viewer, port: Port, ticks: int) -> None:
+    """Let time pass for a deck that acknowledges what it is sent."""
+    for _ in range(ticks):
+        rig.ticks(1)
+        for frame in map(unpack_frame, port.frames()):
+            viewer.receive(f"a{frame.view}:{frame.seq}")
+
+
+def _look(*series: int) -> str:
+    return json.dumps({"t": "look", "series": series})
+
+
+async def test_the_past_of_what_is_on_the_screen_comes_first_and_of_very_many_nothing_else(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = _unknown(rig, monkeypatch, 450)
+    viewer, port = rig.viewer()
+    viewer.receive(HELLO)
+    viewer.receive(view(1))
+    assert past.wanted == [[]], "nobody sees all of 450"
+    viewer.receive(_look(7, 400, 9_999))
+    _draw(rig, viewer, port, 3)
+    assert past.wanted[-1] == [7, 400]
+    assert past.paces == {7, 400}
+    viewer.receive(view(0, [3, 4, 7]))
+    assert past.wanted[-1] == [7, 3, 4], "all of what a view names, on-screen ones first"
+    viewer.close()
+    assert rig.shared.looked_at == {}
+
+
+async def test_a_login_that_sees_some_metrics_asks_for_the_past_of_those_only(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = _unknown(rig, monkeypatch, 6)
+    port = Port()
+    viewer = Viewer(rig.shared, port, Login(name="a", subscribe=("a/**",)))
+    rig.shared.viewers.add(viewer)
+    viewer.receive(HELLO)
+    viewer.receive(view(1))
+    assert past.wanted[-1] == [1, 3, 5]
+    viewer.receive(_look(0, 1, 2, 3))
+    assert rig.shared.looked_at[viewer] == {1, 3}
+
+
+async def test_the_past_of_events_is_asked_for_though_nobody_looks_at_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = _unknown(rig, monkeypatch, 2)
+    rig.put("annotations", 0.0, text="deploy")
+    viewer, _ = rig.viewer()
+    viewer.receive(HELLO)
+    rig.ticks(11)
+    assert [2] in past.wanted
+
+
+async def test_a_window_longer_than_memory_comes_from_the_history_once_the_past_is_here(
+    rig: Rig, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = _unknown(rig, monkeypatch, 1)
+    filled: list[float] = []
+
+    async def fill(live: LiveView, _now_ms: float) -> None:
+        filled.append(live.window_ms)
+        raise ServiceUnavailable("it is away")
+
+    monkeypatch.setattr(rig.history_cache, "fill", fill)
+    viewer, port = rig.viewer()
+    viewer.receive(HELLO)
+    viewer.receive(view(0, [0]).replace("60000", "7200000"))
+    await asyncio.sleep(0)
+    assert past.wanted[-1] == [0]
+    assert filled == []
+    monkeypatch.setattr(past, "want", lambda *_: False)
+    viewer.receive(_look(0))
+    _draw(rig, viewer, port, 3)
+    await eventually(lambda: filled == [7_200_000.0])
+    port.drain()
+    rig.ticks(11)
+    assert port.texts()[-1]["past_reason"] == "it is away"

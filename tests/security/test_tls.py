@@ -37,8 +37,8 @@ from tidewire.model.threshold import Threshold
 from tidewire.notebook.widget import _poll_thresholds
 from tidewire.redislog.server_checks import check_server
 from tidewire.subscribing import service_address
-from tidewire_dashboard.app import command as dashboard_command
 from tidewire_dashboard.app import running_dashboard
+from tidewire_dashboard.command import command as dashboard_command
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.auth.jwt import JwtVerifier
 from tidewire_service.errors import Unauthenticated

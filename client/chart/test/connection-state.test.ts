@@ -21,6 +21,8 @@ const status = (part: Partial<Status>): Status => ({
   readings_per_s: 0,
   listening_since_ms: null,
   retention_ms: null,
+  behind_ms: null,
+  past_reason: "",
   now_ms: now,
   ...part,
 });
@@ -32,6 +34,7 @@ const input = (part: Partial<BadgeInput> = {}): BadgeInput => ({
   pausedAtMs: NaN,
   newestIdMs: now - 118,
   anyLive: true,
+  loading: false,
   metrics: 38,
   ...part,
 });
@@ -51,6 +54,14 @@ test("each state has its word", () => {
     words({ status: status({ state: "live", gap: { from_ms: now - 198_000, to_ms: now - 156_000 } }) }),
     "GAP 14:00:02 – 14:00:44",
   );
+});
+
+test("a page that lacks the past says how far it is behind, and never that all is live", () => {
+  assert.equal(words({ loading: true }), "CATCHING UP 120 ms");
+  assert.equal(words({ loading: true, status: status({ recovered: 412 }) }), "CATCHING UP 120 ms");
+  assert.equal(words({ loading: true, status: status({ past_reason: "HTTP 403" }) }), "LIVE 120 ms");
+  for (const state of ["connecting", "reconnecting"] as const)
+    assert.equal(words({ status: status({ state, behind_ms: 252_000 }) }), "CATCHING UP 4 min");
 });
 
 test("the lost service and the lost dashboard are told apart", () => {

@@ -26,7 +26,7 @@ class _Entry(NamedTuple):
 # Modules are named, not imported: `--help` loads none of them, and the client imports neither service nor dashboard.
 _COMMANDS: Final = {
     "catalog": _Entry("tidewire.commands.catalog", "List series with their last readings."),
-    "dashboard": _Entry("tidewire_dashboard.app", "Run the dashboard on a service.", "dashboard"),
+    "dashboard": _Entry("tidewire_dashboard.command", "Run the dashboard on a service.", "dashboard"),
     "doctor": _Entry("tidewire.commands.doctor", "Check what is reachable and how to fix what is not."),
     "export": _Entry("tidewire.commands.export", "Write the readings of a span to a file."),
     "host": _Entry("tidewire_service.launch.host", "Publish this machine's CPU, memory, disk and network.", "service"),

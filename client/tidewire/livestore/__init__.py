@@ -1,4 +1,4 @@
 """Holds the newest readings in memory and packs them for charts.
 
-Only the feed, the backfill and the history cache do I/O.
+Only the feed, the catalogue, the backfill, the past reader and the history cache do I/O.
 """

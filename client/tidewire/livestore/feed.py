@@ -2,12 +2,17 @@
 
 The dashboard process has one feed for all viewers, a notebook widget one for itself. The thread is the store's only
 writer; everything else reads the store, `Feed.status` and `Feed.now_ms`.
+
+A notebook's feed replays its window. The dashboard's begins with the catalogue, which has the last reading of every
+series, and streams on from its cursor; the past comes when somebody looks at it (`PastReader`). It begins so again when
+the log was lost, and after an absence that would take long to replay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -16,48 +21,27 @@ from typing import Any, Final
 
 import msgspec
 
-from tidewire.errors import InvalidInput, TidewireError
+from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable, ServiceUnreachable, TidewireError
 from tidewire.livestore.backfill import backfill
-from tidewire.livestore.messages import GapSpan, State, Status
+from tidewire.livestore.catalogue import read_catalogue
+from tidewire.livestore.feed_status import FeedStatus
+from tidewire.livestore.messages import GapSpan, Status
+from tidewire.livestore.past_reader import PastReader
 from tidewire.livestore.store import Store
 from tidewire.model.cursor import Cursor
 from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch
 from tidewire.subscribing.subscriber import astream
 
-__all__ = ["Feed", "FeedStatus"]
+__all__ = ["Feed"]
 
 _log = logging.getLogger("tidewire")
 _RECOVERED_MS: Final = 6_000.0  # how long "recovered n readings" is shown
 _GAP_MS: Final = 60_000.0  # how long a gap is shown
 _AGAIN_S: Final = 30.0  # a stream that ended for good is tried again after this, or at once on "retry now"
 _JOIN_S: Final = 5.0
-
-
-class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the connection to the service; times are Unix ms of the log's clock.
-
-    Attributes:
-        state: ``live`` only once everything up to the service's position was stored.
-        since_ms: since when the state holds; for ``reconnecting``, since when the connection is lost.
-        retry_at_ms: when it tries again, or None.
-        attempts: tries since the connection was lost.
-        reason: why it was lost, or ended.
-        recovered: readings that a resume brought; `recovered_ms` is when.
-        gap: (from, to) of what cannot be replayed, or None; `gap_ms` is when it was announced.
-        listening_since_ms: when the first connection stood, or None.
-    """
-
-    state: State = "connecting"
-    since_ms: float
-    retry_at_ms: float | None = None
-    attempts: int = 0
-    reason: str = ""
-    recovered: int = 0
-    recovered_ms: float = 0.0
-    gap: tuple[float, float] | None = None
-    gap_ms: float = 0.0
-    listening_since_ms: float | None = None
-    retention_ms: float | None = None
+_AWAY_MS: Final = 60_000.0  # of an absence after which the catalogue is read instead of all that was missed
+_LONGEST_PAUSE_S: Final = 15.0  # between two tries to read the catalogue
+_TOO_LARGE: Final = 413
 
 
 class Feed:
@@ -69,9 +53,12 @@ class Feed:
         url: the service.
         token: bearer token, empty for none.
         labels: labels that must hold.
-        replay_s: seconds of history to ask for at first.
+        replay_s: seconds of history to ask for at first; None to begin with the catalogue.
         beside: coroutines to run in the same thread and loop for as long as the feed runs.
         name: of the thread.
+
+    Attributes:
+        past: reads the past of series; None if all of it is replayed.
     """
 
     def __init__(
@@ -82,7 +69,7 @@ class Feed:
         url: str,
         token: str = "",
         labels: Mapping[str, str] | None = None,
-        replay_s: int = 900,
+        replay_s: int | None = 900,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         name: str = "tidewire-feed",
     ) -> None:
@@ -94,10 +81,18 @@ class Feed:
         self.newest_id = 0
         self._labels = labels
         self._replay_s = replay_s
+        self.past: PastReader | None = None
+        if replay_s is None:
+            self.past = PastReader(store, self.url, token, lambda: self.newest_id, self.now_ms)
+            beside = (*beside, self.past.run)
         self._beside = beside
         self._clock_ms = time.time() * 1e3 - time.monotonic() * 1e3  # log's clock minus the monotonic one
         self._cursor = ""
         self._filling: int | None = None  # readings since a resume, until live
+        self._anew = replay_s is None  # the catalogue is to be read before the stream
+        self._begun = False  # and was, since the last connection
+        self._away_since_ms: float | None = None  # since when nothing comes
+        self._covers_from_ms: float | None = None  # of a replay, once it is over
         self._catalogued = True
         self._warned_of_scopes = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,6 +137,7 @@ class Feed:
     def message(self) -> Status:
         """Return the connection's part of the `status` message (docs/view-frame.md)."""
         status, now_ms = self.status, self.now_ms()
+        position_ms = max(status.behind_since_ms or 0.0, float(self.newest_id >> 32))
         gap = status.gap if status.gap and now_ms - status.gap_ms < _GAP_MS else None
         return Status(
             state=status.state,
@@ -157,6 +153,8 @@ class Feed:
             readings_per_s=round(self.store.readings_per_s(now_ms), 1),
             listening_since_ms=status.listening_since_ms,
             retention_ms=status.retention_ms,
+            behind_ms=None if status.behind_since_ms is None else max(0.0, now_ms - position_ms),
+            past_reason=self.past.reason if self.past else "",
             now_ms=now_ms,
         )
 
@@ -195,33 +193,81 @@ class Feed:
         """Subscribe until the stream ends for good, then wait before the next try; "retry now" cancels this."""
         reason = ""
         try:
-            async with aclosing(
-                astream(
-                    *self.patterns,
-                    url=self.url,
-                    replay=f"{self._replay_s}s",
-                    labels=self._labels,
-                    cursor=self._cursor or None,
-                    states=True,
-                    token=self.token or None,
-                )
-            ) as items:
-                async for item in items:
-                    if isinstance(item, StreamBatch):
-                        self._append_batch(item)
-                    elif isinstance(item, Connected):
-                        self._connected(item)
-                    elif isinstance(item, Ended):
-                        reason = item.reason
-                    else:
-                        self._note_state(item)
-                        if isinstance(item, Live) and not self._catalogued:
-                            await self._backfill()
+            ended = None
+            while ended is None:
+                if self._anew:
+                    await self._begin()
+                ended = await self._stream()
+            reason = ended
         except TidewireError as error:
             reason = str(error)
         now_ms = self.now_ms()
+        if self._away_since_ms is None:
+            self._away_since_ms = now_ms
         self._set(state="ended", since_ms=now_ms, reason=reason, retry_at_ms=now_ms + _AGAIN_S * 1e3)
         await asyncio.sleep(_AGAIN_S)
+
+    async def _stream(self) -> str | None:
+        """Store what the stream brings; return why it ended, None if it is to begin anew with the catalogue."""
+        reason = ""
+        async with aclosing(
+            astream(
+                *self.patterns,
+                url=self.url,
+                replay=f"{self._replay_s or round(self.store.raw_ms / 1e3)}s",
+                labels=self._labels,
+                cursor=self._cursor or None,
+                states=True,
+                token=self.token or None,
+            )
+        ) as items:
+            async for item in items:
+                if isinstance(item, StreamBatch):
+                    self._append_batch(item)
+                elif isinstance(item, Connected):
+                    self._connected(item)
+                elif isinstance(item, Ended):
+                    reason = item.reason
+                else:
+                    self._note_state(item)
+                    if isinstance(item, Live) and not self._catalogued:
+                        await self._backfill()
+                if self._anew:
+                    return None
+        return reason
+
+    async def _begin(self) -> None:
+        """Put the last reading of every series into the store, and the cursor from which the stream goes on.
+
+        Raises:
+            ServiceRefused: the service says no for good.
+        """
+        attempt = 0
+        while True:
+            try:
+                found, cursor = await read_catalogue(self.url, self.token, self.patterns, self._labels)
+                break
+            except ServiceUnavailable as error:
+                attempt += 1
+                pause_s = random.uniform(0, min(_LONGEST_PAUSE_S, 0.2 * 2.0 ** min(attempt, 10)))  # noqa: S311 - jitter
+                pause_s = max(pause_s, error.retry_after_s)
+                reason = error.why if isinstance(error, ServiceUnreachable) else str(error)
+                self._lost(Lost(reason=reason, retry_s=pause_s, attempt=attempt))
+                await asyncio.sleep(pause_s)
+            except ServiceRefused as error:
+                if error.status != _TOO_LARGE:
+                    raise
+                _log.warning("the catalogue of %s is too large: the last minutes are replayed instead", self.url)
+                self._anew, self._cursor = False, ""
+                return
+        # By the log's clock: that of this machine may be ahead, and nothing would count until it is reached.
+        self.store.restart(found.series, cursor.id, float(cursor.id >> 32))
+        self._cursor, self.newest_id = found.cursor, cursor.id
+        self._anew, self._begun = False, True
+        self._catalogued, self._covers_from_ms = True, None
+        if self.past is not None:
+            silent = [row for row in found.series if not row.rate and self.now_ms() - row.time > _AWAY_MS]
+            self.past.restarted([one for row in silent if (one := self.store.find(row.metric, row.labels))])
 
     def _append_batch(self, batch: StreamBatch) -> None:
         id_ = Cursor.parse(batch.cursor).id if batch.cursor else 0
@@ -241,12 +287,22 @@ class Feed:
             _log.warning("the token may only see %s: nothing else is shown", " ".join(state.narrowed_to))
         now_ms = self.now_ms()
         lost = self.status.state == "reconnecting"
-        self._filling = 0 if lost or state.resumed else None
+        begun, self._begun = self._begun, False
+        away_ms = 0.0 if self._away_since_ms is None else now_ms - self._away_since_ms
+        if self.past is not None and self._cursor and away_ms > _AWAY_MS and not begun:
+            self._anew = True
+            return
+        self._filling = 0 if lost and not begun else None
+        behind_since_ms = float(self.newest_id >> 32)
         if not state.resumed:
-            self.store.covered_from_ms = min(self.store.covered_from_ms, now_ms - self._replay_s * 1e3)
+            behind_since_ms = now_ms - (self._replay_s or self.store.raw_ms / 1e3) * 1e3
+            self._covers_from_ms = behind_since_ms
             self._catalogued = False
+        self.store.catching_up = not begun and (lost or not state.resumed)
         self._set(
-            listening_since_ms=self.status.listening_since_ms or now_ms, retention_ms=state.limits.get("retention_ms")
+            listening_since_ms=self.status.listening_since_ms or now_ms,
+            retention_ms=state.limits.get("retention_ms"),
+            behind_since_ms=behind_since_ms,
         )
 
     def _note_state(self, state: object) -> None:
@@ -254,24 +310,37 @@ class Feed:
         if isinstance(state, Live):
             self._cursor = state.cursor or self._cursor
             recovered, self._filling = self._filling, None
-            self._set(state="live", since_ms=now_ms, retry_at_ms=None, attempts=0, reason="")
+            if self._covers_from_ms is not None:
+                self.store.covered_from_ms = min(self.store.covered_from_ms, self._covers_from_ms)
+                self._covers_from_ms = None
+            self.store.catching_up = False
+            self._away_since_ms = None
+            self._set(state="live", since_ms=now_ms, retry_at_ms=None, attempts=0, reason="", behind_since_ms=None)
             if recovered:
                 self._set(recovered=recovered, recovered_ms=now_ms)
         elif isinstance(state, Lost):
-            listened = self.status.listening_since_ms is not None
-            just_lost = listened and self.status.state != "reconnecting"
-            self._set(
-                state="reconnecting" if listened else "connecting",
-                since_ms=now_ms if just_lost else self.status.since_ms,
-                reason=state.reason,
-                retry_at_ms=now_ms + state.retry_s * 1e3,
-                attempts=state.attempt,
-            )
+            self._lost(state)
         elif isinstance(state, Gap):
             self._set(gap=(_log_ms(state.from_), _log_ms(state.to)), gap_ms=now_ms)
         elif isinstance(state, Reset):
             self.store.new_lineage()
             self._cursor = ""
+            self._anew = self.past is not None
+
+    def _lost(self, state: Lost) -> None:
+        now_ms = self.now_ms()
+        if self._away_since_ms is None:
+            self._away_since_ms = now_ms
+        listened = self.status.listening_since_ms is not None
+        just_lost = listened and self.status.state != "reconnecting"
+        self._set(
+            state="reconnecting" if listened else "connecting",
+            since_ms=now_ms if just_lost else self.status.since_ms,
+            reason=state.reason,
+            retry_at_ms=now_ms + state.retry_s * 1e3,
+            attempts=state.attempt,
+            behind_since_ms=None,
+        )
 
     async def _backfill(self) -> None:
         """Backfill once per start of a stream, before live readings, so that readings come in order."""

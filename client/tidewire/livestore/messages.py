@@ -42,6 +42,7 @@ __all__ = [
     "Hello",
     "Hidden",
     "ListDecks",
+    "Look",
     "OpenView",
     "Problem",
     "PythonMessage",
@@ -133,6 +134,12 @@ class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
     buckets: Buckets
 
 
+class Look(_Message, frozen=True, kw_only=True, tag="look"):
+    """Tell which series are on the screen, whole again at each change: their past is read first."""
+
+    series: SeriesOfView
+
+
 class Hidden(_Message, frozen=True, kw_only=True, tag="hidden"):
     """Tell that the tab was hidden: nothing is sent until the next hello."""
 
@@ -200,7 +207,7 @@ WindowRequest: TypeAlias = StatisticsRequest | TableRequest | ExportRequest
 ViewerRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
 """What needs the service: answered by one message, or by `Refused`."""
 
-DeckMessage: TypeAlias = Hello | OpenView | CloseView | RangeRequest | Hidden | Retry | ViewerRequest
+DeckMessage: TypeAlias = Hello | OpenView | CloseView | RangeRequest | Look | Hidden | Retry | ViewerRequest
 """Whatever a deck sends as JSON."""
 
 
@@ -238,7 +245,11 @@ class GapSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(_Message, frozen=True, kw_only=True, tag="status"):
-    """How the stream stands; a notebook leaves out what only the dashboard knows."""
+    """How the stream stands; a notebook leaves out what only the dashboard knows.
+
+    ``behind_ms``: how far what is shown is behind the log while missed readings are replayed, else null.
+    ``past_reason``: why the past cannot be read at the moment, else empty.
+    """
 
     state: State
     since_ms: float
@@ -253,6 +264,8 @@ class Status(_Message, frozen=True, kw_only=True, tag="status"):
     readings_per_s: float
     listening_since_ms: float | None
     retention_ms: float | None
+    behind_ms: float | None
+    past_reason: str
     now_ms: float
     service_ok: bool | UnsetType | None = UNSET
     redis_ok: bool | UnsetType | None = UNSET

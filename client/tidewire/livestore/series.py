@@ -41,6 +41,11 @@ class Series:
     Attributes:
         index: for the life of the store.
         unit_since_ms: time of its first reading in this unit, before which nothing is drawn; -inf if it had no other.
+        known_from_ms: since when (its own time) its readings are known; what is held from before is not drawn, since
+            there may be more. -inf if nothing is missing.
+        pace_ms: its usual interval as the service knows it, while it has too few readings here; NaN if nobody knows.
+        journal: while its past is read, the batches that came meanwhile, (id, readings); else None.
+        past_id: the past that was read holds its batches up to this id.
         last_id: highest id of its batches, 0 if none had one.
         reading_id: of the batch that brought its newest reading, 0 if unknown.
         doubtful_id: batches up to this id may hold readings that came in a snapshot.
@@ -54,10 +59,14 @@ class Series:
         "doubtful_id",
         "evicted_ms",
         "index",
+        "journal",
+        "known_from_ms",
         "labels",
         "last_id",
         "late",
         "metric",
+        "pace_ms",
+        "past_id",
         "raw",
         "reading_id",
         "seconds",
@@ -71,6 +80,10 @@ class Series:
         self.labels = labels
         self.unit = unit
         self.unit_since_ms = -math.inf
+        self.known_from_ms = -math.inf
+        self.pace_ms = math.nan
+        self.journal: list[tuple[int, Floats]] | None = None
+        self.past_id = 0
         self.last_id = 0
         self.reading_id = 0
         self.doubtful_id = 0
@@ -85,6 +98,11 @@ class Series:
     def nbytes(self) -> int:
         """Return the bytes of its blocks."""
         return self.raw.nbytes + self.seconds.nbytes
+
+    @property
+    def known_from_s(self) -> float:
+        """Return the second of its oldest known reading, which is drawn though it may lack others; -inf if all are."""
+        return self.known_from_ms // SECOND_MS if math.isfinite(self.known_from_ms) else self.known_from_ms
 
     def growth(self, count: int, oldest_raw_ms: float, oldest_second_ms: float) -> tuple[int, int, int]:
         """Return the growth for `count` more readings: rows of the raw ring, rows of the seconds, additional bytes.
@@ -112,6 +130,23 @@ class Series:
         self.raw = ColumnRing(_RAW_COLUMNS, 0)
         self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = log_ms
+
+    def replace(self, rows: Floats, most_bytes: int) -> None:
+        """Replace everything that is held; of more readings than fit into `most_bytes` the newest stay.
+
+        Args:
+            rows: float64[2, n] in order of time.
+            most_bytes: of both rings.
+        """
+        buckets = bucket_readings(rows[0], rows[1], SECOND_MS)
+        for name, columns, all_rows in (("raw", _RAW_COLUMNS, rows), ("seconds", BUCKET_ROWS, buckets)):
+            capacity = FIRST_ROWS
+            while capacity < all_rows.shape[1] and ColumnRing.bytes_of(columns, 2 * capacity) <= most_bytes // 2:
+                capacity *= 2
+            ring = ColumnRing(columns, capacity)
+            ring.append(all_rows)
+            setattr(self, name, ring)
+        self.evicted_ms = -np.inf
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -191,10 +226,10 @@ class Series:
     # -- reading -------------------------------------------------------------------------------------------------
 
     def expected_ms(self) -> float:
-        """Return the median interval of the last 20 readings, NaN with fewer than 3."""
+        """Return the median interval of the last 20 readings; with fewer than 3, `pace_ms`."""
         times = self.raw.rows()[0, -_EXPECTED_OF:].tolist()
         if len(times) < 3:
-            return np.nan
+            return self.pace_ms
         gaps: list[float] = sorted(after - before for before, after in itertools.pairwise(times))
         middle = len(gaps) // 2
         return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
@@ -210,13 +245,15 @@ class Series:
         Returns:
             A table of buckets, a copy.
         """
-        start_ms, end_ms = max(first * step_ms, self.unit_since_ms), (last + 1) * step_ms
+        start_ms, end_ms = max(first * step_ms, self.unit_since_ms, self.known_from_ms), (last + 1) * step_ms
         if step_ms % SECOND_MS:
             readings = self.raw.rows()
             low, high = np.searchsorted(readings[0], (start_ms, end_ms), "left")
             return bucket_readings(readings[0, low:high], readings[1, low:high], step_ms)
         held = self.seconds.rows()
-        low, high = np.searchsorted(held[NUMBER], (math.ceil(start_ms / SECOND_MS), end_ms / SECOND_MS), "left")
+        first_s = float(math.ceil(max(first * step_ms, self.unit_since_ms) / SECOND_MS))
+        first_s = max(first_s, self.known_from_s)
+        low, high = np.searchsorted(held[NUMBER], (first_s, end_ms / SECOND_MS), "left")
         return regroup(held[:, low:high], SECOND_MS, step_ms)
 
     def readings_from(self, time_ms: float) -> Floats:

@@ -10,23 +10,30 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.buckets import BUCKET_ROWS
+from tidewire.livestore.column_ring import ColumnRing, Floats
+from tidewire.livestore.past import Past
 from tidewire.livestore.series import Series
+from tidewire.model.answers import SeriesInfo
 from tidewire.model.batch import Batch, series_key
 from tidewire.model.bucket_steps import FINE_MS
+from tidewire.model.cursor import parse_id
 from tidewire.model.units import shown_unit, unit_key
 
 __all__ = ["RATE_S", "STATE", "EventMark", "Store"]
 
 RATE_S: Final = 60  # span of the rate of a series
 _TOTAL_S: Final = 10  # whole seconds averaged by `readings_per_s`
+_ROWS_A_TURN: Final = 500  # of a catalogue under one lock: about 10 ms
+_SILENT_ROWS: Final = 4  # of a series of the catalogue, half a kilobyte: many never get another
+_PACED_BY: Final = 3  # readings in a minute from which the rate of the catalogue tells how often they come
 
 STATE: Final = np.dtype(
     [
@@ -66,7 +73,10 @@ class Store:
         state: the scalars of each series, dtype `STATE`, at least as long as `series`.
         directory_version: rises when a series is born or gets another unit.
         events: in order of arrival; `events_version` rises with each.
-        covered_from_ms: since when the store was given everything (log time); set by whoever feeds it.
+        covered_from_ms: since when the store was given everything (log time); set by whoever feeds it. -inf where each
+            series knows for itself: see `Series.known_from_ms`.
+        generation: rises with each `restart`: a past whose reading began before is not taken.
+        catching_up: the stream is still behind, so that no silence is proven; set by whoever feeds it.
         bytes_used: bytes of all blocks.
         duplicates, refused: readings dropped because they were there, or because of `max_series`.
     """
@@ -91,6 +101,8 @@ class Store:
         self.events: deque[EventMark] = deque(maxlen=max_events)
         self.events_version = 0
         self.covered_from_ms = np.inf
+        self.generation = 0
+        self.catching_up = False
         self.bytes_used = 0
         self.duplicates = 0
         self.refused = 0
@@ -99,6 +111,7 @@ class Store:
         self._columns()
         self._arrivals = np.zeros((64, RATE_S + 1), dtype=np.float32)  # readings per second of log time, modulo
         self._arrivals_s = 0
+        self._kept: set[int] = set()  # series that hold readings of a log that was lost
         self._highest_id = 0
         self._doubtful_id = 0
         self._views = 0
@@ -135,6 +148,8 @@ class Store:
                 return 0
             if snapshot and 0 < id_ <= series.last_id and batch.time[-1] <= self._last_time[series.index]:
                 return 0
+            if 0 < id_ <= series.past_id and not snapshot:
+                return self._note_known(series, batch, id_)
             compare = snapshot or id_ <= max(self._doubtful_id, series.doubtful_id)
             if id_ <= series.last_id and not compare:
                 self.duplicates += len(batch.time)
@@ -154,6 +169,118 @@ class Store:
         """Note that the log was lost: replays may repeat stored readings, under the same or other ids."""
         with self.lock:
             self._doubtful_id = self._highest_id
+            self._kept = {series.index for series in self.series}
+
+    def restart(self, rows: Sequence[SeriesInfo], upto: int, now_ms: float) -> None:
+        """Begin anew from the catalogue: the last readings and rates of its series, whose past is not known.
+
+        Of a series that is not among them nothing is missing: the log holds no reading of it.
+
+        Args:
+            rows: the catalogue.
+            upto: the id from which batches are appended from now on.
+            now_ms: the log's clock.
+        """
+        with self.lock:
+            self.generation += 1
+            self.covered_from_ms = -np.inf
+            self._advance(int(now_ms // 1_000))
+            for series in self.series:
+                series.journal, series.past_id = None, 0
+        for start in range(0, len(rows), _ROWS_A_TURN):  # a reader waits no longer than for so many
+            with self.lock:
+                for row in rows[start : start + _ROWS_A_TURN]:
+                    self._enter_last(row, upto)
+
+    def _enter_last(self, row: SeriesInfo, upto: int) -> None:
+        key = (row.metric, series_key(row.labels))
+        series, id_, time_ms = self._by_key.get(key), parse_id(row.id), row.time
+        text: list[str | None] | None = None if row.text is None else [row.text]
+        batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=[time_ms], value=[row.value], text=text)
+        if series is None:
+            series = self._enter(key, batch, None)
+            if series is None:
+                self.refused += 1
+                return
+        elif row.unit and row.unit != series.unit:
+            self._change_unit(key, batch, series, id_)
+        index, number = series.index, np.nan if row.value is None else row.value
+        newest = float(self._last_time[index])
+        if id_ <= upto and time_ms > newest:  # a later one is appended from the log
+            if series.raw.capacity:
+                self._make_room(series, 1, float(id_ >> 32))
+            else:
+                series.grow(_SILENT_ROWS, _SILENT_ROWS)
+                self.bytes_used += series.nbytes
+            series.append_one(time_ms, number)
+        if time_ms >= newest:
+            self._last_time[index], self._last_value[index] = time_ms, number
+            series.reading_id = id_
+        self._last_id_ms[index] = max(self._last_id_ms[index], float(id_ >> 32))
+        self._version[index] += 1
+        series.late.append((int(self._version[index]), -math.inf))
+        series.known_from_ms = time_ms
+        if row.rate is not None:
+            self._arrivals[index] = row.rate
+            series.pace_ms = 1e3 / row.rate if row.rate * RATE_S >= _PACED_BY else math.nan
+        if text is not None:
+            self._flag(batch)
+
+    def begin_past(self, series: Iterable[Series]) -> int:
+        """Keep what is appended to these series until their past is taken; return the generation to take it in."""
+        with self.lock:
+            for one in series:
+                one.journal = []
+            return self.generation
+
+    def end_past(self, series: Iterable[Series]) -> None:
+        """Give up the past of these series."""
+        with self.lock:
+            for one in series:
+                one.journal = None
+
+    def take_past(self, series: Series, past: Past, generation: int) -> bool:
+        """Replace what is held of a series by its past and what came since; False if a restart was in between."""
+        with self.lock:
+            journal = series.journal
+            if generation != self.generation or journal is None:
+                return False
+            series.journal = None
+            # Readings of a log that was lost are nowhere else.
+            rows = past.joined(journal, series.raw.rows() if series.index in self._kept else None)
+            index = series.index
+            before = series.nbytes
+            needed = 2 * ColumnRing.bytes_of(2 + BUCKET_ROWS, rows.shape[1])
+            if self.bytes_used - before + needed > self.store_bytes:
+                self._evict(series, needed, past.log_ms)
+            series.replace(rows, self.store_bytes // 4)
+            self.bytes_used += series.nbytes - before
+            series.known_from_ms = past.from_ms
+            series.past_id = max(series.past_id, past.upto)
+            if past.unit_since_ms is not None:
+                series.unit_since_ms = past.unit_since_ms
+            if rows.shape[1] and rows[0, -1] >= self._last_time[index]:
+                self._last_time[index], self._last_value[index] = rows[:, -1]
+                series.reading_id = max(series.reading_id, past.upto)
+            self._version[index] += 1
+            series.late.append((int(self._version[index]), past.from_ms))
+            for time_ms, text in past.texts:
+                self._mark(EventMark(time_ms=time_ms, text=text, metric=series.metric, labels=series.labels))
+            return True
+
+    def set_pace(self, series: Series, pace_ms: float) -> None:
+        """Set the usual interval of a series that has too few readings here."""
+        with self.lock:
+            series.pace_ms = pace_ms
+            self._version[series.index] += 1
+
+    def _note_known(self, series: Series, batch: Batch, id_: int) -> int:
+        """Count a batch whose readings came with the past of its series already."""
+        if id_ <= series.last_id:
+            self.duplicates += len(batch.time)
+            return 0
+        self._count(series, id_, float(id_ >> 32), len(batch.time))
+        return len(batch.time)
 
     def _enter(self, key: tuple[str, str], batch: Batch, series: Series | None) -> Series | None:
         if series is None:
@@ -195,6 +322,8 @@ class Store:
     def _store_batch(self, series: Series, batch: Batch, id_: int, log_ms: float, *, compare: bool) -> int:
         index = series.index
         newest = self._last_time[index]
+        if series.journal is not None:
+            series.journal.append((id_, np.array((batch.time, batch.value), dtype=np.float64)))
         if len(batch.time) == 1 and batch.time[0] > newest:
             number = np.nan if batch.value[0] is None else batch.value[0]
             if series.raw.size == series.raw.capacity or series.seconds.size == series.seconds.capacity:
@@ -323,4 +452,4 @@ class Store:
 
     def covered(self, series: Series, step_ms: int) -> float:
         """Return since when (log time) the tier that serves buckets of this width holds all readings of a series."""
-        return max(self.covered_from_ms, series.covered_from_ms(step_ms))
+        return max(self.covered_from_ms, series.known_from_ms, series.covered_from_ms(step_ms))

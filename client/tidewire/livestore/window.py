@@ -162,10 +162,11 @@ class Window:
             records[name] = state[name]
         records["rate"] = self.store.rates(self.indices, now_ms)
         flags = records["flags"] & ~np.uint32(FLAG_PARTIAL)
-        if self.older.from_ms > start_ms or self.older.to_ms < self.store.covered_from_ms:
-            for at, series in enumerate(self.series):
-                if self.store.covered(series, self.step_ms) > start_ms:
-                    flags[at] |= np.uint32(FLAG_PARTIAL)
+        older = self.older
+        for at, series in enumerate(self.series):
+            covered_ms = self.store.covered(series, self.step_ms)
+            if covered_ms > start_ms and (older.from_ms > start_ms or older.to_ms < covered_ms):
+                flags[at] |= np.uint32(FLAG_PARTIAL)
         records["flags"] = flags
 
     def set_last_before(self) -> None:
@@ -174,7 +175,8 @@ class Window:
         for at, series in enumerate(self.series):
             seconds = series.seconds.rows()[NUMBER]
             before = int(np.searchsorted(seconds, start, "left"))
-            self.records[at]["before_s"] = seconds[before - 1] if before else 0
+            known = before and seconds[before - 1] >= series.known_from_s
+            self.records[at]["before_s"] = seconds[before - 1] if known else 0
 
     def set_change(self, at: int, now_ms: float, window_ms: float) -> None:
         """Compare the mean of a window that ends now with the mean of the one before, where both are covered."""

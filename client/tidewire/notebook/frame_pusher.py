@@ -96,6 +96,7 @@ class _Pusher:
         self.directory_version = self.events_version = self.thresholds_version = self.alarms_version = -1
         self.status: object = None
         self.history_at = -math.inf
+        self.past_reason = ""  # why the last window could not be read
 
     async def tick(self, target: Target) -> None:
         """Send the messages and frames that are due."""
@@ -122,7 +123,8 @@ class _Pusher:
         target.push(messages.FrameAttached(), frame)
         self.since = self.seq
         self.not_before = now + len(frame) / _BYTES_PER_S
-        if self.view.partial and now - self.history_at > _HISTORY_AGAIN_S:
+        replayed = self.store.covered_from_ms < math.inf  # before that, the replay brings it
+        if replayed and self.view.partial and now - self.history_at > _HISTORY_AGAIN_S:
             self.history_at = now
             await self._read_history(self.view)
 
@@ -147,12 +149,15 @@ class _Pusher:
             target.push(alarms.alarms_message())
         if self.status is not self.feed.status or self.seq % _TEXTS_EVERY == 0:
             self.status = self.feed.status
-            target.push(self.feed.message())
+            message = self.feed.message()
+            target.push(msgspec.structs.replace(message, past_reason=message.past_reason or self.past_reason))
 
     async def _read_history(self, view: LiveView) -> None:
         try:
             await self.history_cache.fill(view, self.feed.now_ms())
+            self.past_reason = ""
         except ServiceUnavailable as error:
+            self.past_reason = str(error)
             _log.info("the history of a %d s window is missing: %s", view.window_ms / 1e3, error)
 
     async def _range(self, target: Target, request: messages.RangeRequest) -> None:

@@ -172,5 +172,5 @@ class Reconnect:
             retry_s = self._decoder.retry_ms / 1e3
         if retry_s is None:
             first, longest = _BACKOFF_S
-            retry_s = random.uniform(0, min(longest, first * 2**self._attempt))  # noqa: S311 - jitter
+            retry_s = random.uniform(0, min(longest, first * 2.0 ** min(self._attempt, 10)))  # noqa: S311 - jitter
         return Lost(reason=reason, retry_s=retry_s, attempt=self._attempt)

@@ -2,6 +2,7 @@
 import type { Silence, Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
 import type { ThresholdLine } from "../model/thresholds";
+import type { LoadingPart } from "./loading";
 import type { Linear } from "./paths";
 
 export interface Flag {
@@ -38,6 +39,8 @@ export interface Picture {
   area: boolean;
   points: boolean;
   thresholdLines: readonly ThresholdLine[];
+  /** What is still to come, null if all is here. */
+  loading: LoadingPart | null;
   flags: readonly Flag[];
   /** Room above the plot for flags. */
   flagRow: boolean;

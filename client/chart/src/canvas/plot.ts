@@ -4,6 +4,7 @@ import { h } from "../base/dom";
 import { clock, day, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import { boxedText, type Ctx, dot, fitCanvas, hatch, liveDot, staleDot } from "./draw";
+import { drawLoading, drawTickBlock } from "./loading";
 import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
 import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
@@ -58,6 +59,7 @@ export class Plot {
     for (const line of picture.thresholdLines) drawThresholds(ctx, this.#tokens(), line, this, picture, "band");
     this.#yAxis(ctx, picture);
     this.#xAxis(ctx, picture);
+    if (picture.loading) drawLoading(ctx, this.#tokens(), picture.loading, this);
     this.#silences(ctx, picture);
     this.#layer.draw(ctx, picture, this.box, this.y, ratio, this.#tokens());
     const placed: Placed = [];
@@ -108,6 +110,7 @@ export class Plot {
       const y = Math.round(this.y.a * tick * picture.divisor + this.y.b);
       ctx.fillStyle = withAlpha(tokens.border, 0.6);
       ctx.fillRect(left, y, width, 1);
+      if (picture.loading?.bare) return drawTickBlock(ctx, tokens, left - 8, y);
       ctx.fillStyle = tokens.muted;
       ctx.fillText(texts[i], left - 8, y + 4);
     });

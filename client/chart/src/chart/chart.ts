@@ -26,6 +26,7 @@ import { composePicture } from "./compose-picture";
 import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crosshair-rows";
 import { type FigureRow, figuresOf } from "./figures";
 import type { Press } from "./legend";
+import { isLoading } from "./loading-part";
 import type { Moment, Parts } from "./moment";
 import { Overlay } from "./overlay";
 
@@ -45,6 +46,8 @@ export class Chart implements Parts {
   readonly overlay = new Overlay();
   plot: Plot | null = null;
   visible = true;
+  /** Whether its past is still to come. */
+  loading = false;
   series: Series[] = [];
   range: SharedRange | null = null;
   #hidden: ReadonlySet<number> = new Set();
@@ -167,6 +170,7 @@ export class Chart implements Parts {
   /** Draw what is visible. */
   draw(moment: Moment): void {
     this.#moment = moment;
+    this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx), this.series));
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     this.#guarded(() => {
@@ -394,6 +398,8 @@ export class Chart implements Parts {
       range: this.#drawn ? [this.#drawn.yLo, this.#drawn.yHi] : null,
       gaps: this.#drawn?.gaps ?? [],
       tailMs: this.#drawn?.tailMs ?? null,
+      loading: this.#drawn?.loading ?? null,
+      state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
       flags: this.#drawn?.flags ?? [],
       series: this.series.map((one, i) => ({
         key: one.key,

@@ -10,6 +10,7 @@ import type { Series } from "../model/directory";
 import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { thresholdLines } from "../model/thresholds";
+import { loadingPart } from "./loading-part";
 import type { Moment, Parts } from "./moment";
 
 /** Px between two readings above which they are shown as points. */
@@ -72,6 +73,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     area: series.length === 1 && isAmount(unit),
     points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,
+    loading: loadingPart(slots, traces, moment),
     flags: flagsOf(series, parts, moment),
     flagRow: false,
   };

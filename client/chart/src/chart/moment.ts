@@ -26,6 +26,8 @@ export interface Moment {
   settled: boolean;
   /** Nothing new can arrive: draw paler. */
   offline: boolean;
+  /** What a chart says in the place of a past that is slow or cannot come, longest first; else none. */
+  pastWords: readonly string[];
   tokens: Tokens;
   events: readonly EventMark[];
   thresholds: readonly Threshold[];

@@ -15,6 +15,8 @@ import type { Link, Port } from "../wire/port";
 import { Requests } from "../wire/requests";
 import { BucketRing, type Slot } from "./bucket-ring";
 import { Directory } from "./directory";
+import { Gaze } from "./gaze";
+import { Loading } from "./loading";
 
 export const CHARTS = 0;
 export const LIST = 1;
@@ -43,6 +45,8 @@ export class Session {
   /** Since when each series in alarm is at its level, Unix ms. */
   alarmsSince: ReadonlyMap<number, number> = new Map();
   readonly requests = new Requests(() => this.port);
+  readonly loading = new Loading();
+  readonly gaze = new Gaze((series) => this.port?.send({ t: "look", series }));
   snippet: Snippet | null = null;
   problem = "";
   port: Port | null = null;
@@ -91,6 +95,7 @@ export class Session {
   /** Start a new connection, on which Python knows no view yet. */
   connected(): void {
     this.#viewsKnown = false;
+    this.gaze.again();
   }
 
   /** Request a view, or close it; send nothing if it is unchanged. */

@@ -141,7 +141,8 @@ export class App implements AppContext {
       this.session.link.state === "waiting" ||
       this.session.link.attempts > 0 ||
       ["signed-out", "refused"].includes(this.session.link.state);
-    return lost || this.session.status?.state === "reconnecting" || this.session.status?.state === "ended";
+    const { status } = this.session;
+    return lost || (status?.state === "reconnecting" && status.behind_ms === null) || status?.state === "ended";
   }
 
   #onChange(what: "frame" | "directory" | "status"): void {
@@ -211,6 +212,8 @@ export class App implements AppContext {
     this.savedDecks.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.#onSavedDeck(saved, given));
     if (this.session.link.state === "open") this.savedDecks.connected();
     this.#page?.destroy();
+    this.session.loading.update([], 0);
+    this.session.gaze.charts([]);
     this.#page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
     this.#heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
     this.#body.replaceChildren(this.#heading, this.#page.element, this.#empty.element);

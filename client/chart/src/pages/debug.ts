@@ -4,7 +4,7 @@ import type { AppContext } from "../panels/app-context";
 
 /** Return the state of the app; `charts` describes the charts of the page. */
 export function debugState(
-  { session, timeline, state, time }: AppContext,
+  { session, timeline, state, time, header }: AppContext,
   charts: Record<string, unknown>[],
 ): Record<string, unknown> {
   return {
@@ -15,6 +15,7 @@ export function debugState(
     link: session.link.state,
     page: state.page,
     shown: time.shown(),
+    badge: header.badgeState(),
     lastValues: Object.fromEntries(
       session.directory.list.flatMap(({ index }) => {
         const slot = session.slot(index);

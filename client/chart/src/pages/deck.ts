@@ -280,6 +280,7 @@ export class DeckPage implements Page, GridOwner {
       zoomed: timeline.zoom !== null,
       settled: timeline.settled,
       offline: this.#app.offline(),
+      pastWords: session.loading.words(session.status, now),
       tokens: this.#app.tokens,
       events: session.events,
       thresholds: session.thresholds,
@@ -290,6 +291,9 @@ export class DeckPage implements Page, GridOwner {
     if (this.#grid.cards.length === 0 && (session.directory.list.length === 0 || this.#app.savedDecks.reading))
       this.#grid.showPlaceholders();
     for (const { chart } of this.#grid.cards) chart.draw(moment);
+    const charts = this.#grid.cards.map(({ chart }) => chart);
+    session.loading.update(moment.paused ? [] : charts.map((chart) => chart.loading), now);
+    session.gaze.charts(charts.flatMap((chart) => (chart.visible ? chart.series.map(({ index }) => index) : [])));
     this.#drawer.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }

@@ -255,9 +255,10 @@ export class NotebookFrame {
       zoomed: timeline.zoom !== null,
       settled: true,
       offline:
-        session.status?.state === "reconnecting" ||
+        (session.status?.state === "reconnecting" && session.status.behind_ms === null) ||
         session.status?.state === "ended" ||
         session.link.state === "silent",
+      pastWords: session.loading.words(session.status, now),
       tokens: this.#tokens,
       events: session.events,
       thresholds: session.thresholds,
@@ -265,7 +266,9 @@ export class NotebookFrame {
       speak,
     };
     this.#crosshair.frame(moment);
-    for (const chart of this.#charts.values()) chart.draw(moment);
+    const charts = [...this.#charts.values()];
+    for (const chart of charts) chart.draw(moment);
+    session.loading.update(timeline.paused ? [] : charts.map((chart) => chart.loading), now);
   }
 
   destroy(): void {

@@ -207,7 +207,9 @@ export class Overview implements Page {
     const moment = this.#moment();
     this.#linkedAt = performance.now();
     this.#linkedVersion = moment.ring.version;
-    this.#links.place(visibleTiles(this.#layout, scrollTop / this.#scale, clientHeight / this.#scale), moment);
+    const tiles = visibleTiles(this.#layout, scrollTop / this.#scale, clientHeight / this.#scale);
+    this.#links.place(tiles, moment);
+    this.#app.session.gaze.list(tiles.map(({ series }) => series.index));
   }
 
   readonly actions = [];

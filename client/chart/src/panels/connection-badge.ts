@@ -78,6 +78,7 @@ export class ConnectionBadge {
       pausedAtMs: timeline.pausedAtMs,
       newestIdMs: newest,
       anyLive,
+      loading: session.loading.pending,
       metrics: session.directory.byMetric.size - (session.directory.byMetric.has("annotations") ? 1 : 0),
     };
   }

@@ -15,6 +15,8 @@ export interface BadgeInput {
   newestIdMs: number;
   /** Some series is live, or too young to tell. */
   anyLive: boolean;
+  /** The past of some chart is still to come. */
+  loading: boolean;
   metrics: number;
 }
 
@@ -53,6 +55,7 @@ export function badgeState(input: BadgeInput): BadgeState {
   if (link.state === "connecting" && link.attempts > 0)
     return state("RECONNECTING", "now", "warn", "ring", "dashboard");
   if (link.state === "connecting" || !status) return state("CONNECTING", "", "plain", "ring");
+  if (status.behind_ms !== null) return state("CATCHING UP", span(status.behind_ms), "live", "ring");
   if (status.state === "reconnecting" || status.state === "ended") {
     const wait = (status.retry_at_ms ?? nowMs) - nowMs;
     return state("RECONNECTING", wait > 0 ? seconds(wait) : "now", "warn", "ring", "service");
@@ -60,12 +63,14 @@ export function badgeState(input: BadgeInput): BadgeState {
   if (status.state === "connecting") return state("CONNECTING", "", "plain", "ring");
   if (!Number.isNaN(input.pausedAtMs)) return state("PAUSED", clock(input.pausedAtMs), "plain", "pause");
   if (status.gap) return state("GAP", `${clock(status.gap.from_ms)} – ${clock(status.gap.to_ms)}`, "warn", "warn");
+  const age = nowMs - input.newestIdMs;
+  if (input.loading && !status.past_reason)
+    return state("CATCHING UP", Number.isNaN(age) ? "" : liveAge(age), "live", "ring");
   if ((status.recovered ?? 0) > 0)
     return state("RECOVERED", plural(status.recovered ?? 0, "reading", "readings"), "ok", "check");
   if ((status.lag_ms ?? 0) > LAG_MS)
     return state("LAGGING", `${((status.lag_ms ?? 0) / 1000).toFixed(1)} s`, "warn", "clock");
   if (input.metrics === 0) return state("CONNECTED", `${formatNumber(0, 0)} metrics`, "live", "dot");
-  const age = nowMs - input.newestIdMs;
   if (Number.isNaN(age)) return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
   if (!input.anyLive) return state("STALE", span(age), "plain", "clock");
   return state("LIVE", liveAge(age), "live", "dot");
@@ -84,6 +89,12 @@ export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
     return {
       title: "This viewer is slow",
       text: "Frames are reduced until it keeps up. No reading is lost.",
+      rows: [],
+    };
+  if (badge.word === "CATCHING UP")
+    return {
+      title: "The past is being read",
+      text: "Charts fill from their newest part on.",
       rows: [],
     };
   if (badge.word === "GAP")

@@ -206,11 +206,13 @@ export class Header {
 
   /** Show a message for a while, or until the next one. */
   #drawNotice(): void {
-    const { problem } = this.#app.session;
+    const { loading, status } = this.#app.session;
+    const problem = this.#app.session.problem || loading.notice(status);
     if (problem === this.#noticeShown) return;
     this.#noticeShown = problem;
     setText(this.#notice, problem);
     this.#notice.title = problem;
+    if (problem !== this.#app.session.problem) return;
     window.setTimeout(() => {
       if (this.#app.session.problem === problem) this.#app.session.problem = "";
     }, NOTICE_MS);

@@ -157,15 +157,18 @@ export class Sidebar {
     const from = this.#scroller.scrollTop - rowHeight() * SPARE;
     const to = this.#scroller.scrollTop + (this.#scroller.clientHeight || 900) + rowHeight() * SPARE;
     let used = 0;
+    const seen: number[] = [];
     for (const entry of this.#entries) {
       const inView = entry.top >= from && entry.top <= to;
       if (entry.kind === "group") this.#placeGroup(entry, inView);
-      else if (inView) this.#fill(this.#rows[used++] ?? this.#createRow(), entry.series, entry.top);
+      else if (inView) seen.push(entry.series.index);
+      if (entry.kind === "row" && inView) this.#fill(this.#rows[used++] ?? this.#createRow(), entry.series, entry.top);
     }
     for (let i = used; i < this.#rows.length; i++) {
       show(this.#rows[i].element, false);
       this.#rows[i].shown = null;
     }
+    this.#app.session.gaze.list(seen);
     this.#drawFoot();
   }
 

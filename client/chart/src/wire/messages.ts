@@ -38,6 +38,12 @@ export interface RangeRequest {
   buckets: number;
 }
 
+/** Tell which series are on the screen, whole again at each change: their past is read first. */
+export interface Look {
+  t: "look";
+  series: readonly number[];
+}
+
 /** Tell that the tab was hidden: nothing is sent until the next hello. */
 export interface Hidden {
   t: "hidden";
@@ -157,6 +163,8 @@ export interface Status {
   readings_per_s: number;
   listening_since_ms: number | null;
   retention_ms: number | null;
+  behind_ms: number | null;
+  past_reason: string;
   now_ms: number;
   service_ok?: boolean | null;
   redis_ok?: boolean | null;
@@ -324,6 +332,7 @@ export type DeckMessage =
   | OpenView
   | CloseView
   | RangeRequest
+  | Look
   | Hidden
   | Retry
   | StatisticsRequest

@@ -1,0 +1,35 @@
+"""Reads the catalogue from which a store begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tidewire.errors import InvalidCursor, ServiceUnavailable
+from tidewire.model.answers import CatalogJson
+from tidewire.model.cursor import Cursor
+from tidewire.subscribing.service_client import AsyncServiceClient
+from tidewire.subscribing.service_request import selection
+
+__all__ = ["read_catalogue"]
+
+_TIMEOUT_S: Final = 20.0
+
+
+async def read_catalogue(
+    url: str, token: str, patterns: Sequence[str], labels: Mapping[str, str] | None
+) -> tuple[CatalogJson, Cursor]:
+    """Return every series with its last reading, and the cursor from which a stream goes on.
+
+    Raises:
+        ServiceUnavailable: no answer, or none that can be read.
+        ServiceRefused: the service says no for good; 413 if there are too many series.
+    """
+    async with AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
+        answer = await client.get("/v1/catalog", selection(patterns, labels))
+    found = await asyncio.to_thread(answer.decoded, CatalogJson)
+    try:
+        return found, Cursor.parse(found.cursor)
+    except InvalidCursor as error:
+        raise ServiceUnavailable(f"the catalogue has no cursor: {error}", 0.0) from error

@@ -1,0 +1,59 @@
+"""The past of one series as the history answered it, and how it is joined with what the stream brought; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tidewire.livestore.column_ring import Floats
+
+__all__ = ["Past"]
+
+
+class Past(NamedTuple):
+    """The readings of one series from a time on, as the log holds them up to an id.
+
+    Attributes:
+        rows: float64[2, n]: times and values, NaN for none.
+        texts: (time, text) of those that are events.
+        from_ms: all readings are there whose own time is not before it …
+        upto: … and whose batch has this id, or a lower one.
+        log_ms: the log's clock.
+        unit_since_ms: time of the first reading in the unit of the series; None if it had no other.
+    """
+
+    rows: Floats
+    texts: Sequence[tuple[float, str]]
+    from_ms: float
+    upto: int
+    log_ms: float
+    unit_since_ms: float | None = None
+
+    def joined(self, journal: Sequence[tuple[int, Floats]], held: Floats | None = None) -> Floats:
+        """Return all readings from `from_ms` on, in order of time.
+
+        Args:
+            journal: the batches that came while it was read, (id, readings); those up to `upto` are in it already.
+            held: readings of a log that was lost, which may be in it or not.
+        """
+        rows = np.concatenate((self.rows, *(rows for id_, rows in journal if id_ > self.upto)), axis=1)
+        if held is not None:
+            rows = np.concatenate((rows, _without(held, rows)), axis=1)
+        rows = rows[:, np.argsort(rows[0], kind="stable")]  # of equal times the later id stays last
+        return rows[:, np.searchsorted(rows[0], self.from_ms, "left") :]
+
+
+def _without(rows: Floats, others: Floats) -> Floats:
+    """Return rows less others, each as often as it is there."""
+    there = Counter(pair.tobytes() for pair in others.T)
+    kept = []
+    for at, pair in enumerate(rows.T):
+        key = pair.tobytes()
+        if there[key]:
+            there[key] -= 1
+        else:
+            kept.append(at)
+    return rows[:, kept]
