@@ -120,7 +120,7 @@ async def _watch(url: str, count: int, interval_s: float) -> tuple[float, float]
                     await socket.write_message(json.dumps({"t": "view", **deck}))
                     await socket.write_message(json.dumps({"t": "look", "series": series}))
             elif not deck_s:
-                drawn = frame.body[:, :, 0]
+                drawn = frame.body["min"]
                 if frame.kind == SNAPSHOT:
                     held = (~np.isnan(drawn)).sum(axis=1)
                 wanted = 0.9 * min(DECK_WINDOW_MS / 1e3 / interval_s, frame.body.shape[1])
