@@ -217,6 +217,7 @@ class Store:
             self._last_time[index], self._last_value[index] = time_ms, number
             series.reading_id = id_
         self._last_id_ms[index] = max(self._last_id_ms[index], float(id_ >> 32))
+        self._total[index] = max(self._total[index], float(row.count))
         self._version[index] += 1
         series.late.append((int(self._version[index]), -math.inf))
         series.known_from_ms = time_ms
