@@ -117,7 +117,9 @@ def made(now_ms: float) -> dict[str, list[tuple[float, float | None]]]:
     for n in range(11, len(broken), 97):
         broken[n] = chance.choice((6.5, 14.5))
     for n in range(0, len(broken), 40):
-        broken[n : n + 2] = [None] * 2  # readings that are no numbers
+        broken[n] = (
+            None  # a reading that is no number; a silence of nearly two seconds may be one in columns and not raw
+        )
     for start in (200, 610, 1_200, 1_700):
         broken[start : start + 70] = [None] * 70  # 35 s: the line ends and begins
     offset: list[float | None] = [1e6 + math.sin(n / 40) + chance.gauss(0, 0.02) for n in range(len(times))]
