@@ -69,6 +69,8 @@ test("a name and its labels fit side by side", () => {
   }
   assert.deepEqual(fitted(["cpu"], [], 3, length), ["cpu", ""]);
   assert.deepEqual(fitted(["temperature"], [], 6, length), ["te…ure", ""]);
+  assert.deepEqual(fitted(["accepted"], ["vm:18901", ""], 12, length), ["accepted", ""]);
+  assert.deepEqual(fitted(["accepted"], ["vm:18901", ""], 6, length), ["ac…ted", ""]);
 });
 
 test("the levels that all names of a group share", () => {

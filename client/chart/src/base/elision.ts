@@ -85,17 +85,16 @@ export function fitted(
   width: number,
   measure: Measure,
 ): readonly [string, string] {
-  const gap = details.length ? BETWEEN : 0;
   const wide = [names, details].map((texts) => texts.map(measure));
   for (let loss = 0; loss < names.length + Math.max(1, details.length) - 1; loss++) {
     for (let i = Math.min(loss, names.length - 1); i >= 0 && loss - i < Math.max(1, details.length); i--) {
       const detail = details[loss - i] ?? "";
-      if (wide[0][i] + gap + (detail ? wide[1][loss - i] : 0) <= width) return [names[i], detail];
+      if (wide[0][i] + (detail ? BETWEEN + wide[1][loss - i] : 0) <= width) return [names[i], detail];
     }
   }
   const name = names[0]; // of texts with marks, cut once more, nothing could be read
-  if (!details.length) return [elided(name, width, measure), ""];
-  const least = Math.min(measure(name), width / 3);
-  const detail = elided(details[0], width - gap - least, measure);
-  return [elided(name, width - gap - measure(detail), measure), detail];
+  if (!details[details.length - 1]) return [elided(name, width, measure), ""];
+  const least = Math.min(measure(name), width / 2);
+  const detail = elided(details[0], width - BETWEEN - least, measure);
+  return [elided(name, width - BETWEEN - measure(detail), measure), detail];
 }

@@ -113,7 +113,9 @@ export class Directory {
           " ",
         );
         for (const series of ofMetric) {
-          const shorts = series.short ? (shortForms.get(series.short) ?? []) : [];
+          // Labels of the only series of a metric tell it from nothing: they leave before its name is cut.
+          const whole = ofMetric.length > 1 ? [] : [""];
+          const shorts = series.short ? [...(shortForms.get(series.short) ?? []), ...whole] : [];
           if (name === series.name && `${names}` === `${series.names}` && `${shorts}` === `${series.shorts}`) continue;
           this.byIndex.set(series.index, { ...series, name, names, shorts });
         }
