@@ -57,6 +57,7 @@ class Client:
         snapshot: batches that came as the last reading of a series since it last started anew.
         sums: metric → how many readings conflated events summed up, and their sum.
         announced: gap (metric, after, upto), lost (epoch, from), reset (epoch), skipped (metric, after, upto).
+        anew: how often it began anew, without an id.
         starts: ids at which a fresh stream began to be continuous, each with the lineage.
         beginning: a fresh stream that has no id yet.
         owed: metric → id of its new birth, 0 if it has none, and the cursor that this client, away, had below what was
@@ -73,6 +74,7 @@ class Client:
         self.snapshot: set[int] = set()
         self.sums: dict[str, tuple[int, int]] = {}
         self.announced: list[tuple[Any, ...]] = []
+        self.anew = 0
         self.starts: list[tuple[int, tuple[Fork, ...]]] = []
         self.beginning = self.kind.fresh
         self.owed: dict[str, tuple[int, int]] = {}
@@ -95,6 +97,7 @@ class Client:
             m: (born, at) for m, (born, at) in self.owed.items() if born <= hub.partition.flushed and at < floor
         }
         if not self.last_id:
+            self.anew += 1
             self.beginning = True
             self.snapshot.clear()
 

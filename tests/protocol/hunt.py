@@ -89,7 +89,8 @@ def _story(rng: random.Random, actions: list[Action]) -> list[Action]:
 
 
 def sizes(rng: random.Random) -> Sizes:
-    return Sizes(rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 2), rng.randint(0, 3), rng.choice((1, 2, 500)))
+    fill_page, part = rng.choice(((1, 4_096), (2, 4_096), (500, 4_096), (1, 1), (2, 2), (500, 1)))
+    return Sizes(rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 2), rng.randint(0, 3), fill_page, part)
 
 
 def shrink(case: Case, kind: str) -> Case:

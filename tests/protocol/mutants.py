@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import world as worlds
 
-from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.model.cursor import Cursor
 from tidewire.model.sse import encode_event
 from tidewire.redislog.lineage import fork_after
-from tidewire_service.hub import continuity, log_page, subscription
+from tidewire_service.hub import continuity, log_page, page_reading
 from tidewire_service.hub.conflated_selection import ConflatedSelection
 from tidewire_service.hub.continuity import ContinuityTracker
 from tidewire_service.hub.effects import Drain, ReadEntries, ReadTails, SyncClock, Wait
@@ -22,6 +22,7 @@ from tidewire_service.hub.event_ring import RingEntry, encode_data
 from tidewire_service.hub.fanout import Fanout
 from tidewire_service.hub.log_page import Hole, LogPage, PageEntry
 from tidewire_service.hub.subscription import Subscription
+from tidewire_service.turns import at_once
 
 Patch = Any
 MUTANTS: dict[str, Callable[[Patch], None]] = {}
@@ -37,13 +38,12 @@ def mutant(rule: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], N
 
 def _merge(patch: Patch, function: Any) -> None:
     patch.setattr(continuity, "merge_page", function)
-    patch.setattr(subscription, "merge_page", function)
 
     def merging_page(*arguments: Any) -> Any:
         yield from ()
         return function(*arguments)
 
-    patch.setattr(subscription, "merging_page", merging_page)
+    patch.setattr(page_reading, "merging_page", merging_page)
 
 
 def _page(metrics: Any, lists: Any, holes: list[Hole], bound: int, barrier: int) -> LogPage:
@@ -103,7 +103,7 @@ def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: 
         if recheck and (clock.epoch != epoch or core.epoch != epoch):
             yield Wait()
             return
-        page = subscription.merge_page(metrics, lists, after, barrier, tails, count)
+        page = at_once(page_reading.merging_page(metrics, lists, after, barrier, tails, count))
     gaps = b"".join([self._gap(hole) for hole in page.holes])
     entries = []
     for found in page.entries:
@@ -448,15 +448,6 @@ def _(patch: Patch) -> None:
     patch.setattr(worlds.Redis, "directory_lost", lambda self, data: False)
 
 
-@mutant("unprovable")
-def _(patch: Patch) -> None:
-    def marked_by_none(chain: Any, epoch: str) -> Any:
-        found = fork_after(chain, epoch)
-        return None if found is None else (found[0], tuple(fork._replace(lost=None) for fork in found[1]))
-
-    patch.setattr(continuity, "fork_after", marked_by_none)
-
-
 @mutant("carry")
 def _(patch: Patch) -> None:
     def catch_up(self: Subscription) -> Any:
@@ -488,9 +479,33 @@ def _(patch: Patch) -> None:
     patch.setattr(ConflatedSelection, "encoded", encoded)
 
 
-@mutant("closedatposition")
+@mutant("forgottenfill")
 def _(patch: Patch) -> None:
-    def edge(self: ConflatedSelection, number: int) -> int:
-        return self._partition.ring.last_before(id_from_ms(number * self.every_ms))
+    fill = ContinuityTracker._fill
 
-    patch.setattr(ConflatedSelection, "_edge", edge)
+    def filled(self: ContinuityTracker) -> Any:
+        effects, result = fill(self), None
+        while True:
+            try:
+                effect = effects.send(result)
+            except StopIteration:
+                return
+            result = yield effect
+            if isinstance(effect, ReadTails | ReadEntries):
+                result = result[0], result[1]._replace(forgot=0)
+
+    patch.setattr(ContinuityTracker, "_fill", filled)
+
+
+@mutant("halfentered")
+def _(patch: Patch) -> None:
+    enter_some = Fanout.enter_some
+
+    def entered(self: Fanout, selection: Any) -> bool:
+        patch.setattr(self, "flush", lambda: 0)
+        try:
+            return enter_some(self, selection)
+        finally:
+            patch.delattr(self, "flush")
+
+    patch.setattr(Fanout, "enter_some", entered)

@@ -42,11 +42,16 @@ class ProtocolMachine(RuleBasedStateMachine):
         page=st.integers(1, 2),
         ring=st.integers(0, 3),
         fill_page=st.sampled_from([1, 2, 500]),
+        part=st.sampled_from([1, 2, 4_096]),
         cast=st.sampled_from(hunt.CASTS),
     )
-    def begin(self, log_length: int, cap: int, page: int, ring: int, fill_page: int, cast: tuple[int, ...]) -> None:
+    def begin(
+        self, log_length: int, cap: int, page: int, ring: int, fill_page: int, part: int, cast: tuple[int, ...]
+    ) -> None:
         self.cast = cast
-        self.world = World(Sizes(log_length, cap, page, ring, fill_page), clients=cast, labelled=hunt.labelled(cast))
+        self.world = World(
+            Sizes(log_length, cap, page, ring, fill_page, part), clients=cast, labelled=hunt.labelled(cast)
+        )
 
     @rule(actions=st.lists(st.sampled_from(PLAIN), min_size=1, max_size=6))
     def go_on(self, actions: list[Action]) -> None:

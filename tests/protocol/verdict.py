@@ -48,7 +48,8 @@ def _check_announcements(world: World, client: Client) -> None:
     said = client.announced
     flushes = sum(line.startswith(("FLUSHALL", "clock key")) for line in world.log)
     failovers = sum(line.startswith(("FAILOVER", "WENT BACK", "DIRECTORY LOST")) for line in world.log)
-    if sum(a[0] == "reset" for a in said) > flushes + failovers:
+    # who begins anew within the snapshot after a reset may do so at a hub that has not heard of the loss yet
+    if sum(a[0] == "reset" for a in said) > (flushes + failovers) * max(1, client.anew):
         raise Bad(f"Q1 {client} got more resets than the log was lost: {said}")
     if any(a[0] in {"reset", "lost"} for a in said) and not flushes + failovers:
         raise Bad(f"Q2 {client} was told of a loss without any lost write: {said}")

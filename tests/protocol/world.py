@@ -26,6 +26,9 @@ from verdict import check_ledgers
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock, Fork, Watermark
+from tidewire_service.hub import fanout as fanouts
+from tidewire_service.hub import page_reading as page_readings
+from tidewire_service.hub import subscription as subscriptions
 from tidewire_service.hub.continuity import ContinuityTracker
 from tidewire_service.hub.effects import Drain, ReadClock, ReadEntries, ReadLast, ReadTails, SyncClock, Turn, Wait
 from tidewire_service.hub.event_ring import EventRing
@@ -63,6 +66,7 @@ class Sizes:
     page: int = 1
     ring: int = 2
     fill_page: int = 500
+    part: int = 4_096  # metrics or batches between two turns
 
 
 def shared_by(request: ReadEntries) -> ReadEntries:
@@ -299,6 +303,8 @@ class World:
     ) -> None:
         self.replay = Replay(replay) if replay else EVERYTHING
         self.sizes = sizes or Sizes()
+        part = self.sizes.part
+        subscriptions._ENCODED = page_readings.LOOKED_AT = fanouts._ENTERS_AT_ONCE = part
         self.fanout_class = fanout_class
         self.conflated = any(KINDS[number].every_ms for number in clients)
         self.labelled = labelled

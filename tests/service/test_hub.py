@@ -21,12 +21,13 @@ from tidewire_service.hub.live_frame import parse_frame
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection, SelectionKey
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.turns import at_once
 
 
 def thinned(entries: list[RingEntry]) -> tuple[list[RingEntry], list[Skipped]]:
     thinner = Thinner()
     thinner.add(entries)
-    return thinner.thinned()
+    return at_once(thinner.thinning())
 
 
 class FailingLog(RedisLog):

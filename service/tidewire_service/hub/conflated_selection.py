@@ -92,8 +92,8 @@ class ConflatedSelection(Selection):
         return self.encoded(events, self.open)
 
     def _edge(self, number: int) -> int:
-        """Return the last id before an interval; the position itself, even if the log has forgotten its batch."""
-        return self._partition.last_before(id_from_ms(number * self.every_ms))
+        """Return the last id before an interval."""
+        return self._partition.ring.last_before(id_from_ms(number * self.every_ms))
 
     def encoded(self, events: Iterable[ConflatedEvent], conflator: Conflator) -> bytes:
         """Return closed intervals as SSE events; what did not fit is announced as skipped."""

@@ -6,7 +6,8 @@ id in it: a cut between two events can lose or double nothing. An interval is cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,10 +17,12 @@ from tidewire.model.cursor import id_ms
 from tidewire.model.states import ConflatedBatches, StreamBatch
 from tidewire.model.units import unit_key
 from tidewire_service.hub.event_ring import RingEntry
+from tidewire_service.turns import ordering
 
 __all__ = ["MAX_SERIES", "ConflatedEvent", "Conflator", "Skipped", "Thinner", "interval_of"]
 
 MAX_SERIES: Final = 2_000  # of one conflated stream
+_AT_ONCE: Final = 4_096  # series between two turns: 3 ms
 
 
 class ConflatedEvent(NamedTuple):
@@ -178,7 +181,12 @@ class Thinner:
                     entry.metric, known.batches + 1, min(known.first, left_out.id), max(known.last, left_out.id)
                 )
 
-    def thinned(self) -> tuple[list[RingEntry], list[Skipped]]:
-        """Return what was kept, in id order, and what was left out, per metric."""
-        kept = sorted((entry for _, entry in self._newest.values()), key=lambda entry: entry.id)
+    def thinning(self) -> Generator[None, None, tuple[list[RingEntry], list[Skipped]]]:
+        """Yield between parts; return, once, what was kept, in id order, and what was left out, per metric."""
+        kept = list[RingEntry]()
+        while self._newest:
+            kept += [self._newest.popitem()[1][1] for _ in range(min(len(self._newest), _AT_ONCE))]
+            if self._newest:
+                yield
+        kept = yield from ordering(kept, key=attrgetter("id"))
         return kept, list(self._skipped.values())

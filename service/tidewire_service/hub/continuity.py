@@ -171,8 +171,7 @@ class ContinuityTracker:
         partition.epoch, partition.position, partition.chain = clock.epoch, clock.id, clock.chain
         self._last_check = self.frames, clock.id
         self._ring.clear(clock.id)
-        partition.tails = {}
-        self._raise_tails(tails)
+        self._adopt_tails(tails)
         self._listener.settled()
 
     def _adopt_clock(self) -> Effects[Clock]:
@@ -199,15 +198,9 @@ class ContinuityTracker:
             self._counters["forks_cut"] += 1
             partition.position = fork
             self._ring.cut(fork)
-        # a directory that was lost: nobody knows what there was up to here, so that no fill can prove it complete
-        unknown = max((entry.fork for entry in found[1] if entry.lost == 0), default=0)
-        if partition.position < unknown:
-            partition.position = unknown
-            self._ring.clear(unknown)
         partition.clock = clock
         partition.epoch, partition.chain = clock.epoch, clock.chain
-        partition.tails = {}
-        self._raise_tails(tails)
+        self._adopt_tails(tails)
         self._listener.settled()
         return clock
 
@@ -229,7 +222,7 @@ class ContinuityTracker:
                 continue
             # from here on without an effect: a subscription must never see half of a fill (row 25)
             self._raise_tails(tails)
-            if page is None or page.holes or not page.complete:
+            if page is None or page.holes or not page.complete or confirming.forgot > after:
                 self._counters["fills_skipped"] += 1
                 self._listener.interrupted()
                 partition.position = barrier
@@ -266,6 +259,13 @@ class ContinuityTracker:
             append(entry)
             partition.position = id_
             applied(entry)
+
+    def _adopt_tails(self, tails: dict[str, int]) -> None:
+        """Replace the directory by that of another lineage, whose last ids may be lower."""
+        born = self._listener.born
+        for metric in tails:
+            born(metric)
+        self._partition.tails = tails
 
     def _raise_tails(self, tails: dict[str, int]) -> None:
         """Raise the directory's last ids; they never fall, even past the position (row 9)."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, MutableSequence, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 from tidewire.redislog.calls import Entry
+from tidewire_service.turns import at_once, ordering
 
 __all__ = ["Hole", "LogPage", "PageEntry", "merge_page", "merging_page"]
 
@@ -54,17 +55,12 @@ def merge_page(
     page: int,
 ) -> LogPage:
     """Merge as `merging_page` does, in one step."""
-    merging = merging_page(metrics, lists, after, barrier, tails, page)
-    while True:
-        try:
-            next(merging)
-        except StopIteration as merged:
-            return merged.value  # type: ignore[no-any-return]  # the generator's return type is lost in StopIteration
+    return at_once(merging_page(metrics, list(lists), after, barrier, tails, page))
 
 
 def merging_page(
     metrics: Sequence[str],
-    lists: Sequence[Sequence[Entry]],
+    lists: MutableSequence[Sequence[Entry]],
     after: int,
     barrier: int,
     tails: Mapping[str, int],
@@ -74,17 +70,23 @@ def merging_page(
 
     Args:
         metrics: those whose tail lies after `after`.
-        lists: for each at most `page` entries with id > after, oldest first.
+        lists: for each at most `page` entries with id > after, oldest first; emptied, since to free all takes long.
         after: the cursor.
         barrier: a verified position, fixed before the metrics were chosen and the reads made.
-        tails: last ids as known when the barrier was fixed, or later.
+        tails: last ids as known when the barrier was fixed, or later, but before the reads.
         page: the limit of the read; a list of that length may go on.
 
     Yields after some work, so that a page of many metrics can be merged in turns with everything else.
     """
-    bound = min([barrier] + [entries[-1].id for entries in lists if len(entries) >= page])
+    bound = barrier
+    for first in range(0, len(lists), _AT_ONCE):
+        if first:
+            yield
+        part = lists[first : first + _AT_ONCE]
+        bound = min([bound] + [entries[-1].id for entries in part if len(entries) >= page])
     holes, merged, looked_at = [], list[PageEntry](), 0
-    for metric, entries in zip(metrics, lists, strict=True):
+    for number, metric in enumerate(metrics):
+        entries, lists[number] = lists[number], ()
         looked_at += 1 + len(entries)
         if looked_at >= _AT_ONCE:
             looked_at = 0
@@ -98,5 +100,5 @@ def merging_page(
                 holes.append(Hole(metric, known, prev))
             known = id_
         merged.extend(PageEntry(entry.id, metric, entry.body) for entry in entries if entry.id <= bound)
-    merged.sort(key=itemgetter(0))
+    merged = yield from ordering(merged, key=itemgetter(0))
     return LogPage(merged, holes, bound, bound == barrier)

@@ -88,10 +88,6 @@ class Partition:
         """Yield the batches with after < id ≤ upto, oldest first; complete only for `after` ≥ `ring_floor`."""
         return self.ring.after(after, upto)
 
-    def last_before(self, id_: int) -> int:
-        """Return the last id below `id_`: the position, even if its batch has left the log, or the ring's."""
-        return self.position if self.position < id_ else self.ring.last_before(id_)
-
     # -- what operators see
 
     def gauges(self) -> dict[str, float]:

@@ -44,6 +44,7 @@ class Selection:
         key: the patterns and labels.
         metrics: those of the directory that match; the fan-out adds metrics as they are born.
         pending: SSE events since the last flush.
+        to_enter: metrics whose batches it does not get yet; no subscription of it goes live before there are none.
         users: subscriptions, live or not.
     """
 
@@ -53,6 +54,7 @@ class Selection:
         self.key = key
         self.metrics: set[str] = set()
         self.pending: list[bytes] = []
+        self.to_enter: list[str] = []
         self.users = 0
         self._partition = partition
         self._patterns = patterns

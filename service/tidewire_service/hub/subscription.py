@@ -8,9 +8,10 @@ docs/protocol.md. The module is long because the steps share one cursor: apart, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -18,10 +19,10 @@ from tidewire.errors import InvalidInput
 from tidewire.model.batch import labels_of_series_key
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.model.sse import encode_event
-from tidewire.redislog.calls import Entry, LastReading
+from tidewire.redislog.calls import LastReading
 from tidewire.redislog.lineage import Clock, resolve_cursor
 from tidewire_service.hub.conflated_selection import ConflatedSelection
-from tidewire_service.hub.conflation import Conflator, Thinner, interval_of
+from tidewire_service.hub.conflation import Conflator, Skipped, Thinner, interval_of
 from tidewire_service.hub.control_events import (
     hello_event,
     live_event,
@@ -30,23 +31,19 @@ from tidewire_service.hub.control_events import (
     skipped_event,
     trimmed_gap_event,
 )
-from tidewire_service.hub.effects import Drain, Effects, ReadEntries, ReadLast, SyncClock, Turn, Wait
+from tidewire_service.hub.effects import Drain, Effects, ReadLast, SyncClock, Turn, Wait
 from tidewire_service.hub.event_ring import RingEntry, encode_data
-from tidewire_service.hub.log_page import Hole, merge_page, merging_page
+from tidewire_service.hub.log_page import Hole, PageEntry
+from tidewire_service.hub.page_reading import LOOKED_AT, in_order, in_turns, read_page, spent
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
 
 __all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest", "start_id"]
 
-T = TypeVar("T")
-_PAGE_ENTRIES: Final = 4_096  # of one read, over all metrics: 0.5 MB of small batches
-_MIN_PAGE, _MAX_PAGE = 16, 256  # of one metric
 _CHUNK_BYTES: Final = 256 * 1024
 _FIRST_LAST: Final = 16  # metrics of the first read of last readings, each with 2,000 series at most
 _MOST_LAST: Final = 1_024  # last readings of a later one, about: 5 ms
-_READ_METRICS: Final = 1_024  # of one read of a page: with 16 entries each at most 2 MB of small batches
 _ENCODED: Final = 2_048  # entries of a page between two turns: 10 ms
-_IN_ORDER: Final = 8_192  # names that are sorted at once: 4 ms
 
 
 class OnSlow(StrEnum):
@@ -100,29 +97,6 @@ def start_id(replay: Replay, flushed: int, now_ms: float) -> int:
     return min(max(id_from_ms(max(0, int(now_ms - replay.span_ms))) - 1, 0), flushed)
 
 
-def _in_turns(work: Generator[None, None, T]) -> Effects[T]:
-    """Do work that yields after each part of it; return its result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # the generator's return type is lost in StopIteration
-        yield Turn()
-
-
-def _in_order(names: Collection[str], known: Container[str]) -> Effects[list[str]]:
-    """Return those names that are known, in order; sorting 100,000 takes 50 ms, and 15 ms where they come in runs."""
-    if len(names) > _IN_ORDER:
-        yield Turn()
-    every, runs = tuple(names), list[str]()
-    for first in range(0, len(every), _IN_ORDER):
-        runs += sorted(name for name in every[first : first + _IN_ORDER] if name in known)
-        if len(every) > _IN_ORDER:
-            yield Turn()
-    runs.sort()
-    return runs
-
-
 class Sink(Protocol):
     """Where a subscription's bytes go."""
 
@@ -142,6 +116,9 @@ class LiveSet(Protocol):
     hello: Mapping[str, Any]
     log_page: int
     log_time_ms: Callable[[], float]
+
+    def enter_some(self, selection: Selection) -> bool:
+        """Enter a new selection at some of its metrics; return False if it was entered at all of them before."""
 
     def go_live(self, subscription: Subscription) -> None:
         """Let a subscription whose cursor equals the flushed position share the bytes of its selection."""
@@ -232,6 +209,9 @@ class Subscription:
                     yield Wait()
                 continue
             if self.cursor.id == self.selection.flushed:
+                if self._fanout.enter_some(self.selection):
+                    yield Turn()
+                    continue
                 if not self._announce or self._announce_live():
                     self._fanout.go_live(self)
                     return
@@ -272,10 +252,10 @@ class Subscription:
             yield Turn()
             if partition.epoch != epoch:
                 return
-        self._hand_page(self._thinned(thinner), Cursor(epoch, bound))
+        yield from self._hand_thinned(thinner, Cursor(epoch, bound))
 
     def _encoded(self, entries: Iterable[RingEntry], bound: int, barrier: int) -> bytes:
-        """Return the events of a page's batches: raw, thinned for a slow subscriber that wants it, or as intervals."""
+        """Return the events of a page's batches: raw, or as intervals."""
         selection = self.selection
         if isinstance(selection, ConflatedSelection) and self._carry is not None:
             for entry in entries:
@@ -287,20 +267,51 @@ class Subscription:
             if events:
                 self._emitted = events[-1].id
             return selection.encoded(events, self._carry)
-        if not (self.slow and self.on_slow is OnSlow.CONFLATE):
-            return b"".join(entry.data for entry in entries)
-        thinner = Thinner()
-        thinner.add(entries)
-        return self._thinned(thinner)
+        return b"".join([entry.data for entry in entries])
 
-    def _thinned(self, thinner: Thinner) -> bytes:
+    def _hand_thinned(self, thinner: Thinner, upto: Cursor) -> Effects[None]:
+        """Hand over what was kept for a slow subscriber, after what it was spared, then move to the cursor."""
         partition = self._partition
-        kept, left_out = thinner.thinned()
-        parts = []
-        for metric, batches, first, last in left_out:
+        kept, left_out = yield from in_turns(thinner.thinning())
+
+        def skipped(left_out: Skipped) -> bytes:
+            metric, batches, first, last = left_out
             partition.counters["batches_skipped"] += batches
-            parts.append(skipped_event(metric, batches, partition.cursor(first), partition.cursor(last)))
-        return b"".join(parts + [entry.data for entry in kept])
+            return skipped_event(metric, batches, partition.cursor(first), partition.cursor(last))
+
+        after = self.cursor.id
+        spared = ((after, skipped(some)) for some in spent(left_out))
+        events = chain(spared, ((entry.id, entry.data) for entry in spent(kept)))
+        if partition.epoch == upto.epoch:  # it may change in a turn
+            yield from self._hand_events(events, upto)
+
+    def _hand_events(self, events: Iterable[tuple[int, bytes]], upto: Cursor) -> Effects[bool]:
+        """Hand over events at the pace of the socket, then move to the cursor; return False if the lineage changes.
+
+        Args:
+            events: in order, each with the id up to which nothing is missing once it is handed over.
+            upto: likewise of all of them.
+        """
+        chunk, size = [], 0
+        for id_, data in events:
+            chunk.append(data)
+            size += len(data)
+            if len(chunk) >= _ENCODED or size >= _CHUNK_BYTES:
+                self._hand_page(b"".join(chunk), Cursor(upto.epoch, id_))
+                chunk, size = [], 0
+                if not (yield from self._goes_on(upto.epoch)):
+                    return False
+        self._hand_page(b"".join(chunk), upto)
+        return True
+
+    def _goes_on(self, epoch: str) -> Effects[bool]:
+        """Wait until the socket has what it was handed; return whether the lineage is still what was read."""
+        yield Turn()
+        yield Drain()
+        if self._partition.epoch == epoch:
+            return True
+        self._partition.counters["pages_discarded"] += 1
+        return False
 
     def _announce_live(self) -> bool:
         self._announce = False
@@ -313,48 +324,64 @@ class Subscription:
             self.cursor = cursor
 
     def _log_page(self) -> Effects[None]:
-        """Read one page of the log and hand it over, unless the lineage changed meanwhile (rule 12)."""
-        if len(self.selection.metrics) > _IN_ORDER:
+        """Read one page of the log and hand it over, unless the lineage changes meanwhile (rule 12)."""
+        partition, selection = self._partition, self.selection
+        if len(selection.metrics) > LOOKED_AT:
             yield Turn()  # to attach it was long enough
-        partition, known = self._partition, self._partition.tails
-        epoch, after = self.cursor.epoch, self.cursor.id
+        epoch, after = self.cursor
         # the barrier first, then the metrics known at this very instant (rows 3 and 4)
-        barrier = self.selection.flushed
+        barrier, metrics = selection.flushed, tuple(selection.metrics)
         if self._carry is not None and not self._carry:
             self._emitted = after
-        tails = {metric: tail for metric in self.selection.metrics if (tail := known.get(metric, 0)) > after}
-        page = merge_page((), (), after, barrier, {}, 1)
-        forgot = 0 if partition.clock is None else partition.clock.forgot
-        if tails:
-            metrics = yield from _in_order(tails, tails)  # one order: those that read the same share it
-            count = min(_MAX_PAGE, max(_MIN_PAGE, _PAGE_ENTRIES // len(metrics)), self._fanout.log_page)
-            lists: list[Sequence[Entry]] = []
-            while len(lists) < len(metrics):  # of 100,000 metrics no single read would end within its deadline
-                part = metrics[len(lists) : len(lists) + _READ_METRICS]
-                some, clock = yield ReadEntries(tuple((metric, after) for metric in part), count, barrier, epoch)
-                if clock.epoch != epoch or partition.epoch != epoch:
-                    partition.counters["pages_discarded"] += 1
-                    yield Wait()
-                    return
-                lists += some
-                forgot = max(forgot, clock.forgot)
-            merging = merging_page(metrics, lists, after, barrier, tails, count)
-            page = yield from _in_turns(merging)
-        partition.counters["pages_log"] += 1
-        entries = []
-        for number, found in enumerate(page.entries, 1):
-            if number % _ENCODED == 0:
-                yield Turn()
-            data = encode_data(partition.minting_epoch(found.id), found.id, found.body)
-            entry = RingEntry(found.id, found.metric, found.body, data)
-            if self.selection.wants(entry):
-                entries.append(entry)
-        if partition.epoch != epoch:  # changed in a turn; the next round resolves the cursor
+        read = yield from read_page(partition, metrics, self.cursor, barrier, self._fanout.log_page)
+        if read is None:
             partition.counters["pages_discarded"] += 1
             return
-        gaps = b"".join([self._gap(hole) for hole in page.holes])
-        gaps += self._forgotten(after, forgot)
-        self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
+        page, forgot = read
+        partition.counters["pages_log"] += 1
+        if not (yield from self._hand_gaps(page.holes, forgot, Cursor(epoch, after))):
+            return
+        entries, upto = spent(page.entries), Cursor(epoch, page.bound)
+        if self._carry is not None:
+            yield from self._hand_intervals(entries, upto, barrier)
+        elif self.slow and self.on_slow is OnSlow.CONFLATE:
+            thinner = Thinner()
+            while part := self._some(entries):
+                thinner.add(entry for entry in part if self.selection.wants(entry))
+                yield Turn()
+            yield from self._hand_thinned(thinner, upto)
+        else:
+            wants, every = self.selection.wants, chain.from_iterable(iter(lambda: self._some(entries), []))
+            yield from self._hand_events(((entry.id, entry.data if wants(entry) else b"") for entry in every), upto)
+
+    def _hand_gaps(self, holes: Sequence[Hole], forgot: int, cursor: Cursor) -> Effects[bool]:
+        """Announce what can no longer be replayed after a cursor; return False if the lineage changes."""
+        forgotten = self._forgotten(cursor.id, forgot)
+        if not forgotten and not holes:
+            return True
+        gaps = chain((forgotten,), map(self._gap, holes))
+        handed = yield from self._hand_events(((cursor.id, gap) for gap in gaps), cursor)
+        return handed and (yield from self._goes_on(cursor.epoch))
+
+    def _hand_intervals(self, entries: Iterator[PageEntry], upto: Cursor, barrier: int) -> Effects[None]:
+        """Sum up a page of the log and hand over the intervals that it closes."""
+        part = self._some(entries)
+        while True:
+            following = self._some(entries)
+            bound = part[-1].id if following else upto.id
+            wanted = filter(self.selection.wants, part)
+            self._hand_page(self._encoded(wanted, bound, barrier), Cursor(upto.epoch, bound))
+            if not following or not (yield from self._goes_on(upto.epoch)):
+                return
+            part = following
+
+    def _some(self, entries: Iterator[PageEntry]) -> list[RingEntry]:
+        """Return the next batches of a page of the log, encoded."""
+        mint = self._partition.minting_epoch
+        return [
+            RingEntry(id_, metric, body, encode_data(mint(id_), id_, body))
+            for id_, metric, body in islice(entries, _ENCODED)
+        ]
 
     def _forgotten(self, after: int, forgot: int) -> bytes:
         """Return the gap of metrics that have left the directory, once: nobody knows which they were (rule 17)."""
@@ -442,7 +469,7 @@ class Subscription:
         """Send the last reading of each series, without ids (row 14); what is newer than the cursor comes live."""
         partition = self._partition
         barrier = (self.cursor if self.parked is None else self.parked).id
-        metrics = yield from _in_order(self.selection.metrics, partition.tails)
+        metrics = yield from in_order(self.selection.metrics, partition.tails)
         first, width = 0, _FIRST_LAST
         while part := tuple(metrics[first : first + width]):
             found = yield from self._last_readings(part, barrier)
