@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +23,8 @@ class Past(NamedTuple):
         from_ms: all readings are there whose own time is not before it …
         upto: … and whose batch has this id, or a lower one.
         log_ms: the log's clock.
-        unit_since_ms: time of the first reading in the unit of the series; None if it had no other.
+        unit: of its newest reading that came with one, whose time is `unit_ms`; empty if none did.
+        unit_since_ms: time of its first reading after the last in another unit; -inf if it had no other.
     """
 
     rows: Floats
@@ -30,7 +32,9 @@ class Past(NamedTuple):
     from_ms: float
     upto: int
     log_ms: float
-    unit_since_ms: float | None = None
+    unit: str = ""
+    unit_ms: float = -math.inf
+    unit_since_ms: float = -math.inf
 
     def joined(self, journal: Sequence[tuple[int, Floats]], held: Floats | None = None) -> Floats:
         """Return all readings from `from_ms` on, in order of time.

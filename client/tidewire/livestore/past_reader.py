@@ -273,7 +273,7 @@ class PastReader:
         now_s = time.monotonic()
         for at, series in enumerate(part.series):
             columns_of = found.get((series.metric, series_key(series.labels)), [])
-            if self._store.take_past(series, _past(series, columns_of, part.from_ms, upto, self._now_ms()), generation):
+            if self._store.take_past(series, _past(columns_of, part.from_ms, upto, self._now_ms()), generation):
                 with self._lock:
                     self._read_s[series.index] = (part.from_ms, now_s)
             if at % 50 == 49:
@@ -302,21 +302,24 @@ def _id(cursor: str) -> int:
         raise ServiceUnavailable(f"the history has no cursor: {error}", 0.0) from error
 
 
-def _past(series: Series, columns_of: Sequence[HistoryColumns], from_ms: float, upto: int, log_ms: float) -> Past:
-    """Return the readings of one series from the pages that hold it; of several units those of its present one."""
+def _past(columns_of: Sequence[HistoryColumns], from_ms: float, upto: int, log_ms: float) -> Past:
+    """Return the readings of one series from the pages that hold it; of several units those of its newest one."""
     times = [time_ms for columns in columns_of for time_ms in columns.time]
     values = [value for columns in columns_of for value in columns.value]
     with_texts = [zip(columns.time, columns.text, strict=True) for columns in columns_of if columns.text]
     texts = [(time_ms, text) for pairs in with_texts for time_ms, text in pairs if text]
     rows = np.array((times, np.array(values, dtype=np.float64)), dtype=np.float64).reshape(2, -1)
-    unit_since_ms = None
-    own = unit_key(series.unit)
-    if any(columns.units or unit_key(columns.unit) not in (own, "") for columns in columns_of):
-        units = [unit for columns in columns_of for unit in columns.units or [columns.unit] * len(columns.time)]
-        order = np.argsort(rows[0], kind="stable")
-        rows = rows[:, order]
-        foreign = [at for at, place in enumerate(order.tolist()) if unit_key(units[place]) not in (own, "")]
-        if foreign:
-            rows = rows[:, foreign[-1] + 1 :]
-            unit_since_ms = float(rows[0, 0]) if rows.shape[1] else None
-    return Past(rows, texts, from_ms, upto, log_ms, unit_since_ms)
+    units = {unit for columns in columns_of for unit in columns.units or [columns.unit]} - {""}
+    if not units:
+        return Past(rows, texts, from_ms, upto, log_ms)
+    if len(units) == 1 and not any(columns.units for columns in columns_of):
+        return Past(rows, texts, from_ms, upto, log_ms, units.pop(), float(rows[0].max(initial=-math.inf)))
+    order = np.argsort(rows[0], kind="stable")
+    rows = rows[:, order]
+    logged = [unit for columns in columns_of for unit in columns.units or [columns.unit] * len(columns.time)]
+    places = [(at, logged[place]) for at, place in enumerate(order.tolist()) if logged[place]]
+    newest, unit = places[-1]
+    foreign = [at for at, other in places if unit_key(other) != unit_key(unit)]
+    newest_ms, first = float(rows[0, newest]), foreign[-1] + 1 if foreign else 0
+    since_ms = float(rows[0, first]) if foreign else -math.inf
+    return Past(rows[:, first:], texts, from_ms, upto, log_ms, unit, newest_ms, since_ms)

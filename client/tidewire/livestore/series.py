@@ -40,7 +40,9 @@ class Series:
 
     Attributes:
         index: for the life of the store.
-        unit_since_ms: time of its first reading in this unit, before which nothing is drawn; -inf if it had no other.
+        logged_unit: of the last batch in the log that had one: a batch without one goes on in it.
+        unit_ms: time of its newest reading that came with a unit, -inf if none did.
+        unit_since_ms: what is before is not drawn: it may be in another unit; -inf if it had no other.
         known_from_ms: since when (its own time) its readings are known; what is held from before is not drawn, since
             there may be more. -inf if nothing is missing.
         pace_ms: its usual interval as the service knows it, while it has too few readings here; NaN if nobody knows.
@@ -64,6 +66,7 @@ class Series:
         "labels",
         "last_id",
         "late",
+        "logged_unit",
         "metric",
         "pace_ms",
         "past_id",
@@ -71,14 +74,17 @@ class Series:
         "reading_id",
         "seconds",
         "unit",
+        "unit_ms",
         "unit_since_ms",
     )
 
-    def __init__(self, index: int, metric: str, labels: dict[str, str], unit: str) -> None:
+    def __init__(self, index: int, metric: str, labels: dict[str, str]) -> None:
         self.index = index
         self.metric = metric
         self.labels = labels
-        self.unit = unit
+        self.unit = ""
+        self.logged_unit = ""
+        self.unit_ms = -math.inf
         self.unit_since_ms = -math.inf
         self.known_from_ms = -math.inf
         self.pace_ms = math.nan

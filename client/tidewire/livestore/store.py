@@ -140,16 +140,20 @@ class Store:
             key = (batch.metric, series_key(batch.labels))
             series = self._by_key.get(key)
             if series is None:
-                series = self._enter(key, batch, None)
+                series = self._enter(key, batch)
                 if series is None:
                     self.refused += len(batch.time)
                     return 0
-            elif batch.unit and batch.unit != series.unit and not self._change_unit(key, batch, series, id_):
-                return 0
+            else:
+                if batch.unit and not snapshot:
+                    series.logged_unit = batch.unit
+                if 0 < id_ <= series.past_id and not snapshot:
+                    return self._note_known(series, batch, id_)
+                unit = batch.unit if snapshot else series.logged_unit
+                if unit and not self._note_unit(unit, batch.time, series, id_):
+                    return 0
             if snapshot and 0 < id_ <= series.last_id and batch.time[-1] <= self._last_time[series.index]:
                 return 0
-            if 0 < id_ <= series.past_id and not snapshot:
-                return self._note_known(series, batch, id_)
             compare = snapshot or id_ <= max(self._doubtful_id, series.doubtful_id)
             if id_ <= series.last_id and not compare:
                 self.duplicates += len(batch.time)
@@ -198,12 +202,12 @@ class Store:
         text: list[str | None] | None = None if row.text is None else [row.text]
         batch = Batch(metric=row.metric, labels=row.labels, unit=row.unit, time=[time_ms], value=[row.value], text=text)
         if series is None:
-            series = self._enter(key, batch, None)
+            series = self._enter(key, batch)
             if series is None:
                 self.refused += 1
                 return
-        elif row.unit and row.unit != series.unit:
-            self._change_unit(key, batch, series, id_)
+        elif row.unit:
+            self._note_unit(row.unit, batch.time, series, id_)
         index, number = series.index, np.nan if row.value is None else row.value
         newest = float(self._last_time[index])
         if id_ <= upto and time_ms > newest:  # a later one is appended from the log
@@ -258,8 +262,7 @@ class Store:
             self.bytes_used += series.nbytes - before
             series.known_from_ms = past.from_ms
             series.past_id = max(series.past_id, past.upto)
-            if past.unit_since_ms is not None:
-                series.unit_since_ms = past.unit_since_ms
+            self._note_past_unit(series, past)
             if rows.shape[1] and rows[0, -1] >= self._last_time[index]:
                 self._last_time[index], self._last_value[index] = rows[:, -1]
                 series.reading_id = max(series.reading_id, past.upto)
@@ -268,6 +271,19 @@ class Store:
             for time_ms, text in past.texts:
                 self._mark(EventMark(time_ms=time_ms, text=text, metric=series.metric, labels=series.labels))
             return True
+
+    def _note_past_unit(self, series: Series, past: Past) -> None:
+        if not past.unit:
+            return
+        if not series.unit:
+            self._set_unit(series, past.unit)
+        if unit_key(past.unit) == unit_key(series.unit):
+            self._begin_piece(series, past.unit_since_ms)
+        elif past.unit_ms >= series.unit_ms:  # the log is ahead of the stream
+            self._change_unit(series, past.unit, past.unit_since_ms, past.unit_since_ms)
+        else:
+            self._begin_piece(series, math.nextafter(past.unit_ms, math.inf))
+        series.unit_ms = max(series.unit_ms, past.unit_ms)
 
     def set_pace(self, series: Series, pace_ms: float) -> None:
         """Set the usual interval of a series that has too few readings here."""
@@ -283,42 +299,62 @@ class Store:
         self._count(series, id_, float(id_ >> 32), len(batch.time))
         return len(batch.time)
 
-    def _enter(self, key: tuple[str, str], batch: Batch, series: Series | None) -> Series | None:
-        if series is None:
-            index = len(self.series)
-            if index >= self.max_series:
-                return None
-            if index == len(self.state):
-                self.state = np.concatenate((self.state, np.zeros(index, dtype=STATE)))
-                self._arrivals = np.concatenate((self._arrivals, np.zeros_like(self._arrivals)))
-                self._columns()
-            series = Series(index, batch.metric, batch.labels, batch.unit)
-            self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._views)
-            self._by_key[key] = series
-            self.series.append(series)
-            self._metrics.add(batch.metric)
-        series.unit = batch.unit
-        self.directory_version += 1
-        self.state["changed_at"][series.index] = self.directory_version
+    def _enter(self, key: tuple[str, str], batch: Batch) -> Series | None:
+        index = len(self.series)
+        if index >= self.max_series:
+            return None
+        if index == len(self.state):
+            self.state = np.concatenate((self.state, np.zeros(index, dtype=STATE)))
+            self._arrivals = np.concatenate((self._arrivals, np.zeros_like(self._arrivals)))
+            self._columns()
+        series = Series(index, batch.metric, batch.labels)
+        self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._views)
+        self._by_key[key] = series
+        self.series.append(series)
+        self._metrics.add(batch.metric)
+        if batch.unit:
+            series.logged_unit, series.unit_ms = batch.unit, max(batch.time)
+        self._set_unit(series, batch.unit)
         return series
 
-    def _change_unit(self, key: tuple[str, str], batch: Batch, series: Series, id_: int) -> bool:
-        """Give a series the unit of its newest batch; False if an older one is of another, and cannot be drawn with it.
+    def _set_unit(self, series: Series, unit: str) -> None:
+        series.unit = unit
+        self.directory_version += 1
+        self.state["changed_at"][series.index] = self.directory_version
 
-        Two units have no common axis: what came before is not drawn any more, and an event marks the change.
-        """
-        same = not series.unit or unit_key(batch.unit) == unit_key(series.unit)
-        newest_ms = float(self._last_time[series.index])
-        if max(batch.time) < newest_ms or id_ < series.last_id:
+    def _note_unit(self, unit: str, times: Sequence[float], series: Series, id_: int) -> bool:
+        """Give a series the unit of its newest reading that came with one; False if older ones came with another."""
+        newest_ms, known_ms = times[0] if len(times) == 1 else max(times), series.unit_ms
+        if unit == series.unit:
+            if newest_ms > known_ms:
+                series.unit_ms = newest_ms
+            return True
+        same = not series.unit or unit_key(unit) == unit_key(series.unit)
+        if series.unit and (newest_ms < known_ms or id_ < series.last_id):
+            if not same and newest_ms < known_ms:  # the piece begins after it
+                self._begin_piece(series, max(series.unit_since_ms, math.nextafter(newest_ms, math.inf)))
             return same
-        before = series.unit
-        self._enter(key, batch, series)
-        if not same:
-            series.unit_since_ms = min(time_ms for time_ms in batch.time if time_ms >= newest_ms)
-            series.late.append((int(self._version[series.index]) + 1, -math.inf))
-            text = f"unit: {shown_unit(before, 0.0).text} → {shown_unit(batch.unit, 0.0).text}"
-            self._mark(EventMark(time_ms=series.unit_since_ms, text=text, metric=series.metric, labels=series.labels))
+        series.unit_ms = max(known_ms, newest_ms)
+        if same:
+            self._set_unit(series, unit)
+        else:
+            at_ms = min(time_ms for time_ms in times if time_ms >= known_ms)
+            self._change_unit(series, unit, min(at_ms, math.nextafter(known_ms, math.inf)), at_ms)
         return True
+
+    def _begin_piece(self, series: Series, since_ms: float) -> None:
+        if since_ms > series.unit_since_ms:
+            series.unit_since_ms = since_ms
+            self._version[series.index] += 1
+            series.late.append((int(self._version[series.index]), -math.inf))
+
+    def _change_unit(self, series: Series, unit: str, since_ms: float, at_ms: float) -> None:
+        """Two units have no common axis: what came before is not drawn any more, and an event marks the change."""
+        before, after = shown_unit(series.unit, 0.0).text, shown_unit(unit, 0.0).text
+        self._set_unit(series, unit)
+        self._begin_piece(series, since_ms)
+        text = f"unit: {before} → {after}"
+        self._mark(EventMark(time_ms=at_ms, text=text, metric=series.metric, labels=series.labels))
 
     def _store_batch(self, series: Series, batch: Batch, id_: int, log_ms: float, *, compare: bool) -> int:
         index = series.index
