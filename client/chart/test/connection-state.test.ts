@@ -34,6 +34,7 @@ const input = (part: Partial<BadgeInput> = {}): BadgeInput => ({
   pausedAtMs: NaN,
   newestIdMs: now - 118,
   anyLive: true,
+  anyHeard: true,
   loading: false,
   metrics: 38,
   ...part,
@@ -47,6 +48,7 @@ test("each state has its word", () => {
   assert.equal(words({}), "LIVE 120 ms");
   assert.equal(words({ metrics: 0, newestIdMs: NaN }), "CONNECTED 0 metrics");
   assert.equal(words({ anyLive: false, newestIdMs: now - 8_200 }), "STALE 8 s");
+  assert.match(words({ anyLive: false, anyHeard: false, newestIdMs: now - 8_200 }), /^CONNECTED \d+ metrics?$/);
   assert.equal(words({ pausedAtMs: now }), "PAUSED 14:03:20");
   assert.equal(words({ status: status({ state: "live", recovered: 412 }) }), "RECOVERED 412 readings");
   assert.equal(words({ status: status({ state: "live", lag_ms: 2_100 }) }), "LAGGING 2.1 s");

@@ -61,10 +61,12 @@ export class ConnectionBadge {
     const now = session.now();
     let newest = session.status?.last_id_ms ?? NaN;
     let anyLive = false;
+    let anyHeard = false;
     for (const ring of session.views) {
       for (const [index, slot] of ring.slots) {
         if (session.directory.byIndex.get(index)?.metric === "annotations") continue; // flags, which say nothing of what is measured
         if (!(slot.lastIdMs <= newest)) newest = Number.isFinite(slot.lastIdMs) ? slot.lastIdMs : newest;
+        anyHeard ||= Number.isFinite(slot.lastIdMs);
         if (anyLive) continue;
         const state = freshness(slot, now);
         anyLive = state === "live" || (state === "unknown" && now - slot.lastIdMs < YOUNG_MS);
@@ -78,6 +80,7 @@ export class ConnectionBadge {
       pausedAtMs: timeline.pausedAtMs,
       newestIdMs: newest,
       anyLive,
+      anyHeard,
       loading: session.loading.pending,
       metrics: session.directory.byMetric.size - (session.directory.byMetric.has("annotations") ? 1 : 0),
     };

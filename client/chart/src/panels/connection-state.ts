@@ -15,6 +15,8 @@ export interface BadgeInput {
   newestIdMs: number;
   /** Some series is live, or too young to tell. */
   anyLive: boolean;
+  /** The page has readings of a series; none before its first frame. */
+  anyHeard: boolean;
   /** The past of some chart is still to come. */
   loading: boolean;
   metrics: number;
@@ -71,7 +73,8 @@ export function badgeState(input: BadgeInput): BadgeState {
   if ((status.lag_ms ?? 0) > LAG_MS)
     return state("LAGGING", `${((status.lag_ms ?? 0) / 1000).toFixed(1)} s`, "warn", "clock");
   if (input.metrics === 0) return state("CONNECTED", `${formatNumber(0, 0)} metrics`, "live", "dot");
-  if (Number.isNaN(age)) return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
+  if (Number.isNaN(age) || !input.anyHeard)
+    return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
   if (!input.anyLive) return state("STALE", span(age), "plain", "clock");
   return state("LIVE", liveAge(age), "live", "dot");
 }
