@@ -7,7 +7,7 @@ import { build, context, transform } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const committed = fileURLToPath(new URL("../tidewire/static/deck.js", import.meta.url));
-const MAX_BYTES = 210_000;
+const MAX_BYTES = 222_000;
 
 /** Style sheets become strings; esbuild would bundle them as they are written, comments and all. */
 const styles = {

@@ -97,3 +97,18 @@ def test_markup_in_a_name_is_text() -> None:
     bundle = snapshot_bundle(b"png", '<img src=x onerror="x">', "a1")
     assert "<img src=x" not in bundle["text/html"]
     assert 'data-tidewire-snapshot="a1"' in bundle["text/html"]
+
+
+def test_whole_numbers_are_steps_up_to_now() -> None:
+    """Dark pixels of a door that opened once lie in rows at 0 and 1 and in two columns, nowhere on a slope."""
+    store = Store()
+    times = NOW_MS - np.array([280e3, 200e3, 120e3, 40e3])
+    store.append(Batch(metric="door", time=times.tolist(), value=[0.0, 1.0, 0.0, 0.0]), int(NOW_MS) << 32)
+    image, _ = colours(snapshot_png("line", frame_of(store), store.series))
+    pixels = np.asarray(image.crop((2 * 58, 2 * 30, 2 * 868, 2 * 198))).astype(int)
+    ink = np.abs(pixels - (0x27, 0x50, 0xA2)).sum(axis=2) < 60
+    rows, columns = ink.sum(axis=1), ink.sum(axis=0)
+    assert np.flatnonzero(rows > 20).size <= 8, "two heights of three pixels, drawn smoothly"
+    assert np.flatnonzero(columns > 20).size <= 8, "up and down again"
+    assert columns[-6] > 0, "held up to the present"
+    assert columns[2] == 0, "not before its first reading"

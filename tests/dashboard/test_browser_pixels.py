@@ -1,5 +1,7 @@
 """The line through columns of first, min, max and last is, pixel for pixel, the line through every reading.
 
+And so are the steps of what holds its value until the next reading.
+
 The readings go the whole way: published, kept, packed, sent, drawn in Chromium. The same page draws them again, each
 reading a point of the line, its x the middle of its column of pixels; the rest of the picture stays as it is.
 """
@@ -33,7 +35,7 @@ RAW = """(() => {
     window.plots = () => deep().filter((one) => one.matches("canvas.plot-canvas"));
     const plotOf = (canvas) => window.raw === null ? -1 : window.plots().indexOf(canvas);
     const drawRaw = (ctx, at, ink) => {
-        const { title, plot, range, shown, columns } = window.__tidewire.state().charts[at];
+        const { title, plot, range, shown, columns, series } = window.__tidewire.state().charts[at];
         const ratio = devicePixelRatio, right = Math.round((ctx.canvas.clientWidth - 24) * ratio);
         const limit = Math.max(3 * window.expected, 2000, 2 * columns.stepMs);
         ctx.save();
@@ -42,15 +44,18 @@ RAW = """(() => {
         ctx.lineWidth = 1.5;
         ctx.strokeStyle = ink;
         ctx.beginPath();
-        let before = -Infinity;
+        let before = -Infinity, level = NaN;
         for (const [time, value] of window.raw[title]) {
             if (value === null) continue;
             const column = (shown[1] / columns.stepMs - Math.floor(time / columns.stepMs) - 0.5) * columns.px;
             const x = (right - column) / ratio;
             const y = plot.top + plot.height * (1 - (value - range[0]) / (range[1] - range[0]));
             if (time - before > limit) ctx.moveTo(x, y);
-            else ctx.lineTo(x, y);
-            before = time;
+            else {
+                if (series[0].steps) ctx.lineTo(x, level);
+                ctx.lineTo(x, y);
+            }
+            [before, level] = [time, y];
         }
         stroke.call(ctx);
         ctx.restore();
@@ -124,11 +129,20 @@ def made(now_ms: float) -> dict[str, list[tuple[float, float | None]]]:
         broken[start : start + 70] = [None] * 70  # 35 s: the line ends and begins
     offset: list[float | None] = [1e6 + math.sin(n / 40) + chance.gauss(0, 0.02) for n in range(len(times))]
     offset[4_444] = 1e6 - 4
+    door: list[float | None] = [0.0]
+    mode: list[float | None] = [3.0]
+    for _ in times[5::5]:
+        door.append(1 - (door[-1] or 0) if chance.random() < 0.03 else door[-1])
+        mode.append(chance.randrange(7) if chance.random() < 0.02 else mode[-1])
+    for start in (150, 640, 1_300):
+        door[start : start + 66] = [None] * 66  # 33 s: the step ends
     return {
         "spiky": list(zip(times, spiky, strict=True)),
         "counter": list(zip(times[::3], counter, strict=True)),
         "broken": list(zip(times[::5], broken, strict=True)),
         "offset": list(zip(times, offset, strict=True)),
+        "door": list(zip(times[::5], door, strict=True)),
+        "mode": list(zip(times[::5], mode, strict=True)),
     }
 
 
@@ -169,6 +183,8 @@ async def test_the_line_is_pixel_for_pixel_that_through_every_reading(
             await page.wait_for_function("() => window.__tidewire.state().settled")
             found = await page.evaluate(DIFFER, [readings, MOST_OFF])
             assert found["drawn"] == count
+            kinds = "() => window.__tidewire.state().charts.map(({ title, series }) => [title, series[0].steps])"
+            assert {title for title, steps in await page.evaluate(kinds) if steps} == {"door", "mode"}
             assert found["ink"] > 10_000
             assert found["rough"] <= found["ink"] / 5_000
             largest = max(largest, found["largest"])

@@ -51,6 +51,10 @@ def columns_of(frame: ViewFrame, at: int) -> list[Column | None]:
             assert (*parts, readings) == (0, 0, 0, 0)
             found.append(None)
             continue
+        if not readings:  # what the series had before the window
+            assert not found
+            found.append(None)
+            continue
         low, high = base + math.ldexp(least, exponent), base + math.ldexp(most, exponent)
         first, last, mean = (low + (high - low) * (part / 65_535) for part in parts)
         found.append(Column(first, last, low, high, mean, readings))

@@ -11,6 +11,7 @@ import {
   moveChart,
   named,
   nextFacet,
+  nextKind,
   pressed,
   removeChart,
   resolve,
@@ -89,6 +90,27 @@ test("names with every separator survive as well", () => {
     { series: [{ metric: "host/cpu" }], columns: 6, rows: 8, facet: wild },
   ];
   assert.deepEqual(round({ ...base, charts }).charts, charts);
+});
+
+test("how a chart is drawn is in its address", () => {
+  const steps: ChartSpec = { series: [{ metric: "oven/door" }], columns: 6, rows: 8, facet: "oven", kind: "steps" };
+  assert.equal(formatChart(steps), "oven/door@oven:6x8;k=steps");
+  assert.deepEqual(parseChart(formatChart(steps)), steps);
+  assert.equal(formatChart({ ...steps, kind: "auto" }), "oven/door@oven:6x8");
+  assert.deepEqual(round({ ...base, charts: [steps, { series: [{ metric: "a;k=line" }], columns: 4 }] }).charts, [
+    steps,
+    { series: [{ metric: "a;k=line" }], columns: 4 },
+  ]);
+  assert.deepEqual(parseFile(formatFile({ ...base, charts: [steps] })).charts, [steps]);
+  assert.deepEqual([nextKind(), nextKind("line"), nextKind("steps")], ["line", "steps", "auto"]);
+});
+
+test("an option that is not understood is kept, not obeyed, and said", () => {
+  const text = "oven/door:6;k=steps;r=2;k=bars";
+  assert.equal(parseChart(text)?.kind, "steps");
+  assert.equal(formatChart(parseChart(text) as ChartSpec), text);
+  assert.match(addressNotice(`?c=${text}`), /“r=2;k=bars” is no option/);
+  assert.equal(addressNotice("?c=oven/door:6;k=steps"), "");
 });
 
 test("charts are readable in the address", () => {

@@ -53,6 +53,7 @@ class LiveView:
         self._seq = -1
         self._now_ms = np.nan
         self._turn = 0
+        self._lines: set[int] = set()
         self._ticks: deque[tuple[int, int]] = deque(maxlen=_TICKS_KEPT)  # (seq, first bucket that changed with it)
         self._packed: dict[tuple[int, int], bytes] = {}
 
@@ -114,7 +115,7 @@ class LiveView:
 
     def _build(self, last: int, now_ms: float) -> None:
         indices = tuple(range(min(len(self.store.series), self._limit))) if self._all else self._wanted[: self._limit]
-        window = self._window = Window(self.store, indices, self.step_ms, self.count)
+        window = self._window = Window(self.store, indices, self.step_ms, self.count, self._lines)
         window.older = self._older
         window.first = last - self.count + 1
         for at, series in enumerate(window.series):

@@ -26,6 +26,7 @@ from tidewire.livestore.buckets import (
     regroup,
 )
 from tidewire.livestore.column_ring import FIRST_ROWS, ColumnRing, Floats
+from tidewire.livestore.levels import Levels
 
 __all__ = ["SECOND_MS", "Series"]
 
@@ -52,6 +53,7 @@ class Series:
         reading_id: of the batch that brought its newest reading, 0 if unknown.
         doubtful_id: batches up to this id may hold readings that came in a snapshot.
         raw: readings (time, value).
+        levels: which of its values tell whether it is drawn as steps.
         seconds: buckets of one second.
         evicted_ms: log time at which its blocks were last taken from it, -inf if never.
         late: (version, oldest time) of arrivals that were not newer than all before.
@@ -66,6 +68,7 @@ class Series:
         "labels",
         "last_id",
         "late",
+        "levels",
         "logged_unit",
         "metric",
         "pace_ms",
@@ -94,6 +97,7 @@ class Series:
         self.reading_id = 0
         self.doubtful_id = 0
         self.raw = ColumnRing(_RAW_COLUMNS, 0)
+        self.levels = Levels()
         self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = -np.inf
         self.late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
@@ -153,12 +157,15 @@ class Series:
             ring.append(all_rows)
             setattr(self, name, ring)
         self.evicted_ms = -np.inf
+        self.levels = Levels()
+        self.levels.add_all(rows)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def append_one(self, time_ms: float, number: float) -> None:
         """Append one reading newer than all before; there must be room."""
         self.raw.append_row((time_ms, number))
+        self.levels.add(time_ms, number)
         if math.isnan(number):
             return
         second, seconds = time_ms // SECOND_MS, self.seconds
@@ -173,6 +180,7 @@ class Series:
     def append(self, rows: Floats) -> None:
         """Append readings newer than all before, float64[2, n] in order of time; there must be room."""
         self.raw.append(rows)
+        self.levels.add_all(rows)
         buckets = bucket_readings(rows[0], rows[1], SECOND_MS)
         if not buckets.shape[1]:
             return
@@ -202,6 +210,7 @@ class Series:
             oldest_raw_ms: readings before it go to the seconds only.
             oldest_second_ms: bound of the seconds.
         """
+        self.levels.add_all(rows)
         held = self.raw.rows()
         if self.raw.dropped and self.raw.size:
             oldest_raw_ms = max(oldest_raw_ms, held[0, 0])
@@ -253,14 +262,19 @@ class Series:
         """
         start_ms, end_ms = max(first * step_ms, self.unit_since_ms, self.known_from_ms), (last + 1) * step_ms
         if step_ms % SECOND_MS:
-            readings = self.raw.rows()
-            low, high = np.searchsorted(readings[0], (start_ms, end_ms), "left")
-            return bucket_readings(readings[0, low:high], readings[1, low:high], step_ms)
+            readings = self.readings_between(start_ms, end_ms)
+            return bucket_readings(readings[0], readings[1], step_ms)
         held = self.seconds.rows()
         first_s = float(math.ceil(max(first * step_ms, self.unit_since_ms) / SECOND_MS))
         first_s = max(first_s, self.known_from_s)
         low, high = np.searchsorted(held[NUMBER], (first_s, end_ms / SECOND_MS), "left")
         return regroup(held[:, low:high], SECOND_MS, step_ms)
+
+    def readings_between(self, start_ms: float, end_ms: float) -> Floats:
+        """Return the readings held of [start, end), float64[2, n]; a view."""
+        held = self.raw.rows()
+        low, high = np.searchsorted(held[0], (start_ms, end_ms), "left")
+        return held[:, low:high]
 
     def readings_from(self, time_ms: float) -> Floats:
         """Return a copy of the readings held from a time on, float64[2, n]."""
@@ -272,6 +286,23 @@ class Series:
         times = self.raw.rows()[0]
         at = np.searchsorted(times, time_ms, "right")
         return float(times[at]) if at < times.size else np.inf
+
+    def value_before(self, time_ms: float) -> float:
+        """Return the newest number known from before a time in the unit of the series; NaN if there is none."""
+        since_ms = max(self.unit_since_ms, self.known_from_ms)
+        times, values = self.raw.rows()
+        at = int(np.searchsorted(times, time_ms, "left"))
+        while at and times[at - 1] >= since_ms:
+            at -= 1
+            if not math.isnan(values[at]):
+                return float(values[at])
+        seconds = self.seconds.rows()
+        before = int(np.searchsorted(seconds[NUMBER], time_ms // SECOND_MS, "left"))
+        return (
+            float(seconds[LAST, before - 1])
+            if before and seconds[NUMBER, before - 1] >= since_ms / SECOND_MS
+            else math.nan
+        )
 
     def covered_from_ms(self, step_ms: int) -> float:
         """Return since when the tier that serves this width holds everything it was given, -inf if always."""

@@ -16,6 +16,7 @@ __all__ = [
     "DELTA",
     "EMPTY",
     "FLAG_PARTIAL",
+    "FLAG_STEPS",
     "MAX_BUCKETS",
     "MAX_SERIES",
     "RANGE",
@@ -32,6 +33,7 @@ __all__ = [
 VERSION: Final = 2
 SNAPSHOT, DELTA, RANGE = 1, 2, 4
 FLAG_PARTIAL = 2
+FLAG_STEPS = 4
 EXPONENT_SHIFT: Final = 16  # of the flags: the upper half is a signed exponent
 MAX_SERIES = MAX_BUCKETS = 0xFFFF
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tidewire.livestore.buckets import FIRST, LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.levels import are_levels, counts, distinct
 from tidewire.livestore.series import SECOND_MS, Series
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import (
@@ -17,6 +18,7 @@ from tidewire.livestore.view_frame import (
     EMPTY,
     EXPONENT_SHIFT,
     FLAG_PARTIAL,
+    FLAG_STEPS,
     RANGE,
     RECORD,
     ViewFrame,
@@ -57,9 +59,19 @@ NO_OLDER: Final = Older({}, np.inf, -np.inf)
 
 
 class Window:
-    """The matrix of one window, `count` buckets from `first` on, over some series."""
+    """The matrix of one window, `count` buckets from `first` on, over some series.
 
-    def __init__(self, store: Store, indices: Sequence[int], step_ms: int, count: int) -> None:
+    Args:
+        store: where the series are.
+        indices: of the series, in the order of the records.
+        step_ms: width of a bucket.
+        count: how many there are.
+        lines: indices of series that stay a line: they were one before, and what is drawn does not flicker.
+    """
+
+    def __init__(
+        self, store: Store, indices: Sequence[int], step_ms: int, count: int, lines: set[int] | None = None
+    ) -> None:
         self.store = store
         self.indices = np.asarray(indices, dtype=np.intp)
         self.series: list[Series] = [store.series[index] for index in indices]
@@ -71,8 +83,10 @@ class Window:
         self.records = np.zeros(n, dtype=RECORD)
         self.records["index"] = self.indices
         self.records["change"] = np.nan
+        self.lines: set[int] = set() if lines is None else lines
         self._exponents = [0] * n
         self.older = NO_OLDER
+        self._older_values: dict[int, tuple[float, ...]] = {}
 
     @property
     def last(self) -> int:
@@ -152,7 +166,7 @@ class Window:
         base = base_for(low, high, before[0])
         exponent = exponent_for(low, high, base)
         record["base"], self._exponents[at] = base, exponent
-        record["flags"] = int(record["flags"]) & FLAG_PARTIAL | (exponent & 0xFFFF) << EXPONENT_SHIFT
+        record["flags"] = int(record["flags"]) & (FLAG_PARTIAL | FLAG_STEPS) | (exponent & 0xFFFF) << EXPONENT_SHIFT
         return (base, exponent) != before
 
     def describe(self, now_ms: float, start_ms: float) -> None:
@@ -161,22 +175,65 @@ class Window:
         for name in ("last_value", "last_time_ms", "last_id_ms", "total"):
             records[name] = state[name]
         records["rate"] = self.store.rates(self.indices, now_ms)
-        flags = records["flags"] & ~np.uint32(FLAG_PARTIAL)
+        flags = records["flags"] & ~np.uint32(FLAG_PARTIAL | FLAG_STEPS)
         older = self.older
         for at, series in enumerate(self.series):
             covered_ms = self.store.covered(series, self.step_ms)
             if covered_ms > start_ms and (older.from_ms > start_ms or older.to_ms < covered_ms):
                 flags[at] |= np.uint32(FLAG_PARTIAL)
+            if counts(series.unit) and not self._is_line(series, start_ms):
+                flags[at] |= np.uint32(FLAG_STEPS)
         records["flags"] = flags
 
+    def _is_line(self, series: Series, start_ms: float) -> bool:
+        """Tell whether the readings from a time on, up to the newest, are a line or were one in this view."""
+        if series.index not in self.lines:
+            known_ms = max(start_ms, series.unit_since_ms, series.known_from_ms)
+            if series.levels.is_line(known_ms, self._older_levels(series)):
+                self.lines.add(series.index)
+        return series.index in self.lines
+
+    def _older_levels(self, series: Series) -> tuple[float, ...]:
+        """Return the distinct values of the buckets from the history, computed once."""
+        older = self.older.tables.get(series.index)
+        if older is None:
+            return ()
+        if series.index not in self._older_values:
+            self._older_values[series.index] = distinct(_values(older))
+        return self._older_values[series.index]
+
+    def set_steps(self) -> None:
+        """Mark the series that are steps by what this window holds, which may have ended long ago."""
+        start_ms, end_ms = self.first * self.step_ms, (self.last + 1) * self.step_ms
+        for at, series in enumerate(self.series):
+            since_ms = max(start_ms, series.unit_since_ms, series.known_from_ms)
+            readings = series.readings_between(since_ms, end_ms)[1]
+            whole = readings.size and self.store.covered(series, 1) <= start_ms  # else by the buckets of it
+            values = readings[~np.isnan(readings)] if whole else _values(self.rows(at, self.first))
+            steps = counts(series.unit) and are_levels(values)
+            flags = int(self.records[at]["flags"]) & ~FLAG_STEPS
+            self.records[at]["flags"] = flags | (FLAG_STEPS if steps else 0)
+
     def set_last_before(self) -> None:
-        """Set each series' newest time before the window, so that a silence at its start is known."""
+        """Set each series' newest time before the window, so that a silence at its start is known.
+
+        And the value that it had then, of which steps go on: in the first bucket, if that holds no reading.
+        """
         start = self.first * self.step_ms / SECOND_MS
         for at, series in enumerate(self.series):
             seconds = series.seconds.rows()[NUMBER]
             before = int(np.searchsorted(seconds, start, "left"))
             known = before and seconds[before - 1] >= series.known_from_s
             self.records[at]["before_s"] = seconds[before - 1] if known else 0
+            if self.data[at, 0]["count"]:
+                continue
+            held = series.value_before(self.first * self.step_ms)
+            base, exponent = float(self.records[at]["base"]), self._exponents[at]
+            if math.isnan(held) or exponent_for(held, held, base) > max(exponent, 0):
+                self.data[at, 0] = EMPTY
+            else:
+                level = math.ldexp(held - base, -exponent)
+                self.data[at, 0] = (level, level, 0, 0, 0, 0)
 
     def set_change(self, at: int, now_ms: float, window_ms: float) -> None:
         """Compare the mean of a window that ends now with the mean of the one before, where both are covered."""
@@ -191,6 +248,11 @@ class Window:
         if before and first_ms <= start_ms + slack_ms:
             change = series.mean(middle_ms, end_ms)[0] / before - 1
             record["change"] = change if abs(change) < _LARGEST_CHANGE else np.nan
+
+
+def _values(rows: Floats) -> Floats:
+    """Return what a table of buckets holds of the values of readings, float64[4 n]."""
+    return rows[FIRST : MAX + 1].ravel()
 
 
 def _packed(figures: Sequence[float], base: float, exponent: int) -> tuple[float, float, int, int, int, int]:
@@ -240,5 +302,6 @@ def pack_range(
             window.fill(at, first, choose_base=True)
             window.records[at]["expected_ms"] = series.expected_ms()
         window.describe(now_ms, first * step_ms)
+        window.set_steps()
         window.set_last_before()
     return pack_frame(ViewFrame(RANGE, seq, now_ms, first, request_id, step_ms, window.records, window.data))

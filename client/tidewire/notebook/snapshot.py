@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from tidewire.livestore.column_ring import Floats
-from tidewire.livestore.gaps import gaps_before
+from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.series import Series
-from tidewire.livestore.view_frame import ViewFrame, exponents_of
+from tidewire.livestore.view_frame import FLAG_STEPS, ViewFrame, exponents_of
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.units import shown_unit
@@ -164,11 +164,10 @@ def _panel(
             label = ",".join(last.labels.values())
             shown = _number(float(frame.records["last_value"][row]) / unit.divisor)
             x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), _TEXT, 12) + 14
-        for run in _runs(body[:, 0], float(frame.records["expected_ms"][row]), frame.step_ms):
+        for corners in _corners(body, frame, row):
             points = [
                 (x0 + (column + 0.5) / count * (x1 - x0), y1 - (value - low) / (high - low) * (y1 - y0))
-                for column in run
-                for value, _ in itertools.groupby(body[column].tolist())
+                for column, value in corners
             ]
             if len(points) > 1:
                 canvas.line(points, colour, 1.5)
@@ -183,6 +182,24 @@ def _first_min_max_last(frame: ViewFrame, row: int) -> Floats:
     low, high = (np.ldexp(cells[name].astype(np.float64), exponent) + base for name in ("min", "max"))
     first, last = (low + (high - low) * (cells[name] / _FRACTIONS) for name in ("first", "last"))
     return np.stack((first, low, high, last), axis=1)
+
+
+def _corners(body: Floats, frame: ViewFrame, row: int) -> list[list[tuple[int, float]]]:
+    """Return the corners of a line, (column, value), in runs between gaps; of steps, a value goes on to the next."""
+    record = frame.records[row]
+    expected_ms, steps = float(record["expected_ms"]), bool(record["flags"] & FLAG_STEPS)
+    lines: list[list[tuple[int, float]]] = []
+    for run in _runs(body[:, 0], expected_ms, frame.step_ms):
+        corners: list[tuple[int, float]] = []
+        for column in run:
+            if steps and corners:
+                corners.append((column, corners[-1][1]))
+            corners += [(column, value) for value, _ in itertools.groupby(body[column].tolist())]
+        lines.append(corners)
+    silent_ms = frame.now_ms - float(record["last_id_ms"])
+    if steps and lines and not silent_ms > gap_limit_ms(expected_ms):
+        lines[-1].append((len(body) - 1, lines[-1][-1][1]))
+    return lines
 
 
 def _runs(line: Floats, expected_ms: float, step_ms: int) -> list[list[int]]:

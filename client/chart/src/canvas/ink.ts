@@ -9,6 +9,9 @@ const DENSE_PX = 12;
 /** … and until it has fewer or is lower than these, so that a picture does not flicker between the two. */
 const STILL_READINGS = 6;
 const STILL_PX = 10;
+/** Of an area, at the top of the plot and at its foot; under steps there are only two heights to tell apart. */
+const AREA_ALPHA = [0.16, 0.01];
+const STEPS_ALPHA = [0.2, 0.06];
 const FILL_ALPHA = 0.3;
 const EDGE_ALPHA = 0.85;
 /** The mean on top of it: a value for every 2 px, on a halo. */
@@ -81,8 +84,9 @@ export function fillArea(
   colour: string,
 ): void {
   const gradient = ctx.createLinearGradient(0, topPx, 0, footPx);
-  gradient.addColorStop(0, withAlpha(colour, 0.16));
-  gradient.addColorStop(1, withAlpha(colour, 0.01));
+  const [above, below] = trace.steps ? STEPS_ALPHA : AREA_ALPHA;
+  gradient.addColorStop(0, withAlpha(colour, above));
+  gradient.addColorStop(1, withAlpha(colour, below));
   ctx.beginPath();
   areaPath(trace, x, y, footPx, ctx);
   ctx.fillStyle = gradient;
@@ -149,9 +153,10 @@ function meanPath(
   columnPx: number,
   from: number,
 ): void {
-  const { time, mean, count, breaks, stepMs } = trace;
+  const { time, mean, count, breaks, stepMs, steps } = trace;
   const each = meanColumns(columnPx) * stepMs;
   let fresh = true;
+  let level = NaN;
   for (let i = from; i < trace.n; ) {
     const group = Math.floor(time[i] / each);
     fresh ||= breaks[i] === 1;
@@ -164,7 +169,11 @@ function meanPath(
     const px = x.a * (group + 0.5) * each + x.b;
     const py = (y.a * sum) / readings + y.b;
     if (fresh) path.moveTo(px, py);
-    else path.lineTo(px, py);
+    else {
+      if (steps) path.lineTo(px, level);
+      path.lineTo(px, py);
+    }
+    level = py;
     fresh = false;
   }
 }

@@ -154,6 +154,9 @@ function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number
         count++;
       if (x > toX) break;
     }
+    const heldY = frame.y.a * trace.last[trace.n - 1] + frame.y.b;
+    const [heldFrom, heldTo] = [frame.x.a * trace.time[trace.n - 1] + frame.x.b, frame.x.a * trace.heldMs + frame.x.b];
+    if (heldTo > fromX && heldFrom < toX && heldY > boxTop - 3 && heldY < boxTop + LABEL_HEIGHT + 3) count++;
   }
   return count;
 }

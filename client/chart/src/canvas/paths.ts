@@ -24,15 +24,18 @@ export function linear(lo: number, hi: number, pxLo: number, pxHi: number): Line
   return { a, b: pxLo - a * lo };
 }
 
-/** Add the line of the columns `from` … `to - 1`, broken at gaps. */
+/** Add the line of the columns `from` … `to - 1`, broken at gaps. Of steps, each value goes on to the next column. */
 export function linePath(trace: Trace, x: Linear, y: Linear, path: PathLike, from = 0, to = trace.n): void {
-  const { time, first, last, min, max, breaks } = trace;
+  const { time, first, last, min, max, breaks, steps, heldMs } = trace;
   for (let i = from; i < to; i++) {
     const px = x.a * time[i] + x.b;
     const [low, high, end] = [min[i], max[i], last[i]];
     const begin = first[i];
     if (i === from || breaks[i]) path.moveTo(px, y.a * begin + y.b);
-    else path.lineTo(px, y.a * begin + y.b);
+    else {
+      if (steps && last[i - 1] !== begin) path.lineTo(px, y.a * last[i - 1] + y.b);
+      path.lineTo(px, y.a * begin + y.b);
+    }
     if (high > low) {
       if (begin !== low) path.lineTo(px, y.a * low + y.b);
       if (begin === high && begin !== low) {
@@ -46,16 +49,24 @@ export function linePath(trace: Trace, x: Linear, y: Linear, path: PathLike, fro
       path.lineTo(px + 0.01, y.a * end + y.b);
     }
   }
+  if (heldMs > 0 && to === trace.n && from < to) path.lineTo(x.a * heldMs + x.b, y.a * last[to - 1] + y.b);
 }
 
-/** The area under the means down to a foot, one outline per run: its edge lies within the ink of the line. */
+/** The area under the means, or the steps, down to a foot, one outline per run: its edge lies within the line's ink. */
 export function areaPath(trace: Trace, x: Linear, y: Linear, footPx: number, path: PathLike): void {
   let from = 0;
   for (let i = 1; i <= trace.n; i++) {
     if (i < trace.n && !trace.breaks[i]) continue;
     path.moveTo(x.a * trace.time[from] + x.b, footPx);
-    for (let k = from; k < i; k++) path.lineTo(x.a * trace.time[k] + x.b, y.a * trace.mean[k] + y.b);
-    path.lineTo(x.a * trace.time[i - 1] + x.b, footPx);
+    const tops = trace.steps ? trace.last : trace.mean;
+    for (let k = from; k < i; k++) {
+      const px = x.a * trace.time[k] + x.b;
+      if (trace.steps && k > from) path.lineTo(px, y.a * tops[k - 1] + y.b);
+      path.lineTo(px, y.a * tops[k] + y.b);
+    }
+    const endPx = x.a * (i === trace.n ? trace.endMs : trace.time[i - 1]) + x.b;
+    if (trace.steps) path.lineTo(endPx, y.a * tops[i - 1] + y.b);
+    path.lineTo(endPx, footPx);
     path.closePath();
     from = i;
   }

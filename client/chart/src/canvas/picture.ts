@@ -26,6 +26,8 @@ export interface Picture {
   yHi: number;
   /** Values are divided by this before they are printed on the axis. */
   divisor: number;
+  /** All values are whole, and so are the ticks. */
+  whole: boolean;
   gaps: readonly Silence[];
   /** Start of the silence up to the right edge, NaN if the chart is live; and its label, longest first. */
   tailMs: number;

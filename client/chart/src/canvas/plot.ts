@@ -8,7 +8,7 @@ import { drawLoading, drawTickBlock } from "./loading";
 import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
 import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
-import { niceStep, ticksIn, tickTexts, timeStep, timeTicks } from "./scale";
+import { niceStep, ticksIn, tickTexts, timeStep, timeTicks, wholeStep } from "./scale";
 import { SeriesLayer } from "./series-layer";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
@@ -96,7 +96,7 @@ export class Plot {
     const { left, width } = this.box;
     const lo = picture.yLo / picture.divisor;
     const hi = picture.yHi / picture.divisor;
-    const step = niceStep(lo, hi);
+    const step = picture.whole ? wholeStep(lo, hi) : niceStep(lo, hi);
     ctx.font = font(400, 11);
     ctx.textAlign = "right";
     ctx.textBaseline = "alphabetic";
@@ -142,7 +142,7 @@ export class Plot {
   #readings(ctx: Ctx, picture: Picture): void {
     picture.traces.forEach((trace, i) => {
       if (trace.n === 0) return;
-      if (picture.points) {
+      if (picture.points && !trace.steps) {
         for (let k = 0; k < trace.n; k++) {
           const x = this.x.a * trace.time[k] + this.x.b;
           if (x >= this.box.left && x <= this.box.left + this.box.width)
@@ -150,7 +150,7 @@ export class Plot {
         }
       }
       if (!picture.edges) return;
-      const x = Math.min(this.box.left + this.box.width, this.x.a * trace.time[trace.n - 1] + this.x.b);
+      const x = Math.min(this.box.left + this.box.width, this.x.a * trace.endMs + this.x.b);
       const y = this.y.a * trace.last[trace.n - 1] + this.y.b;
       if (x < this.box.left) return;
       if (picture.stale[i]) staleDot(ctx, x, y, this.#tokens());

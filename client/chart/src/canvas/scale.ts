@@ -25,6 +25,12 @@ export function niceStep(lo: number, hi: number): number {
   return best;
 }
 
+/** As `niceStep`, for values that are whole: no tick between two of them. */
+export function wholeStep(lo: number, hi: number): number {
+  const step = Math.max(1, niceStep(lo, hi));
+  return step === 2.5 ? 2 : step;
+}
+
 export function ticksIn(lo: number, hi: number, step: number): number[] {
   const ticks: number[] = [];
   const first = Math.ceil(lo / step - 1e-9);
@@ -78,6 +84,9 @@ export function yRange(min: number, max: number, fromZero: boolean): [number, nu
   const pad = (hi - lo) * 0.09;
   return [lo - pad, hi + pad];
 }
+
+/** The y range of steps between 0 and 1, which leaves room for an event above and the axis below. */
+export const SWITCH_RANGE: readonly [number, number] = [-0.18, 1.28];
 
 const S = 1_000;
 const MIN = 60 * S;

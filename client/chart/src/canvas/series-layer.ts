@@ -44,7 +44,7 @@ export class SeriesLayer {
       columns,
       ...[right - left, height, ratio, y, tokens.surface, this.#dense],
       ...[picture.colours, picture.stale, picture.alpha, picture.area],
-      traces.map((trace) => [trace.n > 0, trace.stepMs, breaksIn(trace, startMs)]),
+      traces.map((trace) => [trace.n > 0, trace.stepMs, trace.steps, breaksIn(trace, startMs)]),
     ]);
     const style = { columnPx: x.a * stepMs, pixel: 1 / ratio, text: tokens.text, surface: tokens.surface };
     const reach = (fromMs: number): number =>

@@ -4,7 +4,7 @@ import type { Tokens } from "../base/tokens";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
 import { type Columns, shownBy } from "../model/columns";
-import { type Freshness, gapLimitMs, isSilent } from "../model/freshness";
+import { type Freshness, freshness, gapLimitMs, isSilent } from "../model/freshness";
 import { type Ctx, dot, hatch } from "./draw";
 import { fillEnvelope, isDense, strokeLine } from "./ink";
 import { type Linear, linear } from "./paths";
@@ -26,6 +26,7 @@ const scratch = new Trace();
 export function readSpark(ring: BucketRing, slot: Slot, columns: Columns, nowMs: number): Trace {
   const { startMs, endMs } = shownBy(columns, nowMs);
   scratch.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs));
+  scratch.hold(slot, isSilent(freshness(slot, nowMs)) ? NaN : endMs - ring.stepMs / 2);
   return scratch;
 }
 
@@ -63,7 +64,7 @@ export function drawSpark(
   }
   const inset = style.dot > 0 ? 4 : 1.5;
   const y = linear(lo, hi, top + height - inset, top + inset);
-  const lastX = x.a * trace.time[trace.n - 1] + x.b;
+  const lastX = x.a * trace.endMs + x.b;
   const lastY = y.a * trace.last[trace.n - 1] + y.b;
   if (silent) hatch(ctx, tokens, lastX, top, box.hatchRight - lastX, height, left);
   for (let i = 0; i < trace.n; i++) {

@@ -15,6 +15,7 @@ export class ChartFrame {
   failed = false;
   readonly #name = h("span", { class: "card-title" });
   readonly #unit = h("span", { class: "card-unit" });
+  readonly #tag = h("span", { class: "card-tag", "data-tw": "chart-kind" });
   readonly #alert = h("span", { class: "pill", "data-tw": "chart-alert" });
   readonly #pill = h("span", { class: "pill stale", "data-tw": "chart-stale" });
   readonly #pillText = h("span", {});
@@ -41,6 +42,7 @@ export class ChartFrame {
       { class: "card-head" },
       this.#name,
       this.#unit,
+      this.#tag,
       h("span", { class: "grow" }),
       this.menu,
       this.#alert,
@@ -58,6 +60,12 @@ export class ChartFrame {
       this.#nothing,
       this.#error,
     );
+  }
+
+  /** Show how the chart is drawn by choice, empty if it is by its readings. */
+  tag(text: string): void {
+    setText(this.#tag, text);
+    show(this.#tag, text !== "");
   }
 
   loading(yes: boolean, title: string): void {

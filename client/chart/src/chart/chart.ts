@@ -17,13 +17,13 @@ import type { BucketRing, Slot } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
 import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
-import { chartWords, gapLimitMs, spoken } from "../model/freshness";
+import { chartWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import { unitsOfMetrics } from "../model/layout";
 import { chartFreshness, type Print, printOf, printValue, slotsOf, valueWidthCh } from "../model/reading";
-import type { Span } from "../model/url";
+import type { Kind, Span } from "../model/url";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
-import { bucketAt, eventsAt, readingsIn, rowsAt, snapped } from "./crosshair-rows";
+import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
 import { type FigureRow, figuresOf } from "./figures";
 import type { Press } from "./legend";
 import { isLoading } from "./loading-part";
@@ -50,6 +50,7 @@ export class Chart implements Parts {
   loading = false;
   series: Series[] = [];
   range: SharedRange | null = null;
+  #kind: Kind = "auto";
   #hidden: ReadonlySet<number> = new Set();
   #facet = "";
   #stats: FigureRow[] = [];
@@ -128,6 +129,12 @@ export class Chart implements Parts {
   /** Set the label and value of this chart, if a chart is split. */
   facetOf(name: string | undefined, value: string | null): void {
     this.#facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
+  }
+
+  /** Draw lines, steps, or what the readings suggest. */
+  drawAs(kind: Kind): void {
+    this.#kind = kind;
+    this.card.tag(kind === "auto" ? "" : kind);
   }
 
   /** Show or hide the data table over the plot. */
@@ -213,7 +220,7 @@ export class Chart implements Parts {
       host.append(this.overlay.element);
     }
     this.#place(moment);
-    this.#read(ring);
+    this.#read(ring, moment);
     const { ring: before, version } = this.#seen;
     this.freshMs = ring === before ? ring.changedSince(version) * ring.stepMs : -Infinity;
     this.#seen = { ring, version: ring.version };
@@ -251,8 +258,9 @@ export class Chart implements Parts {
     this.x = { a, b: edgesOf(this.#width, ratio).right / ratio - a * this.shown.endMs };
   }
 
-  #read(ring: BucketRing): void {
+  #read(ring: BucketRing, { zoomed, nowMs }: Moment): void {
     const { startMs, endMs } = this.shown;
+    const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - ring.stepMs / 2;
     let magnitude = 0;
     let integers = true;
     this.slots.forEach((slot, i) => {
@@ -261,7 +269,8 @@ export class Chart implements Parts {
         trace.clear();
         return;
       }
-      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs));
+      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.#kind);
+      trace.hold(slot, zoomed || !isSilent(freshness(slot, nowMs)) ? presentMs : NaN);
       if (trace.n === 0) return;
       magnitude = Math.max(magnitude, trace.magnitude);
       integers &&= trace.integers;
@@ -339,8 +348,7 @@ export class Chart implements Parts {
       const { n, last } = this.traces[i];
       return this.#moment?.zoomed ? (n ? last[n - 1] : NaN) : null;
     }
-    const k = bucketAt(this.traces[i], this.slots[i], this.#crossMs);
-    return k < 0 ? NaN : this.traces[i].extreme(k);
+    return valueAt(this.traces[i], this.slots[i], this.#crossMs)?.value ?? NaN;
   }
 
   /** The time of the drawn reading nearest a time. */
@@ -401,9 +409,12 @@ export class Chart implements Parts {
       loading: this.#drawn?.loading ?? null,
       state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
       flags: this.#drawn?.flags ?? [],
+      kind: this.#kind,
       series: this.series.map((one, i) => ({
         key: one.key,
         buckets: this.traces[i]?.n ?? 0,
+        steps: this.traces[i]?.steps ?? false,
+        heldMs: this.traces[i]?.heldMs || null,
         last: this.slots[i]?.lastValue ?? null,
         end: this.traces[i]?.n ? this.traces[i].last[this.traces[i].n - 1] : null,
       })),

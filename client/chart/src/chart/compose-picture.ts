@@ -4,7 +4,7 @@ import { paler } from "../base/colour";
 import { isAmount, startsAtZero } from "../base/units";
 import type { Linear } from "../canvas/paths";
 import type { Flag, Picture } from "../canvas/picture";
-import { yRange } from "../canvas/scale";
+import { SWITCH_RANGE, yRange } from "../canvas/scale";
 import { sharedGaps, type Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import { freshness, isSilent, silentWords } from "../model/freshness";
@@ -40,7 +40,10 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   for (const { value } of lines)
     if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
   const { unit } = series[slots.findIndex((slot) => slot !== undefined)] ?? series[0];
-  const [yLo, yHi] = parts.steadyRange(...yRange(lo, hi, startsAtZero(unit)));
+  const steps = traces.filter((trace) => trace.n > 0);
+  const whole = steps.length > 0 && steps.every((trace) => trace.steps && trace.integers) && print.unit.divisor === 1;
+  const isSwitch = whole && lo >= 0 && hi <= 1;
+  const [yLo, yHi] = parts.steadyRange(...(isSwitch ? SWITCH_RANGE : yRange(lo, hi, startsAtZero(unit))));
   if (!Number.isFinite(yHi - yLo)) throw new Error("These values are too far apart for one axis.");
   const stale = slots.map((slot) => !slot || isSilent(freshness(slot, nowMs)));
   const silent = stale.every(Boolean) && !moment.zoomed;
@@ -58,6 +61,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     yLo,
     yHi,
     divisor: print.unit.divisor,
+    whole,
     gaps:
       moment.zoomed && moment.settled
         ? sharedGaps(
@@ -70,7 +74,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     alpha: moment.offline ? 0.75 : 1,
     stale: moment.zoomed ? stale.map(() => false) : stale,
     edges: !moment.zoomed,
-    area: series.length === 1 && isAmount(unit),
+    area: series.length === 1 && (isSwitch || isAmount(unit)),
     points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,
     loading: loadingPart(slots, traces, moment),

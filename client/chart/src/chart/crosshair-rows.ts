@@ -23,6 +23,31 @@ export function bucketAt(trace: Trace, slot: Slot | undefined, timeMs: number): 
   return trace.nearest(timeMs, Math.max(trace.stepMs, (Number.isNaN(limit) ? trace.stepMs * 3 : limit) / 2));
 }
 
+/** A drawn value at a time: the bucket it is from, and where it is drawn. */
+export interface DrawnValue {
+  bucket: number;
+  value: number;
+  timeMs: number;
+}
+
+/**
+ * Return the value of a trace at a time, null inside a gap. Steps hold theirs from bucket to bucket; of a line it is that
+ * of the nearest bucket.
+ */
+export function valueAt(trace: Trace, slot: Slot | undefined, timeMs: number): DrawnValue | null {
+  if (!trace.steps) {
+    const bucket = bucketAt(trace, slot, timeMs);
+    return bucket < 0 ? null : { bucket, value: trace.extreme(bucket), timeMs: trace.time[bucket] };
+  }
+  const half = trace.stepMs / 2;
+  const bucket = Math.min(trace.n, trace.indexAt(timeMs + half + 0.5)) - 1;
+  if (bucket < 0) return null;
+  const since = trace.time[bucket];
+  if (timeMs <= since + half) return { bucket, value: trace.extreme(bucket), timeMs: since };
+  const held = bucket + 1 < trace.n ? !trace.breaks[bucket + 1] : timeMs <= trace.heldMs + half;
+  return held ? { bucket, value: trace.last[bucket], timeMs } : null;
+}
+
 /** Return the time of the drawn reading nearest a time. */
 export function snapped(traces: readonly Trace[], timeMs: number): number {
   let best = NaN;
@@ -41,17 +66,19 @@ export function rowsAt(
 ): OverlayRow[] {
   return series.flatMap((one, i) => {
     const trace = traces[i];
-    const k = bucketAt(trace, slots[i], timeMs);
-    if (k < 0) return [];
+    const found = valueAt(trace, slots[i], timeMs);
+    if (!found) return [];
+    const k = found.bucket;
     const [low, high] = [printValue(trace.min[k], print), printValue(trace.max[k], print)];
+    const held = found.timeMs !== trace.time[k];
     return [
       {
         colour: tokens.series[one.colour],
         label: one.legend || one.name,
-        value: printValue(trace.extreme(k), print),
-        range: trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
-        x: plot.x.a * trace.time[k] + plot.x.b,
-        y: plot.y.a * trace.extreme(k) + plot.y.b,
+        value: printValue(found.value, print),
+        range: held || trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
+        x: plot.x.a * found.timeMs + plot.x.b,
+        y: plot.y.a * found.value + plot.y.b,
       },
     ];
   });

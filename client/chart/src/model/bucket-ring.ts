@@ -1,5 +1,5 @@
 /** The buckets of one view: a ring per series, written by snapshots and deltas, NaN where a bucket is empty. */
-import { BUCKET_BYTES, DELTA, type Frame, type SeriesRecord } from "../wire/frame";
+import { BUCKET_BYTES, DELTA, FRACTIONS, type Frame, type SeriesRecord } from "../wire/frame";
 
 const WORDS = BUCKET_BYTES / 4;
 /** A bucket without a number: NaN for min and max, 0 for the rest. */
@@ -12,6 +12,8 @@ const SPARE_BUCKETS = 4;
 
 /** One series of a view: its newest record, and its ring of buckets in the three forms in which they are read. */
 export interface Slot extends SeriesRecord {
+  /** The newest value before the oldest bucket held; NaN if none is known. */
+  beforeValue: number;
   words: Uint32Array;
   /** At 4 × offset: min, max, minus `base` and divided by 2 ** `exponent`. */
   floats: Float32Array;
@@ -58,6 +60,7 @@ export class BucketRing {
       Object.assign(slot, record, { beforeMs });
       this.#write(slot.words, frame, s);
     }
+    if (frame.kind !== DELTA) for (const slot of this.slots.values()) this.#takeBefore(slot);
     if (frame.kind === DELTA && this.last > oldLast && frame.records.length < this.slots.size) {
       const written = new Set(frame.records.map((record) => record.index));
       for (const [index, slot] of this.slots) if (!written.has(index)) this.#clear(slot.words, oldLast + 1, this.last);
@@ -77,10 +80,20 @@ export class BucketRing {
   /** Remember the newest reading among the buckets that leave at the left, before they are overwritten. */
   #slideOut(slot: Slot, from: number, to: number): void {
     for (let bucket = Math.min(to, from + this.#capacity) - 1; bucket >= from; bucket--) {
-      if (Number.isNaN(slot.floats[WORDS * this.offset(bucket)])) continue;
+      const at = this.offset(bucket);
+      if (Number.isNaN(slot.floats[WORDS * at])) continue;
+      slot.beforeValue = lastOf(slot, at);
       slot.beforeMs = (bucket + 1) * this.stepMs;
       return;
     }
+  }
+
+  /** Take the value before the window out of the first bucket, which holds no reading then. */
+  #takeBefore(slot: Slot): void {
+    const at = this.offset(this.first);
+    if (this.last < this.first || slot.parts[8 * at + 7] > 0) return;
+    slot.beforeValue = lastOf(slot, at);
+    slot.words.set(EMPTY, WORDS * at);
   }
 
   /** Offset of a bucket in every slot's ring, in buckets; the bucket must lie in first…last. */
@@ -111,7 +124,7 @@ export class BucketRing {
     for (const record of frame.records) {
       const words = new Uint32Array(this.#capacity * WORDS);
       for (let i = 0; i < words.length; i++) words[i] = EMPTY[i % WORDS];
-      this.slots.set(record.index, { ...record, ...ringOf(words) });
+      this.slots.set(record.index, { ...record, beforeValue: NaN, ...ringOf(words) });
     }
   }
 
@@ -135,6 +148,17 @@ export class BucketRing {
 
 function ringOf(words: Uint32Array): Pick<Slot, "words" | "floats" | "parts"> {
   return { words, floats: new Float32Array(words.buffer), parts: new Uint16Array(words.buffer) };
+}
+
+/** Return the last value of the bucket at an offset; NaN if it is empty. */
+export function lastOf({ floats, parts, base, exponent }: Slot, offset: number): number {
+  const [min, max] = [floats[WORDS * offset], floats[WORDS * offset + 1]];
+  return base + share(min, max, max - min, parts[8 * offset + 5]) * 2 ** exponent;
+}
+
+/** A value between two; exactly one of them at its ends. */
+export function share(min: number, max: number, range: number, parts: number): number {
+  return parts === FRACTIONS ? max : min + range * (parts / FRACTIONS);
 }
 
 /** Write what a slot holds for another base and exponent. */

@@ -1,6 +1,7 @@
 /** Reads the buckets of a ring as the columns of a plot, and finds the gaps between them. */
-import { FRACTIONS } from "../wire/frame";
-import type { BucketRing, Slot } from "./bucket-ring";
+import { FLAG_PARTIAL, FLAG_STEPS } from "../wire/frame";
+import { type BucketRing, type Slot, share } from "./bucket-ring";
+import type { Kind } from "./url";
 
 /**
  * A silence is a gap only if it is this many times as long as those around it: a series that was slower once had no
@@ -35,6 +36,9 @@ export class Trace {
   integers = true;
   /** Width of a column. */
   stepMs = 0;
+  /** A value holds until the next one: no slopes. And up to when the last one holds, NaN if only where it was read. */
+  steps = false;
+  heldMs = NaN;
   /** End of the bucket of the last reading in the window, NaN without one; and the gap limit. */
   endedMs = NaN;
   #gapMs = NaN;
@@ -50,7 +54,7 @@ export class Trace {
   }
 
   /** Read the window [startMs, endMs] of one series, split where the silence exceeds `gapMs`. */
-  read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, gapMs: number): void {
+  read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, gapMs: number, kind: Kind = "auto"): void {
     const step = ring.stepMs;
     // A reading beyond each edge, so that the line enters and leaves the plot instead of starting inside it; in the
     // second column from the edge, since the width of the line reaches over the first.
@@ -61,6 +65,10 @@ export class Trace {
     this.#reserve(Math.max(0, to - from + 2));
     const { floats, parts, base } = slot;
     const scale = 2 ** slot.exponent;
+    // Few whole values come back as whole as they were.
+    const exact = (slot.flags & FLAG_STEPS) !== 0;
+    this.steps = kind === "auto" ? exact : kind === "steps";
+    this.heldMs = NaN;
     const newest = Math.floor(slot.lastTimeMs / step);
     let n = 0;
     let lo = Infinity;
@@ -68,6 +76,17 @@ export class Trace {
     let integers = true;
     let previousEnd = lastBefore(ring, slot, from);
     this.stepMs = step;
+    if (this.steps && from <= to && isEmpty(ring, slot, from) && heldBefore(slot)) {
+      // What it was before the window holds into it. No reading: the count is 0.
+      const before = exact ? Math.round(slot.beforeValue) : slot.beforeValue;
+      for (const name of ["first", "last", "min", "max", "mean"] as const) this[name][0] = before;
+      this.time[0] = (from + 0.5) * step;
+      this.count[0] = 0;
+      this.gapFrom[0] = this.gapTo[0] = NaN;
+      lo = hi = before;
+      integers = whole(lo);
+      n = 1;
+    }
     for (let bucket = from; bucket <= to; bucket++) {
       const offset = ring.offset(bucket);
       const least = floats[4 * offset];
@@ -89,6 +108,10 @@ export class Trace {
       this.last[n] = share(min, max, range, parts[at + 1]);
       this.mean[n] = share(min, max, range, parts[at + 2]);
       this.count[n] = parts[at + 3];
+      if (exact) {
+        this.first[n] = Math.round(this.first[n]);
+        this.last[n] = Math.round(this.last[n]);
+      }
       if (bucket === newest && !Number.isNaN(slot.lastValue)) this.last[n] = slot.lastValue;
       n++;
       if (min < lo) lo = min;
@@ -106,6 +129,21 @@ export class Trace {
     this.hi = n ? hi : NaN;
     this.magnitude = n ? Math.max(Math.abs(lo), Math.abs(hi)) : 0;
     this.integers = integers && n > 0;
+  }
+
+  /**
+   * Hold the last value of steps until a time, if no gap lies before it; one that is no number any more, until that was
+   * read.
+   */
+  hold(slot: Slot, untilMs: number): void {
+    const heldMs = Number.isNaN(slot.lastValue) ? Math.min(untilMs, slot.lastTimeMs) : untilMs;
+    this.heldMs =
+      this.steps && this.n > 0 && heldMs > this.time[this.n - 1] && !this.silenceUntil(heldMs) ? heldMs : NaN;
+  }
+
+  /** Where the line ends. */
+  get endMs(): number {
+    return Number.isNaN(this.heldMs) ? this.time[this.n - 1] : this.heldMs;
   }
 
   /** The value that stands for a column where there is room for one: the extreme that is further from its mean. */
@@ -138,6 +176,7 @@ export class Trace {
   /** Draw nothing. */
   clear(): void {
     this.n = 0;
+    this.heldMs = NaN;
     this.endedMs = NaN;
   }
 
@@ -162,6 +201,9 @@ export class Trace {
   }
 }
 
+/** Whether a slot knows the value that its series had before the window, and nothing in between is still to come. */
+const heldBefore = (slot: Slot): boolean => Number.isFinite(slot.beforeValue) && (slot.flags & FLAG_PARTIAL) === 0;
+
 const isEmpty = (ring: BucketRing, slot: Slot, bucket: number): boolean =>
   Number.isNaN(slot.floats[4 * ring.offset(bucket)]);
 
@@ -169,11 +211,6 @@ const isEmpty = (ring: BucketRing, slot: Slot, bucket: number): boolean =>
 function lastBefore(ring: BucketRing, slot: Slot, bucket: number): number {
   for (let b = bucket - 1; b >= ring.first; b--) if (!isEmpty(ring, slot, b)) return (b + 1) * ring.stepMs;
   return slot.beforeMs > 1_000 ? slot.beforeMs : NaN;
-}
-
-/** A value between two; exactly one of them at its ends. */
-function share(min: number, max: number, range: number, parts: number): number {
-  return parts === FRACTIONS ? max : min + range * (parts / FRACTIONS);
 }
 
 function whole(value: number): boolean {

@@ -4,7 +4,7 @@ import { groupBy } from "../base/group-by";
 import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import { unitKey } from "../base/units";
 import type { Directory, Series } from "./directory";
-import { type ChartSpec, DEFAULT_COLUMNS, type SeriesRef } from "./url";
+import { type ChartSpec, DEFAULT_COLUMNS, KINDS, type Kind, type SeriesRef } from "./url";
 
 const DEFAULT_CHARTS = 12;
 
@@ -73,6 +73,11 @@ export function splitChart(directory: Directory, charts: readonly ChartSpec[], a
     facet,
     columns: facet === undefined ? columns : Math.min(columns, DEFAULT_COLUMNS),
   });
+}
+
+/** The kind of a chart after the one it has. */
+export function nextKind(kind: Kind = "auto"): Kind {
+  return KINDS[(KINDS.indexOf(kind) + 1) % KINDS.length];
 }
 
 /** Units of series that do not mean the same, in order. */

@@ -15,6 +15,9 @@ export const FILTERS = ["all", "live", "stale", "nodata", "warn"] as const;
 /** Width of a chart, of 12 columns; and its height, in rows of 44 px. */
 export const DEFAULT_COLUMNS = 4;
 export const DEFAULT_ROWS = 5;
+/** How a chart is drawn: by what its readings are, or as it was told. */
+export const KINDS = ["auto", "line", "steps"] as const;
+export type Kind = (typeof KINDS)[number];
 export type Sort = (typeof SORTS)[number];
 export type Filter = (typeof FILTERS)[number];
 export type Theme = "dark" | "light" | "auto";
@@ -33,6 +36,10 @@ export interface ChartSpec {
   rows?: number | undefined;
   /** One chart per value of this label, all with one y range. */
   facet?: string | undefined;
+  /** Absent: auto. */
+  kind?: Kind | undefined;
+  /** Options of the address that this deck does not know: kept, not obeyed. */
+  unknown?: readonly string[] | undefined;
 }
 
 /** A time span, Unix ms. */
@@ -106,7 +113,9 @@ function parseWindow(text: string | undefined): { windowMs: number; notice: stri
 
 /** Return what a page must say of its address, empty if all of it is shown. */
 export function addressNotice(search: string): string {
-  return parseWindow(new URLSearchParams(search).get("w") ?? undefined).notice;
+  const { notice } = parseWindow(new URLSearchParams(search).get("w") ?? undefined);
+  const unknown = parseState("", search, "").charts?.flatMap((chart) => chart.unknown ?? []) ?? [];
+  return notice || (unknown.length ? `“${unknown.join(";")}” is no option of a chart that this deck knows` : "");
 }
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
@@ -134,8 +143,12 @@ export function formatRef(ref: SeriesRef): string {
 export function formatChart(chart: ChartSpec): string {
   const { columns, rows = DEFAULT_ROWS } = chart;
   const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
+  const options = [...(chart.kind && chart.kind !== "auto" ? [`k=${chart.kind}`] : []), ...(chart.unknown ?? [])];
   return (
-    chart.series.map(formatRef).join(",") + (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) + size
+    chart.series.map(formatRef).join(",") +
+    (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) +
+    size +
+    options.map((option) => `;${option}`).join("")
   );
 }
 
@@ -143,7 +156,9 @@ export const boundColumns = (columns: number): number => Math.min(12, Math.max(2
 export const boundRows = (rows: number): number => Math.min(20, Math.max(3, rows));
 
 export function parseChart(text: string): ChartSpec | null {
-  const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(text) as RegExpExecArray;
+  // A `;` in a name is escaped.
+  const [what, ...options] = text.split(";");
+  const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(what) as RegExpExecArray;
   const series = parseRefs(match[1]);
   if (series.length === 0) return null;
   const chart: ChartSpec = {
@@ -152,6 +167,11 @@ export function parseChart(text: string): ChartSpec | null {
   };
   if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = boundRows(Number(match[4]));
   if (match[2]) chart.facet = unescapePart(match[2]);
+  for (const option of options.filter(Boolean)) {
+    const kind = KINDS.find((one) => option === `k=${one}`);
+    if (kind) chart.kind = kind;
+    else chart.unknown = [...(chart.unknown ?? []), option];
+  }
   return chart;
 }
 

@@ -1,7 +1,7 @@
 /** All actions of the pages; keys, help and the "more" menu use this list. */
 
 import { download, openFile } from "../model/deck-file";
-import { changeChart, moveChart, removeChart, splitChart } from "../model/layout";
+import { changeChart, moveChart, nextKind, removeChart, splitChart } from "../model/layout";
 import { boundColumns, boundRows, DEFAULT_ROWS, WINDOWS } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
@@ -121,6 +121,14 @@ export function chartActions(deck: DeckCharts): Action[] {
       words: "Split by the next label, or join",
       page: "deck",
       run: withCurrent((at) => deck.setCharts(splitChart(deck.directory, deck.specs(), at))),
+    },
+    {
+      keys: ["y"],
+      words: "Draw as a line, as steps, or by its readings",
+      page: "deck",
+      run: withCurrent((at) =>
+        deck.setCharts(changeChart(deck.specs(), at, { kind: nextKind(deck.specs()[at].kind) })),
+      ),
     },
     { keys: ["v"], words: "Show alone, or show all charts", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },

@@ -81,6 +81,7 @@ export class CardGrid {
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
       chart.facetOf(spec.facet, facet);
+      chart.drawAs(spec.kind ?? "auto");
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
       chart.setSeries(series, directory.list.length > 0 ? chartTitle(names) : "");

@@ -10,6 +10,8 @@ export const SNAPSHOT = 1;
 export const DELTA = 2;
 export const RANGE = 4;
 export const FLAG_PARTIAL = 2;
+/** Every reading of the window is whole and they are few distinct values: steps, not slopes. */
+export const FLAG_STEPS = 4;
 
 /** One series of a frame; times are Unix ms on the log's clock. */
 export interface SeriesRecord {
