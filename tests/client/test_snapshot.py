@@ -112,3 +112,26 @@ def test_whole_numbers_are_steps_up_to_now() -> None:
     assert np.flatnonzero(columns > 20).size <= 8, "up and down again"
     assert columns[-6] > 0, "held up to the present"
     assert columns[2] == 0, "not before its first reading"
+
+
+def test_words_are_bands_with_their_words() -> None:
+    store = Store()
+    ends_s = (100, 150)
+    for line, at_s in zip("AB", ends_s, strict=True):
+        times = np.arange(NOW_MS - 250e3, NOW_MS, 5e3)
+        texts = ["IDLE" if time < NOW_MS - at_s * 1e3 else "HEATING" for time in times]
+        batch = Batch(
+            metric="mode", labels={"line": line}, time=times.tolist(), value=[None] * times.size, text=list(texts)
+        )
+        store.append(batch, int(NOW_MS) << 32)
+    frame = frame_of(store)
+    assert snapshot_line("mode", frame, store.series).endswith("} HEATING")
+    image, _ = colours(snapshot_png("line", frame, store.series))
+    for number, at_s in enumerate(ends_s):
+        row = np.asarray(image)[2 * (30 + 43 * number + 6)].astype(int)
+        idle = np.flatnonzero(np.abs(row - (0xE1, 0xE4, 0xE8)).sum(axis=1) < 12)
+        heating = np.flatnonzero(np.abs(row - (0xE5, 0xC8, 0xB7)).sum(axis=1) < 12)
+        edge = 2 * (58 + 810 * (300 - at_s) / 300)
+        assert abs(idle.max() - edge) < 8
+        assert abs(heating.min() - edge) < 8
+        assert heating.max() > 2 * 860, "up to now"

@@ -120,9 +120,10 @@ async def test_what_others_published_sends_nothing_to_the_terminal(service: Any,
     assert msgspec.json.decode(out)["text"] == HOSTILE, "it is still JSON of the same text"
 
 
-def test_the_table_of_tail_sends_nothing_to_the_terminal() -> None:
-    fields = {"metric": HOSTILE, "labels": {HOSTILE: HOSTILE}, "unit": HOSTILE, "time": [1.0], "value": [1.0]}
-    batch: Any = msgspec.convert(fields, _Fields)
+@pytest.mark.parametrize("value", [1.0, None])
+def test_the_table_of_tail_sends_nothing_to_the_terminal(value: float | None) -> None:
+    fields = {"metric": HOSTILE, "labels": {HOSTILE: HOSTILE}, "unit": HOSTILE, "time": [1.0], "value": [value]}
+    batch: Any = msgspec.convert({**fields, "text": [HOSTILE]}, _Fields)
     out = io.StringIO()
     Console(file=out, width=200, force_terminal=False).print(_table({("", ""): _Row(batch, 0, 0.0)}, HOSTILE))
     assert "owned" in out.getvalue()
@@ -136,7 +137,8 @@ class _Fields(msgspec.Struct):
     labels: dict[str, str]
     unit: str
     time: list[float]
-    value: list[float]
+    value: list[float | None]
+    text: list[str]
 
 
 def test_logs_send_nothing_to_the_terminal() -> None:

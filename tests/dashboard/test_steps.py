@@ -121,7 +121,8 @@ def test_a_snapshot_has_what_a_series_was_before_its_window() -> None:
     store = store_of([0.0, 1.0, 3.0], every_ms=20_000)
     view = LiveView(store, (0,), 10_000, 100)
     view.tick(1, T0 + 15_000.0)
-    record, body = (part[0] for part in unpack_frame(view.frame(0, None))[-2:])
+    frame = unpack_frame(view.frame(0, None))
+    record, body = frame.records[0], frame.body[0]
     assert record["before_s"] == T0 // 1_000
     assert body[0].tolist() == (3.0, 3.0, 0, 0, 0, 0)
     assert np.isnan(body["min"][1:]).all()

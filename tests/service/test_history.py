@@ -142,6 +142,21 @@ async def test_buckets_are_anchored_to_the_epoch(service: Any, base_ms: float) -
     ]
 
 
+async def test_a_bucket_has_the_text_of_its_newest_reading_with_one(service: Any, base_ms: float) -> None:
+    times = [base_ms + offset for offset in (900, 100, 500, 1_200, 2_100, 2_300)]
+    texts = ["HEAT", "IDLE", None, None, "HOLD", "COOL"]
+    rows = {"metric": "mode", "time": times, "value": [None] * 6, "text": texts}
+    assert (await service.http.post("/v1/readings", json=rows)).status_code == 200
+    await _publish(service, "mode", [base_ms + 200], [None])
+    span = {"start": str(base_ms), "end": str(base_ms + 10_000)}
+    [series] = (await service.history("mode", points=10, **span))["series"]
+    assert (series["text"], series["count"]) == (["HEAT", None, "COOL"], [4, 1, 2])
+    params = {"metric": "mode", "points": 10, "format": "csv", **span}
+    lines = (await service.http.get("/v1/history", params=params)).text.splitlines()
+    assert lines[0] == "metric,time,value,min,max,mean,count,unit,text"
+    assert [line.rpartition(",")[2] for line in lines[1:]] == ["HEAT", "", "COOL"]
+
+
 async def test_buckets_have_the_width_that_is_asked_for(service: Any, base_ms: float) -> None:
     times = [base_ms + 100 * n for n in range(100)]
     await _publish(service, "m", times, [float(n * 7 % 11) for n in range(100)])

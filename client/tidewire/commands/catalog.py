@@ -44,7 +44,7 @@ def command(patterns: tuple[str, ...], as_json: bool, labels: tuple[str, ...], u
 
 def _cells(info: SeriesInfo) -> tuple[Text, ...]:
     labels = " ".join(f"{name}={label}" for name, label in info.labels.items())
-    value = "\N{EN DASH}" if info.value is None else f"{info.value:.6g}"
+    value = (info.text or "\N{EN DASH}") if info.value is None else f"{info.value:.6g}"
     stamp = datetime.fromtimestamp(info.time / 1e3, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     cells = (info.metric, labels, value, info.unit, stamp, f"{info.count:,}")
     return tuple(Text(plain(cell)) for cell in cells)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tidewire.commands.options import label_option, parse_labels, target_option
 from tidewire.commands.terminal import echo
@@ -43,15 +44,21 @@ class _Publish(click.Command):
 
 @click.command("publish", cls=_Publish, context_settings={"ignore_unknown_options": True})
 @click.argument("metric")
-@click.argument("value", type=_Value())
+@click.argument("value", type=_Value(), required=False)
 @click.option("--unit", default="", help="UCUM unit, such as Cel, % or By/s.")
-@click.option("--text", default=None, help="Text of an event, shown as a flag on the charts.")
+@click.option("--text", default=None, help="Text of the reading: an event, or without VALUE a state.")
 @label_option
 @target_option
 def command(
     metric: str, value: float | None, unit: str, text: str | None, labels: tuple[str, ...], target: str | None
 ) -> None:
-    """Publish one reading: tidewire publish furnace/temperature 921.4 --unit Cel"""  # noqa: D415
+    """Publish one reading: tidewire publish furnace/temperature 921.4 --unit Cel
+
+    A state has no value: tidewire publish oven/mode --text HEATING
+    """  # noqa: D415
+    missing = click.get_current_context().get_parameter_source("value") is ParameterSource.DEFAULT
+    if missing and text is None:
+        raise click.UsageError("Missing argument 'VALUE', or --text for a state.")
     publisher = Publisher(target)
     publisher.publish(metric, value, unit=unit, text=text, labels=parse_labels(labels))
     sent = publisher.flush(5.0)
@@ -59,5 +66,5 @@ def command(
     publisher.close(0.0)
     if not sent or stats.rejected:
         raise click.ClickException(f"not published to {without_password(publish_url(target))}: {stats.last_error}")
-    shown = "\N{EN DASH}" if value is None else f"{value:g}"
+    shown = (text or "\N{EN DASH}") if value is None else f"{value:g}"
     echo(f"{metric} {shown}{' ' + unit if unit else ''} published")

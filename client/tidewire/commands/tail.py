@@ -147,10 +147,11 @@ def _table(rows: Mapping[tuple[str, str], _Row], status: str) -> Table:
     for key in sorted(rows)[:_ROWS]:
         batch, place, received_s = rows[key]
         number = batch.value[place]
-        value = "\N{EN DASH}" if number is None else f"{number:.6g}"
+        word = batch.text[place] if batch.text else None
+        value = (word or "\N{EN DASH}") if number is None else f"{number:.6g}"
         labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
         age_s = max(0.0, time.time() - received_s)
         age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")
         names = Text(plain(batch.metric)), Text(plain(labels), style="dim")
-        table.add_row(*names, Text(value, style="bold"), Text(plain(batch.unit)), age)
+        table.add_row(*names, Text(plain(value), style="bold"), Text(plain(batch.unit)), age)
     return table

@@ -7,7 +7,7 @@ import collections
 import math
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,16 @@ _TIMEOUT_S: Final = 20.0
 _MAX_CELLS: Final = 1_000_000  # buckets of all series of one range: 16 MB
 _BEYOND_INTERVALS: Final = 2
 
-Tables = dict[tuple[str, str], dict[str, Floats]]
-"""Of each metric and series key the buckets of each unit, by what is the same for units that mean the same."""
+
+class _Piece(NamedTuple):
+    """The buckets of one series, by what is the same for units that mean the same, and their texts, by their start."""
+
+    tables: dict[str, Floats]
+    texts: list[tuple[float, str]]
+
+
+Pieces = dict[tuple[str, str], _Piece]
+"""By metric and series key."""
 
 
 class HistoryCache:
@@ -53,7 +61,7 @@ class HistoryCache:
     def __init__(self, url: str, token: str = "") -> None:
         self._client = AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S)
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._answers: dict[tuple[object, ...], tuple[float, asyncio.Task[Tables]]] = {}
+        self._answers: dict[tuple[object, ...], tuple[float, asyncio.Task[Pieces]]] = {}
 
     async def close(self) -> None:
         """Cancel the requests and close the connections."""
@@ -77,21 +85,28 @@ class HistoryCache:
             pieces = range(first, first + count, each)
             reads += [self._part(tuple(part), at, min(each, first + count - at), step_ms) for at in pieces]
         pieces_of: dict[tuple[str, str], dict[str, list[Floats]]] = {}
-        for tables in await asyncio.gather(*reads):
-            for key, units in tables.items():
-                for name, piece in units.items():
-                    pieces_of.setdefault(key, {}).setdefault(name, []).append(piece)
-        found: Tables = {key: _joined(units) for key, units in pieces_of.items()}
+        texts_of: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        for answer in await asyncio.gather(*reads):
+            for key, piece in answer.items():
+                for name, table in piece.tables.items():
+                    pieces_of.setdefault(key, {}).setdefault(name, []).append(table)
+                if piece.texts:
+                    texts_of.setdefault(key, []).extend(piece.texts)
+        found = {key: _joined(units) for key, units in pieces_of.items()}
         tables_by_index: dict[int, Floats] = {}
+        texts: dict[int, list[tuple[float, str]]] = {}
         others: set[str] = set()
         for one in series:
-            by_unit = dict(found.get((one.metric, series_key(one.labels)), {}))
-            unit = unit_key(one.unit)
-            table = by_unit.pop(unit, None) if unit in by_unit else by_unit.pop("", None)
-            if table is not None:
-                tables_by_index[one.index] = table
+            key = (one.metric, series_key(one.labels))
+            if key in texts_of:
+                texts[one.index] = sorted(texts_of[key])
+            by_unit = dict(found.get(key, {}))
+            own = unit_key(one.unit) if unit_key(one.unit) in by_unit else ""
+            if own in by_unit:
+                tables_by_index[one.index] = by_unit.pop(own)
             others |= by_unit.keys() - {""}  # two units have no common axis
-        return Older(tables_by_index, float(first * step_ms), float((first + count) * step_ms), tuple(sorted(others)))
+        span = float(first * step_ms), float((first + count) * step_ms)
+        return Older(tables_by_index, *span, tuple(sorted(others)), texts)
 
     async def fill(self, view: LiveView, now_ms: float) -> None:
         """Add to a live view the buckets of its window that memory does not hold.
@@ -103,7 +118,7 @@ class HistoryCache:
         missing = [view.store.series[index] for index in view.partial]
         view.set_older(await self.older(missing, first, view.count, view.step_ms))
 
-    async def _part(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
+    async def _part(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Pieces:
         now_s = time.monotonic()
         for old, (asked_s, task) in list(self._answers.items()):
             if task.done() and (len(self._answers) >= _KEPT or now_s - asked_s > _KEPT_S):
@@ -123,7 +138,7 @@ class HistoryCache:
             self._answers.pop(key, None)
             raise
 
-    async def _read(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Tables:
+    async def _read(self, metrics: tuple[str, ...], first: int, count: int, step_ms: int) -> Pieces:
         span = (("start", first * step_ms), ("end", (first + count) * step_ms), ("step_ms", step_ms))
         params = (*selection(metrics, None), *span)
         async with self._turns:
@@ -134,7 +149,14 @@ class HistoryCache:
             decoded = await asyncio.to_thread(answer.decoded, HistorySeries)
         if decoded.step_ms != step_ms:
             raise ServiceUnavailable(f"the service sent buckets of {decoded.step_ms} ms instead of {step_ms} ms")
-        return {(columns.metric, series_key(columns.labels)): _tables(columns, step_ms) for columns in decoded.series}
+        return {(columns.metric, series_key(columns.labels)): _piece(columns, step_ms) for columns in decoded.series}
+
+
+def _piece(columns: HistoryColumns, step_ms: int) -> _Piece:
+    """Return the columns of one series; of one with numbers texts are events, and no states."""
+    words = columns.text if all(value is None for value in columns.max) else []
+    texts = [(time_ms, text) for time_ms, text in zip(columns.time, words, strict=False) if text]
+    return _Piece(_tables(columns, step_ms), texts)
 
 
 def _tables(columns: HistoryColumns, step_ms: int) -> dict[str, Floats]:

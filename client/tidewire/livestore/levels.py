@@ -40,7 +40,8 @@ def _is_whole(value: float) -> bool:
 
 
 def _whole(values: Floats) -> npt.NDArray[np.bool_]:
-    return np.logical_and(values % 1.0 == 0.0, np.abs(values) <= _EXACT)
+    whole: npt.NDArray[np.bool_] = np.logical_and(values % 1.0 == 0.0, np.abs(values) <= _EXACT)
+    return whole
 
 
 def distinct(values: Floats) -> tuple[float, ...]:

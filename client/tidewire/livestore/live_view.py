@@ -105,11 +105,13 @@ class LiveView:
             if kind == SNAPSHOT:  # from then on the deck sees for itself what slides out of the window
                 with self.store.lock:
                     window.set_last_before()
+            with self.store.lock:
+                states = window.states(first)
             body, records = window.data[:, first - window.first :], window.records
             if self.store.catching_up:
                 records = records.copy()
                 records["expected_ms"] = np.nan  # so that nothing counts as silent
-            frame = ViewFrame(kind, self._seq, self._now_ms, first, view, self.step_ms, records, body)
+            frame = ViewFrame(kind, self._seq, self._now_ms, first, view, self.step_ms, records, body, states)
             packed = self._packed[view, first] = pack_frame(frame)
         return packed
 

@@ -27,6 +27,8 @@ from tidewire.livestore.buckets import (
 )
 from tidewire.livestore.column_ring import FIRST_ROWS, ColumnRing, Floats
 from tidewire.livestore.levels import Levels
+from tidewire.livestore.words import Words
+from tidewire.model.batch import ANNOTATIONS
 
 __all__ = ["SECOND_MS", "Series"]
 
@@ -57,6 +59,7 @@ class Series:
         seconds: buckets of one second.
         evicted_ms: log time at which its blocks were last taken from it, -inf if never.
         late: (version, oldest time) of arrivals that were not newer than all before.
+        words: texts of its readings without a number; None if it never had one.
     """
 
     __slots__ = (
@@ -79,6 +82,7 @@ class Series:
         "unit",
         "unit_ms",
         "unit_since_ms",
+        "words",
     )
 
     def __init__(self, index: int, metric: str, labels: dict[str, str]) -> None:
@@ -101,6 +105,7 @@ class Series:
         self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = -np.inf
         self.late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
+        self.words: Words | None = None
 
     # -- blocks --------------------------------------------------------------------------------------------------
 
@@ -307,9 +312,23 @@ class Series:
     def covered_from_ms(self, step_ms: int) -> float:
         """Return since when the tier that serves this width holds everything it was given, -inf if always."""
         ring, unit_ms = (self.raw, 1) if step_ms % SECOND_MS else (self.seconds, SECOND_MS)
+        covered_ms = self.evicted_ms
+        if self.words is not None and not step_ms % SECOND_MS:  # finer windows have no other source
+            covered_ms = max(covered_ms, self.words.covered_from_ms)
         if ring.dropped and ring.size:
-            return max(self.evicted_ms, float(ring.rows()[0, 0]) * unit_ms)
-        return self.evicted_ms
+            return max(covered_ms, float(ring.rows()[0, 0]) * unit_ms)
+        return covered_ms
+
+    @property
+    def has_states(self) -> bool:
+        """Return whether texts of this series are states: it has no number, and is not the one of all charts."""
+        return not self.seconds.size and self.metric != ANNOTATIONS
+
+    def add_word(self, time_ms: float, text: str) -> bool:
+        """Add the text of a reading without a number; tell whether it is an event."""
+        if self.words is None:
+            self.words = Words()
+        return self.words.add(time_ms, text)
 
     def extent(self, start_ms: float, end_ms: float) -> tuple[float, float]:
         """Return the smallest and largest value of the seconds of [start, end]; NaN for none."""

@@ -11,6 +11,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -165,8 +166,8 @@ class Store:
                 self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
             if added:
                 self._count(series, 0 if snapshot else id_, log_ms, added)
-            if batch.text is not None:  # also of readings that a snapshot brought without it
-                self._flag(batch)
+            if batch.text is not None or series.words is not None:  # also of readings a snapshot brought without it
+                self._flag(series, batch)
             return added
 
     def new_lineage(self) -> None:
@@ -229,7 +230,7 @@ class Store:
             self._arrivals[index] = row.rate
             series.pace_ms = 1e3 / row.rate if row.rate * RATE_S >= _PACED_BY else math.nan
         if text is not None:
-            self._flag(batch)
+            self._flag(series, batch)
 
     def begin_past(self, series: Iterable[Series]) -> int:
         """Keep what is appended to these series until their past is taken; return the generation to take it in."""
@@ -268,7 +269,9 @@ class Store:
                 series.reading_id = max(series.reading_id, past.upto)
             self._version[index] += 1
             series.late.append((int(self._version[index]), past.from_ms))
-            for time_ms, text in past.texts:
+            for time_ms, text in sorted(past.texts):
+                if series.has_states and not series.add_word(time_ms, text):
+                    continue
                 self._mark(EventMark(time_ms=time_ms, text=text, metric=series.metric, labels=series.labels))
             return True
 
@@ -437,8 +440,12 @@ class Store:
                 self._arrivals[:, passed % width] = 0
         self._arrivals_s = max(self._arrivals_s, second)
 
-    def _flag(self, batch: Batch) -> None:
-        for time_ms, text in zip(batch.time, batch.text or (), strict=True):
+    def _flag(self, series: Series, batch: Batch) -> None:
+        """Note the texts of a batch: of a state the changes are events, of all else each text is one."""
+        for time_ms, value, text in zip(batch.time, batch.value, batch.text or repeat(None), strict=False):
+            word = value is None and series.has_states and (text or series.words is not None)
+            if word and not series.add_word(time_ms, text or ""):
+                continue
             if text:
                 self._mark(EventMark(time_ms=time_ms, text=text, metric=batch.metric, labels=batch.labels))
 

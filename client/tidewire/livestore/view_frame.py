@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from tidewire.errors import InvalidInput
+from tidewire.livestore.words import Run
 
 __all__ = [
     "BUCKET",
@@ -75,6 +78,7 @@ class ViewFrame(NamedTuple):
         step_ms: width of a bucket.
         records: dtype `RECORD`, one per series.
         body: dtype `BUCKET`, [series, buckets]; `EMPTY` where a bucket holds no number.
+        states: by index of the series the states from the first bucket on, and some before; none of most.
     """
 
     kind: int
@@ -85,6 +89,7 @@ class ViewFrame(NamedTuple):
     step_ms: int
     records: npt.NDArray[np.void]
     body: npt.NDArray[np.void]
+    states: Mapping[int, Sequence[Run]] = {}
 
 
 def pack_frame(frame: ViewFrame) -> bytes:
@@ -101,7 +106,8 @@ def pack_frame(frame: ViewFrame) -> bytes:
         frame.view,
         frame.step_ms,
     )
-    return b"".join((header, frame.records.tobytes(), frame.body.tobytes()))
+    states = msgspec.json.encode(frame.states) if frame.states else b""
+    return b"".join((header, frame.records.tobytes(), frame.body.tobytes(), states))
 
 
 def unpack_frame(data: bytes) -> ViewFrame:
@@ -114,11 +120,16 @@ def unpack_frame(data: bytes) -> ViewFrame:
         raise InvalidInput("frame", data[:8], f"expected a view frame of version {VERSION}")
     _, kind, series, seq, now_ms, first, buckets, view, step_ms = _HEADER.unpack_from(data)
     body_at = _HEADER.size + series * RECORD.itemsize
-    if len(data) != body_at + series * buckets * BUCKET.itemsize:
-        raise InvalidInput("frame", len(data), f"expected {body_at + series * buckets * BUCKET.itemsize} bytes")
+    end = body_at + series * buckets * BUCKET.itemsize
+    if len(data) < end:
+        raise InvalidInput("frame", len(data), f"expected {end} bytes")
+    try:
+        states = msgspec.json.decode(data[end:], type=dict[int, list[Run]]) if len(data) > end else {}
+    except msgspec.MsgspecError as error:
+        raise InvalidInput("frame", len(data), f"expected {end} bytes, and states: {error}") from None
     records = np.frombuffer(data, RECORD, series, _HEADER.size)
     body = np.frombuffer(data, BUCKET, series * buckets, body_at).reshape(series, buckets)
-    return ViewFrame(kind, seq, now_ms, first, view, step_ms, records, body)
+    return ViewFrame(kind, seq, now_ms, first, view, step_ms, records, body, states)
 
 
 def base_for(low: float, high: float, before: float = 0.0) -> float:

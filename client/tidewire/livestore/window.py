@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from tidewire.livestore.buckets import FIRST, LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.gaps import gap_limit_ms
 from tidewire.livestore.levels import are_levels, counts, distinct
 from tidewire.livestore.series import SECOND_MS, Series
 from tidewire.livestore.store import Store
@@ -26,6 +28,7 @@ from tidewire.livestore.view_frame import (
     exponent_for,
     pack_frame,
 )
+from tidewire.livestore.words import Run, runs_of
 
 __all__ = ["BEYOND", "NO_OLDER", "Older", "Window", "pack_range"]
 
@@ -44,6 +47,7 @@ class Older(NamedTuple):
 
     Attributes:
         tables: buckets by index of the series, of the width of the view.
+        texts: (start of a bucket, text of its newest reading that has one) by index of the series.
         from_ms: since when (log time) they hold everything; a series without a table then has no reading.
         to_ms: until when.
         other_units: units of readings that are not in the tables, since their series have another one now.
@@ -53,6 +57,7 @@ class Older(NamedTuple):
     from_ms: float
     to_ms: float
     other_units: tuple[str, ...] = ()
+    texts: Mapping[int, Sequence[tuple[float, str]]] = {}
 
 
 NO_OLDER: Final = Older({}, np.inf, -np.inf)
@@ -104,6 +109,30 @@ class Window:
         start = max(start, math.ceil(max(series.unit_since_ms, 0.0) / self.step_ms))
         low, high = np.searchsorted(older[NUMBER], (start, max(start, covered)), "left")
         return np.concatenate((older[:, low:high], rows), axis=1) if high > low else rows
+
+    def states(self, start: int) -> dict[int, list[Run]]:
+        """Return the states of each series from the start of a bucket on, and what tells of those before it.
+
+        After the first bucket of the window only of series with a word since.
+        """
+        start_ms = float(start * self.step_ms)
+        found: dict[int, list[Run]] = {}
+        for at, series in enumerate(self.series):
+            older = self.older.texts.get(series.index, ())
+            if series.words is None and not older:
+                continue
+            runs = [] if series.words is None else series.words.since(start_ms)
+            runs = [run for run in runs if run.from_ms >= series.known_from_ms]
+            if older and (not runs or runs[0].from_ms >= start_ms):
+                until_ms = min(self.store.covered(series, self.step_ms), runs[0].from_ms if runs else math.inf)
+                texts = older[: bisect.bisect_left(older, until_ms, key=lambda text: text[0])]
+                first = max(0, bisect.bisect_left(texts, start_ms, key=lambda text: text[0]) - 1)
+                runs = [*(Run(time_ms, time_ms, text) for time_ms, text in texts[first:]), *runs]
+            runs = [run for run in runs if run.from_ms < (self.last + 1) * self.step_ms]
+            if runs and (start == self.first or runs[-1].to_ms >= start_ms):
+                limit_ms = gap_limit_ms(float(self.records[at]["expected_ms"]), self.step_ms if older else 0.0)
+                found[series.index] = runs_of(runs, limit_ms)
+        return found
 
     def slide(self, shift: int) -> None:
         """Move the window by so many buckets, fewer than it has; the new ones are empty."""
@@ -181,7 +210,7 @@ class Window:
             covered_ms = self.store.covered(series, self.step_ms)
             if covered_ms > start_ms and (older.from_ms > start_ms or older.to_ms < covered_ms):
                 flags[at] |= np.uint32(FLAG_PARTIAL)
-            if counts(series.unit) and not self._is_line(series, start_ms):
+            if series.seconds.size and counts(series.unit) and not self._is_line(series, start_ms):
                 flags[at] |= np.uint32(FLAG_STEPS)
         records["flags"] = flags
 
@@ -304,4 +333,6 @@ def pack_range(
         window.describe(now_ms, first * step_ms)
         window.set_steps()
         window.set_last_before()
-    return pack_frame(ViewFrame(RANGE, seq, now_ms, first, request_id, step_ms, window.records, window.data))
+        states = window.states(first)
+    frame = ViewFrame(RANGE, seq, now_ms, first, request_id, step_ms, window.records, window.data, states)
+    return pack_frame(frame)

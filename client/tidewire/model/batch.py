@@ -84,7 +84,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         unit: a UCUM string, verbatim.
         time: float64[n], milliseconds since the Unix epoch, UTC, in any order.
         value: float64[n]; None is a reading whose value is not a number.
-        text: n strings or None; a reading with a text is an event.
+        text: n strings or None; a reading with a text is an event, and one without a number a state.
         step: n numbers or None; the x of people who count steps.
     """
 
@@ -328,7 +328,11 @@ def checked_value(value: object, *, field: str = "value") -> float | None:
 
 
 # Functions for shapes that publish() refuses.
-_BETTER: Final = {"DataFrame": "; publish_frame() takes it", "dict": "; log() takes dicts in dicts"}
+_BETTER: Final = {
+    "DataFrame": "; publish_frame() takes it",
+    "dict": "; log() takes dicts in dicts",
+    "str": "; text= takes words",
+}
 
 
 def _column(field: str, given: Any) -> list[Any]:
@@ -388,7 +392,7 @@ def make_batch(
             else all `now_ms`.
         unit: a UCUM string.
         labels: dimensions of the series.
-        text: a string or n strings or None: makes readings events.
+        text: a string or n strings or None: makes readings events, those without a number states.
         step: a number or n numbers or None.
         limits: what to allow.
         now_ms: the present, milliseconds; the system's clock if None.

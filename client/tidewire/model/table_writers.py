@@ -84,7 +84,7 @@ def label_of_column(name: str) -> str | None:
 def fixed_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Return which fixed columns a table with these columns may have."""
     buckets = tuple(names[: len(BUCKET_COLUMNS)]) == BUCKET_COLUMNS
-    return BUCKET_COLUMNS if buckets else READING_COLUMNS
+    return (*BUCKET_COLUMNS, "text") if buckets else READING_COLUMNS
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:

@@ -37,6 +37,11 @@ _FRACTIONS: Final = 65_535.0
 _SHARP, _SMOOTH = 2, 2  # pixels per px of the image; what is drawn is this much larger again and scaled down, to smooth
 _SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
 _COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
+_FILLS: Final = ("#BECBE3", "#E5C8B7", "#B9DFDF", "#D7D4F6", "#E2DDC0", "#DEBACE")  # of bands: `_COLOURS` at 30 %
+_REST_FILL: Final = "#E1E4E8"
+_AT_REST: Final = frozenset({"idle", "off", "standby", "none"})
+_BAND_PITCH: Final = 43.0  # px from row to row
+_WORD_PITCH: Final = 18.0  # from which words fit
 _MAX_NAMED: Final = 4  # series in a panel's legend
 
 
@@ -51,8 +56,10 @@ def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> 
     one, value = series[int(frame.records["index"][newest])], float(frame.records["last_value"][newest])
     count = f"{measured.sum()} series"
     minutes = (frame.body.shape[1] - BEYOND) * frame.step_ms / 60e3
+    words = frame.states.get(one.index, ())
+    shown = words[-1].text if words and math.isnan(value) else _value(value, one.unit)
     window = f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
-    return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {_value(value, one.unit)}"
+    return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {shown}"
 
 
 def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
@@ -119,17 +126,25 @@ class _Canvas:
         flat = [(x * self._scale, y * self._scale) for x, y in points]
         self._draw.line(flat, fill=colour, width=max(1, round(width * self._scale)), joint="curve")
 
+    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
+        self._draw.rectangle([edge * self._scale for edge in (left, top, right, bottom)], fill=colour)
+
+    def width_of(self, words: str, size: int) -> float:
+        return float(self._draw.textlength(words, font=self._font(size))) / self._scale
+
+    def _font(self, size: int) -> Any:
+        from PIL import ImageFont  # noqa: PLC0415 - heavy
+
+        return self._fonts.setdefault(size, ImageFont.load_default(size * self._scale))
+
     def dot(self, x: float, y: float, colour: str, radius: float) -> None:
         self._draw.circle((x * self._scale, y * self._scale), radius * self._scale, fill=colour)
 
     def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
         """Write words and return the x where they end."""
-        from PIL import ImageFont  # noqa: PLC0415 - heavy
-
-        font = self._fonts.setdefault(size, ImageFont.load_default(size * self._scale))
-        width = float(self._draw.textlength(words, font=font)) / self._scale
+        width = self.width_of(words, size)
         left = x - width if right else x
-        self._draw.text((left * self._scale, y * self._scale), words, fill=colour, font=font)
+        self._draw.text((left * self._scale, y * self._scale), words, fill=colour, font=self._font(size))
         return left + width
 
 
@@ -140,6 +155,11 @@ def _panel(
     bodies = [_first_min_max_last(frame, row) for row in rows]
     values = np.concatenate([body.ravel() for body in bodies])
     values = values[np.isfinite(values)]
+    if not values.size and any(frame.states.get(int(frame.records["index"][row])) for row in rows):
+        canvas.text(12, top + 8, metric, _TEXT, 13)
+        _times(canvas, frame, top + height - _BOTTOM)
+        _bands(canvas, top + _TOP, height - _TOP - _BOTTOM, frame, rows, series)
+        return
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     unit = shown_unit(series[int(frame.records["index"][rows[0]])].unit, max(abs(low), abs(high)))
     margin = (high - low) * 0.08 or abs(high) * 0.01 or 1.0
@@ -147,15 +167,15 @@ def _panel(
     y0, y1, x0, x1 = top + _TOP, top + height - _BOTTOM, _LEFT, _WIDTH - _RIGHT
     x = canvas.text(12, top + 8, metric, _TEXT, 13) + 6
     x = canvas.text(x, top + 10, unit.text, _MUTED, 11) + 14
-    for value in (low + margin, (low + high) / 2, high - margin):
+    grid = [low + margin, (low + high) / 2, high - margin]
+    if grid[1] % 1 and (frame.records["flags"][rows] & FLAG_STEPS).all():
+        del grid[1]  # no value lies there
+    for value in grid:
         y = y1 - (value - low) / (high - low) * (y1 - y0)
         canvas.line([(x0, y), (x1, y)], _HAIRLINE, 1)
         canvas.text(x0 - 6, y - 6, _number(value / unit.divisor), _MUTED, 11, right=True)
-    start_ms, count = (frame.first + BEYOND) * frame.step_ms, frame.body.shape[1] - BEYOND
-    pattern = "%H:%M:%S" if count * frame.step_ms < 3_600e3 else "%H:%M"
-    for share in (0.0, 0.25, 0.5, 0.75):
-        at = _utc(start_ms + share * count * frame.step_ms)
-        canvas.text(x0 + share * (x1 - x0), y1 + 5, f"{at:{pattern}}", _MUTED, 11)
+    count = frame.body.shape[1] - BEYOND
+    _times(canvas, frame, y1)
     for place, (row, body) in enumerate(zip(rows, bodies, strict=True)):
         colour = _COLOURS[place % len(_COLOURS)]
         if place < _MAX_NAMED:
@@ -173,6 +193,64 @@ def _panel(
                 canvas.line(points, colour, 1.5)
             else:
                 canvas.dot(*points[0], colour, 1.5)
+
+
+def _times(canvas: _Canvas, frame: ViewFrame, foot: float) -> None:
+    """Write four times below a plot."""
+    start_ms, count = (frame.first + BEYOND) * frame.step_ms, frame.body.shape[1] - BEYOND
+    pattern = "%H:%M:%S" if count * frame.step_ms < 3_600e3 else "%H:%M"
+    for share in (0.0, 0.25, 0.5, 0.75):
+        at = _utc(start_ms + share * count * frame.step_ms)
+        canvas.text(_LEFT + share * (_WIDTH - _RIGHT - _LEFT), foot + 5, f"{at:{pattern}}", _MUTED, 11)
+
+
+def _bands(
+    canvas: _Canvas, top: float, height: float, frame: ViewFrame, rows: list[int], series: Sequence[Series]
+) -> None:
+    """Draw a row of bands for each series of words, the present one up to now if the series is alive."""
+    start_ms, span_ms = (frame.first + BEYOND) * frame.step_ms, (frame.body.shape[1] - BEYOND) * frame.step_ms
+    indices = [int(frame.records["index"][row]) for row in rows]
+    fills = _fills_of({run.text for index in indices for run in frame.states.get(index, ())})
+    pitch = min(_BAND_PITCH, height / len(rows))
+    for at, (row, index) in enumerate(zip(rows, indices, strict=True)):
+        record, y = frame.records[row], top + at * pitch
+        if len(rows) > 1:
+            canvas.text(_LEFT - 6, y + pitch / 2 - 8, ",".join(series[index].labels.values()), _MUTED, 11, right=True)
+        alive = not frame.now_ms - float(record["last_id_ms"]) > gap_limit_ms(float(record["expected_ms"]))
+        for run in frame.states.get(index, ()):
+            present = alive and run.to_ms >= float(record["last_time_ms"])
+            edges = (run.from_ms, frame.now_ms if present else run.to_ms)
+            left, right = (
+                _LEFT + min(1.0, max(0.0, (edge - start_ms) / span_ms)) * (_WIDTH - _RIGHT - _LEFT) for edge in edges
+            )
+            if edges[1] < start_ms:
+                continue
+            canvas.box(left, y + 2, max(right - 1, left + 0.5), y + pitch - 4, fills[run.text])
+            if pitch > _WORD_PITCH and canvas.width_of(run.text, 11) + 14 < right - left:
+                canvas.text(left + 7, y + pitch / 2 - 8, run.text, _TEXT, 11)
+
+
+def _fills_of(words: set[str]) -> dict[str, str]:
+    """Return the fill of each word; the deck has the same rule in `model/states.ts`."""
+    found: dict[str, str] = {}
+    taken: set[int] = set()
+    for word in sorted(words):
+        if word.lower() in _AT_REST:
+            found[word] = _REST_FILL
+            continue
+        at = _fnv1a(word) % len(_FILLS)
+        while at in taken and len(taken) < len(_FILLS):
+            at = (at + 1) % len(_FILLS)
+        taken.add(at)
+        found[word] = _FILLS[at]
+    return found
+
+
+def _fnv1a(text: str) -> int:
+    found = 0x811C9DC5
+    for byte in text.encode():
+        found = (found ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return found
 
 
 def _first_min_max_last(frame: ViewFrame, row: int) -> Floats:

@@ -169,7 +169,7 @@ class AnyPublisher:
             unit: a UCUM string such as ``Cel``, ``%`` or ``By/s``.
             labels: dimensions of the series.
             time: milliseconds since the Unix epoch, RFC 3339 with an offset, or an aware datetime; now if None.
-            text: makes the reading an event.
+            text: makes the reading an event; of one without a value, a state: ``publish("oven/mode", text="HEATING")``.
             step: the x of people who count steps.
 
         Raises:

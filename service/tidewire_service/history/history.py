@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
@@ -47,7 +48,8 @@ class SeriesColumns(NamedTuple):
         unit: of the newest reading that has one.
         buckets: the columns if there are buckets, else None and the following hold. There is one for each unit.
         time: float64[n], Unix ms; value: float64[n], NaN where a reading has no number.
-        text: n strings or None; None if no reading has a text. step: n numbers or NaN; None likewise.
+        text: n strings or None, of a bucket that of its newest reading with one; None if no reading has a text.
+        step: n numbers or NaN; None if no reading has one.
         units: n strings, the unit of each reading or bucket; None unless it changes. One that is missing, or written in
             another way, is no change.
     """
@@ -97,6 +99,7 @@ class _Series:
     """Collects one series, page by page."""
 
     __slots__ = (
+        "bucket_texts",
         "buckets",
         "has_step",
         "has_text",
@@ -117,6 +120,7 @@ class _Series:
         self.metric, self.labels, self.step_ms = metric, labels, step_ms
         self.unit = ""  # the last that was given: a batch without one goes on in it
         self.buckets: dict[str, Buckets] = {}  # by unit; of units that mean the same by the first
+        self.bucket_texts: dict[int, tuple[float, str]] = {}  # by number of the bucket: time of the newest, and text
         self.pending: dict[str, tuple[list[Floats], list[Floats]]] = {}  # readings that are not in them yet
         self.times: list[Floats] = []
         self.values: list[Floats] = []
@@ -138,6 +142,10 @@ class _Series:
             times, values = self.pending.setdefault(self._unit_of_buckets(batch.unit), ([], []))
             times.append(time)
             values.append(value)
+            if batch.text is not None:
+                self._add_bucket_texts(
+                    time.tolist(), [text for text, keep in zip(batch.text, kept, strict=True) if keep]
+                )
             return
         self.times.append(time)
         self.values.append(value)
@@ -156,6 +164,12 @@ class _Series:
                         kept[unit] = kept.pop("")  # type: ignore[assignment]  # of the same dict
             self.unit = known.get(unit_key(unit), unit)
         return self.unit
+
+    def _add_bucket_texts(self, times: list[float], texts: list[str | None]) -> None:
+        for time, text in zip(times, texts, strict=True):
+            number = math.floor(time / self.step_ms)
+            if text and time >= self.bucket_texts.get(number, (-math.inf, ""))[0]:
+                self.bucket_texts[number] = time, text
 
     def _add_rare(self, batch: Batch, kept: list[bool]) -> None:
         before = self.rows - sum(kept)
@@ -203,8 +217,12 @@ class _Series:
         bucketed = Bucketed._make(column[order] for column in joined)
         units = [units[place] for place in order]
         unit, changing = (units[-1] if units else ""), units if len(parts) > 1 else None
+        texts: list[str | None] | None = None
+        if self.bucket_texts:
+            numbers = (bucketed.time / self.step_ms).astype(np.int64).tolist()
+            texts = [self.bucket_texts.get(number, (0.0, None))[1] for number in numbers]
         return SeriesColumns(
-            self.metric, self.labels, unit, bucketed, bucketed.time, bucketed.last, None, None, changing
+            self.metric, self.labels, unit, bucketed, bucketed.time, bucketed.last, texts, None, changing
         )
 
 

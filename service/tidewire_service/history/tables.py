@@ -33,10 +33,10 @@ class HistoryJson(msgspec.Struct, frozen=True):
         end_ms: the end, exclusive, or null.
         step_ms: width of the buckets, or null: then the series hold the readings themselves.
         cursor: stream from here to go on without a gap.
-        series: each with ``metric``, ``labels``, ``unit`` and columns of equal length: ``time``, ``value``, and either
-            ``text``, ``step`` where there are some, or ``first``, ``min``, ``max``, ``mean``, ``count`` of buckets,
-            whose ``time`` is their start and whose ``value`` is their last. Where the unit changes, also ``units``,
-            and a bucket for each of them; ``unit`` is that of the newest.
+        series: each with ``metric``, ``labels``, ``unit`` and columns of equal length: ``time``, ``value``, ``text``
+            and ``step`` where there are some, and of buckets ``first``, ``min``, ``max``, ``mean``, ``count``: the
+            ``time`` of a bucket is its start, ``value`` its last, and ``text`` that of its newest reading with one.
+            Where the unit changes, also ``units``, and a bucket for each of them; ``unit`` is that of the newest.
     """
 
     start_ms: float
@@ -101,7 +101,7 @@ def _texts_array(texts: Sequence[str | None]) -> pa.Array:
 
 def history_table(history: History) -> pa.Table:
     """Return the long table of a history: time in microseconds UTC, null where there is no number."""
-    fixed = BUCKET_COLUMNS if history.span.step_ms else READING_COLUMNS
+    fixed = (*BUCKET_COLUMNS, "text") if history.span.step_ms else READING_COLUMNS
     labels = sorted({name for series in history.series for name in series.labels})
     lengths = [len(series) for series in history.series]
 

@@ -1,4 +1,4 @@
-"""Conflation: per series, unit and interval one batch with last, min, max, mean and count; intervals by log id.
+"""Conflation: per series, unit and interval one batch with the last reading, min, max, mean and count, by log id.
 
 Intervals are anchored to the Unix epoch, so a repeat is identical. One interval is one SSE event with one id, the last
 id in it: a cut between two events can lose or double nothing. An interval is closed when no id of it can follow.
@@ -7,6 +7,7 @@ id in it: a cut between two events can lose or double nothing. An interval is cl
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from itertools import repeat
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -35,7 +36,7 @@ class ConflatedEvent(NamedTuple):
 class _Sum:
     """The running aggregate of one series in one interval."""
 
-    __slots__ = ("count", "labels", "maximum", "metric", "minimum", "numbers", "time", "total", "unit", "value")
+    __slots__ = ("count", "labels", "maximum", "metric", "minimum", "numbers", "text", "time", "total", "unit", "value")
 
     def __init__(self, batch: Batch) -> None:
         self.metric = batch.metric
@@ -43,6 +44,7 @@ class _Sum:
         self.unit = batch.unit
         self.time = float("-inf")
         self.value: float | None = None
+        self.text: str | None = None
         self.minimum = float("inf")
         self.maximum = float("-inf")
         self.total = 0.0
@@ -50,9 +52,9 @@ class _Sum:
 
     def add(self, batch: Batch) -> None:
         self.unit = batch.unit or self.unit
-        for time, value in zip(batch.time, batch.value, strict=True):
+        for time, value, text in zip(batch.time, batch.value, batch.text or repeat(None), strict=False):
             if time >= self.time:
-                self.time, self.value = time, value
+                self.time, self.value, self.text = time, value, text
             if value is not None:
                 self.numbers += 1
                 self.total += value
@@ -68,6 +70,7 @@ class _Sum:
             unit=self.unit,
             time=[self.time],
             value=[self.value],
+            text=None if self.text is None else [self.text],
             min=[self.minimum if some else None],
             max=[self.maximum if some else None],
             mean=[self.total / self.numbers if some else None],

@@ -22,6 +22,8 @@ export interface Tokens {
   hover: string;
   shadow: string;
   series: readonly string[];
+  /** Of the band of a state. */
+  bandAlpha: number;
 }
 
 export const DARK: Tokens = {
@@ -46,6 +48,7 @@ export const DARK: Tokens = {
   hover: "rgba(163,175,191,.08)",
   shadow: "0 1px 2px rgba(0,0,0,.40),0 12px 32px rgba(0,0,0,.45)",
   series: ["#3581F6", "#E3884E", "#63EDCA", "#B1ABF4", "#F4CE23", "#CE357C"],
+  bandAlpha: 0.42,
 };
 
 export const LIGHT: Tokens = {
@@ -70,6 +73,7 @@ export const LIGHT: Tokens = {
   hover: "rgba(23,32,43,.05)",
   shadow: "0 1px 2px rgba(23,32,43,.08),0 12px 32px rgba(23,32,43,.16)",
   series: ["#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C"],
+  bandAlpha: 0.3,
 };
 
 /** Font stack of the page; a notebook uses the same names, where Inter is used only if it is installed. */

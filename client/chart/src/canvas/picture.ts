@@ -4,6 +4,7 @@ import type { Columns } from "../model/columns";
 import type { ThresholdLine } from "../model/thresholds";
 import type { LoadingPart } from "./loading";
 import type { Linear } from "./paths";
+import type { StateRow } from "./state-bands";
 
 export interface Flag {
   timeMs: number;
@@ -24,6 +25,8 @@ export interface Picture {
   freshMs: number;
   yLo: number;
   yHi: number;
+  /** Of words: a row for each series, in place of lines and the axis of y. */
+  states: readonly StateRow[] | null;
   /** Values are divided by this before they are printed on the axis. */
   divisor: number;
   /** All values are whole, and so are the ticks. */

@@ -10,6 +10,7 @@ import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
 import { niceStep, ticksIn, tickTexts, timeStep, timeTicks, wholeStep } from "./scale";
 import { SeriesLayer } from "./series-layer";
+import { drawStates } from "./state-bands";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
 
@@ -57,10 +58,11 @@ export class Plot {
     ctx.save();
     ctx.scale(ratio, ratio);
     for (const line of picture.thresholdLines) drawThresholds(ctx, this.#tokens(), line, this, picture, "band");
-    this.#yAxis(ctx, picture);
+    if (!picture.states) this.#yAxis(ctx, picture);
     this.#xAxis(ctx, picture);
     if (picture.loading) drawLoading(ctx, this.#tokens(), picture.loading, this);
     this.#silences(ctx, picture);
+    if (picture.states) drawStates(ctx, this.#tokens(), picture.states, this.x, this.box);
     this.#layer.draw(ctx, picture, this.box, this.y, ratio, this.#tokens());
     const placed: Placed = [];
     const now = performance.now();

@@ -5,9 +5,11 @@ import type { BucketRing, Slot } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
 import { type Columns, shownBy } from "../model/columns";
 import { type Freshness, freshness, gapLimitMs, isSilent } from "../model/freshness";
+import { bandsOf, wordColours } from "../model/states";
 import { type Ctx, dot, hatch } from "./draw";
 import { fillEnvelope, isDense, strokeLine } from "./ink";
 import { type Linear, linear } from "./paths";
+import { fillBands } from "./state-bands";
 
 export interface SparkStyle {
   colour: string;
@@ -19,6 +21,9 @@ export interface SparkStyle {
 
 /** Smallest y span, as a share of the value, so that a flat series stays flat. */
 const LEAST_SPAN = 0.004;
+
+/** Height of the bands of states. */
+const BAND_PX = 12;
 
 const scratch = new Trace();
 
@@ -41,6 +46,7 @@ export function drawSpark(
   ctx: Ctx,
   tokens: Tokens,
   trace: Trace,
+  slot: Slot,
   box: { left: number; top: number; width: number; height: number; hatchRight: number },
   columns: Columns,
   nowMs: number,
@@ -50,6 +56,23 @@ export function drawSpark(
   const { left, top, width, height } = box;
   const silent = isSilent(state);
   const x = timeScale(columns, nowMs, left + width, ctx.getTransform().a);
+  if (trace.n === 0 && slot.states.length > 0) {
+    const { startMs, endMs } = shownBy(columns, nowMs);
+    const bands = bandsOf(slot, startMs, endMs, silent ? NaN : endMs);
+    const colours = wordColours(bands.map(([, , text]) => text));
+    const high = Math.min(BAND_PX, height);
+    ctx.globalAlpha = style.alpha;
+    fillBands(ctx, tokens, { bands, colours }, x, {
+      left,
+      right: left + width,
+      top: top + (height - high) / 2,
+      height: high,
+    });
+    ctx.globalAlpha = 1;
+    const tail = Math.max(left, x.a * slot.lastTimeMs + x.b);
+    if (silent) hatch(ctx, tokens, tail, top, box.hatchRight - tail, height, left);
+    return;
+  }
   if (trace.n === 0) {
     if (silent) hatch(ctx, tokens, left, top, box.hatchRight - left, height, left);
     return;

@@ -5,7 +5,7 @@ import type { TileKind } from "./tile";
 
 export const sparkTile: TileKind = {
   fits: () => true,
-  drawFoot: ({ ctx, box, right, series, state, trace, moment: { tokens, columns, nowMs } }) => {
+  drawFoot: ({ ctx, box, right, series, slot, state, trace, moment: { tokens, columns, nowMs } }) => {
     const shown = state === "warn" || state === "critical" ? "live" : state;
     const silent = isSilent(state);
     const style = {
@@ -14,6 +14,6 @@ export const sparkTile: TileKind = {
       dot: 2,
       alpha: silent ? 0.62 : 1,
     };
-    drawSpark(ctx, tokens, trace, { ...box, hatchRight: right }, columns, nowMs, shown, style);
+    drawSpark(ctx, tokens, trace, slot, { ...box, hatchRight: right }, columns, nowMs, shown, style);
   },
 };

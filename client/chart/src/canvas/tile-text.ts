@@ -142,6 +142,12 @@ export function valueWidth(ctx: Ctx, text: string, unit: string, width: number, 
   return wide + (unit ? 4 + ctx.measureText(unit).width : 0);
 }
 
+/** A word in the smallest type of a value, its middle cut if it has no room even then; a number never is. */
+export function fittingWord(ctx: Ctx, word: string, room: number): string {
+  ctx.font = font(600, LEAST_VALUE);
+  return elided(word, room, (text) => ctx.measureText(text).width);
+}
+
 /** Width of the change and its triangle, with the space before them. */
 export function whenWidth(ctx: Ctx, slot: Slot): number {
   if (Number.isNaN(slot.change)) return 0;

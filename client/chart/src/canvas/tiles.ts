@@ -7,12 +7,13 @@ import type { Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
 import { isSilent } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
+import { wordOf } from "../model/states";
 import type { Ctx } from "./draw";
 import { readSpark } from "./sparkline";
 import { type TileKind, type TileMoment, type TileState, tileState } from "./tile";
 import { TILE_HEIGHT, type TileBox } from "./tile-layout";
 import { sparkTile } from "./tile-spark";
-import { label, stateText, value, valueWidth, when, whenWidth } from "./tile-text";
+import { fittingWord, label, stateText, value, valueWidth, when, whenWidth } from "./tile-text";
 
 /** The first that fits a series draws the foot of its tiles. */
 const KINDS: readonly TileKind[] = [sparkTile];
@@ -61,7 +62,8 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const footWidth = width - FOOT_LEFT - FOOT_RIGHT;
   const trace = readSpark(moment.ring, slot, moment.columns, moment.nowMs);
   const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
-  const text = printValue(slot.lastValue, print);
+  const word = wordOf(slot);
+  const text = word ? fittingWord(ctx, word, width - 26) : printValue(slot.lastValue, print);
   // A unit cut short says less than no change: where both have no room, the unit stays.
   const room = right - 12 - (left + 14) - valueWidth(ctx, text, silent ? "" : print.unit.text, width, moment.wall);
   const end =

@@ -15,7 +15,7 @@ export class ChartFrame {
   failed = false;
   readonly #name = h("span", { class: "card-title" });
   readonly #unit = h("span", { class: "card-unit" });
-  readonly #tag = h("span", { class: "card-tag", "data-tw": "chart-kind" });
+  readonly #tag = h("span", { class: "card-tag", "data-tw": "chart-tag" });
   readonly #alert = h("span", { class: "pill", "data-tw": "chart-alert" });
   readonly #pill = h("span", { class: "pill stale", "data-tw": "chart-stale" });
   readonly #pillText = h("span", {});

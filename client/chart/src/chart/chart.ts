@@ -20,7 +20,9 @@ import type { Series } from "../model/directory";
 import { chartWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import { unitsOfMetrics } from "../model/layout";
 import { chartFreshness, type Print, printOf, printValue, slotsOf, valueWidthCh } from "../model/reading";
+import { bandAt, bandsOf, sharesOf, wordColours, wordOf } from "../model/states";
 import type { Kind, Span } from "../model/url";
+import type { State } from "../wire/frame";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
@@ -59,6 +61,7 @@ export class Chart implements Parts {
   traces: Trace[] = [];
   slots: (Slot | undefined)[] = [];
   print: Print = printOf("", 0, false);
+  bands: readonly (readonly State[])[] | null = null;
   columns: Columns = { stepMs: 1_000, count: 2, px: 1 };
   freshMs = -Infinity;
   shown: Span = { startMs: 0, endMs: 0 };
@@ -275,10 +278,28 @@ export class Chart implements Parts {
       magnitude = Math.max(magnitude, trace.magnitude);
       integers &&= trace.integers;
     });
+    this.bands = this.#bands(presentMs, zoomed, nowMs);
     if (magnitude === 0)
       for (const slot of this.slots)
         if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
     this.print = printOf(this.#unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
+  }
+
+  /** Return the states of each series, null where a number is drawn or nobody has a word. */
+  #bands(presentMs: number, zoomed: boolean, nowMs: number): readonly (readonly State[])[] | null {
+    if (this.traces.some((trace) => trace.n > 0) || !this.slots.some((slot) => slot?.states.length)) return null;
+    return this.slots.map((slot) => {
+      if (!slot || this.#hidden.has(slot.index)) return [];
+      const silent = zoomed
+        ? presentMs - slot.lastTimeMs > gapLimitMs(slot.expectedMs, 0)
+        : isSilent(freshness(slot, nowMs));
+      return bandsOf(slot, this.shown.startMs, this.shown.endMs, silent ? NaN : presentMs);
+    });
+  }
+
+  /** Return the newest word of a series, or its newest value as it is printed. */
+  #last(i: number): string {
+    return wordOf(this.slots[i]) || printValue(this.slots[i]?.lastValue ?? NaN, this.print);
   }
 
   #words(moment: Moment): void {
@@ -293,17 +314,24 @@ export class Chart implements Parts {
     }
     const words = chartWords(state, ageMs);
     this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
-    const widths: [number, number] = [
-      valueWidthCh(this.traces, this.print),
-      valueWidthCh(this.traces, this.print, this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals),
-    ];
+    const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
+    const widths: [number, number] = this.bands
+      ? [longest, longest]
+      : [
+          valueWidthCh(this.traces, this.print),
+          valueWidthCh(
+            this.traces,
+            this.print,
+            this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals,
+          ),
+        ];
     this.#figures(moment);
     const roomy = this.#width >= STATS_PX && !this.card.table.open;
     this.card.legend.fit(this.#width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${printValue(this.slots[i]?.lastValue ?? NaN, this.print)}`).join(", ")}`,
+        `${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}`,
       );
   }
 
@@ -314,21 +342,27 @@ export class Chart implements Parts {
     this.#statsAt = now;
     this.#stats = this.series.map((one, i) => {
       const { min, max, mean } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
-      const [last, ...others] = [this.slots[i]?.lastValue ?? NaN, min, max, mean].map((value) =>
-        printValue(value, this.print),
-      );
-      return [one.legend || one.name, last, others[0], others[1], others[2]] as const;
+      const others = [min, max, mean].map((value) => printValue(value, this.print));
+      return [one.legend || one.name, this.#last(i), others[0], others[1], others[2]] as const;
     });
     if (this.card.table.open) this.card.table.fill(this.title, this.#stats);
   }
 
   #statTexts(): string[] {
+    if (this.bands)
+      return this.bands.map((bands) =>
+        sharesOf(bands)
+          .map(([word, share]) => `${word} ${Math.round(share * 100)} %`)
+          .join(" · "),
+      );
     return this.#stats.map(([, , min, max, mean]) => (min === "–" ? "" : `min ${min} · max ${max} · mean ${mean}`));
   }
 
   #legendValues(moment: Moment): void {
     const decimals = this.print.decimals - (this.print.decimals > 1 ? this.card.legend.fewerDecimals : 0);
+    const colours = this.bands && wordColours(this.bands.flat().map(([, , text]) => text));
     const values = this.series.map((_, i) => {
+      if (this.bands) return this.#wordAt(i);
       const at = this.#valueAt(i);
       return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
     });
@@ -336,10 +370,20 @@ export class Chart implements Parts {
     this.card.legend.update(
       values,
       this.#statTexts(),
-      this.series.map((one) => moment.tokens.series[one.colour]),
+      this.series.map((one, i) => {
+        const colour = colours ? (colours.get(values[i]) ?? -1) : one.colour;
+        return colour < 0 ? moment.tokens.stale : moment.tokens.series[colour];
+      }),
       state === "nodata",
       this.#hidden,
     );
+  }
+
+  /** Return the word at the crosshair, or at the end of the window. */
+  #wordAt(i: number): string {
+    const timeMs = Number.isNaN(this.#crossMs) ? Infinity : this.#crossMs;
+    const band = bandAt(this.bands?.[i] ?? [], timeMs);
+    return band && (timeMs === Infinity || timeMs <= band[1]) ? band[2] : "–";
   }
 
   /** Return the value at the crosshair, or at the end of a zoomed span; null at the live end, NaN inside a gap. */
@@ -415,6 +459,7 @@ export class Chart implements Parts {
         buckets: this.traces[i]?.n ?? 0,
         steps: this.traces[i]?.steps ?? false,
         heldMs: this.traces[i]?.heldMs || null,
+        bands: this.bands?.[i] ?? [],
         last: this.slots[i]?.lastValue ?? null,
         end: this.traces[i]?.n ? this.traces[i].last[this.traces[i].n - 1] : null,
       })),

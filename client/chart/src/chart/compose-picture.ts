@@ -5,10 +5,12 @@ import { isAmount, startsAtZero } from "../base/units";
 import type { Linear } from "../canvas/paths";
 import type { Flag, Picture } from "../canvas/picture";
 import { SWITCH_RANGE, yRange } from "../canvas/scale";
+import type { StateRow } from "../canvas/state-bands";
 import { sharedGaps, type Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
 import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
+import { wordColours } from "../model/states";
 import { thresholdLines } from "../model/thresholds";
 import { loadingPart } from "./loading-part";
 import type { Moment, Parts } from "./moment";
@@ -60,6 +62,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     freshMs: parts.freshMs,
     yLo,
     yHi,
+    states: parts.bands && statesOf(parts, parts.bands, stale),
     divisor: print.unit.divisor,
     whole,
     gaps:
@@ -83,6 +86,15 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   };
 }
 
+/** Return a row of bands for each series; a chart of one series needs no label. */
+function statesOf({ series }: Parts, bands: NonNullable<Parts["bands"]>, stale: readonly boolean[]): StateRow[] {
+  const colours = wordColours(bands.flat().map(([, , text]) => text));
+  return series.map((one, i) => {
+    const label = series.length > 1 ? one.legend || one.name : "";
+    return { label, bands: bands[i], colours, stale: stale[i] };
+  });
+}
+
 /** Return how far apart the readings of a trace lie on average, 0 if some columns hold several. */
 function apartPx(trace: Trace, x: Linear): number {
   if (trace.n < 2) return Infinity;
@@ -101,11 +113,13 @@ function dashes(series: readonly Series[]): boolean[] {
 }
 
 /** Return the events of this window: annotations, and those of the chart's metrics. */
-function flagsOf(series: readonly Series[], { shown }: Parts, moment: Moment): Flag[] {
+function flagsOf(series: readonly Series[], { shown, bands }: Parts, moment: Moment): Flag[] {
   const flags: Flag[] = [];
   for (const { time_ms: timeMs, text, metric } of moment.events) {
     if (timeMs < shown.startMs || timeMs > shown.endMs) continue;
-    if (metric === "annotations" || series.some((one) => one.metric === metric)) flags.push({ timeMs, text });
+    // The texts of states are in their bands.
+    if (metric === "annotations" || (!bands && series.some((one) => one.metric === metric)))
+      flags.push({ timeMs, text });
   }
   return flags;
 }

@@ -1,12 +1,16 @@
 /** Finds what lies under the crosshair: buckets, tooltip rows, events. */
 
+import { longSpan } from "../base/format";
 import type { Tokens } from "../base/tokens";
 import type { Flag } from "../canvas/picture";
 import type { Plot } from "../canvas/plot";
+import { rowsIn } from "../canvas/state-bands";
 import type { Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
+import type { Series } from "../model/directory";
 import { gapLimitMs } from "../model/freshness";
 import { printValue } from "../model/reading";
+import { bandAt, wordColours } from "../model/states";
 import type { Parts } from "./moment";
 import type { OverlayRow } from "./overlay";
 
@@ -58,12 +62,9 @@ export function snapped(traces: readonly Trace[], timeMs: number): number {
   return Number.isNaN(best) ? timeMs : best;
 }
 
-export function rowsAt(
-  { series, slots, traces, print }: Parts,
-  plot: Plot,
-  timeMs: number,
-  tokens: Tokens,
-): OverlayRow[] {
+export function rowsAt(parts: Parts, plot: Plot, timeMs: number, tokens: Tokens): OverlayRow[] {
+  const { series, slots, traces, print, bands } = parts;
+  if (bands) return stateRows(series, bands, plot, timeMs, tokens);
   return series.flatMap((one, i) => {
     const trace = traces[i];
     const found = valueAt(trace, slots[i], timeMs);
@@ -79,6 +80,34 @@ export function rowsAt(
         range: held || trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
         x: plot.x.a * found.timeMs + plot.x.b,
         y: plot.y.a * found.value + plot.y.b,
+      },
+    ];
+  });
+}
+
+/** Return the state of each series at a time, and since when it has it or how long it had it. */
+function stateRows(
+  series: readonly Series[],
+  bands: NonNullable<Parts["bands"]>,
+  plot: Plot,
+  timeMs: number,
+  tokens: Tokens,
+): OverlayRow[] {
+  const places = rowsIn(series.length, plot.box.top, plot.box.height);
+  const colours = wordColours(bands.flat().map(([, , text]) => text));
+  return series.flatMap((one, i) => {
+    const band = bandAt(bands[i], timeMs);
+    if (!band || timeMs > Math.max(band[1], band[0] + 1 / plot.x.a)) return [];
+    const [fromMs, toMs, value] = band;
+    const colour = colours.get(value) ?? -1;
+    return [
+      {
+        colour: colour < 0 ? tokens.stale : tokens.series[colour],
+        label: one.legend || one.name,
+        value,
+        range: `for ${longSpan(toMs - fromMs)}`,
+        x: plot.x.a * timeMs + plot.x.b,
+        y: places[i].top + places[i].height / 2,
       },
     ];
   });

@@ -4,6 +4,7 @@ import { clock, day } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
 import { printValue } from "../model/reading";
+import { wordOf } from "../model/states";
 import type { Chart } from "./chart";
 
 const HEAD = 53;
@@ -39,7 +40,7 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   let x = 14;
   for (const [i, one] of chart.series.entries()) {
     const label = one.legend || one.name;
-    const value = printValue(chart.slots[i]?.lastValue ?? NaN, chart.print);
+    const value = wordOf(chart.slots[i]) || printValue(chart.slots[i]?.lastValue ?? NaN, chart.print);
     ctx.font = font(600, 12);
     if (i > 0 && x + ctx.measureText(`${label} ${value}`).width > width - 48) {
       text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);

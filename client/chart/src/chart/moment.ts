@@ -9,6 +9,7 @@ import type { Series } from "../model/directory";
 import type { Print } from "../model/reading";
 import type { Alarms } from "../model/session";
 import type { Span } from "../model/url";
+import type { State } from "../wire/frame";
 import type { EventMark, Threshold } from "../wire/messages";
 
 /** What all charts of a page draw from at one moment. */
@@ -41,6 +42,8 @@ export interface Parts {
   slots: readonly (Slot | undefined)[];
   traces: readonly Trace[];
   print: Print;
+  /** The states of each series inside the window, if all that there is are words; else null. */
+  bands: readonly (readonly State[])[] | null;
   /** The columns of the plot, the window that they show, and where. */
   columns: Columns;
   /** Up to this time the traces are what they were when they were last drawn. */

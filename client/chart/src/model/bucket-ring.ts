@@ -1,5 +1,7 @@
 /** The buckets of one view: a ring per series, written by snapshots and deltas, NaN where a bucket is empty. */
-import { BUCKET_BYTES, DELTA, FRACTIONS, type Frame, type SeriesRecord } from "../wire/frame";
+import { BUCKET_BYTES, DELTA, FRACTIONS, type Frame, type SeriesRecord, type State } from "../wire/frame";
+
+import { joinStates } from "./states";
 
 const WORDS = BUCKET_BYTES / 4;
 /** A bucket without a number: NaN for min and max, 0 for the rest. */
@@ -14,6 +16,8 @@ const SPARE_BUCKETS = 4;
 export interface Slot extends SeriesRecord {
   /** The newest value before the oldest bucket held; NaN if none is known. */
   beforeValue: number;
+  /** Of a series of words, oldest first. */
+  states: readonly State[];
   words: Uint32Array;
   /** At 4 × offset: min, max, minus `base` and divided by 2 ** `exponent`. */
   floats: Float32Array;
@@ -59,6 +63,10 @@ export class BucketRing {
       const beforeMs = Math.max(slot.beforeMs, record.beforeMs);
       Object.assign(slot, record, { beforeMs });
       this.#write(slot.words, frame, s);
+    }
+    for (const [index, fresh] of frame.states) {
+      const slot = this.slots.get(index);
+      if (slot && fresh.length) slot.states = joinStates(slot.states, fresh, this.first * this.stepMs);
     }
     if (frame.kind !== DELTA) for (const slot of this.slots.values()) this.#takeBefore(slot);
     if (frame.kind === DELTA && this.last > oldLast && frame.records.length < this.slots.size) {
@@ -124,7 +132,7 @@ export class BucketRing {
     for (const record of frame.records) {
       const words = new Uint32Array(this.#capacity * WORDS);
       for (let i = 0; i < words.length; i++) words[i] = EMPTY[i % WORDS];
-      this.slots.set(record.index, { ...record, beforeValue: NaN, ...ringOf(words) });
+      this.slots.set(record.index, { ...record, beforeValue: NaN, states: [], ...ringOf(words) });
     }
   }
 

@@ -14,6 +14,7 @@ import type { Series } from "../model/directory";
 import { freshness } from "../model/freshness";
 import { printOf, printValue } from "../model/reading";
 import { LIST } from "../model/session";
+import { wordOf } from "../model/states";
 import type { AppContext } from "./app-context";
 import { SERIES_TYPE } from "./rearrange";
 import { SearchBox } from "./search-box";
@@ -287,12 +288,12 @@ export class Sidebar {
     const columns = columnsOf(SIDEBAR_WINDOW_MS, this.sparkPx);
     const trace = readSpark(ring, slot, columns, now);
     const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
-    setText(row.value, printValue(slot.lastValue, print));
+    setText(row.value, wordOf(slot) || printValue(slot.lastValue, print));
     setText(row.unit, print.unit.text);
     ctx.save();
     ctx.scale(ratio, ratio);
     const box = { left: 0, top: 0, width, height: SPARK.height, hatchRight: width };
-    drawSpark(ctx, tokens, trace, box, columns, now, state, {
+    drawSpark(ctx, tokens, trace, slot, box, columns, now, state, {
       colour: on ? tokens.series[series.colour] : tokens.muted,
       width: 1.1,
       dot: 0,

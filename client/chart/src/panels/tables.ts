@@ -9,6 +9,7 @@ import { tileState } from "../canvas/tile";
 import type { Series } from "../model/directory";
 import { type Print, printOf, printValue } from "../model/reading";
 import { LIST } from "../model/session";
+import { wordOf } from "../model/states";
 import type { Span } from "../model/url";
 import type { AppContext } from "./app-context";
 
@@ -186,7 +187,7 @@ export class LatestValues {
       const print: Print = printOf(one.unit, Math.abs(slot.lastValue) || 0, Number.isInteger(slot.lastValue));
       const state = tileState(slot, one, { nowMs, alarms: session.alarms });
       const texts = [
-        printValue(slot.lastValue, print),
+        wordOf(slot) || printValue(slot.lastValue, print),
         print.unit.text,
         shortAge(nowMs - slot.lastIdMs),
         formatNumber(slot.rate, 2),

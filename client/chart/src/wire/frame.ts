@@ -1,5 +1,8 @@
 /** Decodes one binary view frame (docs/view-frame.md) without allocating per bucket. */
 
+/** A state of a series of words: from when until when, Unix ms, and the word. */
+export type State = readonly [fromMs: number, toMs: number, text: string];
+
 export const VERSION = 2;
 export const HEADER_BYTES = 32;
 export const RECORD_BYTES = 64;
@@ -43,10 +46,24 @@ export interface Frame {
   records: SeriesRecord[];
   /** [series][bucket] of 4 words: min and max as float32; first, last, mean and count as uint16. NaN where empty. */
   body: Uint32Array;
+  /** By index of the series: the states of words from the first bucket on, and the one before. */
+  states: ReadonlyMap<number, readonly State[]>;
 }
 
 /** The bytes are not a view frame of this version. */
 export class FrameError extends Error {}
+
+/** Decode what follows the body: nothing, or JSON. */
+function statesOf(rest: Uint8Array): Map<number, State[]> {
+  if (rest.byteLength === 0) return new Map();
+  let states: Record<string, State[]>;
+  try {
+    states = JSON.parse(new TextDecoder().decode(rest)) as typeof states;
+  } catch {
+    throw new FrameError(`a view frame that is ${rest.byteLength} bytes too long`);
+  }
+  return new Map(Object.entries(states).map(([index, runs]) => [Number(index), runs]));
+}
 
 export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
   const bytes = ArrayBuffer.isView(data)
@@ -60,7 +77,7 @@ export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
   const buckets = view.getUint16(24, true);
   const bodyAt = HEADER_BYTES + series * RECORD_BYTES;
   const bodyBytes = series * buckets * BUCKET_BYTES;
-  if (bytes.byteLength !== bodyAt + bodyBytes) {
+  if (bytes.byteLength < bodyAt + bodyBytes) {
     throw new FrameError(`a view frame of ${bytes.byteLength} bytes, expected ${bodyAt + bodyBytes}`);
   }
   const records: SeriesRecord[] = new Array(series);
@@ -97,5 +114,6 @@ export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
     stepMs: view.getUint32(28, true),
     records,
     body,
+    states: statesOf(bytes.subarray(bodyAt + bodyBytes)),
   };
 }
