@@ -6,13 +6,13 @@ import type { Slot } from "../src/model/bucket-ring";
 import type { Trace } from "../src/model/buckets";
 import { Gaze } from "../src/model/gaze";
 import { Loading } from "../src/model/loading";
-import { FLAG_PARTIAL } from "../src/wire/frame";
+import { FLAG_PARTIAL, type State } from "../src/wire/frame";
 import type { Status } from "../src/wire/messages";
 
 const start = new Date(2026, 0, 5, 13, 58, 0).getTime();
 const end = start + 300_000;
 const moment = { startMs: start, endMs: end, zoomed: false, paused: false, pastWords: [] };
-const slot = (flags: number): Slot => ({ flags }) as Slot;
+const slot = (flags: number, ...states: State[]): Slot => ({ flags, states }) as unknown as Slot;
 const trace = (...time: number[]): Trace => ({ n: time.length, time }) as unknown as Trace;
 const status = (past_reason = ""): Status => ({ past_reason }) as Status;
 
@@ -40,6 +40,12 @@ test("the part that is loading ends where the readings of every series are known
   assert.equal(noted?.words[0], "slow");
   assert.deepEqual(loadingPart([slot(FLAG_PARTIAL)], [trace()], { ...moment, paused: true })?.words, []);
   assert.equal(loadingPart([slot(FLAG_PARTIAL)], [trace()], { ...moment, zoomed: true }), null);
+});
+
+test("words are known from the first state on", () => {
+  const words = slot(FLAG_PARTIAL, [start + 60_000, start + 90_000, "IDLE"], [start + 90_000, end, "HEAT"]);
+  const partly = loadingPart([words], [trace()], moment);
+  assert.deepEqual([partly?.untilMs, partly?.bare], [start + 60_000, false]);
 });
 
 test("a service that is slow or refuses is named", () => {

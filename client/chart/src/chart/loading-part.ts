@@ -26,11 +26,12 @@ export function loadingPart(
   let untilMs = -Infinity;
   let most = 0;
   slots.forEach((slot, i) => {
-    if (!isLoading([slot])) return;
+    if (!slot || !isLoading([slot])) return;
     // Its readings are known from the first that is drawn on.
     const { n, time } = traces[i];
-    untilMs = Math.max(untilMs, n > 0 ? time[0] : endMs);
-    most = Math.max(most, n);
+    const { states } = slot;
+    untilMs = Math.max(untilMs, n > 0 ? time[0] : states.length ? states[0][0] : endMs);
+    most = Math.max(most, n, states.length);
   });
   if (untilMs <= startMs) return null;
   // Of one that is silent only its last reading is here.
