@@ -100,7 +100,7 @@ async def test_a_history_of_many_pages_has_the_columns_of_all_of_them(start_serv
     lines = (await _exported(service, span, "ndjson")).splitlines()
     assert len(lines) >= 5, "a series that goes on on another page goes on in another line"
     buckets = (await _exported(service, span, "csv", "--points", "10")).decode().splitlines()
-    assert buckets[0] == "metric,time,value,min,max,mean,count,unit,label.metric,label.site,label.text"
+    assert buckets[0] == "metric,time,value,min,max,mean,count,unit,text,label.metric,label.site,label.text"
 
 
 @pytest.mark.parametrize("form", TABLE_FORMATS)
