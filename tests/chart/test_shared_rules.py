@@ -63,7 +63,7 @@ def test_units_that_mean_the_same_and_those_that_do_not() -> None:
     keys = [{unit_key(unit) for unit in units} for units in same]
     assert [len(each) for each in keys] == [1] * len(same)
     assert len(set.union(*keys)) == len(same)
-    assert set(ALIASES) <= {unit for units in same for unit in units}
+    assert set(ALIASES) <= {unit.lower() for units in same for unit in units}
 
 
 def test_every_unit_of_the_tables_has_a_vector() -> None:

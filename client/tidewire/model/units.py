@@ -6,6 +6,7 @@ The deck has the same tables in `client/chart/src/base/units.ts`; `tests/chart/v
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -58,16 +59,32 @@ SCALES: Final = {
     "By": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
     "By/s": ((1.0, "B/s"), (1e3, "kB/s"), (1e6, "MB/s"), (1e9, "GB/s"), (1e12, "TB/s")),
 }
-# What else is written for what the screen shows. `°C`, `m³` and whatever is shown as it is need no entry.
+# What else is written for what the screen shows, in lower case: only where no other case means anything else, as with
+# `m`. `m³`, the characters that Unicode holds to be the same, and whatever is shown as it is need no entry.
 ALIASES: Final = {
-    "degC": "°C",
-    "\N{DEGREE CELSIUS}": "°C",
-    "degF": "°F",
-    "\N{DEGREE FAHRENHEIT}": "°F",
-    "\N{OHM SIGN}": "Ω",
-    "\N{GREEK SMALL LETTER MU}s": "µs",
+    "°c": "°C",
+    "cel": "°C",
+    "degc": "°C",
+    "deg c": "°C",
+    "celsius": "°C",
+    "°f": "°F",
+    "degf": "°F",
+    "deg f": "°F",
+    "fahrenheit": "°F",
+    "percent": "%",
+    "hz": "Hz",
+    "rpm": "rpm",
+    "ppm": "ppm",
+    "ppb": "ppb",
+    "db": "dB",
+    "bar": "bar",
+    "kwh": "kWh",
+    "ohm": "Ω",
+    "ohms": "Ω",
 }
 _ANNOTATION: Final = re.compile(r"\{([^{}]*)\}")
+_RINGS: Final = re.compile("[\N{MASCULINE ORDINAL INDICATOR}\N{RING ABOVE}]")  # typed for a degree sign
+_BLANKS: Final = re.compile(r"\s*([^\w\s])\s*")
 
 
 class ShownUnit(NamedTuple):
@@ -75,6 +92,13 @@ class ShownUnit(NamedTuple):
 
     text: str
     divisor: float
+
+
+@lru_cache(maxsize=4_096)
+def _plain(unit: str) -> str:
+    """Return what is the same for units of the same characters: blanks around marks mean nothing, those of words do."""
+    text = unicodedata.normalize("NFKC", _RINGS.sub("°", unit))
+    return _BLANKS.sub(r"\1", text.strip())
 
 
 def shown_unit(unit: str, magnitude: float) -> ShownUnit:
@@ -85,6 +109,8 @@ def shown_unit(unit: str, magnitude: float) -> ShownUnit:
         return ShownUnit(text, divisor)
     if unit in WORDS:
         return ShownUnit(WORDS[unit], 1.0)
+    if (known := ALIASES.get(_plain(unit).lower())) is not None:
+        return ShownUnit(known, 1.0)
     # A UCUM annotation stands for the thing counted: {parts} → parts, {batches}/s → batches/s.
     return ShownUnit(_ANNOTATION.sub(r"\1", unit), 1.0)
 
@@ -92,5 +118,4 @@ def shown_unit(unit: str, magnitude: float) -> ShownUnit:
 @lru_cache(maxsize=4_096)
 def unit_key(unit: str) -> str:
     """Return what is the same for units that mean the same, such as ``Cel`` and ``°C``; empty for none."""
-    shown = shown_unit(unit, 0.0).text
-    return ALIASES.get(shown, shown)
+    return _plain(shown_unit(unit, 0.0).text)

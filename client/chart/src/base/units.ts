@@ -71,20 +71,54 @@ export const SCALES: Readonly<Record<string, readonly (readonly [number, string]
   ],
 };
 
-/** What else is written for what the screen shows; the degree signs of one character, and the two of ohm and micro. */
+/**
+ * What else is written for what the screen shows, in lower case: only where no other case means anything else, as `m`
+ * and `M` do.
+ */
 export const ALIASES: ReadonlyMap<string, string> = new Map([
-  ["degC", "°C"],
-  ["\u2103", "°C"],
-  ["degF", "°F"],
-  ["\u2109", "°F"],
-  ["\u2126", "Ω"],
-  ["\u03bcs", "µs"],
+  ["°c", "°C"],
+  ["cel", "°C"],
+  ["degc", "°C"],
+  ["deg c", "°C"],
+  ["celsius", "°C"],
+  ["°f", "°F"],
+  ["degf", "°F"],
+  ["deg f", "°F"],
+  ["fahrenheit", "°F"],
+  ["percent", "%"],
+  ["hz", "Hz"],
+  ["rpm", "rpm"],
+  ["ppm", "ppm"],
+  ["ppb", "ppb"],
+  ["db", "dB"],
+  ["bar", "bar"],
+  ["kwh", "kWh"],
+  ["ohm", "Ω"],
+  ["ohms", "Ω"],
 ]);
+
+const MOST_PLAIN = 4_096;
+const known = new Map<string, string>();
+
+/** Return what is the same for units of the same characters: blanks around marks mean nothing, those of words do. */
+function plain(unit: string): string {
+  let text = known.get(unit);
+  if (text === undefined) {
+    // Two rings that are typed for a degree sign.
+    text = unit
+      .replace(/[\u00ba\u02da]/g, "°")
+      .normalize("NFKC")
+      .trim();
+    text = text.replace(/\s*([^\p{L}\p{N}_\s])\s*/gu, "$1");
+    if (known.size >= MOST_PLAIN) known.clear();
+    known.set(unit, text);
+  }
+  return text;
+}
 
 /** What is the same for units that mean the same, such as `Cel` and `°C`. */
 export function unitKey(unit: string): string {
-  const { text } = shownUnit(unit, 0);
-  return ALIASES.get(text) ?? text;
+  return plain(shownUnit(unit, 0).text);
 }
 
 /** How a unit is written for values of this magnitude; blanks at its ends mean nothing. */
@@ -97,6 +131,8 @@ export function shownUnit(unit: string | undefined, magnitude: number): ShownUni
     return { text, divisor };
   }
   if (Object.hasOwn(WORDS, code)) return { text: WORDS[code], divisor: 1 };
+  const alias = ALIASES.get(plain(code).toLowerCase());
+  if (alias !== undefined) return { text: alias, divisor: 1 };
   // A UCUM annotation stands for the thing counted: {parts} → parts, {batches}/s → batches/s.
   return { text: code.replace(/\{([^{}]*)\}/g, "$1"), divisor: 1 };
 }
