@@ -15,6 +15,7 @@ from tidewire.livestore.buckets import MAX, MIN, NUMBER, NUMERIC, SUM, bucket_re
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.model.batch import Batch, encode_batch
 from tidewire.model.bucket_steps import column_step_for
+from tidewire.model.numbers import decimals_for, reading_text
 from tidewire.model.pattern import Pattern
 from tidewire.model.units import ALIASES, SCALES, WORDS, shown_unit, unit_key
 from tidewire_dashboard.analysis import statistics
@@ -56,6 +57,16 @@ def test_where_a_gap_lies(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", vectors("units")["cases"], ids=str)
 def test_a_unit_as_people_write_it(case: dict[str, Any]) -> None:
     assert shown_unit(case["unit"], case["magnitude"]) == (case["text"], case["divisor"])
+
+
+@pytest.mark.parametrize("case", vectors("numbers")["cases"], ids=lambda case: case["what"])
+def test_smallest_and_largest_are_told_apart(case: dict[str, Any]) -> None:
+    low, high = number(case["lo"]), number(case["hi"])
+    unit = shown_unit(case.get("unit", ""), max(abs(low), abs(high)))
+    low, high = low / unit.divisor, high / unit.divisor
+    decimals = decimals_for(low, high, whole=case.get("whole", False) and unit.divisor == 1)
+    texts = [f"{reading_text(end, decimals)} {unit.text}".strip() for end in (low, high)]
+    assert texts == case["texts"][:2]
 
 
 def test_units_that_mean_the_same_and_those_that_do_not() -> None:

@@ -12,7 +12,7 @@ from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.model.batch import Batch
-from tidewire.notebook.snapshot import snapshot_bundle, snapshot_line, snapshot_png
+from tidewire.notebook.snapshot import _tick_texts, snapshot_bundle, snapshot_line, snapshot_png
 
 NOW_MS = 1_790_000_000_000.0
 
@@ -41,6 +41,30 @@ def test_the_line_says_what_the_window_ends_with() -> None:
     line = snapshot_line("furnace/**", frame_of(store), store.series)
     assert line.startswith("furnace/** · 1 series · 5 min to 2026-09-21 ")
     assert "furnace/temperature{line=A} 780.2 °C" in line
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "said"),
+    [
+        ([1_000_000.01, 999_999.99], "Hz", "999,999.990 Hz"),
+        ([0.0, 1.0], "", "1"),
+        ([1.0, 1e-9], "", "1.00e\N{MINUS SIGN}9"),
+        ([1_200_000.0, 3_400_000.0], "By", "3.400 MB"),
+    ],
+)
+def test_the_newest_reading_is_printed_as_on_the_chart(values: list[float], unit: str, said: str) -> None:
+    store = Store()
+    times = [NOW_MS - 2_000, NOW_MS - 1_000]
+    store.append(Batch(metric="m", time=times, value=values, unit=unit), int(times[-1]) << 32)
+    assert snapshot_line("m", frame_of(store), store.series).endswith(f"m {said}")
+
+
+def test_an_axis_whose_numbers_are_long_is_told_from_its_lowest() -> None:
+    assert _tick_texts([921.3, 934.0, 946.7]) == ["921.3", "934.0", "946.7"]
+    assert _tick_texts([0.0, 0.5, 1.0]) == ["0.0", "0.5", "1.0"]
+    assert _tick_texts([0.0, 1.0, 2.0]) == ["0", "1", "2"]
+    approximately = "\N{ALMOST EQUAL TO}"
+    assert _tick_texts([999_999.99, 1e6, 1_000_000.01]) == [f"{approximately}1,000,000", "+0.010", "+0.020"]
 
 
 def test_nothing_is_said_to_be_nothing() -> None:
@@ -90,7 +114,7 @@ def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
 def test_a_unit_is_written_as_on_the_live_chart() -> None:
     store = Store()
     store.append(Batch(metric="disk/used", time=[NOW_MS - 1e3], value=[2.5e9], unit="By"), int(NOW_MS - 1e3) << 32)
-    assert snapshot_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.5 GB")
+    assert snapshot_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.500 GB")
 
 
 def test_markup_in_a_name_is_text() -> None:

@@ -130,6 +130,15 @@ def test_the_table_of_tail_sends_nothing_to_the_terminal(value: float | None) ->
     assert not CONTROL.search(out.getvalue())
 
 
+@pytest.mark.parametrize(("value", "shown"), [(1_000_000.01, "1000000.01"), (0.1 + 0.2, "0.3"), (921.0, "921")])
+def test_a_value_is_shown_with_all_its_digits(value: float, shown: str) -> None:
+    fields = {"metric": "m", "labels": {}, "unit": "", "time": [1.0], "value": [value], "text": [""]}
+    batch: Any = msgspec.convert(fields, _Fields)
+    out = io.StringIO()
+    Console(file=out, width=200, force_terminal=False).print(_table({("m", ""): _Row(batch, 0, 0.0)}, "live"))
+    assert f" {shown} " in out.getvalue()
+
+
 class _Fields(msgspec.Struct):
     """The fields of a batch that the table shows."""
 

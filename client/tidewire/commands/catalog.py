@@ -12,6 +12,7 @@ from rich.text import Text
 from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.commands.terminal import echo, plain, print_table
 from tidewire.model.answers import SeriesInfo
+from tidewire.model.numbers import as_given
 from tidewire.subscribing.frames import series_infos
 
 __all__ = ["command"]
@@ -44,7 +45,7 @@ def command(patterns: tuple[str, ...], as_json: bool, labels: tuple[str, ...], u
 
 def _cells(info: SeriesInfo) -> tuple[Text, ...]:
     labels = " ".join(f"{name}={label}" for name, label in info.labels.items())
-    value = (info.text or "\N{EN DASH}") if info.value is None else f"{info.value:.6g}"
+    value = (info.text or "\N{EN DASH}") if info.value is None else as_given(info.value)
     stamp = datetime.fromtimestamp(info.time / 1e3, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     cells = (info.metric, labels, value, info.unit, stamp, f"{info.count:,}")
     return tuple(Text(plain(cell)) for cell in cells)

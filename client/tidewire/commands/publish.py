@@ -11,6 +11,7 @@ from tidewire.commands.options import label_option, parse_labels, target_option
 from tidewire.commands.terminal import echo
 from tidewire.errors import InvalidInput
 from tidewire.model.csv_rows import parse_number
+from tidewire.model.numbers import as_given
 from tidewire.publishing.publisher import Publisher, publish_url
 from tidewire.settings import without_password
 
@@ -66,5 +67,5 @@ def command(
     publisher.close(0.0)
     if not sent or stats.rejected:
         raise click.ClickException(f"not published to {without_password(publish_url(target))}: {stats.last_error}")
-    shown = (text or "\N{EN DASH}") if value is None else f"{value:g}"
+    shown = (text or "\N{EN DASH}") if value is None else as_given(value)
     echo(f"{metric} {shown}{' ' + unit if unit else ''} published")

@@ -21,6 +21,7 @@ from rich.text import Text
 from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.commands.terminal import echo, plain
 from tidewire.model.batch import newest_of
+from tidewire.model.numbers import as_given
 from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, StreamBatch
 from tidewire.model.states import Live as CaughtUp
 from tidewire.subscribing.subscriber import stream
@@ -33,7 +34,7 @@ _ROWS: Final = 200  # of the live table; more series would not fit any terminal
 def _line(batch: StreamBatch) -> str:
     stamp = datetime.fromtimestamp(batch.time[-1] / 1e3, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     labels = "".join(f" {name}={value}" for name, value in batch.labels.items())
-    shown = "\N{EN DASH}" if batch.value[-1] is None else f"{batch.value[-1]:g}"
+    shown = "\N{EN DASH}" if batch.value[-1] is None else as_given(batch.value[-1])
     shown += f" {batch.unit}" if batch.unit else ""
     more = f"  ({len(batch)} readings)" if len(batch) > 1 else ""
     text = f"  {batch.text[-1]}" if batch.text and batch.text[-1] else ""
@@ -148,7 +149,7 @@ def _table(rows: Mapping[tuple[str, str], _Row], status: str) -> Table:
         batch, place, received_s = rows[key]
         number = batch.value[place]
         word = batch.text[place] if batch.text else None
-        value = (word or "\N{EN DASH}") if number is None else f"{number:.6g}"
+        value = (word or "\N{EN DASH}") if number is None else as_given(number)
         labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
         age_s = max(0.0, time.time() - received_s)
         age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from tidewire.livestore.column_ring import Floats
+from tidewire.model.numbers import as_given
 from tidewire.model.threshold import Alarm, Level, Threshold
 from tidewire.model.units import shown_unit
 
@@ -32,7 +33,7 @@ class Excursion(NamedTuple):
     def text(self, unit: str) -> str:
         """Return what an event says of it; `unit` is that of the series."""
         shown = shown_unit(unit, max(abs(self.extreme), abs(self.limit)))
-        value, limit = (f"{number / shown.divisor:.6g}" for number in (self.extreme, self.limit))
+        value, limit = (as_given(number / shown.divisor) for number in (self.extreme, self.limit))
         side = "above" if self.extreme > self.limit else "below"
         long_s = (self.to_ms - self.from_ms) / 1e3
         long = (

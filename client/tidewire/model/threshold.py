@@ -9,6 +9,7 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import checked_labels
+from tidewire.model.numbers import as_given
 from tidewire.model.pattern import compile_pattern
 
 __all__ = ["Alarm", "Level", "Threshold", "checked_thresholds"]
@@ -151,9 +152,13 @@ def _check(threshold: Threshold, where: str) -> None:
     below = max((limit for limit in limits[2:] if limit is not None), default=-math.inf)
     if below >= above:
         raise InvalidInput(
-            where, threshold.metric, f"every value is above {above:g} or below {below:g}; swap the limits"
+            where,
+            threshold.metric,
+            f"every value is above {as_given(above)} or below {as_given(below)}; swap the limits",
         )
     if below + threshold.hysteresis > above - threshold.hysteresis:
         raise InvalidInput(
-            where, threshold.metric, f"with a hysteresis of {threshold.hysteresis:g} an alarm would never end; lower it"
+            where,
+            threshold.metric,
+            f"with a hysteresis of {as_given(threshold.hysteresis)} an alarm would never end; lower it",
         )

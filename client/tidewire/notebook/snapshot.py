@@ -10,6 +10,7 @@ import html
 import io
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +23,7 @@ from tidewire.livestore.series import Series
 from tidewire.livestore.view_frame import FLAG_STEPS, ViewFrame, exponents_of
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import ANNOTATIONS
+from tidewire.model.numbers import decimals_for, reading_text
 from tidewire.model.units import shown_unit
 
 __all__ = ["SNAPSHOT_COLUMNS", "snapshot_bundle", "snapshot_line", "snapshot_png"]
@@ -34,6 +36,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 22  # of a panel's plot
 SNAPSHOT_COLUMNS: Final = _WIDTH - _LEFT - _RIGHT
 """Buckets to ask for: one for each px of a plot."""
 _FRACTIONS: Final = 65_535.0
+_FLOAT32, _FLOAT64 = 2.0**-23, 2.0**-51  # relative errors of a rounded value
 _SHARP, _SMOOTH = 2, 2  # pixels per px of the image; what is drawn is this much larger again and scaled down, to smooth
 _SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
 _COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
@@ -42,6 +45,7 @@ _REST_FILL: Final = "#E1E4E8"
 _AT_REST: Final = frozenset({"idle", "off", "standby", "none"})
 _BAND_PITCH: Final = 43.0  # px from row to row
 _WORD_PITCH: Final = 18.0  # from which words fit
+_MOST_TICK_CHARS: Final = 9  # beside a plot
 _MAX_NAMED: Final = 4  # series in a panel's legend
 
 
@@ -53,11 +57,14 @@ def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> 
     if not known.any():
         return f"{patterns} · no reading until {at}"
     newest = int(np.argmax(np.where(known, frame.records["last_time_ms"], -np.inf)))
-    one, value = series[int(frame.records["index"][newest])], float(frame.records["last_value"][newest])
+    one = series[int(frame.records["index"][newest])]
     count = f"{measured.sum()} series"
     minutes = (frame.body.shape[1] - BEYOND) * frame.step_ms / 60e3
-    words = frame.states.get(one.index, ())
-    shown = words[-1].text if words and math.isnan(value) else _value(value, one.unit)
+    unit = shown_unit(one.unit, float(np.abs(_ends(frame, newest)).max()))
+    shown = f"{_last_value(frame, newest, unit.divisor)} {unit.text}".strip()
+    if math.isnan(float(frame.records["last_value"][newest])):
+        words = frame.states.get(one.index, ())
+        shown = words[-1].text if words else "no number"
     window = f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
     return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {shown}"
 
@@ -162,18 +169,20 @@ def _panel(
         return
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     unit = shown_unit(series[int(frame.records["index"][rows[0]])].unit, max(abs(low), abs(high)))
+    ticks = (low, (low + high) / 2, high)
+    texts = _tick_texts([value / unit.divisor for value in ticks])
     margin = (high - low) * 0.08 or abs(high) * 0.01 or 1.0
     low, high = low - margin, high + margin
     y0, y1, x0, x1 = top + _TOP, top + height - _BOTTOM, _LEFT, _WIDTH - _RIGHT
     x = canvas.text(12, top + 8, metric, _TEXT, 13) + 6
     x = canvas.text(x, top + 10, unit.text, _MUTED, 11) + 14
-    grid = [low + margin, (low + high) / 2, high - margin]
-    if grid[1] % 1 and (frame.records["flags"][rows] & FLAG_STEPS).all():
+    grid = list(zip(ticks, texts, strict=True))
+    if ticks[1] % 1 and (frame.records["flags"][rows] & FLAG_STEPS).all():
         del grid[1]  # no value lies there
-    for value in grid:
+    for value, words in grid:
         y = y1 - (value - low) / (high - low) * (y1 - y0)
         canvas.line([(x0, y), (x1, y)], _HAIRLINE, 1)
-        canvas.text(x0 - 6, y - 6, _number(value / unit.divisor), _MUTED, 11, right=True)
+        canvas.text(x0 - 6, y - 6, words, _MUTED, 11, right=True)
     count = frame.body.shape[1] - BEYOND
     _times(canvas, frame, y1)
     for place, (row, body) in enumerate(zip(rows, bodies, strict=True)):
@@ -182,7 +191,7 @@ def _panel(
             last = series[int(frame.records["index"][row])]
             canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2)
             label = ",".join(last.labels.values())
-            shown = _number(float(frame.records["last_value"][row]) / unit.divisor)
+            shown = _last_value(frame, row, unit.divisor)
             x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), _TEXT, 12) + 14
         for corners in _corners(body, frame, row):
             points = [
@@ -297,12 +306,29 @@ def _named(one: Series) -> str:
     return f"{one.metric}{{{labels}}}" if labels else one.metric
 
 
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "no number"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+def _tick_texts(values: Sequence[float]) -> list[str]:
+    """Return the texts of an axis, lowest first; relative to that one where they would not fit beside the plot."""
+    low, high = values[0], values[-1]
+    texts = [reading_text(value, decimals_for(low, high)) for value in values]
+    while all(re.search(r"\.\d*0$", text) for text in texts):
+        texts = [re.sub(r"\.?0$", "", text) for text in texts]
+    if max(map(len, texts)) <= _MOST_TICK_CHARS:
+        return texts
+    above = [f"+{reading_text(value - low, decimals_for(0.0, high - low))}" for value in values[1:]]
+    return [f"\N{ALMOST EQUAL TO}{reading_text(low, decimals_for(low, low))}", *above]
 
 
-def _value(value: float, unit: str) -> str:
-    text, divisor = shown_unit(unit, abs(value))
-    return _number(value) if math.isnan(value) else f"{_number(value / divisor)} {text}".strip()
+def _ends(frame: ViewFrame, row: int) -> Floats:
+    """Return smallest and largest value of each bucket of a series, float64[n]; its newest one if there is none."""
+    ends = _first_min_max_last(frame, row)[:, 1:3].ravel()
+    ends = ends[np.isfinite(ends)]
+    return ends if ends.size else frame.records["last_value"][row : row + 1]
+
+
+def _last_value(frame: ViewFrame, row: int, divisor: float) -> str:
+    """Return the newest value of a series as the live chart prints it, in a scale of its unit."""
+    ends, base = _ends(frame, row), float(frame.records["base"][row])
+    unsure = _FLOAT32 * np.abs(ends - base) + _FLOAT64 * abs(base)
+    whole = divisor == 1 and bool(np.all(np.abs(ends - np.rint(ends)) <= unsure))
+    decimals = decimals_for(float(ends.min()) / divisor, float(ends.max()) / divisor, whole=whole)
+    return reading_text(float(frame.records["last_value"][row]) / divisor, decimals)

@@ -48,9 +48,9 @@ _TABLE: Final = (
     ),
     _SelfMetric("tidewire/loop-lateness", "ms", "now", 1e3, ("tidewire_hub_loop_late_s",)),
     _SelfMetric("tidewire/memory", "By", "now", 1, ("process_resident_memory_bytes",)),
-    _SelfMetric("tidewire/metrics", "", "now", 1, ("tidewire_hub_metrics",)),
+    _SelfMetric("tidewire/metrics", "{metrics}", "now", 1, ("tidewire_hub_metrics",)),
     _SelfMetric("tidewire/refused", "/s", "rate", 1, ("tidewire_limits_reached_total", "tidewire_rows_rejected_total")),
-    _SelfMetric("tidewire/streams", "", "now", 1, ("tidewire_streams_open",)),
+    _SelfMetric("tidewire/streams", "{streams}", "now", 1, ("tidewire_streams_open",)),
 )
 _LATENCY: Final = "tidewire/latency"
 _REDIS: Final = "tidewire/redis"

@@ -1,16 +1,32 @@
 /** Numbers, ages, spans and times as text whose width does not change from one reading to the next. */
 
 const MAX_DECIMALS = 3;
-/** In place of a number of decimals: print powers of ten, for very small or very large values. */
+/** Significant digits of a float64; values that differ by less than this share of them differ by rounding. */
+export const MOST_DIGITS = 15;
+const ROUNDING = 1e-12;
+/** In place of a number of decimals: powers of ten with two decimals; each one less is a decimal more. */
 export const SCIENTIFIC = -1;
 
-/** Decimals that give four significant digits at the largest magnitude of the window; none for counts. */
-export function decimalsFor(magnitude: number, integers: boolean): number {
+/**
+ * Decimals that give four significant digits at the largest magnitude of the window, and more where those do not tell
+ * a fifth of its range; none for counts. Python has the same rule in `tidewire/model/numbers.py`;
+ * `tests/chart/vectors/numbers.json` holds both.
+ */
+export function decimalsFor(magnitude: number, integers: boolean, range = 0): number {
   if (!Number.isFinite(magnitude)) return 0;
   if (integers && magnitude < 1e12) return 0;
-  if (magnitude >= 1e12 || (magnitude > 0 && magnitude < 0.001)) return SCIENTIFIC;
-  const digits = magnitude < 1 ? 1 : Math.floor(Math.log10(magnitude) + 1e-9) + 1;
-  return Math.min(MAX_DECIMALS, Math.max(0, 4 - digits));
+  const power = magnitude > 0 ? Math.floor(Math.log10(magnitude) + 1e-9) : 0;
+  const telling = range > magnitude * ROUNDING ? Math.ceil(Math.log10(5 / range) - 1e-9) : -power;
+  if (magnitude >= 1e12 || (magnitude > 0 && magnitude < 0.001)) return 1 - Math.max(2, telling + power);
+  const significant = Math.min(MAX_DECIMALS, 3 - Math.max(0, power));
+  return Math.max(0, significant, telling);
+}
+
+/** Decimals of a number as it was given, such as a limit: 0.85 → 2, 0.1 + 0.2 → 1. */
+export function decimalsOf(value: number): number {
+  const [, fraction = "", power = "0"] =
+    /^[^.e]*(?:\.(\d+))?(?:e(.+))?$/.exec(String(Number(value.toPrecision(12)))) ?? [];
+  return Math.max(0, fraction.length - Number(power));
 }
 
 /** 1328.4 → "1,328"; NaN → "–". */
@@ -18,11 +34,29 @@ export function formatNumber(value: number, decimals: number): string {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
-  if (decimals === SCIENTIFIC || size >= 1e15) return value.toExponential(2).replaceAll("-", "−");
+  if (decimals < 0 || size >= 1e15)
+    return value === 0 ? "0" : value.toExponential(Math.max(2, 1 - decimals)).replaceAll("-", "−");
   let text = size.toFixed(decimals);
   const dot = decimals > 0 ? text.length - decimals - 1 : text.length;
   for (let at = dot - 3; at > 0; at -= 3) text = `${text.slice(0, at)},${text.slice(at)}`;
   return value < 0 && Number(size.toFixed(decimals)) !== 0 ? `−${text}` : text;
+}
+
+/** As `formatNumber`, but what is not zero is not written as zero: it has its own digits then. */
+export function formatReading(value: number, decimals: number): string {
+  const size = Math.abs(value);
+  const vanishes = size > 0 && decimals >= 0 && Number(size.toFixed(decimals)) === 0;
+  return formatNumber(value, vanishes ? decimalsFor(size, false) : decimals);
+}
+
+/** Readings per second: 1328 → "1,328", 2.4 → "2.4", 0.03 → "0.030". */
+export function formatRate(perS: number): string {
+  return formatReading(perS, perS < 10 ? 1 : 0);
+}
+
+/** 1.500 → "1.5", 2.000 → "2". */
+export function withoutZeros(text: string): string {
+  return text.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
 const SUFFIXES = [
@@ -46,11 +80,7 @@ export function compact(value: number, step: number): string {
   // The suffix is that of what is written: 999,990 to the thousand is 1M.
   const [divisor, suffix] = SUFFIXES.find(([least]) => Math.round(size / step) * step >= least * 0.9999999) ?? [1, ""];
   const decimals = Math.max(0, Math.min(9, -Math.floor(Math.log10(step / divisor) + 1e-9)));
-  return (
-    formatNumber(value / divisor, decimals)
-      .replace(/(\.\d*?)0+$/, "$1")
-      .replace(/\.$/, "") + suffix
-  );
+  return withoutZeros(formatNumber(value / divisor, decimals)) + suffix;
 }
 
 /** 0.024 → "2.4 %"; the sign is drawn as a triangle. */

@@ -5,6 +5,7 @@ import type { Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
 import type { Series } from "../model/directory";
 import { type Freshness, freshness } from "../model/freshness";
+import type { Prints } from "../model/prints";
 import type { Alarms } from "../model/session";
 import type { Ctx } from "./draw";
 
@@ -19,6 +20,7 @@ export interface TileMoment {
   columns: Columns;
   tokens: Tokens;
   alarms: Alarms;
+  prints: Prints;
   /** On a wall: the value in larger type, and no change beside it. */
   wall: boolean;
   /** Whether the page is paused: no ages are shown, since they would grow unseen. */

@@ -6,7 +6,7 @@ import { reportOnce } from "../base/report";
 import type { Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
 import { isSilent } from "../model/freshness";
-import { printOf, printValue } from "../model/reading";
+import { printValue } from "../model/reading";
 import { wordOf } from "../model/states";
 import type { Ctx } from "./draw";
 import { readSpark } from "./sparkline";
@@ -61,7 +61,7 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const footWidth = width - FOOT_LEFT - FOOT_RIGHT;
   const trace = readSpark(moment.ring, slot, moment.columns, moment.nowMs);
-  const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
+  const print = moment.prints.of(series, moment.ring);
   const word = wordOf(slot);
   const text = word ? fittingWord(ctx, word, width - 26) : printValue(slot.lastValue, print);
   // A unit cut short says less than no change: where both have no room, the unit stays.

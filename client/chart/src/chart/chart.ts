@@ -5,21 +5,31 @@
  * and is run in one order, so a part of it elsewhere would need most of these fields.
  */
 
-import { formatNumber } from "../base/format";
+import { formatNumber, plural } from "../base/format";
 import { chartTitle, legendLabel } from "../base/naming";
 import type { Tokens } from "../base/tokens";
-import { unitKey } from "../base/units";
+import { type ShownUnit, shownUnit, unitKey } from "../base/units";
 import { zoomOf } from "../canvas/draw";
 import type { Linear } from "../canvas/paths";
 import type { Picture } from "../canvas/picture";
 import { edgesOf, Plot } from "../canvas/plot";
 import type { BucketRing, Slot } from "../model/bucket-ring";
-import { Trace } from "../model/buckets";
+import { extentOf, NOTHING, Trace } from "../model/buckets";
 import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
 import { chartWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import { unitsOfMetrics } from "../model/layout";
-import { chartFreshness, type Print, printOf, printValue, slotsOf, valueWidthCh } from "../model/reading";
+import {
+  chartFreshness,
+  extentOr,
+  magnitudeOf,
+  type Print,
+  printMean,
+  printOf,
+  printValue,
+  slotsOf,
+  valueWidthCh,
+} from "../model/reading";
 import { bandAt, bandsOf, sharesOf, wordColours, wordOf } from "../model/states";
 import type { Kind, Span } from "../model/url";
 import type { State } from "../wire/frame";
@@ -27,7 +37,7 @@ import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
 import { type FigureRow, figuresOf } from "./figures";
-import type { Press } from "./legend";
+import type { LegendStats, Press } from "./legend";
 import { isLoading } from "./loading-part";
 import type { Moment, Parts } from "./moment";
 import { Overlay } from "./overlay";
@@ -40,6 +50,8 @@ const LEGEND_PAD = 26;
 /** Min, max and mean are shown in legends at least this wide, and computed this often. */
 const STATS_PX = 440;
 const STATS_MS = 1_000;
+/** Readings in a column of pixels from which the legend says how many there are. */
+const MANY_EACH = 8;
 /** A live y axis that would move by less than this share of its range stays, within the room above and below. */
 const STEADY = 0.04;
 
@@ -56,11 +68,14 @@ export class Chart implements Parts {
   #hidden: ReadonlySet<number> = new Set();
   #facet = "";
   #stats: FigureRow[] = [];
+  /** How many readings each series has in the window, where a column holds many. */
+  #density: string[] = [];
   #statsAt = -Infinity;
   #tokens: Tokens | null = null;
   traces: Trace[] = [];
   slots: (Slot | undefined)[] = [];
-  print: Print = printOf("", 0, false);
+  unit: ShownUnit = shownUnit("", 0);
+  prints: Print[] = [];
   bands: readonly (readonly State[])[] | null = null;
   columns: Columns = { stepMs: 1_000, count: 2, px: 1 };
   freshMs = -Infinity;
@@ -75,7 +90,7 @@ export class Chart implements Parts {
   /** Whether a row for flags is reserved; kept while zoomed or paused, so that nothing moves. */
   #flagRow: boolean | null = null;
   #reported = "";
-  #unit = "";
+  #code = "";
   #plannedTitle = "";
   #width = 0;
   #height = 0;
@@ -106,6 +121,10 @@ export class Chart implements Parts {
   get devicePx(): number {
     const { left, right } = edgesOf(this.#width, devicePixelRatio * this.#zoom);
     return this.#width === 0 ? 0 : Math.max(0, right - left);
+  }
+
+  get allHidden(): boolean {
+    return this.series.every(({ index }) => this.#hidden.has(index));
   }
 
   /** Title of the chart; also what its buttons are named after. */
@@ -157,7 +176,8 @@ export class Chart implements Parts {
     this.series = series;
     const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
     this.traces = series.map(() => new Trace());
-    this.#unit = unitsOfMetrics(series)[0] ?? "";
+    this.prints = series.map(() => printOf(this.unit, NOTHING));
+    this.#code = unitsOfMetrics(series)[0] ?? "";
     this.card.legend.build(series, (one) => {
       const text = manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend;
       return this.#shares(one) ? text : `${text} (${unitKey(one.unit) || "no unit"}: not drawn)`.trim();
@@ -167,7 +187,7 @@ export class Chart implements Parts {
 
   /** Tell whether a series has the unit of this chart's axis; one that has not is named and not drawn. */
   #shares(one: Series): boolean {
-    return unitKey(one.unit) === unitKey(this.#unit);
+    return unitKey(one.unit) === unitKey(this.#code);
   }
 
   #reload(): void {
@@ -261,11 +281,9 @@ export class Chart implements Parts {
     this.x = { a, b: edgesOf(this.#width, ratio).right / ratio - a * this.shown.endMs };
   }
 
-  #read(ring: BucketRing, { zoomed, nowMs }: Moment): void {
+  #read(ring: BucketRing, { zoomed, nowMs, prints }: Moment): void {
     const { startMs, endMs } = this.shown;
     const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - ring.stepMs / 2;
-    let magnitude = 0;
-    let integers = true;
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
       if (!slot || this.#hidden.has(slot.index)) {
@@ -274,15 +292,17 @@ export class Chart implements Parts {
       }
       trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.#kind);
       trace.hold(slot, zoomed || !isSilent(freshness(slot, nowMs)) ? presentMs : NaN);
-      if (trace.n === 0) return;
-      magnitude = Math.max(magnitude, trace.magnitude);
-      integers &&= trace.integers;
     });
     this.bands = this.#bands(presentMs, zoomed, nowMs);
-    if (magnitude === 0)
-      for (const slot of this.slots)
-        if (slot && !Number.isNaN(slot.lastValue)) magnitude = Math.max(magnitude, Math.abs(slot.lastValue));
-    this.print = printOf(this.#unit, magnitude, integers && this.traces.some((trace) => trace.n > 0));
+    const off = this.series.map(({ index }) => this.#hidden.has(index));
+    const extents = this.slots.map((slot, i) =>
+      slot ? extentOr(off[i] ? extentOf(ring, slot) : this.traces[i], slot.lastValue) : NOTHING,
+    );
+    this.unit = shownUnit(this.#code, Math.max(...extents.map((extent, i) => (off[i] ? 0 : magnitudeOf(extent)))));
+    this.prints = extents.map((extent) => printOf(this.unit, extent));
+    this.series.forEach(({ index }, i) => {
+      if (this.slots[i]) prints.follow(index, this.prints[i]);
+    });
   }
 
   /** Return the states of each series, null where a number is drawn or nobody has a word. */
@@ -299,7 +319,7 @@ export class Chart implements Parts {
 
   /** Return the newest word of a series, or its newest value as it is printed. */
   #last(i: number): string {
-    return wordOf(this.slots[i]) || printValue(this.slots[i]?.lastValue ?? NaN, this.print);
+    return wordOf(this.slots[i]) || printValue(this.slots[i]?.lastValue ?? NaN, this.prints[i]);
   }
 
   #words(moment: Moment): void {
@@ -313,25 +333,16 @@ export class Chart implements Parts {
       }
     }
     const words = chartWords(state, ageMs);
-    this.card.update(this.title, this.print.unit.text, state, words, alert, moment.paused);
+    this.card.update(this.title, this.unit.text, state, words, alert, moment.paused);
     const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
-    const widths: [number, number] = this.bands
-      ? [longest, longest]
-      : [
-          valueWidthCh(this.traces, this.print),
-          valueWidthCh(
-            this.traces,
-            this.print,
-            this.print.decimals > 1 ? this.print.decimals - 1 : this.print.decimals,
-          ),
-        ];
+    const widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
     this.#figures(moment);
     const roomy = this.#width >= STATS_PX && !this.card.table.open;
-    this.card.legend.fit(this.#width - LEGEND_PAD, widths, this.print.decimals, roomy ? this.#statTexts() : []);
+    this.card.legend.fit(this.#width - LEGEND_PAD, widths, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.print.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}`,
+        `${this.title} ${this.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}`,
       );
   }
 
@@ -340,32 +351,38 @@ export class Chart implements Parts {
     const now = performance.now();
     if (now - this.#statsAt < STATS_MS) return;
     this.#statsAt = now;
+    this.#density = [];
     this.#stats = this.series.map((one, i) => {
-      const { min, max, mean } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
-      const others = [min, max, mean].map((value) => printValue(value, this.print));
-      return [one.legend || one.name, this.#last(i), others[0], others[1], others[2]] as const;
+      const { min, max, mean, error, readings, columns } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
+      const print = this.prints[i];
+      const [least, most] = [min, max].map((value) => printValue(value, print));
+      const each = readings / columns;
+      if (each >= MANY_EACH)
+        this.#density[i] = `${plural(readings, "reading", "readings")} · ${formatNumber(each, 1)} per pixel column`;
+      return [one.legend || one.name, this.#last(i), least, most, printMean(mean, print, min, max, error)] as const;
     });
     if (this.card.table.open) this.card.table.fill(this.title, this.#stats);
   }
 
-  #statTexts(): string[] {
+  /** Of each series min, max and mean, and more where there is room for it; or the shares of its words. */
+  #statTexts(): LegendStats[] {
     if (this.bands)
-      return this.bands.map((bands) =>
+      return this.bands.map((bands) => [
         sharesOf(bands)
           .map(([word, share]) => `${word} ${Math.round(share * 100)} %`)
           .join(" · "),
-      );
-    return this.#stats.map(([, , min, max, mean]) => (min === "–" ? "" : `min ${min} · max ${max} · mean ${mean}`));
+        "",
+      ]);
+    return this.#stats.map(([, , min, max, mean], i) =>
+      min === "–" ? ["", ""] : [`min ${min} · max ${max} · mean ${mean}`, this.#density[i] ?? ""],
+    );
   }
 
   #legendValues(moment: Moment): void {
-    const decimals = this.print.decimals - (this.print.decimals > 1 ? this.card.legend.fewerDecimals : 0);
     const colours = this.bands && wordColours(this.bands.flat().map(([, , text]) => text));
-    const values = this.series.map((_, i) => {
-      if (this.bands) return this.#wordAt(i);
-      const at = this.#valueAt(i);
-      return formatNumber((at === null ? (this.slots[i]?.lastValue ?? NaN) : at) / this.print.unit.divisor, decimals);
-    });
+    const values = this.series.map((_, i) =>
+      this.bands ? this.#wordAt(i) : printValue(this.#valueAt(i) ?? this.slots[i]?.lastValue ?? NaN, this.prints[i]),
+    );
     const { state } = chartFreshness(this.slots, moment.nowMs);
     this.card.legend.update(
       values,

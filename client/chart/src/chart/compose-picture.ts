@@ -21,7 +21,7 @@ const POINT_PX = 5;
 const NEAR = 0.5;
 
 export function composePicture(parts: Parts, moment: Moment): Picture {
-  const { series, slots, traces, print } = parts;
+  const { series, slots, traces } = parts;
   const { nowMs, tokens } = moment;
   const { startMs, endMs } = parts.shown;
   let lo = Infinity;
@@ -36,14 +36,14 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     for (const { lastValue } of slots.filter((slot) => slot !== undefined))
       if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
   [lo, hi] = parts.shareRange(lo, hi);
-  const lines = thresholdLines(moment.thresholds, series, print);
+  const lines = thresholdLines(moment.thresholds, series, parts.unit);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;
   for (const { value } of lines)
     if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
   const { unit } = series[slots.findIndex((slot) => slot !== undefined)] ?? series[0];
   const steps = traces.filter((trace) => trace.n > 0);
-  const whole = steps.length > 0 && steps.every((trace) => trace.steps && trace.integers) && print.unit.divisor === 1;
+  const whole = steps.length > 0 && steps.every((trace) => trace.steps && trace.integers) && parts.unit.divisor === 1;
   const isSwitch = whole && lo >= 0 && hi <= 1;
   const [yLo, yHi] = parts.steadyRange(...(isSwitch ? SWITCH_RANGE : yRange(lo, hi, startsAtZero(unit))));
   if (!Number.isFinite(yHi - yLo)) throw new Error("These values are too far apart for one axis.");
@@ -63,7 +63,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     yLo,
     yHi,
     states: parts.bands && statesOf(parts, parts.bands, stale),
-    divisor: print.unit.divisor,
+    divisor: parts.unit.divisor,
     whole,
     gaps:
       moment.zoomed && moment.settled

@@ -63,13 +63,14 @@ export function snapped(traces: readonly Trace[], timeMs: number): number {
 }
 
 export function rowsAt(parts: Parts, plot: Plot, timeMs: number, tokens: Tokens): OverlayRow[] {
-  const { series, slots, traces, print, bands } = parts;
+  const { series, slots, traces, prints, bands } = parts;
   if (bands) return stateRows(series, bands, plot, timeMs, tokens);
   return series.flatMap((one, i) => {
     const trace = traces[i];
     const found = valueAt(trace, slots[i], timeMs);
     if (!found) return [];
     const k = found.bucket;
+    const print = prints[i];
     const [low, high] = [printValue(trace.min[k], print), printValue(trace.max[k], print)];
     const held = found.timeMs !== trace.time[k];
     return [

@@ -33,14 +33,14 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
     return x + ctx.measureText(words).width;
   };
   const after = text(chart.title, 14, 22, 600, 13, tokens.text);
-  text(chart.print.unit.text, after + 6, 22, 400, 12, tokens.muted);
+  text(chart.unit.text, after + 6, 22, 400, 12, tokens.muted);
   const when = `${day(span.startMs)} ${clock(span.startMs)} – ${clock(span.endMs)}`;
   ctx.font = font(400, 11);
   text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
   let x = 14;
   for (const [i, one] of chart.series.entries()) {
     const label = one.legend || one.name;
-    const value = wordOf(chart.slots[i]) || printValue(chart.slots[i]?.lastValue ?? NaN, chart.print);
+    const value = wordOf(chart.slots[i]) || printValue(chart.slots[i]?.lastValue ?? NaN, chart.prints[i]);
     ctx.font = font(600, 12);
     if (i > 0 && x + ctx.measureText(`${label} ${value}`).width > width - 48) {
       text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);

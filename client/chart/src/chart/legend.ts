@@ -12,21 +12,27 @@ interface Item {
   stats: HTMLElement;
 }
 
+/** Min, max and mean; and how many readings they are of, where that says something. */
+export type LegendStats = readonly [figures: string, density: string];
+
 /** Called when a legend item is pressed; `alone` if a modifier was held. */
 export type Press = (series: Series, alone: boolean) => void;
 
 const ROOMY_GAP = 14;
 const TIGHT_GAP = 8;
+/** Px to spare: the texts of statistics change their width. */
+const STATS_SPARE = 24;
+
+const joined = (stats: LegendStats | undefined, most = 2): string =>
+  (stats ?? []).slice(0, most).filter(Boolean).join(" · ");
 
 export class Legend {
   readonly element = h("div", { class: "legend", "data-tw": "legend" });
   readonly #more: HTMLElement;
   #items: Item[] = [];
   #layoutKey = "";
-  /** Whether min, max and mean have room beside the values. */
-  withStats = false;
-  /** One decimal fewer is printed when the values would not fit otherwise. */
-  fewerDecimals = 0;
+  /** How many of the statistics have room beside the values. */
+  #roomFor = 0;
   readonly #press: Press | null;
 
   /** `others` is called when "+n" is pressed. */
@@ -70,7 +76,7 @@ export class Legend {
   /** `stats` has one text per item, or none where there is no room. */
   update(
     values: readonly string[],
-    stats: readonly string[],
+    stats: readonly LegendStats[],
     colours: readonly string[],
     silent: boolean,
     hidden: ReadonlySet<number>,
@@ -80,43 +86,35 @@ export class Legend {
       const off = hidden.has(item.series.index);
       item.element.classList.toggle("off", off);
       if (this.#press) setAttribute(item.element, "aria-pressed", String(!off));
-      setText(item.stats, (this.withStats && stats[i]) || "");
+      setText(item.stats, joined(stats[i], this.#roomFor));
       // Without room in the row, min, max and mean are in the tooltip.
       if (stats[i] !== undefined)
-        setAttribute(item.element, "title", fullName(item.series) + (stats[i] ? `\n${stats[i]}` : ""));
+        setAttribute(item.element, "title", [fullName(item.series), joined(stats[i])].filter(Boolean).join("\n"));
       setText(item.value, values[i] ?? "–");
       if (item.swatch.style.background !== colours[i]) item.swatch.style.background = colours[i];
     });
   }
 
-  /** Fit the row into a width; `widthsCh` is the width of a value with all decimals and with one fewer. */
-  fit(width: number, widthsCh: readonly [number, number], decimals: number, stats: readonly string[]): void {
-    const key = `${width}|${widthsCh[0]}|${this.#items.length}|${stats.length}`;
+  /** Fit the row into a width; `widthsCh` is the width of each item's value. */
+  fit(width: number, widthsCh: readonly number[], stats: readonly LegendStats[]): void {
+    const key = `${width}|${widthsCh.join()}|${stats.map(([, density]) => density !== "").join()}`;
     if (key === this.#layoutKey) return;
     this.#layoutKey = key;
-    const attempt = (gap: number, ch: number, spare = 0): boolean => {
+    const attempt = (gap: number, spare = 0): boolean => {
       this.element.style.columnGap = `${gap}px`;
       let sum = -gap;
-      for (const item of this.#items) {
-        item.value.style.minWidth = `${ch}ch`;
+      this.#items.forEach((item, i) => {
+        item.value.style.minWidth = `${widthsCh[i]}ch`;
+        setText(item.stats, joined(stats[i], this.#roomFor));
         show(item.element, true);
         sum += item.element.offsetWidth + gap;
-      }
+      });
       return sum + spare <= width;
     };
     show(this.#more, false);
-    this.fewerDecimals = 0;
-    this.withStats = stats.length > 0;
-    this.#items.forEach((item, i) => setText(item.stats, stats[i] ?? ""));
-    // Leave 24 px to spare: these texts change their width.
-    if (this.withStats && attempt(ROOMY_GAP, widthsCh[0], 24)) return;
-    this.withStats = false;
-    for (const item of this.#items) setText(item.stats, "");
-    if (attempt(ROOMY_GAP, widthsCh[0]) || attempt(TIGHT_GAP, widthsCh[0])) return;
-    if (decimals > 1) {
-      this.fewerDecimals = 1;
-      if (attempt(TIGHT_GAP, widthsCh[1])) return;
-    }
+    for (this.#roomFor = stats.length ? 2 : 0; this.#roomFor > 0; this.#roomFor--)
+      if (attempt(ROOMY_GAP, STATS_SPARE)) return;
+    if (attempt(ROOMY_GAP) || attempt(TIGHT_GAP)) return;
     show(this.#more, true);
     setText(this.#more, `+${this.#items.length}`);
     let room = width - this.#more.offsetWidth;

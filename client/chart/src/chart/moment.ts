@@ -1,11 +1,13 @@
 /** The inputs of a chart: the moment of its page, and its own series. */
 
 import type { Tokens } from "../base/tokens";
+import type { ShownUnit } from "../base/units";
 import type { Linear } from "../canvas/paths";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
 import type { Series } from "../model/directory";
+import type { Prints } from "../model/prints";
 import type { Print } from "../model/reading";
 import type { Alarms } from "../model/session";
 import type { Span } from "../model/url";
@@ -33,6 +35,7 @@ export interface Moment {
   events: readonly EventMark[];
   thresholds: readonly Threshold[];
   alarms: Alarms;
+  prints: Prints;
   speak: boolean;
 }
 
@@ -41,7 +44,11 @@ export interface Parts {
   series: readonly Series[];
   slots: readonly (Slot | undefined)[];
   traces: readonly Trace[];
-  print: Print;
+  /** The unit of the axis, and how each series is printed in it. */
+  unit: ShownUnit;
+  /** Whether the legend has switched off every series. */
+  allHidden: boolean;
+  prints: readonly Print[];
   /** The states of each series inside the window, if all that there is are words; else null. */
   bands: readonly (readonly State[])[] | null;
   /** The columns of the plot, the window that they show, and where. */

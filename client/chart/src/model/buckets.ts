@@ -8,11 +8,23 @@ import type { Kind } from "./url";
  * gaps then.
  */
 const USUAL_TIMES = 3;
+/** Relative errors of a rounded value. */
+const FLOAT32 = 2 ** -23;
+const FLOAT64 = 2 ** -51;
 /** Silences at either side that are compared. */
 const NEIGHBOURS = 5;
 
+/** What the values of one series reach, NaN without one, and whether all of them are whole numbers. */
+export interface Extent {
+  lo: number;
+  hi: number;
+  integers: boolean;
+}
+
+export const NOTHING: Extent = { lo: NaN, hi: NaN, integers: false };
+
 /** The columns of one series that hold a reading, oldest first. The arrays are reused from draw to draw. */
-export class Trace {
+export class Trace implements Extent {
   n = 0;
   /** The middle of each column, Unix ms. */
   time = new Float64Array(0);
@@ -31,8 +43,7 @@ export class Trace {
   breaks = new Uint8Array(0);
   lo = NaN;
   hi = NaN;
-  /** Largest magnitude, and whether every reading of the window is a whole number. */
-  magnitude = 0;
+  /** Whether every reading of the window is a whole number. */
   integers = true;
   /** Width of a column. */
   stepMs = 0;
@@ -84,7 +95,7 @@ export class Trace {
       this.count[0] = 0;
       this.gapFrom[0] = this.gapTo[0] = NaN;
       lo = hi = before;
-      integers = whole(lo);
+      integers = whole(lo, base);
       n = 1;
     }
     for (let bucket = from; bucket <= to; bucket++) {
@@ -116,7 +127,7 @@ export class Trace {
       n++;
       if (min < lo) lo = min;
       if (max > hi) hi = max;
-      if (integers && (!whole(min) || !whole(max))) integers = false;
+      if (integers && !(whole(min, base) && whole(max, base))) integers = false;
     }
     this.n = n;
     for (let i = 0; i < n; i++) {
@@ -127,7 +138,6 @@ export class Trace {
     this.#gapMs = gapMs;
     this.lo = n ? lo : NaN;
     this.hi = n ? hi : NaN;
-    this.magnitude = n ? Math.max(Math.abs(lo), Math.abs(hi)) : 0;
     this.integers = integers && n > 0;
   }
 
@@ -177,6 +187,8 @@ export class Trace {
   clear(): void {
     this.n = 0;
     this.heldMs = NaN;
+    this.lo = NaN;
+    this.hi = NaN;
     this.endedMs = NaN;
   }
 
@@ -207,15 +219,30 @@ const heldBefore = (slot: Slot): boolean => Number.isFinite(slot.beforeValue) &&
 const isEmpty = (ring: BucketRing, slot: Slot, bucket: number): boolean =>
   Number.isNaN(slot.floats[4 * ring.offset(bucket)]);
 
+/** Return what one series reaches in all that a ring holds. */
+export function extentOf(ring: BucketRing, { floats, base, exponent }: Slot): Extent {
+  const scale = 2 ** exponent;
+  let [lo, hi, integers] = [Infinity, -Infinity, true];
+  for (let bucket = ring.first; bucket <= ring.last; bucket++) {
+    const at = 4 * ring.offset(bucket);
+    if (Number.isNaN(floats[at])) continue;
+    const [min, max] = [base + floats[at] * scale, base + floats[at + 1] * scale];
+    lo = Math.min(lo, min);
+    hi = Math.max(hi, max);
+    integers &&= whole(min, base) && whole(max, base);
+  }
+  return lo <= hi ? { lo, hi, integers } : NOTHING;
+}
+
 /** Return the end of the last bucket with a reading before this one, also left of the window; NaN without one. */
 function lastBefore(ring: BucketRing, slot: Slot, bucket: number): number {
   for (let b = bucket - 1; b >= ring.first; b--) if (!isEmpty(ring, slot, b)) return (b + 1) * ring.stepMs;
   return slot.beforeMs > 1_000 ? slot.beforeMs : NaN;
 }
 
-function whole(value: number): boolean {
-  // Relative to the value: 1e-7 is not a rounded 0.
-  return Math.abs(value - Math.round(value)) <= 1e-6 * Math.abs(value);
+/** Tell whether a value that was sent as float32 beyond a base is a whole number, as far as that tells. */
+function whole(value: number, base: number): boolean {
+  return Math.abs(value - Math.round(value)) <= FLOAT32 * Math.abs(value - base) + FLOAT64 * Math.abs(base);
 }
 
 /** A silence of every series of a chart at once. */

@@ -1,38 +1,78 @@
-/** Formats the readings of a chart: freshness, scale of the unit, decimals. */
+/** Formats the readings of a series: freshness, scale of the unit, decimals. */
 
-import { decimalsFor, formatNumber } from "../base/format";
-import { type ShownUnit, shownUnit } from "../base/units";
+import { decimalsFor, formatReading, MOST_DIGITS, withoutZeros } from "../base/format";
+import type { ShownUnit } from "../base/units";
 import type { BucketRing, Slot } from "./bucket-ring";
-import type { Trace } from "./buckets";
+import type { Extent, Trace } from "./buckets";
 import type { Series } from "./directory";
 import { type Freshness, freshness } from "./freshness";
 
-/** How the values of one chart or tile are printed. */
+/** How the values of one series are printed. */
 export interface Print {
   unit: ShownUnit;
   decimals: number;
+  /** Only whole numbers: what is computed of them has decimals of its own. */
+  whole: boolean;
 }
 
-export function printOf(unit: string, magnitude: number, integers: boolean): Print {
-  const shown = shownUnit(unit, magnitude);
-  return { unit: shown, decimals: decimalsFor(magnitude / shown.divisor, integers && shown.divisor === 1) };
+/** Return the extent of a window, or that of the newest value where the window holds none. */
+export function extentOr({ lo, hi, integers }: Extent, value: number): Extent {
+  return Number.isNaN(lo) ? { lo: value, hi: value, integers: Number.isInteger(value) } : { lo, hi, integers };
+}
+
+export function magnitudeOf({ lo, hi }: Extent): number {
+  return Math.max(Math.abs(lo), Math.abs(hi)) || 0;
+}
+
+export function printOf(unit: ShownUnit, extent: Extent): Print {
+  const { divisor } = unit;
+  const whole = extent.integers && divisor === 1;
+  return {
+    unit,
+    decimals: decimalsFor(magnitudeOf(extent) / divisor, whole, (extent.hi - extent.lo) / divisor),
+    whole,
+  };
+}
+
+/** Return the print of the same digits in another scale of the unit. */
+export function printIn(unit: ShownUnit, print: Print): Print {
+  if (unit.divisor === print.unit.divisor) return print;
+  const decimals = print.decimals + Math.round(Math.log10(unit.divisor / print.unit.divisor));
+  return { unit, decimals: Math.min(MOST_DIGITS, Math.max(0, decimals)), whole: false };
 }
 
 export function printValue(value: number, print: Print): string {
-  return formatNumber(value / print.unit.divisor, print.decimals);
+  return formatReading(value / print.unit.divisor, print.decimals);
+}
+
+/**
+ * Print what is computed of readings, such as their mean: with digits that tell it from their smallest and largest, as
+ * far as it has them. `error` is how far it may be off.
+ */
+export function printMean(mean: number, print: Print, min = NaN, max = NaN, error = 0): string {
+  for (const end of [min, max])
+    if (Math.abs(mean - end) <= Math.max(error, Math.abs(end) * 1e-12)) return printValue(end, print);
+  const value = mean / print.unit.divisor;
+  const least = 2 * (error / print.unit.divisor);
+  const ends = [min, max].map((end) => withoutZeros(printValue(end, print)));
+  let decimals = print.whole ? decimalsFor(Math.abs(value), false) : print.decimals;
+  let text = formatReading(value, decimals);
+  for (let i = 0; i < MOST_DIGITS && ends.includes(withoutZeros(text)) && 10 ** -decimals > least; i++) {
+    decimals += decimals < 0 ? -1 : 1;
+    text = formatReading(value, decimals);
+  }
+  return print.whole ? withoutZeros(text) : text;
 }
 
 /** Width in `ch` that holds every value of a window, so that a legend does not move. */
-export function valueWidthCh(traces: readonly Trace[], print: Print, decimals = print.decimals): number {
+export function valueWidthCh({ n, lo, hi }: Trace, print: Print): number {
   let widest = 1;
-  for (const trace of traces) {
-    if (trace.n === 0) continue;
-    for (const end of [trace.lo, trace.hi]) {
-      const text = formatNumber(end / print.unit.divisor, decimals);
-      // A point or comma is about a third of a digit.
-      const marks = text.length - text.replace(/[.,]/g, "").length;
-      widest = Math.max(widest, text.length - marks * 0.62);
-    }
+  if (n === 0) return widest;
+  for (const end of [lo, hi]) {
+    const text = printValue(end, print);
+    // A point or comma is about a third of a digit.
+    const marks = text.length - text.replace(/[.,]/g, "").length;
+    widest = Math.max(widest, text.length - marks * 0.62);
   }
   return Math.round(widest * 100) / 100;
 }

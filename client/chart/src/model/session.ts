@@ -17,6 +17,7 @@ import { BucketRing, type Slot } from "./bucket-ring";
 import { Directory } from "./directory";
 import { Gaze } from "./gaze";
 import { Loading } from "./loading";
+import { Prints } from "./prints";
 
 export const CHARTS = 0;
 export const LIST = 1;
@@ -46,6 +47,7 @@ export class Session {
   alarmsSince: ReadonlyMap<number, number> = new Map();
   readonly requests = new Requests(() => this.port);
   readonly loading = new Loading();
+  readonly prints = new Prints();
   readonly gaze = new Gaze((series) => this.port?.send({ t: "look", series }));
   snippet: Snippet | null = null;
   problem = "";

@@ -1,11 +1,11 @@
 /** Matches thresholds with series, and makes the lines that a chart draws. */
 
-import { formatNumber } from "../base/format";
+import { decimalsOf, formatNumber } from "../base/format";
 import { labelOf } from "../base/naming";
 import { matches } from "../base/pattern";
+import type { ShownUnit } from "../base/units";
 import type { Threshold } from "../wire/messages";
 import type { Series } from "./directory";
-import type { Print } from "./reading";
 
 /** One dashed line of a chart and its label. */
 export interface ThresholdLine {
@@ -32,11 +32,17 @@ const KINDS = [
   ["critical_below", "critical", "below"],
 ] as const;
 
+/** Print a limit as it was given, in the scale of the unit. */
+export function limitText(value: number, unit: ShownUnit): string {
+  const shown = value / unit.divisor;
+  return formatNumber(shown, decimalsOf(shown));
+}
+
 /** Return the threshold lines of a chart, each value once. */
 export function thresholdLines(
   thresholds: readonly Threshold[],
   series: readonly Series[],
-  print: Print,
+  unit: ShownUnit,
 ): ThresholdLine[] {
   const lines: ThresholdLine[] = [];
   for (const threshold of thresholds) {
@@ -49,9 +55,8 @@ export function thresholdLines(
         lines.some((l) => l.value === value && l.side === side && l.level === level)
       )
         continue;
-      const shown = value / print.unit.divisor;
-      const number = formatNumber(shown, Number.isInteger(shown) ? 0 : print.decimals);
-      lines.push({ level, side, value, text: `${level} ${side} ${number} ${print.unit.text}`.trim() });
+      const text = `${level} ${side} ${limitText(value, unit)} ${unit.text}`.trim();
+      lines.push({ level, side, value, text });
     }
   }
   return lines;

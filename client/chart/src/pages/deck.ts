@@ -191,6 +191,7 @@ export class DeckPage implements Page, GridOwner {
 
   /** Update grid, drawer and views to the state. */
   #reconcile(): void {
+    this.#app.session.prints.forgetCharts();
     this.#grid.reconcile();
     if (this.#app.state.kiosk) fillWall(this.#scroller, this.#grid.element);
     show(this.#none, this.#grid.cards.length === 0 && this.directory.list.length > 0 && !this.#app.savedDecks.reading);
@@ -285,6 +286,7 @@ export class DeckPage implements Page, GridOwner {
       events: session.events,
       thresholds: session.thresholds,
       alarms: session.alarms,
+      prints: session.prints,
       speak,
     };
     this.crosshair.frame(moment);
@@ -300,7 +302,7 @@ export class DeckPage implements Page, GridOwner {
 
   #drawWall(moment: Moment): void {
     const endMs = this.#app.session.now();
-    const { tokens, alarms } = moment;
+    const { tokens, alarms, prints } = moment;
     this.#wall.draw(
       this.#wallSeries(),
       {
@@ -308,6 +310,7 @@ export class DeckPage implements Page, GridOwner {
         nowMs: endMs,
         columns: this.#listColumns,
         tokens,
+        prints,
         alarms,
         wall: true,
         paused: false,
@@ -333,6 +336,7 @@ export class DeckPage implements Page, GridOwner {
 
   destroy(): void {
     window.clearTimeout(this.#resizing);
+    this.#app.session.prints.forgetCharts();
     this.#grid.destroy();
     this.#resizer.disconnect();
     this.#sidebar.destroy();

@@ -263,6 +263,7 @@ export class NotebookFrame {
       events: session.events,
       thresholds: session.thresholds,
       alarms: session.alarms,
+      prints: session.prints,
       speak,
     };
     this.#crosshair.frame(moment);

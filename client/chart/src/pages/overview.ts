@@ -130,6 +130,7 @@ export class Overview implements Page {
       columns: this.#columns,
       tokens,
       alarms: session.alarms,
+      prints: session.prints,
       wall: this.#app.state.kiosk,
       paused: timeline.paused,
     };

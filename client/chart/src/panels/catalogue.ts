@@ -5,7 +5,7 @@ import { type TileMoment, type TileState, tileState } from "../canvas/tile";
 import type { Slot } from "../model/bucket-ring";
 import type { Series } from "../model/directory";
 import { spoken } from "../model/freshness";
-import { printOf, printValue } from "../model/reading";
+import { printValue } from "../model/reading";
 import type { Filter, Sort } from "../model/url";
 
 /** How old a reading without a known pace may be to count as live. */
@@ -35,7 +35,7 @@ export function describe(series: Series, slot: Slot | undefined, moment: TileMom
   const name = `${series.metric} ${series.short}`.trim();
   if (!slot) return `${name}, no reading yet`;
   const state = tileState(slot, series, moment);
-  const print = printOf(series.unit, Math.abs(slot.lastValue) || 0, false);
+  const print = moment.prints.of(series, moment.ring);
   const alarm = state === "warn" || state === "critical";
   const age = moment.paused ? "as it was when paused" : spoken(alarm ? "live" : state, moment.nowMs - slot.lastIdMs);
   return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}`;

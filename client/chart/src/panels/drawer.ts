@@ -9,6 +9,8 @@ import { pngOf } from "../chart/image-file";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
 import { freshness, isSilent } from "../model/freshness";
+import { printIn } from "../model/reading";
+import { LIST } from "../model/session";
 import { type Span, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
 import { pandasSnippet } from "./snippets";
@@ -130,12 +132,12 @@ export class Drawer {
     const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
     setText(this.#title, chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
-    setText(this.#unit, chart.print.unit.text);
+    setText(this.#unit, chart.unit.text);
     const stretch = zoom || paused ? `${clock(startMs)} – ${clock(endMs)}` : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // New columns are empty: fetch their numbers.
     if (this.#statistics.shape(this.#series, tokens)) this.#requestKey = "";
-    this.#thresholds.update(app.session.thresholds, this.#series, chart.print);
+    this.#thresholds.update(app.session.thresholds, this.#series, chart.unit);
     this.#drawEvents({ startMs, endMs });
     const live = !zoom && !paused;
     const key = `${this.#series.map(({ index }) => index).join()} ${live ? app.state.windowMs : `${startMs} ${endMs}`}`;
@@ -155,7 +157,9 @@ export class Drawer {
       );
       if (key !== this.#requestKey || !this.#chart) return;
       const rows = answer.rows;
-      this.#statistics.fill(series, rows, this.#chart.print);
+      const { unit } = this.#chart;
+      const { prints, views } = this.#app.session;
+      this.#statistics.fill(series, rows, (one) => printIn(unit, prints.of(one, views[LIST])));
       const readings = rows.reduce((sum, row) => sum + row.count, 0);
       setText(this.#count, plural(readings, "reading", "readings"));
       setText(this.#problem, "");

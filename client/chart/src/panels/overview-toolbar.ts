@@ -1,7 +1,7 @@
 /** The toolbar of the overview: search, filters with their counts, readings per second, and the order of the tiles. */
 
 import { h, icon, Segments, setAttribute, setText, show } from "../base/dom";
-import { formatNumber } from "../base/format";
+import { formatNumber, formatRate } from "../base/format";
 import { type Filter, SORTS, type Sort } from "../model/url";
 import type { AppContext } from "./app-context";
 import { SearchBox } from "./search-box";
@@ -62,7 +62,7 @@ export class OverviewToolbar {
   }
 
   setRate(readingsPerS: number): void {
-    setText(this.#rate, `${formatNumber(readingsPerS, 0)} readings/s`);
+    setText(this.#rate, `${formatRate(readingsPerS)} readings/s`);
   }
 
   /** Show the number of series that pass each filter, and which filter is chosen. */

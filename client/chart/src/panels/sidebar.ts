@@ -2,7 +2,7 @@
 
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { fitted } from "../base/elision";
-import { formatNumber } from "../base/format";
+import { formatNumber, formatRate } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
@@ -12,7 +12,7 @@ import { drawSpark, readSpark } from "../canvas/sparkline";
 import { columnsOf } from "../model/columns";
 import type { Series } from "../model/directory";
 import { freshness } from "../model/freshness";
-import { printOf, printValue } from "../model/reading";
+import { printValue } from "../model/reading";
 import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
 import type { AppContext } from "./app-context";
@@ -287,7 +287,7 @@ export class Sidebar {
     const width = this.#sparkWidth;
     const columns = columnsOf(SIDEBAR_WINDOW_MS, this.sparkPx);
     const trace = readSpark(ring, slot, columns, now);
-    const print = printOf(series.unit, Math.max(trace.magnitude, Math.abs(slot.lastValue) || 0), trace.integers);
+    const print = session.prints.of(series, ring);
     setText(row.value, wordOf(slot) || printValue(slot.lastValue, print));
     setText(row.unit, print.unit.text);
     ctx.save();
@@ -306,7 +306,7 @@ export class Sidebar {
     const { session } = this.#app;
     const rate = session.status?.readings_per_s ?? 0;
     const count = h("b", {}, formatNumber(session.directory.measured.length, 0));
-    const speed = h("b", {}, formatNumber(rate, 0));
+    const speed = h("b", {}, formatRate(rate));
     const key = `${count.textContent} ${speed.textContent}`;
     if (this.#foot.dataset.shown === key) return;
     this.#foot.dataset.shown = key;

@@ -1,10 +1,10 @@
 /** The drawer's table of statistics: one column per series. The numbers come from the dashboard. */
 
 import { h, setText } from "../base/dom";
-import { formatNumber, longSpan } from "../base/format";
+import { formatReading, longSpan } from "../base/format";
 import type { Tokens } from "../base/tokens";
 import type { Series } from "../model/directory";
-import { type Print, printValue } from "../model/reading";
+import { type Print, printMean, printValue } from "../model/reading";
 import type { StatisticsRow } from "../wire/messages";
 
 const VALUES = ["last", "mean", "p50", "p95", "p99", "min", "max", "std"] as const;
@@ -43,12 +43,16 @@ export class StatisticsTable {
     return true;
   }
 
-  fill(series: readonly Series[], figures: readonly StatisticsRow[], print: Print): void {
+  /** `printOf` returns how a series is printed. */
+  fill(series: readonly Series[], figures: readonly StatisticsRow[], printOf: (one: Series) => Print): void {
     const found = new Map(figures.map((row) => [row.i, row]));
     series.forEach((one, column) => {
       const row = found.get(one.index);
-      const value = (name: (typeof VALUES)[number]): string => printValue(row?.[name] ?? NaN, print);
-      const texts = [...VALUES.map(value), formatNumber(row?.rate ?? NaN, 2), row ? String(row.gaps) : "–"];
+      const print = printOf(one);
+      const [min, max] = [row?.min ?? NaN, row?.max ?? NaN];
+      const value = (name: (typeof VALUES)[number]): string =>
+        name === "last" ? printValue(row?.last ?? NaN, print) : printMean(row?.[name] ?? NaN, print, min, max);
+      const texts = [...VALUES.map(value), formatReading(row?.rate ?? NaN, 2), row ? String(row.gaps) : "–"];
       texts.forEach((text, line) => {
         const cell = this.#cells[line]?.[column];
         if (cell) setText(cell, text);

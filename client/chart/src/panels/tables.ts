@@ -2,12 +2,12 @@
 
 import { h, setText } from "../base/dom";
 import { elided } from "../base/elision";
-import { clock, day, formatNumber, plural, shortAge } from "../base/format";
+import { clock, day, formatNumber, formatReading, plural, shortAge } from "../base/format";
 import { fullName } from "../base/naming";
 import { font } from "../base/tokens";
 import { tileState } from "../canvas/tile";
 import type { Series } from "../model/directory";
-import { type Print, printOf, printValue } from "../model/reading";
+import { printValue } from "../model/reading";
 import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
 import type { Span } from "../model/url";
@@ -184,13 +184,13 @@ export class LatestValues {
     this.#series.forEach((one, i) => {
       const slot = session.views[LIST].slots.get(one.index);
       if (!slot) return;
-      const print: Print = printOf(one.unit, Math.abs(slot.lastValue) || 0, Number.isInteger(slot.lastValue));
+      const print = session.prints.of(one, session.views[LIST]);
       const state = tileState(slot, one, { nowMs, alarms: session.alarms });
       const texts = [
         wordOf(slot) || printValue(slot.lastValue, print),
         print.unit.text,
         shortAge(nowMs - slot.lastIdMs),
-        formatNumber(slot.rate, 2),
+        formatReading(slot.rate, 2),
         state === "nodata" ? "no data" : state === "unknown" ? "–" : state,
       ];
       texts.forEach((text, k) => setText(this.#cells[i][k + 2], text));

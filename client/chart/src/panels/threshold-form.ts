@@ -1,11 +1,11 @@
 /** The thresholds of a chart's series in the drawer: a list, and a form to add one. They apply to all users. */
 
 import { h, icon, iconButton, messageLine, show } from "../base/dom";
-import { formatNumber, longSpan } from "../base/format";
+import { longSpan } from "../base/format";
 import { labelKey, legendLabel } from "../base/naming";
+import { type ShownUnit, shownUnit } from "../base/units";
 import type { Series } from "../model/directory";
-import type { Print } from "../model/reading";
-import { applies } from "../model/thresholds";
+import { applies, limitText } from "../model/thresholds";
 import type { Level, Threshold } from "../wire/messages";
 
 type Side = "above" | "below";
@@ -47,7 +47,7 @@ export class ThresholdForm {
   readonly #add = iconButton("plus", "Add a threshold", () => this.#toggle(), "threshold-add");
   #all: readonly Threshold[] = [];
   #series: readonly Series[] = [];
-  #print: Print | null = null;
+  #unit: ShownUnit = shownUnit("", 0);
   #drawn = "";
   readonly #save: (all: readonly Threshold[]) => Promise<boolean>;
 
@@ -72,10 +72,10 @@ export class ThresholdForm {
     });
   }
 
-  update(all: readonly Threshold[], series: readonly Series[], print: Print): void {
+  update(all: readonly Threshold[], series: readonly Series[], unit: ShownUnit): void {
     this.#all = all;
-    this.#print = print;
-    const key = JSON.stringify([all, series.map(({ index }) => index), print]);
+    this.#unit = unit;
+    const key = JSON.stringify([all, series.map(({ index }) => index), unit]);
     if (key === this.#drawn) return;
     this.#drawn = key;
     if (this.#series.map(({ index }) => index).join() !== series.map(({ index }) => index).join())
@@ -92,12 +92,10 @@ export class ThresholdForm {
   }
 
   #shown(value: number): string {
-    const { unit, decimals } = this.#print as Print;
-    return formatNumber(value / unit.divisor, Number.isInteger(value / unit.divisor) ? 0 : decimals);
+    return limitText(value, this.#unit);
   }
 
   #row(threshold: Threshold, field: Field, level: Level, words: string): HTMLElement {
-    const { unit } = this.#print as Print;
     const labels = legendLabel(threshold.labels ?? {});
     const others = threshold.metric.includes("*") ? `all of ${threshold.metric}` : "";
     const manners = [
@@ -119,7 +117,7 @@ export class ThresholdForm {
       "span",
       { class: "limit-value" },
       h("b", {}, this.#shown(threshold[field] as number)),
-      ` ${unit.text}`,
+      ` ${this.#unit.text}`,
     );
     return h(
       "div",
@@ -141,7 +139,7 @@ export class ThresholdForm {
   }
 
   #build(): void {
-    const { unit } = this.#print as Print;
+    const unit = this.#unit;
     const metrics = [...new Set(this.#series.map(({ metric }) => metric))];
     const option = (value: string, text: string): HTMLElement => h("option", { value }, text);
     const whole = metrics.map((metric, i) =>
@@ -199,7 +197,7 @@ export class ThresholdForm {
   }
 
   async #submit(): Promise<void> {
-    const { divisor } = (this.#print as Print).unit;
+    const { divisor } = this.#unit;
     const data = new FormData(this.#form);
     const field = String(data.get("field")) as Field;
     const scope = String(data.get("scope"));

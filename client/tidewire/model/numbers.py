@@ -1,0 +1,71 @@
+"""How readings are written for people: with digits that tell them apart, and no more; pure.
+
+The deck has the same rules in `client/chart/src/base/format.ts`; `tests/chart/vectors/numbers.json` holds both.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+__all__ = ["as_given", "decimals_for", "reading_text"]
+
+_MOST_DECIMALS: Final = 3  # unless the range needs more
+_ROUNDING: Final = 1e-12  # values that differ by less than this share of them differ by rounding
+
+
+def decimals_for(low: float, high: float, *, whole: bool = False) -> int:
+    """Return the decimals that give four significant digits, and more where those do not tell a fifth of the range.
+
+    Args:
+        low: the smallest value of a window, NaN for none.
+        high: its largest.
+        whole: all its values are whole numbers.
+
+    Returns:
+        Decimals; -n for powers of ten with n + 1 decimals, where values are very small or very large.
+    """
+    magnitude, span = max(abs(low), abs(high)), high - low
+    if not math.isfinite(magnitude) or (whole and magnitude < 1e12):
+        return 0
+    power = math.floor(math.log10(magnitude) + 1e-9) if magnitude > 0 else 0
+    telling = math.ceil(math.log10(5 / span) - 1e-9) if span > magnitude * _ROUNDING else -power
+    if magnitude >= 1e12 or 0 < magnitude < 0.001:
+        return 1 - max(2, telling + power)
+    return max(0, min(_MOST_DECIMALS, 3 - max(0, power)), telling)
+
+
+def reading_text(value: float, decimals: int) -> str:
+    """Return a number with so many decimals; what is not zero is not written as zero: it has its own digits then."""
+    if math.isnan(value):
+        return "\N{EN DASH}"
+    if math.isinf(value):
+        return "\N{INFINITY}" if value > 0 else "\N{MINUS SIGN}\N{INFINITY}"
+    size = abs(value)
+    text = _fixed(size, max(0, decimals)) if size < 1e15 else ""
+    if size > 0 and decimals >= 0 and text and not text.strip("0."):
+        return reading_text(value, decimals_for(size, size))
+    if decimals < 0 or not text:
+        text = _scientific(size, max(2, 1 - decimals))
+    sign = "\N{MINUS SIGN}" if value < 0 else ""
+    return sign + text
+
+
+def as_given(value: float) -> str:
+    """Return a number with the digits that it was given with, such as a limit: 0.85, 935, 1.5e-09."""
+    text = repr(float(f"{value:.15g}"))
+    return text.removesuffix(".0")
+
+
+def _fixed(size: float, decimals: int) -> str:
+    """Round as JavaScript does: a tie away from zero."""
+    return f"{Decimal(size).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP):,}"
+
+
+def _scientific(size: float, decimals: int) -> str:
+    if size == 0:
+        return "0"
+    mantissa, power = f"{size:.{decimals}e}".split("e")
+    sign = "\N{MINUS SIGN}" if power.startswith("-") else "+"
+    return f"{mantissa}e{sign}{power[1:].lstrip('0') or '0'}"
