@@ -292,6 +292,28 @@ def test_change_compares_with_the_window_before_where_that_is_covered() -> None:
     assert math.isnan(unpack_frame(view.frame(0, None)).records["change"][0])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (-10.0, -12.0, -0.2),
+        (-10.0, -5.0, 0.5),
+        (10.0, 0.0, -1.0),
+        (0.0, 5.0, None),
+        (-1.0, 5.0, None),
+        (3.0, -1.0, None),
+    ],
+)
+def test_change_says_what_rose_and_nothing_across_zero(before: float, after: float, change: float | None) -> None:
+    store = Store()
+    store.covered_from_ms = T0 - 130_000.0
+    times = [T0 - 130_000.0 + n * 1_000 for n in range(130)]
+    put(store, "m", times, [before if time < T0 - 60_000 else after for time in times], T0, 1)
+    view = LiveView(store, (0,), 60_000, 60)
+    view.tick(1, T0 - 1)
+    found = float(unpack_frame(view.frame(0, None)).records["change"][0])
+    assert found == pytest.approx(math.nan if change is None else change, nan_ok=True)
+
+
 def test_what_memory_does_not_hold_comes_from_the_history() -> None:
     store = Store()
     store.covered_from_ms = T0 - 10_000.0

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { colourIndex, fnv1a, paler, withAlpha } from "../src/base/colour";
 import {
+  changeWords,
   decimalsFor,
   formatChange,
   formatNumber,
@@ -69,6 +70,9 @@ test("change against the previous window", () => {
   assert.equal(formatChange(-0.024), "2.4 %");
   assert.equal(formatChange(0.0004), "±0.0 %");
   assert.equal(formatChange(55), ">999 %");
+  assert.equal(changeWords(0.024, 300_000), "mean of the last 5 min: 2.4 % above that of the 5 min before");
+  assert.equal(changeWords(-0.299, 60_000), "mean of the last 1 min: 29.9 % below that of the 1 min before");
+  assert.equal(changeWords(0, 3_600_000), "mean of the last 1 h: the same as that of the 1 h before");
 });
 
 test("ages and spans", () => {

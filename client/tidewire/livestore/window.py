@@ -265,7 +265,10 @@ class Window:
                 self.data[at, 0] = (level, level, 0, 0, 0, 0)
 
     def set_change(self, at: int, now_ms: float, window_ms: float) -> None:
-        """Compare the mean of a window that ends now with the mean of the one before, where both are covered."""
+        """Compare the mean of a window that ends now with the mean of the one before, where both are covered.
+
+        A share of nothing, and one across zero, say nothing: NaN.
+        """
         series, record = self.series[at], self.records[at]
         end_ms = (now_ms // SECOND_MS + 1) * SECOND_MS
         middle_ms, start_ms = end_ms - window_ms, end_ms - 2 * window_ms
@@ -275,8 +278,10 @@ class Window:
         before, first_ms = series.mean(start_ms, middle_ms)
         slack_ms = max(3 * np.nan_to_num(record["expected_ms"]), _SLACK_MS)
         if before and first_ms <= start_ms + slack_ms:
-            change = series.mean(middle_ms, end_ms)[0] / before - 1
-            record["change"] = change if abs(change) < _LARGEST_CHANGE else np.nan
+            after = series.mean(middle_ms, end_ms)[0]
+            change = (after - before) / abs(before)
+            if after * before >= 0 and abs(change) < _LARGEST_CHANGE:
+                record["change"] = change
 
 
 def _values(rows: Floats) -> Floats:

@@ -90,6 +90,13 @@ export function formatChange(change: number): string {
   return percent >= 999.95 ? ">999 %" : `${percent.toFixed(1)} %`;
 }
 
+/** What a change compares: "mean of the last 5 min: 2.4 % above that of the 5 min before". */
+export function changeWords(change: number, windowMs: number): string {
+  const text = formatChange(change);
+  const side = text.startsWith("±") ? "the same as" : `${text} ${change > 0 ? "above" : "below"}`;
+  return `mean of the last ${longSpan(windowMs)}: ${side} that of the ${longSpan(windowMs)} before`;
+}
+
 /** Age on a tile: 0.2 s, 12 s, 3 min ago is `ago`. */
 export function shortAge(ageMs: number): string {
   const s = Math.max(0, ageMs) / 1000;

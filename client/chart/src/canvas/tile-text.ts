@@ -12,6 +12,8 @@ import { type TileState, WALL_TILE } from "./tile";
 const NARROW_TILE = 182;
 /** Px below which a unit would be no more than an ellipsis. */
 const UNIT_ROOM = 14;
+/** What a change is of. */
+const OF_MEAN = "mean";
 /** 44 px on the wall. */
 const WALL_VALUE = 44 / WALL_TILE;
 /** A value that would leave its tile is written smaller, but never smaller than this. */
@@ -193,7 +195,10 @@ export function value(
     );
 }
 
-/** The change against the window before, or when it was last heard; the x where that begins. */
+/**
+ * The change against the window before, said to be of the mean where there is room for the word, or when it was last
+ * heard; the x where that begins.
+ */
 export function when(
   ctx: Ctx,
   state: TileState,
@@ -201,6 +206,7 @@ export function when(
   ageMs: number,
   right: number,
   y: number,
+  room: number,
   tokens: Tokens,
 ): number {
   ctx.font = font(500, 11);
@@ -215,12 +221,22 @@ export function when(
   const text = formatChange(slot.change);
   ctx.fillText(text, right, y);
   const width = ctx.measureText(text).width;
-  if (text.startsWith("±")) return right - width;
-  const x = right - width - 11;
+  let x = right - width;
   ctx.fillStyle = tokens.muted;
+  if (!text.startsWith("±")) {
+    x -= 11;
+    triangle(ctx, x, y, slot.change > 0);
+  }
+  const word = ctx.measureText(OF_MEAN).width;
+  if (room < right - x + word + 10) return x;
+  ctx.fillText(OF_MEAN, x - 4, y);
+  return x - 4 - word;
+}
+
+function triangle(ctx: Ctx, x: number, y: number, up: boolean): void {
   ctx.beginPath();
   // A triangle, not a glyph: ▲ drops below the baseline.
-  if (slot.change > 0) {
+  if (up) {
     ctx.moveTo(x, y - 1);
     ctx.lineTo(x + 7, y - 1);
     ctx.lineTo(x + 3.5, y - 7);
@@ -230,5 +246,4 @@ export function when(
     ctx.lineTo(x + 3.5, y - 1);
   }
   ctx.fill();
-  return x;
 }

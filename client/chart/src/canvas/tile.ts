@@ -16,6 +16,8 @@ export const WALL_CHART = 1.3;
 export interface TileMoment {
   ring: BucketRing;
   nowMs: number;
+  /** The window that values are compared over. */
+  windowMs: number;
   /** Of the sparklines; their window ends now. */
   columns: Columns;
   tokens: Tokens;

@@ -69,7 +69,7 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const end =
     moment.wall || room < (silent ? WHEN_ROOM : whenWidth(ctx, slot))
       ? right - 12
-      : when(ctx, state, slot, ageMs, right - 12, top + 55, tokens);
+      : when(ctx, state, slot, ageMs, right - 12, top + 55, room, tokens);
   value(ctx, text, print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();

@@ -308,6 +308,7 @@ export class DeckPage implements Page, GridOwner {
       {
         ring: this.#app.session.views[LIST],
         nowMs: endMs,
+        windowMs: SIDEBAR_WINDOW_MS,
         columns: this.#listColumns,
         tokens,
         prints,

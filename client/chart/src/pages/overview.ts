@@ -127,6 +127,7 @@ export class Overview implements Page {
     return {
       ring: timeline.ring(LIST),
       nowMs,
+      windowMs: this.#app.state.windowMs,
       columns: this.#columns,
       tokens,
       alarms: session.alarms,

@@ -1,5 +1,6 @@
 /** Filters, sorts and describes the series of the overview. */
 
+import { changeWords } from "../base/format";
 import { byName } from "../base/naming";
 import { type TileMoment, type TileState, tileState } from "../canvas/tile";
 import type { Slot } from "../model/bucket-ring";
@@ -38,5 +39,6 @@ export function describe(series: Series, slot: Slot | undefined, moment: TileMom
   const print = moment.prints.of(series, moment.ring);
   const alarm = state === "warn" || state === "critical";
   const age = moment.paused ? "as it was when paused" : spoken(alarm ? "live" : state, moment.nowMs - slot.lastIdMs);
-  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}`;
+  const change = Number.isNaN(slot.change) ? "" : `, ${changeWords(slot.change, moment.windowMs)}`;
+  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}${change}`;
 }

@@ -1,6 +1,7 @@
 /** The links over the tiles of the overview, for the pointer, the keyboard and screen readers: one per visible tile. */
 
 import { h, onFollow, setAttribute, show } from "../base/dom";
+import { changeWords } from "../base/format";
 import { fullName } from "../base/naming";
 import type { TileMoment } from "../canvas/tile";
 import type { TileBox } from "../canvas/tile-layout";
@@ -38,8 +39,10 @@ export class TileLinks {
       link.style.width = `${width}px`;
       setAttribute(link, "href", this.#app.addressOf(pageOf(series)));
       link.dataset.series = String(series.index);
-      setAttribute(link, "aria-label", describe(series, moment.ring.slots.get(series.index), moment));
-      link.title = fullName(series);
+      const slot = moment.ring.slots.get(series.index);
+      setAttribute(link, "aria-label", describe(series, slot, moment));
+      const change = slot && !Number.isNaN(slot.change) ? `\n${changeWords(slot.change, moment.windowMs)}` : "";
+      setAttribute(link, "title", fullName(series) + change);
     });
     for (let i = tiles.length; i < this.#links.length; i++) show(this.#links[i], false);
   }
