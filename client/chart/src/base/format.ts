@@ -159,6 +159,13 @@ export function day(ms: number): string {
   return `${at.getDate()} ${MONTHS[at.getMonth()]}`;
 }
 
+/** 08:00:00 – 16:00:00, with its day or days unless both are today. */
+export function spanText(startMs: number, endMs: number, nowMs: number): string {
+  const [first, last] = [day(startMs), day(endMs)];
+  const from = first === last && last === day(nowMs) ? "" : `${first} `;
+  return `${from}${clock(startMs)} – ${first === last ? "" : `${last} `}${clock(endMs)}`;
+}
+
 export function plural(n: number, one: string, many: string): string {
   return `${formatNumber(n, 0)} ${n === 1 ? one : many}`;
 }

@@ -35,6 +35,8 @@ export interface Picture {
   /** Start of the silence up to the right edge, NaN if the chart is live; and its label, longest first. */
   tailMs: number;
   tailText: readonly string[];
+  /** Why nothing is drawn, longest first; empty if something is. */
+  emptyText: readonly string[];
   /** Opacity of all readings: less than 1 while nothing new can arrive. */
   alpha: number;
   /** For each trace: whether it is stale. */

@@ -169,6 +169,7 @@ export class Plot {
       const text = words.find((one) => ctx.measureText(one).width + 12 <= to - from - 2);
       if (text) boxedText(ctx, this.#tokens(), text, (from + to) / 2, middle ? top + height / 2 : top + height - 14);
     };
+    if (picture.emptyText.length > 0) return label(picture.startMs, picture.endMs, picture.emptyText, true);
     for (const gap of picture.gaps) {
       const long = span(gap.longMs);
       label(gap.fromMs, gap.toMs, [`no data ${long}`, long], false);

@@ -467,6 +467,7 @@ export class Chart implements Parts {
       range: this.#drawn ? [this.#drawn.yLo, this.#drawn.yHi] : null,
       gaps: this.#drawn?.gaps ?? [],
       tailMs: this.#drawn?.tailMs ?? null,
+      empty: this.#drawn?.emptyText[0] ?? "",
       loading: this.#drawn?.loading ?? null,
       state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
       flags: this.#drawn?.flags ?? [],

@@ -12,6 +12,7 @@ import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { wordColours } from "../model/states";
 import { thresholdLines } from "../model/thresholds";
+import { emptyWords } from "./empty-part";
 import { loadingPart } from "./loading-part";
 import type { Moment, Parts } from "./moment";
 
@@ -74,6 +75,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
         : sharedGaps(traces.filter((trace) => trace.n > 0)),
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
     tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
+    emptyText: parts.allHidden ? [] : emptyWords(slots, traces, moment),
     alpha: moment.offline ? 0.75 : 1,
     stale: moment.zoomed ? stale.map(() => false) : stale,
     edges: !moment.zoomed,

@@ -1,6 +1,6 @@
 /** Draws a chart as a PNG: title, legend, plot and time, sharp enough to be printed. */
 import { withAlpha } from "../base/colour";
-import { clock, day } from "../base/format";
+import { spanText } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
 import { printValue } from "../model/reading";
@@ -34,7 +34,7 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   };
   const after = text(chart.title, 14, 22, 600, 13, tokens.text);
   text(chart.unit.text, after + 6, 22, 400, 12, tokens.muted);
-  const when = `${day(span.startMs)} ${clock(span.startMs)} – ${clock(span.endMs)}`;
+  const when = spanText(span.startMs, span.endMs, NaN);
   ctx.font = font(400, 11);
   text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
   let x = 14;

@@ -27,6 +27,8 @@ export interface Moment {
   zoomed: boolean;
   /** All readings of the span have arrived: where there is none, there was none. */
   settled: boolean;
+  /** How long the log keeps readings, null if that is not known. */
+  retentionMs: number | null;
   /** Nothing new can arrive: draw paler. */
   offline: boolean;
   /** What a chart says in the place of a past that is slow or cannot come, longest first; else none. */

@@ -280,6 +280,7 @@ export class DeckPage implements Page, GridOwner {
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
       settled: timeline.settled,
+      retentionMs: session.status?.retention_ms ?? null,
       offline: this.#app.offline(),
       pastWords: session.loading.words(session.status, now),
       tokens: this.#app.tokens,

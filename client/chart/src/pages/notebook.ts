@@ -254,6 +254,7 @@ export class NotebookFrame {
       paused: timeline.paused,
       zoomed: timeline.zoom !== null,
       settled: true,
+      retentionMs: session.status?.retention_ms ?? null,
       offline:
         (session.status?.state === "reconnecting" && session.status.behind_ms === null) ||
         session.status?.state === "ended" ||

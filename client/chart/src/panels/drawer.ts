@@ -1,7 +1,7 @@
 /** The drawer of one chart: statistics, thresholds, events, export. */
 
 import { h, icon, iconButton, messageLine, setText, show } from "../base/dom";
-import { clock, formatNumber, span as inWords, longSpan, plural } from "../base/format";
+import { clock, formatNumber, span as inWords, longSpan, plural, spanText } from "../base/format";
 import { chartTitle } from "../base/naming";
 import type { Tokens } from "../base/tokens";
 import type { Chart } from "../chart/chart";
@@ -133,7 +133,8 @@ export class Drawer {
     const { paused, zoom } = app.timeline;
     setText(this.#title, chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
     setText(this.#unit, chart.unit.text);
-    const stretch = zoom || paused ? `${clock(startMs)} – ${clock(endMs)}` : `window ${windowName(app.state.windowMs)}`;
+    const stretch =
+      zoom || paused ? spanText(startMs, endMs, app.session.now()) : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // New columns are empty: fetch their numbers.
     if (this.#statistics.shape(this.#series, tokens)) this.#requestKey = "";

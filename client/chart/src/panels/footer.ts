@@ -1,7 +1,7 @@
 /** The footer of a wall (`?kiosk=1`), and the navigation bar of a phone. */
 
 import { h, type IconName, icon, mark, setText, show } from "../base/dom";
-import { clock, formatNumber, longSpan } from "../base/format";
+import { clock, formatNumber, longSpan, spanText } from "../base/format";
 import type { AppContext } from "./app-context";
 
 export class Footer {
@@ -80,7 +80,7 @@ export class Footer {
     setText(this.#name, app.state.page === "deck" ? (app.savedDecks.saved?.name ?? app.state.slug) : "Overview");
     setText(
       this.#span,
-      app.timeline.zoom ? `${clock(startMs)} – ${clock(endMs)}` : `last ${longSpan(endMs - startMs)}`,
+      app.timeline.zoom ? spanText(startMs, endMs, app.session.now()) : `last ${longSpan(endMs - startMs)}`,
     );
     this.#count(this.#critical, "critical", critical, "critical", "critical");
     this.#count(this.#warn, "warn", alerts - critical, "warn", "warn");

@@ -4,7 +4,7 @@
 
 import { withAlpha } from "../base/colour";
 import { h, setText, show } from "../base/dom";
-import { clock, formatNumber, longSpan } from "../base/format";
+import { formatNumber, longSpan, spanText } from "../base/format";
 import { dot, fitCanvas } from "../canvas/draw";
 import { linear, linePath } from "../canvas/paths";
 import { Trace } from "../model/buckets";
@@ -53,7 +53,7 @@ export class PauseBar {
     show(this.#span, zoom !== null);
     show(this.#long, zoom !== null);
     if (zoom) {
-      setText(this.#span, `${clock(zoom.startMs)} – ${clock(zoom.endMs)}`);
+      setText(this.#span, spanText(zoom.startMs, zoom.endMs, this.#app.session.now()));
       setText(this.#long, longSpan(zoom.endMs - zoom.startMs));
     }
     const deck = this.#app.state.page === "deck";

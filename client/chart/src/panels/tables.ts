@@ -2,7 +2,7 @@
 
 import { h, setText } from "../base/dom";
 import { elided } from "../base/elision";
-import { clock, day, formatNumber, formatReading, plural, shortAge } from "../base/format";
+import { clock, day, formatNumber, formatReading, plural, shortAge, spanText } from "../base/format";
 import { fullName } from "../base/naming";
 import { font } from "../base/tokens";
 import { tileState } from "../canvas/tile";
@@ -43,7 +43,7 @@ export async function showReadings(
     { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${title}, readings` },
     h("p", { class: "muted" }, "Reading…"),
   );
-  app.dialog.show(`${title}, ${clock(span.startMs)} – ${clock(span.endMs)}`, body, undefined, true);
+  app.dialog.show(`${title}, ${spanText(span.startMs, span.endMs, app.session.now())}`, body, undefined, true);
   try {
     const answer = await app.session.requests.send(
       { t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs },
