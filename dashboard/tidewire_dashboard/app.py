@@ -192,6 +192,7 @@ def _page(page: str, hub: SocketHub) -> Deck:
         page=page,
         socket_path=f"{prefix}/frames",
         ticket=ticket,
+        viewer="" if login is None or hub.logins is None else login.name,
         assets=f"{prefix}/{ASSETS}",
         dashboard_prefix=prefix,
         sizing_mode="stretch_both",

@@ -34,6 +34,7 @@ class Deck(VersionedComponent):
     page = param.String(default="overview", regex="overview|deck", doc="page to show if the path names none")
     socket_path = param.String(default="/frames", doc="absolute path of the frame socket")
     ticket = param.String(default="", doc="the frame socket accepts this page by it")
+    viewer = param.String(default="", doc="whose token the page was opened with; empty without a log-in")
     theme = param.String(default="auto", regex="auto|dark|light", doc="used if the URL has no theme")
     assets = param.String(default=f"/{ASSETS}", doc="base path of the fonts")
     dashboard_prefix = param.String(default="", doc="'' or '/prefix'")

@@ -32,7 +32,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """A viewer who is logged in.
 
     Attributes:
-        name: name of their token.
+        name: name of their token, or its id if it has none.
         subscribe: patterns of the metrics that they may see.
         edit: whether they may change decks and thresholds.
         token: the token; empty on a dashboard without log-in.
@@ -168,4 +168,5 @@ class Logins:
             raise ServiceRefused(403, "this token may see nothing; make one with --subscribe")
         expires_ms = (time.time() + _LIFETIME_S) * 1e3
         expires_ms = expires_ms if who.expires_ms is None else min(expires_ms, who.expires_ms)
-        return Login(name=who.name, subscribe=who.subscribe, edit=who.edit, token=token, expires_ms=expires_ms)
+        name = who.name or who.id
+        return Login(name=name, subscribe=who.subscribe, edit=who.edit, token=token, expires_ms=expires_ms)

@@ -168,7 +168,7 @@ class _LogoutHandler(LoginPage):
         """Log out, and redirect to the log-in page."""
         self._logins.forget(self.get_cookie(COOKIE) or "")
         self.clear_cookie(COOKIE)
-        self.redirect("/login", status=303)
+        self.redirect(f"{self.request.path.rpartition('/')[0]}/login", status=303)
 
 
 class LoginProvider(AuthProvider):

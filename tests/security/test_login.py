@@ -355,3 +355,18 @@ async def test_a_page_whose_token_is_over_stays_and_goes_on_after_another_log_in
     await page.wait_for_function(last)
     assert "w=15m" in page.url
     await page.close()
+
+
+@pytest.mark.browser
+async def test_a_viewer_reads_who_they_are_and_leaves(board: Dashboard, browser: Any, token: Any) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{board.url}/login?next=/d/plant")
+    await page.locator("input[name=token]").fill(await token("night shift", subscribe=("plant/**",)))
+    await page.keyboard.press("Enter")
+    await page.locator('[data-tw="more"]').click()
+    await page.locator('[data-tw="more-menu"]').get_by_text("Logged in as night shift").wait_for(timeout=HANG_MS)
+    await page.locator('[data-tw="log-out"]').click()
+    await page.wait_for_url(f"{board.url}/login")
+    await page.goto(f"{board.url}/d/plant")
+    assert "/login" in page.url, "the way back is a log-in"
+    await page.close()

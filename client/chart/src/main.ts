@@ -11,6 +11,7 @@ interface PanelModel {
   page?: string;
   socket_path?: string;
   ticket?: string;
+  viewer?: string;
   theme?: string;
   assets?: string;
   dashboard_prefix?: string;
@@ -52,6 +53,7 @@ function startDashboard(model: PanelModel, el: HTMLElement, root: HTMLElement): 
   const app = new App({
     root,
     prefix,
+    viewer: model.viewer ?? "",
     fallbackPage: model.page === "deck" ? "deck" : "overview",
     theme: () => model.theme ?? "auto",
     socketAddress: () => {

@@ -43,6 +43,8 @@ import { TimeControl } from "./time-control";
 export interface AppOptions {
   root: HTMLElement;
   prefix: string;
+  /** Whose token the page was opened with; empty without a log-in. */
+  viewer: string;
   fallbackPage: "overview" | "deck";
   theme: () => string;
   socketAddress: () => string;

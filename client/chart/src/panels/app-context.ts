@@ -40,7 +40,7 @@ export interface HeaderControls {
 }
 
 export interface AppContext {
-  readonly options: { readonly prefix: string };
+  readonly options: { readonly prefix: string; readonly viewer: string };
   readonly state: PageState;
   readonly tokens: Tokens;
   readonly session: Session;

@@ -153,7 +153,7 @@ export class Header {
 
   #moreItems(): MenuItem[] {
     const { page } = this.#app.state;
-    return this.#app
+    const actions = this.#app
       .actions()
       .filter((action) => action.menu && (action.page ?? page) === page)
       .map(({ keys, words, run }) => ({
@@ -162,6 +162,20 @@ export class Header {
         choose: () => void run(keys[0]),
         hook: `more-${keys[0]}`,
       }));
+    const { viewer } = this.#app.options;
+    if (viewer === "") return actions;
+    return [
+      ...actions,
+      { text: `Logged in as ${viewer}` },
+      { text: "Log out", choose: () => this.#logOut(), hook: "log-out" },
+    ];
+  }
+
+  /** Leave for the log-in page; a form, since a link of another site could log nobody out either. */
+  #logOut(): void {
+    const form = h("form", { method: "post", action: `${this.#app.options.prefix}/logout` });
+    this.element.append(form);
+    form.submit();
   }
 
   #windowItems(): MenuItem[] {
