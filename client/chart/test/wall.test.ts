@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Series } from "../src/model/directory";
 import { wallSeries } from "../src/panels/wall-tiles";
+import { turnsOf } from "../src/panels/wall-turns";
 
 const series = (...names: string[]): Series[] => names.map((name) => ({ name }) as Series);
 
@@ -26,4 +27,22 @@ test("every chart has tiles before one has all of its own, in the order of the c
     ["A", "flow"],
   );
   assert.deepEqual(wallSeries([], 6), []);
+});
+
+test("a wall that does not fit turns by whole rows", () => {
+  const rows = [
+    [0, 200],
+    [200, 400],
+    [210, 380],
+    [400, 620],
+    [620, 1_500],
+    [1_500, 1_600],
+  ] as const;
+  assert.deepEqual(turnsOf(rows, 700), [
+    { top: 0, bottom: 620 },
+    { top: 620, bottom: 1_500 },
+    { top: 1_500, bottom: 1_600 },
+  ]);
+  assert.deepEqual(turnsOf(rows, 1_600), [{ top: 0, bottom: 1_600 }]);
+  assert.deepEqual(turnsOf([], 100), []);
 });

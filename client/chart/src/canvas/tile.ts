@@ -12,6 +12,11 @@ import type { Ctx } from "./draw";
 /** A wall's tiles are this much larger, as are its charts. */
 export const WALL_TILE = 144 / 104;
 export const WALL_CHART = 1.3;
+/** A narrower wall is a phone, where nothing is larger than it is. */
+const NARROW_WALL = 600;
+
+/** Tell whether a wall of this width is a phone. */
+export const isNarrowWall = (width: number): boolean => width < NARROW_WALL;
 
 export interface TileMoment {
   ring: BucketRing;

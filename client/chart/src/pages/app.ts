@@ -29,6 +29,7 @@ import { HelpOverlay } from "../panels/help";
 import { Saving } from "../panels/saving";
 import { SignIn } from "../panels/sign-in";
 import { LatestValues } from "../panels/tables";
+import { WallTurns } from "../panels/wall-turns";
 import { type Link, SocketPort } from "../wire/port";
 import { pageActions } from "./actions";
 import { debugState } from "./debug";
@@ -61,6 +62,7 @@ export class App implements AppContext {
   readonly saving = new Saving(this);
   readonly latest = new LatestValues(this);
   readonly signIn = new SignIn(this);
+  readonly turns = new WallTurns();
   readonly header: Header;
   readonly time = new TimeControl(this);
   readonly alerts: Alerts;
@@ -381,6 +383,7 @@ export class App implements AppContext {
     for (const undo of this.#undo) undo();
     this.#page?.destroy();
     this.header.destroy();
+    this.turns.destroy();
     this.#port.close();
     this.options.root.remove();
   }

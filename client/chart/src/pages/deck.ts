@@ -6,6 +6,7 @@
  */
 
 import { focusedAt, h, show } from "../base/dom";
+import { isNarrowWall } from "../canvas/tile";
 import type { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
@@ -34,6 +35,7 @@ const REST_MS = 150;
 const SPEAK_MS = 5_000;
 /** As in deck.css. */
 const SCROLL_PAD = 16;
+const NARROW_PAD = 10;
 /** Up to these widths of the charts' area there are two columns, or one. */
 const TWO_COLUMNS_PX = 972;
 const ONE_COLUMN_PX = 632;
@@ -95,7 +97,7 @@ export class DeckPage implements Page, GridOwner {
       const wide = this.#scroller.clientWidth;
       this.#grid.element.dataset.room =
         app.state.kiosk || wide > TWO_COLUMNS_PX ? "" : wide > ONE_COLUMN_PX ? "2" : "1";
-      if (app.state.kiosk) fillWall(this.#scroller, this.#grid.element);
+      this.#fitWall();
       this.plotResized();
       this.refresh();
     });
@@ -193,7 +195,7 @@ export class DeckPage implements Page, GridOwner {
   #reconcile(): void {
     this.#app.session.prints.forgetCharts();
     this.#grid.reconcile();
-    if (this.#app.state.kiosk) fillWall(this.#scroller, this.#grid.element);
+    this.#fitWall();
     show(this.#none, this.#grid.cards.length === 0 && this.directory.list.length > 0 && !this.#app.savedDecks.reading);
     this.#drawerOf();
     this.#requestViews();
@@ -245,7 +247,11 @@ export class DeckPage implements Page, GridOwner {
   }
 
   #wallWidth(): number {
-    return this.#scroller.clientWidth - 2 * SCROLL_PAD;
+    return this.#scroller.clientWidth - 2 * this.#pad;
+  }
+
+  get #pad(): number {
+    return isNarrowWall(this.#scroller.clientWidth) ? NARROW_PAD : SCROLL_PAD;
   }
 
   refresh(): void {
@@ -301,6 +307,22 @@ export class DeckPage implements Page, GridOwner {
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }
 
+  /** Let charts and tiles fill the screen of a wall. */
+  #fitWall(): void {
+    if (!this.#app.state.kiosk) return this.#app.turns.leave(this.#scroller);
+    fillWall(this.#scroller, this.#grid.element, WallTiles.height(this.#wallSeries(), this.#wallWidth()));
+  }
+
+  /** Return where the tiles and each chart begin and end below the top of what is scrolled. */
+  #wallRows(): [top: number, bottom: number][] {
+    const above = this.#scroller.getBoundingClientRect().top - this.#scroller.scrollTop;
+    const parts = [this.#wall.element, ...this.#grid.cards.map(({ chart }) => chart.card.element)];
+    return parts
+      .map((one) => one.getBoundingClientRect())
+      .map(({ top, bottom }): [number, number] => [top - above - this.#pad, bottom - above + this.#pad / 2])
+      .sort(([a], [b]) => a - b);
+  }
+
   #drawWall(moment: Moment): void {
     const endMs = this.#app.session.now();
     const { tokens, alarms, prints } = moment;
@@ -314,11 +336,12 @@ export class DeckPage implements Page, GridOwner {
         tokens,
         prints,
         alarms,
-        wall: true,
+        wall: !isNarrowWall(this.#scroller.clientWidth),
         paused: false,
       },
       this.#wallWidth(),
     );
+    this.#app.turns.draw(this.#scroller, this.#wallRows());
   }
 
   key(event: KeyboardEvent): boolean {
@@ -341,6 +364,7 @@ export class DeckPage implements Page, GridOwner {
     this.#app.session.prints.forgetCharts();
     this.#grid.destroy();
     this.#resizer.disconnect();
+    this.#app.turns.leave(this.#scroller);
     this.#sidebar.destroy();
     this.element.remove();
   }

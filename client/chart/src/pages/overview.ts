@@ -4,7 +4,7 @@ import { h, setText, show } from "../base/dom";
 import { groupBy } from "../base/group-by";
 import { byName } from "../base/naming";
 import { fitCanvas } from "../canvas/draw";
-import { type TileMoment, tileState, WALL_TILE } from "../canvas/tile";
+import { isNarrowWall, type TileMoment, tileState, WALL_TILE } from "../canvas/tile";
 import { layoutTiles, type TileLayout, tileColumns, visibleTiles } from "../canvas/tile-layout";
 import { drawPlaceholders, drawTilePage } from "../canvas/tile-page";
 import { FOOT_PADS } from "../canvas/tiles";
@@ -139,7 +139,7 @@ export class Overview implements Page {
 
   /** Scale of tiles: drawn size over layout size. */
   get #scale(): number {
-    return this.#app.state.kiosk ? WALL_TILE : 1;
+    return this.#app.state.kiosk && !isNarrowWall(this.#scroller.clientWidth) ? WALL_TILE : 1;
   }
 
   draw(fresh: boolean): void {

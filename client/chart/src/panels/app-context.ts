@@ -9,6 +9,7 @@ import type { PageState, Span } from "../model/url";
 import type { Action } from "./action";
 import type { Alerts } from "./alerts";
 import type { BadgeState } from "./connection-state";
+import type { WallTurns } from "./wall-turns";
 
 /** A dialog that can be opened. */
 export interface Opener {
@@ -53,6 +54,7 @@ export interface AppContext {
   readonly saving: Opener;
   readonly latest: Opener;
   readonly signIn: Opener;
+  readonly turns: WallTurns;
   /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;
   addressOf(part: Partial<PageState>): string;

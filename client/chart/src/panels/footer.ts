@@ -32,6 +32,7 @@ export class Footer {
       mark(20),
       this.#name,
       this.#span,
+      app.turns.element,
       h("span", { class: "grow" }),
       leave,
       this.#critical,
@@ -94,7 +95,10 @@ export class Footer {
 
   #count(element: HTMLElement, name: IconName, n: number, one: string, many: string): void {
     show(element, n > 0);
-    const words = `${formatNumber(n, 0)} ${n === 1 ? one : many}`;
-    if (element.textContent !== words) element.replaceChildren(icon(name, 15), words);
+    const count = formatNumber(n, 0);
+    const words = `${count} ${n === 1 ? one : many}`;
+    if (element.title === words) return;
+    element.title = words;
+    element.replaceChildren(icon(name, 15), count, h("span", { class: "wall-what" }, ` ${n === 1 ? one : many}`));
   }
 }

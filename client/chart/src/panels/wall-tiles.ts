@@ -1,26 +1,33 @@
-/** The row of tiles above the charts of a wall, and the height of the charts below. */
+/** The tiles above the charts of a wall, and the height of the charts below. */
 
 import { h } from "../base/dom";
 import { fitCanvas } from "../canvas/draw";
-import { type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/tile";
-import { GAP, layoutTiles, tileColumns } from "../canvas/tile-layout";
+import { isNarrowWall, type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/tile";
+import { GAP, layoutTiles, TILE_HEIGHT, tileColumns } from "../canvas/tile-layout";
 import { drawTile, FOOT_PADS } from "../canvas/tiles";
 import type { Series } from "../model/directory";
 
-const ROW_PX = 144;
 const ROW_GAP = 12;
+const NARROW_GAP = 10;
 
 /** Rows of the grid are never lower or higher than this on a wall, px before it is enlarged. */
-const LEAST_ROW = 28;
+const LEAST_ROW = 19;
 const MOST_ROW = 110;
+/** The same for the charts of a phone, which has one in a row. */
+const LEAST_CARD = 168;
 
-/** Set the height of the grid's rows so that the charts fill the screen: nobody scrolls a wall. */
-export function fillWall(scroller: HTMLElement, grid: HTMLElement): void {
-  const rows = getComputedStyle(grid).gridTemplateRows.split(" ").length;
+/** Set the height of the grid's rows so that the charts fill the screen below tiles of this height. */
+export function fillWall(scroller: HTMLElement, grid: HTMLElement, tilesPx: number): void {
   const style = getComputedStyle(scroller);
-  const free =
-    (scroller.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom) - ROW_PX - ROW_GAP) /
-    WALL_CHART;
+  const inner = scroller.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom) - tilesPx;
+  if (isNarrowWall(scroller.clientWidth)) {
+    const count = Math.max(1, Math.floor(inner / (LEAST_CARD + NARROW_GAP)));
+    const high = Math.min(MOST_ROW * 5, inner / count - NARROW_GAP);
+    grid.style.setProperty("--wall-card", `${Math.max(LEAST_CARD, Math.floor(high))}px`);
+    return;
+  }
+  const rows = getComputedStyle(grid).gridTemplateRows.split(" ").length;
+  const free = (inner - ROW_GAP) / WALL_CHART;
   const row = (free - (rows - 1) * (ROW_GAP / WALL_CHART)) / rows;
   grid.style.setProperty("--wall-row", `${Math.min(MOST_ROW, Math.max(LEAST_ROW, row))}px`);
 }
@@ -39,31 +46,54 @@ export function wallSeries(charts: readonly (readonly Series[])[], most: number)
   return [...all].filter((one) => chosen.has(one));
 }
 
-const mostTiles = (inner: number): number => Math.max(1, Math.floor((inner + GAP) / (LEAST_TILE + GAP)));
+/** How the tiles of a wall lie: one row of enlarged ones, or two by two on a phone. */
+interface Form {
+  scale: number;
+  /** Layout px from side to side. */
+  inner: number;
+  most: number;
+  columns: (count: number) => number;
+  gap: number;
+}
+
+function formOf(width: number): Form {
+  if (isNarrowWall(width)) return { scale: 1, inner: width, most: 4, columns: () => 2, gap: NARROW_GAP };
+  const inner = width / WALL_TILE;
+  const most = Math.max(1, Math.floor((inner + GAP) / (LEAST_TILE + GAP)));
+  return { scale: WALL_TILE, inner, most, columns: (count) => count, gap: GAP / WALL_TILE };
+}
 
 export class WallTiles {
   readonly element = h("canvas", { class: "wall-tiles", "aria-hidden": "true", "data-tw": "wall-tiles" });
 
-  /** Return the device pixels of a sparkline in a row of this width. */
+  /** Return the device pixels of a sparkline in tiles across this width. */
   static sparkPx(charts: readonly (readonly Series[])[], width: number): number {
-    const inner = width / WALL_TILE;
-    const { length } = wallSeries(charts, mostTiles(inner));
-    const { exact } = tileColumns(inner, 0, length, GAP / WALL_TILE);
-    return Math.floor((exact - FOOT_PADS) * WALL_TILE * devicePixelRatio);
+    const { scale, inner, most, columns, gap } = formOf(width);
+    const { exact } = tileColumns(inner, 0, columns(wallSeries(charts, most).length), gap);
+    return Math.floor((exact - FOOT_PADS) * scale * devicePixelRatio);
+  }
+
+  /** Return the px that the tiles take from top to bottom. */
+  static height(charts: readonly (readonly Series[])[], width: number): number {
+    const { scale, most, columns, gap } = formOf(width);
+    const { length } = wallSeries(charts, most);
+    const rows = Math.max(1, Math.ceil(length / Math.max(1, columns(length))));
+    return (rows * (TILE_HEIGHT + gap) - gap) * scale;
   }
 
   draw(charts: readonly (readonly Series[])[], moment: TileMoment, width: number): void {
     const ratio = devicePixelRatio;
-    if (!fitCanvas(this.element, width, ROW_PX, ratio))
+    const { scale, inner, most, columns, gap } = formOf(width);
+    if (!fitCanvas(this.element, width, WallTiles.height(charts, width), ratio))
       this.element.getContext("2d")?.clearRect(0, 0, this.element.width, this.element.height);
     const ctx = this.element.getContext("2d") as CanvasRenderingContext2D;
     ctx.save();
-    ctx.scale(ratio * WALL_TILE, ratio * WALL_TILE);
-    // As on the overview, without its padding and its heading; what does not fit into the row is in the charts below.
-    const inner = width / WALL_TILE;
-    const series = wallSeries(charts, mostTiles(inner));
-    const { tiles } = layoutTiles([{ name: "", series }], inner, 0, series.length, GAP / WALL_TILE);
-    for (const box of tiles) drawTile(ctx, box, 0, moment.ring.slots.get(box.series.index), moment);
+    ctx.scale(ratio * scale, ratio * scale);
+    // As on the overview, without its padding and its heading; what does not fit is in the charts below.
+    const series = wallSeries(charts, most);
+    const { tiles, heads } = layoutTiles([{ name: "", series }], inner, 0, columns(series.length), gap);
+    for (const box of tiles)
+      drawTile(ctx, box, box.top - heads[0].height, moment.ring.slots.get(box.series.index), moment);
     ctx.restore();
   }
 }
