@@ -352,6 +352,14 @@ export class App implements AppContext {
     this.#page?.focusSearch();
   }
 
+  contents(): string {
+    return this.#page?.contents ?? "";
+  }
+
+  focusContents(): void {
+    this.#page?.focusContents();
+  }
+
   /** Open a page in its default state. */
   visit(page: "overview" | "deck", slug: string): void {
     const saved = page === "deck" && this.savedDecks.decks.some((one) => one.slug === slug);

@@ -348,6 +348,12 @@ export class DeckPage implements Page, GridOwner {
     return this.crosshair.key(event);
   }
 
+  readonly contents = "charts";
+
+  focusContents(): void {
+    (this.#grid.cards[0]?.chart.card.plotHost ?? this.#scroller).focus();
+  }
+
   focusSearch(): void {
     // On a narrow screen the drawer takes the sidebar's place: close it.
     if (this.#app.state.drawer !== null && !this.#sidebar.element.checkVisibility()) this.#app.change({ drawer: null });

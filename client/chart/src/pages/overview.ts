@@ -220,6 +220,12 @@ export class Overview implements Page {
     return false;
   }
 
+  readonly contents = "tiles";
+
+  focusContents(): void {
+    if (!this.#links.focus()) this.#scroller.focus();
+  }
+
   focusSearch(): void {
     this.#toolbar.search.focus();
   }

@@ -18,6 +18,9 @@ export interface Page {
   /** Its actions, besides those of every page. */
   readonly actions: readonly Action[];
   focusSearch(): void;
+  /** What the page shows, for the link that skips to it. */
+  readonly contents: string;
+  focusContents(): void;
   /** Draw at the next animation frame, without new readings. */
   refresh(): void;
   destroy(): void;

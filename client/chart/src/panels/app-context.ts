@@ -67,6 +67,9 @@ export interface AppContext {
   toggleTheme(): void;
   toggleDrawer(): void;
   focusSearch(): void;
+  /** What the page shows. */
+  contents(): string;
+  focusContents(): void;
   openHelp(): void;
   /** Return the actions of the page and of the app; those of the page come first. */
   actions(): Action[];

@@ -24,6 +24,8 @@ export class Header {
   readonly #window: Menu;
   readonly #windows: Segments<string>;
   readonly #pause: HTMLButtonElement;
+  /** The first stop of the Tab key, seen only while it is focused. */
+  readonly #skip: HTMLButtonElement;
   readonly #theme: HTMLButtonElement;
   readonly #drawer: HTMLButtonElement;
   readonly #link: HTMLButtonElement;
@@ -67,6 +69,12 @@ export class Header {
         if (found) app.setWindow(found[1]);
       },
     );
+    this.#skip = h("button", {
+      type: "button",
+      class: "button skip",
+      "data-tw": "skip",
+      onclick: () => app.focusContents(),
+    });
     this.#pause = iconButton("pause", "Pause", () => app.time.toggle(), "pause");
     this.#link = iconButton("link", "Copy link", () => void this.copyLink(), "share");
     this.#drawer = iconButton(
@@ -79,6 +87,7 @@ export class Header {
     this.element = h(
       "header",
       { class: "header" },
+      this.#skip,
       h("span", { class: "brand" }, mark(), h("span", {}, "Tidewire")),
       h("span", { class: "sep" }),
       h("nav", { class: "pages", "aria-label": "Pages" }, this.#overview, this.#decks.element),
@@ -99,6 +108,7 @@ export class Header {
     setAttribute(this.#decks.button, "aria-current", page === "deck" ? "page" : "false");
     setText(this.#deckName, page === "deck" ? slug : "Decks");
     show(this.#drawer, page === "deck");
+    setText(this.#skip, `Skip to the ${this.#app.contents()}`);
     this.stateChanged();
   }
 

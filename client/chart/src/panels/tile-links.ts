@@ -47,6 +47,14 @@ export class TileLinks {
     for (let i = tiles.length; i < this.#links.length; i++) show(this.#links[i], false);
   }
 
+  /** Focus the first link; false if there is none. */
+  focus(): boolean {
+    const [first] = this.#links;
+    if (!first || first.hidden) return false;
+    first.focus();
+    return true;
+  }
+
   #create(): HTMLAnchorElement {
     const link = h("a", { class: "tile-link", "data-tw": "tile" });
     onFollow(link, () => {
