@@ -1,7 +1,8 @@
 /** Axes: ticks people would choose, labels that do not touch; and the places of the tiles. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { niceStep, stepDecimals, ticksIn, tickTexts, timeStep, timeTicks, yRange } from "../src/canvas/scale";
+import { compact, stepDecimals } from "../src/base/format";
+import { niceStep, ticksIn, tickTexts, timeStep, timeTicks, yRange } from "../src/canvas/scale";
 import { layoutTiles, visibleTiles } from "../src/canvas/tile-layout";
 import { Directory } from "../src/model/directory";
 
@@ -105,4 +106,14 @@ test("what stands at ticks fits beside the plot, however large or small the valu
     assert.equal(new Set(found).size, found.length, `${lo} ${hi}: ${found}`);
     assert.ok(found.every(fits), `${lo} ${hi}: ${found}`);
   }
+});
+
+test("a tick is written with the digits of its step, or relative to the first", () => {
+  assert.equal(compact(1_250, 250), "1.25k");
+  assert.equal(compact(-286.25, 0.25), "−286.25");
+  const ticks = [-286.25, -286, -285.75, -285.5];
+  assert.deepEqual(
+    tickTexts(ticks, 0.25, (text) => text.length <= 6),
+    ["≈−286", "+0.25", "+0.5", "+0.75"],
+  );
 });

@@ -4,13 +4,11 @@ const MAX_DECIMALS = 3;
 /** Significant digits of a float64; values that differ by less than this share of them differ by rounding. */
 export const MOST_DIGITS = 15;
 const ROUNDING = 1e-12;
-/** In place of a number of decimals: powers of ten with two decimals; each one less is a decimal more. */
-export const SCIENTIFIC = -1;
 
 /**
  * Decimals that give four significant digits at the largest magnitude of the window, and more where those do not tell
- * a fifth of its range; none for counts. Python has the same rule in `tidewire/model/numbers.py`;
- * `tests/chart/vectors/numbers.json` holds both.
+ * a fifth of its range; none for counts. Very small and very large ones are powers of ten: −n for n + 1 decimals. Python
+ * has the same rule in `tidewire/model/numbers.py`; `tests/chart/vectors/numbers.json` holds both.
  */
 export function decimalsFor(magnitude: number, integers: boolean, range = 0): number {
   if (!Number.isFinite(magnitude)) return 0;
@@ -66,6 +64,15 @@ const SUFFIXES = [
   [1e3, "k"],
 ] as const;
 
+/** Decimals that a step needs, at most 9: 0.05 → 2, 2.5 → 1, 20 → 0. */
+export function stepDecimals(step: number): number {
+  for (let decimals = 0; decimals < 9; decimals++) {
+    const scaled = step * 10 ** decimals;
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled) return decimals;
+  }
+  return 9;
+}
+
 /** 1,234,000 → 1.234M; beyond that, and for the smallest, 1.2e24. */
 export function compact(value: number, step: number): string {
   const size = Math.abs(value);
@@ -79,7 +86,7 @@ export function compact(value: number, step: number): string {
   }
   // The suffix is that of what is written: 999,990 to the thousand is 1M.
   const [divisor, suffix] = SUFFIXES.find(([least]) => Math.round(size / step) * step >= least * 0.9999999) ?? [1, ""];
-  const decimals = Math.max(0, Math.min(9, -Math.floor(Math.log10(step / divisor) + 1e-9)));
+  const decimals = stepDecimals(step / divisor);
   return withoutZeros(formatNumber(value / divisor, decimals)) + suffix;
 }
 

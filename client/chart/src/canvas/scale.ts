@@ -1,5 +1,5 @@
 /** Ranges and ticks of the two axes. */
-import { compact, formatNumber, SCIENTIFIC } from "../base/format";
+import { compact, formatNumber, stepDecimals } from "../base/format";
 
 /** 2.5 last: on a tie 50 reads better than 25. */
 const MANTISSAS = [1, 2, 5, 2.5];
@@ -39,20 +39,11 @@ export function ticksIn(lo: number, hi: number, step: number): number[] {
   return ticks;
 }
 
-/** Decimals that a tick step needs: 0.05 → 2, 2.5 → 1, 20 → 0. */
-export function stepDecimals(step: number): number {
-  if (step < 1e-5 || step >= 1e12) return SCIENTIFIC;
-  for (let decimals = 0; decimals < 9; decimals++) {
-    const scaled = step * 10 ** decimals;
-    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return decimals;
-  }
-  return 9;
-}
-
 /** Return the texts of ticks: in full if they fit, else short, else the first in full and the others relative to it. */
 export function tickTexts(ticks: readonly number[], step: number, fits: (text: string) => boolean): string[] {
-  const decimals = stepDecimals(step);
-  const full = ticks.map((tick) => (decimals === SCIENTIFIC ? compact(tick, step) : formatNumber(tick, decimals)));
+  // Very small and very large steps are never written in full.
+  const plain = step >= 1e-5 && step < 1e12;
+  const full = ticks.map((tick) => (plain ? formatNumber(tick, stepDecimals(step)) : compact(tick, step)));
   if (full.every(fits)) return full;
   const short = ticks.map((tick) => compact(tick, step));
   if (short.every(fits)) return short;
