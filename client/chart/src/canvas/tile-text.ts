@@ -10,8 +10,9 @@ import { type TileState, WALL_TILE } from "./tile";
 
 /** Below this width the value is 24 px, so that unit and change still fit beside it. */
 const NARROW_TILE = 182;
-/** Px below which a unit would be no more than an ellipsis. */
+/** Px below which a unit would be no more than an ellipsis, and up to which one is never cut. */
 const UNIT_ROOM = 14;
+const SHORT_UNIT = 32;
 /** What a change is of. */
 const OF_MEAN = "mean";
 /** 44 px on the wall. */
@@ -158,7 +159,7 @@ export function whenWidth(ctx: Ctx, slot: Slot): number {
   return 6 + ctx.measureText(text).width + (text.startsWith("±") ? 0 : 11);
 }
 
-/** The value whole, its unit as far as there is room before `end`. */
+/** The value whole, smaller if a short unit has no room beside it; a long unit as far as there is room before `end`. */
 export function value(
   ctx: Ctx,
   text: string,
@@ -173,11 +174,14 @@ export function value(
 ): void {
   let size = valueSize(width, wall);
   ctx.textAlign = "left";
+  ctx.font = font(400, 12);
+  const unitWide = ctx.measureText(unit).width;
+  const free = end - x - (unitWide > 0 && unitWide <= SHORT_UNIT ? unitWide + 11 : 0);
   ctx.font = font(600, size);
   ctx.letterSpacing = `${-0.022 * size}px`;
   let wide = ctx.measureText(text).width;
-  if (wide > end - x) {
-    size = Math.max(LEAST_VALUE, Math.floor((size * (end - x)) / wide));
+  if (wide > free) {
+    size = Math.max(LEAST_VALUE, Math.floor((size * free) / wide));
     ctx.font = font(600, size);
     wide = ctx.measureText(text).width;
   }

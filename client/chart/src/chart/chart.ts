@@ -301,7 +301,7 @@ export class Chart implements Parts {
     this.unit = shownUnit(this.#code, Math.max(...extents.map((extent, i) => (off[i] ? 0 : magnitudeOf(extent)))));
     this.prints = extents.map((extent) => printOf(this.unit, extent));
     this.series.forEach(({ index }, i) => {
-      if (this.slots[i]) prints.follow(index, this.prints[i]);
+      if (this.slots[i] && (off[i] || this.traces[i].n > 0)) prints.follow(index, this.prints[i]);
     });
   }
 

@@ -75,7 +75,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
         : sharedGaps(traces.filter((trace) => trace.n > 0)),
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
     tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
-    emptyText: parts.allHidden ? [] : emptyWords(slots, traces, moment),
+    emptyText: parts.allHidden || parts.bands ? [] : emptyWords(slots, traces, moment),
     alpha: moment.offline ? 0.75 : 1,
     stale: moment.zoomed ? stale.map(() => false) : stale,
     edges: !moment.zoomed,

@@ -22,6 +22,10 @@ export function emptyWords(slots: readonly (Slot | undefined)[], traces: readonl
   if (slots.some((slot) => slot !== undefined && slot.beforeMs > 1_000))
     return [`Nothing was published ${shown}`, "nothing published", "none"];
   if (retentionMs && endMs < nowMs - retentionMs)
-    return [`${shown} is before what is kept: the log keeps ${span(retentionMs)}`, "before what is kept", "not kept"];
+    return [
+      `${shown} is before what is kept: the log keeps ${span(retentionMs)}`,
+      `before what is kept: the log keeps ${span(retentionMs)}`,
+      "not kept",
+    ];
   return [`No reading of ${shown} is kept`, "no reading kept", "none"];
 }

@@ -132,7 +132,7 @@ export class Overview implements Page {
       tokens,
       alarms: session.alarms,
       prints: session.prints,
-      wall: this.#app.state.kiosk,
+      wall: this.#scale > 1,
       paused: timeline.paused,
     };
   }
