@@ -9,6 +9,13 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const committed = fileURLToPath(new URL("../tidewire/static/deck.js", import.meta.url));
 const MAX_BYTES = 222_000;
 
+/**
+ * Long names of the deck's own that occur often and that no message, address, file or test of a page has: the build
+ * shortens them, as it does private members.
+ */
+const SHORTENED =
+  /^(byIndex|decimals|directory|directoryChanged|divisor|element|lastValue|plotHost|prints|requestDraw|savedDecks|session|setCharts|slots|stateChanged|timeline|tokens|traces|(expected|lastId|lastTime|now|retention|window)Ms)$/;
+
 /** Style sheets become strings; esbuild would bundle them as they are written, comments and all. */
 const styles = {
   name: "styles",
@@ -27,6 +34,7 @@ const options = {
   format: "esm",
   target: "es2022",
   minify: true,
+  mangleProps: SHORTENED,
   charset: "utf8",
   legalComments: "eof",
   plugins: [styles],
