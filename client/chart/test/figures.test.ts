@@ -108,6 +108,10 @@ test("a series on a chart is printed as there, and else by what the list holds",
   const charted = printOf(shownUnit("Cel", 1_000), { lo: 0, hi: 1_000, integers: false });
   prints.follow(0, charted);
   assert.equal(printValue(9.75, prints.of(series, ring)), "10");
+  prints.follow(0, charted, 1_000);
+  assert.equal(printValue(9.75, prints.of(series, ring, 2_000)), "10");
+  assert.equal(printValue(9.75, prints.of(series, ring, 5_000)), "9.75", "its chart is out of sight");
+  prints.follow(0, charted);
   prints.forgetCharts();
   assert.equal(printValue(9.75, prints.of(series, ring)), "9.75");
   assert.equal(printValue(NaN, prints.of({ index: 7, unit: "" } as Series, ring)), "–");
