@@ -7,11 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
-from tidewire.livestore.gaps import gap_limit_ms
+from tidewire.livestore.gaps import expected_interval_ms, gap_limit_ms
 from tidewire.livestore.messages import StatisticsRow, TableRow
 from tidewire.livestore.series import Series
 from tidewire.model.batch import series_order
@@ -179,8 +180,8 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[Stat
     Returns:
         Per series: ``i``, its index; ``count`` of readings; ``last``, ``mean``, ``p50``, ``p95``, ``p99``, ``min``,
         ``max``, ``std`` (of a sample) of those that are numbers, None where there are too few; ``rate``, readings per
-        second of the window; ``gaps``, how often no number came for longer than three usual intervals of its readings
-        and two seconds, as the chart hatches it; ``gap_ms``, their total length in milliseconds.
+        second of the window; ``gaps``, how often no number came for longer than three times the interval at which
+        readings are expected, and two seconds, as the chart hatches it; ``gap_ms``, their total length in milliseconds.
     """
     seconds = max(1e-3, (end_ms - start_ms) / 1e3)
     rows = []
@@ -188,8 +189,7 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[Stat
         part = _of_newest_unit(given)
         values = part["value"].dropna().astype(float)
         times = part["time"].astype("datetime64[ms, UTC]").astype("int64")
-        waits = times.diff().dropna()
-        limit_ms = gap_limit_ms(float(waits.median()) if len(waits) >= 2 else math.nan)
+        limit_ms = gap_limit_ms(expected_interval_ms(np.diff(times.to_numpy(dtype=np.float64))))
         silences = times[part["value"].notna()].diff()
         gaps = silences[silences > limit_ms]
         rows.append(

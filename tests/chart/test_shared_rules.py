@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tidewire.livestore.buckets import MAX, MIN, NUMBER, NUMERIC, SUM, bucket_readings
-from tidewire.livestore.gaps import gap_limit_ms, gaps_before
+from tidewire.livestore.gaps import expected_interval_ms, gap_limit_ms, gaps_before
 from tidewire.model.batch import Batch, encode_batch
 from tidewire.model.bucket_steps import column_step_for
 from tidewire.model.numbers import decimals_for, reading_text
@@ -39,6 +39,12 @@ def number(value: float | None) -> float:
 @pytest.mark.parametrize("case", vectors("columns")["cases"], ids=str)
 def test_a_view_gets_the_width_that_the_deck_meant(case: dict[str, int]) -> None:
     assert column_step_for(case["window_ms"], case["columns"]) == case["step_ms"]
+
+
+@pytest.mark.parametrize("case", vectors("pace")["cases"], ids=lambda case: case["what"])
+def test_how_often_readings_are_expected(case: dict[str, Any]) -> None:
+    found = expected_interval_ms(np.array(case["intervals_ms"], dtype=np.float64))
+    assert found == pytest.approx(number(case["expected_ms"]), nan_ok=True, rel=1e-6)
 
 
 @pytest.mark.parametrize("case", vectors("gaps")["limits"], ids=str)

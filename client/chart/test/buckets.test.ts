@@ -6,7 +6,7 @@ import { bucketAt } from "../src/chart/crosshair-rows";
 import { BucketRing } from "../src/model/bucket-ring";
 import { sharedGaps, Trace } from "../src/model/buckets";
 import { columnsOf, shownBy } from "../src/model/columns";
-import { decodeFrame } from "../src/wire/frame";
+import { decodeFrame, FLAG_ENDED } from "../src/wire/frame";
 import { encodeFrame, type PackedSeries } from "./encode";
 
 function ringOf(series: PackedSeries, buckets: number, first = 0): BucketRing {
@@ -72,6 +72,19 @@ test("a silence that began before the window is a gap at its left edge", () => {
   assert.deepEqual(sharedGaps([read(late, 100_000, 105_000, 9_000)]), [], "no longer than is usual");
   const born = ringOf({ data: [...none, 1, 2] }, 5, 100);
   assert.deepEqual(sharedGaps([read(born, 100_000, 105_000)]), [], "nothing is known before it");
+});
+
+test("what follows the end of a series is no silence, unless another should go on", () => {
+  const data = [1, 2, ...same(NaN, NaN, NaN, NaN, NaN)];
+  const living = read(ringOf({ data, lastTimeMs: 1_500, lastValue: 2 }, 7), 0, 7_000);
+  const ended = read(ringOf({ data, lastTimeMs: 1_500, lastValue: 2, flags: FLAG_ENDED }, 7), 0, 7_000);
+  const later = read(ringOf({ data, lastTimeMs: 90_000, lastValue: 2, flags: FLAG_ENDED }, 7), 0, 7_000);
+  const silence = [{ fromMs: 2_000, toMs: 7_000, longMs: 6_000 }];
+  assert.deepEqual(sharedGaps([living], 7_000), silence);
+  assert.deepEqual(sharedGaps([ended], 7_000), []);
+  assert.deepEqual(sharedGaps([ended, ended], 7_000), []);
+  assert.deepEqual(sharedGaps([ended, living], 7_000), silence);
+  assert.deepEqual(sharedGaps([later], 7_000), silence, "it ended after this window");
 });
 
 test("a reading that slides out of the window is remembered", () => {

@@ -9,6 +9,7 @@ import { BucketRing } from "../src/model/bucket-ring";
 import { Trace } from "../src/model/buckets";
 import { columnStep, columnsOf } from "../src/model/columns";
 import { gapLimitMs } from "../src/model/freshness";
+import { expectedInterval } from "../src/model/pace";
 import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame } from "./encode";
 
@@ -24,6 +25,17 @@ test("a window has as many columns of the width that is meant", () => {
     const wanted = { stepMs: one.step_ms, count: one.columns, px: one.column_px };
     assert.deepEqual(columnsOf(one.window_ms, one.px), wanted, JSON.stringify(one));
     assert.equal(columnStep(one.window_ms, one.columns), one.step_ms);
+  }
+});
+
+test("how often readings are expected", () => {
+  const { cases } = vectors<{ cases: { what: string; intervals_ms: number[]; expected_ms: number | null }[] }>("pace");
+  for (const { what, intervals_ms: intervals, expected_ms: expected } of cases) {
+    const found = expectedInterval(intervals);
+    assert.ok(
+      expected === null ? Number.isNaN(found) : Math.abs(found - expected) <= 1e-6 * expected,
+      `${what}: ${found}`,
+    );
   }
 });
 

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tidewire.errors import InvalidCursor, ServiceRefused, ServiceUnavailable
+from tidewire.livestore.gaps import expected_interval_ms
 from tidewire.livestore.past import Past
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
@@ -292,7 +293,7 @@ class PastReader:
             return
         for columns in found.series:
             if columns.labels == series.labels and len(columns.time) >= 3:
-                self._store.set_pace(series, float(np.median(np.diff(columns.time[-20:]))))
+                self._store.set_pace(series, expected_interval_ms(np.diff(np.sort(columns.time))))
 
 
 def _id(cursor: str) -> int:

@@ -6,7 +6,6 @@ anew from the readings, as far back as these reach.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
 from typing import Final
@@ -26,6 +25,7 @@ from tidewire.livestore.buckets import (
     regroup,
 )
 from tidewire.livestore.column_ring import FIRST_ROWS, ColumnRing, Floats
+from tidewire.livestore.gaps import expected_interval_ms
 from tidewire.livestore.levels import Levels
 from tidewire.livestore.words import Words
 from tidewire.model.batch import ANNOTATIONS
@@ -33,9 +33,11 @@ from tidewire.model.batch import ANNOTATIONS
 __all__ = ["SECOND_MS", "Series"]
 
 SECOND_MS: Final = 1_000
-_EXPECTED_OF: Final = 20  # readings whose median interval is expected
+_EXPECTED_OF: Final = 300  # intervals by which readings are expected …
+_EXPECTED_AGAIN: Final = 16  # … anew after so many parts of them: a sixteenth of the work changes as little
 _LATE_KEPT: Final = 64  # late arrivals a reader can tell apart; with more, it must take everything anew
 _RAW_COLUMNS: Final = 2
+_NOT_EXPECTED: Final = (-math.inf, 0, math.nan)  # of which readings: time of the newest, how many; what they tell
 
 
 class Series:
@@ -48,7 +50,9 @@ class Series:
         unit_since_ms: what is before is not drawn: it may be in another unit; -inf if it had no other.
         known_from_ms: since when (its own time) its readings are known; what is held from before is not drawn, since
             there may be more. -inf if nothing is missing.
-        pace_ms: its usual interval as the service knows it, while it has too few readings here; NaN if nobody knows.
+        pace_ms: the interval at which its readings are expected as far as the service tells, while it has too few here;
+            NaN if nobody knows.
+        ended: its newest reading says that no other is to come.
         journal: while its past is read, the batches that came meanwhile, (id, readings); else None.
         past_id: the past that was read holds its batches up to this id.
         last_id: highest id of its batches, 0 if none had one.
@@ -63,7 +67,9 @@ class Series:
     """
 
     __slots__ = (
+        "_expected",
         "doubtful_id",
+        "ended",
         "evicted_ms",
         "index",
         "journal",
@@ -95,6 +101,8 @@ class Series:
         self.unit_since_ms = -math.inf
         self.known_from_ms = -math.inf
         self.pace_ms = math.nan
+        self.ended = False
+        self._expected = _NOT_EXPECTED
         self.journal: list[tuple[int, Floats]] | None = None
         self.past_id = 0
         self.last_id = 0
@@ -144,6 +152,7 @@ class Series:
         """Drop the blocks; later readings are kept again."""
         self.raw = ColumnRing(_RAW_COLUMNS, 0)
         self.seconds = ColumnRing(BUCKET_ROWS, 0)
+        self._expected = _NOT_EXPECTED
         self.evicted_ms = log_ms
 
     def replace(self, rows: Floats, most_bytes: int) -> None:
@@ -161,6 +170,7 @@ class Series:
             ring = ColumnRing(columns, capacity)
             ring.append(all_rows)
             setattr(self, name, ring)
+        self._expected = _NOT_EXPECTED
         self.evicted_ms = -np.inf
         self.levels = Levels()
         self.levels.add_all(rows)
@@ -216,6 +226,7 @@ class Series:
             oldest_second_ms: bound of the seconds.
         """
         self.levels.add_all(rows)
+        self._expected = _NOT_EXPECTED
         held = self.raw.rows()
         if self.raw.dropped and self.raw.size:
             oldest_raw_ms = max(oldest_raw_ms, held[0, 0])
@@ -246,13 +257,20 @@ class Series:
     # -- reading -------------------------------------------------------------------------------------------------
 
     def expected_ms(self) -> float:
-        """Return the median interval of the last 20 readings; with fewer than 3, `pace_ms`."""
-        times = self.raw.rows()[0, -_EXPECTED_OF:].tolist()
-        if len(times) < 3:
+        """Return the interval at which its readings are expected (`expected_interval_ms`), from the last 300.
+
+        With fewer than 3 readings it is `pace_ms`. It may be that of some readings ago, a sixteenth of them.
+        """
+        times = self.raw.rows()[0]
+        if times.size < 3:
             return self.pace_ms
-        gaps: list[float] = sorted(after - before for before, after in itertools.pairwise(times))
-        middle = len(gaps) // 2
-        return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+        newest_ms, count, expected_ms = self._expected
+        since = times.size - int(np.searchsorted(times, newest_ms, "right"))
+        if not 0 <= since <= count // _EXPECTED_AGAIN:
+            times = times[-_EXPECTED_OF - 1 :]
+            expected_ms = expected_interval_ms(np.diff(times))
+            self._expected = float(times[-1]), times.size, expected_ms
+        return expected_ms
 
     def buckets(self, step_ms: int, first: float, last: float) -> Floats:
         """Return the buckets of a window from the tier that serves this width.

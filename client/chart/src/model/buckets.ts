@@ -1,18 +1,19 @@
 /** Reads the buckets of a ring as the columns of a plot, and finds the gaps between them. */
-import { FLAG_PARTIAL, FLAG_STEPS } from "../wire/frame";
+import { FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS } from "../wire/frame";
 import { type BucketRing, type Slot, share } from "./bucket-ring";
+import { expectedInterval, OUTAGE_AMONG } from "./pace";
 import type { Kind } from "./url";
 
 /**
- * A silence is a gap only if it is this many times as long as those around it: a series that was slower once had no
- * gaps then.
+ * A silence is a gap only if it is this many times what those around it make expected: a series that was slower once
+ * had no gaps then.
  */
 const USUAL_TIMES = 3;
 /** Relative errors of a rounded value. */
 const FLOAT32 = 2 ** -23;
 const FLOAT64 = 2 ** -51;
 /** Silences at either side that are compared. */
-const NEIGHBOURS = 5;
+const NEIGHBOURS = 10;
 
 /** What the values of one series reach, NaN without one, and whether all of them are whole numbers. */
 export interface Extent {
@@ -52,6 +53,8 @@ export class Trace implements Extent {
   heldMs = NaN;
   /** End of the bucket of the last reading in the window, NaN without one; and the gap limit. */
   endedMs = NaN;
+  /** Its series has ended in the window or before: its silence since then is none. */
+  over = false;
   #gapMs = NaN;
 
   #reserve(n: number): void {
@@ -132,9 +135,10 @@ export class Trace implements Extent {
     this.n = n;
     for (let i = 0; i < n; i++) {
       const silence = this.gapTo[i] - this.gapFrom[i];
-      this.breaks[i] = silence > gapMs - step && silence + step > USUAL_TIMES * this.#usualAround(i) ? 1 : 0;
+      this.breaks[i] = silence > gapMs - step && !(silence + step <= USUAL_TIMES * this.#expectedAround(i)) ? 1 : 0;
     }
     this.endedMs = previousEnd;
+    this.over = (slot.flags & FLAG_ENDED) !== 0 && slot.lastTimeMs <= endMs;
     this.#gapMs = gapMs;
     this.lo = n ? lo : NaN;
     this.hi = n ? hi : NaN;
@@ -161,14 +165,14 @@ export class Trace implements Extent {
     return this.max[i] - this.mean[i] >= this.mean[i] - this.min[i] ? this.max[i] : this.min[i];
   }
 
-  /** Return the median interval around a bucket; 0 if it is unknown or every bucket was full. */
-  #usualAround(at: number): number {
+  /** Return the interval that those around a bucket make expected; NaN if it is unknown, 0 if every bucket was full. */
+  #expectedAround(at: number): number {
     const around: number[] = [];
     for (let i = Math.max(0, at - NEIGHBOURS); i <= at + NEIGHBOURS && i < this.n; i++) {
       const silence = this.gapTo[i] - this.gapFrom[i];
       if (i !== at && silence >= 0) around.push(silence > 0 ? silence + this.stepMs : 0);
     }
-    return around.length < 2 ? 0 : around.sort((a, b) => a - b)[around.length >> 1];
+    return expectedInterval(around, OUTAGE_AMONG);
   }
 
   /** Return the index of the first column whose middle is not before a time; `n` if there is none. */
@@ -255,9 +259,10 @@ export interface Silence {
 
 /**
  * Return the gaps that all traces share; a gap of one series among others only breaks its line. With `endMs`, a
- * silence up to there counts too.
+ * silence up to there counts too, unless all series have ended.
  */
 export function sharedGaps(traces: readonly Trace[], endMs = NaN): Silence[] {
+  const goesOn = traces.some(({ over }) => !over);
   let shared: Silence[] | null = null;
   for (const trace of traces) {
     const own: Silence[] = [];
@@ -269,7 +274,7 @@ export function sharedGaps(traces: readonly Trace[], endMs = NaN): Silence[] {
           longMs: trace.gapTo[i] - trace.gapFrom[i] + trace.stepMs,
         });
     }
-    const last = trace.silenceUntil(endMs);
+    const last = goesOn ? trace.silenceUntil(endMs) : null;
     if (last) own.push(last);
     shared = shared === null ? own : intersect(shared, own);
     if (shared.length === 0) return shared;
