@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from servers import Valkey
 from waiting import generous
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import Batch, decode_batch
+from tidewire.model.batch import FINISHED, Batch, decode_batch
 from tidewire.publishing.experiment_runs import init, log
 from tidewire.publishing.instruments import LogHandler, counted, timed, track
 from tidewire.publishing.publisher import Publisher
@@ -50,6 +51,9 @@ class Publishing:
 
     def values(self, metric: str, **labels: str) -> list[float | None]:
         return [value for batch in self.batches(metric) if batch.labels == labels for value in batch.value]
+
+    def texts(self, metric: str) -> list[str | None]:
+        return [text for batch in self.batches(metric) for text in batch.text or [None] * len(batch)]
 
 
 @pytest.fixture
@@ -157,6 +161,8 @@ def test_a_loop_is_tracked_to_its_end(publishing: Publishing) -> None:
         publishing.values(f"train/{name}", run="1") for name in ("done", "progress", "eta", "rate")
     )
     assert done[-1] == 14
+    for name in ("done", "progress", "eta", "rate"):
+        assert publishing.texts(f"train/{name}")[-1] == FINISHED
     assert 3 <= len(done) <= 2 * took_s + 1, "twice a second, and the end"
     assert progress[-1] == 100
     assert eta[-1] == 0
@@ -171,6 +177,7 @@ def test_a_loop_without_a_length_that_is_left_says_how_far_it_came(publishing: P
         if item == 7:
             break
     assert publishing.values("train/done") == [7.0]
+    assert publishing.texts("train/done") == [None], "nobody knows whether it goes on"
     assert publishing.batches("train/progress", "train/eta") == []
 
 
@@ -260,13 +267,35 @@ wandb.finish()
     assert (done.returncode, done.stderr) == (0, "init() has no use for tags; left out\n")
     reading = Publishing(valkey.url)
     try:
-        assert reading.values("cats/acc", run="a") == [0.75, 0.875, 0.5]
-        assert reading.values("cats/config/lr", run="a") == [0.02]
-        assert reading.values("before") == reading.values("after") == [1.0]
+        assert reading.values("cats/acc", run="a") == [0.75, 0.875, 0.5, 0.5], "the last once more: it has ended"
+        assert reading.values("cats/config/lr", run="a") == [0.02, 0.02]
+        assert reading.values("before") == reading.values("after") == [1.0, 1.0]
         (of_dogs,) = reading.batches("dogs/loss")
         assert set(of_dogs.labels) == {"run"}
     finally:
         reading.publisher.close()
+
+
+def test_a_run_that_finished_says_so_of_each_series_and_one_that_broke_off_does_not(publishing: Publishing) -> None:
+    own = publishing.publisher
+    with init("p", name="a"):
+        for step in range(3):
+            log({"loss": step / 4}, step=step, publisher=own)
+        log({"other": 1}, labels={"site": "A"}, publisher=own)
+        logged_ms = time.time() * 1e3
+        time.sleep(0.02)
+    with suppress(ZeroDivisionError), init("p", name="b"):
+        log({"broken": 1 / 1, "worse": 2}, publisher=own)
+        _ = 1 / 0
+    log({"p/loss": 9}, labels={"run": "a"}, publisher=own)  # it goes on
+    batches = publishing.batches("p/loss")
+    rows = [row for each in batches for row in zip(each.time, each.value, each.text or [None] * 9, strict=False)]
+    assert [value for _, value, _ in rows] == [0.0, 0.25, 0.5, 0.5, 9.0]
+    assert [text for _, _, text in rows] == [None, None, None, FINISHED, None]
+    assert [step for each in batches for step in each.step or [None]] == [0, 1, 2, 2, None]
+    assert rows[2][0] <= rows[3][0] <= logged_ms < rows[4][0], "at the time of the reading, and not of the end"
+    assert publishing.texts("p/other") == [None, FINISHED]
+    assert publishing.texts("p/broken") == publishing.texts("p/worse") == [None]
 
 
 @pytest.mark.parametrize("given", [{"project": "a//b"}, {"name": "a\n"}, {"config": 5}])

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import waiting
@@ -23,7 +24,7 @@ from tidewire.livestore.past import Past
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import FLAG_PARTIAL, unpack_frame
 from tidewire.model.answers import SeriesInfo
-from tidewire.model.batch import Batch
+from tidewire.model.batch import FINISHED, Batch
 from tidewire.model.cursor import id_text
 
 T0 = 1_790_000_000_000.0
@@ -62,7 +63,7 @@ def test_a_catalogue_gives_values_ages_and_paces_and_claims_no_past() -> None:
     assert store.state["last_value"][:2].tolist() == [7.0, 1.0]
     assert store.state["last_id_ms"][0] == T0 - 1_500
     assert store.readings_per_s(T0 + 500) == pytest.approx(2.0)
-    assert series.expected_ms() == 500.0
+    assert series.expected_ms() == 2_000.0, "a rate does not tell how regularly they come"
     assert np.isnan(old.expected_ms()), "nobody knows how often it came"
     assert store.covered(series, 1) == T0 - 2_000, "since its last reading there was none"
     assert store.covered(old, 1) == T0 - 9e6
@@ -104,6 +105,29 @@ def test_the_stream_brings_what_the_past_held_and_only_its_age_is_news() -> None
     store.append(batch([59_000], [4.0]), at(59_500))
     assert store.state["last_id_ms"][0] == T0 + 59_500, "else a series of one reading a minute would be stale"
     assert held(store) == [(3, 3.0), (59_000, 4.0)]
+
+
+def test_an_age_in_the_catalogue_is_of_its_last_reading_and_not_of_what_came_late() -> None:
+    store = Store()
+    late = msgspec.structs.replace(row(3.0, -60_000, at(-1_000)), reading_id=id_text(at(-59_990)))
+    store.restart([late], at(0), T0)
+    assert store.state["last_id_ms"][0] == T0 - 59_990
+    assert store.series[0].reading_id == at(-59_990)
+
+
+def test_an_end_is_known_from_the_catalogue_and_from_the_past() -> None:
+    store = Store()
+    ended = msgspec.structs.replace(row(3.0, 3, at(5)), text=FINISHED)
+    store.restart([ended], at(5), T0)
+    [series] = store.series
+    assert series.ended
+    assert store.take_past(series, past(0, at(6), (1, 1.0), (3, 3.0), (3, 3.0)), store.begin_past(store.series))
+    assert series.ended, "the past tells nothing newer"
+    assert store.take_past(series, past(0, at(9), (1, 1.0), (8, 4.0)), store.begin_past(store.series))
+    assert not series.ended, "it has gone on"
+    found = past(0, at(9), (1, 1.0), (9, 4.0))._replace(texts=[(T0 + 9.0, FINISHED)])
+    assert store.take_past(series, found, store.begin_past(store.series))
+    assert series.ended
 
 
 def test_a_restart_while_a_past_is_read_takes_nothing_of_it() -> None:

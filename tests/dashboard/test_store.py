@@ -16,7 +16,8 @@ from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.column_ring import ColumnRing
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
-from tidewire.model.batch import Batch
+from tidewire.livestore.view_frame import FLAG_ENDED, exponent_for, exponents_of, unpack_frame
+from tidewire.model.batch import ANNOTATIONS, FINISHED, Batch
 from tidewire.model.bucket_steps import column_step_for
 
 T0 = 1_790_000_000_000  # a whole second
@@ -158,13 +159,68 @@ def test_equal_readings_in_new_batches_all_count() -> None:
     assert store.series[0].buckets(1_000, T0 // 1_000, T0 // 1_000)[NUMERIC].tolist() == [3]
 
 
-def test_the_expected_interval_is_the_median_of_the_last_twenty() -> None:
+def test_the_expected_interval_is_that_of_the_readings_before_and_after_an_outage() -> None:
     store = Store()
     store.append(batch([T0, T0 + 100.0], [1.0, 1.0]), id_at(T0))
     assert math.isnan(store.series[0].expected_ms())
     times = [T0 + 1_000.0 + 250 * n + (9_000 if n > 30 else 0) for n in range(40)]
     store.append(batch(times, [1.0] * 40), id_at(T0 + 1))
     assert store.series[0].expected_ms() == 250
+
+
+def test_the_newest_reading_tells_whether_its_series_has_ended() -> None:
+    store = Store()
+    store.append(batch([T0], [1.0]), id_at(T0))
+    [series] = store.series
+    assert not series.ended
+    store.append(batch([T0, T0], [1.0, 1.0], text=[None, FINISHED]), id_at(T0 + 1))
+    assert series.ended
+    assert not store.events, "the end of the line says it"
+    store.append(batch([T0 - 5.0], [0.0]), id_at(T0 + 2))
+    assert series.ended, "what comes late does not make it go on"
+    store.append(batch([T0 + 9.0], [2.0]), id_at(T0 + 3))
+    assert not series.ended
+    store.append(batch([T0 + 9.0, T0 + 10.0], [2.0, 3.0], text=[FINISHED, None]), id_at(T0 + 4))
+    assert not series.ended, "only the newest says it"
+    store.append(batch([T0 + 11.0], [4.0], text=["recipe 15"]), id_at(T0 + 5))
+    assert not series.ended
+    assert [event.text for event in store.events] == ["recipe 15"]
+
+
+@pytest.mark.parametrize("metric", [ANNOTATIONS, "machine/state"])
+def test_a_text_without_a_number_that_says_finished_is_an_event_or_a_state(metric: str) -> None:
+    store = Store()
+    store.append(batch([T0], [None], metric=metric, text=["running"]), id_at(T0))
+    store.append(batch([T0 + 1.0], [None], metric=metric, text=[FINISHED]), id_at(T0 + 1))
+    assert not store.series[0].ended, "a machine that has finished a part goes on"
+    assert [event.text for event in store.events][-1:] == [FINISHED]
+
+
+def test_an_earlier_batch_of_the_same_time_does_not_undo_an_end() -> None:
+    store = Store()
+    store.append(batch([T0], [1.0], text=[FINISHED]), id_at(T0 + 9), snapshot=True)
+    store.append(batch([T0], [1.0]), id_at(T0 + 3))
+    assert store.series[0].ended, "of equal times the later id counts, whatever came first"
+
+
+def test_an_age_is_of_the_newest_reading_and_not_of_what_came_late() -> None:
+    store = Store()
+    store.append(batch([T0], [1.0]), id_at(T0 + 7))
+    store.append(batch([T0 - 60_000.0], [1.0]), id_at(T0 + 5_000))
+    assert store.state[0][["last_time_ms", "last_id_ms"]].tolist() == (T0, T0 + 7)
+    store.append(batch([T0 + 1_000.0], [1.0]), id_at(T0 + 46_000))
+    assert store.state[0][["last_time_ms", "last_id_ms"]].tolist() == (T0 + 1_000, T0 + 46_000)
+
+
+def test_a_frame_says_which_series_have_ended() -> None:
+    store = Store()
+    for metric, text in (("a", FINISHED), ("b", None)):
+        store.append(batch([T0 - 1.0, T0], [1e300, 2e300], metric=metric, text=[None, text]), id_at(T0))
+    view = LiveView(store, None, 60_000.0, 100)
+    view.tick(1, T0 + 1.0)
+    flags = unpack_frame(view.frame(0, None)).records["flags"]
+    assert [bool(each & FLAG_ENDED) for each in flags] == [True, False]
+    assert exponents_of(flags).tolist() == [exponent_for(1e300, 2e300, 0.0)] * 2, "which have bits of their own"
 
 
 def test_rates_are_of_the_last_minute_of_log_time() -> None:

@@ -11,7 +11,10 @@ from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.commands.terminal import echo, plain, print_table
+from tidewire.model.ages import way_text
 from tidewire.model.answers import SeriesInfo
+from tidewire.model.batch import FINISHED
+from tidewire.model.cursor import id_ms, parse_id
 from tidewire.model.numbers import as_given
 from tidewire.subscribing.frames import series_infos
 
@@ -47,5 +50,9 @@ def _cells(info: SeriesInfo) -> tuple[Text, ...]:
     labels = " ".join(f"{name}={label}" for name, label in info.labels.items())
     value = (info.text or "\N{EN DASH}") if info.value is None else as_given(info.value)
     stamp = datetime.fromtimestamp(info.time / 1e3, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    came_ms = id_ms(parse_id(info.reading_id or info.id))
+    ended = info.text == FINISHED and info.value is not None
+    words = FINISHED if ended else way_text(info.time, came_ms)
+    stamp = f"{stamp}, {words}" if words else stamp
     cells = (info.metric, labels, value, info.unit, stamp, f"{info.count:,}")
     return tuple(Text(plain(cell)) for cell in cells)

@@ -23,7 +23,7 @@ from tidewire.livestore.column_ring import ColumnRing, Floats
 from tidewire.livestore.past import Past
 from tidewire.livestore.series import Series
 from tidewire.model.answers import SeriesInfo
-from tidewire.model.batch import Batch, series_key
+from tidewire.model.batch import FINISHED, Batch, newest_of, series_key
 from tidewire.model.bucket_steps import FINE_MS
 from tidewire.model.cursor import parse_id
 from tidewire.model.units import shown_unit, unit_key
@@ -34,19 +34,27 @@ RATE_S: Final = 60  # span of the rate of a series
 _TOTAL_S: Final = 10  # whole seconds averaged by `readings_per_s`
 _ROWS_A_TURN: Final = 500  # of a catalogue under one lock: about 10 ms
 _SILENT_ROWS: Final = 4  # of a series of the catalogue, half a kilobyte: many never get another
-_PACED_BY: Final = 3  # readings in a minute from which the rate of the catalogue tells how often they come
+_PACED_BY: Final = 3  # readings in a minute from which the rate of the catalogue tells how often they come …
+# … but not how regularly: of readings that come at random, one in 150,000 comes later than three times this many
+# mean intervals after the one before.
+_MEAN_TIMES: Final = 4.0
 
 STATE: Final = np.dtype(
     [
         ("last_time_ms", np.float64),
         ("last_value", np.float64),
-        ("last_id_ms", np.float64),
+        ("last_id_ms", np.float64),  # log time at which that newest reading came
         ("total", np.float64),
         ("version", np.int64),  # rises with every accepted batch
         ("changed_at", np.int64),  # directory version at which the entry was born or got another unit
         ("viewed", np.int64),  # number of the last view that showed it: a count, not a time
     ]
 )
+
+
+def _ends(value: float | None, text: str | None) -> bool:
+    """Tell whether a reading is the last of its series; of one without a number the text is an event, or a state."""
+    return text == FINISHED and value is not None
 
 
 class EventMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +171,7 @@ class Store:
             added = self._store_batch(series, batch, id_, log_ms, compare=compare)
             if snapshot:
                 series.doubtful_id = max(series.doubtful_id, id_, upto)
-                self._last_id_ms[series.index] = max(self._last_id_ms[series.index], log_ms)
+            self._note_arrival(series, batch, id_, log_ms)
             if added:
                 self._count(series, 0 if snapshot else id_, log_ms, added)
             if batch.text is not None or series.words is not None:  # also of readings a snapshot brought without it
@@ -218,17 +226,18 @@ class Store:
                 series.grow(_SILENT_ROWS, _SILENT_ROWS)
                 self.bytes_used += series.nbytes
             series.append_one(time_ms, number)
+        reading_id = parse_id(row.reading_id) if row.reading_id else id_
         if time_ms >= newest:
             self._last_time[index], self._last_value[index] = time_ms, number
-            series.reading_id = id_
-        self._last_id_ms[index] = max(self._last_id_ms[index], float(id_ >> 32))
+            series.reading_id = reading_id
+        self._note_arrival(series, batch, reading_id, float(reading_id >> 32))
         self._total[index] = max(self._total[index], float(row.count))
         self._version[index] += 1
         series.late.append((int(self._version[index]), -math.inf))
         series.known_from_ms = time_ms
         if row.rate is not None:
             self._arrivals[index] = row.rate
-            series.pace_ms = 1e3 / row.rate if row.rate * RATE_S >= _PACED_BY else math.nan
+            series.pace_ms = _MEAN_TIMES * 1e3 / row.rate if row.rate * RATE_S >= _PACED_BY else math.nan
         if text is not None:
             self._flag(series, batch)
 
@@ -265,12 +274,19 @@ class Store:
             series.past_id = max(series.past_id, past.upto)
             self._note_past_unit(series, past)
             if rows.shape[1] and rows[0, -1] >= self._last_time[index]:
+                if rows[0, -1] > self._last_time[index]:  # when it came is known once the stream brings it
+                    came_ms = min(float(rows[0, -1]), past.log_ms)
+                    self._last_id_ms[index] = max(self._last_id_ms[index], came_ms)
+                    series.ended = (float(rows[0, -1]), FINISHED) in past.texts and not math.isnan(rows[1, -1])
                 self._last_time[index], self._last_value[index] = rows[:, -1]
                 series.reading_id = max(series.reading_id, past.upto)
             self._version[index] += 1
             series.late.append((int(self._version[index]), past.from_ms))
             for time_ms, text in sorted(past.texts):
-                if series.has_states and not series.add_word(time_ms, text):
+                if series.has_states:
+                    if not series.add_word(time_ms, text):
+                        continue
+                elif text == FINISHED:
                     continue
                 self._mark(EventMark(time_ms=time_ms, text=text, metric=series.metric, labels=series.labels))
             return True
@@ -294,11 +310,21 @@ class Store:
             series.pace_ms = pace_ms
             self._version[series.index] += 1
 
+    def _note_arrival(self, series: Series, batch: Batch, id_: int, log_ms: float) -> None:
+        """Note when the newest reading of a series came, and whether it is the last one, if it is of this batch."""
+        index, place = series.index, newest_of(batch.time) if len(batch.time) > 1 else 0
+        if batch.time[place] < self._last_time[index]:
+            return
+        self._last_id_ms[index] = max(self._last_id_ms[index], log_ms)
+        if not id_ or id_ >= series.reading_id:
+            series.ended = batch.text is not None and _ends(batch.value[place], batch.text[place])
+
     def _note_known(self, series: Series, batch: Batch, id_: int) -> int:
         """Count a batch whose readings came with the past of its series already."""
         if id_ <= series.last_id:
             self.duplicates += len(batch.time)
             return 0
+        self._note_arrival(series, batch, id_, float(id_ >> 32))
         self._count(series, id_, float(id_ >> 32), len(batch.time))
         return len(batch.time)
 
@@ -421,7 +447,6 @@ class Store:
         index = series.index
         self._total[index] += added
         self._version[index] += 1
-        self._last_id_ms[index] = max(self._last_id_ms[index], log_ms)
         if id_ > series.last_id:
             series.last_id = id_
             self._highest_id = max(self._highest_id, id_)
@@ -446,7 +471,7 @@ class Store:
             word = value is None and series.has_states and (text or series.words is not None)
             if word and not series.add_word(time_ms, text or ""):
                 continue
-            if text:
+            if text and not _ends(value, text):  # the end of a line says that, and each series of a run has one
                 self._mark(EventMark(time_ms=time_ms, text=text, metric=batch.metric, labels=batch.labels))
 
     def _mark(self, event: EventMark) -> None:

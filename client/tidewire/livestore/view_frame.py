@@ -18,6 +18,7 @@ __all__ = [
     "BUCKET",
     "DELTA",
     "EMPTY",
+    "FLAG_ENDED",
     "FLAG_PARTIAL",
     "FLAG_STEPS",
     "MAX_BUCKETS",
@@ -37,6 +38,7 @@ VERSION: Final = 2
 SNAPSHOT, DELTA, RANGE = 1, 2, 4
 FLAG_PARTIAL = 2
 FLAG_STEPS = 4
+FLAG_ENDED = 8
 EXPONENT_SHIFT: Final = 16  # of the flags: the upper half is a signed exponent
 MAX_SERIES = MAX_BUCKETS = 0xFFFF
 

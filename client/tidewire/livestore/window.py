@@ -19,6 +19,7 @@ from tidewire.livestore.view_frame import (
     BUCKET,
     EMPTY,
     EXPONENT_SHIFT,
+    FLAG_ENDED,
     FLAG_PARTIAL,
     FLAG_STEPS,
     RANGE,
@@ -34,6 +35,7 @@ __all__ = ["BEYOND", "NO_OLDER", "Older", "Window", "pack_range"]
 
 BEYOND: Final = 2
 """Buckets left of a window: a line enters from the first, and its width reaches over the second."""
+_FLAGS: Final = FLAG_PARTIAL | FLAG_STEPS | FLAG_ENDED
 _FRACTIONS: Final = 65_535  # first, last and mean lie so many parts of (max - min) above min
 _MOST_COUNTED: Final = 65_535
 _CELL: Final = np.complex128  # 16 bytes too: NumPy moves these 30 times as fast as the fields of `BUCKET`
@@ -195,7 +197,7 @@ class Window:
         base = base_for(low, high, before[0])
         exponent = exponent_for(low, high, base)
         record["base"], self._exponents[at] = base, exponent
-        record["flags"] = int(record["flags"]) & (FLAG_PARTIAL | FLAG_STEPS) | (exponent & 0xFFFF) << EXPONENT_SHIFT
+        record["flags"] = int(record["flags"]) & _FLAGS | (exponent & 0xFFFF) << EXPONENT_SHIFT
         return (base, exponent) != before
 
     def describe(self, now_ms: float, start_ms: float) -> None:
@@ -204,7 +206,7 @@ class Window:
         for name in ("last_value", "last_time_ms", "last_id_ms", "total"):
             records[name] = state[name]
         records["rate"] = self.store.rates(self.indices, now_ms)
-        flags = records["flags"] & ~np.uint32(FLAG_PARTIAL | FLAG_STEPS)
+        flags = records["flags"] & ~np.uint32(_FLAGS)
         older = self.older
         for at, series in enumerate(self.series):
             covered_ms = self.store.covered(series, self.step_ms)
@@ -212,6 +214,8 @@ class Window:
                 flags[at] |= np.uint32(FLAG_PARTIAL)
             if series.seconds.size and counts(series.unit) and not self._is_line(series, start_ms):
                 flags[at] |= np.uint32(FLAG_STEPS)
+            if series.ended:
+                flags[at] |= np.uint32(FLAG_ENDED)
         records["flags"] = flags
 
     def _is_line(self, series: Series, start_ms: float) -> bool:

@@ -29,6 +29,7 @@ class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
         text: of its last reading, if it is an event.
         count: readings so far, trimmed ones too.
         rate: readings per second over the last 60 s as this process saw them; null until it has watched for 10 s.
+        reading_id: of the batch that brought its last reading; the same as `id` unless later ones held older readings.
     """
 
     metric: str
@@ -40,6 +41,7 @@ class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None
     count: int
     rate: float | None
+    reading_id: str = ""
 
 
 class CatalogJson(msgspec.Struct, frozen=True):

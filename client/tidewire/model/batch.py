@@ -22,6 +22,7 @@ from tidewire.errors import InvalidInput, LimitExceeded
 __all__ = [
     "ANNOTATIONS",
     "DEFAULT_LIMITS",
+    "FINISHED",
     "LEAD_MS",
     "Batch",
     "EncodedBatch",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 ANNOTATIONS: Final = "annotations"  # the metric whose events are flags on all charts
+FINISHED: Final = "finished"
+"""The text of a number after which no other is to come: its series has ended, and is not silent."""
 # How far a reading's time may be ahead of the log's clock: a clock in a wrong time zone is ahead by an hour, and some
 # minutes. A history searches the log from so long before its start: what is taken is found.
 LEAD_MS: Final = 65 * 60_000.0

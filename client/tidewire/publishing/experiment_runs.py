@@ -9,10 +9,18 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import checked_labels, checked_name, checked_value
+from tidewire.model.batch import (
+    FINISHED,
+    Batch,
+    checked_labels,
+    checked_name,
+    checked_value,
+    make_batch,
+    series_key,
+)
 from tidewire.publishing.default_publisher import default_publisher
 from tidewire.publishing.publisher import AnyPublisher
 
@@ -20,6 +28,53 @@ __all__ = ["NO_NUMBER", "ExperimentRun", "finish", "init", "log", "number_of"]
 
 logger = logging.getLogger("tidewire")
 _begun: list[ExperimentRun] = []  # the last is the one that `log` is about
+_MOST_ENDED: Final = 10_000  # series of a run that are said to have ended
+
+
+class _Logged(NamedTuple):
+    """The newest reading of a series: where it was published, when by this machine's clock, and what."""
+
+    publisher: AnyPublisher
+    time_ms: float
+    metric: str
+    value: float | None
+    labels: Mapping[str, str]
+    step: float | None
+
+    def repeated(self) -> Batch:
+        """Return the reading once more, with the text that ends its series."""
+        return make_batch(
+            self.metric, self.value, labels=self.labels, step=self.step, text=FINISHED, now_ms=self.time_ms
+        )
+
+
+class _LoggedSeries:
+    """The newest reading of each series that a run logged, at most 10,000; others fall silent at its end."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], _Logged] = {}
+
+    def note(
+        self,
+        publisher: AnyPublisher,
+        readings: Mapping[str, float | None],
+        labels: Mapping[str, str] | None,
+        step: float | None,
+    ) -> None:
+        """Note readings that were just published."""
+        now_ms, labels = time.time() * 1e3, labels or {}
+        for metric, value in readings.items():
+            key = metric, series_key(labels)
+            if key in self._newest or len(self._newest) < _MOST_ENDED:
+                self._newest[key] = _Logged(publisher, now_ms, metric, value, labels, step)
+
+    def end(self) -> None:
+        """Say that all of them have ended: their newest readings come once more, at their times; a number each."""
+        newest, self._newest = self._newest, {}
+        for logged in newest.values():
+            batch = logged.repeated()
+            if batch.value[0] is not None:
+                logged.publisher.publish_batches([batch], default_time=True)
 
 
 class ExperimentRun:
@@ -35,24 +90,34 @@ class ExperimentRun:
     def __init__(self, project: str, name: str, config: Mapping[str, Any]) -> None:
         self.project, self.name, self.config = project, name, dict(config)
         self.labels = checked_labels({"run": name})
+        self._logged = _LoggedSeries()
 
     def __repr__(self) -> str:
         return f"ExperimentRun({self.name!r}, project={self.project!r})"
 
     def log(self, values: Mapping[str, Any], step: float | None = None) -> None:
         """Publish the numbers of a dict for this run; as `tidewire.log`."""
-        log(values, step, prefix=self.project, labels=self.labels)
+        _log(values, step, self.project, self.labels, None, self._logged)
 
     def finish(self, timeout_s: float = 5.0) -> bool:
-        """Send what is buffered; `log` is no longer about this run. False if the time was too short."""
+        """Say that the series of this run have ended, and send what is buffered; `log` is no longer about this run.
+
+        They are FINISHED on a dashboard, and not stale, until something is published to them again.
+
+        Returns:
+            False if the time was too short.
+        """
         if self in _begun:
             _begun.remove(self)
+        self._logged.end()
         return default_publisher().flush(timeout_s)
 
     def __enter__(self) -> ExperimentRun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is not None:
+            self._logged = _LoggedSeries()  # one that broke off has not finished
         self.finish()
 
 
@@ -86,8 +151,14 @@ def init(project: str = "", *, name: str = "", config: Any = None, **others: Any
 
 
 def finish() -> bool:
-    """Send what is buffered, and end the run that `init` began last; False if 5 s were too short."""
-    return _begun[-1].finish() if _begun else default_publisher().flush()
+    """End the run that `init` began last, or what `log` published without one; False if 5 s were too short to send it.
+
+    Its series are FINISHED on a dashboard, and not stale, until something is published to them again.
+    """
+    if _begun:
+        return _begun[-1].finish()
+    _logged.end()
+    return default_publisher().flush()
 
 
 def log(
@@ -113,11 +184,22 @@ def log(
     Raises:
         InvalidInput: a prefix, label or step that can never work, or no name that can; nothing is published.
     """
-    if not isinstance(values, Mapping):
-        raise InvalidInput("values", values, "expected a dict, such as {'loss': 0.31}")
     run = _begun[-1] if _begun else None
     if run is not None:
         prefix, labels = run.project if prefix is None else prefix, run.labels if labels is None else labels
+    _log(values, step, prefix, labels, publisher, _logged if run is None else run._logged)
+
+
+def _log(
+    values: Mapping[str, Any],
+    step: float | None,
+    prefix: str | None,
+    labels: Mapping[str, str] | None,
+    publisher: AnyPublisher | None,
+    logged: _LoggedSeries,
+) -> None:
+    if not isinstance(values, Mapping):
+        raise InvalidInput("values", values, "expected a dict, such as {'loss': 0.31}")
     if prefix:
         checked_name(prefix.rstrip("/"))
     readings: dict[str, float | None] = {}
@@ -131,11 +213,14 @@ def log(
             bad = error
             _leave_out(name, error.reason)
     if readings:
-        (publisher or default_publisher()).publish(readings, labels=labels, step=step)
+        publisher = publisher or default_publisher()
+        publisher.publish(readings, labels=labels, step=step)
+        logged.note(publisher, readings, labels, step)
     elif bad is not None:
         raise bad
 
 
+_logged = _LoggedSeries()  # without a run
 _left_out: set[str] = set()
 _MOST_LEFT_OUT: Final = 10_000  # names that are said; some hold the number of a step
 _SHOWN_CHARS: Final = 300

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from tidewire.errors import InvalidInput, TidewireError
-from tidewire.model.batch import checked_labels, checked_name, make_batch
+from tidewire.model.batch import FINISHED, checked_labels, checked_name, make_batch
 from tidewire.publishing.default_publisher import default_publisher
 from tidewire.publishing.experiment_runs import NO_NUMBER, number_of
 from tidewire.publishing.publisher import AnyPublisher
@@ -143,6 +143,8 @@ def track(
 ) -> Iterator[Item]:
     """Yield the items of an iterable; twice a second and at its end publish how far it is.
 
+    With the last item its series are FINISHED on a dashboard; after a break or an exception they fall silent.
+
     Published are ``<metric>/done`` (items) and ``<metric>/rate`` (items per second, over the last ten seconds), and if
     the total is known ``<metric>/progress`` (percent) and ``<metric>/eta`` (seconds).
 
@@ -172,20 +174,20 @@ def _tracked(
 ) -> Iterator[Item]:
     marks = [(_clock.monotonic(), 0)]  # when so many were done
 
-    def publish(now_s: float, done: int) -> None:
+    def publish(now_s: float, done: int, text: str | None = None) -> None:
         while len(marks) > 1 and marks[1][0] <= now_s - _RATE_OVER_S:
             marks.pop(0)
         since_s, before = marks[0]
         marks.append((now_s, done))
         rate = (done - before) / (now_s - since_s) if now_s > since_s else 0.0
-        publisher.publish(f"{metric}/done", done, labels=labels)
-        publisher.publish(f"{metric}/rate", rate, unit="/s", labels=labels)
+        publisher.publish(f"{metric}/done", done, labels=labels, text=text)
+        publisher.publish(f"{metric}/rate", rate, unit="/s", labels=labels, text=text)
         if total:
-            publisher.publish(f"{metric}/progress", 100.0 * done / total, unit="%", labels=labels)
+            publisher.publish(f"{metric}/progress", 100.0 * done / total, unit="%", labels=labels, text=text)
             eta_s = 0.0 if done >= total else (total - done) / rate if rate else None
-            publisher.publish(f"{metric}/eta", eta_s, unit="s", labels=labels)
+            publisher.publish(f"{metric}/eta", eta_s, unit="s", labels=labels, text=None if eta_s is None else text)
 
-    done, told_s = 0, _clock.monotonic()
+    done, told_s, text = 0, _clock.monotonic(), None
     try:
         for item in iterable:
             yield item
@@ -194,8 +196,9 @@ def _tracked(
             if now_s - told_s >= _TRACK_EVERY_S:
                 told_s = now_s
                 publish(now_s, done)
+        text = FINISHED
     finally:  # also after a break or an exception: where it stopped is what one wants to see
-        publish(_clock.monotonic(), done)
+        publish(_clock.monotonic(), done, text)
 
 
 class LogHandler(logging.Handler):

@@ -91,6 +91,7 @@ def _series_of(
                 text=batch.text[0] if batch.text else None,
                 count=last.readings,
                 rate=rate(metric, key.decode(errors="replace")),
+                reading_id=id_text(last.reading_id or last.id),
             )
             found.append(msgspec.json.encode(series))
     return found
