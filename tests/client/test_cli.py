@@ -24,6 +24,7 @@ from waiting import HANG_S, Eventually
 from tidewire.commands import cli, tail
 from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
+from tidewire.model.cursor import Cursor
 from tidewire.model.states import StreamBatch
 
 ROWS = """\
@@ -152,6 +153,27 @@ def test_the_table_of_tail_shows_the_newest_reading_by_its_own_time_of_each_seri
         row = tail._row_after(row, StreamBatch(metric="m", time=times, value=values))
     assert row is not None
     assert list(tail._table({("m", ""): row}, "live").columns[2].cells) == [Text("5", style="bold")]
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "came_ms", "now_ms", "more", "shown", "line"),
+    [
+        (0, 20, 300, {}, "0.3 s", ""),
+        (0, 45_100, 46_000, {}, "46 s, 45 s late", "  (45 s late)"),
+        (3_300, 0, 100, {}, "3 s ahead", "  (3 s ahead)"),
+        (0, None, 1_200_000, {}, "20 min", ""),
+        (0, 20_000, 21_000, {"every_ms": 10_000}, "21 s", ""),
+        (0, 60_000, 185_000, {"text": ["finished"]}, "finished 3 min ago", ""),
+    ],
+)
+def test_tail_shows_the_age_of_a_readings_own_time_and_how_late_it_came(
+    time_ms: float, came_ms: float | None, now_ms: float, more: dict[str, Any], shown: str, line: str
+) -> None:
+    t0 = 1_790_000_000_000
+    cursor = "" if came_ms is None else str(Cursor("abcdefg", int(t0 + came_ms) << 32))
+    batch = StreamBatch(metric="m", time=[t0 + time_ms], value=[5.0], cursor=cursor, **more)
+    assert tail._row_after(None, batch).age(t0 + now_ms).plain == shown
+    assert tail._line(batch).partition("  5")[2].replace("  finished", "") == line
 
 
 async def test_tail_as_json_is_one_batch_per_line(tidewire: Command, service: Any) -> None:

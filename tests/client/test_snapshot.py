@@ -11,7 +11,7 @@ from PIL import Image
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
-from tidewire.model.batch import Batch
+from tidewire.model.batch import FINISHED, Batch
 from tidewire.notebook.snapshot import _tick_texts, snapshot_bundle, snapshot_line, snapshot_png
 
 NOW_MS = 1_790_000_000_000.0
@@ -117,6 +117,26 @@ def test_a_unit_is_written_as_on_the_live_chart() -> None:
     assert snapshot_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.500 GB")
 
 
+@pytest.mark.parametrize(
+    ("age_ms", "came_after_ms", "text", "words"),
+    [
+        (500, 20, None, ""),
+        (20 * 60e3, 20, None, " · 20 min ago"),
+        (45_500, 45_000, None, " · 45 s ago, 45 s late"),
+        (-3_000, -3_200, None, " · 3 s ahead"),
+        (185e3, 60e3, FINISHED, " · finished 3 min ago"),
+    ],
+)
+def test_the_line_says_how_old_its_newest_reading_is(
+    age_ms: float, came_after_ms: float, text: str | None, words: str
+) -> None:
+    store = Store()
+    time_ms = NOW_MS - age_ms
+    texts = None if text is None else [text]
+    store.append(Batch(metric="m", time=[time_ms], value=[2.5], text=texts), int(time_ms + came_after_ms) << 32)
+    assert snapshot_line("m", frame_of(store), store.series).endswith(f" UTC · m 2.500{words}")
+
+
 def test_markup_in_a_name_is_text() -> None:
     bundle = snapshot_bundle(b"png", '<img src=x onerror="x">', "a1")
     assert "<img src=x" not in bundle["text/html"]
@@ -147,7 +167,7 @@ def test_words_are_bands_with_their_words() -> None:
         batch = Batch(
             metric="mode", labels={"line": line}, time=times.tolist(), value=[None] * times.size, text=list(texts)
         )
-        store.append(batch, int(NOW_MS) << 32)
+        store.append(batch, int(times[-1]) << 32)
     frame = frame_of(store)
     assert snapshot_line("mode", frame, store.series).endswith("} HEATING")
     image, _ = colours(snapshot_png("line", frame, store.series))

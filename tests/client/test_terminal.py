@@ -125,7 +125,7 @@ def test_the_table_of_tail_sends_nothing_to_the_terminal(value: float | None) ->
     fields = {"metric": HOSTILE, "labels": {HOSTILE: HOSTILE}, "unit": HOSTILE, "time": [1.0], "value": [value]}
     batch: Any = msgspec.convert({**fields, "text": [HOSTILE]}, _Fields)
     out = io.StringIO()
-    Console(file=out, width=200, force_terminal=False).print(_table({("", ""): _Row(batch, 0, 0.0)}, HOSTILE))
+    Console(file=out, width=200, force_terminal=False).print(_table({("", ""): _Row(batch, 0)}, HOSTILE))
     assert "owned" in out.getvalue()
     assert not CONTROL.search(out.getvalue())
 
@@ -135,7 +135,7 @@ def test_a_value_is_shown_with_all_its_digits(value: float, shown: str) -> None:
     fields = {"metric": "m", "labels": {}, "unit": "", "time": [1.0], "value": [value], "text": [""]}
     batch: Any = msgspec.convert(fields, _Fields)
     out = io.StringIO()
-    Console(file=out, width=200, force_terminal=False).print(_table({("m", ""): _Row(batch, 0, 0.0)}, "live"))
+    Console(file=out, width=200, force_terminal=False).print(_table({("m", ""): _Row(batch, 0)}, "live"))
     assert f" {shown} " in out.getvalue()
 
 
@@ -148,6 +148,7 @@ class _Fields(msgspec.Struct):
     time: list[float]
     value: list[float | None]
     text: list[str]
+    cursor: str = ""
 
 
 def test_logs_send_nothing_to_the_terminal() -> None:

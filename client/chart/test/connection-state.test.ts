@@ -32,9 +32,10 @@ const input = (part: Partial<BadgeInput> = {}): BadgeInput => ({
   status: status({}),
   nowMs: now,
   pausedAtMs: NaN,
-  newestIdMs: now - 118,
+  newest: { ms: 118, wayMs: 2 },
   anyLive: true,
   anyHeard: true,
+  allFinished: false,
   loading: false,
   metrics: 38,
   ...part,
@@ -46,9 +47,13 @@ const words = (part: Partial<BadgeInput>): string => {
 
 test("each state has its word", () => {
   assert.equal(words({}), "LIVE 120 ms");
-  assert.equal(words({ metrics: 0, newestIdMs: NaN }), "CONNECTED 0 metrics");
-  assert.equal(words({ anyLive: false, newestIdMs: now - 8_200 }), "STALE 8 s");
-  assert.match(words({ anyLive: false, anyHeard: false, newestIdMs: now - 8_200 }), /^CONNECTED \d+ metrics?$/);
+  assert.equal(words({ metrics: 0, newest: { ms: NaN, wayMs: NaN } }), "CONNECTED 0 metrics");
+  assert.equal(words({ anyLive: false, newest: { ms: 8_200, wayMs: 10 } }), "STALE 8 s");
+  assert.match(words({ anyLive: false, anyHeard: false }), /^CONNECTED \d+ metrics?$/);
+  assert.equal(words({ newest: { ms: 45_300, wayMs: 45_100 } }), "LIVE 45 s late", "short: it stands in a header");
+  assert.equal(words({ newest: { ms: -3_000, wayMs: -3_200 } }), "LIVE 3 s ahead");
+  const finished = { anyLive: false, allFinished: true, newest: { ms: 190_000, wayMs: 10 } };
+  assert.equal(words(finished), "FINISHED 3 min");
   assert.equal(words({ pausedAtMs: now }), "PAUSED 14:03:20");
   assert.equal(words({ status: status({ state: "live", recovered: 412 }) }), "RECOVERED 412 readings");
   assert.equal(words({ status: status({ state: "live", lag_ms: 2_100 }) }), "LAGGING 2.1 s");

@@ -31,10 +31,11 @@ function words(hoursAgo: number, data: readonly number[], beforeMs = 0, parts = 
   );
   const slot = ring.slots.get(0);
   assert.ok(slot);
+  Object.assign(slot, parts);
   const trace = new Trace();
   trace.read(ring, slot, startMs, startMs + HOUR, NaN);
-  const when = { startMs, endMs: startMs + HOUR, nowMs: NOW, zoomed: true, settled: true, retentionMs: 24 * HOUR };
-  return emptyWords([slot], [trace], { ...when, ...parts })[0] ?? "";
+  const when = { startMs, endMs: startMs + HOUR, nowMs: NOW, zoomed: true, settled: true, offline: false };
+  return emptyWords([slot], [trace], { ...when, retentionMs: 24 * HOUR, ...parts })[0] ?? "";
 }
 
 test("an empty past says why, as far as that is known", () => {
@@ -46,8 +47,16 @@ test("an empty past says why, as far as that is known", () => {
   assert.equal(words(30, nothing, 0, { retentionMs: null }), "No reading of 28 Nov 09:00:00 – 10:00:00 is kept");
 });
 
-test("nothing is said while the past is on its way, or of a live window", () => {
+test("nothing is said while the past is on its way", () => {
   const nothing = [NaN, NaN, NaN, NaN, NaN, NaN];
   assert.equal(words(3, nothing, 0, { settled: false }), "");
-  assert.equal(words(3, nothing, 0, { zoomed: false }), "");
+});
+
+test("a live window without a reading says how long it is, unless nobody can know", () => {
+  const nothing = [NaN, NaN, NaN, NaN, NaN, NaN];
+  const live = { zoomed: false, settled: false };
+  assert.equal(words(1, nothing, 0, live), "no number in the last 1 h", "what came were events");
+  assert.equal(words(1, nothing, 0, { ...live, lastValue: 7 }), "no reading in the last 1 h");
+  assert.equal(words(1, [NaN, 5, NaN, NaN, NaN, NaN], 0, live), "");
+  assert.equal(words(1, nothing, 0, { ...live, offline: true }), "");
 });

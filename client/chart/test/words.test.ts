@@ -15,8 +15,22 @@ import {
 } from "../src/base/format";
 import { chartTitle, groupOf, legendLabel, nameInGroup, shortLabels } from "../src/base/naming";
 import { isAmount, shownUnit, startsAtZero } from "../src/base/units";
+import type { Slot } from "../src/model/bucket-ring";
 import { Directory } from "../src/model/directory";
-import { chartWords, freshness, gapLimitMs, silentWords, spoken } from "../src/model/freshness";
+import {
+  type Age,
+  ageOf,
+  chartWords,
+  emptyWords,
+  freshness,
+  gapLimitMs,
+  shortAgeWords,
+  silentWords,
+  spoken,
+  wayWords,
+} from "../src/model/freshness";
+import { chartFreshness } from "../src/model/reading";
+import { FLAG_ENDED, FLAG_PARTIAL } from "../src/wire/frame";
 
 test("units are written as people write them, and unknown ones as they are", () => {
   const shown = (unit: string | undefined, magnitude = 1): string => shownUnit(unit, magnitude).text;
@@ -89,7 +103,8 @@ test("ages and spans", () => {
 });
 
 test("live, stale and no data follow the expected interval", () => {
-  const at = (age: number, expectedMs: number): string => freshness({ lastIdMs: 1e12 - age, expectedMs }, 1e12);
+  const at = (age: number, expectedMs: number, flags = 0): string =>
+    freshness({ lastTimeMs: 1e12 - age - 45_000, lastIdMs: 1e12 - age, expectedMs, flags }, 1e12);
   assert.equal(at(1_900, 100), "live");
   assert.equal(at(2_100, 100), "stale");
   assert.equal(at(61_000, 100), "nodata");
@@ -98,15 +113,70 @@ test("live, stale and no data follow the expected interval", () => {
   assert.equal(at(290_000, 10_000), "stale");
   assert.equal(at(301_000, 10_000), "nodata");
   assert.equal(at(5_000, NaN), "unknown");
+  assert.equal(at(5_000, 1_000, FLAG_ENDED), "finished", "what has ended is not stale");
+  assert.equal(at(5_000, NaN, FLAG_ENDED | FLAG_PARTIAL), "finished");
   assert.equal(gapLimitMs(100, 15_000), 30_000);
 });
 
 test("the words of a chart and of a screen reader", () => {
-  assert.deepEqual(chartWords("live", 240), { word: "LIVE", value: "240 ms" });
-  assert.deepEqual(chartWords("stale", 8_400), { word: "STALE", value: "8 s" });
-  assert.deepEqual(chartWords("nodata", 190_000), { word: "NO DATA", value: "3 min" });
-  assert.equal(spoken("live", 200), "live, last reading 0.2 seconds ago");
-  assert.equal(silentWords(190_000, 1_000)[0], "last value 3 min ago · expected every 1 s");
+  const age = (ms: number, wayMs = 20): Age => ({ ms, wayMs });
+  assert.deepEqual(chartWords("live", age(240)), { word: "LIVE", value: "240 ms" });
+  assert.deepEqual(chartWords("stale", age(8_400)), { word: "STALE", value: "8 s" });
+  assert.deepEqual(chartWords("nodata", age(190_000)), { word: "NO DATA", value: "3 min" });
+  assert.deepEqual(chartWords("finished", age(190_000)), { word: "FINISHED", value: "3 min ago" });
+  assert.deepEqual(chartWords("unknown", age(2_000)), { word: "", value: "2.0 s ago" });
+  assert.equal(spoken("live", age(200)), "live, last reading 0.2 seconds ago");
+  assert.equal(spoken("finished", age(190_000)), "finished, last reading 3 minutes ago");
+  assert.equal(silentWords(190_000, 1_000)[0], "last value 3 min ago · expected within 3 s");
+});
+
+test("the age is that of the newest reading's own time, and what came late or from the future says so", () => {
+  const at = (time: number, came: number, now: number, flags = 0): Age =>
+    ageOf({ lastTimeMs: time, lastIdMs: came, flags }, now);
+  const late = at(1_000_000, 1_045_100, 1_045_210);
+  assert.deepEqual(chartWords("live", late), { word: "LIVE", value: "45 s · 45 s late" });
+  assert.deepEqual(chartWords("stale", at(1_000_000, 1_045_100, 1_060_000)), {
+    word: "STALE",
+    value: "1 min · 45 s late",
+  });
+  assert.equal(spoken("live", late), "live, last reading 45 seconds ago, 45 seconds late");
+  assert.equal(shortAgeWords(late), "45 s late", "a tile has room for one");
+  assert.equal(chartWords("live", at(1_003_200, 1_000_000, 1_000_100)).value, "3 s ahead");
+  assert.equal(chartWords("unknown", at(1_003_200, 1_000_000, 1_000_100)).value, "3 s ahead");
+  assert.equal(chartWords("stale", at(1_003_200, 1_000_000, 1_010_000)).value, "6 s · 3 s ahead");
+  assert.equal(shortAgeWords(at(1_003_200, 1_000_000, 1_000_100)), "3 s ahead");
+  for (const way of [-990, 0, 990]) assert.equal(wayWords({ ms: 5_000, wayMs: way }), "", "clocks differ by as much");
+  assert.equal(
+    chartWords("finished", at(0, 300_000, 301_000, FLAG_ENDED)).value,
+    "5 min ago",
+    "when it said so is no way",
+  );
+  assert.equal(emptyWords(at(0, 1_140_000, 1_200_000)).value, "newest 20 min ago · 19 min late");
+});
+
+test("a chart has the freshness of its newest living series, and is finished when all of them are", () => {
+  const slot = (part: Partial<Slot>): Slot =>
+    ({ lastTimeMs: 1_000_000, lastIdMs: 1_000_000, expectedMs: 1_000, flags: 0, ...part }) as Slot;
+  const state = (...slots: (Slot | undefined)[]): [string, number] => {
+    const found = chartFreshness(slots, 1_010_000);
+    return [found.state, found.age.ms];
+  };
+  const late = slot({ lastTimeMs: 964_000, lastIdMs: 1_009_500 });
+  const stale = slot({});
+  const finished = slot({ lastTimeMs: 1_005_000, lastIdMs: 1_005_000, flags: FLAG_ENDED });
+  const ahead = slot({ lastTimeMs: 4_000_000, lastIdMs: 1_009_900 });
+  assert.deepEqual(state(), ["nodata", NaN]);
+  assert.deepEqual(state(undefined, late), ["live", 46_000]);
+  assert.deepEqual(state(stale, late), ["live", 46_000], "the living one, though its reading is older");
+  assert.deepEqual(
+    state(finished, stale),
+    ["stale", 10_000],
+    "one that should go on is not hidden by one that has ended",
+  );
+  assert.deepEqual(state(finished, late), ["live", 46_000]);
+  assert.deepEqual(state(finished), ["finished", 5_000]);
+  assert.deepEqual(state(ahead, late), ["live", 46_000], "a clock that is ahead does not speak for the others");
+  assert.deepEqual(state(ahead), ["live", -2_990_000]);
 });
 
 test("names and labels", () => {

@@ -20,7 +20,9 @@ from rich.text import Text
 
 from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.commands.terminal import echo, plain
-from tidewire.model.batch import newest_of
+from tidewire.model.ages import span_text, way_text
+from tidewire.model.batch import FINISHED, newest_of
+from tidewire.model.cursor import Cursor, id_ms
 from tidewire.model.numbers import as_given
 from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, StreamBatch
 from tidewire.model.states import Live as CaughtUp
@@ -29,6 +31,8 @@ from tidewire.subscribing.subscriber import stream
 __all__ = ["command"]
 
 _ROWS: Final = 200  # of the live table; more series would not fit any terminal
+_OLD_MS: Final = 5_000.0  # an age from which on it is not dim
+_TENTHS_MS: Final = 10_000.0  # and below which it has tenths of a second
 
 
 def _line(batch: StreamBatch) -> str:
@@ -38,7 +42,15 @@ def _line(batch: StreamBatch) -> str:
     shown += f" {batch.unit}" if batch.unit else ""
     more = f"  ({len(batch)} readings)" if len(batch) > 1 else ""
     text = f"  {batch.text[-1]}" if batch.text and batch.text[-1] else ""
-    return f"{stamp}  {batch.metric}{labels}  {shown}{text}{more}"
+    way = _way(batch, len(batch) - 1)
+    return f"{stamp}  {batch.metric}{labels}  {shown}{text}{more}{f'  ({way})' if way else ''}"
+
+
+def _way(batch: StreamBatch, place: int) -> str:
+    """Return how late a reading came; empty if that is not known: in a snapshot, of an interval, or of the last one."""
+    if not batch.cursor or batch.every_ms or _is_last(batch, place):
+        return ""
+    return way_text(batch.time[place], float(id_ms(Cursor.parse(batch.cursor).id)))
 
 
 def _describe_state(state: object) -> str | None:
@@ -103,20 +115,34 @@ def _exit_immediately(number: int, frame: FrameType | None) -> None:
     os._exit(0)
 
 
+def _is_last(batch: StreamBatch, place: int) -> bool:
+    return batch.text is not None and batch.text[place] == FINISHED and batch.value[place] is not None
+
+
 class _Row(NamedTuple):
-    """The newest reading of a series by its own time: its batch and its place there; and when a batch came last."""
+    """The newest reading of a series by its own time: its batch and its place there."""
 
     batch: StreamBatch
     place: int
-    received_s: float
+
+    def age(self, now_ms: float) -> Text:
+        """Return how old it is, or how far its clock is ahead; and how late it came, or that it was the last one."""
+        batch, place = self
+        way, age_ms = _way(batch, place), now_ms - batch.time[place]
+        if _is_last(batch, place):
+            return Text(f"finished {span_text(age_ms)} ago", style="dim")
+        if age_ms < 0 and way:
+            return Text(way, style="yellow")
+        age = f"{max(0.0, age_ms) / 1e3:.1f} s" if age_ms < _TENTHS_MS else span_text(age_ms)
+        return Text(f"{age}, {way}" if way else age, style="yellow" if way or age_ms >= _OLD_MS else "dim")
 
 
 def _row_after(row: _Row | None, batch: StreamBatch) -> _Row:
     """Return the row of a series after one more batch."""
-    place, now_s = newest_of(batch.time), time.time()
+    place = newest_of(batch.time)
     if row is not None and batch.time[place] < row.batch.time[row.place]:
-        return row._replace(received_s=now_s)
-    return _Row(batch, place, now_s)
+        return row
+    return _Row(batch, place)
 
 
 def _show_table(items: Any) -> None:
@@ -146,13 +172,13 @@ def _table(rows: Mapping[tuple[str, str], _Row], status: str) -> Table:
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for key in sorted(rows)[:_ROWS]:
-        batch, place, received_s = rows[key]
+        batch, place = rows[key]
         number = batch.value[place]
         word = batch.text[place] if batch.text else None
         value = (word or "\N{EN DASH}") if number is None else as_given(number)
         labels = " ".join(f"{name}={label}" for name, label in batch.labels.items())
-        age_s = max(0.0, time.time() - received_s)
-        age = Text(f"{age_s:.1f} s", style="dim" if age_s < 5 else "yellow")
         names = Text(plain(batch.metric)), Text(plain(labels), style="dim")
-        table.add_row(*names, Text(plain(value), style="bold"), Text(plain(batch.unit)), age)
+        table.add_row(
+            *names, Text(plain(value), style="bold"), Text(plain(batch.unit)), rows[key].age(time.time() * 1e3)
+        )
     return table

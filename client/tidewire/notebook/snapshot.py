@@ -20,8 +20,9 @@ import numpy as np
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.series import Series
-from tidewire.livestore.view_frame import FLAG_STEPS, ViewFrame, exponents_of
+from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_STEPS, ViewFrame, exponents_of
 from tidewire.livestore.window import BEYOND
+from tidewire.model.ages import span_text, way_text
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.numbers import decimals_for, reading_text
 from tidewire.model.units import shown_unit
@@ -47,6 +48,7 @@ _BAND_PITCH: Final = 43.0  # px from row to row
 _WORD_PITCH: Final = 18.0  # from which words fit
 _MOST_TICK_CHARS: Final = 9  # beside a plot
 _MAX_NAMED: Final = 4  # series in a panel's legend
+_OLD_MS: Final = 10_000.0  # an age from which on a caption says it
 
 
 def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> str:
@@ -66,7 +68,18 @@ def snapshot_line(patterns: str, frame: ViewFrame, series: Sequence[Series]) -> 
         words = frame.states.get(one.index, ())
         shown = words[-1].text if words else "no number"
     window = f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
-    return f"{patterns} · {count} · {max(window, '1 min')} to {at} · {_named(one)} {shown}"
+    parts = [patterns, count, f"{max(window, '1 min')} to {at}", f"{_named(one)} {shown}", _freshness(frame, newest)]
+    return " · ".join(filter(None, parts))
+
+
+def _freshness(frame: ViewFrame, row: int) -> str:
+    """Return what is to be said of the age of the newest reading of a series: old, late, ahead or the last one."""
+    record = frame.records[row]
+    time_ms, age_ms = float(record["last_time_ms"]), frame.now_ms - float(record["last_time_ms"])
+    if record["flags"] & FLAG_ENDED:
+        return f"finished {span_text(age_ms)} ago"
+    old = f"{span_text(age_ms)} ago" if age_ms > _OLD_MS else ""
+    return ", ".join(filter(None, [old, way_text(time_ms, float(record["last_id_ms"]))]))
 
 
 def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:

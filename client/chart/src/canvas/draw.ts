@@ -64,6 +64,12 @@ export function staleDot(ctx: Ctx, x: number, y: number, tokens: Tokens): void {
   ctx.stroke();
 }
 
+/** The end of a series that has ended: a square of 5 px. */
+export function endMark(ctx: Ctx, x: number, y: number, colour: string): void {
+  ctx.fillStyle = colour;
+  ctx.fillRect(x - 2.5, y - 2.5, 5, 5);
+}
+
 export function haloText(ctx: Ctx, text: string, x: number, y: number, colour: string, halo: string): void {
   ctx.lineJoin = "round";
   ctx.lineWidth = 3;

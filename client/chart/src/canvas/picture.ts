@@ -39,8 +39,9 @@ export interface Picture {
   emptyText: readonly string[];
   /** Opacity of all readings: less than 1 while nothing new can arrive. */
   alpha: number;
-  /** For each trace: whether it is stale. */
+  /** For each trace: whether it is stale, and whether it has ended. */
   stale: readonly boolean[];
+  ended: readonly boolean[];
   /** The newest reading of each trace is inside the window and ends the line. */
   edges: boolean;
   area: boolean;

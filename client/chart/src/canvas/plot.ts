@@ -3,7 +3,7 @@ import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
 import { clock, day, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
-import { boxedText, type Ctx, dot, fitCanvas, hatch, liveDot, staleDot } from "./draw";
+import { boxedText, type Ctx, dot, endMark, fitCanvas, hatch, liveDot, staleDot } from "./draw";
 import { drawLoading, drawTickBlock } from "./loading";
 import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
 import { type Linear, linear } from "./paths";
@@ -156,6 +156,7 @@ export class Plot {
       const y = this.y.a * trace.last[trace.n - 1] + this.y.b;
       if (x < this.box.left) return;
       if (picture.stale[i]) staleDot(ctx, x, y, this.#tokens());
+      else if (picture.ended[i]) endMark(ctx, x, y, picture.colours[i]);
       else liveDot(ctx, x, y, picture.colours[i]);
     });
   }

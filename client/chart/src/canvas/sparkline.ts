@@ -6,7 +6,7 @@ import { Trace } from "../model/buckets";
 import { type Columns, shownBy } from "../model/columns";
 import { type Freshness, freshness, gapLimitMs, isSilent } from "../model/freshness";
 import { bandsOf, wordColours } from "../model/states";
-import { type Ctx, dot, hatch } from "./draw";
+import { type Ctx, dot, endMark, hatch } from "./draw";
 import { fillEnvelope, isDense, strokeLine } from "./ink";
 import { type Linear, linear } from "./paths";
 import { fillBands } from "./state-bands";
@@ -113,5 +113,7 @@ export function drawSpark(
   if (isDense(trace, y)) fillEnvelope(ctx, trace, x, y, ink);
   else strokeLine(ctx, trace, x, y, ink);
   ctx.restore();
-  if (style.dot > 0) dot(ctx, lastX, lastY, style.dot, silent ? tokens.stale : style.colour);
+  if (style.dot === 0) return;
+  if (state === "finished") endMark(ctx, lastX, lastY, style.colour);
+  else dot(ctx, lastX, lastY, style.dot, silent ? tokens.stale : style.colour);
 }

@@ -1,10 +1,10 @@
 /** Writes the texts of a tile: label, state, value with its unit, change or time of the last reading. */
 import { BETWEEN, elided, fitted } from "../base/elision";
-import { formatChange, shortAge, span } from "../base/format";
+import { formatChange, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
 import type { Series } from "../model/directory";
-import { tileWhen } from "../model/freshness";
+import { type Age, shortAgeWords, tileWhen } from "../model/freshness";
 import { type Ctx, canvasName } from "./draw";
 import { type TileState, WALL_TILE } from "./tile";
 
@@ -44,11 +44,11 @@ export function label(
   ctx.fillText(canvasName(short), x + wide(name) + BETWEEN, y);
 }
 
-/** The state at the right of the label; the x where it begins. */
+/** The state at the right of the label, and the age unless the page is paused; the x where it begins. */
 export function stateText(
   ctx: Ctx,
   state: TileState,
-  ageMs: number,
+  age: Age | null,
   right: number,
   y: number,
   wall: boolean,
@@ -59,16 +59,23 @@ export function stateText(
   if (state === "live" || state === "unknown") {
     ctx.font = font(500, size);
     ctx.fillStyle = tokens.muted;
-    const text = Number.isFinite(ageMs) ? shortAge(ageMs) : "";
+    const text = age && Number.isFinite(age.ms) ? shortAgeWords(age) : "";
     ctx.fillText(text, right, y);
     return right - ctx.measureText(text).width;
   }
-  const colour = { warn: tokens.warn, critical: tokens.critical, stale: tokens.stale, nodata: tokens.stale }[state];
+  const colour = {
+    warn: tokens.warn,
+    critical: tokens.critical,
+    stale: tokens.stale,
+    nodata: tokens.stale,
+    finished: tokens.secondary,
+  }[state];
   const text = {
     warn: "WARN",
     critical: "CRITICAL",
-    stale: Number.isNaN(ageMs) ? "STALE" : `STALE ${span(ageMs)}`,
+    stale: age && age.ms >= 0 ? `STALE ${span(age.ms)}` : "STALE",
     nodata: "NO DATA",
+    finished: "FINISHED",
   }[state];
   ctx.font = font(600, size);
   ctx.fillStyle = colour;
@@ -81,7 +88,7 @@ export function stateText(
 /** Icons of 12 px, so that colour is never the only sign. */
 function stateIcon(
   ctx: Ctx,
-  state: "warn" | "critical" | "stale" | "nodata",
+  state: Exclude<TileState, "live" | "unknown">,
   x: number,
   y: number,
   colour: string,
@@ -118,6 +125,10 @@ function stateIcon(
   if (state === "nodata") {
     ctx.moveTo(4, 12);
     ctx.lineTo(12, 4);
+  } else if (state === "finished") {
+    ctx.moveTo(5.2, 8.2);
+    ctx.lineTo(7.2, 10.2);
+    ctx.lineTo(10.8, 6);
   } else if (state === "stale") {
     ctx.moveTo(8, 4.8);
     ctx.lineTo(8, 8);
@@ -216,7 +227,7 @@ export function when(
   ctx.font = font(500, 11);
   ctx.textAlign = "right";
   ctx.fillStyle = tokens.secondary;
-  if (state === "stale" || state === "nodata") {
+  if (state === "stale" || state === "nodata" || state === "finished") {
     const text = tileWhen(state, ageMs, slot.lastTimeMs);
     ctx.fillText(text, right, y);
     return right - ctx.measureText(text).width;

@@ -5,7 +5,7 @@ import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
 import type { Tokens } from "../base/tokens";
 import type { Slot } from "../model/bucket-ring";
-import { isSilent } from "../model/freshness";
+import { ageOf, isSilent } from "../model/freshness";
 import { printValue } from "../model/reading";
 import { wordOf } from "../model/states";
 import type { Ctx } from "./draw";
@@ -56,8 +56,8 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   }
   const state = tileState(slot, series, moment);
   const silent = isSilent(state);
-  const ageMs = moment.nowMs - slot.lastIdMs;
-  const stateLeft = stateText(ctx, state, moment.paused ? NaN : ageMs, right - 12, top + 22, moment.wall, tokens);
+  const age = moment.paused ? null : ageOf(slot, moment.nowMs);
+  const stateLeft = stateText(ctx, state, age, right - 12, top + 22, moment.wall, tokens);
   label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const footWidth = width - FOOT_LEFT - FOOT_RIGHT;
   const trace = readSpark(moment.ring, slot, moment.columns, moment.nowMs);
@@ -67,9 +67,9 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   // A unit cut short says less than no change: where both have no room, the unit stays.
   const room = right - 12 - (left + 14) - valueWidth(ctx, text, silent ? "" : print.unit.text, width, moment.wall);
   const end =
-    moment.wall || room < (silent ? WHEN_ROOM : whenWidth(ctx, slot))
+    moment.wall || room < (silent || state === "finished" ? WHEN_ROOM : whenWidth(ctx, slot))
       ? right - 12
-      : when(ctx, state, slot, ageMs, right - 12, top + 55, room, tokens);
+      : when(ctx, state, slot, moment.nowMs - slot.lastTimeMs, right - 12, top + 55, room, tokens);
   value(ctx, text, print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();
@@ -86,7 +86,7 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
 }
 
 function bar(ctx: Ctx, state: TileState, left: number, top: number, tokens: Tokens): void {
-  if (state === "live" || state === "unknown") return;
+  if (state === "live" || state === "unknown" || state === "finished") return;
   ctx.fillStyle = state === "warn" ? tokens.warnMark : state === "critical" ? tokens.critical : tokens.stale;
   if (state !== "nodata") {
     ctx.fillRect(left + 1, top, 3, TILE_HEIGHT);

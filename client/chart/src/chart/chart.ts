@@ -17,7 +17,7 @@ import type { BucketRing, Slot } from "../model/bucket-ring";
 import { extentOf, NOTHING, Trace } from "../model/buckets";
 import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
-import { chartWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
+import { chartWords, emptyWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import { unitsOfMetrics } from "../model/layout";
 import {
   chartFreshness,
@@ -65,7 +65,6 @@ export class Chart implements Parts {
   series: Series[] = [];
   range: SharedRange | null = null;
   #kind: Kind = "auto";
-  #hidden: ReadonlySet<number> = new Set();
   #facet = "";
   #stats: FigureRow[] = [];
   /** How many readings each series has in the window, where a column holds many. */
@@ -73,6 +72,7 @@ export class Chart implements Parts {
   #statsAt = -Infinity;
   #tokens: Tokens | null = null;
   traces: Trace[] = [];
+  #hidden: ReadonlySet<number> = new Set();
   slots: (Slot | undefined)[] = [];
   unit: ShownUnit = shownUnit("", 0);
   prints: Print[] = [];
@@ -323,8 +323,11 @@ export class Chart implements Parts {
   }
 
   #words(moment: Moment): void {
-    const { state, ageMs } = chartFreshness(this.slots, moment.nowMs);
-    const live = state === "live" || state === "unknown";
+    const { state: own, age } = chartFreshness(this.slots, moment.nowMs);
+    const live = own === "live" || own === "unknown";
+    // What is not in the window is not live to who looks at it, though readings of another time may come.
+    const empty = live && (this.#drawn?.emptyText.length ?? 0) > 0;
+    const state = empty ? "unknown" : own;
     let alert: "warn" | "critical" | null = null;
     if (live) {
       for (const { index } of this.series) {
@@ -332,7 +335,7 @@ export class Chart implements Parts {
         if (own && alert !== "critical") alert = own;
       }
     }
-    const words = chartWords(state, ageMs);
+    const words = empty ? emptyWords(age) : chartWords(state, age);
     this.card.update(this.title, this.unit.text, state, words, alert, moment.paused);
     const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
     const widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
@@ -342,7 +345,7 @@ export class Chart implements Parts {
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.unit.text}, ${spoken(state, ageMs)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}`,
+        `${this.title} ${this.unit.text}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}`,
       );
   }
 

@@ -48,10 +48,24 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   const isSwitch = whole && lo >= 0 && hi <= 1;
   const [yLo, yHi] = parts.steadyRange(...(isSwitch ? SWITCH_RANGE : yRange(lo, hi, startsAtZero(unit))));
   if (!Number.isFinite(yHi - yLo)) throw new Error("These values are too far apart for one axis.");
-  const stale = slots.map((slot) => !slot || isSilent(freshness(slot, nowMs)));
-  const silent = stale.every(Boolean) && !moment.zoomed;
+  const states = slots.map((slot) => (slot ? freshness(slot, nowMs) : "nodata"));
+  const stale = states.map(isSilent);
+  const silent =
+    slots.some((slot, i) => slot && stale[i]) &&
+    states.every((one, i) => stale[i] || one === "finished") &&
+    !moment.zoomed;
   const lastMs = Math.max(...slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
-  const { state, ageMs, newest } = chartFreshness(slots, nowMs);
+  const { state, age, newest } = chartFreshness(slots, nowMs);
+  const gaps =
+    moment.zoomed && moment.settled
+      ? sharedGaps(
+          traces.filter(({ n, endedMs }) => n > 0 || endedMs > 0),
+          moment.endMs,
+        )
+      : sharedGaps(traces.filter((trace) => trace.n > 0));
+  const tailText = silent && state === "nodata" && newest ? silentWords(age.ms, newest.expectedMs) : [];
+  const loading = loadingPart(slots, traces, moment);
+  const said = tailText.length > 0 || loading !== null;
   return {
     traces,
     colours: series.map((one) => (moment.offline ? paler(tokens.series[one.colour]) : tokens.series[one.colour])),
@@ -66,23 +80,18 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     states: parts.bands && statesOf(parts, parts.bands, stale),
     divisor: parts.unit.divisor,
     whole,
-    gaps:
-      moment.zoomed && moment.settled
-        ? sharedGaps(
-            traces.filter(({ n, endedMs }) => n > 0 || endedMs > 0),
-            moment.endMs,
-          )
-        : sharedGaps(traces.filter((trace) => trace.n > 0)),
+    gaps,
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
-    tailText: silent && state === "nodata" && newest ? silentWords(ageMs, newest.expectedMs) : [],
-    emptyText: parts.allHidden || parts.bands ? [] : emptyWords(slots, traces, moment),
+    tailText,
+    emptyText: said || parts.allHidden || parts.bands ? [] : emptyWords(slots, traces, moment),
     alpha: moment.offline ? 0.75 : 1,
     stale: moment.zoomed ? stale.map(() => false) : stale,
+    ended: states.map((one) => one === "finished"),
     edges: !moment.zoomed,
     area: series.length === 1 && (isSwitch || isAmount(unit)),
     points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,
-    loading: loadingPart(slots, traces, moment),
+    loading,
     flags: flagsOf(series, parts, moment),
     flagRow: false,
   };

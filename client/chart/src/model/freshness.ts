@@ -1,16 +1,53 @@
-/** Decides whether a series is live, stale or without data, and how to say it. */
+/** Decides whether a series is live, stale, without data or finished, and how to say that and how old it is. */
 import { clock, interval, liveAge, shortAge, span } from "../base/format";
+import { FLAG_ENDED } from "../wire/frame";
 
-export type Freshness = "live" | "stale" | "nodata" | "unknown";
+export type Freshness = "live" | "stale" | "nodata" | "finished" | "unknown";
+
+/** A way of this length is not worth a word, and clocks differ by as much. */
+const NO_WAY_MS = 1_000;
 
 /** Whether a chart or tile in this state has had no reading for too long. */
 export const isSilent = (state: string): boolean => state === "stale" || state === "nodata";
 
 /** The fields of a record that decide freshness. */
 export interface Timing {
+  /** The newest reading's own time, and when it came. */
+  lastTimeMs: number;
   lastIdMs: number;
   expectedMs: number;
+  flags: number;
 }
+
+/** How old the newest reading of a series is; NaN without one. */
+export interface Age {
+  /** Since its own time; negative if that is still to come. */
+  ms: number;
+  /** From its own time until it came; negative if its clock is ahead; 0 of a reading that came again as the last. */
+  wayMs: number;
+}
+
+export function ageOf({ lastTimeMs, lastIdMs, flags }: Omit<Timing, "expectedMs">, nowMs: number): Age {
+  return { ms: nowMs - lastTimeMs, wayMs: flags & FLAG_ENDED ? 0 : lastIdMs - lastTimeMs };
+}
+
+/** Tell whether a reading's own time is still to come, by more than clocks differ. */
+export const isAhead = ({ ms }: Age): boolean => ms < -NO_WAY_MS;
+
+/** "45 s late", "3 s ahead", or nothing for a reading that came at its time. */
+export function wayWords({ wayMs }: Age): string {
+  if (wayMs > NO_WAY_MS) return `${span(wayMs)} late`;
+  return wayMs < -NO_WAY_MS ? `${span(-wayMs)} ahead` : "";
+}
+
+/** An age and the way: "46 s · 45 s late"; the way alone while the reading's time is still to come. */
+export function ageWords(age: Age, written: (ms: number) => string = span): string {
+  const way = wayWords(age);
+  return way && age.ms < 0 ? way : [written(age.ms), way].filter(Boolean).join(" · ");
+}
+
+/** An age where there is room for one of both: the way tells more. */
+export const shortAgeWords = (age: Age): string => wayWords(age) || shortAge(age.ms);
 
 /**
  * Return the longest silence that is no gap, NaN with fewer than 3 readings. A step of 0 measures against now: longer
@@ -28,46 +65,61 @@ export function noDataLimitMs(expectedMs: number): number {
 export function freshness(timing: Timing, nowMs: number): Freshness {
   const age = nowMs - timing.lastIdMs;
   if (!Number.isFinite(age)) return "unknown";
+  if (timing.flags & FLAG_ENDED) return "finished";
   if (Number.isNaN(timing.expectedMs)) return "unknown";
   if (age > noDataLimitMs(timing.expectedMs)) return "nodata";
   return age > gapLimitMs(timing.expectedMs, 0) ? "stale" : "live";
 }
 
-/** The word and value of a chart's title row: LIVE 120 ms, STALE 8 s, NO DATA 3 min. */
-export function chartWords(state: Freshness, ageMs: number): { word: string; value: string } {
-  if (!Number.isFinite(ageMs)) return { word: "NO DATA", value: "" };
+/** The word and value of a chart's title row: LIVE 120 ms, LIVE 46 s · 45 s late, STALE 8 s, FINISHED 3 min ago. */
+export function chartWords(state: Freshness, age: Age): { word: string; value: string } {
+  if (!Number.isFinite(age.ms)) return { word: "NO DATA", value: "" };
   switch (state) {
     case "live":
-      return { word: "LIVE", value: liveAge(ageMs) };
+      return { word: "LIVE", value: ageWords(age, liveAge) };
     case "stale":
-      return { word: "STALE", value: span(ageMs) };
+      return { word: "STALE", value: ageWords(age) };
     case "nodata":
-      return { word: "NO DATA", value: span(ageMs) };
+      return { word: "NO DATA", value: ageWords(age) };
+    case "finished":
+      return { word: "FINISHED", value: ago(age, span) };
     case "unknown":
-      return { word: "", value: `${shortAge(ageMs)} ago` };
+      return { word: "", value: ago(age, shortAge) };
   }
 }
 
+/** The words of a chart that has no reading in its window: "newest 20 min ago". */
+export const emptyWords = (age: Age): { word: string; value: string } => ({
+  word: "",
+  value: `newest ${ago(age, span)}`,
+});
+
+const ago = (age: Age, written: (ms: number) => string): string => ageWords(age, (ms) => `${written(ms)} ago`);
+
 /** What a screen reader hears: "live, last reading 0.2 seconds ago". */
-export function spoken(state: Freshness, ageMs: number): string {
-  if (!Number.isFinite(ageMs)) return "no reading yet";
-  const s = Math.max(0, ageMs) / 1000;
-  const ago =
-    s < 10
-      ? `${s.toFixed(1)} seconds ago`
-      : `${span(ageMs).replace(/ s$/, " seconds").replace(/ min$/, " minutes").replace(/ h$/, " hours").replace(/ d$/, " days")} ago`;
-  const word = { live: "live, ", stale: "stale, ", nodata: "no data, ", unknown: "" }[state];
-  return `${word}last reading ${ago}`;
+export function spoken(state: Freshness, age: Age): string {
+  if (!Number.isFinite(age.ms)) return "no reading yet";
+  const inFull = (text: string): string =>
+    text
+      .replace(/ s\b/, " seconds")
+      .replace(/ min\b/, " minutes")
+      .replace(/ h\b/, " hours")
+      .replace(/ d\b/, " days");
+  const s = Math.max(0, age.ms) / 1000;
+  const how = `${s < 10 ? `${s.toFixed(1)} s` : span(age.ms)} ago`;
+  const way = wayWords(age);
+  const word = { live: "live, ", stale: "stale, ", nodata: "no data, ", finished: "finished, ", unknown: "" }[state];
+  return `${word}last reading ${[inFull(how), inFull(way)].filter(Boolean).join(", ")}`;
 }
 
 /** Return the texts for the hatching of a silent chart, longest first; the first that fits is drawn. */
 export function silentWords(ageMs: number, expectedMs: number): string[] {
   const last = `last value ${span(ageMs)} ago`;
-  const every = Number.isFinite(expectedMs) ? [`${last} · expected every ${interval(expectedMs)}`] : [];
-  return [...every, last, span(ageMs)];
+  const within = gapLimitMs(expectedMs, 0);
+  return [...(Number.isNaN(within) ? [] : [`${last} · expected within ${interval(within)}`]), last, span(ageMs)];
 }
 
 /** The second line of a tile that is not live: the time of its last reading, or how long ago. */
 export function tileWhen(state: Freshness, ageMs: number, lastTimeMs: number): string {
-  return state === "nodata" ? `${span(ageMs)} ago` : clock(lastTimeMs);
+  return state === "stale" ? clock(lastTimeMs) : `${span(ageMs)} ago`;
 }

@@ -5,7 +5,7 @@ import type { ShownUnit } from "../base/units";
 import type { BucketRing, Slot } from "./bucket-ring";
 import type { Extent, Trace } from "./buckets";
 import type { Series } from "./directory";
-import { type Freshness, freshness } from "./freshness";
+import { type Age, ageOf, type Freshness, freshness, isAhead } from "./freshness";
 
 /** How the values of one series are printed. */
 export interface Print {
@@ -77,20 +77,31 @@ export function valueWidthCh({ n, lo, hi }: Trace, print: Print): number {
   return Math.round(widest * 100) / 100;
 }
 
-/** Freshness of a chart: that of its newest series. */
+/** The state that a chart has of those of its series; a finished one says nothing of others that should go on. */
+const RANK: Record<Freshness, number> = { live: 3, unknown: 2, stale: 2, nodata: 2, finished: 1 };
+
+/**
+ * Freshness of a chart: that of the series whose newest reading is the newest by its own time, live ones first; one of
+ * a clock that is ahead last.
+ */
 export function chartFreshness(
   slots: readonly (Slot | undefined)[],
   nowMs: number,
-): { state: Freshness; ageMs: number; newest: Slot | null } {
+): { state: Freshness; age: Age; newest: Slot | null } {
   let newest: Slot | null = null;
-  let live = false;
+  let state: Freshness = "nodata";
+  const ahead = (slot: Slot): boolean => isAhead(ageOf(slot, nowMs));
   for (const slot of slots) {
     if (!slot || !Number.isFinite(slot.lastIdMs)) continue;
-    if (freshness(slot, nowMs) === "live") live = true;
-    if (!newest || slot.lastIdMs > newest.lastIdMs) newest = slot;
+    const own = freshness(slot, nowMs);
+    const order =
+      newest === null ||
+      RANK[own] - RANK[state] ||
+      Number(ahead(newest)) - Number(ahead(slot)) ||
+      slot.lastTimeMs - newest.lastTimeMs;
+    if (order === true || order > 0) [newest, state] = [slot, own];
   }
-  if (!newest) return { state: "nodata", ageMs: NaN, newest: null };
-  return { state: live ? "live" : freshness(newest, nowMs), ageMs: nowMs - newest.lastIdMs, newest };
+  return { state, age: newest ? ageOf(newest, nowMs) : { ms: NaN, wayMs: NaN }, newest };
 }
 
 /** Return the slot of each series; undefined for one without, so that indices stay aligned. */

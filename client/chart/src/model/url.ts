@@ -11,7 +11,7 @@ export const WINDOWS = [
 ] as const;
 
 export const SORTS = ["name", "value", "rate", "age"] as const;
-export const FILTERS = ["all", "live", "stale", "nodata", "warn"] as const;
+export const FILTERS = ["all", "live", "stale", "nodata", "finished", "warn"] as const;
 /** Width of a chart, of 12 columns; and its height, in rows of 44 px. */
 export const DEFAULT_COLUMNS = 4;
 export const DEFAULT_ROWS = 5;

@@ -167,7 +167,7 @@ export class Overview implements Page {
     const moved = key !== this.#layoutKey;
     this.#layoutKey = key;
     this.#orderedAt = now;
-    const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, warn: 0 };
+    const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, finished: 0, warn: 0 };
     const shown = directory.search(query).filter((series) => {
       const slot = moment.ring.slots.get(series.index);
       const kinds = filterOf(tileState(slot, series, moment), moment.nowMs - (slot?.lastIdMs ?? NaN));

@@ -5,14 +5,14 @@ import { byName } from "../base/naming";
 import { type TileMoment, type TileState, tileState } from "../canvas/tile";
 import type { Slot } from "../model/bucket-ring";
 import type { Series } from "../model/directory";
-import { spoken } from "../model/freshness";
+import { ageOf, spoken } from "../model/freshness";
 import { printValue } from "../model/reading";
 import type { Filter, Sort } from "../model/url";
 
 /** How old a reading without a known pace may be to count as live. */
 const LIVE_MS = 60_000;
 
-/** Return the filters that a tile passes, besides "all": one of live, stale and no data, so that their counts add up. */
+/** Return the filters that a tile passes, besides "all": one of live, stale, no data and finished, which add up to it. */
 export function filterOf(state: TileState, ageMs: number): Filter[] {
   if (state === "warn" || state === "critical") return ["live", "warn"];
   if (state !== "unknown") return [state];
@@ -25,7 +25,7 @@ export function sorted(series: Series[], sort: Sort, moment: TileMoment): Series
   const of = (one: Series): number => {
     const slot = moment.ring.slots.get(one.index);
     if (!slot) return -Infinity;
-    const key = sort === "value" ? slot.lastValue : sort === "rate" ? slot.rate : moment.nowMs - slot.lastIdMs;
+    const key = sort === "value" ? slot.lastValue : sort === "rate" ? slot.rate : moment.nowMs - slot.lastTimeMs;
     return Number.isNaN(key) ? -Infinity : key;
   };
   return [...series].sort((a, b) => of(b) - of(a) || byName(a.metric, b.metric) || byName(a.key, b.key));
@@ -38,7 +38,7 @@ export function describe(series: Series, slot: Slot | undefined, moment: TileMom
   const state = tileState(slot, series, moment);
   const print = moment.prints.of(series, moment.ring);
   const alarm = state === "warn" || state === "critical";
-  const age = moment.paused ? "as it was when paused" : spoken(alarm ? "live" : state, moment.nowMs - slot.lastIdMs);
+  const age = moment.paused ? "as it was when paused" : spoken(alarm ? "live" : state, ageOf(slot, moment.nowMs));
   const change = Number.isNaN(slot.change) ? "" : `, ${changeWords(slot.change, moment.windowMs)}`;
   return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}${change}`;
 }

@@ -1,7 +1,7 @@
 /** The connection badge: its word, its popover with the reason, and "Retry now". */
 
 import { h, icon, setText, show } from "../base/dom";
-import { freshness } from "../model/freshness";
+import { type Age, ageOf, freshness, isAhead } from "../model/freshness";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
 import { type BadgeInput, type BadgeState, badgeState, whyLost } from "./connection-state";
@@ -59,17 +59,18 @@ export class ConnectionBadge {
   #input(): BadgeInput {
     const { session, timeline } = this.#app;
     const now = session.now();
-    let newest = session.status?.last_id_ms ?? NaN;
+    let newest: Age | null = null;
     let anyLive = false;
-    let anyHeard = false;
+    let allFinished = true;
     for (const ring of session.views) {
       for (const [index, slot] of ring.slots) {
         if (session.directory.byIndex.get(index)?.metric === "annotations") continue; // flags, which say nothing of what is measured
-        if (!(slot.lastIdMs <= newest)) newest = Number.isFinite(slot.lastIdMs) ? slot.lastIdMs : newest;
-        anyHeard ||= Number.isFinite(slot.lastIdMs);
-        if (anyLive) continue;
+        if (!Number.isFinite(slot.lastIdMs)) continue;
+        const age = ageOf(slot, now);
+        if (!newest || isAhead(newest) || (age.ms < newest.ms && !isAhead(age))) newest = age;
         const state = freshness(slot, now);
-        anyLive = state === "live" || (state === "unknown" && now - slot.lastIdMs < YOUNG_MS);
+        allFinished &&= state === "finished";
+        anyLive ||= state === "live" || (state === "unknown" && now - slot.lastIdMs < YOUNG_MS);
       }
     }
     return {
@@ -78,9 +79,10 @@ export class ConnectionBadge {
       status: session.status,
       nowMs: now,
       pausedAtMs: timeline.pausedAtMs,
-      newestIdMs: newest,
+      newest: newest ?? { ms: now - (session.status?.last_id_ms ?? NaN), wayMs: 0 },
       anyLive,
-      anyHeard,
+      anyHeard: newest !== null,
+      allFinished,
       loading: session.loading.pending,
       metrics: session.directory.byMetric.size - (session.directory.byMetric.has("annotations") ? 1 : 0),
     };

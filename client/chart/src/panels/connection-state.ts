@@ -1,6 +1,7 @@
 /** Decides what the connection badge says, from the link, the service's status and the age of the newest reading. */
 import type { IconName } from "../base/dom";
 import { clock, formatNumber, liveAge, plural, span } from "../base/format";
+import { type Age, chartWords, wayWords } from "../model/freshness";
 import type { Status } from "../wire/messages";
 import type { Link } from "../wire/port";
 
@@ -11,12 +12,14 @@ export interface BadgeInput {
   status: Status | null;
   nowMs: number;
   pausedAtMs: number;
-  /** Log time of the newest reading of all series; NaN without one. */
-  newestIdMs: number;
+  /** Of the newest reading of all series by its own time. */
+  newest: Age;
   /** Some series is live, or too young to tell. */
   anyLive: boolean;
   /** The page has readings of a series; none before its first frame. */
   anyHeard: boolean;
+  /** All series have ended. */
+  allFinished: boolean;
   /** The past of some chart is still to come. */
   loading: boolean;
   metrics: number;
@@ -65,18 +68,20 @@ export function badgeState(input: BadgeInput): BadgeState {
   if (status.state === "connecting") return state("CONNECTING", "", "plain", "ring");
   if (!Number.isNaN(input.pausedAtMs)) return state("PAUSED", clock(input.pausedAtMs), "plain", "pause");
   if (status.gap) return state("GAP", `${clock(status.gap.from_ms)} – ${clock(status.gap.to_ms)}`, "warn", "warn");
-  const age = nowMs - input.newestIdMs;
-  if (input.loading && !status.past_reason)
-    return state("CATCHING UP", Number.isNaN(age) ? "" : liveAge(age), "live", "ring");
+  const age = input.newest;
+  const unknown = Number.isNaN(age.ms);
+  if (input.loading && !status.past_reason) return state("CATCHING UP", unknown ? "" : liveAge(age.ms), "live", "ring");
   if ((status.recovered ?? 0) > 0)
     return state("RECOVERED", plural(status.recovered ?? 0, "reading", "readings"), "ok", "check");
   if ((status.lag_ms ?? 0) > LAG_MS)
     return state("LAGGING", `${((status.lag_ms ?? 0) / 1000).toFixed(1)} s`, "warn", "clock");
   if (input.metrics === 0) return state("CONNECTED", `${formatNumber(0, 0)} metrics`, "live", "dot");
-  if (Number.isNaN(age) || !input.anyHeard)
-    return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
-  if (!input.anyLive) return state("STALE", span(age), "plain", "clock");
-  return state("LIVE", liveAge(age), "live", "dot");
+  if (unknown || !input.anyHeard) return state("CONNECTED", plural(input.metrics, "metric", "metrics"), "live", "dot");
+  const shown = input.allFinished ? "finished" : input.anyLive ? "live" : "stale";
+  const { word } = chartWords(shown, age);
+  const value = shown === "live" ? wayWords(age) || liveAge(age.ms) : span(age.ms);
+  const mark = { finished: "check", live: "dot", stale: "clock" } as const;
+  return state(word, value, shown === "live" ? "live" : "plain", mark[shown]);
 }
 
 /** The popover that explains a badge. */
@@ -121,9 +126,9 @@ export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
   }
   if (!badge.lost) return null;
   const kept = "The charts stay as they are; new readings are kept in the log and will be filled in.";
-  const last = Number.isNaN(input.newestIdMs)
+  const last = Number.isNaN(input.newest.ms)
     ? "none yet"
-    : `${clock(input.newestIdMs, "ms")} · ${span(nowMs - input.newestIdMs)} ago`;
+    : `${clock(nowMs - input.newest.ms, "ms")} · ${span(input.newest.ms)} ago`;
   const rows: [string, string][] = [["Last reading", last]];
   const next = badge.value === "now" ? "trying now" : `next in ${badge.value}`;
   if (badge.lost === "dashboard") {

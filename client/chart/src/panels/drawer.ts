@@ -180,7 +180,7 @@ export class Drawer {
       const slot = slots[i];
       const alarm = session.alarms.get(one.index);
       if (slot && isSilent(freshness(slot, nowMs)))
-        rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastIdMs)}`, clock(slot.lastTimeMs)]);
+        rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastTimeMs)}`, clock(slot.lastTimeMs)]);
       else if (alarm)
         rows.push([
           alarm,

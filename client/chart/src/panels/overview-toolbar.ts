@@ -11,6 +11,7 @@ const FILTER_WORDS: readonly (readonly [Filter, string])[] = [
   ["live", "Live"],
   ["stale", "Stale"],
   ["nodata", "No data"],
+  ["finished", "Finished"],
   ["warn", "Warn"],
 ];
 const SORT_WORDS: Record<Sort, string> = { name: "Name", value: "Value", rate: "Rate", age: "Age" };
@@ -71,10 +72,8 @@ export class OverviewToolbar {
       setText(count, formatNumber(counts[value], 0));
       const button = count.parentElement as HTMLElement;
       setAttribute(button, "aria-pressed", String(value === filter));
-      if (value === "warn") {
-        show(button, counts.warn > 0 || filter === "warn");
-        show(button.previousElementSibling as HTMLElement, !button.hidden);
-      }
+      if (value === "finished" || value === "warn") show(button, counts[value] > 0 || filter === value);
+      if (value === "warn") show(button.previousElementSibling as HTMLElement, !button.hidden);
     }
   }
 }

@@ -1,12 +1,13 @@
 /** Tables in a dialog: the readings of a span as they were published, and the latest value of every series. */
 
-import { h, setText } from "../base/dom";
+import { h, setAttribute, setText } from "../base/dom";
 import { elided } from "../base/elision";
-import { clock, day, formatNumber, formatReading, plural, shortAge, spanText } from "../base/format";
+import { clock, day, formatNumber, formatReading, plural, spanText } from "../base/format";
 import { fullName } from "../base/naming";
 import { font } from "../base/tokens";
 import { tileState } from "../canvas/tile";
 import type { Series } from "../model/directory";
+import { ageOf, ageWords, shortAgeWords } from "../model/freshness";
 import { printValue } from "../model/reading";
 import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
@@ -186,14 +187,16 @@ export class LatestValues {
       if (!slot) return;
       const print = session.prints.of(one, session.views[LIST]);
       const state = tileState(slot, one, { nowMs, alarms: session.alarms });
+      const age = ageOf(slot, nowMs);
       const texts = [
         wordOf(slot) || printValue(slot.lastValue, print),
         print.unit.text,
-        shortAge(nowMs - slot.lastIdMs),
+        shortAgeWords(age),
         formatReading(slot.rate, 2),
         state === "nodata" ? "no data" : state === "unknown" ? "–" : state,
       ];
       texts.forEach((text, k) => setText(this.#cells[i][k + 2], text));
+      setAttribute(this.#cells[i][4], "title", ageWords(age));
     });
   }
 }

@@ -15,6 +15,8 @@ export const RANGE = 4;
 export const FLAG_PARTIAL = 2;
 /** Every reading of the window is whole and they are few distinct values: steps, not slopes. */
 export const FLAG_STEPS = 4;
+/** The newest reading is the last one: the series has ended. */
+export const FLAG_ENDED = 8;
 
 /** One series of a frame; times are Unix ms on the log's clock. */
 export interface SeriesRecord {
