@@ -7,7 +7,7 @@ import { build, context, transform } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const committed = fileURLToPath(new URL("../tidewire/static/deck.js", import.meta.url));
-const MAX_BYTES = 222_000;
+const MAX_BYTES = 238_000;
 
 /**
  * Long names of the deck's own that occur often and that no message, address, file or test of a page has: the build

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
-from tidewire.livestore.alarms import Alarms
+from tidewire.livestore.alarms import Alarms, EventsVersion
 from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.messages import (
@@ -26,7 +26,6 @@ from tidewire.livestore.messages import (
     Snippet,
     directory_message,
     encode_message,
-    events_message,
 )
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.settings import without_password
@@ -310,18 +309,12 @@ class SharedViews:
                 kept = self._directories[key] = (present, encode_message(message))
         return kept[1], present
 
-    def events_message(self, login: Login = EVERYBODY) -> tuple[str, int]:
-        """Return the `events` message of the events that a login may see, and their version."""
-        store, alarms = self.source.store, self.alarms
-        with store.lock:
-            version = self.events_version
-            visible = [event for event in (*store.events, *alarms.excursions) if login.may_see(event.metric)]
-        return encode_message(events_message(visible)), version
-
-    @property
-    def events_version(self) -> int:
-        """Rises with every event and excursion."""
-        return self.source.store.events_version + self.alarms.excursions_version
+    def events_message(self, seen: EventsVersion | None, login: Login = EVERYBODY) -> tuple[str, EventsVersion]:
+        """Return the `events` message for a login that has those of a version, or none; and the new version."""
+        with self.source.store.lock:
+            version = self.alarms.events_version
+            message = self.alarms.events_message(seen, login.may_see)
+        return encode_message(message), version
 
     def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
         """Return the `status` message for a viewer whose acknowledgements come `lag_ms` late."""

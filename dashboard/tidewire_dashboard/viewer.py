@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tidewire.livestore.alarms import EventsVersion
 from tidewire.livestore.messages import (
     MAX_VIEWS,
     Answer,
@@ -81,7 +82,8 @@ class Viewer:
         self._port = port
         self._views: dict[int, _OpenView] = {}
         self._directory_version = -1
-        self._events_version = self._alarms_version = self._thresholds_version = -1
+        self._alarms_version = self._thresholds_version = -1
+        self._events_version: EventsVersion | None = None
         self._status: object = None
         self._status_tick = 0
         self._waiting: deque[str] = deque(maxlen=_MAX_WAITING)
@@ -170,7 +172,8 @@ class Viewer:
 
     def _hello(self, *, hidden: bool) -> None:
         self.hidden = hidden
-        self._directory_version = self._events_version = self._alarms_version = self._thresholds_version = -1
+        self._directory_version = self._alarms_version = self._thresholds_version = -1
+        self._events_version = None
         self._status = None
         for view in self._views.values():
             view.pacing.restart()
@@ -229,8 +232,8 @@ class Viewer:
             message, self._directory_version = shared.directory_message(self._directory_version, self.login)
             self._port.send(message)
             self._add_new_series()
-        if self._events_version != shared.events_version:
-            message, self._events_version = shared.events_message(self.login)
+        if self._events_version != shared.alarms.events_version:
+            message, self._events_version = shared.events_message(self._events_version, self.login)
             self._port.send(message)
         alarms, may_see = shared.alarms, self.login.may_see if self.login.narrowed_to else None
         if self._thresholds_version != alarms.thresholds_version:

@@ -13,11 +13,14 @@ import pytest
 
 from tidewire.livestore.buckets import MAX, MIN, NUMBER, NUMERIC, SUM, bucket_readings
 from tidewire.livestore.gaps import expected_interval_ms, gap_limit_ms, gaps_before
+from tidewire.livestore.series import Series
+from tidewire.livestore.store import EventMark
 from tidewire.model.batch import Batch, encode_batch
 from tidewire.model.bucket_steps import column_step_for
 from tidewire.model.numbers import decimals_for, reading_text
 from tidewire.model.pattern import Pattern
 from tidewire.model.units import ALIASES, SCALES, WORDS, shown_unit, unit_key
+from tidewire.notebook.snapshot_events import lies_on
 from tidewire_dashboard.analysis import statistics
 from tidewire_service.history.buckets import Buckets
 from tidewire_service.hub.conflation import Conflator
@@ -34,6 +37,12 @@ def vectors(name: str) -> dict[str, Any]:
 
 def number(value: float | None) -> float:
     return math.nan if value is None else float(value)
+
+
+@pytest.mark.parametrize("case", vectors("events")["cases"], ids=lambda case: case["what"])
+def test_on_which_charts_an_event_lies(case: dict[str, Any]) -> None:
+    event = EventMark(time_ms=T0, text="", **case["event"])
+    assert lies_on(event, [Series(i, **one) for i, one in enumerate(case["series"])]) is case["lies"]
 
 
 @pytest.mark.parametrize("case", vectors("columns")["cases"], ids=str)

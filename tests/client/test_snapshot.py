@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 
 from tidewire.livestore.live_view import LiveView
-from tidewire.livestore.store import Store
+from tidewire.livestore.series import Series
+from tidewire.livestore.store import EventMark, Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.model.batch import FINISHED, Batch
 from tidewire.notebook.snapshot import _tick_texts, snapshot_bundle, snapshot_line, snapshot_png
+from tidewire.notebook.snapshot_canvas import LINE_COLOURS, Canvas
+from tidewire.notebook.snapshot_events import draw_events
 
 NOW_MS = 1_790_000_000_000.0
 
@@ -33,6 +36,12 @@ def colours(png: bytes) -> tuple[Image.Image, set[tuple[int, ...]]]:
     found = image.getcolors(1 << 24)
     assert found is not None
     return image, {colour for _, colour in found}
+
+
+def is_ink(pixels: np.ndarray, series: Series) -> np.ndarray:
+    """Return which pixels, [..., 3], have the colour of a series; smooth edges have less of it."""
+    colour = np.array([int(LINE_COLOURS[series.colour][at : at + 2], 16) for at in (1, 3, 5)])
+    return np.asarray(np.abs(pixels.astype(int) - colour).max(axis=-1) < 24)
 
 
 def test_the_line_says_what_the_window_ends_with() -> None:
@@ -84,7 +93,8 @@ def test_a_picture_has_a_panel_for_each_metric_and_six_at_most(metrics: int) -> 
     image, seen = colours(png)
     assert image.width == 1_760
     assert image.height == 2 * ({1: 220, 2: 170}.get(metrics, 130) * min(metrics, 6) + 26)
-    assert any(blue > 130 and red < 90 for red, _, blue in seen), "a line in the first colour"
+    for one in store.series[:6]:
+        assert any(is_ink(np.array(colour), one) for colour in seen), "a line in the colour of its series"
     assert len(png) < 100_000
 
 
@@ -96,9 +106,7 @@ def test_a_silence_is_no_line() -> None:
             times = times[(times < NOW_MS - 200e3) | (times > NOW_MS - 60e3)]
         filled(store, "m", times)
         image, _ = colours(snapshot_png("line", frame_of(store), store.series))
-        middle = image.crop((700, 70, 1_300, 380))
-        reds = {red for _, (red, green, blue) in middle.getcolors(1 << 24) or [] if blue > green > red and red < 90}
-        assert bool(reds) is not silent
+        assert bool(is_ink(np.asarray(image.crop((700, 70, 1_300, 380))), store.series[0]).any()) is not silent
 
 
 def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
@@ -106,9 +114,61 @@ def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
     times = np.concatenate((np.arange(NOW_MS - 290e3, NOW_MS - 60e3, 10e3), np.arange(NOW_MS - 60e3, NOW_MS, 1e3)))
     filled(store, "m", times)
     image, _ = colours(snapshot_png("line", frame_of(store), store.series))
-    drawn = np.asarray(image.crop((700, 70, 1_300, 380)))
-    line = (drawn[..., 2] > drawn[..., 1]) & (drawn[..., 1] > drawn[..., 0]) & (drawn[..., 0] < 90)
+    line = is_ink(np.asarray(image.crop((700, 70, 1_300, 380))), store.series[0])
     assert line.any(axis=0).mean() > 0.95, "a line in nearly every column, and not a dot each ten seconds"
+
+
+def test_events_of_the_window_are_marks_below_the_panels_of_their_series() -> None:
+    def rows_with_ink(*events: EventMark) -> list[int]:
+        """Return the px rows of the first panel that differ from those of a still without events."""
+        store = Store()
+        for metric in ("a", "b"):
+            filled(store, metric, np.arange(NOW_MS - 290e3, NOW_MS, 1e3), labels={"line": metric})
+        frame = frame_of(store)
+        still = [np.asarray(colours(snapshot_png("", frame, store.series, marks))[0]) for marks in ((), events)]
+        changed = np.abs(still[0].astype(int) - still[1]).max(axis=(1, 2))[: 2 * 170] > 40
+        return np.flatnonzero(changed).tolist()
+
+    def event(seconds_ago: float, metric: str = "annotations", **labels: str) -> EventMark:
+        return EventMark(time_ms=NOW_MS - seconds_ago * 1e3, text="deploy", metric=metric, labels=labels)
+
+    assert rows_with_ink() == rows_with_ink(event(400)) == rows_with_ink(event(9, line="b"), event(9, "b")) == []
+    for own in (
+        [event(100)],
+        [event(100, line="a")],
+        [event(100, "a", line="a")],
+        [event(n / 100) for n in range(20_000)],
+    ):
+        assert max(rows_with_ink(*own)) > 2 * (170 - 22 - 16), "the strip is below the plot"
+
+
+def test_marks_of_events_are_counted_where_they_would_touch() -> None:
+    drawn: list[tuple[str, float]] = []
+
+    class Words(Canvas):
+        def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
+            drawn.append((words, round(x)))
+            return super().text(x, y, words, colour, size, right=right)
+
+    def told(*seconds: float, text: str = "") -> list[str]:
+        drawn.clear()
+        marks = [EventMark(time_ms=s * 1e3, text=text or f"at {s:g}", metric="annotations", labels={}) for s in seconds]
+        draw_events(Words(100), marks, (58, 868), 50, 0.0, 810e3)
+        return [words for words, _ in drawn]
+
+    assert told() == []
+    assert told(100) == ["at 100"]
+    assert told(100, 102, 400) == ["2", "at 400"]
+    assert told(0, 20) == ["at 20"], "no room between the two"
+    cut, whole = told(0, 100, text="critical for 3 s: 970 °C, above 950")
+    assert whole == "critical for 3 s: 970 °C, above 950"
+    assert whole.startswith(cut[:-1])
+    assert 5 < len(cut) < len(whole)
+    assert told(400, text="recipe 14 → 15") == ["recipe 14 to 15"]
+    assert told(805) == ["at 805"], "left of the mark"
+    counts = told(*np.linspace(0, 809, 20_000))
+    assert len(counts) == 23
+    assert sum(map(int, counts)) == 20_000
 
 
 def test_a_unit_is_written_as_on_the_live_chart() -> None:
@@ -150,7 +210,7 @@ def test_whole_numbers_are_steps_up_to_now() -> None:
     store.append(Batch(metric="door", time=times.tolist(), value=[0.0, 1.0, 0.0, 0.0]), int(NOW_MS) << 32)
     image, _ = colours(snapshot_png("line", frame_of(store), store.series))
     pixels = np.asarray(image.crop((2 * 58, 2 * 30, 2 * 868, 2 * 198))).astype(int)
-    ink = np.abs(pixels - (0x27, 0x50, 0xA2)).sum(axis=2) < 60
+    ink = is_ink(pixels, store.series[0])
     rows, columns = ink.sum(axis=1), ink.sum(axis=0)
     assert np.flatnonzero(rows > 20).size <= 8, "two heights of three pixels, drawn smoothly"
     assert np.flatnonzero(columns > 20).size <= 8, "up and down again"

@@ -142,6 +142,42 @@ def test_an_excursion_that_goes_on_is_an_alarm_and_becomes_an_event_at_its_end()
     assert (alarms_of(alarms), alarms.excursions_version > version) == ([], True)
 
 
+def test_who_has_the_events_of_a_version_is_told_those_since_and_all_when_some_are_gone() -> None:
+    store = Store(max_events=4)
+    alarms = Alarms(store)
+    alarms.set([Threshold(metric="p", warn_above=90)])
+
+    def told(seen: tuple[int, int] | None) -> tuple[bool, list[str]]:
+        message = alarms.events_message(seen, lambda metric: metric != "secret")
+        return message.full, [event.text for event in message.events]
+
+    def note(second: float, metric: str = "annotations") -> None:
+        time_ms = START_MS + second * 1e3
+        store.append(Batch(metric=metric, labels={}, time=[time_ms], value=[None], text=[f"at {second:g}"]), 0)
+
+    assert told(None) == (True, [])
+    note(1)
+    start = alarms.events_version
+    assert told(None) == (True, ["at 1"])
+    assert told(start) == (False, [])
+    note(2)
+    note(1.5)
+    note(3, "secret")
+    assert told(start) == (False, ["at 1.5", "at 2"])
+    store.append(batch([10, 11], [95, 50]), 0)
+    alarms.evaluate(START_MS + 11_000)
+    (excursion,) = alarms.excursions
+    assert (excursion.level, excursion.text) == ("warn", "warn for 1 s: 95, above 90")
+    assert told(start) == (False, ["at 1.5", "at 2", excursion.text])
+    assert told(alarms.events_version) == (False, [])
+    for second in range(20, 25):
+        note(second)
+    assert told(start) == (True, [excursion.text, "at 21", "at 22", "at 23", "at 24"]), "more came than are kept"
+    before = alarms.events_version
+    alarms.set([Threshold(metric="p", warn_above=91)])
+    assert told(before) == (True, ["at 21", "at 22", "at 23", "at 24"]), "an excursion of no threshold is none"
+
+
 def test_below_counts_as_above_and_an_end_without_a_number_is_an_end() -> None:
     store = Store()
     alarms = Alarms(store)

@@ -63,7 +63,7 @@ async def test_a_change_of_unit_begins_a_new_piece_with_a_mark_and_an_axis_of_it
     await tab.until(f"() => ({CHART})()?.last === 68")
     await tab.until("() => window.__tidewire.state().charts[0].range[0] > 40")
     chart = await tab.page.evaluate("() => window.__tidewire.state().charts[0]")
-    assert [flag["text"] for flag in chart["flags"]] == ["unit: °C → °F"]
+    assert [event["text"] for event in chart["events"]] == ["unit: °C → °F"]
     assert await unit.text_content() == "°F"
     assert await tab.page.locator('[data-tw="chart"]').count() == 1
     assert tab.errors == []
@@ -199,7 +199,7 @@ async def test_the_chart_of_a_notebook_opens_the_same_charts_on_the_dashboard(ta
     (module,) = [url for url in module if url.endswith("/deck.js")]
     traits = {"pattern": "furnace/**", "window_ms": 90_000, "theme": "dark", "dashboard_url": dashboard.url}
     series = [
-        {"i": n, "metric": f"furnace/{name}", "labels": {}, "unit": ""}
+        {"i": n, "metric": f"furnace/{name}", "labels": {}, "unit": "", "colour": n}
         for n, name in enumerate(("power", "temperature"))
     ]
     opened = await tab.page.evaluate(NOTEBOOK, [module, traits, series])

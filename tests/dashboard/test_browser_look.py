@@ -68,7 +68,7 @@ async def test_edges_agree_and_three_rows_fill_the_screen_without_a_scrollbar(ta
     assert all(len(lefts) == 1 for lefts in columns.values())
     inside = await tab.page.evaluate("() => window.__tidewire.state().charts.map(({ plot }) => plot)")
     assert {plot["left"] for plot in inside} == {48}
-    assert {plot["height"] for plot in inside} == {162}, "with a row for the event, on every chart"
+    assert {plot["height"] for plot in inside} == {164}, "with a row for the event, on every chart"
     scrolls = f"""() => {{ {DEEP} return deep().filter((one) => one.matches(".deck-scroll, html, body"))
         .some((one) => one.scrollHeight > one.clientHeight || one.scrollWidth > one.clientWidth); }}"""
     assert not await tab.page.evaluate(scrolls)
@@ -95,7 +95,7 @@ async def test_nothing_moves_on_hover_pause_or_zoom(tab: Any, service: Any) -> N
     assert await tab.page.locator('[data-tw="tooltip"]').locator("visible=true").count() == 0
     await tab.page.mouse.up()
     await tab.until(f"(before) => {CHART}.window[1] < before", now_ms - 25_000)
-    assert await tab.page.evaluate(f"() => {CHART}.flags.length") == 0, "the event lies outside"
+    assert await tab.page.evaluate(f"() => {CHART}.events.length") == 0, "the event lies outside"
     assert await tab.page.evaluate(PLACES) == before
 
 

@@ -73,7 +73,7 @@ async def test_readings_reach_a_deck_within_a_second(
         await deck.say(t="view", view=0, series=None, window_ms=60_000, buckets=340, fps=10)
         await eventually(lambda: deck.last("series").get("series"))
         entry = deck.last("series")["series"][0]
-        assert entry == {"i": 0, "metric": "furnace/temperature", "labels": {"site": "A"}, "unit": "Cel"}
+        assert entry == {"i": 0, "metric": "furnace/temperature", "labels": {"site": "A"}, "unit": "Cel", "colour": 0}
         await eventually(lambda: deck.frames and deck.frames[-1].records["total"].tolist() == [2.0])
         started = time.monotonic()
         await service.publish("furnace/temperature", 925.5, labels={"site": "A"})

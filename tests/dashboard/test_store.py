@@ -313,6 +313,19 @@ def test_readings_with_a_text_are_events_and_are_bounded() -> None:
     assert store.events_version == 5
 
 
+def test_twenty_thousand_events_are_kept_each_once() -> None:
+    store = Store()
+    times = [T0 + n for n in range(20_500)]
+    for repeat in range(2):
+        for start in range(0, len(times), 500):
+            part = times[start : start + 500]
+            texts = [f"event {time_ms % 7}" for time_ms in part]
+            store.append(batch(part, [None] * len(part), "annotations", text=texts), 0, snapshot=bool(repeat))
+    assert len(store.events) == 20_000
+    assert max(event.time_ms for event in store.events) == times[-1]
+    assert len({(event.time_ms, event.text) for event in store.events}) == 20_000
+
+
 def test_an_event_whose_reading_came_in_a_snapshot_is_an_event() -> None:
     """Snapshot and stream race at the start: whichever is first, and whether or not the snapshot has the text."""
     event, id_ = batch([T0], [None], "annotations", text=["deploy"]), id_at(T0)

@@ -108,7 +108,7 @@ async def test_hello_brings_everything_and_then_a_snapshot_of_every_view(rig: Ri
     assert [text["t"] for text in texts] == ["series", "events", "thresholds", "alarms", "status", "snippet"]
     assert texts[5] == {"t": "snippet", "url": NOWHERE, "redis": "redis://127.0.0.1:6379"}
     assert texts[0]["full"]
-    assert texts[0]["series"][0] == {"i": 0, "metric": "m", "labels": {}, "unit": ""}
+    assert texts[0]["series"][0] == {"i": 0, "metric": "m", "labels": {}, "unit": "", "colour": 2}
     assert texts[1]["events"][0] | {"time_ms": 0} == {
         "time_ms": 0,
         "text": "deploy v2",

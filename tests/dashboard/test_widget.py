@@ -137,7 +137,7 @@ async def test_a_host_that_closes_the_connection_of_a_chart_ends_it(
     assert sum(map(len, widget._charts.values())) == 1, "what has ended is not kept"
 
 
-async def test_events_of_annotations_are_flags_and_no_series(
+async def test_events_of_annotations_are_marks_and_no_series(
     service: Any, notebook: Notebook, eventually: Eventually
 ) -> None:
     await service.publish("furnace/temperature", 1.0)

@@ -55,7 +55,7 @@ function filled(trace: Trace): Record<string, number[][]> {
   const ink = {
     colour: "#102030",
     width: 1,
-    dashed: false,
+    dash: [],
     columnPx: 1,
     pixel: 1,
     text: "#ffffff",

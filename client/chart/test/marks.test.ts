@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Frame2d, labelPlace, type Placed } from "../src/canvas/marks";
-import type { Flag } from "../src/canvas/picture";
 import { Trace } from "../src/model/buckets";
 
 const WIDE = 104;
@@ -22,8 +21,8 @@ function through(...points: [x: number, y: number][]): Trace {
 
 const across = (y: (x: number) => number, step = 2): Trace =>
   through(...Array.from({ length: 294 / step + 1 }, (_, i): [number, number] => [i * step, y(i * step)]));
-const place = (traces: Trace[], flags: Flag[] = [], placed: Placed = [], kept?: { left: number; above: boolean }) =>
-  labelPlace(frame, { traces, flags }, Y, WIDE, true, placed, kept);
+const place = (traces: Trace[], placed: Placed = [], kept?: { left: number; above: boolean }) =>
+  labelPlace(frame, { traces }, Y, WIDE, true, placed, kept);
 
 test("a label stands beyond its line, at the end that is free", () => {
   assert.deepEqual(place([]), { left: 48 + 294 - WIDE, above: true });
@@ -41,25 +40,20 @@ test("a steep line between two far readings is cleared as well", () => {
   assert.ok(found.left + WIDE - 48 <= 250, JSON.stringify(found));
 });
 
-test("the line of an event does not cross the words", () => {
-  const found = place([], [{ timeMs: 260, text: "recipe 15" }]);
-  assert.ok(260 < found.left - 48 || 260 > found.left - 48 + WIDE, JSON.stringify(found));
-});
-
 test("a label stays while nothing is gained by moving it", () => {
   const kept = { left: 120, above: true };
-  assert.equal(place([], [], [], kept), kept);
-  assert.equal(place([through([80, 92])], [], [], kept), kept, "one touch is no reason to jump");
-  assert.notEqual(place([across((x) => (x > 60 && x < 200 ? 92 : 40))], [], [], kept), kept);
+  assert.equal(place([], [], kept), kept);
+  assert.equal(place([through([80, 92])], [], kept), kept, "one touch is no reason to jump");
+  assert.notEqual(place([across((x) => (x > 60 && x < 200 ? 92 : 40))], [], kept), kept);
 });
 
 test("two labels never lie on each other", () => {
   const first = place([]);
-  const second = place([], [], [{ left: first.left, right: first.left + WIDE, top: Y - 16 }]);
+  const second = place([], [{ left: first.left, right: first.left + WIDE, top: Y - 16 }]);
   assert.ok(second.left + WIDE <= first.left || second.left >= first.left + WIDE || second.above !== first.above);
 });
 
 test("at the edge of the plot the label stands on the side where there is room", () => {
-  assert.equal(labelPlace(frame, { traces: [], flags: [] }, 12, WIDE, true).above, false);
-  assert.equal(labelPlace(frame, { traces: [], flags: [] }, 186, WIDE, false).above, true);
+  assert.equal(labelPlace(frame, { traces: [] }, 12, WIDE, true).above, false);
+  assert.equal(labelPlace(frame, { traces: [] }, 186, WIDE, false).above, true);
 });

@@ -59,6 +59,7 @@ test("seven columns at 1440, heads of 30 and 32, the last row ends with its padd
       i,
       metric: `${i < 9 ? "a" : "b"}/m${String(i).padStart(2, "0")}`,
       labels: {},
+      colour: 0,
       unit: "",
     })),
   );

@@ -8,6 +8,8 @@ import { ALIASES, SCALES, shownUnit, unitKey, WORDS } from "../src/base/units";
 import { BucketRing } from "../src/model/bucket-ring";
 import { Trace } from "../src/model/buckets";
 import { columnStep, columnsOf } from "../src/model/columns";
+import { Directory } from "../src/model/directory";
+import { liesOn } from "../src/model/events";
 import { gapLimitMs } from "../src/model/freshness";
 import { expectedInterval } from "../src/model/pace";
 import { decodeFrame } from "../src/wire/frame";
@@ -94,6 +96,19 @@ test("units that mean the same, and those that do not", () => {
   assert.equal(new Set(keys.flatMap((each) => [...each])).size, same.length);
   const units = new Set(same.flat().map((unit) => unit.toLowerCase()));
   for (const unit of ALIASES.keys()) assert.ok(units.has(unit), unit);
+});
+
+test("on which charts an event lies", () => {
+  type One = { metric: string; labels: Record<string, string> };
+  const { cases } = vectors<{ cases: { what: string; event: One; series: One[]; lies: boolean }[] }>("events");
+  for (const { what, event, series, lies } of cases) {
+    const directory = new Directory();
+    directory.update(
+      true,
+      series.map((one, i) => ({ i, unit: "", colour: 0, ...one })),
+    );
+    assert.equal(liesOn({ time_ms: 0, text: "", ...event }, directory.list), lies, what);
+  }
 });
 
 test("what a pattern selects", () => {

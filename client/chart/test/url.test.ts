@@ -52,6 +52,12 @@ const base: PageState = {
   drawer: 1,
   only: 2,
   hidden: [{ metric: "a/b", labels: { k: "v" } }],
+  events: "host/**",
+  colours: [
+    { metric: "a/b", labels: { k: "v" }, style: 6 },
+    { metric: "*", labels: { "k,:": "(v)+ 1" }, style: 47 },
+    { metric: "c", labels: {}, style: 0 },
+  ],
 };
 
 test("a deck of any name has an address that a browser keeps", () => {
@@ -72,6 +78,8 @@ test("a state survives its address", () => {
       slug: "",
       zoom: null,
       hidden: [],
+      colours: [],
+      events: null,
       drawer: null,
       only: null,
       filter: "stale",
@@ -191,7 +199,7 @@ function plant(): Directory {
   ] as const;
   directory.update(
     true,
-    entries.map(([metric, labels, unit], i) => ({ i, metric, labels, unit })),
+    entries.map(([metric, labels, unit], i) => ({ i, metric, labels, unit, colour: 0 })),
   );
   return directory;
 }
@@ -285,7 +293,7 @@ test("a metric is drawn in the unit of most of its series, however they write it
     const directory = new Directory();
     directory.update(
       true,
-      units.map((unit, i) => ({ i, metric: "m", labels: { n: String(i) }, unit })),
+      units.map((unit, i) => ({ i, metric: "m", labels: { n: String(i) }, unit, colour: 0 })),
     );
     return sharedUnit(directory.list);
   };
@@ -296,10 +304,10 @@ test("a metric is drawn in the unit of most of its series, however they write it
   assert.equal(drawn(), "");
   const two = new Directory();
   two.update(true, [
-    { i: 0, metric: "a", labels: { n: "0" }, unit: "Cel" },
-    { i: 1, metric: "a", labels: { n: "1" }, unit: "[degF]" },
-    { i: 2, metric: "b", labels: {}, unit: "°C" },
-    { i: 3, metric: "c", labels: {}, unit: "kW" },
+    { i: 0, metric: "a", labels: { n: "0" }, unit: "Cel", colour: 0 },
+    { i: 1, metric: "a", labels: { n: "1" }, unit: "[degF]", colour: 0 },
+    { i: 2, metric: "b", labels: {}, unit: "°C", colour: 0 },
+    { i: 3, metric: "c", labels: {}, unit: "kW", colour: 0 },
   ]);
   assert.deepEqual(unitsOfMetrics(two.list.filter(({ metric }) => metric !== "c")), ["Cel"]);
   assert.deepEqual(unitsOfMetrics(two.list), ["Cel", "kW"]);

@@ -1,7 +1,7 @@
 /** Units, numbers, ages and names as they are written on the screen. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colourIndex, fnv1a, paler, withAlpha } from "../src/base/colour";
+import { fnv1a, paler, withAlpha } from "../src/base/colour";
 import {
   changeWords,
   decimalsFor,
@@ -191,27 +191,23 @@ test("names and labels", () => {
   assert.equal(chartTitle(["host/cpu", "host/load"]), "host/cpu + load");
 });
 
-test("a series keeps its colour: hash of the metric plus rank of its labels", () => {
+test("a name that is no address has one of its hash", () => {
   assert.equal(fnv1a(""), 0x811c9dc5);
   assert.equal(fnv1a("a"), 0xe40c292c);
+});
+
+test("a series that is announced again is the same with another unit", () => {
   const directory = new Directory();
-  directory.update(
-    true,
-    ["C", "A", "B"].map((site, i) => ({ i, metric: "furnace/temperature", labels: { site }, unit: "Cel" })),
-  );
-  const base = fnv1a("furnace/temperature") % 6;
+  const entry = { i: 1, metric: "furnace/temperature", labels: { site: "A" }, unit: "Cel", colour: 4 };
+  directory.update(true, [{ ...entry, i: 0, labels: { site: "C" } }, entry]);
+  directory.update(false, [{ ...entry, unit: "K" }]);
   assert.deepEqual(
-    directory.list.map((series) => [series.key, series.colour]),
+    directory.list.map(({ unit, style }) => [unit, style]),
     [
-      ["site=A", base],
-      ["site=B", (base + 1) % 6],
-      ["site=C", (base + 2) % 6],
+      ["K", 4],
+      ["Cel", 4],
     ],
   );
-  assert.equal(colourIndex("furnace/temperature", 7), (fnv1a("furnace/temperature") + 7) % 6);
-  directory.update(false, [{ i: 1, metric: "furnace/temperature", labels: { site: "A" }, unit: "K" }]);
-  assert.equal(directory.byIndex.get(1)?.unit, "K");
-  assert.equal(directory.list.length, 3);
 });
 
 test("colours are mixed as the style sheet would", () => {
@@ -221,7 +217,7 @@ test("colours are mixed as the style sheet would", () => {
 
 test("a label that all series of a metric share is left out, and comes back when one differs", () => {
   const directory = new Directory();
-  const entry = (i: number, labels: Record<string, string>) => ({ i, metric: "cpu", labels, unit: "%" });
+  const entry = (i: number, labels: Record<string, string>) => ({ i, metric: "cpu", labels, unit: "%", colour: 0 });
   directory.update(true, [entry(0, { host: "a", region: "eu" })]);
   assert.equal(directory.byIndex.get(0)?.legend, "host a eu", "one alone says all");
   directory.update(false, [entry(1, { host: "b", region: "eu" })]);
@@ -243,10 +239,10 @@ test("a label that all series of a metric share is left out, and comes back when
 test("a search finds the series that have all of its words, in any order and case", () => {
   const directory = new Directory();
   directory.update(true, [
-    { i: 0, metric: "furnace/temperature", labels: { site: "A" }, unit: "" },
-    { i: 1, metric: "furnace/temperature", labels: { site: "B" }, unit: "" },
-    { i: 2, metric: "line/temperature", labels: {}, unit: "" },
-    { i: 3, metric: "annotations", labels: {}, unit: "" },
+    { i: 0, metric: "furnace/temperature", labels: { site: "A" }, unit: "", colour: 0 },
+    { i: 1, metric: "furnace/temperature", labels: { site: "B" }, unit: "", colour: 0 },
+    { i: 2, metric: "line/temperature", labels: {}, unit: "", colour: 0 },
+    { i: 3, metric: "annotations", labels: {}, unit: "", colour: 0 },
   ]);
   const found = (query: string): number[] => directory.search(query).map(({ index }) => index);
   assert.deepEqual(found(" Temperature FURN "), [0, 1]);

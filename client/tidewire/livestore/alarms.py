@@ -23,10 +23,12 @@ from tidewire.livestore.watched_series import RANK, Excursion, WatchedSeries
 from tidewire.model.pattern import compile_pattern
 from tidewire.model.threshold import Threshold
 
-__all__ = ["Alarms", "Sees"]
+__all__ = ["Alarms", "EventsVersion", "Sees"]
 
 Sees: TypeAlias = Callable[[str], bool] | None
 """Whether somebody may see a metric; None for who may see all."""
+
+EventsVersion: TypeAlias = tuple[int, int]
 
 _EVERY_MS: Final = 500.0
 _MAX_WATCHED: Final = 100_000  # pairs of a series and a threshold
@@ -51,7 +53,7 @@ class Alarms:
         thresholds: in force.
         thresholds_version: rises when they change.
         version: rises when an alarm begins, changes or ends.
-        excursions_version: rises when an excursion ends, or its threshold is gone.
+        excursions_version: rises with each excursion that ends, and when a threshold is gone with its excursions.
     """
 
     def __init__(self, store: Store) -> None:
@@ -64,6 +66,7 @@ class Alarms:
         self._rising: set[WatchedSeries] = set()
         self._turn = 0
         self._excursions: deque[tuple[Threshold, EventMark]] = deque(maxlen=_MAX_EXCURSIONS)
+        self._fewer_since = 0  # the version at which excursions were last taken away
         self._directory_version = -1
         self._evaluated_ms = -1e15
 
@@ -85,6 +88,7 @@ class Alarms:
         if len(kept) < len(self._excursions):
             self._excursions = deque(kept, maxlen=_MAX_EXCURSIONS)
             self.excursions_version += 1
+            self._fewer_since = self.excursions_version
         if not self.thresholds:
             self._watched, self._rising = [], set()  # nothing is evaluated from now on
 
@@ -157,9 +161,15 @@ class Alarms:
         series, threshold = self._store.series[watched.index], watched.alarm.threshold
         for excursion in ended:
             text = excursion.text(series.unit)
-            event = EventMark(time_ms=excursion.from_ms, text=text, metric=series.metric, labels=series.labels)
+            event = EventMark(
+                time_ms=excursion.from_ms,
+                text=text,
+                metric=series.metric,
+                labels=series.labels,
+                level=excursion.level,
+            )
             self._excursions.append((threshold, event))
-        self.excursions_version += 1
+        self.excursions_version += len(ended)
 
     def _match(self) -> None:
         known = {(watched.index, _key(watched.alarm.threshold)): watched for watched in self._watched}
@@ -176,6 +186,22 @@ class Alarms:
                     self._watched.append(known.get((series.index, key)) or WatchedSeries(series.index, threshold))
         self._rising &= set(self._watched)
         self._directory_version = self._store.directory_version
+
+    @property
+    def events_version(self) -> EventsVersion:
+        """Return the versions of the store's events and of the excursions."""
+        return self._store.events_version, self.excursions_version
+
+    def events_message(self, seen: EventsVersion | None, sees: Sees = None) -> messages.Events:
+        """Return the `events` message for somebody who has those of a version, or none: what came since, else all.
+
+        To be called with the lock of the store.
+        """
+        events, excursions = self._store.events, [event for _, event in self._excursions]
+        new, ended = (now - then for now, then in zip(self.events_version, seen or (-1, -1), strict=True))
+        full = seen is None or seen[1] < self._fewer_since or new > len(events) or ended > len(excursions)
+        since = chain(events, excursions) if full else chain(_last(events, new), _last(excursions, ended))
+        return messages.events_message((event for event in since if sees is None or sees(event.metric)), full=full)
 
     def thresholds_message(self, sees: Sees = None) -> messages.Thresholds:
         """Return the `thresholds` message: those that are for a metric which somebody may see."""
@@ -200,6 +226,10 @@ class Alarms:
             if before is None or RANK[alarm.level] > RANK[before.level]:
                 worst[index] = messages.AlarmEntry(i=index, level=alarm.level, since_ms=alarm.since_ms)
         return messages.Alarms(alarms=[entry for _, entry in sorted(worst.items())])
+
+
+def _last(events: Sequence[EventMark], count: int) -> Sequence[EventMark]:
+    return [events[at] for at in range(-count, 0)]
 
 
 def _key(threshold: Threshold) -> str:

@@ -222,12 +222,13 @@ class Acknowledgement(NamedTuple):
 
 
 class SeriesEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One series of the directory; ``i`` never changes while the Python process lives."""
+    """One series of the directory; ``i`` and ``colour``, 0 to 47, never change while the Python process lives."""
 
     i: int
     metric: str
     labels: dict[str, str]
     unit: str
+    colour: int
 
 
 class Directory(_Message, frozen=True, kw_only=True, tag="series"):
@@ -450,15 +451,16 @@ def decode_message(text: str | bytes) -> DeckMessage:
 
 def directory_message(series: Iterable[Series], *, full: bool) -> Directory:
     """Return the `series` message of these series."""
-    return Directory(
-        full=full,
-        series=[SeriesEntry(i=one.index, metric=one.metric, labels=one.labels, unit=one.unit) for one in series],
-    )
+    entries = [
+        SeriesEntry(i=one.index, metric=one.metric, labels=one.labels, unit=one.unit, colour=one.colour)
+        for one in series
+    ]
+    return Directory(full=full, series=entries)
 
 
-def events_message(events: Iterable[EventMark]) -> Events:
-    """Return the `events` message of all these events, oldest first."""
-    return Events(full=True, events=sorted(events, key=lambda event: (event.time_ms, event.text, event.metric)))
+def events_message(events: Iterable[EventMark], *, full: bool) -> Events:
+    """Return the `events` message of these events, oldest first."""
+    return Events(full=full, events=sorted(events, key=lambda event: (event.time_ms, event.text, event.metric)))
 
 
 def parse_acknowledgement(text: str) -> Acknowledgement:

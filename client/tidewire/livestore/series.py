@@ -45,6 +45,7 @@ class Series:
 
     Attributes:
         index: for the life of the store.
+        colour: its style in charts, 0 to 47, see `ColourRegister`.
         logged_unit: of the last batch in the log that had one: a batch without one goes on in it.
         unit_ms: time of its newest reading that came with a unit, -inf if none did.
         unit_since_ms: what is before is not drawn: it may be in another unit; -inf if it had no other.
@@ -68,6 +69,7 @@ class Series:
 
     __slots__ = (
         "_expected",
+        "colour",
         "doubtful_id",
         "ended",
         "evicted_ms",
@@ -91,8 +93,9 @@ class Series:
         "words",
     )
 
-    def __init__(self, index: int, metric: str, labels: dict[str, str]) -> None:
+    def __init__(self, index: int, metric: str, labels: dict[str, str], colour: int = 0) -> None:
         self.index = index
+        self.colour = colour
         self.metric = metric
         self.labels = labels
         self.unit = ""

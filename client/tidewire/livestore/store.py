@@ -17,8 +17,10 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET, UnsetType
 
 from tidewire.livestore.buckets import BUCKET_ROWS
+from tidewire.livestore.colours import ColourRegister
 from tidewire.livestore.column_ring import ColumnRing, Floats
 from tidewire.livestore.past import Past
 from tidewire.livestore.series import Series
@@ -26,6 +28,7 @@ from tidewire.model.answers import SeriesInfo
 from tidewire.model.batch import FINISHED, Batch, newest_of, series_key
 from tidewire.model.bucket_steps import FINE_MS
 from tidewire.model.cursor import parse_id
+from tidewire.model.threshold import Level
 from tidewire.model.units import shown_unit, unit_key
 
 __all__ = ["RATE_S", "STATE", "EventMark", "Store"]
@@ -58,12 +61,13 @@ def _ends(value: float | None, text: str | None) -> bool:
 
 
 class EventMark(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading with a text: a flag on the charts."""
+    """A reading with a text, a mark below the charts; with a level, a time beyond a threshold that began then."""
 
     time_ms: float
     text: str
     metric: str
     labels: dict[str, str]
+    level: Level | UnsetType = UNSET
 
 
 class Store:
@@ -97,7 +101,7 @@ class Store:
         raw_ms: float = FINE_MS + 60_000.0,
         seconds_ms: float = 7 * 3_600_000.0,
         max_series: int = 100_000,
-        max_events: int = 1_000,
+        max_events: int = 20_000,
     ) -> None:
         self.lock = threading.RLock()
         self.store_bytes = max(store_bytes, 1 << 20)
@@ -109,6 +113,7 @@ class Store:
         self.directory_version = 0
         self.events: deque[EventMark] = deque(maxlen=max_events)
         self.events_version = 0
+        self._event_keys: set[tuple[float, str, str, str]] = set()
         self.covered_from_ms = np.inf
         self.generation = 0
         self.catching_up = False
@@ -117,6 +122,7 @@ class Store:
         self.refused = 0
         self._metrics: set[str] = set()
         self._by_key: dict[tuple[str, str], Series] = {}
+        self._colours = ColourRegister()
         self._columns()
         self._arrivals = np.zeros((64, RATE_S + 1), dtype=np.float32)  # readings per second of log time, modulo
         self._arrivals_s = 0
@@ -336,7 +342,8 @@ class Store:
             self.state = np.concatenate((self.state, np.zeros(index, dtype=STATE)))
             self._arrivals = np.concatenate((self._arrivals, np.zeros_like(self._arrivals)))
             self._columns()
-        series = Series(index, batch.metric, batch.labels)
+        colour = self._colours.choose(batch.metric, batch.labels, key[1])
+        series = Series(index, batch.metric, batch.labels, colour)
         self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._views)
         self._by_key[key] = series
         self.series.append(series)
@@ -475,9 +482,14 @@ class Store:
                 self._mark(EventMark(time_ms=time_ms, text=text, metric=batch.metric, labels=batch.labels))
 
     def _mark(self, event: EventMark) -> None:
-        if event not in self.events:
-            self.events.append(event)
-            self.events_version += 1
+        key = _event_key(event)
+        if key in self._event_keys:
+            return
+        if len(self.events) == self.events.maxlen:
+            self._event_keys.discard(_event_key(self.events[0]))
+        self.events.append(event)
+        self._event_keys.add(key)
+        self.events_version += 1
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -522,3 +534,7 @@ class Store:
     def covered(self, series: Series, step_ms: int) -> float:
         """Return since when (log time) the tier that serves buckets of this width holds all readings of a series."""
         return max(self.covered_from_ms, series.known_from_ms, series.covered_from_ms(step_ms))
+
+
+def _event_key(event: EventMark) -> tuple[float, str, str, str]:
+    return event.time_ms, event.metric, series_key(event.labels), event.text

@@ -43,7 +43,7 @@ __all__ = [
     "series_order",
 ]
 
-ANNOTATIONS: Final = "annotations"  # the metric whose events are flags on all charts
+ANNOTATIONS: Final = "annotations"  # the metric whose events are marks below all charts, or those of their labels
 FINISHED: Final = "finished"
 """The text of a number after which no other is to come: its series has ended, and is not silent."""
 # How far a reading's time may be ahead of the log's clock: a clock in a wrong time zone is ahead by an hour, and some

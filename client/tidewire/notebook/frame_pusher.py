@@ -18,7 +18,7 @@ import msgspec
 
 from tidewire.errors import LimitExceeded, ServiceUnavailable
 from tidewire.livestore import messages
-from tidewire.livestore.alarms import Alarms
+from tidewire.livestore.alarms import Alarms, EventsVersion
 from tidewire.livestore.feed import Feed
 from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
@@ -93,7 +93,8 @@ class _Pusher:
         self.since: int | None = None
         self.snapshot_at = 0.0
         self.not_before = 0.0
-        self.directory_version = self.events_version = self.thresholds_version = self.alarms_version = -1
+        self.directory_version = self.thresholds_version = self.alarms_version = -1
+        self.events_version: EventsVersion | None = None
         self.status: object = None
         self.history_at = -math.inf
         self.past_reason = ""  # why the last window could not be read
@@ -105,7 +106,8 @@ class _Pusher:
         if self.view_request.send_all:
             self.view_request.send_all = False
             self.since = self.status = None
-            self.directory_version = self.events_version = self.thresholds_version = self.alarms_version = -1
+            self.directory_version = self.thresholds_version = self.alarms_version = -1
+            self.events_version = None
         self._texts(target)
         while self.view_request.ranges:
             await self._range(target, self.view_request.ranges.popleft())
@@ -137,10 +139,10 @@ class _Pusher:
             target.push(messages.directory_message(changed, full=full))
         alarms = self.alarms
         alarms.evaluate(self.feed.now_ms())
-        if self.events_version != (version := store.events_version + alarms.excursions_version):
+        if self.events_version != alarms.events_version:
             with store.lock:
-                events, self.events_version = [*store.events, *alarms.excursions], version
-            target.push(messages.events_message(events))
+                events, self.events_version = alarms.events_message(self.events_version), alarms.events_version
+            target.push(events)
         if self.thresholds_version != alarms.thresholds_version:
             self.thresholds_version = alarms.thresholds_version
             target.push(alarms.thresholds_message())

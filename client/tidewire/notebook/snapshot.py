@@ -20,28 +20,27 @@ import numpy as np
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.series import Series
+from tidewire.livestore.store import EventMark
 from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_STEPS, ViewFrame, exponents_of
 from tidewire.livestore.window import BEYOND
 from tidewire.model.ages import span_text, way_text
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.numbers import decimals_for, reading_text
 from tidewire.model.units import shown_unit
+from tidewire.notebook.snapshot_canvas import HAIRLINE, LINE_COLOURS, MUTED, SHARP, TEXT, WIDTH, Canvas, dashes_of
+from tidewire.notebook.snapshot_events import STRIP, draw_events, events_of
 
 __all__ = ["SNAPSHOT_COLUMNS", "snapshot_bundle", "snapshot_line", "snapshot_png"]
 
-_WIDTH: Final = 880  # px, as the image is shown; it is drawn _SHARP times as large
 _PANEL: Final = {1: 220, 2: 170}
 _LOW_PANEL: Final = 130
 _MAX_PANELS: Final = 6
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 22  # of a panel's plot
-SNAPSHOT_COLUMNS: Final = _WIDTH - _LEFT - _RIGHT
+SNAPSHOT_COLUMNS: Final = WIDTH - _LEFT - _RIGHT
 """Buckets to ask for: one for each px of a plot."""
 _FRACTIONS: Final = 65_535.0
 _FLOAT32, _FLOAT64 = 2.0**-23, 2.0**-51  # relative errors of a rounded value
-_SHARP, _SMOOTH = 2, 2  # pixels per px of the image; what is drawn is this much larger again and scaled down, to smooth
-_SURFACE, _HAIRLINE, _TEXT, _MUTED = "#FFFFFF", "#DDE3EA", "#17202B", "#5F6B7A"
-_COLOURS: Final = ("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C")
-_FILLS: Final = ("#BECBE3", "#E5C8B7", "#B9DFDF", "#D7D4F6", "#E2DDC0", "#DEBACE")  # of bands: `_COLOURS` at 30 %
+_FILLS: Final = ("#BECBE3", "#E5C8B7", "#B9DFDF", "#D7D4F6", "#E2DDC0", "#DEBACE")  # of bands: the first six at 30 %
 _REST_FILL: Final = "#E1E4E8"
 _AT_REST: Final = frozenset({"idle", "off", "standby", "none"})
 _BAND_PITCH: Final = 43.0  # px from row to row
@@ -82,13 +81,14 @@ def _freshness(frame: ViewFrame, row: int) -> str:
     return ", ".join(filter(None, [old, way_text(time_ms, float(record["last_id_ms"]))]))
 
 
-def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> bytes:
+def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series], events: Sequence[EventMark] = ()) -> bytes:
     """Return the picture: one panel each for at most six metrics; the last line says how many more there are.
 
     Args:
         title: the last line, such as that of `snapshot_line`.
         frame: a full frame, not a difference to another.
         series: the series that the records of the frame refer to by index.
+        events: those of the window are marks below the panels of their series.
     """
     from PIL import Image  # noqa: PLC0415 - heavy
 
@@ -99,12 +99,12 @@ def snapshot_png(title: str, frame: ViewFrame, series: Sequence[Series]) -> byte
             metrics.setdefault(one.metric, []).append(row)
     shown = sorted(metrics.items())[:_MAX_PANELS]
     height = _PANEL.get(len(shown), _LOW_PANEL)
-    canvas = _Canvas(height * len(shown) + 26)
+    canvas = Canvas(height * len(shown) + 26)
     for number, (metric, rows) in enumerate(shown):
-        _panel(canvas, number * height, height, metric, frame, rows, series)
+        _panel(canvas, number * height, height, metric, frame, rows, series, events)
     more = f" · {len(metrics) - len(shown)} more metrics" if len(metrics) > len(shown) else ""
-    canvas.text(12, height * len(shown) + 6, title + more, _MUTED, 11)
-    image = canvas.image.resize((_WIDTH * _SHARP, canvas.height * _SHARP), Image.Resampling.BOX)
+    canvas.text(12, height * len(shown) + 6, title + more, MUTED, 11)
+    image = canvas.image.resize((WIDTH * SHARP, canvas.height * SHARP), Image.Resampling.BOX)
     out = io.BytesIO()
     image.quantize(64).save(out, "PNG", optimize=True)
     return out.getvalue()
@@ -122,7 +122,7 @@ def snapshot_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
         key: letters and digits.
     """
     text, data = html.escape(line), base64.b64encode(png).decode("ascii")
-    shape = f'width="{_WIDTH}" style="max-width:100%;border-radius:8px"'
+    shape = f'width="{WIDTH}" style="max-width:100%;border-radius:8px"'
     picture = f'<img alt="{text}" {shape} src="data:image/png;base64,{data}">'
     snapshot = f'.jp-OutputArea-child:has([data-tidewire-snapshot="{key}"])'
     style = f"<style>{snapshot}+.jp-OutputArea-child:not(:has(.tw-deck)){{display:none}}</style>"
@@ -130,55 +130,31 @@ def snapshot_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
     return {"text/html": figure, "image/png": data, "text/plain": line}
 
 
-class _Canvas:
-    """An image that is drawn on in the notebook's px."""
-
-    def __init__(self, height: int) -> None:
-        from PIL import Image, ImageDraw  # noqa: PLC0415 - heavy
-
-        self.height = height
-        self._scale = _SHARP * _SMOOTH
-        self.image = Image.new("RGB", (_WIDTH * self._scale, height * self._scale), _SURFACE)
-        self._draw = ImageDraw.Draw(self.image)
-        self._fonts: dict[int, Any] = {}
-
-    def line(self, points: Sequence[tuple[float, float]], colour: str, width: float) -> None:
-        flat = [(x * self._scale, y * self._scale) for x, y in points]
-        self._draw.line(flat, fill=colour, width=max(1, round(width * self._scale)), joint="curve")
-
-    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
-        self._draw.rectangle([edge * self._scale for edge in (left, top, right, bottom)], fill=colour)
-
-    def width_of(self, words: str, size: int) -> float:
-        return float(self._draw.textlength(words, font=self._font(size))) / self._scale
-
-    def _font(self, size: int) -> Any:
-        from PIL import ImageFont  # noqa: PLC0415 - heavy
-
-        return self._fonts.setdefault(size, ImageFont.load_default(size * self._scale))
-
-    def dot(self, x: float, y: float, colour: str, radius: float) -> None:
-        self._draw.circle((x * self._scale, y * self._scale), radius * self._scale, fill=colour)
-
-    def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
-        """Write words and return the x where they end."""
-        width = self.width_of(words, size)
-        left = x - width if right else x
-        self._draw.text((left * self._scale, y * self._scale), words, fill=colour, font=self._font(size))
-        return left + width
-
-
 def _panel(
-    canvas: _Canvas, top: int, height: int, metric: str, frame: ViewFrame, rows: list[int], series: Sequence[Series]
+    canvas: Canvas,
+    top: int,
+    height: int,
+    metric: str,
+    frame: ViewFrame,
+    rows: list[int],
+    series: Sequence[Series],
+    events: Sequence[EventMark],
 ) -> None:
-    """Draw one metric: its name, its legend, a grid of three values and of times, and its lines."""
+    """Draw one metric: its name, its legend, a grid of three values and of times, its lines, and its events below."""
+    drawn = [series[int(index)] for index in frame.records["index"][rows]]
+    start_ms, count = (frame.first + BEYOND) * frame.step_ms, frame.body.shape[1] - BEYOND
+    end_ms = start_ms + count * frame.step_ms
+    marks = events_of(events, drawn, start_ms, end_ms)
     bodies = [_first_min_max_last(frame, row) for row in rows]
     values = np.concatenate([body.ravel() for body in bodies])
     values = values[np.isfinite(values)]
     if not values.size and any(frame.states.get(int(frame.records["index"][row])) for row in rows):
-        canvas.text(12, top + 8, metric, _TEXT, 13)
+        canvas.text(12, top + 8, metric, TEXT, 13)
         _times(canvas, frame, top + height - _BOTTOM)
-        _bands(canvas, top + _TOP, height - _TOP - _BOTTOM, frame, rows, series)
+        notes = [event for event in marks if event.metric == ANNOTATIONS]  # the words of the states are in their bands
+        foot = height - _BOTTOM - (STRIP if notes else 0)
+        _bands(canvas, top + _TOP, foot - _TOP, frame, rows, series)
+        draw_events(canvas, notes, (_LEFT, WIDTH - _RIGHT), top + foot + STRIP / 2 + 2, start_ms, end_ms)
         return
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     unit = shown_unit(series[int(frame.records["index"][rows[0]])].unit, max(abs(low), abs(high)))
@@ -186,48 +162,48 @@ def _panel(
     texts = _tick_texts([value / unit.divisor for value in ticks])
     margin = (high - low) * 0.08 or abs(high) * 0.01 or 1.0
     low, high = low - margin, high + margin
-    y0, y1, x0, x1 = top + _TOP, top + height - _BOTTOM, _LEFT, _WIDTH - _RIGHT
-    x = canvas.text(12, top + 8, metric, _TEXT, 13) + 6
-    x = canvas.text(x, top + 10, unit.text, _MUTED, 11) + 14
+    y0, y1, x0, x1 = top + _TOP, top + height - _BOTTOM - (STRIP if marks else 0), _LEFT, WIDTH - _RIGHT
+    x = canvas.text(12, top + 8, metric, TEXT, 13) + 6
+    x = canvas.text(x, top + 10, unit.text, MUTED, 11) + 14
     grid = list(zip(ticks, texts, strict=True))
     if ticks[1] % 1 and (frame.records["flags"][rows] & FLAG_STEPS).all():
         del grid[1]  # no value lies there
     for value, words in grid:
         y = y1 - (value - low) / (high - low) * (y1 - y0)
-        canvas.line([(x0, y), (x1, y)], _HAIRLINE, 1)
-        canvas.text(x0 - 6, y - 6, words, _MUTED, 11, right=True)
-    count = frame.body.shape[1] - BEYOND
-    _times(canvas, frame, y1)
-    for place, (row, body) in enumerate(zip(rows, bodies, strict=True)):
-        colour = _COLOURS[place % len(_COLOURS)]
+        canvas.line([(x0, y), (x1, y)], HAIRLINE, 1)
+        canvas.text(x0 - 6, y - 6, words, MUTED, 11, right=True)
+    _times(canvas, frame, top + height - _BOTTOM)
+    draw_events(canvas, marks, (x0, x1), y1 + STRIP / 2 + 2, start_ms, end_ms)
+    dashes = dashes_of([one.colour for one in drawn])
+    for place, (row, body, last, dash) in enumerate(zip(rows, bodies, drawn, dashes, strict=True)):
+        colour = LINE_COLOURS[last.colour % len(LINE_COLOURS)]
         if place < _MAX_NAMED:
-            last = series[int(frame.records["index"][row])]
-            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2)
+            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2, [px / 2 for px in dash])
             label = ",".join(last.labels.values())
             shown = _last_value(frame, row, unit.divisor)
-            x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), _TEXT, 12) + 14
+            x = canvas.text(x + 14, top + 9, f"{label} {shown}".strip(), TEXT, 12) + 14
         for corners in _corners(body, frame, row):
             points = [
                 (x0 + (column + 0.5) / count * (x1 - x0), y1 - (value - low) / (high - low) * (y1 - y0))
                 for column, value in corners
             ]
             if len(points) > 1:
-                canvas.line(points, colour, 1.5)
+                canvas.line(points, colour, 1.5, dash)
             else:
                 canvas.dot(*points[0], colour, 1.5)
 
 
-def _times(canvas: _Canvas, frame: ViewFrame, foot: float) -> None:
+def _times(canvas: Canvas, frame: ViewFrame, foot: float) -> None:
     """Write four times below a plot."""
     start_ms, count = (frame.first + BEYOND) * frame.step_ms, frame.body.shape[1] - BEYOND
     pattern = "%H:%M:%S" if count * frame.step_ms < 3_600e3 else "%H:%M"
     for share in (0.0, 0.25, 0.5, 0.75):
         at = _utc(start_ms + share * count * frame.step_ms)
-        canvas.text(_LEFT + share * (_WIDTH - _RIGHT - _LEFT), foot + 5, f"{at:{pattern}}", _MUTED, 11)
+        canvas.text(_LEFT + share * (WIDTH - _RIGHT - _LEFT), foot + 5, f"{at:{pattern}}", MUTED, 11)
 
 
 def _bands(
-    canvas: _Canvas, top: float, height: float, frame: ViewFrame, rows: list[int], series: Sequence[Series]
+    canvas: Canvas, top: float, height: float, frame: ViewFrame, rows: list[int], series: Sequence[Series]
 ) -> None:
     """Draw a row of bands for each series of words, the present one up to now if the series is alive."""
     start_ms, span_ms = (frame.first + BEYOND) * frame.step_ms, (frame.body.shape[1] - BEYOND) * frame.step_ms
@@ -237,19 +213,19 @@ def _bands(
     for at, (row, index) in enumerate(zip(rows, indices, strict=True)):
         record, y = frame.records[row], top + at * pitch
         if len(rows) > 1:
-            canvas.text(_LEFT - 6, y + pitch / 2 - 8, ",".join(series[index].labels.values()), _MUTED, 11, right=True)
+            canvas.text(_LEFT - 6, y + pitch / 2 - 8, ",".join(series[index].labels.values()), MUTED, 11, right=True)
         alive = not frame.now_ms - float(record["last_id_ms"]) > gap_limit_ms(float(record["expected_ms"]))
         for run in frame.states.get(index, ()):
             present = alive and run.to_ms >= float(record["last_time_ms"])
             edges = (run.from_ms, frame.now_ms if present else run.to_ms)
             left, right = (
-                _LEFT + min(1.0, max(0.0, (edge - start_ms) / span_ms)) * (_WIDTH - _RIGHT - _LEFT) for edge in edges
+                _LEFT + min(1.0, max(0.0, (edge - start_ms) / span_ms)) * (WIDTH - _RIGHT - _LEFT) for edge in edges
             )
             if edges[1] < start_ms:
                 continue
             canvas.box(left, y + 2, max(right - 1, left + 0.5), y + pitch - 4, fills[run.text])
-            if pitch > _WORD_PITCH and canvas.width_of(run.text, 11) + 14 < right - left:
-                canvas.text(left + 7, y + pitch / 2 - 8, run.text, _TEXT, 11)
+            if pitch > _WORD_PITCH and canvas.wide(run.text, 11) + 14 < right - left:
+                canvas.text(left + 7, y + pitch / 2 - 8, run.text, TEXT, 11)
 
 
 def _fills_of(words: set[str]) -> dict[str, str]:

@@ -89,7 +89,7 @@ class Chart(anywidget.AnyWidget):
         self._store = Store(store_bytes=_STORE_BYTES)
         self._view_request = view_request = ViewRequest(window_ms)
         self._chosen = compile_patterns(patterns)
-        alarms = Alarms(self._store)
+        alarms = self._alarms = Alarms(self._store)
         self._drawn = 0  # readings of the last snapshot
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
@@ -172,7 +172,9 @@ class Chart(anywidget.AnyWidget):
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
         frame = unpack_frame(view.frame(0, None))
         line = snapshot_line(self.pattern, frame, self._store.series)
-        return snapshot_bundle(snapshot_png(line, frame, self._store.series), line, self.snapshot_key)
+        with self._store.lock:
+            events = [*self._store.events, *self._alarms.excursions]
+        return snapshot_bundle(snapshot_png(line, frame, self._store.series, events), line, self.snapshot_key)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the readings of the window that are in memory (raw ones: the last 16 minutes at most).

@@ -43,13 +43,13 @@ def publish(
 def annotate(
     text: str, *, metric: str = ANNOTATIONS, labels: Mapping[str, str] | None = None, time: Any = None
 ) -> None:
-    """Publish an event, such as ``annotate("deploy v2")``: a flag on all charts, or on those of `metric`.
+    """Publish an event, such as ``annotate("deploy v2")``: a mark below all charts, or those of its labels or metric.
 
     Raises:
         InvalidInput: an argument that can never work; nothing is published.
     """
     if not isinstance(text, str) or not text:
-        raise InvalidInput("text", text, "expected what to write on the flag, such as 'deploy v2'")
+        raise InvalidInput("text", text, "expected what happened, such as 'deploy v2'")
     default_publisher().publish(metric, None, text=text, labels=labels, time=time)
 
 

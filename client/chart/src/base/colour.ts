@@ -1,17 +1,34 @@
-/** Which of the six series colours a series has, everywhere it is drawn. */
+/** Styles of series: one of twelve colours, and a dash where one chart needs more. */
 
-export const COLOURS = 6;
+const COLOURS = 12;
+/** In px: on and off in turn. */
+const DASHES: readonly (readonly number[])[] = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
+export const STYLES = COLOURS * DASHES.length;
+
+/** A dash for each style of one chart, empty for a solid line: one line of each colour needs none. */
+export function dashesOf(styles: readonly number[]): (readonly number[])[] {
+  const least = new Map<number, number>();
+  for (const style of styles) least.set(style % COLOURS, Math.min(style, least.get(style % COLOURS) ?? Infinity));
+  return styles.map((style) => (style === least.get(style % COLOURS) ? [] : DASHES[Math.floor(style / COLOURS)]));
+}
+
+/** The CSS background of a swatch: a colour, broken as a line of this dash at half its size. */
+export function swatch(colour: string, dash: readonly number[]): string {
+  if (dash.length === 0) return colour;
+  let at = 0;
+  const stops = dash.map((px, i) => {
+    const from = at;
+    at += px / 2;
+    return `${i % 2 ? "transparent" : colour} ${from}px ${at}px`;
+  });
+  return `repeating-linear-gradient(90deg,${stops.join()})`;
+}
 
 /** FNV-1a, 32 bits, over the UTF-8 of a name. */
 export function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;
-}
-
-/** Index of the colour: series of one metric take neighbouring colours, so that up to six never collide. */
-export function colourIndex(metric: string, rank: number): number {
-  return (fnv1a(metric) + rank) % COLOURS;
 }
 
 /** A colour at 70 % of its saturation, as the CSS filter `saturate(.7)` gives it. */

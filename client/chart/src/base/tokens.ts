@@ -21,6 +21,7 @@ export interface Tokens {
   flag: string;
   hover: string;
   shadow: string;
+  /** Twelve; the first six are easier to tell apart. */
   series: readonly string[];
   /** Of the band of a state. */
   bandAlpha: number;
@@ -47,7 +48,10 @@ export const DARK: Tokens = {
   flag: "#2B333E",
   hover: "rgba(163,175,191,.08)",
   shadow: "0 1px 2px rgba(0,0,0,.40),0 12px 32px rgba(0,0,0,.45)",
-  series: ["#3581F6", "#E3884E", "#63EDCA", "#B1ABF4", "#F4CE23", "#CE357C"],
+  series: [
+    ...["#3581F6", "#E3884E", "#63EDCA", "#B1ABF4", "#F4CE23", "#CE357C"],
+    ...["#A532BB", "#56722F", "#FEFF5C", "#46B78F", "#BA76BF", "#D6FFFE"],
+  ],
   bandAlpha: 0.42,
 };
 
@@ -72,9 +76,15 @@ export const LIGHT: Tokens = {
   flag: "#E6EAF0",
   hover: "rgba(23,32,43,.05)",
   shadow: "0 1px 2px rgba(23,32,43,.08),0 12px 32px rgba(23,32,43,.16)",
-  series: ["#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C"],
+  series: [
+    ...["#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C"],
+    ...["#D03260", "#1E00B7", "#624000", "#511A7C", "#2E7793", "#8030DB"],
+  ],
   bandAlpha: 0.3,
 };
+
+/** The colour of a style of lines. */
+export const lineColour = ({ series }: Tokens, style: number): string => series[style % series.length];
 
 /** Font stack of the page; a notebook uses the same names, where Inter is used only if it is installed. */
 export const FONT = 'Inter,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif';

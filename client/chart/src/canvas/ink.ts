@@ -33,7 +33,7 @@ export const denseReach = (columnPx: number): number => Math.max(AROUND + 1, mea
 export interface Ink {
   colour: string;
   width: number;
-  dashed: boolean;
+  dash: readonly number[];
   /** The width of a column, and of a pixel of the screen, in px of layout. */
   columnPx: number;
   pixel: number;
@@ -68,7 +68,7 @@ export function strokeLine(
   ctx.lineJoin = "round";
   ctx.lineCap = "round";
   ctx.lineWidth = ink.width;
-  ctx.setLineDash(ink.dashed ? [6, 3] : []);
+  ctx.setLineDash(ink.dash);
   ctx.strokeStyle = ink.colour;
   ctx.stroke();
 }
@@ -139,6 +139,7 @@ export function fillEnvelope(
   ctx.lineWidth = MEAN.halo;
   ctx.strokeStyle = withAlpha(ink.surface, MEAN.haloAlpha);
   ctx.stroke();
+  ctx.setLineDash(ink.dash);
   ctx.lineWidth = MEAN.width;
   ctx.strokeStyle = mix(ink.colour, ink.text, MEAN.text);
   ctx.stroke();

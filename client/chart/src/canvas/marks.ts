@@ -1,10 +1,10 @@
-/** Draws thresholds as dashed lines with a label, and events as flags. */
+/** Draws thresholds as dashed lines with a label. */
 import { withAlpha } from "../base/colour";
 import { font, type Tokens } from "../base/tokens";
 import type { ThresholdLine } from "../model/thresholds";
-import { type Ctx, canvasName, haloText } from "./draw";
+import { type Ctx, haloText } from "./draw";
 import type { Linear } from "./paths";
-import type { Flag, Picture } from "./picture";
+import type { Picture } from "./picture";
 
 /** The box of a plot and its two scales. */
 export interface Frame2d {
@@ -19,8 +19,8 @@ const LABEL_HEIGHT = 16;
 const LABEL_PAD = 4;
 /** Distance between the places that are tried for a label, px. */
 const LABEL_STEP = 24;
-/** Cost of a place: a reading or an event's line behind the text; the wrong side; not at an end; another label. */
-const COST = { reading: 10, event: 40, side: 6, inside: 4, label: 1e6 };
+/** Cost of a place: a reading behind the text; the wrong side; not at an end; another label. */
+const COST = { reading: 10, side: 6, inside: 4, label: 1e6 };
 /** A label moves only if another place is better by this: text that jumps is worse than a touched line. */
 const STAYS = 15;
 
@@ -41,7 +41,7 @@ const boxTopOf = (y: number, above: boolean): number => (above ? y - LABEL_HEIGH
 /** Find the cheapest place for a label of `wide` px on a line at `y`. */
 export function labelPlace(
   frame: Frame2d,
-  picture: Pick<Picture, "traces" | "flags">,
+  picture: Pick<Picture, "traces">,
   y: number,
   wide: number,
   beyond: boolean,
@@ -57,12 +57,8 @@ export function labelPlace(
     const other = placed.some(
       (box) => box.left < from + wide && box.right > from && Math.abs(box.top - boxTop) < LABEL_HEIGHT,
     );
-    const events = picture.flags.filter(({ timeMs }) =>
-      within(frame.x.a * timeMs + frame.x.b, from - 2, from + wide + 2),
-    ).length;
     return (
       COST.reading * covered(frame, picture, from, from + wide, boxTop) +
-      COST.event * events +
       (other ? COST.label : 0) +
       (above === beyond ? 0 : COST.side) +
       (ends.includes(from) ? 0 : COST.inside)
@@ -81,8 +77,6 @@ export function labelPlace(
   }
   return kept && stays <= least + STAYS ? kept : best;
 }
-
-const within = (x: number, from: number, to: number): boolean => x >= from && x <= to;
 
 export function drawThresholds(
   ctx: Ctx,
@@ -159,50 +153,4 @@ function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number
     if (heldTo > fromX && heldFrom < toX && heldY > boxTop - 3 && heldY < boxTop + LABEL_HEIGHT + 3) count++;
   }
   return count;
-}
-
-const FLAG_HEIGHT = 17;
-
-export function drawEvents(ctx: Ctx, tokens: Tokens, flags: readonly Flag[], frame: Frame2d, picture: Picture): void {
-  if (flags.length === 0) return;
-  const { left, top, width, height } = frame.box;
-  const right = left + width;
-  ctx.font = font(500, 11);
-  ctx.textBaseline = "alphabetic";
-  ctx.textAlign = "left";
-  // Without a row of their own, as in a zoom from a window without events, flags lie in the plot.
-  const flagTop = picture.flagRow ? top - 20 : top;
-  let free = -Infinity;
-  for (const flag of flags) {
-    if (flag.timeMs < picture.startMs || flag.timeMs > picture.endMs) continue;
-    const x = Math.round(frame.x.a * flag.timeMs + frame.x.b);
-    ctx.fillStyle = withAlpha(tokens.secondary, 0.55);
-    ctx.fillRect(x, flagTop, 1, top + height - flagTop);
-    const text = canvasName(flag.text);
-    const wide = Math.ceil(ctx.measureText(text).width) + 23;
-    const mirrored = x + wide > right + 20;
-    const from = mirrored ? x - wide + 1 : x;
-    // A flag that would overlap the previous one, or leave the card, is only a line; the crosshair shows its text.
-    if (from < free || from < 4) continue;
-    free = from + wide + 2;
-    ctx.fillStyle = tokens.flag;
-    ctx.beginPath();
-    ctx.roundRect(from, flagTop, wide, FLAG_HEIGHT, mirrored ? [4, 0, 0, 4] : [0, 4, 4, 0]);
-    ctx.fill();
-    ctx.fillStyle = tokens.secondary;
-    pennant(ctx, from + 7, flagTop + 4);
-    ctx.fillStyle = tokens.text;
-    ctx.fillText(text, from + 17, flagTop + 12);
-  }
-}
-
-function pennant(ctx: Ctx, x: number, y: number): void {
-  ctx.fillRect(x - 1, y, 1, 9);
-  ctx.beginPath();
-  ctx.moveTo(x, y);
-  ctx.lineTo(x + 6, y);
-  ctx.lineTo(x + 4.4, y + 2.4);
-  ctx.lineTo(x + 6, y + 4.8);
-  ctx.lineTo(x, y + 4.8);
-  ctx.fill();
 }

@@ -1,21 +1,18 @@
 /** The picture of a plot, as data. */
 import type { Silence, Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
+import type { EventGroup } from "../model/events";
 import type { ThresholdLine } from "../model/thresholds";
 import type { LoadingPart } from "./loading";
 import type { Linear } from "./paths";
 import type { StateRow } from "./state-bands";
 
-export interface Flag {
-  timeMs: number;
-  text: string;
-}
-
 /** Everything that a plot draws. Traces and colours have the same order. */
 export interface Picture {
   traces: readonly Trace[];
   colours: readonly string[];
-  dashed: readonly boolean[];
+  /** Px on and off in turn, empty for a solid line. */
+  dashes: readonly (readonly number[])[];
   startMs: number;
   endMs: number;
   /** From time to CSS px: each column covers whole device pixels. */
@@ -49,7 +46,7 @@ export interface Picture {
   thresholdLines: readonly ThresholdLine[];
   /** What is still to come, null if all is here. */
   loading: LoadingPart | null;
-  flags: readonly Flag[];
-  /** Room above the plot for flags. */
-  flagRow: boolean;
+  events: readonly EventGroup[];
+  /** Room for them below the plot. */
+  eventStrip: boolean;
 }

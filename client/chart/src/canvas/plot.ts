@@ -4,21 +4,24 @@ import { h } from "../base/dom";
 import { clock, day, span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import { boxedText, type Ctx, dot, endMark, fitCanvas, hatch, liveDot, staleDot } from "./draw";
+import { drawEvents, type PlacedMark, placeMarks, STRIP } from "./event-marks";
 import { drawLoading, drawTickBlock } from "./loading";
-import { drawEvents, drawThresholds, type Kept, type Placed } from "./marks";
+import { drawThresholds, type Kept, type Placed } from "./marks";
 import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
 import { niceStep, ticksIn, tickTexts, timeStep, timeTicks, wholeStep } from "./scale";
 import { SeriesLayer } from "./series-layer";
 import { drawStates } from "./state-bands";
 
-export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24, events: 20 } as const;
+export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24 } as const;
 
 /** Left and right edge of a plot in device px: whole ones, so that its columns are. */
 export function edgesOf(width: number, ratio: number): { left: number; right: number } {
   return { left: Math.round(GUTTER.left * ratio), right: Math.round((width - GUTTER.right) * ratio) };
 }
 
+/** Px between the plot and the strip of events, which the ticks of the axis end in. */
+const UNDER = 3;
 /** Any text this short fits beside the plot: measuring each of 80 ticks took a fifth of a draw. */
 const SHORT_TICK = 5;
 /** Labels may move this often. */
@@ -30,6 +33,11 @@ export class Plot {
   box = { left: GUTTER.left as number, top: GUTTER.top as number, width: 0, height: 0 };
   x: Linear = { a: 1, b: 0 };
   y: Linear = { a: 1, b: 0 };
+  /** Height of the strip of events below the plot, 0 without one; and the marks in it. */
+  strip = 0;
+  marks: readonly PlacedMark[] = [];
+  /** Of the counts of events, by their text. */
+  readonly #countWidths = new Map<string, number>();
   readonly #labels: Kept = new Map();
   #labelsAt = -Infinity;
   readonly #ctx = this.canvas.getContext("2d") as Ctx;
@@ -45,12 +53,13 @@ export class Plot {
   /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
   draw(picture: Picture, width: number, height: number, ratio: number): void {
     const ctx = this.#ctx;
-    const top = GUTTER.top + (picture.flagRow ? GUTTER.events : 0);
+    const { top } = GUTTER;
+    this.strip = picture.eventStrip ? STRIP : 0;
     this.box = {
       left: GUTTER.left,
       top,
       width: width - GUTTER.left - GUTTER.right,
-      height: height - top - GUTTER.bottom,
+      height: height - top - GUTTER.bottom - this.strip,
     };
     this.x = picture.x;
     this.y = linear(picture.yLo, picture.yHi, top + this.box.height, top);
@@ -72,12 +81,24 @@ export class Plot {
       drawThresholds(ctx, this.#tokens(), line, this, picture, "line", placed, this.#labels, relocate);
     this.#readings(ctx, picture);
     this.#gapLabels(ctx, picture);
-    drawEvents(ctx, this.#tokens(), picture.flags, this, picture);
+    this.#events(ctx, picture);
     ctx.restore();
   }
 
   destroy(): void {
     this.canvas.remove();
+  }
+
+  #events(ctx: Ctx, picture: Picture): void {
+    const { left, top, width, height } = this.box;
+    ctx.font = font(600, 11);
+    const wide = (text: string): number => {
+      const known = this.#countWidths.get(text) ?? ctx.measureText(text).width;
+      this.#countWidths.set(text, known);
+      return known;
+    };
+    this.marks = placeMarks(picture.events, this.x, this.box, wide);
+    drawEvents(ctx, this.#tokens(), this.marks, top + height + UNDER, left, left + width + GUTTER.right - 4);
   }
 
   #silences(ctx: Ctx, picture: Picture): void {
@@ -137,7 +158,7 @@ export class Plot {
       const half = ctx.measureText(text).width / 2;
       if (x - half < left - GUTTER.left + 4 || x + half > left + width + GUTTER.right - 4) continue;
       ctx.fillStyle = tokens.muted;
-      ctx.fillText(text, x, top + height + GUTTER.bottom - 7);
+      ctx.fillText(text, x, top + height + this.strip + GUTTER.bottom - 7);
     }
   }
 

@@ -51,7 +51,7 @@ export class SeriesLayer {
       Math.min(endMs, ...traces.map((trace, i) => reachOf(trace, this.#dense[i], fromMs, style.columnPx)));
     let moved = Math.round((endMs - this.#endMs) / stepMs);
     // A dash goes on from where the line begins.
-    if (key !== this.#key || picture.dashed.includes(true) || !(moved >= 0 && moved < columns.count))
+    if (key !== this.#key || picture.dashes.some(({ length }) => length > 0) || !(moved >= 0 && moved < columns.count))
       this.#keptMs = -Infinity;
     else this.#keptMs = Math.min(this.#keptMs, reach(picture.freshMs));
     this.#key = key;
@@ -103,10 +103,10 @@ export class SeriesLayer {
   /** Draw what begins at a time; what is before it is clipped away, and only drawn as far as lines come from there. */
   #paint(
     ctx: CanvasRenderingContext2D,
-    { traces, colours, dashed, stale, alpha, area, x }: Picture,
+    { traces, colours, dashes, stale, alpha, area, x }: Picture,
     { top, height }: Box,
     y: Linear,
-    style: Omit<Ink, "colour" | "width" | "dashed">,
+    style: Omit<Ink, "colour" | "width" | "dash">,
     fromMs: number,
   ): void {
     const alphaOf = (i: number): number => alpha * (stale[i] && alpha === 1 ? STALE_ALPHA : 1);
@@ -118,7 +118,7 @@ export class SeriesLayer {
     traces.forEach((trace, i) => {
       const from = trace.indexAt(fromMs);
       if (trace.n === 0) return;
-      const ink = { ...style, colour: colours[i], width: LINE_PX, dashed: dashed[i] };
+      const ink = { ...style, colour: colours[i], width: LINE_PX, dash: dashes[i] };
       ctx.globalAlpha = alphaOf(i);
       if (this.#dense[i]) fillEnvelope(ctx, trace, x, y, ink, Math.max(0, from - 1));
       else strokeLine(ctx, trace, x, y, ink, Math.max(0, from - 2));

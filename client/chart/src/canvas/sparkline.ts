@@ -104,7 +104,7 @@ export function drawSpark(
   const ink = {
     colour: style.colour,
     width: style.width,
-    dashed: false,
+    dash: [],
     columnPx: columns.px / ratio,
     pixel: 1 / ratio,
     text: tokens.text,

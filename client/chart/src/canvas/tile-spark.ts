@@ -1,6 +1,6 @@
 /** The tile with a sparkline: the kind of every series that no other kind fits. */
 import { longSpan, plural } from "../base/format";
-import { font } from "../base/tokens";
+import { font, lineColour } from "../base/tokens";
 import { shownBy } from "../model/columns";
 import { isSilent } from "../model/freshness";
 import { FLAG_PARTIAL } from "../wire/frame";
@@ -18,7 +18,7 @@ export const sparkTile: TileKind = {
     const shown = state === "warn" || state === "critical" ? "live" : state;
     const silent = isSilent(state);
     const style = {
-      colour: tokens.series[series.colour],
+      colour: lineColour(tokens, series.style),
       width: 1.25,
       dot: 2,
       alpha: silent ? 0.62 : 1,

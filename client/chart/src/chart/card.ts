@@ -1,6 +1,7 @@
 /** The card around a chart: title, freshness, pills, skeleton and error. */
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { type Freshness, isSilent } from "../model/freshness";
+import { EventStrip } from "./event-strip";
 import { FigureTable } from "./figures";
 import { Legend, type Press } from "./legend";
 
@@ -8,6 +9,7 @@ import { Legend, type Press } from "./legend";
 export class ChartFrame {
   readonly legend: Legend;
   readonly table = new FigureTable();
+  readonly events = new EventStrip();
   readonly menu = h("div", { class: "card-menu" });
   readonly plotHost = h("div", { class: "plot", "data-tw": "plot", tabindex: "0", role: "img" });
   readonly head: HTMLElement;
@@ -29,9 +31,9 @@ export class ChartFrame {
   #copyText = "";
   readonly #reload: () => void;
 
-  constructor(reload: () => void, press: Press | null, others: () => void) {
+  constructor(reload: () => void, press: Press | null, others: () => void, switchEvents: () => void) {
     this.#reload = reload;
-    this.legend = new Legend(press, others);
+    this.legend = new Legend(press, others, switchEvents);
     this.#fresh.append(this.#freshDot, this.#freshText);
     this.#pill.append(icon("clock", 12), this.#pillText);
     for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing]) show(hidden, false);
@@ -55,6 +57,7 @@ export class ChartFrame {
       this.head,
       this.legend.element,
       this.plotHost,
+      this.events.element,
       this.table.element,
       this.#skeleton,
       this.#nothing,
@@ -130,6 +133,7 @@ export class ChartFrame {
     this.#copyText = `${title}: ${error.message}\n${error.stack ?? ""}`;
     setText(this.#name, title);
     setText(this.#unit, "");
+    this.events.update(null, title);
     for (const part of [this.plotHost, this.legend.element, this.#skeleton, this.#pill, this.#fresh, this.#alert])
       show(part, false);
     const sentence = /\.$/.test(error.message) ? error.message : `${error.message}.`;

@@ -5,9 +5,10 @@
  * and is run in one order, so a part of it elsewhere would need most of these fields.
  */
 
+import { dashesOf, swatch } from "../base/colour";
 import { formatNumber, plural } from "../base/format";
 import { chartTitle, legendLabel } from "../base/naming";
-import type { Tokens } from "../base/tokens";
+import { lineColour, type Tokens } from "../base/tokens";
 import { type ShownUnit, shownUnit, unitKey } from "../base/units";
 import { zoomOf } from "../canvas/draw";
 import type { Linear } from "../canvas/paths";
@@ -17,6 +18,7 @@ import type { BucketRing, Slot } from "../model/bucket-ring";
 import { extentOf, NOTHING, Trace } from "../model/buckets";
 import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
+import { ChartEvents } from "../model/events";
 import { chartWords, emptyWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import { unitsOfMetrics } from "../model/layout";
 import {
@@ -36,6 +38,7 @@ import type { State } from "../wire/frame";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
+import { spokenEvents } from "./event-strip";
 import { type FigureRow, figuresOf } from "./figures";
 import type { LegendStats, Press } from "./legend";
 import { isLoading } from "./loading-part";
@@ -77,6 +80,8 @@ export class Chart implements Parts {
   unit: ShownUnit = shownUnit("", 0);
   prints: Print[] = [];
   bands: readonly (readonly State[])[] | null = null;
+  dashes: readonly (readonly number[])[] = [];
+  readonly events = new ChartEvents();
   columns: Columns = { stepMs: 1_000, count: 2, px: 1 };
   freshMs = -Infinity;
   shown: Span = { startMs: 0, endMs: 0 };
@@ -87,8 +92,8 @@ export class Chart implements Parts {
   /** What was drawn last. */
   #seen: { ring: BucketRing | null; version: number } = { ring: null, version: 0 };
   #drawn: Picture | null = null;
-  /** Whether a row for flags is reserved; kept while zoomed or paused, so that nothing moves. */
-  #flagRow: boolean | null = null;
+  /** Whether there is room for events; kept while zoomed or paused, so that nothing moves. */
+  #eventStrip = false;
   #reported = "";
   #code = "";
   #plannedTitle = "";
@@ -99,12 +104,17 @@ export class Chart implements Parts {
   #toldPx = 0;
   readonly #sizes: ResizeObserver;
 
-  /** `resized` is called when the plot has another width in device pixels. */
-  constructor(press: Press | null = null, resized: () => void = () => undefined) {
+  /** `resized` is called when the plot has another width in device pixels, `switchEvents` to show or hide events. */
+  constructor(
+    press: Press | null = null,
+    resized: () => void = () => undefined,
+    switchEvents: () => void = () => undefined,
+  ) {
     this.card = new ChartFrame(
       () => this.#reload(),
       press,
       () => this.toggleTable(),
+      switchEvents,
     );
     this.#sizes = new ResizeObserver(([entry]) => {
       this.#width = entry.contentRect.width;
@@ -170,12 +180,13 @@ export class Chart implements Parts {
   /** `plannedTitle` names the chart while none of its series is known; empty while the directory is not. */
   setSeries(series: Series[], plannedTitle = ""): void {
     this.#plannedTitle = plannedTitle;
-    const key = series.map((one) => `${one.index}:${one.unit}:${one.colour}:${one.legend}`).join();
+    const key = series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join();
     if (key === this.#reported) return;
     this.#reported = key;
     this.series = series;
     const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
     this.traces = series.map(() => new Trace());
+    this.dashes = dashesOf(series.map(({ style }) => style));
     this.prints = series.map(() => printOf(this.unit, NOTHING));
     this.#code = unitsOfMetrics(series)[0] ?? "";
     this.card.legend.build(series, (one) => {
@@ -193,6 +204,7 @@ export class Chart implements Parts {
   #reload(): void {
     this.plot?.destroy();
     this.plot = null;
+    this.card.events.update(null, this.title);
     this.card.clearError();
     if (this.#moment) this.draw(this.#moment);
   }
@@ -247,11 +259,13 @@ export class Chart implements Parts {
     const { ring: before, version } = this.#seen;
     this.freshMs = ring === before ? ring.changedSince(version) * ring.stepMs : -Infinity;
     this.#seen = { ring, version: ring.version };
+    this.events.update(this.series, moment, this.bands !== null);
     const picture = composePicture(this, moment);
-    if (this.#flagRow === null || !(moment.zoomed || moment.paused)) this.#flagRow = picture.flags.length > 0;
-    picture.flagRow = this.#flagRow;
+    const stays = this.#eventStrip && this.events.shown && (moment.zoomed || moment.paused);
+    picture.eventStrip = this.#eventStrip = stays || picture.events.length > 0;
     this.#drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.#zoom);
+    this.card.events.update(this.plot, this.title);
     this.#words(moment);
     this.#updateOverlay();
   }
@@ -340,12 +354,13 @@ export class Chart implements Parts {
     const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
     const widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
     this.#figures(moment);
+    this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
     const roomy = this.#width >= STATS_PX && !this.card.table.open;
     this.card.legend.fit(this.#width - LEGEND_PAD, widths, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.unit.text}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}`,
+        `${this.title} ${this.unit.text}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
       );
   }
 
@@ -391,7 +406,8 @@ export class Chart implements Parts {
       values,
       this.#statTexts(),
       this.series.map((one, i) => {
-        const colour = colours ? (colours.get(values[i]) ?? -1) : one.colour;
+        if (!colours) return swatch(lineColour(moment.tokens, one.style), this.dashes[i]);
+        const colour = colours.get(values[i]) ?? -1;
         return colour < 0 ? moment.tokens.stale : moment.tokens.series[colour];
       }),
       state === "nodata",
@@ -441,7 +457,7 @@ export class Chart implements Parts {
       return;
     }
     const rows = rowsAt(this, plot, this.#crossMs, moment.tokens);
-    const events = eventsAt(this.#drawn?.flags ?? [], plot, this.#crossMs);
+    const events = eventsAt(this.events, plot, this.#crossMs);
     const ago = moment.zoomed ? NaN : moment.endMs - this.#crossMs;
     this.overlay.at(plot, this.#crossMs, rows, this.#hovered, ago, events, (...box) =>
       readingsIn(this.traces, plot, ...box),
@@ -473,10 +489,11 @@ export class Chart implements Parts {
       empty: this.#drawn?.emptyText[0] ?? "",
       loading: this.#drawn?.loading ?? null,
       state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
-      flags: this.#drawn?.flags ?? [],
+      events: this.events.shown ? this.events.within(this.shown) : [],
       kind: this.#kind,
       series: this.series.map((one, i) => ({
         key: one.key,
+        style: one.style,
         buckets: this.traces[i]?.n ?? 0,
         steps: this.traces[i]?.steps ?? false,
         heldMs: this.traces[i]?.heldMs || null,

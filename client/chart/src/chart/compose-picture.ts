@@ -1,13 +1,14 @@
 /** Composes the picture of a chart at one moment: range, silences, colours, marks. */
 
 import { paler } from "../base/colour";
+import { lineColour } from "../base/tokens";
 import { isAmount, startsAtZero } from "../base/units";
+import { slotsOf } from "../canvas/event-marks";
 import type { Linear } from "../canvas/paths";
-import type { Flag, Picture } from "../canvas/picture";
+import type { Picture } from "../canvas/picture";
 import { SWITCH_RANGE, yRange } from "../canvas/scale";
 import type { StateRow } from "../canvas/state-bands";
 import { sharedGaps, type Trace } from "../model/buckets";
-import type { Series } from "../model/directory";
 import { freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { wordColours } from "../model/states";
@@ -68,8 +69,10 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   const said = tailText.length > 0 || loading !== null;
   return {
     traces,
-    colours: series.map((one) => (moment.offline ? paler(tokens.series[one.colour]) : tokens.series[one.colour])),
-    dashed: dashes(series),
+    colours: series
+      .map(({ style }) => lineColour(tokens, style))
+      .map((colour) => (moment.offline ? paler(colour) : colour)),
+    dashes: parts.dashes,
     startMs,
     endMs,
     x: parts.x,
@@ -92,8 +95,8 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,
     loading,
-    flags: flagsOf(series, parts, moment),
-    flagRow: false,
+    events: parts.events.shown ? parts.events.groups(parts.shown, ...slotsOf(parts.columns, parts.x)) : [],
+    eventStrip: false,
   };
 }
 
@@ -111,26 +114,4 @@ function apartPx(trace: Trace, x: Linear): number {
   if (trace.n < 2) return Infinity;
   for (let i = 0; i < trace.n; i++) if (trace.count[i] > 1) return 0;
   return ((trace.time[trace.n - 1] - trace.time[0]) / (trace.n - 1)) * x.a;
-}
-
-/** A second series of the same colour gets a dash, never a new hue. */
-function dashes(series: readonly Series[]): boolean[] {
-  const used = new Set<number>();
-  return series.map(({ colour }) => {
-    const again = used.has(colour);
-    used.add(colour);
-    return again;
-  });
-}
-
-/** Return the events of this window: annotations, and those of the chart's metrics. */
-function flagsOf(series: readonly Series[], { shown, bands }: Parts, moment: Moment): Flag[] {
-  const flags: Flag[] = [];
-  for (const { time_ms: timeMs, text, metric } of moment.events) {
-    if (timeMs < shown.startMs || timeMs > shown.endMs) continue;
-    // The texts of states are in their bands.
-    if (metric === "annotations" || (!bands && series.some((one) => one.metric === metric)))
-      flags.push({ timeMs, text });
-  }
-  return flags;
 }

@@ -1,13 +1,14 @@
 /** Finds what lies under the crosshair: buckets, tooltip rows, events. */
 
-import { longSpan } from "../base/format";
-import type { Tokens } from "../base/tokens";
-import type { Flag } from "../canvas/picture";
+import { swatch } from "../base/colour";
+import { formatNumber, longSpan } from "../base/format";
+import { lineColour, type Tokens } from "../base/tokens";
 import type { Plot } from "../canvas/plot";
 import { rowsIn } from "../canvas/state-bands";
 import type { Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
+import type { ChartEvents } from "../model/events";
 import { gapLimitMs } from "../model/freshness";
 import { printValue } from "../model/reading";
 import { bandAt, wordColours } from "../model/states";
@@ -63,7 +64,7 @@ export function snapped(traces: readonly Trace[], timeMs: number): number {
 }
 
 export function rowsAt(parts: Parts, plot: Plot, timeMs: number, tokens: Tokens): OverlayRow[] {
-  const { series, slots, traces, prints, bands } = parts;
+  const { series, slots, traces, prints, bands, dashes } = parts;
   if (bands) return stateRows(series, bands, plot, timeMs, tokens);
   return series.flatMap((one, i) => {
     const trace = traces[i];
@@ -75,7 +76,8 @@ export function rowsAt(parts: Parts, plot: Plot, timeMs: number, tokens: Tokens)
     const held = found.timeMs !== trace.time[k];
     return [
       {
-        colour: tokens.series[one.colour],
+        colour: lineColour(tokens, one.style),
+        swatch: swatch(lineColour(tokens, one.style), dashes[i]),
         label: one.legend || one.name,
         value: printValue(found.value, print),
         range: held || trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
@@ -100,10 +102,12 @@ function stateRows(
     const band = bandAt(bands[i], timeMs);
     if (!band || timeMs > Math.max(band[1], band[0] + 1 / plot.x.a)) return [];
     const [fromMs, toMs, value] = band;
-    const colour = colours.get(value) ?? -1;
+    const index = colours.get(value) ?? -1;
+    const colour = index < 0 ? tokens.stale : tokens.series[index];
     return [
       {
-        colour: colour < 0 ? tokens.stale : tokens.series[colour],
+        colour,
+        swatch: colour,
         label: one.legend || one.name,
         value,
         range: `for ${longSpan(toMs - fromMs)}`,
@@ -114,10 +118,15 @@ function stateRows(
   });
 }
 
-/** Return the texts of nearby events; of overlapping flags, this is the only place that shows them. */
-export function eventsAt(flags: readonly Flag[], plot: Plot, timeMs: number): string[] {
-  const near = flags.filter((flag) => Math.abs((flag.timeMs - timeMs) * plot.x.a) <= EVENT_PX);
-  return near.slice(0, MOST_EVENTS).map((flag) => flag.text);
+/** Return the texts of nearby events. */
+export function eventsAt(events: ChartEvents, plot: Plot, timeMs: number): string[] {
+  const nearMs = EVENT_PX / plot.x.a;
+  const near = events.shown ? events.within({ startMs: timeMs - nearMs, endMs: timeMs + nearMs }) : [];
+  const more = near.length - MOST_EVENTS;
+  return [
+    ...near.slice(0, MOST_EVENTS).map(({ text }) => text),
+    ...(more > 0 ? [`and ${formatNumber(more, 0)} more`] : []),
+  ];
 }
 
 /** Count the drawn readings that a tooltip in this box would cover. */

@@ -1,7 +1,7 @@
 /** Draws a chart as a PNG: title, legend, plot and time, sharp enough to be printed. */
 import { withAlpha } from "../base/colour";
 import { spanText } from "../base/format";
-import { font, type Tokens } from "../base/tokens";
+import { font, lineColour, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
 import { printValue } from "../model/reading";
 import { wordOf } from "../model/states";
@@ -46,11 +46,18 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
       text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);
       break;
     }
-    ctx.fillStyle = tokens.series[one.colour];
-    ctx.fillRect(x, 42, 8, 2);
+    ctx.strokeStyle = lineColour(tokens, one.style);
+    ctx.lineWidth = 2;
+    ctx.setLineDash(chart.dashes[i].map((px) => px / 2));
+    ctx.beginPath();
+    ctx.moveTo(x, 43);
+    ctx.lineTo(x + 8, 43);
+    ctx.stroke();
     x = text(label, x + 14, 47, 400, 12, tokens.secondary);
     x = text(value, x + 6, 47, 600, 12, tokens.text) + 14;
   }
+  ctx.setLineDash([]);
+  ctx.lineWidth = 1;
   ctx.strokeStyle = withAlpha(tokens.border, 0.7);
   ctx.strokeRect(0.5, 0.5, width - 1, canvas.height / ratio - 1);
   return new Promise((resolve, reject) =>

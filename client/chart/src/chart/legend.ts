@@ -1,6 +1,7 @@
 /** The legend row of a chart: swatch, label and value of each series; what does not fit becomes "+n". */
 
-import { h, setAttribute, setText, show } from "../base/dom";
+import { h, icon, setAttribute, setText, show } from "../base/dom";
+import { formatNumber, plural } from "../base/format";
 import { fullName } from "../base/naming";
 import type { Series } from "../model/directory";
 
@@ -8,6 +9,8 @@ interface Item {
   series: Series;
   element: HTMLElement;
   swatch: HTMLElement;
+  /** Its background: what a browser gives back is written otherwise. */
+  shown: string;
   value: HTMLElement;
   stats: HTMLElement;
 }
@@ -34,14 +37,24 @@ export class Legend {
   /** How many of the statistics have room beside the values. */
   #roomFor = 0;
   readonly #press: Press | null;
+  readonly #events: HTMLButtonElement;
+  readonly #eventCount = h("span", {});
 
-  /** `others` is called when "+n" is pressed. */
-  constructor(press: Press | null = null, others: () => void = () => undefined) {
+  /** `others` is called when "+n" is pressed, `switchEvents` when the number of events is. */
+  constructor(press: Press | null, others: () => void, switchEvents: () => void) {
     this.#press = press;
     const title = "All series with last, min, max and mean (d)";
     this.#more = press
       ? h("button", { type: "button", class: "legend-more", "data-tw": "legend-more", title, onclick: others })
       : h("span", { class: "legend-more", "data-tw": "legend-more" });
+    const events = {
+      type: "button",
+      class: "legend-more legend-events",
+      "data-tw": "events-switch",
+      onclick: switchEvents,
+    } as const;
+    this.#events = h("button", events, icon("flag", 12), this.#eventCount);
+    show(this.#events, false);
   }
 
   build(series: readonly Series[], label: (series: Series) => string): void {
@@ -67,9 +80,9 @@ export class Legend {
         : h("span", { class: "legend-item" }, ...parts);
       element.dataset.series = String(one.index);
       element.title = fullName(one);
-      return { series: one, element, swatch, value, stats };
+      return { series: one, element, swatch, shown: "", value, stats };
     });
-    this.element.replaceChildren(...this.#items.map((item) => item.element), this.#more);
+    this.element.replaceChildren(...this.#items.map((item) => item.element), this.#more, this.#events);
     this.#layoutKey = "";
   }
 
@@ -77,7 +90,7 @@ export class Legend {
   update(
     values: readonly string[],
     stats: readonly LegendStats[],
-    colours: readonly string[],
+    swatches: readonly string[],
     silent: boolean,
     hidden: ReadonlySet<number>,
   ): void {
@@ -91,15 +104,26 @@ export class Legend {
       if (stats[i] !== undefined)
         setAttribute(item.element, "title", [fullName(item.series), joined(stats[i])].filter(Boolean).join("\n"));
       setText(item.value, values[i] ?? "–");
-      if (item.swatch.style.background !== colours[i]) item.swatch.style.background = colours[i];
+      if (item.shown !== swatches[i]) item.swatch.style.background = item.shown = swatches[i];
     });
+  }
+
+  /** Show how many events there are, whether they are drawn or not. */
+  showEvents(count: number, drawn: boolean, roomy: boolean): void {
+    show(this.#events, count > 0);
+    setText(this.#eventCount, roomy ? plural(count, "event", "events") : formatNumber(count, 0));
+    setAttribute(this.#events, "aria-pressed", String(drawn));
+    setAttribute(this.#events, "aria-label", `${plural(count, "event", "events")}, ${drawn ? "shown" : "hidden"} (n)`);
+    this.#events.title = drawn ? "Hide events (n)" : "Show events (n)";
   }
 
   /** Fit the row into a width; `widthsCh` is the width of each item's value. */
   fit(width: number, widthsCh: readonly number[], stats: readonly LegendStats[]): void {
-    const key = `${width}|${widthsCh.join()}|${stats.map(([, density]) => density !== "").join()}`;
+    const events = this.#events.hidden ? 0 : this.#eventCount.textContent.length;
+    const key = `${width}|${events}|${widthsCh.join()}|${stats.map(([, density]) => density !== "").join()}`;
     if (key === this.#layoutKey) return;
     this.#layoutKey = key;
+    if (events > 0) width -= this.#events.offsetWidth + ROOMY_GAP;
     const attempt = (gap: number, spare = 0): boolean => {
       this.element.style.columnGap = `${gap}px`;
       let sum = -gap;

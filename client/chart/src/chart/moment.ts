@@ -7,15 +7,15 @@ import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
 import type { Series } from "../model/directory";
+import type { ChartEvents, EventSources } from "../model/events";
 import type { Prints } from "../model/prints";
 import type { Print } from "../model/reading";
-import type { Alarms } from "../model/session";
 import type { Span } from "../model/url";
 import type { State } from "../wire/frame";
-import type { EventMark, Threshold } from "../wire/messages";
+import type { Threshold } from "../wire/messages";
 
 /** What all charts of a page draw from at one moment. */
-export interface Moment {
+export interface Moment extends EventSources {
   /** Return the ring to draw a plot of so many device pixels from. */
   ring: (devicePx: number) => BucketRing;
   /** The window asked for; a plot shows it in whole columns, see `shownBy`. */
@@ -34,9 +34,7 @@ export interface Moment {
   /** What a chart says in the place of a past that is slow or cannot come, longest first; else none. */
   pastWords: readonly string[];
   tokens: Tokens;
-  events: readonly EventMark[];
   thresholds: readonly Threshold[];
-  alarms: Alarms;
   prints: Prints;
   speak: boolean;
 }
@@ -53,6 +51,9 @@ export interface Parts {
   prints: readonly Print[];
   /** The states of each series inside the window, if all that there is are words; else null. */
   bands: readonly (readonly State[])[] | null;
+  /** The dash of each series' line, empty for a solid one. */
+  dashes: readonly (readonly number[])[];
+  events: ChartEvents;
   /** The columns of the plot, the window that they show, and where. */
   columns: Columns;
   /** Up to this time the traces are what they were when they were last drawn. */

@@ -6,6 +6,8 @@ import { GUTTER, type Plot } from "../canvas/plot";
 /** One row of the tooltip. */
 export interface OverlayRow {
   colour: string;
+  /** The CSS background of its swatch. */
+  swatch: string;
   label: string;
   value: string;
   /** "945.5 – 946.4", or empty for one reading. */
@@ -100,10 +102,10 @@ export class Overlay {
     this.#place(x, plot, readings);
   }
 
-  #placePill(x: number, { box: { left, top, width, height } }: Plot): void {
+  #placePill(x: number, { strip, box: { left, top, width, height } }: Plot): void {
     const half = this.#pill.offsetWidth / 2;
     const middle = Math.min(Math.max(x, half), left + width + GUTTER.right - half);
-    this.#pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + 5}px)`;
+    this.#pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + strip + 5}px)`;
   }
 
   #fillRows(rows: readonly OverlayRow[]): void {
@@ -125,7 +127,7 @@ export class Overlay {
     }
     sorted.forEach((row, i) => {
       const [swatch, label, value, range] = Array.from(this.#rows.children[i].children) as HTMLElement[];
-      swatch.style.background = row.colour;
+      swatch.style.background = row.swatch;
       setText(label, row.label);
       setText(value, row.value);
       setText(range, row.range);
@@ -134,7 +136,7 @@ export class Overlay {
 
   #place(x: number, plot: Plot, readings: (left: number, top: number, right: number, bottom: number) => number): void {
     const cardWidth = plot.box.left + plot.box.width + GUTTER.right;
-    const cardHeight = plot.box.top + plot.box.height + GUTTER.bottom;
+    const cardHeight = plot.box.top + plot.box.height + plot.strip + GUTTER.bottom;
     const wide = this.#tip.offsetWidth;
     const high = this.#tip.offsetHeight;
     const fits = x + TIP_AWAY + wide <= cardWidth - CARD_EDGE;

@@ -1,5 +1,4 @@
 /** The directory of series that Python announced, with their colours, groups and order. */
-import { colourIndex } from "../base/colour";
 import { sharedParts, shorterForms } from "../base/elision";
 import { groupBy } from "../base/group-by";
 import {
@@ -30,40 +29,48 @@ export interface Series {
   readonly legend: string;
   /** Lower case text that the search box looks in. */
   readonly haystack: string;
-  colour: number;
+  /** Style of its lines as the dashboard gives it, and as the deck that is shown has it. */
+  readonly given: number;
+  style: number;
 }
+
+/** The identity of a series, and of its label set in every metric (`*`). */
+export const seriesId = ({ metric, key }: { metric: string; key: string }): string => `${metric}\0${key}`;
 
 export class Directory {
   readonly byIndex = new Map<number, Series>();
   /** All series, by metric name, then by labels. */
   list: Series[] = [];
-  /** All but `annotations`, whose events are drawn as flags. */
+  /** All but `annotations`, whose events are marks below the charts. */
   measured: Series[] = [];
   byMetric: ReadonlyMap<string, Series[]> = new Map();
   /** Raised by every change. */
   version = 0;
   /** Heading of each group: its name, and the levels that all its metrics share. */
   readonly #headings = new Map<string, string>();
+  #styles: ReadonlyMap<string, number> = new Map();
 
   update(full: boolean, entries: readonly SeriesEntry[]): void {
     if (full) this.byIndex.clear();
     for (const entry of entries) {
       const { labels } = entry;
       const short = shortLabels(labels);
+      const key = labelKey(labels);
       this.byIndex.set(entry.i, {
         index: entry.i,
         metric: entry.metric,
         labels,
         unit: entry.unit,
-        key: labelKey(labels),
+        key,
         group: groupOf(entry.metric),
         name: nameInGroup(entry.metric),
         short,
         names: [],
         shorts: [],
         legend: legendLabel(labels),
-        haystack: `${entry.metric} ${short} ${labelKey(labels)}`.toLowerCase(),
-        colour: 0,
+        haystack: `${entry.metric} ${short} ${key}`.toLowerCase(),
+        given: entry.colour,
+        style: this.#styles.get(seriesId({ metric: entry.metric, key })) ?? entry.colour,
       });
     }
     this.#shorten();
@@ -71,12 +78,14 @@ export class Directory {
     this.list = [...this.byIndex.values()].sort((a, b) => byName(a.metric, b.metric) || byName(a.key, b.key));
     this.measured = this.list.filter((series) => series.metric !== "annotations");
     this.byMetric = groupBy(this.list, ({ metric }) => metric);
-    // Ranks follow plain text order, as in Python; the order on screen sorts numbers by value.
-    for (const [metric, same] of this.byMetric) {
-      const ranked = [...same].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-      ranked.forEach((series, rank) => (series.colour = colourIndex(metric, rank)));
-    }
     this.version++;
+  }
+
+  /** Give series, by their identity, other styles than the dashboard's; those that are not named get that one back. */
+  restyle(styles: ReadonlyMap<string, number>): void {
+    if (styles.size === 0 && this.#styles.size === 0) return;
+    this.#styles = styles;
+    for (const series of this.list) series.style = styles.get(seriesId(series)) ?? series.given;
   }
 
   /** Leave out the labels that all series of a metric share. A series whose text changes becomes another object. */

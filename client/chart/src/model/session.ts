@@ -29,8 +29,8 @@ export type Alarms = ReadonlyMap<number, Level>;
 
 export type ViewRequest = Required<Omit<OpenView, "t" | "view">>;
 
-/** Events kept; the oldest go first. */
-const MAX_EVENTS = 2_000;
+/** Events kept, as many as Python keeps; the oldest go first. */
+const MAX_EVENTS = 21_000;
 /** After a hole, wait this long before requesting another snapshot. */
 const HELLO_AGAIN_MS = 2_000;
 

@@ -1,4 +1,5 @@
 /** Converts the state of a page to its URL and back. */
+import { STYLES } from "../base/colour";
 import type { Labels } from "../base/naming";
 
 export const WINDOWS = [
@@ -28,6 +29,13 @@ export interface SeriesRef {
   labels?: Labels;
 }
 
+/** The style of a series in a deck, or of a label set in all metrics: then the metric is `*`. */
+export interface KeptColour {
+  metric: string;
+  labels: Labels;
+  style: number;
+}
+
 export interface ChartSpec {
   series: SeriesRef[];
   /** 2 … 12 */
@@ -48,6 +56,10 @@ export interface Span {
   endMs: number;
 }
 
+/** What a page shows of events: all, none, or those whose metric matches a pattern. */
+export const ALL_EVENTS = "all";
+export const NO_EVENTS = "0";
+
 export interface PageState {
   page: "overview" | "deck";
   slug: string;
@@ -64,6 +76,10 @@ export interface PageState {
   kiosk: boolean;
   /** Series that are hidden in the legend. */
   hidden: SeriesRef[];
+  /** Styles that are not, or may not be, those that the dashboard gives. */
+  colours: readonly KeptColour[];
+  /** Which events are shown: `ALL_EVENTS`, `NO_EVENTS` or a pattern; null: as in the saved deck, else all. */
+  events: string | null;
   /** Index of the chart whose drawer is open; null: none. */
   drawer: number | null;
   /** Index of the only chart that is shown; null: all are. */
@@ -71,14 +87,17 @@ export interface PageState {
 }
 
 /** Fields that are reset when another page is opened. */
-export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "drawer" | "only"> = {
-  charts: null,
-  query: "",
-  zoom: null,
-  hidden: [],
-  drawer: null,
-  only: null,
-};
+export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "colours" | "events" | "drawer" | "only"> =
+  {
+    charts: null,
+    query: "",
+    zoom: null,
+    hidden: [],
+    colours: [],
+    events: null,
+    drawer: null,
+    only: null,
+  };
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
@@ -196,6 +215,17 @@ export function parseRefs(text: string): SeriesRef[] {
   return series;
 }
 
+/** Parse series, each with the number of its style: 1 to 12 are the colours, those after them have dashes. */
+function parseColours(text: string): KeptColour[] {
+  return [...text.matchAll(/([^,()]+\([^()]*\)):(\d{1,2})(?=,|$)/g)].flatMap(([, name, number]) => {
+    const [{ metric, labels = {} }] = parseRefs(name);
+    const style = Number(number) - 1;
+    return style >= 0 && style < STYLES ? [{ metric, labels, style }] : [];
+  });
+}
+
+const formatColour = ({ metric, labels, style }: KeptColour): string => `${formatRef({ metric, labels })}:${style + 1}`;
+
 /** Parse a time of the URL: RFC 3339, or milliseconds since the Unix epoch. */
 function parseTime(text: string | undefined): number {
   return /^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : Date.parse(text ?? "");
@@ -236,6 +266,7 @@ export function parseState(
   const fields = new Map<string, string>();
   const charts: ChartSpec[] = [];
   const hidden: SeriesRef[] = [];
+  const colours: KeptColour[] = [];
   let anyChart = false;
   for (const pair of search.replace(/^\?/, "").split("&")) {
     if (!pair) continue;
@@ -244,6 +275,8 @@ export function parseState(
     const value = equals < 0 ? "" : pair.slice(equals + 1).replace(/\+/g, " ");
     if (name === "hide") {
       hidden.push(...parseRefs(value));
+    } else if (name === "col") {
+      colours.push(...parseColours(value));
     } else if (name === "c") {
       anyChart = true;
       const chart = parseChart(value);
@@ -266,6 +299,8 @@ export function parseState(
     zoom: parseSpan(fields.get("from"), fields.get("to")),
     kiosk: fields.get("kiosk") === "1",
     hidden,
+    colours,
+    events: fields.get("ev") || null,
     drawer: parseIndex(fields.get("drawer")),
     only: parseIndex(fields.get("only")),
   };
@@ -288,6 +323,8 @@ export function formatState(state: PageState, prefix: string): string {
     if (state.charts?.length === 0) fields.push("c=");
     for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
     if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
+    if (state.colours.length) fields.push(`col=${state.colours.map(formatColour).join(",")}`);
+    if (state.events !== null) fields.push(`ev=${escapePart(state.events)}`);
     if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
     if (state.only !== null) fields.push(`only=${state.only + 1}`);
   }

@@ -12,10 +12,13 @@ import { type SavedDeck, SavedDecks } from "../model/saved-decks";
 import { Session } from "../model/session";
 import { Timeline } from "../model/timeline";
 import {
+  ALL_EVENTS,
   addressNotice,
   DEFAULT_WINDOW_MS,
   FRESH,
   formatState,
+  type KeptColour,
+  NO_EVENTS,
   type PageState,
   parseState,
   type Span,
@@ -110,7 +113,10 @@ export class App implements AppContext {
     this.#port = new SocketPort(
       options.socketAddress,
       { text: (m) => this.session.onText(m), frame: (f) => this.session.onFrame(f), link: (l) => this.#onLink(l) },
-      reloadOnce,
+      () => {
+        this.coloursChanged(this.exported().colours);
+        return reloadOnce();
+      },
     );
     this.session.port = this.#port;
     this.#listen(window, "popstate", () => this.#onPopState());
@@ -227,12 +233,13 @@ export class App implements AppContext {
     this.#page.directoryChanged();
   }
 
-  /** Apply the window and hidden series of the saved deck, unless the URL has its own. */
+  /** Apply the window, hidden series and colours of the saved deck, unless the URL has its own. */
   #onSavedDeck({ state }: SavedDeck, windowGiven: boolean): void {
     if (this.state.charts !== null) return;
     this.change({
       windowMs: windowGiven ? this.state.windowMs : state.windowMs,
       hidden: this.state.hidden.length ? this.state.hidden : state.hidden,
+      colours: this.state.colours.length ? this.state.colours : state.colours,
     });
   }
 
@@ -289,6 +296,23 @@ export class App implements AppContext {
     history.replaceState(history.state, "", formatState(this.state, this.options.prefix));
     this.#page?.stateChanged();
     this.requestDraw();
+  }
+
+  /** Return which events the page shows. */
+  eventsShown(): string {
+    return this.state.events ?? this.savedDecks.saved?.state.events ?? ALL_EVENTS;
+  }
+
+  switchEvents(): void {
+    this.change({ events: this.eventsShown() === NO_EVENTS ? ALL_EVENTS : NO_EVENTS });
+  }
+
+  /** Keep the colours of a deck in state and URL. */
+  coloursChanged(colours: readonly KeptColour[]): void {
+    const before = formatState(this.state, this.options.prefix);
+    this.state = { ...this.state, colours };
+    const address = formatState(this.state, this.options.prefix);
+    if (address !== before) history.replaceState(history.state, "", address);
   }
 
   /** Draw the page without new readings. */
@@ -377,9 +401,17 @@ export class App implements AppContext {
     this.header.draw();
   }
 
-  /** Return the state with its charts written out, so that series published later change nothing. */
+  /** Return the state with its charts and colours written out, so that series published later change nothing. */
   exported(): PageState {
-    return this.#page instanceof DeckPage ? { ...this.state, charts: this.#page.specs() } : this.state;
+    if (!(this.#page instanceof DeckPage)) return this.state;
+    const shown = this.eventsShown();
+    const events = shown === ALL_EVENTS ? null : shown;
+    return { ...this.state, charts: this.#page.specs(), colours: this.#page.colours(), events };
+  }
+
+  /** Return the address of the page as others shall see it, also after the dashboard has started anew. */
+  sharedAddress(): string {
+    return new URL(this.addressOf({ colours: this.exported().colours }), location.href).href;
   }
 
   debug(): Record<string, unknown> {

@@ -116,6 +116,7 @@ export class CardGrid {
     const chart = new Chart(
       (series, alone) => this.#deck.press(series, alone),
       () => this.#deck.plotResized(),
+      () => this.#app.switchEvents(),
     );
     this.#watcher.observe(chart.card.element);
     this.#deck.attach(chart);

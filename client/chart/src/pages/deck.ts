@@ -12,10 +12,11 @@ import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
 import { ChartViews } from "../model/chart-views";
 import { type Columns, columnsOf } from "../model/columns";
+import { allColours, changedColours, deckStyles, keptStyles } from "../model/deck-colours";
 import type { Directory, Series } from "../model/directory";
-import { changeChart, defaultCharts, isOnDeck, moveChart, pressed, refOf, toggleSeries } from "../model/layout";
+import { cells, changeChart, defaultCharts, isOnDeck, moveChart, pressed, refOf, toggleSeries } from "../model/layout";
 import { LIST } from "../model/session";
-import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS } from "../model/url";
+import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS, type KeptColour } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import { Drawer } from "../panels/drawer";
@@ -60,6 +61,9 @@ export class DeckPage implements Page, GridOwner {
   #resizing = 0;
   #listColumns: Columns = { stepMs: 1_000, count: 2, px: 1 };
   #spokenAt = 0;
+  /** The styles that were shown, and the colours of the state from which they follow. */
+  #styles = new Map<string, number>();
+  #colours: readonly KeptColour[] | null = null;
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
@@ -191,9 +195,29 @@ export class DeckPage implements Page, GridOwner {
     this.#sidebar.stateChanged();
   }
 
+  /** Give the series of the charts their styles, and keep in the address what the dashboard would give otherwise. */
+  #restyle(): void {
+    const app = this.#app;
+    const charts = cells(this.directory, this.specs()).map(({ series }) => series);
+    if (app.state.colours !== this.#colours) this.#styles = keptStyles(app.state.colours);
+    for (const [id, style] of deckStyles(this.directory, charts, this.#styles)) this.#styles.set(id, style);
+    this.directory.restyle(this.#styles);
+    this.#colours = changedColours([...new Set(charts.flat())], app.state.colours);
+    app.coloursChanged(this.#colours);
+  }
+
+  /** Return the styles of all series of the charts. */
+  colours(): KeptColour[] {
+    return allColours(
+      this.directory,
+      this.#grid.cards.flatMap(({ series }) => series),
+    );
+  }
+
   /** Update grid, drawer and views to the state. */
   #reconcile(): void {
     this.#app.session.prints.forgetCharts();
+    this.#restyle();
     this.#grid.reconcile();
     this.#fitWall();
     show(this.#none, this.#grid.cards.length === 0 && this.directory.list.length > 0 && !this.#app.savedDecks.reading);
@@ -291,9 +315,11 @@ export class DeckPage implements Page, GridOwner {
       pastWords: session.loading.words(session.status, now),
       tokens: this.#app.tokens,
       events: session.events,
+      eventsShown: this.#app.eventsShown(),
       thresholds: session.thresholds,
       alarms: session.alarms,
       prints: session.prints,
+      alarmsSince: session.alarmsSince,
       speak,
     };
     this.crosshair.frame(moment);
@@ -372,6 +398,7 @@ export class DeckPage implements Page, GridOwner {
     this.#resizer.disconnect();
     this.#app.turns.leave(this.#scroller);
     this.#sidebar.destroy();
+    this.directory.restyle(new Map());
     this.element.remove();
   }
 }

@@ -7,9 +7,10 @@ import { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
 import { type Columns, columnsOf } from "../model/columns";
+import { allColours } from "../model/deck-colours";
 import { CHARTS, Session } from "../model/session";
 import { shownSpan, Timeline } from "../model/timeline";
-import { DEFAULT_WINDOW_MS } from "../model/url";
+import { ALL_EVENTS, DEFAULT_WINDOW_MS, NO_EVENTS } from "../model/url";
 import { ConnectionBadge } from "../panels/connection-badge";
 import { waitingFor } from "../panels/connection-state";
 import { NotebookHead } from "../panels/notebook-head";
@@ -46,6 +47,7 @@ export class NotebookFrame {
   readonly #host = new MutationObserver(() => this.#applyTheme());
   #windowMs: number;
   #spokenAt = 0;
+  #eventsShown = ALL_EVENTS;
   readonly #onVisible = (): void => this.#requestDraw();
   readonly #onAddress = (): void => this.#updateLink();
   readonly #onTheme = (): void => this.#applyTheme();
@@ -104,6 +106,7 @@ export class NotebookFrame {
     // Only while focused: the notebook has shortcuts of its own.
     root.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#live();
+      if (event.key === "n" && !event.ctrlKey && !event.metaKey && !event.altKey) this.#switchEvents();
       if (this.#crosshair.key(event)) {
         event.preventDefault();
         event.stopPropagation();
@@ -216,7 +219,11 @@ export class NotebookFrame {
     metrics.forEach((metric, i) => {
       let chart = this.#charts.get(metric);
       if (!chart) {
-        chart = new Chart(null, () => this.#requestViews());
+        chart = new Chart(
+          null,
+          () => this.#requestViews(),
+          () => this.#switchEvents(),
+        );
         this.#charts.set(metric, chart);
         this.#crosshair.attach(chart);
         this.#watcher.observe(chart.card.element);
@@ -228,8 +235,18 @@ export class NotebookFrame {
     this.#updateLink(metrics);
   }
 
+  #switchEvents(): void {
+    this.#eventsShown = this.#eventsShown === NO_EVENTS ? ALL_EVENTS : NO_EVENTS;
+    this.#requestDraw();
+  }
+
   #updateLink(metrics: readonly string[] = [...this.#charts.keys()]): void {
-    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), metrics, this.#windowMs);
+    const { directory } = this.session;
+    const colours = allColours(
+      directory,
+      metrics.flatMap((metric) => directory.byMetric.get(metric) ?? []),
+    );
+    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), metrics, this.#windowMs, colours);
   }
 
   #requestDraw(): void {
@@ -262,9 +279,11 @@ export class NotebookFrame {
       pastWords: session.loading.words(session.status, now),
       tokens: this.#tokens,
       events: session.events,
+      eventsShown: this.#eventsShown,
       thresholds: session.thresholds,
       alarms: session.alarms,
       prints: session.prints,
+      alarmsSince: session.alarmsSince,
       speak,
     };
     this.#crosshair.frame(moment);

@@ -5,7 +5,7 @@ import type { Tokens } from "../base/tokens";
 import type { SavedDecks } from "../model/saved-decks";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
-import type { PageState, Span } from "../model/url";
+import type { KeptColour, PageState, Span } from "../model/url";
 import type { Action } from "./action";
 import type { Alerts } from "./alerts";
 import type { BadgeState } from "./connection-state";
@@ -58,6 +58,14 @@ export interface AppContext {
   /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;
   addressOf(part: Partial<PageState>): string;
+  /** Return the address of the page as others shall see it, also after the dashboard has started anew. */
+  sharedAddress(): string;
+  /** Return which events the page shows, see `PageState`. */
+  eventsShown(): string;
+  /** Show events, or hide them. */
+  switchEvents(): void;
+  /** Keep the colours of a deck in state and URL. */
+  coloursChanged(colours: readonly KeptColour[]): void;
   /** Set the span in state and URL, without a new layout. */
   timeChanged(zoom: Span | null): void;
   /** Open a page in its default state. */

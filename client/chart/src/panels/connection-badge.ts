@@ -64,7 +64,7 @@ export class ConnectionBadge {
     let allFinished = true;
     for (const ring of session.views) {
       for (const [index, slot] of ring.slots) {
-        if (session.directory.byIndex.get(index)?.metric === "annotations") continue; // flags, which say nothing of what is measured
+        if (session.directory.byIndex.get(index)?.metric === "annotations") continue; // events, which say nothing of what is measured
         if (!Number.isFinite(slot.lastIdMs)) continue;
         const age = ageOf(slot, now);
         if (!newest || isAhead(newest) || (age.ms < newest.ms && !isAhead(age))) newest = age;

@@ -8,6 +8,7 @@ import type { Chart } from "../chart/chart";
 import { pngOf } from "../chart/image-file";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
+import { liesOn } from "../model/events";
 import { freshness, isSilent } from "../model/freshness";
 import { printIn } from "../model/reading";
 import { LIST } from "../model/session";
@@ -189,11 +190,11 @@ export class Drawer {
           clock(session.alarmsSince.get(one.index) ?? NaN),
         ]);
     });
-    const own = new Set(["annotations", ...this.#series.map(({ metric }) => metric)]);
     const marks = session.events
-      .filter(({ time_ms: at, metric }) => own.has(metric) && at >= span.startMs && at <= span.endMs)
+      .filter((event) => event.time_ms >= span.startMs && event.time_ms <= span.endMs && liesOn(event, this.#series))
       .sort((a, b) => b.time_ms - a.time_ms);
-    for (const { text, time_ms: at } of marks.slice(0, MOST_EVENTS)) rows.push(["flag", text, "", clock(at)]);
+    for (const { text, time_ms: at, level } of marks.slice(0, MOST_EVENTS))
+      rows.push([level ?? "flag", text, "", clock(at)]);
     const key = JSON.stringify([rows, marks.length]);
     if (key === this.#eventsKey) return;
     this.#eventsKey = key;

@@ -202,7 +202,7 @@ export class Header {
 
   async copyLink(): Promise<void> {
     try {
-      await navigator.clipboard.writeText(location.href);
+      await navigator.clipboard.writeText(this.#app.sharedAddress());
       this.#link.replaceChildren(icon("check"));
       setText(this.#message, "Link copied");
       window.setTimeout(() => {
@@ -218,7 +218,7 @@ export class Header {
   async share(): Promise<void> {
     if (typeof navigator.share !== "function") return this.copyLink();
     try {
-      await navigator.share({ title: document.title, url: location.href });
+      await navigator.share({ title: document.title, url: this.#app.sharedAddress() });
     } catch (error) {
       if ((error as Error).name !== "AbortError") await this.copyLink();
     }

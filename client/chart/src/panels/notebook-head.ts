@@ -3,7 +3,7 @@
 import { h, icon, iconButton, Segments, setAttribute, setText, show } from "../base/dom";
 import { plural } from "../base/format";
 import { groupOf } from "../base/naming";
-import { DEFAULT_WINDOW_MS, formatState, parseState, WINDOWS, windowName } from "../model/url";
+import { DEFAULT_WINDOW_MS, formatState, type KeptColour, parseState, WINDOWS, windowName } from "../model/url";
 
 export class NotebookHead {
   readonly element: HTMLElement;
@@ -55,14 +55,14 @@ export class NotebookHead {
     setAttribute(this.#pause, "aria-label", paused ? "Back to live" : "Pause");
   }
 
-  /** Link to charts of the same metrics on the dashboard; show no link if its address is unknown. */
-  linkTo(dashboard: string, metrics: readonly string[], windowMs: number): void {
+  /** Link to charts of the same metrics, in these colours, on the dashboard; show no link if its address is unknown. */
+  linkTo(dashboard: string, metrics: readonly string[], windowMs: number, colours: readonly KeptColour[]): void {
     const base = dashboard.replace(/\/$/, "");
     const known = /^https?:\/\//.test(base) && metrics.length > 0;
     show(this.#link, known);
     if (!known) return;
     const charts = metrics.map((metric) => ({ series: [{ metric }], columns: metrics.length > 1 ? 6 : 12 }));
     this.#link.href =
-      base + formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs, charts }, "");
+      base + formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs, charts, colours }, "");
   }
 }

@@ -6,7 +6,7 @@ import { formatNumber, formatRate } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
-import { font } from "../base/tokens";
+import { font, lineColour } from "../base/tokens";
 import { fitCanvas } from "../canvas/draw";
 import { drawSpark, readSpark } from "../canvas/sparkline";
 import { columnsOf } from "../model/columns";
@@ -294,7 +294,7 @@ export class Sidebar {
     ctx.scale(ratio, ratio);
     const box = { left: 0, top: 0, width, height: SPARK.height, hatchRight: width };
     drawSpark(ctx, tokens, trace, slot, box, columns, now, state, {
-      colour: on ? tokens.series[series.colour] : tokens.muted,
+      colour: on ? lineColour(tokens, series.style) : tokens.muted,
       width: 1.1,
       dot: 0,
       alpha: on ? 1 : 0.75,

@@ -1,8 +1,9 @@
 /** The drawer's table of statistics: one column per series. The numbers come from the dashboard. */
 
+import { dashesOf, swatch } from "../base/colour";
 import { h, setText } from "../base/dom";
 import { formatReading, longSpan } from "../base/format";
-import type { Tokens } from "../base/tokens";
+import { lineColour, type Tokens } from "../base/tokens";
 import type { Series } from "../model/directory";
 import { type Print, printMean, printValue } from "../model/reading";
 import type { StatisticsRow } from "../wire/messages";
@@ -21,13 +22,14 @@ export class StatisticsTable {
 
   /** Set the columns, empty until `fill`; true if they changed. */
   shape(series: readonly Series[], tokens: Tokens): boolean {
-    const key = series.map((one) => `${one.index} ${one.short} ${tokens.series[one.colour]}`).join();
+    const key = series.map((one) => `${one.index} ${one.short} ${one.style} ${tokens.surface}`).join();
     if (key === this.#key) return false;
     this.#key = key;
-    const heads = series.map((one) => {
-      const swatch = h("i", {});
-      swatch.style.background = tokens.series[one.colour];
-      return h("th", { scope: "col", title: `${one.metric} ${one.key}`.trim() }, swatch, one.short || one.name);
+    const dashes = dashesOf(series.map(({ style }) => style));
+    const heads = series.map((one, i) => {
+      const mark = h("i", {});
+      mark.style.background = swatch(lineColour(tokens, one.style), dashes[i]);
+      return h("th", { scope: "col", title: `${one.metric} ${one.key}`.trim() }, mark, one.short || one.name);
     });
     this.#cells = [];
     const rows = [...VALUES, "readings/s", "gaps"].map((name) => {

@@ -126,12 +126,13 @@ export interface SaveThresholds {
   thresholds: readonly Threshold[];
 }
 
-/** One series of the directory; `i` never changes while the Python process lives. */
+/** One series of the directory; `i` and `colour`, 0 to 47, never change while the Python process lives. */
 export interface SeriesEntry {
   i: number;
   metric: string;
   labels: Record<string, string>;
   unit: string;
+  colour: number;
 }
 
 /** The series there are; unless `full`, entries are added or replaced. */
@@ -172,12 +173,13 @@ export interface Status {
   lag_ms?: number;
 }
 
-/** A reading with a text: a flag on the charts. */
+/** A reading with a text, a mark below the charts; with a level, a time beyond a threshold that began then. */
 export interface EventMark {
   time_ms: number;
   text: string;
   metric: string;
   labels: Record<string, string>;
+  level?: "warn" | "critical";
 }
 
 /** The events there are; unless `full`, they are added. */
