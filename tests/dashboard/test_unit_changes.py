@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from hypothesis import given
@@ -60,9 +61,11 @@ def shown(store: Store) -> tuple[str, list[float]]:
     return unit_key(series.unit), times[times >= series.unit_since_ms].tolist()
 
 
-def assert_drawn(store: Store, log: list[Entry]) -> None:
+def assert_drawn(store: Store, log: list[Entry], from_ms: float = T0) -> None:
     """No reading of another unit is drawn, and the newest is; late ones from before a change may be left out."""
     (unit, times), (expected, piece) = shown(store), drawn(log)
+    piece = [time for time in piece if time >= from_ms]
+    assert all(math.isfinite(mark.time_ms) for mark in store.events)
     said = [(entry.time - T0, entry.unit) for entry in log]
     assert unit == expected, said
     assert times[-1] == piece[-1], said
@@ -87,8 +90,8 @@ def catalogued(log: list[Entry]) -> SeriesInfo:
     )
 
 
-def history(log: list[Entry]) -> list[HistoryColumns]:
-    units = units_of(log)
+def history(log: list[Entry], from_ms: float) -> list[HistoryColumns]:
+    units = {time: unit for time, unit in units_of(log).items() if time >= from_ms}
     changing = len({unit_key(unit) for unit in units.values()} - {""}) > 1
     times = list(units)
     unit = next(filter(None, reversed(units.values())), "")
@@ -126,11 +129,12 @@ def test_a_past_that_is_ahead_of_the_stream_changes_nothing(log: list[Entry], da
     generation = store.begin_past(store.series)
     for entry in log[begun:taken]:
         store.append(entry.batch(), entry.id)
-    past = _past(history(log[:answered]), T0, log[answered - 1].id, T0 + 10)
+    from_ms = data.draw(st.sampled_from([T0, *sorted(entry.time for entry in log[:answered])]))
+    past = _past(history(log[:answered], from_ms), from_ms, log[answered - 1].id, T0 + 10)
     assert store.take_past(store.series[0], past, generation)
     for entry in log[taken:]:
         store.append(entry.batch(), entry.id)
-    assert_drawn(store, log)
+    assert_drawn(store, log, from_ms)
 
 
 def test_the_newest_reading_has_no_unit_and_is_known_first() -> None:
@@ -142,3 +146,19 @@ def test_the_newest_reading_has_no_unit_and_is_known_first() -> None:
         store.append(entry.batch(), entry.id)
     assert shown(store) == (unit_key("[degF]"), [T0 + 2, T0 + 3])
     assert [mark.text for mark in store.events] == ["unit: °C → °F"]
+
+
+def test_a_past_that_begins_after_the_change_marks_it_at_its_first_reading() -> None:
+    log = [Entry(int(T0) + n << 32, T0 + n, unit) for n, unit in enumerate(("Cel", "[degF]", "[degF]"))]
+    store = Store()
+    store.restart([catalogued(log[:1])], log[0].id, T0 + 10)
+    generation = store.begin_past(store.series)
+    past = _past(history(log, T0 + 1), T0 + 1, log[2].id, T0 + 10)
+    assert store.take_past(store.series[0], past, generation)
+    assert shown(store) == (unit_key("[degF]"), [T0 + 1, T0 + 2])
+    assert [(mark.time_ms, mark.text) for mark in store.events] == [(T0 + 1, "unit: °C → °F")]
+
+
+def test_a_past_without_readings_tells_no_unit() -> None:
+    past = _past([HistoryColumns(metric="m", unit="K", time=[], value=[])], T0, 1, T0)
+    assert (past.unit, past.unit_since_ms) == ("", -math.inf)

@@ -311,10 +311,10 @@ def _past(columns_of: Sequence[HistoryColumns], from_ms: float, upto: int, log_m
     texts = [(time_ms, text) for pairs in with_texts for time_ms, text in pairs if text]
     rows = np.array((times, np.array(values, dtype=np.float64)), dtype=np.float64).reshape(2, -1)
     units = {unit for columns in columns_of for unit in columns.units or [columns.unit]} - {""}
-    if not units:
+    if not units or not times:
         return Past(rows, texts, from_ms, upto, log_ms)
     if len(units) == 1 and not any(columns.units for columns in columns_of):
-        return Past(rows, texts, from_ms, upto, log_ms, units.pop(), float(rows[0].max(initial=-math.inf)))
+        return Past(rows, texts, from_ms, upto, log_ms, units.pop(), max(times))
     order = np.argsort(rows[0], kind="stable")
     rows = rows[:, order]
     logged = [unit for columns in columns_of for unit in columns.units or [columns.unit] * len(columns.time)]

@@ -305,7 +305,8 @@ class Store:
         if unit_key(past.unit) == unit_key(series.unit):
             self._begin_piece(series, past.unit_since_ms)
         elif past.unit_ms >= series.unit_ms:  # the log is ahead of the stream
-            self._change_unit(series, past.unit, past.unit_since_ms, past.unit_since_ms)
+            since_ms = max(past.unit_since_ms, float(past.rows[0].min()))  # the change may lie before the past
+            self._change_unit(series, past.unit, since_ms, since_ms)
         else:
             self._begin_piece(series, math.nextafter(past.unit_ms, math.inf))
         series.unit_ms = max(series.unit_ms, past.unit_ms)
