@@ -100,6 +100,7 @@ async def test_publish_then_catalog(tidewire: Command) -> None:
     [
         (("publish", "a//b", "1"), "empty level"),
         (("publish", "a", "x"), "expected a number"),
+        (("publish", "a", "--redis", "redis://127.0.0.1:1"), "No such option '--redis'"),
         (("publish", "a"), "or --text for a state"),
         (("publish", "a", "1", "--label", "site"), "expected name=value"),
         (("publish", "a", "1", "--label", "site=A", "--label", "site=B"), "'site' is given as 'A' and as 'B'"),

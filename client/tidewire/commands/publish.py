@@ -28,6 +28,8 @@ class _Value(click.ParamType[float | None]):
         try:
             return parse_number("value", value)
         except InvalidInput as error:
+            if str(value).startswith("--"):
+                raise click.NoSuchOption(str(value), ctx=ctx) from error
             self.fail(f"{error.value}: {error.reason}", param, ctx)
 
 
