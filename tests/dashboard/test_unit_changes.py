@@ -58,7 +58,7 @@ def drawn(log: list[Entry]) -> tuple[str, list[float]]:
 def shown(store: Store) -> tuple[str, list[float]]:
     (series,) = store.series
     times = series.raw.rows()[0]
-    return unit_key(series.unit), times[times >= series.unit_since_ms].tolist()
+    return unit_key(series.unit), times[times >= max(series.unit_since_ms, series.known_from_ms)].tolist()
 
 
 def assert_drawn(store: Store, log: list[Entry], from_ms: float = T0) -> None:
