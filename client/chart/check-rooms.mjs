@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 /** Lower rooms first. */
-export const ROOMS = ["base", "wire", "model", "canvas", "chart", "panels", "pages", "main.ts"];
+export const ROOMS = ["base", "wire", "model", "canvas", "chart", "panels", "pages", "main.ts", "notebook.ts"];
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
@@ -46,7 +46,8 @@ export async function check() {
   const graph = new Map(files.map((file) => [file, importsOf(file, readFileSync(`${here}src/${file}`, "utf8"))]));
   const { metafile } = await build({
     absWorkingDir: here,
-    entryPoints: ["src/main.ts"],
+    entryPoints: ["src/main.ts", "src/notebook.ts"],
+    outdir: ".",
     bundle: true,
     format: "esm",
     write: false,

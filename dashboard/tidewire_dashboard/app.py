@@ -19,7 +19,7 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire_dashboard import frame_socket
 from tidewire_dashboard.bokeh_server import application_of, configure_application
-from tidewire_dashboard.deck import ASSETS, Deck, bundle_path, bundle_version
+from tidewire_dashboard.deck import ASSETS, MODULES, Deck, bundle_path, bundle_version, first_modules
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.exposure import check_exposure
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
@@ -50,7 +50,8 @@ _PAGE: Final = Template("""{% extends base %}
 {% block postamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="dark light">
-<style>
+{% for module in modules %}<link rel="modulepreload" href="{{ module }}">
+{% endfor %}<style>
 html, body { margin: 0; height: 100%; background: #0E1116; overflow: hidden; }
 html[data-theme="light"] { background: #F4F6F9; }
 @media (prefers-color-scheme: light) { html:not([data-theme="dark"]) { background: #F4F6F9; } }
@@ -136,7 +137,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
                 ("/frames", FrameSocket, {"hub": hub}),
                 (r"/exports/([A-Za-z0-9_-]+\.[a-z]+)", ExportFile, {"exports": hub.shared.requests.exports}),
                 *(() if login_provider is None else login_provider.routes),
-                (rf"/{ASSETS}/{version}/(deck\.js)", _CachedFile, module),
+                (rf"/{ASSETS}/{version}/({MODULES})", _CachedFile, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _CachedFile, fonts),
             ],
             **login_options,
@@ -188,6 +189,7 @@ def _page(page: str, hub: SocketHub) -> Deck:
     document = pn.state.curdoc
     if document is not None:
         document.template = _PAGE
+        document.template_variables["modules"] = [f"{prefix}/{module}" for module in first_modules(page)]
     return Deck(  # type: ignore[no-untyped-call]  # Panel is not typed
         page=page,
         socket_path=f"{prefix}/frames",

@@ -1,8 +1,9 @@
-"""The Panel component of the deck: loads the chart module and passes it the address of the frame socket."""
+"""The Panel component of the deck: loads the chart's first module and passes it the address of the frame socket."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -12,20 +13,28 @@ import param
 import tidewire
 from tidewire_dashboard.bokeh_server import VersionedComponent
 
-__all__ = ["ASSETS", "Deck", "bundle_path", "bundle_version"]
+__all__ = ["ASSETS", "MODULES", "Deck", "bundle_path", "bundle_version", "first_modules"]
 
-ASSETS: Final = "assets"  # path of the module and the fonts, below the dashboard's prefix
+ASSETS: Final = "assets"  # path of the modules and the fonts, below the dashboard's prefix
+MODULES: Final = r"deck(?:-[a-z-]+)?\.js"  # the chart's first module, and those that a page loads when it needs them
 
 
 def bundle_path() -> Path:
-    """Return the file of the built chart module."""
+    """Return the file of the chart's first module; the others are beside it."""
     return Path(tidewire.__file__).with_name("static") / "deck.js"
 
 
 @lru_cache(maxsize=1)
 def bundle_version() -> str:
-    """Return the hash of the chart module; as a part of its URL it lets browsers cache the module for ever."""
-    return hashlib.sha256(bundle_path().read_bytes()).hexdigest()[:12]
+    """Return the hash of the chart's modules; as a part of their URLs it lets browsers cache them for ever."""
+    modules = sorted(path for path in bundle_path().parent.iterdir() if re.fullmatch(MODULES, path.name))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()[:12]
+
+
+def first_modules(page: str) -> list[str]:
+    """Return the paths of the modules that a page starts with, so that the browser fetches them at once."""
+    names = ("deck.js", "deck-charts.js" if page == "deck" else "deck-overview.js")
+    return [f"{ASSETS}/{bundle_version()}/{name}" for name in names]
 
 
 class Deck(VersionedComponent):
@@ -43,5 +52,5 @@ class Deck(VersionedComponent):
 
     @classmethod
     def module_path(cls) -> str:
-        """Return the path of the chart module, which contains its hash."""
-        return f"{ASSETS}/{bundle_version()}/deck.js"
+        """Return the path of the chart's first module, which contains the hash of all."""
+        return first_modules("overview")[0]

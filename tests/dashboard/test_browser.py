@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import Valkey
 from waiting import HANG_S, Eventually, generous
 
+import tidewire
 from tidewire.model.batch import encode_batch, make_batch
 from tidewire.redislog.calls import Retention
 from tidewire.redislog.log import RedisLog
@@ -193,10 +195,11 @@ NOTEBOOK = """async ([module, traits, series]) => {
 
 
 async def test_the_chart_of_a_notebook_opens_the_same_charts_on_the_dashboard(tab: Any, dashboard: Dashboard) -> None:
+    source = (Path(tidewire.__file__).parent / "static" / "notebook.js").read_text(encoding="utf-8")
     await tab.open("/")
     await tab.sees("No metrics yet")
-    module = await tab.page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
-    (module,) = [url for url in module if url.endswith("/deck.js")]
+    blob = "(source) => URL.createObjectURL(new Blob([source], { type: 'text/javascript' }))"
+    module = await tab.page.evaluate(blob, source)
     traits = {"pattern": "furnace/**", "window_ms": 90_000, "theme": "dark", "dashboard_url": dashboard.url}
     series = [
         {"i": n, "metric": f"furnace/{name}", "labels": {}, "unit": "", "colour": n}
@@ -204,3 +207,33 @@ async def test_the_chart_of_a_notebook_opens_the_same_charts_on_the_dashboard(ta
     ]
     opened = await tab.page.evaluate(NOTEBOOK, [module, traits, series])
     assert opened == f"{dashboard.url}/d/furnace?w=90s&c=furnace/power:6&c=furnace/temperature:6"
+
+
+async def test_a_part_of_the_page_that_cannot_be_fetched_is_said(tab: Any) -> None:
+    async def cut(route: Any) -> None:
+        await route.abort()
+
+    await tab.page.route("**/deck-help.js", cut)
+    await tab.open("/")
+    await tab.sees("No metrics yet")
+    await tab.page.keyboard.press("?")
+    await tab.sees("This part of the page could not be loaded: reload the page")
+    await tab.page.unroute("**/deck-help.js")
+    await tab.page.reload()
+    await tab.sees("No metrics yet")
+    await tab.page.keyboard.press("?")
+    await tab.page.get_by_role("dialog", name="Keys").wait_for()
+    tab.errors.clear()  # the browser's own words on the request that was cut
+
+
+async def test_parts_of_the_page_are_there_also_when_the_dashboard_is_gone(tab: Any) -> None:
+    await tab.open("/")
+    await tab.sees("No metrics yet")
+    await tab.until("() => performance.getEntriesByType('resource').some((one) => one.name.endsWith('/deck-help.js'))")
+    await tab.page.context.set_offline(True)
+    try:
+        await tab.page.keyboard.press("?")
+        await tab.page.get_by_role("dialog", name="Keys").wait_for()
+    finally:
+        await tab.page.context.set_offline(False)
+    tab.errors.clear()  # of the socket that was cut

@@ -166,11 +166,19 @@ async def test_a_page_holds_its_ticket_and_all_it_needs(dashboard: Dashboard) ->
             assert page.status_code == 200
             assert "<title>Tidewire</title>" in page.text
             assert re.findall(r'(?:src|href)="(?:https?:)?//', page.text) == []
+            first = "deck-overview.js" if path == "/" else "deck-charts.js"
+            for name in re.findall(r'rel="modulepreload" href="(.+?)"', page.text):
+                assert (await http.get(name)).status_code == 200
+            assert f'/{first}">' in page.text
         assert len(dashboard.hub.tickets._tickets) == 3
         module = await http.get(f"/assets/{bundle_version()}/deck.js")
         assert module.content == bundle_path().read_bytes()
         assert module.headers["content-type"].startswith("text/javascript")
         assert "immutable" in module.headers["cache-control"]
+        for part in bundle_path().parent.glob("deck-*.js"):
+            answer = await http.get(f"/assets/{bundle_version()}/{part.name}")
+            assert answer.content == part.read_bytes(), part.name
+        assert (await http.get(f"/assets/{bundle_version()}/notebook.js")).status_code == 404
         font = await http.get("/assets/inter-latin.woff2")
         assert font.headers["content-type"] == "font/woff2"
         assert font.content[:4] == b"wOF2"

@@ -132,8 +132,8 @@ async def test_every_list_of_formats_is_the_table(service: Any) -> None:
     assert re.findall(r"[a-z]+", parameter["description"].partition(";")[0].removeprefix("one of")) == names
     helped = re.sub(r"\s", "", CliRunner().invoke(main, ["export", "--help"]).output)
     assert f"--format[{'|'.join(TABLE_FORMATS)}]" in helped
-    deck = (Path(tidewire.__file__).parent / "static" / "deck.js").read_text(encoding="utf-8")
-    buttons = set(re.findall(r"export-([a-z]+)", deck)) - {"png"}
+    drawer = (Path(tidewire.__file__).parent / "static" / "deck-drawer.js").read_text(encoding="utf-8")
+    buttons = set(re.findall(r"export-([a-z]+)", drawer)) - {"png"}
     assert buttons
     assert buttons <= TABLE_FORMATS.keys()
     refused = (await service.http.get("/v1/history", params={"metric": "a", "format": "xlsx"})).json()

@@ -27,6 +27,8 @@ PACKAGES = {
 MUST = {
     "tidewire/redislog/tw.lua",
     "tidewire/static/deck.js",
+    "tidewire/static/deck-charts.js",
+    "tidewire/static/notebook.js",
     "tidewire/py.typed",
     "tidewire_service/py.typed",
     "tidewire_service/static/swagger/swagger-ui-bundle.js",
@@ -93,10 +95,10 @@ def test_what_others_made_is_named_with_its_licence_and_is_what_it_was(wheel: Pa
         for part in parts:
             digest = hashlib.sha256(archive.read(part["name"])).hexdigest()
             assert part["hashes"] == [{"alg": "SHA-256", "content": digest}]
-        ours = {"page.js", "deck.js"}
-        scripts = {name for name in names if name.endswith((".js", ".css", ".woff2")) and Path(name).name not in ours}
+        ours = re.compile(r".*/page\.js|tidewire/static/(deck(-[a-z-]+)?|notebook)\.js")
+        scripts = {name for name in names if name.endswith((".js", ".css", ".woff2")) and not ours.fullmatch(name)}
         assert scripts == {part["name"] for part in parts}, "a file that nobody accounts for"
-        deck = archive.read("tidewire/static/deck.js").decode()
+        modules = [archive.read(name).decode() for name in names if name.startswith("tidewire/static/")]
     for component in found["components"]:
         assert component["licenses"][0]["license"]["id"] in ("Apache-2.0", "OFL-1.1")
     for text in ("static/swagger/LICENSE", "swagger-ui-bundle.js.LICENSE.txt", "static/inter-OFL.txt"):
@@ -104,7 +106,8 @@ def test_what_others_made_is_named_with_its_licence_and_is_what_it_was(wheel: Pa
     lock = json.loads((ROOT / "client" / "chart" / "package-lock.json").read_text())
     bundled = {name for name, package in lock["packages"].items() if name and not package.get("dev")}
     assert bundled == set(), "the deck bundles somebody's code: name its licence in the banner and in .ci/sbom.py"
-    assert deck.startswith("/*! The Tidewire deck, Apache-2.0;")
+    assert len(modules) > 2
+    assert all(module.startswith("/*! The Tidewire deck, Apache-2.0;") for module in modules)
 
 
 def test_the_bill_of_materials_of_an_installation_has_all_that_is_required() -> None:

@@ -42,7 +42,7 @@ ROUTES = {
     "/d/(?:[^/]+)/static/(.*)": ("/d/plant/static/js/bokeh.min.js", "nothing"),
     "/static/extensions/(.*)": ("/static/extensions/panel/panel.min.js", "nothing"),
     "/static/(.*)": ("/static/js/bokeh.min.js", "nothing"),
-    r"/assets/VERSION/(deck\.js)": ("/assets/VERSION/deck.js", "nothing"),
+    r"/assets/VERSION/(deck(?:-[a-z-]+)?\.js)": ("/assets/VERSION/deck-charts.js", "nothing"),
     r"/assets/(inter-[a-z-]+\.woff2)": ("/assets/inter-latin.woff2", "nothing"),
     "/components/(.*)": ("/components/none/None/x/y", "nothing"),
 }

@@ -1,10 +1,7 @@
-/** Entry point: recognizes its host, dashboard or notebook, and starts the app or the notebook frame. */
+/** Entry point of the dashboard: starts the app in Panel's component. */
 
-import { h } from "./base/dom";
-import deckCss from "./deck.css";
 import { App } from "./pages/app";
-import { NotebookFrame } from "./pages/notebook";
-import type { WidgetModel } from "./wire/port";
+import { deckRoot } from "./pages/root";
 
 /** What the deck uses of the dashboard's Panel component. */
 interface PanelModel {
@@ -15,13 +12,7 @@ interface PanelModel {
   theme?: string;
   assets?: string;
   dashboard_prefix?: string;
-  send_msg?: unknown;
   on?: (name: string, listener: () => void) => void;
-}
-
-interface RenderArguments {
-  model: unknown;
-  el: HTMLElement;
 }
 
 const LATIN =
@@ -74,19 +65,8 @@ function startDashboard(model: PanelModel, el: HTMLElement, root: HTMLElement): 
   return destroy;
 }
 
-function render({ model, el }: RenderArguments): (() => void) | void {
-  const root = h("div", { class: "tw-deck", "data-tw": "deck" });
-  const style = h("style", {}, deckCss);
-  root.append(style);
-  const widget = model as WidgetModel;
-  const panel = model as PanelModel;
-  if (typeof panel.send_msg !== "function" && typeof widget.get === "function" && typeof widget.send === "function") {
-    root.classList.add("notebook");
-    el.append(root);
-    const frame = new NotebookFrame(widget, root);
-    return () => frame.destroy();
-  }
-  return startDashboard(panel, el, root);
+function render({ model, el }: { model: PanelModel; el: HTMLElement }): () => void {
+  return startDashboard(model, el, deckRoot());
 }
 
 export default { render };

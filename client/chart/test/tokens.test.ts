@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DARK, hostIsDark, LIGHT, type Tokens } from "../src/base/tokens";
-import css from "../src/deck.css";
+import deckCss from "../src/deck.css";
+import emptyCss from "../src/pages/empty.css";
+import notebookCss from "../src/pages/notebook.css";
+import drawerCss from "../src/panels/drawer.css";
+import helpCss from "../src/panels/help.css";
+import tablesCss from "../src/panels/tables.css";
+
+const css = [deckCss, emptyCss, notebookCss, drawerCss, helpCss, tablesCss].join("");
 
 function luminance(hex: string): number {
   const [r, g, b] = [1, 3, 5].map((at) => {
@@ -126,11 +133,11 @@ for (const [name, { series }, count, bounds] of BOUNDS)
       assert.ok(worst >= bounds[at] - 0.001, worst.toFixed(4));
     });
 
-test("the style sheet uses only tokens that exist, loads nothing, and gives canvases tabular figures", () => {
+test("the style sheets use only tokens that exist, load nothing, and give canvases tabular figures", () => {
   const known = new Set(Object.keys(DARK).map((name) => `--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`));
   for (const [, name] of css.matchAll(/var\((--[a-z-]+)\)/g)) assert.ok(known.has(name) || name === "--tone", name);
   assert.doesNotMatch(css, /url\(|@import|@font-face/);
-  assert.match(css, /canvas\{font-variant-numeric:tabular-nums/);
+  assert.match(css, /canvas \{ font-variant-numeric: tabular-nums/);
 });
 
 test("each notebook says in its own way whether it is dark", () => {

@@ -68,7 +68,7 @@ class Chart(anywidget.AnyWidget):
         labels: labels that must hold.
     """
 
-    _esm = (Path(__file__).parents[1] / "static" / "deck.js").read_text(encoding="utf-8")
+    _esm = (Path(__file__).parents[1] / "static" / "notebook.js").read_text(encoding="utf-8")
     pattern = traitlets.Unicode("").tag(sync=True)
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)

@@ -49,8 +49,19 @@ export function pageActions(app: AppContext): Action[] {
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },
     { keys: ["t"], words: "Theme: light or dark", run: () => app.toggleTheme() },
     { keys: ["n"], words: "Show or hide events", page: "deck", menu: true, run: () => app.switchEvents() },
-    { keys: ["S"], words: "Save this deck by name", page: "deck", menu: true, run: () => app.saving.open() },
-    { keys: ["l"], words: "Table of the latest values", menu: true, run: () => app.latest.open() },
+    {
+      keys: ["S"],
+      words: "Save this deck by name",
+      page: "deck",
+      menu: true,
+      run: () => app.saving.use((dialog) => dialog.open()),
+    },
+    {
+      keys: ["l"],
+      words: "Table of the latest values",
+      menu: true,
+      run: () => app.latest.use((dialog) => dialog.open()),
+    },
     {
       keys: ["k"],
       words: "Wall mode: only tiles and charts",

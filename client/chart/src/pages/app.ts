@@ -7,6 +7,7 @@
 
 import { Dialog } from "../base/dialog";
 import { h, show } from "../base/dom";
+import { Lazy } from "../base/lazy";
 import { applyTokens, DARK, type Tokens } from "../base/tokens";
 import { type SavedDeck, SavedDecks } from "../model/saved-decks";
 import { Session } from "../model/session";
@@ -25,24 +26,20 @@ import {
 } from "../model/url";
 import { type Action, runKey } from "../panels/action";
 import { Alerts } from "../panels/alerts";
-import type { AppContext } from "../panels/app-context";
+import type { AppContext, Opener } from "../panels/app-context";
 import { Footer } from "../panels/footer";
 import { Header } from "../panels/header";
-import { HelpOverlay } from "../panels/help";
-import { Saving } from "../panels/saving";
-import { SignIn } from "../panels/sign-in";
-import { LatestValues } from "../panels/tables";
 import { WallTurns } from "../panels/wall-turns";
 import { type Link, SocketPort } from "../wire/port";
 import { pageActions } from "./actions";
 import { debugState } from "./debug";
-import { DeckPage } from "./deck";
 import { DrawLoop } from "./draw-loop";
-import { EmptyPage } from "./empty";
-import { Overview } from "./overview";
 import type { Page } from "./page";
 import { reloadOnce } from "./reload";
 import { TimeControl } from "./time-control";
+
+/** When the parts that nobody has asked for are fetched, ms after a page was opened: its charts come first. */
+const WARM_AFTER_MS = 3_000;
 
 export interface AppOptions {
   root: HTMLElement;
@@ -62,9 +59,11 @@ export class App implements AppContext {
   #page: Page | null = null;
   readonly savedDecks: SavedDecks;
   readonly dialog = new Dialog();
-  readonly saving = new Saving(this);
-  readonly latest = new LatestValues(this);
-  readonly signIn = new SignIn(this);
+  readonly saving: Lazy<Opener> = this.part(async () => new (await import("../panels/saving")).Saving(this));
+  readonly latest: Lazy<Opener & { draw(): void }> = this.part(
+    async () => new (await import("../panels/tables")).LatestValues(this),
+  );
+  readonly signIn: Lazy<Opener> = this.part(async () => new (await import("../panels/sign-in")).SignIn(this));
   readonly turns = new WallTurns();
   readonly header: Header;
   readonly time = new TimeControl(this);
@@ -73,8 +72,20 @@ export class App implements AppContext {
   readonly #always = pageActions(this);
   readonly #body = h("main", { class: "body" });
   readonly #heading = h("h1", { class: "spoken" });
-  readonly #help = new HelpOverlay();
-  readonly #empty: EmptyPage;
+  readonly #help = this.part(async () => {
+    const help = new (await import("../panels/help")).HelpOverlay();
+    this.options.root.append(help.element);
+    return help;
+  });
+  readonly #empty = this.part(async () => {
+    const empty = new (await import("./empty")).EmptyPage(this);
+    this.#body.append(empty.element);
+    return empty;
+  });
+  readonly #pages = {
+    overview: this.part(async () => (await import("./overview")).openOverview),
+    deck: this.part(async () => (await import("./charts")).openCharts),
+  };
   readonly #port: SocketPort;
   readonly #dark = window.matchMedia("(prefers-color-scheme: dark)");
   readonly #loop = new DrawLoop(
@@ -99,15 +110,8 @@ export class App implements AppContext {
     this.alerts = new Alerts(this.session);
     this.header = new Header(this);
     this.#footer = new Footer(this);
-    this.#empty = new EmptyPage(this);
-    options.root.append(
-      this.header.element,
-      this.#body,
-      this.#footer.wall,
-      this.#footer.bar,
-      this.#help.element,
-      this.dialog.element,
-    );
+    this.#body.append(this.#heading);
+    options.root.append(this.header.element, this.#body, this.#footer.wall, this.#footer.bar, this.dialog.element);
     this.applyTheme();
     this.#openPage();
     this.#port = new SocketPort(
@@ -135,7 +139,7 @@ export class App implements AppContext {
   #onLink(link: Link): void {
     this.session.link = link;
     if (link.state !== "open") this.session.requests.rejectAll();
-    if (link.state === "signed-out") this.signIn.open();
+    if (link.state === "signed-out") this.signIn.use((dialog) => dialog.open());
     if (link.state === "open") {
       this.session.connected();
       if (!document.hidden) this.session.hello();
@@ -143,6 +147,13 @@ export class App implements AppContext {
     }
     this.header.draw();
     this.requestDraw();
+  }
+
+  /** Return a part of the page that is fetched when it is first used. */
+  part<T>(load: () => Promise<T>): Lazy<T> {
+    return new Lazy(load, () =>
+      this.notify("This part of the page could not be loaded: reload the page once the dashboard answers"),
+    );
   }
 
   /** Tell whether nothing new can arrive: the browser lost the dashboard, or the dashboard lost the service. */
@@ -183,15 +194,15 @@ export class App implements AppContext {
   #drawParts(fresh: boolean): void {
     const { status, directory } = this.session;
     const nothing = status?.state === "live" && !status.metrics && directory.list.length === 0;
-    show(this.#empty.element, nothing);
+    if (this.#empty.here) show(this.#empty.here.element, nothing);
     show(this.#heading, !nothing);
     if (this.#page) show(this.#page.element, !nothing);
     this.options.root.classList.toggle("nothing", nothing);
     this.options.root.classList.toggle("kiosk", this.state.kiosk);
-    if (nothing) this.#empty.draw();
+    if (nothing) this.#empty.use((page) => page.draw());
     else this.#page?.draw(fresh);
     if (this.alerts.draw()) this.#updateTitle();
-    this.latest.draw();
+    this.latest.here?.draw();
     this.header.draw();
     this.#footer.draw();
   }
@@ -222,15 +233,32 @@ export class App implements AppContext {
     this.savedDecks.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.#onSavedDeck(saved, given));
     if (this.session.link.state === "open") this.savedDecks.connected();
     this.#page?.destroy();
+    this.#page = null;
     this.session.loading.update([], 0);
     this.session.gaze.charts([]);
-    this.#page = this.state.page === "deck" ? new DeckPage(this) : new Overview(this);
     this.#heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
-    this.#body.replaceChildren(this.#heading, this.#page.element, this.#empty.element);
     this.header.pageChanged();
     this.#footer.pageChanged();
     this.#updateTitle();
-    this.#page.directoryChanged();
+    const wanted = this.state.page;
+    this.#pages[wanted].use((open) => {
+      // Until its module was here, another page may have been asked for.
+      if (wanted === this.state.page && !this.#page) this.#showPage(open(this));
+    });
+  }
+
+  #showPage(page: Page): void {
+    this.#page = page;
+    this.#heading.after(page.element);
+    page.directoryChanged();
+    this.requestDraw();
+    window.setTimeout(() => this.#warm(), WARM_AFTER_MS);
+  }
+
+  /** Fetch what a key may open, so that it opens also while the dashboard is away. */
+  #warm(): void {
+    for (const part of [this.#help, this.latest, this.saving, this.signIn]) part.warm();
+    this.#page?.warm?.();
   }
 
   /** Apply the window, hidden series and colours of the saved deck, unless the URL has its own. */
@@ -322,7 +350,7 @@ export class App implements AppContext {
 
   /** Return the series whose new readings are counted while paused. */
   watched(): Iterable<number> {
-    return this.#page instanceof DeckPage ? this.#page.watched() : this.session.directory.byIndex.keys();
+    return this.#page?.watched() ?? [];
   }
 
   theme(): "dark" | "light" {
@@ -352,7 +380,7 @@ export class App implements AppContext {
     if (event.key === " " && target instanceof HTMLButtonElement) return;
     if (
       this.dialog.key(event) ||
-      this.#help.key(event) ||
+      this.#help.here?.key(event) ||
       this.#page?.key(event) ||
       runKey(this.actions(), event.key, this.state.page)
     )
@@ -365,11 +393,11 @@ export class App implements AppContext {
   }
 
   openHelp(): void {
-    this.#help.open(this.#always, this.#page?.actions ?? []);
+    this.#help.use((help) => help.open(this.#always, this.#page?.actions ?? []));
   }
 
   toggleDrawer(): void {
-    if (this.#page instanceof DeckPage) this.#page.toggleDrawer();
+    this.#page?.toggleDrawer?.();
   }
 
   focusSearch(): void {
@@ -403,10 +431,10 @@ export class App implements AppContext {
 
   /** Return the state with its charts and colours written out, so that series published later change nothing. */
   exported(): PageState {
-    if (!(this.#page instanceof DeckPage)) return this.state;
+    const written = this.#page?.written?.();
+    if (!written) return this.state;
     const shown = this.eventsShown();
-    const events = shown === ALL_EVENTS ? null : shown;
-    return { ...this.state, charts: this.#page.specs(), colours: this.#page.colours(), events };
+    return { ...this.state, ...written, events: shown === ALL_EVENTS ? null : shown };
   }
 
   /** Return the address of the page as others shall see it, also after the dashboard has started anew. */
@@ -415,7 +443,7 @@ export class App implements AppContext {
   }
 
   debug(): Record<string, unknown> {
-    return debugState(this, this.#page instanceof DeckPage ? this.#page.debug() : []);
+    return debugState(this, this.#page?.debug() ?? []);
   }
 
   destroy(): void {

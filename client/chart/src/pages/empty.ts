@@ -12,6 +12,7 @@ import { linear } from "../canvas/paths";
 import { timeStep, timeTicks } from "../canvas/scale";
 import type { AppContext } from "../panels/app-context";
 import { otherTools, snippetTabs, snippetText } from "../panels/snippets";
+import css from "./empty.css";
 
 const FOOT = 36;
 const RIGHT = 40;
@@ -62,6 +63,7 @@ export class EmptyPage {
       "How to publish from other tools",
     );
     this.element.append(
+      h("style", {}, css),
       this.#canvas,
       h("div", { class: "empty-card" }, h("h1", {}, "No metrics yet"), lead, box, list, other),
     );

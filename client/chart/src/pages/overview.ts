@@ -31,7 +31,10 @@ const PAUSED_DRAW_MS = 1_000;
 /** Labels for screen readers are updated this often. */
 const SPEAK_MS = 5_000;
 
-export class Overview implements Page {
+/** Make the overview. */
+export const openOverview = (app: AppContext): Page => new Overview(app);
+
+class Overview implements Page {
   readonly element = h("div", { class: "overview" });
   readonly #toolbar: OverviewToolbar;
   readonly #savedDecks: SavedDeckLinks;
@@ -215,6 +218,14 @@ export class Overview implements Page {
   }
 
   readonly actions = [];
+
+  watched(): Iterable<number> {
+    return this.#app.session.directory.byIndex.keys();
+  }
+
+  debug(): Record<string, unknown>[] {
+    return [];
+  }
 
   key(): boolean {
     return false;

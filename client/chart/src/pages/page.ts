@@ -3,7 +3,7 @@
 import type { Chart } from "../chart/chart";
 import type { Directory } from "../model/directory";
 import type { Cell } from "../model/layout";
-import type { ChartSpec } from "../model/url";
+import type { ChartSpec, PageState } from "../model/url";
 import type { Action } from "../panels/action";
 
 /** A page of the app. */
@@ -23,6 +23,16 @@ export interface Page {
   focusContents(): void;
   /** Draw at the next animation frame, without new readings. */
   refresh(): void;
+  /** Return the series whose new readings are counted while paused. */
+  watched(): Iterable<number>;
+  /** Return its charts and colours written out; absent: it has none. */
+  written?(): Pick<PageState, "charts" | "colours">;
+  /** Close the drawer, or open that of the current chart; absent: it has none. */
+  toggleDrawer?(): void;
+  /** Fetch its parts that nobody has asked for yet. */
+  warm?(): void;
+  /** Describe its charts for browser tests. */
+  debug(): Record<string, unknown>[];
   destroy(): void;
 }
 

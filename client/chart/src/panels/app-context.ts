@@ -1,6 +1,7 @@
 /** The app as its panels and pages see it: state, parts and commands. */
 
 import type { Dialog } from "../base/dialog";
+import type { Lazy } from "../base/lazy";
 import type { Tokens } from "../base/tokens";
 import type { SavedDecks } from "../model/saved-decks";
 import type { Session } from "../model/session";
@@ -51,9 +52,9 @@ export interface AppContext {
   readonly dialog: Dialog;
   readonly header: HeaderControls;
   readonly time: TimeControls;
-  readonly saving: Opener;
-  readonly latest: Opener;
-  readonly signIn: Opener;
+  readonly saving: Lazy<Opener>;
+  readonly latest: Lazy<Opener>;
+  readonly signIn: Lazy<Opener>;
   readonly turns: WallTurns;
   /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;
@@ -83,6 +84,8 @@ export interface AppContext {
   actions(): Action[];
   /** Show a message in the header for a while. */
   notify(words: string): void;
+  /** Return a part of the page that is fetched when it is first used. */
+  part<T>(load: () => Promise<T>): Lazy<T>;
   /** Tell whether nothing new can arrive: the browser lost the dashboard, or the dashboard lost the service. */
   offline(): boolean;
   /** Draw at the next animation frame. */

@@ -1,6 +1,7 @@
 /** The connection badge: its word, its popover with the reason, and "Retry now". */
 
 import { h, icon, setText, show } from "../base/dom";
+import type { Lazy } from "../base/lazy";
 import { type Age, ageOf, freshness, isAhead } from "../model/freshness";
 import type { Session } from "../model/session";
 import type { Timeline } from "../model/timeline";
@@ -15,7 +16,7 @@ const YOUNG_MS = 60_000;
 export interface BadgeSubject {
   readonly session: Session;
   readonly timeline: Timeline;
-  readonly signIn?: { open(): void };
+  readonly signIn?: Lazy<{ open(): void }>;
 }
 
 export class ConnectionBadge {
@@ -51,7 +52,7 @@ export class ConnectionBadge {
     this.element.append(this.#badge, this.#retry, this.#why, this.#spoken);
     this.#retry.addEventListener("click", () => app.session.port?.retry());
     this.#badge.addEventListener("click", () => {
-      if (app.session.link.state === "signed-out") app.signIn?.open();
+      if (app.session.link.state === "signed-out") app.signIn?.use((dialog) => dialog.open());
       if (app.session.link.state === "refused") location.reload();
     });
   }

@@ -14,6 +14,7 @@ import { printIn } from "../model/reading";
 import { LIST } from "../model/session";
 import { type Span, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
+import css from "./drawer.css";
 import { pandasSnippet } from "./snippets";
 import { StatisticsTable } from "./statistics";
 import { showReadings } from "./tables";
@@ -66,6 +67,7 @@ export class Drawer {
         ...content,
       );
     this.element.append(
+      h("style", {}, css),
       h(
         "header",
         { class: "drawer-top" },

@@ -147,7 +147,14 @@ export class Header {
     });
     const save: MenuItem[] =
       state.page === "deck"
-        ? [{ text: "Save this deck…", key: "S", choose: () => this.#app.saving.open(), hook: "deck-save" }]
+        ? [
+            {
+              text: "Save this deck…",
+              key: "S",
+              choose: () => this.#app.saving.use((dialog) => dialog.open()),
+              hook: "deck-save",
+            },
+          ]
         : [];
     const own = decks.length
       ? [

@@ -2,6 +2,7 @@
 
 import { focusedAt, h, show } from "../base/dom";
 import type { Action } from "./action";
+import css from "./help.css";
 
 const POINTER: readonly (readonly [string, string])[] = [
   ["Drag", "Zoom into a time span; on the title: move the chart; on its corner: resize it"],
@@ -34,7 +35,7 @@ export class HelpOverlay {
 
   constructor() {
     const box = this.#box;
-    this.element = h("div", { class: "help" }, box);
+    this.element = h("div", { class: "help" }, h("style", {}, css), box);
     this.element.addEventListener("pointerdown", (event) => {
       if (event.target === this.element) this.hide();
     });

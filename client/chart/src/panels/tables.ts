@@ -13,6 +13,7 @@ import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
 import type { Span } from "../model/url";
 import type { AppContext } from "./app-context";
+import css from "./tables.css";
 
 /** Rows of the latest values; more can be searched for. */
 const MOST_ROWS = 1_000;
@@ -44,7 +45,8 @@ export async function showReadings(
     { class: "table-scroll", tabindex: "0", role: "region", "aria-label": `${title}, readings` },
     h("p", { class: "muted" }, "Reading…"),
   );
-  app.dialog.show(`${title}, ${spanText(span.startMs, span.endMs, app.session.now())}`, body, undefined, true);
+  const box = h("div", { class: "table-box" }, h("style", {}, css), body);
+  app.dialog.show(`${title}, ${spanText(span.startMs, span.endMs, app.session.now())}`, box, undefined, true);
   try {
     const answer = await app.session.requests.send(
       { t: "table", series: series.map(({ index }) => index), start_ms: span.startMs, end_ms: span.endMs },
@@ -116,7 +118,7 @@ export class LatestValues {
     this.#fill();
     this.#app.dialog.show(
       "Latest values",
-      h("div", { class: "table-box" }, this.#count, body),
+      h("div", { class: "table-box" }, h("style", {}, css), this.#count, body),
       () => {
         this.#shown = false;
         this.#resizer.disconnect();

@@ -6,6 +6,7 @@
  */
 
 import { focusedAt, h, show } from "../base/dom";
+import type { Lazy } from "../base/lazy";
 import { isNarrowWall } from "../canvas/tile";
 import type { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
@@ -19,7 +20,7 @@ import { LIST } from "../model/session";
 import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS, type KeptColour } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
-import { Drawer } from "../panels/drawer";
+import type { Drawer } from "../panels/drawer";
 import { Rearrange } from "../panels/rearrange";
 import { SIDEBAR_WINDOW_MS, Sidebar } from "../panels/sidebar";
 import { fillWall, WallTiles } from "../panels/wall-tiles";
@@ -41,14 +42,17 @@ const NARROW_PAD = 10;
 const TWO_COLUMNS_PX = 972;
 const ONE_COLUMN_PX = 632;
 
-export class DeckPage implements Page, GridOwner {
+/** Make the page of a deck. */
+export const openCharts = (app: AppContext): Page => new DeckPage(app);
+
+class DeckPage implements Page, GridOwner {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;
   readonly actions: readonly Action[];
   readonly #scroller = h("div", { class: "deck-scroll", tabindex: "-1" });
   readonly #none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
   readonly #sidebar: Sidebar;
-  readonly #drawer: Drawer;
+  readonly #drawer: Lazy<Drawer>;
   readonly #wall = new WallTiles();
   readonly #grid: CardGrid;
   readonly #resizer: ResizeObserver;
@@ -74,10 +78,14 @@ export class DeckPage implements Page, GridOwner {
       toggle: (series) => this.#toggle(series),
       overlay: (series) => this.#overlaySeries(this.#grid.last, series.index),
     });
-    this.#drawer = new Drawer(app, () => this.toggleDrawer());
+    this.#drawer = app.part(async () => {
+      const drawer = new (await import("../panels/drawer")).Drawer(app, () => this.toggleDrawer());
+      this.element.append(drawer.element);
+      return drawer;
+    });
     this.#grid = new CardGrid(app, this, this.#scroller);
     this.#scroller.append(this.#wall.element, this.#grid.element, this.#none);
-    this.element.append(this.#sidebar.element, this.#scroller, this.#drawer.element);
+    this.element.append(this.#sidebar.element, this.#scroller);
     this.crosshair = new Crosshair(
       () => this.#grid.cards.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
@@ -117,7 +125,7 @@ export class DeckPage implements Page, GridOwner {
   /** Open the drawer of the chart at an index. */
   openDrawer(at: number): void {
     this.#app.change({ drawer: at });
-    this.#drawer.focus();
+    this.#drawer.use((drawer) => drawer.focus());
   }
 
   /** Close the drawer, or open that of the current chart. */
@@ -135,7 +143,7 @@ export class DeckPage implements Page, GridOwner {
     this.#app.change({ only: this.isAlone(at) ? null : at }, true);
   }
 
-  watched(): Set<number> {
+  watched(): Iterable<number> {
     return new Set(this.#grid.cards.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
 
@@ -206,12 +214,14 @@ export class DeckPage implements Page, GridOwner {
     app.coloursChanged(this.#colours);
   }
 
-  /** Return the styles of all series of the charts. */
-  colours(): KeptColour[] {
-    return allColours(
-      this.directory,
-      this.#grid.cards.flatMap(({ series }) => series),
-    );
+  /** Return the charts, and the styles of all their series. */
+  written(): { charts: ChartSpec[]; colours: KeptColour[] } {
+    const series = this.#grid.cards.flatMap((card) => card.series);
+    return { charts: this.specs(), colours: allColours(this.directory, series) };
+  }
+
+  warm(): void {
+    this.#drawer.warm();
   }
 
   /** Update grid, drawer and views to the state. */
@@ -230,8 +240,9 @@ export class DeckPage implements Page, GridOwner {
   #drawerOf(): void {
     const { drawer } = this.#app.state;
     const own = drawer === null ? [] : this.#grid.cards.filter(({ at }) => at === drawer).map(({ chart }) => chart);
-    if (own.length === 0 && this.#drawer.element.contains(focusedAt(this.element))) this.#scroller.focus();
-    this.#drawer.of(own);
+    if (own.length === 0 && this.#drawer.here?.element.contains(focusedAt(this.element))) this.#scroller.focus();
+    if (this.#drawer.here) this.#drawer.here.of(own);
+    else if (own.length) this.#drawer.use(() => this.#reconcile());
     this.element.classList.toggle("with-drawer", own.length > 0);
     for (const { chart } of this.#grid.cards) chart.card.element.classList.toggle("owner", own.includes(chart));
   }
@@ -329,7 +340,7 @@ export class DeckPage implements Page, GridOwner {
     const charts = this.#grid.cards.map(({ chart }) => chart);
     session.loading.update(moment.paused ? [] : charts.map((chart) => chart.loading), now);
     session.gaze.charts(charts.flatMap((chart) => (chart.visible ? chart.series.map(({ index }) => index) : [])));
-    this.#drawer.draw(this.#app.tokens);
+    this.#drawer.here?.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }
 
