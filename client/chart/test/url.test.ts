@@ -110,14 +110,69 @@ test("how a chart is drawn is in its address", () => {
     { series: [{ metric: "a;k=line" }], columns: 4 },
   ]);
   assert.deepEqual(parseFile(formatFile({ ...base, charts: [steps] })).charts, [steps]);
-  assert.deepEqual([nextKind(), nextKind("line"), nextKind("steps")], ["line", "steps", "auto"]);
+  assert.deepEqual([nextKind(), nextKind("line"), nextKind("steps")], ["line", "steps", "bars"]);
+  assert.deepEqual([nextKind("bars"), nextKind("points"), nextKind("stacked")], ["points", "stacked", "auto"]);
+});
+
+test("how a y axis is set is in the address and in a deck's file", () => {
+  const axis = { lo: 118, hi: 138, zero: true, log: true, inverted: true, right: [2, 3], unit: "L/min; =%" } as const;
+  const chart: ChartSpec = { series: [{ metric: "a" }, { metric: "b" }, { metric: "c" }], columns: 6, axis };
+  assert.equal(formatChart(chart), "a,b,c:6;y=118..138;zero;log;inv;r=2,3;u=L/min%3B%20%3D%25");
+  assert.deepEqual(round({ ...base, charts: [chart] }).charts, [chart]);
+  assert.deepEqual(parseFile(formatFile({ ...base, charts: [chart] })).charts, [chart]);
+  for (const [option, one] of [
+    ["y=118..", { lo: 118 }],
+    ["y=..-1e-9", { hi: -1e-9 }],
+    ["y=-.5..0", { lo: -0.5, hi: 0 }],
+    ["inv", { inverted: true }],
+  ] as const) {
+    assert.deepEqual(parseChart(`a;${option}`)?.axis, one);
+    assert.equal(formatChart(parseChart(`a;${option}`) as ChartSpec), `a;${option.replace("-.5", "-0.5")}`);
+  }
+});
+
+test("an option that no axis can have is kept, not obeyed, and said", () => {
+  for (const option of [
+    "y=5..3",
+    "y=1..1",
+    "y=..x",
+    "y=1",
+    "y=0x1..",
+    "y=1..2..3",
+    "r=0",
+    "r=x",
+    "r=",
+    "u=",
+    "log=1",
+    "y=NaN..",
+  ]) {
+    const chart = parseChart(`a;${option}`);
+    assert.deepEqual([chart?.axis, chart?.unknown], [undefined, [option]], option);
+    assert.equal(formatChart(chart as ChartSpec), `a;${option}`);
+    assert.match(addressNotice(`?c=a;${option}`), /is no option/);
+  }
+  assert.deepEqual(parseChart("a;zero;y=2..1")?.axis, { zero: true });
+});
+
+test("a series that leaves a chart takes its side along", () => {
+  const directory = new Directory();
+  directory.update(
+    true,
+    ["a", "b", "c"].map((metric, i) => ({ i, metric, labels: {}, unit: "", colour: 0 })),
+  );
+  const [a, b] = directory.list;
+  const chart = parseChart("a,b,c;r=2,3;log") as ChartSpec;
+  const without = (one: typeof a) => toggleSeries(directory, [chart], one)[0].axis;
+  assert.deepEqual(without(a), { log: true, right: [1, 2] });
+  assert.deepEqual(without(b), { log: true, right: [2] });
+  assert.deepEqual(toggleSeries(directory, [{ ...chart, axis: { right: [2] } }], b)[0].axis, {});
 });
 
 test("an option that is not understood is kept, not obeyed, and said", () => {
-  const text = "oven/door:6;k=steps;r=2;k=bars";
+  const text = "oven/door:6;k=steps;x=2;k=pie";
   assert.equal(parseChart(text)?.kind, "steps");
   assert.equal(formatChart(parseChart(text) as ChartSpec), text);
-  assert.match(addressNotice(`?c=${text}`), /“r=2;k=bars” is no option/);
+  assert.match(addressNotice(`?c=${text}`), /“x=2;k=pie” is no option/);
   assert.equal(addressNotice("?c=oven/door:6;k=steps"), "");
 });
 

@@ -81,7 +81,7 @@ export class Trace implements Extent {
     const scale = 2 ** slot.exponent;
     // Few whole values come back as whole as they were.
     const exact = (slot.flags & FLAG_STEPS) !== 0;
-    this.steps = kind === "auto" ? exact : kind === "steps";
+    this.steps = kind === "steps" || (exact && (kind === "auto" || kind === "stacked"));
     this.heldMs = NaN;
     const newest = Math.floor(slot.lastTimeMs / step);
     let n = 0;

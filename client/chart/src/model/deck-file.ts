@@ -8,12 +8,13 @@ const MAX_BYTES = 1_000_000;
 
 /** Return the file's text: its kind, and the state as its URL, which already names every field. */
 export function formatFile(state: PageState, name = state.slug): string {
-  const charts = state.charts?.map(({ series, columns, rows, facet, kind }) => ({
+  const charts = state.charts?.map(({ series, columns, rows, facet, kind, axis }) => ({
     series,
     columns,
     rows,
     facet,
     kind,
+    axis,
   }));
   return `${JSON.stringify({ tidewire: "deck", version: VERSION, name, address: formatState(state, ""), charts }, null, 2)}\n`;
 }

@@ -3,6 +3,7 @@
 import { groupBy } from "../base/group-by";
 import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import { unitKey } from "../base/units";
+import { changedAxis } from "./axis-options";
 import type { Directory, Series } from "./directory";
 import { type ChartSpec, DEFAULT_COLUMNS, KINDS, type Kind, type SeriesRef } from "./url";
 
@@ -154,10 +155,19 @@ function withoutSeries(directory: Directory, charts: readonly ChartSpec[], serie
       kept.push(chart);
       continue;
     }
-    const refs = held.filter((one) => one !== series).map((one) => ({ metric: one.metric, labels: one.labels }));
-    if (refs.length) kept.push({ ...chart, series: refs });
+    const others = held.filter((one) => one !== series);
+    const refs = others.map((one) => ({ metric: one.metric, labels: one.labels }));
+    if (refs.length) kept.push({ ...chart, series: refs, ...rightOf(chart, others) });
   }
   return kept;
+}
+
+/** Return the axis of a chart whose references become those of these series, in their order. */
+function rightOf({ series, axis }: ChartSpec, others: readonly Series[]): Pick<ChartSpec, "axis"> {
+  if (!axis?.right) return {};
+  const refs = axis.right.flatMap((number) => series[number - 1] ?? []);
+  const right = others.flatMap((one, i) => (named(refs, one) ? [i + 1] : []));
+  return { axis: changedAxis(axis, { right: right.length ? right : undefined }) };
 }
 
 export function moveChart(charts: readonly ChartSpec[], from: number, to: number): ChartSpec[] {

@@ -1,6 +1,7 @@
 /** Converts the state of a page to its URL and back. */
 import { STYLES } from "../base/colour";
 import type { Labels } from "../base/naming";
+import { type AxisOptions, axisOptions, takeAxisOption } from "./axis-options";
 
 export const WINDOWS = [
   ["1m", 60_000],
@@ -17,7 +18,7 @@ export const FILTERS = ["all", "live", "stale", "nodata", "finished", "warn"] as
 export const DEFAULT_COLUMNS = 4;
 export const DEFAULT_ROWS = 5;
 /** How a chart is drawn: by what its readings are, or as it was told. */
-export const KINDS = ["auto", "line", "steps"] as const;
+export const KINDS = ["auto", "line", "steps", "bars", "points", "stacked"] as const;
 export type Kind = (typeof KINDS)[number];
 export type Sort = (typeof SORTS)[number];
 export type Filter = (typeof FILTERS)[number];
@@ -46,6 +47,8 @@ export interface ChartSpec {
   facet?: string | undefined;
   /** Absent: auto. */
   kind?: Kind | undefined;
+  /** How its y axis is set by hand; absent: not at all. */
+  axis?: AxisOptions | undefined;
   /** Options of the address that this deck does not know: kept, not obeyed. */
   unknown?: readonly string[] | undefined;
 }
@@ -162,7 +165,11 @@ export function formatRef(ref: SeriesRef): string {
 export function formatChart(chart: ChartSpec): string {
   const { columns, rows = DEFAULT_ROWS } = chart;
   const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
-  const options = [...(chart.kind && chart.kind !== "auto" ? [`k=${chart.kind}`] : []), ...(chart.unknown ?? [])];
+  const options = [
+    ...(chart.kind && chart.kind !== "auto" ? [`k=${chart.kind}`] : []),
+    ...axisOptions(chart.axis ?? {}, escapePart),
+    ...(chart.unknown ?? []),
+  ];
   return (
     chart.series.map(formatRef).join(",") +
     (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) +
@@ -186,9 +193,11 @@ export function parseChart(text: string): ChartSpec | null {
   };
   if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = boundRows(Number(match[4]));
   if (match[2]) chart.facet = unescapePart(match[2]);
+  const axis: AxisOptions = {};
   for (const option of options.filter(Boolean)) {
     const kind = KINDS.find((one) => option === `k=${one}`);
     if (kind) chart.kind = kind;
+    else if (takeAxisOption(axis, option, unescapePart)) chart.axis = axis;
     else chart.unknown = [...(chart.unknown ?? []), option];
   }
   return chart;

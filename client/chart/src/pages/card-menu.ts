@@ -10,6 +10,9 @@ const KIND_WORDS: Record<Kind, string> = {
   auto: "as its readings suggest",
   line: "as a line",
   steps: "as steps",
+  bars: "as bars",
+  points: "as points",
+  stacked: "stacked",
 };
 
 export function cardButtons(
