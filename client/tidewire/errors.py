@@ -3,7 +3,8 @@
 TidewireError
 ├── InvalidInput (ValueError)      a name, label, unit, time, value or body that can never work
 │   ├── InvalidPattern
-│   └── InvalidCursor
+│   ├── InvalidCursor
+│   └── InvalidFormula
 ├── LimitExceeded                  a stated limit was passed: split or shorten, then try again
 ├── LogUnavailable                 Redis did not answer in time, or refused for now: try again after a pause
 │   └── LogFull                    Redis is at its memory limit and refuses appends
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 __all__ = [
     "InvalidCursor",
+    "InvalidFormula",
     "InvalidInput",
     "InvalidPattern",
     "LimitExceeded",
@@ -76,6 +78,30 @@ class InvalidPattern(InvalidInput):
 
 class InvalidCursor(InvalidInput):
     """A cursor cannot be read; it was not made by Tidewire, or was cut."""
+
+
+class InvalidFormula(InvalidInput):
+    """A formula cannot be read, or cannot be evaluated over the series that it selects.
+
+    Attributes:
+        kind: ``length``, ``depth``, ``nodes``, ``character``, ``string``, ``number``, ``duration``, ``name``,
+            ``pattern``, ``label``, ``selector``, ``regex``, ``syntax``, ``unknown_function``, ``unsupported``,
+            ``arguments``, ``type`` or ``condition``; of an evaluation ``match``, ``duplicate``, ``series``, ``points``
+            or ``cost``.
+        position: the first character that is wrong, counted in code points from 0.
+        end: the character behind the last one that is wrong.
+        message: what is wrong there.
+        remedy: what to write or do, ``""`` if nobody can tell.
+    """
+
+    def __init__(self, kind: str, position: int, end: int, message: str, remedy: str = "") -> None:
+        self.kind = kind
+        self.position = position
+        self.end = end
+        self.message = message
+        self.remedy = remedy
+        super().__init__("formula", "", message + (f"; {remedy}" if remedy else ""))
+        self.args = (f"formula, character {position + 1}: {self.reason}",)
 
 
 class LimitExceeded(TidewireError):
