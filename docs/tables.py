@@ -1,14 +1,16 @@
-"""Write the docs' tables from the code: `python docs/tables.py` writes docs/settings.md and docs/api.md."""
+"""Write the docs' tables from the code: `python docs/tables.py` writes settings.md, api.md and those of formulas.md."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 import tidewire
+from tidewire.model.formulas.functions import AGGREGATORS, FUNCTIONS
 from tidewire.settings import ClientSettings, settings_table
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.launch.token import TokenSettings
@@ -29,6 +31,7 @@ _API: Final = """\
 The public names of `import tidewire`; `help(tidewire.publish)` and so on have the details. Everything else is internal
 and may change. This page is generated from the code: `make docs`.
 """
+_UNITS: Final = {"same": "kept", "per second": "per second", "ratio": "`1`", "seconds": "`s`", "none": "none"}
 _HEAD: Final = "| option | environment | default | |\n|---|---|---|---|\n"
 PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
     ("`tidewire serve`", "", ServiceSettings),
@@ -74,7 +77,21 @@ def api_page() -> str:
     return _API + "".join(tables)
 
 
-PAGES: Final = {"settings.md": settings_page, "api.md": api_page}
+def formulas_page() -> str:
+    """Return docs/formulas.md: the page as it is, with the tables of functions and aggregators written anew."""
+    page = (HERE / "formulas.md").read_text(encoding="utf-8")
+    for name, rows in (("functions", FUNCTIONS.values()), ("aggregators", AGGREGATORS.values())):
+        table = "| written | result | unit |\n|---|---|---|\n" + "".join(
+            f"| `{row.signature}` | {row.meaning} | {_UNITS[row.unit]} |\n" for row in rows
+        )
+        page = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda found, table=table: found[1] + table + found[2], page,
+            flags=re.DOTALL,
+        )  # fmt: skip
+    return page
+
+
+PAGES: Final = {"settings.md": settings_page, "api.md": api_page, "formulas.md": formulas_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -49,7 +49,7 @@ def _module(path: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "api.md"])
+@pytest.mark.parametrize("name", ["settings.md", "api.md", "formulas.md"])
 def test_a_table_says_what_the_code_says(name: str) -> None:
     page = _module("docs/tables.py").PAGES[name]()
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page, "run: python docs/tables.py"

@@ -1,0 +1,222 @@
+"""Holds the readings of many series side by side, so that one NumPy expression serves all of them; no I/O.
+
+Each series has a segment of flat arrays, with room behind it. The windows of a thousand series are then two matrices
+of places. A table with readings that are no numbers has two sets of segments: all readings, and the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Floats", "Places", "ReadingTable", "Segments", "SeriesReadings"]
+
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+FIGURES: Final = 4
+LOW, HIGH, TOTAL, COUNT = range(FIGURES)
+_ROOM: Final = 16  # readings that a segment can take at least …
+_MORE: Final = 0.25  # … and as a share of those it has
+
+
+class SeriesReadings(NamedTuple):
+    """One series and its readings.
+
+    Attributes:
+        metric: its metric.
+        labels: its labels.
+        unit: its unit, ``""`` if it is not known.
+        time_ms: float64[n], in the order of the log; of two at one time the later is the later. Of buckets their start.
+        value: float64[n], NaN for a reading without a number. Of buckets the last number.
+        figures: float64[4, n], only of buckets: smallest, largest, sum and number of the readings that are numbers.
+    """
+
+    metric: str
+    labels: Mapping[str, str]
+    unit: str
+    time_ms: Floats
+    value: Floats
+    figures: Floats | None = None
+
+
+class Segments:
+    """Flat columns of readings, a segment for each series.
+
+    Attributes:
+        time, value: float64[capacity]; of a series from `start` to before `stop`, in order of time.
+        growth: by how much a counter grew with a reading, NaN in the first of a segment; after a fall it is the value.
+        look_back: how long a reading is the value, in milliseconds; NaN until somebody asked.
+        figures: float64[4, capacity]; None if no series has buckets.
+        start, stop: int64[series]; the starts ascend.
+    """
+
+    def __init__(self, counts: Sequence[int], *, figures: bool) -> None:
+        rooms = np.asarray(counts, dtype=np.int64)
+        rooms = rooms + np.maximum(_ROOM, (rooms * _MORE).astype(np.int64))
+        ends = np.cumsum(rooms)
+        capacity = int(ends[-1]) + 1 if ends.size else 1  # one more, so that a place behind the last one can be read
+        self.start: Places = ends - rooms
+        self.stop: Places = self.start.copy()
+        self._limit: Places = ends
+        self.time: Floats = np.zeros(capacity)
+        self.value: Floats = np.zeros(capacity)
+        self.growth: Floats = np.zeros(capacity)
+        self.look_back: Floats = np.full(capacity, np.nan)
+        self.figures: Floats | None = np.zeros((FIGURES, capacity)) if figures else None
+
+    @property
+    def size(self) -> int:
+        """Return how many readings there are."""
+        return int((self.stop - self.start).sum())
+
+    def room(self, row: int) -> int:
+        """Return how many more readings a segment can take."""
+        return int(self._limit[row] - self.stop[row])
+
+    def put(self, row: int, place: int, time: Floats, value: Floats, figures: Floats | None = None) -> None:
+        """Write the readings of a series from a place on, at most behind its last; there must be room.
+
+        Args:
+            row: which series.
+            place: of the first; what was there and behind it is dropped.
+            time: float64[n], ascending, no older than the reading before the place.
+            value: float64[n].
+            figures: float64[4, n]; None for readings.
+        """
+        end = place + time.size
+        self.time[place:end] = time
+        self.value[place:end] = value
+        self.look_back[place:end] = np.nan
+        if self.figures is not None:
+            if figures is None:
+                self.figures[:COUNT, place:end] = value
+                self.figures[COUNT, place:end] = ~np.isnan(value)
+            else:
+                self.figures[:, place:end] = figures
+        if place == self.start[row]:
+            self.growth[place : place + 1] = np.nan
+            first = place + 1
+        else:
+            first = place
+        if end > first:
+            now, before = self.value[first:end], self.value[first - 1 : end - 1]
+            self.growth[first:end] = np.where(now < before, now, now - before)
+        self.stop[row] = end
+
+    def rows_of(self, places: Places) -> Places:
+        """Return which series some places belong to."""
+        return np.searchsorted(self.start, places, "right") - 1
+
+
+class ReadingTable:
+    """The readings of some series.
+
+    Args:
+        series: all of them; what comes later is given to `put`.
+
+    Attributes:
+        metrics, labels, units: of each series.
+        all, numbers: its readings, and those that are numbers: one object as long as all are.
+    """
+
+    def __init__(self, series: Iterable[SeriesReadings]) -> None:
+        given = [_in_order(each) for each in series]
+        self.metrics = [each.metric for each in given]
+        self.labels = [dict(each.labels) for each in given]
+        self.units = [each.unit for each in given]
+        self._figures = any(each.figures is not None for each in given)
+        self.all = Segments([each.value.size for each in given], figures=self._figures)
+        for row, each in enumerate(given):
+            self.all.put(row, int(self.all.start[row]), each.time_ms, each.value, each.figures)
+        self.numbers = self.all
+        if any(np.isnan(each.value).any() for each in given):
+            self._split()
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    @property
+    def size(self) -> int:
+        """Return how many readings there are."""
+        return self.all.size
+
+    def put(self, row: int, time_ms: Floats, value: Floats, *, keep_from_ms: float = -np.inf) -> None:
+        """Write readings of a series; those held at or after the first of them are dropped.
+
+        Args:
+            row: which series.
+            time_ms: float64[n], n ≥ 1, ascending.
+            value: float64[n], NaN for a reading without a number.
+            keep_from_ms: readings of any series from before may be dropped, if room is needed.
+        """
+        numeric = ~np.isnan(value)
+        if self.numbers is self.all and not numeric.all():
+            self._split()
+        self.all = self._write(self.all, row, time_ms, value, keep_from_ms, shared=self.numbers is self.all)
+        if self.numbers is not self.all:
+            self.numbers = self._write(self.numbers, row, time_ms[numeric], value[numeric], keep_from_ms, time_ms[0])
+
+    def _write(
+        self,
+        segments: Segments,
+        row: int,
+        time: Floats,
+        value: Floats,
+        keep_from_ms: float,
+        first_ms: float | None = None,
+        *,
+        shared: bool = False,
+    ) -> Segments:
+        start, stop = int(segments.start[row]), int(segments.stop[row])
+        if first_ms is None:
+            first_ms = float(time[0])
+        place = stop
+        if stop > start and segments.time[stop - 1] >= first_ms:
+            place = start + int(np.searchsorted(segments.time[start:stop], first_ms, "left"))
+        if place + time.size - stop > segments.room(row):
+            segments = self._moved(segments, keep_from_ms, row, time.size)
+            if shared:
+                self.numbers = segments
+            return self._write(segments, row, time, value, -np.inf, first_ms)
+        segments.put(row, place, time, value)
+        return segments
+
+    def _moved(self, segments: Segments, keep_from_ms: float, row: int, extra: int) -> Segments:
+        """Return the segments with new room, without readings from before a time."""
+        starts = segments.start.copy()
+        for at, (start, stop) in enumerate(zip(segments.start.tolist(), segments.stop.tolist(), strict=True)):
+            # the one before it may be the value when the time begins
+            starts[at] = max(start, start + int(np.searchsorted(segments.time[start:stop], keep_from_ms, "left")) - 1)
+        counts = segments.stop - starts
+        wanted = counts.copy()
+        wanted[row] += extra
+        moved = Segments(wanted.tolist(), figures=self._figures)
+        for at, (start, stop) in enumerate(zip(starts.tolist(), segments.stop.tolist(), strict=True)):
+            figures = None if segments.figures is None else segments.figures[:, start:stop]
+            place = int(moved.start[at])
+            moved.put(at, place, segments.time[start:stop], segments.value[start:stop], figures)
+            moved.look_back[place : place + stop - start] = segments.look_back[start:stop]
+        return moved
+
+    def _split(self) -> None:
+        """Keep the numbers apart from now on."""
+        every = self.all
+        parts = []
+        for start, stop in zip(every.start.tolist(), every.stop.tolist(), strict=True):
+            parts.append(start + np.flatnonzero(~np.isnan(every.value[start:stop])))
+        self.numbers = Segments([part.size for part in parts], figures=self._figures)
+        for row, part in enumerate(parts):
+            figures = None if every.figures is None else every.figures[:, part]
+            self.numbers.put(row, int(self.numbers.start[row]), every.time[part], every.value[part], figures)
+
+
+def _in_order(series: SeriesReadings) -> SeriesReadings:
+    time, value = np.asarray(series.time_ms, dtype=np.float64), np.asarray(series.value, dtype=np.float64)
+    if time.size < 2 or (time[1:] >= time[:-1]).all():
+        return series._replace(time_ms=time, value=value)
+    order = np.argsort(time, kind="stable")
+    figures = None if series.figures is None else series.figures[:, order]
+    return series._replace(time_ms=time[order], value=value[order], figures=figures)
