@@ -45,7 +45,12 @@ const base: PageState = {
   theme: "light",
   query: "flow & more",
   filter: "all",
-  sort: "name",
+  sort: null,
+  labels: { "l,=&": "A/b é", line: "" },
+  folds: new Map([
+    ["plant/hall 3:x", true],
+    ["tidewire/", false],
+  ]),
   charts: null,
   zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 },
   kiosk: true,
@@ -238,7 +243,7 @@ test("a broken address gives the defaults", () => {
   const state = parseState("/", "w=25h&theme=pink&sort=%E0%A4&filter=&c", "");
   assert.deepEqual(
     [state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts],
-    ["overview", 86_400_000, null, "name", "all", []],
+    ["overview", 86_400_000, null, null, "all", []],
   );
   assert.equal(parseState("/elsewhere", "", "", "deck").page, "deck");
 });

@@ -40,10 +40,17 @@ export interface Cell {
   facet: string | null;
 }
 
-/** The cards of a deck: one per chart, but one per value of the label for a chart that is split. */
-export function cells(directory: Directory, charts: readonly ChartSpec[]): Cell[] {
+/** Whether a series has all of these labels, with these values. */
+export const hasLabels = (series: Series, labels: Labels): boolean =>
+  Object.keys(labels).every((key) => labelOf(series.labels, key) === labels[key]);
+
+/**
+ * The cards of a deck: one per chart, but one per value of the label for a chart that is split. `labels` are those that a
+ * series must have to be shown.
+ */
+export function cells(directory: Directory, charts: readonly ChartSpec[], labels: Labels = {}): Cell[] {
   return charts.flatMap((spec, at): Cell[] => {
-    const series = resolve(directory, spec);
+    const series = resolve(directory, spec).filter((one) => hasLabels(one, labels));
     const { facet } = spec;
     const values =
       facet === undefined ? [] : [...new Set(series.map((one) => labelOf(one.labels, facet) ?? ""))].sort(byName);

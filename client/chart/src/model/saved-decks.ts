@@ -3,7 +3,7 @@ import { fnv1a } from "../base/colour";
 import type { DeckInfo } from "../wire/messages";
 import type { Requests } from "../wire/requests";
 import { formatFile, stateOf } from "./deck-file";
-import { ALL_EVENTS, type ChartSpec, formatChart, formatRef, type PageState, windowName } from "./url";
+import { ALL_EVENTS, type ChartSpec, formatChart, formatLabels, formatRef, type PageState, windowName } from "./url";
 
 /** A saved deck, at the version that was last read or written here. */
 export interface SavedDeck {
@@ -26,8 +26,13 @@ export function slugOf(name: string): string {
 }
 
 /** Return the saved part of a state as text, to compare two states. */
-function kept({ charts, windowMs, hidden, events }: PageState): string {
-  const shown = [windowName(windowMs), events ?? ALL_EVENTS, ...(charts ?? []).map(formatChart)];
+function kept({ charts, windowMs, hidden, events, labels }: PageState): string {
+  const shown = [
+    windowName(windowMs),
+    events ?? ALL_EVENTS,
+    ...formatLabels(labels),
+    ...(charts ?? []).map(formatChart),
+  ];
   return [...shown, "hide", ...hidden.map(formatRef)].join(" ");
 }
 
@@ -124,6 +129,7 @@ export class SavedDecks {
       slug,
       zoom: null,
       query: "",
+      folds: new Map(),
       kiosk: false,
       theme: null,
       drawer: null,

@@ -12,7 +12,7 @@ export const WINDOWS = [
   ["24h", 86_400_000],
 ] as const;
 
-export const SORTS = ["name", "value", "rate", "age"] as const;
+export const SORTS = ["state", "name", "value", "rate", "age"] as const;
 export const FILTERS = ["all", "live", "stale", "nodata", "finished", "warn"] as const;
 /** Width of a chart, of 12 columns; and its height, in rows of 44 px. */
 export const DEFAULT_COLUMNS = 4;
@@ -70,7 +70,12 @@ export interface PageState {
   theme: Theme | null;
   query: string;
   filter: Filter;
-  sort: Sort;
+  /** null: by name, and by state where there are many series. */
+  sort: Sort | null;
+  /** Labels that a series must have to be shown. */
+  labels: Labels;
+  /** Levels that were folded or unfolded by hand, by their path; one that ends with `/` is a group of tiles. */
+  folds: ReadonlyMap<string, boolean>;
   /** null: the deck's default charts. */
   charts: ChartSpec[] | null;
   /** The span that is shown; null: live. */
@@ -90,17 +95,21 @@ export interface PageState {
 }
 
 /** Fields that are reset when another page is opened. */
-export const FRESH: Pick<PageState, "charts" | "query" | "zoom" | "hidden" | "colours" | "events" | "drawer" | "only"> =
-  {
-    charts: null,
-    query: "",
-    zoom: null,
-    hidden: [],
-    colours: [],
-    events: null,
-    drawer: null,
-    only: null,
-  };
+export const FRESH: Pick<
+  PageState,
+  "charts" | "query" | "labels" | "folds" | "zoom" | "hidden" | "colours" | "events" | "drawer" | "only"
+> = {
+  charts: null,
+  query: "",
+  labels: {},
+  folds: new Map(),
+  zoom: null,
+  hidden: [],
+  colours: [],
+  events: null,
+  drawer: null,
+  only: null,
+};
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
@@ -235,6 +244,26 @@ function parseColours(text: string): KeptColour[] {
 
 const formatColour = ({ metric, labels, style }: KeptColour): string => `${formatRef({ metric, labels })}:${style + 1}`;
 
+/** Levels kept in an address, the latest: it stays short enough to be sent. */
+const MAX_FOLDS = 60;
+
+/** Parse levels, each folded (0) or unfolded (1). */
+function parseFolds(text: string): Map<string, boolean> {
+  const found = [...text.matchAll(/([^,:]+):([01])(?=,|$)/g)].slice(-MAX_FOLDS);
+  return new Map(found.map(([, path, open]) => [unescapePart(path), open === "1"]));
+}
+
+const formatFolds = (folds: ReadonlyMap<string, boolean>): string =>
+  [...folds]
+    .slice(-MAX_FOLDS)
+    .map(([path, open]) => `${escapePart(path)}:${open ? 1 : 0}`)
+    .join();
+
+export const formatLabels = (labels: Labels): string[] =>
+  Object.keys(labels)
+    .sort()
+    .map((key) => `l.${encodeURIComponent(key)}=${encodeURIComponent(labels[key])}`);
+
 /** Parse a time of the URL: RFC 3339, or milliseconds since the Unix epoch. */
 function parseTime(text: string | undefined): number {
   return /^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : Date.parse(text ?? "");
@@ -276,6 +305,8 @@ export function parseState(
   const charts: ChartSpec[] = [];
   const hidden: SeriesRef[] = [];
   const colours: KeptColour[] = [];
+  const labels = new Map<string, string>();
+  let folds = FRESH.folds;
   let anyChart = false;
   for (const pair of search.replace(/^\?/, "").split("&")) {
     if (!pair) continue;
@@ -286,6 +317,10 @@ export function parseState(
       hidden.push(...parseRefs(value));
     } else if (name === "col") {
       colours.push(...parseColours(value));
+    } else if (name === "f") {
+      folds = parseFolds(value);
+    } else if (name.startsWith("l.") && name.length > 2) {
+      labels.set(unescapePart(name.slice(2)), unescapePart(value));
     } else if (name === "c") {
       anyChart = true;
       const chart = parseChart(value);
@@ -303,7 +338,9 @@ export function parseState(
     theme: theme === "dark" || theme === "light" ? theme : null,
     query: fields.get("q") ?? "",
     filter: oneOf(FILTERS, fields.get("filter"), "all"),
-    sort: oneOf(SORTS, fields.get("sort"), "name"),
+    sort: SORTS.find((sort) => sort === fields.get("sort")) ?? null,
+    labels: Object.fromEntries(labels),
+    folds,
     charts: anyChart ? charts : null,
     zoom: parseSpan(fields.get("from"), fields.get("to")),
     kiosk: fields.get("kiosk") === "1",
@@ -322,12 +359,14 @@ export function formatState(state: PageState, prefix: string): string {
   if (state.windowMs !== DEFAULT_WINDOW_MS) fields.push(`w=${windowName(state.windowMs)}`);
   if (state.theme && state.theme !== "auto") fields.push(`theme=${state.theme}`);
   if (state.query) fields.push(`q=${encodeURIComponent(state.query)}`);
+  fields.push(...formatLabels(state.labels));
+  if (state.folds.size) fields.push(`f=${formatFolds(state.folds)}`);
   if (state.kiosk) fields.push("kiosk=1");
   if (state.zoom)
     fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
   if (state.page === "overview") {
     if (state.filter !== "all") fields.push(`filter=${state.filter}`);
-    if (state.sort !== "name") fields.push(`sort=${state.sort}`);
+    if (state.sort) fields.push(`sort=${state.sort}`);
   } else {
     if (state.charts?.length === 0) fields.push("c=");
     for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);

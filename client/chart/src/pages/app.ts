@@ -266,6 +266,7 @@ export class App implements AppContext {
     if (this.state.charts !== null) return;
     this.change({
       windowMs: windowGiven ? this.state.windowMs : state.windowMs,
+      labels: Object.keys(this.state.labels).length ? this.state.labels : state.labels,
       hidden: this.state.hidden.length ? this.state.hidden : state.hidden,
       colours: this.state.colours.length ? this.state.colours : state.colours,
     });

@@ -59,7 +59,7 @@ export class CardGrid {
       directory.list.filter((series) => named(state.hidden, series)).map((series) => series.index),
     );
     const ranges = new Map<number, SharedRange>();
-    this.cards = cells(directory, this.#deck.specs()).map((cell) => {
+    this.cards = cells(directory, this.#deck.specs(), state.labels).map((cell) => {
       const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
       const copy = seen.get(name) ?? 0;
       seen.set(name, copy + 1);

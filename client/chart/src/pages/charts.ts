@@ -206,7 +206,7 @@ class DeckPage implements Page, GridOwner {
   /** Give the series of the charts their styles, and keep in the address what the dashboard would give otherwise. */
   #restyle(): void {
     const app = this.#app;
-    const charts = cells(this.directory, this.specs()).map(({ series }) => series);
+    const charts = cells(this.directory, this.specs(), app.state.labels).map(({ series }) => series);
     if (app.state.colours !== this.#colours) this.#styles = keptStyles(app.state.colours);
     for (const [id, style] of deckStyles(this.directory, charts, this.#styles)) this.#styles.set(id, style);
     this.directory.restyle(this.#styles);

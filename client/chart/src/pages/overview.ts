@@ -98,7 +98,7 @@ class Overview implements Page {
 
   stateChanged(): void {
     const { query, sort, filter } = this.#app.state;
-    this.#toolbar.setState(query, sort);
+    this.#toolbar.setState(query, sort ?? "name");
     const shown = `${query}|${sort}|${filter}`;
     // Search results start at the top.
     if (shown !== this.#shown) this.#scroller.scrollTop = 0;
@@ -181,14 +181,14 @@ class Overview implements Page {
     this.#toolbar.setCounts(counts, filter);
     const ordered = [...groupBy(shown, ({ group }) => group)]
       .sort(([a], [b]) => byName(a, b))
-      .map(([name, series]) => ({ name: directory.heading(name), series: sorted(series, sort, moment) }));
+      .map(([name, series]) => ({ name: directory.heading(name), series: sorted(series, sort ?? "name", moment) }));
     this.#layout = layoutTiles(ordered, width / this.#scale);
     this.#links.resize(this.#layout.height, this.#scale);
     const nothing = this.#layout.tiles.length === 0 && directory.measured.length > 0;
     show(this.#none, nothing);
     if (nothing) setText(this.#none, query ? `No series matches “${query}”` : "No series passes this filter");
     const due = now - this.#linkedAt > SPEAK_MS || (this.#linkedVersion < 1 && moment.ring.version > 0);
-    if (moved || due || sort !== "name" || filter !== "all") this.#placeLinks();
+    if (moved || due || (sort ?? "name") !== "name" || filter !== "all") this.#placeLinks();
   }
 
   #paint(moment: TileMoment): void {

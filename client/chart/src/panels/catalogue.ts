@@ -19,11 +19,23 @@ export function filterOf(state: TileState, ageMs: number): Filter[] {
   return [Number.isFinite(ageMs) ? (ageMs <= LIVE_MS ? "live" : "stale") : "nodata"];
 }
 
+/** States in the order in which they need a look. */
+const RANKS: Readonly<Record<TileState, number>> = {
+  critical: 4,
+  warn: 3,
+  nodata: 2,
+  stale: 2,
+  live: 1,
+  finished: 1,
+  unknown: 1,
+};
+
 /** Sort the series of one group; those without a value come last. */
 export function sorted(series: Series[], sort: Sort, moment: TileMoment): Series[] {
   if (sort === "name") return series;
   const of = (one: Series): number => {
     const slot = moment.ring.slots.get(one.index);
+    if (sort === "state") return RANKS[tileState(slot, one, moment)];
     if (!slot) return -Infinity;
     const key = sort === "value" ? slot.lastValue : sort === "rate" ? slot.rate : moment.nowMs - slot.lastTimeMs;
     return Number.isNaN(key) ? -Infinity : key;

@@ -14,7 +14,7 @@ const FILTER_WORDS: readonly (readonly [Filter, string])[] = [
   ["finished", "Finished"],
   ["warn", "Warn"],
 ];
-const SORT_WORDS: Record<Sort, string> = { name: "Name", value: "Value", rate: "Rate", age: "Age" };
+const SORT_WORDS: Record<Sort, string> = { state: "State", name: "Name", value: "Value", rate: "Rate", age: "Age" };
 
 export class OverviewToolbar {
   readonly element: HTMLElement;
