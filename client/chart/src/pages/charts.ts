@@ -22,7 +22,8 @@ import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import type { Drawer } from "../panels/drawer";
 import { Rearrange } from "../panels/rearrange";
-import { SIDEBAR_WINDOW_MS, Sidebar } from "../panels/sidebar";
+import { keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "../panels/side-room";
+import type { Sidebar } from "../panels/sidebar";
 import { fillWall, WallTiles } from "../panels/wall-tiles";
 import { chartActions } from "./actions";
 import { CardGrid, type GridOwner } from "./card-grid";
@@ -51,7 +52,14 @@ class DeckPage implements Page, GridOwner {
   readonly actions: readonly Action[];
   readonly #scroller = h("div", { class: "deck-scroll", tabindex: "-1" });
   readonly #none = h("p", { class: "deck-none" }, "Click a series in the sidebar to add its chart.");
-  readonly #sidebar: Sidebar;
+  /** Where the sidebar will be: the charts are drawn before it is here, and keep their places. */
+  readonly #side = h("nav", {
+    class: "sidebar",
+    "aria-label": "Series",
+    "data-tw": "sidebar",
+    style: `--side-width:${keptWidth()}px`,
+  });
+  readonly #sidebar: Lazy<Sidebar>;
   readonly #drawer: Lazy<Drawer>;
   readonly #wall = new WallTiles();
   readonly #grid: CardGrid;
@@ -68,15 +76,25 @@ class DeckPage implements Page, GridOwner {
   /** The styles that were shown, and the colours of the state from which they follow. */
   #styles = new Map<string, number>();
   #colours: readonly KeptColour[] | null = null;
+  #gone = false;
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
     this.#app = app;
     this.#views = new ChartViews(app.session);
-    this.#sidebar = new Sidebar(app, {
-      on: (series) => isOnDeck(app.session.directory, this.specs(), series),
-      toggle: (series) => this.#toggle(series),
-      overlay: (series) => this.#overlaySeries(this.#grid.last, series.index),
+    this.#sidebar = app.part(async () => {
+      const sidebar = new (await import("../panels/sidebar")).Sidebar(app, this.#side, {
+        on: (series) => isOnDeck(app.session.directory, this.specs(), series),
+        toggle: (series) => this.#toggle(series),
+        overlay: (series) => this.#overlaySeries(this.#grid.last, series.index),
+      });
+      if (this.#gone) sidebar.destroy();
+      return sidebar;
+    });
+    this.#sidebar.use((sidebar) => {
+      if (this.#gone) return;
+      sidebar.directoryChanged();
+      this.#requestViews();
     });
     this.#drawer = app.part(async () => {
       const drawer = new (await import("../panels/drawer")).Drawer(app, () => this.toggleDrawer());
@@ -85,7 +103,7 @@ class DeckPage implements Page, GridOwner {
     });
     this.#grid = new CardGrid(app, this, this.#scroller);
     this.#scroller.append(this.#wall.element, this.#grid.element, this.#none);
-    this.element.append(this.#sidebar.element, this.#scroller);
+    this.element.append(this.#side, this.#scroller);
     this.crosshair = new Crosshair(
       () => this.#grid.cards.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
@@ -195,12 +213,12 @@ class DeckPage implements Page, GridOwner {
 
   directoryChanged(): void {
     this.#reconcile();
-    this.#sidebar.directoryChanged();
+    this.#sidebar.here?.directoryChanged();
   }
 
   stateChanged(): void {
     this.#reconcile();
-    this.#sidebar.stateChanged();
+    this.#sidebar.here?.stateChanged();
   }
 
   /** Give the series of the charts their styles, and keep in the address what the dashboard would give otherwise. */
@@ -261,7 +279,9 @@ class DeckPage implements Page, GridOwner {
     const { timeline } = this.#app;
     const { startMs, endMs } = timeline.window(windowMs);
     timeline.fetch(this.#views.parts(endMs - startMs), windowMs, () => this.refresh());
-    const sparkPx = kiosk ? WallTiles.sparkPx(this.#wallSeries(), this.#wallWidth()) : this.#sidebar.sparkPx;
+    const sparkPx = kiosk
+      ? WallTiles.sparkPx(this.#wallSeries(), this.#wallWidth())
+      : (this.#sidebar.here?.sparkPx ?? SPARK_WIDTH * devicePixelRatio);
     this.#listColumns = columnsOf(SIDEBAR_WINDOW_MS, Math.max(2, sparkPx));
     this.#app.session.requestView(LIST, {
       series: null,
@@ -301,7 +321,7 @@ class DeckPage implements Page, GridOwner {
     const now = performance.now();
     if (!fresh || list.version !== this.#listVersion) {
       this.#listVersion = list.version;
-      this.#sidebar.draw();
+      this.#sidebar.here?.draw();
     }
     const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || version !== this.#drawnVersion;
     if (!due && !this.#dirty) return;
@@ -393,9 +413,9 @@ class DeckPage implements Page, GridOwner {
 
   focusSearch(): void {
     // On a narrow screen the drawer takes the sidebar's place: close it.
-    if (this.#app.state.drawer !== null && !this.#sidebar.element.checkVisibility()) this.#app.change({ drawer: null });
+    if (this.#app.state.drawer !== null && !this.#side.checkVisibility()) this.#app.change({ drawer: null });
     this.element.classList.toggle("sheet");
-    this.#sidebar.focus();
+    this.#sidebar.use((sidebar) => sidebar.focus());
   }
 
   debug(): Record<string, unknown>[] {
@@ -408,7 +428,8 @@ class DeckPage implements Page, GridOwner {
     this.#grid.destroy();
     this.#resizer.disconnect();
     this.#app.turns.leave(this.#scroller);
-    this.#sidebar.destroy();
+    this.#gone = true;
+    this.#sidebar.here?.destroy();
     this.directory.restyle(new Map());
     this.element.remove();
   }

@@ -18,6 +18,7 @@ import { wordOf } from "../model/states";
 import type { AppContext } from "./app-context";
 import { SERIES_TYPE } from "./rearrange";
 import { SearchBox } from "./search-box";
+import { SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "./side-room";
 import { widthHandle } from "./width-handle";
 
 const ROW = 26;
@@ -26,12 +27,10 @@ const TOUCH_ROW = 40;
 const rowHeight = (): number => (window.matchMedia("(max-width: 767px)").matches ? TOUCH_ROW : ROW);
 const GROUP = 28;
 const GROUP_GAP = 4;
-const SPARK = { width: 40, height: 16 };
+const SPARK = { width: SPARK_WIDTH, height: 16 };
 /** From this width of the sidebar on, sparklines are wider. */
 const WIDE = 360;
 const WIDE_SPARK = 72;
-/** Of its sparklines, and of the tiles of a wall. */
-export const SIDEBAR_WINDOW_MS = 120_000;
 /** Rows kept beyond the visible ones. */
 const SPARE = 4;
 
@@ -53,7 +52,7 @@ interface Row {
 }
 
 export class Sidebar {
-  readonly element = h("nav", { class: "sidebar", "aria-label": "Series", "data-tw": "sidebar" });
+  readonly element: HTMLElement;
   readonly #search: SearchBox;
   readonly #scroller = h("div", { class: "side-scroll" });
   readonly #spacer = h("div", { class: "side-spacer" });
@@ -75,11 +74,14 @@ export class Sidebar {
     overlay: (series: Series) => void;
   };
 
+  /** `element` is where it is shown, as wide as it was left. */
   constructor(
     app: AppContext,
+    element: HTMLElement,
     deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
   ) {
     this.#app = app;
+    this.element = element;
     this.#deck = deck;
     this.#query = app.state.query;
     this.#search = new SearchBox((query) => {

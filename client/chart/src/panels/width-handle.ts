@@ -1,34 +1,13 @@
 /** The handle at the right edge of the sidebar: drag it, or press the arrows; its width is kept for this browser. */
 
 import { h } from "../base/dom";
+import { keepWidth, keptWidth, LEAST, MOST, USUAL } from "./side-room";
 
-const LEAST = 220;
-const MOST = 560;
-const USUAL = 280;
 const STEP = 20;
-const KEY = "tidewire.sidebar";
-
-/** Return the width that this browser keeps; where it keeps nothing, the usual one. */
-function kept(): number {
-  try {
-    const width = Number(localStorage.getItem(KEY));
-    return width >= LEAST && width <= MOST ? width : USUAL;
-  } catch {
-    return USUAL; // a browser that allows no storage
-  }
-}
-
-function keep(width: number): void {
-  try {
-    localStorage.setItem(KEY, String(width));
-  } catch {
-    // a browser that allows no storage: until the next page
-  }
-}
 
 /** Return a handle that sets the width of a sidebar. */
 export function widthHandle(sidebar: HTMLElement): HTMLElement {
-  let width = kept();
+  let width = keptWidth();
   const handle = h("div", {
     class: "side-handle",
     role: "separator",
@@ -55,14 +34,14 @@ export function widthHandle(sidebar: HTMLElement): HTMLElement {
       "lostpointercapture",
       () => {
         handle.removeEventListener("pointermove", move);
-        keep(width);
+        keepWidth(width);
       },
       { once: true },
     );
   });
   handle.addEventListener("dblclick", () => {
     set(USUAL);
-    keep(width);
+    keepWidth(width);
   });
   handle.addEventListener("keydown", (event) => {
     const by = event.key === "ArrowLeft" ? -STEP : event.key === "ArrowRight" ? STEP : 0;
@@ -70,7 +49,7 @@ export function widthHandle(sidebar: HTMLElement): HTMLElement {
     event.preventDefault();
     event.stopPropagation();
     set(width + by);
-    keep(width);
+    keepWidth(width);
   });
   return handle;
 }
