@@ -237,3 +237,16 @@ async def test_parts_of_the_page_are_there_also_when_the_dashboard_is_gone(tab: 
     finally:
         await tab.page.context.set_offline(False)
     tab.errors.clear()  # of the socket that was cut
+
+
+async def test_the_drawer_is_fetched_before_it_is_asked_for_and_shows_nothing_until_then(
+    tab: Any, service: Any
+) -> None:
+    await service.publish("plant/power", 1.0, 2.0)
+    await tab.open("/d/plant")
+    drawer = tab.page.locator('[data-tw="drawer"]')
+    await drawer.wait_for(state="attached")
+    assert await drawer.is_hidden()
+    await tab.page.keyboard.press("f")
+    await drawer.wait_for()
+    assert tab.errors == []

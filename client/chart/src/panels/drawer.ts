@@ -28,7 +28,13 @@ const MOST_EVENTS = 20;
 const DONE_MS = 2_000;
 
 export class Drawer {
-  readonly element = h("aside", { class: "drawer", "aria-label": "Chart", "data-tw": "drawer", tabindex: "-1" });
+  readonly element = h("aside", {
+    class: "drawer",
+    "aria-label": "Chart",
+    "data-tw": "drawer",
+    tabindex: "-1",
+    hidden: true, // it comes before anybody asks for it
+  });
   readonly #title = h("h2", { class: "card-title" });
   readonly #unit = h("span", { class: "card-unit" });
   readonly #about = h("p", { class: "muted", "data-tw": "drawer-about" });
