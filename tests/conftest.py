@@ -24,7 +24,7 @@ import waiting
 from lanes import bounded
 from ports import own_port
 from servers import LiveService, Service, StartService, Valkey
-from waiting import HANG_MS, HANG_S, Eventually
+from waiting import HANG_MS, HANG_S, Eventually, generous
 
 from tidewire_service.settings import ServiceSettings
 
@@ -169,7 +169,8 @@ async def start_service(valkey: Valkey) -> AsyncIterator[StartService]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def begin(*, wait: bool = True, **options: Any) -> Service:
-            service = Service(ServiceSettings(**{"redis": valkey.url, "port": 0, "drain_s": 0.1, **options}))
+            given = {"redis": valkey.url, "port": 0, "drain_s": 0.1, "max_matching_s": generous(2), **options}
+            service = Service(ServiceSettings(**given))
             stack.push_async_callback(service.http.aclose)
             stack.push_async_callback(service.stop)
             await service.start(wait=wait)

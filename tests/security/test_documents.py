@@ -79,9 +79,9 @@ async def test_thresholds_are_narrowed_without_holding_the_event_loop(guarded: A
     limits = [{"metric": f"**/{'*a/' * 40}{n}b/**", "warn_above": 1.0} for n in range(60)]
     assert (await http.put("/v1/thresholds", json={"thresholds": limits}, headers=full)).status_code == 200
     narrow = bearer(await token(subscribe=tuple(f"{'a*/' * 80}{n}" for n in range(20))))
-    async with measured() as meter:
-        assert (await http.get("/v1/thresholds", headers=narrow)).json() == {"thresholds": []}
-    assert meter.held_s < HELD_S
+    held_s, answers = await measured(lambda: http.get("/v1/thresholds", headers=narrow))
+    assert [answer.json() for answer in answers] == [{"thresholds": []}] * len(answers)
+    assert held_s < HELD_S
 
 
 async def test_narrowing_thresholds_that_takes_too_long_is_refused_with_a_remedy(
@@ -104,10 +104,9 @@ async def test_the_largest_list_of_decks_is_read_without_holding_the_event_loop(
     deck = {"name": "large", "numbers": list(range(11_000))}
     for n in range(500):
         assert (await http.put(f"/v1/decks/d{n}", json=deck, headers=full)).status_code == 200
-    async with measured() as meter:
-        listed = await http.get("/v1/decks", headers=full)
-    assert len(listed.json()["decks"]) == 500
-    assert meter.held_s < HELD_S
+    held_s, answers = await measured(lambda: http.get("/v1/decks", headers=full))
+    assert [len(listed.json()["decks"]) for listed in answers] == [500] * len(answers)
+    assert held_s < HELD_S
 
 
 @given(_LEVELS, _LEVELS)
