@@ -26,16 +26,25 @@ PHASES = (0.0, 0.21, 0.4, 0.63, 0.87)  # of a column
 MOST_OFF = 144
 ROUGH = 52
 
-# In place of the line of a plot, the part that is kept and the rest, the raw readings: {metric: [[time, value], …]}.
+# While `raw` is set, the raw readings, {metric: [[time, value], …]}, in place of the line of a plot: the part that is
+# kept and the rest. `raw` is the index of each plot, by its canvas.
 RAW = """(() => {
     const { drawImage: copy, stroke } = CanvasRenderingContext2D.prototype;
     window.raw = null;
     const deep = (root = document) => [...root.querySelectorAll("*")]
         .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])]);
     window.plots = () => deep().filter((one) => one.matches("canvas.plot-canvas"));
-    const plotOf = (canvas) => window.raw === null ? -1 : window.plots().indexOf(canvas);
+    const plotOf = (canvas) => window.raw?.get(canvas) ?? -1;
+    let charts = [], ofFrame = 0;
+    const chartOf = (at) => {
+        if (ofFrame === 0) {
+            charts = window.__tidewire.state().charts;
+            ofFrame = setTimeout(() => ofFrame = 0);
+        }
+        return charts[at];
+    };
     const drawRaw = (ctx, at, ink) => {
-        const { title, plot, range, shown, columns, series } = window.__tidewire.state().charts[at];
+        const { title, plot, range, shown, columns, series } = chartOf(at);
         const ratio = devicePixelRatio, right = Math.round((ctx.canvas.clientWidth - 24) * ratio);
         const limit = Math.max(3 * window.expected, 2000, 2 * columns.stepMs);
         ctx.save();
@@ -45,8 +54,9 @@ RAW = """(() => {
         ctx.strokeStyle = ink;
         ctx.beginPath();
         let before = -Infinity, level = NaN;
-        for (const [time, value] of window.raw[title]) {
-            if (value === null) continue;
+        for (const [time, value] of window.readings[title]) {
+            // What is farther outside than a silence is not joined to what is inside.
+            if (value === null || time < shown[0] - 2 * limit || time > shown[1] + 2 * limit) continue;
             const column = (shown[1] / columns.stepMs - Math.floor(time / columns.stepMs) - 0.5) * columns.px;
             const x = (right - column) / ratio;
             const y = plot.top + plot.height * (1 - (value - range[0]) / (range[1] - range[0]));
@@ -76,32 +86,41 @@ RAW = """(() => {
 SETTLED = """([count, start, end]) => { const { charts, shown, counters } = window.__tidewire.state();
     return charts.length === count && shown.endMs === end && shown.startMs === start
         && charts.every(({ window, series }) => window?.[1] === end && series[0]?.buckets > 1); }"""
-# As they are shown: colour times opacity.
-PIXELS = """() => window.plots().map((one) => {
-    const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);
-    for (let i = 0; i < data.length; i += 4) for (let k = 0; k < 3; k++) data[i + k] *= data[i + 3] / 255;
-    return data; })"""
-# The pixel columns of each plot that differ by more than `most` of 255, and the largest difference.
-DIFFER = f"""async ([raw, most]) => {{
+# The pixel columns of each plot that differ by more than `most` of 255, and the largest difference. Pixels are compared
+# as they are shown: colour times opacity.
+DIFFER = f"""async (most) => {{
     const draws = () => window.__tidewire.state().counters.draws;
     const again = async () => {{ const at = draws(); dispatchEvent(new PopStateEvent("popstate"));
-        while (draws() < at + 2) await new Promise((done) => setTimeout(done, 20)); }};
+        while (draws() < at + 2) await new Promise((done) => setTimeout(done, 5)); }};
+    const plots = window.plots();
+    const pixels = () => plots.map((one) =>
+        new Uint32Array(one.getContext("2d").getImageData(0, 0, one.width, one.height).data.buffer));
     for (let n = 0; n < 2; n++) await new Promise(requestAnimationFrame);
-    const before = ({PIXELS})();
-    window.raw = raw; window.drawnRaw = {{}};
+    const before = pixels();
+    window.raw = new Map(plots.map((canvas, at) => [canvas, at])); window.drawnRaw = {{}};
     await again();
-    const after = ({PIXELS})();
+    const after = pixels();
     const drawn = Object.keys(window.drawnRaw).length;
     window.raw = null;
+    const shownAs = (pixel, channel) => {{
+        const level = (pixel >>> (8 * channel)) & 255;
+        return channel === 3 ? level : Math.round(level * (pixel >>> 24) / 255); }};
     let largest = 0, ink = 0, rough = 0;
     const columns = new Set();
-    window.plots().forEach((canvas, at) => {{
-        for (let i = 0; i < before[at].length; i++) {{
-            const off = Math.abs(before[at][i] - after[at][i]);
-            largest = Math.max(largest, off);
-            if (off > most) columns.add(`${{at}}:${{(i >> 2) % canvas.width}}`);
-            if (off > {ROUGH}) rough++;
-            if (before[at][i] > 0) ink++;
+    plots.forEach((canvas, at) => {{
+        const [old, raw] = [before[at], after[at]];
+        if (old.length !== raw.length) throw new Error(`plot ${{at}} has another size`);
+        for (let i = 0; i < old.length; i++) {{
+            if (old[i] === 0 && raw[i] === 0) continue;
+            for (let channel = 0; channel < 4; channel++) {{
+                const level = shownAs(old[i], channel);
+                if (level > 0) ink++;
+                if (old[i] === raw[i]) continue;
+                const off = Math.abs(level - shownAs(raw[i], channel));
+                largest = Math.max(largest, off);
+                if (off > most) columns.add(`${{at}}:${{i % canvas.width}}`);
+                if (off > {ROUGH}) rough++;
+            }}
         }}
     }});
     return {{ largest, ink, rough, drawn, columns: [...columns] }}; }}"""
@@ -168,7 +187,7 @@ async def test_the_line_is_pixel_for_pixel_that_through_every_reading(
     first = f"/d/pixels?{charts}&from={now_ms - 300_000}&to={now_ms}"
     await page.goto(dashboard.url + first)
     await page.wait_for_function(f"() => window.__tidewire?.state().charts.length === {count}")
-    await page.evaluate("(expected) => { window.expected = expected; }", 500)
+    await page.evaluate("(given) => Object.assign(window, given)", {"expected": 500, "readings": readings})
     off: dict[str, Any] = {}
     largest = 0
     for window_s in WINDOWS_S:
@@ -181,7 +200,7 @@ async def test_the_line_is_pixel_for_pixel_that_through_every_reading(
             )
             await page.wait_for_function(SETTLED, arg=[count, *span])
             await page.wait_for_function("() => window.__tidewire.state().settled")
-            found = await page.evaluate(DIFFER, [readings, MOST_OFF])
+            found = await page.evaluate(DIFFER, MOST_OFF)
             assert found["drawn"] == count
             kinds = "() => window.__tidewire.state().charts.map(({ title, series }) => [title, series[0].steps])"
             assert {title for title, steps in await page.evaluate(kinds) if steps} == {"door", "mode"}
