@@ -55,6 +55,8 @@ def refused(text: str) -> InvalidFormula:
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text(max_size=200))
 @example("\ud800")
 @example("x" * 5_000)
+@example("9" * 400 + "y")
+@example("3000y")
 @example("'" + "\\" * 4_000)
 def test_any_text_is_a_tree_or_an_error_with_its_place(text: str) -> None:
     error = error_of(text)

@@ -106,6 +106,24 @@ class Segments:
             self.growth[first:end] = np.where(now < before, now, now - before)
         self.stop[row] = end
 
+    def append_each(self, rows: Places, time: Floats, value: Floats) -> None:
+        """Write one number behind the last of each of some series, int64[k]; there must be room, none twice."""
+        place = self.stop[rows]
+        self.time[place] = time
+        self.value[place] = value
+        self.look_back[place] = np.nan
+        if self.figures is not None:
+            self.figures[:COUNT, place] = value
+            self.figures[COUNT, place] = 1.0
+        before = np.where(place > self.start[rows], self.value[place - 1], np.nan)
+        self.growth[place] = np.where(value < before, value, value - before)
+        self.stop[rows] = place + 1
+
+    def has_room(self, rows: Places) -> npt.NDArray[np.bool_]:
+        """Return which of some segments can take one more reading."""
+        found: npt.NDArray[np.bool_] = self.stop[rows] < self._limit[rows]
+        return found
+
     def rows_of(self, places: Places) -> Places:
         """Return which series some places belong to."""
         return np.searchsorted(self.start, places, "right") - 1
@@ -115,25 +133,23 @@ class ReadingTable:
     """The readings of some series.
 
     Args:
-        series: all of them; what comes later is given to `put`.
+        series: what there is at first.
+        buckets: some series of it, now or later, have buckets.
 
     Attributes:
-        metrics, labels, units: of each series.
+        metrics, labels, units: of each series, in the order in which they came.
         all, numbers: its readings, and those that are numbers: one object as long as all are.
     """
 
-    def __init__(self, series: Iterable[SeriesReadings]) -> None:
-        given = [_in_order(each) for each in series]
-        self.metrics = [each.metric for each in given]
-        self.labels = [dict(each.labels) for each in given]
-        self.units = [each.unit for each in given]
-        self._figures = any(each.figures is not None for each in given)
-        self.all = Segments([each.value.size for each in given], figures=self._figures)
-        for row, each in enumerate(given):
-            self.all.put(row, int(self.all.start[row]), each.time_ms, each.value, each.figures)
+    def __init__(self, series: Iterable[SeriesReadings] = (), *, buckets: bool = False) -> None:
+        given = tuple(series)
+        self.metrics: list[str] = []
+        self.labels: list[dict[str, str]] = []
+        self.units: list[str] = []
+        self._figures = buckets or any(each.figures is not None for each in given)
+        self.all = Segments([], figures=self._figures)
         self.numbers = self.all
-        if any(np.isnan(each.value).any() for each in given):
-            self._split()
+        self.add(given)
 
     def __len__(self) -> int:
         return len(self.metrics)
@@ -142,6 +158,60 @@ class ReadingTable:
     def size(self) -> int:
         """Return how many readings there are."""
         return self.all.size
+
+    def add(self, series: Iterable[SeriesReadings], *, keep_from_ms: float = -np.inf) -> None:
+        """Add series behind those that there are, whose rows stay.
+
+        Args:
+            series: in any order.
+            keep_from_ms: readings from before may be dropped.
+        """
+        given = [_in_order(each) for each in series]
+        first = len(self)
+        self.metrics += [each.metric for each in given]
+        self.labels += [dict(each.labels) for each in given]
+        self.units += [each.unit for each in given]
+        apart = self.numbers is not self.all
+        numeric = [~np.isnan(each.value) for each in given]
+        self.all = self._moved(self.all, keep_from_ms, added=[each.value.size for each in given])
+        for row, each in enumerate(given, first):
+            self.all.put(row, int(self.all.start[row]), each.time_ms, each.value, each.figures)
+        if not apart:
+            self.numbers = self.all
+            if not all(each.all() for each in numeric):
+                self._split()
+            return
+        self.numbers = self._moved(self.numbers, keep_from_ms, added=[int(each.sum()) for each in numeric])
+        for row, (each, kept) in enumerate(zip(given, numeric, strict=True), first):
+            figures = None if each.figures is None else each.figures[:, kept]
+            self.numbers.put(row, int(self.numbers.start[row]), each.time_ms[kept], each.value[kept], figures)
+
+    def append_each(self, rows: Places, time_ms: Floats, value: Floats, *, keep_from_ms: float = -np.inf) -> None:
+        """Write one number each behind all readings of some series: much faster than `put`.
+
+        Args:
+            rows: int64[k], which series, none twice.
+            time_ms: float64[k], each no older than what the series has.
+            value: float64[k], numbers.
+            keep_from_ms: readings of any series from before may be dropped, if room is needed.
+        """
+        apart = self.numbers is not self.all
+        self.all = self._appended(self.all, rows, time_ms, value, keep_from_ms)
+        self.numbers = self._appended(self.numbers, rows, time_ms, value, keep_from_ms) if apart else self.all
+
+    def _appended(
+        self, segments: Segments, rows: Places, time_ms: Floats, value: Floats, keep_from_ms: float
+    ) -> Segments:
+        if not segments.has_room(rows).all():
+            segments = self._moved(segments, keep_from_ms)
+        segments.append_each(rows, time_ms, value)
+        return segments
+
+    def drop_before(self, row: int, time_ms: float) -> None:
+        """Drop the readings of a series from before a time."""
+        for segments in {id(self.all): self.all, id(self.numbers): self.numbers}.values():
+            start, stop = int(segments.start[row]), int(segments.stop[row])
+            segments.start[row] = start + int(np.searchsorted(segments.time[start:stop], time_ms, "left"))
 
     def put(self, row: int, time_ms: Floats, value: Floats, *, keep_from_ms: float = -np.inf) -> None:
         """Write readings of a series; those held at or after the first of them are dropped.
@@ -155,50 +225,53 @@ class ReadingTable:
         numeric = ~np.isnan(value)
         if self.numbers is self.all and not numeric.all():
             self._split()
-        self.all = self._write(self.all, row, time_ms, value, keep_from_ms, shared=self.numbers is self.all)
-        if self.numbers is not self.all:
-            self.numbers = self._write(self.numbers, row, time_ms[numeric], value[numeric], keep_from_ms, time_ms[0])
+        first_ms = float(time_ms[0])
+        apart = self.numbers is not self.all
+        self.all = self._write(self.all, row, time_ms, value, first_ms, keep_from_ms)
+        if apart:
+            self.numbers = self._write(self.numbers, row, time_ms[numeric], value[numeric], first_ms, keep_from_ms)
+        else:
+            self.numbers = self.all
 
     def _write(
-        self,
-        segments: Segments,
-        row: int,
-        time: Floats,
-        value: Floats,
-        keep_from_ms: float,
-        first_ms: float | None = None,
-        *,
-        shared: bool = False,
+        self, segments: Segments, row: int, time: Floats, value: Floats, first_ms: float, keep_from_ms: float
     ) -> Segments:
+        """Write readings in place of those from a time on; return the segments that have them."""
+        if time.size > segments.room(row):
+            segments = self._moved(segments, keep_from_ms, row=row, extra=time.size)
         start, stop = int(segments.start[row]), int(segments.stop[row])
-        if first_ms is None:
-            first_ms = float(time[0])
         place = stop
         if stop > start and segments.time[stop - 1] >= first_ms:
             place = start + int(np.searchsorted(segments.time[start:stop], first_ms, "left"))
-        if place + time.size - stop > segments.room(row):
-            segments = self._moved(segments, keep_from_ms, row, time.size)
-            if shared:
-                self.numbers = segments
-            return self._write(segments, row, time, value, -np.inf, first_ms)
         segments.put(row, place, time, value)
         return segments
 
-    def _moved(self, segments: Segments, keep_from_ms: float, row: int, extra: int) -> Segments:
-        """Return the segments with new room, without readings from before a time."""
-        starts = segments.start.copy()
-        for at, (start, stop) in enumerate(zip(segments.start.tolist(), segments.stop.tolist(), strict=True)):
-            # the one before it may be the value when the time begins
-            starts[at] = max(start, start + int(np.searchsorted(segments.time[start:stop], keep_from_ms, "left")) - 1)
-        counts = segments.stop - starts
-        wanted = counts.copy()
-        wanted[row] += extra
-        moved = Segments(wanted.tolist(), figures=self._figures)
-        for at, (start, stop) in enumerate(zip(starts.tolist(), segments.stop.tolist(), strict=True)):
+    def _moved(
+        self, segments: Segments, keep_from_ms: float, *, row: int = 0, extra: int = 0, added: Sequence[int] = ()
+    ) -> Segments:
+        """Return the segments with new room.
+
+        Args:
+            segments: what there is.
+            keep_from_ms: readings from before are left out, but the last one: it may be the value then.
+            row: which series needs room …
+            extra: … for so many more readings.
+            added: readings of new series.
+        """
+        starts, stops = segments.start.tolist(), segments.stop.tolist()
+        for at, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            kept = start + int(np.searchsorted(segments.time[start:stop], keep_from_ms, "left"))
+            starts[at] = max(start, kept - 1)
+        counts = [stop - start for start, stop in zip(starts, stops, strict=True)]
+        if extra:
+            counts[row] += extra
+        moved = Segments([*counts, *added], figures=self._figures)
+        for at, (start, stop) in enumerate(zip(starts, stops, strict=True)):
             figures = None if segments.figures is None else segments.figures[:, start:stop]
             place = int(moved.start[at])
             moved.put(at, place, segments.time[start:stop], segments.value[start:stop], figures)
             moved.look_back[place : place + stop - start] = segments.look_back[start:stop]
+        moved.stop[len(starts) :] = moved.start[len(starts) :]
         return moved
 
     def _split(self) -> None:

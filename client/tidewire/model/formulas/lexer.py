@@ -21,6 +21,7 @@ DURATION_S: Final = {
     "y": 365 * 86_400.0, "w": 7 * 86_400.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3,
 }  # fmt: skip
 """Units of durations in seconds, in the order in which they are written."""
+_MAX_DURATION_S: Final = 3_000 * 365 * 86_400.0  # exact to the millisecond
 RESERVED: Final = frozenset(
     ("by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "and", "or", "unless")
 )
@@ -199,7 +200,10 @@ def _seconds(word: str, at: int, end: int) -> float:
     order = [list(DURATION_S).index(unit) for _, unit in parts]
     if order != sorted(set(order)):
         raise InvalidFormula("duration", at, end, "the units of a duration fall, each once", "1h30m")
-    return sum(float(number) * DURATION_S[unit] for number, unit in parts)
+    seconds = sum(float(number) * DURATION_S[unit] for number, unit in parts)
+    if seconds > _MAX_DURATION_S:
+        raise InvalidFormula("duration", at, end, "a duration of more than 3,000 years", "a number of seconds: 1e12")
+    return seconds
 
 
 def _text(text: str, at: int) -> Token:
