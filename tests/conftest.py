@@ -22,6 +22,7 @@ import hypothesis
 import pytest
 import waiting
 from lanes import bounded
+from ordering import long_first
 from ports import own_port
 from servers import LiveService, Service, StartService, Valkey
 from waiting import HANG_MS, HANG_S, Eventually, generous
@@ -91,7 +92,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests whose marker names a program that is not here."""
+    """Begin with the long tests where several workers run, and skip those whose marker names a missing program."""
+    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = long_first(
+            items, workers, lambda item: item.get_closest_marker("long") is not None, lambda item: str(item.path)
+        )
     for marker, (found, reason) in _NEEDS.items():
         if found():
             continue

@@ -118,6 +118,7 @@ def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
     assert line.any(axis=0).mean() > 0.95, "a line in nearly every column, and not a dot each ten seconds"
 
 
+@pytest.mark.long
 def test_events_of_the_window_are_marks_below_the_panels_of_their_series() -> None:
     def rows_with_ink(*events: EventMark) -> list[int]:
         """Return the px rows of the first panel that differ from those of a still without events."""

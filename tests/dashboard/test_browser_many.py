@@ -26,6 +26,7 @@ FLING = f"""async () => {{ {DEEP}
     return {{ draws: window.__tidewire.state().counters.draws - before, nodes: deep().length }}; }}"""
 
 
+@pytest.mark.long
 async def test_two_thousand_series_scroll_sort_and_are_found(tab: Any, service: Any) -> None:
     now_ms = time.time() * 1e3
     rows = [

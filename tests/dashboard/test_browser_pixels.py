@@ -173,6 +173,7 @@ async def publish(service: Any, readings: dict[str, list[tuple[float, float | No
 
 
 @pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.long
 async def test_the_line_is_pixel_for_pixel_that_through_every_reading(
     dashboard: Any, browser: Any, service: Any, ratio: int
 ) -> None:

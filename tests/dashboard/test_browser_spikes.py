@@ -124,6 +124,7 @@ def test_spikes_have_one_height_in_the_still_of_a_notebook(phase_ms: int) -> Non
 
 
 @pytest.mark.browser
+@pytest.mark.long
 async def test_a_picture_that_moved_along_is_what_is_drawn_anew(tab: Any, service: Any) -> None:
     """Columns are added to what was drawn before; a change of the theme draws everything."""
     await plant(service)

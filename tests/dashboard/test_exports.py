@@ -54,6 +54,7 @@ async def _exported(service: Any, span: dict[str, str], form: str, *more: str) -
     return out
 
 
+@pytest.mark.long
 async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
     service: Any, dashboard: Dashboard, eventually: Eventually
 ) -> None:

@@ -60,6 +60,7 @@ async def opened(dashboard: Dashboard, browser: Any, count: int, eventually: Eve
     return contexts
 
 
+@pytest.mark.long
 async def test_pages_opened_and_closed_leave_nothing(
     impatient: Dashboard, browser: Any, eventually: Eventually
 ) -> None:
@@ -90,6 +91,7 @@ async def test_pages_opened_and_closed_leave_nothing(
     pytest.fail(f"each round of pages leaves something: {grown}")
 
 
+@pytest.mark.long
 async def test_pages_that_vanish_are_forgotten(impatient: Dashboard, browser: Any, eventually: Eventually) -> None:
     nothing = held(impatient)
     await opened(impatient, browser, PAGES, eventually)

@@ -172,6 +172,7 @@ async def _look_around(run: Run, browser: Any, board: str, viewer: str) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.long
 async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Valkey, tmp_path: Path, browser: Any) -> None:
     # -- everything with a secret starts
     ports = [own_port() for _ in range(4)]

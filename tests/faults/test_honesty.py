@@ -29,6 +29,7 @@ async def _shown(world: World, since_s: float, condition: Callable[[], bool], wh
     return took_s
 
 
+@pytest.mark.long
 async def test_the_dashboard_shows_within_5_s_what_happens_to_service_and_redis(world: World) -> None:
     service = await world.service()
     feed = world.feed()

@@ -151,6 +151,7 @@ async def arrived(url: str) -> dict[str, Counter[float | None]]:
         await log.close()
 
 
+@pytest.mark.long
 async def test_a_publishers_bad_day(valkey: Valkey, tmp_path: Path) -> None:
     day = Day(valkey.url, tmp_path / "spool")
     small = Day(valkey.url, tmp_path / "small")

@@ -327,6 +327,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300 + STEPS * 4)
+@pytest.mark.long
 def test_random_faults_break_no_promise() -> None:
     print(f"seed {SEED}, {STEPS} steps")
     started = time.monotonic()

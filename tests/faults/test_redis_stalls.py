@@ -27,6 +27,7 @@ async def _post_all(service: Service, count: int) -> tuple[set[int], set[str | N
 
 
 @pytest.mark.parametrize("how", ["CLIENT PAUSE", "SIGSTOP"])
+@pytest.mark.long
 async def test_row_6_a_paused_redis_meets_deadlines_everywhere(world: World, how: str) -> None:
     service = await world.service("", "--redis-timeout-s=1")
     subscribers = [world.subscriber(service.address, "plant/**") for _ in range(10)]

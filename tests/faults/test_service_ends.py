@@ -20,6 +20,7 @@ pytestmark = pytest.mark.fault
 METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 
+@pytest.mark.long
 async def test_row_12_subscribers_of_a_killed_service_resume_on_another(world: World) -> None:
     first, second = await asyncio.gather(world.service(), world.service())
     balancer = await world.proxy(first.address, second.address)
@@ -83,6 +84,7 @@ class Agent:
                 return
 
 
+@pytest.mark.long
 async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: World) -> None:
     services: list[Service] = list(
         await asyncio.gather(world.service("", "--drain-s=2"), world.service("", "--drain-s=2"))
@@ -124,6 +126,7 @@ async def test_row_13_a_rolling_restart_shows_no_5xx_and_loses_nothing(world: Wo
     assert not [error for service in services for error in service.errors()]
 
 
+@pytest.mark.long
 async def test_row_14_a_storm_of_reconnects_is_served_from_the_ring(world: World) -> None:
     count = 2_000
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

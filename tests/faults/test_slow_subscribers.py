@@ -16,6 +16,7 @@ METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 
 @pytest.mark.parametrize("rate_bps", [1, 0], ids=["1 B/s", "not at all"])
+@pytest.mark.long
 async def test_row_15_a_slow_subscriber_costs_the_others_nothing_and_catches_up(world: World, rate_bps: int) -> None:
     ring_mb = 4
     service = await world.service("", f"--ring-bytes={ring_mb << 20}", "--write-timeout-s=60")

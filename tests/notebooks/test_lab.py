@@ -133,6 +133,7 @@ async def lab(lab_server: tuple[Path, str], browser: Any) -> Any:
     await page.close()
 
 
+@pytest.mark.long
 async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_replaces_it(
     lab: Lab, publishing: None, live_service: LiveService, eventually: Eventually
 ) -> None:
@@ -168,6 +169,7 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
     await lab.says("CONNECTED 0 metrics")
 
 
+@pytest.mark.long
 async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
     lab: Lab, publishing: None, live_service: LiveService, eventually: Eventually
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_notebook_is_short_says_what_and_why_and_is_stripped(path: Path) -> No
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.long
 async def test_a_notebook_runs(
     path: Path, valkey: Valkey, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

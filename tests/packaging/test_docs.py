@@ -90,6 +90,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"<!-- run: {language} -->\n```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_readmes_blocks_run(valkey: Valkey, live_service: LiveService, tmp_path: Path) -> None:
     shim = tmp_path / "redis-cli"
     shim.write_text(

@@ -26,6 +26,7 @@ enabled = false
 
 
 @pytest.mark.parametrize("auth", [False, True], ids=["open", "auth"])
+@pytest.mark.long
 async def test_what_the_document_allows_and_forbids_is_answered_as_it_says(
     start: Any, tmp_path: Path, auth: bool
 ) -> None:

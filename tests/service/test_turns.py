@@ -274,6 +274,7 @@ async def logged_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
         pytest.param("&label=site:B", 0, id="by label"),
     ],
 )
+@pytest.mark.long
 async def test_no_replay_from_the_log_of_many_metrics_holds_the_event_loop(
     logged_service: Service, query: str, events: int
 ) -> None:
@@ -290,6 +291,7 @@ async def test_no_replay_from_the_log_of_many_metrics_holds_the_event_loop(
     assert held_s < HELD_S
 
 
+@pytest.mark.long
 async def test_a_slow_subscription_is_thinned_over_the_log_of_many_metrics_in_turns(
     logged_service: Service,
 ) -> None:
@@ -300,6 +302,7 @@ async def test_a_slow_subscription_is_thinned_over_the_log_of_many_metrics_in_tu
     assert held_s < HELD_S
 
 
+@pytest.mark.long
 async def test_the_holes_of_many_metrics_are_announced_in_turns(
     start_service: Callable[..., Any], valkey: Valkey
 ) -> None:
