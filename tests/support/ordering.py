@@ -24,8 +24,8 @@ def long_first(tests: Sequence[T], workers: int, is_long: Callable[[T], bool], g
         All tests once. The long ones are dealt to the workers in turn; what is left keeps its order.
     """
     dealt: list[list[T]] = [[] for _ in range(workers)]
-    for turn, (_, long) in enumerate(groupby(filter(is_long, tests), key=group)):
-        dealt[turn % workers] += long
+    for turn, (_, together) in enumerate(groupby(filter(is_long, tests), key=group)):
+        dealt[turn % workers] += together
     short = [test for test in tests if not is_long(test)]
     rest = iter(short)
     ordered: list[T] = []
