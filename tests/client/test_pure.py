@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from waiting import generous
 
 from tidewire.errors import InvalidCursor, InvalidInput, InvalidPattern, LimitExceeded
 from tidewire.model.batch import (
@@ -335,10 +336,12 @@ def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
 )
 def test_no_pattern_makes_matching_slow(pattern: str, metric: str) -> None:
     compiled = compile_pattern(pattern)
-    began = time.thread_time()  # not the clock: other processes cost nothing
-    for _ in range(1_000):
+    took_s = []
+    for _ in range(20):
+        began = time.thread_time()  # not the clock: other processes cost nothing
         assert not compiled.matches(metric)
-    assert time.thread_time() - began < 2, "a match takes less than 2 ms, and mostly a hundredth of that"
+        took_s.append(time.thread_time() - began)
+    assert min(took_s) < generous(0.002), "a match takes less than 2 ms, and mostly a hundredth of that"
 
 
 def test_keys_are_those_of_the_contract() -> None:

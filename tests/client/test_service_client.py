@@ -189,7 +189,7 @@ async def test_an_answer_that_is_cut_is_an_error(fetch: Fetch) -> None:
 )
 async def test_an_answer_without_end_is_not_read_to_its_end(fetch: Fetch, status: int, error: type[Exception]) -> None:
     with answering(b"HTTP/1.1 %d X\r\n\r\n" % status, endless=b"x" * 65_536) as url, pytest.raises(error):
-        await asyncio.wait_for(fetch(url, "/v1/catalog"), 10)
+        await asyncio.wait_for(fetch(url, "/v1/catalog"), HANG_S)
 
 
 # -- one rule for the machine's proxy
@@ -279,10 +279,10 @@ async def test_everybody_goes_through_the_machines_proxy(
     with forward_proxy(service.url) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "elsewhere.invalid")
-        await asyncio.wait_for(read(ELSEWHERE), 20)
+        await asyncio.wait_for(read(ELSEWHERE), HANG_S)
         assert path in proxy.paths
         proxy.paths.clear()
-        await asyncio.wait_for(read(service.url), 20)
+        await asyncio.wait_for(read(service.url), HANG_S)
         assert proxy.paths == [], "this machine is never asked for through a proxy"
 
 

@@ -102,7 +102,7 @@ async def test_the_badge_says_that_the_service_is_away_and_nothing_is_missing_af
     await service.start()
     await service.publish("furnace/temperature", 2.0, 3.0)
     dashboard.source.feed.retry_now()
-    await tab.until(f"() => ({CHART})()?.last === 3", None, 30)
+    await tab.until(f"() => ({CHART})()?.last === 3")
     await tab.until("() => window.__tidewire.state().link === 'open'")
     total = dashboard.source.store.state["total"][0]
     assert total == 3

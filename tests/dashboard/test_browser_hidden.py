@@ -105,7 +105,7 @@ async def test_a_tab_behind_another_is_sent_nothing_and_one_snapshot_when_it_is_
     assert after["draws"] <= before["draws"] + 1
     assert not viewer._port.unsent
     await devtools.call("Target.activateTarget", targetId=target)
-    await devtools.until(page, f"{state}.charts[0].series[0].end === 11", 3)
+    await devtools.until(page, f"{state}.charts[0].series[0].end === 11")
     assert not viewer.hidden
     assert await devtools.evaluate(page, f"{state}.counters.holes") == before["holes"]
     assert other

@@ -38,7 +38,7 @@ async def test_two_thousand_series_scroll_sort_and_are_found(tab: Any, service: 
             answer = await http.post(f"{service.url}/v1/readings", json=rows[start : start + 500])
             answer.raise_for_status()
     await tab.open("/")
-    await tab.until(f"() => Object.keys(window.__tidewire?.state().lastValues ?? {{}}).length === {SERIES}", None, 30)
+    await tab.until(f"() => Object.keys(window.__tidewire?.state().lastValues ?? {{}}).length === {SERIES}")
     found = await tab.page.evaluate(FLING)
     assert found["draws"] >= 55, "each step of the scroll was drawn"
     assert found["nodes"] < 600, "only what is in view exists"

@@ -29,7 +29,7 @@ def test_a_page_that_vanishes_is_forgotten_within_a_minute() -> None:
 @pytest.fixture
 async def impatient(service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dashboard]:
     """A dashboard that counts in seconds; a busy machine's browser must still answer a ping in time."""
-    monkeypatch.setattr(frame_socket, "PING_S", 2.0)
+    monkeypatch.setattr(frame_socket, "PING_S", 4.0)
     monkeypatch.setattr(app, "SESSION_S", 1.0)
     monkeypatch.setattr(app, "CHECK_SESSIONS_S", 0.2)
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from loop_meter import HELD_S, measured
+from servers import Valkey
+from waiting import generous
 
 from tidewire.model.pattern import compile_pattern
+from tidewire.redislog.keys import Keys
 from tidewire_service.auth.scopes import Scopes
 
 from .conftest import bearer
@@ -99,11 +102,15 @@ async def test_narrowing_thresholds_that_takes_too_long_is_refused_with_a_remedy
     assert (await http.get("/v1/thresholds", headers=full)).status_code == 200
 
 
-async def test_the_largest_list_of_decks_is_read_without_holding_the_event_loop(guarded: Any, token: Any) -> None:
+async def test_the_largest_list_of_decks_is_read_without_holding_the_event_loop(
+    guarded: Any, token: Any, valkey: Valkey
+) -> None:
     http, full = guarded.http, bearer(await token(subscribe=("**",), edit=True))
     deck = {"name": "large", "numbers": list(range(11_000))}
-    for n in range(500):
-        assert (await http.put(f"/v1/decks/d{n}", json=deck, headers=full)).status_code == 200
+    assert (await http.put("/v1/decks/d0", json=deck, headers=full)).status_code == 200
+    [(_, kept)] = valkey.cli("HGETALL", Keys().decks).items()
+    for n in range(1, 500):  # as if each had been saved, which takes 30 ms
+        valkey.cli("HSET", Keys().decks, f"d{n}", kept)
     held_s, answers = await measured(lambda: http.get("/v1/decks", headers=full))
     assert [len(listed.json()["decks"]) for listed in answers] == [500] * len(answers)
     assert held_s < HELD_S
@@ -122,10 +129,12 @@ def test_two_patterns_meet_as_their_meaning_says(scope: str, pattern: str) -> No
 )
 def test_no_pattern_makes_the_check_of_a_scope_slow(scope: str, pattern: str) -> None:
     scopes = Scopes(subscribe=(scope,))
-    began = time.thread_time()
-    for _ in range(200):
+    took_s = []
+    for _ in range(20):
+        began = time.thread_time()
         scopes.may_see_some(pattern)
-    assert time.thread_time() - began < 2, "a check takes less than 10 ms"
+        took_s.append(time.thread_time() - began)
+    assert min(took_s) < generous(0.01), "a check takes less than 10 ms; a search that goes back takes hours"
 
 
 @given(_LEVELS, _LEVELS, _METRICS)

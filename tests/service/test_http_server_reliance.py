@@ -20,6 +20,7 @@ from litestar import Litestar, asgi
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+from waiting import HANG_S
 
 from tidewire_service.http_server.protocol import _end_by_closing
 from tidewire_service.http_server.server import Entrance, listening_socket
@@ -97,7 +98,7 @@ async def started() -> AsyncIterator[Any]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while not condition():
             await asyncio.sleep(0)
 
@@ -112,7 +113,7 @@ async def test_flow_control_says_whether_the_peer_has_to_read_first() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     flow.resume_writing()
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, HANG_S)
     assert not flow.write_paused
 
 
@@ -140,7 +141,7 @@ async def test_a_body_without_a_length_in_http_1_0_ends_with_the_connection(star
     protocol, recorder = started(app)
     protocol.data_received(GET.replace(b"1.1", b"1.0"))
     _end_by_closing(protocol.cycle)
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), HANG_S)
     head, _, body = recorder.written.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in head
     assert b"connection: close" in head
@@ -322,7 +323,7 @@ def _accept(loop: asyncio.AbstractEventLoop, check: Any) -> None:
         with contextlib.closing(listening_socket("127.0.0.1", 0)) as listening:
             server = await asyncio.get_running_loop().create_server(factory, sock=listening)
             with socket.create_connection(listening.getsockname()):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(HANG_S):
                     while not (protocols and protocols[0].transport):
                         await asyncio.sleep(0.01)
                 check(protocols[0])

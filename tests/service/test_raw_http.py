@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from servers import LiveService
-from waiting import HANG_S, Eventually, generous
+from waiting import HANG_S, Eventually, eventually, generous
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 HOST = b"Host: localhost\r\n"
@@ -341,7 +341,7 @@ async def test_slow_senders_hold_no_more_connections_than_may_wait(start: Any) -
     for count, pause_s, closed in ((40, 1.1, 0), (60, 0.1, 40), (5, 0.1, 40)):  # those younger than a second stay
         slow += [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(count)]
         await asyncio.sleep(pause_s)
-        assert slow_clients.closed["max_waiting"] >= closed
+        await eventually(lambda closed=closed: slow_clients.closed["max_waiting"] >= closed)
     assert 50 <= len(slow_clients) <= 65
     assert (await service.post({"metric": "good", "value": 1})).status_code == 200
     for _, writer in slow:
@@ -349,7 +349,7 @@ async def test_slow_senders_hold_no_more_connections_than_may_wait(start: Any) -
 
 
 async def test_who_does_not_read_an_answer_is_cut_and_who_reads_slowly_is_not(start: Any) -> None:
-    service = await start(write_timeout_s=1.0)
+    service = await start(write_timeout_s=2.0)
     for n in range(10):
         times = [time.time() * 1e3 - 10_000 + n + i / 1e3 for i in range(1_000)]
         rows = {"metric": "a", "value": [1 / 3] * 1_000, "time": times}
@@ -362,9 +362,9 @@ async def test_who_does_not_read_an_answer_is_cut_and_who_reads_slowly_is_not(st
     size, started = 0, time.perf_counter()
     while got := await reader.read(1 << 15):
         size += len(got)
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.05)
     assert size > 1 << 20
-    assert time.perf_counter() - started > 1.2
+    assert time.perf_counter() - started > 2.4
     closed = service.app.state.slow_clients.closed
     async with asyncio.timeout(HANG_S):
         while not closed["write_timeout"]:

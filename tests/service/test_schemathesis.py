@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lanes import bounded
+from waiting import HANG_S
 
 from tidewire.redislog.log import RedisLog
 from tidewire_service.auth.scopes import Scopes
@@ -50,7 +51,7 @@ async def test_what_the_document_allows_and_forbids_is_answered_as_it_says(
         "--seed",
         "6",
         "--request-timeout",
-        "10",
+        f"{HANG_S:g}",
     ]
     address = f"{service.url}/schema/openapi.json"
     running = await asyncio.create_subprocess_exec(
