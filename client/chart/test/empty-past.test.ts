@@ -13,12 +13,9 @@ const at = (text: string): number => new Date(text).getTime();
 const NOW = at("2026-11-29T15:00:00");
 
 test("a span has its day unless it is today", () => {
-  assert.equal(spanText(at("2026-11-29T08:00:00"), at("2026-11-29T09:30:00"), NOW), "08:00:00 – 09:30:00");
-  assert.equal(spanText(at("2026-11-20T08:00:00"), at("2026-11-20T16:00:00"), NOW), "20 Nov 08:00:00 – 16:00:00");
-  assert.equal(
-    spanText(at("2026-11-28T22:00:00"), at("2026-11-29T06:00:00"), NOW),
-    "28 Nov 22:00:00 – 29 Nov 06:00:00",
-  );
+  assert.equal(spanText(at("2026-11-29T08:00:00"), at("2026-11-29T09:30:00"), NOW), "08:00 – 09:30");
+  assert.equal(spanText(at("2026-11-20T08:00:00"), at("2026-11-20T16:00:00"), NOW), "20 Nov 08:00 – 16:00");
+  assert.equal(spanText(at("2026-11-28T22:00:00"), at("2026-11-29T06:00:00"), NOW), "28 Nov 22:00 – 29 Nov 06:00");
 });
 
 /** Return what a chart says of an hour that begins `hoursAgo`; `data` are its buckets of ten minutes. */
@@ -41,10 +38,10 @@ function words(hoursAgo: number, data: readonly number[], beforeMs = 0, parts = 
 test("an empty past says why, as far as that is known", () => {
   const nothing = [NaN, NaN, NaN, NaN, NaN, NaN];
   assert.equal(words(3, [NaN, NaN, 5, NaN, NaN, NaN]), "");
-  assert.equal(words(3, nothing, NOW - 5 * HOUR), "Nothing was published 12:00:00 – 13:00:00");
-  assert.equal(words(3, nothing), "No reading of 12:00:00 – 13:00:00 is kept");
-  assert.equal(words(30, nothing), "28 Nov 09:00:00 – 10:00:00 is before what is kept: the log keeps 24 h");
-  assert.equal(words(30, nothing, 0, { retentionMs: null }), "No reading of 28 Nov 09:00:00 – 10:00:00 is kept");
+  assert.equal(words(3, nothing, NOW - 5 * HOUR), "Nothing was published 12:00 – 13:00");
+  assert.equal(words(3, nothing), "No reading of 12:00 – 13:00 is kept");
+  assert.equal(words(30, nothing), "28 Nov 09:00 – 10:00 is before what is kept: the log keeps 24 h");
+  assert.equal(words(30, nothing, 0, { retentionMs: null }), "No reading of 28 Nov 09:00 – 10:00 is kept");
 });
 
 test("nothing is said while the past is on its way", () => {

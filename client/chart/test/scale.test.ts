@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compact, stepDecimals } from "../src/base/format";
-import { niceStep, ticksIn, tickTexts, timeStep, timeTicks, yRange } from "../src/canvas/scale";
+import { niceStep, ticksIn, tickTexts, yRange } from "../src/canvas/scale";
 import { layoutTiles, visibleTiles } from "../src/canvas/tile-layout";
 import { Directory } from "../src/model/directory";
 
@@ -32,23 +32,6 @@ test("the y range pads 9 % and starts amounts at zero", () => {
   assert.deepEqual(yRange(NaN, NaN, false), [0, 1]);
   const flat = yRange(500, 500, false);
   assert.ok(flat[1] - flat[0] >= 2 && flat[0] < 500 && flat[1] > 500);
-});
-
-test("time labels keep their distance", () => {
-  assert.equal(timeStep(300_000, 294), 60_000);
-  assert.equal(timeStep(300_000, 674), 60_000);
-  assert.equal(timeStep(300_000, 1_340), 30_000);
-  assert.equal(timeStep(40_000, 674), 5_000);
-  assert.equal(timeStep(86_400_000, 294), 6 * 3_600_000);
-});
-
-test("time ticks fall on round local times", () => {
-  const start = new Date(2026, 0, 5, 13, 58, 20).getTime();
-  const ticks = timeTicks(start, start + 300_000, 60_000).map((at) => new Date(at));
-  assert.equal(ticks.length, 5);
-  for (const tick of ticks) assert.equal(tick.getSeconds(), 0);
-  const night = timeTicks(start, start + 86_400_000, 6 * 3_600_000).map((at) => new Date(at).getHours());
-  assert.deepEqual(night, [18, 0, 6, 12]);
 });
 
 test("seven columns at 1440, heads of 30 and 32, the last row ends with its padding", () => {

@@ -53,6 +53,8 @@ const base: PageState = {
   ]),
   charts: null,
   zoom: { startMs: 1_763_900_000_000, endMs: 1_763_900_040_250 },
+  zone: "America/New_York",
+  compareMs: 604_800_000,
   kiosk: true,
   drawer: 1,
   only: 2,
@@ -82,6 +84,7 @@ test("a state survives its address", () => {
       page: "overview",
       slug: "",
       zoom: null,
+      compareMs: null,
       hidden: [],
       colours: [],
       events: null,
@@ -205,21 +208,46 @@ test("an address may say the time in either form, and never a stretch that canno
   for (const wrong of ["from=2&to=1", "from=x&to=y", "from=1", ""]) assert.equal(zoom(wrong), null);
 });
 
-test("any window of a second to a day has a name that is read again", () => {
-  for (const ms of [1_000, 90_000, 420_000, 7_200_000, 86_400_000])
+test("any window of a second to a year has a name that is read again", () => {
+  for (const ms of [1_000, 90_000, 420_000, 7_200_000, 86_400_000, 604_800_000, 30 * 86_400_000])
     assert.equal(round({ ...base, windowMs: ms }).windowMs, ms);
+  assert.equal(parseState("/d/a", "w=7d", "").windowMs, 7 * 86_400_000);
+  assert.equal(parseState("/d/a", "w=2w", "").windowMs, 14 * 86_400_000);
   for (const wrong of ["", "0s", "5", "m", "1y", "constructor"]) {
     assert.equal(parseState("/d/a", `w=${wrong}`, "").windowMs, 300_000);
     assert.match(addressNotice(`?w=${wrong}`), /is no window/);
   }
-  for (const [long, name] of [
-    ["7d", "24h"],
-    ["25h", "24h"],
-  ]) {
-    assert.equal(parseState("/d/a", `w=${long}`, "").windowMs, 86_400_000);
-    assert.match(addressNotice(`?w=${long}`), new RegExp(`not ${long} but ${name} is shown`));
+  assert.equal(parseState("/d/a", "w=400d", "").windowMs, 366 * 86_400_000);
+  assert.match(addressNotice("?w=400d"), /not 400d but 366d is shown/);
+  for (const right of ["w=1d", "w=7d", "w=5m", "", "q=w"]) assert.equal(addressNotice(`?${right}`), "");
+});
+
+test("zone and comparison have names in the address; what cannot be read is said", () => {
+  assert.match(formatState(base, ""), /&tz=America\/New_York&/);
+  assert.match(formatState(base, ""), /&cmp=1w&/);
+  for (const [text, ms] of [
+    ["1h", 3_600_000],
+    ["1d", 86_400_000],
+    ["8h", 28_800_000],
+    ["2w", 1_209_600_000],
+    ["0", 0],
+  ] as const) {
+    const state = parseState("/d/a", `cmp=${text}`, "");
+    assert.equal(state.compareMs, ms);
+    assert.match(formatState(state, ""), new RegExp(`cmp=${text}$`));
   }
-  for (const right of ["w=1d", "w=5m", "", "q=w"]) assert.equal(addressNotice(`?${right}`), "");
+  assert.equal(parseState("/d/a", "tz=local", "").zone, "local");
+  assert.equal(parseState("/d/a", "", "").zone, null);
+  for (const [wrong, says] of [
+    ["tz=Mars/Phobos", /“tz=Mars\/Phobos” is no time zone/],
+    ["cmp=soon", /“cmp=soon” is no span/],
+    ["from=now-1x&to=2026-11-20T08:00Z", /“from=now-1x” is no time/],
+    ["from=2026-11-20T08:00Z", /“to=” is no time/],
+    ["from=2026-11-20T08:00Z&to=2026-11-20T07:00Z", /not after/],
+  ] as const) {
+    assert.match(addressNotice(`?${wrong}`), says);
+    assert.equal(parseState("/d/a", wrong, "").zoom, null);
+  }
 });
 
 test("sizes of a chart stay within the grid", () => {
@@ -243,7 +271,7 @@ test("a broken address gives the defaults", () => {
   const state = parseState("/", "w=25h&theme=pink&sort=%E0%A4&filter=&c", "");
   assert.deepEqual(
     [state.page, state.windowMs, state.theme, state.sort, state.filter, state.charts],
-    ["overview", 86_400_000, null, null, "all", []],
+    ["overview", 25 * 3_600_000, null, null, "all", []],
   );
   assert.equal(parseState("/elsewhere", "", "", "deck").page, "deck");
 });

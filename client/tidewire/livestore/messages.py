@@ -23,6 +23,7 @@ from tidewire.model.threshold import Level, Threshold
 __all__ = [
     "ANSWERS",
     "MAX_VIEWS",
+    "MAX_WINDOW_MS",
     "Acknowledgement",
     "AlarmEntry",
     "Alarms",
@@ -75,7 +76,7 @@ MAX_VIEWS: Final = 16  # of a viewer: the list, and the charts of each width in 
 _MAX_SERIES_OF_VIEW: Final = 2_000
 _MAX_SERIES_OF_REQUEST: Final = 100
 _MAX_THRESHOLDS: Final = 1_000
-_DAY_MS: Final = 86_400_000
+MAX_WINDOW_MS: Final = 366 * 86_400_000  # of a view; how much of it is kept depends on the log
 _MAX_ACKNOWLEDGEMENT_CHARS: Final = 24
 _SHOWN_CHARS: Final = 80  # of a message that is refused
 
@@ -110,7 +111,7 @@ class OpenView(_Message, frozen=True, kw_only=True, tag="view"):
 
     view: ViewNumber
     series: SeriesOfView | None
-    window_ms: Annotated[float, Meta(gt=0, le=_DAY_MS)]
+    window_ms: Annotated[float, Meta(gt=0, le=MAX_WINDOW_MS)]
     buckets: Buckets
     fps: Annotated[int, Meta(ge=1, le=10)] = 5
 

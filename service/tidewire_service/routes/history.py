@@ -33,7 +33,7 @@ __all__ = ["HistoryReads", "get_history"]
 
 _DEFAULT_START_MS: Final = 15 * 60e3
 _MAX_POINTS: Final = 100_000
-_MAX_STEP_MS: Final = 86_400_000
+_MAX_STEP_MS: Final = 31 * 86_400_000
 _FIRST_PAGE: Final = "first"
 _FORMATS: Final = (JSON, *TABLE_FORMATS)
 
@@ -190,7 +190,7 @@ async def get_history(
     ] = None,
     step_ms: Annotated[
         str | None,
-        QueryParameter(description="in place of `points`, the width of the buckets: whole milliseconds, up to a day"),
+        QueryParameter(description="in place of `points`, the width of the buckets: whole milliseconds, up to 31 days"),
     ] = None,
     page: Annotated[
         str | None,

@@ -1,4 +1,5 @@
 /** Numbers, ages, spans and times as text whose width does not change from one reading to the next. */
+import { isBrowserZone, wallMs, zoneCity } from "./zone";
 
 const MAX_DECIMALS = 3;
 /** Significant digits of a float64; values that differ by less than this share of them differ by rounding. */
@@ -120,13 +121,14 @@ export function span(ms: number): string {
   return `${Math.floor(s / 86_400)} d`;
 }
 
-/** 1 min 38 s: two units, for reading off a crosshair. */
+/** 1 min 38 s, 2 d 3 h: two units, for reading off a crosshair. */
 export function longSpan(ms: number): string {
   const s = Math.round(Math.max(0, ms) / 1000);
   if (s < 60) return `${s} s`;
   if (s < 3600) return s % 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${s / 60} min`;
   const h = Math.floor(s / 3600);
   const min = Math.floor((s % 3600) / 60);
+  if (h >= 48) return h % 24 ? `${Math.floor(h / 24)} d ${h % 24} h` : `${h / 24} d`;
   return min ? `${h} h ${min} min` : `${h} h`;
 }
 
@@ -146,31 +148,46 @@ export function interval(ms: number): string {
 
 const pad = (n: number, width = 2): string => String(n).padStart(width, "0");
 
-/** Local wall-clock time of a Unix ms: 14:03, 14:03:20, 14:03:20.4 or 14:03:20.418. */
+/** Wall-clock time of a Unix ms, in the zone of the page: 14:03, 14:03:20, 14:03:20.4 or 14:03:20.418. */
 export function clock(ms: number, form: "min" | "s" | "tenth" | "ms" = "s"): string {
   if (!Number.isFinite(ms)) return "–";
-  const at = new Date(ms);
-  const hm = `${pad(at.getHours())}:${pad(at.getMinutes())}`;
+  const at = new Date(wallMs(ms));
+  const hm = `${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}`;
   if (form === "min") return hm;
-  const hms = `${hm}:${pad(at.getSeconds())}`;
+  const hms = `${hm}:${pad(at.getUTCSeconds())}`;
   if (form === "s") return hms;
   return form === "tenth"
-    ? `${hms}.${Math.floor(at.getMilliseconds() / 100)}`
-    : `${hms}.${pad(at.getMilliseconds(), 3)}`;
+    ? `${hms}.${Math.floor(at.getUTCMilliseconds() / 100)}`
+    : `${hms}.${pad(at.getUTCMilliseconds(), 3)}`;
 }
 
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+export const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"] as const;
+export const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 
+/** Day of a Unix ms in the zone of the page: 28 Nov. */
 export function day(ms: number): string {
-  const at = new Date(ms);
-  return `${at.getDate()} ${MONTHS[at.getMonth()]}`;
+  const at = new Date(wallMs(ms));
+  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
 }
 
-/** 08:00:00 – 16:00:00, with its day or days unless both are today. */
+/** Day with its weekday: Sat 28 Nov. */
+export function weekday(ms: number): string {
+  return `${WEEKDAYS[new Date(wallMs(ms)).getUTCDay()]} ${day(ms)}`;
+}
+
+/** Day, with its year unless that is this one: 28 Nov, 28 Nov 2025. */
+export function dayOfYear(ms: number, nowMs: number): string {
+  const year = new Date(wallMs(ms)).getUTCFullYear();
+  return year === new Date(wallMs(nowMs)).getUTCFullYear() ? day(ms) : `${day(ms)} ${year}`;
+}
+
+/** 08:00:00 – 16:00:00, with its day or days unless both are today, and with the zone unless that is the browser's. */
 export function spanText(startMs: number, endMs: number, nowMs: number): string {
-  const [first, last] = [day(startMs), day(endMs)];
+  const [first, last] = [dayOfYear(startMs, nowMs), dayOfYear(endMs, nowMs)];
   const from = first === last && last === day(nowMs) ? "" : `${first} `;
-  return `${from}${clock(startMs)} – ${first === last ? "" : `${last} `}${clock(endMs)}`;
+  const form = startMs % 60_000 === 0 && endMs % 60_000 === 0 && endMs - startMs >= 3_600_000 ? "min" : "s";
+  const zone = isBrowserZone() ? "" : ` ${zoneCity()}`;
+  return `${from}${clock(startMs, form)} – ${first === last ? "" : `${last} `}${clock(endMs, form)}${zone}`;
 }
 
 export function plural(n: number, one: string, many: string): string {

@@ -1,7 +1,7 @@
 /** The plot of one chart on its own canvas: axes, silences, lines, and the marks over them. */
 import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
-import { clock, day, span } from "../base/format";
+import { span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
 import { boxedText, type Ctx, dot, endMark, fitCanvas, hatch, liveDot, staleDot } from "./draw";
 import { drawEvents, type PlacedMark, placeMarks, STRIP } from "./event-marks";
@@ -9,9 +9,10 @@ import { drawLoading, drawTickBlock } from "./loading";
 import { drawThresholds, type Kept, type Placed } from "./marks";
 import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
-import { niceStep, ticksIn, tickTexts, timeStep, timeTicks, wholeStep } from "./scale";
+import { niceStep, ticksIn, tickTexts, wholeStep } from "./scale";
 import { SeriesLayer } from "./series-layer";
 import { drawStates } from "./state-bands";
+import { timeLabels, timeStep } from "./time-scale";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24 } as const;
 
@@ -143,16 +144,11 @@ export class Plot {
     const tokens = this.#tokens();
     const { left, top, width, height } = this.box;
     const step = timeStep(picture.endMs - picture.startMs, width);
-    const form = step < 1_000 ? "tenth" : step < 60_000 ? "s" : "min";
     ctx.font = font(400, 11);
     ctx.textAlign = "center";
     ctx.textBaseline = "alphabetic";
-    let previousDay = "";
-    for (const tick of timeTicks(picture.startMs, picture.endMs, step)) {
+    for (const [tick, text] of timeLabels(picture.startMs, picture.endMs, step)) {
       const x = Math.round(this.x.a * tick + this.x.b);
-      const today = day(tick);
-      const text = previousDay !== "" && today !== previousDay ? today : clock(tick, form);
-      previousDay = today;
       ctx.fillStyle = tokens.border;
       ctx.fillRect(x, top + height, 1, 4);
       const half = ctx.measureText(text).width / 2;

@@ -1,9 +1,19 @@
 /** Lists, reads, saves and deletes the decks that are saved by name. */
 import { fnv1a } from "../base/colour";
+import { LOCAL } from "../base/zone";
 import type { DeckInfo } from "../wire/messages";
 import type { Requests } from "../wire/requests";
 import { formatFile, stateOf } from "./deck-file";
-import { ALL_EVENTS, type ChartSpec, formatChart, formatLabels, formatRef, type PageState, windowName } from "./url";
+import {
+  ALL_EVENTS,
+  type ChartSpec,
+  compareName,
+  formatChart,
+  formatLabels,
+  formatRef,
+  type PageState,
+  windowName,
+} from "./url";
 
 /** A saved deck, at the version that was last read or written here. */
 export interface SavedDeck {
@@ -26,9 +36,11 @@ export function slugOf(name: string): string {
 }
 
 /** Return the saved part of a state as text, to compare two states. */
-function kept({ charts, windowMs, hidden, events, labels }: PageState): string {
+function kept({ charts, windowMs, hidden, events, labels, zone, compareMs }: PageState): string {
   const shown = [
     windowName(windowMs),
+    zone ?? LOCAL,
+    compareName(compareMs ?? 0),
     events ?? ALL_EVENTS,
     ...formatLabels(labels),
     ...(charts ?? []).map(formatChart),

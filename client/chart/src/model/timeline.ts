@@ -2,17 +2,15 @@
 import type { BucketRing } from "./bucket-ring";
 import type { ViewPart } from "./chart-views";
 import { CHARTS, LIST, type Session } from "./session";
-import type { Span } from "./url";
+import { MOST_WINDOW_MS, type Span } from "./url";
 
 export type { Span } from "./url";
 
-/** Longest: the last preset. */
 const LEAST_ZOOM_MS = 1_000;
-const MOST_ZOOM_MS = 86_400_000;
 
 /** Bound a span to the shortest and longest zoom, in whole milliseconds, ending no later than now. */
 export function shownSpan(span: Span, nowMs: number): Span {
-  const long = Math.min(MOST_ZOOM_MS, Math.max(LEAST_ZOOM_MS, span.endMs - span.startMs));
+  const long = Math.min(MOST_WINDOW_MS, Math.max(LEAST_ZOOM_MS, span.endMs - span.startMs));
   const middle = (span.startMs + span.endMs) / 2;
   const endMs = Math.round(Math.min(middle + long / 2, nowMs));
   return { startMs: Math.round(endMs - long), endMs };

@@ -1,6 +1,7 @@
 /** Converts the state of a page to its URL and back. */
 import { STYLES } from "../base/colour";
 import type { Labels } from "../base/naming";
+import { knownZone } from "../base/zone";
 import { type AxisOptions, axisOptions, takeAxisOption } from "./axis-options";
 
 export const WINDOWS = [
@@ -80,6 +81,10 @@ export interface PageState {
   charts: ChartSpec[] | null;
   /** The span that is shown; null: live. */
   zoom: Span | null;
+  /** The time zone of all times: `LOCAL`, or an IANA name; null: as in the saved deck, else the browser's. */
+  zone: string | null;
+  /** How much earlier the span is with which charts are compared, ms; 0: none; null: as in the saved deck, else none. */
+  compareMs: number | null;
   /** A wall: no header, no sidebar. */
   kiosk: boolean;
   /** Series that are hidden in the legend. */
@@ -97,13 +102,14 @@ export interface PageState {
 /** Fields that are reset when another page is opened. */
 export const FRESH: Pick<
   PageState,
-  "charts" | "query" | "labels" | "folds" | "zoom" | "hidden" | "colours" | "events" | "drawer" | "only"
+  "charts" | "query" | "labels" | "folds" | "zoom" | "compareMs" | "hidden" | "colours" | "events" | "drawer" | "only"
 > = {
   charts: null,
   query: "",
   labels: {},
   folds: new Map(),
   zoom: null,
+  compareMs: null,
   hidden: [],
   colours: [],
   events: null,
@@ -113,40 +119,69 @@ export const FRESH: Pick<
 
 export const DEFAULT_WINDOW_MS = 300_000;
 
+const DAY_MS = 86_400_000;
 const UNITS_MS: ReadonlyMap<string, number> = new Map([
-  ["d", 86_400_000],
+  ["w", 7 * DAY_MS],
+  ["d", DAY_MS],
   ["h", 3_600_000],
   ["m", 60_000],
   ["s", 1_000],
 ]);
 const LEAST_WINDOW_MS = 1_000;
-const MOST_WINDOW_MS = 86_400_000;
+/** Longest window and longest span; as Python has it, `MAX_WINDOW_MS` in `tidewire/livestore/messages.py`. */
+export const MOST_WINDOW_MS = 366 * DAY_MS;
 
 /** 300000 → 5m; a window that is none of the presets in the largest unit that is whole. */
 export function windowName(ms: number): string {
   const preset = WINDOWS.find(([, span]) => span === ms)?.[0];
   if (preset) return preset;
-  for (const [unit, long] of UNITS_MS) if (ms % long === 0) return `${ms / long}${unit}`;
+  for (const [unit, long] of UNITS_MS) if (unit !== "w" && ms % long === 0) return `${ms / long}${unit}`;
   return `${Math.round(ms / 1_000)}s`;
+}
+
+/** 90s, 15m, 7d, 2w → ms; NaN for anything else. */
+export function parseLength(text: string): number {
+  const found = /^(\d{1,9})([smhdw])$/.exec(text);
+  return found ? Number(found[1]) * (UNITS_MS.get(found[2]) ?? NaN) : NaN;
 }
 
 /** The window that `w=` names, and what to say if it is not the one that is shown. */
 function parseWindow(text: string | undefined): { windowMs: number; notice: string } {
   if (text === undefined) return { windowMs: DEFAULT_WINDOW_MS, notice: "" };
-  const found = /^(\d{1,9})([smhd])$/.exec(text);
-  const ms = found ? Number(found[1]) * (UNITS_MS.get(found[2]) ?? NaN) : NaN;
-  if (!(ms > 0)) return { windowMs: DEFAULT_WINDOW_MS, notice: `“w=${text}” is no window such as 90s, 15m or 6h` };
+  const ms = parseLength(text);
+  if (!(ms > 0)) return { windowMs: DEFAULT_WINDOW_MS, notice: `“w=${text}” is no window such as 90s, 15m or 7d` };
   const windowMs = Math.min(MOST_WINDOW_MS, Math.max(LEAST_WINDOW_MS, ms));
   const notice =
-    windowMs === ms ? "" : `A window is 1 s to 24 h long: not ${text} but ${windowName(windowMs)} is shown`;
+    windowMs === ms ? "" : `A window is 1 s to 366 d long: not ${text} but ${windowName(windowMs)} is shown`;
   return { windowMs, notice };
+}
+
+/** 604800000 → 1w, 86400000 → 1d, 0 → 0. */
+export function compareName(ms: number): string {
+  if (ms === 0) return "0";
+  if (ms % (7 * DAY_MS) === 0) return `${ms / (7 * DAY_MS)}w`;
+  return ms % DAY_MS === 0 ? `${ms / DAY_MS}d` : windowName(ms);
+}
+
+/** The span earlier that `cmp=` names, ms: 0 for none, null if it is not given or cannot be read. */
+function parseCompare(text: string | undefined): number | null {
+  if (text === "0") return 0;
+  const ms = parseLength(text ?? "");
+  return ms > 0 && ms <= MOST_WINDOW_MS ? ms : null;
 }
 
 /** Return what a page must say of its address, empty if all of it is shown. */
 export function addressNotice(search: string): string {
-  const { notice } = parseWindow(new URLSearchParams(search).get("w") ?? undefined);
+  const fields = new URLSearchParams(search);
+  const [from, to, zone, compare] = ["from", "to", "tz", "cmp"].map((name) => fields.get(name) ?? undefined);
   const unknown = parseState("", search, "").charts?.flatMap((chart) => chart.unknown ?? []) ?? [];
-  return notice || (unknown.length ? `“${unknown.join(";")}” is no option of a chart that this deck knows` : "");
+  return (
+    parseWindow(fields.get("w") ?? undefined).notice ||
+    spanNotice(from, to) ||
+    (zone && knownZone(zone) === null ? `“tz=${zone}” is no time zone such as UTC or Europe/Berlin` : "") ||
+    (compare && parseCompare(compare) === null ? `“cmp=${compare}” is no span such as 1h, 1d or 1w` : "") ||
+    (unknown.length ? `“${unknown.join(";")}” is no option of a chart that this deck knows` : "")
+  );
 }
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
@@ -274,6 +309,16 @@ function parseSpan(from: string | undefined, to: string | undefined): Span | nul
   return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
 }
 
+function spanNotice(from: string | undefined, to: string | undefined): string {
+  if (from === undefined && to === undefined) return "";
+  for (const [name, text] of [
+    ["from", from],
+    ["to", to],
+  ])
+    if (!(parseTime(text) >= 0)) return `“${name}=${text ?? ""}” is no time such as 2026-11-20T08:00:00Z`;
+  return parseSpan(from, to) ? "" : "“to” is not after “from”, so now is shown";
+}
+
 /** Parse the index of a chart; the URL counts from one. */
 function parseIndex(text: string | undefined): number | null {
   return /^[1-9]\d?$/.test(text ?? "") ? Number(text) - 1 : null;
@@ -343,6 +388,8 @@ export function parseState(
     folds,
     charts: anyChart ? charts : null,
     zoom: parseSpan(fields.get("from"), fields.get("to")),
+    zone: knownZone(fields.get("tz") ?? ""),
+    compareMs: parseCompare(fields.get("cmp")),
     kiosk: fields.get("kiosk") === "1",
     hidden,
     colours,
@@ -364,6 +411,7 @@ export function formatState(state: PageState, prefix: string): string {
   if (state.kiosk) fields.push("kiosk=1");
   if (state.zoom)
     fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
+  if (state.zone !== null) fields.push(`tz=${escapePart(state.zone)}`);
   if (state.page === "overview") {
     if (state.filter !== "all") fields.push(`filter=${state.filter}`);
     if (state.sort) fields.push(`sort=${state.sort}`);
@@ -372,6 +420,7 @@ export function formatState(state: PageState, prefix: string): string {
     for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
     if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
     if (state.colours.length) fields.push(`col=${state.colours.map(formatColour).join(",")}`);
+    if (state.compareMs !== null) fields.push(`cmp=${compareName(state.compareMs)}`);
     if (state.events !== null) fields.push(`ev=${escapePart(state.events)}`);
     if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
     if (state.only !== null) fields.push(`only=${state.only + 1}`);

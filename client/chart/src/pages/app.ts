@@ -9,6 +9,7 @@ import { Dialog } from "../base/dialog";
 import { h, show } from "../base/dom";
 import { Lazy } from "../base/lazy";
 import { applyTokens, DARK, type Tokens } from "../base/tokens";
+import { LOCAL, setZone } from "../base/zone";
 import { type SavedDeck, SavedDecks } from "../model/saved-decks";
 import { Session } from "../model/session";
 import { Timeline } from "../model/timeline";
@@ -101,6 +102,7 @@ export class App implements AppContext {
 
   constructor(readonly options: AppOptions) {
     this.state = parseState(location.pathname, location.search, options.prefix, options.fallbackPage);
+    this.#applyZone();
     this.session = new Session(
       () => this.state.page,
       (what) => this.#onChange(what),
@@ -215,6 +217,7 @@ export class App implements AppContext {
   #onPopState(): void {
     const before = this.state;
     this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
+    this.#applyZone();
     this.applyTheme();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
     else {
@@ -258,6 +261,7 @@ export class App implements AppContext {
   /** Fetch what a key may open, so that it opens also while the dashboard is away. */
   #warm(): void {
     for (const part of [this.#help, this.latest, this.saving, this.signIn]) part.warm();
+    this.header.warm();
     this.#page?.warm?.();
   }
 
@@ -273,6 +277,7 @@ export class App implements AppContext {
   }
 
   #decksChanged(): void {
+    this.#applyZone();
     this.header.directoryChanged();
     this.header.pageChanged();
     this.#page?.stateChanged();
@@ -307,6 +312,7 @@ export class App implements AppContext {
     if (push) history.pushState(null, "", address);
     else history.replaceState(history.state, "", address);
     if (part.theme !== undefined) this.applyTheme();
+    this.#applyZone();
     if (before.zoom !== this.state.zoom) this.time.sync();
     else if (before.windowMs !== this.state.windowMs) this.time.live();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
@@ -330,6 +336,16 @@ export class App implements AppContext {
   /** Return which events the page shows. */
   eventsShown(): string {
     return this.state.events ?? this.savedDecks.saved?.state.events ?? ALL_EVENTS;
+  }
+
+  /** Write all times in the zone of the address, or else of the saved deck. */
+  #applyZone(): void {
+    setZone(this.state.zone ?? this.savedDecks?.saved?.state.zone ?? LOCAL);
+  }
+
+  /** Return how much earlier the span is with which the charts are compared, ms; 0: none. */
+  compareMs(): number {
+    return this.state.compareMs ?? this.savedDecks.saved?.state.compareMs ?? 0;
   }
 
   switchEvents(): void {
@@ -435,7 +451,9 @@ export class App implements AppContext {
     const written = this.#page?.written?.();
     if (!written) return this.state;
     const shown = this.eventsShown();
-    return { ...this.state, ...written, events: shown === ALL_EVENTS ? null : shown };
+    const zone = this.state.zone ?? this.savedDecks.saved?.state.zone ?? null;
+    const times = { zone, compareMs: this.compareMs() || null };
+    return { ...this.state, ...written, ...times, events: shown === ALL_EVENTS ? null : shown };
   }
 
   /** Return the address of the page as others shall see it, also after the dashboard has started anew. */

@@ -9,7 +9,7 @@ import { clock, longSpan } from "../base/format";
 import { font } from "../base/tokens";
 import { dot, fitCanvas, hatch } from "../canvas/draw";
 import { linear } from "../canvas/paths";
-import { timeStep, timeTicks } from "../canvas/scale";
+import { timeStep, timeTicks } from "../canvas/time-scale";
 import type { AppContext } from "../panels/app-context";
 import { otherTools, snippetTabs, snippetText } from "../panels/snippets";
 import css from "./empty.css";

@@ -63,6 +63,8 @@ export interface AppContext {
   sharedAddress(): string;
   /** Return which events the page shows, see `PageState`. */
   eventsShown(): string;
+  /** Return how much earlier the span is with which the charts are compared, ms; 0: none. */
+  compareMs(): number;
   /** Show events, or hide them. */
   switchEvents(): void;
   /** Keep the colours of a deck in state and URL. */

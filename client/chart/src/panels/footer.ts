@@ -2,6 +2,7 @@
 
 import { h, type IconName, icon, mark, setText, show } from "../base/dom";
 import { clock, formatNumber, longSpan, spanText } from "../base/format";
+import { zoneText } from "../base/zone";
 import type { AppContext } from "./app-context";
 
 export class Footer {
@@ -16,6 +17,7 @@ export class Footer {
   readonly #word = h("strong", { class: "wall-word" });
   readonly #age = h("span", { class: "wall-span" });
   readonly #time = h("span", { class: "wall-clock" });
+  readonly #zone = h("span", { class: "wall-span", "data-tw": "wall-zone" });
   readonly #buttons = new Map<string, HTMLElement>();
   readonly #app: AppContext;
 
@@ -44,6 +46,7 @@ export class Footer {
       this.#age,
       h("span", { class: "sep" }),
       this.#time,
+      this.#zone,
     );
     const item = (name: IconName, words: string, hook: string, press: () => void): HTMLElement => {
       const button = h(
@@ -91,6 +94,7 @@ export class Footer {
     setText(this.#word, word);
     setText(this.#age, value);
     setText(this.#time, clock(app.session.now()));
+    setText(this.#zone, zoneText(app.session.now()));
   }
 
   #count(element: HTMLElement, name: IconName, n: number, one: string, many: string): void {

@@ -1,20 +1,22 @@
 /** The header: mark, pages, connection badge, pause bar, windows, and the icon buttons. */
 
 import { h, icon, iconButton, mark, onFollow, Segments, setAttribute, setText, show } from "../base/dom";
+import type { Lazy } from "../base/lazy";
 import { Menu, type MenuItem } from "../base/menu";
 import { byName } from "../base/naming";
 import { FRESH, WINDOWS, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
 import { ConnectionBadge } from "./connection-badge";
 import type { BadgeState } from "./connection-state";
-import { PauseBar } from "./pause-bar";
+import type { PauseBar } from "./pause-bar";
 
 const NOTICE_MS = 8_000;
 
 export class Header {
   readonly element: HTMLElement;
   readonly #badge: ConnectionBadge;
-  readonly #pauseBar: PauseBar;
+  readonly #centre: HTMLElement;
+  readonly #pauseBar: Lazy<PauseBar>;
   readonly #overview: HTMLAnchorElement;
   readonly #deckName = h("span", {});
   readonly #windowName = h("span", {});
@@ -37,7 +39,12 @@ export class Header {
   constructor(app: AppContext) {
     this.#app = app;
     this.#badge = new ConnectionBadge(app);
-    this.#pauseBar = new PauseBar(app);
+    this.#centre = h("div", { class: "centre" }, this.#notice);
+    this.#pauseBar = app.part(async () => {
+      const bar = new (await import("./pause-bar")).PauseBar(app);
+      this.#centre.prepend(bar.element);
+      return bar;
+    });
     this.#overview = h("a", { class: "nav", "data-tw": "nav-overview", href: "#" }, "Overview");
     onFollow(this.#overview, () => app.visit("overview", ""));
     this.#decks = new Menu(
@@ -92,7 +99,7 @@ export class Header {
       h("span", { class: "sep" }),
       h("nav", { class: "pages", "aria-label": "Pages" }, this.#overview, this.#decks.element),
       this.#badge.element,
-      h("div", { class: "centre" }, this.#pauseBar.element, this.#notice),
+      this.#centre,
       this.#windows.element,
       this.#window.element,
       h("div", { class: "icons" }, this.#pause, this.#link, this.#drawer, this.#theme, this.#more.element),
@@ -252,8 +259,8 @@ export class Header {
   draw(): void {
     this.#drawNotice();
     this.#badge.draw();
-    this.#pauseBar.draw();
     const paused = this.#app.timeline.paused;
+    if (this.#pauseBar.here || paused) this.#pauseBar.use((bar) => bar.draw());
     if (this.#pause.getAttribute("aria-pressed") !== String(paused)) {
       this.#pause.replaceChildren(icon(paused ? "play" : "pause"));
       setAttribute(this.#pause, "aria-pressed", String(paused));
@@ -263,6 +270,11 @@ export class Header {
     const name = this.#app.timeline.zoom ? null : windowName(this.#app.state.windowMs);
     this.#windows.select(name);
     setText(this.#windowName, name ?? "–");
+  }
+
+  /** Fetch what a key may show. */
+  warm(): void {
+    this.#pauseBar.warm();
   }
 
   destroy(): void {

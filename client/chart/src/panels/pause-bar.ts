@@ -9,6 +9,7 @@ import { dot, fitCanvas } from "../canvas/draw";
 import { linear, linePath } from "../canvas/paths";
 import { Trace } from "../model/buckets";
 import type { AppContext } from "./app-context";
+import css from "./pause-bar.css";
 
 /** Widths of the small chart; below the least it is hidden. */
 const MOST_WIDTH = 200;
@@ -35,7 +36,7 @@ export class PauseBar {
 
   constructor(app: AppContext) {
     this.#app = app;
-    this.element.append(this.#canvas, this.#span, this.#long, this.#live);
+    this.element.append(h("style", {}, css), this.#canvas, this.#span, this.#long, this.#live);
     this.#live.addEventListener("click", () => app.time.live());
     show(this.element, false);
   }
