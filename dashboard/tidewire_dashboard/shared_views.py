@@ -21,6 +21,7 @@ from tidewire.livestore.alarms import Alarms, EventsVersion
 from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.messages import (
+    LANES,
     MAX_VIEWS,
     RangeRequest,
     Snippet,
@@ -78,7 +79,7 @@ class ConnectedViewer(Protocol):
     def tick(self) -> None:
         """Send what is due."""
 
-    def send_range(self, frame: bytes) -> None:
+    def send_range(self, frame: bytes, lane: int = 0) -> None:
         """Send a range of the viewer's newest window."""
 
     def send_problem(self, reason: str) -> None:
@@ -133,7 +134,7 @@ class SharedViews:
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
         self._annotated: tuple[int, list[int]] = (-1, [])
-        self._ranges: dict[ConnectedViewer, list[asyncio.Task[None]]] = {}
+        self._ranges: dict[ConnectedViewer, list[tuple[int, asyncio.Task[None]]]] = {}  # with their lanes
         self._directories: dict[tuple[int, tuple[str, ...]], tuple[int, str]] = {}
 
     @property
@@ -242,7 +243,10 @@ class SharedViews:
     async def close(self) -> None:
         """Cancel every task, and close the connections to the service."""
         ranges = itertools.chain.from_iterable(self._ranges.values())
-        tasks = [*ranges, *(view.reading for view in self._views.values() if view.reading is not None)]
+        tasks = [
+            *(task for _, task in ranges),
+            *(view.reading for view in self._views.values() if view.reading is not None),
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -264,15 +268,19 @@ class SharedViews:
 
     def answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
         """Start answering a request for a range; of too many unanswered ones of this viewer the oldest is cancelled."""
-        tasks = [task for task in self._ranges.get(viewer, ()) if not task.done()]
-        if len(tasks) >= MAX_VIEWS:
-            tasks.pop(0).cancel()
-        self._ranges[viewer] = [*tasks, self._start(self._answer_range(viewer, request))]
+        tasks = [(lane, task) for lane, task in self._ranges.get(viewer, ()) if not task.done()]
+        if len(tasks) >= LANES * MAX_VIEWS:
+            tasks.pop(0)[1].cancel()
+        self._ranges[viewer] = [*tasks, (request.lane, self._start(self._answer_range(viewer, request)))]
 
-    def cancel_ranges(self, viewer: ConnectedViewer) -> None:
-        """Cancel a viewer's unanswered ranges."""
-        for task in self._ranges.pop(viewer, ()):
-            task.cancel()
+    def cancel_ranges(self, viewer: ConnectedViewer, lane: int | None = None) -> None:
+        """Cancel a viewer's unanswered ranges, of one lane or of all."""
+        tasks = self._ranges.pop(viewer, [])
+        for own, task in tasks:
+            if lane in (None, own):
+                task.cancel()
+        if kept := [(own, task) for own, task in tasks if lane not in (None, own)]:
+            self._ranges[viewer] = kept
 
     async def _answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
         feed = self.source.feed
@@ -283,7 +291,7 @@ class SharedViews:
         except LimitExceeded as error:
             viewer.send_problem(str(error))
             return
-        viewer.send_range(frame)
+        viewer.send_range(frame, request.lane)
         if problem:
             viewer.send_problem(problem)
 

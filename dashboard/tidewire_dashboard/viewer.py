@@ -13,6 +13,7 @@ import msgspec
 
 from tidewire.livestore.alarms import EventsVersion
 from tidewire.livestore.messages import (
+    LANES,
     MAX_VIEWS,
     Answer,
     CloseView,
@@ -87,8 +88,8 @@ class Viewer:
         self._status: object = None
         self._status_tick = 0
         self._waiting: deque[str] = deque(maxlen=_MAX_WAITING)
-        self._range_span = (0.0, 0.0)
-        self._ranges: deque[bytes] = deque(maxlen=MAX_VIEWS)
+        self._range_spans: dict[int, tuple[float, float]] = {}  # by lane
+        self._ranges: deque[tuple[int, bytes]] = deque(maxlen=LANES * MAX_VIEWS)
 
     def close(self) -> None:
         """Close its views and cancel its requests."""
@@ -119,10 +120,11 @@ class Viewer:
                 self._close_view(request.view)
             case RangeRequest():
                 series = self._shared.visible(request.series, self.login)
-                if (request.start_ms, request.end_ms) != self._range_span:
-                    self._range_span = (request.start_ms, request.end_ms)
-                    self._shared.cancel_ranges(self)
-                    self._ranges.clear()
+                span, lane = (request.start_ms, request.end_ms), request.lane
+                if span != self._range_spans.get(lane):
+                    self._range_spans[lane] = span
+                    self._shared.cancel_ranges(self, lane)
+                    self._ranges = deque((one for one in self._ranges if one[0] != lane), self._ranges.maxlen)
                 self._shared.answer_range(self, msgspec.structs.replace(request, series=list(series or ())))
             case Look(series=series_on_screen):
                 self._shared.look(self, series_on_screen)
@@ -143,9 +145,9 @@ class Viewer:
             if view.pacing.tick(self._shared.seq):
                 self._send_frame(number, view)
 
-    def send_range(self, frame: bytes) -> None:
-        """Send a range of the newest window, once the tab is visible and the socket accepts it."""
-        self._ranges.append(frame)
+    def send_range(self, frame: bytes, lane: int = 0) -> None:
+        """Send a range of its lane's newest window, once the tab is visible and the socket accepts it."""
+        self._ranges.append((lane, frame))
         if not self.hidden:
             self._send_waiting()
 
@@ -221,7 +223,7 @@ class Viewer:
         while self._waiting and self._port.unsent < _MAX_UNSENT:
             self._port.send(self._waiting.popleft())
         while self._ranges and self._port.unsent < _MAX_UNSENT:
-            self._port.send(self._ranges.popleft())
+            self._port.send(self._ranges.popleft()[1])
 
     def _send_texts(self) -> None:
         """Send the directory, events, thresholds, alarms and status that the deck does not have yet."""

@@ -22,6 +22,7 @@ from tidewire.model.threshold import Level, Threshold
 
 __all__ = [
     "ANSWERS",
+    "LANES",
     "MAX_VIEWS",
     "MAX_WINDOW_MS",
     "Acknowledgement",
@@ -76,6 +77,7 @@ MAX_VIEWS: Final = 16  # of a viewer: the list, and the charts of each width in 
 _MAX_SERIES_OF_VIEW: Final = 2_000
 _MAX_SERIES_OF_REQUEST: Final = 100
 _MAX_THRESHOLDS: Final = 1_000
+LANES: Final = 3  # of a viewer's ranges: those of one do not replace those of another
 MAX_WINDOW_MS: Final = 366 * 86_400_000  # of a view; how much of it is kept depends on the log
 _MAX_ACKNOWLEDGEMENT_CHARS: Final = 24
 _SHOWN_CHARS: Final = 80  # of a message that is refused
@@ -125,7 +127,8 @@ class CloseView(_Message, frozen=True, kw_only=True, tag="close"):
 class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
     """Ask for a fixed window, for each width of chart; the answer is a view frame of kind 4.
 
-    Requests for one window go together; one for another window replaces those that are not answered yet.
+    Requests for one window go together; one for another window of the same ``lane`` replaces those that are not
+    answered yet. Lane 0 is the span that is shown, 1 the one it is compared with, 2 a survey of what is kept.
     """
 
     id: int
@@ -133,6 +136,7 @@ class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
     start_ms: Time
     end_ms: Time
     buckets: Buckets
+    lane: Annotated[int, Meta(ge=0, le=LANES - 1)] = 0
 
 
 class Look(_Message, frozen=True, kw_only=True, tag="look"):

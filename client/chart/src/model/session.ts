@@ -21,6 +21,10 @@ import { Prints } from "./prints";
 
 export const CHARTS = 0;
 export const LIST = 1;
+/** Lanes of ranges: the span that is shown, the one it is compared with, and a survey of what is kept. */
+const SHOWN = 0;
+export const COMPARED = 1;
+export const SURVEY = 2;
 /** As Python has it, `MAX_VIEWS` in `tidewire/livestore/messages.py`. */
 export const MAX_VIEWS = 16;
 
@@ -57,9 +61,10 @@ export class Session {
   readonly #acks = new Map<number, number>();
   /** Views with a hole, and when their snapshot was requested. */
   readonly #awaited = new Map<number, number>();
-  readonly #ranges = new Map<number, (frame: Frame) => void>();
+  readonly #ranges = new Map<number, { lane: number; answer: (frame: Frame) => void }>();
   #rangeId = 0;
-  #rangeSpan = "";
+  /** Of each lane. */
+  readonly #rangeSpans: string[] = [];
   #viewsKnown = false;
   #clockMs = NaN;
   #clockAt = 0;
@@ -124,24 +129,28 @@ export class Session {
     return newest ?? this.views[LIST].slots.get(index);
   }
 
-  /** Request one fixed window of the past; requests for another window before it are dropped. */
+  /** Request one fixed window of the past; requests of its lane for another window before it are dropped. */
   requestRange(
     series: readonly number[],
     startMs: number,
     endMs: number,
     buckets: number,
     answer: (ring: BucketRing) => void,
+    lane: number = SHOWN,
   ): void {
     this.#rangeId = (this.#rangeId + 1) % 65_536;
     const span = `${startMs} ${endMs}`;
-    if (span !== this.#rangeSpan) this.#ranges.clear();
-    this.#rangeSpan = span;
-    this.#ranges.set(this.#rangeId, (frame) => {
+    if (span !== this.#rangeSpans[lane])
+      for (const [id, waiting] of this.#ranges) if (waiting.lane === lane) this.#ranges.delete(id);
+    this.#rangeSpans[lane] = span;
+    const read = (frame: Frame): void => {
       const ring = new BucketRing();
       ring.apply(frame);
       answer(ring);
-    });
-    this.port?.send({ t: "range", id: this.#rangeId, series, start_ms: startMs, end_ms: endMs, buckets });
+    };
+    this.#ranges.set(this.#rangeId, { lane, answer: read });
+    const asked = { start_ms: startMs, end_ms: endMs, buckets, ...(lane === SHOWN ? {} : { lane }) };
+    this.port?.send({ t: "range", id: this.#rangeId, series, ...asked });
   }
 
   onFrame(data: ArrayBuffer | ArrayBufferView): void {
@@ -149,7 +158,7 @@ export class Session {
     this.counters.frames++;
     this.counters.bytes += data.byteLength;
     if (frame.kind === RANGE) {
-      this.#ranges.get(frame.view)?.(frame);
+      this.#ranges.get(frame.view)?.answer(frame);
       this.#ranges.delete(frame.view);
       this.#changed("frame");
       return;

@@ -253,6 +253,7 @@ export class App implements AppContext {
   #showPage(page: Page): void {
     this.#page = page;
     this.#heading.after(page.element);
+    this.header.pageChanged();
     page.directoryChanged();
     this.requestDraw();
     window.setTimeout(() => this.#warm(), WARM_AFTER_MS);

@@ -36,6 +36,7 @@ export interface RangeRequest {
   start_ms: number;
   end_ms: number;
   buckets: number;
+  lane?: number;
 }
 
 /** Tell which series are on the screen, whole again at each change: their past is read first. */
