@@ -132,6 +132,16 @@ export function longSpan(ms: number): string {
   return min ? `${h} h ${min} min` : `${h} h`;
 }
 
+/** How much earlier something is: 8 h, 1 day, 2 days, 1 week. */
+export function compareText(ms: number): string {
+  for (const [long, unit] of [
+    [604_800_000, "week"],
+    [86_400_000, "day"],
+  ] as const)
+    if (ms % long === 0) return plural(ms / long, unit, `${unit}s`);
+  return longSpan(ms);
+}
+
 /** The value behind LIVE: 10 ms steps below half a second, then tenths. */
 export function liveAge(ageMs: number): string {
   const age = Math.max(0, ageMs);

@@ -44,6 +44,7 @@ export function pageActions(app: AppContext): Action[] {
       words: "Window 1m, 5m, 15m, 1h, 6h, 24h",
       run: (key) => app.setWindow(WINDOWS[Number(key) - 1][1]),
     },
+    { keys: ["p"], words: "Time: span, zone, comparison", menu: true, run: () => app.picker.use((one) => one.open()) },
     { keys: ["o"], words: "Overview", run: () => app.visit("overview", "") },
     { keys: ["g"], words: "List of decks", run: () => app.header.openDecks() },
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },

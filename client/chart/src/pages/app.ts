@@ -65,6 +65,11 @@ export class App implements AppContext {
     async () => new (await import("../panels/tables")).LatestValues(this),
   );
   readonly signIn: Lazy<Opener> = this.part(async () => new (await import("../panels/sign-in")).SignIn(this));
+  readonly picker: Lazy<Opener> = this.part(async () => {
+    const picker = new (await import("../panels/time-picker")).TimePicker(this);
+    this.options.root.append(picker.element);
+    return picker;
+  });
   readonly turns = new WallTurns();
   readonly header: Header;
   readonly time = new TimeControl(this);
@@ -261,7 +266,7 @@ export class App implements AppContext {
 
   /** Fetch what a key may open, so that it opens also while the dashboard is away. */
   #warm(): void {
-    for (const part of [this.#help, this.latest, this.saving, this.signIn]) part.warm();
+    for (const part of [this.#help, this.latest, this.saving, this.signIn, this.picker]) part.warm();
     this.header.warm();
     this.#page?.warm?.();
   }

@@ -39,6 +39,8 @@ export interface HeaderControls {
   copyLink(): Promise<void>;
   share(): Promise<void>;
   badgeState(): BadgeState;
+  /** The button under which the time picker opens. */
+  readonly timeButton: HTMLButtonElement;
 }
 
 export interface AppContext {
@@ -55,6 +57,8 @@ export interface AppContext {
   readonly saving: Lazy<Opener>;
   readonly latest: Lazy<Opener>;
   readonly signIn: Lazy<Opener>;
+  /** The time picker. */
+  readonly picker: Lazy<Opener>;
   readonly turns: WallTurns;
   /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;

@@ -1,9 +1,11 @@
 /** The header: mark, pages, connection badge, pause bar, windows, and the icon buttons. */
 
 import { h, icon, iconButton, mark, onFollow, Segments, setAttribute, setText, show } from "../base/dom";
+import { compareText, longSpan } from "../base/format";
 import type { Lazy } from "../base/lazy";
 import { Menu, type MenuItem } from "../base/menu";
 import { byName } from "../base/naming";
+import { zoneText } from "../base/zone";
 import { FRESH, WINDOWS, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
 import { ConnectionBadge } from "./connection-badge";
@@ -25,6 +27,8 @@ export class Header {
   /** The windows as a menu, for narrow screens. */
   readonly #window: Menu;
   readonly #windows: Segments<string>;
+  readonly timeButton: HTMLButtonElement;
+  readonly #timeText = h("span", {});
   readonly #pause: HTMLButtonElement;
   /** The first stop of the Tab key, seen only while it is focused. */
   readonly #skip: HTMLButtonElement;
@@ -76,6 +80,21 @@ export class Header {
         if (found) app.setWindow(found[1]);
       },
     );
+    this.timeButton = h(
+      "button",
+      {
+        type: "button",
+        class: "button time-button",
+        title: "Time: span, zone, comparison (p)",
+        "aria-haspopup": "dialog",
+        "aria-expanded": "false",
+        "data-tw": "time-button",
+        onclick: () => app.picker.use((picker) => picker.open()),
+      },
+      icon("calendar", 14),
+      this.#timeText,
+      icon("chevron", 14),
+    );
     this.#skip = h("button", {
       type: "button",
       class: "button skip",
@@ -102,6 +121,7 @@ export class Header {
       this.#centre,
       this.#windows.element,
       this.#window.element,
+      this.timeButton,
       h("div", { class: "icons" }, this.#pause, this.#link, this.#drawer, this.#theme, this.#more.element),
       this.#message,
     );
@@ -270,6 +290,17 @@ export class Header {
     const name = this.#app.timeline.zoom ? null : windowName(this.#app.state.windowMs);
     this.#windows.select(name);
     setText(this.#windowName, name ?? "–");
+    this.#drawTime(name);
+  }
+
+  /** Name the window if it is none of the segments, the zone, and what is compared with. */
+  #drawTime(name: string | null): void {
+    const compareMs = this.#app.state.page === "deck" ? this.#app.compareMs() : 0;
+    const own = name && !WINDOWS.some(([preset]) => preset === name) ? longSpan(this.#app.state.windowMs) : "";
+    const zone = zoneText(this.#app.timeline.now());
+    const text = [own, zone, compareMs ? `vs ${compareText(compareMs)}` : ""].filter(Boolean).join(" · ");
+    setText(this.#timeText, text);
+    setAttribute(this.timeButton, "aria-label", `Time: ${text}`);
   }
 
   /** Fetch what a key may show. */
