@@ -1,6 +1,7 @@
 /** The address of a page holds its whole state, for names of any characters. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { addressNotice } from "../src/model/address-notice";
 import { formatFile, parseFile } from "../src/model/deck-file";
 import { Directory } from "../src/model/directory";
 import {
@@ -21,15 +22,7 @@ import {
   unitsOfMetrics,
 } from "../src/model/layout";
 import { slugOf } from "../src/model/saved-decks";
-import {
-  addressNotice,
-  type ChartSpec,
-  formatChart,
-  formatState,
-  type PageState,
-  parseChart,
-  parseState,
-} from "../src/model/url";
+import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
 import { withLimit, withoutLimit } from "../src/panels/threshold-form";
 import type { Threshold } from "../src/wire/messages";

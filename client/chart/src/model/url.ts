@@ -145,15 +145,10 @@ export function parseLength(text: string): number {
   return found ? Number(found[1]) * (UNITS_MS.get(found[2]) ?? NaN) : NaN;
 }
 
-/** The window that `w=` names, and what to say if it is not the one that is shown. */
-function parseWindow(text: string | undefined): { windowMs: number; notice: string } {
-  if (text === undefined) return { windowMs: DEFAULT_WINDOW_MS, notice: "" };
-  const ms = parseLength(text);
-  if (!(ms > 0)) return { windowMs: DEFAULT_WINDOW_MS, notice: `“w=${text}” is no window such as 90s, 15m or 7d` };
-  const windowMs = Math.min(MOST_WINDOW_MS, Math.max(LEAST_WINDOW_MS, ms));
-  const notice =
-    windowMs === ms ? "" : `A window is 1 s to 366 d long: not ${text} but ${windowName(windowMs)} is shown`;
-  return { windowMs, notice };
+/** Return the window that `w=` names, within its bounds; the usual one if it names none. */
+export function windowNamed(text: string | undefined): number {
+  const ms = parseLength(text ?? "");
+  return ms > 0 ? Math.min(MOST_WINDOW_MS, Math.max(LEAST_WINDOW_MS, ms)) : DEFAULT_WINDOW_MS;
 }
 
 /** 604800000 → 1w, 86400000 → 1d, 0 → 0. */
@@ -164,24 +159,10 @@ export function compareName(ms: number): string {
 }
 
 /** The span earlier that `cmp=` names, ms: 0 for none, null if it is not given or cannot be read. */
-function parseCompare(text: string | undefined): number | null {
+export function parseCompare(text: string | undefined): number | null {
   if (text === "0") return 0;
   const ms = parseLength(text ?? "");
   return ms > 0 && ms <= MOST_WINDOW_MS ? ms : null;
-}
-
-/** Return what a page must say of its address, empty if all of it is shown. */
-export function addressNotice(search: string): string {
-  const fields = new URLSearchParams(search);
-  const [from, to, zone, compare] = ["from", "to", "tz", "cmp"].map((name) => fields.get(name) ?? undefined);
-  const unknown = parseState("", search, "").charts?.flatMap((chart) => chart.unknown ?? []) ?? [];
-  return (
-    parseWindow(fields.get("w") ?? undefined).notice ||
-    spanNotice(from, to) ||
-    (zone && knownZone(zone) === null ? `“tz=${zone}” is no time zone such as UTC or Europe/Berlin` : "") ||
-    (compare && parseCompare(compare) === null ? `“cmp=${compare}” is no span such as 1h, 1d or 1w` : "") ||
-    (unknown.length ? `“${unknown.join(";")}” is no option of a chart that this deck knows` : "")
-  );
 }
 
 /** encodeURIComponent, but `/` stays readable and the separators of a chart are escaped. */
@@ -300,23 +281,13 @@ export const formatLabels = (labels: Labels): string[] =>
     .map((key) => `l.${encodeURIComponent(key)}=${encodeURIComponent(labels[key])}`);
 
 /** Parse a time of the URL: RFC 3339, or milliseconds since the Unix epoch. */
-function parseTime(text: string | undefined): number {
+export function parseTime(text: string | undefined): number {
   return /^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : Date.parse(text ?? "");
 }
 
-function parseSpan(from: string | undefined, to: string | undefined): Span | null {
+export function parseSpan(from: string | undefined, to: string | undefined): Span | null {
   const [startMs, endMs] = [parseTime(from), parseTime(to)];
   return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
-}
-
-function spanNotice(from: string | undefined, to: string | undefined): string {
-  if (from === undefined && to === undefined) return "";
-  for (const [name, text] of [
-    ["from", from],
-    ["to", to],
-  ])
-    if (!(parseTime(text) >= 0)) return `“${name}=${text ?? ""}” is no time such as 2026-11-20T08:00:00Z`;
-  return parseSpan(from, to) ? "" : "“to” is not after “from”, so now is shown";
 }
 
 /** Parse the index of a chart; the URL counts from one. */
@@ -374,12 +345,11 @@ export function parseState(
       fields.set(name, unescapePart(value));
     }
   }
-  const { windowMs } = parseWindow(fields.get("w"));
   const theme = fields.get("theme");
   return {
     page: deck ? "deck" : inside === "/" || inside === "" ? "overview" : fallback,
     slug: deck ? parseSlug(deck[1]) : "",
-    windowMs,
+    windowMs: windowNamed(fields.get("w")),
     theme: theme === "dark" || theme === "light" ? theme : null,
     query: fields.get("q") ?? "",
     filter: oneOf(FILTERS, fields.get("filter"), "all"),

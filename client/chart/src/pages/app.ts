@@ -15,7 +15,6 @@ import { Session } from "../model/session";
 import { Timeline } from "../model/timeline";
 import {
   ALL_EVENTS,
-  addressNotice,
   DEFAULT_WINDOW_MS,
   FRESH,
   formatState,
@@ -134,8 +133,16 @@ export class App implements AppContext {
     this.#listen(document, "visibilitychange", () => this.#visibility());
     this.#listen(window, "keydown", (event) => this.#key(event as KeyboardEvent));
     this.#listen(this.#dark, "change", () => this.applyTheme());
-    const notice = addressNotice(location.search);
-    if (notice) this.notify(notice);
+    this.#checkAddress(location.search);
+  }
+
+  /** Say what of the address cannot be read. */
+  #checkAddress(search: string): void {
+    if (search === "") return;
+    this.part(async () => (await import("../model/address-notice")).addressNotice).use((noticeOf) => {
+      const notice = noticeOf(search);
+      if (notice) this.notify(notice);
+    });
   }
 
   #listen(target: EventTarget, name: string, listener: (event: Event) => void): void {
