@@ -185,6 +185,11 @@ export function weekday(ms: number): string {
   return `${WEEKDAYS[new Date(wallMs(ms)).getUTCDay()]} ${day(ms)}`;
 }
 
+/** Time inside a window of some length: of one beyond half a day to the minute and with its day. */
+export function timeText(ms: number, windowMs: number, form: "s" | "tenth" = "tenth"): string {
+  return windowMs > 43_200_000 ? `${weekday(ms)} ${clock(ms, "min")}` : clock(ms, form);
+}
+
 /** Day, with its year unless that is this one: 28 Nov, 28 Nov 2025. */
 export function dayOfYear(ms: number, nowMs: number): string {
   const year = new Date(wallMs(ms)).getUTCFullYear();

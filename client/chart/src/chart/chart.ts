@@ -43,7 +43,7 @@ import { type FigureRow, figuresOf } from "./figures";
 import type { LegendStats, Press } from "./legend";
 import { isLoading } from "./loading-part";
 import type { Moment, Parts } from "./moment";
-import { Overlay } from "./overlay";
+import { Overlay, type OverlayRow } from "./overlay";
 
 /** The y ranges of the charts that one chart was split into. */
 export type SharedRange = Map<Chart, readonly [number, number]>;
@@ -67,6 +67,12 @@ export class Chart implements Parts {
   loading = false;
   series: Series[] = [];
   range: SharedRange | null = null;
+  /** What it is compared with; null: nothing. */
+  earlier: {
+    readonly lo: number;
+    readonly hi: number;
+    rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[];
+  } | null = null;
   #kind: Kind = "auto";
   #facet = "";
   #stats: FigureRow[] = [];
@@ -148,6 +154,16 @@ export class Chart implements Parts {
   local(event: MouseEvent): number {
     const host = this.card.plotHost;
     return (event.clientX - host.getBoundingClientRect().left) / this.#zoom;
+  }
+
+  /** Whether the legend has switched a series off. */
+  hides(index: number): boolean {
+    return this.#hidden.has(index);
+  }
+
+  /** The time of the crosshair, NaN without one. */
+  get crossTime(): number {
+    return this.#crossMs;
   }
 
   /** Set the hidden series, of all charts. */
@@ -271,6 +287,7 @@ export class Chart implements Parts {
   }
 
   shareRange(lo: number, hi: number): readonly [number, number] {
+    if (this.earlier) [lo, hi] = [Math.min(lo, this.earlier.lo), Math.max(hi, this.earlier.hi)];
     if (!this.range) return [lo, hi];
     this.range.set(this, [lo, hi]);
     const all = [...this.range.values()];
@@ -456,7 +473,8 @@ export class Chart implements Parts {
       this.overlay.hide();
       return;
     }
-    const rows = rowsAt(this, plot, this.#crossMs, moment.tokens);
+    const now = rowsAt(this, plot, this.#crossMs, moment.tokens);
+    const rows = [...now, ...(this.earlier?.rows(this.#crossMs, now, moment.tokens) ?? [])];
     const events = eventsAt(this.events, plot, this.#crossMs);
     const ago = moment.zoomed ? NaN : moment.endMs - this.#crossMs;
     this.overlay.at(plot, this.#crossMs, rows, this.#hovered, ago, events, (...box) =>

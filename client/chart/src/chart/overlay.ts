@@ -1,6 +1,6 @@
 /** The crosshair of one chart: line, dots, time pill and sorted tooltip, as elements above the canvas. */
 import { h, icon, setText, show } from "../base/dom";
-import { clock, longSpan } from "../base/format";
+import { longSpan, timeText } from "../base/format";
 import { GUTTER, type Plot } from "../canvas/plot";
 
 /** One row of the tooltip. */
@@ -14,6 +14,8 @@ export interface OverlayRow {
   range: string;
   x: number;
   y: number;
+  /** Of a span earlier: without a dot. */
+  pale?: boolean;
 }
 
 /** Px between the crosshair and the tooltip, and between the tooltip and the edge of the card. */
@@ -81,7 +83,7 @@ export class Overlay {
     }
     this.#dots.forEach((dot, i) => {
       const row = rows[i];
-      show(dot, row !== undefined);
+      show(dot, row !== undefined && !row.pale);
       if (!row) return;
       dot.style.background = row.colour;
       dot.style.transform = `translate(${row.x.toFixed(1)}px,${row.y.toFixed(1)}px)`;
@@ -90,9 +92,10 @@ export class Overlay {
     show(this.#pill, hovered);
     show(this.#tip, hovered && rows.length + events.length > 0);
     if (!hovered) return;
-    setText(this.#pill, clock(timeMs, "tenth"));
+    const at = timeText(timeMs, width / plot.x.a);
+    setText(this.#pill, at);
     this.#placePill(x, plot);
-    setText(this.#time, clock(timeMs, "tenth"));
+    setText(this.#time, at);
     setText(this.#ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
     this.#fillRows(rows);
     const notes = events.join("\n");
@@ -173,7 +176,8 @@ export class Overlay {
     this.#brush.style.height = `${plot.box.height}px`;
     const [startMs, endMs] = [left, right].map((x) => (x - plot.x.b) / plot.x.a);
     show(this.#pill, true);
-    setText(this.#pill, `${clock(startMs)} – ${clock(endMs)} · ${longSpan(endMs - startMs)}`);
+    const [first, last] = [startMs, endMs].map((at) => timeText(at, plot.box.width / plot.x.a, "s"));
+    setText(this.#pill, `${first} – ${last} · ${longSpan(endMs - startMs)}`);
     this.#placePill((left + right) / 2, plot);
   }
 

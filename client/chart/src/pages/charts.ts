@@ -9,6 +9,7 @@ import { focusedAt, h, show } from "../base/dom";
 import type { Lazy } from "../base/lazy";
 import { isNarrowWall } from "../canvas/tile";
 import type { Chart } from "../chart/chart";
+import type { Compared } from "../chart/compared";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
 import { ChartViews } from "../model/chart-views";
@@ -61,6 +62,8 @@ class DeckPage implements Page, GridOwner {
   });
   readonly #sidebar: Lazy<Sidebar>;
   readonly #drawer: Lazy<Drawer>;
+  readonly #compared: Lazy<Compared>;
+  #compareMs = 0;
   readonly #wall = new WallTiles();
   readonly #grid: CardGrid;
   readonly #resizer: ResizeObserver;
@@ -101,6 +104,9 @@ class DeckPage implements Page, GridOwner {
       this.element.append(drawer.element);
       return drawer;
     });
+    this.#compared = app.part(
+      async () => new (await import("../chart/compared")).Compared(app.session, () => this.refresh()),
+    );
     this.#grid = new CardGrid(app, this, this.#scroller);
     this.#scroller.append(this.#wall.element, this.#grid.element, this.#none);
     this.element.append(this.#side, this.#scroller);
@@ -356,12 +362,34 @@ class DeckPage implements Page, GridOwner {
     this.crosshair.frame(moment);
     if (this.#grid.cards.length === 0 && (session.directory.list.length === 0 || this.#app.savedDecks.reading))
       this.#grid.showPlaceholders();
-    for (const { chart } of this.#grid.cards) chart.draw(moment);
     const charts = this.#grid.cards.map(({ chart }) => chart);
+    const compared = this.#comparison();
+    compared?.prepare(charts, this.#views, moment);
+    for (const chart of charts) chart.draw(moment);
+    compared?.paint(moment);
     session.loading.update(moment.paused ? [] : charts.map((chart) => chart.loading), now);
     session.gaze.charts(charts.flatMap((chart) => (chart.visible ? chart.series.map(({ index }) => index) : [])));
     this.#drawer.here?.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
+  }
+
+  /** Return what compares the charts with a span earlier, null while they are not or until it is here. */
+  #comparison(): Compared | null {
+    const compareMs = this.#app.compareMs();
+    const { here } = this.#compared;
+    if (compareMs === this.#compareMs) return compareMs > 0 ? here : null;
+    if (compareMs > 0 && !here) {
+      this.#compareMs = compareMs;
+      this.#compared.use((compared) => {
+        compared.set(this.#compareMs);
+        this.refresh();
+      });
+      return null;
+    }
+    this.#compareMs = compareMs;
+    if (compareMs === 0) here?.clear();
+    else here?.set(compareMs);
+    return compareMs > 0 ? here : null;
   }
 
   /** Let charts and tiles fill the screen of a wall. */

@@ -1,0 +1,239 @@
+/**
+ * The same span earlier: of each chart's series a pale line under its own, on a canvas of its own; a value in the legend
+ * and rows in the tooltip. It has no dot, no alarm and no statistics.
+ */
+import { swatch, withAlpha } from "../base/colour";
+import { h, setText } from "../base/dom";
+import { clock, compareText, weekday } from "../base/format";
+import { lineColour } from "../base/tokens";
+import { type Ctx, fitCanvas, zoomOf } from "../canvas/draw";
+import { fillEnvelope, isDense, strokeLine } from "../canvas/ink";
+import type { BucketRing } from "../model/bucket-ring";
+import { Trace } from "../model/buckets";
+import type { ChartViews, ViewPart } from "../model/chart-views";
+import { gapLimitMs } from "../model/freshness";
+import { printValue } from "../model/reading";
+import { COMPARED, type Session } from "../model/session";
+import type { Span } from "../model/url";
+import type { Chart } from "./chart";
+import { valueAt } from "./crosshair-rows";
+import type { Moment } from "./moment";
+import type { OverlayRow } from "./overlay";
+
+const ALPHA = 0.42;
+const LINE_PX = 1.25;
+const MOST_BUCKETS = 2_000;
+/** A live span is asked for with so much more that it is asked for again after an eighth of it. */
+const AHEAD = 8;
+const LEAST_AHEAD_MS = 60_000;
+/** An answer that has not come is asked for again. */
+const AGAIN_MS = 20_000;
+/** Charts of more series have no differences in their tooltips. */
+const MOST_DIFFERENCES = 4;
+
+/** "an hour ago", "a day ago", "a week ago", "8 h ago". */
+export function agoText(ms: number): string {
+  const usual = new Map([
+    [3_600_000, "an hour"],
+    [86_400_000, "a day"],
+    [604_800_000, "a week"],
+  ]);
+  return `${usual.get(ms) ?? compareText(ms)} ago`;
+}
+
+/** Return the span to ask for, in the time of the page: as shown if it rests, else up to some time ahead of it. */
+export function askedSpan({ startMs, endMs }: Span, compareMs: number, live: boolean): Span {
+  if (!live) return { startMs, endMs };
+  const wanted = Math.max(LEAST_AHEAD_MS, (endMs - startMs) / AHEAD);
+  // What is asked for must have been read already.
+  const ahead = Math.max(1_000, Math.floor(Math.min(wanted, compareMs / 4)));
+  const end = Math.ceil(endMs / ahead) * ahead;
+  return { startMs: end - ahead - (endMs - startMs), endMs: end };
+}
+
+/** What one chart is compared with. */
+class Earlier {
+  readonly canvas = h("canvas", { class: "plot-canvas", "aria-hidden": "true", "data-tw": "compared" });
+  readonly legend = h("span", { class: "legend-then", "data-tw": "legend-then" });
+  readonly #swatch = h("i", {});
+  readonly #ago = h("span", { class: "legend-label" });
+  readonly #value = h("b", {});
+  traces: Trace[] = [];
+  lo = Infinity;
+  hi = -Infinity;
+  #dense: boolean[] = [];
+  #compareMs = 0;
+  readonly #chart: Chart;
+
+  constructor(chart: Chart) {
+    this.#chart = chart;
+    this.legend.append(this.#swatch, this.#ago, this.#value);
+  }
+
+  /** Read the ring of the span earlier, moved to the time of the page. */
+  read(ring: BucketRing | null, { startMs, endMs }: Moment, compareMs: number): void {
+    const chart = this.#chart;
+    this.#compareMs = compareMs;
+    [this.lo, this.hi] = [Infinity, -Infinity];
+    if (this.traces.length !== chart.series.length) this.traces = chart.series.map(() => new Trace());
+    chart.series.forEach(({ index }, i) => {
+      const trace = this.traces[i];
+      const slot = ring?.slots.get(index);
+      if (!ring || !slot || chart.hides(index)) return trace.clear();
+      const gapMs = gapLimitMs(slot.expectedMs, ring.stepMs);
+      trace.read(ring, slot, startMs - compareMs, endMs - compareMs, gapMs, chart.traces[i]?.steps ? "steps" : "line");
+      for (const times of [trace.time, trace.gapFrom, trace.gapTo])
+        for (let k = 0; k < trace.n; k++) times[k] += compareMs;
+      if (trace.n === 0) return;
+      this.lo = Math.min(this.lo, trace.lo);
+      this.hi = Math.max(this.hi, trace.hi);
+    });
+  }
+
+  paint({ tokens }: Moment): void {
+    const { plot, card, series, columns, dashes } = this.#chart;
+    if (!plot) return this.remove();
+    const host = card.plotHost;
+    if (this.canvas.nextSibling !== plot.canvas) host.insertBefore(this.canvas, plot.canvas);
+    const ratio = devicePixelRatio * zoomOf(host);
+    const ctx = this.canvas.getContext("2d") as Ctx;
+    const { width, height } = plot.canvas;
+    if (!fitCanvas(this.canvas, width / ratio, height / ratio, ratio)) ctx.clearRect(0, 0, width, height);
+    ctx.save();
+    ctx.scale(ratio, ratio);
+    ctx.beginPath();
+    ctx.rect(plot.box.left, plot.box.top - 1, plot.box.width, plot.box.height + 2);
+    ctx.clip();
+    ctx.globalAlpha = ALPHA;
+    const style = { columnPx: plot.x.a * columns.stepMs, pixel: 1 / ratio, text: tokens.text, surface: tokens.surface };
+    this.traces.forEach((trace, i) => {
+      if (trace.n === 0) return;
+      const ink = { ...style, colour: lineColour(tokens, series[i].style), width: LINE_PX, dash: dashes[i] };
+      this.#dense[i] = isDense(trace, plot.y, this.#dense[i]);
+      (this.#dense[i] ? fillEnvelope : strokeLine)(ctx, trace, plot.x, plot.y, ink);
+    });
+    ctx.restore();
+    this.#words(tokens);
+  }
+
+  /** Say in the legend how much earlier it is; of a chart of one series with the value at the crosshair, or at the end. */
+  #words(tokens: Moment["tokens"]): void {
+    const { card, series, shown, crossTime, prints } = this.#chart;
+    if (this.legend.parentElement !== card.legend.element) card.legend.element.append(this.legend);
+    const colour = withAlpha(lineColour(tokens, series[0].style), ALPHA);
+    this.#swatch.style.background = series.length === 1 ? swatch(colour, this.#chart.dashes[0]) : tokens.muted;
+    setText(this.#ago, agoText(this.#compareMs));
+    const at = Number.isNaN(crossTime) ? shown.endMs : crossTime;
+    const found = series.length === 1 ? this.#valueAt(0, at) : NaN;
+    setText(this.#value, series.length === 1 ? printValue(found, prints[0]) : "");
+  }
+
+  #valueAt(i: number, timeMs: number): number {
+    return valueAt(this.traces[i], this.#chart.slots[i], timeMs)?.value ?? NaN;
+  }
+
+  /** The rows of the tooltip, each after that of its own series. */
+  rows(timeMs: number, now: readonly OverlayRow[], tokens: Moment["tokens"]): OverlayRow[] {
+    const { series, traces, slots, prints, plot } = this.#chart;
+    const then = timeMs - this.#compareMs;
+    return series.flatMap((one, i) => {
+      const value = this.traces[i] ? this.#valueAt(i, timeMs) : NaN;
+      if (Number.isNaN(value) || !plot) return [];
+      const name = series.length > 1 ? `${one.legend || one.name} · ` : "";
+      const today = valueAt(traces[i], slots[i], timeMs)?.value ?? NaN;
+      const own = now.find((row) => row.label === (one.legend || one.name));
+      const y = own?.y ?? plot.y.a * value + plot.y.b;
+      const colour = withAlpha(lineColour(tokens, one.style), ALPHA);
+      const at = { colour, x: 0, range: "", pale: true };
+      const rows = [
+        {
+          ...at,
+          y: y + 0.001,
+          swatch: colour,
+          label: `${name}${weekday(then)} ${clock(then, "min")}`,
+          value: printValue(value, prints[i]),
+        },
+      ];
+      if (series.length > MOST_DIFFERENCES || Number.isNaN(today)) return rows;
+      const difference = today - value;
+      const text = printValue(Math.abs(difference), prints[i]);
+      const signed = `${difference < 0 ? "−" : "+"}${text}`;
+      return [...rows, { ...at, y: y + 0.002, swatch: "none", label: "difference", value: signed }];
+    });
+  }
+
+  remove(): void {
+    this.canvas.remove();
+    this.legend.remove();
+  }
+}
+
+export class Compared {
+  readonly #charts = new Map<Chart, Earlier>();
+  /** Of each view: what was asked for, when, and what came. */
+  readonly #views = new Map<number, { key: string; asked: number; ring: BucketRing | null; answered: boolean }>();
+  #compareMs = 0;
+  readonly #session: Session;
+  readonly #redraw: () => void;
+
+  constructor(session: Session, redraw: () => void) {
+    this.#session = session;
+    this.#redraw = redraw;
+  }
+
+  /** Compare with a span so much earlier. */
+  set(compareMs: number): void {
+    if (compareMs !== this.#compareMs) this.#views.clear();
+    this.#compareMs = compareMs;
+  }
+
+  /** Ask for what the charts need, and read what is here; before the charts are drawn. */
+  prepare(charts: readonly Chart[], views: ChartViews, moment: Moment): void {
+    const live = !moment.zoomed;
+    this.#fetch(views.parts(moment.endMs - moment.startMs), askedSpan(moment, this.#compareMs, live));
+    for (const [chart, earlier] of this.#charts) if (!charts.includes(chart)) this.#forget(chart, earlier);
+    for (const chart of charts) {
+      const earlier = this.#charts.get(chart) ?? new Earlier(chart);
+      this.#charts.set(chart, earlier);
+      earlier.read(this.#views.get(views.viewOf(chart.devicePx))?.ring ?? null, moment, this.#compareMs);
+      chart.earlier = earlier;
+    }
+  }
+
+  /** Draw under the charts; after they were drawn. */
+  paint(moment: Moment): void {
+    for (const [chart, earlier] of this.#charts) if (chart.visible && chart.series.length > 0) earlier.paint(moment);
+  }
+
+  /** Compare no more. */
+  clear(): void {
+    for (const [chart, earlier] of this.#charts) this.#forget(chart, earlier);
+    this.#views.clear();
+  }
+
+  #forget(chart: Chart, earlier: Earlier): void {
+    earlier.remove();
+    chart.earlier = null;
+    this.#charts.delete(chart);
+  }
+
+  #fetch(parts: readonly ViewPart[], { startMs, endMs }: Span): void {
+    const now = performance.now();
+    const [fromMs, toMs] = [startMs - this.#compareMs, endMs - this.#compareMs];
+    for (const { view, series, columns } of parts) {
+      if (series.length === 0) continue;
+      const buckets = Math.min(MOST_BUCKETS, Math.max(2, Math.ceil((toMs - fromMs) / columns.stepMs)));
+      const key = `${fromMs} ${toMs} ${buckets} ${series.join()}`;
+      const own = this.#views.get(view) ?? { key: "", asked: 0, ring: null, answered: false };
+      if (own.key === key && (own.answered || now - own.asked < AGAIN_MS)) continue;
+      this.#views.set(view, own);
+      [own.key, own.asked, own.answered] = [key, now, false];
+      const answer = (ring: BucketRing): void => {
+        if (own.key !== key) return;
+        [own.ring, own.answered] = [ring, true];
+        this.#redraw();
+      };
+      this.#session.requestRange(series, Math.max(0, fromMs), toMs, buckets, answer, COMPARED);
+    }
+  }
+}

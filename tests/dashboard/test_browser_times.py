@@ -1,0 +1,211 @@
+"""The time of a page in Chromium: spans as people type them, zones, windows of days; a real service behind it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+
+pytestmark = pytest.mark.browser
+HOUR_S = 3_600.0
+DAY_S = 24 * HOUR_S
+BERLIN = ZoneInfo("Europe/Berlin")
+AXE = Path(__file__).parents[2] / "client/chart/node_modules/axe-core/axe.min.js"
+DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
+    .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])]);"""
+TEXTS = f"""(hook) => {{ {DEEP}
+    return deep().filter((one) => one.dataset?.tw === hook && one.checkVisibility())
+        .map((one) => one.textContent); }}"""
+SPAN = "() => window.__tidewire.state().shown"
+DRAWN = "() => (window.__tidewire?.state().charts[0]?.series[0]?.buckets ?? 0) > 20"
+
+
+async def shown(tab: Any, hook: str, words: str) -> None:
+    await tab.until(f"([hook, words]) => ({TEXTS})(hook).some((text) => text.includes(words))", [hook, words])
+
+
+async def violations(tab: Any) -> list[str]:
+    """Return what axe-core finds, shadow roots included."""
+    if not await tab.page.evaluate("() => 'axe' in window"):
+        await tab.page.add_script_tag(path=AXE)
+    found = await tab.page.evaluate("() => axe.run(document, {resultTypes: ['violations'], preload: false})")
+    return [f"{one['id']}: {[node['html'][:140] for node in one['nodes'][:3]]}" for one in found["violations"]]
+
+
+async def recent(service: Any, metric: str, count: int = 200) -> None:
+    """Publish a reading a second, up to now."""
+    now_ms = time.time() * 1e3
+    times = [now_ms - n * 1e3 for n in range(count - 1, -1, -1)]
+    await service.publish(metric, *(20.0 + n % 5 for n in range(count)), time=times, unit="Cel")
+
+
+def hook(tab: Any, name: str) -> Any:
+    return tab.page.locator(f'[data-tw="{name}"]')
+
+
+def address(tab: Any) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(tab.page.url).query).items()}
+
+
+async def choose(tab: Any, from_: str, to: str) -> None:
+    """Type a span into the picker and press Enter."""
+    await tab.page.keyboard.press("p")
+    await hook(tab, "picker-from").fill(from_)
+    await hook(tab, "picker-to").fill(to)
+    await tab.page.keyboard.press("Enter")
+
+
+async def hourly(service: Any, metric: str, days: float) -> None:
+    """Publish a reading an hour, up to now."""
+    now_ms, count = time.time() * 1e3, int(days * 24)
+    times = [now_ms - n * HOUR_S * 1e3 for n in range(count, -1, -1)]
+    await service.publish(metric, *(20.0 + n % 24 for n in range(count + 1)), time=times, unit="Cel")
+
+
+async def test_a_window_of_a_week_shows_all_of_it_and_a_year_is_the_longest(tab: Any, service: Any) -> None:
+    await hourly(service, "plant/heat", 9)
+    await tab.open("/d/plant?c=plant/heat:12&w=7d")
+    await tab.until("() => (window.__tidewire?.state().charts[0]?.series[0]?.buckets ?? 0) >= 165")
+    span = await tab.page.evaluate(SPAN)
+    assert span["endMs"] - span["startMs"] == 7 * DAY_S * 1e3
+    await shown(tab, "time-button", "7 d")
+    assert tab.errors == []
+    await tab.open("/d/plant?c=plant/heat:12&w=400d")
+    await shown(tab, "notice", "not 400d but 366d is shown")
+
+
+async def test_a_span_is_typed_as_it_is_spoken_of(tab: Any, service: Any) -> None:
+    await recent(service, "plant/heat")
+    await tab.open("/d/plant?c=plant/heat:12&tz=Europe/Berlin")
+    await tab.until(DRAWN)
+    await choose(tab, "-2h", "now")
+    await tab.until(f"() => {{ const {{startMs, endMs}} = ({SPAN})(); return endMs - startMs === 7.2e6; }}")
+    assert address(tab)["w"] == "2h"
+    assert not await tab.page.evaluate("() => window.__tidewire.state().paused"), "to now stays live"
+    await choose(tab, "yesterday 06:00", "yesterday 07:30")
+    await tab.until("() => window.__tidewire.state().paused")
+    starts = datetime.fromisoformat(address(tab)["from"]).astimezone(BERLIN)
+    ends = datetime.fromisoformat(address(tab)["to"]).astimezone(BERLIN)
+    assert (starts.hour, starts.minute, ends.hour, ends.minute) == (6, 0, 7, 30)
+    assert (datetime.now(BERLIN).date() - starts.date()).days == 1
+    await tab.badge("PAUSED")
+    await shown(tab, "pause-bar", "06:00 – 07:30 Berlin")  # noqa: RUF001 - as it is written
+    await tab.page.go_back()
+    await tab.until("() => !window.__tidewire.state().paused")
+
+
+async def test_a_time_that_cannot_be_read_is_said_at_its_field_and_esc_changes_nothing(tab: Any, service: Any) -> None:
+    await recent(service, "plant/heat")
+    await tab.open("/d/plant?c=plant/heat:12")
+    await tab.until(DRAWN)
+    before = tab.page.url
+    await choose(tab, "soon", "now")
+    await shown(tab, "picker-from-wrong", "“soon” is no time")
+    assert await hook(tab, "picker-from").get_attribute("aria-invalid") == "true"
+    await hook(tab, "picker-from").fill("-1h")
+    await hook(tab, "picker-to").fill("-2h")
+    await shown(tab, "picker-to-wrong", "To is not after From")
+    await tab.page.keyboard.press("Enter")
+    assert await hook(tab, "picker").is_visible()
+    await hook(tab, "picker-from").fill("-400d")
+    await hook(tab, "picker-to").fill("now")
+    await shown(tab, "picker-from-wrong", "A span is at most 366 d long")
+    await hook(tab, "picker-from").fill("-3d")
+    await shown(tab, "picker-note", "Begins before what is kept: the log keeps 24 h")
+    await hook(tab, "picker-zone").get_by_text("UTC").click()
+    await hook(tab, "picker-zones").select_option("Asia/Tokyo")
+    await shown(tab, "time-button", "Tokyo UTC+9")
+    await tab.page.keyboard.press("Escape")
+    assert not await hook(tab, "picker").is_visible()
+    assert tab.page.url == before
+    assert "Tokyo" not in str(await tab.page.evaluate(TEXTS, "time-button"))
+
+
+async def test_the_calendar_chooses_days_with_the_keyboard_and_marks_those_with_readings(
+    tab: Any, service: Any
+) -> None:
+    await hourly(service, "plant/heat", 0.9)
+    await tab.open("/d/plant?c=plant/heat:12&tz=UTC")
+    await tab.until("() => window.__tidewire?.state().charts.length === 1")
+    await tab.page.keyboard.press("p")
+    await shown(tab, "picker-kept", "first reading")
+    days = hook(tab, "picker-days")
+    assert await days.get_by_label("has readings").count() >= 1
+    await days.locator("button[tabindex='0']").focus()
+    await tab.page.keyboard.press("ArrowUp")
+    await tab.page.keyboard.press("ArrowLeft")
+    await tab.page.keyboard.press("Enter")
+    await tab.until("() => window.__tidewire.state().paused")
+    start = datetime.fromisoformat(address(tab)["from"])
+    end = datetime.fromisoformat(address(tab)["to"])
+    assert (start.hour, start.minute, (end - start).total_seconds()) == (0, 0, DAY_S)
+    assert (datetime.now(UTC).date() - start.date()).days == 8
+
+
+async def test_a_zone_is_in_the_address_the_header_the_wall_and_a_saved_deck(tab: Any, service: Any) -> None:
+    await recent(service, "plant/heat")
+    await tab.open("/d/plant?c=plant/heat:12")
+    await tab.until(DRAWN)
+    await tab.page.keyboard.press("p")
+    await hook(tab, "picker-zones").select_option("Asia/Tokyo")
+    await shown(tab, "time-button", "Tokyo UTC+9")
+    assert address(tab)["tz"] == "Asia/Tokyo"
+    await hook(tab, "picker-from").press("Enter")
+    await tab.page.keyboard.press("S")
+    await tab.page.keyboard.type("Night shift")
+    await tab.page.keyboard.press("Enter")
+    await tab.until("() => location.pathname.endsWith('/d/night-shift')")
+    await tab.open("/d/night-shift")
+    await shown(tab, "time-button", "Tokyo UTC+9")
+    await tab.open("/d/night-shift?kiosk=1&tz=UTC")
+    await shown(tab, "wall-zone", "UTC")
+    await tab.open("/d/plant?tz=Mars/Phobos")
+    await shown(tab, "notice", "is no time zone")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_axe_finds_nothing_on_the_time_picker(tab: Any, service: Any, theme: str, tmp_path: Path) -> None:
+    await tab.page.emulate_media(reduced_motion="reduce")
+    await hourly(service, "plant/heat", 0.9)
+    await tab.open(f"/d/plant?c=plant/heat:12&theme={theme}&w=24h&tz=Europe/Berlin")
+    await tab.until("() => (window.__tidewire?.state().charts[0]?.series[0]?.buckets ?? 0) > 10")
+    for width, height in ((1440, 900), (390, 844)):
+        await tab.page.set_viewport_size({"width": width, "height": height})
+        await tab.page.keyboard.press("p")
+        await shown(tab, "picker-kept", "first reading")
+        assert await violations(tab) == [], width
+        await hook(tab, "picker-from").fill("soon")
+        assert await violations(tab) == [], f"{width}, with a message"
+        await tab.page.screenshot(path=tmp_path / f"picker-{theme}-{width}.png")
+        await tab.page.keyboard.press("Escape")
+
+
+async def test_the_same_span_earlier_is_a_pale_line_with_its_value(tab: Any, service: Any) -> None:
+    now_ms = time.time() * 1e3
+    for ago_ms, value in ((HOUR_S * 1e3, 50.0), (0.0, 20.0)):
+        times = [now_ms - ago_ms - n * 1e3 for n in range(299, -1, -1)]
+        await service.publish("plant/heat", *([value] * 300), time=times, unit="Cel")
+    await tab.open("/d/plant?c=plant/heat:12&cmp=1h")
+    await tab.until(DRAWN)
+    await shown(tab, "legend-then", "an hour ago50.00")
+    low, high = await tab.page.evaluate("() => window.__tidewire.state().charts[0].range")
+    assert low < 20 < 50 < high, "the axis has room for both"
+    assert "50" not in str(await tab.page.evaluate(TEXTS, "legend-stats"))
+    await shown(tab, "time-button", "vs 1 h")
+    await hook(tab, "plot").first.hover(position={"x": 600, "y": 100})
+    await shown(tab, "tooltip", "difference")
+    [tip] = await tab.page.evaluate(TEXTS, "tooltip")
+    assert "50.00" in tip
+    assert "−30.00" in tip  # noqa: RUF001 - a minus sign
+    await tab.page.keyboard.press("p")
+    await hook(tab, "picker-compare").get_by_text("Off").click()
+    await hook(tab, "picker-from").press("Enter")
+    await tab.until(f"() => ({TEXTS})('legend-then').length === 0")
+    assert "cmp" not in address(tab)
+    assert tab.errors == []
