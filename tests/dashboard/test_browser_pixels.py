@@ -91,7 +91,7 @@ SETTLED = """([count, start, end]) => { const { charts, shown, counters } = wind
 DIFFER = f"""async (most) => {{
     const draws = () => window.__tidewire.state().counters.draws;
     const again = async () => {{ const at = draws(); dispatchEvent(new PopStateEvent("popstate"));
-        while (draws() < at + 2) await new Promise((done) => setTimeout(done, 5)); }};
+        while (draws() === at) await new Promise(requestAnimationFrame); }};
     const plots = window.plots();
     const pixels = () => plots.map((one) =>
         new Uint32Array(one.getContext("2d").getImageData(0, 0, one.width, one.height).data.buffer));
