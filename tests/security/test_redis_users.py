@@ -11,7 +11,7 @@ import pytest
 import redis
 import structlog
 from servers import StartService, Valkey
-from waiting import HANG_S, Eventually
+from waiting import HANG_S, Eventually, eventually
 
 import tidewire
 from tidewire.commands.doctor import _redis
@@ -175,6 +175,7 @@ async def test_what_a_service_may_not_hear_is_said_once_and_named_by_doctor(
     valkey.client.execute_command("ACL", "SETUSER", name, "reset", *left)
     with structlog.testing.capture_logs() as said:
         await start_service(wait=False, redis=users["tw-service"])
+        await eventually(lambda: any(entry["event"] == "live_connection_refused" for entry in said))
         await asyncio.sleep(3)  # the time in which it was said 50 times
     refusals = [entry for entry in said if entry["event"] == "live_connection_refused"]
     assert len(refusals) == 1
