@@ -30,6 +30,7 @@ import {
   wayWords,
 } from "../src/model/freshness";
 import { chartFreshness } from "../src/model/reading";
+import { search } from "../src/model/search";
 import { FLAG_ENDED, FLAG_PARTIAL } from "../src/wire/frame";
 
 test("units are written as people write them, and unknown ones as they are", () => {
@@ -244,7 +245,7 @@ test("a search finds the series that have all of its words, in any order and cas
     { i: 2, metric: "line/temperature", labels: {}, unit: "", colour: 0 },
     { i: 3, metric: "annotations", labels: {}, unit: "", colour: 0 },
   ]);
-  const found = (query: string): number[] => directory.search(query).map(({ index }) => index);
+  const found = (query: string): number[] => search(directory.measured, query).found.map(({ index }) => index);
   assert.deepEqual(found(" Temperature FURN "), [0, 1]);
   assert.deepEqual(found("temperature site=b"), [1]);
   assert.deepEqual(found("  "), [0, 1, 2]);

@@ -137,12 +137,6 @@ export class Directory {
     return this.#headings.get(group) ?? group;
   }
 
-  /** Return the measured series that a search finds: those with all of its words. */
-  search(query: string): Series[] {
-    const words = query.toLowerCase().split(/\s+/);
-    return this.measured.filter(({ haystack }) => words.every((word) => haystack.includes(word)));
-  }
-
   find(metric: string, key: string): Series | undefined {
     return this.byMetric.get(metric)?.find((series) => series.key === key);
   }

@@ -16,6 +16,19 @@ export function defaultCharts(directory: Directory, slug: string): ChartSpec[] {
   return (own.length ? own : metrics).slice(0, DEFAULT_CHARTS).map((metric) => ({ series: [{ metric }], columns: 4 }));
 }
 
+/** Metrics of a level that become charts; a level of more is better searched. */
+const MOST_OF_LEVEL = 50;
+
+/** Return the charts of a level: its metrics, those of one unit together. */
+export function chartsOfLevel(directory: Directory, path: string): ChartSpec[] {
+  const below = [...directory.byMetric].filter(([metric]) => metric === path || metric.startsWith(`${path}/`));
+  const byUnit = groupBy(below.slice(0, MOST_OF_LEVEL), ([, same]) => unitKey(sharedUnit(same)));
+  return [...byUnit.values()].map((metrics) => ({
+    series: metrics.map(([metric]) => ({ metric })),
+    columns: DEFAULT_COLUMNS,
+  }));
+}
+
 /** Return the series of a chart, each once, in the order of its references. */
 export function resolve(directory: Directory, chart: ChartSpec): Series[] {
   const found = new Set<Series>();

@@ -5,9 +5,10 @@
  * Regular expressions are matched without backtracking, and in all for a bounded time.
  */
 import { compile } from "../base/automaton";
+import type { Labels } from "../base/naming";
 import { labelOf } from "../base/naming";
 import { matches } from "../base/pattern";
-import type { Series } from "./directory";
+import type { Directory, Series } from "./directory";
 import { hasLabels } from "./layout";
 
 /** Parts of a search that are obeyed; a text is longer only by mistake. */
@@ -52,11 +53,7 @@ function testOf(part: string): Test {
 }
 
 /** Return the series that a search finds among these, of those with all of these labels. */
-export function search(
-  series: readonly Series[],
-  query: string,
-  labels: Readonly<Record<string, string>> = {},
-): Search {
+export function search(series: readonly Series[], query: string, labels: Labels = {}): Search {
   const parts = query.split(/\s+/).filter(Boolean);
   const tests: Test[] = [];
   let problem = parts.length > MAX_PARTS ? `Only the first ${MAX_PARTS} parts of the search are obeyed` : "";
@@ -80,6 +77,28 @@ export function search(
     if ((!chosen || hasLabels(one, labels)) && tests.every((test) => test(one))) found.push(one);
   }
   return { found, problem };
+}
+
+/** The last search of a page: as long as directory, query and labels are as they were, so is what it found. */
+export class Searched {
+  #key = "";
+  #last: Search = { found: [], problem: "" };
+
+  of(directory: Directory, query: string, labels: Labels): Search {
+    const key = JSON.stringify([directory.version, query, Object.entries(labels)]);
+    if (key !== this.#key) this.#last = search(directory.measured, query, labels);
+    this.#key = key;
+    return this.#last;
+  }
+
+  #near: readonly [key: string, level: string] = ["", ""];
+
+  /** Return the level nearest to a query that found nothing, see `nearest`. */
+  nearest(directory: Directory, query: string): string {
+    const key = `${directory.version} ${query}`;
+    if (this.#near[0] !== key) this.#near = [key, nearest(directory.measured, query)];
+    return this.#near[1];
+  }
 }
 
 /** Names compared for the nearest one. */

@@ -45,6 +45,7 @@ export function pageActions(app: AppContext): Action[] {
       run: (key) => app.setWindow(WINDOWS[Number(key) - 1][1]),
     },
     { keys: ["p"], words: "Time: span, zone, comparison", menu: true, run: () => app.picker.use((one) => one.open()) },
+    { keys: ["m"], words: "Show or hide the list of series", run: () => app.toggleSidebar() },
     { keys: ["o"], words: "Overview", run: () => app.visit("overview", "") },
     { keys: ["g"], words: "List of decks", run: () => app.header.openDecks() },
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },

@@ -430,6 +430,10 @@ export class App implements AppContext {
     this.#page?.toggleDrawer?.();
   }
 
+  toggleSidebar(): void {
+    this.#page?.toggleSidebar();
+  }
+
   focusSearch(): void {
     this.#page?.focusSearch();
   }

@@ -16,7 +16,17 @@ import { ChartViews } from "../model/chart-views";
 import { type Columns, columnsOf } from "../model/columns";
 import { allColours, changedColours, deckStyles, keptStyles } from "../model/deck-colours";
 import type { Directory, Series } from "../model/directory";
-import { cells, changeChart, defaultCharts, isOnDeck, moveChart, pressed, refOf, toggleSeries } from "../model/layout";
+import {
+  cells,
+  changeChart,
+  chartsOfLevel,
+  defaultCharts,
+  isOnDeck,
+  moveChart,
+  pressed,
+  refOf,
+  toggleSeries,
+} from "../model/layout";
 import { LIST } from "../model/session";
 import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS, type KeptColour } from "../model/url";
 import type { Action } from "../panels/action";
@@ -90,6 +100,7 @@ class DeckPage implements Page, GridOwner {
         on: (series) => isOnDeck(app.session.directory, this.specs(), series),
         toggle: (series) => this.#toggle(series),
         overlay: (series) => this.#overlaySeries(this.#grid.last, series.index),
+        addLevel: (folder) => this.#addLevel(folder.path),
       });
       if (this.#gone) sidebar.destroy();
       return sidebar;
@@ -119,6 +130,7 @@ class DeckPage implements Page, GridOwner {
     this.#rearrange = new Rearrange(this.#grid.element, this.#scroller, {
       move: (from, to) => this.setCharts(moveChart(this.specs(), this.#grid.cards[from].at, this.#grid.cards[to].at)),
       drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#grid.cards[card].at, index)),
+      dropLevel: (path) => this.#addLevel(path),
       resize: (card, columns, rows) =>
         this.setCharts(
           changeChart(this.specs(), this.#grid.cards[card].at, {
@@ -206,6 +218,17 @@ class DeckPage implements Page, GridOwner {
     const series = this.directory.byIndex.get(index);
     if (series)
       this.setCharts([...this.specs(), { series: [refOf(this.directory, series)], columns: DEFAULT_COLUMNS }]);
+  }
+
+  /** Append the charts of a level: one for each unit of its metrics. */
+  #addLevel(path: string): void {
+    const charts = chartsOfLevel(this.directory, path);
+    if (charts.length) this.setCharts([...this.specs(), ...charts]);
+  }
+
+  /** Show the sidebar, or hide it. */
+  toggleSidebar(): void {
+    this.element.classList.toggle("bare");
   }
 
   /** Add a series to a chart; if there is no such chart, show the series by a chart of its own. */

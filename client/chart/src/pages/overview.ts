@@ -9,6 +9,7 @@ import { layoutTiles, type TileLayout, tileColumns, visibleTiles } from "../canv
 import { drawPlaceholders, drawTilePage } from "../canvas/tile-page";
 import { FOOT_PADS } from "../canvas/tiles";
 import { type Columns, columnsOf } from "../model/columns";
+import { Searched } from "../model/search";
 import { LIST } from "../model/session";
 import type { Filter } from "../model/url";
 import type { AppContext } from "../panels/app-context";
@@ -45,6 +46,7 @@ class Overview implements Page {
   readonly #resizer: ResizeObserver;
   #layout: TileLayout = { tiles: [], heads: [], height: 0, columns: 1 };
   #layoutKey = "";
+  readonly #searched = new Searched();
   /** Query, sort and filter. */
   #shown = "";
   #orderedAt = 0;
@@ -90,7 +92,6 @@ class Overview implements Page {
   }
 
   directoryChanged(): void {
-    this.#toolbar.search.setCount(this.#app.session.directory.measured.length);
     this.#requestViews();
     this.#layoutKey = "";
     this.refresh();
@@ -162,16 +163,18 @@ class Overview implements Page {
 
   /** Filter, sort and lay out; by live values only once a second. */
   #order(moment: TileMoment, now: number): void {
-    const { query, filter, sort } = this.#app.state;
+    const { query, filter, sort, labels } = this.#app.state;
     const { directory } = this.#app.session;
     const width = this.#scroller.clientWidth;
-    const key = `${this.#scale}|${query}|${filter}|${sort}|${width}|${directory.version}`;
+    const key = `${this.#scale}|${query}|${JSON.stringify(labels)}|${filter}|${sort}|${width}|${directory.version}`;
     if (key === this.#layoutKey && now - this.#orderedAt < REORDER_MS) return;
     const moved = key !== this.#layoutKey;
     this.#layoutKey = key;
     this.#orderedAt = now;
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, finished: 0, warn: 0 };
-    const shown = directory.search(query).filter((series) => {
+    const { found, problem } = this.#searched.of(directory, query, labels);
+    this.#toolbar.search.setCount(found.length, directory.measured.length);
+    const shown = found.filter((series) => {
       const slot = moment.ring.slots.get(series.index);
       const kinds = filterOf(tileState(slot, series, moment), moment.nowMs - (slot?.lastIdMs ?? NaN));
       counts.all++;
@@ -186,9 +189,17 @@ class Overview implements Page {
     this.#links.resize(this.#layout.height, this.#scale);
     const nothing = this.#layout.tiles.length === 0 && directory.measured.length > 0;
     show(this.#none, nothing);
-    if (nothing) setText(this.#none, query ? `No series matches “${query}”` : "No series passes this filter");
+    if (nothing) setText(this.#none, problem || this.#noneWords(found.length, query));
     const due = now - this.#linkedAt > SPEAK_MS || (this.#linkedVersion < 1 && moment.ring.version > 0);
     if (moved || due || (sort ?? "name") !== "name" || filter !== "all") this.#placeLinks();
+  }
+
+  /** Say why there are no tiles. */
+  #noneWords(found: number, query: string): string {
+    if (found > 0) return "No series passes this filter";
+    if (!query.trim()) return "No series has these labels";
+    const near = this.#searched.nearest(this.#app.session.directory, query);
+    return `No series matches “${query}”${near ? `. Nearest: ${near}` : ""}`;
   }
 
   #paint(moment: TileMoment): void {
@@ -235,6 +246,10 @@ class Overview implements Page {
 
   focusContents(): void {
     if (!this.#links.focus()) this.#scroller.focus();
+  }
+
+  toggleSidebar(): void {
+    this.element.classList.toggle("bare");
   }
 
   focusSearch(): void {

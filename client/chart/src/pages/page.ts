@@ -29,6 +29,8 @@ export interface Page {
   written?(): Pick<PageState, "charts" | "colours">;
   /** Close the drawer, or open that of the current chart; absent: it has none. */
   toggleDrawer?(): void;
+  /** Show the list at its left, or hide it. */
+  toggleSidebar(): void;
   /** Fetch its parts that nobody has asked for yet. */
   warm?(): void;
   /** Describe its charts for browser tests. */

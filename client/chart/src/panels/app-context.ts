@@ -81,6 +81,7 @@ export interface AppContext {
   theme(): "dark" | "light";
   toggleTheme(): void;
   toggleDrawer(): void;
+  toggleSidebar(): void;
   focusSearch(): void;
   /** What the page shows. */
   contents(): string;

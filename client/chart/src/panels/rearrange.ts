@@ -4,6 +4,9 @@ import { h } from "../base/dom";
 /** Data type of a dragged sidebar row: the index of the series. */
 export const SERIES_TYPE = "application/x-tidewire-series";
 
+/** Data type of a dragged level: its path. */
+export const LEVEL_TYPE = "application/x-tidewire-level";
+
 const DRAG_PX = 6;
 /** Height of a row of the grid, and the gap between rows and columns, px: as in deck.css. */
 const ROW_PX = 44;
@@ -14,6 +17,7 @@ const COLUMNS = 12;
 export interface RearrangeActions {
   move(from: number, to: number): void;
   drop(card: number, series: number): void;
+  dropLevel(path: string): void;
   resize(card: number, columns: number, rows: number): void;
 }
 
@@ -40,7 +44,8 @@ export class Rearrange {
   #target(element: HTMLElement, card: () => number): void {
     const clear = (): void => element.classList.remove("drop", "drop-series");
     element.addEventListener("dragover", (event) => {
-      if (!event.dataTransfer?.types.includes(SERIES_TYPE)) return;
+      const types = event.dataTransfer?.types ?? [];
+      if (!types.includes(SERIES_TYPE) && !types.includes(LEVEL_TYPE)) return;
       event.preventDefault();
       event.stopPropagation();
       element.classList.add("drop", "drop-series");
@@ -51,10 +56,12 @@ export class Rearrange {
     element.addEventListener("drop", (event) => {
       clear();
       const series = event.dataTransfer?.getData(SERIES_TYPE);
-      if (!series) return;
+      const level = event.dataTransfer?.getData(LEVEL_TYPE);
+      if (!series && !level) return;
       event.preventDefault();
       event.stopPropagation();
-      this.#actions.drop(card(), Number(series));
+      if (level) this.#actions.dropLevel(level);
+      else this.#actions.drop(card(), Number(series));
     });
     // Over a card the card is the target, and not the area around it.
     element.addEventListener("dragenter", (event) => {

@@ -1,7 +1,7 @@
 /** The search box for series, on the overview and in the sidebar. */
 
-import { h, icon } from "../base/dom";
-import { plural } from "../base/format";
+import { h, icon, setText, show } from "../base/dom";
+import { formatNumber, plural } from "../base/format";
 
 export class SearchBox {
   readonly element: HTMLElement;
@@ -13,6 +13,9 @@ export class SearchBox {
     spellcheck: "false",
   });
 
+  readonly #count = h("span", { class: "search-count", "data-tw": "search-count" });
+  readonly #key = h("kbd", {}, "/");
+
   constructor(onQuery: (query: string) => void) {
     this.#input.addEventListener("input", () => onQuery(this.#input.value));
     this.#input.addEventListener("keydown", (event) => {
@@ -21,16 +24,26 @@ export class SearchBox {
       onQuery("");
       this.#input.blur();
     });
-    this.element = h("label", { class: "search", "data-tw": "search" }, icon("search"), this.#input, h("kbd", {}, "/"));
+    this.element = h(
+      "label",
+      { class: "search", "data-tw": "search" },
+      icon("search"),
+      this.#input,
+      this.#count,
+      this.#key,
+    );
   }
 
   setQuery(query: string): void {
     if (this.#input.value !== query) this.#input.value = query;
   }
 
-  /** Say how many series can be searched. */
-  setCount(series: number): void {
-    this.#input.placeholder = `Search ${plural(series, "series", "series")}`;
+  /** Say how many series are found, and how many can be searched. */
+  setCount(found: number, all: number): void {
+    const narrowed = this.#input.value.trim() !== "";
+    this.#input.placeholder = `Search ${plural(all, "series", "series")}`;
+    setText(this.#count, narrowed ? `${formatNumber(found, 0)} of ${formatNumber(all, 0)}` : "");
+    show(this.#key, !narrowed);
   }
 
   focus(): void {

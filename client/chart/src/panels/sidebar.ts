@@ -1,9 +1,8 @@
-/** The sidebar of a deck: search, groups and rows. Only rows in view exist as elements. */
+/** The sidebar of a deck: search, labels, and the tree of series with their values. */
 
-import { h, icon, setAttribute, setText, show } from "../base/dom";
+import { h, icon, setText, show } from "../base/dom";
 import { fitted } from "../base/elision";
 import { formatNumber, formatRate } from "../base/format";
-import { groupBy } from "../base/group-by";
 import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
 import { font, lineColour } from "../base/tokens";
@@ -13,34 +12,25 @@ import { columnsOf } from "../model/columns";
 import type { Series } from "../model/directory";
 import { freshness } from "../model/freshness";
 import { printValue } from "../model/reading";
+import { Searched } from "../model/search";
 import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
+import type { Folder, Leaf } from "../model/tree";
 import type { AppContext } from "./app-context";
+import { LabelChips } from "./label-chips";
 import { SERIES_TYPE } from "./rearrange";
 import { SearchBox } from "./search-box";
 import { SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "./side-room";
+import { INDENT, type LeafRow, TreeView } from "./tree-view";
 import { widthHandle } from "./width-handle";
 
-const ROW = 26;
-/** On a phone, where rows are touched. */
-const TOUCH_ROW = 40;
-const rowHeight = (): number => (window.matchMedia("(max-width: 767px)").matches ? TOUCH_ROW : ROW);
-const GROUP = 28;
-const GROUP_GAP = 4;
-const SPARK = { width: SPARK_WIDTH, height: 16 };
+const SPARK_HEIGHT = 16;
 /** From this width of the sidebar on, sparklines are wider. */
 const WIDE = 360;
 const WIDE_SPARK = 72;
-/** Rows kept beyond the visible ones. */
-const SPARE = 4;
-
-type Entry =
-  | { kind: "group"; name: string; count: number; top: number; open: boolean }
-  | { kind: "row"; series: Series; top: number };
 
 interface Row {
-  element: HTMLElement;
-  button: HTMLButtonElement;
+  button: HTMLElement;
   dot: HTMLElement;
   names: HTMLElement;
   name: HTMLElement;
@@ -48,72 +38,76 @@ interface Row {
   canvas: HTMLCanvasElement;
   value: HTMLElement;
   unit: HTMLElement;
-  shown: Series | null;
+  shown: Leaf | null;
+  /** Px that it had for its texts when they were fitted. */
+  room: number;
+}
+
+/** What the sidebar asks of its deck. */
+export interface SidebarDeck {
+  on(series: Series): boolean;
+  toggle(series: Series): void;
+  overlay(series: Series): void;
+  /** Add the series of a level as charts. */
+  addLevel(folder: Folder): void;
 }
 
 export class Sidebar {
   readonly element: HTMLElement;
   readonly #search: SearchBox;
-  readonly #scroller = h("div", { class: "side-scroll" });
-  readonly #spacer = h("div", { class: "side-spacer" });
+  readonly #chips: LabelChips;
+  readonly #tree: TreeView;
+  readonly #note = h("div", { class: "side-hidden", "data-tw": "sidebar-note" });
   readonly #foot = h("div", { class: "side-foot", "data-tw": "sidebar-foot" });
-  readonly #rows: Row[] = [];
-  readonly #groups = new Map<string, HTMLElement>();
-  readonly #closed = new Set<string>();
-  #entries: Entry[] = [];
-  #query = "";
+  readonly #searched = new Searched();
   readonly #app: AppContext;
   readonly #ruler = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
   readonly #resizer = new ResizeObserver(() => this.#resized());
-  /** Px that a row has for its name and labels. */
-  #room = 0;
-  #sparkWidth = SPARK.width;
-  readonly #deck: {
-    on: (series: Series) => boolean;
-    toggle: (series: Series) => void;
-    overlay: (series: Series) => void;
-  };
+  #sparkWidth = SPARK_WIDTH;
+  readonly #deck: SidebarDeck;
 
   /** `element` is where it is shown, as wide as it was left. */
-  constructor(
-    app: AppContext,
-    element: HTMLElement,
-    deck: { on: (series: Series) => boolean; toggle: (series: Series) => void; overlay: (series: Series) => void },
-  ) {
+  constructor(app: AppContext, element: HTMLElement, deck: SidebarDeck) {
     this.#app = app;
     this.element = element;
     this.#deck = deck;
-    this.#query = app.state.query;
-    this.#search = new SearchBox((query) => {
-      this.#query = query;
-      app.change({ query });
+    this.#search = new SearchBox((query) => app.change({ query }));
+    this.#search.setQuery(app.state.query);
+    this.#chips = new LabelChips(app);
+    this.#tree = new TreeView({
+      label: "Series",
+      leafRow: () => this.#createRow(),
+      folds: () => app.state.folds,
+      setFolds: (folds) => app.change({ folds }),
+      enterFolder: (folder, shift) => (shift ? deck.addLevel(folder) : app.change({ query: `${folder.path}/**` })),
+      clickFolder: (folder) => this.#tree.fold(folder),
+      chooseLeaf: ({ series }, shift) => (shift ? deck.overlay(series) : deck.toggle(series)),
+      selected: (branch) => branch.kind === "leaf" && deck.on(branch.series),
+      seen: (series) => app.session.gaze.list(series.map(({ index }) => index)),
     });
-    this.#search.setQuery(this.#query);
-    this.#scroller.append(this.#spacer);
-    this.#scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     this.element.append(
       h("div", { class: "side-search" }, this.#search.element),
-      this.#scroller,
+      this.#chips.element,
+      this.#tree.element,
+      this.#note,
       this.#foot,
       widthHandle(this.element),
     );
-    this.#resizer.observe(this.#scroller);
+    this.#resizer.observe(this.#tree.element);
     void document.fonts.ready.then(() => this.#resized());
   }
 
-  /** Fit names and sparklines to the width of the sidebar. */
   /** Device pixels of a sparkline. */
   get sparkPx(): number {
     return this.#sparkWidth * devicePixelRatio;
   }
 
+  /** Fit names and sparklines to the width of the sidebar. */
   #resized(): void {
     const wide = this.element.clientWidth >= WIDE;
-    this.#sparkWidth = wide ? WIDE_SPARK : SPARK.width;
+    this.#sparkWidth = wide ? WIDE_SPARK : SPARK_WIDTH;
     this.element.classList.toggle("wide", wide);
-    for (const row of this.#rows) row.shown = null;
-    this.#room = 0;
-    this.draw();
+    this.#tree.refill();
   }
 
   focus(): void {
@@ -121,87 +115,52 @@ export class Sidebar {
   }
 
   directoryChanged(): void {
-    this.#search.setCount(this.#app.session.directory.measured.length);
-    this.#layout();
+    this.#update();
   }
 
   stateChanged(): void {
-    this.#query = this.#app.state.query;
-    this.#search.setQuery(this.#query);
-    this.#layout();
+    this.#search.setQuery(this.#app.state.query);
+    this.#update();
   }
 
-  #layout(): void {
-    const byGroup = groupBy(this.#app.session.directory.search(this.#query), ({ group }) => group);
-    this.#entries = [];
-    let top = 0;
-    for (const [name, series] of byGroup) {
-      if (top > 0) top += GROUP_GAP;
-      const open = this.#query.trim() !== "" || !this.#closed.has(name);
-      this.#entries.push({ kind: "group", name, count: series.length, top, open });
-      top += GROUP;
-      if (!open) continue;
-      for (const one of series) {
-        this.#entries.push({ kind: "row", series: one, top });
-        top += rowHeight();
-      }
-    }
-    this.#spacer.style.height = `${top}px`;
-    for (const [name, element] of this.#groups) {
-      if (byGroup.has(name)) continue;
-      element.remove();
-      this.#groups.delete(name);
-    }
+  #update(): void {
+    const { directory } = this.#app.session;
+    const { query, labels } = this.#app.state;
+    const { found, problem } = this.#searched.of(directory, query, labels);
+    this.#search.setCount(found.length, directory.measured.length);
+    this.#chips.update();
+    this.#tree.setSeries(found);
+    this.#drawNote(directory.measured.length - found.length, problem);
     this.draw();
   }
 
-  /** Place and fill the rows in view. */
+  /** Say what the search and the labels hide, and what is wrong with the search. */
+  #drawNote(hidden: number, problem: string): void {
+    const { query, labels } = this.#app.state;
+    const searched = query.trim() !== "";
+    const narrowed = searched || Object.keys(labels).length > 0;
+    show(this.#note, problem !== "" || (narrowed && hidden > 0));
+    const { directory } = this.#app.session;
+    const near = hidden === directory.measured.length && searched ? this.#searched.nearest(directory, query) : "";
+    const words = `${formatNumber(hidden, 0)} series ${hidden === 1 ? "is" : "are"} hidden by the ${searched ? "search" : "labels"}.`;
+    const all = h(
+      "button",
+      { type: "button", "data-tw": "show-all", onclick: () => this.#app.change({ query: "", labels: {} }) },
+      "Show all",
+    );
+    const text = problem ? `${problem}. ` : near ? `No series matches ${query}. Nearest: ${near}. ` : `${words} `;
+    this.#note.replaceChildren(text, all);
+  }
+
+  /** Fill the rows in view. */
   draw(): void {
-    const from = this.#scroller.scrollTop - rowHeight() * SPARE;
-    const to = this.#scroller.scrollTop + (this.#scroller.clientHeight || 900) + rowHeight() * SPARE;
-    let used = 0;
-    const seen: number[] = [];
-    for (const entry of this.#entries) {
-      const inView = entry.top >= from && entry.top <= to;
-      if (entry.kind === "group") this.#placeGroup(entry, inView);
-      else if (inView) seen.push(entry.series.index);
-      if (entry.kind === "row" && inView) this.#fill(this.#rows[used++] ?? this.#createRow(), entry.series, entry.top);
-    }
-    for (let i = used; i < this.#rows.length; i++) {
-      show(this.#rows[i].element, false);
-      this.#rows[i].shown = null;
-    }
-    this.#app.session.gaze.list(seen);
+    const { session } = this.#app;
+    this.#tree.mark(session.views[LIST], session.alarms, session.now());
+    this.#tree.draw();
     this.#drawFoot();
   }
 
-  #placeGroup(entry: Entry & { kind: "group" }, inView: boolean): void {
-    let element = this.#groups.get(entry.name);
-    if (!element) {
-      if (!inView) return;
-      element = h(
-        "button",
-        { type: "button", class: "side-group", "data-tw": "sidebar-group", onclick: () => this.#fold(entry.name) },
-        icon("chevron", 14),
-        h("span", { class: "side-group-name" }),
-        h("span", { class: "side-group-count" }),
-      );
-      this.#groups.set(entry.name, element);
-      this.#spacer.append(element);
-    }
-    element.style.transform = `translateY(${entry.top}px)`;
-    setAttribute(element, "aria-expanded", String(entry.open));
-    const [, name, count] = element.children;
-    setText(name as HTMLElement, this.#app.session.directory.heading(entry.name));
-    setText(count as HTMLElement, String(entry.count));
-  }
-
-  #fold(name: string): void {
-    if (!this.#closed.delete(name)) this.#closed.add(name);
-    this.#layout();
-  }
-
-  #createRow(): Row {
+  #createRow(): LeafRow {
     const dot = h("i", { class: "age" });
     const name = h("span", {});
     const short = h("span", { class: "side-short" });
@@ -210,8 +169,8 @@ export class Sidebar {
     const value = h("b", {});
     const unit = h("span", {});
     const button = h(
-      "button",
-      { type: "button", class: "side-row", draggable: "true", "data-tw": "sidebar-row" },
+      "div",
+      { class: "side-row", draggable: "true", "data-tw": "sidebar-row" },
       dot,
       names,
       h(
@@ -222,43 +181,41 @@ export class Sidebar {
       ),
       h("span", { class: "side-value" }, value, " ", unit),
     );
-    const row: Row = { element: button, button, dot, names, name, short, canvas, value, unit, shown: null };
-    button.addEventListener(
-      "click",
-      (event) => row.shown && (event.shiftKey ? this.#deck.overlay(row.shown) : this.#deck.toggle(row.shown)),
-    );
+    const row: Row = { button, dot, names, name, short, canvas, value, unit, shown: null, room: 0 };
     button.addEventListener(
       "dragstart",
-      (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.index)),
+      (event) => row.shown && event.dataTransfer?.setData(SERIES_TYPE, String(row.shown.series.index)),
     );
-    this.#rows.push(row);
-    this.#spacer.append(button);
-    return row;
+    return {
+      element: button,
+      fill: (leaf) => this.#fill(row, leaf),
+      clear: () => {
+        row.shown = null;
+      },
+    };
   }
 
   /** Show a series in a row; an error leaves this row without its value, and no other. */
-  #fill(row: Row, series: Series, top: number): void {
+  #fill(row: Row, leaf: Leaf): void {
+    const { series } = leaf;
     const on = this.#deck.on(series);
-    show(row.element, true);
-    if (row.shown !== series) {
-      row.shown = series;
-      this.#room ||= row.names.clientWidth - 1;
+    if (row.shown !== leaf) {
+      row.shown = leaf;
+      show(row.button, true);
+      row.button.style.setProperty("--indent", `${(leaf.depth - 1) * INDENT}px`);
+      row.room = row.names.clientWidth - 1;
       this.#ruler.font = font(500, 12); // that of a row that is on, which is wider
-      const [name, short] = fitted(
-        series.names,
-        series.shorts,
-        this.#room,
-        (text) => this.#ruler.measureText(text).width,
-      );
+      const wide = (text: string): number => this.#ruler.measureText(text).width;
+      const labels = leaf.name ? series.shorts : [];
+      const texts = leaf.name || !series.short ? this.#tree.namesOf(leaf) : [series.short, ...series.shorts];
+      const [name, short] = fitted(texts, labels, row.room, wide);
       setText(row.name, name);
       setText(row.short, short);
       show(row.short, short !== "");
       row.button.dataset.series = String(series.index);
       row.button.title = fullName(series);
     }
-    row.element.style.transform = `translateY(${top}px)`;
     row.button.classList.toggle("on", on);
-    setAttribute(row.button, "aria-pressed", String(on));
     try {
       this.#fillValue(row, series, on);
     } catch (error) {
@@ -274,7 +231,7 @@ export class Sidebar {
     const slot = ring.slots.get(series.index);
     const ctx = row.canvas.getContext("2d") as CanvasRenderingContext2D;
     const ratio = devicePixelRatio;
-    if (!fitCanvas(row.canvas, this.#sparkWidth, SPARK.height, ratio))
+    if (!fitCanvas(row.canvas, this.#sparkWidth, SPARK_HEIGHT, ratio))
       ctx.clearRect(0, 0, row.canvas.width, row.canvas.height);
     if (!slot) {
       setText(row.value, "");
@@ -294,7 +251,7 @@ export class Sidebar {
     setText(row.unit, print.unit.text);
     ctx.save();
     ctx.scale(ratio, ratio);
-    const box = { left: 0, top: 0, width, height: SPARK.height, hatchRight: width };
+    const box = { left: 0, top: 0, width, height: SPARK_HEIGHT, hatchRight: width };
     drawSpark(ctx, tokens, trace, slot, box, columns, now, state, {
       colour: on ? lineColour(tokens, series.style) : tokens.muted,
       width: 1.1,
@@ -312,11 +269,15 @@ export class Sidebar {
     const key = `${count.textContent} ${speed.textContent}`;
     if (this.#foot.dataset.shown === key) return;
     this.#foot.dataset.shown = key;
-    this.#foot.replaceChildren(count, " series", h("span", { class: "dotsep" }, "·"), speed, " readings/s");
+    this.#foot.replaceChildren(
+      h("span", { class: "grow" }, count, " series", h("span", { class: "dotsep" }, "·"), speed, " readings/s"),
+      h("kbd", { title: "Hide this list" }, "m"),
+    );
   }
 
   destroy(): void {
     this.#resizer.disconnect();
+    this.#chips.destroy();
     this.element.remove();
   }
 }

@@ -9,6 +9,7 @@ import { tileState } from "../canvas/tile";
 import type { Series } from "../model/directory";
 import { ageOf, ageWords, shortAgeWords } from "../model/freshness";
 import { printValue } from "../model/reading";
+import { search } from "../model/search";
 import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
 import type { Span } from "../model/url";
@@ -148,7 +149,7 @@ export class LatestValues {
   #fill(): void {
     const { state, session } = this.#app;
     const query = state.query.trim();
-    const found = session.directory.search(query);
+    const found = search(session.directory.measured, query).found;
     this.#version = session.directory.version;
     this.#series = found.slice(0, MOST_ROWS);
     this.#cells = this.#series.map((one) => [

@@ -1,0 +1,113 @@
+"""The tree of many series, its search and its labels, in Chromium: on a deck and on the overview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+HALLS, CELLS, ROBOTS, METRICS = 4, 3, 10, 10
+SERIES = HALLS * CELLS * ROBOTS * METRICS
+DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
+    .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])]);
+    const all = (hook) => deep().filter((one) => one.dataset?.tw === hook && one.checkVisibility());"""
+# The rows of the tree in order, each with its name, and its state and count if it is a level.
+ROWS = f"""() => {{ {DEEP} const top = (one) => one.getBoundingClientRect().top;
+    return [...all("tree-folder"), ...all("sidebar-row")].sort((a, b) => top(a) - top(b))
+        .map((one) => one.dataset.tw === "tree-folder" ? one.textContent.replace(/\\s+/g, " ").trim() : one.title); }}"""
+CHARTS = "() => window.__tidewire.state().charts.map((chart) => [chart.title, chart.series.length])"
+
+
+async def robots(service: Any) -> None:
+    """Publish the series of a plant, one of them critical."""
+    rows = [
+        {
+            "metric": f"bigplant/hall-{hall}/cell-{cell:02}/robot-{robot:02}/m{metric}",
+            "value": float(robot),
+            "labels": {"line": "AB"[robot % 2], "site": f"S{hall}"},
+        }
+        for hall in range(HALLS)
+        for cell in range(CELLS)
+        for robot in range(ROBOTS)
+        for metric in range(METRICS)
+    ]
+    rows[1_042]["value"] = 500.0
+    for start in range(0, len(rows), 400):
+        answer = await service.http.post("/v1/readings", json=rows[start : start + 400])
+        assert answer.status_code == 200, answer.text
+    limits = [{"metric": "bigplant/**", "critical_above": 400.0}]
+    answer = await service.http.put("/v1/thresholds", json={"thresholds": limits})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_deck_lists_levels_with_counts_and_the_worst_state_and_keys_walk_them(tab: Any, service: Any) -> None:
+    await robots(service)
+    await tab.open("/d/bigplant")
+    critical = "bigplant 1 critical 1,200 series"
+    await tab.until(f"(name) => ({ROWS})()[0] === name", critical)
+    rows = await tab.page.evaluate(ROWS)
+    assert rows[1:5] == [
+        "hall-0 300 series",
+        "cell-00 100 series",
+        "cell-01 100 series",
+        "cell-02 100 series",
+    ]
+    tree = tab.page.locator('[data-tw="tree"]')
+    await tree.focus()
+    for key in ("ArrowDown", "ArrowLeft"):
+        await tab.page.keyboard.press(key)
+    await tab.until(f"() => ({ROWS})()[2].startsWith('hall-1')")
+    assert "f=bigplant/hall-0:0" in tab.page.url
+    for key in ("End", "ArrowUp", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight"):
+        await tab.page.keyboard.press(key)
+    spoken = f"""() => {{ {DEEP} const tree = all("tree")[0];
+        return tree.getRootNode().getElementById(tree.getAttribute("aria-activedescendant"))?.title; }}"""
+    await tab.until(f"() => ({spoken})()?.startsWith('bigplant/hall-3/cell-01/robot-00')")
+    await tab.page.keyboard.press("ArrowLeft")
+    await tab.page.keyboard.press("Enter")
+    await tab.until("() => location.search.includes('q=bigplant')")
+    await tab.sees("series are hidden by the search")
+    assert tab.errors == []
+
+
+async def test_a_search_takes_patterns_labels_and_expressions_and_says_what_it_finds(tab: Any, service: Any) -> None:
+    await robots(service)
+    await tab.open("/d/bigplant")
+    count = tab.page.locator('[data-tw="search-count"]').first
+    for query, found in (
+        ("hall-3/*/robot-04", "30 of 1,200"),
+        ("site=S1 robot-0[0-1]", "0 of 1,200"),
+        ("/robot-0[0-1]/ site=S1", "60 of 1,200"),
+        ("/(m+)+$/", "0 of 1,200"),
+        ("**/m3", "120 of 1,200"),
+    ):
+        await tab.page.keyboard.press("/")
+        await tab.page.locator(".search-input").first.fill(query)
+        await tab.page.get_by_text(found, exact=True).first.wait_for()
+        assert await count.inner_text() == found
+    await tab.page.locator(".search-input").first.fill("hall-9/**")
+    await tab.sees("Nearest: hall-0")
+    await tab.page.locator(".search-input").first.fill("/(?=a)/")
+    await tab.sees("look-around")
+    await tab.page.locator('[data-tw="show-all"]').click()
+    await tab.until(f"() => ({ROWS})()[0]?.startsWith('bigplant 1 critical 1,200')")
+    assert tab.errors == []
+
+
+async def test_a_label_chip_narrows_the_tree_and_every_chart_of_the_deck(tab: Any, service: Any) -> None:
+    await robots(service)
+    metrics = [f"bigplant/hall-0/cell-00/robot-0{n}/m0" for n in (0, 1)]
+    await tab.open("/d/bigplant?" + "&".join(f"c={metric}" for metric in metrics))
+    await tab.until(f"() => ({CHARTS})().length === 2 && ({CHARTS})().every(([, n]) => n === 1)")
+    chip = tab.page.locator('[data-tw="chip"][data-label="line"]')
+    await chip.click()
+    await tab.page.locator('[data-tw="chip-value"]', has_text="A").click()
+    await tab.until("() => location.search.includes('l.line=A')")
+    await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,0'")
+    await tab.until(f"() => ({ROWS})()[0].startsWith('bigplant 1 critical 600')")
+    await tab.page.go_back()
+    await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,1'")
+    await tab.page.keyboard.press("m")
+    await tab.until(f"() => {{ {DEEP} return all('sidebar').length === 0; }}")
+    assert tab.errors == []
