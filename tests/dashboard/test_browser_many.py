@@ -42,6 +42,10 @@ async def test_two_thousand_series_scroll_sort_and_are_found(tab: Any, service: 
     found = await tab.page.evaluate(FLING)
     assert found["draws"] >= 55, "each step of the scroll was drawn"
     assert found["nodes"] < 600, "only what is in view exists"
+    await tab.until(f"() => {{ {DEEP} return tiles().at(-1)?.ariaLabel.startsWith('group19/m'); }}")
+    await tab.page.locator('[data-tw="tile-head"]').filter(visible=True).last.click()
+    await tab.until("() => location.search.includes('f=group19/:1')")
+    await tab.page.evaluate(FLING)
     await tab.until(f"() => {{ {DEEP} return tiles().at(-1)?.ariaLabel.startsWith('group19/m99'); }}")
     await tab.page.keyboard.press("/")
     await tab.page.keyboard.type("group07 m4")
@@ -63,7 +67,7 @@ SIDEBAR = f"""() => {{ {DEEP}
     const names = rows.map((row) => row.querySelector(".side-name"));
     const cut = names.flatMap((name) => [...name.children]).filter((one) => one.scrollWidth > one.clientWidth + 1);
     const side = deep().find((one) => one.dataset?.tw === "sidebar");
-    const heads = deep().filter((one) => one.classList?.contains("side-group-name")).map((one) => one.textContent);
+    const heads = deep().filter((one) => one.matches(".tree-folder .tree-name")).map((one) => one.textContent);
     return {{ names: names.map((name) => name.textContent.trim()), cut: cut.length, width: side?.clientWidth, heads }};
 }}"""
 

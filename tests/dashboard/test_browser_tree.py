@@ -15,7 +15,7 @@ DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
 # The rows of the tree in order, each with its name, and its state and count if it is a level.
 ROWS = f"""() => {{ {DEEP} const top = (one) => one.getBoundingClientRect().top;
     return [...all("tree-folder"), ...all("sidebar-row")].sort((a, b) => top(a) - top(b))
-        .map((one) => one.dataset.tw === "tree-folder" ? one.textContent.replace(/\\s+/g, " ").trim() : one.title); }}"""
+        .map((one) => (one.dataset.tw === "tree-folder" ? one.textContent : one.title).replace(/\\s+/g, " ").trim()); }}"""
 CHARTS = "() => window.__tidewire.state().charts.map((chart) => [chart.title, chart.series.length])"
 
 
@@ -110,4 +110,55 @@ async def test_a_label_chip_narrows_the_tree_and_every_chart_of_the_deck(tab: An
     await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,1'")
     await tab.page.keyboard.press("m")
     await tab.until(f"() => {{ {DEEP} return all('sidebar').length === 0; }}")
+    assert tab.errors == []
+
+
+# The headings of the groups of tiles, what each says and whether it is open; and the tiles in view.
+HEADS = f"""() => {{ {DEEP} return all("tile-head").map((one) => [one.ariaLabel, one.ariaExpanded]); }}"""
+TILES = f"""() => {{ {DEEP} return all("tile").map((one) => one.title.split("\\n")[0]); }}"""
+
+
+async def test_the_overview_shows_what_needs_a_look_first_and_its_groups_fold(tab: Any, service: Any) -> None:
+    await robots(service)
+    await tab.open("/")
+    worst = "bigplant/hall-3/cell-01/robot-04/m2"
+    await tab.until(f"(worst) => ({TILES})()[0]?.startsWith(worst)", worst)
+    heads = await tab.page.evaluate(HEADS)
+    assert heads[0] == ["bigplant/hall-3/cell-01, 100 series", "true"]
+    assert heads[1][0].endswith("more of cell-01, all live and without a warning")
+    shown = len(await tab.page.evaluate(TILES))
+    await tab.page.locator('[data-tw="tile-head"]').nth(1).click()
+    await tab.until("() => location.search.includes('f=bigplant/hall-3/cell-01/:1')")
+    await tab.page.locator('[data-tw="tile-head"]').nth(0).click()
+    await tab.until(f"() => ({HEADS})()[0][1] === 'false'")
+    await tab.page.reload()
+    await tab.until(f"() => ({HEADS})()[0]?.[1] === 'false' && ({TILES})().length > 0")
+    assert not any(tile.startswith(worst) for tile in await tab.page.evaluate(TILES))
+    assert shown > 0
+    hall = tab.page.locator('[data-tw="tree-folder"]', has_text="hall-2")
+    await hall.first.click()
+    await tab.until("() => location.search.includes('q=bigplant%2Fhall-2%2F**')")
+    await tab.until(f"() => ({TILES})().every((tile) => tile.startsWith('bigplant/hall-2/'))")
+    await tab.page.get_by_text("300 of 1,200", exact=True).wait_for()
+    filters = (await tab.page.locator('[data-tw="filters"]').inner_text()).split()
+    assert filters[:4] == ["All", "300", "Live", "300"]
+    assert tab.errors == []
+
+
+async def test_a_level_is_added_to_the_deck_as_charts_and_a_saved_deck_keeps_its_labels(tab: Any, service: Any) -> None:
+    await robots(service)
+    await tab.open("/d/plan?c=bigplant/hall-0/cell-00/robot-00/m0&l.line=A")
+    await tab.until(f"() => ({CHARTS})().length === 1")
+    await tab.until(f"() => ({ROWS})()[0].startsWith('bigplant 1 critical 600')")
+    tree = tab.page.locator('[data-tw="tree"]')
+    await tree.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowDown", "Shift+Enter"):
+        await tab.page.keyboard.press(key)
+    await tab.until(f"() => ({CHARTS})().length === 2 && ({CHARTS})()[1][1] === 10")
+    await tab.page.keyboard.press("S")
+    await tab.page.get_by_role("textbox", name="Name").fill("plan")
+    await tab.page.keyboard.press("Enter")
+    await tab.until("() => !location.search.includes('c=')")
+    await tab.open("/d/plan")
+    await tab.until(f"() => ({CHARTS})().length === 2 && location.search.includes('l.line=A')")
     assert tab.errors == []

@@ -25,7 +25,7 @@ const WALL_STATE = 9.4;
 
 export function label(
   ctx: Ctx,
-  series: Series,
+  named: Pick<Series, "names" | "shorts">,
   x: number,
   y: number,
   right: number,
@@ -36,7 +36,7 @@ export function label(
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
   const wide = (text: string): number => ctx.measureText(canvasName(text)).width;
-  const [name, short] = fitted(series.names, series.shorts, right - x, wide);
+  const [name, short] = fitted(named.names, named.shorts, right - x, wide);
   ctx.fillStyle = tokens.secondary;
   ctx.fillText(canvasName(name), x, y);
   if (!short) return;
@@ -86,7 +86,7 @@ export function stateText(
 }
 
 /** Icons of 12 px, so that colour is never the only sign. */
-function stateIcon(
+export function stateIcon(
   ctx: Ctx,
   state: Exclude<TileState, "live" | "unknown">,
   x: number,

@@ -41,6 +41,7 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const { tokens } = moment;
   const { left, width, series } = box;
   const right = left + width;
+  const named = { names: box.names ?? series.names, shorts: series.shorts };
   ctx.beginPath();
   ctx.roundRect(left, top, width, TILE_HEIGHT, 8);
   ctx.fillStyle = tokens.cardBorder;
@@ -51,14 +52,14 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   ctx.fill();
   if (!slot) {
     skeleton(ctx, left, top, width, tokens);
-    label(ctx, series, left + 14, top + 22, right - 12, moment.wall, tokens);
+    label(ctx, named, left + 14, top + 22, right - 12, moment.wall, tokens);
     return;
   }
   const state = tileState(slot, series, moment);
   const silent = isSilent(state);
   const age = moment.paused ? null : ageOf(slot, moment.nowMs);
   const stateLeft = stateText(ctx, state, age, right - 12, top + 22, moment.wall, tokens);
-  label(ctx, series, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
+  label(ctx, named, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const footWidth = width - FOOT_LEFT - FOOT_RIGHT;
   const trace = readSpark(moment.ring, slot, moment.columns, moment.nowMs);
   const print = moment.prints.of(series, moment.ring);

@@ -1,21 +1,35 @@
 /** The overview: every series as a tile on one canvas of the size of the screen, under a layer of links. */
 
 import { h, setText, show } from "../base/dom";
+import { shorterForms } from "../base/elision";
+import { formatNumber } from "../base/format";
 import { groupBy } from "../base/group-by";
 import { byName } from "../base/naming";
 import { fitCanvas } from "../canvas/draw";
-import { isNarrowWall, type TileMoment, tileState, WALL_TILE } from "../canvas/tile";
-import { layoutTiles, type TileLayout, tileColumns, visibleTiles } from "../canvas/tile-layout";
+import { isNarrowWall, type TileMoment, type TileState, tileState, WALL_TILE } from "../canvas/tile";
+import {
+  layoutTiles,
+  type TileGroup,
+  type TileLayout,
+  tileColumns,
+  visibleHeads,
+  visibleTiles,
+} from "../canvas/tile-layout";
 import { drawPlaceholders, drawTilePage } from "../canvas/tile-page";
 import { FOOT_PADS } from "../canvas/tiles";
 import { type Columns, columnsOf } from "../model/columns";
+import type { Series } from "../model/directory";
 import { Searched } from "../model/search";
 import { LIST } from "../model/session";
-import type { Filter } from "../model/url";
+import { groupsOf } from "../model/tree";
+import type { Filter, Sort } from "../model/url";
 import type { AppContext } from "../panels/app-context";
 import { filterOf, sorted } from "../panels/catalogue";
+import { LabelChips } from "../panels/label-chips";
+import { LevelPane } from "../panels/level-pane";
 import { OverviewToolbar } from "../panels/overview-toolbar";
 import { SavedDeckLinks } from "../panels/saved-deck-links";
+import { TileHeads } from "../panels/tile-heads";
 import { TileLinks } from "../panels/tile-links";
 import type { Page } from "./page";
 
@@ -32,6 +46,31 @@ const PAUSED_DRAW_MS = 1_000;
 /** Labels for screen readers are updated this often. */
 const SPEAK_MS = 5_000;
 
+/** From this many series up, the tree of levels leads to them, and a group shows its first rows. */
+const MANY_TILES = 200;
+const MOST_OF_GROUP = 100;
+const ROWS = 3;
+
+/** Series under one heading, and the shorter texts of their names below it; null: those of the directory. */
+interface NamedGroup {
+  path: string;
+  name: string;
+  series: readonly Series[];
+  names: ReadonlyMap<string, readonly string[]> | null;
+}
+
+/** Return the texts of each metric's name below a level. */
+function namesBelow(path: string, series: readonly Series[]): Map<string, readonly string[]> {
+  const below = (metric: string): string => metric.slice(path.length + 1) || metric.slice(metric.lastIndexOf("/") + 1);
+  const metrics = [...new Set(series.map(({ metric }) => metric))];
+  const forms = shorterForms(metrics.map(below), "/");
+  return new Map(metrics.map((metric) => [metric, forms.get(below(metric)) ?? [below(metric)]]));
+}
+
+/** How much a group needs a look: by its worst state. */
+const urgency = ({ critical = 0, warn = 0, silent = 0 }: TileGroup): number =>
+  critical > 0 ? 3 : warn > 0 ? 2 : silent > 0 ? 1 : 0;
+
 /** Make the overview. */
 export const openOverview = (app: AppContext): Page => new Overview(app);
 
@@ -42,6 +81,10 @@ class Overview implements Page {
   readonly #scroller = h("div", { class: "tile-scroll", "data-tw": "tiles", tabindex: "-1" });
   readonly #canvas = h("canvas", { class: "tile-canvas", "aria-hidden": "true", "data-tw": "tile-canvas" });
   readonly #links: TileLinks;
+  readonly #levels: LevelPane;
+  readonly #chips: LabelChips;
+  readonly #heads: TileHeads;
+  #grouping: { found: readonly Series[]; many: boolean; groups: readonly NamedGroup[] } | null = null;
   readonly #none = h("p", { class: "tile-none", "data-tw": "no-match" });
   readonly #resizer: ResizeObserver;
   #layout: TileLayout = { tiles: [], heads: [], height: 0, columns: 1 };
@@ -65,8 +108,23 @@ class Overview implements Page {
     this.#toolbar = new OverviewToolbar(app);
     this.#savedDecks = new SavedDeckLinks(app);
     this.#links = new TileLinks(app);
+    this.#levels = new LevelPane(app);
+    this.#chips = new LabelChips(app);
+    this.#heads = new TileHeads(app);
+    this.#links.element.prepend(this.#heads.element);
     this.#scroller.append(this.#canvas, this.#links.element);
-    this.element.append(this.#toolbar.element, this.#savedDecks.element, this.#scroller, this.#none);
+    this.element.append(
+      this.#levels.element,
+      h(
+        "div",
+        { class: "overview-main" },
+        this.#toolbar.element,
+        this.#chips.element,
+        this.#savedDecks.element,
+        this.#scroller,
+        this.#none,
+      ),
+    );
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#resizer = new ResizeObserver(() => {
       window.clearTimeout(this.#resizing);
@@ -92,15 +150,33 @@ class Overview implements Page {
   }
 
   directoryChanged(): void {
+    this.#updateLevels();
     this.#requestViews();
     this.#layoutKey = "";
     this.refresh();
   }
 
+  /** Whether there are so many series that levels, not one list of tiles, lead to them. */
+  get #many(): boolean {
+    return this.#app.session.directory.measured.length >= MANY_TILES;
+  }
+
+  #updateLevels(): void {
+    this.#levels.update(this.#many);
+    this.#toolbar.setSort(this.#sort);
+    if (this.#many || Object.keys(this.#app.state.labels).length) this.#chips.update();
+    else show(this.#chips.element, false);
+  }
+
+  get #sort(): Sort {
+    return this.#app.state.sort ?? (this.#many ? "state" : "name");
+  }
+
   stateChanged(): void {
     const { query, sort, filter } = this.#app.state;
-    this.#toolbar.setState(query, sort ?? "name");
-    const shown = `${query}|${sort}|${filter}`;
+    this.#toolbar.setQuery(query);
+    this.#updateLevels();
+    const shown = `${query}|${sort}|${filter}|${JSON.stringify(this.#app.state.labels)}`;
     // Search results start at the top.
     if (shown !== this.#shown) this.#scroller.scrollTop = 0;
     this.#shown = shown;
@@ -158,15 +234,17 @@ class Overview implements Page {
     const moment = this.#moment();
     this.#order(moment, now);
     this.#paint(moment);
+    this.#levels.draw();
     this.#toolbar.setRate(this.#app.session.status?.readings_per_s ?? 0);
   }
 
   /** Filter, sort and lay out; by live values only once a second. */
   #order(moment: TileMoment, now: number): void {
-    const { query, filter, sort, labels } = this.#app.state;
+    const { query, filter, labels, folds } = this.#app.state;
+    const sort = this.#sort;
     const { directory } = this.#app.session;
     const width = this.#scroller.clientWidth;
-    const key = `${this.#scale}|${query}|${JSON.stringify(labels)}|${filter}|${sort}|${width}|${directory.version}`;
+    const key = `${this.#scale}|${query}|${JSON.stringify(labels)}|${filter}|${sort}|${width}|${JSON.stringify([...folds])}|${directory.version}`;
     if (key === this.#layoutKey && now - this.#orderedAt < REORDER_MS) return;
     const moved = key !== this.#layoutKey;
     this.#layoutKey = key;
@@ -174,24 +252,87 @@ class Overview implements Page {
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, finished: 0, warn: 0 };
     const { found, problem } = this.#searched.of(directory, query, labels);
     this.#toolbar.search.setCount(found.length, directory.measured.length);
-    const shown = found.filter((series) => {
+    const { columns } = tileColumns(width / this.#scale);
+    const states = new Map<Series, TileState>();
+    for (const series of found) {
       const slot = moment.ring.slots.get(series.index);
-      const kinds = filterOf(tileState(slot, series, moment), moment.nowMs - (slot?.lastIdMs ?? NaN));
+      const state = tileState(slot, series, moment);
+      const kinds = filterOf(state, moment.nowMs - (slot?.lastIdMs ?? NaN));
       counts.all++;
       for (const kind of kinds) counts[kind]++;
-      return filter === "all" || kinds.includes(filter);
-    });
+      if (filter === "all" || kinds.includes(filter)) states.set(series, state);
+    }
     this.#toolbar.setCounts(counts, filter);
-    const ordered = [...groupBy(shown, ({ group }) => group)]
-      .sort(([a], [b]) => byName(a, b))
-      .map(([name, series]) => ({ name: directory.heading(name), series: sorted(series, sort ?? "name", moment) }));
+    const groups = this.#groups(found);
+    const ordered = groups
+      .map((group) => ({
+        group,
+        series: sorted(
+          group.series.filter((one) => states.has(one)),
+          sort,
+          moment,
+        ),
+      }))
+      .filter(({ series }) => series.length > 0)
+      .map(({ group, series }) =>
+        this.#tileGroup(group, series, states, groups.length > 1 ? ROWS * columns : Infinity),
+      );
+    if (sort === "state") ordered.sort((a, b) => urgency(b) - urgency(a));
     this.#layout = layoutTiles(ordered, width / this.#scale);
     this.#links.resize(this.#layout.height, this.#scale);
     const nothing = this.#layout.tiles.length === 0 && directory.measured.length > 0;
     show(this.#none, nothing);
     if (nothing) setText(this.#none, problem || this.#noneWords(found.length, query));
     const due = now - this.#linkedAt > SPEAK_MS || (this.#linkedVersion < 1 && moment.ring.version > 0);
-    if (moved || due || (sort ?? "name") !== "name" || filter !== "all") this.#placeLinks();
+    if (moved || due || sort !== "name" || filter !== "all") this.#placeLinks();
+  }
+
+  /** Return the groups of what was found, in order of name: the same until something else is found. */
+  #groups(found: readonly Series[]): readonly NamedGroup[] {
+    const many = this.#many;
+    if (this.#grouping?.found === found && this.#grouping.many === many) return this.#grouping.groups;
+    const { directory } = this.#app.session;
+    const groups: NamedGroup[] = many
+      ? groupsOf(found, MOST_OF_GROUP).map(({ path, series }) => ({
+          path,
+          name: path,
+          series,
+          names: namesBelow(path, series),
+        }))
+      : [...groupBy(found, ({ group }) => group)]
+          .sort(([a], [b]) => byName(a, b))
+          .map(([path, series]) => ({ path, name: directory.heading(path), series, names: null }));
+    this.#grouping = { found, many, groups };
+    return groups;
+  }
+
+  /** Return the tiles of a group: all that pass the filter, or as many as fill the first rows. */
+  #tileGroup(
+    { path, name, names }: NamedGroup,
+    series: readonly Series[],
+    states: ReadonlyMap<Series, TileState>,
+    most: number,
+  ): TileGroup {
+    const fold = `${path}/`;
+    const open = this.#app.state.folds.get(fold);
+    const count = (...wanted: TileState[]): number =>
+      series.filter((one) => wanted.includes(states.get(one) ?? "unknown")).length;
+    const shown = this.#many && open !== true && series.length > most ? series.slice(0, most) : series;
+    const rest = series.slice(shown.length);
+    const well = rest.every((one) => ["live", "unknown"].includes(states.get(one) ?? ""));
+    const last = path.slice(path.lastIndexOf("/") + 1);
+    return {
+      name,
+      series: shown,
+      fold,
+      folded: open === false,
+      more: rest.length,
+      moreWords: `${formatNumber(rest.length, 0)} more of ${last}${well ? ", all live and without a warning" : ""}`,
+      critical: count("critical"),
+      warn: count("warn"),
+      silent: count("stale", "nodata"),
+      namesOf: ({ metric }) => names?.get(metric),
+    };
   }
 
   /** Say why there are no tiles. */
@@ -225,6 +366,7 @@ class Overview implements Page {
     this.#linkedVersion = moment.ring.version;
     const tiles = visibleTiles(this.#layout, scrollTop / this.#scale, clientHeight / this.#scale);
     this.#links.place(tiles, moment);
+    this.#heads.place(visibleHeads(this.#layout, scrollTop / this.#scale, clientHeight / this.#scale));
     this.#app.session.gaze.list(tiles.map(({ series }) => series.index));
   }
 
@@ -260,6 +402,7 @@ class Overview implements Page {
     window.clearTimeout(this.#scrolling);
     window.clearTimeout(this.#resizing);
     this.#resizer.disconnect();
+    this.#chips.destroy();
     this.element.remove();
   }
 }

@@ -57,8 +57,11 @@ export class OverviewToolbar {
     this.element = h("div", { class: "toolbar" }, this.search.element, filters, right);
   }
 
-  setState(query: string, sort: Sort): void {
+  setQuery(query: string): void {
     this.search.setQuery(query);
+  }
+
+  setSort(sort: Sort): void {
     this.#sort.select(sort);
   }
 
