@@ -14,9 +14,10 @@ DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
     const all = (hook) => deep().filter((one) => one.dataset?.tw === hook && one.checkVisibility());"""
 # The rows of the tree in order, each with its name, and its state and count if it is a level.
 ROWS = f"""() => {{ {DEEP} const top = (one) => one.getBoundingClientRect().top;
+    const words = (one) => one.dataset.tw === "tree-folder" ? one.textContent : one.title;
     return [...all("tree-folder"), ...all("sidebar-row")].sort((a, b) => top(a) - top(b))
-        .map((one) => (one.dataset.tw === "tree-folder" ? one.textContent : one.title).replace(/\\s+/g, " ").trim()); }}"""
-CHARTS = "() => window.__tidewire.state().charts.map((chart) => [chart.title, chart.series.length])"
+        .map((one) => words(one).replace(/\\s+/g, " ").trim()); }}"""
+CHARTS = "() => (window.__tidewire?.state().charts ?? []).map((chart) => [chart.title, chart.series.length])"
 
 
 async def robots(service: Any) -> None:

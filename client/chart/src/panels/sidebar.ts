@@ -241,7 +241,7 @@ export class Sidebar {
     }
     const now = session.now();
     const state = freshness(slot, now);
-    const alert = state === "live" ? (session.alarms.get(series.index) ?? null) : null;
+    const alert = state === "live" || state === "unknown" ? (session.alarms.get(series.index) ?? null) : null;
     row.dot.className = `age ${alert ?? state}`;
     const width = this.#sparkWidth;
     const columns = columnsOf(SIDEBAR_WINDOW_MS, this.sparkPx);
