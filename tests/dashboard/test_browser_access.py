@@ -111,6 +111,33 @@ async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any
     assert await violations(tab) == [], "disconnected, the overview"
 
 
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_axe_finds_nothing_among_many_series(tab: Any, service: Any, theme: str) -> None:
+    await tab.page.emulate_media(reduced_motion="reduce")
+    rows = [
+        {"metric": f"plant/cell-{n // 60}/robot-{n % 60:02}", "value": float(n), "labels": {"line": "AB"[n % 2]}}
+        for n in range(240)
+    ]
+    limits = [{"metric": "plant/**", "warn_above": 200.0, "critical_above": 230.0}]
+    assert (await service.http.post("/v1/readings", json=rows)).status_code == 200
+    assert (await service.http.put("/v1/thresholds", json={"thresholds": limits})).status_code == 200
+    await tab.open(f"/?theme={theme}&f=plant/cell-0/:0")
+    await tab.page.locator('[data-tw="tile-head"][aria-expanded="true"]').first.wait_for()
+    await tab.page.locator('[data-tw="tree-folder"] .tree-state.critical').first.wait_for()
+    assert await violations(tab) == [], "levels and groups"
+    await tab.page.locator('[data-tw="chip"]').first.click()
+    assert await violations(tab) == [], "a label's values"
+    await tab.open(f"/d/plant?theme={theme}&l.line=A&q=cell-1/**")
+    await tab.page.locator('[data-tw="sidebar-row"]').first.wait_for()
+    await tab.page.locator('[data-tw="tree"]').focus()
+    await tab.page.keyboard.press("ArrowDown")
+    assert await violations(tab) == [], "the tree of a deck"
+    await tab.page.locator(".search-input").first.fill("/(a/")
+    await tab.sees("is no expression")
+    assert await violations(tab) == [], "an expression that cannot be obeyed"
+
+
 async def test_every_chart_says_what_it_shows_and_has_a_table(tab: Any, service: Any) -> None:
     await plant(service)
     await drawn(tab, "/d/furnace?c=furnace/temperature")
