@@ -107,6 +107,7 @@ async def test_a_label_chip_narrows_the_tree_and_every_chart_of_the_deck(tab: An
     await tab.until("() => location.search.includes('l.line=A')")
     await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,0'")
     await tab.until(f"() => ({ROWS})()[0].startsWith('bigplant 1 critical 600')")
+    await tab.sees("No series has line: A")
     await tab.page.go_back()
     await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,1'")
     await tab.page.keyboard.press("m")

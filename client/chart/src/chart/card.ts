@@ -80,14 +80,21 @@ export class ChartFrame {
     if (yes) setText(this.#name, "");
   }
 
-  /** Show that nothing has been published under the chart's name. */
+  /** Labels that its series lack, in words; empty: there are no series. */
+  lacks = "";
+
+  /** Show that nothing has been published under the chart's name, or nothing with the labels that are asked for. */
   absent(yes: boolean, title: string): void {
     show(this.#nothing, yes);
     if (!yes) return;
     this.loading(false, title);
     setText(this.#name, title);
-    setText(this.#nothing, "Nothing published under this name yet");
-    setAttribute(this.plotHost, "aria-label", `${title}, nothing published yet`);
+    setText(this.#nothing, this.lacks ? `No series has ${this.lacks}` : "Nothing published under this name yet");
+    setAttribute(
+      this.plotHost,
+      "aria-label",
+      `${title}, ${this.lacks ? "hidden by a label" : "nothing published yet"}`,
+    );
   }
 
   update(

@@ -4,7 +4,7 @@ import { focusedAt, h, show } from "../base/dom";
 import { chartTitle } from "../base/naming";
 import { Chart, type SharedRange } from "../chart/chart";
 import type { Press } from "../chart/legend";
-import { cells, named } from "../model/layout";
+import { cells, named, resolve } from "../model/layout";
 import { DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
 import { cardButtons } from "./card-menu";
@@ -74,6 +74,9 @@ export class CardGrid {
       this.#watcher.unobserve(gone.chart.card.element);
       gone.chart.destroy();
     }
+    const labels = Object.entries(state.labels)
+      .map(([name, value]) => `${name}: ${value}`)
+      .join(", ");
     const only = this.cards.some(({ at }) => this.#deck.isAlone(at)) ? state.only : null;
     this.element.classList.toggle("alone", only !== null);
     this.cards.forEach(({ chart, spec, series, at, facet }, i) => {
@@ -84,6 +87,7 @@ export class CardGrid {
       chart.drawAs(spec.kind ?? "auto");
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
+      chart.card.lacks = series.length === 0 && resolve(directory, spec).length > 0 ? labels : "";
       chart.setSeries(series, directory.list.length > 0 ? chartTitle(names) : "");
       chart.hide(hidden);
       element.style.gridColumn = `span ${spec.columns}`;
