@@ -176,8 +176,8 @@ def test_a_loop_without_a_length_that_is_left_says_how_far_it_came(publishing: P
     for item in track(iter(range(100)), "train", publisher=publishing.publisher):
         if item == 7:
             break
-    assert publishing.values("train/done") == [7.0]
-    assert publishing.texts("train/done") == [None], "nobody knows whether it goes on"
+    assert publishing.values("train/done")[-1] == 7.0
+    assert set(publishing.texts("train/done")) == {None}, "nobody knows whether it goes on"
     assert publishing.batches("train/progress", "train/eta") == []
 
 

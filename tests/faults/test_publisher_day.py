@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 from servers import Valkey
-from waiting import HANG_S
+from waiting import HANG_S, generous
 
 from tidewire.model.batch import decode_batch
 from tidewire.publishing.publisher import Publisher
@@ -207,7 +207,7 @@ async def test_a_publishers_bad_day(valkey: Valkey, tmp_path: Path) -> None:
 
     for name, told in ledger.items():
         if told["handed"] >= 500:  # 1.5 µs alone; a wait for the network would be seconds
-            assert told["median_us"] < 1_000, (name, told)
-            assert told["p99_us"] < 50_000, (name, told)
+            assert told["median_us"] < generous(1_000), (name, told)
+            assert told["p99_us"] < generous(50_000), (name, told)
         print(f"{name}: {told}")
     print(f"killed: {acknowledged} acknowledged, {len(found['killed'])} arrived; swept (readings, s): {swept}")
