@@ -193,7 +193,7 @@ async def test_tables_show_readings_as_they_are_and_the_latest_of_all(
     await tab.page.keyboard.press("l")
     await says(tab.page, "latest-table", "furnace/power")
     await service.publish("furnace/power", 77.5, unit="kW")
-    await says(tab.page, "latest-table", "77.50")
+    await says(tab.page, "latest-table", "77.5")
     await service.publish("furnace/newborn", 1.25)
     await says(tab.page, "latest-table", "furnace/newborn")
 

@@ -18,6 +18,8 @@ _ROUNDING: Final = 1e-12  # values that differ by less than this share of them d
 def decimals_for(low: float, high: float, *, whole: bool = False) -> int:
     """Return the decimals that give four significant digits, and more where those do not tell a fifth of the range.
 
+    A value that is the only one has no other decimals than it was given with.
+
     Args:
         low: the smallest value of a window, NaN for none.
         high: its largest.
@@ -26,7 +28,11 @@ def decimals_for(low: float, high: float, *, whole: bool = False) -> int:
     Returns:
         Decimals; -n for powers of ten with n + 1 decimals, where values are very small or very large.
     """
-    magnitude, span = max(abs(low), abs(high)), high - low
+    decimals = _decimals(max(abs(low), abs(high)), high - low, whole=whole)
+    return min(decimals, len(as_given(high).partition(".")[2])) if low == high and decimals > 0 else decimals
+
+
+def _decimals(magnitude: float, span: float, *, whole: bool) -> int:
     if not math.isfinite(magnitude) or (whole and magnitude < 1e12):
         return 0
     power = math.floor(math.log10(magnitude) + 1e-9) if magnitude > 0 else 0
@@ -45,7 +51,7 @@ def reading_text(value: float, decimals: int) -> str:
     size = abs(value)
     text = _fixed(size, max(0, decimals)) if size < 1e15 else ""
     if size > 0 and decimals >= 0 and text and not text.strip("0."):
-        return reading_text(value, decimals_for(size, size))
+        return reading_text(value, _decimals(size, 0.0, whole=False))
     if decimals < 0 or not text:
         text = _scientific(size, max(2, 1 - decimals))
     sign = "\N{MINUS SIGN}" if value < 0 else ""

@@ -1,6 +1,6 @@
 /** Formats the readings of a series: freshness, scale of the unit, decimals. */
 
-import { decimalsFor, formatReading, MOST_DIGITS, withoutZeros } from "../base/format";
+import { decimalsFor, decimalsOf, formatReading, MOST_DIGITS, withoutZeros } from "../base/format";
 import type { ShownUnit } from "../base/units";
 import type { BucketRing, Slot } from "./bucket-ring";
 import type { Extent, Trace } from "./buckets";
@@ -27,11 +27,10 @@ export function magnitudeOf({ lo, hi }: Extent): number {
 export function printOf(unit: ShownUnit, extent: Extent): Print {
   const { divisor } = unit;
   const whole = extent.integers && divisor === 1;
-  return {
-    unit,
-    decimals: decimalsFor(magnitudeOf(extent) / divisor, whole, (extent.hi - extent.lo) / divisor),
-    whole,
-  };
+  const decimals = decimalsFor(magnitudeOf(extent) / divisor, whole, (extent.hi - extent.lo) / divisor);
+  // A value that is the only one needs no other digits than it was given with.
+  const given = extent.lo === extent.hi && decimals > 0 ? decimalsOf(extent.hi / divisor) : decimals;
+  return { unit, decimals: Math.min(decimals, given), whole };
 }
 
 /** Return the print of the same digits in another scale of the unit. */
