@@ -55,13 +55,15 @@ function startDashboard(model: PanelModel, el: HTMLElement, root: HTMLElement): 
       if (model.ticket) address.searchParams.set("ticket", model.ticket);
       return address.href;
     },
+    drawn: () => {
+      (window as unknown as Record<string, unknown>).__tidewire = Object.freeze({ state: () => app.debug() });
+    },
   });
   if (model.assets) loadFonts(model.assets, () => app.applyTheme());
   el.append(root);
   const destroy = (): void => app.destroy();
   model.on?.("theme", () => app.applyTheme());
   model.on?.("remove", destroy);
-  (window as unknown as Record<string, unknown>).__tidewire = Object.freeze({ state: () => app.debug() });
   return destroy;
 }
 

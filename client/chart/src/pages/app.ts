@@ -49,6 +49,8 @@ export interface AppOptions {
   fallbackPage: "overview" | "deck";
   theme: () => string;
   socketAddress: () => string;
+  /** Called when a page was first drawn. */
+  drawn: () => void;
 }
 
 export class App implements AppContext {
@@ -100,6 +102,11 @@ export class App implements AppContext {
       this.#footer.draw();
     },
   );
+  #firstDrawn = (): void => {
+    this.#firstDrawn = () => undefined;
+    // After this drawing: what it shows is complete then.
+    queueMicrotask(this.options.drawn);
+  };
   /** Whether readings have arrived since the last drawing. */
   #fresh = false;
   readonly #undo: (() => void)[] = [];
@@ -215,6 +222,7 @@ export class App implements AppContext {
     this.options.root.classList.toggle("kiosk", this.state.kiosk);
     if (nothing) this.#empty.use((page) => page.draw());
     else this.#page?.draw(fresh);
+    if (nothing || this.#page) this.#firstDrawn();
     if (this.alerts.draw()) this.#updateTitle();
     this.latest.here?.draw();
     this.header.draw();

@@ -93,6 +93,7 @@ class Overview implements Page {
   /** Query, sort and filter. */
   #shown = "";
   #orderedAt = 0;
+  #orderedVersion = -1;
   #drawnAt = 0;
   #drawnVersion = -1;
   #dirty = true;
@@ -245,10 +246,12 @@ class Overview implements Page {
     const { directory } = this.#app.session;
     const width = this.#scroller.clientWidth;
     const key = `${this.#scale}|${query}|${JSON.stringify(labels)}|${filter}|${sort}|${width}|${JSON.stringify([...folds])}|${directory.version}`;
-    if (key === this.#layoutKey && now - this.#orderedAt < REORDER_MS) return;
+    const first = this.#orderedVersion < 1 && moment.ring.version > 0;
+    if (key === this.#layoutKey && now - this.#orderedAt < REORDER_MS && !first) return;
     const moved = key !== this.#layoutKey;
     this.#layoutKey = key;
     this.#orderedAt = now;
+    this.#orderedVersion = moment.ring.version;
     const counts: Record<Filter, number> = { all: 0, live: 0, stale: 0, nodata: 0, finished: 0, warn: 0 };
     const { found, problem } = this.#searched.of(directory, query, labels);
     this.#toolbar.search.setCount(found.length, directory.measured.length);
