@@ -9,7 +9,7 @@ import { type Ctx, canvasName } from "./draw";
 import { type TileState, WALL_TILE } from "./tile";
 
 /** Below this width the value is 24 px, so that unit and change still fit beside it. */
-const NARROW_TILE = 182;
+export const NARROW_TILE = 182;
 /** Px below which a unit would be no more than an ellipsis, and up to which one is never cut. */
 const UNIT_ROOM = 14;
 const SHORT_UNIT = 32;

@@ -13,7 +13,7 @@ import { readSpark } from "./sparkline";
 import { type TileKind, type TileMoment, type TileState, tileState } from "./tile";
 import { TILE_HEIGHT, type TileBox } from "./tile-layout";
 import { sparkTile } from "./tile-spark";
-import { fittingWord, label, stateText, value, valueWidth, when, whenWidth } from "./tile-text";
+import { fittingWord, label, NARROW_TILE, stateText, value, valueWidth, when, whenWidth } from "./tile-text";
 
 /** The first that fits a series draws the foot of its tiles. */
 const KINDS: readonly TileKind[] = [sparkTile];
@@ -58,7 +58,9 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const state = tileState(slot, series, moment);
   const silent = isSilent(state);
   const age = moment.paused ? null : ageOf(slot, moment.nowMs);
-  const stateLeft = stateText(ctx, state, age, right - 12, top + 22, moment.wall, tokens);
+  // In a narrow tile the name needs the room of the age; the time of the last reading stands beside the value.
+  const shownAge = state === "stale" && width < NARROW_TILE ? null : age;
+  const stateLeft = stateText(ctx, state, shownAge, right - 12, top + 22, moment.wall, tokens);
   label(ctx, named, left + 14, top + 22, stateLeft - 8, moment.wall, tokens);
   const footWidth = width - FOOT_LEFT - FOOT_RIGHT;
   const trace = readSpark(moment.ring, slot, moment.columns, moment.nowMs);

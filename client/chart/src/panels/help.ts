@@ -8,6 +8,7 @@ const POINTER: readonly (readonly [string, string])[] = [
   ["Drag", "Zoom into a time span; on the title: move the chart; on its corner: resize it"],
   ["Pinch", "Zoom; so does Ctrl with the wheel"],
   ["Shift", "With a click, or Enter, on a series of the list: add it to the current chart"],
+  ["← → ↑ ↓", "In the tree: fold, unfold, move; Enter searches a level, with Shift adds its charts; * unfolds all"],
   ["Double click", "Back to live"],
   ["Click", "Lock or release the crosshair; on a legend: hide a series, with Shift: all others"],
 ];
