@@ -1,0 +1,174 @@
+"""Packs the sliding window of a formula once per tick, for every viewer that shares it; no I/O.
+
+It serves as a `LiveView` does, but its series are those of the result: the ``index`` of a record is a place in
+`FormulaView.plan`. Each bucket is one value: its smallest, largest, first and last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewire.errors import InvalidFormula
+from tidewire.evaluation.plan import Plan
+from tidewire.evaluation.reading_table import Floats
+from tidewire.livestore.formula_readings import FormulaReadings
+from tidewire.livestore.live_formula import LiveFormula
+from tidewire.livestore.view_frame import (
+    BUCKET,
+    DELTA,
+    EMPTY,
+    EXPONENT_SHIFT,
+    RECORD,
+    SNAPSHOT,
+    ViewFrame,
+    base_for,
+    exponent_for,
+    pack_frame,
+)
+from tidewire.livestore.window import BEYOND
+from tidewire.model.bucket_steps import column_step_for
+from tidewire.model.formulas.tree import Node
+
+__all__ = ["FormulaView"]
+
+_TICKS_KEPT: Final = 128  # a viewer that is further behind gets a snapshot
+_REVIEW_TICKS: Final = 25  # in so many ticks the range of all buckets is looked at once; else that of new ones
+
+
+class FormulaView:
+    """A window of a formula's results for all viewers that asked for the same.
+
+    Args:
+        readings: what the formula reads; refreshed once per tick by its owner, before `tick`.
+        node: the tree.
+        window_ms: length of the window; it ends at the log's clock.
+        buckets: how many columns of pixels hold the window; `BEYOND` more let its lines enter.
+
+    Attributes:
+        live: the formula's values.
+        step_ms: width of its buckets.
+        version: rises when the series of the result change: viewers need their labels and units anew.
+        error: why the last tick computed nothing, None if it did; what was computed before is still packed.
+
+    Raises:
+        InvalidFormula: it cannot be evaluated over the series that there are.
+    """
+
+    def __init__(self, readings: FormulaReadings, node: Node, window_ms: float, buckets: int) -> None:
+        self.step_ms = column_step_for(window_ms, buckets)
+        self.version = 0
+        self.error: InvalidFormula | None = None
+        self.live = LiveFormula(readings, node, self.step_ms, buckets + BEYOND)
+        self._plan = self.live.plan
+        self._seq = -1
+        self._now_ms = np.nan
+        self._ticks: deque[tuple[int, int]] = deque(maxlen=_TICKS_KEPT)  # (seq, first bucket that changed with it)
+        self._packed: dict[tuple[int, int], bytes] = {}
+        self._empty_records()
+
+    @property
+    def plan(self) -> Plan:
+        """Return the formula as it is laid out: labels and units of its series, and warnings."""
+        return self._plan
+
+    @property
+    def complete(self) -> bool:
+        """Return whether all of the window has been computed: until then its past is loading, not empty."""
+        return self.live.complete
+
+    def close(self) -> None:
+        """Give up what the formula reads."""
+        self.live.close()
+
+    def tick(self, seq: int, now_ms: float) -> None:
+        """Advance the window to the log's clock; call once per tick, before `frame`.
+
+        Args:
+            seq: number of the tick, rising.
+            now_ms: the log's clock.
+        """
+        if seq == self._seq:
+            return
+        self._seq, self._now_ms = seq, now_ms
+        self._packed.clear()
+        live = self.live
+        try:
+            changed = live.tick(now_ms)
+        except InvalidFormula as error:
+            self.error, changed = error, live.first
+        else:
+            self.error = None
+        if live.plan is not self._plan:
+            self._plan = live.plan
+            self.version += 1
+            self._empty_records()
+            self._ticks.clear()
+        if self._describe(changed):
+            changed = live.first
+        self._ticks.append((seq, changed))
+
+    def frame(self, view: int, since: int | None) -> bytes:
+        """Return the frame for a viewer whose last frame of this view was `since`; None for a snapshot."""
+        live, first = self.live, self.live.first
+        if since is not None and self._ticks and since >= self._ticks[0][0]:
+            changes = (changed for seq, changed in self._ticks if seq > since)
+            first = max(first, min((*changes, live.last)))
+        packed = self._packed.get((view, first))
+        if packed is None:
+            kind = SNAPSHOT if first == live.first else DELTA
+            body = self._body(live.value[:, first - live.first :])
+            frame = ViewFrame(kind, self._seq, self._now_ms, first, view, self.step_ms, self._records, body)
+            packed = self._packed[view, first] = pack_frame(frame)
+        return packed
+
+    def _empty_records(self) -> None:
+        count = len(self._plan.labels)
+        self._records = np.zeros(count, dtype=RECORD)
+        self._records["index"] = np.arange(count)
+        self._records["change"] = self._records["last_value"] = self._records["rate"] = np.nan
+        self._records["expected_ms"] = self.step_ms
+        self._low: Floats = np.full(count, np.nan)
+        self._high: Floats = np.full(count, np.nan)
+        self._exponents = np.zeros(count, dtype=np.int32)
+
+    def _describe(self, changed: int) -> bool:
+        """Update the records; tell whether what is drawn before `changed` is written otherwise now."""
+        live, records = self.live, self._records
+        review = self._seq % _REVIEW_TICKS == 0 or changed == live.first
+        new = live.value if review else live.value[:, max(0, changed - live.first) :]
+        if new.size:
+            low, high = np.fmin.reduce(new, axis=1), np.fmax.reduce(new, axis=1)
+            if not review:
+                low, high = np.fmin(low, self._low), np.fmax(high, self._high)
+            rows = np.flatnonzero((low != self._low) | (high != self._high))  # NaN differs from itself: also these
+            before = records["base"][rows], self._exponents[rows]
+            self._low, self._high = low, high
+            for row in rows.tolist():
+                base = base_for(low[row], high[row], float(records["base"][row]))
+                records["base"][row] = base
+                self._exponents[row] = exponent_for(float(low[row]), float(high[row]), base)
+            rewritten = bool((records["base"][rows] != before[0]).any() or (self._exponents[rows] != before[1]).any())
+        else:
+            rewritten = False
+        records["flags"] = (self._exponents & 0xFFFF) << EXPONENT_SHIFT
+        there = ~np.isnan(live.value)
+        records["total"] = there.sum(axis=1)
+        newest = live.value.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
+        known = np.flatnonzero(there.any(axis=1))
+        records["last_value"][known] = live.value[known, newest[known]]
+        time_ms = np.minimum((live.first + newest[known] + 1) * self.step_ms, self._now_ms)
+        records["last_time_ms"][known] = records["last_id_ms"][known] = time_ms
+        return rewritten
+
+    def _body(self, value: Floats) -> npt.NDArray[np.void]:
+        """Return buckets of one value each."""
+        body = np.full(value.shape, EMPTY, dtype=BUCKET)
+        there = ~np.isnan(value)
+        scaled = np.ldexp(value - self._records["base"][:, None], -self._exponents[:, None])
+        body["min"] = body["max"] = scaled
+        body["count"] = there
+        return body
