@@ -13,7 +13,7 @@ from loop_meter import HELD_S, measured
 from servers import Service, Valkey
 from waiting import HANG_S, eventually
 
-from tidewire.model.batch import encode_batch, make_batch
+from tidewire.model.batch import EncodedBatch, encode_batch, make_batch
 from tidewire.model.cursor import Cursor
 from tidewire.redislog.log import RedisLog
 from tidewire_service.hub.event_ring import EventRing, RingEntry
@@ -26,6 +26,7 @@ from tidewire_service.turns import Turns
 
 METRICS, SERIES = 20, 2_000
 MANY = 100_000
+RUNS_TIMEOUT = pytest.mark.timeout(900)  # three runs over all of them, on a busy machine
 HOSTILE = [f"**/{'*/' * n}b" for n in range(40, 104)]  # 0.1 ms each for a name of many levels
 DEEP = "a/" * 120
 
@@ -248,6 +249,13 @@ async def test_a_slow_subscription_is_thinned_over_the_whole_ring_in_turns(wide_
     assert held_s < HELD_S
 
 
+def many_batches(value: float) -> list[EncodedBatch]:
+    """Return a batch of each of 100,000 metrics: one is encoded, and the names put in, since each would take 10 µs."""
+    one = encode_batch(make_batch("many/N", [value], unit="K"))
+    bodies = ((f"many/{n}", one.body.replace(b"many/N", b"many/%d" % n)) for n in range(MANY))
+    return [one._replace(metric=metric, body=body, last=body) for metric, body in bodies]
+
+
 @pytest.fixture(scope="module")
 async def logged_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service that came to a log of 100,000 metrics with two readings each: nothing of it is in the event ring."""
@@ -255,8 +263,7 @@ async def logged_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
     valkey.start()
     log = RedisLog(valkey.url)
     for reading in range(2):
-        batches = (encode_batch(make_batch(f"many/{n}", [float(reading)], unit="K")) for n in range(MANY))
-        await log.append(list(batches))
+        await log.append(many_batches(float(reading)))
     await log.close()
     service = Service(ServiceSettings(redis=valkey.url, port=0, drain_s=0.1))
     await service.start()
@@ -275,6 +282,7 @@ async def logged_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
     ],
 )
 @pytest.mark.long
+@RUNS_TIMEOUT
 async def test_no_replay_from_the_log_of_many_metrics_holds_the_event_loop(
     logged_service: Service, query: str, events: int
 ) -> None:
@@ -292,6 +300,7 @@ async def test_no_replay_from_the_log_of_many_metrics_holds_the_event_loop(
 
 
 @pytest.mark.long
+@RUNS_TIMEOUT
 async def test_a_slow_subscription_is_thinned_over_the_log_of_many_metrics_in_turns(
     logged_service: Service,
 ) -> None:
@@ -303,11 +312,12 @@ async def test_a_slow_subscription_is_thinned_over_the_log_of_many_metrics_in_tu
 
 
 @pytest.mark.long
+@RUNS_TIMEOUT
 async def test_the_holes_of_many_metrics_are_announced_in_turns(
     start_service: Callable[..., Any], valkey: Valkey
 ) -> None:
     log = RedisLog(valkey.url)
-    await log.append([encode_batch(make_batch(f"many/{n}", [1.0])) for n in range(MANY)])
+    await log.append(many_batches(1.0))
     service = await start_service()
     for first in range(0, MANY, 10_000):  # as the server evicts them
         await log.redis.unlink(*(log.keys.log(f"many/{n}") for n in range(first, first + 10_000)))
