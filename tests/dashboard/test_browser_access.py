@@ -89,7 +89,8 @@ async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any
     await tab.page.locator('[data-tw="other-tools"]').click()
     assert await violations(tab) == [], "other tools"
     await plant(service)
-    failed = "c=furnace/temperature,furnace/power&c=nobody/published&c=furnace/temperature@site"
+    await service.publish("furnace/far", -1.7e308, 1.7e308)
+    failed = "c=furnace/far&c=nobody/published&c=furnace/temperature@site"
     await drawn(tab, f"/d/furnace?{failed}&theme={theme}")
     await tab.sees("This chart stopped")
     await tab.sees("Nothing published under this name yet")
@@ -98,6 +99,12 @@ async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any
         tab, f"/d/furnace?only=1&from={(time.time() - 90) * 1e3:.0f}&to={(time.time() - 20) * 1e3:.0f}&theme={theme}"
     )
     assert await violations(tab) == [], "a chart alone, zoomed"
+    await drawn(tab, f"/d/furnace?c=furnace/temperature,furnace/power:8x8;y=0..200;k=bars&theme={theme}")
+    await tab.until("() => window.__tidewire.state().charts[0]?.axes.length === 2")
+    await tab.page.locator('[data-tw="chart"]').first.hover()
+    await tab.page.keyboard.press("y")
+    await tab.page.locator('[data-tw="y-menu"]').wait_for()
+    assert await violations(tab) == [], "the menu of a y axis"
     await drawn(tab, f"/d/furnace?kiosk=1&theme={theme}")
     assert await violations(tab) == [], "a wall"
     await drawn(tab, f"/d/furnace?theme={theme}")

@@ -80,7 +80,7 @@ const ICONS = {
   flag: "M4 14V2.5h8L10 6l2 3.5H4",
   more: "M3.5 8h.01M8 8h.01M12.5 8h.01",
   split: "M2.5 3h11v10h-11ZM8 3v10",
-  steps: "M2 12h3.5V4.5H10V12h4",
+  axis: "M2.5 2.5v11h11M4.5 10l3-4 2.5 2.5 3.5-5",
   table: "M2.5 3h11v10h-11ZM2.5 6.5h11M2.5 9.8h11M6.5 6.5V13",
   tiles: "M3.5 13V8.5M8 13V3M12.5 13V6",
   deck: "M2.5 3h11v10h-11ZM10 3v10",

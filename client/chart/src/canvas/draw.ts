@@ -4,6 +4,14 @@ import { font, type Tokens } from "../base/tokens";
 
 export type Ctx = CanvasRenderingContext2D;
 
+/** A part of a canvas, px of layout. */
+export interface Box {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
 const HATCH_PITCH = 6;
 
 /** Hatch a box at 45°. The lines are fixed to `originX`, not to the box: a growing silence does not crawl. */

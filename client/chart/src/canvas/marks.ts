@@ -11,6 +11,8 @@ export interface Frame2d {
   box: { left: number; top: number; width: number; height: number };
   x: Linear;
   y: Linear;
+  /** The scale of each trace, where they have several. */
+  ys?: readonly Linear[];
 }
 
 /** Height of a label's box, px. */
@@ -91,11 +93,13 @@ export function drawThresholds(
 ): void {
   const { left, top, width, height } = frame.box;
   const y = Math.round(frame.y.a * line.value + frame.y.b);
-  if (y < top || y > top + height) return;
+  // Upside down, what is above a limit is drawn below it.
+  const upper = (line.side === "above") === frame.y.a < 0;
+  if (!(y >= top && y <= top + height)) return;
   const colour = line.level === "warn" ? tokens.warnMark : tokens.critical;
   if (part === "band") {
     ctx.fillStyle = withAlpha(colour, 0.06);
-    if (line.side === "above") ctx.fillRect(left, top, width, y - top);
+    if (upper) ctx.fillRect(left, top, width, y - top);
     else ctx.fillRect(left, y, width, top + height - y);
     return;
   }
@@ -115,7 +119,7 @@ export function drawThresholds(
   const before = kept.get(line.text);
   const room =
     before && before.left + wide <= left + width && (before.above ? y - top : top + height - y) >= LABEL_HEIGHT;
-  const place = room && !relocate ? before : labelPlace(frame, picture, y, wide, line.side === "above", placed, before);
+  const place = room && !relocate ? before : labelPlace(frame, picture, y, wide, upper, placed, before);
   kept.set(line.text, place);
   placed.push({ left: place.left, right: place.left + wide, top: boxTopOf(y, place.above) });
   ctx.textAlign = "left";
@@ -132,7 +136,8 @@ export function drawThresholds(
 /** Count the columns whose line, from the end of the one before, passes through a label's box. */
 function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number, toX: number, boxTop: number): number {
   let count = 0;
-  for (const trace of picture.traces) {
+  for (const [index, trace] of picture.traces.entries()) {
+    const scale = frame.ys?.[index] ?? frame.y;
     let x = NaN;
     for (let i = 0; i < trace.n; i++) {
       const beforeX = x;
@@ -141,14 +146,14 @@ function covered(frame: Frame2d, picture: Pick<Picture, "traces">, fromX: number
       const start = i > 0 && !trace.breaks[i] ? trace.last[i - 1] : trace.min[i];
       const [high, low] = [Math.max(trace.max[i], start), Math.min(trace.min[i], start)];
       if (
-        frame.y.a * low + frame.y.b > boxTop - 3 &&
-        frame.y.a * high + frame.y.b < boxTop + LABEL_HEIGHT + 3 &&
+        Math.min(scale.a * low, scale.a * high) + scale.b < boxTop + LABEL_HEIGHT + 3 &&
+        Math.max(scale.a * low, scale.a * high) + scale.b > boxTop - 3 &&
         (x <= toX || beforeX < toX)
       )
         count++;
       if (x > toX) break;
     }
-    const heldY = frame.y.a * trace.last[trace.n - 1] + frame.y.b;
+    const heldY = scale.a * trace.last[trace.n - 1] + scale.b;
     const [heldFrom, heldTo] = [frame.x.a * trace.time[trace.n - 1] + frame.x.b, frame.x.a * trace.heldMs + frame.x.b];
     if (heldTo > fromX && heldFrom < toX && heldY > boxTop - 3 && heldY < boxTop + LABEL_HEIGHT + 3) count++;
   }

@@ -3,13 +3,29 @@ import type { Silence, Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
 import type { EventGroup } from "../model/events";
 import type { ThresholdLine } from "../model/thresholds";
+import type { Axis } from "./axis";
+import type { Box, Ctx } from "./draw";
 import type { LoadingPart } from "./loading";
 import type { Linear } from "./paths";
 import type { StateRow } from "./state-bands";
 
+/** Draws the columns of a trace from one on; `y` maps its heights to px. */
+export type TraceInk = (ctx: Ctx, picture: Picture, at: number, y: Linear, box: Box, from: number) => void;
+
+/** A threshold, and its axis. */
+export type AxisLine = ThresholdLine & { axis: number };
+
 /** Everything that a plot draws. Traces and colours have the same order. */
 export interface Picture {
+  /** Their values are heights: see `Scale`. */
   traces: readonly Trace[];
+  /** One axis, or one at each side; and the axis of each trace. */
+  axes: readonly Axis[];
+  axisOf: readonly number[];
+  /** Draws traces in place of a line; null: lines and envelopes. */
+  ink: TraceInk | null;
+  /** What the plot says of its axis at its foot, empty if nothing. */
+  foot: string;
   colours: readonly string[];
   /** Px on and off in turn, empty for a solid line. */
   dashes: readonly (readonly number[])[];
@@ -20,14 +36,8 @@ export interface Picture {
   columns: Columns;
   /** Up to this time the traces are what they were in the last picture; -Infinity if nothing is known of that. */
   freshMs: number;
-  yLo: number;
-  yHi: number;
   /** Of words: a row for each series, in place of lines and the axis of y. */
   states: readonly StateRow[] | null;
-  /** Values are divided by this before they are printed on the axis. */
-  divisor: number;
-  /** All values are whole, and so are the ticks. */
-  whole: boolean;
   gaps: readonly Silence[];
   /** Start of the silence up to the right edge, NaN if the chart is live; and its label, longest first. */
   tailMs: number;
@@ -43,7 +53,7 @@ export interface Picture {
   edges: boolean;
   area: boolean;
   points: boolean;
-  thresholdLines: readonly ThresholdLine[];
+  thresholdLines: readonly AxisLine[];
   /** What is still to come, null if all is here. */
   loading: LoadingPart | null;
   events: readonly EventGroup[];

@@ -3,22 +3,26 @@ import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
 import { span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
-import { boxedText, type Ctx, dot, endMark, fitCanvas, hatch, liveDot, staleDot } from "./draw";
+import type { Axis, Ticks } from "./axis";
+import { boxedText, type Ctx, canvasName, dot, endMark, fitCanvas, hatch, liveDot, staleDot } from "./draw";
 import { drawEvents, type PlacedMark, placeMarks, STRIP } from "./event-marks";
 import { drawLoading, drawTickBlock } from "./loading";
 import { drawThresholds, type Kept, type Placed } from "./marks";
 import { type Linear, linear } from "./paths";
 import type { Picture } from "./picture";
-import { niceStep, ticksIn, tickTexts, wholeStep } from "./scale";
 import { SeriesLayer } from "./series-layer";
 import { drawStates } from "./state-bands";
 import { timeLabels, timeStep } from "./time-scale";
 
 export const GUTTER = { left: 48, right: 24, top: 8, bottom: 24 } as const;
+/** Right of a plot with an axis there, and above one that names its axes. */
+const AXIS_RIGHT = 48;
+const NAMED_TOP = 26;
 
 /** Left and right edge of a plot in device px: whole ones, so that its columns are. */
-export function edgesOf(width: number, ratio: number): { left: number; right: number } {
-  return { left: Math.round(GUTTER.left * ratio), right: Math.round((width - GUTTER.right) * ratio) };
+export function edgesOf(width: number, ratio: number, axes = 1): { left: number; right: number } {
+  const right = axes > 1 ? AXIS_RIGHT : GUTTER.right;
+  return { left: Math.round(GUTTER.left * ratio), right: Math.round((width - right) * ratio) };
 }
 
 /** Px between the plot and the strip of events, which the ticks of the axis end in. */
@@ -33,7 +37,12 @@ export class Plot {
   /** Plot box in CSS px inside the card's canvas area. */
   box = { left: GUTTER.left as number, top: GUTTER.top as number, width: 0, height: 0 };
   x: Linear = { a: 1, b: 0 };
-  y: Linear = { a: 1, b: 0 };
+  /** From the heights of each trace to px. */
+  ys: readonly Linear[] = [];
+  /** Of each axis, as they were drawn last. */
+  ticks: readonly Ticks[] = [];
+  /** Px right of the plot. */
+  right: number = GUTTER.right;
   /** Height of the strip of events below the plot, 0 without one; and the marks in it. */
   strip = 0;
   marks: readonly PlacedMark[] = [];
@@ -54,36 +63,61 @@ export class Plot {
   /** Draw a picture at a size in CSS px, of which each is `ratio` pixels of the screen. */
   draw(picture: Picture, width: number, height: number, ratio: number): void {
     const ctx = this.#ctx;
-    const { top } = GUTTER;
+    const wide = (text: string): boolean => text.length <= SHORT_TICK || ctx.measureText(text).width <= GUTTER.left - 8;
+    ctx.font = font(400, 11);
+    const ticks = picture.states ? [] : picture.axes.map((axis) => axis.scale.ticks(axis, wide));
+    this.ticks = ticks;
+    const named = ticks.length > 1 || (ticks[0]?.base ?? "") !== "";
+    const top = named ? NAMED_TOP : GUTTER.top;
+    this.right = picture.axes.length > 1 ? AXIS_RIGHT : GUTTER.right;
     this.strip = picture.eventStrip ? STRIP : 0;
     this.box = {
       left: GUTTER.left,
       top,
-      width: width - GUTTER.left - GUTTER.right,
+      width: width - GUTTER.left - this.right,
       height: height - top - GUTTER.bottom - this.strip,
     };
     this.x = picture.x;
-    this.y = linear(picture.yLo, picture.yHi, top + this.box.height, top);
+    const scales = picture.axes.map(({ lo, hi, inverted }) =>
+      inverted ? linear(lo, hi, top, top + this.box.height) : linear(lo, hi, top + this.box.height, top),
+    );
+    this.ys = picture.axisOf.map((axis) => scales[Math.max(0, axis)]);
+    const framed = { box: this.box, x: this.x, ys: this.ys };
     if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
     ctx.save();
     ctx.scale(ratio, ratio);
-    for (const line of picture.thresholdLines) drawThresholds(ctx, this.#tokens(), line, this, picture, "band");
-    if (!picture.states) this.#yAxis(ctx, picture);
+    for (const line of picture.thresholdLines)
+      drawThresholds(ctx, this.#tokens(), line, { ...framed, y: scales[line.axis] }, picture, "band");
+    ticks.forEach((own, i) => this.#yAxis(ctx, picture, picture.axes[i], own, scales[i], i, named));
     this.#xAxis(ctx, picture);
     if (picture.loading) drawLoading(ctx, this.#tokens(), picture.loading, this);
     this.#silences(ctx, picture);
     if (picture.states) drawStates(ctx, this.#tokens(), picture.states, this.x, this.box);
-    this.#layer.draw(ctx, picture, this.box, this.y, ratio, this.#tokens());
+    this.#layer.draw(ctx, picture, this.box, this.ys, ratio, this.#tokens());
     const placed: Placed = [];
     const now = performance.now();
     const relocate = now - this.#labelsAt > LABELS_MS;
     if (relocate) this.#labelsAt = now;
     for (const line of picture.thresholdLines)
-      drawThresholds(ctx, this.#tokens(), line, this, picture, "line", placed, this.#labels, relocate);
+      drawThresholds(
+        ...([ctx, this.#tokens(), line, { ...framed, y: scales[line.axis] }, picture] as const),
+        ...(["line", placed, this.#labels, relocate] as const),
+      );
     this.#readings(ctx, picture);
     this.#gapLabels(ctx, picture);
     this.#events(ctx, picture);
     ctx.restore();
+  }
+
+  /** Return the px of a height of a trace. */
+  yAt(trace: number, height: number): number {
+    const { a, b } = this.ys[trace];
+    return a * height + b;
+  }
+
+  /** Tell whether a height is inside the plot, and not beyond a range that was typed. */
+  holds(y: number): boolean {
+    return y >= this.box.top - 1 && y <= this.box.top + this.box.height + 1;
   }
 
   destroy(): void {
@@ -99,7 +133,7 @@ export class Plot {
       return known;
     };
     this.marks = placeMarks(picture.events, this.x, this.box, wide);
-    drawEvents(ctx, this.#tokens(), this.marks, top + height + UNDER, left, left + width + GUTTER.right - 4);
+    drawEvents(ctx, this.#tokens(), this.marks, top + height + UNDER, left, left + width + this.right - 4);
   }
 
   #silences(ctx: Ctx, picture: Picture): void {
@@ -115,29 +149,58 @@ export class Plot {
     }
   }
 
-  #yAxis(ctx: Ctx, picture: Picture): void {
+  /** Draw the ticks of one axis, and if axes are named its unit over them; the grid is that of the left one. */
+  #yAxis(
+    ctx: Ctx,
+    picture: Picture,
+    { swatches }: Axis,
+    { ticks, minor, unit, base }: Ticks,
+    y: Linear,
+    side: number,
+    named: boolean,
+  ): void {
     const tokens = this.#tokens();
-    const { left, width } = this.box;
-    const lo = picture.yLo / picture.divisor;
-    const hi = picture.yHi / picture.divisor;
-    const step = picture.whole ? wholeStep(lo, hi) : niceStep(lo, hi);
+    const { left, top, width } = this.box;
+    const right = left + width;
+    const edge = side === 0 ? left - 8 : right + 8;
     ctx.font = font(400, 11);
-    ctx.textAlign = "right";
+    ctx.textAlign = side === 0 ? "right" : "left";
     ctx.textBaseline = "alphabetic";
-    const ticks = ticksIn(lo, hi, step);
-    const texts = tickTexts(
-      ticks,
-      step,
-      (text) => text.length <= SHORT_TICK || ctx.measureText(text).width <= left - 8,
-    );
-    ticks.forEach((tick, i) => {
-      const y = Math.round(this.y.a * tick * picture.divisor + this.y.b);
-      ctx.fillStyle = withAlpha(tokens.border, 0.6);
-      ctx.fillRect(left, y, width, 1);
-      if (picture.loading?.bare) return drawTickBlock(ctx, tokens, left - 8, y);
+    const at = (height: number): number => Math.round(y.a * height + y.b);
+    ctx.fillStyle = withAlpha(tokens.muted, 0.28);
+    for (const height of minor) ctx.fillRect(side === 0 ? left : right - 5, at(height), 5, 1);
+    for (const tick of ticks) {
+      const px = at(tick.at);
+      ctx.fillStyle = tick.text === "±0" ? withAlpha(tokens.muted, 0.7) : withAlpha(tokens.border, 0.6);
+      if (side === 0) ctx.fillRect(left, px, width, 1);
+      else ctx.fillRect(right, px, 4, 1);
+      if (picture.loading?.bare) {
+        if (side === 0) drawTickBlock(ctx, tokens, edge, px);
+        continue;
+      }
       ctx.fillStyle = tokens.muted;
-      ctx.fillText(texts[i], left - 8, y + 4);
+      ctx.fillText(tick.text, edge, px + 4);
+    }
+    if (!named) return;
+    const line = top - 10;
+    ctx.font = font(500, 11);
+    ctx.fillStyle = tokens.secondary;
+    ctx.fillText(canvasName(unit), edge, line);
+    const wide = ctx.measureText(unit).width + 6;
+    swatches.slice(0, 4).forEach((colour, i) => {
+      ctx.fillStyle = colour;
+      const from = side === 0 ? edge - wide - 8 * (i + 1) : edge + wide + 8 * i;
+      if (from >= 0) ctx.fillRect(from, line - 5, 6, 2);
     });
+    if (base === "") return;
+    ctx.textAlign = "left";
+    const from = side === 0 ? left : right - ctx.measureText(base).width - 14;
+    ctx.fillStyle = withAlpha(tokens.border, 0.6);
+    ctx.beginPath();
+    ctx.roundRect(from, line - 13, ctx.measureText(base).width + 14, 18, 4);
+    ctx.fill();
+    ctx.fillStyle = tokens.text;
+    ctx.fillText(base, from + 7, line);
   }
 
   #xAxis(ctx: Ctx, picture: Picture): void {
@@ -152,7 +215,7 @@ export class Plot {
       ctx.fillStyle = tokens.border;
       ctx.fillRect(x, top + height, 1, 4);
       const half = ctx.measureText(text).width / 2;
-      if (x - half < left - GUTTER.left + 4 || x + half > left + width + GUTTER.right - 4) continue;
+      if (x - half < left - GUTTER.left + 4 || x + half > left + width + this.right - 4) continue;
       ctx.fillStyle = tokens.muted;
       ctx.fillText(text, x, top + height + this.strip + GUTTER.bottom - 7);
     }
@@ -161,17 +224,17 @@ export class Plot {
   #readings(ctx: Ctx, picture: Picture): void {
     picture.traces.forEach((trace, i) => {
       if (trace.n === 0) return;
-      if (picture.points && !trace.steps) {
+      if (picture.points && !trace.steps && !picture.ink) {
         for (let k = 0; k < trace.n; k++) {
-          const x = this.x.a * trace.time[k] + this.x.b;
-          if (x >= this.box.left && x <= this.box.left + this.box.width)
-            dot(ctx, x, this.y.a * trace.last[k] + this.y.b, 2, picture.colours[i]);
+          const [x, y] = [this.x.a * trace.time[k] + this.x.b, this.yAt(i, trace.last[k])];
+          if (x >= this.box.left && x <= this.box.left + this.box.width && this.holds(y))
+            dot(ctx, x, y, 2, picture.colours[i]);
         }
       }
       if (!picture.edges) return;
       const x = Math.min(this.box.left + this.box.width, this.x.a * trace.endMs + this.x.b);
-      const y = this.y.a * trace.last[trace.n - 1] + this.y.b;
-      if (x < this.box.left) return;
+      const y = this.yAt(i, trace.last[trace.n - 1]);
+      if (x < this.box.left || !this.holds(y)) return;
       if (picture.stale[i]) staleDot(ctx, x, y, this.#tokens());
       else if (picture.ended[i]) endMark(ctx, x, y, picture.colours[i]);
       else liveDot(ctx, x, y, picture.colours[i]);
@@ -192,6 +255,7 @@ export class Plot {
       const long = span(gap.longMs);
       label(gap.fromMs, gap.toMs, [`no data ${long}`, long], false);
     }
+    if (picture.foot !== "") label(picture.startMs, picture.endMs, [picture.foot], false);
     if (picture.tailText.length > 0) label(picture.tailMs, picture.endMs, picture.tailText, true);
   }
 }

@@ -3,6 +3,8 @@ import { compact, formatNumber, stepDecimals } from "../base/format";
 
 /** 2.5 last: on a tie 50 reads better than 25. */
 const MANTISSAS = [1, 2, 5, 2.5];
+/** Values that differ by less than this share of them differ by rounding. */
+const ROUNDING = 1e-12;
 
 /** Step m·10ⁿ, m ∈ {1, 2, 2.5, 5}, whose number of ticks inside [lo, hi] is nearest 4. */
 export function niceStep(lo: number, hi: number): number {
@@ -65,9 +67,10 @@ export function yRange(min: number, max: number, fromZero: boolean): [number, nu
   }
   let lo = min;
   let hi = max;
-  // A flat line stays flat: the span is at least 0.4 % of the value.
-  const least = Math.max(Math.abs(max), Math.abs(min)) * 0.004 || 1;
-  if (hi - lo < least) {
+  // A flat line stays flat, and so does what differs by rounding.
+  const size = Math.max(Math.abs(max), Math.abs(min));
+  const least = size * 0.004 || 1;
+  if (hi - lo <= size * ROUNDING) {
     const middle = (hi + lo) / 2;
     lo = middle - least / 2;
     hi = middle + least / 2;
@@ -78,3 +81,12 @@ export function yRange(min: number, max: number, fromZero: boolean): [number, nu
 
 /** The y range of steps between 0 and 1, which leaves room for an event above and the axis below. */
 export const SWITCH_RANGE: readonly [number, number] = [-0.18, 1.28];
+
+/** Spans below the first share of the values have ticks that are differences, and until they are above the second. */
+const OFFSET_SHARES = [1e-3, 1.5e-3];
+
+/** Tell whether an axis between two values is read by differences; `was`: whether it was in the last drawing. */
+export function isOffset(lo: number, hi: number, was = false): boolean {
+  const size = Math.max(Math.abs(lo), Math.abs(hi));
+  return hi - lo > size * ROUNDING && hi - lo < size * OFFSET_SHARES[was ? 1 : 0] && lo * hi > 0;
+}

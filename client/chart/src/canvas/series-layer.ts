@@ -5,6 +5,7 @@
  */
 import type { Tokens } from "../base/tokens";
 import type { Trace } from "../model/buckets";
+import type { Box } from "./draw";
 import { denseReach, fillArea, fillEnvelope, type Ink, isDense, strokeLine } from "./ink";
 import type { Linear } from "./paths";
 import type { Picture } from "./picture";
@@ -13,13 +14,6 @@ const LINE_PX = 1.5;
 const STALE_ALPHA = 0.62;
 /** Columns drawn each time before they go to the kept part: to write to that costs more than to draw a few again. */
 const SPARE = 8;
-
-interface Box {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-}
 
 export class SeriesLayer {
   readonly #canvas = document.createElement("canvas");
@@ -31,7 +25,14 @@ export class SeriesLayer {
   #dense: boolean[] = [];
 
   /** Draw the series of a picture on a canvas of `ratio` pixels for each px of layout. */
-  draw(target: CanvasRenderingContext2D, picture: Picture, box: Box, y: Linear, ratio: number, tokens: Tokens): void {
+  draw(
+    target: CanvasRenderingContext2D,
+    picture: Picture,
+    box: Box,
+    ys: readonly Linear[],
+    ratio: number,
+    tokens: Tokens,
+  ): void {
     const { columns, x, startMs, endMs, traces } = picture;
     const { stepMs, px } = columns;
     const at = (ms: number): number => Math.round((x.a * ms + x.b) * ratio);
@@ -39,10 +40,10 @@ export class SeriesLayer {
     if (right <= left) return;
     const top = Math.floor((box.top - 1) * ratio);
     const height = Math.ceil((box.top + box.height + 1) * ratio) - top;
-    this.#dense = traces.map((trace, i) => isDense(trace, y, this.#dense[i]));
+    this.#dense = traces.map((trace, i) => isDense(trace, ys[i], this.#dense[i]) && !picture.ink);
     const key = JSON.stringify([
       columns,
-      ...[right - left, height, ratio, y, tokens.surface, this.#dense],
+      ...[right - left, height, ratio, ys, tokens.surface, this.#dense],
       ...[picture.colours, picture.stale, picture.alpha, picture.area],
       traces.map((trace) => [trace.n > 0, trace.stepMs, trace.steps, breaksIn(trace, startMs)]),
     ]);
@@ -50,8 +51,13 @@ export class SeriesLayer {
     const reach = (fromMs: number): number =>
       Math.min(endMs, ...traces.map((trace, i) => reachOf(trace, this.#dense[i], fromMs, style.columnPx)));
     let moved = Math.round((endMs - this.#endMs) / stepMs);
-    // A dash goes on from where the line begins.
-    if (key !== this.#key || picture.dashes.some(({ length }) => length > 0) || !(moved >= 0 && moved < columns.count))
+    // A dash goes on from where the line begins; bars and areas are wider than their column.
+    if (
+      key !== this.#key ||
+      picture.ink ||
+      picture.dashes.some(({ length }) => length > 0) ||
+      !(moved >= 0 && moved < columns.count)
+    )
       this.#keptMs = -Infinity;
     else this.#keptMs = Math.min(this.#keptMs, reach(picture.freshMs));
     this.#key = key;
@@ -65,7 +71,7 @@ export class SeriesLayer {
       this.#ctx.rect(fresh, 0, at(overMs) - left - fresh, height);
       this.#ctx.clip();
       this.#ctx.setTransform(ratio, 0, 0, ratio, -left, -top);
-      this.#paint(this.#ctx, picture, box, y, style, this.#keptMs);
+      this.#paint(this.#ctx, picture, box, ys, style, this.#keptMs);
       this.#ctx.restore();
       [this.#endMs, this.#keptMs, moved] = [endMs, overMs, 0];
     }
@@ -81,7 +87,7 @@ export class SeriesLayer {
     target.beginPath();
     target.rect(kept / ratio, top / ratio, (right - kept) / ratio, height / ratio);
     target.clip();
-    this.#paint(target, picture, box, y, style, this.#keptMs);
+    this.#paint(target, picture, box, ys, style, this.#keptMs);
     target.restore();
   }
 
@@ -103,25 +109,29 @@ export class SeriesLayer {
   /** Draw what begins at a time; what is before it is clipped away, and only drawn as far as lines come from there. */
   #paint(
     ctx: CanvasRenderingContext2D,
-    { traces, colours, dashes, stale, alpha, area, x }: Picture,
-    { top, height }: Box,
-    y: Linear,
+    picture: Picture,
+    box: Box,
+    ys: readonly Linear[],
     style: Omit<Ink, "colour" | "width" | "dash">,
     fromMs: number,
   ): void {
+    const { traces, colours, dashes, stale, alpha, area, x, axes, axisOf } = picture;
     const alphaOf = (i: number): number => alpha * (stale[i] && alpha === 1 ? STALE_ALPHA : 1);
     if (area)
       traces.forEach((trace, i) => {
         ctx.globalAlpha = alphaOf(i);
-        fillArea(ctx, trace, x, y, top, top + height, colours[i]);
+        const { lo, hi } = axes[axisOf[i]];
+        const y = ys[i];
+        fillArea(ctx, trace, x, y, y.a * hi + y.b, y.a * lo + y.b, colours[i]);
       });
     traces.forEach((trace, i) => {
       const from = trace.indexAt(fromMs);
       if (trace.n === 0) return;
       const ink = { ...style, colour: colours[i], width: LINE_PX, dash: dashes[i] };
       ctx.globalAlpha = alphaOf(i);
-      if (this.#dense[i]) fillEnvelope(ctx, trace, x, y, ink, Math.max(0, from - 1));
-      else strokeLine(ctx, trace, x, y, ink, Math.max(0, from - 2));
+      if (picture.ink) picture.ink(ctx, picture, i, ys[i], box, Math.max(0, from - 2));
+      else if (this.#dense[i]) fillEnvelope(ctx, trace, x, ys[i], ink, Math.max(0, from - 1));
+      else strokeLine(ctx, trace, x, ys[i], ink, Math.max(0, from - 2));
     });
   }
 }

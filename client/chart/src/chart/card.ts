@@ -17,7 +17,7 @@ export class ChartFrame {
   failed = false;
   readonly #name = h("span", { class: "card-title" });
   readonly #unit = h("span", { class: "card-unit" });
-  readonly #tag = h("span", { class: "card-tag", "data-tw": "chart-tag" });
+  readonly #tags = h("span", { class: "card-tags" });
   readonly #alert = h("span", { class: "pill", "data-tw": "chart-alert" });
   readonly #pill = h("span", { class: "pill stale", "data-tw": "chart-stale" });
   readonly #pillText = h("span", {});
@@ -26,8 +26,11 @@ export class ChartFrame {
   readonly #freshText = h("span", {});
   readonly #skeleton = h("div", { class: "skeleton", "aria-hidden": "true" });
   readonly #error = h("div", { class: "card-error", "data-tw": "chart-error", role: "status" });
+  readonly #third = h("div", { class: "card-third", "data-tw": "chart-third" });
+  #thirdShown = "";
   readonly #nothing = h("p", { class: "card-absent", "data-tw": "chart-absent" });
   #alertNow = "";
+  #tagsShown = "";
   #copyText = "";
   readonly #reload: () => void;
 
@@ -36,7 +39,8 @@ export class ChartFrame {
     this.legend = new Legend(press, others, switchEvents);
     this.#fresh.append(this.#freshDot, this.#freshText);
     this.#pill.append(icon("clock", 12), this.#pillText);
-    for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing]) show(hidden, false);
+    for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing, this.#third])
+      show(hidden, false);
     for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"])
       this.#skeleton.append(h("i", { class: `sk-${part}` }));
     this.head = h(
@@ -44,7 +48,7 @@ export class ChartFrame {
       { class: "card-head" },
       this.#name,
       this.#unit,
-      this.#tag,
+      this.#tags,
       h("span", { class: "grow" }),
       this.menu,
       this.#alert,
@@ -56,6 +60,7 @@ export class ChartFrame {
       { class: "card", "data-tw": "chart" },
       this.head,
       this.legend.element,
+      this.#third,
       this.plotHost,
       this.events.element,
       this.table.element,
@@ -65,10 +70,21 @@ export class ChartFrame {
     );
   }
 
-  /** Show how the chart is drawn by choice, empty if it is by its readings. */
-  tag(text: string): void {
-    setText(this.#tag, text);
-    show(this.#tag, text !== "");
+  /** Show how the chart is drawn by choice. */
+  tags(texts: readonly string[]): void {
+    if (texts.join() === this.#tagsShown) return;
+    this.#tagsShown = texts.join();
+    this.#tags.replaceChildren(...texts.map((text) => h("span", { class: "card-tag", "data-tw": "chart-tag" }, text)));
+  }
+
+  /** Say that units have no axis, empty if all have one, and offer them a chart of their own. */
+  third(words: string, apart: (() => void) | null): void {
+    if (words === this.#thirdShown) return;
+    this.#thirdShown = words;
+    show(this.#third, words !== "");
+    const open = apart && h("button", { type: "button", class: "link-button", onclick: apart }, "Open beside it");
+    this.#third.replaceChildren(h("span", {}, words), open ?? "");
+    this.#third.title = words;
   }
 
   loading(yes: boolean, title: string): void {

@@ -7,20 +7,24 @@
 
 import { dashesOf, swatch } from "../base/colour";
 import { formatNumber, plural } from "../base/format";
+import { Lazy } from "../base/lazy";
 import { chartTitle, legendLabel } from "../base/naming";
 import { lineColour, type Tokens } from "../base/tokens";
 import { type ShownUnit, shownUnit, unitKey } from "../base/units";
+import type { Axis, Scale } from "../canvas/axis";
 import { zoomOf } from "../canvas/draw";
 import type { Linear } from "../canvas/paths";
 import type { Picture } from "../canvas/picture";
 import { edgesOf, Plot } from "../canvas/plot";
+import { isOffset } from "../canvas/scale";
+import { type Sides, sidesOf } from "../model/axes";
+import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import { extentOf, NOTHING, Trace } from "../model/buckets";
 import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
 import { ChartEvents } from "../model/events";
 import { chartWords, emptyWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
-import { unitsOfMetrics } from "../model/layout";
 import {
   chartFreshness,
   extentOr,
@@ -46,7 +50,7 @@ import type { Moment, Parts } from "./moment";
 import { Overlay, type OverlayRow } from "./overlay";
 
 /** The y ranges of the charts that one chart was split into. */
-export type SharedRange = Map<Chart, readonly [number, number]>;
+export type SharedRange = Map<Chart, (readonly [number, number])[]>;
 
 /** Px left and right of the legend row. */
 const LEGEND_PAD = 26;
@@ -69,11 +73,19 @@ export class Chart implements Parts {
   range: SharedRange | null = null;
   /** What it is compared with; null: nothing. */
   earlier: {
-    readonly lo: number;
-    readonly hi: number;
+    /** Return the least and the greatest value of what stands on an axis; nothing if none does. */
+    reach(axis: number): readonly number[];
     rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[];
   } | null = null;
-  #kind: Kind = "auto";
+  kind: Kind = "auto";
+  axis: AxisOptions = {};
+  /** Tells which series stand on the right axis by hand, null if none does. */
+  #right: ((one: Series) => boolean) | null = null;
+  #sides: Sides = { of: [], units: [""] };
+  readonly #special = new Lazy(
+    () => import("../canvas/special"),
+    () => this.card.fail(this.title, new Error("What draws it could not be loaded.")),
+  );
   #facet = "";
   #stats: FigureRow[] = [];
   /** How many readings each series has in the window, where a column holds many. */
@@ -83,7 +95,7 @@ export class Chart implements Parts {
   traces: Trace[] = [];
   #hidden: ReadonlySet<number> = new Set();
   slots: (Slot | undefined)[] = [];
-  unit: ShownUnit = shownUnit("", 0);
+  units: readonly ShownUnit[] = [shownUnit("", 0)];
   prints: Print[] = [];
   bands: readonly (readonly State[])[] | null = null;
   dashes: readonly (readonly number[])[] = [];
@@ -101,21 +113,28 @@ export class Chart implements Parts {
   /** Whether there is room for events; kept while zoomed or paused, so that nothing moves. */
   #eventStrip = false;
   #reported = "";
-  #code = "";
   #plannedTitle = "";
+  #autoUnit = shownUnit("", 0);
   #width = 0;
   #height = 0;
-  #yRange: readonly [number, number] = [NaN, NaN];
+  /** Of each axis. */
+  readonly #yRanges: (readonly [number, number])[] = [];
   #zoom = 1;
   #toldPx = 0;
+  readonly #apart: ((series: readonly Series[]) => void) | null;
   readonly #sizes: ResizeObserver;
 
-  /** `resized` is called when the plot has another width in device pixels, `switchEvents` to show or hide events. */
+  /**
+   * `resized` is called when the plot has another width in device pixels, `switchEvents` to show or hide events,
+   * `apart` to give series that have no axis a chart of their own.
+   */
   constructor(
     press: Press | null = null,
     resized: () => void = () => undefined,
     switchEvents: () => void = () => undefined,
+    apart: ((series: readonly Series[]) => void) | null = null,
   ) {
+    this.#apart = apart;
     this.card = new ChartFrame(
       () => this.#reload(),
       press,
@@ -135,7 +154,7 @@ export class Chart implements Parts {
 
   /** Width of the plot in device pixels; 0 while it is not known. */
   get devicePx(): number {
-    const { left, right } = edgesOf(this.#width, devicePixelRatio * this.#zoom);
+    const { left, right } = edgesOf(this.#width, devicePixelRatio * this.#zoom, this.units.length);
     return this.#width === 0 ? 0 : Math.max(0, right - left);
   }
 
@@ -179,10 +198,53 @@ export class Chart implements Parts {
     this.#facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
   }
 
-  /** Draw lines, steps, or what the readings suggest. */
-  drawAs(kind: Kind): void {
-    this.#kind = kind;
-    this.card.tag(kind === "auto" ? "" : kind);
+  /** Draw lines, steps, or what the readings suggest, over an axis that was set by hand; `right` tells who stands there. */
+  drawAs(kind: Kind, axis: AxisOptions, right: ((one: Series) => boolean) | null): void {
+    this.kind = kind;
+    this.axis = axis;
+    this.#right = right;
+  }
+
+  get sides(): readonly number[] {
+    return this.#sides.of;
+  }
+
+  get codes(): readonly string[] {
+    return this.#sides.units;
+  }
+
+  /** The unit of the left axis. */
+  get unit(): ShownUnit {
+    return this.units[0];
+  }
+
+  /** The unit beside the title; two stand over their axes. */
+  get titleUnit(): string {
+    return this.units.length > 1 ? "" : this.unit.text;
+  }
+
+  /** The unit of the left axis if none was chosen. */
+  get autoUnit(): ShownUnit {
+    return this.#autoUnit;
+  }
+
+  /** The axis of a series as it was drawn last. */
+  axisOf(i: number): Axis | undefined {
+    return this.#drawn?.axes[this.sides[i]];
+  }
+
+  /** The left axis as it was drawn last. */
+  get leftAxis(): Axis | undefined {
+    return this.#drawn?.axes[0];
+  }
+
+  /** Load what draws it by hand, then run. */
+  useSpecial(run: () => void): void {
+    this.#special.use(run);
+  }
+
+  get special(): typeof import("../canvas/special") | null {
+    return this.#special.here;
   }
 
   /** Show or hide the data table over the plot. */
@@ -196,25 +258,40 @@ export class Chart implements Parts {
   /** `plannedTitle` names the chart while none of its series is known; empty while the directory is not. */
   setSeries(series: Series[], plannedTitle = ""): void {
     this.#plannedTitle = plannedTitle;
-    const key = series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join();
+    const sides = sidesOf(series, this.#right);
+    const key = `${series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join()} ${sides.of}`;
     if (key === this.#reported) return;
     this.#reported = key;
     this.series = series;
+    this.#sides = sides;
+    this.units = sides.units.map((code) => shownUnit(code, 0));
     const manyMetrics = new Set(series.map((one) => one.metric)).size > 1;
     this.traces = series.map(() => new Trace());
     this.dashes = dashesOf(series.map(({ style }) => style));
     this.prints = series.map(() => printOf(this.unit, NOTHING));
-    this.#code = unitsOfMetrics(series)[0] ?? "";
-    this.card.legend.build(series, (one) => {
+    this.#sayThird();
+    this.card.legend.build(series, (one, i) => {
       const text = manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend;
-      return this.#shares(one) ? text : `${text} (${unitKey(one.unit) || "no unit"}: not drawn)`.trim();
+      const unit = unitKey(one.unit) || "no unit";
+      if (sides.of[i] < 0) return [`${text} (${unit}: not drawn)`.trim(), ""];
+      return [text, sides.units.length > 1 ? `${unit}, ${sides.of[i] === 0 ? "left" : "right"}` : ""];
     });
     this.#reload();
   }
 
-  /** Tell whether a series has the unit of this chart's axis; one that has not is named and not drawn. */
-  #shares(one: Series): boolean {
-    return unitKey(one.unit) === unitKey(this.#code);
+  /** Say which units have no axis. */
+  #sayThird(): void {
+    const { units, of } = this.#sides;
+    const rest = this.series.filter((_, i) => of[i] < 0);
+    const names = (all: readonly string[]): string =>
+      [...new Set(all.map((unit) => unitKey(unit) || "no unit"))].join(", ");
+    const apart = this.#apart;
+    // Series of one metric that lost their unit are named in the legend.
+    const words =
+      units.length < 2 || rest.length === 0
+        ? ""
+        : `This chart has room for two units: ${units.map((unit) => unitKey(unit) || "no unit").join(" and ")} are drawn, ${names(rest.map(({ unit }) => unit))} ${apart ? "opens beside it" : "is not"}`;
+    this.card.third(words, apart && (() => apart(rest)));
   }
 
   #reload(): void {
@@ -231,14 +308,7 @@ export class Chart implements Parts {
     this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx), this.series));
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
-    this.#guarded(() => {
-      const units = unitsOfMetrics(this.series);
-      if (units.length > 1) {
-        const shown = units.map((unit) => unitKey(unit) || "no unit");
-        throw new Error(`Series have different units: ${shown.join(", ")}.`);
-      }
-      this.#paint(moment);
-    });
+    this.#guarded(() => this.#paint(moment));
   }
 
   /** Run what a bad series may break: an error stops this chart and no other. */
@@ -261,10 +331,12 @@ export class Chart implements Parts {
     const width = this.#width;
     const height = this.#height;
     const ring = moment.ring(this.devicePx);
-    this.slots = slotsOf(ring, this.series).map((slot, i) => (this.#shares(this.series[i]) ? slot : undefined));
+    this.slots = slotsOf(ring, this.series).map((slot, i) => (this.sides[i] < 0 ? undefined : slot));
     const loaded = this.slots.some((slot) => slot !== undefined);
-    this.card.loading(!loaded, this.title);
-    if (!loaded || width < 120 || height < 60) return;
+    const waits = this.#needsSpecial && !this.special;
+    this.card.loading(!loaded || waits, this.title);
+    if (waits) this.#special.use(() => this.#moment && this.draw(this.#moment));
+    if (!loaded || waits || width < 120 || height < 60) return;
     this.#tokens = tokens;
     if (!this.plot) {
       this.plot = new Plot(host, () => this.#tokens as Tokens);
@@ -276,6 +348,9 @@ export class Chart implements Parts {
     this.freshMs = ring === before ? ring.changedSince(version) * ring.stepMs : -Infinity;
     this.#seen = { ring, version: ring.version };
     this.events.update(this.series, moment, this.bands !== null);
+    // Ticks that are differences come once they are loaded.
+    if (!this.special && this.traces.some(({ n, lo, hi }) => n > 0 && isOffset(lo, hi)))
+      this.#special.use(() => this.#moment && this.draw(this.#moment));
     const picture = composePicture(this, moment);
     const stays = this.#eventStrip && this.events.shown && (moment.zoomed || moment.paused);
     picture.eventStrip = this.#eventStrip = stays || picture.events.length > 0;
@@ -286,21 +361,49 @@ export class Chart implements Parts {
     this.#updateOverlay();
   }
 
-  shareRange(lo: number, hi: number): readonly [number, number] {
-    if (this.earlier) [lo, hi] = [Math.min(lo, this.earlier.lo), Math.max(hi, this.earlier.hi)];
+  get #needsSpecial(): boolean {
+    const { right: _, ...own } = this.axis;
+    return Object.keys(own).length > 0 || ["bars", "points", "stacked"].includes(this.kind);
+  }
+
+  printed(i: number, value: number): string {
+    const text = printValue(value, this.prints[i]);
+    return this.units.length > 1 ? `${text} ${this.prints[i].unit.text}`.trim() : text;
+  }
+
+  heightOf(i: number, value: number, timeMs: number): number {
+    const drawn = this.#drawn;
+    const axis = drawn?.axes[this.sides[i]];
+    if (!drawn || !axis) return NaN;
+    // Stacked, a value stands on those below it.
+    const trace = drawn.traces[i];
+    return this.kind === "stacked" ? trace.mean[trace.nearest(timeMs, Infinity)] : axis.scale.at(value);
+  }
+
+  scaleBefore(axis: number): Scale | undefined {
+    return this.#drawn?.axes[axis]?.scale;
+  }
+
+  comparedWith(axis: number): readonly number[] {
+    return this.earlier?.reach(axis) ?? [];
+  }
+
+  shareRange(axis: number, lo: number, hi: number): readonly [number, number] {
     if (!this.range) return [lo, hi];
-    this.range.set(this, [lo, hi]);
-    const all = [...this.range.values()];
+    const own = this.range.get(this) ?? [];
+    own[axis] = [lo, hi];
+    this.range.set(this, own);
+    const all = [...this.range.values()].flatMap((ranges) => (ranges[axis] ? [ranges[axis]] : []));
     return [Math.min(...all.map(([low]) => low)), Math.max(...all.map(([, high]) => high))];
   }
 
-  steadyRange(lo: number, hi: number): readonly [number, number] {
-    const [wasLo, wasHi] = this.#yRange;
+  steadyRange(axis: number, lo: number, hi: number): readonly [number, number] {
+    const [wasLo, wasHi] = this.#yRanges[axis] ?? [NaN, NaN];
     const least = (hi - lo) * STEADY;
     const steady = Math.abs(lo - wasLo) <= least && Math.abs(hi - wasHi) <= least;
     // Charts that share an axis have the range of the moment, which is the same for all of them.
-    if (!steady || this.range || this.#moment?.paused) this.#yRange = [lo, hi];
-    return this.#yRange;
+    if (!steady || this.range || this.#moment?.paused) this.#yRanges[axis] = [lo, hi];
+    return this.#yRanges[axis];
   }
 
   /** Choose the columns, and which window they show where. */
@@ -309,7 +412,7 @@ export class Chart implements Parts {
     this.columns = columnsOf(endMs - startMs, this.devicePx);
     this.shown = shownBy(this.columns, endMs);
     const a = this.columns.px / ratio / this.columns.stepMs;
-    this.x = { a, b: edgesOf(this.#width, ratio).right / ratio - a * this.shown.endMs };
+    this.x = { a, b: edgesOf(this.#width, ratio, this.units.length).right / ratio - a * this.shown.endMs };
   }
 
   #read(ring: BucketRing, { zoomed, nowMs, prints }: Moment): void {
@@ -321,7 +424,7 @@ export class Chart implements Parts {
         trace.clear();
         return;
       }
-      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.#kind);
+      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.kind);
       trace.hold(slot, zoomed || !isSilent(freshness(slot, nowMs)) ? presentMs : NaN);
     });
     this.bands = this.#bands(presentMs, zoomed, nowMs);
@@ -329,8 +432,13 @@ export class Chart implements Parts {
     const extents = this.slots.map((slot, i) =>
       slot ? extentOr(off[i] ? extentOf(ring, slot) : this.traces[i], slot.lastValue) : NOTHING,
     );
-    this.unit = shownUnit(this.#code, Math.max(...extents.map((extent, i) => (off[i] ? 0 : magnitudeOf(extent)))));
-    this.prints = extents.map((extent) => printOf(this.unit, extent));
+    this.units = this.codes.map((code, side) => {
+      const sizes = extents.map((extent, i) => (off[i] || this.sides[i] !== side ? 0 : magnitudeOf(extent)));
+      const unit = shownUnit(code, Math.max(...sizes));
+      if (side === 0) this.#autoUnit = unit;
+      return (side === 0 && this.axis.unit && this.special?.unitIn(unit, this.axis.unit)) || unit;
+    });
+    this.prints = extents.map((extent, i) => printOf(this.units[Math.max(0, this.sides[i])], extent));
     this.series.forEach(({ index }, i) => {
       if (this.slots[i] && (off[i] || this.traces[i].n > 0)) prints.follow(index, this.prints[i]);
     });
@@ -350,7 +458,7 @@ export class Chart implements Parts {
 
   /** Return the newest word of a series, or its newest value as it is printed. */
   #last(i: number): string {
-    return wordOf(this.slots[i]) || printValue(this.slots[i]?.lastValue ?? NaN, this.prints[i]);
+    return wordOf(this.slots[i]) || this.printed(i, this.slots[i]?.lastValue ?? NaN);
   }
 
   #words(moment: Moment): void {
@@ -367,7 +475,7 @@ export class Chart implements Parts {
       }
     }
     const words = empty ? emptyWords(age) : chartWords(state, age);
-    this.card.update(this.title, this.unit.text, state, words, alert, moment.paused);
+    this.card.update(this.title, this.titleUnit, state, words, alert, moment.paused);
     const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
     const widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
     this.#figures(moment);
@@ -377,7 +485,7 @@ export class Chart implements Parts {
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.unit.text}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
+        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
       );
   }
 
@@ -478,7 +586,7 @@ export class Chart implements Parts {
     const events = eventsAt(this.events, plot, this.#crossMs);
     const ago = moment.zoomed ? NaN : moment.endMs - this.#crossMs;
     this.overlay.at(plot, this.#crossMs, rows, this.#hovered, ago, events, (...box) =>
-      readingsIn(this.traces, plot, ...box),
+      readingsIn(this.#drawn?.traces ?? [], plot, ...box),
     );
   }
 
@@ -501,14 +609,19 @@ export class Chart implements Parts {
       columns: this.columns,
       window: this.#moment && this.#drawn ? [this.#moment.startMs, this.#moment.endMs] : null,
       shown: [this.shown.startMs, this.shown.endMs],
-      range: this.#drawn ? [this.#drawn.yLo, this.#drawn.yHi] : null,
+      range: this.#drawn ? [this.#drawn.axes[0].lo, this.#drawn.axes[0].hi] : null,
+      axes: this.#drawn?.axes.map(({ lo, hi, inverted, unit }) => ({ lo, hi, inverted, unit: unit.text })) ?? [],
+      foot: this.#drawn?.foot ?? "",
+      ticks: this.plot?.ticks[0]?.ticks.map(({ text }) => text) ?? [],
+      base: this.plot?.ticks[0]?.base ?? "",
+      ink: this.#drawn?.ink ? this.kind : "",
       gaps: this.#drawn?.gaps ?? [],
       tailMs: this.#drawn?.tailMs ?? null,
       empty: this.#drawn?.emptyText[0] ?? "",
       loading: this.#drawn?.loading ?? null,
       state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
       events: this.events.shown ? this.events.within(this.shown) : [],
-      kind: this.#kind,
+      kind: this.kind,
       series: this.series.map((one, i) => ({
         key: one.key,
         style: one.style,

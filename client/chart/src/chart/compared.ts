@@ -59,8 +59,6 @@ class Earlier {
   readonly #ago = h("span", { class: "legend-label" });
   readonly #value = h("b", {});
   traces: Trace[] = [];
-  lo = Infinity;
-  hi = -Infinity;
   #dense: boolean[] = [];
   #compareMs = 0;
   readonly #chart: Chart;
@@ -74,7 +72,6 @@ class Earlier {
   read(ring: BucketRing | null, { startMs, endMs }: Moment, compareMs: number): void {
     const chart = this.#chart;
     this.#compareMs = compareMs;
-    [this.lo, this.hi] = [Infinity, -Infinity];
     if (this.traces.length !== chart.series.length) this.traces = chart.series.map(() => new Trace());
     chart.series.forEach(({ index }, i) => {
       const trace = this.traces[i];
@@ -84,10 +81,14 @@ class Earlier {
       trace.read(ring, slot, startMs - compareMs, endMs - compareMs, gapMs, chart.traces[i]?.steps ? "steps" : "line");
       for (const times of [trace.time, trace.gapFrom, trace.gapTo])
         for (let k = 0; k < trace.n; k++) times[k] += compareMs;
-      if (trace.n === 0) return;
-      this.lo = Math.min(this.lo, trace.lo);
-      this.hi = Math.max(this.hi, trace.hi);
     });
+  }
+
+  /** Return the least and the greatest value of what stands on an axis. */
+  reach(axis: number): readonly number[] {
+    return this.traces.flatMap((trace, i) =>
+      trace.n > 0 && this.#chart.sides[i] === axis ? [trace.lo, trace.hi] : [],
+    );
   }
 
   paint({ tokens }: Moment): void {
@@ -106,11 +107,15 @@ class Earlier {
     ctx.clip();
     ctx.globalAlpha = ALPHA;
     const style = { columnPx: plot.x.a * columns.stepMs, pixel: 1 / ratio, text: tokens.text, surface: tokens.surface };
-    this.traces.forEach((trace, i) => {
-      if (trace.n === 0) return;
+    this.traces.forEach((own, i) => {
+      const axis = this.#chart.axisOf(i);
+      // Areas that are stacked have no line of their own values.
+      if (own.n === 0 || !axis || this.#chart.kind === "stacked") return;
+      const trace = axis.scale.shape(own);
+      const y = plot.ys[i];
       const ink = { ...style, colour: lineColour(tokens, series[i].style), width: LINE_PX, dash: dashes[i] };
-      this.#dense[i] = isDense(trace, plot.y, this.#dense[i]);
-      (this.#dense[i] ? fillEnvelope : strokeLine)(ctx, trace, plot.x, plot.y, ink);
+      this.#dense[i] = isDense(trace, y, this.#dense[i]);
+      (this.#dense[i] ? fillEnvelope : strokeLine)(ctx, trace, plot.x, y, ink);
     });
     ctx.restore();
     this.#words(tokens);
@@ -142,7 +147,7 @@ class Earlier {
       const name = series.length > 1 ? `${one.legend || one.name} · ` : "";
       const today = valueAt(traces[i], slots[i], timeMs)?.value ?? NaN;
       const own = now.find((row) => row.label === (one.legend || one.name));
-      const y = own?.y ?? plot.y.a * value + plot.y.b;
+      const y = own?.y ?? plot.yAt(i, this.#chart.axisOf(i)?.scale.at(value) ?? NaN);
       const colour = withAlpha(lineColour(tokens, one.style), ALPHA);
       const at = { colour, x: 0, range: "", pale: true };
       const rows = [

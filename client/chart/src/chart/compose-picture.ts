@@ -3,9 +3,10 @@
 import { paler } from "../base/colour";
 import { lineColour } from "../base/tokens";
 import { isAmount, startsAtZero } from "../base/units";
+import { type Axis, LINEAR } from "../canvas/axis";
 import { slotsOf } from "../canvas/event-marks";
 import type { Linear } from "../canvas/paths";
-import type { Picture } from "../canvas/picture";
+import type { AxisLine, Picture } from "../canvas/picture";
 import { SWITCH_RANGE, yRange } from "../canvas/scale";
 import type { StateRow } from "../canvas/state-bands";
 import { sharedGaps, type Trace } from "../model/buckets";
@@ -26,29 +27,12 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   const { series, slots, traces } = parts;
   const { nowMs, tokens } = moment;
   const { startMs, endMs } = parts.shown;
-  let lo = Infinity;
-  let hi = -Infinity;
-  for (const trace of traces) {
-    if (trace.n === 0) continue;
-    lo = Math.min(lo, trace.lo);
-    hi = Math.max(hi, trace.hi);
-  }
-  // A chart that is silent for longer than its window keeps the axis of its last values.
-  if (lo > hi)
-    for (const { lastValue } of slots.filter((slot) => slot !== undefined))
-      if (Number.isFinite(lastValue)) [lo, hi] = [Math.min(lo, lastValue), Math.max(hi, lastValue)];
-  [lo, hi] = parts.shareRange(lo, hi);
-  const lines = thresholdLines(moment.thresholds, series, parts.unit);
-  // A threshold near the readings pulls the range; one far away would flatten them.
-  const range = hi - lo || Math.abs(hi) * 0.01 || 1;
-  for (const { value } of lines)
-    if (value > lo - range * NEAR && value < hi + range * NEAR) [lo, hi] = [Math.min(lo, value), Math.max(hi, value)];
-  const { unit } = series[slots.findIndex((slot) => slot !== undefined)] ?? series[0];
-  const steps = traces.filter((trace) => trace.n > 0);
-  const whole = steps.length > 0 && steps.every((trace) => trace.steps && trace.integers) && parts.unit.divisor === 1;
-  const isSwitch = whole && lo >= 0 && hi <= 1;
-  const [yLo, yHi] = parts.steadyRange(...(isSwitch ? SWITCH_RANGE : yRange(lo, hi, startsAtZero(unit))));
-  if (!Number.isFinite(yHi - yLo)) throw new Error("These values are too far apart for one axis.");
+  const drawn = traces.map((trace) => trace);
+  const lines: AxisLine[] = [];
+  const axes = parts.units.map((_, side) => axisOf(parts, moment, side, drawn, lines));
+  const isSwitch = axes[0].lo === SWITCH_RANGE[0] && axes[0].hi === SWITCH_RANGE[1];
+  const { special } = parts;
+  const ink = special?.INKS.get(parts.kind) ?? null;
   const states = slots.map((slot) => (slot ? freshness(slot, nowMs) : "nodata"));
   const stale = states.map(isSilent);
   const silent =
@@ -68,7 +52,11 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   const loading = loadingPart(slots, traces, moment);
   const said = tailText.length > 0 || loading !== null;
   return {
-    traces,
+    traces: drawn,
+    axes,
+    axisOf: parts.sides,
+    ink,
+    foot: axes[0].scale.dropped(traces.filter((_, i) => parts.sides[i] === 0)),
     colours: series
       .map(({ style }) => lineColour(tokens, style))
       .map((colour) => (moment.offline ? paler(colour) : colour)),
@@ -78,11 +66,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     x: parts.x,
     columns: parts.columns,
     freshMs: parts.freshMs,
-    yLo,
-    yHi,
     states: parts.bands && statesOf(parts, parts.bands, stale),
-    divisor: parts.unit.divisor,
-    whole,
     gaps,
     tailMs: silent && lastMs < endMs ? lastMs : NaN,
     tailText,
@@ -91,13 +75,58 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     stale: moment.zoomed ? stale.map(() => false) : stale,
     ended: states.map((one) => one === "finished"),
     edges: !moment.zoomed,
-    area: series.length === 1 && (isSwitch || isAmount(unit)),
+    area: series.length === 1 && (isSwitch || isAmount(parts.codes[0])) && !ink,
     points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,
     loading,
     events: parts.events.shown ? parts.events.groups(parts.shown, ...slotsOf(parts.columns, parts.x)) : [],
     eventStrip: false,
   };
+}
+
+/**
+ * Return one axis of a chart: its range is that of its series, or as it was set by hand. `drawn` become heights, and
+ * `lines` get its thresholds.
+ */
+function axisOf(parts: Parts, moment: Moment, side: number, drawn: Trace[], lines: AxisLine[]): Axis {
+  const { series, slots, sides, special, kind } = parts;
+  const options = side === 0 ? parts.axis : {};
+  const own = series.map((_, i) => i).filter((i) => sides[i] === side);
+  if (special && kind === "stacked") special.stack(drawn, own);
+  const scale =
+    (special && (options.log ? special.LOG : special.offsetOf(drawn, own, options, parts.scaleBefore(side)))) ?? LINEAR;
+  for (const i of own) drawn[i] = scale.shape(drawn[i]);
+  let [lo, hi] = [Infinity, -Infinity];
+  const reach = (height: number): void => {
+    if (Number.isFinite(height)) [lo, hi] = [Math.min(lo, height), Math.max(hi, height)];
+  };
+  for (const i of own) if (drawn[i].n > 0) for (const end of [drawn[i].lo, drawn[i].hi]) reach(end);
+  // A chart that is silent for longer than its window keeps the axis of its last values.
+  if (lo > hi) for (const i of own) reach(scale.at(slots[i]?.lastValue ?? NaN));
+  for (const end of parts.comparedWith(side)) reach(scale.at(end));
+  [lo, hi] = parts.shareRange(side, lo, hi);
+  // A threshold near the readings pulls the range; one far away would flatten them.
+  const range = hi - lo || Math.abs(hi) * 0.01 || 1;
+  const [from, to] = [lo - range * NEAR, hi + range * NEAR];
+  const mine = own.map((i) => series[i]);
+  for (const line of thresholdLines(moment.thresholds, mine, parts.units[side])) {
+    const value = scale.at(line.value);
+    if (value > from && value < to) reach(value);
+    lines.push({ ...line, value, axis: side });
+  }
+  const steps = own.map((i) => parts.traces[i]).filter((trace) => trace.n > 0);
+  const unit = parts.units[side];
+  const whole =
+    steps.length > 0 && steps.every((trace) => trace.steps && trace.integers) && unit.divisor === 1 && !options.log;
+  const amounts = options.zero || kind === "bars" || kind === "stacked";
+  const isSwitch = whole && lo >= 0 && hi <= 1 && Object.keys(options).length === 0 && !amounts;
+  if (amounts && !options.log) [lo, hi] = [Math.min(0, lo), Math.max(0, hi)];
+  const zero = (amounts || startsAtZero(parts.codes[side])) && !options.log;
+  const auto = parts.steadyRange(side, ...(isSwitch ? SWITCH_RANGE : yRange(lo, hi, zero)));
+  const [yLo, yHi] = special?.rangeBy(options, scale, auto) ?? auto;
+  if (!Number.isFinite(yHi - yLo)) throw new Error("These values are too far apart for one axis.");
+  const swatches = parts.units.length > 1 ? mine.map(({ style }) => lineColour(moment.tokens, style)) : [];
+  return { scale, lo: yLo, hi: yHi, inverted: options.inverted ?? false, whole, unit, swatches };
 }
 
 /** Return a row of bands for each series; a chart of one series needs no label. */

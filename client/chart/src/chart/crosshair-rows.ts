@@ -79,10 +79,10 @@ export function rowsAt(parts: Parts, plot: Plot, timeMs: number, tokens: Tokens)
         colour: lineColour(tokens, one.style),
         swatch: swatch(lineColour(tokens, one.style), dashes[i]),
         label: one.legend || one.name,
-        value: printValue(found.value, print),
+        value: parts.printed(i, found.value),
         range: held || trace.min[k] === trace.max[k] || low === high ? "" : `${low} – ${high}`,
         x: plot.x.a * found.timeMs + plot.x.b,
-        y: plot.y.a * found.value + plot.y.b,
+        y: plot.yAt(i, parts.heightOf(i, found.value, found.timeMs)),
       },
     ];
   });
@@ -131,6 +131,7 @@ export function eventsAt(events: ChartEvents, plot: Plot, timeMs: number): strin
 
 /** Count the drawn readings that a tooltip in this box would cover. */
 export function readingsIn(
+  /** As they are drawn. */
   traces: readonly Trace[],
   plot: Plot,
   left: number,
@@ -139,10 +140,10 @@ export function readingsIn(
   bottom: number,
 ): number {
   let count = 0;
-  for (const trace of traces) {
+  for (const [k, trace] of traces.entries()) {
     for (let i = 0; i < trace.n; i++) {
       const x = plot.x.a * trace.time[i] + plot.x.b;
-      const y = plot.y.a * trace.extreme(i) + plot.y.b;
+      const y = plot.yAt(k, trace.extreme(i));
       if (x > left && x < right && y > top && y < bottom) count++;
     }
   }

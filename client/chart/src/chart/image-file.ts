@@ -3,7 +3,6 @@ import { withAlpha } from "../base/colour";
 import { spanText } from "../base/format";
 import { font, lineColour, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
-import { printValue } from "../model/reading";
 import { wordOf } from "../model/states";
 import type { Chart } from "./chart";
 
@@ -33,14 +32,14 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
     return x + ctx.measureText(words).width;
   };
   const after = text(chart.title, 14, 22, 600, 13, tokens.text);
-  text(chart.unit.text, after + 6, 22, 400, 12, tokens.muted);
+  text(chart.titleUnit, after + 6, 22, 400, 12, tokens.muted);
   const when = spanText(span.startMs, span.endMs, NaN);
   ctx.font = font(400, 11);
   text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
   let x = 14;
   for (const [i, one] of chart.series.entries()) {
     const label = one.legend || one.name;
-    const value = wordOf(chart.slots[i]) || printValue(chart.slots[i]?.lastValue ?? NaN, chart.prints[i]);
+    const value = wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN);
     ctx.font = font(600, 12);
     if (i > 0 && x + ctx.measureText(`${label} ${value}`).width > width - 48) {
       text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);

@@ -57,13 +57,20 @@ export class Legend {
     show(this.#events, false);
   }
 
-  build(series: readonly Series[], label: (series: Series) => string): void {
-    this.#items = series.map((one) => {
+  /** `label` returns what stands before the value of a series, and after it. */
+  build(series: readonly Series[], label: (series: Series, i: number) => readonly [string, string]): void {
+    this.#items = series.map((one, i) => {
       const swatch = h("i", {});
       const value = h("b", { "data-tw": "legend-value" });
-      const text = label(one);
+      const [text, unit] = label(one, i);
       const stats = h("span", { class: "legend-stats", "data-tw": "legend-stats" });
-      const parts = [swatch, text ? h("span", { class: "legend-label" }, text) : null, value, stats] as const;
+      const parts = [
+        swatch,
+        text ? h("span", { class: "legend-label" }, text) : null,
+        value,
+        unit ? h("span", { class: "legend-stats" }, unit) : null,
+        stats,
+      ] as const;
       const press = this.#press;
       const element = press
         ? h(

@@ -2,7 +2,9 @@
 
 import type { Tokens } from "../base/tokens";
 import type { ShownUnit } from "../base/units";
+import type { Scale } from "../canvas/axis";
 import type { Linear } from "../canvas/paths";
+import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
@@ -10,7 +12,7 @@ import type { Series } from "../model/directory";
 import type { ChartEvents, EventSources } from "../model/events";
 import type { Prints } from "../model/prints";
 import type { Print } from "../model/reading";
-import type { Span } from "../model/url";
+import type { Kind, Span } from "../model/url";
 import type { State } from "../wire/frame";
 import type { Threshold } from "../wire/messages";
 
@@ -44,8 +46,11 @@ export interface Parts {
   series: readonly Series[];
   slots: readonly (Slot | undefined)[];
   traces: readonly Trace[];
-  /** The unit of the axis, and how each series is printed in it. */
-  unit: ShownUnit;
+  /** The axis of each series: 0, 1, or -1 for one that is not drawn. */
+  sides: readonly number[];
+  /** The unit of each axis as it is written, as it is published, and how each series is printed in it. */
+  units: readonly ShownUnit[];
+  codes: readonly string[];
   /** Whether the legend has switched off every series. */
   allHidden: boolean;
   prints: readonly Print[];
@@ -60,8 +65,21 @@ export interface Parts {
   freshMs: number;
   shown: Span;
   x: Linear;
-  /** Return the range that was drawn last where this one hardly differs. */
-  steadyRange(lo: number, hi: number): readonly [number, number];
+  kind: Kind;
+  /** How the left axis is set by hand. */
+  axis: AxisOptions;
+  /** The scale that an axis was drawn with last. */
+  scaleBefore(axis: number): Scale | undefined;
+  /** What draws it otherwise than as lines over linear axes, if it is needed and loaded. */
+  special: typeof import("../canvas/special") | null;
+  /** Return the range of an axis that was drawn last where this one hardly differs. */
+  steadyRange(axis: number, lo: number, hi: number): readonly [number, number];
+  /** Return the ends of what is compared with the series of an axis. */
+  comparedWith(axis: number): readonly number[];
   /** Return the range of all charts that share this y axis. */
-  shareRange(lo: number, hi: number): readonly [number, number];
+  shareRange(axis: number, lo: number, hi: number): readonly [number, number];
+  /** Return a value of a series as it is printed, with its unit where there are two. */
+  printed(i: number, value: number): string;
+  /** Return the height at which a value of a series, read at a time, is drawn. */
+  heightOf(i: number, value: number, timeMs: number): number;
 }

@@ -83,7 +83,8 @@ export class Overlay {
     }
     this.#dots.forEach((dot, i) => {
       const row = rows[i];
-      show(dot, row !== undefined && !row.pale);
+      // Beyond a range that was typed there is nothing to mark.
+      show(dot, row !== undefined && !row.pale && plot.holds(row.y));
       if (!row) return;
       dot.style.background = row.colour;
       dot.style.transform = `translate(${row.x.toFixed(1)}px,${row.y.toFixed(1)}px)`;
@@ -105,9 +106,9 @@ export class Overlay {
     this.#place(x, plot, readings);
   }
 
-  #placePill(x: number, { strip, box: { left, top, width, height } }: Plot): void {
+  #placePill(x: number, { strip, right, box: { left, top, width, height } }: Plot): void {
     const half = this.#pill.offsetWidth / 2;
-    const middle = Math.min(Math.max(x, half), left + width + GUTTER.right - half);
+    const middle = Math.min(Math.max(x, half), left + width + right - half);
     this.#pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + strip + 5}px)`;
   }
 
@@ -138,7 +139,7 @@ export class Overlay {
   }
 
   #place(x: number, plot: Plot, readings: (left: number, top: number, right: number, bottom: number) => number): void {
-    const cardWidth = plot.box.left + plot.box.width + GUTTER.right;
+    const cardWidth = plot.box.left + plot.box.width + plot.right;
     const cardHeight = plot.box.top + plot.box.height + plot.strip + GUTTER.bottom;
     const wide = this.#tip.offsetWidth;
     const high = this.#tip.offsetHeight;

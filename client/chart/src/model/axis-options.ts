@@ -59,6 +59,24 @@ export function rangeFault({ lo, hi }: { lo?: number | undefined; hi?: number | 
   return "";
 }
 
+/** Return what the card of a chart says of how it is drawn. */
+export function tagsOf(kind: string, { lo, hi, zero, log, inverted }: AxisOptions): string[] {
+  const [from, to] = [lo, hi].map((end) => (end === undefined ? "" : String(end).replace("-", "−")));
+  return [
+    kind === "auto" ? "" : kind,
+    log ? "log" : "",
+    lo === undefined && hi === undefined
+      ? ""
+      : hi === undefined
+        ? `from ${from}`
+        : lo === undefined
+          ? `up to ${to}`
+          : `${from} – ${to}`,
+    zero ? "from 0" : "",
+    inverted ? "upside down" : "",
+  ].filter(Boolean);
+}
+
 /** Change some options of an axis; one of undefined goes. */
 export function changedAxis(
   axis: AxisOptions | undefined,

@@ -1,7 +1,7 @@
 /** All actions of the pages; keys, help and the "more" menu use this list. */
 
 import { download, openFile } from "../model/deck-file";
-import { changeChart, moveChart, nextKind, removeChart, splitChart } from "../model/layout";
+import { changeChart, moveChart, removeChart, splitChart } from "../model/layout";
 import { boundColumns, boundRows, DEFAULT_ROWS, WINDOWS } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
@@ -138,11 +138,9 @@ export function chartActions(deck: DeckCharts): Action[] {
     },
     {
       keys: ["y"],
-      words: "Draw as a line, as steps, or by its readings",
+      words: "y axis: range, scale, kind",
       page: "deck",
-      run: withCurrent((at) =>
-        deck.setCharts(changeChart(deck.specs(), at, { kind: nextKind(deck.specs()[at].kind) })),
-      ),
+      run: withCurrent(() => deck.openAxis()),
     },
     { keys: ["v"], words: "Show alone, or show all charts", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },

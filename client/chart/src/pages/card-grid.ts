@@ -4,7 +4,8 @@ import { focusedAt, h, show } from "../base/dom";
 import { chartTitle } from "../base/naming";
 import { Chart, type SharedRange } from "../chart/chart";
 import type { Press } from "../chart/legend";
-import { cells, named, resolve } from "../model/layout";
+import { tagsOf } from "../model/axis-options";
+import { cells, named, openApart, resolve } from "../model/layout";
 import { DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
 import { cardButtons } from "./card-menu";
@@ -84,7 +85,10 @@ export class CardGrid {
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
       chart.facetOf(spec.facet, facet);
-      chart.drawAs(spec.kind ?? "auto");
+      const { kind = "auto", axis = {} } = spec;
+      const right = axis.right?.flatMap((number) => spec.series[number - 1] ?? []);
+      chart.drawAs(kind, axis, right ? (one) => named(right, one) : null);
+      chart.card.tags(tagsOf(kind, axis));
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
       chart.card.lacks = series.length === 0 && resolve(directory, spec).length > 0 ? labels : "";
@@ -121,6 +125,10 @@ export class CardGrid {
       (series, alone) => this.#deck.press(series, alone),
       () => this.#deck.plotResized(),
       () => this.#app.switchEvents(),
+      (series) => {
+        const at = this.cards.find((one) => one.chart === chart)?.at;
+        if (at !== undefined) this.#deck.setCharts(openApart(this.#deck.directory, this.#deck.specs(), at, series));
+      },
     );
     this.#watcher.observe(chart.card.element);
     this.#deck.attach(chart);

@@ -35,7 +35,8 @@ import type { Drawer } from "../panels/drawer";
 import { Rearrange } from "../panels/rearrange";
 import { keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "../panels/side-room";
 import type { Sidebar } from "../panels/sidebar";
-import { fillWall, WallTiles } from "../panels/wall-tiles";
+import type { WallTiles } from "../panels/wall-tiles";
+import type { YMenu } from "../panels/y-menu";
 import { chartActions } from "./actions";
 import { CardGrid, type GridOwner } from "./card-grid";
 import type { DeckCard, Page } from "./page";
@@ -74,10 +75,11 @@ class DeckPage implements Page, GridOwner {
   readonly #drawer: Lazy<Drawer>;
   readonly #compared: Lazy<Compared>;
   #compareMs = 0;
-  readonly #wall = new WallTiles();
+  readonly #wall: Lazy<WallTiles>;
   readonly #grid: CardGrid;
   readonly #resizer: ResizeObserver;
   readonly #rearrange: Rearrange;
+  readonly #axis: Lazy<YMenu>;
   readonly #views: ChartViews;
   #drawnVersion = "";
   #listVersion = -1;
@@ -119,7 +121,12 @@ class DeckPage implements Page, GridOwner {
       async () => new (await import("../chart/compared")).Compared(app.session, () => this.refresh()),
     );
     this.#grid = new CardGrid(app, this, this.#scroller);
-    this.#scroller.append(this.#wall.element, this.#grid.element, this.#none);
+    this.#wall = app.part(async () => {
+      const wall = new (await import("../panels/wall-tiles")).WallTiles();
+      this.#scroller.prepend(wall.element);
+      return wall;
+    });
+    this.#scroller.append(this.#grid.element, this.#none);
     this.element.append(this.#side, this.#scroller);
     this.crosshair = new Crosshair(
       () => this.#grid.cards.map((one) => one.chart),
@@ -138,6 +145,11 @@ class DeckPage implements Page, GridOwner {
             rows: boundRows(rows),
           }),
         ),
+    });
+    this.#axis = app.part(async () => {
+      const menu = new (await import("../panels/y-menu")).YMenu(() => app.tokens);
+      this.element.append(menu.element);
+      return menu;
     });
     this.actions = chartActions(this);
     this.#resizer = new ResizeObserver(() => {
@@ -168,6 +180,23 @@ class DeckPage implements Page, GridOwner {
   toggleDrawer(): void {
     if (this.#app.state.drawer !== null) return this.#app.change({ drawer: null });
     if (this.#grid.cards.length) this.openDrawer(this.current()?.at ?? this.#grid.last);
+  }
+
+  openAxis(): void {
+    const key = this.current()?.key;
+    const card = (): DeckCard | undefined => this.#grid.cards.find((one) => one.key === key);
+    if (key === undefined) return;
+    this.#axis.use((menu) =>
+      menu.toggle({
+        spec: () => card()?.spec ?? null,
+        chart: () => card()?.chart ?? null,
+        button: () => card()?.chart.card.menu.querySelector('[data-tw="chart-axis"]') ?? null,
+        change: (part) => {
+          const at = card()?.at;
+          if (at !== undefined) this.setCharts(changeChart(this.specs(), at, part));
+        },
+      }),
+    );
   }
 
   isAlone(at: number): boolean {
@@ -269,6 +298,7 @@ class DeckPage implements Page, GridOwner {
 
   warm(): void {
     this.#drawer.warm();
+    this.#axis.warm();
   }
 
   /** Update grid, drawer and views to the state. */
@@ -279,6 +309,7 @@ class DeckPage implements Page, GridOwner {
     this.#fitWall();
     show(this.#none, this.#grid.cards.length === 0 && this.directory.list.length > 0 && !this.#app.savedDecks.reading);
     this.#drawerOf();
+    this.#axis.here?.refresh();
     this.#requestViews();
     this.refresh();
   }
@@ -308,9 +339,11 @@ class DeckPage implements Page, GridOwner {
     const { timeline } = this.#app;
     const { startMs, endMs } = timeline.window(windowMs);
     timeline.fetch(this.#views.parts(endMs - startMs), windowMs, () => this.refresh());
-    const sparkPx = kiosk
-      ? WallTiles.sparkPx(this.#wallSeries(), this.#wallWidth())
-      : (this.#sidebar.here?.sparkPx ?? SPARK_WIDTH * devicePixelRatio);
+    const wall = kiosk ? this.#wall.here : null;
+    const sparkPx =
+      wall?.sparkPx(this.#wallSeries(), this.#wallWidth()) ??
+      this.#sidebar.here?.sparkPx ??
+      SPARK_WIDTH * devicePixelRatio;
     this.#listColumns = columnsOf(SIDEBAR_WINDOW_MS, Math.max(2, sparkPx));
     this.#app.session.requestView(LIST, {
       series: null,
@@ -418,13 +451,16 @@ class DeckPage implements Page, GridOwner {
   /** Let charts and tiles fill the screen of a wall. */
   #fitWall(): void {
     if (!this.#app.state.kiosk) return this.#app.turns.leave(this.#scroller);
-    fillWall(this.#scroller, this.#grid.element, WallTiles.height(this.#wallSeries(), this.#wallWidth()));
+    const wall = this.#wall.here;
+    if (wall) wall.fill(this.#scroller, this.#grid.element, this.#wallSeries(), this.#wallWidth());
+    else this.#wall.use(() => !this.#gone && this.#reconcile());
   }
 
   /** Return where the tiles and each chart begin and end below the top of what is scrolled. */
   #wallRows(): [top: number, bottom: number][] {
     const above = this.#scroller.getBoundingClientRect().top - this.#scroller.scrollTop;
-    const parts = [this.#wall.element, ...this.#grid.cards.map(({ chart }) => chart.card.element)];
+    const parts = this.#grid.cards.map(({ chart }) => chart.card.element as HTMLElement);
+    if (this.#wall.here) parts.unshift(this.#wall.here.element);
     return parts
       .map((one) => one.getBoundingClientRect())
       .map(({ top, bottom }): [number, number] => [top - above - this.#pad, bottom - above + this.#pad / 2])
@@ -434,7 +470,7 @@ class DeckPage implements Page, GridOwner {
   #drawWall(moment: Moment): void {
     const endMs = this.#app.session.now();
     const { tokens, alarms, prints } = moment;
-    this.#wall.draw(
+    this.#wall.here?.draw(
       this.#wallSeries(),
       {
         ring: this.#app.session.views[LIST],
@@ -477,6 +513,7 @@ class DeckPage implements Page, GridOwner {
     window.clearTimeout(this.#resizing);
     this.#app.session.prints.forgetCharts();
     this.#grid.destroy();
+    this.#axis.here?.destroy();
     this.#resizer.disconnect();
     this.#app.turns.leave(this.#scroller);
     this.#gone = true;

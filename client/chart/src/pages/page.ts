@@ -55,6 +55,8 @@ export interface DeckCharts {
   isAlone(at: number): boolean;
   /** Show one chart alone, or all again. */
   alone(at: number): void;
+  /** Open the menu of the current chart's y axis, or close it. */
+  openAxis(): void;
   /** Open the drawer of the chart at an index. */
   openDrawer(at: number): void;
   /** Close the drawer, or open that of the current chart. */

@@ -141,7 +141,7 @@ export class Drawer {
     const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
     setText(this.#title, chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
-    setText(this.#unit, chart.unit.text);
+    setText(this.#unit, chart.titleUnit);
     const stretch =
       zoom || paused ? spanText(startMs, endMs, app.session.now()) : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);

@@ -17,7 +17,7 @@ const MOST_ROW = 110;
 const LEAST_CARD = 168;
 
 /** Set the height of the grid's rows so that the charts fill the screen below tiles of this height. */
-export function fillWall(scroller: HTMLElement, grid: HTMLElement, tilesPx: number): void {
+function fillWall(scroller: HTMLElement, grid: HTMLElement, tilesPx: number): void {
   const style = getComputedStyle(scroller);
   const inner = scroller.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom) - tilesPx;
   if (isNarrowWall(scroller.clientWidth)) {
@@ -67,24 +67,29 @@ export class WallTiles {
   readonly element = h("canvas", { class: "wall-tiles", "aria-hidden": "true", "data-tw": "wall-tiles" });
 
   /** Return the device pixels of a sparkline in tiles across this width. */
-  static sparkPx(charts: readonly (readonly Series[])[], width: number): number {
+  sparkPx(charts: readonly (readonly Series[])[], width: number): number {
     const { scale, inner, most, columns, gap } = formOf(width);
     const { exact } = tileColumns(inner, 0, columns(wallSeries(charts, most).length), gap);
     return Math.floor((exact - FOOT_PADS) * scale * devicePixelRatio);
   }
 
   /** Return the px that the tiles take from top to bottom. */
-  static height(charts: readonly (readonly Series[])[], width: number): number {
+  height(charts: readonly (readonly Series[])[], width: number): number {
     const { scale, most, columns, gap } = formOf(width);
     const { length } = wallSeries(charts, most);
     const rows = Math.max(1, Math.ceil(length / Math.max(1, columns(length))));
     return (rows * (TILE_HEIGHT + gap) - gap) * scale;
   }
 
+  /** Let the charts of a grid fill the screen below the tiles. */
+  fill(scroller: HTMLElement, grid: HTMLElement, charts: readonly (readonly Series[])[], width: number): void {
+    fillWall(scroller, grid, this.height(charts, width));
+  }
+
   draw(charts: readonly (readonly Series[])[], moment: TileMoment, width: number): void {
     const ratio = devicePixelRatio;
     const { scale, inner, most, columns, gap } = formOf(width);
-    if (!fitCanvas(this.element, width, WallTiles.height(charts, width), ratio))
+    if (!fitCanvas(this.element, width, this.height(charts, width), ratio))
       this.element.getContext("2d")?.clearRect(0, 0, this.element.width, this.element.height);
     const ctx = this.element.getContext("2d") as CanvasRenderingContext2D;
     ctx.save();
