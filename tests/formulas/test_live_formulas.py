@@ -161,6 +161,34 @@ def test_a_formula_that_is_opened_within_a_tick_disturbs_no_other() -> None:
             same(one, store)
 
 
+@pytest.mark.parametrize("opened_s", [1, 160])
+def test_the_pace_of_a_slow_series_outlives_the_readings_of_the_window(opened_s: int) -> None:
+    store, id_ = Store(), 0
+    readings = FormulaReadings(store, 20_000.0)
+
+    def publish(metric: str, time_ms: float) -> None:
+        nonlocal id_
+        id_ += 1
+        batch = Batch(metric=metric, labels={}, unit="", time=[time_ms], value=[1.0])
+        store.append(batch, (int(time_ms) << 32) + id_)
+
+    live: LiveFormula | None = None
+    for second in range(250):
+        now = T0 + second * 1_000.0
+        for tenth in range(10):
+            publish("fast", now + tenth)  # so that the readings are moved to make room
+        if second % 25 == 0 and second <= 100:
+            publish("slow", now)
+        if second == opened_s:
+            live = LiveFormula(readings, parse_formula("slow offset 15s + 0 * fast"), 200.0, COUNT)
+        if live is not None:
+            readings.refresh(now + 10)
+            live.tick(now + 10)
+            same(live, store)
+    assert live is not None
+    assert np.isnan(live.value).all()  # three intervals after its last reading
+
+
 def test_a_change_of_unit_begins_the_series_anew() -> None:
     store = filled(1)
     readings = FormulaReadings(store, 120_000.0)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tidewire.evaluation.reading_table import Floats, Places, ReadingTable, Segments
+from tidewire.evaluation.reading_table import PACE_OF, Floats, Places, ReadingTable, Segments
 
 __all__ = ["LEAST_LOOK_BACK_MS", "Bools", "Edge", "Frame", "Windows", "Work"]
 
@@ -23,7 +23,6 @@ LEAST_LOOK_BACK_MS: Final = 10_000.0
 _MOST_LOOK_BACK_MS: Final = 3_600_000.0
 _UNKNOWN_LOOK_BACK_MS: Final = 300_000.0
 _PACES: Final = 3.0  # of the median interval
-_PACE_OF: Final = 20  # readings
 _FEW_TIMES: Final = 8  # up to which all series are searched at once, not one by one
 _FEW_ROWS: Final = 32  # up to which series are searched one by one
 _MERGED: Final = 3  # readings for each place that is looked for, up to which all are counted
@@ -223,7 +222,7 @@ def _searched(segments: Segments, rows: Places, times: Floats, *, right: bool) -
 
 def _look_back(segments: Segments, places: Places) -> Floats:
     start = segments.start[segments.rows_of(places)][:, None]
-    back = places[:, None] - np.arange(_PACE_OF)
+    back = places[:, None] - np.arange(PACE_OF)
     there = back >= start
     times = segments.time[np.maximum(back, start)]
     there &= times >= times[:, :1] - _MOST_LOOK_BACK_MS

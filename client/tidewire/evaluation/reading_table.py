@@ -12,12 +12,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Places", "ReadingTable", "Segments", "SeriesReadings"]
+__all__ = ["PACE_OF", "Floats", "Places", "ReadingTable", "Segments", "SeriesReadings"]
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 FIGURES: Final = 4
 LOW, HIGH, TOTAL, COUNT = range(FIGURES)
+PACE_OF: Final = 20
+"""Readings that tell the pace of the last of them."""
 _ROOM: Final = 16  # readings that a segment can take at least …
 _MORE: Final = 0.25  # … and as a share of those it has
 
@@ -253,7 +255,7 @@ class ReadingTable:
 
         Args:
             segments: what there is.
-            keep_from_ms: readings from before are left out, but the last one: it may be the value then.
+            keep_from_ms: readings from before are left out, but those that tell the value and the pace then.
             row: which series needs room …
             extra: … for so many more readings.
             added: readings of new series.
@@ -261,7 +263,7 @@ class ReadingTable:
         starts, stops = segments.start.tolist(), segments.stop.tolist()
         for at, (start, stop) in enumerate(zip(starts, stops, strict=True)):
             kept = start + int(np.searchsorted(segments.time[start:stop], keep_from_ms, "left"))
-            starts[at] = max(start, kept - 1)
+            starts[at] = max(start, kept - PACE_OF)
         counts = [stop - start for start, stop in zip(starts, stops, strict=True)]
         if extra:
             counts[row] += extra

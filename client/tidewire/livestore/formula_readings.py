@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tidewire.errors import InvalidFormula
 from tidewire.evaluation.evaluate import MAX_READINGS
 from tidewire.evaluation.frame import Frame, Work
-from tidewire.evaluation.reading_table import Floats, ReadingTable, SeriesReadings
+from tidewire.evaluation.reading_table import PACE_OF, Floats, ReadingTable, SeriesReadings
 from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.series import SECOND_MS, Series
 from tidewire.livestore.store import Store
@@ -156,12 +156,15 @@ class FormulaReadings:
 
     def _readings_of(self, series: Series) -> SeriesReadings:
         since_ms = max(float(self.store.state[series.index]["last_time_ms"]) - self.reach_ms, _drawn_from(series))
-        time_ms, value = series.readings_from(since_ms)
+        held = series.readings_between(_drawn_from(series), np.inf)
+        first = max(0, int(np.searchsorted(held[0], since_ms, "left")) - PACE_OF)
+        time_ms, value = held[:, first:].copy()
         seconds = series.seconds.rows()
         until_s = time_ms[0] // SECOND_MS if time_ms.size else np.inf
-        low, high = np.searchsorted(seconds[NUMBER], (math.ceil(since_ms / SECOND_MS) if since_ms > 0 else 0, until_s))
-        if not self._deep:
-            low = max(low, high - _BEFORE)
+        known_s = math.ceil(_drawn_from(series) / SECOND_MS) if math.isfinite(_drawn_from(series)) else 0
+        from_s = since_ms / SECOND_MS if self._deep else np.inf
+        known, low, high = np.searchsorted(seconds[NUMBER], (known_s, from_s, until_s), "left")
+        low = max(known, min(low, high) - _BEFORE)
         older = seconds[:, low:high]
         figures = None
         if self._deep:
