@@ -58,7 +58,7 @@ async def test_a_deck_lists_levels_with_counts_and_the_worst_state_and_keys_walk
     await tree.focus()
     for key in ("ArrowDown", "ArrowLeft"):
         await tab.page.keyboard.press(key)
-    await tab.until(f"() => ({ROWS})()[2].startsWith('hall-1')")
+    await tab.until(f"() => ({ROWS})()[2]?.startsWith('hall-1')")
     assert "f=bigplant/hall-0:0" in tab.page.url
     for key in ("End", "ArrowUp", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight"):
         await tab.page.keyboard.press(key)
@@ -106,7 +106,7 @@ async def test_a_label_chip_narrows_the_tree_and_every_chart_of_the_deck(tab: An
     await tab.page.locator('[data-tw="chip-value"]', has_text="A").click()
     await tab.until("() => location.search.includes('l.line=A')")
     await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,0'")
-    await tab.until(f"() => ({ROWS})()[0].startsWith('bigplant 1 critical 600')")
+    await tab.until(f"() => ({ROWS})()[0]?.startsWith('bigplant 1 critical 600')")
     await tab.sees("No series has line: A")
     await tab.page.go_back()
     await tab.until(f"() => String(({CHARTS})().map(([, n]) => n)) === '1,1'")
@@ -132,7 +132,7 @@ async def test_the_overview_shows_what_needs_a_look_first_and_its_groups_fold(ta
     await tab.page.locator('[data-tw="tile-head"]').nth(1).click()
     await tab.until("() => location.search.includes('f=bigplant/hall-3/cell-01/:1')")
     await tab.page.locator('[data-tw="tile-head"]').nth(0).click()
-    await tab.until(f"() => ({HEADS})()[0][1] === 'false'")
+    await tab.until(f"() => ({HEADS})()[0]?.[1] === 'false'")
     await tab.page.reload()
     await tab.until(f"() => ({HEADS})()[0]?.[1] === 'false' && ({TILES})().length > 0")
     assert not any(tile.startswith(worst) for tile in await tab.page.evaluate(TILES))
@@ -140,7 +140,7 @@ async def test_the_overview_shows_what_needs_a_look_first_and_its_groups_fold(ta
     hall = tab.page.locator('[data-tw="tree-folder"]', has_text="hall-2")
     await hall.first.click()
     await tab.until("() => location.search.includes('q=bigplant%2Fhall-2%2F**')")
-    await tab.until(f"() => ({TILES})().every((tile) => tile.startsWith('bigplant/hall-2/'))")
+    await tab.until(f"() => ({TILES})().length > 0 && ({TILES})().every((tile) => tile.startsWith('bigplant/hall-2/'))")
     await tab.page.get_by_text("300 of 1,200", exact=True).wait_for()
     filters = (await tab.page.locator('[data-tw="filters"]').inner_text()).split()
     assert filters[:4] == ["All", "300", "Live", "300"]
@@ -151,14 +151,14 @@ async def test_a_level_is_added_to_the_deck_as_charts_and_a_saved_deck_keeps_its
     await robots(service)
     await tab.open("/d/plan?c=bigplant/hall-0/cell-00/robot-00/m0&l.line=A")
     await tab.until(f"() => ({CHARTS})().length === 1")
-    await tab.until(f"() => ({ROWS})()[0].startsWith('bigplant 1 critical 600')")
+    await tab.until(f"() => ({ROWS})()[0]?.startsWith('bigplant 1 critical 600')")
     tree = tab.page.locator('[data-tw="tree"]')
     await tree.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowDown", "Shift+Enter"):
         await tab.page.keyboard.press(key)
     await tab.until(f"() => ({CHARTS})().length === 2 && ({CHARTS})()[1][1] === 10")
     await tab.page.keyboard.press("S")
-    await tab.page.get_by_role("textbox", name="Name").fill("plan")
+    await tab.page.get_by_role("textbox", name="Name of the deck").fill("plan")
     await tab.page.keyboard.press("Enter")
     await tab.until("() => !location.search.includes('c=')")
     await tab.open("/d/plan")
