@@ -4,6 +4,9 @@ import { h, setAttribute, show } from "../base/dom";
 import type { GroupHead } from "../canvas/tile-layout";
 import type { AppContext } from "./app-context";
 
+/** Px that a thumb hits; what goes beyond a heading lies under its first tiles. */
+const LEAST_HEIGHT = 32;
+
 export class TileHeads {
   readonly element = h("div", { role: "group", "aria-label": "Groups" });
   readonly #buttons: HTMLButtonElement[] = [];
@@ -19,7 +22,7 @@ export class TileHeads {
       const button = this.#buttons[i] ?? this.#create();
       show(button, true);
       button.style.transform = `translateY(${head.top}px)`;
-      button.style.height = `${head.height}px`;
+      button.style.height = `${Math.max(LEAST_HEIGHT, head.height)}px`;
       button.dataset.fold = head.fold;
       button.dataset.open = head.open ? "0" : "1";
       setAttribute(button, "aria-label", head.spoken);
