@@ -185,16 +185,19 @@ export class Plot {
     const line = top - 10;
     ctx.font = font(500, 11);
     ctx.fillStyle = tokens.secondary;
-    ctx.fillText(canvasName(unit), edge, line);
-    const wide = ctx.measureText(unit).width + 6;
-    swatches.slice(0, 4).forEach((colour, i) => {
+    const marks = swatches.slice(0, 4);
+    const room = marks.length * 8;
+    const wide = ctx.measureText(unit).width;
+    // Left of the unit at the left, right of it at the right; a long unit begins at the edge of the card.
+    const start = side === 0 ? Math.max(4, edge - wide - room - 2) : edge;
+    ctx.textAlign = "left";
+    ctx.fillText(canvasName(unit), side === 0 ? start + room + (room && 2) : start, line);
+    marks.forEach((colour, i) => {
       ctx.fillStyle = colour;
-      const from = side === 0 ? edge - wide - 8 * (i + 1) : edge + wide + 8 * i;
-      if (from >= 0) ctx.fillRect(from, line - 5, 6, 2);
+      ctx.fillRect(start + 8 * i + (side === 0 ? 0 : wide + 6), line - 5, 6, 2);
     });
     if (base === "") return;
-    ctx.textAlign = "left";
-    const from = side === 0 ? left : right - ctx.measureText(base).width - 14;
+    const from = side === 0 ? Math.max(left, start + room + wide + 10) : right - ctx.measureText(base).width - 14;
     ctx.fillStyle = withAlpha(tokens.border, 0.6);
     ctx.beginPath();
     ctx.roundRect(from, line - 13, ctx.measureText(base).width + 14, 18, 4);
