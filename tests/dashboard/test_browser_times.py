@@ -157,8 +157,8 @@ async def test_a_zone_is_in_the_address_the_header_the_wall_and_a_saved_deck(tab
     assert address(tab)["tz"] == "Asia/Tokyo"
     await hook(tab, "picker-from").press("Enter")
     await tab.page.keyboard.press("S")
-    await tab.page.keyboard.type("Night shift")
-    await tab.page.keyboard.press("Enter")
+    await hook(tab, "save-name").fill("Night shift")
+    await hook(tab, "save-name").press("Enter")
     await tab.until("() => location.pathname.endsWith('/d/night-shift')")
     await tab.open("/d/night-shift")
     await shown(tab, "time-button", "Tokyo UTC+9")
