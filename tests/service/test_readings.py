@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import Valkey
-from waiting import Eventually, generous
+from waiting import HANG_S, Eventually, generous
 
 GOOD = {"metric": "good", "value": 1}
 
@@ -474,7 +474,7 @@ def _fill_up(valkey: Valkey) -> None:
 async def test_a_body_that_is_stored_in_part_while_redis_fills_up_says_so_and_can_be_completed(
     start: Any, valkey: Valkey, named: dict[str, str], rows: int
 ) -> None:
-    service = await start(max_body_bytes=4 << 20)
+    service = await start(max_body_bytes=4 << 20, redis_timeout_s=HANG_S)
     body: list[Any] = [{"metric": f"m/{n}", "value": n, "text": LONG} for n in range(rows)]
     body[3], body[rows - 1] = {"metric": "bad*", "value": 1}, {"metric": "m/x", "value": "x"}
     _fill_up(valkey)
@@ -501,7 +501,7 @@ async def test_a_body_that_is_stored_in_part_while_redis_fills_up_says_so_and_ca
 
 @pytest.mark.parametrize("media_type", ["application/x-ndjson", "text/csv"])
 async def test_every_format_names_the_rows_that_were_not_stored(start: Any, valkey: Valkey, media_type: str) -> None:
-    service = await start(max_body_bytes=4 << 20)
+    service = await start(max_body_bytes=4 << 20, redis_timeout_s=HANG_S)
     lines = {
         "application/x-ndjson": [json.dumps({"metric": f"m/{n}", "value": n, "text": LONG}) for n in range(700)],
         "text/csv": ["metric,value,text", *(f"m/{n},{n},{LONG}" for n in range(700))],
@@ -515,7 +515,7 @@ async def test_every_format_names_the_rows_that_were_not_stored(start: Any, valk
 
 async def test_a_body_without_times_is_cut_into_the_same_calls_again(start: Any, valkey: Valkey) -> None:
     """The calls of a body are counted: cut elsewhere, the second attempt would lose or repeat what lies between."""
-    service = await start(max_body_bytes=4 << 20)
+    service = await start(max_body_bytes=4 << 20, redis_timeout_s=HANG_S)
     rows = [{"metric": f"m/{n}", "value": n, "text": "x" * 9_000} for n in range(300)]  # cut by bytes, not by number
     _fill_up(valkey)
     assert (await service.post(rows, **{"Idempotency-Key": "k"})).status_code == 503
