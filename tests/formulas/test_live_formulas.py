@@ -260,6 +260,18 @@ def test_more_readings_than_fit_are_an_error_until_the_formulas_are_closed() -> 
     assert readings.table.size == 0
 
 
+def test_a_formula_reads_only_what_its_login_may_see() -> None:
+    store = filled(4)
+    readings = FormulaReadings(store, 120_000.0, may_see=lambda metric: metric != "plant/2/x")
+    live = LiveFormula(readings, parse_formula("count({'plant/*/x'})"), 200.0, COUNT)
+    readings.refresh(T0)
+    live.tick(T0)
+    assert live.value[0, -1] == 3
+    assert {store.series[index].metric for index in readings.indices[live.plan.used]} == {
+        "plant/0/x", "plant/1/x", "plant/3/x",
+    }  # fmt: skip
+
+
 def test_the_last_formula_that_is_closed_frees_the_readings() -> None:
     store = filled(10)
     readings = FormulaReadings(store, 120_000.0)

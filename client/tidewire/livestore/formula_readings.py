@@ -7,7 +7,7 @@ one selector. Readings of the last minutes are the store's own; what is older ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
@@ -37,6 +37,7 @@ class FormulaReadings:
         store: where the series are.
         reach_ms: how far back they are kept: the window of the charts and what their formulas read before it.
         max_readings: how many it may have; what is open may grow to twice as many.
+        may_see: tells which metrics its formulas may read; logins that may see others need readings of their own.
 
     Attributes:
         table: the readings; the row of a series never changes.
@@ -45,10 +46,17 @@ class FormulaReadings:
         changed_from_ms: float64[rows], since when the last `refresh` changed each; inf for nothing.
     """
 
-    def __init__(self, store: Store, reach_ms: float, max_readings: int = MAX_READINGS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reach_ms: float,
+        max_readings: int = MAX_READINGS,
+        may_see: Callable[[str], bool] = lambda metric: True,
+    ) -> None:
         self.store = store
         self.reach_ms = reach_ms
         self.max_readings = max_readings
+        self._may_see = may_see
         self._deep = reach_ms > store.raw_ms
         self._selectors: dict[Selector, int] = {}  # how many formulas have each
         self.births = 0
@@ -64,6 +72,11 @@ class FormulaReadings:
         self._seen = self.store.state[:0].copy()
         self._looked = 0  # series of the store that were looked at
         self._frames.clear()
+
+    @property
+    def indices(self) -> npt.NDArray[np.intp]:
+        """Return which series of the store each row is: those whose past is wanted are `indices[plan.used]`."""
+        return self._indices
 
     def open(self, node: Node) -> None:
         """Keep what a formula reads from now on.
@@ -132,6 +145,7 @@ class FormulaReadings:
             each
             for each in series
             if each.index not in self._rows
+            and self._may_see(each.metric)
             and any(labels_of(selector, each.metric, each.labels) is not None for selector in selectors)
         ]
         if not found:
