@@ -175,6 +175,11 @@ export class Chart implements Parts {
     return (event.clientX - host.getBoundingClientRect().left) / this.#zoom;
   }
 
+  /** Note the height of a pointer, by which the tooltip chooses among many series. */
+  pointer(event: MouseEvent): void {
+    this.overlay.pointerY = (event.clientY - this.card.plotHost.getBoundingClientRect().top) / this.#zoom;
+  }
+
   /** Whether the legend has switched a series off. */
   hides(index: number): boolean {
     return this.#hidden.has(index);

@@ -40,7 +40,10 @@ export class Crosshair {
     const host = chart.card.plotHost;
     this.pinch.attach(chart);
     const local = (event: PointerEvent): number => chart.local(event);
-    host.addEventListener("pointermove", (event) => this.#moved(chart, local(event)));
+    host.addEventListener("pointermove", (event) => {
+      chart.pointer(event);
+      this.#moved(chart, local(event));
+    });
     host.addEventListener("pointerleave", () => this.#left(chart));
     host.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !chart.plot) return;

@@ -1,6 +1,6 @@
 /** The crosshair of one chart: line, dots, time pill and sorted tooltip, as elements above the canvas. */
 import { h, icon, setText, show } from "../base/dom";
-import { longSpan, timeText } from "../base/format";
+import { formatNumber, longSpan, timeText } from "../base/format";
 import { GUTTER, type Plot } from "../canvas/plot";
 
 /** One row of the tooltip. */
@@ -22,7 +22,23 @@ export interface OverlayRow {
 const TIP_AWAY = 14;
 const CARD_EDGE = 8;
 
+/** More rows than these are shown by those around the pointer, and a count of the others. */
+const MOST_ROWS = 10;
+const AROUND = 4;
+
+/** Return rows by their height, of many those nearest to a height, px; NaN: the highest. */
+export function rowsNear<Row extends { y: number }>(rows: readonly Row[], y: number): readonly Row[] {
+  const sorted = [...rows].sort((a, b) => a.y - b.y);
+  if (sorted.length <= MOST_ROWS) return sorted;
+  const distances = sorted.map((row) => Math.abs(row.y - y));
+  const nearest = Math.max(0, distances.indexOf(Math.min(...distances)));
+  const first = Math.min(Math.max(0, nearest - AROUND), sorted.length - 2 * AROUND - 1);
+  return sorted.slice(first, first + 2 * AROUND + 1);
+}
+
 export class Overlay {
+  /** The height of the pointer, px; NaN without one. */
+  pointerY = NaN;
   readonly element = h("div", { class: "overlay", "aria-hidden": "true" });
   readonly #line = h("div", { class: "cross" });
   readonly #pill = h("div", { class: "time-pill", "data-tw": "time-pill" });
@@ -31,6 +47,7 @@ export class Overlay {
   readonly #time = h("span", { class: "tip-time" });
   readonly #ago = h("span", { class: "tip-ago" });
   readonly #rows = h("div", { class: "tip-rows" });
+  readonly #more = h("div", { class: "tip-more" });
   readonly #notes = h("div", { class: "tip-notes", "data-tw": "tip-events" });
   readonly #dots: HTMLElement[] = [];
   #side = 0;
@@ -40,7 +57,7 @@ export class Overlay {
   #brushing = false;
 
   constructor() {
-    this.#tip.append(h("div", { class: "tip-head" }, this.#time, this.#ago), this.#rows, this.#notes);
+    this.#tip.append(h("div", { class: "tip-head" }, this.#time, this.#ago), this.#rows, this.#more, this.#notes);
     this.element.append(this.#line, this.#pill, this.#brush, this.#tip);
     this.hide();
     show(this.#brush, false);
@@ -76,13 +93,14 @@ export class Overlay {
     show(this.#line, true);
     this.#line.style.transform = `translate(${Math.round(x)}px,${top}px)`;
     this.#line.style.height = `${height + 4}px`;
-    while (this.#dots.length < rows.length) {
+    const near = rowsNear(rows, this.pointerY);
+    while (this.#dots.length < near.length) {
       const dot = h("div", { class: "cross-dot" });
       this.#dots.push(dot);
       this.element.append(dot);
     }
     this.#dots.forEach((dot, i) => {
-      const row = rows[i];
+      const row = near[i];
       // Beyond a range that was typed there is nothing to mark.
       show(dot, row !== undefined && !row.pale && plot.holds(row.y));
       if (!row) return;
@@ -98,7 +116,8 @@ export class Overlay {
     this.#placePill(x, plot);
     setText(this.#time, at);
     setText(this.#ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
-    this.#fillRows(rows);
+    this.#fillRows(near);
+    setText(this.#more, near.length < rows.length ? `${formatNumber(rows.length - near.length, 0)} more` : "");
     const notes = events.join("\n");
     if (notes !== this.#notesShown)
       this.#notes.replaceChildren(...events.map((text) => h("p", {}, icon("flag", 12), text)));
@@ -112,8 +131,7 @@ export class Overlay {
     this.#pill.style.transform = `translate(${Math.round(middle - half)}px,${top + height + strip + 5}px)`;
   }
 
-  #fillRows(rows: readonly OverlayRow[]): void {
-    const sorted = [...rows].sort((a, b) => a.y - b.y);
+  #fillRows(sorted: readonly OverlayRow[]): void {
     if (sorted.length !== this.#tipRows) {
       this.#tipRows = sorted.length;
       this.#rows.replaceChildren(
