@@ -73,8 +73,13 @@ export class Chart implements Parts {
   range: SharedRange | null = null;
   /** What it is compared with; null: nothing. */
   earlier: {
-    /** Return the least and the greatest value of what stands on an axis; nothing if none does. */
-    reach(axis: number): readonly number[];
+    readonly canvas: HTMLCanvasElement;
+    /** Return the least and the greatest height of what stands on an axis; nothing if none does. */
+    reach(axis: number, scale: Scale): readonly number[];
+    /** Draw as large as the plot, of which each CSS px is `ratio` pixels. */
+    draw(ratio: number, tokens: Tokens): void;
+    /** Return what a legend says. */
+    words(tokens: Tokens): { ago: string; value: string; colour: string };
     rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[];
   } | null = null;
   kind: Kind = "auto";
@@ -389,8 +394,8 @@ export class Chart implements Parts {
     return this.#drawn?.axes[axis]?.scale;
   }
 
-  comparedWith(axis: number): readonly number[] {
-    return this.earlier?.reach(axis) ?? [];
+  comparedWith(axis: number, scale: Scale): readonly number[] {
+    return this.earlier?.reach(axis, scale) ?? [];
   }
 
   shareRange(axis: number, lo: number, hi: number): readonly [number, number] {
@@ -595,14 +600,20 @@ export class Chart implements Parts {
     );
   }
 
-  /** Draw once at another pixel ratio, pass the canvas to `copy`, and draw as before; return the span that it shows. */
+  /** Draw once at another pixel ratio, pass each canvas to `copy`, the lowest first, and draw as before; return the span. */
   pictured(ratio: number, copy: (canvas: HTMLCanvasElement) => void): { startMs: number; endMs: number } {
     const drawn = this.#drawn;
-    const { plot } = this;
-    if (!plot || !drawn) throw new Error("This chart is not visible");
-    plot.draw(drawn, this.#width, this.#height, ratio);
+    const { plot, earlier } = this;
+    const tokens = this.#moment?.tokens;
+    if (!plot || !drawn || !tokens) throw new Error("This chart is not visible");
+    const draw = (pixels: number): void => {
+      plot.draw(drawn, this.#width, this.#height, pixels);
+      earlier?.draw(pixels, tokens);
+    };
+    draw(ratio);
+    if (earlier?.canvas.isConnected) copy(earlier.canvas);
     copy(plot.canvas);
-    plot.draw(drawn, this.#width, this.#height, devicePixelRatio * this.#zoom);
+    draw(devicePixelRatio * this.#zoom);
     return drawn;
   }
 

@@ -5,7 +5,8 @@
 import { swatch, withAlpha } from "../base/colour";
 import { h, setText } from "../base/dom";
 import { clock, compareText, weekday } from "../base/format";
-import { lineColour } from "../base/tokens";
+import { lineColour, type Tokens } from "../base/tokens";
+import type { Scale } from "../canvas/axis";
 import { type Ctx, fitCanvas, zoomOf } from "../canvas/draw";
 import { fillEnvelope, isDense, strokeLine } from "../canvas/ink";
 import type { BucketRing } from "../model/bucket-ring";
@@ -51,7 +52,10 @@ export function askedSpan({ startMs, endMs }: Span, compareMs: number, live: boo
   return { startMs: end - ahead - (endMs - startMs), endMs: end };
 }
 
-/** What one chart is compared with. */
+/**
+ * What one chart is compared with. Stacked areas and bands of states have no line of their own values: nothing stands
+ * under them.
+ */
 class Earlier {
   readonly canvas = h("canvas", { class: "plot-canvas", "aria-hidden": "true", "data-tw": "compared" });
   readonly legend = h("span", { class: "legend-then", "data-tw": "legend-then" });
@@ -71,12 +75,13 @@ class Earlier {
   /** Read the ring of the span earlier, moved to the time of the page. */
   read(ring: BucketRing | null, { startMs, endMs }: Moment, compareMs: number): void {
     const chart = this.#chart;
+    const comparable = chart.kind !== "stacked" && chart.bands === null;
     this.#compareMs = compareMs;
     if (this.traces.length !== chart.series.length) this.traces = chart.series.map(() => new Trace());
     chart.series.forEach(({ index }, i) => {
       const trace = this.traces[i];
       const slot = ring?.slots.get(index);
-      if (!ring || !slot || chart.hides(index)) return trace.clear();
+      if (!ring || !slot || !comparable || chart.hides(index)) return trace.clear();
       const gapMs = gapLimitMs(slot.expectedMs, ring.stepMs);
       trace.read(ring, slot, startMs - compareMs, endMs - compareMs, gapMs, chart.traces[i]?.steps ? "steps" : "line");
       for (const times of [trace.time, trace.gapFrom, trace.gapTo])
@@ -84,19 +89,27 @@ class Earlier {
     });
   }
 
-  /** Return the least and the greatest value of what stands on an axis. */
-  reach(axis: number): readonly number[] {
-    return this.traces.flatMap((trace, i) =>
-      trace.n > 0 && this.#chart.sides[i] === axis ? [trace.lo, trace.hi] : [],
-    );
+  /** Return the least and the greatest height of what stands on an axis. */
+  reach(axis: number, scale: Scale): readonly number[] {
+    return this.traces.flatMap((trace, i) => {
+      if (trace.n === 0 || this.#chart.sides[i] !== axis) return [];
+      const { lo, hi } = scale.shape(trace);
+      return [lo, hi];
+    });
   }
 
   paint({ tokens }: Moment): void {
-    const { plot, card, series, columns, dashes } = this.#chart;
-    if (!plot) return this.remove();
-    const host = card.plotHost;
-    if (this.canvas.nextSibling !== plot.canvas) host.insertBefore(this.canvas, plot.canvas);
-    const ratio = devicePixelRatio * zoomOf(host);
+    const { plot, card, kind, bands } = this.#chart;
+    if (!plot || kind === "stacked" || bands) return this.remove();
+    if (this.canvas.nextSibling !== plot.canvas) card.plotHost.insertBefore(this.canvas, plot.canvas);
+    this.draw(devicePixelRatio * zoomOf(card.plotHost), tokens);
+    this.#words(tokens);
+  }
+
+  /** Draw as large as the plot, of which each CSS px is `ratio` pixels. */
+  draw(ratio: number, tokens: Tokens): void {
+    const { plot, series, columns, dashes } = this.#chart;
+    if (!plot) return;
     const ctx = this.canvas.getContext("2d") as Ctx;
     const { width, height } = plot.canvas;
     if (!fitCanvas(this.canvas, width / ratio, height / ratio, ratio)) ctx.clearRect(0, 0, width, height);
@@ -109,8 +122,7 @@ class Earlier {
     const style = { columnPx: plot.x.a * columns.stepMs, pixel: 1 / ratio, text: tokens.text, surface: tokens.surface };
     this.traces.forEach((own, i) => {
       const axis = this.#chart.axisOf(i);
-      // Areas that are stacked have no line of their own values.
-      if (own.n === 0 || !axis || this.#chart.kind === "stacked") return;
+      if (own.n === 0 || !axis) return;
       const trace = axis.scale.shape(own);
       const y = plot.ys[i];
       const ink = { ...style, colour: lineColour(tokens, series[i].style), width: LINE_PX, dash: dashes[i] };
@@ -118,19 +130,28 @@ class Earlier {
       (this.#dense[i] ? fillEnvelope : strokeLine)(ctx, trace, plot.x, y, ink);
     });
     ctx.restore();
-    this.#words(tokens);
   }
 
-  /** Say in the legend how much earlier it is; of a chart of one series with the value at the crosshair, or at the end. */
-  #words(tokens: Moment["tokens"]): void {
-    const { card, series, shown, crossTime, prints } = this.#chart;
-    if (this.legend.parentElement !== card.legend.element) card.legend.element.append(this.legend);
-    const colour = withAlpha(lineColour(tokens, series[0].style), ALPHA);
-    this.#swatch.style.background = series.length === 1 ? swatch(colour, this.#chart.dashes[0]) : tokens.muted;
-    setText(this.#ago, agoText(this.#compareMs));
+  /**
+   * Return what a legend says: how much earlier it is; of a chart of one series its colour, and the value at the
+   * crosshair or at the end.
+   */
+  words(tokens: Tokens): { ago: string; value: string; colour: string } {
+    const { series, shown, crossTime, prints } = this.#chart;
+    const ago = agoText(this.#compareMs);
+    if (series.length !== 1) return { ago, value: "", colour: tokens.muted };
     const at = Number.isNaN(crossTime) ? shown.endMs : crossTime;
-    const found = series.length === 1 ? this.#valueAt(0, at) : NaN;
-    setText(this.#value, series.length === 1 ? printValue(found, prints[0]) : "");
+    const colour = withAlpha(lineColour(tokens, series[0].style), ALPHA);
+    return { ago, value: printValue(this.#valueAt(0, at), prints[0]), colour };
+  }
+
+  #words(tokens: Tokens): void {
+    const { card, series, dashes } = this.#chart;
+    if (this.legend.parentElement !== card.legend.element) card.legend.element.append(this.legend);
+    const { ago, value, colour } = this.words(tokens);
+    this.#swatch.style.background = series.length === 1 ? swatch(colour, dashes[0]) : colour;
+    setText(this.#ago, ago);
+    setText(this.#value, value);
   }
 
   #valueAt(i: number, timeMs: number): number {
@@ -138,7 +159,7 @@ class Earlier {
   }
 
   /** The rows of the tooltip, each after that of its own series. */
-  rows(timeMs: number, now: readonly OverlayRow[], tokens: Moment["tokens"]): OverlayRow[] {
+  rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[] {
     const { series, traces, slots, prints, plot } = this.#chart;
     const then = timeMs - this.#compareMs;
     return series.flatMap((one, i) => {

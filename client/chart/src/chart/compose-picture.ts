@@ -103,7 +103,7 @@ function axisOf(parts: Parts, moment: Moment, side: number, drawn: Trace[], line
   for (const i of own) if (drawn[i].n > 0) for (const end of [drawn[i].lo, drawn[i].hi]) reach(end);
   // A chart that is silent for longer than its window keeps the axis of its last values.
   if (lo > hi) for (const i of own) reach(scale.at(slots[i]?.lastValue ?? NaN));
-  for (const end of parts.comparedWith(side)) reach(scale.at(end));
+  for (const end of parts.comparedWith(side, scale)) reach(end);
   [lo, hi] = parts.shareRange(side, lo, hi);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;

@@ -16,12 +16,16 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   const ratio = Math.max(LEAST_RATIO, devicePixelRatio);
   const canvas = document.createElement("canvas");
   const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
-  const span = chart.pictured(ratio, (plot) => {
-    canvas.width = plot.width;
-    canvas.height = plot.height + Math.round(HEAD * ratio);
-    ctx.fillStyle = tokens.surface;
-    ctx.fillRect(0, 0, canvas.width, canvas.height);
-    ctx.drawImage(plot, 0, canvas.height - plot.height);
+  let started = false;
+  const span = chart.pictured(ratio, (layer) => {
+    if (!started) {
+      canvas.width = layer.width;
+      canvas.height = layer.height + Math.round(HEAD * ratio);
+      ctx.fillStyle = tokens.surface;
+      ctx.fillRect(0, 0, canvas.width, canvas.height);
+    }
+    started = true;
+    ctx.drawImage(layer, 0, canvas.height - layer.height);
   });
   const width = canvas.width / ratio;
   ctx.scale(ratio, ratio);
@@ -37,6 +41,14 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   ctx.font = font(400, 11);
   text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
   let x = 14;
+  const line = (colour: string): void => {
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 2;
+    ctx.beginPath();
+    ctx.moveTo(x, 43);
+    ctx.lineTo(x + 8, 43);
+    ctx.stroke();
+  };
   for (const [i, one] of chart.series.entries()) {
     const label = one.legend || one.name;
     const value = wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN);
@@ -45,17 +57,21 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
       text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);
       break;
     }
-    ctx.strokeStyle = lineColour(tokens, one.style);
-    ctx.lineWidth = 2;
     ctx.setLineDash(chart.dashes[i].map((px) => px / 2));
-    ctx.beginPath();
-    ctx.moveTo(x, 43);
-    ctx.lineTo(x + 8, 43);
-    ctx.stroke();
+    line(lineColour(tokens, one.style));
     x = text(label, x + 14, 47, 400, 12, tokens.secondary);
     x = text(value, x + 6, 47, 600, 12, tokens.text) + 14;
   }
   ctx.setLineDash([]);
+  const then = chart.earlier?.canvas.isConnected && chart.earlier.words(tokens);
+  if (then) {
+    ctx.font = font(600, 12);
+    if (x + 14 + ctx.measureText(`${then.ago} ${then.value}`).width < width - 14) {
+      line(then.colour);
+      x = text(then.ago, x + 14, 47, 400, 12, tokens.secondary);
+      text(then.value, x + 6, 47, 600, 12, tokens.secondary);
+    }
+  }
   ctx.lineWidth = 1;
   ctx.strokeStyle = withAlpha(tokens.border, 0.7);
   ctx.strokeRect(0.5, 0.5, width - 1, canvas.height / ratio - 1);

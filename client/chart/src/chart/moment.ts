@@ -74,8 +74,8 @@ export interface Parts {
   special: typeof import("../canvas/special") | null;
   /** Return the range of an axis that was drawn last where this one hardly differs. */
   steadyRange(axis: number, lo: number, hi: number): readonly [number, number];
-  /** Return the ends of what is compared with the series of an axis. */
-  comparedWith(axis: number): readonly number[];
+  /** Return the heights, on the scale of an axis, of the ends of what is compared with its series. */
+  comparedWith(axis: number, scale: Scale): readonly number[];
   /** Return the range of all charts that share this y axis. */
   shareRange(axis: number, lo: number, hi: number): readonly [number, number];
   /** Return a value of a series as it is printed, with its unit where there are two. */

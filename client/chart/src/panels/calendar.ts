@@ -5,6 +5,7 @@ import { wallMs } from "../base/zone";
 
 const DAY_MS = 86_400_000;
 const CELLS = 42;
+const MONTH = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
 const WEEK = [1, 2, 3, 4, 5, 6, 0].map((day) => WEEKDAYS[day]);
 
 /** A day is counted from the epoch, in the zone of the page. */
@@ -140,7 +141,7 @@ export class Calendar {
 
   #draw(): void {
     const date = dateOf(this.#month);
-    setText(this.#title, `${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`);
+    setText(this.#title, MONTH.format(date));
     const [from, to] = this.#span;
     const focused = focusedAt(this.element);
     this.#buttons.forEach((button, at) => {
