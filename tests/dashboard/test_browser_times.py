@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -68,12 +70,12 @@ async def hourly(service: Any, metric: str, days: float) -> None:
     await service.publish(metric, *(20.0 + n % 24 for n in range(count + 1)), time=times, unit="Cel")
 
 
-async def an_hour_apart(service: Any, metric: str, *, now: float, then: float, unit: str = "Cel") -> None:
-    """Publish a reading a second up to now, and an hour earlier, which goes on for as long as a test may take."""
+async def an_hour_apart(service: Any, metric: str, now: float, *then: float, unit: str = "Cel") -> None:
+    """Publish a reading a second up to now, and others in turn an hour earlier, for as long as a test may take."""
     now_ms = time.time() * 1e3
-    for from_s, to_s, value in ((-HOUR_S - 300, -HOUR_S + 300, then), (-300, 0, now)):
-        times = [now_ms + second * 1e3 for second in range(int(from_s), int(to_s) + 1)]
-        await service.publish(metric, *([value] * len(times)), time=times, unit=unit)
+    for ago_s, to_s, values in ((3_600, 300, then), (0, 0, (now,))):
+        times = [now_ms + (second - ago_s) * 1e3 for second in range(-300, to_s + 1)]
+        await service.publish(metric, *islice(cycle(values), len(times)), time=times, unit=unit)
 
 
 async def test_a_window_of_a_week_shows_all_of_it_and_a_year_is_the_longest(tab: Any, service: Any) -> None:
@@ -196,7 +198,7 @@ async def test_axe_finds_nothing_on_the_time_picker(tab: Any, service: Any, them
 
 
 async def test_the_same_span_earlier_is_a_pale_line_with_its_value(tab: Any, service: Any) -> None:
-    await an_hour_apart(service, "plant/heat", now=20.0, then=50.0)
+    await an_hour_apart(service, "plant/heat", 20.0, 50.0)
     await tab.open("/d/plant?c=plant/heat:12&cmp=1h")
     await tab.until(DRAWN)
     await shown(tab, "legend-then", "an hour ago50")
@@ -217,8 +219,44 @@ async def test_the_same_span_earlier_is_a_pale_line_with_its_value(tab: Any, ser
     assert tab.errors == []
 
 
+# Where the lines earlier are drawn in the middle of each plot, px from the top of its canvas; none: no canvas.
+THEN_AT = f"""() => {{ {DEEP} const {{charts}} = window.__tidewire.state();
+    return deep().filter((one) => one.dataset?.tw === "chart").map((card, n) => {{
+        const canvas = [...card.querySelectorAll("canvas")].find((one) => one.dataset.tw === "compared");
+        if (!canvas) return null;
+        const x = Math.round(charts[n].plot.left + charts[n].plot.width / 2);
+        const {{data}} = canvas.getContext("2d").getImageData(x, 0, 1, canvas.height);
+        const inked = [...Array(canvas.height).keys()].filter((y) => data[4 * y + 3] > 40);
+        return inked.filter((y) => !inked.includes(y - 1)); }}); }}"""
+
+
+def row_of(chart: dict[str, Any], axis: int, height: float) -> float:
+    """Return where a plot has a height of an axis, px from the top of its canvas."""
+    ends, box = chart["axes"][axis], chart["plot"]
+    share = (height - ends["lo"]) / (ends["hi"] - ends["lo"])
+    return float(box["top"] + box["height"] * (share if ends["inverted"] else 1 - share))
+
+
+async def test_the_earlier_line_stands_on_the_axes_of_its_chart_and_under_no_stack(tab: Any, service: Any) -> None:
+    await an_hour_apart(service, "plant/heat", 1500.5, *[1.5] * 29, 0.0)  # a log axis has no zero
+    await an_hour_apart(service, "plant/flow", 50.5, 20.5, unit="L/min")
+    await an_hour_apart(service, "plant/power", 20.0, 50.0, unit="kW")
+    charts = ("plant/heat:6;log;inv", "plant/power,plant/flow:6", "plant/power:6;k=stacked")
+    await tab.open("/d/plant?" + "&".join(f"c={chart}" for chart in charts) + "&cmp=1h&theme=dark")
+    drawn = await tab.until(f"""() => {{ const charts = window.__tidewire?.state().charts ?? [];
+        if (charts.length !== 3 || charts.some(({{series}}) => series.some((one) => one.buckets < 20))) return null;
+        const rows = ({THEN_AT})();
+        return rows.map((one) => one?.length ?? 0).join() === "1,2,0" ? {{rows, charts}} : null; }}""")
+    (log, two, stack), rows = drawn["charts"], drawn["rows"]
+    assert rows[0] == [pytest.approx(row_of(log, 0, math.log10(1.5)), abs=2)]
+    assert rows[1] == pytest.approx(sorted([row_of(two, 0, 50), row_of(two, 1, 20.5)]), abs=2)
+    assert stack["axes"][0]["hi"] < 30, "it makes no room for what it does not draw"
+    assert len(await tab.page.evaluate(TEXTS, "legend-then")) == 2
+    assert tab.errors == []
+
+
 async def test_the_picture_of_a_chart_has_its_earlier_line(tab: Any, service: Any, tmp_path: Path) -> None:
-    await an_hour_apart(service, "plant/heat", now=20.0, then=50.0)
+    await an_hour_apart(service, "plant/heat", 20.0, 50.0)
 
     async def inked(query: str) -> list[int]:
         """Return the rows of the picture's plot that are coloured in its middle, runs of rows as one."""
