@@ -197,6 +197,43 @@ async def test_axe_finds_nothing_on_the_time_picker(tab: Any, service: Any, them
         await tab.page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+async def test_no_zone_is_cut_no_row_wraps_and_the_foot_stays_on_the_screen(tab: Any, service: Any, width: int) -> None:
+    await recent(service, "plant/heat")
+    await tab.page.set_viewport_size({"width": width, "height": 640})
+    await tab.open("/d/plant?c=plant/heat:12&tz=America/Buenos_Aires&cmp=8h")
+    await tab.until(DRAWN)
+    await tab.page.keyboard.press("p")
+    await shown(tab, "picker-kept", "first reading")
+    for name, words in (("picker-zones", "America/Buenos Aires"), ("picker-from", "2026-11-29 22:53:07")):
+        room, needed = await hook(tab, name).evaluate(
+            """(field, words) => { const style = getComputedStyle(field), text = document.createElement("span");
+                text.textContent = words; text.style.whiteSpace = "pre"; text.style.position = "absolute";
+                text.style.font = style.font; text.style.letterSpacing = style.letterSpacing;
+                text.style.fontVariantNumeric = style.fontVariantNumeric;
+                field.after(text); const needed = text.getBoundingClientRect().width; text.remove();
+                const edges = [style.paddingLeft, style.paddingRight].map(parseFloat);
+                return [field.clientWidth - edges[0] - edges[1], needed]; }""",
+            words,
+        )
+        assert room >= needed, name
+    buttons = await hook(tab, "picker-compare").bounding_box()
+    field = await hook(tab, "picker-compare-other").bounding_box()
+    assert field["y"] + field["height"] / 2 == pytest.approx(buttons["y"] + buttons["height"] / 2, abs=2)
+    head, day = [
+        await hook(tab, "picker-days")
+        .locator(one)
+        .first.evaluate(
+            """(cell) => { const words = document.createRange(); words.selectNodeContents(cell);
+                const {left, right} = words.getBoundingClientRect(); return (left + right) / 2; }"""
+        )
+        for one in ("th", "td button")
+    ]
+    assert head == pytest.approx(day, abs=1)
+    show = await hook(tab, "picker-show").bounding_box()
+    assert 0 < show["y"] < show["y"] + show["height"] <= 640
+
+
 async def test_the_same_span_earlier_is_a_pale_line_with_its_value(tab: Any, service: Any) -> None:
     await an_hour_apart(service, "plant/heat", 20.0, 50.0)
     await tab.open("/d/plant?c=plant/heat:12&cmp=1h")
