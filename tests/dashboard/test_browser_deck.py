@@ -263,8 +263,8 @@ async def test_the_theme_is_changed_without_moving_anything(tab: Any, service: A
 
 async def test_an_address_that_cannot_be_shown_says_so(tab: Any, service: Any) -> None:
     await service.publish("furnace/temperature", 921.0, unit="Cel")
-    await tab.open("/d/furnace?w=7d")
-    await tab.sees("not 7d but 24h is shown")
+    await tab.open("/d/furnace?w=400d")
+    await tab.sees("not 400d but 366d is shown")
     await tab.open("/d/furnace?w=week")
     await tab.sees("“w=week” is no window")
     assert tab.errors == []

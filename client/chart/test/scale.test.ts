@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compact, stepDecimals } from "../src/base/format";
+import { apart } from "../src/canvas/axis";
 import { niceStep, ticksIn, tickTexts, yRange } from "../src/canvas/scale";
 import { layoutTiles, visibleTiles } from "../src/canvas/tile-layout";
 import { Directory } from "../src/model/directory";
@@ -99,5 +100,29 @@ test("a tick is written with the digits of its step, or relative to the first", 
   assert.deepEqual(
     tickTexts(ticks, 0.25, (text) => text.length <= 6),
     ["≈−286", "+0.25", "+0.5", "+0.75"],
+  );
+});
+
+test("ticks whose texts would touch leave some out, and keep the one at zero", () => {
+  const ticks = [-2, -1, 0, 1, 2, 3].map((at) => ({ at, text: String(at) }));
+  const all = { ticks, minor: [], unit: "", base: "" };
+  assert.equal(apart(all, { a: -20, b: 0 }), all);
+  assert.deepEqual(
+    apart(all, { a: -8, b: 0 }).ticks.map(({ text }) => text),
+    ["-2", "0", "2"],
+  );
+  assert.deepEqual(
+    apart(all, { a: -5, b: 0 }).ticks.map(({ text }) => text),
+    ["0", "3"],
+  );
+  const one = { ...all, ticks: ticks.slice(0, 1) };
+  assert.equal(apart(one, { a: -5, b: 0 }), one);
+});
+
+test("a flat line has round numbers around it", () => {
+  const [lo, hi] = yRange(3.7, 3.7, false);
+  assert.deepEqual(
+    tickTexts(ticksIn(lo, hi, niceStep(lo, hi)), niceStep(lo, hi), () => true),
+    ["3.5", "3.6", "3.7", "3.8", "3.9"],
   );
 });

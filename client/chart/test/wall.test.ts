@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Series } from "../src/model/directory";
-import { wallSeries } from "../src/panels/wall-tiles";
+import { wallRow, wallSeries } from "../src/panels/wall-tiles";
 import { turnsOf } from "../src/panels/wall-turns";
 
 const series = (...names: string[]): Series[] => names.map((name) => ({ name }) as Series);
@@ -45,4 +45,15 @@ test("a wall that does not fit turns by whole rows", () => {
   ]);
   assert.deepEqual(turnsOf(rows, 1_600), [{ top: 0, bottom: 1_600 }]);
   assert.deepEqual(turnsOf([], 100), []);
+});
+
+test("the rows of a wall share its height, or those of a turn do", () => {
+  // Two rows of charts of five rows each.
+  assert.equal(wallRow(496, 4, 10, 5), (496 - 9 * 4) / 10);
+  // Six rows of charts, of which three have room: these share all of it.
+  const row = wallRow(496, 4, 30, 5);
+  assert.equal(row, (496 - 14 * 4) / 15);
+  assert.ok(15 * row + 14 * 4 <= 496);
+  // A chart higher than the wall is as low as one may be.
+  assert.equal(wallRow(100, 4, 40, 20), 24);
 });

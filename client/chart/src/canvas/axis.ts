@@ -1,6 +1,7 @@
 /** A y axis of a plot: what is drawn where, and its ticks. What draws by y asks it; only its scale knows of its kind. */
 import type { ShownUnit } from "../base/units";
 import type { Trace } from "../model/buckets";
+import type { Linear } from "./paths";
 import { niceStep, ticksIn, tickTexts, wholeStep } from "./scale";
 
 /** A line of the grid and its text, at a height: see `Scale.at`. */
@@ -41,6 +42,22 @@ export interface Axis {
   unit: ShownUnit;
   /** Colours of its series, if another axis stands beside it. */
   swatches: readonly string[];
+}
+
+/** Texts of ticks nearer than this would touch. */
+const TICK_PX = 14;
+
+/** Leave out ticks that would touch: each second or third stays, counted from the one at zero. */
+export function apart(all: Ticks, y: Linear): Ticks {
+  const { ticks } = all;
+  const nearest = Math.min(...ticks.slice(1).map(({ at }, i) => Math.abs((at - ticks[i].at) * y.a)));
+  const each = Math.ceil(TICK_PX / nearest);
+  if (!(each > 1)) return all;
+  const zero = Math.max(
+    0,
+    ticks.findIndex(({ text }) => /^±?0$/.test(text)),
+  );
+  return { ...all, ticks: ticks.filter((_, i) => (i - zero) % each === 0) };
 }
 
 export const LINEAR: Scale = {

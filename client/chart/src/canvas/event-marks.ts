@@ -17,7 +17,7 @@ const COUNT = { height: 14, pad: 5 };
 const BESIDE = 20;
 /** Px between a mark and its words, and around both; words that are cut to less than this are left out. */
 const GAP = 5;
-const LEAST_WORDS = 56;
+const LEAST_WORDS = 96;
 /** Px between words left of the last mark and what they are not of. */
 const APART_WORDS = 24;
 /** Of a long text no more than this is measured. */

@@ -3,7 +3,7 @@ import { withAlpha } from "../base/colour";
 import { h } from "../base/dom";
 import { span } from "../base/format";
 import { font, type Tokens } from "../base/tokens";
-import type { Axis, Ticks } from "./axis";
+import { type Axis, apart, type Ticks } from "./axis";
 import { boxedText, type Ctx, canvasName, dot, endMark, fitCanvas, hatch, liveDot, staleDot } from "./draw";
 import { drawEvents, type PlacedMark, placeMarks, STRIP } from "./event-marks";
 import { drawLoading, drawTickBlock } from "./loading";
@@ -65,9 +65,8 @@ export class Plot {
     const ctx = this.#ctx;
     const wide = (text: string): boolean => text.length <= SHORT_TICK || ctx.measureText(text).width <= GUTTER.left - 8;
     ctx.font = font(400, 11);
-    const ticks = picture.states ? [] : picture.axes.map((axis) => axis.scale.ticks(axis, wide));
-    this.ticks = ticks;
-    const named = ticks.length > 1 || (ticks[0]?.base ?? "") !== "";
+    const all = picture.states ? [] : picture.axes.map((axis) => axis.scale.ticks(axis, wide));
+    const named = all.length > 1 || (all[0]?.base ?? "") !== "";
     const top = named ? NAMED_TOP : GUTTER.top;
     this.right = picture.axes.length > 1 ? AXIS_RIGHT : GUTTER.right;
     this.strip = picture.eventStrip ? STRIP : 0;
@@ -81,6 +80,8 @@ export class Plot {
     const scales = picture.axes.map(({ lo, hi, inverted }) =>
       inverted ? linear(lo, hi, top, top + this.box.height) : linear(lo, hi, top + this.box.height, top),
     );
+    const ticks = all.map((own, i) => apart(own, scales[i]));
+    this.ticks = ticks;
     this.ys = picture.axisOf.map((axis) => scales[Math.max(0, axis)]);
     const framed = { box: this.box, x: this.x, ys: this.ys };
     if (!fitCanvas(this.canvas, width, height, ratio)) ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);

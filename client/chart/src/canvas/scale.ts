@@ -58,6 +58,9 @@ export function tickTexts(ticks: readonly number[], step: number, fits: (text: s
   return ticks.map((tick, i) => (i === 0 ? base : `+${compact(tick - first, step)}`));
 }
 
+/** The range of a flat line, as a share of its value: neighbours that nobody read have round numbers. */
+const FLAT_SHARE = 0.1;
+
 /** The y range of a chart: 9 % of padding each side, from zero where the unit is an amount. */
 export function yRange(min: number, max: number, fromZero: boolean): [number, number] {
   if (!Number.isFinite(min) || !Number.isFinite(max)) return [0, 1];
@@ -69,7 +72,7 @@ export function yRange(min: number, max: number, fromZero: boolean): [number, nu
   let hi = max;
   // A flat line stays flat, and so does what differs by rounding.
   const size = Math.max(Math.abs(max), Math.abs(min));
-  const least = size * 0.004 || 1;
+  const least = size * FLAT_SHARE || 1;
   if (hi - lo <= size * ROUNDING) {
     const middle = (hi + lo) / 2;
     lo = middle - least / 2;

@@ -11,7 +11,7 @@ const ROW_GAP = 12;
 const NARROW_GAP = 10;
 
 /** Rows of the grid are never lower or higher than this on a wall, px before it is enlarged. */
-const LEAST_ROW = 19;
+const LEAST_ROW = 24;
 const MOST_ROW = 110;
 /** The same for the charts of a phone, which has one in a row. */
 const LEAST_CARD = 168;
@@ -27,9 +27,20 @@ function fillWall(scroller: HTMLElement, grid: HTMLElement, tilesPx: number): vo
     return;
   }
   const rows = getComputedStyle(grid).gridTemplateRows.split(" ").length;
-  const free = (inner - ROW_GAP) / WALL_CHART;
-  const row = (free - (rows - 1) * (ROW_GAP / WALL_CHART)) / rows;
-  grid.style.setProperty("--wall-row", `${Math.min(MOST_ROW, Math.max(LEAST_ROW, row))}px`);
+  const spans = Array.from(grid.children, (card) => parseInt((card as HTMLElement).style.gridRow.slice(5), 10) || 1);
+  const row = wallRow((inner - ROW_GAP) / WALL_CHART, ROW_GAP / WALL_CHART, rows, Math.max(1, ...spans));
+  grid.style.setProperty("--wall-row", `${row}px`);
+}
+
+/**
+ * Return the height of a row of the grid, px before a wall is enlarged. Rows share the height that is free; if they would
+ * be too low, those of one turn do: as many charts of the highest one's rows as fit.
+ */
+export function wallRow(free: number, gap: number, rows: number, span: number): number {
+  const shared = (count: number): number => (free - (count - 1) * gap) / count;
+  if (shared(rows) >= LEAST_ROW) return Math.min(MOST_ROW, shared(rows));
+  const charts = Math.max(1, Math.floor((free + gap) / (span * (LEAST_ROW + gap))));
+  return Math.min(MOST_ROW, Math.max(LEAST_ROW, shared(charts * span)));
 }
 
 /** Six at 1440 px. */
