@@ -19,8 +19,20 @@ let shown = LOCAL;
 let offsets: Intl.DateTimeFormat | null = null;
 const known = new Map<number, number>();
 
+/** The browser's zone is asked for again after this: a machine may travel. */
+const ZONE_KEPT_MS = 10_000;
+let found = "";
+let foundAt = -Infinity;
+
 /** Return the IANA name of the browser's zone. */
-export const browserZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
+export function browserZone(): string {
+  const now = performance.now();
+  if (now - foundAt > ZONE_KEPT_MS) {
+    found = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    foundAt = now;
+  }
+  return found;
+}
 
 /** Return the name under which the browser knows a zone, null if it knows none: `europe/berlin` → `Europe/Berlin`. */
 export function knownZone(name: string): string | null {

@@ -24,7 +24,7 @@ import { extentOf, NOTHING, Trace } from "../model/buckets";
 import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
 import { ChartEvents } from "../model/events";
-import { chartWords, emptyWords, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
+import { chartWords, emptyWords, type Freshness, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import {
   chartFreshness,
   extentOr,
@@ -57,6 +57,8 @@ const LEGEND_PAD = 26;
 /** Min, max and mean are shown in legends at least this wide, and computed this often. */
 const STATS_PX = 440;
 const STATS_MS = 1_000;
+/** Texts change at most this often: to lay them out takes as long as to draw the lines. */
+const WORDS_MS = 300;
 /** Readings in a column of pixels from which the legend says how many there are. */
 const MANY_EACH = 8;
 /** A live y axis that would move by less than this share of its range stays, within the room above and below. */
@@ -93,9 +95,15 @@ export class Chart implements Parts {
   );
   #facet = "";
   #stats: FigureRow[] = [];
+  /** What the values of the legend are as wide as, ch. */
+  #widths: number[] = [];
   /** How many readings each series has in the window, where a column holds many. */
   #density: string[] = [];
   #statsAt = -Infinity;
+  /** What the texts were drawn of last. */
+  #worded: { at: number } & Partial<Pick<Moment, "tokens" | "paused" | "alarms">> & { state?: Freshness } = {
+    at: -Infinity,
+  };
   #tokens: Tokens | null = null;
   traces: Trace[] = [];
   #hidden: ReadonlySet<number> = new Set();
@@ -367,7 +375,7 @@ export class Chart implements Parts {
     this.#drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.#zoom);
     this.card.events.update(this.plot, this.title);
-    this.#words(moment);
+    if (this.#wordsAreDue(moment)) this.#words(moment);
     this.#updateOverlay();
   }
 
@@ -471,6 +479,22 @@ export class Chart implements Parts {
     return wordOf(this.slots[i]) || this.printed(i, this.slots[i]?.lastValue ?? NaN);
   }
 
+  /** Tell whether the texts are drawn as well: of a live chart with every second frame, unless one says something new. */
+  #wordsAreDue(moment: Moment): boolean {
+    const now = performance.now();
+    const { state } = chartFreshness(this.slots, moment.nowMs);
+    const before = this.#worded;
+    const same =
+      before.state === state &&
+      before.tokens === moment.tokens &&
+      before.paused === moment.paused &&
+      before.alarms === moment.alarms;
+    const asked = this.#statsAt === -Infinity || moment.zoomed || moment.speak || !Number.isNaN(this.#crossMs);
+    if (same && !asked && now - before.at < WORDS_MS) return false;
+    this.#worded = { at: now, state, tokens: moment.tokens, paused: moment.paused, alarms: moment.alarms };
+    return true;
+  }
+
   #words(moment: Moment): void {
     const { state: own, age } = chartFreshness(this.slots, moment.nowMs);
     const live = own === "live" || own === "unknown";
@@ -486,12 +510,10 @@ export class Chart implements Parts {
     }
     const words = empty ? emptyWords(age) : chartWords(state, age);
     this.card.update(this.title, this.titleUnit, state, words, alert, moment.paused);
-    const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
-    const widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
     this.#figures(moment);
     this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
     const roomy = this.#width >= STATS_PX && !this.card.table.open;
-    this.card.legend.fit(this.#width - LEGEND_PAD, widths, roomy ? this.#statTexts() : []);
+    this.card.legend.fit(this.#width - LEGEND_PAD, this.#widths, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
@@ -499,12 +521,14 @@ export class Chart implements Parts {
       );
   }
 
-  /** Compute last, min, max and mean, once a second, since nobody reads them faster. */
+  /** Compute last, min, max and mean, and the width of the values, once a second, since nobody reads them faster. */
   #figures(moment: Moment): void {
     const now = performance.now();
     if (now - this.#statsAt < STATS_MS) return;
     this.#statsAt = now;
     this.#density = [];
+    const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
+    this.#widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
     this.#stats = this.series.map((one, i) => {
       const { min, max, mean, error, readings, columns } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
       const print = this.prints[i];

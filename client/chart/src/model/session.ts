@@ -38,6 +38,9 @@ const MAX_EVENTS = 21_000;
 /** After a hole, wait this long before requesting another snapshot. */
 const HELLO_AGAIN_MS = 2_000;
 
+/** What a message changed: `list` is a frame of all series, `clock` a status that goes on, with other figures. */
+export type Change = "frame" | "list" | "directory" | "status" | "clock";
+
 export class Session {
   readonly directory = new Directory();
   /** The list is `LIST`; the others are the charts', one of each width. */
@@ -69,9 +72,9 @@ export class Session {
   #clockMs = NaN;
   #clockAt = 0;
   readonly #page: () => "overview" | "deck";
-  readonly #changed: (what: "frame" | "directory" | "status") => void;
+  readonly #changed: (what: Change) => void;
 
-  constructor(page: () => "overview" | "deck", changed: (what: "frame" | "directory" | "status") => void) {
+  constructor(page: () => "overview" | "deck", changed: (what: Change) => void) {
     this.#page = page;
     this.#changed = changed;
   }
@@ -175,7 +178,7 @@ export class Session {
       // hello() forgets what was to be acknowledged: the snapshot it brings is acknowledged instead.
       this.#awaited.set(frame.view, performance.now());
     }
-    this.#changed("frame");
+    this.#changed(frame.view === LIST ? "list" : "frame");
   }
 
   /** Called inside requestAnimationFrame, after drawing: the next frames may come. */
@@ -194,10 +197,14 @@ export class Session {
         this.directory.update(message.full, message.series);
         this.#changed("directory");
         return;
-      case "status":
+      case "status": {
+        const before = this.status;
         this.status = message;
         if (Number.isNaN(this.#clockMs) || performance.now() - this.#clockAt > 1_000) this.#setClock(message.now_ms);
-        break;
+        const goesOn = before?.state === message.state && (before.behind_ms === null) === (message.behind_ms === null);
+        this.#changed(goesOn ? "clock" : "status");
+        return;
+      }
       case "events":
         this.events = (message.full ? message.events : [...this.events, ...message.events]).slice(-MAX_EVENTS);
         break;

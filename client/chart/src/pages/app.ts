@@ -11,7 +11,7 @@ import { Lazy } from "../base/lazy";
 import { applyTokens, DARK, type Tokens } from "../base/tokens";
 import { LOCAL, setZone } from "../base/zone";
 import { type SavedDeck, SavedDecks } from "../model/saved-decks";
-import { Session } from "../model/session";
+import { type Change, Session } from "../model/session";
 import { Timeline } from "../model/timeline";
 import {
   ALL_EVENTS,
@@ -107,8 +107,6 @@ export class App implements AppContext {
     // After this drawing: what it shows is complete then.
     queueMicrotask(this.options.drawn);
   };
-  /** Whether readings have arrived since the last drawing. */
-  #fresh = false;
   readonly #undo: (() => void)[] = [];
 
   constructor(readonly options: AppOptions) {
@@ -167,6 +165,7 @@ export class App implements AppContext {
       this.savedDecks.connected();
     }
     this.header.draw();
+    this.redraw();
     this.requestDraw();
   }
 
@@ -187,13 +186,15 @@ export class App implements AppContext {
     return lost || (status?.state === "reconnecting" && status.behind_ms === null) || status?.state === "ended";
   }
 
-  #onChange(what: "frame" | "directory" | "status"): void {
+  #onChange(what: Change): void {
     if (what === "directory") {
       this.header.directoryChanged();
       this.#page?.directoryChanged();
     }
-    if (what === "frame") this.#fresh = true;
-    this.requestDraw();
+    if (what === "status") this.redraw();
+    // The charts' frame of the same tick comes at once: one drawing, and one of all layers, does for both.
+    if (what === "list" && this.state.page === "deck") this.#loop.requestSoon();
+    else if (what !== "clock") this.requestDraw();
   }
 
   requestDraw(): void {
@@ -201,18 +202,16 @@ export class App implements AppContext {
   }
 
   #draw(): void {
-    const fresh = this.#fresh;
-    this.#fresh = false;
     this.session.counters.draws++;
     try {
-      this.#drawParts(fresh);
+      this.#drawParts();
     } finally {
       // Also after an error: without it no further frame is sent, and the page would stand still.
       this.session.acknowledge();
     }
   }
 
-  #drawParts(fresh: boolean): void {
+  #drawParts(): void {
     const { status, directory } = this.session;
     const nothing = status?.state === "live" && !status.metrics && directory.list.length === 0;
     if (this.#empty.here) show(this.#empty.here.element, nothing);
@@ -221,7 +220,7 @@ export class App implements AppContext {
     this.options.root.classList.toggle("nothing", nothing);
     this.options.root.classList.toggle("kiosk", this.state.kiosk);
     if (nothing) this.#empty.use((page) => page.draw());
-    else this.#page?.draw(fresh);
+    else this.#page?.draw();
     if (nothing || this.#page) this.#firstDrawn();
     if (this.alerts.draw()) this.#updateTitle();
     this.latest.here?.draw();
@@ -231,7 +230,9 @@ export class App implements AppContext {
 
   #visibility(): void {
     this.session.hello(document.hidden);
-    if (!document.hidden) this.requestDraw();
+    if (document.hidden) return;
+    this.redraw();
+    this.requestDraw();
   }
 
   #onPopState(): void {

@@ -39,6 +39,7 @@ import type { WallTiles } from "../panels/wall-tiles";
 import type { YMenu } from "../panels/y-menu";
 import { chartActions } from "./actions";
 import { CardGrid, type GridOwner } from "./card-grid";
+import { IDLE_DRAW_MS } from "./draw-loop";
 import type { DeckCard, Page } from "./page";
 
 const FPS = 5;
@@ -83,6 +84,7 @@ class DeckPage implements Page, GridOwner {
   readonly #views: ChartViews;
   #drawnVersion = "";
   #listVersion = -1;
+  #listAt = -Infinity;
   #dirty = true;
   #drawnAt = 0;
   #resizing = 0;
@@ -376,16 +378,19 @@ class DeckPage implements Page, GridOwner {
     this.#app.requestDraw();
   }
 
-  draw(fresh: boolean): void {
+  draw(): void {
     const { timeline, session } = this.#app;
     const version = this.#views.version((view) => timeline.ring(view));
     const list = session.views[LIST];
     const now = performance.now();
-    if (!fresh || list.version !== this.#listVersion) {
+    if (list.version !== this.#listVersion || now - this.#listAt > IDLE_DRAW_MS) {
       this.#listVersion = list.version;
+      this.#listAt = now;
       this.#sidebar.here?.draw();
     }
-    const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || version !== this.#drawnVersion;
+    const due = timeline.paused
+      ? now - this.#drawnAt > PAUSED_DRAW_MS
+      : version !== this.#drawnVersion || now - this.#drawnAt > IDLE_DRAW_MS;
     if (!due && !this.#dirty) return;
     const zoomed = this.element.classList.toggle("zoomed", timeline.zoom !== null);
     if (!zoomed) this.#grid.zoomEnded();

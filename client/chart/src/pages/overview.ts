@@ -31,6 +31,7 @@ import { OverviewToolbar } from "../panels/overview-toolbar";
 import { SavedDeckLinks } from "../panels/saved-deck-links";
 import { TileHeads } from "../panels/tile-heads";
 import { TileLinks } from "../panels/tile-links";
+import { IDLE_DRAW_MS } from "./draw-loop";
 import type { Page } from "./page";
 
 /** Columns of all sparklines together: with more, they are made wider than a pixel. 10 MB a snapshot. */
@@ -223,11 +224,13 @@ class Overview implements Page {
     return this.#app.state.kiosk && !isNarrowWall(this.#scroller.clientWidth) ? WALL_TILE : 1;
   }
 
-  draw(fresh: boolean): void {
+  draw(): void {
     const { timeline } = this.#app;
     const ring = timeline.ring(LIST);
     const now = performance.now();
-    const due = timeline.paused ? now - this.#drawnAt > PAUSED_DRAW_MS : !fresh || ring.version !== this.#drawnVersion;
+    const due = timeline.paused
+      ? now - this.#drawnAt > PAUSED_DRAW_MS
+      : ring.version !== this.#drawnVersion || now - this.#drawnAt > IDLE_DRAW_MS;
     if (!due && !this.#dirty) return;
     this.#dirty = false;
     this.#drawnAt = now;

@@ -9,8 +9,8 @@ import type { Action } from "../panels/action";
 /** A page of the app. */
 export interface Page {
   readonly element: HTMLElement;
-  /** Draw; `fresh` is false for a tick of the clock without new readings. */
-  draw(fresh: boolean): void;
+  /** Draw what has changed: new readings, what `refresh` was told of, or after a second the time. */
+  draw(): void;
   directoryChanged(): void;
   stateChanged(): void;
   /** Handle a key of the page's own; false if it is not one. */
