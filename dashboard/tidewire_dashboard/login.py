@@ -21,7 +21,8 @@ __all__ = ["EVERYBODY", "Login", "Logins"]
 
 _log = logging.getLogger("tidewire")
 _CHECK_AGAIN_S: Final = 2.0  # so that a revoked token ends what was opened with it within 5 s
-_TIMEOUT_S: Final = 2.0
+_CHECK_TIMEOUT_S: Final = 2.0
+_LOGIN_TIMEOUT_S: Final = 10.0  # somebody waits for it, and would only try again
 _MAX_REQUESTS: Final = 8  # to the service at a time
 _MAX_LOGINS: Final = 10_000  # the oldest is dropped first
 _MAX_TOKEN_CHARS: Final = 8_192
@@ -78,14 +79,15 @@ class Logins:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = AsyncServiceClient(url, token="", timeout_s=_TIMEOUT_S)
+        self._logins = AsyncServiceClient(url, token="", timeout_s=_LOGIN_TIMEOUT_S)
+        self._checks = AsyncServiceClient(url, token="", timeout_s=_CHECK_TIMEOUT_S)
         self._by_cookie: dict[str, Login] = {}
         self._checked_s: dict[str, float] = {}  # by valid token: when the service was asked last
         self._request_slots = asyncio.Semaphore(_MAX_REQUESTS)
 
     async def close(self) -> None:
         """Close the connections to the service."""
-        await self._client.close()
+        await asyncio.gather(self._logins.close(), self._checks.close())
 
     async def admit(self, token: str) -> tuple[str, Login]:
         """Log in with a token and return the new cookie and the login.
@@ -94,7 +96,7 @@ class Logins:
             ServiceRefused: the token is invalid, or may see nothing.
             ServiceUnavailable: the service did not answer.
         """
-        login = await self._identify(token)
+        login = await self._identify(token, self._logins)
         while len(self._by_cookie) >= _MAX_LOGINS:
             self.forget(next(iter(self._by_cookie)))
         cookie = secrets.token_urlsafe(32)
@@ -135,7 +137,7 @@ class Logins:
         if time.monotonic() - self._checked_s.get(token, float("-inf")) < _CHECK_AGAIN_S:
             return
         try:
-            await self._identify(token)
+            await self._identify(token, self._checks)
         except ServiceUnavailable as error:
             _log.debug("cannot check a log-in: %s", error)  # it stays valid: without the service nothing new is shown
         except ServiceRefused:
@@ -146,13 +148,13 @@ class Logins:
             if token in self._checked_s:
                 self._checked_s[token] = time.monotonic()
 
-    async def _identify(self, token: str) -> Login:
+    async def _identify(self, token: str, client: AsyncServiceClient) -> Login:
         """Ask the service who a token belongs to and what it may do."""
         if not (token.isascii() and token.isprintable() and 0 < len(token) <= _MAX_TOKEN_CHARS):
             raise ServiceRefused(401, "this is not a token")
         try:
             async with self._request_slots:
-                answer = await self._client.fetch("GET", "/v1/whoami", headers=bearer(token))
+                answer = await client.fetch("GET", "/v1/whoami", headers=bearer(token))
         except ServiceUnreachable as error:  # anybody can read this message: it tells only the kind of failure
             kind = error.why.partition(":")[0]
             raise ServiceUnavailable(f"the service does not answer ({kind}); try again") from None

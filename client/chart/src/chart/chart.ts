@@ -375,6 +375,7 @@ export class Chart implements Parts {
     this.#drawn = picture;
     this.plot.draw(picture, width, height, devicePixelRatio * this.#zoom);
     this.card.events.update(this.plot, this.title);
+    this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
     if (this.#wordsAreDue(moment)) this.#words(moment);
     this.#updateOverlay();
   }
@@ -511,7 +512,6 @@ export class Chart implements Parts {
     const words = empty ? emptyWords(age) : chartWords(state, age);
     this.card.update(this.title, this.titleUnit, state, words, alert, moment.paused);
     this.#figures(moment);
-    this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
     const roomy = this.#width >= STATS_PX && !this.card.table.open;
     this.card.legend.fit(this.#width - LEGEND_PAD, this.#widths, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
