@@ -335,15 +335,15 @@ class _Planner:
     def binary(self, node: Binary) -> Vector | Scalar:
         left, right = self.part(node.left), self.part(node.right)
         function = BINARY.get(node.operator)
-        if isinstance(left, Vector) and isinstance(right, Vector):
+        if isinstance(left, Vector):
+            if not isinstance(right, Vector):
+                return distinct(self.with_scalar(node, left, right, on_the_left=True), node)
             vector = set_operation(node, left, right) if function is None else paired(node, left, right, self.unit_of)
             return distinct(vector, node)
-        if function is None:
-            raise TypeError("expected two vectors")  # the types were checked
-        if isinstance(left, Vector):
-            return distinct(self.with_scalar(node, left, right, on_the_left=True), node)  # type: ignore[arg-type]
         if isinstance(right, Vector):
             return distinct(self.with_scalar(node, right, left, on_the_left=False), node)
+        if function is None:
+            raise TypeError("expected two vectors")  # the types were checked
         one, other = left, right
         return lambda frame: function(one(frame), other(frame)).astype(np.float64)
 

@@ -1,8 +1,8 @@
 /**
  * One chart: draws its card, legend and plot from a ring. An error stops only this chart.
  *
- * Over 300 lines: legend, table, crosshair and picture have files of their own. The rest shares the traces of the moment
- * and is run in one order, so a part of it elsewhere would need most of these fields.
+ * Over 600 lines: legend, table, crosshair, picture and what few charts are drawn with have files of their own. The rest
+ * shares the traces of the moment and is run in one order. What tells the sides and units of its series could leave next.
  */
 
 import { dashesOf, swatch } from "../base/colour";

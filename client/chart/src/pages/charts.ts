@@ -1,8 +1,8 @@
 /**
  * The deck page: sidebar, chart grid and drawer, drawn from two views.
  *
- * Just over 300 lines: the grid, the drawer, the sidebar and the wall have files of their own, and what is left are the
- * commands that all of them call here.
+ * Over 500 lines: the grid, the drawer, the sidebar, the menus and the wall have files of their own. What is left are the
+ * commands that all of them call here, and the one order in which a page is drawn from its views.
  */
 
 import { focusedAt, h, show } from "../base/dom";
