@@ -10,22 +10,18 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import hypothesis
 import pytest
 import waiting
 from lanes import bounded
 from ordering import long_first
-from ports import own_port
-from servers import LiveService, Service, StartService, Valkey
-from waiting import HANG_MS, HANG_S, Eventually, generous
+from servers import LiveService, Service, StartService, Valkey, running_service
+from waiting import HANG_MS, Eventually, generous
 
 from tidewire_service.settings import ServiceSettings
 
@@ -252,24 +248,5 @@ async def browser(shared_browser: Browser) -> AsyncIterator[Chromium]:
 @pytest.fixture
 def live_service(valkey: Valkey, tmp_path: Path) -> Iterator[LiveService]:
     """A service in a process of its own, for tests that block."""
-    port = own_port()
-    log = tmp_path / "service.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tidewire", "serve", "--port", str(port), "--redis", valkey.url],
-            stdout=out,
-            stderr=out,
-        )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + HANG_S
-    with httpx.Client(base_url=url, trust_env=False) as http:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if http.get("/health/ready").status_code == 200:
-                    break
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.02)
-    yield LiveService(url, port, process, log)
-    process.terminate()
-    process.wait(HANG_S)
+    with running_service(valkey, tmp_path / "service.log") as service:
+        yield service

@@ -40,10 +40,14 @@ const sources = {
 
 /** Build the modules of the dashboard, of which all but the first are loaded when they are asked for, and the notebook's only one. */
 async function buildModules() {
-  const deck = await rollup({ input: "src/main.ts", plugins: [sources], preserveEntrySignatures: "allow-extension" });
+  const deck = await rollup({
+    input: { deck: "src/main.ts", "deck-panel": "src/panel.ts" },
+    plugins: [sources],
+    preserveEntrySignatures: "allow-extension",
+  });
   const notebook = await rollup({ input: "src/notebook.ts", plugins: [sources] });
   const chunks = [
-    ...(await deck.generate({ format: "es", entryFileNames: "deck.js", chunkFileNames: "deck-[name].js" })).output,
+    ...(await deck.generate({ format: "es", entryFileNames: "[name].js", chunkFileNames: "deck-[name].js" })).output,
     ...(await notebook.generate({ format: "es", entryFileNames: "notebook.js", inlineDynamicImports: true })).output,
   ];
   await Promise.all([deck.close(), notebook.close()]);

@@ -5,7 +5,18 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 /** Lower rooms first. */
-export const ROOMS = ["base", "wire", "model", "canvas", "chart", "panels", "pages", "main.ts", "notebook.ts"];
+export const ROOMS = [
+  "base",
+  "wire",
+  "model",
+  "canvas",
+  "chart",
+  "panels",
+  "pages",
+  "main.ts",
+  "panel.ts",
+  "notebook.ts",
+];
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
@@ -46,7 +57,7 @@ export async function check() {
   const graph = new Map(files.map((file) => [file, importsOf(file, readFileSync(`${here}src/${file}`, "utf8"))]));
   const { metafile } = await build({
     absWorkingDir: here,
-    entryPoints: ["src/main.ts", "src/notebook.ts"],
+    entryPoints: ["src/panel.ts", "src/notebook.ts"],
     outdir: ".",
     bundle: true,
     format: "esm",

@@ -19,7 +19,7 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire_dashboard import frame_socket
 from tidewire_dashboard.bokeh_server import application_of, configure_application
-from tidewire_dashboard.deck import ASSETS, MODULES, Deck, bundle_path, bundle_version, first_modules
+from tidewire_dashboard.deck import ASSETS, MODULES, Deck, bundle_path, first_modules, module_folder
 from tidewire_dashboard.exports import ExportFile
 from tidewire_dashboard.exposure import check_exposure
 from tidewire_dashboard.frame_socket import FrameSocket, SocketHub
@@ -47,6 +47,12 @@ CHECK_SESSIONS_S: Final = 5.0
 # The page has the background of its theme from the start, so that nothing flashes before the module has loaded.
 _PAGE: Final = Template("""{% extends base %}
 {% block title %}Tidewire{% endblock %}
+{% block preamble %}
+<script>
+// Panel loads a module by a shim that reads and copies it; what that imports of ours, the browser loads itself.
+window.esmsInitOptions = { skip: [{{ module_folder|tojson }}] };
+</script>
+{% endblock %}
 {% block postamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="dark light">
@@ -116,7 +122,6 @@ async def running_dashboard(settings: DashboardSettings, started: Source | None 
 
 
 def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
-    version = bundle_version()
     fonts = {"path": str(_STATIC)}
     module = {"path": str(bundle_path().parent)}
     hosts = (*settings.dashboard_allowed_hosts, settings.dashboard_host)
@@ -137,7 +142,7 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
                 ("/frames", FrameSocket, {"hub": hub}),
                 (r"/exports/([A-Za-z0-9_-]+\.[a-z]+)", ExportFile, {"exports": hub.shared.requests.exports}),
                 *(() if login_provider is None else login_provider.routes),
-                (rf"/{ASSETS}/{version}/({MODULES})", _CachedFile, module),
+                (rf"/{module_folder()}/({MODULES})", _CachedFile, module),
                 (rf"/{ASSETS}/(inter-[a-z-]+\.woff2)", _CachedFile, fonts),
             ],
             **login_options,
@@ -189,6 +194,7 @@ def _page(page: str, hub: SocketHub) -> Deck:
     document = pn.state.curdoc
     if document is not None:
         document.template = _PAGE
+        document.template_variables["module_folder"] = f"{prefix}/{module_folder()}/"
         document.template_variables["modules"] = [f"{prefix}/{module}" for module in first_modules(page)]
     return Deck(  # type: ignore[no-untyped-call]  # Panel is not typed
         page=page,

@@ -14,6 +14,7 @@ the same number in tests/dashboard/test_bokeh_reliance.py, which fails when an u
 | 7 | `_component_resource_path` gives a component's module address | Panel 1.9.4 | Panel's own address | is called |
 | 8 | `AUTH_PROVIDERS`, and the names of the cookies of the redirects | Panel 1.9.4 | none: no start | exist |
 | 9 | `_redirect_uri`, `set_secure_cookie`, `get_authenticated_user` of these handlers | Panel 1.9.4 | none | are used |
+| 10 | the module loader's option `skip` | es-module-shims 1.10.1 | it copies each module | leaves ours alone |
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import param
 import tidewire
 from tidewire_dashboard.bokeh_server import VersionedComponent
 
-__all__ = ["ASSETS", "MODULES", "Deck", "bundle_path", "bundle_version", "first_modules"]
+__all__ = ["ASSETS", "MODULES", "Deck", "bundle_path", "bundle_version", "first_modules", "module_folder"]
 
 ASSETS: Final = "assets"  # path of the modules and the fonts, below the dashboard's prefix
 MODULES: Final = r"deck(?:-[a-z-]+)?\.js"  # the chart's first module, and those that a page loads when it needs them
@@ -31,10 +31,15 @@ def bundle_version() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()[:12]
 
 
+def module_folder() -> str:
+    """Return the path of the folder of the modules, below the dashboard's prefix."""
+    return f"{ASSETS}/{bundle_version()}"
+
+
 def first_modules(page: str) -> list[str]:
     """Return the paths of the modules that a page starts with, so that the browser fetches them at once."""
     names = ("deck.js", "deck-charts.js" if page == "deck" else "deck-overview.js")
-    return [f"{ASSETS}/{bundle_version()}/{name}" for name in names]
+    return [f"{module_folder()}/{name}" for name in names]
 
 
 class Deck(VersionedComponent):
@@ -52,5 +57,5 @@ class Deck(VersionedComponent):
 
     @classmethod
     def module_path(cls) -> str:
-        """Return the path of the chart's first module, which contains the hash of all."""
-        return first_modules("overview")[0]
+        """Return the path of the module that Panel loads, which contains the hash of all."""
+        return f"{module_folder()}/deck-panel.js"

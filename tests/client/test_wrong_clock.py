@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge
-from servers import LiveService, Valkey
+from servers import LiveService, Valkey, running_service
 from waiting import HANG_S
 
 import tidewire
@@ -44,6 +45,23 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
         monkeypatch.setattr(time, "time", lambda: real() + seconds)
 
     return put
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Valkey, LiveService]]:
+    """A Valkey and a service for tests with metrics of their own: to start a service takes a second of CPU."""
+    folder = tmp_path_factory.mktemp("clock")
+    valkey = Valkey(folder / "valkey")
+    valkey.start()
+    with running_service(valkey, folder / "service.log") as service:
+        yield valkey, service
+    valkey.close()
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest) -> str:
+    """Return a level for metrics of this test alone."""
+    return f"test/{zlib.crc32(request.node.nodeid.encode())}"
 
 
 def stored(valkey: Valkey, metric: str = "m") -> list[Batch]:
@@ -102,58 +120,61 @@ def test_a_clock_within_the_window_is_believed(
 @pytest.mark.parametrize("way", ["redis", "http"])
 @pytest.mark.parametrize("wrong", WRONG_S)
 def test_a_time_that_was_given_is_refused_the_same_way_over_redis_and_http(
-    valkey: Valkey, live_service: LiveService, ahead: Ahead, way: str, wrong: str, alone: bool
+    shared: tuple[Valkey, LiveService], own: str, ahead: Ahead, way: str, wrong: str, alone: bool
 ) -> None:
+    valkey, live_service = shared
     right_ms = time.time() * 1e3
     ahead(WRONG_S[wrong])
     with tidewire.Publisher(valkey.url if way == "redis" else live_service.url) as publisher:
-        publisher.publish("right", 1, time=right_ms)  # from a better clock, such as a satellite's
+        publisher.publish(f"{own}/right", 1, time=right_ms)  # from a better clock, such as a satellite's
         if alone:
             assert publisher.flush(HANG_S)
         own_ms = time.time() * 1e3
         if WRONG_S[wrong] < 0:
             with pytest.raises(InvalidInput, match="milliseconds"):
-                publisher.publish("wrong", 1, time=own_ms)
+                publisher.publish(f"{own}/wrong", 1, time=own_ms)
         else:
-            publisher.publish("wrong", 1, time=own_ms)
-            publisher.publish("wrong", [1, 2], time=[own_ms, own_ms - 1])
+            publisher.publish(f"{own}/wrong", 1, time=own_ms)
+            publisher.publish(f"{own}/wrong", [1, 2], time=[own_ms, own_ms - 1])
         assert publisher.flush(HANG_S)
         refused = 3 if WRONG_S[wrong] > 0 else 0
         assert (publisher.stats.sent, publisher.stats.rejected) == (1, refused)
         assert ("65 min from now" in publisher.stats.last_error) == bool(refused)
-    assert stored(valkey, "wrong") == []
-    assert stored(valkey, "right")[0].time == [right_ms]
+    assert stored(valkey, f"{own}/wrong") == []
+    assert stored(valkey, f"{own}/right")[0].time == [right_ms]
 
 
 @pytest.mark.parametrize("wrong", WRONG_S)
 def test_over_http_a_reading_without_a_time_gets_that_of_the_service(
-    valkey: Valkey, live_service: LiveService, ahead: Ahead, caplog: pytest.LogCaptureFixture, wrong: str
+    shared: tuple[Valkey, LiveService], own: str, ahead: Ahead, caplog: pytest.LogCaptureFixture, wrong: str
 ) -> None:
+    valkey, live_service = shared
     ahead(WRONG_S[wrong])
     with tidewire.Publisher(live_service.url) as publisher:
-        publisher.publish("m", 1, unit="Cel")
+        publisher.publish(own, 1, unit="Cel")
         assert publisher.flush(HANG_S)
-        publisher.publish("m", 2, unit="Cel")
-        publisher.publish("m", [3, 4], unit="Cel")
+        publisher.publish(own, 2, unit="Cel")
+        publisher.publish(own, [3, 4], unit="Cel")
         assert publisher.flush(HANG_S)
         assert (publisher.stats.sent, publisher.stats.rejected) == (4, 0)
-    batches = stored(valkey)
+    batches = stored(valkey, own)
     assert [value for batch in batches for value in batch.value] == [1, 2, 3, 4]
     assert {batch.unit for batch in batches} == {"Cel"}
     assert all(abs(time_ms - redis_ms(valkey)) < 60_000 for batch in batches for time_ms in batch.time)
     assert len(warnings_of(caplog)) == 1
 
 
-def test_over_http_a_clock_that_is_set_is_believed(valkey: Valkey, live_service: LiveService, ahead: Ahead) -> None:
+def test_over_http_a_clock_that_is_set_is_believed(shared: tuple[Valkey, LiveService], own: str, ahead: Ahead) -> None:
+    valkey, live_service = shared
     ahead(WRONG_S["days ahead"])
     with tidewire.Publisher(live_service.url) as publisher:
-        publisher.publish("m", 1)
+        publisher.publish(own, 1)
         assert publisher.flush(HANG_S)
         ahead(-3_600)
-        publisher.publish("m", 2)
+        publisher.publish(own, 2)
         assert publisher.flush(HANG_S)
         assert (publisher.stats.sent, publisher.stats.rejected) == (2, 0)
-    times = [batch.time[0] - redis_ms(valkey) for batch in stored(valkey)]
+    times = [batch.time[0] - redis_ms(valkey) for batch in stored(valkey, own)]
     assert times == [pytest.approx(0, abs=60_000), pytest.approx(-3_600_000, abs=60_000)]
 
 

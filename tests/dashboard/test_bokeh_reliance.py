@@ -27,7 +27,7 @@ from tidewire_dashboard.origin_guard import guard_rules
 def test_every_row_of_the_table_has_its_test() -> None:
     rows = re.findall(r"^\| (\d+) \|", bokeh_server.__doc__ or "", re.MULTILINE)
     tests = {match[1] for name in globals() if (match := re.match(r"test_row_(\d+)_", name))}
-    assert rows == [str(number) for number in range(1, 10)]
+    assert rows == [str(number) for number in range(1, 11)]
     assert tests == set(rows)
 
 
@@ -94,3 +94,16 @@ def test_row_9_the_handlers_have_the_hooks_that_are_overridden(provider: str) ->
     assert isinstance(inspect.getattr_static(handler, "_redirect_uri"), property)
     assert inspect.iscoroutinefunction(handler.get_authenticated_user)  # type: ignore[attr-defined]  # Panel's
     assert "set_secure_cookie" in inspect.getsource(OAuthLoginHandler)
+
+
+@pytest.mark.browser
+async def test_row_10_the_browser_loads_the_modules_itself(tab: Any) -> None:
+    await tab.open("/")
+    await tab.sees("No metrics yet")
+    ours = [url for url in tab.requests if re.search(r"/deck[a-z-]*\.js$", url)]
+    assert len(ours) > 2
+    copies = [url for url in tab.requests if url.startswith("blob:")]
+    sizes = await tab.page.evaluate(
+        "(urls) => Promise.all(urls.map(async (url) => (await (await fetch(url)).blob()).size))", copies
+    )
+    assert max(sizes, default=0) < 2_000, "only Panel's own few lines, and the module that imports ours"

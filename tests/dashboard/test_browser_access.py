@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from axe import needs_axe, violations
 
 pytestmark = pytest.mark.browser
-AXE = Path(__file__).parents[2] / "client/chart/node_modules/axe-core/axe.min.js"
 EVIL = "<img src=x onerror=window.hacked=1>"
 # All elements, those in shadow roots included.
 DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
@@ -31,97 +30,77 @@ async def drawn(tab: Any, path: str) -> None:
     await tab.until("() => Object.values(window.__tidewire?.state().lastValues ?? {}).length >= 3")
 
 
-async def violations(tab: Any) -> list[str]:
-    """Return what axe-core finds, shadow roots included."""
-    if not await tab.page.evaluate("() => 'axe' in window"):
-        await tab.page.add_script_tag(path=AXE)
-    # A third of the time of a run with its defaults: no list of what passed, no style sheets fetched again.
-    found = await tab.page.evaluate("() => axe.run(document, {resultTypes: ['violations'], preload: false})")
-    return [
-        f"{one['id']}: {one['help']}: {[node['html'][:140] for node in one['nodes'][:3]]}"
-        for one in found["violations"]
-    ]
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
-@pytest.mark.parametrize("theme", ["dark", "light"])
-async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any, theme: str) -> None:
-    await tab.page.emulate_media(reduced_motion="reduce")  # what fades in has no contrast yet
-    await tab.open(f"/?theme={theme}")
+@needs_axe
+async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any) -> None:
+    await tab.open("/")
     await tab.sees("No metrics yet")
-    assert await violations(tab) == []
+    assert await violations(tab.page) == []
     await plant(service)
-    await drawn(tab, f"/?theme={theme}")
-    assert await violations(tab) == []
-    await drawn(tab, f"/d/furnace?theme={theme}")
+    await drawn(tab, "/")
+    assert await violations(tab.page) == []
+    await drawn(tab, "/d/furnace")
     await tab.until("() => (window.__tidewire.state().charts[1]?.series[0]?.buckets ?? 0) > 20")
-    assert await violations(tab) == []
+    assert await violations(tab.page) == []
     await tab.page.locator('[data-tw="chart"]').first.hover()
     for key in ("d", "?"):
         await tab.page.keyboard.press(key)
-        assert await violations(tab) == [], key
+        assert await violations(tab.page) == [], key
     await tab.page.keyboard.press("Escape")
     await tab.page.keyboard.press("f")
     await tab.page.locator('[data-tw="threshold-add"]').click()
-    assert await violations(tab) == [], "the drawer"
+    assert await violations(tab.page) == [], "the drawer"
     await tab.page.locator('[data-tw="readings"]').click()
     await tab.page.locator('[data-tw="raw-table"]').wait_for()
-    assert await violations(tab) == [], "the readings"
+    assert await violations(tab.page) == [], "the readings"
     await tab.page.keyboard.press("Escape")
     for key in ("S", "l"):
         await tab.page.keyboard.press(key)
         await tab.page.locator('[data-tw="dialog"]').wait_for()
-        assert await violations(tab) == [], key
+        assert await violations(tab.page) == [], key
         await tab.page.keyboard.press("Escape")
     await tab.page.keyboard.press("f")
     await tab.page.keyboard.press("Space")
     await tab.page.locator('[data-tw="more"]').click()
-    assert await violations(tab) == []
+    assert await violations(tab.page) == []
     await tab.page.set_viewport_size({"width": 390, "height": 844})
-    assert await violations(tab) == []
+    assert await violations(tab.page) == []
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
-@pytest.mark.parametrize("theme", ["dark", "light"])
-async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any, theme: str) -> None:
-    await tab.page.emulate_media(reduced_motion="reduce")
-    await tab.open(f"/?theme={theme}")
+@needs_axe
+async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any) -> None:
+    await tab.open("/")
     await tab.page.locator('[data-tw="other-tools"]').click()
-    assert await violations(tab) == [], "other tools"
+    assert await violations(tab.page) == [], "other tools"
     await plant(service)
     await service.publish("furnace/far", -1.7e308, 1.7e308)
     failed = "c=furnace/far&c=nobody/published&c=furnace/temperature@site"
-    await drawn(tab, f"/d/furnace?{failed}&theme={theme}")
+    await drawn(tab, f"/d/furnace?{failed}")
     await tab.sees("This chart stopped")
     await tab.sees("Nothing published under this name yet")
-    assert await violations(tab) == [], "a failed chart"
-    await drawn(
-        tab, f"/d/furnace?only=1&from={(time.time() - 90) * 1e3:.0f}&to={(time.time() - 20) * 1e3:.0f}&theme={theme}"
-    )
-    assert await violations(tab) == [], "a chart alone, zoomed"
-    await drawn(tab, f"/d/furnace?c=furnace/temperature,furnace/power:8x8;y=0..200;k=bars&theme={theme}")
+    assert await violations(tab.page) == [], "a failed chart"
+    await drawn(tab, f"/d/furnace?only=1&from={(time.time() - 90) * 1e3:.0f}&to={(time.time() - 20) * 1e3:.0f}")
+    assert await violations(tab.page) == [], "a chart alone, zoomed"
+    await drawn(tab, "/d/furnace?c=furnace/temperature,furnace/power:8x8;y=0..200;k=bars")
     await tab.until("() => window.__tidewire.state().charts[0]?.axes.length === 2")
     await tab.page.locator('[data-tw="chart"]').first.hover()
     await tab.page.keyboard.press("y")
     await tab.page.locator('[data-tw="y-menu"]').wait_for()
-    assert await violations(tab) == [], "the menu of a y axis"
-    await drawn(tab, f"/d/furnace?kiosk=1&theme={theme}")
-    assert await violations(tab) == [], "a wall"
-    await drawn(tab, f"/d/furnace?theme={theme}")
+    assert await violations(tab.page) == [], "the menu of a y axis"
+    await drawn(tab, "/d/furnace?kiosk=1")
+    assert await violations(tab.page) == [], "a wall"
+    await drawn(tab, "/d/furnace")
     await service.stop()
     await tab.badge("RECONNECTING")
     await tab.page.locator('[data-tw="connection-badge"]').hover()
     await tab.sees("will be filled in")
-    assert await violations(tab) == [], "disconnected"
-    await tab.open(f"/?theme={theme}")
+    assert await violations(tab.page) == [], "disconnected"
+    await tab.open("/")
     await tab.page.locator('[data-tw="tile"]').first.wait_for()
-    assert await violations(tab) == [], "disconnected, the overview"
+    assert await violations(tab.page) == [], "disconnected, the overview"
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm ci --prefix client/chart")
-@pytest.mark.parametrize("theme", ["dark", "light"])
-async def test_axe_finds_nothing_among_many_series(tab: Any, service: Any, theme: str) -> None:
-    await tab.page.emulate_media(reduced_motion="reduce")
+@needs_axe
+async def test_axe_finds_nothing_among_many_series(tab: Any, service: Any) -> None:
     rows = [
         {"metric": f"plant/cell-{n // 60}/robot-{n % 60:02}", "value": float(n), "labels": {"line": "AB"[n % 2]}}
         for n in range(240)
@@ -129,20 +108,20 @@ async def test_axe_finds_nothing_among_many_series(tab: Any, service: Any, theme
     limits = [{"metric": "plant/**", "warn_above": 200.0, "critical_above": 230.0}]
     assert (await service.http.post("/v1/readings", json=rows)).status_code == 200
     assert (await service.http.put("/v1/thresholds", json={"thresholds": limits})).status_code == 200
-    await tab.open(f"/?theme={theme}&f=plant/cell-0/:0")
+    await tab.open("/?f=plant/cell-0/:0")
     await tab.page.locator('[data-tw="tile-head"][aria-expanded="true"]').first.wait_for()
     await tab.page.locator('[data-tw="tree-folder"] .tree-state.critical').first.wait_for()
-    assert await violations(tab) == [], "levels and groups"
+    assert await violations(tab.page) == [], "levels and groups"
     await tab.page.locator('[data-tw="chip"]').first.click()
-    assert await violations(tab) == [], "a label's values"
-    await tab.open(f"/d/plant?theme={theme}&l.line=A&q=cell-1/**")
+    assert await violations(tab.page) == [], "a label's values"
+    await tab.open("/d/plant?l.line=A&q=cell-1/**")
     await tab.page.locator('[data-tw="sidebar-row"]').first.wait_for()
     await tab.page.locator('[data-tw="tree"]').focus()
     await tab.page.keyboard.press("ArrowDown")
-    assert await violations(tab) == [], "the tree of a deck"
+    assert await violations(tab.page) == [], "the tree of a deck"
     await tab.page.locator(".search-input").first.fill("/(a/")
     await tab.sees("is no expression")
-    assert await violations(tab) == [], "an expression that cannot be obeyed"
+    assert await violations(tab.page) == [], "an expression that cannot be obeyed"
 
 
 async def test_every_chart_says_what_it_shows_and_has_a_table(tab: Any, service: Any) -> None:
@@ -221,7 +200,9 @@ async def test_two_fingers_zoom_a_chart(dashboard: Any, browser: Any, service: A
     context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = await context.new_page()
     await page.goto(f"{dashboard.url}/d/furnace?c=furnace/temperature&w=5m")
-    await page.wait_for_function("() => (window.__tidewire?.state().charts[0]?.series[0]?.buckets ?? 0) > 20")
+    await page.wait_for_function(
+        "() => (window.__tidewire?.state().charts[0]?.series[0]?.buckets ?? 0) > 20", polling=50
+    )
     box = await page.locator('[data-tw="plot"]').bounding_box()
     cdp = await context.new_cdp_session(page)
     middle = box["x"] + box["width"] * 0.7
@@ -237,7 +218,7 @@ async def test_two_fingers_zoom_a_chart(dashboard: Any, browser: Any, service: A
     for apart in (30, 45, 60, 80):
         await touch("touchMove", apart)
     await touch("touchEnd", None)
-    await page.wait_for_function("() => location.search.includes('from=')")
+    await page.wait_for_function("() => location.search.includes('from=')", polling=50)
     shown = await page.evaluate("() => window.__tidewire.state().shown")
     assert 50_000 < shown["endMs"] - shown["startMs"] < 110_000, "four times as near"
     await context.close()

@@ -78,18 +78,18 @@ async def test_a_range_is_typed_drawn_kept_in_the_address_and_undone(tab: Any, l
     own = await menu(page)
     await own.locator('[data-tw="y-lo"]').fill("118")
     await page.keyboard.press("Enter")
-    await page.wait_for_function("() => location.search.includes(';y=118..')")
+    await page.wait_for_function("() => location.search.includes(';y=118..')", polling=50)
     await own.locator('[data-tw="y-hi"]').fill("138")
     await page.keyboard.press("Enter")
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].range.join() === '118,138'")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].range.join() === '118,138'", polling=50)
     assert ";y=118..138" in page.url
     assert await page.locator('[data-tw="chart-tag"]').all_inner_texts() == ["118 \N{EN DASH} 138"]
     ink = await page.evaluate(INK)
     scale = ink["plot"]["height"] / 20
     assert ink["top"] == pytest.approx(ink["plot"]["top"] + (138 - 132) * scale, abs=4)
     await page.go_back()
-    await page.wait_for_function("() => !location.search.includes('138')")
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].range[1] < 137")
+    await page.wait_for_function("() => !location.search.includes('138')", polling=50)
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].range[1] < 137", polling=50)
     assert await page.locator('[data-tw="chart-tag"]').all_inner_texts() == ["from 118"]
     assert tab.errors == []
 
@@ -121,19 +121,19 @@ async def test_keys_of_the_menu_set_zero_log_and_upside_down(tab: Any, line: flo
     await menu(page)
     before = await page.evaluate(INK)
     await page.keyboard.press("i")
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].inverted")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].inverted", polling=50)
     after = await page.evaluate(INK)
     middle = before["plot"]["top"] + before["plot"]["height"] / 2
     assert after["top"] - middle == pytest.approx(middle - before["bottom"], abs=3)
     await page.keyboard.press("i")
     await page.locator('[data-tw="y-zero"]').focus()
     await page.keyboard.press("0")
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].lo === 0")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].lo === 0", polling=50)
     await page.keyboard.press("g")
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].hi < 3")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].hi < 3", polling=50)
     assert ";zero;log" in page.url
     await page.locator('[data-tw="y-back"]').click()
-    await page.wait_for_function("() => !location.search.includes(';')")
+    await page.wait_for_function("() => !location.search.includes(';')", polling=50)
     await page.keyboard.press("Escape")
     await page.locator('[data-tw="y-menu"]').wait_for(state="hidden")
     assert tab.errors == []
@@ -167,20 +167,20 @@ async def test_two_units_have_two_axes_and_a_third_is_offered_a_chart(tab: Any, 
     note = page.locator('[data-tw="chart-third"]')
     assert "room for two units" in await note.inner_text()
     await note.locator("button").click()
-    await page.wait_for_function("() => window.__tidewire.state().charts[1]?.axes.length === 1")
+    await page.wait_for_function("() => window.__tidewire.state().charts[1]?.axes.length === 1", polling=50)
     charts = await page.evaluate(
         "() => window.__tidewire.state().charts.map(({ axes }) => axes.map(({ unit }) => unit))"
     )
     assert charts == [["L/min", "°C"], ["bar"]]
     await page.go_back()
-    await page.wait_for_function("() => window.__tidewire.state().charts.length === 1")
+    await page.wait_for_function("() => window.__tidewire.state().charts.length === 1", polling=50)
 
 
 async def test_a_series_changes_sides_by_the_menu_and_the_tooltip_names_units(tab: Any, line: float) -> None:
     page = await opened(tab, line, "c=line/flow,line/heat:8x8")
     own = await menu(page)
     await own.locator('[data-side="1-1"]').check()
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].unit === '°C'")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].unit === '°C'", polling=50)
     assert [axis["unit"] for axis in (await page.evaluate(CHART))["axes"]] == ["°C", "L/min"]
     await page.keyboard.press("Escape")
     plot = (await page.evaluate(CHART))["plot"]
@@ -198,12 +198,12 @@ async def test_bars_points_and_stacked_areas_are_drawn(tab: Any, line: float) ->
     plain = await page.evaluate(INK)
     for kind, text in (("bars", "Bars"), ("points", "Points")):
         await own.get_by_text(text, exact=True).click()
-        await page.wait_for_function(f"() => location.search.includes(';k={kind}')")
-        await page.wait_for_function(f"() => window.__tidewire.state().charts[0].ink === '{kind}'")
+        await page.wait_for_function(f"() => location.search.includes(';k={kind}')", polling=50)
+        await page.wait_for_function(f"() => window.__tidewire.state().charts[0].ink === '{kind}'", polling=50)
     drawn = await page.evaluate(INK)
     assert 0 < drawn["count"] < plain["count"]
     await own.get_by_text("Bars", exact=True).click()
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].ink === 'bars'")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].ink === 'bars'", polling=50)
     bars = await page.evaluate(INK)
     assert bars["count"] > 4 * plain["count"]
     foot = bars["plot"]["top"] + bars["plot"]["height"]
@@ -215,7 +215,7 @@ async def test_bars_points_and_stacked_areas_are_drawn(tab: Any, line: float) ->
 
 async def test_small_differences_and_small_values_have_ticks_that_differ(tab: Any, line: float) -> None:
     page = await opened(tab, line, "c=line/clock:6x8&c=line/small:6x8", 2)
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].ticks.includes('±0')")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].ticks.includes('±0')", polling=50)
     clock, small = (await page.evaluate("() => window.__tidewire.state().charts"))[:2]
     assert {"+10", "±0", "\N{MINUS SIGN}10"} <= set(clock["ticks"])
     assert len(set(clock["ticks"])) == len(clock["ticks"])
@@ -228,7 +228,7 @@ async def test_the_unit_shown_is_chosen(tab: Any, line: float) -> None:
     page = await opened(tab, line, "c=line/flow:8x8;y=120..")
     own = await menu(page)
     await own.locator('[data-tw="y-unit"]').select_option("m³/h")
-    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].unit === 'm³/h'")
+    await page.wait_for_function("() => window.__tidewire.state().charts[0].axes[0].unit === 'm³/h'", polling=50)
     assert await own.locator('[data-tw="y-lo"]').input_value() == "7.2"
     assert "u=m%C2%B3/h" in page.url or "u=m³/h" in page.url
     legend = await page.locator('[data-tw="legend-value"]').first.inner_text()

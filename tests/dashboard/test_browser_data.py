@@ -45,7 +45,7 @@ async def other(dashboard: Any, browser: Any) -> AsyncIterator[Any]:
 async def says(page: Any, hook: str, words: str, limit_s: float = HANG_S) -> None:
     """Wait until the element with this hook says so."""
     await page.wait_for_function(
-        f"([hook, words]) => ({TEXT})(hook).includes(words)", arg=[hook, words], timeout=limit_s * 1e3
+        f"([hook, words]) => ({TEXT})(hook).includes(words)", arg=[hook, words], timeout=limit_s * 1e3, polling=50
     )
 
 
@@ -129,13 +129,13 @@ async def test_a_threshold_added_in_the_drawer_is_in_force_for_every_viewer(
     going = asyncio.create_task(go_on())
     await says(tab.page, "chart-alert", "CRITICAL")
     await says(tab.page, "drawer-events", "site B critical")
-    await other.wait_for_function("() => document.title.startsWith('(1) ')", timeout=HANG_MS)
+    await other.wait_for_function("() => document.title.startsWith('(1) ')", timeout=HANG_MS, polling=50)
     await other.locator('[data-tw="tile"][aria-label*="critical"]').first.wait_for()
     assert await other.locator('[data-tw="tile"][aria-label*="critical"]').count() == 1
     assert await other.locator('[data-tw="tile"][aria-label*="temperature B"][aria-label*="critical"]').count() == 1
     await tab.page.locator('[data-tw="threshold-remove"]').click()
     await says(tab.page, "drawer-thresholds", "None")
-    await other.wait_for_function("() => !document.title.startsWith('(')", timeout=HANG_MS)
+    await other.wait_for_function("() => !document.title.startsWith('(')", timeout=HANG_MS, polling=50)
     going.cancel()
 
 
@@ -211,6 +211,7 @@ async def charts(page: Any, expected: list[str]) -> None:
         """(expected) => JSON.stringify(window.__tidewire?.state().charts.map((one) => one.title)) === expected""",
         arg=str(expected).replace("'", '"').replace(", ", ","),
         timeout=HANG_MS,
+        polling=50,
     )
 
 
@@ -227,7 +228,7 @@ async def test_a_deck_is_saved_by_name_listed_and_opened_by_another_viewer(
     await other.wait_for_url("**/d/night-shift*")
     await charts(other, ["furnace/power"])
     assert "c=" not in other.url, "what is saved stays in the service: its next version is shown as well"
-    await other.wait_for_function("() => location.search.includes('w=15m')")
+    await other.wait_for_function("() => location.search.includes('w=15m')", polling=50)
     await says(other, "nav-decks", "Night shift")
     assert await other.title() == "Night shift · Tidewire"
 
@@ -246,7 +247,7 @@ async def test_a_save_over_a_newer_version_asks(tab: Any, readings: pd.DataFrame
     await add(other, "temperature")
     await says(other, "nav-decks", "*")
     await save(other, "shift")
-    await other.wait_for_function(f"() => !({TEXT})('nav-decks').includes('*')")
+    await other.wait_for_function(f"() => !({TEXT})('nav-decks').includes('*')", polling=50)
 
     await tab.page.locator('[data-tw="plot"]').first.hover()
     await tab.page.keyboard.press("w")
@@ -261,7 +262,7 @@ async def test_a_save_over_a_newer_version_asks(tab: Any, readings: pd.DataFrame
     await other.locator('[data-tw="plot"]').first.hover()
     await other.keyboard.press("w")
     await save(other, "shift")
-    await other.wait_for_function(f"() => !({TEXT})('nav-decks').includes('*')")
+    await other.wait_for_function(f"() => !({TEXT})('nav-decks').includes('*')", polling=50)
     await save(tab.page, "shift")
     await says(tab.page, "save-message", "changed by another user at")
     await tab.page.locator('[data-tw="save-over"]').click()

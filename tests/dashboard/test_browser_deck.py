@@ -207,11 +207,11 @@ async def test_two_viewers_of_one_deck_see_the_same_and_pause_alone(
     await drawn(tab)
     other = await browser.new_page(viewport={"width": 1440, "height": 900})
     await other.goto(tab.base + DECK)
-    await other.wait_for_function(f"() => ({CHART}?.series?.[0]?.buckets ?? 0) > 20")
+    await other.wait_for_function(f"() => ({CHART}?.series?.[0]?.buckets ?? 0) > 20", polling=50)
     await eventually(lambda: len(dashboard.hub.shared.viewers) == 2)
     await tab.page.keyboard.press("Space")
     await service.publish("furnace/temperature", 77.0, unit="Cel", labels={"site": "A"})
-    await other.wait_for_function(f"() => {CHART}.series[0].end === 77")
+    await other.wait_for_function(f"() => {CHART}.series[0].end === 77", polling=50)
     assert await tab.page.evaluate(f"() => {CHART}.series[0].end") == 199
     await tab.page.keyboard.press("Escape")
     await tab.until(f"() => {CHART}.series[0].end === 77")

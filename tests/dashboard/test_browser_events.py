@@ -123,19 +123,19 @@ async def test_an_event_with_labels_lies_on_charts_of_those_labels(tab: Any, ser
     assert {event["level"] for event in second} == {"warn"}
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1440, 1920])
-async def test_twenty_thousand_events_are_some_counts_below_the_plot(tab: Any, service: Any, width: int) -> None:
+async def test_twenty_thousand_events_are_some_counts_below_the_plot(tab: Any, service: Any) -> None:
     now_ms = await plant(service)
     await note(service, *(now_ms - 280_000 + n * 14 for n in range(20_000)))
-    await tab.page.set_viewport_size({"width": width, "height": 900})
-    await tab.open("/d/furnace")
-    await told(tab, 20_000)
-    strip = tab.page.locator('[data-tw="events"]')
-    assert 1 <= int(str(await strip.get_attribute("aria-valuemax"))) <= width / 36 + 2
-    box, page = await strip.bounding_box(), await tab.page.evaluate("() => document.documentElement.scrollWidth")
-    assert page <= width
-    await tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 8, steps=3)
-    card = await tab.page.locator('[data-tw="event-card"]').bounding_box()
-    assert card["x"] >= 0
-    assert card["x"] + card["width"] <= width
-    assert tab.errors == []
+    for width in (320, 390, 768, 1440, 1920):
+        await tab.page.set_viewport_size({"width": width, "height": 900})
+        await tab.open("/d/furnace")
+        await told(tab, 20_000)
+        strip = tab.page.locator('[data-tw="events"]')
+        assert 1 <= int(str(await strip.get_attribute("aria-valuemax"))) <= width / 36 + 2
+        box, page = await strip.bounding_box(), await tab.page.evaluate("() => document.documentElement.scrollWidth")
+        assert page <= width
+        await tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 8, steps=3)
+        card = await tab.page.locator('[data-tw="event-card"]').bounding_box()
+        assert card["x"] >= 0
+        assert card["x"] + card["width"] <= width
+        assert tab.errors == []

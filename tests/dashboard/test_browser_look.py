@@ -158,14 +158,16 @@ async def test_a_tap_shows_the_readings_of_its_time_and_another_on_it_hides_them
     context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = await context.new_page()
     await page.goto(f"{dashboard.url}/d/plant?c=a/one&c=a/two")
-    await page.wait_for_function(f"() => ({CHART}?.series?.[0]?.buckets ?? 0) > 20")
+    await page.wait_for_function(f"() => ({CHART}?.series?.[0]?.buckets ?? 0) > 20", polling=50)
     tip = page.locator('[data-tw="tooltip"]').locator("visible=true")
     box = await page.locator('[data-tw="plot"]').first.bounding_box()
     await page.touchscreen.tap(box["x"] + 200, box["y"] + 80)
     await tip.wait_for()
     first = await tip.inner_text()
     await page.touchscreen.tap(box["x"] + 120, box["y"] + 80)
-    await page.wait_for_function(f"(first) => {{ {DEEP} return all('tooltip')[0]?.innerText !== first; }}", arg=first)
+    await page.wait_for_function(
+        f"(first) => {{ {DEEP} return all('tooltip')[0]?.innerText !== first; }}", arg=first, polling=50
+    )
     assert await tip.count() == 1, "a tap elsewhere moves it"
     await page.touchscreen.tap(box["x"] + 120, box["y"] + 80)
     await tip.wait_for(state="detached")

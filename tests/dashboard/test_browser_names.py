@@ -122,9 +122,10 @@ async def test_a_series_that_cannot_be_drawn_costs_its_own_place_and_the_page_go
             """(value) => { const all = Object.values(window.__tidewire?.state().lastValues ?? {});
                 return all.length === 3 && all.every((one) => one === value); }""",
             arg=float(value),
+            polling=50,
         )
     if "kiosk" in path or path == "/":
-        await page.wait_for_function("() => window.drawn.has('flow') && window.drawn.has('zone')")
+        await page.wait_for_function("() => window.drawn.has('flow') && window.drawn.has('zone')", polling=50)
     if path != "/":
         stopped = page.locator('[data-tw="chart-error"]:visible')
         await stopped.get_by_text("The other charts continue").wait_for()

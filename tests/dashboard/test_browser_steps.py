@@ -69,9 +69,11 @@ async def test_a_chart_is_drawn_as_it_is_told_and_its_address_keeps_that(tab: An
         else:
             await page.locator('[data-tw="y-back"]').click()
         await page.wait_for_function(
-            f"() => window.__tidewire.state().charts[0].series[0].steps === {str(steps).lower()}"
+            f"() => window.__tidewire.state().charts[0].series[0].steps === {str(steps).lower()}", polling=50
         )
-        await page.wait_for_function(f"() => location.search.includes(';k={words}') === {str(bool(words)).lower()}")
+        await page.wait_for_function(
+            f"() => location.search.includes(';k={words}') === {str(bool(words)).lower()}", polling=50
+        )
         assert await page.locator('[data-tw="chart-tag"]').all_inner_texts() == ([words] if words else [])
     await opened(tab, "/d/oven?w=1m&c=oven/degrees;k=steps", 1)
     assert dict(await page.evaluate(CHARTS)) == {"oven/degrees": [True]}
@@ -80,7 +82,7 @@ async def test_a_chart_is_drawn_as_it_is_told_and_its_address_keeps_that(tab: An
 async def test_the_tooltip_reads_the_held_value_and_the_state(tab: Any, oven: float) -> None:
     span = f"from={oven - 50_000:.0f}&to={oven - 5_000:.0f}"
     page = await opened(tab, f"/d/oven?{span}&c=oven/door:6&c=oven/state:6", 2)
-    await page.wait_for_function("() => window.__tidewire.state().settled")
+    await page.wait_for_function("() => window.__tidewire.state().settled", polling=50)
     for at, says in ((0, ("0",)), (1, ("HOLD", "IDLE"))):
         box = await page.locator('[data-tw="plot"]').nth(at).bounding_box()
         plot = (await page.evaluate("() => window.__tidewire.state().charts"))[at]["plot"]

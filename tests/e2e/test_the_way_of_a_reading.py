@@ -69,9 +69,9 @@ async def test_the_way_of_a_reading(valkey: Valkey, service: Any, browser: Any, 
         page = await browser.new_page()
         await page.goto(f"{dashboard.url}/d/furnace?c=furnace/temperature")
         line = "(value) => { const s = window.__tidewire?.state().charts[0]?.series[0]; return s?.last === value; }"
-        await page.wait_for_function(line, arg=values[-1], timeout=HANG_MS)
+        await page.wait_for_function(line, arg=values[-1], timeout=HANG_MS, polling=50)
         await service.publish(metric, 930.5, unit=unit, labels=labels)
-        await page.wait_for_function(line, arg=930.5, timeout=HANG_MS)
+        await page.wait_for_function(line, arg=930.5, timeout=HANG_MS, polling=50)
         shown = page.get_by_text("930.5").first
         await shown.wait_for(timeout=HANG_MS)
         await page.close()

@@ -281,6 +281,8 @@ async def test_the_first_page_shows_a_moving_chart(up: Callable[..., Up], eventu
     page = await browser.new_page()
     await page.goto(f"{running.dashboard_url}/d/host?c=host/load&c=host/memory")
     end = "() => window.__tidewire?.state().charts[1]?.series[0]?.end ?? null"
-    first = await (await page.wait_for_function(end, timeout=HANG_MS)).json_value()
-    await page.wait_for_function(f"(before) => (({end})() ?? before) !== before", arg=first, timeout=HANG_MS)
+    first = await (await page.wait_for_function(end, timeout=HANG_MS, polling=50)).json_value()
+    await page.wait_for_function(
+        f"(before) => (({end})() ?? before) !== before", arg=first, timeout=HANG_MS, polling=50
+    )
     await page.close()

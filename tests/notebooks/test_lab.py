@@ -55,7 +55,7 @@ class Lab:
 
     async def open(self, name: str) -> None:
         await self.page.goto(f"{self.url}/lab/tree/{name}?reset")  # without what another test left open
-        await self.page.wait_for_function(_APP, timeout=HANG_MS)
+        await self.page.wait_for_function(_APP, timeout=HANG_MS, polling=50)
 
     async def run(self, cell: int, *, wait: bool = True) -> None:
         """Run a cell; wait until it has run."""
@@ -195,7 +195,7 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
 
     beside = "jupyterapp.commands.execute('docmanager:open', {path: 'right.ipynb', options: {mode: 'split-right'}})"
     await lab.page.evaluate(beside)
-    await lab.page.wait_for_function("document.querySelectorAll('.jp-NotebookPanel').length === 2")
+    await lab.page.wait_for_function("document.querySelectorAll('.jp-NotebookPanel').length === 2", polling=50)
     await lab.run(0)
     await lab.says("LIVE", notebook=1)
     for notebook in (0, 1):

@@ -339,7 +339,7 @@ async def test_a_page_whose_token_is_over_stays_and_goes_on_after_another_log_in
     await page.locator("input[type=password], input[name=token]").first.fill(mine)
     await page.keyboard.press("Enter")
     last = "() => Object.values(window.__tidewire?.state().lastValues ?? {}).includes(1)"
-    await page.wait_for_function(last)
+    await page.wait_for_function(last, polling=50)
     await store.revoke(mine.split("_")[1])
     dialog = page.locator('[data-tw="dialog"]')
     await dialog.get_by_text("Nothing on this page is lost").wait_for(timeout=HANG_MS)
@@ -351,8 +351,8 @@ async def test_a_page_whose_token_is_over_stays_and_goes_on_after_another_log_in
     await dialog.get_by_text("does not know this token").wait_for()
     await page.locator('[data-tw="sign-in-token"]').fill(next_one)
     await page.locator('[data-tw="sign-in"]').click()
-    await page.wait_for_function("() => window.__tidewire?.state().link === 'open'")
-    await page.wait_for_function(last)
+    await page.wait_for_function("() => window.__tidewire?.state().link === 'open'", polling=50)
+    await page.wait_for_function(last, polling=50)
     assert "w=15m" in page.url
     await page.close()
 

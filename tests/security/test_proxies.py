@@ -157,11 +157,11 @@ async def test_a_browser_has_many_live_streams_and_the_dashboard_through_a_proxy
         assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Lax")
         protocols = await page.evaluate(OPEN_STREAMS, {"token": viewer, "count": STREAMS})
         assert set(protocols) == {"h2"}
-        await page.wait_for_function(f"window.live === {STREAMS}", timeout=HANG_MS)
+        await page.wait_for_function(f"window.live === {STREAMS}", timeout=HANG_MS, polling=50)
         body = {"metric": "plant/a", "value": 42}
         sent = await page.evaluate("Date.now()")
         assert (await site.http.post("/v1/readings", json=body, headers=publish)).status_code == 200
-        await page.wait_for_function(f"window.arrived.length === {STREAMS}", timeout=HANG_MS)
+        await page.wait_for_function(f"window.arrived.length === {STREAMS}", timeout=HANG_MS, polling=50)
         assert await page.evaluate("Math.max(...window.arrived)") - sent < 2_000, "it was held back on its way"
         assert await page.evaluate("window.failed") == []
         assert len(site.service.app.state.streams) == STREAMS + 1  # and the dashboard's own

@@ -313,16 +313,13 @@ async def test_a_slow_subscription_is_thinned_over_the_log_of_many_metrics_in_tu
 
 @pytest.mark.long
 @RUNS_TIMEOUT
-async def test_the_holes_of_many_metrics_are_announced_in_turns(
-    start_service: Callable[..., Any], valkey: Valkey
-) -> None:
-    log = RedisLog(valkey.url)
-    await log.append(many_batches(1.0))
-    service = await start_service()
+async def test_the_holes_of_many_metrics_are_announced_in_turns(logged_service: Service) -> None:
+    """It is the last one with this log, of which nothing is left."""
+    log = RedisLog(logged_service.settings.redis)
     for first in range(0, MANY, 10_000):  # as the server evicts them
         await log.redis.unlink(*(log.keys.log(f"many/{n}") for n in range(first, first + 10_000)))
     await log.close()
-    held_s, replays = await measured(lambda: read_until_live(service, "/v1/stream?metric=many/**&replay=1h"))
+    held_s, replays = await measured(lambda: read_until_live(logged_service, "/v1/stream?metric=many/**&replay=1h"))
     for pieces in replays:
         assert b"".join(pieces).count(b"event: gap") == MANY
     assert held_s < HELD_S

@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -22,7 +23,7 @@ from tidewire_service.http_server.server import listening_socket, make_server
 from tidewire_service.launch.embedded import EmbeddedServer
 from tidewire_service.settings import ServiceSettings
 
-__all__ = ["LiveService", "Service", "StartService", "Valkey"]
+__all__ = ["LiveService", "Service", "StartService", "Valkey", "running_service"]
 
 
 class Valkey:
@@ -170,3 +171,28 @@ class LiveService(NamedTuple):
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+
+
+@contextlib.contextmanager
+def running_service(valkey: Valkey, log: Path) -> Iterator[LiveService]:
+    """Run a service in a process of its own; it is ready, and ends with the block."""
+    port = own_port()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tidewire", "serve", "--port", str(port), "--redis", valkey.url],
+            stdout=out,
+            stderr=out,
+        )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + HANG_S
+    with httpx.Client(base_url=url, trust_env=False, verify=False) as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if http.get("/health/ready").status_code == 200:
+                    break
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+    yield LiveService(url, port, process, log)
+    process.terminate()
+    process.wait(HANG_S)
