@@ -16,13 +16,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from tidewire.errors import LimitExceeded, ServiceUnavailable
+from tidewire.errors import InvalidFormula, LimitExceeded, ServiceUnavailable
 from tidewire.livestore.alarms import Alarms, EventsVersion
 from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.messages import (
     LANES,
     MAX_VIEWS,
+    FormulaState,
     RangeRequest,
     Snippet,
     directory_message,
@@ -34,6 +35,7 @@ from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.requests import ViewerRequests
 from tidewire_dashboard.saved_decks import SavedDecks
+from tidewire_dashboard.shared_formulas import FormulaKey, FormulaWindow, SharedFormulas, fault_state
 from tidewire_dashboard.source import Source
 
 __all__ = ["ConnectedViewer", "SharedView", "SharedViews", "ViewKey"]
@@ -52,6 +54,7 @@ class ViewKey(NamedTuple):
     series: tuple[int, ...] | None
     window_ms: float
     buckets: int
+    formula: FormulaKey | None = None
 
 
 class SharedView:
@@ -59,7 +62,7 @@ class SharedView:
 
     __slots__ = ("everything", "key", "live", "looked_ms", "reading", "requested_ms", "watchers")
 
-    def __init__(self, key: ViewKey, live: LiveView) -> None:
+    def __init__(self, key: ViewKey, live: LiveView | FormulaWindow) -> None:
         self.key = key
         self.live = live
         self.watchers = 0
@@ -81,6 +84,9 @@ class ConnectedViewer(Protocol):
 
     def send_range(self, frame: bytes, lane: int = 0) -> None:
         """Send a range of the viewer's newest window."""
+
+    def send_formula(self, state: FormulaState) -> None:
+        """Send what there is of a formula, in the place of what was sent of it before."""
 
     def send_problem(self, reason: str) -> None:
         """Show a sentence to the person."""
@@ -131,6 +137,7 @@ class SharedViews:
         self.readings = Readings(source.url, token)
         self.requests = ViewerRequests(source.store, self.readings, self.saved_decks)
         self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
+        self._formulas = SharedFormulas(source.store, history_cache, self._want_past_of, clock_ms)
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
         self._annotated: tuple[int, list[int]] = (-1, [])
@@ -163,18 +170,27 @@ class SharedViews:
         """Update a view once per tick, and request its history if the store does not reach back far enough."""
         now_ms = self.source.feed.now_ms()
         live = shared.live
+        if isinstance(live, FormulaWindow):
+            self._formulas.refresh(self.seq, now_ms)
         live.tick(self.seq, now_ms)
         if self.clock_ms() < shared.looked_ms + _LOOK_MS:
             return
         shared.looked_ms = self.clock_ms()
+        if isinstance(live, FormulaWindow):
+            self._formulas.lack(live, now_ms, self._start)
+            return
         partial = live.partial
-        if not partial or self._wants_past(shared, partial, now_ms):
+        if not partial or self._wants_past(shared, live.window_ms, partial, now_ms):
             return
         if shared.reading is None and self.clock_ms() - shared.requested_ms > _HISTORY_AGAIN_MS:
             shared.requested_ms = self.clock_ms()
-            shared.reading = self._start(self._read_history(shared, now_ms))
+            shared.reading = self._start(self._read_history(shared, live, now_ms))
 
-    def _wants_past(self, shared: SharedView, partial: list[int], now_ms: float) -> bool:
+    def _want_past_of(self, indices: list[int], from_ms: float) -> bool:
+        past = self.source.feed.past
+        return past is not None and past.want(indices, from_ms)
+
+    def _wants_past(self, shared: SharedView, window_ms: float, partial: list[int], now_ms: float) -> bool:
         """Ask for the past of what a view lacks: first of what is on a screen; tell whether more will come.
 
         Of a view of very many series nobody sees all: of those, only what is on a screen.
@@ -185,7 +201,6 @@ class SharedViews:
         seen: set[int] = set().union(*self.looked_at.values()) if self.looked_at else set()
         first = [index for index in partial if index in seen]
         others = [index for index in partial if index not in seen]
-        window_ms = shared.live.window_ms
         if len(partial) > _EAGER_SERIES and shared.everything:
             return past.want(first, now_ms - window_ms) or window_ms <= self.source.store.raw_ms
         return past.want([*first, *others], now_ms - window_ms)
@@ -213,13 +228,21 @@ class SharedViews:
         for shared in self._views.values():
             shared.looked_ms = -math.inf
 
-    def watch(self, key: ViewKey) -> SharedView:
-        """Watch a view; the first watcher opens it."""
+    def watch(self, key: ViewKey, login: Login = EVERYBODY) -> SharedView:
+        """Watch a view; the first watcher opens it.
+
+        Raises:
+            InvalidFormula: it is of a formula that cannot be read or evaluated.
+        """
         series = None if key.series is None else tuple(i for i in key.series if i < len(self.source.store.series))
         key = key._replace(series=series)
         shared = self._views.get(key)
         if shared is None:
-            live = LiveView(self.source.store, series, key.window_ms, key.buckets)
+            live: LiveView | FormulaWindow
+            if key.formula is None:
+                live = LiveView(self.source.store, series, key.window_ms, key.buckets)
+            else:
+                live = self._formulas.watch(key.formula, login, key.window_ms, key.buckets)
             shared = self._views[key] = SharedView(key, live)
         shared.watchers += 1
         return shared
@@ -237,6 +260,8 @@ class SharedViews:
         shared.watchers -= 1
         if not shared.watchers:
             self._views.pop(shared.key, None)
+            if isinstance(shared.live, FormulaWindow):
+                self._formulas.unwatch(shared.live)
             if shared.reading is not None:
                 shared.reading.cancel()
 
@@ -246,6 +271,7 @@ class SharedViews:
         tasks = [
             *(task for _, task in ranges),
             *(view.reading for view in self._views.values() if view.reading is not None),
+            *self._formulas.tasks(),
         ]
         for task in tasks:
             task.cancel()
@@ -256,13 +282,13 @@ class SharedViews:
 
     # -- history -------------------------------------------------------------------------------------------------
 
-    async def _read_history(self, shared: SharedView, now_ms: float) -> None:
+    async def _read_history(self, shared: SharedView, live: LiveView, now_ms: float) -> None:
         try:
-            await self.history_cache.fill(shared.live, now_ms)
+            await self.history_cache.fill(live, now_ms)
             self._history_reason = ""
         except ServiceUnavailable as error:
             self._history_reason = str(error)
-            _log.info("the history of a %d s window is missing: %s", shared.live.window_ms / 1e3, error)
+            _log.info("the history of a %d s window is missing: %s", live.window_ms / 1e3, error)
         finally:
             shared.reading = None
 
@@ -285,11 +311,21 @@ class SharedViews:
     async def _answer_range(self, viewer: ConnectedViewer, request: RangeRequest) -> None:
         feed = self.source.feed
         try:
+            if request.formula is not None:
+                frame, state = await self._formulas.answer_range(
+                    request, request.formula, viewer.login, seq=self.seq, now_ms=feed.now_ms()
+                )
+                viewer.send_formula(state)
+                viewer.send_range(frame, request.lane)
+                return
             frame, problem = await answer_range(
                 request, feed.store, self.history_cache, seq=self.seq, now_ms=feed.now_ms()
             )
-        except LimitExceeded as error:
+        except (LimitExceeded, ServiceUnavailable) as error:
             viewer.send_problem(str(error))
+            return
+        except InvalidFormula as error:
+            viewer.send_formula(fault_state(str(request.formula), error))
             return
         viewer.send_range(frame, request.lane)
         if problem:

@@ -11,12 +11,14 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tidewire.errors import InvalidFormula
 from tidewire.livestore.alarms import EventsVersion
 from tidewire.livestore.messages import (
     LANES,
     MAX_VIEWS,
     Answer,
     CloseView,
+    FormulaState,
     Hello,
     Hidden,
     Look,
@@ -32,6 +34,7 @@ from tidewire.livestore.messages import (
 )
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.pacing import Pacing
+from tidewire_dashboard.shared_formulas import FormulaKey, FormulaWindow, fault_state
 from tidewire_dashboard.shared_views import SharedView, SharedViews, ViewKey
 
 __all__ = ["Port", "Viewer"]
@@ -59,12 +62,13 @@ class Port(Protocol):
 
 
 class _OpenView:
-    __slots__ = ("pacing", "request", "shared")
+    __slots__ = ("pacing", "request", "shared", "stated")
 
     def __init__(self, request: OpenView, shared: SharedView) -> None:
         self.request = request
         self.shared = shared
         self.pacing = Pacing(request.fps)
+        self.stated = -1  # version of what was said of its formula
 
 
 class Viewer:
@@ -82,6 +86,7 @@ class Viewer:
         self._shared = shared
         self._port = port
         self._views: dict[int, _OpenView] = {}
+        self._faults: dict[int, FormulaState] = {}  # by the number of a view that could not be opened
         self._directory_version = -1
         self._alarms_version = self._thresholds_version = -1
         self._events_version: EventsVersion | None = None
@@ -159,6 +164,11 @@ class Viewer:
         """Close the port: the token has expired or was revoked."""
         self._port.sign_out()
 
+    def send_formula(self, state: FormulaState) -> None:
+        """Send what there is of a formula, once the tab is visible."""
+        if not self.hidden:
+            self._send_text(state)
+
     def send_problem(self, reason: str) -> None:
         """Show a sentence to the person, unless the socket is slow."""
         if not self._port.unsent:
@@ -179,16 +189,27 @@ class Viewer:
         self._status = None
         for view in self._views.values():
             view.pacing.restart()
+            view.stated = -1
         if not hidden:
             self._send_texts()  # first: they are skipped while anything is unsent, and frames refer to the directory
+            for fault in self._faults.values():
+                self._send_text(fault)
             self._port.send(self._shared.snippet)
             for number, view in self._views.items():
                 self._send_frame(number, view)
 
     def _open(self, request: OpenView) -> None:
         self._close_view(request.view)
-        series = self._shared.visible(request.series, self.login)
-        shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets))
+        if request.formula is None:
+            series, formula = self._shared.visible(request.series, self.login), None
+        else:
+            series, formula = (), FormulaKey(request.formula, self.login.narrowed_to)
+        try:
+            shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets, formula), self.login)
+        except InvalidFormula as error:
+            self._faults[request.view] = fault_state(str(request.formula), error)
+            self.send_formula(self._faults[request.view])
+            return
         shared.everything = request.series is None
         view = self._views[request.view] = _OpenView(request, shared)
         if not self.hidden:
@@ -204,6 +225,7 @@ class Viewer:
                 self._open(view.request)
 
     def _close_view(self, number: int) -> None:
+        self._faults.pop(number, None)
         view = self._views.pop(number, None)
         if view is not None:
             self._shared.unwatch(view.shared)
@@ -216,6 +238,10 @@ class Viewer:
 
     def _send_frame(self, number: int, view: _OpenView) -> None:
         self._shared.pack(view.shared)
+        live = view.shared.live
+        if isinstance(live, FormulaWindow) and live.version != view.stated:
+            view.stated = live.version
+            self._send_text(live.state(str(view.request.formula)))  # first: the frame has the indices of its series
         self._port.send(view.shared.live.frame(number, view.pacing.since))
         view.pacing.sent(self._shared.seq, self._shared.clock_ms())
 

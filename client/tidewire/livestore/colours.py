@@ -54,6 +54,18 @@ class ColourRegister:
         self._of_metrics[metric] = taken | 1 << style
         return style
 
+    def suggest(self, owner: str, taken: int) -> int:
+        """Return the style of a series of a result, and remember nothing: results come and go.
+
+        Args:
+            owner: its label set as text, or its metric if it has no labels: the style is the one that these have.
+            taken: the styles of the result's other series, as bits.
+        """
+        style = self._owners.get(owner)
+        if style is not None and not taken >> style & 1:
+            return style
+        return _free(owner, taken, crc32(owner.encode()) % STYLES)
+
 
 def _free(owner: str, taken: int, otherwise: int) -> int:
     return next((style for style in _wishes(owner) if not taken >> style & 1), otherwise)

@@ -1,13 +1,14 @@
 """Packs the sliding window of a formula once per tick, for every viewer that shares it; no I/O.
 
-It serves as a `LiveView` does, but its series are those of the result: the ``index`` of a record is a place in
-`FormulaView.plan`. Each bucket is one value: its smallest, largest, first and last.
+It serves as a `LiveView` does, but its series are those of the result, and have indices that the owner gives. Each
+bucket is one value: its smallest, largest, first and last.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from tidewire.errors import InvalidFormula
 from tidewire.evaluation.plan import Plan
 from tidewire.evaluation.reading_table import Floats
+from tidewire.evaluation.vectors import Labels, sorting
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.live_formula import LiveFormula
 from tidewire.livestore.view_frame import (
@@ -22,6 +24,8 @@ from tidewire.livestore.view_frame import (
     DELTA,
     EMPTY,
     EXPONENT_SHIFT,
+    FLAG_PARTIAL,
+    RANGE,
     RECORD,
     SNAPSHOT,
     ViewFrame,
@@ -33,10 +37,27 @@ from tidewire.livestore.window import BEYOND
 from tidewire.model.bucket_steps import column_step_for
 from tidewire.model.formulas.tree import Node
 
-__all__ = ["FormulaView"]
+__all__ = ["NO_PAST", "FormulaPast", "FormulaView", "pack_values"]
 
 _TICKS_KEPT: Final = 128  # a viewer that is further behind gets a snapshot
 _REVIEW_TICKS: Final = 25  # in so many ticks the range of all buckets is looked at once; else that of new ones
+
+
+class FormulaPast(NamedTuple):
+    """What a formula was over buckets whose readings memory does not hold.
+
+    Attributes:
+        first: number of its first bucket.
+        end: the number behind its last one.
+        value: float64[end - first] by the sorted labels of a series of the result; NaN where there is no number.
+    """
+
+    first: int
+    end: int
+    value: Mapping[tuple[tuple[str, str], ...], Floats]
+
+
+NO_PAST: Final = FormulaPast(0, 0, {})
 
 
 class FormulaView:
@@ -47,10 +68,13 @@ class FormulaView:
         node: the tree.
         window_ms: length of the window; it ends at the log's clock.
         buckets: how many columns of pixels hold the window; `BEYOND` more let its lines enter.
+        index_of: gives a series of the result the index by which viewers know it.
 
     Attributes:
         live: the formula's values.
         step_ms: width of its buckets.
+        count: how many there are.
+        partial: its past is still to come from the history; set by the owner.
         version: rises when the series of the result change: viewers need their labels and units anew.
         error: why the last tick computed nothing, None if it did; what was computed before is still packed.
 
@@ -58,11 +82,22 @@ class FormulaView:
         InvalidFormula: it cannot be evaluated over the series that there are.
     """
 
-    def __init__(self, readings: FormulaReadings, node: Node, window_ms: float, buckets: int) -> None:
+    def __init__(
+        self,
+        readings: FormulaReadings,
+        node: Node,
+        window_ms: float,
+        buckets: int,
+        index_of: Callable[[Labels], int] | None = None,
+    ) -> None:
         self.step_ms = column_step_for(window_ms, buckets)
+        self.count = buckets + BEYOND
         self.version = 0
         self.error: InvalidFormula | None = None
-        self.live = LiveFormula(readings, node, self.step_ms, buckets + BEYOND)
+        self.live = LiveFormula(readings, node, self.step_ms, self.count)
+        self.partial = False
+        self._index_of = index_of
+        self._past = NO_PAST
         self._plan = self.live.plan
         self._seq = -1
         self._now_ms = np.nan
@@ -79,6 +114,23 @@ class FormulaView:
     def complete(self) -> bool:
         """Return whether all of the window has been computed: until then its past is loading, not empty."""
         return self.live.complete
+
+    @property
+    def first(self) -> int:
+        """Return the number of the first bucket."""
+        return self.live.first
+
+    @property
+    def past_end(self) -> int:
+        """Return the bucket up to which the history was laid over the window; 0 if it was not."""
+        return self._past.end
+
+    def set_past(self, past: FormulaPast) -> None:
+        """Show what the history gave in the place of buckets whose readings memory does not hold."""
+        self._past = past
+        if self.live.first:  # of a later tick's changes: all before the end of the past
+            self._ticks.clear()
+            self._lay_past(self.live.first)
 
     def close(self) -> None:
         """Give up what the formula reads."""
@@ -107,6 +159,8 @@ class FormulaView:
             self.version += 1
             self._empty_records()
             self._ticks.clear()
+        if changed < self._past.end:
+            self._lay_past(changed)
         if self._describe(changed):
             changed = live.first
         self._ticks.append((seq, changed))
@@ -125,10 +179,27 @@ class FormulaView:
             packed = self._packed[view, first] = pack_frame(frame)
         return packed
 
+    def _lay_past(self, since: int) -> None:
+        """Write what the history gave over the buckets from one on."""
+        past, live = self._past, self.live
+        start, end = max(since, live.first), min(past.end, live.last + 1)
+        if start >= end:
+            return
+        value = np.full((len(self._plan.labels), end - start), np.nan)
+        low = max(start, past.first)
+        if low < end:
+            for at, labels in enumerate(self._plan.labels):
+                row = past.value.get(tuple(sorting(labels)))
+                if row is not None:
+                    known = row[low - past.first : end - past.first]
+                    value[at, low - start : low - start + known.size] = known
+        live.value[:, start - live.first : end - live.first] = value
+
     def _empty_records(self) -> None:
         count = len(self._plan.labels)
         self._records = np.zeros(count, dtype=RECORD)
-        self._records["index"] = np.arange(count)
+        index_of = self._index_of
+        self._records["index"] = range(count) if index_of is None else [index_of(one) for one in self._plan.labels]
         self._records["change"] = self._records["last_value"] = self._records["rate"] = np.nan
         self._records["expected_ms"] = self.step_ms
         self._low: Floats = np.full(count, np.nan)
@@ -155,6 +226,8 @@ class FormulaView:
         else:
             rewritten = False
         records["flags"] = (self._exponents & 0xFFFF) << EXPONENT_SHIFT
+        if self.partial or not live.complete:
+            records["flags"] |= FLAG_PARTIAL
         there = ~np.isnan(live.value)
         records["total"] = there.sum(axis=1)
         newest = live.value.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
@@ -165,10 +238,57 @@ class FormulaView:
         return rewritten
 
     def _body(self, value: Floats) -> npt.NDArray[np.void]:
-        """Return buckets of one value each."""
-        body = np.full(value.shape, EMPTY, dtype=BUCKET)
-        there = ~np.isnan(value)
-        scaled = np.ldexp(value - self._records["base"][:, None], -self._exponents[:, None])
-        body["min"] = body["max"] = scaled
-        body["count"] = there
-        return body
+        return _body(value, self._records, self._exponents)
+
+
+def _body(value: Floats, records: npt.NDArray[np.void], exponents: npt.NDArray[np.int32]) -> npt.NDArray[np.void]:
+    """Return buckets of one value each."""
+    body = np.full(value.shape, EMPTY, dtype=BUCKET)
+    there = ~np.isnan(value)
+    body["min"] = body["max"] = np.ldexp(value - records["base"][:, None], -exponents[:, None])
+    body["count"] = there
+    return body
+
+
+def pack_values(
+    indices: Sequence[int],
+    rows: Sequence[Floats],
+    first: int,
+    count: int,
+    step_ms: int,
+    *,
+    request_id: int,
+    seq: int,
+    now_ms: float,
+) -> bytes:
+    """Return the frame of one fixed window of a formula's values.
+
+    Args:
+        indices: by which viewers know the series.
+        rows: float64[count] of each, NaN where there is no number.
+        first: number of the first bucket.
+        count: how many there are.
+        step_ms: width of a bucket.
+        request_id: what the answer is known by.
+        seq: number of the tick.
+        now_ms: the log's clock.
+    """
+    value = np.array(rows).reshape(len(indices), count)
+    records = np.zeros(len(indices), dtype=RECORD)
+    exponents = np.zeros(len(indices), dtype=np.int32)
+    records["index"] = indices
+    records["change"] = records["last_value"] = records["rate"] = np.nan
+    records["expected_ms"] = step_ms
+    there = ~np.isnan(value)
+    records["total"] = there.sum(axis=1)
+    for row in np.flatnonzero(there.any(axis=1)).tolist():
+        numbers = value[row][there[row]]
+        low, high = float(numbers.min()), float(numbers.max())
+        base = base_for(low, high)
+        exponents[row] = exponent_for(low, high, base)
+        newest = int(np.flatnonzero(there[row])[-1])
+        records[row]["base"], records[row]["last_value"] = base, value[row, newest]
+        records[row]["last_time_ms"] = records[row]["last_id_ms"] = min((first + newest + 1) * step_ms, now_ms)
+    records["flags"] = (exponents & 0xFFFF) << EXPONENT_SHIFT
+    body = _body(value, records, exponents)
+    return pack_frame(ViewFrame(RANGE, seq, now_ms, first, request_id, step_ms, records, body))

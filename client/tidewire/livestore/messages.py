@@ -39,6 +39,9 @@ __all__ = [
     "Events",
     "ExportAnswer",
     "ExportRequest",
+    "FormulaFault",
+    "FormulaSeries",
+    "FormulaState",
     "FrameAttached",
     "GapSpan",
     "Hello",
@@ -73,7 +76,7 @@ __all__ = [
     "parse_acknowledgement",
 ]
 
-MAX_VIEWS: Final = 16  # of a viewer: the list, and the charts of each width in device pixels
+MAX_VIEWS: Final = 64  # of a viewer: the list, the charts of each width in device pixels, and those of a formula
 _MAX_SERIES_OF_VIEW: Final = 2_000
 _MAX_SERIES_OF_REQUEST: Final = 100
 _MAX_THRESHOLDS: Final = 1_000
@@ -89,6 +92,7 @@ Buckets = Annotated[int, Meta(ge=2, le=2_000)]
 SeriesOfView = Annotated[list[Index], Meta(max_length=_MAX_SERIES_OF_VIEW)]
 SeriesOfRequest = Annotated[list[Index], Meta(min_length=1, max_length=_MAX_SERIES_OF_REQUEST)]
 FormatName = Annotated[str, Meta(pattern=f"^(?:{'|'.join(TABLE_FORMATS)})$")]
+FormulaText = Annotated[str, Meta(min_length=1, max_length=4_096)]
 Slug = Annotated[str, Meta(min_length=1, max_length=64)]
 Version = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}\\Z")]  # of a document; it becomes a header
 State = Literal["connecting", "live", "reconnecting", "ended"]
@@ -109,13 +113,17 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
 
 
 class OpenView(_Message, frozen=True, kw_only=True, tag="view"):
-    """Open a view or change it; ``series`` null means all. ``buckets``: columns of pixels that hold the window."""
+    """Open a view or change it; ``series`` null means all. ``buckets``: columns of pixels that hold the window.
+
+    With a ``formula``, it is of the series of its result, which `FormulaState` names; ``series`` is empty then.
+    """
 
     view: ViewNumber
     series: SeriesOfView | None
     window_ms: Annotated[float, Meta(gt=0, le=MAX_WINDOW_MS)]
     buckets: Buckets
     fps: Annotated[int, Meta(ge=1, le=10)] = 5
+    formula: FormulaText | None = None
 
 
 class CloseView(_Message, frozen=True, kw_only=True, tag="close"):
@@ -137,6 +145,7 @@ class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
     end_ms: Time
     buckets: Buckets
     lane: Annotated[int, Meta(ge=0, le=LANES - 1)] = 0
+    formula: FormulaText | None = None
 
 
 class Look(_Message, frozen=True, kw_only=True, tag="look"):
@@ -241,6 +250,41 @@ class Directory(_Message, frozen=True, kw_only=True, tag="series"):
 
     full: bool
     series: list[SeriesEntry]
+
+
+class FormulaSeries(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of a formula's result; ``i`` is no other series', and its own while somebody has the formula open.
+
+    ``name`` is its metric where the formula keeps it, else empty.
+    """
+
+    i: int
+    name: str
+    labels: dict[str, str]
+    unit: str
+    colour: int
+
+
+class FormulaFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a formula has no result, and where: from ``position`` to before ``end``, in UTF-16 units."""
+
+    position: int
+    end: int
+    message: str
+    remedy: str
+
+
+class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
+    """What there is of a formula that is open, at each change.
+
+    ``reads`` is how many series it reads. With an ``error`` the series are those of the last result.
+    """
+
+    formula: str
+    series: list[FormulaSeries]
+    reads: int
+    warnings: list[str]
+    error: FormulaFault | None = None
 
 
 class GapSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -415,7 +459,17 @@ class Refused(_Message, frozen=True, kw_only=True, tag="refused"):
 
 Answer: TypeAlias = StatisticsAnswer | TableAnswer | ExportAnswer | DeckList | DeckAnswer | DeckSaved | ThresholdsSaved
 PythonMessage: TypeAlias = (
-    Directory | Status | Events | Thresholds | Alarms | Snippet | Problem | FrameAttached | Refused | Answer
+    Directory
+    | FormulaState
+    | Status
+    | Events
+    | Thresholds
+    | Alarms
+    | Snippet
+    | Problem
+    | FrameAttached
+    | Refused
+    | Answer
 )
 """Whatever Python sends as JSON."""
 

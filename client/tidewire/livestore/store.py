@@ -85,6 +85,7 @@ class Store:
         series: by index.
         state: the scalars of each series, dtype `STATE`, at least as long as `series`.
         directory_version: rises when a series is born or gets another unit.
+        colours: the style of each series.
         events: in order of arrival; `events_version` rises with each.
         covered_from_ms: since when the store was given everything (log time); set by whoever feeds it. -inf where each
             series knows for itself: see `Series.known_from_ms`.
@@ -122,7 +123,7 @@ class Store:
         self.refused = 0
         self._metrics: set[str] = set()
         self._by_key: dict[tuple[str, str], Series] = {}
-        self._colours = ColourRegister()
+        self.colours = ColourRegister()
         self._columns()
         self._arrivals = np.zeros((64, RATE_S + 1), dtype=np.float32)  # readings per second of log time, modulo
         self._arrivals_s = 0
@@ -343,7 +344,7 @@ class Store:
             self.state = np.concatenate((self.state, np.zeros(index, dtype=STATE)))
             self._arrivals = np.concatenate((self._arrivals, np.zeros_like(self._arrivals)))
             self._columns()
-        colour = self._colours.choose(batch.metric, batch.labels, key[1])
+        colour = self.colours.choose(batch.metric, batch.labels, key[1])
         series = Series(index, batch.metric, batch.labels, colour)
         self.state[index] = (-np.inf, np.nan, -np.inf, 0.0, 0, 0, self._views)
         self._by_key[key] = series

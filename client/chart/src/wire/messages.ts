@@ -20,6 +20,7 @@ export interface OpenView {
   window_ms: number;
   buckets: number;
   fps?: number;
+  formula?: string | null;
 }
 
 /** Close a view. */
@@ -37,6 +38,7 @@ export interface RangeRequest {
   end_ms: number;
   buckets: number;
   lane?: number;
+  formula?: string | null;
 }
 
 /** Tell which series are on the screen, whole again at each change: their past is read first. */
@@ -141,6 +143,33 @@ export interface Directory {
   t: "series";
   full: boolean;
   series: readonly SeriesEntry[];
+}
+
+/** One series of a formula's result; `i` is no other series', and its own while somebody has the formula open. */
+export interface FormulaSeries {
+  i: number;
+  name: string;
+  labels: Record<string, string>;
+  unit: string;
+  colour: number;
+}
+
+/** Why a formula has no result, and where: from `position` to before `end`, in UTF-16 units. */
+export interface FormulaFault {
+  position: number;
+  end: number;
+  message: string;
+  remedy: string;
+}
+
+/** What there is of a formula that is open, at each change. */
+export interface FormulaState {
+  t: "formula";
+  formula: string;
+  series: readonly FormulaSeries[];
+  reads: number;
+  warnings: readonly string[];
+  error: FormulaFault | null;
 }
 
 /** Times between which readings cannot be replayed. */
@@ -358,6 +387,7 @@ export type Answer =
 
 export type PythonMessage =
   | Directory
+  | FormulaState
   | Status
   | Events
   | Thresholds

@@ -1,0 +1,304 @@
+"""The formulas that viewers share: their readings, the series of their results, and their past from the history.
+
+All formulas of logins that see the same metrics share one copy of the readings. A formula is open while somebody
+watches a window of it; until then the indices of its series stay what they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tidewire.errors import InvalidFormula, ServiceUnavailable
+from tidewire.evaluation.evaluate import Result
+from tidewire.evaluation.vectors import Labels, bare, sorting
+from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of, selected_series
+from tidewire.livestore.formula_readings import FormulaReadings
+from tidewire.livestore.formula_view import FormulaView, pack_values
+from tidewire.livestore.history_cache import HistoryCache
+from tidewire.livestore.messages import FormulaFault, FormulaSeries, FormulaState, RangeRequest
+from tidewire.livestore.store import Store
+from tidewire.livestore.window import BEYOND
+from tidewire.model.batch import series_key
+from tidewire.model.bucket_steps import column_step_for
+from tidewire.model.formulas.matchers import METRIC
+from tidewire.model.formulas.parser import parse_formula
+from tidewire.model.formulas.tree import Node
+from tidewire.model.formulas.types import check_purpose
+from tidewire_dashboard.login import Login
+
+__all__ = ["FormulaKey", "FormulaWindow", "OpenFormula", "SharedFormulas", "fault_state"]
+
+_log = logging.getLogger("tidewire")
+_FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
+_SLACK_MS: Final = 60_000.0
+_AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
+_MAX_OPEN: Final = 200  # formulas of all viewers
+
+
+class FormulaKey(NamedTuple):
+    """Identifies a formula as it is written, in which errors have their place, and the metrics that it may read."""
+
+    text: str
+    seen: tuple[str, ...]
+
+
+class OpenFormula:
+    """A formula that somebody has open.
+
+    Attributes:
+        key: what it is shared by.
+        node: its tree.
+        may_see: tells which metrics it may read.
+        entries: the series of its results so far, by their sorted labels.
+        windows: how many windows of it are open.
+    """
+
+    def __init__(self, key: FormulaKey, node: Node, login: Login, store: Store, numbers: Iterator[int]) -> None:
+        self.key = key
+        self.node = node
+        self.may_see = login.may_see
+        self.entries: dict[tuple[tuple[str, str], ...], FormulaSeries] = {}
+        self.windows = 0
+        self._store = store
+        self._numbers = numbers
+        self._taken = 0  # styles, as bits
+
+    def entry(self, labels: Labels, unit: str | None = None) -> FormulaSeries:
+        """Return a series of a result as viewers know it; the first time it gets an index and a colour.
+
+        Args:
+            labels: of it, with the name of its metric if it has one.
+            unit: its unit now, None to leave it.
+        """
+        key = tuple(sorting(labels))
+        known = self.entries.get(key)
+        if known is None:
+            name, own = labels.get(METRIC, ""), bare(labels)
+            owner = series_key(own) if own else name or self.key.text
+            colour = self._store.colours.suggest(owner, self._taken)
+            self._taken |= 1 << colour
+            known = FormulaSeries(i=next(self._numbers), name=name, labels=own, unit=unit or "", colour=colour)
+        elif unit is not None:
+            known = msgspec.structs.replace(known, unit=unit)
+        self.entries[key] = known
+        return known
+
+
+class FormulaWindow:
+    """A live window of an open formula, as `SharedViews` shares it.
+
+    Attributes:
+        formula: what it is of.
+        view: its values.
+        version: rises with each change of what `state` returns.
+    """
+
+    def __init__(self, formula: OpenFormula, readings: FormulaReadings, window_ms: float, buckets: int) -> None:
+        self.formula = formula
+        self.window_ms = window_ms
+        self.version = 0
+        self.reading: asyncio.Task[None] | None = None
+        self.requested_ms = -math.inf
+        self.problem = ""
+        self._readings = readings
+        self._seen: object = None
+        self.view = FormulaView(readings, formula.node, window_ms, buckets, lambda labels: formula.entry(labels).i)
+
+    def tick(self, seq: int, now_ms: float) -> None:
+        """Advance the window to the log's clock; call once per tick, before `frame`."""
+        self.view.tick(seq, now_ms)
+        seen = self.view.version, self.view.error
+        if seen != self._seen:
+            self._seen = seen
+            self.version += 1
+
+    def frame(self, view: int, since: int | None) -> bytes:
+        """Return the frame for a viewer whose last frame of this view was `since`; None for a snapshot."""
+        return self.view.frame(view, since)
+
+    def state(self, text: str) -> FormulaState:
+        """Return what there is of it, for a viewer who wrote it so."""
+        plan, error = self.view.plan, self.view.error
+        series = [self.formula.entry(labels, unit) for labels, unit in zip(plan.labels, plan.units, strict=True)]
+        return FormulaState(
+            formula=text,
+            series=series,
+            reads=len(plan.used),
+            warnings=list(plan.warnings),
+            error=None if error is None else _fault_of(text, error),
+        )
+
+    def lacking_from(self, store: Store) -> int:
+        """Return the first bucket from which on memory holds all that its values need."""
+        view = self.view
+        need = need_ms(self.formula.node)
+        series = (store.series[index] for index in self._readings.indices[view.plan.used].tolist())
+        step_ms = view.step_ms if need + self.window_ms <= store.raw_ms else 1_000
+        covered_ms = max((store.covered(one, step_ms) for one in series), default=-math.inf)
+        if covered_ms == -math.inf:
+            return view.first
+        return max(view.first, math.ceil((covered_ms + need) / view.step_ms))
+
+
+class SharedFormulas:
+    """Used in one event loop.
+
+    Args:
+        store: where the series are.
+        history_cache: what memory does not hold.
+        want_past: asks for the readings of some series since a time; tells whether more will come.
+        clock_ms: a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        history_cache: HistoryCache,
+        want_past: Callable[[list[int], float], bool],
+        clock_ms: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._history_cache = history_cache
+        self._want_past = want_past
+        self._clock_ms = clock_ms
+        self._open: dict[FormulaKey, OpenFormula] = {}
+        self._readings: dict[tuple[float, tuple[str, ...]], FormulaReadings] = {}
+        self._windows: set[FormulaWindow] = set()
+        self._numbers = itertools.count(_FIRST_INDEX)
+        self._refreshed = -1
+
+    def watch(self, key: FormulaKey, login: Login, window_ms: float, buckets: int) -> FormulaWindow:
+        """Open a live window of a formula.
+
+        Raises:
+            InvalidFormula: it cannot be read, or not be evaluated over the series that there are; or too many are open.
+        """
+        formula = self._formula(key, login)
+        need = window_ms + need_ms(formula.node) + _SLACK_MS
+        reach_ms = self._store.raw_ms if need <= self._store.raw_ms else self._store.seconds_ms
+        readings = self._readings.get((reach_ms, key.seen))
+        if readings is None:
+            readings = FormulaReadings(self._store, reach_ms, may_see=login.may_see)
+            self._readings[reach_ms, key.seen] = readings
+        window = FormulaWindow(formula, readings, window_ms, buckets)
+        self._open[key] = formula
+        self._windows.add(window)
+        formula.windows += 1
+        return window
+
+    def unwatch(self, window: FormulaWindow) -> None:
+        """Close a window; with its last one the formula is forgotten."""
+        window.view.close()
+        self._windows.discard(window)
+        if window.reading is not None:
+            window.reading.cancel()
+        window.formula.windows -= 1
+        if not window.formula.windows:
+            self._open.pop(window.formula.key, None)
+        if not self._open:
+            self._readings.clear()
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Return what is being read from the history."""
+        return [task for task in (window.reading for window in self._windows) if task is not None]
+
+    def refresh(self, seq: int, now_ms: float) -> None:
+        """Take what came since the last tick; call once per tick, before the windows."""
+        if seq != self._refreshed:
+            self._refreshed = seq
+            for readings in self._readings.values():
+                readings.refresh(now_ms)
+
+    def lack(self, window: FormulaWindow, now_ms: float, start: Callable[..., asyncio.Task[None]]) -> None:
+        """Ask for the past that a window lacks: of memory first, then what the history makes of the formula."""
+        view, store = window.view, self._store
+        used = window._readings.indices[view.plan.used].tolist()
+        need = need_ms(window.formula.node)
+        waiting = self._want_past(used, max(now_ms - window.window_ms - need, now_ms - store.raw_ms)) if used else False
+        with store.lock:
+            end = window.lacking_from(store)
+        lacks = end > max(view.first, view.past_end)
+        fits = window.window_ms + need + _SLACK_MS <= store.raw_ms
+        view.partial = lacks and (window.reading is not None or window.requested_ms == -math.inf or waiting)
+        if not lacks or (fits and waiting) or window.reading is not None:
+            return
+        if self._clock_ms() - window.requested_ms > _AGAIN_MS:
+            window.requested_ms = self._clock_ms()
+            window.reading = start(self._read_past(window, end))
+
+    async def _read_past(self, window: FormulaWindow, end: int) -> None:
+        view, formula = window.view, window.formula
+        first = view.first
+        count = min(end - first, view.count)
+        try:
+            result = await evaluate_history(
+                formula.node, self._store, self._history_cache, formula.may_see,
+                first=first, count=count, step_ms=view.step_ms,
+            )  # fmt: skip
+            view.set_past(past_of(result, first, first + count))
+            window.problem = ""
+        except (ServiceUnavailable, InvalidFormula) as error:
+            window.problem = str(error)
+            _log.info("the past of a formula is missing: %s", error)
+        finally:
+            window.reading = None
+
+    async def answer_range(
+        self, request: RangeRequest, text: str, login: Login, *, seq: int, now_ms: float
+    ) -> tuple[bytes, FormulaState]:
+        """Return the frame of a fixed window of a formula, and what there is of it then.
+
+        Raises:
+            InvalidFormula: it cannot be read, or not be evaluated over the series that there are.
+            ServiceUnavailable: the service did not answer, or refused; says why.
+        """
+        formula = self._formula(FormulaKey(text, login.narrowed_to), login)
+        step_ms = column_step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
+        first = math.ceil(request.end_ms / step_ms) - request.buckets - BEYOND
+        count = request.buckets + 2 * BEYOND
+        result = await evaluate_history(
+            formula.node, self._store, self._history_cache, formula.may_see, first=first, count=count, step_ms=step_ms
+        )
+        entries = [formula.entry(one.labels, one.unit) for one in result.series]
+        value = past_of(result, first, first + count).value
+        rows = [value[tuple(sorting(one.labels))] for one in result.series]
+        frame = pack_values(
+            [one.i for one in entries], rows, first, count, step_ms,
+            request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
+        )  # fmt: skip
+        return frame, _state_of(text, formula, result, entries, self._store)
+
+    def _formula(self, key: FormulaKey, login: Login) -> OpenFormula:
+        formula = self._open.get(key)
+        if formula is None:
+            node = parse_formula(key.text)
+            check_purpose(node, "chart")
+            if len(self._open) >= _MAX_OPEN:
+                raise InvalidFormula("cost", 0, node.end, f"{_MAX_OPEN} formulas are open", "close other charts")
+            formula = OpenFormula(key, node, login, self._store, self._numbers)
+        return formula
+
+
+def _state_of(
+    text: str, formula: OpenFormula, result: Result, entries: list[FormulaSeries], store: Store
+) -> FormulaState:
+    reads = len(selected_series(formula.node, store, formula.may_see))
+    return FormulaState(formula=text, series=entries, reads=reads, warnings=list(result.warnings))
+
+
+def fault_state(text: str, error: InvalidFormula) -> FormulaState:
+    """Return that a formula has no result, and why."""
+    return FormulaState(formula=text, series=[], reads=0, warnings=[], error=_fault_of(text, error))
+
+
+def _fault_of(text: str, error: InvalidFormula) -> FormulaFault:
+    """Return an error at its place in the text that a viewer wrote, in UTF-16 units as its browser counts."""
+    position, end = (len(text[:at].encode("utf-16-le")) // 2 for at in (error.position, error.end))
+    return FormulaFault(position=position, end=end, message=error.message, remedy=error.remedy)

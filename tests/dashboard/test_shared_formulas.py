@@ -1,0 +1,229 @@
+"""Formulas as viewers get them: live, with their past from the history, over a fixed window, or refused at a place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+from waiting import Eventually
+
+from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, exponents_of, unpack_frame
+from tidewire_dashboard.app import Dashboard, running_dashboard
+from tidewire_dashboard.login import EVERYBODY, Login
+from tidewire_dashboard.settings import DashboardSettings
+from tidewire_dashboard.viewer import Viewer
+
+RATES = "sum by (site) (rate(http/requests_total[20s]))"
+
+
+class Page:
+    """A viewer of a dashboard, and what it was sent, put together."""
+
+    def __init__(self, dashboard: Dashboard, login: Login = EVERYBODY) -> None:
+        self.unsent = 0
+        self.states: list[dict[str, Any]] = []
+        self.problems: list[str] = []
+        self.kinds: list[int] = []
+        self.values: dict[int, dict[float, float]] = {}
+        self.range: dict[int, dict[float, float]] = {}
+        self.viewer = Viewer(dashboard.hub.shared, self, login)
+        dashboard.hub.shared.viewers.add(self.viewer)
+        self.viewer.receive('{"t":"hello","page":"deck","hidden":false}')
+
+    def send(self, data: bytes | str) -> None:
+        if isinstance(data, str):
+            message = json.loads(data)
+            if message["t"] == "formula":
+                self.states.append(message)
+            elif message["t"] == "error":
+                self.problems.append(message["reason"])
+            return
+        frame = unpack_frame(data)
+        self.kinds.append(frame.kind)
+        into = self.range if frame.kind == RANGE else self.values
+        if frame.kind != DELTA:
+            into.clear()
+        for record, exponent, row in zip(frame.records, exponents_of(frame.records["flags"]), frame.body, strict=True):
+            values = into.setdefault(int(record["index"]), {})
+            for at, bucket in enumerate(row):
+                time_ms = (frame.first + at) * frame.step_ms
+                values.pop(time_ms, None)
+                if not np.isnan(bucket["min"]):
+                    values[time_ms] = float(np.ldexp(float(bucket["max"]), exponent)) + float(record["base"])
+        if frame.kind != RANGE:
+            drawn = f"a{frame.view}:{frame.seq}"
+            asyncio.get_running_loop().call_soon(self.viewer.receive, drawn)
+
+    def fail(self) -> None:
+        raise AssertionError("closed")
+
+    sign_out = fail
+
+    def ask(self, formula: str, window_ms: float = 60_000.0, view: int = 3, buckets: int = 60) -> None:
+        request = {"t": "view", "view": view, "series": [], "window_ms": window_ms, "buckets": buckets, "fps": 10}
+        self.viewer.receive(json.dumps({**request, "formula": formula}))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.states[-1]
+
+    def of(self, **labels: str) -> dict[float, float]:
+        """Return the values of a series of the newest state."""
+        return next((self.values.get(one["i"], {}) for one in self.state["series"] if one["labels"] == labels), {})
+
+
+@contextlib.asynccontextmanager
+async def ticking(dashboard: Dashboard) -> AsyncIterator[Dashboard]:
+    """Tick ten times a second, as a dashboard does while a page is connected."""
+
+    async def tick() -> None:
+        while True:
+            dashboard.hub.shared.tick()
+            await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(tick())
+    yield dashboard
+    task.cancel()
+
+
+@pytest.fixture
+async def live(dashboard: Dashboard) -> AsyncIterator[Dashboard]:
+    async with ticking(dashboard):
+        yield dashboard
+
+
+async def counters(service: Any, since_s: float, until_s: float = 0.0, step_s: float = 1.0) -> None:
+    """Publish two counters: of site A 5 a second, of site B 2 a second."""
+    now_ms = time.time() * 1e3
+    times = np.arange(now_ms - since_s * 1e3, now_ms - until_s * 1e3, step_s * 1e3)
+    for site, rate in (("A", 5.0), ("B", 2.0)):
+        for code in ("200", "500"):
+            values = (rate / 2 * (times - times[0]) / 1e3).tolist()
+            for at in range(0, len(values), 1_000):
+                await service.publish(
+                    "http/requests_total", *values[at : at + 1_000], time=times[at : at + 1_000].tolist(),
+                    labels={"site": site, "code": code},
+                )  # fmt: skip
+
+
+async def test_a_formula_is_live_and_has_the_colours_of_its_label_sets(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 50)
+    await service.publish("site/temperature", 20.0, labels={"site": "A"})
+    await eventually(lambda: len(live.source.store.series) == 5)
+    page = Page(live)
+    page.ask(RATES)
+    await eventually(lambda: len(page.of(site="B")) > 20)
+    assert page.kinds[0] == SNAPSHOT
+    assert page.state["reads"] == 4
+    assert [one["labels"] for one in page.state["series"]] == [{"site": "A"}, {"site": "B"}]
+    assert {one["unit"] for one in page.state["series"]} == {"/s"}
+    for site, rate in (("A", 5.0), ("B", 2.0)):
+        values = list(page.of(site=site).values())
+        assert values[len(values) // 2] == pytest.approx(rate, rel=1e-3)
+    own = live.source.store.series
+    [colour] = {one.colour for one in own if one.labels == {"site": "A"}}
+    assert page.state["series"][0]["colour"] == colour
+    await counters(service, 1, -1, 0.25)
+    await eventually(lambda: DELTA in page.kinds)
+
+
+async def test_two_viewers_share_a_formula_and_the_last_one_closes_it(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 50)
+    pages = [Page(live), Page(live)]
+    for page in pages:
+        page.ask(RATES)
+    await eventually(lambda: all(len(page.of(site="A")) > 20 for page in pages))
+    formulas = live.hub.shared._formulas
+    assert pages[0].state["series"] == pages[1].state["series"]
+    assert len(formulas._open) == len(formulas._windows) == 1
+    for page in pages:
+        page.viewer.close()
+    assert (formulas._open, formulas._windows, formulas._readings) == ({}, set(), {})
+
+
+async def test_what_a_restarted_dashboard_does_not_remember_is_read_from_the_history(
+    service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 3_000, step_s=5.0)
+    settings = DashboardSettings(url=service.url, dashboard_port=0)
+    async with running_dashboard(settings) as dashboard, ticking(dashboard):
+        await eventually(lambda: dashboard.source.feed.status.state == "live")
+        page = Page(dashboard)
+        page.ask("sum by (site) (rate(http/requests_total[2m]))", 3_600_000.0, buckets=300)
+        await eventually(lambda: len(page.of(site="A")) > 220)
+        values = page.of(site="A")
+        assert max(values) - min(values) > 2_700_000
+        assert list(values.values())[5:] == [pytest.approx(5.0, rel=0.05)] * (len(values) - 5)
+        page.viewer.close()
+
+
+async def test_a_window_of_the_past_is_evaluated_over_the_history(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 1_500)
+    page, now_ms = Page(live), time.time() * 1e3
+    span = {"start_ms": now_ms - 1_200_000, "end_ms": now_ms - 600_000}
+    page.viewer.receive(
+        json.dumps({"t": "range", "id": 7, "series": [], **span, "buckets": 300, "formula": f"{RATES} / 5"})
+    )
+    await eventually(lambda: RANGE in page.kinds)
+    [first, _] = page.state["series"]
+    values = page.range[first["i"]]
+    assert len(values) >= 300
+    assert list(values.values())[10:] == [pytest.approx(1.0, rel=0.05)] * (len(values) - 10)
+
+
+@pytest.mark.parametrize(
+    ("formula", "position", "end", "word"),
+    [
+        ("rate(http/requests_total[5m]", 28, 28, ")"),
+        ('{"\N{GRINNING FACE}"} + nope(x)', 9, 13, "nope"),
+        ("a + ", 4, 4, ""),
+        ("x[5m]", 0, 5, "range"),
+    ],
+)
+async def test_a_mistake_is_said_at_its_place_and_the_rest_goes_on(
+    live: Dashboard, service: Any, eventually: Eventually, formula: str, position: int, end: int, word: str
+) -> None:
+    await counters(service, 50)
+    page = Page(live)
+    page.ask(RATES, view=2)
+    page.ask(formula)
+    [fault] = [state["error"] for state in page.states if state["formula"] == formula]
+    assert (fault["position"], fault["end"]) == (position, end)
+    assert word in fault["message"]
+    await eventually(lambda: any(state["formula"] == RATES for state in page.states))
+    page.viewer.receive('{"t":"hello","page":"deck","hidden":false}')
+    assert [state["error"] for state in page.states if state["formula"] == formula] == [fault, fault]
+
+
+async def test_a_formula_reads_only_what_its_viewer_may_see(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 50)
+    await service.publish("secret/load", 1.0, 2.0)
+    await eventually(lambda: len(live.source.store.series) == 5)
+    login = Login(name="ada", subscribe=("http/**",))
+    page = Page(live, login)
+    page.ask("{__name__=~'.+'}")
+    await eventually(lambda: page.states and page.state["series"])
+    everything = Page(live)
+    everything.ask("{__name__=~'.+'}")
+    await eventually(lambda: everything.states and everything.state["series"])
+    assert {one["name"] for one in page.state["series"]} == {"http/requests_total"}
+    assert "secret/load" in {one["name"] for one in everything.state["series"]}
+    span = {"start_ms": time.time() * 1e3 - 60_000, "end_ms": time.time() * 1e3}
+    ask = {"t": "range", "id": 7, "series": [], **span, "buckets": 60, "formula": "secret/load"}
+    page.viewer.receive(json.dumps(ask))
+    await eventually(lambda: RANGE in page.kinds)
+    assert page.state["series"] == []
