@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -17,6 +17,7 @@ from tidewire.livestore.messages import (
     DeleteDeck,
     ExportAnswer,
     ExportRequest,
+    FormulaHelpRequest,
     ListDecks,
     ReadDeck,
     Refused,
@@ -36,12 +37,15 @@ from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import Readings, changing_units, statistics, table
 from tidewire_dashboard.errors import SaveConflict
 from tidewire_dashboard.exports import Export, Exports
+from tidewire_dashboard.formula_text import help_with
 from tidewire_dashboard.login import Login
 from tidewire_dashboard.saved_decks import SavedDecks
 
 __all__ = ["Requester", "ViewerRequests"]
 
 _log = logging.getLogger("tidewire")
+ServiceRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
+"""What only the service can answer."""
 _MAX_PER_VIEWER: Final = 4
 _MAX_TABLE_ROWS: Final = 500
 
@@ -116,13 +120,16 @@ class ViewerRequests:
             if viewer.login.narrowed_to and isinstance(request, ListDecks):
                 viewer.answer(DeckList(decks=[]))  # a deck may name any metric
                 return
+            if isinstance(request, FormulaHelpRequest):
+                viewer.answer(await asyncio.to_thread(help_with, request, self._store, viewer.login))
+                return
             viewer.answer(await self._result(self._permitted(viewer, request)))
         except (LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
             reason = error.detail if isinstance(error, ServiceRefused) else str(error)
             to = str(type(request).__struct_config__.tag)
             viewer.answer(Refused(to=to, reason=reason, id=request.id if isinstance(request, WindowRequest) else UNSET))
 
-    def _permitted(self, viewer: Requester, request: ViewerRequest) -> ViewerRequest:
+    def _permitted(self, viewer: Requester, request: ServiceRequest) -> ServiceRequest:
         """Return the part of a request that the viewer's token allows.
 
         Raises:
@@ -140,7 +147,7 @@ class ViewerRequests:
         visible = [index for index in request.series if index < len(series) and login.may_see(series[index].metric)]
         return msgspec.structs.replace(request, series=visible)
 
-    async def _result(self, request: ViewerRequest) -> Answer:
+    async def _result(self, request: ServiceRequest) -> Answer:
         saved = self._saved_decks
         match request:
             case StatisticsRequest() | TableRequest() | ExportRequest():

@@ -22,7 +22,7 @@ from tidewire.livestore.formula_history import evaluate_history, need_ms, past_o
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.formula_view import FormulaView, pack_values
 from tidewire.livestore.history_cache import HistoryCache
-from tidewire.livestore.messages import FormulaFault, FormulaSeries, FormulaState, RangeRequest
+from tidewire.livestore.messages import FormulaSeries, FormulaState, RangeRequest
 from tidewire.livestore.store import Store
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import series_key
@@ -31,9 +31,10 @@ from tidewire.model.formulas.matchers import METRIC
 from tidewire.model.formulas.parser import parse_formula
 from tidewire.model.formulas.tree import Node
 from tidewire.model.formulas.types import check_purpose
+from tidewire_dashboard.formula_text import fault_of
 from tidewire_dashboard.login import Login
 
-__all__ = ["FormulaKey", "FormulaWindow", "OpenFormula", "SharedFormulas", "fault_state"]
+__all__ = ["FormulaKey", "FormulaWindow", "OpenFormula", "SharedFormulas"]
 
 _log = logging.getLogger("tidewire")
 _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
@@ -90,6 +91,10 @@ class OpenFormula:
         self.entries[key] = known
         return known
 
+    def series(self) -> list[FormulaSeries]:
+        """Return the series of its results, live and past, in the order of their labels."""
+        return [self.entries[key] for key in sorted(self.entries)]
+
 
 class FormulaWindow:
     """A live window of an open formula, as `SharedViews` shares it.
@@ -126,13 +131,14 @@ class FormulaWindow:
     def state(self, text: str) -> FormulaState:
         """Return what there is of it, for a viewer who wrote it so."""
         plan, error = self.view.plan, self.view.error
-        series = [self.formula.entry(labels, unit) for labels, unit in zip(plan.labels, plan.units, strict=True)]
+        for labels, unit in zip(plan.labels, plan.units, strict=True):
+            self.formula.entry(labels, unit)
         return FormulaState(
             formula=text,
-            series=series,
+            series=self.formula.series(),
             reads=len(plan.used),
             warnings=list(plan.warnings),
-            error=None if error is None else _fault_of(text, error),
+            error=None if error is None else fault_of(text, error),
         )
 
     def lacking_from(self, store: Store) -> int:
@@ -273,7 +279,7 @@ class SharedFormulas:
             [one.i for one in entries], rows, first, count, step_ms,
             request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
         )  # fmt: skip
-        return frame, _state_of(text, formula, result, entries, self._store)
+        return frame, _state_of(text, formula, result, self._store)
 
     def _formula(self, key: FormulaKey, login: Login) -> OpenFormula:
         formula = self._open.get(key)
@@ -286,19 +292,6 @@ class SharedFormulas:
         return formula
 
 
-def _state_of(
-    text: str, formula: OpenFormula, result: Result, entries: list[FormulaSeries], store: Store
-) -> FormulaState:
+def _state_of(text: str, formula: OpenFormula, result: Result, store: Store) -> FormulaState:
     reads = len(selected_series(formula.node, store, formula.may_see))
-    return FormulaState(formula=text, series=entries, reads=reads, warnings=list(result.warnings))
-
-
-def fault_state(text: str, error: InvalidFormula) -> FormulaState:
-    """Return that a formula has no result, and why."""
-    return FormulaState(formula=text, series=[], reads=0, warnings=[], error=_fault_of(text, error))
-
-
-def _fault_of(text: str, error: InvalidFormula) -> FormulaFault:
-    """Return an error at its place in the text that a viewer wrote, in UTF-16 units as its browser counts."""
-    position, end = (len(text[:at].encode("utf-16-le")) // 2 for at in (error.position, error.end))
-    return FormulaFault(position=position, end=end, message=error.message, remedy=error.remedy)
+    return FormulaState(formula=text, series=formula.series(), reads=reads, warnings=list(result.warnings))

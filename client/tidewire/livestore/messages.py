@@ -39,7 +39,10 @@ __all__ = [
     "Events",
     "ExportAnswer",
     "ExportRequest",
+    "FormulaCompletion",
     "FormulaFault",
+    "FormulaHelp",
+    "FormulaHelpRequest",
     "FormulaSeries",
     "FormulaState",
     "FrameAttached",
@@ -217,8 +220,18 @@ class SaveThresholds(_Message, frozen=True, kw_only=True, tag="save_thresholds")
     thresholds: Annotated[list[Threshold], Meta(max_length=_MAX_THRESHOLDS)]
 
 
+class FormulaHelpRequest(_Message, frozen=True, kw_only=True, tag="formula_help"):
+    """Ask what is wrong with a formula that is being written, and what may stand at a place of it, in UTF-16 units."""
+
+    id: int
+    formula: Annotated[str, Meta(max_length=4_096)]
+    position: Annotated[int, Meta(ge=0, le=4_096)]
+
+
 WindowRequest: TypeAlias = StatisticsRequest | TableRequest | ExportRequest
-ViewerRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
+ViewerRequest: TypeAlias = (
+    WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds | FormulaHelpRequest
+)
 """What needs the service: answered by one message, or by `Refused`."""
 
 DeckMessage: TypeAlias = Hello | OpenView | CloseView | RangeRequest | Look | Hidden | Retry | ViewerRequest
@@ -449,6 +462,25 @@ class ThresholdsSaved(_Message, frozen=True, kw_only=True, tag="thresholds_saved
     conflict: bool
 
 
+class FormulaCompletion(msgspec.Struct, frozen=True, kw_only=True):
+    """What may stand at a place of a formula; the cursor goes ``back`` so many units from its end."""
+
+    kind: Literal["metric", "label", "value", "function"]
+    text: str
+    shown: str
+    meaning: str
+    back: int
+
+
+class FormulaHelp(_Message, frozen=True, kw_only=True, tag="formula_help"):
+    """What is wrong with a formula, if anything, and what may stand from ``start`` to the place that was asked for."""
+
+    id: int
+    error: FormulaFault | None
+    start: int
+    items: list[FormulaCompletion]
+
+
 class Refused(_Message, frozen=True, kw_only=True, tag="refused"):
     """A request has no answer; ``to`` is the request's ``t``."""
 
@@ -457,7 +489,9 @@ class Refused(_Message, frozen=True, kw_only=True, tag="refused"):
     id: int | UnsetType = UNSET
 
 
-Answer: TypeAlias = StatisticsAnswer | TableAnswer | ExportAnswer | DeckList | DeckAnswer | DeckSaved | ThresholdsSaved
+Answer: TypeAlias = (
+    StatisticsAnswer | TableAnswer | ExportAnswer | DeckList | DeckAnswer | DeckSaved | ThresholdsSaved | FormulaHelp
+)
 PythonMessage: TypeAlias = (
     Directory
     | FormulaState
@@ -482,6 +516,7 @@ ANSWERS: Final[dict[type[ViewerRequest], type[Answer]]] = {
     SaveDeck: DeckSaved,
     DeleteDeck: DeckList,
     SaveThresholds: ThresholdsSaved,
+    FormulaHelpRequest: FormulaHelp,
 }
 """Which message answers which request."""
 

@@ -26,6 +26,7 @@ export class ChartFrame {
   readonly #freshText = h("span", {});
   readonly #skeleton = h("div", { class: "skeleton", "aria-hidden": "true" });
   readonly #error = h("div", { class: "card-error", "data-tw": "chart-error", role: "status" });
+  readonly #fault = h("p", { class: "card-fault", "data-tw": "chart-fault", role: "status" });
   readonly #third = h("div", { class: "card-third", "data-tw": "chart-third" });
   #thirdShown = "";
   readonly #nothing = h("p", { class: "card-absent", "data-tw": "chart-absent" });
@@ -39,7 +40,7 @@ export class ChartFrame {
     this.legend = new Legend(press, others, switchEvents);
     this.#fresh.append(this.#freshDot, this.#freshText);
     this.#pill.append(icon("clock", 12), this.#pillText);
-    for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing, this.#third])
+    for (const hidden of [this.#alert, this.#pill, this.#fresh, this.#error, this.#nothing, this.#third, this.#fault])
       show(hidden, false);
     for (const part of ["title", "legend", "y1", "y2", "y3", "y4", "x1", "x2", "x3", "x4"])
       this.#skeleton.append(h("i", { class: `sk-${part}` }));
@@ -62,6 +63,7 @@ export class ChartFrame {
       this.legend.element,
       this.#third,
       this.plotHost,
+      this.#fault,
       this.events.element,
       this.table.element,
       this.#skeleton,
@@ -75,6 +77,13 @@ export class ChartFrame {
     if (texts.join() === this.#tagsShown) return;
     this.#tagsShown = texts.join();
     this.#tags.replaceChildren(...texts.map((text) => h("span", { class: "card-tag", "data-tw": "chart-tag" }, text)));
+  }
+
+  /** Say what is wrong with the chart's formula; what it was before stays, paler. Empty: nothing. */
+  fault(words: string): void {
+    setText(this.#fault, words);
+    show(this.#fault, words !== "");
+    this.element.classList.toggle("faulty", words !== "");
   }
 
   /** Say that units have no axis, empty if all have one, and offer them a chart of their own. */
@@ -96,6 +105,8 @@ export class ChartFrame {
     if (yes) setText(this.#name, "");
   }
 
+  /** What is said of a chart without series; empty: that nothing is published under its name. */
+  nothing = "";
   /** Labels that its series lack, in words; empty: there are no series. */
   lacks = "";
 
@@ -105,11 +116,12 @@ export class ChartFrame {
     if (!yes) return;
     this.loading(false, title);
     setText(this.#name, title);
-    setText(this.#nothing, this.lacks ? `No series has ${this.lacks}` : "Nothing published under this name yet");
+    const words = this.nothing || "Nothing published under this name yet";
+    setText(this.#nothing, this.lacks ? `No series has ${this.lacks}` : words);
     setAttribute(
       this.plotHost,
       "aria-label",
-      `${title}, ${this.lacks ? "hidden by a label" : "nothing published yet"}`,
+      `${title}, ${this.lacks ? "hidden by a label" : this.nothing || "nothing published yet"}`,
     );
   }
 

@@ -84,6 +84,8 @@ export class Chart implements Parts {
     words(tokens: Tokens): { ago: string; value: string; colour: string };
     rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[];
   } | null = null;
+  /** What is drawn in the place of series; undefined: series. */
+  formula: string | undefined;
   kind: Kind = "auto";
   axis: AxisOptions = {};
   /** Tells which series stand on the right axis by hand, null if none does. */
@@ -177,6 +179,7 @@ export class Chart implements Parts {
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
+    if (this.formula !== undefined) return this.formula || "New formula";
     return this.series.length > 0
       ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim()
       : this.#plannedTitle;
@@ -323,7 +326,7 @@ export class Chart implements Parts {
   /** Draw what is visible. */
   draw(moment: Moment): void {
     this.#moment = moment;
-    this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx), this.series));
+    this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx, this.formula), this.series));
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     this.#guarded(() => this.#paint(moment));
@@ -348,7 +351,7 @@ export class Chart implements Parts {
     if (this.#width === 0) [this.#width, this.#height] = [host.clientWidth, host.clientHeight];
     const width = this.#width;
     const height = this.#height;
-    const ring = moment.ring(this.devicePx);
+    const ring = moment.ring(this.devicePx, this.formula);
     this.slots = slotsOf(ring, this.series).map((slot, i) => (this.sides[i] < 0 ? undefined : slot));
     const loaded = this.slots.some((slot) => slot !== undefined);
     const waits = this.#needsSpecial && !this.special;

@@ -221,7 +221,7 @@ export class Compared {
     for (const chart of charts) {
       const earlier = this.#charts.get(chart) ?? new Earlier(chart);
       this.#charts.set(chart, earlier);
-      earlier.read(this.#views.get(views.viewOf(chart.devicePx))?.ring ?? null, moment, this.#compareMs);
+      earlier.read(this.#views.get(views.viewOf(chart.devicePx, chart.formula))?.ring ?? null, moment, this.#compareMs);
       chart.earlier = earlier;
     }
   }
@@ -246,10 +246,10 @@ export class Compared {
   #fetch(parts: readonly ViewPart[], { startMs, endMs }: Span): void {
     const now = performance.now();
     const [fromMs, toMs] = [startMs - this.#compareMs, endMs - this.#compareMs];
-    for (const { view, series, columns } of parts) {
-      if (series.length === 0) continue;
+    for (const { view, series, columns, formula } of parts) {
+      if (series.length === 0 && formula === undefined) continue;
       const buckets = Math.min(MOST_BUCKETS, Math.max(2, Math.ceil((toMs - fromMs) / columns.stepMs)));
-      const key = `${fromMs} ${toMs} ${buckets} ${series.join()}`;
+      const key = `${fromMs} ${toMs} ${buckets} ${formula ?? series.join()}`;
       const own = this.#views.get(view) ?? { key: "", asked: 0, ring: null, answered: false };
       if (own.key === key && (own.answered || now - own.asked < AGAIN_MS)) continue;
       this.#views.set(view, own);
@@ -259,7 +259,7 @@ export class Compared {
         [own.ring, own.answered] = [ring, true];
         this.#redraw();
       };
-      this.#session.requestRange(series, Math.max(0, fromMs), toMs, buckets, answer, COMPARED);
+      this.#session.requestRange(series, Math.max(0, fromMs), toMs, buckets, answer, { lane: COMPARED, formula });
     }
   }
 }

@@ -18,8 +18,8 @@ import type { Threshold } from "../wire/messages";
 
 /** What all charts of a page draw from at one moment. */
 export interface Moment extends EventSources {
-  /** Return the ring to draw a plot of so many device pixels from. */
-  ring: (devicePx: number) => BucketRing;
+  /** Return the ring to draw a plot of so many device pixels from, or one of a formula. */
+  ring: (devicePx: number, formula?: string) => BucketRing;
   /** The window asked for; a plot shows it in whole columns, see `shownBy`. */
   startMs: number;
   endMs: number;

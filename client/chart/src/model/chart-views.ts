@@ -1,13 +1,15 @@
 /** The views of a page's charts: one for each width of their plots, since a bucket is a column of pixels. */
 import type { BucketRing } from "./bucket-ring";
 import { type Columns, columnsOf } from "./columns";
-import { CHARTS, LIST, MAX_VIEWS, type Session } from "./session";
+import { CHARTS, LIST, MAX_VIEWS, NO_VIEW, type Session } from "./session";
 
 /** The plot of one chart. */
 export interface PlotNeeds {
   series: readonly number[];
   /** Width in device pixels; 0 while it is not known. */
   devicePx: number;
+  /** What is drawn in the place of series, if it is a formula. */
+  formula?: string | undefined;
 }
 
 /** The series of one view, and its columns for a window. */
@@ -15,13 +17,21 @@ export interface ViewPart {
   view: number;
   series: readonly number[];
   columns: Columns;
+  formula?: string | undefined;
 }
 
+/** The plots of one width, or those of one width and formula. */
+const formulaKey = (devicePx: number, formula: string): string => `${devicePx} ${formula}`;
+
+/** Views for plots of series; the others are for formulas. */
+export const MOST_WIDTHS = 15;
 const NUMBERS = Array.from({ length: MAX_VIEWS }, (_, view) => view).filter((view) => view !== LIST);
 
 export class ChartViews {
   /** The view of each width, and the series in it. */
   #views = new Map<number, { view: number; series: number[] }>();
+  /** The view of each width and formula. */
+  #formulas = new Map<string, { view: number; devicePx: number; formula: string }>();
   readonly #session: Session;
 
   constructor(session: Session) {
@@ -31,8 +41,10 @@ export class ChartViews {
   /** Set the plots; widths that stay keep their views. */
   set(plots: readonly PlotNeeds[]): void {
     const widths = new Map<number, Set<number>>();
-    for (const { series, devicePx } of plots) {
-      if (devicePx < 2 || series.length === 0) continue;
+    const formulas = new Map<string, { devicePx: number; formula: string }>();
+    for (const { series, devicePx, formula } of plots) {
+      if (devicePx >= 2 && formula) formulas.set(formulaKey(devicePx, formula), { devicePx, formula });
+      if (devicePx < 2 || series.length === 0 || formula !== undefined) continue;
       const known = widths.get(devicePx) ?? new Set();
       for (const index of series) known.add(index);
       widths.set(devicePx, known);
@@ -40,8 +52,17 @@ export class ChartViews {
     const before = this.#views;
     this.#views = new Map();
     // More widths than views: the charts of the last share the view of the nearest width.
-    const own = [...widths.keys()].sort((a, b) => a - b).slice(0, NUMBERS.length);
-    const free = NUMBERS.filter((view) => !own.some((width) => before.get(width)?.view === view));
+    const own = [...widths.keys()].sort((a, b) => a - b).slice(0, MOST_WIDTHS);
+    const results = [...formulas].slice(0, NUMBERS.length - MOST_WIDTHS);
+    const kept = new Set([
+      ...own.map((width) => before.get(width)?.view),
+      ...results.map(([key]) => this.#formulas.get(key)?.view),
+    ]);
+    const free = NUMBERS.filter((view) => !kept.has(view));
+    const formulasBefore = this.#formulas;
+    this.#formulas = new Map();
+    for (const [key, one] of results)
+      this.#formulas.set(key, { ...one, view: formulasBefore.get(key)?.view ?? (free.pop() as number) });
     for (const width of own) {
       const view = before.get(width)?.view ?? (free.shift() as number);
       this.#views.set(width, { view, series: [...(widths.get(width) as Set<number>)] });
@@ -56,29 +77,41 @@ export class ChartViews {
   /** Request what the views need for a window, and close those that no chart needs any more. */
   request(windowMs: number, fps: number): void {
     const used = new Set<number>();
-    for (const { view, series, columns } of this.parts(windowMs)) {
+    for (const { view, series, columns, formula } of this.parts(windowMs)) {
       used.add(view);
-      this.#session.requestView(view, { series, window_ms: windowMs, buckets: columns.count, fps });
+      const request = { series, window_ms: windowMs, buckets: columns.count, fps };
+      this.#session.requestView(view, formula === undefined ? request : { ...request, formula });
     }
     for (const view of NUMBERS) if (!used.has(view)) this.#session.requestView(view, null);
   }
 
   parts(windowMs: number): ViewPart[] {
-    return [...this.#views].map(([width, { view, series }]) => ({
-      view,
-      series: [...series].sort((a, b) => a - b),
-      columns: columnsOf(windowMs, width),
-    }));
+    return [
+      ...[...this.#views].map(([width, { view, series }]) => ({
+        view,
+        series: [...series].sort((a, b) => a - b),
+        columns: columnsOf(windowMs, width),
+      })),
+      ...[...this.#formulas.values()].map(({ view, devicePx, formula }) => ({
+        view,
+        series: [],
+        columns: columnsOf(windowMs, devicePx),
+        formula,
+      })),
+    ];
   }
 
-  /** Return the view of a plot; that of the nearest width if it has none. */
-  viewOf(devicePx: number): number {
+  /** Return the view of a plot; that of the nearest width if it has none, but a formula has its own. */
+  viewOf(devicePx: number, formula?: string): number {
+    if (formula !== undefined) return this.#formulas.get(formulaKey(devicePx, formula))?.view ?? NO_VIEW;
     return this.#views.get(this.#views.has(devicePx) ? devicePx : this.#nearest(devicePx))?.view ?? CHARTS;
   }
 
   /** Tell what was drawn: it changes with every frame of any of the views. */
   version(ring: (view: number) => BucketRing): string {
-    return [...this.#views.values()].map(({ view }) => `${view}:${ring(view).version}`).join();
+    return [...this.#views.values(), ...this.#formulas.values()]
+      .map(({ view }) => `${view}:${ring(view).version}`)
+      .join();
   }
 
   #nearest(devicePx: number): number {

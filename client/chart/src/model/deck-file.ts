@@ -8,8 +8,9 @@ const MAX_BYTES = 1_000_000;
 
 /** Return the file's text: its kind, and the state as its URL, which already names every field. */
 export function formatFile(state: PageState, name = state.slug): string {
-  const charts = state.charts?.map(({ series, columns, rows, facet, kind, axis }) => ({
+  const charts = state.charts?.map(({ series, formula, columns, rows, facet, kind, axis }) => ({
     series,
+    formula,
     columns,
     rows,
     facet,

@@ -11,7 +11,7 @@ import {
   shortLabels,
   tellingLabels,
 } from "../base/naming";
-import type { SeriesEntry } from "../wire/messages";
+import type { FormulaState, SeriesEntry } from "../wire/messages";
 
 export interface Series {
   readonly index: number;
@@ -46,6 +46,8 @@ export class Directory {
   byMetric: ReadonlyMap<string, Series[]> = new Map();
   /** Raised by every change. */
   version = 0;
+  /** What there is of each formula, as it is written, and the series of its result. */
+  readonly #formulas = new Map<string, { state: FormulaState; series: Series[] }>();
   /** Heading of each group: its name, and the levels that all its metrics share. */
   readonly #headings = new Map<string, string>();
   #styles: ReadonlyMap<string, number> = new Map();
@@ -81,11 +83,58 @@ export class Directory {
     this.version++;
   }
 
+  /** What there is of a formula; undefined if it was not asked for. */
+  formula(text: string): { state: FormulaState; series: Series[] } | undefined {
+    return this.#formulas.get(text);
+  }
+
+  /** The series of the results of all formulas. */
+  results(): Series[] {
+    return [...this.#formulas.values()].flatMap(({ series }) => series);
+  }
+
+  /** Take what there is of a formula. Its series are in none of the lists: they are those of its charts alone. */
+  setFormula(state: FormulaState): void {
+    const known = this.#formulas.get(state.formula);
+    const before = new Map(known?.series.map((one) => [one.index, one]));
+    const metric = `=${state.formula}`;
+    const all = state.series.map(({ name, labels }) => (name ? { __name__: name, ...labels } : labels));
+    const series = state.series.map(({ i, name, unit, colour }, at): Series => {
+      const labels = all[at];
+      const key = labelKey(labels);
+      const telling = all.length > 1 ? tellingLabels(labels, all) : labels;
+      const style = this.#styles.get(seriesId({ metric, key })) ?? colour;
+      const made = {
+        index: i,
+        metric,
+        labels,
+        unit,
+        key,
+        group: "",
+        name: name || state.formula,
+        short: shortLabels(telling),
+        names: [],
+        shorts: [],
+        legend: legendLabel(telling),
+        haystack: "",
+        given: colour,
+        style,
+      };
+      const old = before.get(i);
+      return old && old.unit === unit && old.legend === made.legend && old.style === style ? old : made;
+    });
+    // With an error what was drawn before stays.
+    this.#formulas.set(state.formula, {
+      state,
+      series: state.error && known && !series.length ? known.series : series,
+    });
+  }
+
   /** Give series, by their identity, other styles than the dashboard's; those that are not named get that one back. */
   restyle(styles: ReadonlyMap<string, number>): void {
     if (styles.size === 0 && this.#styles.size === 0) return;
     this.#styles = styles;
-    for (const series of this.list) series.style = styles.get(seriesId(series)) ?? series.given;
+    for (const series of [...this.list, ...this.results()]) series.style = styles.get(seriesId(series)) ?? series.given;
   }
 
   /** Leave out the labels that all series of a metric share. A series whose text changes becomes another object. */

@@ -46,6 +46,6 @@ export function survey(session: Session, series: readonly number[], done: (kept:
       }
       done({ firstMs, days });
     },
-    SURVEY,
+    { lane: SURVEY },
   );
 }

@@ -31,6 +31,7 @@ export function chartsOfLevel(directory: Directory, path: string): ChartSpec[] {
 
 /** Return the series of a chart, each once, in the order of its references. */
 export function resolve(directory: Directory, chart: ChartSpec): Series[] {
+  if (chart.formula !== undefined) return directory.formula(chart.formula)?.series ?? [];
   const found = new Set<Series>();
   for (const ref of chart.series) {
     for (const series of directory.byMetric.get(ref.metric) ?? []) if (named([ref], series)) found.add(series);
@@ -81,6 +82,7 @@ export function cells(directory: Directory, charts: readonly ChartSpec[], labels
 export function nextFacet(directory: Directory, spec: ChartSpec): string | undefined {
   const series = resolve(directory, spec);
   const names = [...new Set(series.flatMap((one) => Object.keys(one.labels)))]
+    .filter((name) => name !== "__name__")
     .filter((name) => new Set(series.map((one) => labelOf(one.labels, name))).size > 1)
     .sort(byName);
   return names[spec.facet === undefined ? 0 : names.indexOf(spec.facet) + 1];
@@ -190,6 +192,7 @@ export function openApart(
   series: readonly Series[],
 ): ChartSpec[] {
   const chart = charts[at];
+  if (chart.formula !== undefined) return [...charts];
   const stays = resolve(directory, chart).filter((one) => !series.includes(one));
   const names = (ref: SeriesRef, among: readonly Series[]): boolean => among.some((one) => named([ref], one));
   const moved = chart.series.filter((ref) => !names(ref, stays) && names(ref, series));

@@ -26,12 +26,14 @@ const SHOWN = 0;
 export const COMPARED = 1;
 export const SURVEY = 2;
 /** As Python has it, `MAX_VIEWS` in `tidewire/livestore/messages.py`. */
-export const MAX_VIEWS = 16;
+export const MAX_VIEWS = 64;
+/** The ring of a plot that has no view yet: it stays empty. */
+export const NO_VIEW = MAX_VIEWS;
 
 /** Series in alarm, by index. Python evaluates `for_s` and `hysteresis` once for all viewers. */
 export type Alarms = ReadonlyMap<number, Level>;
 
-export type ViewRequest = Required<Omit<OpenView, "t" | "view">>;
+export type ViewRequest = Required<Omit<OpenView, "t" | "view" | "formula">> & Pick<OpenView, "formula">;
 
 /** Events kept, as many as Python keeps; the oldest go first. */
 const MAX_EVENTS = 21_000;
@@ -44,7 +46,7 @@ export type Change = "frame" | "list" | "directory" | "status" | "clock";
 export class Session {
   readonly directory = new Directory();
   /** The list is `LIST`; the others are the charts', one of each width. */
-  readonly views: readonly BucketRing[] = Array.from({ length: MAX_VIEWS }, () => new BucketRing());
+  readonly views: readonly BucketRing[] = Array.from({ length: MAX_VIEWS + 1 }, () => new BucketRing());
   status: Status | null = null;
   link: Link = { state: "connecting", lostAtMs: NaN, attempts: 0, retryAt: NaN, reason: "" };
   events: readonly EventMark[] = [];
@@ -125,8 +127,8 @@ export class Session {
   /** Return the newest record of a series: of its charts, or else of the list. */
   slot(index: number): Slot | undefined {
     let newest: Slot | undefined;
-    for (const [view, { slots }] of this.views.entries()) {
-      const slot = view === LIST || !this.#requestedViews.has(view) ? undefined : slots.get(index);
+    for (const view of this.#requestedViews.keys()) {
+      const slot = view === LIST ? undefined : this.views[view].slots.get(index);
       if (slot && !(slot.total < (newest?.total ?? 0))) newest = slot;
     }
     return newest ?? this.views[LIST].slots.get(index);
@@ -139,7 +141,7 @@ export class Session {
     endMs: number,
     buckets: number,
     answer: (ring: BucketRing) => void,
-    lane: number = SHOWN,
+    { lane = SHOWN, formula }: { lane?: number; formula?: string | undefined } = {},
   ): void {
     this.#rangeId = (this.#rangeId + 1) % 65_536;
     const span = `${startMs} ${endMs}`;
@@ -152,7 +154,13 @@ export class Session {
       answer(ring);
     };
     this.#ranges.set(this.#rangeId, { lane, answer: read });
-    const asked = { start_ms: startMs, end_ms: endMs, buckets, ...(lane === SHOWN ? {} : { lane }) };
+    const asked = {
+      start_ms: startMs,
+      end_ms: endMs,
+      buckets,
+      ...(lane === SHOWN ? {} : { lane }),
+      ...(formula === undefined ? {} : { formula }),
+    };
     this.port?.send({ t: "range", id: this.#rangeId, series, ...asked });
   }
 
@@ -195,6 +203,10 @@ export class Session {
     switch (message.t) {
       case "series":
         this.directory.update(message.full, message.series);
+        this.#changed("directory");
+        return;
+      case "formula":
+        this.directory.setFormula(message);
         this.#changed("directory");
         return;
       case "status": {

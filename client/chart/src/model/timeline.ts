@@ -75,21 +75,29 @@ export class Timeline {
     if (!frozen) return;
     const { startMs, endMs } = this.window(windowMs);
     for (const view of this.#details.keys()) if (!parts.some((part) => part.view === view)) this.#details.delete(view);
-    for (const { view, series, columns } of parts) {
+    for (const { view, series, columns, formula } of parts) {
       const { slots, stepMs } = frozen[view];
-      if (series.length === 0) continue;
-      if (!this.zoom && stepMs === columns.stepMs && series.every((index) => slots.has(index))) continue;
-      const key = `${startMs} ${endMs} ${columns.count} ${series.join()}`;
+      if (series.length === 0 && (formula === undefined || (!this.zoom && stepMs === columns.stepMs))) continue;
+      if (formula === undefined && !this.zoom && stepMs === columns.stepMs && series.every((index) => slots.has(index)))
+        continue;
+      const key = `${startMs} ${endMs} ${columns.count} ${formula ?? series.join()}`;
       const detail = this.#details.get(view) ?? { key: "", ring: null, answered: false };
       if (key === detail.key) continue;
       this.#details.set(view, detail);
       [detail.key, detail.answered] = [key, false];
-      this.#session.requestRange(series, startMs, endMs, columns.count, (ring) => {
-        if (key !== detail.key) return;
-        detail.ring = ring;
-        detail.answered = true;
-        arrived();
-      });
+      this.#session.requestRange(
+        series,
+        startMs,
+        endMs,
+        columns.count,
+        (ring) => {
+          if (key !== detail.key) return;
+          detail.ring = ring;
+          detail.answered = true;
+          arrived();
+        },
+        { formula },
+      );
     }
   }
 

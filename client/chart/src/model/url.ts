@@ -40,6 +40,8 @@ export interface KeptColour {
 
 export interface ChartSpec {
   series: SeriesRef[];
+  /** What is drawn in the place of series; empty while it is being written. */
+  formula?: string | undefined;
   /** 2 … 12 */
   columns: number;
   /** 3 … 20; absent: 5 */
@@ -196,7 +198,7 @@ export function formatChart(chart: ChartSpec): string {
     ...(chart.unknown ?? []),
   ];
   return (
-    chart.series.map(formatRef).join(",") +
+    (chart.formula === undefined ? chart.series.map(formatRef).join(",") : `=${escapePart(chart.formula)}`) +
     (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) +
     size +
     options.map((option) => `;${option}`).join("")
@@ -210,12 +212,15 @@ export function parseChart(text: string): ChartSpec | null {
   // A `;` in a name is escaped.
   const [what, ...options] = text.split(";");
   const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(what) as RegExpExecArray;
-  const series = parseRefs(match[1]);
-  if (series.length === 0) return null;
+  // In a name it is escaped.
+  const formula = match[1].startsWith("=") ? unescapePart(match[1].slice(1)) : undefined;
+  const series = formula === undefined ? parseRefs(match[1]) : [];
+  if (series.length === 0 && formula === undefined) return null;
   const chart: ChartSpec = {
     series,
     columns: match[3] ? boundColumns(Number(match[3])) : DEFAULT_COLUMNS,
   };
+  if (formula !== undefined) chart.formula = formula;
   if (match[4] && Number(match[4]) !== DEFAULT_ROWS) chart.rows = boundRows(Number(match[4]));
   if (match[2]) chart.facet = unescapePart(match[2]);
   const axis: AxisOptions = {};

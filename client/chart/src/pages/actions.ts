@@ -142,6 +142,13 @@ export function chartActions(deck: DeckCharts): Action[] {
       page: "deck",
       run: withCurrent(() => deck.openAxis()),
     },
+    {
+      keys: ["q"],
+      words: "Formula of the chart, or of a new one",
+      page: "deck",
+      menu: true,
+      run: () => deck.openFormula(),
+    },
     { keys: ["v"], words: "Show alone, or show all charts", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },
     { keys: ["d"], words: "Data table", page: "deck", run: () => deck.current()?.chart.toggleTable() },

@@ -1,13 +1,15 @@
 /** The grid of a deck: keeps one card for each chart of the state, with its size, order, buttons and shared y range. */
 
 import { focusedAt, h, show } from "../base/dom";
+import { formatNumber } from "../base/format";
 import { chartTitle } from "../base/naming";
 import { Chart, type SharedRange } from "../chart/chart";
 import type { Press } from "../chart/legend";
 import { tagsOf } from "../model/axis-options";
 import { cells, named, openApart, resolve } from "../model/layout";
-import { DEFAULT_ROWS, formatChart } from "../model/url";
+import { type ChartSpec, DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
+import type { FormulaState } from "../wire/messages";
 import { cardButtons } from "./card-menu";
 import type { DeckCard, DeckCharts } from "./page";
 
@@ -22,6 +24,25 @@ export interface GridOwner extends DeckCharts {
   /** The plot of a chart has another width in device pixels. */
   plotResized(): void;
 }
+
+/** What a chart is of, as far as it stays the same chart. */
+const pick = ({ series, formula, facet }: ChartSpec): Pick<ChartSpec, "series" | "formula" | "facet"> => ({
+  series,
+  formula,
+  facet,
+});
+
+/** What stands in the place of a result without series. */
+function nothingText(formula: string, result: FormulaState | undefined): string {
+  if (!formula) return "Press q, and write a formula";
+  if (!result) return "Loading";
+  if (result.error) return "No result";
+  return result.reads === 0 ? "Nothing that it reads has been published yet" : "No result now";
+}
+
+/** How many series a formula reads, and how many its result has. */
+const readsText = ({ reads, series, error }: FormulaState): string[] =>
+  error ? [] : [`${formatNumber(reads, 0)} series → ${formatNumber(series.length, 0)}`];
 
 export class CardGrid {
   readonly element = h("div", { class: "grid", "data-tw": "grid" });
@@ -57,11 +78,11 @@ export class CardGrid {
     const before = new Map(this.cards.map((one) => [one.key, one]));
     const seen = new Map<string, number>();
     const hidden = new Set(
-      directory.list.filter((series) => named(state.hidden, series)).map((series) => series.index),
+      [...directory.list, ...directory.results()].filter((one) => named(state.hidden, one)).map(({ index }) => index),
     );
     const ranges = new Map<number, SharedRange>();
     this.cards = cells(directory, this.#deck.specs(), state.labels).map((cell) => {
-      const name = `${formatChart({ series: cell.spec.series, columns: 4, facet: cell.spec.facet })} ${cell.facet ?? ""}`;
+      const name = `${formatChart({ ...pick(cell.spec), columns: 4 })} ${cell.facet ?? ""}`;
       const copy = seen.get(name) ?? 0;
       seen.set(name, copy + 1);
       const key = `${name} ${copy}`;
@@ -84,15 +105,21 @@ export class CardGrid {
       const { element } = chart.card;
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
+      const { state: result } = directory.formula(spec.formula ?? "") ?? {};
+      chart.formula = spec.formula;
       chart.facetOf(spec.facet, facet);
       const { kind = "auto", axis = {} } = spec;
       const right = axis.right?.flatMap((number) => spec.series[number - 1] ?? []);
       chart.drawAs(kind, axis, right ? (one) => named(right, one) : null);
-      chart.card.tags(tagsOf(kind, axis));
+      chart.card.tags([...tagsOf(kind, axis), ...(result ? readsText(result) : [])]);
+      chart.card.fault(
+        result?.error ? `${result.error.message}${result.error.remedy ? `: ${result.error.remedy}` : ""}` : "",
+      );
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
+      chart.card.nothing = spec.formula === undefined ? "" : nothingText(spec.formula, result);
       chart.card.lacks = series.length === 0 && resolve(directory, spec).length > 0 ? labels : "";
-      chart.setSeries(series, directory.list.length > 0 ? chartTitle(names) : "");
+      chart.setSeries(series, spec.formula ?? (directory.list.length > 0 ? chartTitle(names) : ""));
       chart.hide(hidden);
       element.style.gridColumn = `span ${spec.columns}`;
       element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;

@@ -18,6 +18,7 @@ export function cardButtons(
     iconButton(name, words, press, `chart-${hook}`, 14);
   const buttons = [
     button("axis", `y axis of ${title}: range, scale, kind (y)`, "axis", () => deck.openAxis()),
+    button("formula", `Formula of ${title} (q)`, "formula", () => deck.openFormula()),
     button("deck", `Statistics, thresholds and export of ${title} (f)`, "drawer", () => deck.openDrawer(at)),
     button(alone ? "shrink" : "expand", alone ? "Show all charts (v)" : `Show ${title} alone (v)`, "alone", () =>
       deck.alone(at),
@@ -27,7 +28,9 @@ export function cardButtons(
   ];
   if (facet !== undefined || spec.facet !== undefined) {
     const words =
-      facet === undefined ? `Join ${chartTitle([spec.series[0].metric])} (s)` : `Split ${title} by ${facet} (s)`;
+      facet === undefined
+        ? `Join ${spec.formula ?? chartTitle([spec.series[0].metric])} (s)`
+        : `Split ${title} by ${facet} (s)`;
     buttons.unshift(
       button("split", words, "split", () => deck.setCharts(splitChart(deck.directory, deck.specs(), at))),
     );

@@ -25,6 +25,7 @@ import {
   moveChart,
   pressed,
   refOf,
+  removeChart,
   toggleSeries,
 } from "../model/layout";
 import { LIST } from "../model/session";
@@ -32,7 +33,8 @@ import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS, type KeptColo
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import type { Drawer } from "../panels/drawer";
-import { Rearrange } from "../panels/rearrange";
+import type { FormulaEditor } from "../panels/formula-editor";
+import type { Rearrange } from "../panels/rearrange";
 import { keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "../panels/side-room";
 import type { Sidebar } from "../panels/sidebar";
 import type { WallTiles } from "../panels/wall-tiles";
@@ -79,8 +81,9 @@ class DeckPage implements Page, GridOwner {
   readonly #wall: Lazy<WallTiles>;
   readonly #grid: CardGrid;
   readonly #resizer: ResizeObserver;
-  readonly #rearrange: Rearrange;
+  readonly #rearrange: Lazy<Rearrange>;
   readonly #axis: Lazy<YMenu>;
+  readonly #formula: Lazy<FormulaEditor>;
   readonly #views: ChartViews;
   #drawnVersion = "";
   #listVersion = -1;
@@ -136,23 +139,13 @@ class DeckPage implements Page, GridOwner {
       () => app.time.live(),
       (span) => app.time.preview(span),
     );
-    this.#rearrange = new Rearrange(this.#grid.element, this.#scroller, {
-      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#grid.cards[from].at, this.#grid.cards[to].at)),
-      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#grid.cards[card].at, index)),
-      dropLevel: (path) => this.#addLevel(path),
-      resize: (card, columns, rows) =>
-        this.setCharts(
-          changeChart(this.specs(), this.#grid.cards[card].at, {
-            columns: boundColumns(columns),
-            rows: boundRows(rows),
-          }),
-        ),
-    });
+    this.#rearrange = app.part(async () => this.#rearranging((await import("../panels/rearrange")).Rearrange));
     this.#axis = app.part(async () => {
       const menu = new (await import("../panels/y-menu")).YMenu(() => app.tokens);
       this.element.append(menu.element);
       return menu;
     });
+    this.#formula = app.part(async () => new (await import("../panels/formula-editor")).FormulaEditor(app));
     this.actions = chartActions(this);
     this.#resizer = new ResizeObserver(() => {
       // Not container queries: those made the browser lay out twice for every text that changed.
@@ -201,6 +194,34 @@ class DeckPage implements Page, GridOwner {
     );
   }
 
+  /** Write the formula of the current chart, or of a new one. */
+  openFormula(): void {
+    const current = this.current();
+    const specs = this.specs();
+    if (!current) {
+      const made = specs.findIndex(({ formula }) => formula === "");
+      if (made < 0) this.setCharts([...specs, { series: [], formula: "", columns: DEFAULT_COLUMNS }]);
+      this.#write(this.#grid.cards.find(({ spec }) => spec.formula === "")?.key);
+    } else this.#write(current.key);
+  }
+
+  #write(key: string | undefined): void {
+    const card = (): DeckCard | undefined => this.#grid.cards.find((one) => one.key === key);
+    this.#formula.use((editor) => {
+      const own = card();
+      if (own)
+        editor.open(own, (formula) => {
+          const at = card()?.at;
+          if (at === undefined) return;
+          const { axis: _, ...spec } = this.specs()[at];
+          const { length } = this.specs();
+          if (formula !== null)
+            this.setCharts(this.specs().map((one, i) => (i === at ? { ...spec, series: [], formula } : one)));
+          else if (spec.formula === "" && length > 0) this.setCharts(removeChart(this.specs(), at));
+        });
+    });
+  }
+
   isAlone(at: number): boolean {
     return this.#app.state.only === at;
   }
@@ -211,7 +232,8 @@ class DeckPage implements Page, GridOwner {
   }
 
   watched(): Iterable<number> {
-    return new Set(this.#grid.cards.flatMap((one) => one.chart.series.map((series) => series.index)));
+    const published = this.#grid.cards.filter(({ spec }) => spec.formula === undefined);
+    return new Set(published.flatMap((one) => one.chart.series.map((series) => series.index)));
   }
 
   get directory(): Directory {
@@ -237,7 +259,23 @@ class DeckPage implements Page, GridOwner {
 
   attach(chart: Chart): void {
     this.crosshair.attach(chart);
-    this.#rearrange.attach(chart.card.head, chart.card.element);
+    this.#rearrange.use((one) => one.attach(chart.card.head, chart.card.element));
+  }
+
+  /** Let cards be moved and resized, and series and levels dropped on them. */
+  #rearranging(Kind: typeof Rearrange): Rearrange {
+    return new Kind(this.#grid.element, this.#scroller, {
+      move: (from, to) => this.setCharts(moveChart(this.specs(), this.#grid.cards[from].at, this.#grid.cards[to].at)),
+      drop: (card, index) => (card < 0 ? this.#addChart(index) : this.#overlaySeries(this.#grid.cards[card].at, index)),
+      dropLevel: (path) => this.#addLevel(path),
+      resize: (card, columns, rows) =>
+        this.setCharts(
+          changeChart(this.specs(), this.#grid.cards[card].at, {
+            columns: boundColumns(columns),
+            rows: boundRows(rows),
+          }),
+        ),
+    });
   }
 
   #toggle(series: Series): void {
@@ -267,7 +305,7 @@ class DeckPage implements Page, GridOwner {
     const series = this.directory.byIndex.get(index);
     if (!series || this.#grid.cards.some((one) => one.at === at && one.series.includes(series))) return;
     const specs = this.specs();
-    if (at >= specs.length) return this.#toggle(series);
+    if (at >= specs.length || specs[at].formula !== undefined) return this.#toggle(series);
     this.setCharts(changeChart(specs, at, { series: [...specs[at].series, refOf(this.directory, series)] }));
   }
 
@@ -299,8 +337,7 @@ class DeckPage implements Page, GridOwner {
   }
 
   warm(): void {
-    this.#drawer.warm();
-    this.#axis.warm();
+    for (const part of [this.#drawer, this.#axis, this.#formula]) part.warm();
   }
 
   /** Update grid, drawer and views to the state. */
@@ -335,6 +372,7 @@ class DeckPage implements Page, GridOwner {
       this.#grid.cards.map(({ chart }) => ({
         series: chart.series.map(({ index }) => index),
         devicePx: chart.devicePx,
+        formula: chart.formula,
       })),
     );
     this.#views.request(windowMs, fps);
@@ -401,7 +439,7 @@ class DeckPage implements Page, GridOwner {
     if (speak) this.#spokenAt = now;
     const span = timeline.window(this.#app.state.windowMs);
     const moment: Moment = {
-      ring: (devicePx) => timeline.ring(this.#views.viewOf(devicePx)),
+      ring: (devicePx, formula) => timeline.ring(this.#views.viewOf(devicePx, formula)),
       startMs: span.startMs,
       endMs: span.endMs,
       nowMs: timeline.now(),

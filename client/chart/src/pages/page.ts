@@ -57,6 +57,8 @@ export interface DeckCharts {
   alone(at: number): void;
   /** Open the menu of the current chart's y axis, or close it. */
   openAxis(): void;
+  /** Write the formula of the current chart, or of a new one. */
+  openFormula(): void;
   /** Open the drawer of the chart at an index. */
   openDrawer(at: number): void;
   /** Close the drawer, or open that of the current chart. */

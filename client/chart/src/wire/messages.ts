@@ -129,6 +129,14 @@ export interface SaveThresholds {
   thresholds: readonly Threshold[];
 }
 
+/** Ask what is wrong with a formula that is being written, and what may stand at a place of it, in UTF-16 units. */
+export interface FormulaHelpRequest {
+  t: "formula_help";
+  id: number;
+  formula: string;
+  position: number;
+}
+
 /** One series of the directory; `i` and `colour`, 0 to 47, never change while the Python process lives. */
 export interface SeriesEntry {
   i: number;
@@ -347,6 +355,24 @@ export interface ThresholdsSaved {
   conflict: boolean;
 }
 
+/** What may stand at a place of a formula; the cursor goes `back` so many units from its end. */
+export interface FormulaCompletion {
+  kind: "metric" | "label" | "value" | "function";
+  text: string;
+  shown: string;
+  meaning: string;
+  back: number;
+}
+
+/** What is wrong with a formula, if anything, and what may stand from `start` to the place that was asked for. */
+export interface FormulaHelp {
+  t: "formula_help";
+  id: number;
+  error: FormulaFault | null;
+  start: number;
+  items: readonly FormulaCompletion[];
+}
+
 export type Level = AlarmEntry["level"];
 
 export type ViewerRequest =
@@ -357,7 +383,8 @@ export type ViewerRequest =
   | ReadDeck
   | SaveDeck
   | DeleteDeck
-  | SaveThresholds;
+  | SaveThresholds
+  | FormulaHelpRequest;
 
 export type DeckMessage =
   | Hello
@@ -374,7 +401,8 @@ export type DeckMessage =
   | ReadDeck
   | SaveDeck
   | DeleteDeck
-  | SaveThresholds;
+  | SaveThresholds
+  | FormulaHelpRequest;
 
 export type Answer =
   | StatisticsAnswer
@@ -383,7 +411,8 @@ export type Answer =
   | DeckList
   | DeckAnswer
   | DeckSaved
-  | ThresholdsSaved;
+  | ThresholdsSaved
+  | FormulaHelp;
 
 export type PythonMessage =
   | Directory
@@ -402,7 +431,8 @@ export type PythonMessage =
   | DeckList
   | DeckAnswer
   | DeckSaved
-  | ThresholdsSaved;
+  | ThresholdsSaved
+  | FormulaHelp;
 
 /** That a frame of a view was drawn: plain text, not JSON. */
 export type AcknowledgementText = `a${number}:${number}`;
@@ -417,6 +447,7 @@ export interface Answers {
   save_deck: DeckSaved;
   delete_deck: DeckList;
   save_thresholds: ThresholdsSaved;
+  formula_help: FormulaHelp;
 }
 
 /** The same as values. */
@@ -429,4 +460,5 @@ export const ANSWER_TAGS = {
   save_deck: "saved",
   delete_deck: "decks",
   save_thresholds: "thresholds_saved",
+  formula_help: "formula_help",
 } as const satisfies Record<ViewerRequest["t"], Answer["t"]>;
