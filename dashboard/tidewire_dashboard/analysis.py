@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from tidewire.subscribing.service_request import selection
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Readings", "changing_units", "statistics", "table"]
+__all__ = ["NamedSeries", "Part", "Readings", "changing_units", "frame_of", "statistics", "table", "table_of"]
 
 _MAX_ROWS: Final = 2_000_000
 _TIMEOUT_S: Final = 30.0
@@ -38,10 +38,26 @@ _EMPTY_SCHEMA: Final = pa.schema(
 )
 
 
-class _Part(NamedTuple):
-    """Readings of one series, ordered by time."""
+class NamedSeries(Protocol):
+    """A series, published or of a formula's result, as files name it."""
 
-    series: Series
+    @property
+    def index(self) -> int:
+        """By which viewers know it."""
+
+    @property
+    def metric(self) -> str:
+        """Its metric."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+
+
+class Part(NamedTuple):
+    """Readings of one series, ordered by time: columns metric, time, value, unit and ``label.<name>``."""
+
+    series: NamedSeries
     rows: pa.Table
 
 
@@ -61,39 +77,15 @@ class Readings:
         """Close the connections."""
         await self._client.close()
 
-    async def read(self, series: Sequence[Series], start_ms: float, end_ms: float) -> pd.DataFrame:
-        """Return the readings with start ≤ time < end as a DataFrame.
-
-        Returns:
-            A row per reading, ordered by series and time. Columns: series (its index), metric, time (UTC), value, unit;
-            text and step if there are any; ``label.<name>`` for each label.
-
-        Raises:
-            LimitExceeded, ServiceUnavailable, ServiceRefused: as `read_table`.
-        """
-        parts = await self._parts(series, start_ms, end_ms)
-        return await asyncio.to_thread(_frame, parts)
-
-    async def read_table(self, series: Sequence[Series], start_ms: float, end_ms: float) -> pa.Table:
-        """Return the readings with start ≤ time < end, in the order and columns of the service's own exports.
+    async def parts(self, series: Sequence[Series], start_ms: float, end_ms: float) -> list[Part]:
+        """Return the readings of each series with start ≤ time < end, read span by span.
 
         Raises:
             LimitExceeded: more than two million readings.
             ServiceUnavailable: the service does not answer.
             ServiceRefused: the service refuses.
         """
-        parts = await self._parts(series, start_ms, end_ms)
-        return await asyncio.to_thread(_table, parts)
-
-    async def _parts(self, series: Sequence[Series], start_ms: float, end_ms: float) -> list[_Part]:
-        """Return the readings of each series, read span by span.
-
-        Raises:
-            LimitExceeded: more than two million readings.
-            ServiceUnavailable: the service does not answer.
-            ServiceRefused: the service refuses.
-        """
-        parts: list[_Part] = []
+        parts: list[Part] = []
         metrics = sorted({one.metric for one in series})
         labels = series[0].labels if len(series) == 1 else {}
         async with self._request_slots:
@@ -133,24 +125,30 @@ def _decoded(content: bytes) -> pa.Table:
         raise ServiceUnavailable(f"the history could not be read: {error}") from error
 
 
-def _split(series: Sequence[Series], table: pa.Table) -> list[_Part]:
+def _split(series: Sequence[Series], table: pa.Table) -> list[Part]:
     """Return the rows of each of these series; a series without rows gets an empty part, which keeps the columns."""
     columns = [name for name in table.column_names if label_of_column(name) is not None]
     parts = []
     for one in series:
         labels = {label_column(name): value for name, value in one.labels.items()}
         if not labels.keys() <= set(columns):
-            parts.append(_Part(one, table.slice(0, 0)))  # no reading of this span has such a label
+            parts.append(Part(one, table.slice(0, 0)))  # no reading of this span has such a label
             continue
         chosen = pc.equal(table["metric"], one.metric)
         for name in columns:
             given = labels.get(name)
             chosen = pc.and_(chosen, pc.is_null(table[name]) if given is None else pc.equal(table[name], given))
-        parts.append(_Part(one, table.filter(chosen)))
+        parts.append(Part(one, table.filter(chosen)))
     return parts
 
 
-def _frame(parts: Sequence[_Part]) -> pd.DataFrame:
+def frame_of(parts: Sequence[Part]) -> pd.DataFrame:
+    """Return readings as a DataFrame.
+
+    Returns:
+        A row per reading, ordered by series and time. Columns: series (its index), metric, time (UTC), value, unit;
+        text and step if there are any; ``label.<name>`` for each label.
+    """
     import pandas as pd  # noqa: PLC0415 - 0.4 s of CPU, in a thread here and not before the first page
 
     filled = [part for part in parts if len(part.rows)]
@@ -161,7 +159,8 @@ def _frame(parts: Sequence[_Part]) -> pd.DataFrame:
     return joined.sort_values(["series", "time"], kind="stable", ignore_index=True)
 
 
-def _table(parts: Sequence[_Part]) -> pa.Table:
+def table_of(parts: Sequence[Part]) -> pa.Table:
+    """Return readings in the order and columns of the service's own exports."""
     if not parts:
         return conformed(pa.table({}), _EMPTY_SCHEMA)
     schema = common_schema([part.rows.schema for part in parts])
@@ -173,7 +172,7 @@ def statistics(frame: pd.DataFrame, start_ms: float, end_ms: float) -> list[Stat
     """Return the statistics of each series over a window, of its readings in the unit of the newest.
 
     Args:
-        frame: the readings, as `Readings.read` returns them.
+        frame: the readings, as `frame_of` returns them.
         start_ms: start of the window, Unix ms.
         end_ms: end of the window, Unix ms.
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from tornado.web import RequestHandler
 
-from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
-from tidewire.livestore.series import Series
+from tidewire.errors import InvalidFormula, LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.model.table_writers import TABLE_FORMATS, encode_table
-from tidewire_dashboard.analysis import Readings
+from tidewire_dashboard.analysis import Part, table_of
 
 __all__ = ["Export", "ExportFile", "Exports"]
 
@@ -22,23 +21,17 @@ _MAX_EXPORTS: Final = 1_000  # the oldest is dropped first
 
 
 class Export(NamedTuple):
-    """The readings and the format of one file."""
+    """One file: what reads its content, the end of its window in Unix ms, and its format."""
 
-    series: Sequence[Series]
-    start_ms: float
+    read: Callable[[], Awaitable[Sequence[Part]]]
     end_ms: float
     kind: str  # a key of `TABLE_FORMATS`
 
 
 class Exports:
-    """Holds the exports that were requested and not fetched yet.
+    """Holds the exports that were requested and not fetched yet."""
 
-    Args:
-        readings: reads their content from the service.
-    """
-
-    def __init__(self, readings: Readings) -> None:
-        self.readings = readings
+    def __init__(self) -> None:
         self._waiting: dict[str, tuple[float, Export]] = {}
 
     def issue(self, export: Export) -> str:
@@ -74,13 +67,17 @@ class ExportFile(RequestHandler):
             self._refuse(410, "This file was already downloaded, or requested over a minute ago. Request it again.")
             return
         try:
-            table = await self._exports.readings.read_table(export.series, export.start_ms, export.end_ms)
+            parts = await export.read()
         except LimitExceeded as error:
             self._refuse(413, str(error))
+            return
+        except InvalidFormula as error:
+            self._refuse(422, str(error))
             return
         except (ServiceUnavailable, ServiceRefused) as error:
             self._refuse(503, str(error))
             return
+        table = await asyncio.to_thread(table_of, parts)
         form = TABLE_FORMATS[export.kind]
         body = await asyncio.to_thread(encode_table, form, table)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(export.end_ms / 1e3))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET
 
-from tidewire.errors import LimitExceeded, ServiceRefused, ServiceUnavailable
+from tidewire.errors import InvalidFormula, LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.messages import (
     Answer,
     DeckList,
@@ -34,7 +35,7 @@ from tidewire.livestore.messages import (
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.threshold import Threshold
-from tidewire_dashboard.analysis import Readings, changing_units, statistics, table
+from tidewire_dashboard.analysis import Part, Readings, changing_units, frame_of, statistics, table
 from tidewire_dashboard.errors import SaveConflict
 from tidewire_dashboard.exports import Export, Exports
 from tidewire_dashboard.formula_text import help_with
@@ -46,6 +47,7 @@ __all__ = ["Requester", "ViewerRequests"]
 _log = logging.getLogger("tidewire")
 ServiceRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
 """What only the service can answer."""
+Results: TypeAlias = Callable[[str, Login, float, float], Awaitable[Sequence[Part]]]
 _MAX_PER_VIEWER: Final = 4
 _MAX_TABLE_ROWS: Final = 500
 
@@ -71,13 +73,15 @@ class ViewerRequests:
         store: the directory that series indices refer to.
         readings: reads statistics, tables and exports from the service.
         saved_decks: reads and writes decks and thresholds.
+        results: evaluates a formula over a window for a login.
     """
 
-    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks) -> None:
-        self.exports = Exports(readings)
+    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks, results: Results) -> None:
+        self.exports = Exports()
         self._store = store
         self._readings = readings
         self._saved_decks = saved_decks
+        self._results = results
         self._tasks: dict[Requester, set[asyncio.Task[None]]] = {}
 
     def start(self, viewer: Requester, request: ViewerRequest) -> None:
@@ -123,8 +127,8 @@ class ViewerRequests:
             if isinstance(request, FormulaHelpRequest):
                 viewer.answer(await asyncio.to_thread(help_with, request, self._store, viewer.login))
                 return
-            viewer.answer(await self._result(self._permitted(viewer, request)))
-        except (LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
+            viewer.answer(await self._result(self._permitted(viewer, request), viewer.login))
+        except (InvalidFormula, LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
             reason = error.detail if isinstance(error, ServiceRefused) else str(error)
             to = str(type(request).__struct_config__.tag)
             viewer.answer(Refused(to=to, reason=reason, id=request.id if isinstance(request, WindowRequest) else UNSET))
@@ -147,11 +151,11 @@ class ViewerRequests:
         visible = [index for index in request.series if index < len(series) and login.may_see(series[index].metric)]
         return msgspec.structs.replace(request, series=visible)
 
-    async def _result(self, request: ServiceRequest) -> Answer:
+    async def _result(self, request: ServiceRequest, login: Login) -> Answer:
         saved = self._saved_decks
         match request:
             case StatisticsRequest() | TableRequest() | ExportRequest():
-                return await self._answer_window(request)
+                return await self._answer_window(request, login)
             case ListDecks():
                 return DeckList(decks=await saved.decks())
             case ReadDeck(slug=slug):
@@ -164,13 +168,19 @@ class ViewerRequests:
             case SaveThresholds(thresholds=thresholds):
                 return await self._save_thresholds(thresholds)
 
-    async def _answer_window(self, request: WindowRequest) -> Answer:
+    async def _answer_window(self, request: WindowRequest, login: Login) -> Answer:
         known: list[Series] = [self._store.series[i] for i in request.series if i < len(self._store.series)]
-        start, end = request.start_ms, max(request.start_ms + 1, request.end_ms)
+        start, end, formula = request.start_ms, max(request.start_ms + 1, request.end_ms), request.formula
+
+        async def read() -> Sequence[Part]:
+            if formula is not None:
+                return await self._results(formula, login, start, end)
+            return await self._readings.parts(known, start, end)
+
         if isinstance(request, ExportRequest):
-            key = self.exports.issue(Export(known, start, end, request.kind))
+            key = self.exports.issue(Export(read, end, request.kind))
             return ExportAnswer(id=request.id, url=f"exports/{key}")
-        frame = await self._readings.read(known, start, end)
+        frame = await asyncio.to_thread(frame_of, await read())
         if isinstance(request, TableRequest):
             newest = await asyncio.to_thread(table, frame, _MAX_TABLE_ROWS)
             units = await asyncio.to_thread(changing_units, frame, _MAX_TABLE_ROWS)

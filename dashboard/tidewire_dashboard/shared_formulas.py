@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from tidewire.errors import InvalidFormula, ServiceUnavailable
-from tidewire.evaluation.evaluate import Result
+from tidewire.evaluation.evaluate import Result, ResultSeries
 from tidewire.evaluation.vectors import Labels, bare, sorting
 from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of, selected_series
 from tidewire.livestore.formula_readings import FormulaReadings
@@ -31,6 +34,8 @@ from tidewire.model.formulas.matchers import METRIC
 from tidewire.model.formulas.parser import parse_formula
 from tidewire.model.formulas.tree import Node
 from tidewire.model.formulas.types import check_purpose
+from tidewire.model.table_writers import label_column
+from tidewire_dashboard.analysis import Part
 from tidewire_dashboard.formula_text import fault_of
 from tidewire_dashboard.login import Login
 
@@ -41,6 +46,7 @@ _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
 _SLACK_MS: Final = 60_000.0
 _AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
 _MAX_OPEN: Final = 200  # formulas of all viewers
+_COLUMNS: Final = 1_000  # of a file
 
 
 class FormulaKey(NamedTuple):
@@ -281,6 +287,22 @@ class SharedFormulas:
         )  # fmt: skip
         return frame, _state_of(text, formula, result, self._store)
 
+    async def results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
+        """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.
+
+        Raises:
+            InvalidFormula, ServiceUnavailable: as `answer_range`.
+        """
+        formula = self._formula(FormulaKey(text, login.narrowed_to), login)
+        step_ms = column_step_for(max(1.0, end_ms - start_ms), _COLUMNS)
+        first, last = math.ceil(start_ms / step_ms), math.ceil(end_ms / step_ms)
+        result = await evaluate_history(
+            formula.node, self._store, self._history_cache, formula.may_see,
+            first=first, count=max(1, last - first), step_ms=step_ms,
+        )  # fmt: skip
+        time_ms = np.arange(first + 1, first + 1 + max(1, last - first)) * step_ms
+        return [_part_of(formula, one, time_ms) for one in result.series]
+
     def _formula(self, key: FormulaKey, login: Login) -> OpenFormula:
         formula = self._open.get(key)
         if formula is None:
@@ -290,6 +312,28 @@ class SharedFormulas:
                 raise InvalidFormula("cost", 0, node.end, f"{_MAX_OPEN} formulas are open", "close other charts")
             formula = OpenFormula(key, node, login, self._store, self._numbers)
         return formula
+
+
+class _NamedResult(msgspec.Struct, frozen=True):
+    index: int
+    metric: str
+    labels: Labels
+
+
+def _part_of(formula: OpenFormula, one: ResultSeries, time_ms: npt.NDArray[np.int64]) -> Part:
+    """Return a series of a result as the rows of a file; its metric is the name that it keeps, or the formula."""
+    entry = formula.entry(one.labels, one.unit)
+    metric = entry.name or formula.key.text
+    there = one.here & ~np.isnan(one.value)
+    count = int(there.sum())
+    columns = {
+        "metric": pa.array([metric] * count).dictionary_encode(),
+        "time": pa.array(time_ms[there] * 1_000, pa.timestamp("us", "UTC")),
+        "value": pa.array(one.value[there]),
+        "unit": pa.array([one.unit] * count).dictionary_encode(),
+        **{label_column(name): pa.array([text] * count).dictionary_encode() for name, text in entry.labels.items()},
+    }
+    return Part(_NamedResult(entry.i, metric, entry.labels), pa.table(columns))
 
 
 def _state_of(text: str, formula: OpenFormula, result: Result, store: Store) -> FormulaState:

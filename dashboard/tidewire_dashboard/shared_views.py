@@ -136,9 +136,9 @@ class SharedViews:
         self.alarms = Alarms(source.store)
         self.saved_decks = SavedDecks(source.url, token, self.alarms.set)
         self.readings = Readings(source.url, token)
-        self.requests = ViewerRequests(source.store, self.readings, self.saved_decks)
-        self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._formulas = SharedFormulas(source.store, history_cache, self._want_past_of, clock_ms)
+        self.requests = ViewerRequests(source.store, self.readings, self.saved_decks, self._formulas.results)
+        self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
         self._annotated: tuple[int, list[int]] = (-1, [])

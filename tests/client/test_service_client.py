@@ -216,7 +216,7 @@ async def _readings(url: str) -> None:
     now_ms = time.time() * 1e3
     store, readings = Store(), Readings(url)
     store.append(Batch(metric="a", time=[now_ms], value=[1.0]), 1)
-    await readings.read(store.series, now_ms - 60_000, now_ms)
+    await readings.parts(store.series, now_ms - 60_000, now_ms)
     await readings.close()
 
 

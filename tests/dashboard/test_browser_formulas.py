@@ -33,9 +33,8 @@ def chart(formula: str, rest: str = "") -> str:
 
 async def drawn(tab: Any, count: int = 2) -> dict[str, Any]:
     """Wait until the first chart has so many series with values, and return it."""
-    await tab.until(
-        f"() => (window.__tidewire?.state().charts[0]?.series ?? []).filter((one) => one.buckets > 20).length === {count}"
-    )
+    full = "(window.__tidewire?.state().charts[0]?.series ?? []).filter((one) => one.buckets > 20).length"
+    await tab.until(f"() => {full} === {count}")
     return dict(await tab.page.evaluate(CHART))
 
 
@@ -122,6 +121,7 @@ async def test_a_mistake_is_marked_at_its_place_and_the_last_formula_stays(tab: 
 async def test_a_new_formula_is_a_chart_of_its_own_and_is_saved(tab: Any, service: Any) -> None:
     await counters(service)
     await tab.open("/d/http?c=")
+    await tab.sees("Click a series in the sidebar")
     await tab.page.keyboard.press("q")
     await field(tab).fill(f"{RATES} > 3")
     await tab.page.keyboard.press("Enter")

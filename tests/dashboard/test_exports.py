@@ -22,6 +22,7 @@ from waiting import Eventually
 import tidewire
 from tidewire.commands.cli import main
 from tidewire.model.table_writers import TABLE_FORMATS, common_schema, compacted, conformed, encode_table
+from tidewire_dashboard.analysis import Part
 from tidewire_dashboard.app import Dashboard
 from tidewire_dashboard.exports import Export
 
@@ -63,11 +64,16 @@ async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
     store = dashboard.source.store
     await eventually(lambda: len(store.series) == 6)
     span = {"start": repr(start_ms), "end": repr(start_ms + 300_000)}
+    readings = dashboard.hub.shared.readings
+
+    async def read() -> list[Part]:
+        return await readings.parts(list(store.series), start_ms, start_ms + 300_000)
+
     async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
         for form in TABLE_FORMATS:
             answer = await service.http.get("/v1/history", params={"metric": "**", "format": form, **span})
             assert answer.status_code == 200, answer.text
-            export = Export(list(store.series), start_ms, start_ms + 300_000, form)
+            export = Export(read, start_ms + 300_000, form)
             from_dashboard = await http.get(f"/exports/{dashboard.hub.shared.requests.exports.issue(export)}")
             assert from_dashboard.headers["content-type"] == answer.headers["content-type"]
             assert from_dashboard.content == answer.content, form
@@ -77,7 +83,7 @@ async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
                 assert lines[0] == "metric,time,value,unit,text,step,label.metric,label.site,label.text"
                 assert f"a,{start_ms + 1:.1f},1e-09,Cel,,,,," in lines
                 assert f"b,{start_ms + 0.125!r},0.1,,,,odd,A," in lines
-        nothing = Export([], start_ms, start_ms + 1, "csv")
+        nothing = Export(lambda: readings.parts([], start_ms, start_ms + 1), start_ms + 1, "csv")
         head = await http.get(f"/exports/{dashboard.hub.shared.requests.exports.issue(nothing)}")
         assert head.text == "metric,time,value,unit\n"
 

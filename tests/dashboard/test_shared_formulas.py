@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from waiting import Eventually
@@ -29,6 +32,8 @@ class Page:
         self.unsent = 0
         self.states: list[dict[str, Any]] = []
         self.problems: list[str] = []
+        self.answers: list[dict[str, Any]] = []
+        self.refused: list[dict[str, Any]] = []
         self.kinds: list[int] = []
         self.values: dict[int, dict[float, float]] = {}
         self.range: dict[int, dict[float, float]] = {}
@@ -41,6 +46,10 @@ class Page:
             message = json.loads(data)
             if message["t"] == "formula":
                 self.states.append(message)
+            elif message["t"] in ("statistics", "export"):
+                self.answers.append(message)
+            elif message["t"] == "refused":
+                self.refused.append(message)
             elif message["t"] == "error":
                 self.problems.append(message["reason"])
             return
@@ -227,3 +236,27 @@ async def test_a_formula_reads_only_what_its_viewer_may_see(
     page.viewer.receive(json.dumps(ask))
     await eventually(lambda: RANGE in page.kinds)
     assert page.state["series"] == []
+
+
+async def test_statistics_and_files_are_of_the_result(live: Dashboard, service: Any, eventually: Eventually) -> None:
+    await counters(service, 900)
+    await eventually(lambda: len(live.source.store.series) == 4)
+    page, now_ms = Page(live), float(math.floor(time.time()) * 1e3)
+    span = {"series": [], "start_ms": now_ms - 600_000, "end_ms": now_ms - 100_000, "formula": RATES}
+    page.viewer.receive(json.dumps({"t": "statistics", "id": 1, **span}))
+    await eventually(lambda: page.answers)
+    assert [row["mean"] for row in page.answers[0]["rows"]] == [pytest.approx(5, 0.01), pytest.approx(2, 0.01)]
+    assert {row["count"] for row in page.answers[0]["rows"]} == {1_000}
+    page.viewer.receive(json.dumps({"t": "export", "id": 2, "kind": "csv", **span}))
+    await eventually(lambda: len(page.answers) == 2)
+    async with httpx.AsyncClient(base_url=live.url, trust_env=False) as http:
+        lines = (await http.get(f"/{page.answers[1]['url']}")).text.splitlines()
+    assert lines[0] == "metric,time,value,unit,label.site"
+    assert len(lines) == 2_001
+    metric, at, value, unit, site = next(csv.reader([lines[-1]]))
+    assert (metric, unit, site) == (RATES, "/s", "B")
+    assert float(at) == span["end_ms"]
+    assert float(value) == pytest.approx(2, rel=0.01)
+    page.viewer.receive(json.dumps({"t": "statistics", "id": 3, **span, "formula": "rate("}))
+    await eventually(lambda: page.refused)
+    assert "formula" in page.refused[0]["reason"]

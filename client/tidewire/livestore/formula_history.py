@@ -1,4 +1,4 @@
-"""Evaluates a formula over a window of the past, by the buckets of the service's history."""
+"""Evaluates a formula over a window of the past: by readings where memory has all, else by the history's buckets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 from tidewire.errors import InvalidFormula
 from tidewire.evaluation.evaluate import MAX_VALUES, Result, evaluate
 from tidewire.evaluation.plan import MAX_SERIES
-from tidewire.evaluation.reading_table import SeriesReadings
+from tidewire.evaluation.reading_table import Floats, SeriesReadings
 from tidewire.evaluation.vectors import sorting
-from tidewire.livestore.buckets import LAST, MAX, MIN, NUMBER, NUMERIC, SUM
+from tidewire.livestore.buckets import BUCKET_ROWS, LAST, MAX, MIN, NUMBER, NUMERIC, SUM
 from tidewire.livestore.formula_view import FormulaPast
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
+from tidewire.livestore.window import NO_OLDER
 from tidewire.model.formulas.reads import labels_of, reads
 from tidewire.model.formulas.tree import Node
 
@@ -57,7 +58,8 @@ async def evaluate_history(
 ) -> Result:
     """Return what a formula was in the buckets ``first`` to ``first + count - 1``.
 
-    A counter that fell and rose again within one bucket is not seen to have fallen.
+    A series of which memory has all readings is read from there. Of the others the history has buckets: there, a
+    counter that fell and rose again within one is not seen to have fallen.
 
     Raises:
         InvalidFormula: it cannot be evaluated over the series that there are, or would need too many buckets.
@@ -70,17 +72,31 @@ async def evaluate_history(
             "cost", node.position, node.end, f"{len(series)} series by {count + before} buckets of the past",
             "fewer series, a shorter range, or less time",
         )  # fmt: skip
-    older = await history_cache.older(series, first - before, count + before, step_ms) if series else None
-    readings = []
-    for one in series:
-        table = older.tables.get(one.index) if older is not None else None
-        rows = np.zeros((7, 0)) if table is None else table
+    readings = _remembered(series, store, float((first - before) * step_ms), float((first + count) * step_ms))
+    missing = [one for one in series if one.index not in readings]
+    older = await history_cache.older(missing, first - before, count + before, step_ms) if missing else NO_OLDER
+    for one in missing:
+        rows = older.tables.get(one.index, np.zeros((BUCKET_ROWS, 0)))
         figures = rows[[MIN, MAX, SUM, NUMERIC]]
-        readings.append(SeriesReadings(one.metric, one.labels, one.unit, rows[NUMBER] * step_ms, rows[LAST], figures))
+        readings[one.index] = _named(one, rows[NUMBER] * step_ms, rows[LAST], figures)
     times = np.arange(first + 1, first + count + 1, dtype=np.float64) * step_ms
     return await asyncio.to_thread(
-        evaluate, node, readings, times, step_ms=float(step_ms), edge="before", max_work=_MAX_WORK
+        evaluate, node, list(readings.values()), times, step_ms=float(step_ms), edge="before", max_work=_MAX_WORK
     )
+
+
+def _remembered(series: list[Series], store: Store, start_ms: float, end_ms: float) -> dict[int, SeriesReadings]:
+    """Return the readings of those series of which memory has all since a time, by their index."""
+    with store.lock:
+        return {
+            one.index: _named(one, *one.readings_between(start_ms, end_ms).copy())
+            for one in series
+            if max(store.covered(one, 1), one.unit_since_ms) <= start_ms
+        }
+
+
+def _named(one: Series, time_ms: Floats, value: Floats, figures: Floats | None = None) -> SeriesReadings:
+    return SeriesReadings(one.metric, one.labels, one.unit, time_ms, value, figures)
 
 
 def past_of(result: Result, first: int, end: int) -> FormulaPast:

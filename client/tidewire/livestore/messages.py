@@ -93,7 +93,7 @@ Index = Annotated[int, Meta(ge=0)]
 Time = Annotated[float, Meta(ge=0, le=1e15)]
 Buckets = Annotated[int, Meta(ge=2, le=2_000)]
 SeriesOfView = Annotated[list[Index], Meta(max_length=_MAX_SERIES_OF_VIEW)]
-SeriesOfRequest = Annotated[list[Index], Meta(min_length=1, max_length=_MAX_SERIES_OF_REQUEST)]
+SeriesOfRequest = Annotated[list[Index], Meta(max_length=_MAX_SERIES_OF_REQUEST)]
 FormatName = Annotated[str, Meta(pattern=f"^(?:{'|'.join(TABLE_FORMATS)})$")]
 FormulaText = Annotated[str, Meta(min_length=1, max_length=4_096)]
 Slug = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -168,12 +168,13 @@ class Retry(_Message, frozen=True, kw_only=True, tag="retry"):
 
 
 class _WindowRequest(_Message, frozen=True, kw_only=True):
-    """A window of some series; the answer carries the same ``id``."""
+    """A window of some series, or of the result of a formula; the answer carries the same ``id``."""
 
     id: int
     series: SeriesOfRequest
     start_ms: Time
     end_ms: Time
+    formula: FormulaText | None = None
 
 
 class StatisticsRequest(_WindowRequest, frozen=True, kw_only=True, tag="statistics"):

@@ -9,7 +9,7 @@ import { tagsOf } from "../model/axis-options";
 import { cells, named, openApart, resolve } from "../model/layout";
 import { type ChartSpec, DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
-import type { FormulaState } from "../wire/messages";
+import type { FormulaFault, FormulaState } from "../wire/messages";
 import { cardButtons } from "./card-menu";
 import type { DeckCard, DeckCharts } from "./page";
 
@@ -39,6 +39,8 @@ function nothingText(formula: string, result: FormulaState | undefined): string 
   if (result.error) return "No result";
   return result.reads === 0 ? "Nothing that it reads has been published yet" : "No result now";
 }
+
+const faultText = ({ message, remedy }: FormulaFault): string => (remedy ? `${message}; ${remedy}` : message);
 
 /** How many series a formula reads, and how many its result has. */
 const readsText = ({ reads, series, error }: FormulaState): string[] =>
@@ -112,9 +114,7 @@ export class CardGrid {
       const right = axis.right?.flatMap((number) => spec.series[number - 1] ?? []);
       chart.drawAs(kind, axis, right ? (one) => named(right, one) : null);
       chart.card.tags([...tagsOf(kind, axis), ...(result ? readsText(result) : [])]);
-      chart.card.fault(
-        result?.error ? `${result.error.message}${result.error.remedy ? `: ${result.error.remedy}` : ""}` : "",
-      );
+      chart.card.fault(result?.error ? faultText(result.error) : "");
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
       chart.card.nothing = spec.formula === undefined ? "" : nothingText(spec.formula, result);

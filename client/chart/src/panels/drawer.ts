@@ -6,11 +6,12 @@ import { chartTitle } from "../base/naming";
 import type { Tokens } from "../base/tokens";
 import type { Chart } from "../chart/chart";
 import { pngOf } from "../chart/image-file";
+import { NOTHING } from "../model/buckets";
 import { saveFile } from "../model/deck-file";
 import type { Series } from "../model/directory";
 import { liesOn } from "../model/events";
 import { freshness, isSilent } from "../model/freshness";
-import { printIn } from "../model/reading";
+import { printIn, printOf } from "../model/reading";
 import { LIST } from "../model/session";
 import { type Span, windowName } from "../model/url";
 import type { AppContext } from "./app-context";
@@ -50,6 +51,7 @@ export class Drawer {
     "data-tw": "copy-pandas",
     onclick: () => void this.#copyPandas(),
   });
+  readonly #readings: HTMLElement;
   #chart: Chart | null = null;
   #series: Series[] = [];
   #requestKey = "";
@@ -72,6 +74,17 @@ export class Drawer {
         h("div", { class: "drawer-head" }, h("h3", {}, name), name === "Export" ? this.#count : null),
         ...content,
       );
+    this.#readings = h(
+      "button",
+      {
+        type: "button",
+        class: "button wide",
+        "data-tw": "readings",
+        onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#series, this.#span()),
+      },
+      icon("table", 14),
+      "Show the readings",
+    );
     this.element.append(
       h("style", {}, css),
       h(
@@ -100,17 +113,7 @@ export class Drawer {
           button("PNG", "export-png", () => this.#png()),
         ),
         this.#copy,
-        h(
-          "button",
-          {
-            type: "button",
-            class: "button wide",
-            "data-tw": "readings",
-            onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#series, this.#span()),
-          },
-          icon("table", 14),
-          "Show the readings",
-        ),
+        this.#readings,
         this.#message,
       ),
     );
@@ -123,6 +126,15 @@ export class Drawer {
     this.#chart = chart;
     this.#series = charts.flatMap((one) => one.series).slice(0, MOST_SERIES);
     show(this.element, chart !== null);
+    // A result has no readings, and no thresholds: those are of metrics.
+    const published = chart?.formula === undefined;
+    for (const part of [this.#copy, this.#readings, this.#thresholds.element]) show(part, published);
+  }
+
+  /** What a request is about. */
+  get #subject(): { series: number[]; formula?: string } {
+    const formula = this.#chart?.formula;
+    return formula === undefined ? { series: this.#series.map(({ index }) => index) } : { series: [], formula };
   }
 
   focus(): void {
@@ -140,7 +152,7 @@ export class Drawer {
     if (!chart || this.#series.length === 0) return;
     const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
-    setText(this.#title, chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
+    setText(this.#title, chart.formula ?? chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
     setText(this.#unit, chart.titleUnit);
     const stretch =
       zoom || paused ? spanText(startMs, endMs, app.session.now()) : `window ${windowName(app.state.windowMs)}`;
@@ -162,16 +174,22 @@ export class Drawer {
     const series = this.#series;
     try {
       const answer = await this.#app.session.requests.send(
-        { t: "statistics", series: series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
+        { t: "statistics", ...this.#subject, start_ms: startMs, end_ms: endMs },
         true,
       );
       if (key !== this.#requestKey || !this.#chart) return;
       const rows = answer.rows;
       const { unit } = this.#chart;
       const { prints, views } = this.#app.session;
-      this.#statistics.fill(series, rows, (one) => printIn(unit, prints.of(one, views[LIST])));
+      const { formula, prints: own, series: drawn } = this.#chart;
+      this.#statistics.fill(series, rows, (one) =>
+        formula === undefined
+          ? printIn(unit, prints.of(one, views[LIST]))
+          : (own[drawn.indexOf(one)] ?? printOf(unit, NOTHING)),
+      );
       const readings = rows.reduce((sum, row) => sum + row.count, 0);
-      setText(this.#count, plural(readings, "reading", "readings"));
+      const [one, many] = formula === undefined ? ["reading", "readings"] : ["value", "values"];
+      setText(this.#count, plural(readings, one, many));
       setText(this.#problem, "");
     } catch (error) {
       if (key === this.#requestKey) setText(this.#problem, (error as Error).message);
@@ -241,7 +259,7 @@ export class Drawer {
   async #export(kind: string): Promise<void> {
     const { startMs, endMs } = this.#span();
     const answer = await this.#app.session.requests.send(
-      { t: "export", kind, series: this.#series.map(({ index }) => index), start_ms: startMs, end_ms: endMs },
+      { t: "export", kind, ...this.#subject, start_ms: startMs, end_ms: endMs },
       true,
     );
     const link = h("a", { href: `${this.#app.options.prefix}/${answer.url}`, download: "" });

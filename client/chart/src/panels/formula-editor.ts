@@ -121,10 +121,11 @@ export class FormulaEditor {
 
   #end(formula: string | null): void {
     const done = this.#done;
+    if (!done) return; // What is removed loses the focus, and would end again.
     this.#done = null;
     window.clearTimeout(this.#asking);
     this.element.remove();
-    done?.(formula);
+    done(formula);
   }
 
   /** Draw what is written, and ask about it once the keys rest. */

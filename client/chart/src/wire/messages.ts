@@ -65,6 +65,7 @@ export interface StatisticsRequest {
   series: readonly number[];
   start_ms: number;
   end_ms: number;
+  formula?: string | null;
 }
 
 /** Ask for the newest readings of a window. */
@@ -74,6 +75,7 @@ export interface TableRequest {
   series: readonly number[];
   start_ms: number;
   end_ms: number;
+  formula?: string | null;
 }
 
 /** Ask for the address of a file with the readings of a window. */
@@ -83,6 +85,7 @@ export interface ExportRequest {
   series: readonly number[];
   start_ms: number;
   end_ms: number;
+  formula?: string | null;
   kind: string;
 }
 
