@@ -47,6 +47,7 @@ _SLACK_MS: Final = 60_000.0
 _AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
 _MAX_OPEN: Final = 200  # formulas of all viewers
 _COLUMNS: Final = 1_000  # of a file
+_TICK_BUDGET_MS: Final = 40.0  # of the 100 between two ticks
 
 
 class FormulaKey(NamedTuple):
@@ -118,12 +119,16 @@ class FormulaWindow:
         self.reading: asyncio.Task[None] | None = None
         self.requested_ms = -math.inf
         self.problem = ""
+        self.seq = -1  # of the last tick
+        self.due = 0  # the tick from which on it may be computed again
+        self.cost_ms = 0.0  # of the last tick
         self._readings = readings
         self._seen: object = None
         self.view = FormulaView(readings, formula.node, window_ms, buckets, lambda labels: formula.entry(labels).i)
 
     def tick(self, seq: int, now_ms: float) -> None:
         """Advance the window to the log's clock; call once per tick, before `frame`."""
+        self.seq = seq
         self.view.tick(seq, now_ms)
         seen = self.view.version, self.view.error
         if seen != self._seen:
@@ -185,6 +190,7 @@ class SharedFormulas:
         self._windows: set[FormulaWindow] = set()
         self._numbers = itertools.count(_FIRST_INDEX)
         self._refreshed = -1
+        self._spent_ms = 0.0  # in the last tick
 
     def watch(self, key: FormulaKey, login: Login, window_ms: float, buckets: int) -> FormulaWindow:
         """Open a live window of a formula.
@@ -221,12 +227,25 @@ class SharedFormulas:
         """Return what is being read from the history."""
         return [task for task in (window.reading for window in self._windows) if task is not None]
 
-    def refresh(self, seq: int, now_ms: float) -> None:
-        """Take what came since the last tick; call once per tick, before the windows."""
+    def ready(self, window: FormulaWindow, seq: int) -> bool:
+        """Tell whether a window may be computed with this tick: together they take a part of the loop, and no more."""
+        if window.seq == seq:
+            return True
+        return window.due <= seq and (seq != self._refreshed or self._spent_ms < _TICK_BUDGET_MS)
+
+    def tick(self, window: FormulaWindow, seq: int, now_ms: float) -> None:
+        """Take what came since the last tick, and advance a window that is `ready` to the log's clock."""
+        started_ms = self._clock_ms()
         if seq != self._refreshed:
-            self._refreshed = seq
+            self._refreshed, self._spent_ms = seq, 0.0
             for readings in self._readings.values():
                 readings.refresh(now_ms)
+        if window.seq == seq:
+            return
+        window.tick(seq, now_ms)
+        window.cost_ms = self._clock_ms() - started_ms
+        self._spent_ms += window.cost_ms
+        window.due = seq + math.ceil(sum(one.cost_ms for one in self._windows) / _TICK_BUDGET_MS)
 
     def lack(self, window: FormulaWindow, now_ms: float, start: Callable[..., asyncio.Task[None]]) -> None:
         """Ask for the past that a window lacks: of memory first, then what the history makes of the formula."""

@@ -167,13 +167,18 @@ class SharedViews:
                 _log.exception("cannot serve a viewer")
                 viewer.fail()
 
+    def ready(self, shared: SharedView) -> bool:
+        """Tell whether a view may be packed with this tick; one of a formula may have to wait for its turn."""
+        return not isinstance(shared.live, FormulaWindow) or self._formulas.ready(shared.live, self.seq)
+
     def pack(self, shared: SharedView) -> None:
         """Update a view once per tick, and request its history if the store does not reach back far enough."""
         now_ms = self.source.feed.now_ms()
         live = shared.live
         if isinstance(live, FormulaWindow):
-            self._formulas.refresh(self.seq, now_ms)
-        live.tick(self.seq, now_ms)
+            self._formulas.tick(live, self.seq, now_ms)
+        else:
+            live.tick(self.seq, now_ms)
         if self.clock_ms() < shared.looked_ms + _LOOK_MS:
             return
         shared.looked_ms = self.clock_ms()

@@ -238,6 +238,8 @@ class Viewer:
             self._send_frame(number, view)
 
     def _send_frame(self, number: int, view: _OpenView) -> None:
+        if not self._shared.ready(view.shared):
+            return  # the next tick asks again
         self._shared.pack(view.shared)
         live = view.shared.live
         if isinstance(live, FormulaWindow) and live.version != view.stated:

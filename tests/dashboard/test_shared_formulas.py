@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from waiting import Eventually
 
+from tidewire.livestore.formula_view import FormulaView
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, exponents_of, unpack_frame
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.login import EVERYBODY, Login
@@ -260,3 +261,28 @@ async def test_statistics_and_files_are_of_the_result(live: Dashboard, service: 
     page.viewer.receive(json.dumps({"t": "statistics", "id": 3, **span, "formula": "rate("}))
     await eventually(lambda: page.refused)
     assert "formula" in page.refused[0]["reason"]
+
+
+async def test_formulas_that_cost_much_take_turns_and_leave_time_for_the_rest(
+    live: Dashboard, service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tick of a formula takes 30 ms here: twenty of them would hold the loop for 600 ms of each 200."""
+    await counters(service, 50)
+    computed: dict[int, int] = {}
+    tick = FormulaView.tick
+
+    def slow(view: FormulaView, seq: int, now_ms: float) -> None:
+        computed[id(view)] = computed.get(id(view), 0) + 1
+        time.sleep(0.03)
+        tick(view, seq, now_ms)
+
+    monkeypatch.setattr(FormulaView, "tick", slow)
+    pages = [Page(live) for _ in range(2)]
+    for n in range(20):
+        pages[n % 2].ask(f"{RATES} * {n}", view=2 + n)
+    await eventually(lambda: len(computed) == 20)
+    computed.clear()
+    started_s = time.monotonic()
+    await asyncio.sleep(3)
+    assert len(computed) == 20, "none of them starves"
+    assert sum(computed.values()) * 0.03 < 0.75 * (time.monotonic() - started_s)
