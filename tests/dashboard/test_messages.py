@@ -84,7 +84,7 @@ def test_a_message_of_python_is_decoded_as_it_was_encoded(struct: type[msgspec.S
         "[]",
         "{}",
         '{"t":"unknown"}',
-        '{"t":"view","view":16,"series":null,"window_ms":1,"buckets":9}',
+        '{"t":"view","view":64,"series":null,"window_ms":1,"buckets":9}',
         '{"t":"view","view":0,"series":null,"window_ms":0,"buckets":9}',
         '{"t":"view","view":0,"series":null,"window_ms":4e10,"buckets":9}',
         '{"t":"view","view":0,"series":null,"window_ms":1,"buckets":2001}',

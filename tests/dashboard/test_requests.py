@@ -17,7 +17,7 @@ from waiting import Eventually
 
 from tidewire.errors import ServiceRefused
 from tidewire.model.threshold import Threshold
-from tidewire_dashboard.analysis import statistics
+from tidewire_dashboard.analysis import frame_of, statistics
 from tidewire_dashboard.app import Dashboard
 from tidewire_dashboard.saved_decks import SavedDecks
 from tidewire_dashboard.viewer import Viewer
@@ -118,7 +118,7 @@ async def test_more_than_one_answer_of_the_service_holds_is_read_in_parts(
     small = await start_service(history_rows=700)
     reader = dashboard.hub.shared.readings
     reader._client.base = small.url
-    frame = await reader.read(dashboard.source.store.series, start_ms, start_ms + 600_000)
+    frame = frame_of(await reader.parts(dashboard.source.store.series, start_ms, start_ms + 600_000))
     assert len(frame) == 5_003
     (plain,) = (row for row in statistics(frame, start_ms, start_ms + 600_000) if row.count == 5_000)
     assert plain.mean == pytest.approx(readings.mean())

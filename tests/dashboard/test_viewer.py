@@ -351,7 +351,7 @@ async def test_a_range_that_memory_does_not_hold_says_when_the_history_is_away(
         "{}",
         "[]",
         '{"t":"nothing"}',
-        '{"t":"view","view":16,"series":null,"window_ms":1000,"buckets":10}',
+        '{"t":"view","view":64,"series":null,"window_ms":1000,"buckets":10}',
         '{"t":"view","view":0,"series":[-1],"window_ms":1000,"buckets":10}',
         '{"t":"view","view":0,"series":null,"window_ms":4e10,"buckets":10}',
         '{"t":"view","view":0,"series":null,"window_ms":1000,"buckets":1e9}',

@@ -539,9 +539,12 @@ def decode_message(text: str | bytes) -> DeckMessage:
         InvalidInput: not JSON, an unknown ``t``, or a field that is missing or out of bounds.
     """
     try:
-        return _decoder.decode(text)
+        message = _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("message", text[:_SHOWN_CHARS], str(error)) from None
+    if isinstance(message, WindowRequest) and not message.series and message.formula is None:
+        raise InvalidInput("message", text[:_SHOWN_CHARS], "expected series, or a formula")
+    return message
 
 
 def directory_message(series: Iterable[Series], *, full: bool) -> Directory:
