@@ -19,7 +19,8 @@ DEEP = """const deep = (root = document) => [...root.querySelectorAll("*")]
 # Where things are that may not move: plots (their canvas and the box in it), titles, freshness.
 PLACES = f"""() => {{ {DEEP} return [all("plot").map(box), all("chart-fresh").map((one) => box(one)[2]),
     window.__tidewire.state().charts.map((one) => one.plot),
-    deep().filter((one) => one.matches(".card-title")).map((one) => box(one).slice(0, 2))]; }}"""
+    deep().filter((one) => one.matches(".card-title") && one.checkVisibility())
+        .map((one) => box(one).slice(0, 2))]; }}"""
 # Children of the header that lie over each other, or leave the page; and the page's own overflow.
 CROWDED = f"""() => {{ {DEEP}
     const header = deep().find((one) => one.matches(".header"));

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tidewire.errors import InvalidInput
@@ -61,6 +61,7 @@ def flat(hint: Any) -> st.SearchStrategy[Any]:
 @given(data=st.data())
 def test_a_message_of_the_deck_is_decoded_as_it_was_encoded(struct: type[msgspec.Struct], data: st.DataObject) -> None:
     message = data.draw(built(struct))
+    assume(not isinstance(message, messages.WindowRequest) or message.series or message.formula is not None)
     assert decode_message(msgspec.json.encode(message)) == message
     assert msgspec.convert(msgspec.to_builtins(message), messages.DeckMessage) == message
 
