@@ -44,7 +44,8 @@ _CACHE_S: Final = 365 * 86_400
 SESSION_S: Final = 25.0
 CHECK_SESSIONS_S: Final = 5.0
 
-# The page has the background of its theme from the start, so that nothing flashes before the module has loaded.
+# The page has the background of its theme from the start, so that nothing flashes before the module has loaded. It
+# tells the deck all it needs. Bokeh and Panel, two megabytes and half a second of script, run once the deck has drawn.
 _PAGE: Final = Template("""{% extends base %}
 {% block title %}Tidewire{% endblock %}
 {% block preamble %}
@@ -67,7 +68,16 @@ const theme = new URLSearchParams(location.search).get("theme");
 if (theme) document.documentElement.dataset.theme = theme;
 </script>
 {% endblock %}
-{% block contents %}<div style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</div>{% endblock %}
+{% block js_resources %}{% endblock %}
+{% block inner_body %}
+<div id="tidewire-page" data-page='{{ given|tojson }}'></div>
+<script type="module" async src="{{ modules[0] }}"></script>
+<div style="position: absolute; inset: 0; visibility: hidden">{% for root in roots %}{{ embed(root) }}{% endfor %}</div>
+<template id="panel-scripts">
+{{ bokeh_js }}
+{{ plot_script }}
+</template>
+{% endblock %}
 """)
 
 
@@ -156,8 +166,8 @@ def _server(settings: DashboardSettings, hub: SocketHub) -> Server:
         raise InvalidInput("port", settings.dashboard_port, reason) from error
     configure_application(
         application_of(server),
-        guard=guard_rules(hosts),
-        transform=PageHeaders,
+        guard=guard_rules(hosts, embeds=bool(settings.dashboard_embed_origins)),
+        transform=PageHeaders.embeddable_by(settings.dashboard_embed_origins),
         origins=[f"{_bracketed(host)}:*" for host in hosts],
         ping_s=frame_socket.PING_S,
         log_request=log_request,
@@ -191,20 +201,21 @@ def _page(page: str, hub: SocketHub) -> Deck:
     ticket = "" if login is None else hub.tickets.issue(login)
     pn.state.on_session_destroyed(lambda _context: hub.tickets.revoke(ticket))
     prefix = (pn.state.base_url or "/").rstrip("/")
+    given = {
+        "page": page,
+        "socket_path": f"{prefix}/frames",
+        "ticket": ticket,
+        "viewer": "" if login is None or hub.logins is None else login.name,
+        "assets": f"{prefix}/{ASSETS}",
+        "dashboard_prefix": prefix,
+    }
     document = pn.state.curdoc
     if document is not None:
         document.template = _PAGE
+        document.template_variables["given"] = given
         document.template_variables["module_folder"] = f"{prefix}/{module_folder()}/"
         document.template_variables["modules"] = [f"{prefix}/{module}" for module in first_modules(page)]
-    return Deck(  # type: ignore[no-untyped-call]  # Panel is not typed
-        page=page,
-        socket_path=f"{prefix}/frames",
-        ticket=ticket,
-        viewer="" if login is None or hub.logins is None else login.name,
-        assets=f"{prefix}/{ASSETS}",
-        dashboard_prefix=prefix,
-        sizing_mode="stretch_both",
-    )
+    return Deck(sizing_mode="stretch_both", **given)  # type: ignore[no-untyped-call]  # Panel is not typed
 
 
 class _CachedFile(StaticFileHandler):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from tidewire.errors import InvalidInput
 from tidewire.settings import check_host_name, is_loopback
 from tidewire_dashboard.settings import DashboardSettings
 
 __all__ = ["check_exposure", "warnings"]
+
+_ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 
 
 def check_exposure(settings: DashboardSettings) -> None:
@@ -18,6 +23,9 @@ def check_exposure(settings: DashboardSettings) -> None:
     host = settings.dashboard_host
     for name in settings.dashboard_allowed_hosts:
         check_host_name("--dashboard-allowed-hosts", name)
+    for origin in settings.dashboard_embed_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise InvalidInput("--embed-origins", origin, "expected an origin such as https://wiki.example")
     if not (is_loopback(host) or settings.dashboard_login or settings.dashboard_insecure):
         raise InvalidInput(
             "--host",

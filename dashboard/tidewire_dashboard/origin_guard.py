@@ -14,6 +14,7 @@ from tornado.web import RequestHandler
 
 from tidewire.errors import shown
 from tidewire_dashboard.bokeh_server import auth_provider_of
+from tidewire_dashboard.page_headers import is_embedded
 
 __all__ = ["guard_rules"]
 
@@ -26,7 +27,13 @@ class _ForeignPage(Matcher):
     """Matches requests that a page of another origin makes, except followed links.
 
     Bokeh checks only the origin of its own socket, without the port, and lets every page read `autoload.js`.
+
+    Args:
+        embeds: pages with ``?embed=1`` may be shown in a frame; whose, is for their headers to say.
     """
+
+    def __init__(self, *, embeds: bool = False) -> None:
+        self._embeds = embeds
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Return {} for such a request, None for any other."""
@@ -36,8 +43,10 @@ class _ForeignPage(Matcher):
             return None if _netloc(origin) == request.host.lower() else {}
         if site in ("", "same-origin", "none"):
             return None
-        followed = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
-        return None if followed and request.method in _READING_METHODS else {}
+        navigated = headers.get("Sec-Fetch-Mode") == "navigate" and request.method in _READING_METHODS
+        into = headers.get("Sec-Fetch-Dest")
+        framed = self._embeds and into == "iframe" and is_embedded(request)
+        return None if navigated and (into == "document" or framed) else {}
 
 
 def _netloc(origin: str) -> str:
@@ -114,17 +123,18 @@ class _NotServed(_Refusal):
         self.refuse(404, "There is nothing at this path.")
 
 
-def guard_rules(hosts: Iterable[str]) -> list[Rule]:
+def guard_rules(hosts: Iterable[str], *, embeds: bool = False) -> list[Rule]:
     """Return the routing rules that are matched before all others.
 
     Args:
         hosts: allowed host names of the dashboard, at any port.
+        embeds: other sites may embed its pages.
     """
     allowed = "|".join(re.escape(host) for host in hosts)
     return [
         Rule(PathMatches("/health/live"), _Live),
         Rule(HostMatches(rf"(?i:(?!(?:{allowed})$).*)$"), _WrongHost),
-        Rule(_ForeignPage(), _Foreign),
+        Rule(_ForeignPage(embeds=embeds), _Foreign),
         Rule(PathMatches(r".*/autoload\.js"), _NotServed),  # other sites would embed our pages by it
         Rule(_HeadOfPage(), _Head),
     ]

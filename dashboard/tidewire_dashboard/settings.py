@@ -61,6 +61,14 @@ class DashboardSettings(Settings, frozen=True, kw_only=True):
     dashboard_insecure: Annotated[
         bool, Option("allow anybody to view on an address that others can reach", name="insecure")
     ] = False
+    dashboard_embed_origins: Annotated[
+        tuple[str, ...],
+        Option(
+            "origins of other sites' pages that may show a page with ?embed=1 in a frame, comma-separated: "
+            "https://wiki.example",
+            name="embed-origins",
+        ),
+    ] = ()
     dashboard_timeout_s: Annotated[float, Option("time in which a client must send a whole request", minimum=0.1)] = (
         30.0
     )

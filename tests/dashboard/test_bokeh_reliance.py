@@ -100,6 +100,7 @@ def test_row_9_the_handlers_have_the_hooks_that_are_overridden(provider: str) ->
 async def test_row_10_the_browser_loads_the_modules_itself(tab: Any) -> None:
     await tab.open("/")
     await tab.sees("No metrics yet")
+    await tab.until("() => window.Bokeh?.documents[0]?.roots().length > 0")
     ours = [url for url in tab.requests if re.search(r"/deck[a-z-]*\.js$", url)]
     assert len(ours) > 2
     copies = [url for url in tab.requests if url.startswith("blob:")]

@@ -286,3 +286,48 @@ async def test_keys_of_time_before_the_first_message_break_nothing(dashboard: An
         assert errors == []
     finally:
         await context.close()
+
+
+async def test_what_changes_a_deck_can_be_undone(tab: Any, service: Any) -> None:
+    await plant(service)
+    await tab.open("/d/furnace?c=furnace/temperature&c=furnace/power")
+    count = "(n) => window.__tidewire?.state().charts.length === n"
+    await tab.until(count, 2)
+    toast = tab.page.locator('[data-tw="toast"]')
+    await tab.page.locator('[data-tw="chart"]').first.hover()
+    await tab.page.keyboard.press("x")
+    await tab.until(count, 1)
+    await toast.filter(has_text="Chart removed").wait_for()
+    await tab.page.locator('[data-tw="undo"]').click()
+    await tab.until(count, 2)
+    await toast.wait_for(state="hidden")
+    for left in (1, 0):
+        await tab.page.locator('[data-tw="chart"]').first.hover()
+        await tab.page.keyboard.press("x")
+        await tab.until(count, left)
+    for back in (1, 2):
+        await tab.page.keyboard.press("Control+z")
+        await tab.until(count, back)
+    await tab.page.keyboard.press("Control+z")
+    assert await tab.page.evaluate("() => location.pathname") == "/d/furnace", "there is nothing more to undo"
+    await tab.page.locator('[data-tw="sidebar"] .search-input').fill("power")
+    await tab.page.keyboard.press("Control+z")
+    await tab.until(count, 2)
+    assert tab.errors == []
+
+
+async def test_a_list_that_was_hidden_stays_hidden_for_this_browser(tab: Any, service: Any) -> None:
+    await plant(service)
+    await drawn(tab)
+    side = tab.page.locator('[data-tw="sidebar"]')
+    await side.wait_for()
+    await tab.page.keyboard.press("m")
+    await side.wait_for(state="hidden")
+    await drawn(tab)
+    assert not await side.is_visible()
+    await tab.open("/")
+    await tab.page.locator('[data-tw="tile"]').first.wait_for()
+    assert await tab.page.locator(".overview.bare").count() == 1
+    await tab.page.keyboard.press("m")
+    await drawn(tab)
+    await side.wait_for()

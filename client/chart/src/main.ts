@@ -1,4 +1,9 @@
-/** Entry point of the dashboard: starts the app in Panel's component. */
+/**
+ * Entry point of the dashboard: starts the app by what the page says of it, or else in Panel's component.
+ *
+ * Panel brings the component's properties after its own and Bokeh's scripts have run, which takes longer than the deck needs
+ * for its first charts.
+ */
 
 import { App } from "./pages/app";
 import { deckRoot } from "./pages/root";
@@ -38,7 +43,14 @@ function loadFonts(assets: string, loaded: () => void): void {
   }
 }
 
-function startDashboard(model: PanelModel, el: HTMLElement, root: HTMLElement): () => void {
+interface Started {
+  destroy(): void;
+  /** Go on with the properties of Panel's component, of which some may change. */
+  adopt(model: PanelModel): void;
+}
+
+function startDashboard(given: PanelModel, el: ParentNode, root: HTMLElement): Started {
+  let model = given;
   const socketBase = new URL(model.socket_path || "../frames", location.href);
   const prefix = (model.dashboard_prefix ?? "").replace(/\/$/, "");
   const app = new App({
@@ -57,18 +69,42 @@ function startDashboard(model: PanelModel, el: HTMLElement, root: HTMLElement): 
     },
     drawn: () => {
       (window as unknown as Record<string, unknown>).__tidewire = Object.freeze({ state: () => app.debug() });
+      window.setTimeout(loadPanel, PANEL_AFTER_MS);
     },
   });
   if (model.assets) loadFonts(model.assets, () => app.applyTheme());
   el.append(root);
-  const destroy = (): void => app.destroy();
-  model.on?.("theme", () => app.applyTheme());
-  model.on?.("remove", destroy);
-  return destroy;
+  return {
+    destroy: () => app.destroy(),
+    adopt(component) {
+      model = component;
+      model.on?.("theme", () => app.applyTheme());
+    },
+  };
 }
 
+/** Panel's scripts begin so long after the first drawing, which they would hold up … */
+const PANEL_AFTER_MS = 3_000;
+/** … or so long after the start, if nothing was drawn: a session without a connection is given up after 25 s. */
+const PANEL_AT_LATEST_MS = 10_000;
+const loadPanel = (): void => void import("./pages/held-scripts").then(({ runHeldScripts }) => runHeldScripts());
+
+/** Start by what the page says; null on a page that says nothing. */
+function startEarly(): Started | null {
+  const place = document.getElementById("tidewire-page");
+  if (!place?.dataset.page) return null;
+  return startDashboard(JSON.parse(place.dataset.page) as PanelModel, place.attachShadow({ mode: "open" }), deckRoot());
+}
+
+const early = startEarly();
+if (early) window.setTimeout(loadPanel, PANEL_AT_LATEST_MS);
+
 function render({ model, el }: { model: PanelModel; el: HTMLElement }): () => void {
-  return startDashboard(model, el, deckRoot());
+  const started = early ?? startDashboard(model, el, deckRoot());
+  started.adopt(model);
+  const destroy = (): void => started.destroy();
+  model.on?.("remove", destroy);
+  return destroy;
 }
 
 export default { render };

@@ -49,6 +49,7 @@ const base: PageState = {
   zone: "America/New_York",
   compareMs: 604_800_000,
   kiosk: true,
+  embed: true,
   drawer: 1,
   only: 2,
   hidden: [{ metric: "a/b", labels: { k: "v" } }],

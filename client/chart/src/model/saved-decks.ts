@@ -143,6 +143,7 @@ export class SavedDecks {
       query: "",
       folds: new Map(),
       kiosk: false,
+      embed: false,
       theme: null,
       drawer: null,
       only: null,

@@ -89,6 +89,8 @@ export interface PageState {
   compareMs: number | null;
   /** A wall: no header, no sidebar. */
   kiosk: boolean;
+  /** A page in a frame of another site: nothing can be changed. */
+  embed: boolean;
   /** Series that are hidden in the legend. */
   hidden: SeriesRef[];
   /** Styles that are not, or may not be, those that the dashboard gives. */
@@ -366,6 +368,7 @@ export function parseState(
     zone: knownZone(fields.get("tz") ?? ""),
     compareMs: parseCompare(fields.get("cmp")),
     kiosk: fields.get("kiosk") === "1",
+    embed: fields.get("embed") === "1",
     hidden,
     colours,
     events: fields.get("ev") || null,
@@ -384,6 +387,7 @@ export function formatState(state: PageState, prefix: string): string {
   fields.push(...formatLabels(state.labels));
   if (state.folds.size) fields.push(`f=${formatFolds(state.folds)}`);
   if (state.kiosk) fields.push("kiosk=1");
+  if (state.embed) fields.push("embed=1");
   if (state.zoom)
     fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);
   if (state.zone !== null) fields.push(`tz=${escapePart(state.zone)}`);

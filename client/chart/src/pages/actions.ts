@@ -50,6 +50,7 @@ export function pageActions(app: AppContext): Action[] {
     { keys: ["g"], words: "List of decks", run: () => app.header.openDecks() },
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },
     { keys: ["t"], words: "Theme: light or dark", run: () => app.toggleTheme() },
+    { keys: [], shown: "Ctrl Z", words: "Undo the last change of the deck", page: "deck", run: () => false },
     { keys: ["n"], words: "Show or hide events", page: "deck", menu: true, run: () => app.switchEvents() },
     {
       keys: ["S"],

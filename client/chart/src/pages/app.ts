@@ -39,6 +39,8 @@ import { reloadOnce } from "./reload";
 import { TimeControl } from "./time-control";
 
 /** When the parts that nobody has asked for are fetched, ms after a page was opened: its charts come first. */
+/** The keys of a page that is embedded: those that only move through time. */
+const EMBED_KEYS = /^(?:[ [\]+=1-6-]|Escape)$/;
 const WARM_AFTER_MS = 3_000;
 
 export interface AppOptions {
@@ -93,6 +95,11 @@ export class App implements AppContext {
     overview: this.part(async () => (await import("./overview")).openOverview),
     deck: this.part(async () => (await import("./charts")).openCharts),
   };
+  readonly #toast = this.part(async () => {
+    const toast = new (await import("../panels/toast")).Toast(() => this.#undoChange());
+    this.options.root.append(toast.element);
+    return toast;
+  });
   readonly #port: SocketPort;
   readonly #dark = window.matchMedia("(prefers-color-scheme: dark)");
   readonly #loop = new DrawLoop(
@@ -171,9 +178,7 @@ export class App implements AppContext {
 
   /** Return a part of the page that is fetched when it is first used. */
   part<T>(load: () => Promise<T>): Lazy<T> {
-    return new Lazy(load, () =>
-      this.notify("This part of the page could not be loaded: reload the page once the dashboard answers"),
-    );
+    return new Lazy(load, () => this.notify("This part of the page could not be loaded: reload the page"));
   }
 
   /** Tell whether nothing new can arrive: the browser lost the dashboard, or the dashboard lost the service. */
@@ -219,6 +224,7 @@ export class App implements AppContext {
     if (this.#page) show(this.#page.element, !nothing);
     this.options.root.classList.toggle("nothing", nothing);
     this.options.root.classList.toggle("kiosk", this.state.kiosk);
+    this.options.root.classList.toggle("embed", this.state.embed);
     if (nothing) this.#empty.use((page) => page.draw());
     else this.#page?.draw();
     if (nothing || this.#page) this.#firstDrawn();
@@ -237,6 +243,7 @@ export class App implements AppContext {
 
   #onPopState(): void {
     const before = this.state;
+    this.#toast.here?.hide();
     this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
     this.#applyZone();
     this.applyTheme();
@@ -324,6 +331,19 @@ export class App implements AppContext {
     document.title = this.alerts.title(
       this.state.page === "deck" ? (this.savedDecks.saved?.name ?? this.state.slug) : "",
     );
+  }
+
+  /** Say that the deck has so many charts more, or 0: others, and offer to undo it. */
+  undoable(more: number): void {
+    history.replaceState({ undo: true }, "");
+    this.#toast.use((toast) => toast.show(more));
+  }
+
+  /** Undo the last change of the deck, as Back does; false if the last step was another. */
+  #undoChange(): boolean {
+    if ((history.state as { undo?: boolean } | null)?.undo !== true) return false;
+    history.back();
+    return true;
   }
 
   /** Change the state and the URL; `push` adds a step to the browser's history. */
@@ -414,6 +434,8 @@ export class App implements AppContext {
     const target = event.composedPath()[0] as HTMLElement;
     const typing =
       target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
+    if (!typing && (event.ctrlKey || event.metaKey) && event.key === "z" && !event.altKey && this.#undoChange())
+      event.preventDefault();
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     // Space presses a focused button.
     if (event.key === " " && target instanceof HTMLButtonElement) return;
@@ -421,7 +443,7 @@ export class App implements AppContext {
       this.dialog.key(event) ||
       this.#help.here?.key(event) ||
       this.#page?.key(event) ||
-      runKey(this.actions(), event.key, this.state.page)
+      ((!this.state.embed || EMBED_KEYS.test(event.key)) && runKey(this.actions(), event.key, this.state.page))
     )
       event.preventDefault();
   }
@@ -479,7 +501,7 @@ export class App implements AppContext {
     const shown = this.eventsShown();
     const zone = this.state.zone ?? this.savedDecks.saved?.state.zone ?? null;
     const times = { zone, compareMs: this.compareMs() || null };
-    return { ...this.state, ...written, ...times, events: shown === ALL_EVENTS ? null : shown };
+    return { ...this.state, ...written, ...times, embed: false, events: shown === ALL_EVENTS ? null : shown };
   }
 
   /** Return the address of the page as others shall see it, also after the dashboard has started anew. */

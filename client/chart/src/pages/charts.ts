@@ -25,7 +25,6 @@ import {
   moveChart,
   pressed,
   refOf,
-  removeChart,
   toggleSeries,
 } from "../model/layout";
 import { LIST } from "../model/session";
@@ -35,7 +34,7 @@ import type { AppContext } from "../panels/app-context";
 import type { Drawer } from "../panels/drawer";
 import type { FormulaEditor } from "../panels/formula-editor";
 import type { Rearrange } from "../panels/rearrange";
-import { keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "../panels/side-room";
+import { applySidebar, keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH, toggleSidebar } from "../panels/side-room";
 import type { Sidebar } from "../panels/sidebar";
 import type { WallTiles } from "../panels/wall-tiles";
 import type { YMenu } from "../panels/y-menu";
@@ -112,11 +111,12 @@ class DeckPage implements Page, GridOwner {
       if (this.#gone) sidebar.destroy();
       return sidebar;
     });
-    this.#sidebar.use((sidebar) => {
-      if (this.#gone) return;
-      sidebar.directoryChanged();
-      this.#requestViews();
-    });
+    if (!app.state.embed)
+      this.#sidebar.use((sidebar) => {
+        if (this.#gone) return;
+        sidebar.directoryChanged();
+        this.#requestViews();
+      });
     this.#drawer = app.part(async () => {
       const drawer = new (await import("../panels/drawer")).Drawer(app, () => this.toggleDrawer());
       this.element.append(drawer.element);
@@ -133,6 +133,7 @@ class DeckPage implements Page, GridOwner {
     });
     this.#scroller.append(this.#grid.element, this.#none);
     this.element.append(this.#side, this.#scroller);
+    applySidebar(this.element);
     this.crosshair = new Crosshair(
       () => this.#grid.cards.map((one) => one.chart),
       (span) => app.time.zoomTo(span),
@@ -206,20 +207,13 @@ class DeckPage implements Page, GridOwner {
   }
 
   #write(key: string | undefined): void {
-    const card = (): DeckCard | undefined => this.#grid.cards.find((one) => one.key === key);
-    this.#formula.use((editor) => {
-      const own = card();
-      if (own)
-        editor.open(own, (formula) => {
-          const at = card()?.at;
-          if (at === undefined) return;
-          const { axis: _, ...spec } = this.specs()[at];
-          const { length } = this.specs();
-          if (formula !== null)
-            this.setCharts(this.specs().map((one, i) => (i === at ? { ...spec, series: [], formula } : one)));
-          else if (spec.formula === "" && length > 0) this.setCharts(removeChart(this.specs(), at));
-        });
-    });
+    this.#formula.use((editor) =>
+      editor.write({
+        card: () => this.#grid.cards.find((one) => one.key === key),
+        specs: () => this.specs(),
+        set: (charts) => this.setCharts(charts),
+      }),
+    );
   }
 
   isAlone(at: number): boolean {
@@ -243,7 +237,9 @@ class DeckPage implements Page, GridOwner {
   /** Set the charts, as a step of the browser's history: Back undoes it. */
   setCharts(charts: ChartSpec[]): void {
     const { drawer } = this.#app.state;
+    const before = this.specs().length;
     this.#app.change({ charts, drawer: drawer !== null && drawer < charts.length ? drawer : null, only: null }, true);
+    this.#app.undoable(charts.length - before);
   }
 
   /** Return the card that keys act on: the focused one, or else the one under the pointer. */
@@ -259,7 +255,7 @@ class DeckPage implements Page, GridOwner {
 
   attach(chart: Chart): void {
     this.crosshair.attach(chart);
-    this.#rearrange.use((one) => one.attach(chart.card.head, chart.card.element));
+    if (!this.#app.state.embed) this.#rearrange.use((one) => one.attach(chart.card.head, chart.card.element));
   }
 
   /** Let cards be moved and resized, and series and levels dropped on them. */
@@ -297,7 +293,7 @@ class DeckPage implements Page, GridOwner {
 
   /** Show the sidebar, or hide it. */
   toggleSidebar(): void {
-    this.element.classList.toggle("bare");
+    toggleSidebar(this.element);
   }
 
   /** Add a series to a chart; if there is no such chart, show the series by a chart of its own. */

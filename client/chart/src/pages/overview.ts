@@ -29,6 +29,7 @@ import { LabelChips } from "../panels/label-chips";
 import { LevelPane } from "../panels/level-pane";
 import { OverviewToolbar } from "../panels/overview-toolbar";
 import { SavedDeckLinks } from "../panels/saved-deck-links";
+import { applySidebar, toggleSidebar } from "../panels/side-room";
 import { TileHeads } from "../panels/tile-heads";
 import { TileLinks } from "../panels/tile-links";
 import { IDLE_DRAW_MS } from "./draw-loop";
@@ -115,6 +116,7 @@ class Overview implements Page {
     this.#heads = new TileHeads(app);
     this.#links.element.prepend(this.#heads.element);
     this.#scroller.append(this.#canvas, this.#links.element);
+    applySidebar(this.element);
     this.element.append(
       this.#levels.element,
       h(
@@ -397,7 +399,7 @@ class Overview implements Page {
   }
 
   toggleSidebar(): void {
-    this.element.classList.toggle("bare");
+    toggleSidebar(this.element);
   }
 
   focusSearch(): void {

@@ -62,6 +62,8 @@ export interface AppContext {
   readonly turns: WallTurns;
   /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;
+  /** Say that the deck has so many charts more, or 0: others, and offer to undo it. */
+  undoable(more: number): void;
   addressOf(part: Partial<PageState>): string;
   /** Return the address of the page as others shall see it, also after the dashboard has started anew. */
   sharedAddress(): string;

@@ -77,8 +77,9 @@ export class Footer {
 
   draw(): void {
     const app = this.#app;
-    show(this.wall, app.state.kiosk);
-    if (!app.state.kiosk) return;
+    const shown = app.state.kiosk || app.state.embed;
+    show(this.wall, shown);
+    if (!shown) return;
     const { alerts, critical, stale } = app.alerts.counts;
     const { startMs, endMs } = app.time.shown();
     setText(this.#name, app.state.page === "deck" ? (app.savedDecks.saved?.name ?? app.state.slug) : "Overview");

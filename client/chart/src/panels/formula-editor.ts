@@ -2,6 +2,7 @@
 
 import { h, setAttribute, setText, show } from "../base/dom";
 import type { Chart } from "../chart/chart";
+import { removeChart } from "../model/layout";
 import type { ChartSpec, SeriesRef } from "../model/url";
 import type { FormulaCompletion, FormulaFault, FormulaHelp } from "../wire/messages";
 import type { AppContext } from "./app-context";
@@ -9,8 +10,17 @@ import css from "./formula-editor.css";
 
 /** The chart whose formula is written. */
 export interface Written {
+  at: number;
   chart: Chart;
   spec: ChartSpec;
+}
+
+/** The charts of its deck. */
+export interface WrittenDeck {
+  /** The chart now; undefined if it is gone. */
+  card(): Written | undefined;
+  specs(): readonly ChartSpec[];
+  set(charts: ChartSpec[]): void;
 }
 
 /** The formula that was written; null: the old one stays. */
@@ -107,8 +117,21 @@ export class FormulaEditor {
     });
   }
 
-  /** Write the formula of a chart over its title. */
-  open({ chart, spec }: Written, done: Done): void {
+  /** Write the formula of a chart; one that is new and gets none is removed. */
+  write(deck: WrittenDeck): void {
+    const own = deck.card();
+    if (!own) return;
+    this.#open(own, (formula) => {
+      const at = deck.card()?.at;
+      if (at === undefined) return;
+      const specs = deck.specs();
+      const { axis: _, ...spec } = specs[at];
+      if (formula !== null) deck.set(specs.map((one, i) => (i === at ? { ...spec, series: [], formula } : one)));
+      else if (spec.formula === "") deck.set(removeChart(specs, at));
+    });
+  }
+
+  #open({ chart, spec }: Written, done: Done): void {
     this.#end(null);
     this.#done = done;
     this.#input.value = spec.formula ?? formulaOf(spec.series);

@@ -4,26 +4,45 @@ export const LEAST = 220;
 export const MOST = 560;
 export const USUAL = 280;
 const KEY = "tidewire.sidebar";
+const HIDDEN_KEY = "tidewire.sidebar.hidden";
 
 /** Of its sparklines, and of the tiles of a wall. */
 export const SIDEBAR_WINDOW_MS = 120_000;
 /** Px of its sparklines. */
 export const SPARK_WIDTH = 40;
 
-/** Return the width that this browser keeps; where it keeps nothing, the usual one. */
-export function keptWidth(): number {
+/** Return what this browser keeps, null if it keeps nothing or allows no storage. */
+function read(key: string): string | null {
   try {
-    const width = Number(localStorage.getItem(KEY));
-    return width >= LEAST && width <= MOST ? width : USUAL;
+    return localStorage.getItem(key);
   } catch {
-    return USUAL; // a browser that allows no storage
+    return null;
   }
 }
 
-export function keepWidth(width: number): void {
+/** Keep a text for this browser; one that allows no storage forgets it with the page. */
+function keep(key: string, text: string): void {
   try {
-    localStorage.setItem(KEY, String(width));
+    localStorage.setItem(key, text);
   } catch {
-    // a browser that allows no storage: until the next page
+    // as said
   }
+}
+
+/** Return the width that this browser keeps; where it keeps nothing, the usual one. */
+export function keptWidth(): number {
+  const width = Number(read(KEY));
+  return width >= LEAST && width <= MOST ? width : USUAL;
+}
+
+export const keepWidth = (width: number): void => keep(KEY, String(width));
+
+/** Show the list at the left of a page, or hide it, as this browser keeps it. */
+export function applySidebar(page: HTMLElement): void {
+  page.classList.toggle("bare", read(HIDDEN_KEY) === "1");
+}
+
+/** Show the list, or hide it, and keep that. */
+export function toggleSidebar(page: HTMLElement): void {
+  keep(HIDDEN_KEY, page.classList.toggle("bare") ? "1" : "0");
 }

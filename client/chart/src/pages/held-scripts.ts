@@ -1,0 +1,18 @@
+/** Runs the scripts that the page holds back until the deck has drawn: Bokeh's and Panel's. */
+
+let begun = false;
+
+/** Run them one after the other, once. */
+export async function runHeldScripts(): Promise<void> {
+  const held = document.getElementById("panel-scripts");
+  if (begun || !(held instanceof HTMLTemplateElement)) return;
+  begun = true;
+  for (const one of held.content.querySelectorAll("script")) {
+    const script = document.createElement("script");
+    for (const { name, value } of one.attributes) script.setAttribute(name, value);
+    script.text = one.text;
+    const loaded = one.src ? new Promise((resolve) => script.addEventListener("load", resolve)) : null;
+    held.before(script);
+    await loaded;
+  }
+}

@@ -1,0 +1,2 @@
+/*! The Tidewire deck, Apache-2.0; built from client/chart, do not edit. */
+let r=!1;async function l(){const t=document.getElementById("panel-scripts");if(!(r||!(t instanceof HTMLTemplateElement))){r=!0;for(const n of t.content.querySelectorAll("script")){const e=document.createElement("script");for(const{name:o,value:s}of n.attributes)e.setAttribute(o,s);e.text=n.text;const c=n.src?new Promise(o=>e.addEventListener("load",o)):null;t.before(e),await c}}}export{l as runHeldScripts};
