@@ -283,6 +283,7 @@ async def test_formulas_that_cost_much_take_turns_and_leave_time_for_the_rest(
     await eventually(lambda: len(computed) == 20)
     computed.clear()
     started_s = time.monotonic()
-    await asyncio.sleep(3)
-    assert len(computed) == 20, "none of them starves"
+    await eventually(lambda: len(computed) == 20)  # none of them starves
+    await asyncio.sleep(2)
+    # How long a tick of one takes is the test's; what the machine adds belongs to nobody.
     assert sum(computed.values()) * 0.03 < 0.75 * (time.monotonic() - started_s)
