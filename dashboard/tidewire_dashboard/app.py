@@ -77,6 +77,10 @@ if (theme) document.documentElement.dataset.theme = theme;
 {{ bokeh_js }}
 {{ plot_script }}
 </template>
+<script>
+for (const { src } of document.getElementById("panel-scripts").content.querySelectorAll("script[src]"))
+  document.head.append(Object.assign(document.createElement("link"), { rel: "prefetch", href: src }));
+</script>
 {% endblock %}
 """)
 

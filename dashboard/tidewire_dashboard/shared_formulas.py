@@ -21,7 +21,7 @@ import pyarrow as pa
 from tidewire.errors import InvalidFormula, ServiceUnavailable
 from tidewire.evaluation.evaluate import Result, ResultSeries
 from tidewire.evaluation.vectors import Labels, bare, sorting
-from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of, selected_series
+from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.formula_view import FormulaView, pack_values
 from tidewire.livestore.history_cache import HistoryCache
@@ -46,6 +46,7 @@ _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
 _SLACK_MS: Final = 60_000.0
 _AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
 _MAX_OPEN: Final = 200  # formulas of all viewers
+_AT_ONCE: Final = 2  # evaluations over the history, in threads
 _COLUMNS: Final = 1_000  # of a file
 _TICK_BUDGET_MS: Final = 40.0  # of the 100 between two ticks
 
@@ -110,6 +111,7 @@ class FormulaWindow:
         formula: what it is of.
         view: its values.
         version: rises with each change of what `state` returns.
+        problem: why its past is missing, else empty.
     """
 
     def __init__(self, formula: OpenFormula, readings: FormulaReadings, window_ms: float, buckets: int) -> None:
@@ -189,6 +191,7 @@ class SharedFormulas:
         self._readings: dict[tuple[float, tuple[str, ...]], FormulaReadings] = {}
         self._windows: set[FormulaWindow] = set()
         self._numbers = itertools.count(_FIRST_INDEX)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._refreshed = -1
         self._spent_ms = 0.0  # in the last tick
 
@@ -227,6 +230,11 @@ class SharedFormulas:
         """Return what is being read from the history."""
         return [task for task in (window.reading for window in self._windows) if task is not None]
 
+    @property
+    def past_reason(self) -> str:
+        """Return why the past of an open formula cannot be shown at the moment, empty if it can."""
+        return next((window.problem for window in self._windows if window.problem), "")
+
     def ready(self, window: FormulaWindow, seq: int) -> bool:
         """Tell whether a window may be computed with this tick: together they take a part of the loop, and no more."""
         if window.seq == seq:
@@ -257,7 +265,7 @@ class SharedFormulas:
             end = window.lacking_from(store)
         lacks = end > max(view.first, view.past_end)
         fits = window.window_ms + need + _SLACK_MS <= store.raw_ms
-        view.partial = lacks and (window.reading is not None or window.requested_ms == -math.inf or waiting)
+        view.partial = lacks
         if not lacks or (fits and waiting) or window.reading is not None:
             return
         if self._clock_ms() - window.requested_ms > _AGAIN_MS:
@@ -269,14 +277,11 @@ class SharedFormulas:
         first = view.first
         count = min(end - first, view.count)
         try:
-            result = await evaluate_history(
-                formula.node, self._store, self._history_cache, formula.may_see,
-                first=first, count=count, step_ms=view.step_ms,
-            )  # fmt: skip
+            result, _ = await self._evaluate(formula, first, count, view.step_ms)
             view.set_past(past_of(result, first, first + count))
             window.problem = ""
         except (ServiceUnavailable, InvalidFormula) as error:
-            window.problem = str(error)
+            window.problem = f"the past of a formula is missing: {error}"
             _log.info("the past of a formula is missing: %s", error)
         finally:
             window.reading = None
@@ -294,9 +299,7 @@ class SharedFormulas:
         step_ms = column_step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
         first = math.ceil(request.end_ms / step_ms) - request.buckets - BEYOND
         count = request.buckets + 2 * BEYOND
-        result = await evaluate_history(
-            formula.node, self._store, self._history_cache, formula.may_see, first=first, count=count, step_ms=step_ms
-        )
+        result, reads = await self._evaluate(formula, first, count, step_ms)
         entries = [formula.entry(one.labels, one.unit) for one in result.series]
         value = past_of(result, first, first + count).value
         rows = [value[tuple(sorting(one.labels))] for one in result.series]
@@ -304,7 +307,8 @@ class SharedFormulas:
             [one.i for one in entries], rows, first, count, step_ms,
             request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
         )  # fmt: skip
-        return frame, _state_of(text, formula, result, self._store)
+        warnings = list(result.warnings)
+        return frame, FormulaState(formula=text, series=formula.series(), reads=reads, warnings=warnings)
 
     async def results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
         """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.
@@ -315,12 +319,16 @@ class SharedFormulas:
         formula = self._formula(FormulaKey(text, login.narrowed_to), login)
         step_ms = column_step_for(max(1.0, end_ms - start_ms), _COLUMNS)
         first, last = math.ceil(start_ms / step_ms), math.ceil(end_ms / step_ms)
-        result = await evaluate_history(
-            formula.node, self._store, self._history_cache, formula.may_see,
-            first=first, count=max(1, last - first), step_ms=step_ms,
-        )  # fmt: skip
+        result, _ = await self._evaluate(formula, first, max(1, last - first), step_ms)
         time_ms = np.arange(first + 1, first + 1 + max(1, last - first)) * step_ms
         return [_part_of(formula, one, time_ms) for one in result.series]
+
+    async def _evaluate(self, formula: OpenFormula, first: int, count: int, step_ms: int) -> tuple[Result, int]:
+        async with self._turns:
+            return await evaluate_history(
+                formula.node, self._store, self._history_cache, formula.may_see,
+                first=first, count=count, step_ms=step_ms,
+            )  # fmt: skip
 
     def _formula(self, key: FormulaKey, login: Login) -> OpenFormula:
         formula = self._open.get(key)
@@ -353,8 +361,3 @@ def _part_of(formula: OpenFormula, one: ResultSeries, time_ms: npt.NDArray[np.in
         **{label_column(name): pa.array([text] * count).dictionary_encode() for name, text in entry.labels.items()},
     }
     return Part(_NamedResult(entry.i, metric, entry.labels), pa.table(columns))
-
-
-def _state_of(text: str, formula: OpenFormula, result: Result, store: Store) -> FormulaState:
-    reads = len(selected_series(formula.node, store, formula.may_see))
-    return FormulaState(formula=text, series=formula.series(), reads=reads, warnings=list(result.warnings))

@@ -369,7 +369,7 @@ class SharedViews:
     def status_message(self, lag_ms: float, login: Login = EVERYBODY) -> str:
         """Return the `status` message for a viewer whose acknowledgements come `lag_ms` late."""
         message = self.source.message()
-        reason = message.past_reason or self._history_reason
+        reason = message.past_reason or self._history_reason or self._formulas.past_reason
         message = msgspec.structs.replace(message, lag_ms=round(lag_ms), past_reason=reason)
         if login.narrowed_to:  # the number of other metrics must not leak
             series = self.source.store.series

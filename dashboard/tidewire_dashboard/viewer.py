@@ -42,6 +42,7 @@ __all__ = ["Port", "Viewer"]
 
 _STATUS_EVERY_TICKS: Final = 10
 _MAX_UNSENT: Final = 12  # two frames, the texts of a hello, and answers
+_MAX_RANGE_BYTES: Final = 64 << 20  # of ranges waiting for it; the oldest is dropped first
 _MAX_WAITING: Final = 8  # answers waiting for a slow socket; the oldest is dropped first
 
 
@@ -154,6 +155,8 @@ class Viewer:
     def send_range(self, frame: bytes, lane: int = 0) -> None:
         """Send a range of its lane's newest window, once the tab is visible and the socket accepts it."""
         self._ranges.append((lane, frame))
+        while sum(len(one) for _, one in self._ranges) > _MAX_RANGE_BYTES and len(self._ranges) > 1:
+            self._ranges.popleft()
         if not self.hidden:
             self._send_waiting()
 

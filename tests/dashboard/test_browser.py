@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import Template
 from servers import Valkey
 from waiting import HANG_S, Eventually, generous
 
@@ -15,6 +16,7 @@ import tidewire
 from tidewire.model.batch import encode_batch, make_batch
 from tidewire.redislog.calls import Retention
 from tidewire.redislog.log import RedisLog
+from tidewire_dashboard import app
 from tidewire_dashboard.app import Dashboard
 
 pytestmark = pytest.mark.browser
@@ -249,4 +251,36 @@ async def test_the_drawer_is_fetched_before_it_is_asked_for_and_shows_nothing_un
     assert await drawer.is_hidden()
     await tab.page.keyboard.press("f")
     await drawer.wait_for()
+    assert tab.errors == []
+
+
+async def test_a_deck_draws_before_panels_scripts_and_also_without_them(tab: Any, service: Any) -> None:
+    async def cut(route: Any) -> None:
+        await route.abort()
+
+    await service.publish("furnace/temperature", 921.5, 922.5, unit="Cel")
+    await tab.page.route("**/static/js/bokeh.min.js*", cut)
+    await tab.open("/d/furnace")
+    await tab.until(f"() => ({CHART})()?.last === 922.5")
+    assert await tab.page.evaluate("() => typeof Bokeh") == "undefined"
+    await tab.until("() => performance.getEntriesByType('resource').some((one) => /bokeh.min/.test(one.name))")
+    await tab.page.get_by_text("LIVE").first.wait_for()
+    await service.publish("furnace/temperature", 923.5, unit="Cel")
+    await tab.until(f"() => ({CHART})()?.last === 923.5")
+    await tab.page.unroute("**/static/js/bokeh.min.js*")
+    tab.errors.clear()  # the browser's own words on the script that was cut
+
+
+async def test_a_page_that_says_nothing_of_itself_starts_the_deck_in_panels_component(
+    tab: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does any other Panel application that shows the component."""
+    body = '<div style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</div>'
+    plain = f"{{% extends base %}}{{% block contents %}}{body}{{% endblock %}}"
+    monkeypatch.setattr(app, "_PAGE", Template(plain))
+    await service.publish("furnace/temperature", 921.5, 922.5, unit="Cel")
+    await tab.open("/d/furnace")
+    await tab.until(f"() => ({CHART})()?.last === 922.5")
+    await tab.badge("LIVE")
+    assert await tab.page.evaluate("() => document.getElementById('tidewire-page')") is None
     assert tab.errors == []

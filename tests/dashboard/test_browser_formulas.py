@@ -123,8 +123,16 @@ async def test_a_new_formula_is_a_chart_of_its_own_and_is_saved(tab: Any, servic
     await tab.open("/d/http?c=")
     await tab.sees("Click a series in the sidebar")
     await tab.page.keyboard.press("q")
+    await field(tab).wait_for()
+    await tab.page.keyboard.press("Escape")
+    await tab.sees("Click a series in the sidebar")  # one that gets no formula is none
+    await tab.page.keyboard.press("q")
     await field(tab).fill(f"{RATES} > 3")
     await tab.page.keyboard.press("Enter")
+    await drawn(tab, 1)
+    await tab.page.keyboard.press("Control+z")
+    await tab.sees("Click a series in the sidebar")  # both steps of it are one
+    await tab.page.go_forward()
     await drawn(tab, 1)
     await tab.page.keyboard.press("Shift+S")
     await tab.page.locator('[data-tw="save-name"]').fill("Rates")
@@ -152,3 +160,18 @@ async def test_axe_finds_nothing_on_a_formula_that_is_written(tab: Any, service:
     await field(tab).fill("nope(x) + 1")
     await says(tab, "formula-fault", "Character 1")
     assert await violations(tab.page) == [], "a mistake"
+
+
+async def test_what_is_doubtful_of_a_formula_is_said_and_a_chart_without_series_empties_the_drawer(
+    tab: Any, service: Any
+) -> None:
+    await service.publish("plant/A/power", 40.0, 41.0, unit="kW")
+    await service.publish("plant/A/flow", 4.0, 5.0, unit="L/s")
+    await tab.open(f"/d/plant?{chart('plant/A/power + on () plant/A/flow')}&{chart('nothing/here')}&drawer=1")
+    await says(tab, "chart-tag", "doubtful")
+    assert "kW" in await tab.page.locator(".card-tags").first.get_attribute("title")
+    await says(tab, "drawer", "plant/A/power")
+    await tab.open(f"/d/plant?{chart('plant/A/power')}&{chart('nothing/here')}&drawer=2")
+    await says(tab, "drawer", "No series")
+    await says(tab, "drawer", "nothing/here")
+    assert tab.errors == []

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from waiting import Eventually
 
+from tidewire.errors import ServiceUnavailable
 from tidewire.livestore.formula_view import FormulaView
-from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, exponents_of, unpack_frame
+from tidewire.livestore.view_frame import DELTA, FLAG_PARTIAL, RANGE, SNAPSHOT, exponents_of, unpack_frame
+from tidewire_dashboard import shared_formulas
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.settings import DashboardSettings
@@ -36,6 +38,7 @@ class Page:
         self.answers: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
         self.kinds: list[int] = []
+        self.flags: list[int] = []  # of the newest frame
         self.values: dict[int, dict[float, float]] = {}
         self.range: dict[int, dict[float, float]] = {}
         self.viewer = Viewer(dashboard.hub.shared, self, login)
@@ -56,10 +59,12 @@ class Page:
             return
         frame = unpack_frame(data)
         self.kinds.append(frame.kind)
+        self.flags = []
         into = self.range if frame.kind == RANGE else self.values
         if frame.kind != DELTA:
             into.clear()
         for record, exponent, row in zip(frame.records, exponents_of(frame.records["flags"]), frame.body, strict=True):
+            self.flags.append(int(record["flags"]))
             values = into.setdefault(int(record["index"]), {})
             for at, bucket in enumerate(row):
                 time_ms = (frame.first + at) * frame.step_ms
@@ -287,3 +292,29 @@ async def test_formulas_that_cost_much_take_turns_and_leave_time_for_the_rest(
     await asyncio.sleep(2)
     # How long a tick of one takes is the test's; what the machine adds belongs to nobody.
     assert sum(computed.values()) * 0.03 < 0.75 * (time.monotonic() - started_s)
+
+
+async def test_a_past_that_cannot_be_read_is_loading_and_its_reason_is_said(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise ServiceUnavailable("the history is away")
+
+    await counters(service, 3_000, step_s=5.0)
+    settings = DashboardSettings(url=service.url, dashboard_port=0)
+    async with running_dashboard(settings) as dashboard, ticking(dashboard):
+        await eventually(lambda: dashboard.source.feed.status.state == "live")
+        shared = dashboard.hub.shared
+        with monkeypatch.context() as patched:
+            patched.setattr(shared.history_cache, "older", refuse)
+            page = Page(dashboard)
+            page.ask("sum by (site) (rate(http/requests_total[2m]))", 3_600_000.0, buckets=300)
+            await eventually(lambda: "the history is away" in json.loads(shared.status_message(0))["past_reason"])
+            kinds = len(page.kinds)
+            await eventually(lambda: len(page.kinds) > kinds + 2)
+            assert page.flags
+            assert all(flags & FLAG_PARTIAL for flags in page.flags)
+        monkeypatch.setattr(shared_formulas, "_AGAIN_MS", 0.0)
+        await eventually(lambda: page.flags and not any(flags & FLAG_PARTIAL for flags in page.flags))
+        assert json.loads(shared.status_message(0))["past_reason"] == ""
+        page.viewer.close()

@@ -128,9 +128,11 @@ class FormulaView:
     def set_past(self, past: FormulaPast) -> None:
         """Show what the history gave in the place of buckets whose readings memory does not hold."""
         self._past = past
-        if self.live.first:  # of a later tick's changes: all before the end of the past
+        if self.live.first:  # the next frame is a snapshot
             self._ticks.clear()
+            self._packed.clear()
             self._lay_past(self.live.first)
+            self._describe(self.live.first)
 
     def close(self) -> None:
         """Give up what the formula reads."""

@@ -291,7 +291,7 @@ class FormulaFault(msgspec.Struct, frozen=True, kw_only=True):
 class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
     """What there is of a formula that is open, at each change.
 
-    ``reads`` is how many series it reads. With an ``error`` the series are those of the last result.
+    ``reads`` is how many series it reads. With an ``error`` there may be no series: what was drawn before stays.
     """
 
     formula: str

@@ -72,8 +72,9 @@ export class ChartFrame {
     );
   }
 
-  /** Show how the chart is drawn by choice. */
-  tags(texts: readonly string[]): void {
+  /** Show how the chart is drawn by choice; `notes` are read when the pointer rests there. */
+  tags(texts: readonly string[], notes = ""): void {
+    this.#tags.title = notes;
     if (texts.join() === this.#tagsShown) return;
     this.#tagsShown = texts.join();
     this.#tags.replaceChildren(...texts.map((text) => h("span", { class: "card-tag", "data-tw": "chart-tag" }, text)));

@@ -43,8 +43,13 @@ function nothingText(formula: string, result: FormulaState | undefined): string 
 const faultText = ({ message, remedy }: FormulaFault): string => (remedy ? `${message}; ${remedy}` : message);
 
 /** How many series a formula reads, and how many its result has. */
-const readsText = ({ reads, series, error }: FormulaState): string[] =>
-  error ? [] : [`${formatNumber(reads, 0)} series → ${formatNumber(series.length, 0)}`];
+const readsText = ({ reads, series, error, warnings }: FormulaState): string[] =>
+  error
+    ? []
+    : [
+        `${formatNumber(reads, 0)} series → ${formatNumber(series.length, 0)}`,
+        ...(warnings.length ? ["doubtful"] : []),
+      ];
 
 export class CardGrid {
   readonly element = h("div", { class: "grid", "data-tw": "grid" });
@@ -113,7 +118,7 @@ export class CardGrid {
       const { kind = "auto", axis = {} } = spec;
       const right = axis.right?.flatMap((number) => spec.series[number - 1] ?? []);
       chart.drawAs(kind, axis, right ? (one) => named(right, one) : null);
-      chart.card.tags([...tagsOf(kind, axis), ...(result ? readsText(result) : [])]);
+      chart.card.tags([...tagsOf(kind, axis), ...(result ? readsText(result) : [])], result?.warnings.join("\n"));
       chart.card.fault(result?.error ? faultText(result.error) : "");
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);

@@ -197,13 +197,11 @@ class DeckPage implements Page, GridOwner {
 
   /** Write the formula of the current chart, or of a new one. */
   openFormula(): void {
-    const current = this.current();
-    const specs = this.specs();
-    if (!current) {
-      const made = specs.findIndex(({ formula }) => formula === "");
-      if (made < 0) this.setCharts([...specs, { series: [], formula: "", columns: DEFAULT_COLUMNS }]);
-      this.#write(this.#grid.cards.find(({ spec }) => spec.formula === "")?.key);
-    } else this.#write(current.key);
+    const own = (): DeckCard | undefined => this.current() ?? this.#grid.cards.find(({ spec }) => spec.formula === "");
+    // Not a change yet: with its formula, or without, it is one step.
+    const made: ChartSpec = { series: [], formula: "", columns: DEFAULT_COLUMNS };
+    if (!own()) this.#app.change({ charts: [...this.specs(), made] }, true);
+    this.#write(own()?.key);
   }
 
   #write(key: string | undefined): void {
@@ -212,6 +210,10 @@ class DeckPage implements Page, GridOwner {
         card: () => this.#grid.cards.find((one) => one.key === key),
         specs: () => this.specs(),
         set: (charts) => this.setCharts(charts),
+        added: (charts) => {
+          this.#app.change({ charts });
+          this.#app.undoable(1);
+        },
       }),
     );
   }
@@ -463,7 +465,11 @@ class DeckPage implements Page, GridOwner {
     for (const chart of charts) chart.draw(moment);
     compared?.paint(moment);
     session.loading.update(moment.paused ? [] : charts.map((chart) => chart.loading), now);
-    session.gaze.charts(charts.flatMap((chart) => (chart.visible ? chart.series.map(({ index }) => index) : [])));
+    session.gaze.charts(
+      charts.flatMap((chart) =>
+        chart.visible && chart.formula === undefined ? chart.series.map(({ index }) => index) : [],
+      ),
+    );
     this.#drawer.here?.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }

@@ -2,7 +2,7 @@
 
 let begun = false;
 
-/** Run them one after the other, once. */
+/** Run them one after the other, once. Rejects if one cannot be fetched, which the browser reports: the deck goes on. */
 export async function runHeldScripts(): Promise<void> {
   const held = document.getElementById("panel-scripts");
   if (begun || !(held instanceof HTMLTemplateElement)) return;
@@ -11,7 +11,12 @@ export async function runHeldScripts(): Promise<void> {
     const script = document.createElement("script");
     for (const { name, value } of one.attributes) script.setAttribute(name, value);
     script.text = one.text;
-    const loaded = one.src ? new Promise((resolve) => script.addEventListener("load", resolve)) : null;
+    const loaded = one.src
+      ? new Promise((resolve, reject) => {
+          script.addEventListener("load", resolve);
+          script.addEventListener("error", () => reject(new Error(`cannot load ${script.src}`)));
+        })
+      : null;
     held.before(script);
     await loaded;
   }

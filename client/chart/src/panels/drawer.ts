@@ -149,7 +149,8 @@ export class Drawer {
   draw(tokens: Tokens): void {
     const chart = this.#chart;
     const app = this.#app;
-    if (!chart || this.#series.length === 0) return;
+    if (!chart) return;
+    if (this.#series.length === 0) return this.#drawNothing(chart, tokens);
     const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
     setText(this.#title, chart.formula ?? chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
@@ -168,6 +169,16 @@ export class Drawer {
     this.#requestKey = key;
     this.#requestedAt = now;
     void this.#fetchStatistics(key, { startMs, endMs });
+  }
+
+  /** Show that there is nothing to tell of a chart. */
+  #drawNothing(chart: Chart, tokens: Tokens): void {
+    setText(this.#title, chart.title);
+    for (const text of [this.#unit, this.#count, this.#problem]) setText(text, "");
+    setText(this.#about, "No series");
+    this.#statistics.shape([], tokens);
+    this.#events.replaceChildren();
+    this.#eventsKey = this.#requestKey = "";
   }
 
   async #fetchStatistics(key: string, { startMs, endMs }: Span): Promise<void> {

@@ -2,7 +2,6 @@
 
 import { h, setAttribute, setText, show } from "../base/dom";
 import type { Chart } from "../chart/chart";
-import { removeChart } from "../model/layout";
 import type { ChartSpec, SeriesRef } from "../model/url";
 import type { FormulaCompletion, FormulaFault, FormulaHelp } from "../wire/messages";
 import type { AppContext } from "./app-context";
@@ -21,6 +20,8 @@ export interface WrittenDeck {
   card(): Written | undefined;
   specs(): readonly ChartSpec[];
   set(charts: ChartSpec[]): void;
+  /** Set the charts, of which one is new and has its formula now. */
+  added(charts: ChartSpec[]): void;
 }
 
 /** The formula that was written; null: the old one stays. */
@@ -113,7 +114,8 @@ export class FormulaEditor {
     this.#input.addEventListener("keydown", (event) => this.#key(event));
     this.#input.addEventListener("click", () => this.#changed());
     this.element.addEventListener("focusout", (event) => {
-      if (!this.element.contains(event.relatedTarget as Node | null)) this.#end(null);
+      // Whoever looks something up in another window comes back to what they wrote.
+      if (document.hasFocus() && !this.element.contains(event.relatedTarget as Node | null)) this.#end(null);
     });
   }
 
@@ -126,8 +128,10 @@ export class FormulaEditor {
       if (at === undefined) return;
       const specs = deck.specs();
       const { axis: _, ...spec } = specs[at];
-      if (formula !== null) deck.set(specs.map((one, i) => (i === at ? { ...spec, series: [], formula } : one)));
-      else if (spec.formula === "") deck.set(removeChart(specs, at));
+      const isNew = spec.formula === "";
+      if (formula !== null)
+        deck[isNew ? "added" : "set"](specs.map((one, i) => (i === at ? { ...spec, series: [], formula } : one)));
+      else if (isNew) history.back(); // to the deck without it
     });
   }
 
