@@ -22,7 +22,7 @@ def fault_of(text: str, error: InvalidFormula) -> FormulaFault:
 
 def fault_state(text: str, error: InvalidFormula) -> FormulaState:
     """Return that a formula has no result, and why."""
-    return FormulaState(formula=text, series=[], reads=0, warnings=[], error=fault_of(text, error))
+    return FormulaState(formula=text, series=[], loading=False, reads=0, warnings=[], error=fault_of(text, error))
 
 
 def help_with(request: FormulaHelpRequest, store: Store, login: Login) -> FormulaHelp:

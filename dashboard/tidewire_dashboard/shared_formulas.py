@@ -65,7 +65,8 @@ class OpenFormula:
         key: what it is shared by.
         node: its tree.
         may_see: tells which metrics it may read.
-        entries: the series of its results so far, by their sorted labels.
+        entries: the series that its results may have, by their sorted labels.
+        valued: those that had a value in a window so far.
         windows: how many windows of it are open.
     """
 
@@ -74,6 +75,7 @@ class OpenFormula:
         self.node = node
         self.may_see = login.may_see
         self.entries: dict[tuple[tuple[str, str], ...], FormulaSeries] = {}
+        self.valued: set[tuple[tuple[str, str], ...]] = set()
         self.windows = 0
         self._store = store
         self._numbers = numbers
@@ -99,9 +101,13 @@ class OpenFormula:
         self.entries[key] = known
         return known
 
+    def has_value(self, labels: Labels) -> None:
+        """Note that a series has a value in a window: of ``topk(3, …)`` over a thousand, few ever have."""
+        self.valued.add(tuple(sorting(labels)))
+
     def series(self) -> list[FormulaSeries]:
-        """Return the series of its results, live and past, in the order of their labels."""
-        return [self.entries[key] for key in sorted(self.entries)]
+        """Return the series that had a value, live or past, in the order of their labels."""
+        return [self.entries[key] for key in sorted(self.valued)]
 
 
 class FormulaWindow:
@@ -132,7 +138,10 @@ class FormulaWindow:
         """Advance the window to the log's clock; call once per tick, before `frame`."""
         self.seq = seq
         self.view.tick(seq, now_ms)
-        seen = self.view.version, self.view.error
+        labels = self.view.plan.labels
+        for row in self.view.valued_rows():
+            self.formula.has_value(labels[row])
+        seen = self.view.version, self.view.error, self.view.loading, len(self.formula.valued)
         if seen != self._seen:
             self._seen = seen
             self.version += 1
@@ -149,6 +158,7 @@ class FormulaWindow:
         return FormulaState(
             formula=text,
             series=self.formula.series(),
+            loading=self.view.loading,
             reads=len(plan.used),
             warnings=list(plan.warnings),
             error=None if error is None else fault_of(text, error),
@@ -301,6 +311,8 @@ class SharedFormulas:
         count = request.buckets + 2 * BEYOND
         result, reads = await self._evaluate(formula, first, count, step_ms)
         entries = [formula.entry(one.labels, one.unit) for one in result.series]
+        for one in result.series:
+            formula.has_value(one.labels)
         value = past_of(result, first, first + count).value
         rows = [value[tuple(sorting(one.labels))] for one in result.series]
         frame = pack_values(
@@ -308,7 +320,7 @@ class SharedFormulas:
             request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
         )  # fmt: skip
         warnings = list(result.warnings)
-        return frame, FormulaState(formula=text, series=formula.series(), reads=reads, warnings=warnings)
+        return frame, FormulaState(formula=text, series=formula.series(), loading=False, reads=reads, warnings=warnings)
 
     async def results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
         """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.

@@ -81,6 +81,11 @@ async def test_a_formula_is_written_over_the_title_with_what_may_stand_there(tab
     await tab.page.keyboard.press("Tab")
     await tab.page.keyboard.type(") (rat")
     await says(tab, "formula-item", "rate(x[r])")
+    keys = tab.page.locator(".formula-keys")  # the whole list lies over what is below the card
+    at = await keys.bounding_box()
+    hit = "([x, y, keys]) => keys.getRootNode().elementFromPoint(x, y) === keys"
+    spot = [at["x"] + 20, at["y"] + at["height"] / 2, await keys.element_handle()]
+    assert await tab.page.evaluate(hit, spot)
     await tab.page.keyboard.press("Tab")
     await tab.page.keyboard.type("requ")
     await says(tab, "formula-item", "http/requests_total")
@@ -171,6 +176,7 @@ async def test_what_is_doubtful_of_a_formula_is_said_and_a_chart_without_series_
     await says(tab, "chart-tag", "doubtful")
     assert "kW" in await tab.page.locator(".card-tags").first.get_attribute("title")
     await says(tab, "drawer", "plant/A/power")
+    await says(tab, "drawer", "values/s")
     await tab.open(f"/d/plant?{chart('plant/A/power')}&{chart('nothing/here')}&drawer=2")
     await says(tab, "drawer", "No series")
     await says(tab, "drawer", "nothing/here")

@@ -150,6 +150,20 @@ async def test_a_formula_is_live_and_has_the_colours_of_its_label_sets(
     await eventually(lambda: DELTA in page.kinds)
 
 
+async def test_of_a_result_those_are_told_that_have_a_value(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 50)
+    await eventually(lambda: len(live.source.store.series) == 4)
+    page = Page(live)
+    page.ask(f"topk(1, {RATES})")
+    await eventually(lambda: page.state["series"] and not page.state["loading"])
+    assert [one["labels"] for one in page.state["series"]] == [{"site": "A"}]
+    page.ask("http/requests_total > 1e9", view=4)
+    await eventually(lambda: page.state["formula"] == "http/requests_total > 1e9" and not page.state["loading"])
+    assert (page.state["series"], page.state["reads"]) == ([], 4)
+
+
 async def test_two_viewers_share_a_formula_and_the_last_one_closes_it(
     live: Dashboard, service: Any, eventually: Eventually
 ) -> None:

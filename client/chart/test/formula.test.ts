@@ -17,6 +17,7 @@ const state = (formula: string, part: Partial<FormulaState> = {}): FormulaState 
     { i: 16_777_216, name: "", labels: { site: "A" }, unit: "/s", colour: 3 },
     { i: 16_777_217, name: "", labels: { site: "B" }, unit: "/s", colour: 4 },
   ],
+  loading: false,
   reads: 4,
   warnings: [],
   error: null,

@@ -111,9 +111,13 @@ class FormulaView:
         return self._plan
 
     @property
-    def complete(self) -> bool:
-        """Return whether all of the window has been computed: until then its past is loading, not empty."""
-        return self.live.complete
+    def loading(self) -> bool:
+        """Return whether more of the window is still to come: until then its past is not known to be empty."""
+        return self.partial or not self.live.complete
+
+    def valued_rows(self) -> list[int]:
+        """Return which series of the plan have a value in the window."""
+        return np.flatnonzero(self._records["total"]).tolist()
 
     @property
     def first(self) -> int:
@@ -228,7 +232,7 @@ class FormulaView:
         else:
             rewritten = False
         records["flags"] = (self._exponents & 0xFFFF) << EXPONENT_SHIFT
-        if self.partial or not live.complete:
+        if self.loading:
             records["flags"] |= FLAG_PARTIAL
         there = ~np.isnan(live.value)
         records["total"] = there.sum(axis=1)

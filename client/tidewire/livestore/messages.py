@@ -291,11 +291,13 @@ class FormulaFault(msgspec.Struct, frozen=True, kw_only=True):
 class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
     """What there is of a formula that is open, at each change.
 
+    ``series`` are those that had a value, live or in a fixed window; ``loading``: more of its window is still to come;
     ``reads`` is how many series it reads. With an ``error`` there may be no series: what was drawn before stays.
     """
 
     formula: str
     series: list[FormulaSeries]
+    loading: bool
     reads: int
     warnings: list[str]
     error: FormulaFault | None = None

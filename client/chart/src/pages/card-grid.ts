@@ -1,7 +1,7 @@
 /** The grid of a deck: keeps one card for each chart of the state, with its size, order, buttons and shared y range. */
 
 import { focusedAt, h, show } from "../base/dom";
-import { formatNumber } from "../base/format";
+import type { Lazy } from "../base/lazy";
 import { chartTitle } from "../base/naming";
 import { Chart, type SharedRange } from "../chart/chart";
 import type { Press } from "../chart/legend";
@@ -9,7 +9,6 @@ import { tagsOf } from "../model/axis-options";
 import { cells, named, openApart, resolve } from "../model/layout";
 import { type ChartSpec, DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
-import type { FormulaFault, FormulaState } from "../wire/messages";
 import { cardButtons } from "./card-menu";
 import type { DeckCard, DeckCharts } from "./page";
 
@@ -32,25 +31,6 @@ const pick = ({ series, formula, facet }: ChartSpec): Pick<ChartSpec, "series" |
   facet,
 });
 
-/** What stands in the place of a result without series. */
-function nothingText(formula: string, result: FormulaState | undefined): string {
-  if (!formula) return "Press q, and write a formula";
-  if (!result) return "Loading";
-  if (result.error) return "No result";
-  return result.reads === 0 ? "Nothing that it reads has been published yet" : "No result now";
-}
-
-const faultText = ({ message, remedy }: FormulaFault): string => (remedy ? `${message}; ${remedy}` : message);
-
-/** How many series a formula reads, and how many its result has. */
-const readsText = ({ reads, series, error, warnings }: FormulaState): string[] =>
-  error
-    ? []
-    : [
-        `${formatNumber(reads, 0)} series → ${formatNumber(series.length, 0)}`,
-        ...(warnings.length ? ["doubtful"] : []),
-      ];
-
 export class CardGrid {
   readonly element = h("div", { class: "grid", "data-tw": "grid" });
   cards: DeckCard[] = [];
@@ -59,12 +39,14 @@ export class CardGrid {
   /** Empty cards, shown until the directory is known. */
   readonly #placeholders: Chart[] = [];
   readonly #watcher: IntersectionObserver;
+  readonly #formulas: Lazy<typeof import("../panels/formula-card")>;
   readonly #app: AppContext;
   readonly #deck: GridOwner;
 
   constructor(app: AppContext, deck: GridOwner, scroller: HTMLElement) {
     this.#app = app;
     this.#deck = deck;
+    this.#formulas = app.part(() => import("../panels/formula-card"));
     this.#watcher = new IntersectionObserver((entries) => this.#onIntersect(entries), {
       root: scroller,
       rootMargin: "80px",
@@ -112,17 +94,17 @@ export class CardGrid {
       const { element } = chart.card;
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
-      const { state: result } = directory.formula(spec.formula ?? "") ?? {};
       chart.formula = spec.formula;
       chart.facetOf(spec.facet, facet);
       const { kind = "auto", axis = {} } = spec;
       const right = axis.right?.flatMap((number) => spec.series[number - 1] ?? []);
       chart.drawAs(kind, axis, right ? (one) => named(right, one) : null);
-      chart.card.tags([...tagsOf(kind, axis), ...(result ? readsText(result) : [])], result?.warnings.join("\n"));
-      chart.card.fault(result?.error ? faultText(result.error) : "");
+      const { formula } = spec;
+      const tags = tagsOf(kind, axis);
+      if (formula === undefined) chart.card.tags(tags);
+      else this.#formulas.use(({ dress }) => dress(chart.card, formula, directory.formula(formula)?.state, tags));
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
-      chart.card.nothing = spec.formula === undefined ? "" : nothingText(spec.formula, result);
       chart.card.lacks = series.length === 0 && resolve(directory, spec).length > 0 ? labels : "";
       chart.setSeries(series, spec.formula ?? (directory.list.length > 0 ? chartTitle(names) : ""));
       chart.hide(hidden);

@@ -159,7 +159,8 @@ export class Drawer {
       zoom || paused ? spanText(startMs, endMs, app.session.now()) : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // New columns are empty: fetch their numbers.
-    if (this.#statistics.shape(this.#series, tokens)) this.#requestKey = "";
+    const rate = chart.formula === undefined ? "readings/s" : "values/s";
+    if (this.#statistics.shape(this.#series, tokens, rate)) this.#requestKey = "";
     this.#thresholds.update(app.session.thresholds, this.#series, chart.unit);
     this.#drawEvents({ startMs, endMs });
     const live = !zoom && !paused;
@@ -217,7 +218,7 @@ export class Drawer {
       const name = one.legend || one.name;
       const slot = slots[i];
       const alarm = session.alarms.get(one.index);
-      if (slot && isSilent(freshness(slot, nowMs)))
+      if (slot && slot.total > 0 && isSilent(freshness(slot, nowMs)))
         rows.push(["clock", name, ` silent for ${inWords(nowMs - slot.lastTimeMs)}`, clock(slot.lastTimeMs)]);
       else if (alarm)
         rows.push([

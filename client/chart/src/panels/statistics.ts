@@ -20,9 +20,9 @@ export class StatisticsTable {
     this.element.append(this.#table);
   }
 
-  /** Set the columns, empty until `fill`; true if they changed. */
-  shape(series: readonly Series[], tokens: Tokens): boolean {
-    const key = series.map((one) => `${one.index} ${one.short} ${one.style} ${tokens.surface}`).join();
+  /** Set the columns and the name of the rate, empty until `fill`; true if they changed. */
+  shape(series: readonly Series[], tokens: Tokens, rate = "readings/s"): boolean {
+    const key = rate + series.map((one) => `${one.index} ${one.short} ${one.style} ${tokens.surface}`).join();
     if (key === this.#key) return false;
     this.#key = key;
     const dashes = dashesOf(series.map(({ style }) => style));
@@ -32,7 +32,7 @@ export class StatisticsTable {
       return h("th", { scope: "col", title: `${one.metric} ${one.key}`.trim() }, mark, one.short || one.name);
     });
     this.#cells = [];
-    const rows = [...VALUES, "readings/s", "gaps"].map((name) => {
+    const rows = [...VALUES, rate, "gaps"].map((name) => {
       const cells = series.map(() => h("td", {}, "–"));
       this.#cells.push(cells);
       return h("tr", {}, h("th", { scope: "row" }, name), ...cells);

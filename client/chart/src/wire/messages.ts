@@ -178,6 +178,7 @@ export interface FormulaState {
   t: "formula";
   formula: string;
   series: readonly FormulaSeries[];
+  loading: boolean;
   reads: number;
   warnings: readonly string[];
   error: FormulaFault | null;

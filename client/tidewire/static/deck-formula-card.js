@@ -1,0 +1,3 @@
+/*! The Tidewire deck, Apache-2.0; built from client/chart, do not edit. */
+import{q as i}from"./deck.js";function f(n,e){return n?!e||e.loading?"Loading":e.error?"No result":e.reads===0?"Nothing that it reads has been published yet":"No result now":"Press q, and write a formula"}function u(n,e,o,s){const{error:r=null,warnings:t=[]}=o??{};n.element.classList.add("of-formula"),n.nothing=f(e,o),n.fault(r?[r.message,r.remedy].filter(Boolean).join("; "):"");const a=o&&!r?[`${i(o.reads,0)} series → ${i(o.series.length,0)}`]:[];n.tags([...s,...a,...t.length?["doubtful"]:[]],t.join(`
+`))}export{u as dress};
