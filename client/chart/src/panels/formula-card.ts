@@ -21,9 +21,12 @@ export function dress(
 ): void {
   const { error = null, warnings = [] } = result ?? {};
   card.element.classList.add("of-formula");
+  card.head.title = formula;
   card.nothing = nothingText(formula, result);
   card.fault(error ? [error.message, error.remedy].filter(Boolean).join("; ") : "");
   const count =
     result && !error ? [`${formatNumber(result.reads, 0)} series → ${formatNumber(result.series.length, 0)}`] : [];
-  card.tags([...tags, ...count, ...(warnings.length ? ["doubtful"] : [])], warnings.join("\n"));
+  const doubtful = warnings.length > 0;
+  card.element.classList.toggle("doubtful", doubtful);
+  card.tags([...(doubtful ? ["doubtful"] : []), ...tags, ...count], warnings.join("\n"));
 }
