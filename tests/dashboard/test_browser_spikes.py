@@ -146,12 +146,15 @@ async def test_a_picture_that_moved_along_is_what_is_drawn_anew(tab: Any, servic
         await service.publish("line/dense", *dense, time=[at - 90 + k * 1.5 for k in range(60)])
         await service.publish("line/pressure", 9.0 if n % 9 == 4 else 5.0, unit="bar")
         await asyncio.sleep(0.1)
+    await tab.until("(last) => Math.abs(window.__tidewire.state().charts[1].series[0].last - last) < 1e-3", noise[-1])
     await asyncio.sleep(0.7)  # the last frames are drawn
     compared = f"""async () => {{ {DEEP}
         const plots = () => deep().filter((one) => one.matches("canvas.plot-canvas"));
         const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
         const pixels = () => plots().map((one) => one.getContext("2d").getImageData(0, 0, one.width, one.height).data);
-        const shown = () => JSON.stringify(window.__tidewire.state().charts.map((one) => [one.shown, one.range]));
+        const drawn = ({{ shown, range, state, gaps, tailMs, loading, series }}) =>
+            [shown, range, state, gaps, tailMs, loading, series];
+        const shown = () => JSON.stringify(window.__tidewire.state().charts.map(drawn));
         for (let tries = 0; tries < 50; tries++) {{
             await frame();
             const [before, at] = [pixels(), shown()];
@@ -159,19 +162,24 @@ async def test_a_picture_that_moved_along_is_what_is_drawn_anew(tab: Any, servic
             for (let n = 0; n < 2; n++) {{ all("theme")[0].click(); await frame(); }}
             const after = pixels();
             if (shown() !== at) continue;
-            let most = 0, ink = 0;
+            let most = 0, ink = 0, where = null;
             const boxes = window.__tidewire.state().charts.map((one) => one.plot);
             before.forEach((data, k) => {{
                 const {{ left, top, width, height }} = boxes[k], wide = plots()[k].width;
                 for (let y = top; y < top + height; y++) for (let x = Math.ceil(left); x < left + width - 12; x++)
-                    for (let c = 0; c < 4; c++) {{ const i = 4 * (y * wide + x) + c;
-                        most = Math.max(most, Math.abs(data[i] - after[k][i])); ink += data[i] > 0; }}
+                    for (let c = 0; c < 4; c++) {{
+                        const i = 4 * (y * wide + x) + c, alpha = 4 * (y * wide + x) + 3;
+                        const seen = (one) => (c === 3 ? one[i] : (one[i] * one[alpha]) / 255);
+                        const off = Math.abs(seen(data) - seen(after[k]));
+                        if (off > most) [most, where] = [off, {{ chart: k, x, y, at }}];
+                        ink += data[i] > 0; }}
             }});
-            return {{ most, ink, drawn: window.__tidewire.state().counters.draws - draws }};
+            return {{ most, where, ink, drawn: window.__tidewire.state().counters.draws - draws }};
         }}
         return null; }}"""
     found = await tab.page.evaluate(compared)
     assert found is not None
     assert found["drawn"] >= 2
     assert found["ink"] > 5_000
-    assert found["most"] <= 2, "of 255"
+    # Where a path meets itself an edge is rounded in another place; a line that misses is 255 off.
+    assert found["most"] <= 64, f"of 255, at {found['where']}"

@@ -12,6 +12,8 @@ import type { Picture } from "./picture";
 
 const LINE_PX = 1.5;
 const STALE_ALPHA = 0.62;
+/** Columns before one whose ink changes with it: the line between the two, and the round corner where it begins. */
+const LINE_REACH = 3;
 /** Columns drawn each time before they go to the kept part: to write to that costs more than to draw a few again. */
 const SPARE = 8;
 
@@ -138,8 +140,9 @@ export class SeriesLayer {
 
 /** Return since when the ink of a trace may change if its columns change from a time on. */
 function reachOf(trace: Trace, dense: boolean, fromMs: number, columnPx: number): number {
-  const at = Math.max(0, trace.indexAt(fromMs) - (dense ? denseReach(columnPx) : 1));
-  return at < trace.n ? trace.time[at] - trace.stepMs / 2 : Infinity;
+  const at = Math.max(0, trace.indexAt(fromMs) - (dense ? denseReach(columnPx) : LINE_REACH));
+  // Half a halo is before the first column.
+  return at < trace.n ? trace.time[at] - trace.stepMs * (at ? 0.5 : 0.5 + 2 / columnPx) : Infinity;
 }
 
 /** The breaks of a line inside a window. */
