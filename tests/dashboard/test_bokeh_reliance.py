@@ -14,6 +14,7 @@ from panel.auth import OAuthLoginHandler
 from panel.custom import JSComponent
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
+from waiting import HANG_S
 
 from tidewire_dashboard import bokeh_server, frame_socket
 from tidewire_dashboard.app import Dashboard
@@ -49,12 +50,12 @@ async def test_row_3_rules_are_matched_in_order_and_the_guard_is_first(dashboard
     rules = application_of(dashboard.server).default_router.rules
     guard = guard_rules(["localhost"])
     assert [rule.target for rule in rules[: len(guard)]] == [rule.target for rule in guard]
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
         assert (await http.get(dashboard.url, headers={"Host": "elsewhere.example"})).status_code == 421
 
 
 async def test_row_4_the_transform_is_applied_to_every_answer(dashboard: Dashboard) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
         for path in ("/", "/nothing"):
             answer = await http.get(dashboard.url + path)
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path

@@ -160,7 +160,7 @@ async def test_messages_that_cannot_be_read_are_answered_and_many_of_them_end_it
 
 
 async def test_a_page_holds_its_ticket_and_all_it_needs(dashboard: Dashboard) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http:
         for path in ("/", "/d/furnace", "/d/furnace%20shift?w=15m&theme=light"):
             page = await http.get(path)
             assert page.status_code == 200
@@ -187,7 +187,7 @@ async def test_a_page_holds_its_ticket_and_all_it_needs(dashboard: Dashboard) ->
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:5006"])
 async def test_another_host_name_is_refused(dashboard: Dashboard, host: str) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http:
         for path in ("/", "/frames?ticket=x", "/assets/inter-latin.woff2"):
             answer = await http.get(path, headers={"Host": host})
             assert answer.status_code == 421
@@ -238,7 +238,7 @@ async def test_the_command_ends_cleanly_on_a_signal(number: signal.Signals) -> N
     line = await asyncio.wait_for(process.stdout.readline(), HANG_S)
     url = re.search(r"http://127\.0\.0\.1:\d+", line.decode())
     assert url is not None
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
         assert (await http.get(url[0])).status_code == 200
     started = time.monotonic()
     process.send_signal(number)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from waiting import HANG_MS, Eventually
+from waiting import HANG_MS, HANG_S, Eventually
 
 from tidewire.errors import InvalidInput
 from tidewire_dashboard.app import running_dashboard
@@ -78,7 +78,7 @@ async def test_only_sites_of_the_setting_may_embed_and_only_such_pages(service: 
         settings = DashboardSettings(url=service.url, dashboard_port=0, dashboard_embed_origins=allowed)
         async with (
             running_dashboard(settings) as dashboard,
-            httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http,
+            httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http,
         ):
             own = await http.get("/d/a?embed=1")
             assert f"frame-ancestors {ancestors}" in own.headers["Content-Security-Policy"]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from servers import StartService
-from waiting import Eventually
+from waiting import HANG_S, Eventually
 
 import tidewire
 from tidewire.commands.cli import main
@@ -69,7 +69,7 @@ async def test_the_same_readings_are_the_same_bytes_wherever_they_are_exported(
     async def read() -> list[Part]:
         return await readings.parts(list(store.series), start_ms, start_ms + 300_000)
 
-    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http:
         for form in TABLE_FORMATS:
             answer = await service.http.get("/v1/history", params={"metric": "**", "format": form, **span})
             assert answer.status_code == 200, answer.text

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from servers import StartService, Valkey
-from waiting import Eventually
+from waiting import HANG_S, Eventually
 
 from tidewire.errors import ServiceRefused
 from tidewire.model.threshold import Threshold
@@ -158,7 +158,7 @@ async def test_tables_and_statistics_keep_two_units_apart(
 async def test_a_file_is_fetched_once_and_a_formula_in_it_is_text(
     dashboard: Any, asker: Asker, readings: Any, start_ms: float
 ) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http:
         answer = await asker.ask("export", t="export", kind="csv", **window(dashboard, start_ms))
         got = await http.get("/" + answer["url"])
         assert got.status_code == 200, got.text

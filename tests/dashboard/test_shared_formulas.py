@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from waiting import Eventually
+from waiting import HANG_S, Eventually
 
 from tidewire.errors import ServiceUnavailable
 from tidewire.livestore.formula_view import FormulaView
@@ -200,6 +200,7 @@ async def test_a_window_of_the_past_is_evaluated_over_the_history(
     live: Dashboard, service: Any, eventually: Eventually
 ) -> None:
     await counters(service, 1_500)
+    await eventually(lambda: len(live.source.store.series) == 4)
     page, now_ms = Page(live), time.time() * 1e3
     span = {"start_ms": now_ms - 1_200_000, "end_ms": now_ms - 600_000}
     page.viewer.receive(
@@ -248,9 +249,8 @@ async def test_a_formula_reads_only_what_its_viewer_may_see(
     await eventually(lambda: page.states and page.state["series"])
     everything = Page(live)
     everything.ask("{__name__=~'.+'}")
-    await eventually(lambda: everything.states and everything.state["series"])
+    await eventually(lambda: everything.states and "secret/load" in {one["name"] for one in everything.state["series"]})
     assert {one["name"] for one in page.state["series"]} == {"http/requests_total"}
-    assert "secret/load" in {one["name"] for one in everything.state["series"]}
     span = {"start_ms": time.time() * 1e3 - 60_000, "end_ms": time.time() * 1e3}
     ask = {"t": "range", "id": 7, "series": [], **span, "buckets": 60, "formula": "secret/load"}
     page.viewer.receive(json.dumps(ask))
@@ -269,7 +269,7 @@ async def test_statistics_and_files_are_of_the_result(live: Dashboard, service: 
     assert {row["count"] for row in page.answers[0]["rows"]} == {1_000}
     page.viewer.receive(json.dumps({"t": "export", "id": 2, "kind": "csv", **span}))
     await eventually(lambda: len(page.answers) == 2)
-    async with httpx.AsyncClient(base_url=live.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=live.url, trust_env=False, timeout=HANG_S) as http:
         lines = (await http.get(f"/{page.answers[1]['url']}")).text.splitlines()
     assert lines[0] == "metric,time,value,unit,label.site"
     assert len(lines) == 2_001

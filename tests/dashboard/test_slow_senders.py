@@ -58,7 +58,7 @@ async def test_slow_senders_are_closed_and_a_viewer_stays(board: Dashboard) -> N
 
 
 async def test_a_body_that_is_too_long_is_not_read(board: Dashboard) -> None:
-    async with httpx.AsyncClient(base_url=board.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=board.url, trust_env=False, timeout=HANG_S) as http:
         for path in ("/login", "/", "/frames"):
             try:
                 answer = await http.post(path, content=b"x" * (1 << 20))

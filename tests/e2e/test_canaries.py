@@ -133,7 +133,7 @@ def _recorded(run: Run, name: str, url: str, *shown: str, **options: Any) -> htt
 
 
 async def _up(url: str, path: str = "/health/ready", limit_s: float = HANG_S) -> None:
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http, asyncio.timeout(limit_s):
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=HANG_S) as http, asyncio.timeout(limit_s):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get(path)).status_code in (200, 303, 302):
@@ -211,7 +211,7 @@ async def test_secrets_are_found_nowhere(run: Run, locked: str, valkey: Valkey, 
         await http.get("/v1/whoami", headers=_bearer(who[:-1] + ("A" if who[-1] != "A" else "B")))
     answer = (await http.post("/v1/tickets", json={"metric": ["**"]}, headers=_bearer(token))).json()
     ticket = run.secrets["ticket"] = answer["ticket"]
-    async with httpx.AsyncClient(base_url=service, trust_env=False) as plain:
+    async with httpx.AsyncClient(base_url=service, trust_env=False, timeout=HANG_S) as plain:
         async with plain.stream("GET", answer["url"]) as stream:
             assert stream.status_code == 200
             async for line in stream.aiter_lines():

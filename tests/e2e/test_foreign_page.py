@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import async_playwright
 from servers import LiveService
+from waiting import HANG_S
 
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
@@ -75,7 +76,7 @@ def evil(live_service: LiveService) -> Iterator[str]:
 async def test_a_page_of_another_origin_gets_nothing_in_and_nothing_out(
     evil: str, live_service: LiveService, chromium_command: list[str]
 ) -> None:
-    with httpx.Client(base_url=live_service.url, trust_env=False) as http_client:
+    with httpx.Client(base_url=live_service.url, trust_env=False, timeout=HANG_S) as http_client:
         http_client.post("/v1/readings", json={"metric": "secret/plant", "value": 42})
         async with async_playwright() as playwright:
             program, *flags = chromium_command
@@ -155,7 +156,7 @@ async def test_a_page_of_another_origin_gets_nothing_of_a_dashboard(
             for name, seen in tried.items():
                 assert seen == "refused" or "Failed to fetch" in seen or seen == "opaque", (host, name, seen)
         for host in ("rebound.example", "localhost.evil.example"):
-            async with httpx.AsyncClient(trust_env=False) as http_client:
+            async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http_client:
                 answer = await http_client.get(dashboard.url, headers={"Host": host})
             assert answer.status_code == 421
         rebound = await page.goto(f"http://rebound.example:{dashboard.server.port}/")

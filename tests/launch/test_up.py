@@ -102,7 +102,7 @@ async def test_it_shows_this_machine_within_seconds_and_leaves_nothing_behind(
     running = up()
     ready = await eventually(lambda: re.search(r"Ready after ([\d.]+) s", running.text))
     assert float(ready[1]) < HANG_S, running.text
-    async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=HANG_S) as http:
 
         async def cpu() -> Any:
             series = (await http.get("/v1/catalog", params={"metric": "host/cpu"})).json()["series"]
@@ -137,7 +137,7 @@ async def test_a_child_that_dies_is_started_again_and_it_is_said(up: Callable[..
         return new == {"serve", "host", "valkey"}
 
     await eventually(all_new)
-    async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=HANG_S) as http:
 
         async def count() -> int:
             with contextlib.suppress(httpx.TransportError):
@@ -164,7 +164,7 @@ async def test_the_printed_snippet_works_when_pasted(
     assert snippet is not None
     assert running.redis_url in snippet[0]
     with subprocess.Popen([sys.executable, "-c", snippet[0]], cwd=tmp_path) as producer:
-        async with httpx.AsyncClient(base_url=running.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=HANG_S) as http:
 
             async def shown() -> bool:
                 series = (await http.get("/v1/catalog", params={"metric": "demo/*"})).json()["series"]

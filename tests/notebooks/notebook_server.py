@@ -41,7 +41,7 @@ def running(url: str, *command: str, folder: Path, environment: Mapping[str, str
     try:
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(url, trust_env=False).status_code < 400:
+                if httpx.get(url, trust_env=False, timeout=HANG_S).status_code < 400:
                     break
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, f"{url} did not answer"

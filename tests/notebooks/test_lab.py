@@ -164,7 +164,9 @@ async def test_a_chart_lives_while_its_cell_sleeps_and_a_cell_that_runs_again_re
     await lab.run(2)
     assert (await lab.printed(2)).split() == ["2", "2"], "one chart of each cell"
     assert await lab.page.locator(".tw-deck").count() == 2
-    await eventually(lambda: "tidewire_streams_open 2.0" in httpx.get(f"{live_service.url}/metrics").text)
+    await eventually(
+        lambda: "tidewire_streams_open 2.0" in httpx.get(f"{live_service.url}/metrics", timeout=HANG_S).text
+    )
     await lab.says("LIVE", notebook=0)
     await lab.run(3)
     await lab.says("CONNECTED 0 metrics")

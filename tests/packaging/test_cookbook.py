@@ -69,7 +69,7 @@ async def test_the_programs_publish(valkey: Valkey, service: Any, tmp_path: Path
     assert {"cookbook/bash", "cookbook/micropython"} <= set(expected)
 
     def arrived() -> dict[str, set[float]]:
-        answer = httpx.get(f"{service.url}/v1/history?metric=cookbook/*&format=ndjson", trust_env=False)
+        answer = httpx.get(f"{service.url}/v1/history?metric=cookbook/*&format=ndjson", trust_env=False, timeout=HANG_S)
         found: dict[str, set[float]] = {}
         for row in map(json.loads, answer.text.splitlines()):  # of every reading: two may share a bucket
             found.setdefault(row["metric"], set()).update(row["value"])

@@ -122,7 +122,7 @@ def test_the_readmes_blocks_run(valkey: Valkey, live_service: LiveService, tmp_p
     assert "furnace/temperature" in done.stdout
     assert "furnace/flow" in done.stdout
     assert "furnace/pressure" in done.stdout
-    frame = httpx.get(f"{live_service.url}/v1/catalog", trust_env=False).json()
+    frame = httpx.get(f"{live_service.url}/v1/catalog", trust_env=False, timeout=HANG_S).json()
     names = {each["metric"] for each in frame["series"]}
     assert {"job/seconds", "train/progress", "train/val/loss", "annotations", "line-1/flow"} | by_http <= names
 

@@ -1,4 +1,4 @@
-"""The suite's own rules: its outcome does not depend on how long it takes."""
+"""The suite's own rules: its outcome does not depend on how long it takes, nor on how busy the machine is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
+# Calls of httpx that have a deadline of five seconds unless they say another.
+_HTTP = {"AsyncClient", "Client", "delete", "get", "post", "put", "request", "stream"}
 # Names by which a clock is read: `time.time()`, `datetime.now()`, `pd.Timestamp.now()`, `from time import monotonic`.
 _CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "now", "utcnow", "today"}
 
@@ -63,3 +65,22 @@ def test_no_module_of_tests_reads_a_clock_at_import() -> None:
 )
 def test_a_clock_read_at_import_is_found(source: str, reads: bool) -> None:
     assert bool(clocks_read_at_import(source)) is reads
+
+
+def hasty_requests(source: str) -> list[str]:
+    """Return the HTTP requests and clients that give up after five seconds, each with its line."""
+    return [
+        f"{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) == "httpx"
+        and node.func.attr in _HTTP
+        and not any(keyword.arg in ("timeout", None) for keyword in node.keywords)
+    ]
+
+
+def test_no_request_of_tests_has_a_deadline_that_load_alone_can_pass() -> None:
+    found = {str(path.relative_to(TESTS)): hasty_requests(path.read_text()) for path in TESTS.rglob("*.py")}
+    assert {path: calls for path, calls in found.items() if calls} == {}, "give them timeout=HANG_S"
+    assert hasty_requests("httpx.get(url)") == ["1: httpx.get(url)"]

@@ -144,7 +144,7 @@ async def test_pages_of_other_sites_reach_no_route_and_no_socket(service: Any, l
     settings = DashboardSettings(url=service.url, dashboard_port=0, dashboard_login=login)
     async with (
         running_dashboard(settings) as dashboard,
-        httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http,
+        httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http,
     ):
         port = dashboard.server.port
         for origin in (
@@ -185,7 +185,7 @@ async def test_head_answers_as_get_and_opens_no_session(service: Any, login: boo
     settings = DashboardSettings(url=service.url, dashboard_port=0, dashboard_login=login)
     async with (
         running_dashboard(settings) as dashboard,
-        httpx.AsyncClient(base_url=dashboard.url, trust_env=False) as http,
+        httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http,
     ):
         for path in ("/", "/d/plant", "/health/live"):
             answer = await http.head(path)

@@ -217,7 +217,10 @@ async def test_a_revoked_token_ends_open_pages_within_five_seconds(
 
 async def test_a_service_that_asks_nobody_lets_nobody_log_in(service: Any) -> None:
     settings = DashboardSettings(url=service.url, dashboard_port=0, dashboard_login=True)
-    async with running_dashboard(settings) as dashboard, httpx.AsyncClient(base_url=dashboard.url) as http:
+    async with (
+        running_dashboard(settings) as dashboard,
+        httpx.AsyncClient(base_url=dashboard.url, timeout=HANG_S) as http,
+    ):
         answer = await log_in(http, "tw_" + "0" * 12 + "_" + "x" * 43)
         assert answer.status_code == 403
         assert "--auth" in answer.text

@@ -113,6 +113,7 @@ async def site(
             async with httpx.AsyncClient(
                 base_url=f"https://localhost:{port}",
                 transport=httpx.AsyncHTTPTransport(local_address=VIEWER, verify=authority),
+                timeout=HANG_S,
             ) as http:
 
                 async def there() -> bool:
@@ -170,7 +171,7 @@ async def test_a_browser_has_many_live_streams_and_the_dashboard_through_a_proxy
     capsys.readouterr()
     lie = {**bearer("tw_nonsense"), "X-Forwarded-For": LIE, "X-Real-IP": LIE, "Forwarded": f"for={LIE}"}
     direct = httpx.AsyncHTTPTransport(local_address=VIEWER)
-    async with httpx.AsyncClient(transport=direct, base_url=site.service.url) as outsider:
+    async with httpx.AsyncClient(transport=direct, base_url=site.service.url, timeout=HANG_S) as outsider:
         for http in (site.http, outsider):
             assert (await http.get("/v1/catalog", headers=lie)).status_code == 401
     logged = [line for line in capsys.readouterr().out.splitlines() if "request_refused" in line]

@@ -79,7 +79,10 @@ async def test_dribbled_bodies_of_one_address_shut_no_other_address_out(
     service: Any = await start_service(max_posts=4)
     service.operator = {}
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
-    async with AsyncExitStack() as stack, httpx.AsyncClient(transport=transport, base_url=service.url) as other:
+    async with (
+        AsyncExitStack() as stack,
+        httpx.AsyncClient(transport=transport, base_url=service.url, timeout=HANG_S) as other,
+    ):
         await _hold_all(stack, service, eventually)
         mine = await service.http.post("/v1/readings", json=ROW)
         assert (mine.status_code, mine.headers["retry-after"]) == (429, "1"), "it holds them all itself"

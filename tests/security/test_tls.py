@@ -70,7 +70,7 @@ async def secure(files: Certificates, valkey: Valkey, tmp_path: Path, eventually
             [*command, "--tls-cert", files.certificate, "--tls-key", files.key], stdout=log, stderr=log
         )
     url = f"https://localhost:{port}"
-    async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as http:
+    async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False, timeout=HANG_S) as http:
 
         async def ready() -> bool:
             try:
@@ -100,16 +100,16 @@ async def test_sdk_and_dashboard_speak_https_with_an_authority_of_ones_own(
     async with running_dashboard(settings) as dashboard:
         await eventually(lambda: dashboard.source.store.metrics == 1)
         assert dashboard.url.startswith("https://")
-        async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as http:
+        async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False, timeout=HANG_S) as http:
             assert (await http.get(dashboard.url)).status_code == 200
         with pytest.raises(httpx.HTTPError):
-            httpx.get(dashboard.url.replace("https", "http"), trust_env=False)
+            httpx.get(dashboard.url.replace("https", "http"), trust_env=False, timeout=HANG_S)
     publisher.close()
 
 
 async def test_a_notebook_sees_thresholds_with_an_authority_of_ones_own(secure: str, eventually: Eventually) -> None:
     threshold = Threshold(metric="plant/*", warn_above=80.0)
-    async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as http:
+    async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False, timeout=HANG_S) as http:
         body = msgspec.json.encode({"thresholds": [threshold]})
         assert (await http.put(f"{secure}/v1/thresholds", content=body)).status_code == 200
     alarms = Alarms(Store())

@@ -77,7 +77,7 @@ async def _url(process: Process, eventually: Eventually) -> str:
     url: str = started["url"]
 
     async def ready() -> bool:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
             with contextlib.suppress(httpx.TransportError):
                 return (await http.get(f"{url}/health/ready")).status_code == 200
         return False
@@ -133,7 +133,7 @@ async def test_workers_share_a_port_and_a_dead_one_is_started_again(serve: Any, 
     async def served_by_both() -> bool:
         seen: set[str] = set()
         for _ in range(20):
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
                 text = (await http.get(f"{url}/metrics")).text
             seen.update(re.findall(r'tidewire_process{pid="(\d+)"', text))
         return len(seen) == 2
@@ -219,7 +219,7 @@ async def test_an_unforeseen_error_is_logged_with_its_traceback_and_not_sent(ser
 async def test_the_log_has_method_path_and_status_and_no_query(serve: Any, eventually: Eventually) -> None:
     process = serve()
     url = await _url(process, eventually)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
         await http.get(f"{url}/v1/catalog?metric=secret-canary", headers={"Authorization": "Bearer token-canary"})
         await http.get(f"{url}/v1/%0Ainjected%22")
         await http.post(f"{url}/v1/readings", json={"metric": "canary", "value": 1})

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import structlog
 from servers import LiveService, StartService, Valkey
-from waiting import Eventually
+from waiting import HANG_S, Eventually
 
 import tidewire_service
 from tidewire.model.cursor import Cursor
@@ -116,7 +116,7 @@ async def test_the_numbers_follow_what_happens(
 async def test_a_request_and_a_stream_can_be_followed_through_the_log(
     live_service: LiveService, eventually: Eventually
 ) -> None:
-    async with httpx.AsyncClient(base_url=live_service.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=live_service.url, trust_env=False, timeout=HANG_S) as http:
         refused = await http.get("/v1/history?metric=")
         async with http.stream("GET", "/v1/stream?metric=a") as stream:
             async for line in stream.aiter_lines():

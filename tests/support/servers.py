@@ -185,7 +185,7 @@ def running_service(valkey: Valkey, log: Path) -> Iterator[LiveService]:
         )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + HANG_S
-    with httpx.Client(base_url=url, trust_env=False, verify=False) as http:
+    with httpx.Client(base_url=url, trust_env=False, verify=False, timeout=HANG_S) as http:
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if http.get("/health/ready").status_code == 200:
