@@ -37,6 +37,7 @@ from tidewire_service.routes.catalog import CatalogReads, get_catalog
 from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
 from tidewire_service.routes.history import HistoryReads, get_history
+from tidewire_service.routes.influx import INFLUX_ROUTES, InfluxWrites
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
@@ -148,9 +149,11 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             create_ticket,
             get_schema_asset,
             *DOCUMENT_ROUTES,
+            *INFLUX_ROUTES,
         ],
         dependencies={
             "posts": _dependency(posts),
+            "influx": _dependency(InfluxWrites(hub, settings, telemetry, streams.quota, posts.slots)),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
             "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),

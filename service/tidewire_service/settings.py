@@ -113,6 +113,15 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         8 << 20
     )
     max_rows: Annotated[int, Option("largest number of rows in a request body", minimum=1)] = 20_000
+    max_foreign_body_bytes: Annotated[
+        int, Option("largest size of what clients of another service post, such as line protocol", minimum=1024)
+    ] = 25 << 20
+    max_foreign_decompressed_bytes: Annotated[
+        int, Option("largest size of what clients of another service post, once decompressed", minimum=1024)
+    ] = 64 << 20
+    max_foreign_rows: Annotated[
+        int, Option("largest number of lines or samples in what clients of another service post", minimum=1)
+    ] = 500_000
     max_header_bytes: Annotated[int, Option("largest size of all headers of a request", minimum=1024)] = 16 * 1024
     max_url_bytes: Annotated[int, Option("largest size of the path and query of a request", minimum=256)] = 16 * 1024
     head_timeout_s: Annotated[float, Option("time in which a client must send the head of a request", minimum=0.1)] = (

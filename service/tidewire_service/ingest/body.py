@@ -94,7 +94,7 @@ def checked_encoding(content_encoding: str) -> bool:
     raise MediaTypeNotSupported(detail, accept_encoding="gzip")
 
 
-def unpacked(body: bytes, max_bytes: int) -> bytes:
+def unpacked(body: bytes, max_bytes: int, *, limit: str = "max_decompressed_bytes") -> bytes:
     """Unpack a gzip body of one or more members; stop as soon as the output exceeds the bound.
 
     Raises:
@@ -116,7 +116,7 @@ def unpacked(body: bytes, max_bytes: int) -> bytes:
             rest = member.unconsumed_tail
             size += len(piece)
             if size > max_bytes:
-                raise LimitExceeded("max_decompressed_bytes", max_bytes, size, "split the body")
+                raise LimitExceeded(limit, max_bytes, size, "split the body")
             pieces.append(piece)
             if not piece and not rest and not member.eof:
                 raise MalformedBody("body", body[:8], "is truncated: the gzip stream does not end")

@@ -23,7 +23,7 @@ from tidewire.model.batch import (
 )
 from tidewire_service.errors import limit_of
 
-__all__ = ["METRIC_NOT_ALLOWED", "Intake", "Rejected", "Row", "collect"]
+__all__ = ["METRIC_NOT_ALLOWED", "Group", "Intake", "Rejected", "Row", "collect", "encode_group"]
 
 _FIELDS: Final = ("metric", "labels", "unit", "time", "value", "text", "step")
 _REFUSALS: Final = {
@@ -101,8 +101,14 @@ class Intake(NamedTuple):
         return found
 
 
-class _Group:
-    """Collects flat rows of one series into a batch."""
+class Group:
+    """Collects flat rows of one series into a batch: columns, to which each row adds one entry.
+
+    Args:
+        metric: checked.
+        labels: checked; never changed.
+        unit: checked.
+    """
 
     __slots__ = ("labels", "metric", "rows", "steps", "texts", "times", "unit", "values")
 
@@ -115,6 +121,7 @@ class _Group:
         self.steps: list[float | None] = []
 
     def batch(self, first: int, end: int) -> Batch:
+        """Return the rows from `first` to before `end` as a batch."""
         texts, steps = self.texts[first:end], self.steps[first:end]
         return Batch(
             metric=self.metric,
@@ -143,8 +150,8 @@ def collect(rows: Iterable[Row], limits: IngestLimits, max_rows: int, now_ms: fl
         LimitExceeded: there are more rows than `max_rows`.
     """
     intake = Intake([], [], [])
-    groups: list[_Group | tuple[int, Batch]] = []
-    open_groups: dict[tuple[str, str, str], _Group] = {}
+    groups: list[Group | tuple[int, Batch]] = []
+    open_groups: dict[tuple[str, str, str], Group] = {}
     for number, row in enumerate(rows):
         if number >= max_rows:
             raise LimitExceeded("max_rows", max_rows, number + 1, "split the body")
@@ -158,8 +165,8 @@ def collect(rows: Iterable[Row], limits: IngestLimits, max_rows: int, now_ms: fl
             refused = Rejected(number, error.limit, f"{error.got:.15g}", str(error), f"max_{error.limit}")
             intake.rejected.append(refused)
     for group in groups:
-        if isinstance(group, _Group):
-            _encode_group(group, 0, len(group.rows), limits, intake)
+        if isinstance(group, Group):
+            encode_group(group, 0, len(group.rows), limits, intake)
         else:
             _encode_rows((group[0],), group[1], limits, intake)
     intake.rejected.sort(key=lambda rejected: rejected.row)
@@ -171,8 +178,8 @@ def _add_row(
     row: Mapping[str, Any],
     limits: IngestLimits,
     now_ms: float,
-    groups: list[_Group | tuple[int, Batch]],
-    open_groups: dict[tuple[str, str, str], _Group],
+    groups: list[Group | tuple[int, Batch]],
+    open_groups: dict[tuple[str, str, str], Group],
 ) -> None:
     """Check one row and add it to the groups: as a batch of its own, or to the open group of its series."""
     if not isinstance(row, Mapping):
@@ -219,7 +226,7 @@ def _add_row(
     key = (metric, series_key(labels_), unit)
     group = open_groups.get(key)
     if group is None or len(group.rows) >= limits.readings:
-        group = open_groups[key] = _Group(metric, labels_, unit)
+        group = open_groups[key] = Group(metric, labels_, unit)
         groups.append(group)
     group.rows.append(number)
     group.times.append(time_ms)
@@ -237,7 +244,7 @@ def _check_text(text: object) -> None:
         raise InvalidInput("text", text, "holds a lone surrogate; decode it properly and send UTF-8") from None
 
 
-def _encode_group(group: _Group, first: int, end: int, limits: IngestLimits, intake: Intake) -> None:
+def encode_group(group: Group, first: int, end: int, limits: IngestLimits, intake: Intake) -> None:
     """Encode readings `first` to `end` of a group as one batch; if it is too large, encode two halves instead."""
     rows = tuple(group.rows[first:end])
     batch = group.batch(first, end)
@@ -248,8 +255,8 @@ def _encode_group(group: _Group, first: int, end: int, limits: IngestLimits, int
         encoded = encode_batch(batch, limits)
     except LimitExceeded:
         middle = (first + end) // 2
-        _encode_group(group, first, middle, limits, intake)
-        _encode_group(group, middle, end, limits, intake)
+        encode_group(group, first, middle, limits, intake)
+        encode_group(group, middle, end, limits, intake)
         return
     intake.batches.append(encoded)
     intake.rows.append(rows)

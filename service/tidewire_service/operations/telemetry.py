@@ -81,6 +81,8 @@ class Telemetry:
         seconds: how long requests took, by route; without streams.
         accepted: readings accepted, by ingest path.
         rejected: rows or messages refused, by ingest path and reason.
+        lossy: values that float64 does not hold exactly, by ingest path.
+        left_out: fields that say nothing new with each reading, and are not stored, by ingest path.
         repeated: calls that had been accepted before, by ingest path; their readings were not appended again.
     """
 
@@ -100,6 +102,8 @@ class Telemetry:
         self.rejected = Counter(
             "tidewire_rows_rejected", "Rows or messages refused", ["ingest", "reason"], registry=self.registry
         )
+        self.lossy = Counter("tidewire_values_lossy", "Integers rounded", ["ingest"], registry=self.registry)
+        self.left_out = Counter("tidewire_fields_left_out", "Fields not stored", ["ingest"], registry=self.registry)
         self.repeated = Counter(
             "tidewire_calls_repeated", "Calls that had been accepted before", ["ingest"], registry=self.registry
         )

@@ -56,7 +56,11 @@ class AcceptedJson(msgspec.Struct, frozen=True):
 
 
 class Posts:
-    """Accepts request bodies, at most `max_posts` at the same time; beyond that it answers 429."""
+    """Accepts request bodies, at most `max_posts` at the same time; beyond that it answers 429.
+
+    Attributes:
+        slots: for bodies in progress, on other routes too.
+    """
 
     def __init__(self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
         self._quota = quota
@@ -64,18 +68,18 @@ class Posts:
         self._log = hub.log
         self._settings = settings
         self._telemetry = telemetry
-        self._slots = Slots(settings.max_posts)
+        self.slots = Slots(settings.max_posts)
 
     @property
     def in_progress(self) -> int:
         """The number of bodies in progress."""
-        return len(self._slots)
+        return len(self.slots)
 
     async def publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
         """Read, check and append the body of one request."""
         if self._quota.memory_short:
             raise MemoryShort
-        with self._slots.held(identity_of_request(request.scope).id, address_of(request.scope)) as slot:
+        with self.slots.held(identity_of_request(request.scope).id, address_of(request.scope)) as slot:
             answer = await self._publish(request, slot)
         answer.headers["Tidewire-Time"] = f"{self._hub.log_time_ms():.0f}"  # for a sender whose clock is wrong
         return answer

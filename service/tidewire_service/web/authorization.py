@@ -99,6 +99,8 @@ class AuthorizationMiddleware:
             if self._authenticator.open:
                 return self._app(scope, receive, send)
             authorization = _authorization(scope)
+            if declaration is not None and declaration.foreign is not None:
+                authorization = declaration.foreign.credentials(authorization, scope["query_string"])
             if not authorization and _answers_with_stream(scope) and _TICKET_FIELD in scope["query_string"]:
                 return self._authorize_ticket(scope, receive, send)
             identity = self._authenticator.identity(authorization)
@@ -121,7 +123,7 @@ class AuthorizationMiddleware:
             if _answers_with_stream(scope):
                 await self._streams.put_off(send)
                 return
-            await send_problem(send, TokenUndecided())
+            await send_problem(scope, send, TokenUndecided())
             return
         await self._app(scope, receive, send)
 

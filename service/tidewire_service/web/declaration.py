@@ -6,7 +6,7 @@ A route without a declaration is closed: `check_declared` refuses every request 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from litestar.connection import ASGIConnection
@@ -16,10 +16,10 @@ from litestar.openapi.spec import Operation, Reference, Schema
 from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute
 
 from tidewire_service.errors import MethodNotAllowed, RouteUndeclared
-from tidewire_service.web.problems import MEDIA_TYPE, Problem
+from tidewire_service.web.problems import MEDIA_TYPE, WORDING_KEY, Problem, Wording
 from tidewire_service.web.query import parse_query
 
-__all__ = ["Body", "Declaration", "Need", "RouteTable", "check_declared", "declaration_in", "declare"]
+__all__ = ["Body", "Declaration", "Foreign", "Need", "RouteTable", "check_declared", "declaration_in", "declare"]
 
 Need = Literal["nothing", "anybody", "publish", "subscribe", "edit", "operate"]
 Logged = Literal["always", "failures", "never"]
@@ -40,6 +40,19 @@ class Body(NamedTuple):
     max_bytes: int | None
 
 
+class Foreign(NamedTuple):
+    """What is not Tidewire's way on a route that serves the clients of another service. Any query may be given there.
+
+    Attributes:
+        wording: words each refusal, wherever it is made.
+        credentials: returns what the client's Authorization header and query string amount to: ``Bearer …``, or an
+            empty text for no token.
+    """
+
+    wording: Wording
+    credentials: Callable[[str, bytes], str]
+
+
 class Declaration(NamedTuple):
     """What one handler declares.
 
@@ -51,6 +64,7 @@ class Declaration(NamedTuple):
         stream: it answers with a stream: it accepts tickets, and refuses with a stream that ends at once.
         media_types: of a successful answer, besides JSON.
         operation: of a raw ASGI app, which Litestar cannot describe and which only answers GET.
+        foreign: it serves the clients of another service; None for Tidewire's own.
     """
 
     needs: Need
@@ -60,6 +74,7 @@ class Declaration(NamedTuple):
     stream: bool = False
     media_types: tuple[str, ...] = ()
     operation: Operation | None = None
+    foreign: Foreign | None = None
 
 
 def declare(
@@ -73,13 +88,14 @@ def declare(
     stream: bool = False,
     media_types: Iterable[str] = (),
     operation: Operation | None = None,
+    foreign: Foreign | None = None,
 ) -> dict[str, Any]:
     """Return keyword arguments of a Litestar handler that declare its route: ``@get(path, **declare(…))``.
 
     `answers` maps a status to the type and description of an answer that is not a problem, `refusals` a status to the
     description of a problem, besides those of every route. `Declaration` describes the others.
     """
-    declaration = Declaration(needs, logged, body, frozenset(query), stream, tuple(media_types), operation)
+    declaration = Declaration(needs, logged, body, frozenset(query), stream, tuple(media_types), operation, foreign)
     arguments: dict[str, Any] = {"opt": {_OPTION: declaration}}
     if answers or refusals:
         arguments["responses"] = {
@@ -123,7 +139,8 @@ async def check_declared(connection: ASGIConnection[Any, Any, Any, Any], handler
         raise MethodNotAllowed("this path is read with GET", allowed="GET")  # Litestar gives a raw app every method
     if declared is None or declared is not declaration_in(connection.scope):
         raise RouteUndeclared(str(method), connection.scope["path"])
-    parse_query(connection.scope["query_string"], declared.query)
+    if declared.foreign is None:
+        parse_query(connection.scope["query_string"], declared.query)
 
 
 class RouteTable:
@@ -156,6 +173,8 @@ class RouteTable:
         """Return the declaration for a request, and keep it in its scope for `declaration_in`."""
         declaration = self.find(scope["method"], scope["path"])
         scope[_SCOPE_KEY] = declaration
+        if declaration is not None and declaration.foreign is not None:
+            scope[WORDING_KEY] = declaration.foreign.wording
         return declaration
 
     def raw(self) -> Iterator[tuple[str, Operation]]:

@@ -80,6 +80,7 @@ class OriginGuard:
         refusal = self._refusal(scope)
         if refusal is not None:
             self._limit_counters.count(refusal.limit)
+            self._routes.authorizing(scope)  # a route may have words of its own for it
             return refuse(scope, _with_headers(send), refusal)
         scope["tidewire.send"] = send  # type: ignore[typeddict-unknown-key]  # what a stream steps by hand
         return self._app(scope, receive, _with_headers(send, self._allowed_origin(scope) if self._origins else b""))

@@ -1,4 +1,4 @@
-"""Reads what `POST /v1/readings` is sent: the headers that name a call, and the body up to a bound."""
+"""Reads what is posted: the headers that name a call, and the body up to a bound."""
 
 from __future__ import annotations
 
@@ -71,18 +71,27 @@ def _checked_key(key: str) -> str:
     return key
 
 
-async def read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes:
+async def read_body(
+    request: Request[Any, Any, State], max_bytes: int, *, limit: str = "max_body_bytes", may_be_empty: bool = False
+) -> bytes:
     """Return the body.
+
+    Args:
+        request: whose body has not been read.
+        max_bytes: of the body as it is sent.
+        limit: the setting that says so.
+        may_be_empty: an empty body is no error.
 
     Raises:
         LimitExceeded: the body is longer. Some of the rest is read and dropped, so that the sender reads the answer.
+        MalformedBody: the body is empty.
     """
     declared = request.headers.get("content-length", "")
     expects = request.headers.get("expect", "").lower() == "100-continue"
     if (
         expects and declared.isdigit() and int(declared) > max_bytes
     ):  # the sender waits for 100 Continue and has sent nothing
-        raise LimitExceeded("max_body_bytes", max_bytes, int(declared), "split the body, or send it with gzip")
+        raise LimitExceeded(limit, max_bytes, int(declared), "split the body, or send it with gzip")
     pieces: list[bytes] = []
     size = 0
     with contextlib.suppress(TimeoutError):
@@ -99,7 +108,7 @@ async def read_body(request: Request[Any, Any, State], max_bytes: int) -> bytes:
                     break
     if size > max_bytes:
         got = int(declared) if declared.isdigit() else size
-        raise LimitExceeded("max_body_bytes", max_bytes, got, "split the body, or send it with gzip")
-    if not size:
+        raise LimitExceeded(limit, max_bytes, got, "split the body, or send it with gzip")
+    if not size and not may_be_empty:
         raise MalformedBody("body", "", "is empty; send readings")
     return b"".join(pieces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -42,7 +42,10 @@ from tidewire_service.request_scope import address_of, request_id
 
 __all__ = [
     "MEDIA_TYPE",
+    "WORDING_KEY",
     "Problem",
+    "Refusal",
+    "Wording",
     "exception_handler",
     "problem_of",
     "refuse",
@@ -50,6 +53,8 @@ __all__ = [
 ]
 
 MEDIA_TYPE: Final = "application/problem+json"
+WORDING_KEY: Final = "tidewire.wording"
+"""In the scope of a request whose refusals are no problems: its `Wording`."""
 _CUT: Final = "client disconnected prematurely"  # Litestar's detail if the client disconnects within a body
 _log = structlog.get_logger("tidewire_service")
 
@@ -80,6 +85,19 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     accepted: int | None = None
     rejected: list[dict[str, Any]] | None = None
     retry_after_s: float | None = None
+
+
+class Refusal(NamedTuple):
+    """A refusal as it is sent: status, media type, body and additional headers."""
+
+    status: int
+    media_type: str
+    body: bytes
+    headers: dict[str, str]
+
+
+Wording = Callable[[Exception], Refusal]
+"""What words the refusals of a route whose clients understand no problems."""
 
 
 # exception → (status, kind, title); the first that fits
@@ -183,34 +201,41 @@ def exception_handler(limit_counters: LimitCounters) -> Callable[[Request[Any, A
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         limit_counters.count(limit_of(error))
-        problem, headers = problem_of(error)
-        if problem.status >= 500 and not isinstance(error, LogUnavailable):
+        refusal = _worded(request.scope, error)
+        if problem_of(error)[0].status >= 500 and not isinstance(error, LogUnavailable):
             id_, path = request_id(request.scope), shown(request.scope["path"])
             _log.error("request_failed", request=id_, method=request.method, path=path, exc_info=error)
-        body = msgspec.json.encode(problem)
-        return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+        status, media_type, body, headers = refusal
+        return Response(body, status_code=status, media_type=media_type, headers=headers)
 
     return answer
 
 
 def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
-    """Log the refusal of a request that no route has yet, and answer with its problem."""
+    """Log the refusal of a request that no route has yet, and answer with its problem, or in the route's own words."""
     _log.info(
         "request_refused",
         request=request_id(scope),
-        status=problem_of(refusal)[0].status,
+        status=_worded(scope, refusal).status,
         method=scope["method"],
         address=address_of(scope) or "-",
         reason=str(refusal),
     )
-    return send_problem(send, refusal)
+    return send_problem(scope, send, refusal)
 
 
-async def send_problem(send: Send, error: RequestRefused) -> None:
-    """Answer with a problem from a middleware; the connection is closed afterwards."""
+def _worded(scope: Any, error: Exception) -> Refusal:
+    wording: Wording | None = scope.get(WORDING_KEY)
+    if wording is not None:
+        return wording(error)
     problem, headers = problem_of(error)
-    body = msgspec.json.encode(problem)
-    fields = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **headers}
+    return Refusal(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)
+
+
+async def send_problem(scope: HTTPScope, send: Send, error: RequestRefused) -> None:
+    """Answer with a refusal from a middleware; the connection is closed afterwards."""
+    status, media_type, body, headers = _worded(scope, error)
+    fields = {"content-type": media_type, "content-length": str(len(body)), "connection": "close", **headers}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body, "more_body": False})
