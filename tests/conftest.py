@@ -61,6 +61,7 @@ _NEEDS = {
         lambda: shutil.which("caddy") and shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"),
         "needs two proxies: apt-get install caddy nginx",
     ),
+    "influxd": (lambda: shutil.which("influxd"), "needs InfluxDB 1.6: apt-get install influxdb"),
     "node": (lambda: shutil.which("node"), "needs Node.js 20 or newer"),
 }
 

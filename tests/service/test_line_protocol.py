@@ -132,8 +132,9 @@ def test_readings_of_a_series_are_one_batch() -> None:
 
 def test_bad_lines_are_named_and_the_rest_is_stored() -> None:
     bad = [
-        "m", "m,", "m,a f=1", "m,a= f=1", ",a=b f=1", "m f=", "m f", "m =1", "m f=+1", "m f=nan", "m f=inf", "m f=1e400",
-        "m f=1_0", "m f=0x1", "m f=9223372036854775808i", "m f=yes", 'm f="open', "m f=1 1.5", "m f=1 x", "m\0 f=1",
+        "m", "m,", "m,a f=1", "m,a= f=1", ",a=b f=1", "m f=", "m f", "m =1", "m f=+1", "m f=nan", "m f=inf",
+        "m f=1e400", "m f=1_0", "m f=0x1", "m f=9223372036854775808i", "m f=yes", 'm f="open', "m f=1 1.5",
+        "m f=1 x", "m\0 f=1",
         'm f="a\0"', "m,a=1,a=2 f=1", "m f=1 12", "m f=1 99999999999999999999", f"m f=1 {NOW_NS // 10**6}",
         f"{'x' * 300} f=1", f"m,{'t' * 300}=1 f=1", f"m,t={'v' * 300} f=1", "x,a/b=1,a.b=2 f=1",
         "m f=" + "1" * 70_000,
@@ -145,7 +146,7 @@ def test_bad_lines_are_named_and_the_rest_is_stored() -> None:
         assert 0 < len(str(refused[0])) < 1_000
     _, [early] = read(f"m f=1 {NOW_NS // 10**6}")
     assert "did you mean precision=ms?" in early.reason
-    _, refused = read(b"good f=1\nm f=\"\xff\"\nm\xed\xa0\x80 f=1\n")
+    _, refused = read(b'good f=1\nm f="\xff"\nm\xed\xa0\x80 f=1\n')
     assert [(row.row, row.reason) for row in refused] == [(2, "is not UTF-8"), (3, "is not UTF-8")]
 
 
@@ -216,7 +217,27 @@ def test_an_entity_has_its_name_and_its_unit() -> None:
 NASTY = st.text(st.sampled_from('mft,= \\"\n#\r\t\0i1.-e+tTu/é\ud800'), max_size=200)
 PIECES = st.lists(
     st.sampled_from(
-        ["m", ",", "=", " ", "\n", '"', "\\", "a=b", "f=1", 'f="x', "1i", "# ", f" {NOW_NS}", "\\\n", "\\ ", "é", "\0", "domain=light", "entity_id=e"]
+        [
+            "m",
+            ",",
+            "=",
+            " ",
+            "\n",
+            '"',
+            "\\",
+            "a=b",
+            "f=1",
+            'f="x',
+            "1i",
+            "# ",
+            f" {NOW_NS}",
+            "\\\n",
+            "\\ ",
+            "é",
+            "\0",
+            "domain=light",
+            "entity_id=e",
+        ]
     ),
     max_size=60,
 ).map("".join)

@@ -177,11 +177,12 @@ class _SliceReader:
     def add(self, number: int, line: bytes) -> None:
         """Read a line, or refuse it."""
         try:
-            series, rest = self._series_of(_text(line))
+            text = _text(line)
+            series, rest = self._series_of(text)
             try:
                 parsed = parse_line("m" + rest)
             except (LineFormatError, UnicodeError, ValueError) as error:
-                raise InvalidInput("line", line[:60], _said(error)) from None
+                raise InvalidInput("line", text[:60], _said(error)) from None
             time_ms = self._time_ms(parsed["time"])
         except InvalidInput as error:
             self._refuse(number, error.field, error.value, error.reason, limit_of(error))
@@ -286,11 +287,12 @@ def _as_ms(time: int, precision: Precision) -> float:
 
 def _text(line: bytes) -> str:
     if len(line) > _LINE_BYTES:
-        raise InvalidInput("line", line[:60], f"is {len(line)} bytes, at most {_LINE_BYTES} are allowed")
+        start = line[:60].decode(errors="replace")
+        raise InvalidInput("line", start, f"is {len(line)} bytes, at most {_LINE_BYTES} are allowed")
     try:
         return line.decode()
     except UnicodeDecodeError:
-        raise InvalidInput("line", line[:60], "is not UTF-8") from None
+        raise InvalidInput("line", line[:60].decode(errors="replace"), "is not UTF-8") from None
 
 
 def _said(error: Exception) -> str:

@@ -323,7 +323,7 @@ _V1: Final = Foreign(_wording("v1"), _credentials_v1)
 _V2: Final = Foreign(_wording("v2"), _credentials)
 _V3: Final = Foreign(_wording("v3"), _credentials)
 _LINES: Final = Body({"text/plain": Schema(type=OpenAPIType.STRING, description="line protocol")}, None)
-_WRITE: Final[dict[str, Any]] = {"status_code": 204, "include_in_schema": False}
+_WRITE: Final[dict[str, Any]] = {"status_code": 200, "include_in_schema": False}
 
 
 @post("/write", **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=_V1))
@@ -349,7 +349,7 @@ async def write_v3(request: Request[Any, Any, State], influx: NamedDependency[In
     http_method=["GET", "POST"],
     include_in_schema=False,
     sync_to_thread=False,
-    status_code=204,
+    status_code=200,
     **declare("nothing", logged="never", foreign=_V1),
 )
 def ping(request: Request[Any, Any, State]) -> Response[bytes]:
