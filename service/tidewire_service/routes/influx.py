@@ -1,7 +1,7 @@
 """What clients of InfluxDB ask of a server: line protocol in the paths of its versions 1, 2 and 3, and their probes.
 
 Each client has statuses after which it deletes data. Telegraf's output for version 1 does after any 4xx with a JSON or
-an empty body, so there a refused token is plain text, and what passes is 503 (docs/decisions/0025-…).
+an empty body, so there a refused token is plain text, and what passes is 503: docs/from-where-you-are.md lists them.
 """
 
 from __future__ import annotations
@@ -364,7 +364,7 @@ def ping(request: Request[Any, Any, State]) -> Response[bytes]:
 async def health(readiness: NamedDependency[Readiness]) -> Response[bytes]:
     """Tell whether lines can be written, as InfluxDB tells it."""
     ready = (await readiness.check()).ready
-    content = {
+    content: dict[str, Any] = {
         "name": "influxdb",
         "message": "ready for queries and writes" if ready else "not ready; /health/ready says why",
         "status": "pass" if ready else "fail",
