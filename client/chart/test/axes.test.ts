@@ -4,11 +4,11 @@ import { test } from "node:test";
 import { type Axis, LINEAR } from "../src/canvas/axis";
 import { isOffset } from "../src/canvas/scale";
 import { LOG, OFFSET, powerText, rangeBy, stacked, unitIn, unitsLike } from "../src/canvas/special";
+import { openApart } from "../src/model/apart";
 import { sidesOf } from "../src/model/axes";
 import { tagsOf } from "../src/model/axis-options";
 import { Trace } from "../src/model/buckets";
 import { Directory } from "../src/model/directory";
-import { openApart } from "../src/model/layout";
 import { type ChartSpec, formatChart, parseChart } from "../src/model/url";
 
 const fits = (text: string): boolean => text.length <= 7;

@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { openApart } from "../src/model/apart";
 import { ChartViews } from "../src/model/chart-views";
 import { Directory } from "../src/model/directory";
-import { cells, openApart, resolve, withSeries } from "../src/model/layout";
+import { cells, resolve, withSeries } from "../src/model/layout";
 import { NO_VIEW, type Session, type ViewRequest } from "../src/model/session";
 import { type ChartSpec, formatChart, parseChart } from "../src/model/url";
 import { coloured, formulaOf } from "../src/panels/formula-editor";

@@ -6,7 +6,7 @@ import { wholeStep } from "../src/canvas/scale";
 import { valueAt } from "../src/chart/crosshair-rows";
 import { BucketRing, type Slot } from "../src/model/bucket-ring";
 import { sharedGaps, Trace } from "../src/model/buckets";
-import type { Kind } from "../src/model/url";
+import type { PlotKind } from "../src/model/kinds";
 import { decodeFrame, FLAG_PARTIAL, FLAG_STEPS } from "../src/wire/frame";
 import { encodeFrame, type PackedSeries } from "./encode";
 
@@ -21,7 +21,7 @@ function ringOf(series: PackedSeries, first = 0): BucketRing {
 
 const slotOf = (ring: BucketRing): Slot => ring.slots.get(0) as Slot;
 
-function read(ring: BucketRing, startMs: number, endMs: number, gapMs = NaN, kind: Kind = "auto"): Trace {
+function read(ring: BucketRing, startMs: number, endMs: number, gapMs = NaN, kind: PlotKind = "auto"): Trace {
   const trace = new Trace();
   trace.read(ring, slotOf(ring), startMs, endMs, gapMs, kind);
   return trace;
@@ -57,7 +57,7 @@ test("few whole values come back exactly, whatever their share of the column", (
 test("steps are chosen by the readings or by hand", () => {
   const fractions = ringOf({ data: [0.5, 1], flags: 0, lastTimeMs: 1_500, lastValue: 1 });
   const whole = ringOf({ data: [0, 1], lastTimeMs: 1_500, lastValue: 1 });
-  const steps = (ring: BucketRing, kind?: Kind): boolean => read(ring, 0, 2_000, NaN, kind).steps;
+  const steps = (ring: BucketRing, kind?: PlotKind): boolean => read(ring, 0, 2_000, NaN, kind).steps;
   assert.deepEqual([steps(fractions), steps(fractions, "steps"), steps(fractions, "line")], [false, true, false]);
   assert.deepEqual([steps(whole), steps(whole, "steps"), steps(whole, "line")], [true, true, false]);
 });

@@ -12,7 +12,6 @@ import {
   moveChart,
   named,
   nextFacet,
-  nextKind,
   pressed,
   removeChart,
   resolve,
@@ -21,6 +20,7 @@ import {
   unitsOf,
   unitsOfMetrics,
 } from "../src/model/layout";
+import { nextKind } from "../src/model/next-kind";
 import { slugOf } from "../src/model/saved-decks";
 import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
@@ -113,7 +113,34 @@ test("how a chart is drawn is in its address", () => {
   ]);
   assert.deepEqual(parseFile(formatFile({ ...base, charts: [steps] })).charts, [steps]);
   assert.deepEqual([nextKind(), nextKind("line"), nextKind("steps")], ["line", "steps", "bars"]);
-  assert.deepEqual([nextKind("bars"), nextKind("points"), nextKind("stacked")], ["points", "stacked", "auto"]);
+  assert.deepEqual([nextKind("bars"), nextKind("points"), nextKind("stacked")], ["points", "stacked", "stat"]);
+  assert.equal(nextKind("table"), "auto");
+  assert.equal(
+    nextKind("stacked", (kind) => kind !== "stat" && kind !== "gauge"),
+    "bar",
+  );
+});
+
+test("what is no plot has its width and its order in the address", () => {
+  const stat: ChartSpec = { series: [{ metric: "line/speed" }], columns: 2, kind: "stat" };
+  assert.equal(formatChart(stat), "line/speed;k=stat");
+  assert.deepEqual(parseChart("line/speed;k=stat"), stat);
+  assert.equal(formatChart({ ...stat, columns: 4 }), "line/speed:4;k=stat");
+  assert.deepEqual(parseChart("line/speed:4;k=stat"), { ...stat, columns: 4 });
+  for (const [kind, columns] of [
+    ["gauge", 3],
+    ["bar", 3],
+    ["hist", 4],
+    ["table", 5],
+    ["steps", 4],
+  ] as const)
+    assert.equal(parseChart(`a;k=${kind}`)?.columns, columns, kind);
+  const table: ChartSpec = { series: [{ metric: "a" }], columns: 5, kind: "table", axis: { order: "-mean" } };
+  assert.equal(formatChart(table), "a;k=table;o=-mean");
+  assert.deepEqual(round({ ...base, charts: [table, stat] }).charts, [table, stat]);
+  assert.deepEqual(parseFile(formatFile({ ...base, charts: [table] })).charts, [table]);
+  for (const option of ["o=", "o=size", "o=--name", "o=constructor", "k=STAT", "k=stats"])
+    assert.deepEqual(parseChart(`a;${option}`)?.unknown, [option], option);
 });
 
 test("how a y axis is set is in the address and in a deck's file", () => {

@@ -7,7 +7,7 @@ import { decimalsOf, formatNumber, plural, stepDecimals, withoutZeros } from "..
 import type { ShownUnit } from "../base/units";
 import type { AxisOptions } from "../model/axis-options";
 import { Trace } from "../model/buckets";
-import type { Kind } from "../model/url";
+import type { Kind } from "../model/kinds";
 import type { Scale, Tick } from "./axis";
 import type { Linear } from "./paths";
 import type { TraceInk } from "./picture";

@@ -1,8 +1,8 @@
 /**
  * One chart: draws its card, legend and plot from a ring. An error stops only this chart.
  *
- * Over 600 lines: legend, table, crosshair, picture and what few charts are drawn with have files of their own. The rest
- * shares the traces of the moment and is run in one order. What tells the sides and units of its series could leave next.
+ * Over 600 lines: legend, table, crosshair, picture, other kinds than plots and what few charts are drawn with have files of
+ * their own. The rest shares the traces of the moment and is run in one order.
  */
 
 import { dashesOf, swatch } from "../base/colour";
@@ -25,6 +25,7 @@ import { type Columns, columnsOf, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
 import { ChartEvents } from "../model/events";
 import { chartWords, emptyWords, type Freshness, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
+import { type Kind, type OtherKind, otherKind, type PlotKind } from "../model/kinds";
 import {
   chartFreshness,
   extentOr,
@@ -37,16 +38,17 @@ import {
   valueWidthCh,
 } from "../model/reading";
 import { bandAt, bandsOf, sharesOf, wordColours, wordOf } from "../model/states";
-import type { Kind, Span } from "../model/url";
+import type { Span } from "../model/url";
 import type { State } from "../wire/frame";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
 import { spokenEvents } from "./event-strip";
 import { type FigureRow, figuresOf } from "./figures";
+import type { Drawing } from "./kinds/kind";
 import type { LegendStats, Press } from "./legend";
 import { isLoading } from "./loading-part";
-import type { Moment, Parts } from "./moment";
+import type { ChangeDeck, Moment, Parts } from "./moment";
 import { Overlay, type OverlayRow } from "./overlay";
 
 /** The y ranges of the charts that one chart was split into. */
@@ -86,15 +88,17 @@ export class Chart implements Parts {
   } | null = null;
   /** What is drawn in the place of series; undefined: series. */
   formula: string | undefined;
-  kind: Kind = "auto";
+  kind: PlotKind = "auto";
+  /** What it shows in the place of a plot, null: a plot. */
+  other: OtherKind | null = null;
   axis: AxisOptions = {};
   /** Tells which series stand on the right axis by hand, null if none does. */
   #right: ((one: Series) => boolean) | null = null;
   #sides: Sides = { of: [], units: [""] };
-  readonly #special = new Lazy(
-    () => import("../canvas/special"),
-    () => this.card.fail(this.title, new Error("What draws it could not be loaded.")),
-  );
+  readonly #unloaded = (): void => this.card.fail(this.title, new Error("What draws it could not be loaded."));
+  readonly #special = new Lazy(() => import("../canvas/special"), this.#unloaded);
+  readonly #kinds = new Lazy(() => import("./kinds/kinds"), this.#unloaded);
+  #drawing: Drawing | null = null;
   #facet = "";
   #stats: FigureRow[] = [];
   /** What the values of the legend are as wide as, ch. */
@@ -136,20 +140,18 @@ export class Chart implements Parts {
   readonly #yRanges: (readonly [number, number])[] = [];
   #zoom = 1;
   #toldPx = 0;
-  readonly #apart: ((series: readonly Series[]) => void) | null;
+  /** Null: nothing of the deck can be changed. */
+  readonly changeDeck: ChangeDeck | null;
   readonly #sizes: ResizeObserver;
 
-  /**
-   * `resized` is called when the plot has another width in device pixels, `switchEvents` to show or hide events,
-   * `apart` to give series that have no axis a chart of their own.
-   */
+  /** `resized` is called when the plot has another width in device pixels, `switchEvents` to show or hide events. */
   constructor(
     press: Press | null = null,
     resized: () => void = () => undefined,
     switchEvents: () => void = () => undefined,
-    apart: ((series: readonly Series[]) => void) | null = null,
+    changeDeck: ChangeDeck | null = null,
   ) {
-    this.#apart = apart;
+    this.changeDeck = changeDeck;
     this.card = new ChartFrame(
       () => this.#reload(),
       press,
@@ -219,9 +221,13 @@ export class Chart implements Parts {
     this.#facet = name === undefined || value === null ? "" : legendLabel({ [name]: value }) || `no ${name}`;
   }
 
-  /** Draw lines, steps, or what the readings suggest, over an axis that was set by hand; `right` tells who stands there. */
+  /**
+   * Draw lines, steps, what the readings suggest, or what is no plot, over an axis that was set by hand; `right` tells who
+   * stands there.
+   */
   drawAs(kind: Kind, axis: AxisOptions, right: ((one: Series) => boolean) | null): void {
-    this.kind = kind;
+    this.other = otherKind(kind);
+    this.kind = this.other ? "auto" : (kind as PlotKind);
     this.axis = axis;
     this.#right = right;
   }
@@ -259,6 +265,11 @@ export class Chart implements Parts {
     return this.#drawn?.axes[0];
   }
 
+  /** What is said of it besides its values, if it is no plot. */
+  get words(): string {
+    return this.#drawing?.words ?? "";
+  }
+
   /** Load what draws it by hand, then run. */
   useSpecial(run: () => void): void {
     this.#special.use(run);
@@ -279,7 +290,8 @@ export class Chart implements Parts {
   /** `plannedTitle` names the chart while none of its series is known; empty while the directory is not. */
   setSeries(series: Series[], plannedTitle = ""): void {
     this.#plannedTitle = plannedTitle;
-    const sides = sidesOf(series, this.#right);
+    // A table has a row for each series, whatever its unit.
+    const sides = sidesOf(series, this.#right, this.other === "table" ? Infinity : 2);
     const key = `${series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join()} ${sides.of}`;
     if (key === this.#reported) return;
     this.#reported = key;
@@ -290,7 +302,6 @@ export class Chart implements Parts {
     this.traces = series.map(() => new Trace());
     this.dashes = dashesOf(series.map(({ style }) => style));
     this.prints = series.map(() => printOf(this.unit, NOTHING));
-    this.#sayThird();
     this.card.legend.build(series, (one, i) => {
       const text = manyMetrics ? `${one.name} ${one.legend}`.trim() : one.legend;
       const unit = unitKey(one.unit) || "no unit";
@@ -300,27 +311,18 @@ export class Chart implements Parts {
     this.#reload();
   }
 
-  /** Say which units have no axis. */
-  #sayThird(): void {
-    const { units, of } = this.#sides;
-    const rest = this.series.filter((_, i) => of[i] < 0);
-    const names = (all: readonly string[]): string =>
-      [...new Set(all.map((unit) => unitKey(unit) || "no unit"))].join(", ");
-    const apart = this.#apart;
-    // Series of one metric that lost their unit are named in the legend.
-    const words =
-      units.length < 2 || rest.length === 0
-        ? ""
-        : `This chart has room for two units: ${units.map((unit) => unitKey(unit) || "no unit").join(" and ")} are drawn, ${names(rest.map(({ unit }) => unit))} ${apart ? "opens beside it" : "is not"}`;
-    this.card.third(words, apart && (() => apart(rest)));
-  }
-
   #reload(): void {
-    this.plot?.destroy();
-    this.plot = null;
+    this.#clear();
     this.card.events.update(null, this.title);
     this.card.clearError();
     if (this.#moment) this.draw(this.#moment);
+  }
+
+  /** Remove what is drawn. */
+  #clear(): void {
+    this.plot?.destroy();
+    this.#drawing?.destroy();
+    this.plot = this.#drawing = null;
   }
 
   /** Draw what is visible. */
@@ -337,8 +339,7 @@ export class Chart implements Parts {
     try {
       part();
     } catch (error) {
-      this.plot?.destroy();
-      this.plot = null;
+      this.#clear();
       this.overlay.hide();
       this.card.fail(this.title, error as Error);
     }
@@ -354,17 +355,20 @@ export class Chart implements Parts {
     const ring = moment.ring(this.devicePx, this.formula);
     this.slots = slotsOf(ring, this.series).map((slot, i) => (this.sides[i] < 0 ? undefined : slot));
     const loaded = this.slots.some((slot) => slot !== undefined);
-    const waits = this.#needsSpecial && !this.special;
-    this.card.loading(!loaded || waits, this.title);
-    if (waits) this.#special.use(() => this.#moment && this.draw(this.#moment));
+    const waits = this.#awaited;
+    this.card.loading(!loaded || waits !== undefined, this.title);
+    waits?.use(() => this.#moment && this.draw(this.#moment));
     if (!loaded || waits || width < 120 || height < 60) return;
     this.#tokens = tokens;
-    if (!this.plot) {
+    this.#place(moment);
+    this.#read(ring, moment);
+    const drawing = this.#kinds.here?.drawingOf(this, this.#drawing) ?? null;
+    if (drawing !== this.#drawing) this.#clear();
+    this.#drawing = drawing;
+    if (!drawing && !this.plot) {
       this.plot = new Plot(host, () => this.#tokens as Tokens);
       host.append(this.overlay.element);
     }
-    this.#place(moment);
-    this.#read(ring, moment);
     const { ring: before, version } = this.#seen;
     this.freshMs = ring === before ? ring.changedSince(version) * ring.stepMs : -Infinity;
     this.#seen = { ring, version: ring.version };
@@ -376,16 +380,23 @@ export class Chart implements Parts {
     const stays = this.#eventStrip && this.events.shown && (moment.zoomed || moment.paused);
     picture.eventStrip = this.#eventStrip = stays || picture.events.length > 0;
     this.#drawn = picture;
-    this.plot.draw(picture, width, height, devicePixelRatio * this.#zoom);
+    const ratio = devicePixelRatio * this.#zoom;
+    if (drawing) drawing.draw(picture, width, height, ratio, this, moment);
+    else this.plot?.draw(picture, width, height, ratio);
     this.card.events.update(this.plot, this.title);
     this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
     if (this.#wordsAreDue(moment)) this.#words(moment);
     this.#updateOverlay();
   }
 
-  get #needsSpecial(): boolean {
-    const { right: _, ...own } = this.axis;
-    return Object.keys(own).length > 0 || ["bars", "points", "stacked"].includes(this.kind);
+  /** Return a part that is needed and not here yet. */
+  get #awaited(): Lazy<unknown> | undefined {
+    const { right: _, order: __, ...own } = this.axis;
+    const parts = [
+      (Object.keys(own).length > 0 || ["bars", "points", "stacked"].includes(this.kind)) && this.#special,
+      (this.other || this.sides.includes(-1)) && this.#kinds,
+    ];
+    return parts.find((part): part is Lazy<never> => part && !part.here);
   }
 
   printed(i: number, value: number): string {
@@ -520,7 +531,7 @@ export class Chart implements Parts {
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
+        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${this.words}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
       );
   }
 
@@ -632,6 +643,10 @@ export class Chart implements Parts {
     const drawn = this.#drawn;
     const { plot, earlier } = this;
     const tokens = this.#moment?.tokens;
+    if (this.#drawing && drawn) {
+      copy(this.#drawing.picture(ratio));
+      return drawn;
+    }
     if (!plot || !drawn || !tokens) throw new Error("This chart is not visible");
     const draw = (pixels: number): void => {
       plot.draw(drawn, this.#width, this.#height, pixels);
@@ -664,7 +679,8 @@ export class Chart implements Parts {
       loading: this.#drawn?.loading ?? null,
       state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
       events: this.events.shown ? this.events.within(this.shown) : [],
-      kind: this.kind,
+      kind: this.other ?? this.kind,
+      says: this.words,
       series: this.series.map((one, i) => ({
         key: one.key,
         style: one.style,
@@ -681,8 +697,7 @@ export class Chart implements Parts {
   destroy(): void {
     this.range?.delete(this);
     this.#sizes.disconnect();
-    this.plot?.destroy();
-    this.plot = null;
+    this.#clear();
     this.card.element.remove();
   }
 }

@@ -1,5 +1,6 @@
 /** Draws a chart as a PNG: title, legend, plot and time, sharp enough to be printed. */
 import { withAlpha } from "../base/colour";
+import { elided } from "../base/elision";
 import { spanText } from "../base/format";
 import { font, lineColour, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
@@ -49,7 +50,20 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
     ctx.lineTo(x + 8, 43);
     ctx.stroke();
   };
-  for (const [i, one] of chart.series.entries()) {
+  // What no plot says of itself tells more than a legend.
+  const own = chart.words.replace(/^\. /, "");
+  if (own) {
+    ctx.font = font(400, 12);
+    text(
+      elided(own, width - 28, (one) => ctx.measureText(one).width),
+      14,
+      47,
+      400,
+      12,
+      tokens.secondary,
+    );
+  }
+  for (const [i, one] of own ? [] : chart.series.entries()) {
     const label = one.legend || one.name;
     const value = wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN);
     ctx.font = font(600, 12);

@@ -8,13 +8,19 @@ import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
 import type { Columns } from "../model/columns";
-import type { Series } from "../model/directory";
+import type { Directory, Series } from "../model/directory";
 import type { ChartEvents, EventSources } from "../model/events";
+import type { PlotKind } from "../model/kinds";
 import type { Prints } from "../model/prints";
 import type { Print } from "../model/reading";
-import type { Kind, Span } from "../model/url";
+import type { ChartSpec, Span } from "../model/url";
 import type { State } from "../wire/frame";
 import type { Threshold } from "../wire/messages";
+
+/** Changes the charts of a deck to what `make` returns; `at` is the index of the chart that asks. */
+export type ChangeDeck = (
+  make: (directory: Directory, charts: readonly ChartSpec[], at: number) => ChartSpec[],
+) => void;
 
 /** What all charts of a page draw from at one moment. */
 export interface Moment extends EventSources {
@@ -65,7 +71,7 @@ export interface Parts {
   freshMs: number;
   shown: Span;
   x: Linear;
-  kind: Kind;
+  kind: PlotKind;
   /** How the left axis is set by hand. */
   axis: AxisOptions;
   /** The scale that an axis was drawn with last. */

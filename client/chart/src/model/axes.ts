@@ -1,4 +1,4 @@
-/** On which y axis of a chart each series stands: at most two, each of one unit. */
+/** On which y axis of a chart each series stands: each of one unit, at most two in a plot. */
 
 import { unitKey } from "../base/units";
 import type { Series } from "./directory";
@@ -7,16 +7,19 @@ import { unitsOfMetrics } from "./layout";
 export interface Sides {
   /** Of each series 0 for the left axis, 1 for the right one, -1 if its unit has no axis. */
   of: readonly number[];
-  /** The unit of each axis, one or two. */
+  /** The unit of each axis. */
   units: readonly string[];
 }
 
-/** Return the axes of series; `right` tells which of them are to stand on the right, null: those of a second unit. */
-export function sidesOf(series: readonly Series[], right: ((one: Series) => boolean) | null): Sides {
+/**
+ * Return the axes of series, at most so many; `right` tells which of them are to stand on the right, null: those of a
+ * second unit.
+ */
+export function sidesOf(series: readonly Series[], right: ((one: Series) => boolean) | null, most = 2): Sides {
   const left = right && series.filter((one) => !right(one));
   // One axis has to be the left one.
   if (!right || !left || left.length === 0 || left.length === series.length) {
-    const units = unitsOfMetrics(series).slice(0, 2);
+    const units = unitsOfMetrics(series).slice(0, most);
     return { of: series.map((one) => sideOf(one, units)), units: units.length ? units : [""] };
   }
   const [own] = unitsOfMetrics(left);

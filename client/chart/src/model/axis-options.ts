@@ -1,4 +1,6 @@
-/** How the y axis of a chart is set by hand, and its options in the address. Absent fields are automatic. */
+/** How the y axis of a chart, or the order of its rows, is set by hand, and its options in the address. Absent fields are automatic. */
+
+import { type Kind, otherKind } from "./kinds";
 
 export interface AxisOptions {
   /** Ends of the left axis, in the unit of its readings. */
@@ -11,7 +13,12 @@ export interface AxisOptions {
   right?: readonly number[];
   /** The unit that the left axis shows. */
   unit?: string;
+  /** By what the rows of a table or the bars are sorted: see `ORDERS`; after a minus the other way around. */
+  order?: string;
 }
+
+/** Names first in the order of the alphabet, numbers from the greatest on, ages from the newest on. */
+export const ORDERS = ["name", "last", "mean", "max", "age"] as const;
 
 const FLAGS = [
   ["zero", "zero"],
@@ -25,8 +32,12 @@ const numberOf = (text: string): number => (/^-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})
 export function takeAxisOption(axis: AxisOptions, option: string, decoded: (text: string) => string): boolean {
   const flag = FLAGS.find(([name]) => name === option);
   if (flag) axis[flag[1]] = true;
-  const [, name, value] = /^([yru])=(.+)$/s.exec(option) ?? [];
+  const [, name, value] = /^([yruo])=(.+)$/s.exec(option) ?? [];
   if (name === "u") axis.unit = decoded(value);
+  if (name === "o") {
+    if (!ORDERS.some((one) => value === one || value === `-${one}`)) return false;
+    axis.order = value;
+  }
   if (name === "r") {
     if (!/^[1-9]\d?(,[1-9]\d?)*$/.test(value)) return false;
     axis.right = [...new Set(value.split(",").map(Number))];
@@ -43,12 +54,13 @@ export function takeAxisOption(axis: AxisOptions, option: string, decoded: (text
 
 /** Return the options of an axis as they stand in the address, without their `;`. */
 export function axisOptions(axis: AxisOptions, encoded: (text: string) => string): string[] {
-  const { lo, hi, right, unit } = axis;
+  const { lo, hi, right, unit, order } = axis;
   return [
     ...(lo === undefined && hi === undefined ? [] : [`y=${lo ?? ""}..${hi ?? ""}`]),
     ...FLAGS.flatMap(([name, field]) => (axis[field] ? [name] : [])),
     ...(right?.length ? [`r=${right.join()}`] : []),
     ...(unit ? [`u=${encoded(unit)}`] : []),
+    ...(order ? [`o=${order}`] : []),
   ];
 }
 
@@ -60,7 +72,8 @@ export function rangeFault({ lo, hi }: { lo?: number | undefined; hi?: number | 
 }
 
 /** Return what the card of a chart says of how it is drawn. */
-export function tagsOf(kind: string, { lo, hi, zero, log, inverted }: AxisOptions): string[] {
+export function tagsOf(kind: Kind, { lo, hi, zero, log, inverted }: AxisOptions): string[] {
+  if (otherKind(kind)) return [];
   const [from, to] = [lo, hi].map((end) => (end === undefined ? "" : String(end).replace("-", "−")));
   return [
     kind === "auto" ? "" : kind,

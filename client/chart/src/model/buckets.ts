@@ -1,8 +1,8 @@
 /** Reads the buckets of a ring as the columns of a plot, and finds the gaps between them. */
 import { FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS } from "../wire/frame";
 import { type BucketRing, type Slot, share } from "./bucket-ring";
+import type { PlotKind } from "./kinds";
 import { expectedInterval, OUTAGE_AMONG } from "./pace";
-import type { Kind } from "./url";
 
 /**
  * A silence is a gap only if it is this many times what those around it make expected: a series that was slower once
@@ -68,7 +68,7 @@ export class Trace implements Extent {
   }
 
   /** Read the window [startMs, endMs] of one series, split where the silence exceeds `gapMs`. */
-  read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, gapMs: number, kind: Kind = "auto"): void {
+  read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, gapMs: number, kind: PlotKind = "auto"): void {
     const step = ring.stepMs;
     // A reading beyond each edge, so that the line enters and leaves the plot instead of starting inside it; in the
     // second column from the edge, since the width of the line reaches over the first.

@@ -5,7 +5,8 @@ import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import { unitKey } from "../base/units";
 import { changedAxis } from "./axis-options";
 import type { Directory, Series } from "./directory";
-import { type ChartSpec, DEFAULT_COLUMNS, KINDS, type Kind, type SeriesRef } from "./url";
+import { DEFAULT_COLUMNS } from "./kinds";
+import type { ChartSpec, SeriesRef } from "./url";
 
 const DEFAULT_CHARTS = 12;
 
@@ -98,11 +99,6 @@ export function splitChart(directory: Directory, charts: readonly ChartSpec[], a
   });
 }
 
-/** The kind of a chart after the one it has. */
-export function nextKind(kind: Kind = "auto"): Kind {
-  return KINDS[(KINDS.indexOf(kind) + 1) % KINDS.length];
-}
-
 /** Units of series that do not mean the same, in order. */
 export function unitsOf(series: readonly Series[]): string[] {
   const found = new Map<string, string>();
@@ -182,28 +178,6 @@ function withoutSeries(directory: Directory, charts: readonly ChartSpec[], serie
     if (refs.length) kept.push({ ...chart, series: refs, ...rightOf(chart, others) });
   }
   return kept;
-}
-
-/** Give some series of a chart a chart of their own, beside it. */
-export function openApart(
-  directory: Directory,
-  charts: readonly ChartSpec[],
-  at: number,
-  series: readonly Series[],
-): ChartSpec[] {
-  const chart = charts[at];
-  if (chart.formula !== undefined) return [...charts];
-  const stays = resolve(directory, chart).filter((one) => !series.includes(one));
-  const names = (ref: SeriesRef, among: readonly Series[]): boolean => among.some((one) => named([ref], one));
-  const moved = chart.series.filter((ref) => !names(ref, stays) && names(ref, series));
-  const others = series.filter((one) => !named(moved, one)).map((one) => ({ metric: one.metric, labels: one.labels }));
-  const right = chart.axis?.right?.flatMap((number) => chart.series[number - 1] ?? []);
-  const kept = chart.series.filter((ref) => !moved.includes(ref));
-  const numbers = kept.flatMap((ref, i) => (right?.includes(ref) ? [i + 1] : []));
-  const axis = chart.axis && { axis: changedAxis(chart.axis, { right: numbers.length ? numbers : undefined }) };
-  const { columns, rows } = chart;
-  const beside: ChartSpec = { series: [...moved, ...others], columns, ...(rows === undefined ? {} : { rows }) };
-  return [...charts.slice(0, at), { ...chart, series: kept, ...axis }, beside, ...charts.slice(at + 1)];
 }
 
 /** Return the axis of a chart whose references become those of these series, in their order. */

@@ -3,6 +3,7 @@ import { STYLES } from "../base/colour";
 import type { Labels } from "../base/naming";
 import { knownZone } from "../base/zone";
 import { type AxisOptions, axisOptions, takeAxisOption } from "./axis-options";
+import { DEFAULT_COLUMNS, defaultColumns, KINDS, type Kind } from "./kinds";
 
 export const WINDOWS = [
   ["1m", 60_000],
@@ -15,12 +16,8 @@ export const WINDOWS = [
 
 export const SORTS = ["state", "name", "value", "rate", "age"] as const;
 export const FILTERS = ["all", "live", "stale", "nodata", "finished", "warn"] as const;
-/** Width of a chart, of 12 columns; and its height, in rows of 44 px. */
-export const DEFAULT_COLUMNS = 4;
+/** Height of a chart, in rows of 44 px. */
 export const DEFAULT_ROWS = 5;
-/** How a chart is drawn: by what its readings are, or as it was told. */
-export const KINDS = ["auto", "line", "steps", "bars", "points", "stacked"] as const;
-export type Kind = (typeof KINDS)[number];
 export type Sort = (typeof SORTS)[number];
 export type Filter = (typeof FILTERS)[number];
 export type Theme = "dark" | "light" | "auto";
@@ -193,7 +190,8 @@ export function formatRef(ref: SeriesRef): string {
 
 export function formatChart(chart: ChartSpec): string {
   const { columns, rows = DEFAULT_ROWS } = chart;
-  const size = rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== DEFAULT_COLUMNS ? `:${columns}` : "";
+  const size =
+    rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== defaultColumns(chart.kind) ? `:${columns}` : "";
   const options = [
     ...(chart.kind && chart.kind !== "auto" ? [`k=${chart.kind}`] : []),
     ...axisOptions(chart.axis ?? {}, escapePart),
@@ -232,6 +230,7 @@ export function parseChart(text: string): ChartSpec | null {
     else if (takeAxisOption(axis, option, unescapePart)) chart.axis = axis;
     else chart.unknown = [...(chart.unknown ?? []), option];
   }
+  if (!match[3]) chart.columns = defaultColumns(chart.kind);
   return chart;
 }
 

@@ -6,7 +6,7 @@ import { chartTitle } from "../base/naming";
 import { Chart, type SharedRange } from "../chart/chart";
 import type { Press } from "../chart/legend";
 import { tagsOf } from "../model/axis-options";
-import { cells, named, openApart, resolve } from "../model/layout";
+import { cells, named, resolve } from "../model/layout";
 import { type ChartSpec, DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
 import { cardButtons } from "./card-menu";
@@ -139,9 +139,9 @@ export class CardGrid {
       (series, alone) => this.#deck.press(series, alone),
       () => this.#deck.plotResized(),
       () => this.#app.switchEvents(),
-      (series) => {
+      (make) => {
         const at = this.cards.find((one) => one.chart === chart)?.at;
-        if (at !== undefined) this.#deck.setCharts(openApart(this.#deck.directory, this.#deck.specs(), at, series));
+        if (at !== undefined) this.#deck.setCharts(make(this.#deck.directory, this.#deck.specs(), at));
       },
     );
     this.#watcher.observe(chart.card.element);

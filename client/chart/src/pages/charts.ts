@@ -16,6 +16,7 @@ import { ChartViews } from "../model/chart-views";
 import { type Columns, columnsOf } from "../model/columns";
 import { allColours, changedColours, deckStyles, keptStyles } from "../model/deck-colours";
 import type { Directory, Series } from "../model/directory";
+import { DEFAULT_COLUMNS } from "../model/kinds";
 import {
   cells,
   changeChart,
@@ -28,7 +29,7 @@ import {
   toggleSeries,
 } from "../model/layout";
 import { LIST } from "../model/session";
-import { boundColumns, boundRows, type ChartSpec, DEFAULT_COLUMNS, type KeptColour } from "../model/url";
+import { boundColumns, boundRows, type ChartSpec, type KeptColour } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import type { Drawer } from "../panels/drawer";

@@ -1,12 +1,15 @@
-/** The menu of a chart's y axis: range, scale, kind, sides and unit. Each choice is one change of the deck. */
+/** The menu of a chart: range, scale, sides and unit of its y axis, and its kind. Each choice is one change of the deck. */
 
 import { swatch } from "../base/colour";
 import { focusedAt, h, iconButton, Segments, setAttribute, setText, show } from "../base/dom";
 import { lineColour, type Tokens } from "../base/tokens";
 import type { Chart } from "../chart/chart";
+import { CHART_KINDS } from "../chart/kinds/kinds";
 import { type AxisOptions, changedAxis, rangeFault } from "../model/axis-options";
-import { named, nextKind } from "../model/layout";
-import type { ChartSpec, Kind } from "../model/url";
+import { defaultColumns, type Kind, otherKind } from "../model/kinds";
+import { named } from "../model/layout";
+import { nextKind } from "../model/next-kind";
+import type { ChartSpec } from "../model/url";
 import css from "./y-menu.css";
 
 /** The chart whose axis is set; null once it is gone. */
@@ -15,16 +18,17 @@ export interface AxisOwner {
   chart(): Chart | null;
   /** The button that the menu opens under. */
   button(): HTMLElement | null;
-  change(part: Pick<ChartSpec, "axis" | "kind">): void;
+  change(part: Partial<Pick<ChartSpec, "axis" | "kind" | "columns">>): void;
 }
 
-const KIND_WORDS: readonly (readonly [Kind, string])[] = [
+const PLOT_WORDS: readonly (readonly [Kind, string])[] = [
   ["line", "Line"],
   ["steps", "Steps"],
   ["bars", "Bars"],
   ["points", "Points"],
   ["stacked", "Stacked"],
 ];
+const OTHER_WORDS = [...CHART_KINDS.values()].map(({ name, text }) => [name, text] as const);
 const EDGE = 8;
 
 export class YMenu {
@@ -46,7 +50,18 @@ export class YMenu {
   readonly #inverted = this.#switch("Upside down", "y-inverted", () =>
     this.#set({ inverted: this.#axis.inverted ? undefined : true }),
   );
-  readonly #kinds = h("div", { class: "y-kinds", role: "group", "aria-label": "Drawn as", "data-tw": "y-kinds" });
+  readonly #kinds = this.#choices("Drawn as", "y-kinds", PLOT_WORDS);
+  readonly #others = this.#choices("Shown as", "y-others", OTHER_WORDS);
+  readonly #order = new Segments<"last" | "name">(
+    "Order",
+    "y-order",
+    [
+      ["last", "By value"],
+      ["name", "By name"],
+    ],
+    (value) => this.#set({ order: value === "name" ? value : undefined }),
+  );
+  readonly #orderRow = h("div", { class: "y-row" }, h("span", {}, "Order"), this.#order.element);
   readonly #sides = h("div", { class: "y-group", "data-tw": "y-sides" });
   readonly #unit = h("select", { class: "y-unit", "aria-label": "Unit shown", "data-tw": "y-unit" });
   readonly #unitRow = h("div", { class: "y-row y-group" }, h("span", {}, "Unit shown"), this.#unit);
@@ -83,12 +98,14 @@ export class YMenu {
       h("div", { class: "y-row" }, h("span", {}, "Scale"), this.#scale.element, key("g")),
       h("div", { class: "y-row" }, h("span", {}, "Upside down"), this.#inverted, key("i")),
       h("div", { class: "y-row y-group y-drawn" }, h("span", {}, "Drawn as"), this.#kinds, key("k")),
+      h("div", { class: "y-row y-drawn" }, h("span", {}, "Shown as"), this.#others),
+      this.#orderRow,
       this.#sides,
       this.#unitRow,
       this.#back,
     );
     this.#unit.addEventListener("change", () => this.#set({ unit: this.#unit.value || undefined }));
-    this.#back.addEventListener("click", () => this.#owner?.change({ axis: undefined, kind: undefined }));
+    this.#back.addEventListener("click", () => this.#owner?.change({ axis: undefined, ...this.#asKind("auto") }));
     this.element.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("pointerdown", this.#away);
     show(this.element, false);
@@ -138,6 +155,7 @@ export class YMenu {
         Number.isFinite(auto) && value === undefined ? `auto ${rounded(auto / chart.unit.divisor)}` : "auto";
     });
     this.#say(this.#warning(axis, chart));
+    this.#grey(kind);
     for (const [button, on] of [
       [this.#zero, axis.zero],
       [this.#inverted, axis.inverted],
@@ -145,6 +163,8 @@ export class YMenu {
       setAttribute(button, "aria-checked", String(on ?? false));
     this.#scale.select(axis.log ? "log" : "linear");
     this.#showKinds(kind, chart);
+    show(this.#orderRow, kind === "bar");
+    this.#order.select(axis.order === "name" ? "name" : "last");
     this.#showSides(spec, chart);
     this.#showUnits(axis, chart);
     const leaves = focusedAt(this.element) === this.#back;
@@ -181,8 +201,47 @@ export class YMenu {
     else this.#say(this.#warning(this.#axis, chart));
   }
 
-  /** Return what is odd about a range that can be drawn. */
+  /** Return why a chart cannot be of a kind now, empty if it can. */
+  #misfit(kind: Kind): string {
+    const chart = this.#owner?.chart();
+    const other = otherKind(kind);
+    return (chart && other && CHART_KINDS.get(other)?.misfit(chart)) || "";
+  }
+
+  /** Return what changes with a kind: also the width, unless somebody chose that. */
+  #asKind(kind: Kind): Pick<ChartSpec, "kind" | "columns"> {
+    const { kind: before, columns = defaultColumns(kind) } = this.#owner?.spec() ?? {};
+    return {
+      kind: kind === "auto" ? undefined : kind,
+      columns: columns === defaultColumns(before) ? defaultColumns(kind) : columns,
+    };
+  }
+
+  /** Switch off what a kind does not obey. */
+  #grey(kind: Kind): void {
+    const other = CHART_KINDS.get(otherKind(kind) as never);
+    const why = other ? `${other.text} has no such axis` : "";
+    const grey = (parts: Iterable<Element>, off: boolean): void => {
+      for (const part of parts) {
+        (part as HTMLButtonElement).disabled = off;
+        (part as HTMLElement).title = off ? why : "";
+      }
+    };
+    const focused = focusedAt(this.element);
+    grey(this.#ends, other !== undefined && !other.ranged);
+    grey([this.#zero, this.#inverted, ...this.#scale.element.children], other !== undefined);
+    if (focused && (focused as HTMLButtonElement).disabled) this.#others.querySelector<HTMLElement>("button")?.focus();
+  }
+
+  /** Return what is odd about how the axis is set, though it can be drawn. */
   #warning({ lo, hi, log }: AxisOptions, chart: Chart): string {
+    const other = CHART_KINDS.get(this.#owner?.spec()?.kind as never);
+    if (other) {
+      const kept = other.ranged ? "has a range, and nothing else of a y axis" : "has no y axis";
+      this.#fault.classList.toggle("y-note", this.#misfit(other.name) === "");
+      return this.#misfit(other.name) || `A ${other.text.toLowerCase()} ${kept}`;
+    }
+    this.#fault.classList.remove("y-note");
     if (log && ((lo ?? 1) <= 0 || (hi ?? 1) <= 0)) return "A log axis begins above 0: this end is automatic";
     const own = chart.traces.filter((trace, i) => chart.sides[i] === 0 && trace.n > 0);
     const outside = own.length > 0 && own.every((trace) => trace.hi < (lo ?? -Infinity) || trace.lo > (hi ?? Infinity));
@@ -212,22 +271,35 @@ export class YMenu {
 
   #showKinds(kind: Kind, chart: Chart): void {
     const drawn = kind === "auto" ? (chart.traces.some((trace) => trace.steps) ? "steps" : "line") : kind;
-    if (this.#kinds.childElementCount === 0)
-      for (const [value, text] of KIND_WORDS)
-        this.#kinds.append(
-          h(
-            "button",
-            { type: "button", "data-value": value, onclick: () => this.#owner?.change({ kind: value }) },
-            text,
-          ),
-        );
-    for (const button of this.#kinds.children)
-      setAttribute(button, "aria-pressed", String((button as HTMLElement).dataset.value === drawn));
+    for (const button of [...this.#kinds.children, ...this.#others.children] as HTMLElement[]) {
+      const value = button.dataset.value as Kind;
+      const why = value === kind ? "" : this.#misfit(value);
+      setAttribute(button, "aria-pressed", String(value === drawn));
+      setAttribute(button, "aria-disabled", String(why !== ""));
+      button.title = why;
+    }
+  }
+
+  /** Make a button for each of some kinds; one that does not fit says why when it is focused or pressed. */
+  #choices(label: string, hook: string, kinds: readonly (readonly [Kind, string])[]): HTMLElement {
+    const choose = (kind: Kind, pressed: boolean) => (): void => {
+      const why = kind === this.#owner?.spec()?.kind ? "" : this.#misfit(kind);
+      if (why) this.#say(why);
+      else if (pressed) this.#owner?.change(this.#asKind(kind));
+    };
+    const buttons = kinds.map(([kind, text]) =>
+      h(
+        "button",
+        { type: "button", "data-value": kind, onclick: choose(kind, true), onfocus: choose(kind, false) },
+        text,
+      ),
+    );
+    return h("div", { class: "y-kinds", role: "group", "aria-label": label, "data-tw": hook }, ...buttons);
   }
 
   /** A row for each reference of the chart, if there are several. */
   #showSides(spec: ChartSpec, chart: Chart): void {
-    show(this.#sides, spec.series.length > 1);
+    show(this.#sides, spec.series.length > 1 && otherKind(spec.kind) === null);
     const rows = spec.series.map((ref, i) => {
       const series = chart.series.filter((one) => named([ref], one));
       const at = chart.series.indexOf(series[0]);
@@ -314,9 +386,9 @@ export class YMenu {
     const kind = this.#owner?.spec()?.kind;
     const actions: Record<string, () => void> = {
       Escape: () => this.close(true),
-      g: () => this.#set({ log: this.#axis.log ? undefined : true }),
+      g: () => otherKind(kind) ?? this.#set({ log: this.#axis.log ? undefined : true }),
       i: () => this.#inverted.click(),
-      k: () => this.#owner?.change({ kind: nextKind(kind) === "auto" ? undefined : nextKind(kind) }),
+      k: () => this.#owner?.change(this.#asKind(nextKind(kind, (one) => this.#misfit(one) === ""))),
       ArrowDown: () => this.#step(1),
       ArrowUp: () => this.#step(-1),
     };

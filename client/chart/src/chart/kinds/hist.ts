@@ -1,0 +1,232 @@
+/** How often the readings of the window have which values, all shown series together. */
+
+import { withAlpha } from "../../base/colour";
+import { compact, formatNumber, longSpan, plural, stepDecimals } from "../../base/format";
+import { font, LIGHT, lineColour } from "../../base/tokens";
+import { linear } from "../../canvas/paths";
+import { niceStep, ticksIn, tickTexts, wholeStep } from "../../canvas/scale";
+import type { Trace } from "../../model/buckets";
+import { printMean } from "../../model/reading";
+import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
+import { countText, oneUnit, shownOf, windowText } from "./readings";
+
+const MOST_BINS = 40;
+const MANTISSAS = [1, 2, 2.5, 5, 10];
+const GUTTER = { left: 48, right: 24, top: 8, bottom: 24 };
+/** Room above the highest bin for the names of two lines, as a share of it. */
+const HEADROOM = 1.2;
+/** Counted at most this often: nobody reads it faster. */
+const COUNT_MS = 1_000;
+const FILL = { dark: 0.62, light: 0.75 };
+const LINE_ALPHA = 0.75;
+
+/** So many readings of one value. */
+export type Weighted = readonly [value: number, count: number];
+
+/**
+ * Return the readings of a window as its columns hold them: the least and the greatest of a column, and its other ones at
+ * their mean. So up to three readings of a column are exact.
+ */
+export function readingsOf(trace: Trace, startMs: number, endMs: number): Weighted[] {
+  const all: Weighted[] = [];
+  for (let i = 0; i < trace.n; i++) {
+    if (trace.count[i] === 0 || trace.time[i] < startMs || trace.time[i] > endMs) continue;
+    const [min, max, count] = [trace.min[i], trace.max[i], trace.count[i]];
+    if (count === 1 || min === max) {
+      all.push([min, count]);
+      continue;
+    }
+    all.push([min, 1], [max, 1]);
+    if (count > 2) {
+      const rest = (trace.mean[i] * count - min - max) / (count - 2);
+      all.push([Math.min(max, Math.max(min, rest)), count - 2]);
+    }
+  }
+  return all;
+}
+
+export interface Bins {
+  /** Where the first begins, and how wide each is, in the unit that is shown. */
+  from: number;
+  width: number;
+  counts: number[];
+  total: number;
+}
+
+/**
+ * Count readings in 20 to 40 bins of a width of 1, 2, 2.5 or 5 times a power of ten; in fewer where they are few whole
+ * numbers, each in the middle of its bin. Values are divided by `divisor` first.
+ */
+export function binsOf(readings: readonly Weighted[], whole: boolean, divisor = 1): Bins {
+  let [lo, hi, total] = [Infinity, -Infinity, 0];
+  for (const [value, count] of readings) {
+    [lo, hi] = [Math.min(lo, value / divisor), Math.max(hi, value / divisor)];
+    total += count;
+  }
+  if (total === 0) return { from: 0, width: 1, counts: [], total };
+  const width = binWidth(lo, hi, whole);
+  const shift = whole ? 0.5 : 0;
+  const place = (value: number): number => Math.floor(value / width + shift / width + 1e-9);
+  const first = place(lo);
+  const counts = new Array<number>(place(hi) - first + 1).fill(0);
+  for (const [value, count] of readings) counts[place(value / divisor) - first] += count;
+  return { from: first * width - shift, width, counts, total };
+}
+
+function binWidth(lo: number, hi: number, whole: boolean): number {
+  const least = whole ? 1 : 0;
+  // Equal values, or such that differ by rounding, have one bin.
+  const size = Math.max(Math.abs(lo), Math.abs(hi));
+  if (hi - lo <= size * 1e-12) return whole ? 1 : 10 ** Math.floor(Math.log10(size || 1) - 2);
+  const power = 10 ** Math.floor(Math.log10((hi - lo) / MOST_BINS));
+  const widths = MANTISSAS.map((one) => one * power).filter((one) => !whole || Number.isInteger(one));
+  for (const width of [...widths, 20 * power, 50 * power]) {
+    const bins = Math.floor(hi / width + 1e-9) - Math.floor(lo / width + 1e-9) + 1;
+    if (width >= least && bins <= MOST_BINS) return Number(width.toPrecision(12));
+  }
+  return Math.max(1, 100 * power);
+}
+
+/** Return the least value that so large a share of the readings does not exceed; NaN of none. */
+export function quantile(readings: readonly Weighted[], share: number): number {
+  const rising = [...readings].sort(([a], [b]) => a - b);
+  const total = rising.reduce((sum, [, count]) => sum + count, 0);
+  let sum = 0;
+  for (const [value, count] of rising) {
+    sum += count;
+    if (sum >= share * total) return value;
+  }
+  return NaN;
+}
+
+interface Counted {
+  bins: Bins;
+  p50: number;
+  p95: number;
+}
+
+export const hist = canvasKind(
+  { name: "hist", text: "Histogram", ranged: false, misfit: (chart) => oneUnit(chart, "A histogram") },
+  () => {
+    let counted: Counted | null = null;
+    let key = "";
+    let at = -Infinity;
+    return (face) => {
+      const { chart, moment } = face;
+      const shown = shownOf(chart);
+      const now = performance.now();
+      const { divisor } = chart.units[0];
+      const own = `${shown.map((i) => chart.series[i].index).join()} ${divisor} ${moment.endMs - moment.startMs} ${moment.startMs * Number(moment.zoomed)} ${moment.settled}`;
+      if (!counted || own !== key || now - at > COUNT_MS) {
+        [key, at] = [own, now];
+        const readings = shown.flatMap((i) => readingsOf(chart.traces[i], moment.startMs, moment.endMs));
+        const whole = divisor === 1 && shown.every((i) => chart.traces[i].n === 0 || chart.traces[i].integers);
+        counted = {
+          bins: binsOf(readings, whole, divisor),
+          p50: quantile(readings, 0.5),
+          p95: quantile(readings, 0.95),
+        };
+      }
+      return paint(face, counted);
+    };
+  },
+);
+
+function paint(face: Face, { bins, p50, p95 }: Counted): Said {
+  const { ctx, width, height, tokens, chart, moment, picture, fresh } = face;
+  const box = {
+    left: GUTTER.left,
+    top: GUTTER.top,
+    width: width - GUTTER.left - GUTTER.right,
+    height: height - GUTTER.top - GUTTER.bottom,
+  };
+  const [right, bottom] = [box.left + box.width, box.top + box.height];
+  const { from, width: step, counts, total } = bins;
+  const unit = chart.units[0].text;
+  const several = chart.series.length > 1 ? ` of ${countText(chart)}` : "";
+  const when = moment.zoomed
+    ? windowText(moment, false)
+    : longSpan(Math.round((moment.endMs - moment.startMs) / 1_000) * 1_000);
+  if (total === 0) {
+    const why = picture.loading?.words ?? picture.emptyText;
+    const words = why.length > 0 ? why : [chart.allHidden ? "all series are hidden" : "no number"];
+    middleWords(face, words, box.left + box.width / 2, box.top + box.height / 2, box.width);
+    return { note: `no readings in ${when}${several}`, words: "" };
+  }
+  const most = Math.max(...counts) * HEADROOM;
+  // One bin alone stands in the middle.
+  const spare = counts.length < 3 ? step : 0;
+  const x = linear(from - spare, from + step * counts.length + spare, box.left, right);
+  const y = linear(0, most, bottom, box.top);
+  const texts = (ticks: readonly number[], each: number, room: number): string[] =>
+    tickTexts(ticks, each, (text) => ctx.measureText(text).width <= room);
+  ctx.font = font(400, 11);
+  ctx.textAlign = "right";
+  const rise = wholeStep(0, most);
+  const heights = ticksIn(0, most, rise);
+  heights.forEach((count, k) => {
+    const px = Math.round(y.a * count + y.b);
+    ctx.fillStyle = withAlpha(tokens.border, 0.6);
+    ctx.fillRect(box.left, px, box.width, 1);
+    ctx.fillStyle = tokens.muted;
+    ctx.fillText(texts(heights, rise, GUTTER.left - 8)[k] ?? compact(count, rise), box.left - 8, px + 4);
+  });
+  const light = tokens === LIGHT;
+  const colour = fresh.silent ? tokens.stale : lineColour(tokens, chart.series[0].style);
+  ctx.fillStyle = withAlpha(colour, light ? FILL.light : FILL.dark);
+  counts.forEach((count, k) => {
+    if (count === 0) return;
+    const [left, end] = [k, k + 1].map((at) => Math.round(x.a * (from + at * step) + x.b));
+    const top = Math.min(bottom - 1, y.a * count + y.b);
+    ctx.fillRect(left, top, Math.max(1, end - left - 1), bottom - top);
+  });
+  ctx.textAlign = "center";
+  ctx.fillStyle = tokens.muted;
+  const [first, last] = [from - spare, from + step * counts.length + spare];
+  const pitch = niceStep(first, last);
+  const marks = ticksIn(first, last, pitch);
+  texts(marks, pitch, box.width / (marks.length + 1)).forEach((text, k) => {
+    const px = x.a * marks[k] + x.b;
+    const half = ctx.measureText(text).width / 2;
+    if (px - half > 4 && px + half < width - 4) ctx.fillText(text, px, bottom + 17);
+  });
+  const quantiles = quantileLines(face, [p50, p95], (value) => x.a * (value / chart.units[0].divisor) + x.b, box);
+  const wide = `${formatNumber(step, stepDecimals(step))} ${unit}`.trim();
+  const note = `${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
+  return { note, words: `. ${note}; ${quantiles.join(", ")}` };
+}
+
+/** Draw p50 and p95 as dashed lines with their values, the second a row lower; return what they say. */
+function quantileLines(
+  { ctx, tokens, chart, picture }: Face,
+  values: readonly number[],
+  at: (value: number) => number,
+  box: { left: number; top: number; height: number },
+): string[] {
+  const i = shownOf(chart)[0] ?? 0;
+  return values.map((value, row) => {
+    const text = `${row === 0 ? "p50" : "p95"} ${printMean(value, chart.prints[i])}`;
+    const px = Math.round(at(value)) + 0.5;
+    ctx.strokeStyle = withAlpha(tokens.text, LINE_ALPHA);
+    ctx.globalAlpha = picture.alpha;
+    ctx.lineWidth = 1;
+    ctx.setLineDash([4, 3]);
+    ctx.beginPath();
+    ctx.moveTo(px, box.top);
+    ctx.lineTo(px, box.top + box.height);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.font = font(500, 11);
+    const wide = ctx.measureText(text).width;
+    const fits = px - 5 - wide > box.left;
+    ctx.textAlign = fits ? "right" : "left";
+    ctx.lineJoin = "round";
+    ctx.lineWidth = 3;
+    ctx.strokeStyle = tokens.surface;
+    const line = box.top + 9 + row * 15;
+    ctx.strokeText(text, px + (fits ? -5 : 5), line);
+    ctx.fillStyle = tokens.text;
+    ctx.fillText(text, px + (fits ? -5 : 5), line);
+    return text;
+  });
+}

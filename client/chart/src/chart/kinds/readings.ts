@@ -1,0 +1,84 @@
+/** What the kinds read of a chart: its last values, its words, which of its series are shown. */
+
+import { longSpan, plural, spanText } from "../../base/format";
+import type { Picture } from "../../canvas/picture";
+import type { Trace } from "../../model/buckets";
+import { chartWords, emptyWords, type Freshness, freshness, isSilent } from "../../model/freshness";
+import { chartFreshness } from "../../model/reading";
+import { bandAt, wordOf } from "../../model/states";
+import type { Moment } from "../moment";
+import type { Shown } from "./kind";
+
+/** Return the indices of the series that the legend has not hidden. */
+export const shownOf = (chart: Shown): number[] =>
+  chart.series.map((_, i) => i).filter((i) => !chart.hides(chart.series[i].index));
+
+/** Return the last value of a trace inside a span, NaN without one. Steps hold theirs from before it. */
+export function lastWithin(trace: Trace, startMs: number, endMs: number): number {
+  const at = trace.indexAt(endMs + 1) - 1;
+  if (at < 0 || (trace.time[at] < startMs && !trace.steps)) return NaN;
+  return trace.last[at];
+}
+
+/** Return the newest value of a series; of a span of the past, the last one inside it. NaN if there is none. */
+export function newestOf(chart: Shown, moment: Moment, i: number): number {
+  if (chart.hides(chart.series[i].index)) return NaN;
+  return moment.zoomed ? lastWithin(chart.traces[i], moment.startMs, moment.endMs) : (chart.slots[i]?.lastValue ?? NaN);
+}
+
+/** Return the word of a series of words at the end of the window, empty if it is none. */
+export function wordWithin(chart: Shown, moment: Moment, i: number): string {
+  if (chart.hides(chart.series[i].index)) return "";
+  return moment.zoomed ? (bandAt(chart.bands?.[i] ?? [], moment.endMs)?.[2] ?? "") : wordOf(chart.slots[i]);
+}
+
+/** Return the freshness of one series; of the past nothing is stale. */
+export function stateOf(chart: Shown, moment: Moment, i: number): Freshness {
+  const slot = chart.slots[i];
+  if (!slot) return "unknown";
+  const state = freshness(slot, moment.nowMs);
+  return moment.zoomed && isSilent(state) ? "unknown" : state;
+}
+
+/** How fresh a chart is: as the head of its card says it. */
+export interface Fresh {
+  silent: boolean;
+  /** "LIVE 60 ms", "STALE 8 s", "PAUSED", "newest 20 min ago". */
+  words: string;
+  /** The same without the word LIVE. */
+  short: string;
+}
+
+export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
+  const { state, age } = chartFreshness(chart.slots, moment.nowMs);
+  const live = state === "live" || state === "unknown";
+  const { word, value } = live && picture.emptyText.length > 0 ? emptyWords(age) : chartWords(state, age);
+  const silent = isSilent(state) && !moment.zoomed;
+  const words = moment.paused && !silent ? "PAUSED" : `${word} ${value}`.trim();
+  return { silent, words, short: words.replace(/^LIVE /, "") };
+}
+
+/** "last 5 min", or the stretch of time that is shown: in full, or only how long it is. */
+export function windowText({ startMs, endMs, nowMs, zoomed, paused }: Moment, short: boolean): string {
+  const long = longSpan(Math.round((endMs - startMs) / 1_000) * 1_000);
+  if (!zoomed && !paused) return `last ${long}`;
+  return short ? long : spanText(startMs, endMs, nowMs);
+}
+
+/** "7 series", or "6 of 7 series" while the legend hides some. */
+export function countText(chart: Shown): string {
+  const [shown, all] = [shownOf(chart).length, chart.series.length];
+  return shown === all ? plural(all, "series", "series") : `${shown} of ${plural(all, "series", "series")}`;
+}
+
+/** Why a kind that shows one series cannot show a chart, empty if it can. */
+export function oneSeries(chart: Shown, what: string): string {
+  const { length } = shownOf(chart);
+  return length > 1 ? `${what} shows one series, and here are ${length}: split the chart (s) or hide others` : "";
+}
+
+/** Why a kind that compares numbers of one unit cannot show a chart, empty if it can. */
+export function oneUnit(chart: Shown, what: string): string {
+  if (chart.bands) return `${what} shows numbers, and these readings are words`;
+  return chart.codes.length > 1 ? `${what} shows one unit, and here are several` : "";
+}
