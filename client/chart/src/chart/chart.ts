@@ -323,6 +323,7 @@ export class Chart implements Parts {
     this.plot?.destroy();
     this.#drawing?.destroy();
     this.plot = this.#drawing = null;
+    this.overlay.hide();
   }
 
   /** Draw what is visible. */
@@ -340,7 +341,6 @@ export class Chart implements Parts {
       part();
     } catch (error) {
       this.#clear();
-      this.overlay.hide();
       this.card.fail(this.title, error as Error);
     }
   }

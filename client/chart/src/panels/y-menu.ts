@@ -105,7 +105,7 @@ export class YMenu {
       this.#back,
     );
     this.#unit.addEventListener("change", () => this.#set({ unit: this.#unit.value || undefined }));
-    this.#back.addEventListener("click", () => this.#owner?.change({ axis: undefined, ...this.#asKind("auto") }));
+    this.#back.addEventListener("click", () => this.#owner?.change({ ...this.#asKind("auto"), axis: undefined }));
     this.element.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("pointerdown", this.#away);
     show(this.element, false);
@@ -155,7 +155,6 @@ export class YMenu {
         Number.isFinite(auto) && value === undefined ? `auto ${rounded(auto / chart.unit.divisor)}` : "auto";
     });
     this.#say(this.#warning(axis, chart));
-    this.#grey(kind);
     for (const [button, on] of [
       [this.#zero, axis.zero],
       [this.#inverted, axis.inverted],
@@ -163,6 +162,7 @@ export class YMenu {
       setAttribute(button, "aria-checked", String(on ?? false));
     this.#scale.select(axis.log ? "log" : "linear");
     this.#showKinds(kind, chart);
+    this.#grey(kind);
     show(this.#orderRow, kind === "bar");
     this.#order.select(axis.order === "name" ? "name" : "last");
     this.#showSides(spec, chart);
@@ -209,9 +209,12 @@ export class YMenu {
   }
 
   /** Return what changes with a kind: also the width, unless somebody chose that. */
-  #asKind(kind: Kind): Pick<ChartSpec, "kind" | "columns"> {
+  #asKind(kind: Kind): Pick<ChartSpec, "kind" | "columns" | "axis"> {
     const { kind: before, columns = defaultColumns(kind) } = this.#owner?.spec() ?? {};
+    // Only what has rows keeps their order.
+    const axis = changedAxis(this.#axis, kind === "bar" || kind === "table" ? {} : { order: undefined });
     return {
+      axis: Object.keys(axis).length ? axis : undefined,
       kind: kind === "auto" ? undefined : kind,
       columns: columns === defaultColumns(before) ? defaultColumns(kind) : columns,
     };
@@ -230,7 +233,8 @@ export class YMenu {
     const focused = focusedAt(this.element);
     grey(this.#ends, other !== undefined && !other.ranged);
     grey([this.#zero, this.#inverted, ...this.#scale.element.children], other !== undefined);
-    if (focused && (focused as HTMLButtonElement).disabled) this.#others.querySelector<HTMLElement>("button")?.focus();
+    if (focused && (focused as HTMLButtonElement).disabled)
+      this.#others.querySelector<HTMLElement>('[aria-pressed="true"]')?.focus();
   }
 
   /** Return what is odd about how the axis is set, though it can be drawn. */

@@ -32,12 +32,12 @@ export function wordWithin(chart: Shown, moment: Moment, i: number): string {
   return moment.zoomed ? (bandAt(chart.bands?.[i] ?? [], moment.endMs)?.[2] ?? "") : wordOf(chart.slots[i]);
 }
 
-/** Return the freshness of one series; of the past nothing is stale. */
+/** Return the freshness of one series; in a span of the past nothing is live or stale. */
 export function stateOf(chart: Shown, moment: Moment, i: number): Freshness {
   const slot = chart.slots[i];
   if (!slot) return "unknown";
   const state = freshness(slot, moment.nowMs);
-  return moment.zoomed && isSilent(state) ? "unknown" : state;
+  return moment.zoomed && state !== "finished" ? "unknown" : state;
 }
 
 /** How fresh a chart is: as the head of its card says it. */

@@ -56,7 +56,7 @@ function paint(face: Face): Said {
     ctx.fillText(marked, width - PAD, below);
   }
   spark(face, i, below + 14);
-  const alarm = fresh.silent ? null : (moment.alarms.get(chart.series[i].index) ?? null);
+  const alarm = fresh.silent || moment.zoomed ? null : (moment.alarms.get(chart.series[i].index) ?? null);
   const compared = Number.isNaN(change) ? "" : `. ${changeWords(change, moment.endMs - moment.startMs)}`;
   return {
     note: fresh.silent ? windowText(moment, true) : `${fresh.short} · ${windowText(moment, true)}`,

@@ -153,7 +153,8 @@ class TableDrawing implements Drawing {
       const slot = slots[i];
       const print = prints[i];
       const state = stateOf(chart, moment, i);
-      const alarm = state === "live" || state === "unknown" ? moment.alarms.get(series[i].index) : undefined;
+      const alarm =
+        !moment.zoomed && (state === "live" || state === "unknown") ? moment.alarms.get(series[i].index) : undefined;
       const word = wordWithin(chart, moment, i);
       const { min = NaN, max = NaN, mean = NaN, error = 0 } = figures.get(i) ?? {};
       const age = slot ? ageOf(slot, moment.nowMs) : { ms: NaN, wayMs: NaN };
