@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { barRange, rowsShown } from "../src/chart/kinds/bar";
 import { gaugeRange, zonesOf } from "../src/chart/kinds/gauge";
-import { binsOf, quantile, readingsOf, type Weighted } from "../src/chart/kinds/hist";
+import { binsOf, isExact, quantile, readingsOf, type Weighted } from "../src/chart/kinds/hist";
 import type { Shown } from "../src/chart/kinds/kind";
 import { CHART_KINDS } from "../src/chart/kinds/kinds";
 import { lastWithin } from "../src/chart/kinds/readings";
@@ -31,18 +31,26 @@ function traceOf(...columns: number[][]): Trace {
 const flat = (readings: readonly Weighted[]): number[] =>
   readings.flatMap(([value, count]) => new Array<number>(count).fill(value)).sort((a, b) => a - b);
 
-test("up to three readings of a column are exact, of more the ends are, and all are counted", () => {
+test("up to three readings of a column are exact, of more the ends and the mean are, and all are counted", () => {
   const exact = flat(readingsOf(traceOf([4], [1, 3], [5, 9, 6], [2, 2]), 0, 4_000));
   assert.deepEqual(
     exact.map((value) => Number(value.toFixed(9))),
     [1, 2, 2, 3, 4, 5, 6, 9],
   );
-  const many = readingsOf(traceOf([0, 10, 4, 4, 7]), 0, 1_000);
-  assert.deepEqual(many, [
-    [0, 1],
-    [10, 1],
-    [5, 3],
-  ]);
+  const many = traceOf([0, 10, 4, 4, 7, 2], [3, 3, 3, 3, 8, 3]);
+  const spread = readingsOf(many, 0, 2_000);
+  const sum = (each: (one: Weighted) => number): number => spread.reduce((all, one) => all + each(one), 0);
+  assert.ok(Math.abs(sum(([, count]) => count) - 12) < 1e-9);
+  assert.ok(Math.abs(sum(([value, count]) => value * count) - 50) < 1e-9, "the mean is kept");
+  assert.ok(spread.every(([value]) => value >= 0 && value <= 10));
+  const near3 = spread.filter(([value]) => Math.abs(value - 3) < 1e-9).reduce((all, [, count]) => all + count, 0);
+  assert.ok(near3 >= 5, "one that is apart from equal ones spreads none of them");
+  assert.deepEqual([isExact(many), isExact(traceOf([1, 2, 3], [4, 4, 4, 4]))], [false, true]);
+  const door = binsOf(readingsOf(traceOf([0, 0, 1, 0, 1, 0, 0]), 0, 1_000, true), true);
+  assert.deepEqual(
+    door.counts.map((count) => Math.round(count * 1e9) / 1e9),
+    [5, 2],
+  );
   assert.deepEqual(readingsOf(traceOf([1], [2], [3]), 1_000, 2_000), [[2, 1]], "only those inside the window");
 });
 

@@ -15,19 +15,24 @@ const MANTISSAS = [1, 2, 2.5, 5, 10];
 const GUTTER = { left: 48, right: 24, top: 8, bottom: 24 };
 /** Room above the highest bin for the names of two lines, as a share of it. */
 const HEADROOM = 1.2;
-/** Counted at most this often: nobody reads it faster. */
+/** Counted at most this often, since nobody reads it faster, and for at most this share of the time. */
 const COUNT_MS = 1_000;
+const COUNT_SHARE = 0.05;
 const FILL = { dark: 0.62, light: 0.75 };
 const LINE_ALPHA = 0.75;
 
-/** So many readings of one value. */
+/** So many readings of one value; a fraction where a column tells no more. */
 export type Weighted = readonly [value: number, count: number];
 
+/** Points at which the readings between two values are counted. */
+const POINTS = 4;
+
 /**
- * Return the readings of a window as its columns hold them: the least and the greatest of a column, and its other ones at
- * their mean. So up to three readings of a column are exact.
+ * Return the readings of a window as its columns hold them: the least and the greatest of a column, and its other ones
+ * spread from the one to the other so that their mean is kept. So up to three readings of a column are exact, and so are
+ * whole numbers beside each other.
  */
-export function readingsOf(trace: Trace, startMs: number, endMs: number): Weighted[] {
+export function readingsOf(trace: Trace, startMs: number, endMs: number, whole = false): Weighted[] {
   const all: Weighted[] = [];
   for (let i = 0; i < trace.n; i++) {
     if (trace.count[i] === 0 || trace.time[i] < startMs || trace.time[i] > endMs) continue;
@@ -37,12 +42,40 @@ export function readingsOf(trace: Trace, startMs: number, endMs: number): Weight
       continue;
     }
     all.push([min, 1], [max, 1]);
-    if (count > 2) {
-      const rest = (trace.mean[i] * count - min - max) / (count - 2);
-      all.push([Math.min(max, Math.max(min, rest)), count - 2]);
-    }
+    const rest = count - 2;
+    if (rest <= 0) continue;
+    const mean = Math.min(max, Math.max(min, (trace.mean[i] * count - min - max) / rest));
+    const below = (max - mean) / (max - min);
+    if (whole && max - min === 1) all.push([min, below * rest], [max, (1 - below) * rest]);
+    else if (rest === 1) all.push([whole ? Math.round(mean) : mean, 1]);
+    else spread(all, min, mean, max, below, rest, whole);
   }
   return all;
+}
+
+function spread(
+  all: Weighted[],
+  min: number,
+  mean: number,
+  max: number,
+  below: number,
+  count: number,
+  whole: boolean,
+): void {
+  for (let point = 0; point < POINTS; point++) {
+    const at = (point + 0.5) / POINTS;
+    for (const [value, share] of [
+      [min + (mean - min) * at, below],
+      [mean + (max - mean) * at, 1 - below],
+    ])
+      if (share > 0) all.push([whole ? Math.round(value) : value, (share * count) / POINTS]);
+  }
+}
+
+/** Tell whether every column of a trace has so few readings that each is known. */
+export function isExact(trace: Trace): boolean {
+  for (let i = 0; i < trace.n; i++) if (trace.count[i] > 3 && trace.max[i] > trace.min[i]) return false;
+  return true;
 }
 
 export interface Bins {
@@ -103,6 +136,7 @@ interface Counted {
   bins: Bins;
   p50: number;
   p95: number;
+  exact: boolean;
 }
 
 export const hist = canvasKind(
@@ -110,29 +144,31 @@ export const hist = canvasKind(
   () => {
     let counted: Counted | null = null;
     let key = "";
-    let at = -Infinity;
+    let due = -Infinity;
     return (face) => {
       const { chart, moment } = face;
       const shown = shownOf(chart);
       const now = performance.now();
       const { divisor } = chart.units[0];
       const own = `${shown.map((i) => chart.series[i].index).join()} ${divisor} ${moment.endMs - moment.startMs} ${moment.startMs * Number(moment.zoomed)} ${moment.settled}`;
-      if (!counted || own !== key || now - at > COUNT_MS) {
-        [key, at] = [own, now];
-        const readings = shown.flatMap((i) => readingsOf(chart.traces[i], moment.startMs, moment.endMs));
+      if (!counted || own !== key || now > due) {
+        key = own;
         const whole = divisor === 1 && shown.every((i) => chart.traces[i].n === 0 || chart.traces[i].integers);
+        const readings = shown.flatMap((i) => readingsOf(chart.traces[i], moment.startMs, moment.endMs, whole));
         counted = {
           bins: binsOf(readings, whole, divisor),
           p50: quantile(readings, 0.5),
           p95: quantile(readings, 0.95),
+          exact: shown.every((i) => isExact(chart.traces[i])),
         };
+        due = now + Math.max(COUNT_MS, (performance.now() - now) / COUNT_SHARE);
       }
       return paint(face, counted);
     };
   },
 );
 
-function paint(face: Face, { bins, p50, p95 }: Counted): Said {
+function paint(face: Face, { bins, p50, p95, exact }: Counted): Said {
   const { ctx, width, height, tokens, chart, moment, picture, fresh } = face;
   const box = {
     left: GUTTER.left,
@@ -190,7 +226,13 @@ function paint(face: Face, { bins, p50, p95 }: Counted): Said {
     const half = ctx.measureText(text).width / 2;
     if (px - half > 4 && px + half < width - 4) ctx.fillText(text, px, bottom + 17);
   });
-  const quantiles = quantileLines(face, [p50, p95], (value) => x.a * (value / chart.units[0].divisor) + x.b, box);
+  const quantiles = quantileLines(
+    face,
+    [p50, p95],
+    exact,
+    (value) => x.a * (value / chart.units[0].divisor) + x.b,
+    box,
+  );
   const wide = `${formatNumber(step, stepDecimals(step))} ${unit}`.trim();
   const note = `${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
   return { note, words: `. ${note}; ${quantiles.join(", ")}` };
@@ -200,12 +242,13 @@ function paint(face: Face, { bins, p50, p95 }: Counted): Said {
 function quantileLines(
   { ctx, tokens, chart, picture }: Face,
   values: readonly number[],
+  exact: boolean,
   at: (value: number) => number,
   box: { left: number; top: number; height: number },
 ): string[] {
   const i = shownOf(chart)[0] ?? 0;
   return values.map((value, row) => {
-    const text = `${row === 0 ? "p50" : "p95"} ${printMean(value, chart.prints[i])}`;
+    const text = `${row === 0 ? "p50" : "p95"} ${exact ? "" : "≈ "}${printMean(value, chart.prints[i])}`;
     const px = Math.round(at(value)) + 0.5;
     ctx.strokeStyle = withAlpha(tokens.text, LINE_ALPHA);
     ctx.globalAlpha = picture.alpha;
