@@ -202,6 +202,7 @@ async def test_a_kind_that_does_not_fit_says_why_and_the_plot_is_drawn(tab: Any,
     assert "1 of 7 series" in await page.locator('[data-tw="kind-note"]').nth(1).inner_text()
 
 
+@needs_axe
 async def test_a_click_or_enter_on_a_head_sorts_and_the_third_restores(tab: Any, plant: float) -> None:
     page = await opened(tab, f"{past(plant)}&c=kind/scrap:6x7;k=table", ["table"])
     assert await cells(page, 1) == list(LINES)
@@ -232,6 +233,12 @@ async def test_a_click_or_enter_on_a_head_sorts_and_the_third_restores(tab: Any,
     await page.locator('.card.of-kind[data-kind="bar"]').wait_for()
     bars = await texts(page, 0, "A")
     assert [one for one in bars if one in LINES] == list(LINES)
+    await page.keyboard.press("l")  # the latest values are sorted in the same way
+    latest = page.locator('[data-tw="latest-table"]')
+    await latest.get_by_text("Value", exact=True).click()
+    await latest.locator("tbody tr").first.get_by_text("kind/speed").wait_for()
+    assert await latest.locator("thead th").nth(2).get_attribute("aria-sort") == "descending"
+    assert await violations(page) == []
 
 
 @needs_axe

@@ -6,6 +6,7 @@ import { clock, day, formatNumber, formatReading, plural, spanText } from "../ba
 import { fullName } from "../base/naming";
 import { font } from "../base/tokens";
 import { tileState } from "../canvas/tile";
+import { nextOrder, sorted, sortWords } from "../chart/kinds/rows";
 import type { Series } from "../model/directory";
 import { ageOf, ageWords, shortAgeWords } from "../model/freshness";
 import { printValue } from "../model/reading";
@@ -23,6 +24,8 @@ const EVERY_MS = 1_000;
 const CELL_PAD = 20;
 
 const NUMBERS = new Set(["Value", "Rate /s"]);
+/** What each column of the latest values is sorted by, empty for those that are not. */
+const SORTED_BY = ["name", "", "last", "", "age", "rate", ""];
 const head = (names: readonly string[]): HTMLElement =>
   h(
     "thead",
@@ -91,6 +94,9 @@ export class LatestValues {
   readonly #count = h("p", { class: "muted" });
   #cells: HTMLElement[][] = [];
   #series: Series[] = [];
+  /** See `sorted`; undefined: as the series are listed. */
+  #order: string | undefined;
+  #heads: [column: string, head: HTMLElement][] = [];
   #shown = false;
   /** The version of the directory that the rows show. */
   #version = -1;
@@ -104,12 +110,15 @@ export class LatestValues {
   }
 
   open(): void {
-    const table = h(
-      "table",
-      { class: "rows latest", "data-tw": "latest-table" },
-      head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]),
-      this.#rows,
-    );
+    const heads = head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]);
+    this.#heads = Array.from(heads.querySelectorAll("th")).flatMap((one, k): [string, HTMLElement][] => {
+      const column = SORTED_BY[k];
+      if (column === "") return [];
+      const name = one.textContent ?? "";
+      one.replaceChildren(h("button", { type: "button", onclick: () => this.#sort(column) }, name));
+      return [[column, one]];
+    });
+    const table = h("table", { class: "rows latest", "data-tw": "latest-table" }, heads, this.#rows);
     const body = h(
       "div",
       { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" },
@@ -128,6 +137,25 @@ export class LatestValues {
     );
     this.#resizer.observe(body);
     body.focus();
+  }
+
+  #sort(column: string): void {
+    this.#order = nextOrder(this.#order, column);
+    this.#fill();
+  }
+
+  /** Return series in the order that was chosen, by their values now. */
+  #sorted(series: readonly Series[]): Series[] {
+    for (const [column, one] of this.#heads) setAttribute(one, "aria-sort", sortWords(this.#order, column));
+    if (!this.#order) return [...series];
+    const { session } = this.#app;
+    const nowMs = session.now();
+    const rows = series.map((one) => {
+      const slot = session.views[LIST].slots.get(one.index);
+      const age = slot ? ageOf(slot, nowMs).ms : NaN;
+      return { name: `${one.metric} ${one.legend}`, last: slot?.lastValue ?? NaN, age, rate: slot?.rate ?? NaN };
+    });
+    return sorted(rows, this.#order).map((row) => series[row]);
   }
 
   /** Cut names and labels in their middle, as far as their columns are too narrow. */
@@ -151,7 +179,7 @@ export class LatestValues {
     const query = state.query.trim();
     const found = search(session.directory.measured, query).found;
     this.#version = session.directory.version;
-    this.#series = found.slice(0, MOST_ROWS);
+    this.#series = this.#sorted(found).slice(0, MOST_ROWS);
     this.#cells = this.#series.map((one) => [
       h("th", { scope: "row", title: fullName(one) }, one.metric),
       h("td", {}, one.legend),

@@ -3,35 +3,45 @@
 import { byName, type Labels, labelOf } from "../../base/naming";
 import type { Series } from "../../model/directory";
 
-/** What rows are sorted by; NaN where a row has none. */
-export interface RowValues {
+/** What the rows of a chart are sorted by; NaN where a row has none. */
+export type RowValues = {
   name: string;
   last: number;
   mean: number;
   max: number;
   age: number;
-}
+};
 
 /** The order of a column after one more click on its head: its first way, the other way, then none. */
-export function nextOrder(order: string | undefined, column: keyof RowValues): string | undefined {
+export function nextOrder(order: string | undefined, column: string): string | undefined {
   if (order === column) return `-${column}`;
   return order === `-${column}` ? undefined : column;
 }
 
+/** What a head says of its column to a screen reader, as `aria-sort`. */
+export function sortWords(order: string | undefined, column: string): "none" | "ascending" | "descending" {
+  if (order !== column && order !== `-${column}`) return "none";
+  const rising = (order === column) === (column === "name" || column === "age");
+  return rising ? "ascending" : "descending";
+}
+
 /**
- * Return the indices of rows in an order, see `ORDERS`; none leaves them as they are. Rows without a number come last,
+ * Return the indices of rows in the order of a column: names in that of the alphabet, ages from the newest on, other numbers
+ * from the greatest on; after a minus the other way around; none leaves them as they are. Rows without a number come last,
  * whatever the way, and equal ones stay as they are.
  */
-export function sorted(rows: readonly RowValues[], order: string | undefined): number[] {
+export function sorted<Row extends Readonly<Record<string, string | number>>>(
+  rows: readonly Row[],
+  order: string | undefined,
+): number[] {
   const indices = rows.map((_, i) => i);
   if (!order) return indices;
   const back = order.startsWith("-") ? -1 : 1;
-  const column = order.replace("-", "") as keyof RowValues;
-  if (column === "name") return indices.sort((a, b) => back * byName(rows[a].name, rows[b].name) || a - b);
-  // Ages from the newest on, other numbers from the greatest on.
+  const column = order.replace("-", "");
   const way = column === "age" ? back : -back;
   return indices.sort((a, b) => {
     const [one, other] = [rows[a][column], rows[b][column]];
+    if (typeof one === "string" || typeof other === "string") return back * byName(`${one}`, `${other}`) || a - b;
     const missing = Number(Number.isNaN(one)) - Number(Number.isNaN(other));
     return missing || (Number.isNaN(one) ? 0 : way * (one - other)) || a - b;
   });

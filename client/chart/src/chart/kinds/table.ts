@@ -20,7 +20,7 @@ import type { Moment } from "../moment";
 import type { ChartKind, Drawing, Shown } from "./kind";
 import css from "./kinds.css";
 import { newestOf, shownOf, stateOf, wordWithin } from "./readings";
-import { nextOrder, type RowValues, rowNames, sorted } from "./rows";
+import { nextOrder, type RowValues, rowNames, sorted, sortWords } from "./rows";
 
 const ROW_PX = 26;
 const SPARK = { width: 56, height: 16 };
@@ -198,9 +198,7 @@ class TableDrawing implements Drawing {
     setText(this.#heads[4], window);
     COLUMNS.forEach(([column], k) => {
       if (column === "spark") return;
-      const way = axis.order === column ? "first" : axis.order === `-${column}` ? "other" : "";
-      const rising = (way === "first") === (column === "name" || column === "age");
-      setAttribute(this.#heads[k], "aria-sort", way === "" ? "none" : rising ? "ascending" : "descending");
+      setAttribute(this.#heads[k], "aria-sort", sortWords(axis.order, column));
     });
     const more = count - this.#order.length;
     show(this.#more, more > 0);
