@@ -64,7 +64,7 @@ async def plant(service: Any) -> float:
 
 
 def past(plant: float) -> str:
-    return f"from={plant - 60_000:.0f}&to={plant:.0f}"
+    return f"from={plant - 61_000:.0f}&to={plant:.0f}"
 
 
 async def opened(tab: Any, address: str, kinds: list[str]) -> Any:
@@ -98,7 +98,9 @@ async def texts(page: Any, at: int, *expected: str) -> list[str]:
 
 async def cells(page: Any, column: int) -> list[str]:
     """Return what a column of the table says."""
-    return [text.strip() for text in await page.locator(f".kind-table tbody tr :nth-child({column})").all_inner_texts()]
+    return [
+        text.strip() for text in await page.locator(f".kind-table tbody tr > :nth-child({column})").all_inner_texts()
+    ]
 
 
 @needs_axe
@@ -106,8 +108,8 @@ async def test_each_kind_shows_the_readings_of_its_window(tab: Any, plant: float
     page = await opened(tab, f"{past(plant)}&{ALL}", KINDS)
     await texts(page, 0, "41.48", "m/min")
     await texts(page, 1, "4.819", "bar", "0", "6", "warn above 4.5 · critical above 5.5")
-    bars = await texts(page, 2, "1.420", "0.310", "warn above 1.2 %")
-    assert [one for one in bars if one in LINES] == list("BFAECGD"), "the greatest first"
+    bars = await texts(page, 2, "1.42", "0.31", "warn above 1.2 %")
+    assert [one for one in dict.fromkeys(bars) if one in LINES] == list("BFAECGD"), "the greatest first"
     hist = await texts(page, 3, "p50 40.04", "p95 40.09")
     assert "39.95" not in hist
     notes = await page.locator('[data-tw="kind-note"]').all_inner_texts()
@@ -120,8 +122,8 @@ async def test_each_kind_shows_the_readings_of_its_window(tab: Any, plant: float
     assert await page.locator(".legend:visible").count() == 0
     widths = [await card.get_attribute("data-columns") for card in await page.locator('[data-tw="chart"]').all()]
     assert widths == ["2", "3", "3", "4", "5"]
-    label = await page.locator('[data-tw="plot"]').nth(1).get_attribute("aria-label")
-    assert "On a dial from 0 to 6; warn above 4.5 · critical above 5.5" in label
+    label = "On a dial from 0 to 6; warn above 4.5 · critical above 5.5"
+    await page.locator(f'[data-tw="plot"][aria-label*="{label}"]').wait_for()
     for size in ({"width": 1440, "height": 900}, {"width": 390, "height": 844}):
         await page.set_viewport_size(size)
         assert await violations(page) == [], size
@@ -196,9 +198,9 @@ async def test_a_kind_that_does_not_fit_says_why_and_the_plot_is_drawn(tab: Any,
     # All but one hidden: one series is left, which a gauge can show.
     hidden = ",".join(f"kind/scrap(line={line})" for line in LINES[1:])
     await opened(tab, f"{past(plant)}&c=kind/scrap;k=gauge&c=kind/scrap;k=bar&hide={hidden}", ["gauge", "bar"])
-    await texts(page, 0, "0.930")
+    await texts(page, 0, "0.93")
     bars = await texts(page, 1, "A")
-    assert [one for one in bars if one in LINES] == ["A"]
+    assert [one for one in dict.fromkeys(bars) if one in LINES] == ["A"]
     assert "1 of 7 series" in await page.locator('[data-tw="kind-note"]').nth(1).inner_text()
 
 
@@ -232,7 +234,7 @@ async def test_a_click_or_enter_on_a_head_sorts_and_the_third_restores(tab: Any,
     await tab.open(f"/d/kind?{past(plant)}&c=kind/scrap;k=bar;o=name")
     await page.locator('.card.of-kind[data-kind="bar"]').wait_for()
     bars = await texts(page, 0, "A")
-    assert [one for one in bars if one in LINES] == list(LINES)
+    assert [one for one in dict.fromkeys(bars) if one in LINES] == list(LINES)
     await page.keyboard.press("l")  # the latest values are sorted in the same way
     latest = page.locator('[data-tw="latest-table"]')
     await latest.get_by_text("Value", exact=True).click()

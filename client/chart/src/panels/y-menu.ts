@@ -122,7 +122,7 @@ export class YMenu {
     this.#owner = owner;
     show(this.element, true);
     this.refresh();
-    this.#ends[0].focus();
+    this.#focusFirst();
     this.#ends[0].select();
   }
 
@@ -169,7 +169,7 @@ export class YMenu {
     this.#showUnits(axis, chart);
     const leaves = focusedAt(this.element) === this.#back;
     this.#back.disabled = kind === "auto" && Object.keys(axis).length === 0;
-    if (leaves && this.#back.disabled) this.#ends[0].focus();
+    if (leaves && this.#back.disabled) this.#focusFirst();
     this.#place();
   }
 
@@ -233,8 +233,13 @@ export class YMenu {
     const focused = focusedAt(this.element);
     grey(this.#ends, other !== undefined && !other.ranged);
     grey([this.#zero, this.#inverted, ...this.#scale.element.children], other !== undefined);
-    if (focused && (focused as HTMLButtonElement).disabled)
-      this.#others.querySelector<HTMLElement>('[aria-pressed="true"]')?.focus();
+    if (focused && (focused as HTMLButtonElement).disabled) this.#focusFirst();
+  }
+
+  /** Focus the range, or of a kind that has none the kind. */
+  #focusFirst(): void {
+    const pressed = this.#others.querySelector<HTMLElement>('[aria-pressed="true"]');
+    ((this.#ends[0].disabled && pressed) || this.#ends[0]).focus();
   }
 
   /** Return what is odd about how the axis is set, though it can be drawn. */

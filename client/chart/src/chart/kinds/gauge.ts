@@ -19,6 +19,8 @@ const STROKE = 12;
 const MARK = { at: 11, width: 3 };
 const TOP = 17;
 const FOOT = 26;
+/** A lower dial has no room for its thresholds in words, which its arcs show. */
+const LOW = 150;
 const ENDS = 18;
 /** Room beyond the outermost thresholds, as a share of the range up to there. */
 const BEYOND = 0.1;
@@ -56,7 +58,8 @@ function byValues(least: number, most: number, unit: string): [number, number] {
   const [from, to] = [Math.min(0, least), Math.max(0, most)];
   if (from === to) return [0, 1];
   const step = niceStep(from, to);
-  return [Math.floor(from / step + 1e-9) * step, Math.ceil(to / step - 1e-9) * step];
+  // Not −0.
+  return [Math.floor(from / step + 1e-9) * step + 0, Math.ceil(to / step - 1e-9) * step + 0];
 }
 
 export const gauge = canvasKind(
@@ -78,9 +81,11 @@ function paint(face: Face): Said {
   const value = newestOf(chart, moment, i);
   const extent = trace.n > 0 ? trace : { lo: value, hi: value };
   const [lo, hi] = gaugeRange(chart.axis, lines, extent, chart.codes[0]);
-  const room = height - TOP - STROKE / 2 - ENDS - FOOT;
+  const low = height < LOW;
+  const top = low ? MARK.at - 2 : TOP;
+  const room = height - top - STROKE / 2 - ENDS - (low ? 6 : FOOT);
   const r = Math.max(24, Math.min(RADIUS, width / 2 - MARK.at - 18, room / (1 + Math.sin(TO))));
-  const [cx, cy] = [width / 2, TOP + STROKE / 2 + r];
+  const [cx, cy] = [width / 2, top + STROKE / 2 + r];
   const angle = (at: number): number => FROM + (TO - FROM) * Math.min(1, Math.max(0, (at - lo) / (hi - lo)));
   const arc = (radius: number, from: number, to: number, colour: string, wide: number): void => {
     ctx.beginPath();
@@ -131,7 +136,7 @@ function paint(face: Face): Said {
     ctx.fillText(text, cx + r * Math.cos(at), foot + 13);
   const limits = lines.map(({ level, side, value: at }) => `${level} ${side} ${limitText(at, unit)}`).join(" · ");
   ctx.fillStyle = tokens.secondary;
-  fitText(ctx, limits, cx, Math.min(height - 10, foot + ENDS + FOOT), width - 24, 500, 11, 10);
+  if (!low) fitText(ctx, limits, cx, Math.min(height - 10, foot + ENDS + FOOT), width - 24, 500, 11, 10);
   const outside = known && (value < lo || value > hi) ? ` · outside ${least} – ${most}` : "";
   return {
     note: `${fresh.silent ? windowText(moment, true) : fresh.words}${outside}`,

@@ -1,12 +1,11 @@
 /** How often the readings of the window have which values, all shown series together. */
 
 import { withAlpha } from "../../base/colour";
-import { compact, formatNumber, longSpan, plural, stepDecimals } from "../../base/format";
+import { compact, formatNumber, formatReading, longSpan, plural, stepDecimals, withoutZeros } from "../../base/format";
 import { font, LIGHT, lineColour } from "../../base/tokens";
 import { linear } from "../../canvas/paths";
 import { niceStep, ticksIn, tickTexts, wholeStep } from "../../canvas/scale";
 import type { Trace } from "../../model/buckets";
-import { printMean } from "../../model/reading";
 import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
 import { countText, oneUnit, shownOf, windowText } from "./readings";
 
@@ -230,6 +229,7 @@ function paint(face: Face, { bins, p50, p95, exact }: Counted): Said {
     face,
     [p50, p95],
     exact,
+    step,
     (value) => x.a * (value / chart.units[0].divisor) + x.b,
     box,
   );
@@ -243,12 +243,16 @@ function quantileLines(
   { ctx, tokens, chart, picture }: Face,
   values: readonly number[],
   exact: boolean,
+  step: number,
   at: (value: number) => number,
   box: { left: number; top: number; height: number },
 ): string[] {
-  const i = shownOf(chart)[0] ?? 0;
+  const { unit, decimals } = chart.prints[shownOf(chart)[0] ?? 0];
+  // As exact as the bins, or as the readings are.
+  const digits = decimals < 0 ? decimals : Math.max(decimals, stepDecimals(step));
   return values.map((value, row) => {
-    const text = `${row === 0 ? "p50" : "p95"} ${exact ? "" : "≈ "}${printMean(value, chart.prints[i])}`;
+    const number = withoutZeros(formatReading(value / unit.divisor, digits));
+    const text = `${row === 0 ? "p50" : "p95"} ${exact ? "" : "≈ "}${number}`;
     const px = Math.round(at(value)) + 0.5;
     ctx.strokeStyle = withAlpha(tokens.text, LINE_ALPHA);
     ctx.globalAlpha = picture.alpha;

@@ -1,11 +1,11 @@
 /** What the kinds read of a chart: its last values, its words, which of its series are shown. */
 
-import { longSpan, plural, spanText } from "../../base/format";
+import { longSpan, plural, shortAge, spanText } from "../../base/format";
 import type { Picture } from "../../canvas/picture";
 import type { Trace } from "../../model/buckets";
 import { chartWords, emptyWords, type Freshness, freshness, isSilent } from "../../model/freshness";
 import { chartFreshness } from "../../model/reading";
-import { bandAt, wordOf } from "../../model/states";
+import { bandAt, bandsOf, wordOf } from "../../model/states";
 import type { Moment } from "../moment";
 import type { Shown } from "./kind";
 
@@ -29,7 +29,10 @@ export function newestOf(chart: Shown, moment: Moment, i: number): number {
 /** Return the word of a series of words at the end of the window, empty if it is none. */
 export function wordWithin(chart: Shown, moment: Moment, i: number): string {
   if (chart.hides(chart.series[i].index)) return "";
-  return moment.zoomed ? (bandAt(chart.bands?.[i] ?? [], moment.endMs)?.[2] ?? "") : wordOf(chart.slots[i]);
+  const slot = chart.slots[i];
+  if (!moment.zoomed || !slot) return wordOf(slot);
+  // A chart of words and numbers has no bands.
+  return bandAt(bandsOf(slot, moment.startMs, moment.endMs, NaN), moment.endMs)?.[2] ?? "";
 }
 
 /** Return the freshness of one series; in a span of the past nothing is live or stale. */
@@ -45,8 +48,9 @@ export interface Fresh {
   silent: boolean;
   /** "LIVE 60 ms", "STALE 8 s", "PAUSED", "newest 20 min ago". */
   words: string;
-  /** The same without the word LIVE. */
+  /** The same without the word LIVE; and of what is silent without the way of its last reading. */
   short: string;
+  brief: string;
 }
 
 export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
@@ -55,7 +59,8 @@ export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
   const { word, value } = live && picture.emptyText.length > 0 ? emptyWords(age) : chartWords(state, age);
   const silent = isSilent(state) && !moment.zoomed;
   const words = moment.paused && !silent ? "PAUSED" : `${word} ${value}`.trim();
-  return { silent, words, short: words.replace(/^LIVE /, "") };
+  const brief = Number.isFinite(age.ms) ? `${word} ${shortAge(age.ms)}` : word;
+  return { silent, words, short: words.replace(/^LIVE /, ""), brief };
 }
 
 /** "last 5 min", or the stretch of time that is shown: in full, or only how long it is. */

@@ -13,8 +13,9 @@ import { canvasKind, type Face, fitText, middleWords, type Said } from "./canvas
 import { newestOf, oneSeries, shownOf, windowText, wordWithin } from "./readings";
 
 const PAD = 14;
-const VALUE = { top: 18, px: 44, least: 18 };
-const UNIT_TOP = 68;
+/** Of a line of 48 px for figures of 44; in a low card figures, and what is around them, are smaller. */
+const VALUE = { top: 18, px: 44, least: 18, share: 0.36 };
+const UNIT_BELOW = 22;
 const SPARK_PX = 84;
 /** Smallest y span of the sparkline, as a share of the value, so that a flat series stays flat. */
 const LEAST_SPAN = 0.004;
@@ -36,10 +37,11 @@ function paint(face: Face): Said {
   ctx.textAlign = "left";
   ctx.fillStyle = fresh.silent ? tokens.muted : tokens.text;
   const text = word ? canvasName(word) : printValue(value, print);
-  // The line of 48 px has its figures 41 px below its top.
-  const scale = Math.min(1, (height - 30) / 184);
-  fitText(ctx, text, PAD, Math.round((VALUE.top + 41) * scale), room, 600, VALUE.px * scale, VALUE.least);
-  const below = Math.round((UNIT_TOP + 13) * scale);
+  const px = Math.max(VALUE.least, Math.min(VALUE.px, height * VALUE.share));
+  const scale = px / VALUE.px;
+  const line = Math.round(Math.min(VALUE.top, height * 0.084) + 41 * scale);
+  fitText(ctx, text, PAD, line, room, 600, px, VALUE.least);
+  const below = Math.round(line + Math.max(16, UNIT_BELOW * scale));
   ctx.fillStyle = tokens.muted;
   const unit = word ? "" : print.unit.text;
   const change = !moment.zoomed && !fresh.silent && !picture.loading && slot ? slot.change : NaN;
@@ -55,13 +57,13 @@ function paint(face: Face): Said {
     ctx.textAlign = "right";
     ctx.fillText(marked, width - PAD, below);
   }
-  spark(face, i, below + 14);
+  spark(face, i, below + Math.round(14 * scale));
   const alarm = fresh.silent || moment.zoomed ? null : (moment.alarms.get(chart.series[i].index) ?? null);
   const compared = Number.isNaN(change) ? "" : `. ${changeWords(change, moment.endMs - moment.startMs)}`;
   return {
-    note: fresh.silent ? windowText(moment, true) : `${fresh.short} · ${windowText(moment, true)}`,
+    note: fresh.silent ? "" : `${fresh.short} · ${windowText(moment, true)}`,
     pill: fresh.silent
-      ? { icon: "clock", text: fresh.words }
+      ? { icon: "clock", text: fresh.brief }
       : alarm && { icon: alarm, text: alarm === "warn" ? "WARN" : "CRITICAL" },
     words: compared,
   };
@@ -70,9 +72,10 @@ function paint(face: Face): Said {
 /** Draw the window of a series below a height, as far as there is room. */
 function spark(face: Face, i: number, top: number): void {
   const { ctx, width, height, tokens, chart, moment, picture, fresh } = face;
-  const high = Math.min(SPARK_PX, height - top - PAD);
+  const foot = Math.min(PAD, height * 0.07);
+  const high = Math.min(SPARK_PX, height - top - foot);
   if (high < 12) return;
-  const box = { left: PAD, top: height - PAD - high, width: width - 2 * PAD, height: high };
+  const box = { left: PAD, top: height - foot - high, width: width - 2 * PAD, height: high };
   const { startMs, endMs } = chart.shown;
   const right = box.left + box.width;
   const x = linear(startMs, endMs, box.left, right);

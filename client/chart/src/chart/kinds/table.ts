@@ -31,7 +31,8 @@ const MOST_ROWS = 200;
 const NARROW_PX = 400;
 /** Rows change their places at most this often. */
 const SORT_MS = 1_000;
-const CELL_PAD = 8;
+/** The mark of a state and its distance from the name. */
+const MARK_PX = 16;
 
 const COLUMNS: readonly (readonly [column: keyof RowValues | "spark", text: string])[] = [
   ["name", "Series"],
@@ -181,9 +182,9 @@ class TableDrawing implements Drawing {
       setAttribute(row.age, "title", moment.paused ? "" : ageWords(age));
       return cells;
     });
-    this.#fitNames(names, width);
-    if (now - this.#sparkAt > SPARK_MS || moment.zoomed) {
+    if (now - this.#sparkAt > SPARK_MS || moment.zoomed || this.#nameKey === "") {
       this.#sparkAt = now;
+      this.#fitNames(names);
       this.#sparks(picture, ratio, height, moment);
     }
     const silent = this.#order.map((i) => isSilent(stateOf(chart, moment, i)));
@@ -206,13 +207,12 @@ class TableDrawing implements Drawing {
   }
 
   /** Cut names in their middle, as far as their column is too narrow. */
-  #fitNames(names: readonly string[], width: number): void {
-    const key = `${width} ${this.#order.map((i) => names[i]).join("\n")}`;
-    if (key === this.#nameKey) return;
+  #fitNames(names: readonly string[]): void {
     const cell = this.#rows[0]?.name.parentElement;
     // The state's mark stands before a name.
-    const room = (cell?.clientWidth ?? 0) - CELL_PAD - 16;
-    if (room <= 0) return;
+    const room = (cell?.clientWidth ?? 0) - MARK_PX;
+    const key = `${room} ${this.#order.map((i) => names[i]).join("\n")}`;
+    if (room <= 0 || key === this.#nameKey) return;
     this.#nameKey = key;
     this.#ruler.font = font(400, 12);
     this.#order.forEach((i, k) => {
