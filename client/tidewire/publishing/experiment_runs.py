@@ -124,7 +124,8 @@ class ExperimentRun:
 def init(project: str = "", *, name: str = "", config: Any = None, **others: Any) -> ExperimentRun:
     """Begin a run: from now on `log` puts the project before each name, and the label ``run``. Nothing else needs it.
 
-    The numbers of the configuration are published once, as ``<project>/config/<name>``.
+    The numbers and texts of the configuration are published once, as ``<project>/config/<name>``: the settings of the
+    run where runs are compared.
 
     Args:
         project: the first level of the names; none if empty.
@@ -146,8 +147,18 @@ def init(project: str = "", *, name: str = "", config: Any = None, **others: Any
     numbers = {key: value for key, value in given.items() if number_of(value) is not NO_NUMBER}
     if numbers:
         run.log({"config": numbers})
+    for key, value in given.items():
+        if isinstance(value, str) and value:
+            _publish_setting(f"{project}/config/{key}".lstrip("/"), value, run.labels)
     _begun.append(run)
     return run
+
+
+def _publish_setting(name: str, text: str, labels: Mapping[str, str]) -> None:
+    try:
+        default_publisher().publish(checked_name(name), text=text, labels=labels)
+    except InvalidInput as error:
+        _leave_out(name, error.reason)
 
 
 def finish() -> bool:
