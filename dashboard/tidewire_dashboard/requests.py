@@ -22,6 +22,7 @@ from tidewire.livestore.messages import (
     ListDecks,
     ReadDeck,
     Refused,
+    RunsRequest,
     SaveDeck,
     SaveThresholds,
     StatisticsAnswer,
@@ -40,6 +41,7 @@ from tidewire_dashboard.errors import SaveConflict
 from tidewire_dashboard.exports import Export, Exports
 from tidewire_dashboard.formula_text import help_with
 from tidewire_dashboard.login import Login
+from tidewire_dashboard.runs import Runs
 from tidewire_dashboard.saved_decks import SavedDecks
 
 __all__ = ["Requester", "ViewerRequests"]
@@ -74,14 +76,16 @@ class ViewerRequests:
         readings: reads statistics, tables and exports from the service.
         saved_decks: reads and writes decks and thresholds.
         results: evaluates a formula over a window for a login.
+        runs: compares runs by their steps.
     """
 
-    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks, results: Results) -> None:
+    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks, results: Results, runs: Runs) -> None:
         self.exports = Exports()
         self._store = store
         self._readings = readings
         self._saved_decks = saved_decks
         self._results = results
+        self._runs = runs
         self._tasks: dict[Requester, set[asyncio.Task[None]]] = {}
 
     def start(self, viewer: Requester, request: ViewerRequest) -> None:
@@ -126,6 +130,9 @@ class ViewerRequests:
                 return
             if isinstance(request, FormulaHelpRequest):
                 viewer.answer(await asyncio.to_thread(help_with, request, self._store, viewer.login))
+                return
+            if isinstance(request, RunsRequest):
+                viewer.answer(self._runs.answer(request, viewer.login))
                 return
             viewer.answer(await self._result(self._permitted(viewer, request), viewer.login))
         except (InvalidFormula, LimitExceeded, ServiceUnavailable, ServiceRefused) as error:

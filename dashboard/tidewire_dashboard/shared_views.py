@@ -35,6 +35,7 @@ from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.formula_text import fault_state
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.requests import ViewerRequests
+from tidewire_dashboard.runs import Runs
 from tidewire_dashboard.saved_decks import SavedDecks
 from tidewire_dashboard.shared_formulas import FormulaKey, FormulaWindow, SharedFormulas
 from tidewire_dashboard.source import Source
@@ -137,7 +138,10 @@ class SharedViews:
         self.saved_decks = SavedDecks(source.url, token, self.alarms.set)
         self.readings = Readings(source.url, token)
         self._formulas = SharedFormulas(source.store, history_cache, self._want_past_of, clock_ms)
-        self.requests = ViewerRequests(source.store, self.readings, self.saved_decks, self._formulas.results)
+        self._runs = Runs(source.feed, source.url, token)
+        self.requests = ViewerRequests(
+            source.store, self.readings, self.saved_decks, self._formulas.results, self._runs
+        )
         self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
@@ -283,6 +287,7 @@ class SharedViews:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.requests.close()
+        await self._runs.close()
         await self.saved_decks.close()
         await self.readings.close()
 

@@ -23,6 +23,10 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(
     Threshold, st.builds(Threshold, metric=st.text(min_size=1), warn_above=NUMBERS, for_s=st.floats(0, 86_400))
 )
+st.register_type_strategy(
+    messages.RunLineWanted,
+    st.builds(messages.RunLineWanted, i=st.integers(0, 2**31), version=st.integers(0, 2**53)),
+)
 st.register_type_strategy(msgspec.UnsetType, st.just(msgspec.UNSET))
 st.register_type_strategy(msgspec.Raw, st.just(msgspec.Raw(b'{"charts":[]}')))
 st.register_type_strategy(float, NUMBERS)

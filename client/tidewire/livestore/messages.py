@@ -58,6 +58,12 @@ __all__ = [
     "ReadDeck",
     "Refused",
     "Retry",
+    "RunEntry",
+    "RunLineWanted",
+    "RunMetric",
+    "RunPoints",
+    "RunsAnswer",
+    "RunsRequest",
     "SaveDeck",
     "SaveThresholds",
     "SeriesEntry",
@@ -83,6 +89,7 @@ MAX_VIEWS: Final = 64  # of a viewer: the list, the charts of each width in devi
 _MAX_SERIES_OF_VIEW: Final = 2_000
 _MAX_SERIES_OF_REQUEST: Final = 100
 _MAX_THRESHOLDS: Final = 1_000
+_MAX_METRICS_OF_RUNS: Final = 32
 LANES: Final = 3  # of a viewer's ranges: those of one do not replace those of another
 MAX_WINDOW_MS: Final = 366 * 86_400_000  # of a view; how much of it is kept depends on the log
 _MAX_ACKNOWLEDGEMENT_CHARS: Final = 24
@@ -229,9 +236,28 @@ class FormulaHelpRequest(_Message, frozen=True, kw_only=True, tag="formula_help"
     position: Annotated[int, Meta(ge=0, le=4_096)]
 
 
+class RunLineWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """The line of a series, of which the deck has the points up to a version, 0 for none."""
+
+    i: Index
+    version: Annotated[int, Meta(ge=0)] = 0
+
+
+class RunsRequest(_Message, frozen=True, kw_only=True, tag="runs"):
+    """Ask for the runs that published some metrics, and for lines of them over their steps, or over time.
+
+    A run is a label set. The answer comes at once with what is there; the deck asks again for as long as it shows them.
+    """
+
+    id: int
+    metrics: Annotated[list[str], Meta(max_length=_MAX_METRICS_OF_RUNS)]
+    axis: Literal["step", "time"]
+    lines: Annotated[list[RunLineWanted], Meta(max_length=_MAX_SERIES_OF_VIEW)]
+
+
 WindowRequest: TypeAlias = StatisticsRequest | TableRequest | ExportRequest
 ViewerRequest: TypeAlias = (
-    WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds | FormulaHelpRequest
+    WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds | FormulaHelpRequest | RunsRequest
 )
 """What needs the service: answered by one message, or by `Refused`."""
 
@@ -484,6 +510,65 @@ class FormulaHelp(_Message, frozen=True, kw_only=True, tag="formula_help"):
     items: list[FormulaCompletion]
 
 
+class RunMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of a run: its series, its newest reading, null if that is no number, and the extremes of all."""
+
+    i: int
+    last: float | None
+    least: float | None
+    greatest: float | None
+    count: int
+
+
+class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: a label set, how it stands, its highest step, null without one, and its first and newest reading.
+
+    ``settings`` are the newest values of its metrics below a level `config`.
+    """
+
+    labels: dict[str, str]
+    state: Literal["live", "stale", "finished", "stopped", "failed"]
+    step: float | None
+    start_ms: float
+    end_ms: float
+    metrics: list[RunMetric]
+    settings: dict[str, float | str]
+
+
+class RunPoints(msgspec.Struct, frozen=True, kw_only=True):
+    """The points of a line from one on; `start` come before it, which the deck has.
+
+    ``x`` rises: steps, or Unix ms. Of points of one reading each all but `mean` are empty.
+    """
+
+    i: int
+    version: int
+    start: int
+    x: list[float]
+    mean: list[float]
+    min: list[float]
+    max: list[float]
+    first: list[float]
+    last: list[float]
+
+
+class RunsAnswer(_Message, frozen=True, kw_only=True, tag="runs"):
+    """The newest runs, ``of`` how many, and lines of them that have changed.
+
+    ``loading``: their past is being read; ``more``: other lines come with the next answer; ``problem``: what is
+    missing, and why, else empty.
+    """
+
+    id: int
+    axis: Literal["step", "time"]
+    loading: bool
+    more: bool
+    of: int
+    runs: list[RunEntry]
+    lines: list[RunPoints]
+    problem: str
+
+
 class Refused(_Message, frozen=True, kw_only=True, tag="refused"):
     """A request has no answer; ``to`` is the request's ``t``."""
 
@@ -493,7 +578,15 @@ class Refused(_Message, frozen=True, kw_only=True, tag="refused"):
 
 
 Answer: TypeAlias = (
-    StatisticsAnswer | TableAnswer | ExportAnswer | DeckList | DeckAnswer | DeckSaved | ThresholdsSaved | FormulaHelp
+    StatisticsAnswer
+    | TableAnswer
+    | ExportAnswer
+    | DeckList
+    | DeckAnswer
+    | DeckSaved
+    | ThresholdsSaved
+    | FormulaHelp
+    | RunsAnswer
 )
 PythonMessage: TypeAlias = (
     Directory
@@ -520,6 +613,7 @@ ANSWERS: Final[dict[type[ViewerRequest], type[Answer]]] = {
     DeleteDeck: DeckList,
     SaveThresholds: ThresholdsSaved,
     FormulaHelpRequest: FormulaHelp,
+    RunsRequest: RunsAnswer,
 }
 """Which message answers which request."""
 

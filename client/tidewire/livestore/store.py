@@ -22,6 +22,7 @@ from msgspec import UNSET, UnsetType
 from tidewire.livestore.buckets import BUCKET_ROWS
 from tidewire.livestore.colours import ColourRegister
 from tidewire.livestore.column_ring import ColumnRing, Floats
+from tidewire.livestore.journal import Journal
 from tidewire.livestore.past import Past
 from tidewire.livestore.series import Series
 from tidewire.model.answers import SeriesInfo
@@ -121,6 +122,7 @@ class Store:
         self.bytes_used = 0
         self.duplicates = 0
         self.refused = 0
+        self._journals: dict[str, Journal] = {}  # by metric
         self._metrics: set[str] = set()
         self._by_key: dict[tuple[str, str], Series] = {}
         self.colours = ColourRegister()
@@ -153,6 +155,8 @@ class Store:
             How many readings were new.
         """
         with self.lock:
+            if self._journals and id_ and not snapshot and (journal := self._journals.get(batch.metric)) is not None:
+                journal.append(id_, batch)
             key = (batch.metric, series_key(batch.labels))
             series = self._by_key.get(key)
             if series is None:
@@ -184,6 +188,17 @@ class Store:
             if batch.text is not None or series.words is not None:  # also of readings a snapshot brought without it
                 self._flag(series, batch)
             return added
+
+    def follow(self, metric: str) -> Journal:
+        """Keep the batches of a metric that are appended from now on, for whoever takes them; until `unfollow`."""
+        with self.lock:
+            journal = self._journals[metric] = Journal()
+            return journal
+
+    def unfollow(self, metric: str) -> None:
+        """Keep the batches of a metric no more."""
+        with self.lock:
+            self._journals.pop(metric, None)
 
     def new_lineage(self) -> None:
         """Note that the log was lost: replays may repeat stored readings, under the same or other ids."""

@@ -60,6 +60,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
         time: Unix ms; the start of a bucket.
         value: null for a reading that is no number; the last one of a bucket.
         text: null for a reading without one, of a bucket that of its newest with one; empty if none has one.
+        step: null for a reading without one; empty if none has one, and of buckets.
         first: the earliest number in each bucket, of which `value` is the latest reading; empty for readings.
         min, max, mean: of the numbers in each bucket; empty for readings.
         count: readings in each bucket, those without a number too; empty for readings.
@@ -72,6 +73,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     time: list[float]
     value: list[float | None]
     text: list[str | None] = []
+    step: list[float | None] = []
     first: list[float | None] = []
     min: list[float | None] = []
     max: list[float | None] = []

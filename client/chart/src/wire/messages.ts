@@ -140,6 +140,21 @@ export interface FormulaHelpRequest {
   position: number;
 }
 
+/** The line of a series, of which the deck has the points up to a version, 0 for none. */
+export interface RunLineWanted {
+  i: number;
+  version?: number;
+}
+
+/** Ask for the runs that published some metrics, and for lines of them over their steps, or over time. */
+export interface RunsRequest {
+  t: "runs";
+  id: number;
+  metrics: readonly string[];
+  axis: "step" | "time";
+  lines: readonly RunLineWanted[];
+}
+
 /** One series of the directory; `i` and `colour`, 0 to 47, never change while the Python process lives. */
 export interface SeriesEntry {
   i: number;
@@ -377,6 +392,52 @@ export interface FormulaHelp {
   items: readonly FormulaCompletion[];
 }
 
+/** One metric of a run: its series, its newest reading, null if that is no number, and the extremes of all. */
+export interface RunMetric {
+  i: number;
+  last: number | null;
+  least: number | null;
+  greatest: number | null;
+  count: number;
+}
+
+/** One run: a label set, how it stands, its highest step, null without one, and its first and newest reading. */
+export interface RunEntry {
+  labels: Record<string, string>;
+  state: "live" | "stale" | "finished" | "stopped" | "failed";
+  step: number | null;
+  start_ms: number;
+  end_ms: number;
+  metrics: readonly RunMetric[];
+  settings: Record<string, number | string>;
+}
+
+/** The points of a line from one on; `start` come before it, which the deck has. */
+export interface RunPoints {
+  i: number;
+  version: number;
+  start: number;
+  x: readonly number[];
+  mean: readonly number[];
+  min: readonly number[];
+  max: readonly number[];
+  first: readonly number[];
+  last: readonly number[];
+}
+
+/** The newest runs, `of` how many, and lines of them that have changed. */
+export interface RunsAnswer {
+  t: "runs";
+  id: number;
+  axis: "step" | "time";
+  loading: boolean;
+  more: boolean;
+  of: number;
+  runs: readonly RunEntry[];
+  lines: readonly RunPoints[];
+  problem: string;
+}
+
 export type Level = AlarmEntry["level"];
 
 export type ViewerRequest =
@@ -388,7 +449,8 @@ export type ViewerRequest =
   | SaveDeck
   | DeleteDeck
   | SaveThresholds
-  | FormulaHelpRequest;
+  | FormulaHelpRequest
+  | RunsRequest;
 
 export type DeckMessage =
   | Hello
@@ -406,7 +468,8 @@ export type DeckMessage =
   | SaveDeck
   | DeleteDeck
   | SaveThresholds
-  | FormulaHelpRequest;
+  | FormulaHelpRequest
+  | RunsRequest;
 
 export type Answer =
   | StatisticsAnswer
@@ -416,7 +479,8 @@ export type Answer =
   | DeckAnswer
   | DeckSaved
   | ThresholdsSaved
-  | FormulaHelp;
+  | FormulaHelp
+  | RunsAnswer;
 
 export type PythonMessage =
   | Directory
@@ -436,7 +500,8 @@ export type PythonMessage =
   | DeckAnswer
   | DeckSaved
   | ThresholdsSaved
-  | FormulaHelp;
+  | FormulaHelp
+  | RunsAnswer;
 
 /** That a frame of a view was drawn: plain text, not JSON. */
 export type AcknowledgementText = `a${number}:${number}`;
@@ -452,6 +517,7 @@ export interface Answers {
   delete_deck: DeckList;
   save_thresholds: ThresholdsSaved;
   formula_help: FormulaHelp;
+  runs: RunsAnswer;
 }
 
 /** The same as values. */
@@ -465,4 +531,5 @@ export const ANSWER_TAGS = {
   delete_deck: "decks",
   save_thresholds: "thresholds_saved",
   formula_help: "formula_help",
+  runs: "runs",
 } as const satisfies Record<ViewerRequest["t"], Answer["t"]>;

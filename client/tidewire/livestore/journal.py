@@ -1,0 +1,42 @@
+"""Keeps the batches of one metric between the store's writer and a reader that takes all of them; no I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from tidewire.model.batch import Batch
+
+__all__ = ["Journal"]
+
+_MOST_READINGS: Final = 200_000  # that nobody took; then all are dropped, and `lost` says so
+
+
+class Journal:
+    """Batches with their ids in the log, in order; the store appends under its lock, one reader takes.
+
+    Attributes:
+        lost: some were dropped, since nobody took them: the reader must read the log anew.
+    """
+
+    __slots__ = ("_batches", "_readings", "lost")
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._batches: deque[tuple[int, Batch]] = deque()
+        self._readings = 0
+
+    def append(self, id_: int, batch: Batch) -> None:
+        """Add a batch."""
+        self._readings += len(batch.time)
+        if self._readings > _MOST_READINGS:
+            self._batches.clear()
+            self.lost, self._readings = True, len(batch.time)
+        self._batches.append((id_, batch))
+
+    def take(self) -> list[tuple[int, Batch]]:
+        """Return the batches that came since the last call; call it under the store's lock."""
+        taken = list(self._batches)
+        self._batches.clear()
+        self._readings = 0
+        return taken
