@@ -59,4 +59,6 @@ export interface Picture {
   events: readonly EventGroup[];
   /** Room for them below the plot. */
   eventStrip: boolean;
+  /** Ticks of x and their texts, where it is no time; absent: times. */
+  xTicks?: readonly (readonly [at: number, text: string])[];
 }

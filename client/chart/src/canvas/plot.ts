@@ -214,7 +214,7 @@ export class Plot {
     ctx.font = font(400, 11);
     ctx.textAlign = "center";
     ctx.textBaseline = "alphabetic";
-    for (const [tick, text] of timeLabels(picture.startMs, picture.endMs, step)) {
+    for (const [tick, text] of picture.xTicks ?? timeLabels(picture.startMs, picture.endMs, step)) {
       const x = Math.round(this.x.a * tick + this.x.b);
       ctx.fillStyle = tokens.border;
       ctx.fillRect(x, top + height, 1, 4);

@@ -91,6 +91,8 @@ export class Chart implements Parts {
   kind: PlotKind = "auto";
   /** What it shows in the place of a plot, null: a plot. */
   other: OtherKind | null = null;
+  /** Whether its legend begins with the greatest newest value. */
+  byValue = false;
   axis: AxisOptions = {};
   /** Tells which series stand on the right axis by hand, null if none does. */
   #right: ((one: Series) => boolean) | null = null;
@@ -292,7 +294,7 @@ export class Chart implements Parts {
     this.#plannedTitle = plannedTitle;
     // A table has a row for each series, whatever its unit.
     const sides = sidesOf(series, this.#right, this.other === "table" ? Infinity : 2);
-    const key = `${series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join()} ${sides.of}`;
+    const key = `${series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join()} ${sides.of} ${this.byValue}`;
     if (key === this.#reported) return;
     this.#reported = key;
     this.series = series;
@@ -540,6 +542,7 @@ export class Chart implements Parts {
     const now = performance.now();
     if (now - this.#statsAt < STATS_MS) return;
     this.#statsAt = now;
+    if (this.byValue) this.card.legend.sort(this.slots.map((slot) => slot?.lastValue ?? NaN));
     this.#density = [];
     const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
     this.#widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));

@@ -1,9 +1,9 @@
 /** The crosshair that all charts of a page share: hover, click to lock, arrow keys, and the drag that zooms. */
 
+import type { Plot } from "../canvas/plot";
 import { MOST_OVER } from "../model/columns";
 import type { Span } from "../model/timeline";
-import type { Chart } from "./chart";
-import type { Moment } from "./moment";
+import type { Overlay } from "./overlay";
 import { Pinch } from "./pinch";
 
 /** A press that moves less than this is a click. */
@@ -11,21 +11,34 @@ const DRAG_PX = 5;
 /** A tap this near the crosshair removes it. */
 const TAP_PX = 24;
 
+/** A chart, as a crosshair and fingers use it. */
+export interface Crossed {
+  readonly card: { readonly plotHost: HTMLElement };
+  readonly plot: Plot | null;
+  readonly overlay: Overlay;
+  /** How far an arrow key moves at least. */
+  readonly columns: { readonly stepMs: number };
+  local(event: MouseEvent): number;
+  pointer(event: MouseEvent): void;
+  snap(timeMs: number): number;
+  crosshair(timeMs: number, hovered: boolean): void;
+}
+
 export class Crosshair {
   /** NaN: no crosshair. */
   #timeMs = NaN;
   #locked = false;
-  #hovered: Chart | null = null;
-  #drag: { chart: Chart; startX: number; x: number } | null = null;
-  #moment: Moment | null = null;
+  #hovered: Crossed | null = null;
+  #drag: { chart: Crossed; startX: number; x: number } | null = null;
+  #moment: Span | null = null;
 
   readonly pinch: Pinch;
-  readonly #charts: () => readonly Chart[];
+  readonly #charts: () => readonly Crossed[];
   readonly #zoom: (span: Span) => void;
   readonly #leaveZoom: () => void;
 
   constructor(
-    charts: () => readonly Chart[],
+    charts: () => readonly Crossed[],
     zoom: (span: Span) => void,
     leaveZoom: () => void,
     preview: (span: Span) => void,
@@ -36,7 +49,7 @@ export class Crosshair {
     this.pinch = new Pinch(preview, zoom);
   }
 
-  attach(chart: Chart): void {
+  attach(chart: Crossed): void {
     const host = chart.card.plotHost;
     this.pinch.attach(chart);
     const local = (event: PointerEvent): number => chart.local(event);
@@ -62,7 +75,7 @@ export class Crosshair {
     });
   }
 
-  #timeAt(chart: Chart, x: number): number {
+  #timeAt(chart: Crossed, x: number): number {
     const plot = chart.plot;
     if (!plot) return NaN;
     const { left, width } = plot.box;
@@ -70,7 +83,7 @@ export class Crosshair {
     return (Math.min(Math.max(x, left), left + width) - plot.x.b) / plot.x.a;
   }
 
-  #moved(chart: Chart, x: number): void {
+  #moved(chart: Crossed, x: number): void {
     this.#hovered = chart;
     if (this.#drag && chart === this.#drag.chart && chart.plot) {
       this.#drag.x = x;
@@ -81,14 +94,14 @@ export class Crosshair {
     this.#show();
   }
 
-  #left(chart: Chart): void {
+  #left(chart: Crossed): void {
     if (this.#drag) return;
     if (this.#hovered === chart && !this.#locked) this.#hovered = null;
     if (!this.#locked) this.#timeMs = NaN;
     this.#show();
   }
 
-  #released(chart: Chart, x: number, touch: boolean): void {
+  #released(chart: Crossed, x: number, touch: boolean): void {
     const drag = this.#drag;
     this.#endDrag();
     if (!drag || !chart.plot) return;
@@ -117,7 +130,7 @@ export class Crosshair {
   }
 
   /** Prepare to draw a moment: remove a crosshair that slid out of the window. */
-  frame(moment: Moment): void {
+  frame(moment: Span): void {
     this.#moment = moment;
     // Plots show a little more than the window, in whole columns.
     const over = (moment.endMs - moment.startMs) * MOST_OVER;

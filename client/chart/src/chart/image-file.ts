@@ -12,13 +12,48 @@ const HEAD = 53;
 /** Least pixels per CSS px: reports show pictures larger than here. */
 const LEAST_RATIO = 2;
 
+/** What stands over the plot of a picture. */
+export interface CardWords {
+  title: string;
+  unit: string;
+  /** What its x axis shows. */
+  when: string;
+  rows: readonly { label: string; value: string; colour: string; dash: readonly number[] }[];
+  /** What is said in the place of a legend, empty if nothing. */
+  said: string;
+  /** What it is compared with; null: nothing. */
+  compared: { ago: string; value: string; colour: string } | null;
+}
+
 /** Draw the chart as it stands; throws an Error when it draws nothing now. */
 export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
+  const words = (span: { startMs: number; endMs: number }): CardWords => ({
+    title: chart.title,
+    unit: chart.titleUnit,
+    when: spanText(span.startMs, span.endMs, NaN),
+    rows: chart.series.map((one, i) => ({
+      label: one.legend || one.name,
+      value: wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN),
+      colour: lineColour(tokens, one.style),
+      dash: chart.dashes[i],
+    })),
+    // What no plot says of itself tells more than a legend.
+    said: chart.words.replace(/^\. /, ""),
+    compared: (chart.earlier?.canvas.isConnected && chart.earlier.words(tokens)) || null,
+  });
+  return pngOfCard(tokens, (ratio, copy) => words(chart.pictured(ratio, copy)));
+}
+
+/** Draw a card: `draw` draws at a pixel ratio, passes each canvas to `copy`, the lowest first, and returns the words. */
+export async function pngOfCard(
+  tokens: Tokens,
+  draw: (ratio: number, copy: (layer: HTMLCanvasElement) => void) => CardWords,
+): Promise<Blob> {
   const ratio = Math.max(LEAST_RATIO, devicePixelRatio);
   const canvas = document.createElement("canvas");
   const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
   let started = false;
-  const span = chart.pictured(ratio, (layer) => {
+  const { title, unit, when, rows, said, compared } = draw(ratio, (layer) => {
     if (!started) {
       canvas.width = layer.width;
       canvas.height = layer.height + Math.round(HEAD * ratio);
@@ -36,9 +71,8 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
     ctx.fillText(canvasName(words), x, y);
     return x + ctx.measureText(words).width;
   };
-  const after = text(chart.title, 14, 22, 600, 13, tokens.text);
-  text(chart.titleUnit, after + 6, 22, 400, 12, tokens.muted);
-  const when = spanText(span.startMs, span.endMs, NaN);
+  const after = text(title, 14, 22, 600, 13, tokens.text);
+  text(unit, after + 6, 22, 400, 12, tokens.muted);
   ctx.font = font(400, 11);
   text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
   let x = 14;
@@ -50,12 +84,10 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
     ctx.lineTo(x + 8, 43);
     ctx.stroke();
   };
-  // What no plot says of itself tells more than a legend.
-  const own = chart.words.replace(/^\. /, "");
-  if (own) {
+  if (said) {
     ctx.font = font(400, 12);
     text(
-      elided(own, width - 28, (one) => ctx.measureText(one).width),
+      elided(said, width - 28, (one) => ctx.measureText(one).width),
       14,
       47,
       400,
@@ -63,27 +95,24 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
       tokens.secondary,
     );
   }
-  for (const [i, one] of own ? [] : chart.series.entries()) {
-    const label = one.legend || one.name;
-    const value = wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN);
+  for (const [i, { label, value, colour, dash }] of said ? [] : rows.entries()) {
     ctx.font = font(600, 12);
     if (i > 0 && x + ctx.measureText(`${label} ${value}`).width > width - 48) {
-      text(`+${chart.series.length - i}`, x, 47, 500, 11, tokens.muted);
+      text(`+${rows.length - i}`, x, 47, 500, 11, tokens.muted);
       break;
     }
-    ctx.setLineDash(chart.dashes[i].map((px) => px / 2));
-    line(lineColour(tokens, one.style));
+    ctx.setLineDash(dash.map((px) => px / 2));
+    line(colour);
     x = text(label, x + 14, 47, 400, 12, tokens.secondary);
     x = text(value, x + 6, 47, 600, 12, tokens.text) + 14;
   }
   ctx.setLineDash([]);
-  const then = chart.earlier?.canvas.isConnected && chart.earlier.words(tokens);
-  if (then) {
+  if (compared) {
     ctx.font = font(600, 12);
-    if (x + 14 + ctx.measureText(`${then.ago} ${then.value}`).width < width - 14) {
-      line(then.colour);
-      x = text(then.ago, x + 14, 47, 400, 12, tokens.secondary);
-      text(then.value, x + 6, 47, 600, 12, tokens.secondary);
+    if (x + 14 + ctx.measureText(`${compared.ago} ${compared.value}`).width < width - 14) {
+      line(compared.colour);
+      x = text(compared.ago, x + 14, 47, 400, 12, tokens.secondary);
+      text(compared.value, x + 6, 47, 600, 12, tokens.secondary);
     }
   }
   ctx.lineWidth = 1;

@@ -33,6 +33,8 @@ export class Legend {
   readonly element = h("div", { class: "legend", "data-tw": "legend" });
   readonly #more: HTMLElement;
   #items: Item[] = [];
+  /** Indices of the items in the order in which they stand. */
+  #order: number[] = [];
   #layoutKey = "";
   /** How many of the statistics have room beside the values. */
   #roomFor = 0;
@@ -89,8 +91,21 @@ export class Legend {
       element.title = fullName(one);
       return { series: one, element, swatch, shown: "", value, stats };
     });
-    this.element.replaceChildren(...this.#items.map((item) => item.element), this.#more, this.#events);
+    this.#place(this.#items.map((_, i) => i));
+  }
+
+  #place(order: number[]): void {
+    this.#order = order;
+    this.element.replaceChildren(...order.map((i) => this.#items[i].element), this.#more, this.#events);
     this.#layoutKey = "";
+  }
+
+  /** Begin with the greatest of the items' numbers; those that somebody points at stay where they are. */
+  sort(numbers: readonly number[]): void {
+    if (this.element.matches(":hover, :focus-within")) return;
+    const rank = (i: number): number => (Number.isNaN(numbers[i]) ? Infinity : -numbers[i]);
+    const order = this.#items.map((_, i) => i).sort((a, b) => rank(a) - rank(b) || a - b);
+    if (order.join() !== this.#order.join()) this.#place(order);
   }
 
   /** `stats` has one text per item, or none where there is no room. */
@@ -150,12 +165,12 @@ export class Legend {
     setText(this.#more, `+${this.#items.length}`);
     let room = width - this.#more.offsetWidth;
     let shown = 0;
-    for (const item of this.#items) {
-      room -= item.element.offsetWidth + TIGHT_GAP;
+    for (const i of this.#order) {
+      room -= this.#items[i].element.offsetWidth + TIGHT_GAP;
       if (room < 0 && shown > 0) break;
       shown++;
     }
-    this.#items.forEach((item, i) => show(item.element, i < shown));
+    this.#order.forEach((i, at) => show(this.#items[i].element, at < shown));
     setText(this.#more, `+${this.#items.length - shown}`);
     show(this.#more, shown < this.#items.length);
   }

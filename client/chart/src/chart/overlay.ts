@@ -39,6 +39,8 @@ export function rowsNear<Row extends { y: number }>(rows: readonly Row[], y: num
 export class Overlay {
   /** The height of the pointer, px; NaN without one. */
   pointerY = NaN;
+  /** What it says of an x that is no time, and beside that; null: the time. */
+  says: { at(x: number): string; between(x: number, to: number): string; beside: string } | null = null;
   readonly element = h("div", { class: "overlay", "aria-hidden": "true" });
   readonly #line = h("div", { class: "cross" });
   readonly #pill = h("div", { class: "time-pill", "data-tw": "time-pill" });
@@ -111,11 +113,11 @@ export class Overlay {
     show(this.#pill, hovered);
     show(this.#tip, hovered && rows.length + events.length > 0);
     if (!hovered) return;
-    const at = timeText(timeMs, width / plot.x.a);
+    const at = this.says?.at(timeMs) ?? timeText(timeMs, width / plot.x.a);
     setText(this.#pill, at);
     this.#placePill(x, plot);
     setText(this.#time, at);
-    setText(this.#ago, Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`);
+    setText(this.#ago, this.says?.beside ?? (Number.isNaN(agoMs) ? "" : `${longSpan(agoMs)} ago`));
     this.#fillRows(near);
     setText(this.#more, near.length < rows.length ? `${formatNumber(rows.length - near.length, 0)} more` : "");
     const notes = events.join("\n");
@@ -196,7 +198,7 @@ export class Overlay {
     const [startMs, endMs] = [left, right].map((x) => (x - plot.x.b) / plot.x.a);
     show(this.#pill, true);
     const [first, last] = [startMs, endMs].map((at) => timeText(at, plot.box.width / plot.x.a, "s"));
-    setText(this.#pill, `${first} – ${last} · ${longSpan(endMs - startMs)}`);
+    setText(this.#pill, this.says?.between(startMs, endMs) ?? `${first} – ${last} · ${longSpan(endMs - startMs)}`);
     this.#placePill((left + right) / 2, plot);
   }
 

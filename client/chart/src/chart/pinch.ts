@@ -1,7 +1,7 @@
 /** Zooming a chart by two fingers, or by the wheel with Ctrl (which is what a trackpad's pinch sends). */
 
+import type { Plot } from "../canvas/plot";
 import type { Span } from "../model/url";
-import type { Chart } from "./chart";
 
 /** A zoom by wheel ends after this long without an event. */
 const REST_MS = 250;
@@ -17,6 +17,13 @@ export function pinched(
   if (!Number.isFinite(perPx) || perPx <= 0) return null;
   const startMs = times[0] - (px[0] - box.left) * perPx;
   return { startMs, endMs: startMs + box.width * perPx };
+}
+
+/** A chart, as fingers use it. */
+interface Pinched {
+  readonly card: { readonly plotHost: HTMLElement };
+  readonly plot: Plot | null;
+  local(event: MouseEvent): number;
 }
 
 export class Pinch {
@@ -36,7 +43,7 @@ export class Pinch {
     return this.#fingers.size > 1;
   }
 
-  attach(chart: Chart): void {
+  attach(chart: Pinched): void {
     const host = chart.card.plotHost;
     const timeAt = (px: number): number => (chart.plot ? (px - chart.plot.x.b) / chart.plot.x.a : NaN);
     host.addEventListener("pointerdown", (event) => {

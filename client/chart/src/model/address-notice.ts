@@ -1,11 +1,21 @@
 /** Finds what a page must say of its address: what of it cannot be read, and is not obeyed. */
 import { knownZone } from "../base/zone";
-import { parseCompare, parseLength, parseSpan, parseState, parseTime, windowName, windowNamed } from "./url";
+import {
+  parseCompare,
+  parseLength,
+  parseSmoothing,
+  parseSpan,
+  parseState,
+  parseTime,
+  RUN_AXES,
+  windowName,
+  windowNamed,
+} from "./url";
 
 /** Return what a page must say of its address, empty if all of it is shown. */
 export function addressNotice(search: string): string {
   const fields = new URLSearchParams(search);
-  const [window, from, to, zone, compare] = ["w", "from", "to", "tz", "cmp"].map(
+  const [window, from, to, zone, compare, x, smoothing] = ["w", "from", "to", "tz", "cmp", "x", "sm"].map(
     (name) => fields.get(name) ?? undefined,
   );
   const unknown = parseState("", search, "").charts?.flatMap((chart) => chart.unknown ?? []) ?? [];
@@ -14,6 +24,8 @@ export function addressNotice(search: string): string {
     spanNotice(from, to) ||
     (zone && knownZone(zone) === null ? `“tz=${zone}” is no time zone such as UTC or Europe/Berlin` : "") ||
     (compare && parseCompare(compare) === null ? `“cmp=${compare}” is no span such as 1h, 1d or 1w` : "") ||
+    (x && !(RUN_AXES as readonly string[]).includes(x) ? `“x=${x}” is no x axis: step, rel or time` : "") ||
+    (smoothing && parseSmoothing(smoothing) === null ? `“sm=${smoothing}” is no smoothing from 0 to 0.99` : "") ||
     (unknown.length ? `“${unknown.join(";")}” is no option of a chart that this deck knows` : "")
   );
 }

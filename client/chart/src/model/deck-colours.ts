@@ -6,10 +6,8 @@
 import { STYLES } from "../base/colour";
 import { labelKey } from "../base/naming";
 import { type Directory, type Series, seriesId } from "./directory";
-import type { KeptColour } from "./url";
+import { EVERY, type KeptColour } from "./url";
 
-/** In the place of a metric: the label set in all metrics. */
-const EVERY = "*";
 /** Written into an address at most. */
 const MOST_KEPT = 100;
 

@@ -8,13 +8,14 @@ const MAX_BYTES = 1_000_000;
 
 /** Return the file's text: its kind, and the state as its URL, which already names every field. */
 export function formatFile(state: PageState, name = state.slug): string {
-  const charts = state.charts?.map(({ series, formula, columns, rows, facet, kind, axis }) => ({
+  const charts = state.charts?.map(({ series, formula, columns, rows, facet, kind, byValue, axis }) => ({
     series,
     formula,
     columns,
     rows,
     facet,
     kind,
+    byValue,
     axis,
   }));
   return `${JSON.stringify({ tidewire: "deck", version: VERSION, name, address: formatState(state, ""), charts }, null, 2)}\n`;

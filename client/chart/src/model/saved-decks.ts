@@ -36,7 +36,8 @@ export function slugOf(name: string): string {
 }
 
 /** Return the saved part of a state as text, to compare two states. */
-function kept({ charts, windowMs, hidden, events, labels, zone, compareMs }: PageState): string {
+function kept(state: PageState): string {
+  const { charts, windowMs, hidden, events, labels, zone, compareMs, x, smoothing, raw, runs, by, differing } = state;
   const shown = [
     windowName(windowMs),
     zone ?? LOCAL,
@@ -44,6 +45,7 @@ function kept({ charts, windowMs, hidden, events, labels, zone, compareMs }: Pag
     events ?? ALL_EVENTS,
     ...formatLabels(labels),
     ...(charts ?? []).map(formatChart),
+    `${x ?? 0} ${smoothing ?? 0} ${raw} ${runs?.map(formatRef) ?? ""} ${by} ${differing}`,
   ];
   return [...shown, "hide", ...hidden.map(formatRef)].join(" ");
 }

@@ -47,17 +47,29 @@ export interface ChartSpec {
   facet?: string | undefined;
   /** Absent: auto. */
   kind?: Kind | undefined;
+  /** Whether its legend begins with the greatest newest value; absent: it is in the order of its series. */
+  byValue?: boolean | undefined;
   /** How its y axis is set by hand; absent: not at all. */
   axis?: AxisOptions | undefined;
   /** Options of the address that this deck does not know: kept, not obeyed. */
   unknown?: readonly string[] | undefined;
 }
 
+const BY_VALUE = "leg=value";
+
 /** A time span, Unix ms. */
 export interface Span {
   startMs: number;
   endMs: number;
 }
+
+/** What the x axis of a deck is: steps of runs, the time since a run began, or the clock; `0`: it is live. */
+export const RUN_AXES = ["step", "rel", "time", "0"] as const;
+export type RunAxis = (typeof RUN_AXES)[number];
+/** In the place of a metric: a label set, such as a run, in all metrics. */
+export const EVERY = "*";
+/** Most of a run's smoothing. */
+const MOST_SMOOTHING = 0.99;
 
 /** What a page shows of events: all, none, or those whose metric matches a pattern. */
 export const ALL_EVENTS = "all";
@@ -94,6 +106,18 @@ export interface PageState {
   colours: readonly KeptColour[];
   /** Which events are shown: `ALL_EVENTS`, `NO_EVENTS` or a pattern; null: as in the saved deck, else all. */
   events: string | null;
+  /** null: as in the saved deck, else live. */
+  x: RunAxis | null;
+  /** Weight of what came before in the mean of a run's line, 0 to 0.99; null: as in the saved deck, else 0. */
+  smoothing: number | null;
+  /** Whether the lines of runs are drawn as they were read too. */
+  raw: boolean;
+  /** The runs that are drawn: a value of the label `run`, or a label set; null: the newest. */
+  runs: readonly SeriesRef[] | null;
+  /** The column by which the table of runs is sorted, after a `-` if its greatest come first; empty: the newest first. */
+  by: string;
+  /** Whether the table has only those settings that differ. */
+  differing: boolean;
   /** Index of the chart whose drawer is open; null: none. */
   drawer: number | null;
   /** Index of the only chart that is shown; null: all are. */
@@ -103,7 +127,23 @@ export interface PageState {
 /** Fields that are reset when another page is opened. */
 export const FRESH: Pick<
   PageState,
-  "charts" | "query" | "labels" | "folds" | "zoom" | "compareMs" | "hidden" | "colours" | "events" | "drawer" | "only"
+  | "charts"
+  | "query"
+  | "labels"
+  | "folds"
+  | "zoom"
+  | "compareMs"
+  | "hidden"
+  | "colours"
+  | "events"
+  | "drawer"
+  | "only"
+  | "x"
+  | "smoothing"
+  | "raw"
+  | "runs"
+  | "by"
+  | "differing"
 > = {
   charts: null,
   query: "",
@@ -116,6 +156,12 @@ export const FRESH: Pick<
   events: null,
   drawer: null,
   only: null,
+  x: null,
+  smoothing: null,
+  raw: true,
+  runs: null,
+  by: "",
+  differing: false,
 };
 
 export const DEFAULT_WINDOW_MS = 300_000;
@@ -129,6 +175,8 @@ const UNITS_MS: ReadonlyMap<string, number> = new Map([
   ["s", 1_000],
 ]);
 const LEAST_WINDOW_MS = 1_000;
+/** Runs that are drawn at a time. */
+export const MOST_RUNS = 50;
 /** Longest window and longest span; as Python has it, `MAX_WINDOW_MS` in `tidewire/livestore/messages.py`. */
 export const MOST_WINDOW_MS = 366 * DAY_MS;
 
@@ -194,6 +242,7 @@ export function formatChart(chart: ChartSpec): string {
     rows !== DEFAULT_ROWS ? `:${columns}x${rows}` : columns !== defaultColumns(chart.kind) ? `:${columns}` : "";
   const options = [
     ...(chart.kind && chart.kind !== "auto" ? [`k=${chart.kind}`] : []),
+    ...(chart.byValue ? [BY_VALUE] : []),
     ...axisOptions(chart.axis ?? {}, escapePart),
     ...(chart.unknown ?? []),
   ];
@@ -227,6 +276,7 @@ export function parseChart(text: string): ChartSpec | null {
   for (const option of options.filter(Boolean)) {
     const kind = KINDS.find((one) => option === `k=${one}`);
     if (kind) chart.kind = kind;
+    else if (option === BY_VALUE) chart.byValue = true;
     else if (takeAxisOption(axis, option, unescapePart)) chart.axis = axis;
     else chart.unknown = [...(chart.unknown ?? []), option];
   }
@@ -296,6 +346,12 @@ export function parseSpan(from: string | undefined, to: string | undefined): Spa
   return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
 }
 
+/** Parse the weight of smoothing; null if it is none. */
+export function parseSmoothing(text: string | undefined): number | null {
+  const weight = Number(text || NaN);
+  return weight >= 0 && weight <= MOST_SMOOTHING ? Math.round(weight * 1_000) / 1_000 : null;
+}
+
 /** Parse the index of a chart; the URL counts from one. */
 function parseIndex(text: string | undefined): number | null {
   return /^[1-9]\d?$/.test(text ?? "") ? Number(text) - 1 : null;
@@ -327,6 +383,7 @@ export function parseState(
   const charts: ChartSpec[] = [];
   const hidden: SeriesRef[] = [];
   const colours: KeptColour[] = [];
+  let runs: SeriesRef[] | null = null;
   const labels = new Map<string, string>();
   let folds = FRESH.folds;
   let anyChart = false;
@@ -337,6 +394,8 @@ export function parseState(
     const value = equals < 0 ? "" : pair.slice(equals + 1).replace(/\+/g, " ");
     if (name === "hide") {
       hidden.push(...parseRefs(value));
+    } else if (name === "runs") {
+      runs = [...(runs ?? []), ...parseRefs(value)].slice(0, MOST_RUNS);
     } else if (name === "col") {
       colours.push(...parseColours(value));
     } else if (name === "f") {
@@ -371,6 +430,12 @@ export function parseState(
     hidden,
     colours,
     events: fields.get("ev") || null,
+    x: RUN_AXES.find((x) => x === fields.get("x")) ?? null,
+    smoothing: parseSmoothing(fields.get("sm")),
+    raw: fields.get("raw") !== "0",
+    runs,
+    by: fields.get("by") ?? "",
+    differing: fields.get("diff") === "1",
     drawer: parseIndex(fields.get("drawer")),
     only: parseIndex(fields.get("only")),
   };
@@ -400,6 +465,12 @@ export function formatState(state: PageState, prefix: string): string {
     if (state.colours.length) fields.push(`col=${state.colours.map(formatColour).join(",")}`);
     if (state.compareMs !== null) fields.push(`cmp=${compareName(state.compareMs)}`);
     if (state.events !== null) fields.push(`ev=${escapePart(state.events)}`);
+    if (state.x) fields.push(`x=${state.x}`);
+    if (state.smoothing !== null) fields.push(`sm=${state.smoothing}`);
+    if (!state.raw) fields.push("raw=0");
+    if (state.runs) fields.push(`runs=${state.runs.map(formatRef).join(",")}`);
+    if (state.by) fields.push(`by=${escapePart(state.by)}`);
+    if (state.differing) fields.push("diff=1");
     if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
     if (state.only !== null) fields.push(`only=${state.only + 1}`);
   }

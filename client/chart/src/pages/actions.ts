@@ -51,6 +51,13 @@ export function pageActions(app: AppContext): Action[] {
     { keys: ["c"], words: "Copy link", run: () => void app.header.copyLink() },
     { keys: ["t"], words: "Theme: light or dark", run: () => app.toggleTheme() },
     { keys: [], shown: "Ctrl Z", words: "Undo the last change of the deck", page: "deck", run: () => false },
+    {
+      keys: ["X"],
+      words: "x axis: compare runs by step, or back to live",
+      page: "deck",
+      menu: true,
+      run: () => app.change({ x: app.state.x && app.state.x !== "0" ? "0" : "step" }, true),
+    },
     { keys: ["n"], words: "Show or hide events", page: "deck", menu: true, run: () => app.switchEvents() },
     {
       keys: ["S"],
@@ -149,6 +156,15 @@ export function chartActions(deck: DeckCharts): Action[] {
       page: "deck",
       menu: true,
       run: () => deck.openFormula(),
+    },
+    {
+      keys: ["V"],
+      words: "Legend by value, or as it was",
+      page: "deck",
+      run: withCurrent((at) => {
+        const byValue = deck.specs()[at].byValue ? undefined : true;
+        deck.setCharts(changeChart(deck.specs(), at, { byValue }));
+      }),
     },
     { keys: ["v"], words: "Show alone, or show all charts", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },

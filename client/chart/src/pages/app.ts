@@ -43,6 +43,10 @@ import { TimeControl } from "./time-control";
 const EMBED_KEYS = /^(?:[ [\]+=1-6-]|Escape)$/;
 const WARM_AFTER_MS = 3_000;
 
+/** Which page shows a state. */
+const kindOf = ({ page, x }: PageState): "overview" | "deck" | "runs" =>
+  page === "deck" && x && x !== "0" ? "runs" : page;
+
 export interface AppOptions {
   root: HTMLElement;
   prefix: string;
@@ -94,6 +98,7 @@ export class App implements AppContext {
   readonly #pages = {
     overview: this.part(async () => (await import("./overview")).openOverview),
     deck: this.part(async () => (await import("./charts")).openCharts),
+    runs: this.part(async () => (await import("./charts")).loadRuns()),
   };
   readonly #toast = this.part(async () => {
     const toast = new (await import("../panels/toast")).Toast(() => this.#undoChange());
@@ -247,7 +252,7 @@ export class App implements AppContext {
     this.state = parseState(location.pathname, location.search, this.options.prefix, this.options.fallbackPage);
     this.#applyZone();
     this.applyTheme();
-    if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
+    if (kindOf(before) !== kindOf(this.state) || before.slug !== this.state.slug) this.#openPage();
     else {
       this.time.sync();
       this.#page?.stateChanged();
@@ -263,18 +268,22 @@ export class App implements AppContext {
     const given = location.search.includes("w=");
     this.savedDecks.open(this.state.page === "deck" ? this.state.slug : "", (saved) => this.#onSavedDeck(saved, given));
     if (this.session.link.state === "open") this.savedDecks.connected();
-    this.#page?.destroy();
-    this.#page = null;
-    this.session.loading.update([], 0);
-    this.session.gaze.charts([]);
     this.#heading.textContent = this.state.page === "deck" ? this.state.slug : "Overview";
     this.header.pageChanged();
     this.#footer.pageChanged();
     this.#updateTitle();
-    const wanted = this.state.page;
+    this.#replacePage();
+  }
+
+  #replacePage(): void {
+    this.#page?.destroy();
+    this.#page = null;
+    this.session.loading.update([], 0);
+    this.session.gaze.charts([]);
+    const wanted = kindOf(this.state);
     this.#pages[wanted].use((open) => {
       // Until its module was here, another page may have been asked for.
-      if (wanted === this.state.page && !this.#page) this.#showPage(open(this));
+      if (wanted === kindOf(this.state) && !this.#page) this.#showPage(open(this));
     });
   }
 
@@ -302,6 +311,12 @@ export class App implements AppContext {
       labels: Object.keys(this.state.labels).length ? this.state.labels : state.labels,
       hidden: this.state.hidden.length ? this.state.hidden : state.hidden,
       colours: this.state.colours.length ? this.state.colours : state.colours,
+      x: this.state.x ?? state.x,
+      smoothing: this.state.smoothing ?? state.smoothing,
+      raw: this.state.raw && state.raw,
+      runs: this.state.runs ?? state.runs,
+      by: this.state.by || state.by,
+      differing: this.state.differing || state.differing,
     });
   }
 
@@ -358,6 +373,7 @@ export class App implements AppContext {
     if (before.zoom !== this.state.zoom) this.time.sync();
     else if (before.windowMs !== this.state.windowMs) this.time.live();
     if (before.page !== this.state.page || before.slug !== this.state.slug) this.#openPage();
+    else if (kindOf(before) !== kindOf(this.state)) this.#replacePage();
     else this.#page?.stateChanged();
     this.header.stateChanged();
     this.requestDraw();

@@ -95,6 +95,7 @@ export class CardGrid {
       show(element, only === null || only === at);
       const names = [...new Set(spec.series.map((ref) => ref.metric))];
       chart.formula = spec.formula;
+      chart.byValue = spec.byValue ?? false;
       chart.facetOf(spec.facet, facet);
       const { kind = "auto", axis = {} } = spec;
       const right = axis.right?.flatMap((number) => spec.series[number - 1] ?? []);

@@ -61,6 +61,9 @@ const ONE_COLUMN_PX = 632;
 /** Make the page of a deck. */
 export const openCharts = (app: AppContext): Page => new DeckPage(app);
 
+/** Load the page of a deck over steps; from here, so that it shares what these charts have loaded. */
+export const loadRuns = async (): Promise<typeof openCharts> => (await import("./runs")).openRuns;
+
 class DeckPage implements Page, GridOwner {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;

@@ -33,6 +33,7 @@ import { applySidebar, toggleSidebar } from "../panels/side-room";
 import { TileHeads } from "../panels/tile-heads";
 import { TileLinks } from "../panels/tile-links";
 import { IDLE_DRAW_MS } from "./draw-loop";
+import css from "./overview.css";
 import type { Page } from "./page";
 
 /** Columns of all sparklines together: with more, they are made wider than a pixel. 10 MB a snapshot. */
@@ -118,6 +119,7 @@ class Overview implements Page {
     this.#scroller.append(this.#canvas, this.#links.element);
     applySidebar(this.element);
     this.element.append(
+      h("style", {}, css),
       this.#levels.element,
       h(
         "div",

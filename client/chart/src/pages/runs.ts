@@ -1,0 +1,534 @@
+/**
+ * The page of a deck over the steps of its runs, the time since they began, or the clock: a bar, the charts, and a table
+ * of runs, which is its catalogue. Python is asked for what has changed once a second.
+ */
+
+import { h, iconButton, show } from "../base/dom";
+import { formatNumber, plural } from "../base/format";
+import { chartTitle } from "../base/naming";
+import { unitKey } from "../base/units";
+import { Crosshair } from "../chart/crosshair";
+import { RunChart, type RunTrace } from "../chart/run-chart";
+import { changedAxis } from "../model/axis-options";
+import { allColours, changedColours, deckStyles, keptStyles } from "../model/deck-colours";
+import { saveFile } from "../model/deck-file";
+import type { Directory, Series } from "../model/directory";
+import { DEFAULT_COLUMNS } from "../model/kinds";
+import { changeChart, defaultCharts, hasLabels } from "../model/layout";
+import {
+  drawnRuns,
+  placed,
+  type Run,
+  RunLines,
+  type RunOrder,
+  refOfRun,
+  runsOf,
+  settingsOf,
+  smoothed,
+  smoothingUnit,
+} from "../model/runs";
+import { LIST } from "../model/session";
+import { type ChartSpec, type KeptColour, MOST_RUNS, type RunAxis, type Span } from "../model/url";
+import type { Action } from "../panels/action";
+import type { AppContext } from "../panels/app-context";
+import { RunBar, type RunBarOwner } from "../panels/run-bar";
+import { RunTable, type RunTableOwner } from "../panels/run-table";
+import type { RunsAnswer } from "../wire/messages";
+import type { Page } from "./page";
+import css from "./runs.css";
+
+/** Between two questions, ms; while something is still to come; and after one that failed. */
+const ASK_MS = 1_000;
+const SOON_MS = 150;
+const AGAIN_MS = 3_000;
+/** Metrics that are asked for at most, as Python has it. */
+const MOST_METRICS = 32;
+/** Lines that are asked for at most, as Python has it. */
+const MOST_LINES = 2_000;
+/** Room after the last point of the longest line, as a share of the axis. */
+const AFTER = 0.015;
+const DASH = [6, 3];
+/** What has no step yet is told. */
+const SNIPPET = 'tidewire.init("train", name="lr-0.03", config={"lr": 0.03})\ntidewire.log({"loss": 0.31}, step=7)';
+
+/** Make the page of a deck over steps. */
+export const openRuns = (app: AppContext): Page => new RunsPage(app);
+
+interface Card {
+  at: number;
+  chart: RunChart;
+  metrics: readonly string[];
+}
+
+class RunsPage implements Page, RunBarOwner, RunTableOwner {
+  readonly element = h("div", { class: "runs-page", "data-tw": "runs" });
+  readonly actions: readonly Action[];
+  readonly contents = "charts";
+  readonly #scroller = h("div", { class: "runs-scroll", tabindex: "-1" });
+  readonly #grid = h("div", { class: "grid", "data-tw": "grid" });
+  readonly #problem = h("p", { class: "runs-problem", role: "status", "data-tw": "runs-problem" });
+  readonly #empty: HTMLElement;
+  readonly #bar: RunBar;
+  readonly #table: RunTable;
+  readonly #crosshair: Crosshair;
+  readonly #lines = new RunLines();
+  #cards: Card[] = [];
+  #answer: RunsAnswer | null = null;
+  #runs: readonly Run[] = [];
+  #drawn: ReadonlySet<string> = new Set();
+  #styles = new Map<string, number>();
+  #colours: readonly KeptColour[] | null = null;
+  #zoom: Span | null = null;
+  #raised = "";
+  /** While the slider moves; null: as in the state. */
+  #sliding: number | null = null;
+  #timer = 0;
+  #asking = false;
+  #gone = false;
+  #dirty = true;
+  #asked = "";
+  readonly #app: AppContext;
+
+  constructor(app: AppContext) {
+    this.#app = app;
+    this.#bar = new RunBar(this);
+    this.#table = new RunTable(this);
+    this.#empty = h(
+      "section",
+      { class: "card runs-empty", "data-tw": "runs-empty" },
+      h("h2", {}, "No run has published a step yet"),
+      h("p", {}, "A reading has a step if its publisher gives it one:"),
+      h("pre", { class: "code", tabindex: "0" }, SNIPPET),
+      h("p", {}, "Each run is a label set, such as one value of the label run. Run time and Clock need no steps."),
+    );
+    this.#scroller.append(this.#problem, this.#empty, this.#grid, this.#table.element);
+    this.element.append(h("style", {}, css), this.#bar.element, this.#scroller);
+    show(this.#empty, false);
+    show(this.#problem, false);
+    this.#crosshair = new Crosshair(
+      () => this.#cards.map(({ chart }) => chart),
+      (span) => this.#zoomTo(span),
+      () => this.#zoomTo(null),
+      (span) => this.#zoomTo(span),
+    );
+    this.actions = [
+      {
+        keys: ["ArrowLeft", "ArrowRight"],
+        shown: "← →",
+        words: "Move the crosshair a step; with Shift, ten",
+        run: () => false,
+      },
+      { keys: [], shown: "Esc", words: "Show all of x again", run: () => false },
+    ];
+    // The table of latest values needs the list; the charts of a live deck are not sent any more.
+    for (const view of app.session.views.keys()) app.session.requestView(view, null);
+    app.session.requestView(LIST, { series: null, window_ms: 60_000, buckets: 2, fps: 1 });
+    this.#ask();
+  }
+
+  // -- what the bar and the table do -----------------------------------------------------------------------------
+
+  setAxis(axis: RunAxis): void {
+    if (axis === this.#axis) return;
+    this.#zoom = null;
+    this.#app.change({ x: axis }, true);
+    this.#app.undoable(0);
+  }
+
+  setSmoothing(weight: number, done: boolean): void {
+    this.#sliding = done ? null : weight;
+    if (done) this.#app.change({ smoothing: weight });
+    else this.refresh();
+  }
+
+  setRaw(raw: boolean): void {
+    this.#app.change({ raw });
+  }
+
+  setDiffering(differing: boolean): void {
+    this.#app.change({ differing });
+  }
+
+  leave(): void {
+    this.#app.change({ x: this.#app.savedDecks.saved?.state.x ? "0" : null }, true);
+  }
+
+  drawOnly(keys: readonly string[]): void {
+    const chosen = new Set(keys.slice(0, MOST_RUNS));
+    if (keys.length > MOST_RUNS) this.#app.notify(`At most ${MOST_RUNS} runs are drawn at a time`);
+    const runs = this.#runs.filter(({ key }) => chosen.has(key)).map(({ entry }) => refOfRun(entry));
+    const usual = drawnRuns(this.#runs, null, this.#axis);
+    const same = usual.size === chosen.size && [...usual].every((key) => chosen.has(key));
+    this.#app.change({ runs: same ? null : runs });
+  }
+
+  sort(order: RunOrder | null): void {
+    this.#app.change({ by: order ? `${order.down ? "-" : ""}${order.column}` : "" });
+  }
+
+  raise(key: string): void {
+    if (key === this.#raised) return;
+    this.#raised = this.#drawn.has(key) ? key : "";
+    this.refresh();
+  }
+
+  // -- what is asked for -----------------------------------------------------------------------------------------
+
+  get #axis(): RunAxis {
+    return this.#app.state.x ?? "step";
+  }
+
+  get #smoothing(): number {
+    return this.#sliding ?? this.#app.state.smoothing ?? 0;
+  }
+
+  get #directory(): Directory {
+    return this.#app.session.directory;
+  }
+
+  #specs(): ChartSpec[] {
+    const { state, savedDecks } = this.#app;
+    return state.charts ?? savedDecks.charts ?? (savedDecks.reading ? [] : defaultCharts(this.#directory, state.slug));
+  }
+
+  /** The metrics of all charts, in their order. */
+  #metrics(): string[] {
+    return [...new Set(this.#specs().flatMap(({ series }) => series.map(({ metric }) => metric)))].slice(
+      0,
+      MOST_METRICS,
+    );
+  }
+
+  #wanted(): number[] {
+    const drawn = this.#runs.filter(({ key }) => this.#drawn.has(key));
+    return drawn.flatMap(({ entry }) => entry.metrics.map(({ i }) => i)).slice(0, MOST_LINES);
+  }
+
+  #ask(): void {
+    window.clearTimeout(this.#timer);
+    if (this.#gone || this.#asking) return;
+    const { session, timeline } = this.#app;
+    const metrics = this.#metrics();
+    if (document.hidden || session.link.state !== "open" || metrics.length === 0 || (timeline.paused && this.#answer)) {
+      this.#timer = window.setTimeout(() => this.#ask(), SOON_MS * 2);
+      return;
+    }
+    const axis = this.#axis === "step" ? "step" : "time";
+    const asked = `${axis} ${metrics.join("\0")}`;
+    if (asked !== this.#asked) this.#lines.clear();
+    this.#asked = asked;
+    const indices = this.#wanted();
+    this.#asking = true;
+    session.requests
+      .send({ t: "runs", metrics, axis, lines: this.#lines.wanted(indices) }, true)
+      .then(
+        (answer) => {
+          if (asked === this.#asked) this.#take(answer as RunsAnswer);
+          return answer.loading || answer.more || this.#wanted().join() !== indices.join() ? SOON_MS : ASK_MS;
+        },
+        (error: Error) => {
+          if (this.#app.session.link.state === "open") this.#say(error.message);
+          return AGAIN_MS;
+        },
+      )
+      .then((pauseMs) => {
+        this.#asking = false;
+        if (!this.#gone) this.#timer = window.setTimeout(() => this.#ask(), pauseMs);
+      });
+  }
+
+  /** Ask again at once: what is wanted has changed. */
+  #askSoon(): void {
+    if (this.#asking) return;
+    window.clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => this.#ask(), 0);
+  }
+
+  #take(answer: RunsAnswer): void {
+    this.#answer = answer;
+    this.#lines.take(answer.lines);
+    this.#say(answer.problem);
+    this.#choose();
+    this.refresh();
+  }
+
+  /** Note which runs there are, which are drawn, and their colours. */
+  #choose(): void {
+    const { labels, runs } = this.#app.state;
+    const known = runsOf(this.#answer?.runs ?? []);
+    const wanted = Object.entries(labels);
+    this.#runs = known.filter(({ entry }) => hasLabels({ labels: entry.labels } as Series, Object.fromEntries(wanted)));
+    this.#drawn = drawnRuns(this.#runs, runs, this.#axis);
+    this.#restyle();
+  }
+
+  #say(problem: string): void {
+    this.#problem.textContent = problem;
+    show(this.#problem, problem !== "");
+  }
+
+  #restyle(): void {
+    const app = this.#app;
+    const byMetric = this.#metrics().map((metric) => this.#directory.byMetric.get(metric) ?? []);
+    if (app.state.colours !== this.#colours) this.#styles = keptStyles(app.state.colours);
+    for (const [id, style] of deckStyles(this.#directory, byMetric, this.#styles)) this.#styles.set(id, style);
+    this.#directory.restyle(this.#styles);
+    this.#colours = changedColours([...new Set(byMetric.flat())], app.state.colours);
+    app.coloursChanged(this.#colours);
+  }
+
+  /** Return the style of a run: that of its series in the first metric it has. */
+  #styleOf(run: Run): number {
+    const series = run.entry.metrics.map(({ i }) => this.#directory.byIndex.get(i)).find(Boolean);
+    return series?.style ?? 0;
+  }
+
+  // -- drawing ---------------------------------------------------------------------------------------------------
+
+  #reconcile(): void {
+    const specs = this.#specs();
+    const cards = specs.flatMap((spec, at) => (spec.formula === undefined ? [{ spec, at }] : []));
+    while (this.#cards.length > cards.length) this.#cards.pop()?.chart.destroy();
+    cards.forEach(({ spec, at }, i) => {
+      let card = this.#cards[i];
+      if (!card) {
+        const chart = new RunChart((series, alone) => this.#pressed(series, alone));
+        this.#crosshair.attach(chart);
+        card = this.#cards[i] = { at, chart, metrics: [] };
+        this.#grid.append(chart.card.element);
+        chart.card.loading(true, "Loading");
+      }
+      card.at = at;
+      card.metrics = [...new Set(spec.series.map(({ metric }) => metric))];
+      card.chart.title = chartTitle([...card.metrics]);
+      card.chart.axisOptions = spec.axis ?? {};
+      card.chart.byValue = spec.byValue ?? false;
+      const { element } = card.chart.card;
+      const columns =
+        spec.columns === DEFAULT_COLUMNS && cards.length < 5 ? (cards.length === 1 ? 12 : 6) : spec.columns;
+      element.style.gridColumn = `span ${columns}`;
+      element.dataset.columns = String(columns);
+      this.#buttons(card);
+    });
+    show(this.#grid, cards.length > 0);
+  }
+
+  #buttons({ chart, at }: Card): void {
+    const { menu } = chart.card;
+    const key = `${chart.title} ${chart.axisOptions.log ?? false}`;
+    if (menu.dataset.key === key) return;
+    menu.dataset.key = key;
+    const log = iconButton(
+      "axis",
+      `Logarithmic y axis of ${chart.title}, or linear`,
+      () => this.#switchLog(at),
+      "chart-log",
+      14,
+    );
+    log.setAttribute("aria-pressed", String(chart.axisOptions.log ?? false));
+    const png = iconButton("open", `Download ${chart.title} as PNG`, () => this.#download(chart), "chart-png", 14);
+    menu.replaceChildren(h("div", { class: "card-buttons" }, log, png));
+  }
+
+  #switchLog(at: number): void {
+    const specs = this.#specs();
+    const log = specs[at].axis?.log ? undefined : true;
+    this.#app.change({ charts: changeChart(specs, at, { axis: changedAxis(specs[at].axis, { log }) }) }, true);
+    this.#app.undoable(0);
+  }
+
+  #download(chart: RunChart): void {
+    chart.png().then(
+      (image) => saveFile(image, `${chart.title}-by-${this.#axis}.png`),
+      (error: Error) => this.#app.notify(error.message),
+    );
+  }
+
+  /** A press on a legend switches a run off; alone: all others. */
+  #pressed(series: Series, alone: boolean): void {
+    const key = this.#runs.find(({ entry }) => entry.metrics.some(({ i }) => i === series.index))?.key;
+    if (key !== undefined) this.drawOnly(alone ? [key] : [...this.#drawn].filter((one) => one !== key));
+  }
+
+  #zoomTo(span: Span | null): void {
+    this.#zoom = span;
+    this.refresh();
+  }
+
+  /** The lines of each chart. */
+  #tracesOf(unitOf: (lines: readonly (readonly number[])[]) => number): [Card, RunTrace[]][] {
+    const axis = this.#axis;
+    const drawn = this.#runs.filter(({ key }) => this.#drawn.has(key));
+    const found = this.#cards.map((card): [Card, Omit<RunTrace, "smooth">[]] => {
+      const lines = drawn.flatMap((run) =>
+        card.metrics.flatMap((metric, order): Omit<RunTrace, "smooth">[] => {
+          const own = run.entry.metrics
+            .map(({ i }) => this.#directory.byIndex.get(i))
+            .find((series) => series?.metric === metric);
+          const line = own && this.#lines.get(own.index);
+          if (!own || !line || line.x.length === 0) return [];
+          const label = card.metrics.length > 1 ? `${run.name} ${own.name}` : run.name;
+          const dash = order === 0 ? [] : DASH;
+          const x = placed(line.x, axis, run.entry.start_ms);
+          return [
+            { series: own, run: run.key, label, state: run.entry.state, style: this.#styleOf(run), dash, line, x },
+          ];
+        }),
+      );
+      return [card, lines];
+    });
+    const unit = unitOf(found.flatMap(([, lines]) => lines.map(({ x }) => x)));
+    return found.map(([card, lines]) => [
+      card,
+      lines.map((one) => ({ ...one, smooth: smoothed(one.x, one.line.mean, this.#smoothing, unit) })),
+    ]);
+  }
+
+  #paint(): void {
+    this.#dirty = false;
+    const { tokens, timeline, state } = this.#app;
+    const axis = this.#axis;
+    let span: Span = { startMs: 0, endMs: 1 };
+    let unit = 1;
+    const traces = this.#tracesOf((lines) => {
+      const filled = lines.filter(({ length }) => length > 0);
+      const last = Math.max(...filled.map((x) => x[x.length - 1]));
+      const first = Math.min(...filled.map((x) => x[0]));
+      if (filled.length > 0) {
+        const startMs = axis === "time" ? first : Math.min(0, first);
+        span = { startMs, endMs: last + ((last - startMs) * AFTER || 1) };
+      }
+      unit = smoothingUnit(filled);
+      return unit;
+    });
+    const shown = this.#zoom && this.#zoom.startMs < span.endMs && this.#zoom.endMs > span.startMs ? this.#zoom : span;
+    this.element.classList.toggle("zoomed", shown !== span);
+    this.#crosshair.frame(shown);
+    const answer = this.#answer;
+    const steps = this.#runs.some(({ entry }) => entry.step !== null);
+    const empty = answer !== null && !answer.loading && axis === "step" && !steps;
+    show(this.#empty, empty);
+    show(this.#grid, !empty && this.#cards.length > 0);
+    for (const [{ chart }, lines] of traces) {
+      const unitCode = unitKey(lines[0]?.series.unit ?? "");
+      const same = lines.filter(({ series }) => unitKey(series.unit) === unitCode);
+      const others = [...new Set(lines.filter((one) => !same.includes(one)).map(({ series }) => series.metric))];
+      chart.card.third(others.length ? `${others.join(", ")} has another unit and is not drawn here` : "", null);
+      chart.traces = same;
+      if (answer === null || (answer.loading && lines.length === 0)) chart.card.loading(true, chart.title);
+      else
+        chart.draw({
+          tokens,
+          axis,
+          span: shown,
+          raw: state.raw,
+          smoothing: this.#smoothing,
+          unit,
+          raised: this.#raised,
+          paused: timeline.paused,
+          offline: this.#app.offline(),
+        });
+    }
+    const live = this.#runs.filter(({ entry }) => entry.state === "live").length;
+    const drawn = this.#drawn.size;
+    const count = answer
+      ? `${formatNumber(drawn, 0)} of ${plural(this.#runs.length, "run", "runs")} shown · ${formatNumber(live, 0)} live`
+      : "reading the runs…";
+    this.#bar.update(axis, this.#smoothing, state.raw, state.differing, count);
+    this.#fillTable();
+  }
+
+  #fillTable(): void {
+    const answer = this.#answer;
+    const { by } = this.#app.state;
+    show(this.#table.element, this.#runs.length > 0);
+    if (!answer) return;
+    const left = [
+      answer.of > answer.runs.length
+        ? `The newest ${answer.runs.length} of ${formatNumber(answer.of, 0)} runs are listed.`
+        : "",
+      this.#drawn.size === MOST_RUNS && this.#runs.length > MOST_RUNS
+        ? `At most ${MOST_RUNS} runs are drawn at a time.`
+        : "",
+    ];
+    this.#table.update(
+      {
+        runs: this.#runs,
+        drawn: this.#drawn,
+        metrics: this.#metrics().map((name) => ({
+          name,
+          unit: this.#directory.byMetric.get(name)?.[0].unit ?? "",
+          of: (run) => run.entry.metrics.find(({ i }) => this.#directory.byIndex.get(i)?.metric === name),
+        })),
+        settings: settingsOf(this.#runs, this.#app.state.differing),
+        styles: new Map(this.#runs.map((run) => [run.key, this.#styleOf(run)])),
+        order: by ? { column: by.replace(/^-/, ""), down: by.startsWith("-") } : null,
+        tokens: this.#app.tokens,
+        nowMs: this.#app.session.now(),
+        raised: this.#raised,
+      },
+      left.filter(Boolean).join(" "),
+    );
+  }
+
+  // -- as the app sees it ----------------------------------------------------------------------------------------
+
+  directoryChanged(): void {
+    this.stateChanged();
+  }
+
+  stateChanged(): void {
+    this.#reconcile();
+    if (this.#answer) this.#choose();
+    this.refresh();
+    this.#askSoon();
+  }
+
+  draw(): void {
+    if (this.#dirty) this.#paint();
+  }
+
+  refresh(): void {
+    this.#dirty = true;
+    this.#app.requestDraw();
+  }
+
+  key(event: KeyboardEvent): boolean {
+    if (event.key !== "Escape" || !this.#zoom) return this.#crosshair.key(event);
+    this.#zoomTo(null);
+    return true;
+  }
+
+  focusSearch(): void {
+    this.#table.element.focus();
+  }
+
+  focusContents(): void {
+    (this.#cards[0]?.chart.card.plotHost ?? this.#scroller).focus();
+  }
+
+  toggleSidebar(): void {
+    this.#table.element.classList.toggle("gone");
+  }
+
+  watched(): Iterable<number> {
+    return new Set(this.#cards.flatMap(({ chart }) => chart.traces.map(({ series }) => series.index)));
+  }
+
+  written(): { charts: ChartSpec[]; colours: KeptColour[] } {
+    const series = this.#metrics().flatMap((metric) => this.#directory.byMetric.get(metric) ?? []);
+    return { charts: this.#specs(), colours: allColours(this.#directory, series) };
+  }
+
+  debug(): Record<string, unknown>[] {
+    return this.#cards.map(({ chart }) => chart.debug());
+  }
+
+  destroy(): void {
+    this.#gone = true;
+    window.clearTimeout(this.#timer);
+    for (const { chart } of this.#cards) chart.destroy();
+    this.#directory.restyle(new Map());
+    this.element.remove();
+  }
+}
