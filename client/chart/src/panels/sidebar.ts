@@ -21,6 +21,7 @@ import { LabelChips } from "./label-chips";
 import { SERIES_TYPE } from "./rearrange";
 import { SearchBox } from "./search-box";
 import { SIDEBAR_WINDOW_MS, SPARK_WIDTH } from "./side-room";
+import css from "./sidebar.css";
 import { INDENT, type LeafRow, TreeView } from "./tree-view";
 import { widthHandle } from "./width-handle";
 
@@ -86,6 +87,7 @@ export class Sidebar {
       seen: (series) => app.session.gaze.list(series.map(({ index }) => index)),
     });
     this.element.append(
+      h("style", {}, css),
       h("div", { class: "side-search" }, this.#search.element),
       this.#chips.element,
       this.#tree.element,
