@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tidewire.livestore.gaps import gap_limit_ms
+from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
+from tidewire.livestore.view_frame import arrival_ms, unpack_frame
 from tidewire.model.batch import Batch
 
 T0 = 1_790_000_000_000.0
@@ -85,3 +87,59 @@ def test_the_pace_of_many_readings_is_not_told_anew_with_each() -> None:
         assert 1_000 <= series.expected_ms() <= 3_000
     store.append(Batch(metric="m", time=[T0 - 500.0], value=[1.0]), 99)  # late: told anew
     assert not math.isnan(series.expected_ms())
+
+
+class Log:
+    """What a producer's readings, one a second, look like in the store; times are seconds since `T0`."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.view = LiveView(self.store, (0,), 60_000, 60)
+        self._seq = 0
+
+    def publish(self, came_s: float, from_s: float, to_s: float) -> None:
+        times = [T0 + 1e3 * at for at in range(int(from_s), int(to_s))]
+        self.store.append(Batch(metric="m", time=times, value=[1.0] * len(times)), int(T0 + 1e3 * came_s) << 32)
+
+    def blocks_s(self, now_s: float) -> float:
+        """Return how far apart the page is told that blocks come; 0 if they do not."""
+        self._seq += 1
+        self.view.tick(self._seq, T0 + 1e3 * now_s)
+        [record] = unpack_frame(self.view.frame(0, None)).records
+        return arrival_ms(0.0, int(record["flags"])) / 1e3
+
+
+def test_readings_that_are_delivered_together_are_not_silent_in_between() -> None:
+    log = Log()
+    for minute in range(1, 9):
+        log.publish(60 * minute, 60 * (minute - 1), 60 * minute)
+        blocks_s = log.blocks_s(60 * minute + 1)
+        assert blocks_s == (0 if minute < 4 else pytest.approx(60, rel=0.05)), "three silences make a habit"
+        assert log.store.series[0].expected_ms() == 1_000, "between its readings nothing changed"
+
+
+def test_a_producer_that_delivers_each_reading_again_has_its_own_pace_again() -> None:
+    log = Log()
+    for minute in range(1, 9):
+        log.publish(60 * minute, 60 * (minute - 1), 60 * minute)
+    for second in range(480, 640):
+        log.publish(second + 0.1, second, second + 1)
+    assert log.blocks_s(640) == 0
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["made up for", "lost"])
+def test_outages_are_no_deliveries(kept: bool) -> None:
+    log, at = Log(), 0
+    for outage_s in (60, 60, 60, 60, 60):
+        for second in range(at, at + 180 if kept else at + 30):
+            log.publish(second + 0.1, second, second + 1)
+        at = second + outage_s
+        log.publish(at, second + 1 if kept else at - 1, at)
+    assert log.blocks_s(at + 1) == 0
+
+
+def test_late_readings_of_a_slow_series_are_no_blocks() -> None:
+    log = Log()
+    for minute in range(1, 9):
+        log.publish(60 * minute + 45, 60 * minute, 60 * minute + 1)
+    assert log.blocks_s(600) == 0

@@ -104,8 +104,8 @@ test("ages and spans", () => {
 });
 
 test("live, stale and no data follow the expected interval", () => {
-  const at = (age: number, expectedMs: number, flags = 0): string =>
-    freshness({ lastTimeMs: 1e12 - age - 45_000, lastIdMs: 1e12 - age, expectedMs, flags }, 1e12);
+  const at = (age: number, expectedMs: number, flags = 0, blocksMs = 0): string =>
+    freshness({ lastTimeMs: 1e12 - age - 45_000, lastIdMs: 1e12 - age, expectedMs, blocksMs, flags }, 1e12);
   assert.equal(at(1_900, 100), "live");
   assert.equal(at(2_100, 100), "stale");
   assert.equal(at(61_000, 100), "nodata");
@@ -116,6 +116,9 @@ test("live, stale and no data follow the expected interval", () => {
   assert.equal(at(5_000, NaN), "unknown");
   assert.equal(at(5_000, 1_000, FLAG_ENDED), "finished", "what has ended is not stale");
   assert.equal(at(5_000, NaN, FLAG_ENDED | FLAG_PARTIAL), "finished");
+  assert.equal(at(170_000, 1_000, 0, 60_000), "live", "a minute's readings come together");
+  assert.equal(at(190_000, 1_000, 0, 60_000), "stale");
+  assert.equal(at(5_000, NaN, 0, 60_000), "unknown");
   assert.equal(gapLimitMs(100, 15_000), 30_000);
 });
 

@@ -25,6 +25,7 @@ from tidewire.livestore.buckets import (
     regroup,
 )
 from tidewire.livestore.column_ring import FIRST_ROWS, ColumnRing, Floats
+from tidewire.livestore.deliveries import Deliveries
 from tidewire.livestore.gaps import expected_interval_ms
 from tidewire.livestore.levels import Levels
 from tidewire.livestore.words import Words
@@ -63,6 +64,7 @@ class Series:
         levels: which of its values tell whether it is drawn as steps.
         seconds: buckets of one second.
         evicted_ms: log time at which its blocks were last taken from it, -inf if never.
+        deliveries: the silences for which blocks of readings made up; None if there was none.
         late: (version, oldest time) of arrivals that were not newer than all before.
         words: texts of its readings without a number; None if it never had one.
     """
@@ -70,6 +72,7 @@ class Series:
     __slots__ = (
         "_expected",
         "colour",
+        "deliveries",
         "doubtful_id",
         "ended",
         "evicted_ms",
@@ -115,6 +118,7 @@ class Series:
         self.levels = Levels()
         self.seconds = ColumnRing(BUCKET_ROWS, 0)
         self.evicted_ms = -np.inf
+        self.deliveries: Deliveries | None = None
         self.late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
         self.words: Words | None = None
 
@@ -274,6 +278,12 @@ class Series:
             expected_ms = expected_interval_ms(np.diff(times))
             self._expected = float(times[-1]), times.size, expected_ms
         return expected_ms
+
+    def note_silence(self, silence_ms: float, until_ms: float) -> None:
+        """Note a silence for which the batch that ended it, at this log time, made up."""
+        if self.deliveries is None:
+            self.deliveries = Deliveries()
+        self.deliveries.note(silence_ms, until_ms)
 
     def buckets(self, step_ms: int, first: float, last: float) -> Floats:
         """Return the buckets of a window from the tier that serves this width.

@@ -22,6 +22,7 @@ from msgspec import UNSET, UnsetType
 from tidewire.livestore.buckets import BUCKET_ROWS
 from tidewire.livestore.colours import ColourRegister
 from tidewire.livestore.column_ring import ColumnRing, Floats
+from tidewire.livestore.deliveries import LEAST_SILENCE_MS
 from tidewire.livestore.journal import Journal
 from tidewire.livestore.past import Past
 from tidewire.livestore.series import Series
@@ -179,6 +180,9 @@ class Store:
                 self.duplicates += len(batch.time)
                 return 0
             log_ms = float(id_ >> 32) if id_ else max(batch.time)
+            silence_ms = log_ms - self._last_id_ms[series.index]
+            if LEAST_SILENCE_MS < silence_ms < math.inf and not snapshot:
+                self._note_silence(series, batch, silence_ms, log_ms)
             added = self._store_batch(series, batch, id_, log_ms, compare=compare)
             if snapshot:
                 series.doubtful_id = max(series.doubtful_id, id_, upto)
@@ -341,6 +345,13 @@ class Store:
         self._last_id_ms[index] = max(self._last_id_ms[index], log_ms)
         if not id_ or id_ >= series.reading_id:
             series.ended = batch.text is not None and _ends(batch.value[place], batch.text[place])
+
+    def _note_silence(self, series: Series, batch: Batch, silence_ms: float, log_ms: float) -> None:
+        """Note a silence if the batch that ends it holds readings of that time."""
+        oldest_ms = min(batch.time)
+        since_ms = oldest_ms - self._last_time[series.index]
+        if since_ms <= silence_ms / 2 <= log_ms - oldest_ms:
+            series.note_silence(silence_ms, log_ms)
 
     def _note_known(self, series: Series, batch: Batch, id_: int) -> int:
         """Count a batch whose readings came with the past of its series already."""

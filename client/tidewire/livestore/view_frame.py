@@ -27,7 +27,9 @@ __all__ = [
     "RECORD",
     "SNAPSHOT",
     "ViewFrame",
+    "arrival_ms",
     "base_for",
+    "blocks_flag",
     "exponent_for",
     "exponents_of",
     "pack_frame",
@@ -39,6 +41,7 @@ SNAPSHOT, DELTA, RANGE = 1, 2, 4
 FLAG_PARTIAL = 2
 FLAG_STEPS = 4
 FLAG_ENDED = 8
+BLOCKS_SHIFT: Final = 8  # of the flags: eight bits, see `blocks_flag`
 EXPONENT_SHIFT: Final = 16  # of the flags: the upper half is a signed exponent
 MAX_SERIES = MAX_BUCKETS = 0xFFFF
 
@@ -162,6 +165,23 @@ def exponent_for(low: float, high: float, base: float) -> int:
         return 0
     exponent = math.frexp(largest)[1]
     return 0 if _LEAST_EXPONENT <= exponent <= _MOST_EXPONENT else exponent
+
+
+def blocks_flag(interval_ms: float) -> int:
+    """Return the bits of the flags that tell how far apart blocks of readings come: n for 2 ** (n / 8) seconds.
+
+    Args:
+        interval_ms: 0 if the readings do not come in blocks; from 2 s up to 45 days it is exact to a twentieth.
+    """
+    if interval_ms <= 0:
+        return 0
+    return min(0xFF, max(1, round(8 * math.log2(interval_ms / 1_000)))) << BLOCKS_SHIFT
+
+
+def arrival_ms(expected_ms: float, flags: int) -> float:
+    """Return how long a series of a frame is usually silent: between readings, or the blocks in which they come."""
+    bits = flags >> BLOCKS_SHIFT & 0xFF
+    return max(expected_ms, 1_000 * 2.0 ** (bits / 8) if bits else 0.0)
 
 
 def exponents_of(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:

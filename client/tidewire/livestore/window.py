@@ -16,6 +16,7 @@ from tidewire.livestore.levels import are_levels, counts, distinct
 from tidewire.livestore.series import SECOND_MS, Series
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import (
+    BLOCKS_SHIFT,
     BUCKET,
     EMPTY,
     EXPONENT_SHIFT,
@@ -26,6 +27,7 @@ from tidewire.livestore.view_frame import (
     RECORD,
     ViewFrame,
     base_for,
+    blocks_flag,
     exponent_for,
     pack_frame,
 )
@@ -35,7 +37,7 @@ __all__ = ["BEYOND", "NO_OLDER", "Older", "Window", "pack_range"]
 
 BEYOND: Final = 2
 """Buckets left of a window: a line enters from the first, and its width reaches over the second."""
-_FLAGS: Final = FLAG_PARTIAL | FLAG_STEPS | FLAG_ENDED
+_FLAGS: Final = FLAG_PARTIAL | FLAG_STEPS | FLAG_ENDED | 0xFF << BLOCKS_SHIFT
 _FRACTIONS: Final = 65_535  # first, last and mean lie so many parts of (max - min) above min
 _MOST_COUNTED: Final = 65_535
 _CELL: Final = np.complex128  # 16 bytes too: NumPy moves these 30 times as fast as the fields of `BUCKET`
@@ -216,6 +218,8 @@ class Window:
                 flags[at] |= np.uint32(FLAG_STEPS)
             if series.ended:
                 flags[at] |= np.uint32(FLAG_ENDED)
+            if series.deliveries is not None:
+                flags[at] |= np.uint32(blocks_flag(series.deliveries.interval_ms(float(records["last_id_ms"][at]))))
         records["flags"] = flags
 
     def _is_line(self, series: Series, start_ms: float) -> bool:

@@ -21,7 +21,7 @@ from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import EventMark
-from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_STEPS, ViewFrame, exponents_of
+from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_STEPS, ViewFrame, arrival_ms, exponents_of
 from tidewire.livestore.window import BEYOND
 from tidewire.model.ages import span_text, way_text
 from tidewire.model.batch import ANNOTATIONS
@@ -214,7 +214,9 @@ def _bands(
         record, y = frame.records[row], top + at * pitch
         if len(rows) > 1:
             canvas.text(_LEFT - 6, y + pitch / 2 - 8, ",".join(series[index].labels.values()), MUTED, 11, right=True)
-        alive = not frame.now_ms - float(record["last_id_ms"]) > gap_limit_ms(float(record["expected_ms"]))
+        alive = not frame.now_ms - float(record["last_id_ms"]) > gap_limit_ms(
+            arrival_ms(float(record["expected_ms"]), int(record["flags"]))
+        )
         for run in frame.states.get(index, ()):
             present = alive and run.to_ms >= float(record["last_time_ms"])
             edges = (run.from_ms, frame.now_ms if present else run.to_ms)
@@ -273,7 +275,7 @@ def _corners(body: Floats, frame: ViewFrame, row: int) -> list[list[tuple[int, f
             corners += [(column, value) for value, _ in itertools.groupby(body[column].tolist())]
         lines.append(corners)
     silent_ms = frame.now_ms - float(record["last_id_ms"])
-    if steps and lines and not silent_ms > gap_limit_ms(expected_ms):
+    if steps and lines and not silent_ms > gap_limit_ms(arrival_ms(expected_ms, int(record["flags"]))):
         lines[-1].append((len(body) - 1, lines[-1][-1][1]))
     return lines
 

@@ -16,8 +16,12 @@ export interface Timing {
   lastTimeMs: number;
   lastIdMs: number;
   expectedMs: number;
+  blocksMs: number;
   flags: number;
 }
+
+/** How long a series is silent between two arrivals: between readings, or between the blocks in which they come. */
+const arrivalMs = ({ expectedMs, blocksMs }: Timing): number => Math.max(expectedMs, blocksMs);
 
 /** How old the newest reading of a series is; NaN without one. */
 export interface Age {
@@ -27,7 +31,7 @@ export interface Age {
   wayMs: number;
 }
 
-export function ageOf({ lastTimeMs, lastIdMs, flags }: Omit<Timing, "expectedMs">, nowMs: number): Age {
+export function ageOf({ lastTimeMs, lastIdMs, flags }: Omit<Timing, "expectedMs" | "blocksMs">, nowMs: number): Age {
   return { ms: nowMs - lastTimeMs, wayMs: flags & FLAG_ENDED ? 0 : lastIdMs - lastTimeMs };
 }
 
@@ -66,9 +70,10 @@ export function freshness(timing: Timing, nowMs: number): Freshness {
   const age = nowMs - timing.lastIdMs;
   if (!Number.isFinite(age)) return "unknown";
   if (timing.flags & FLAG_ENDED) return "finished";
-  if (Number.isNaN(timing.expectedMs)) return "unknown";
-  if (age > noDataLimitMs(timing.expectedMs)) return "nodata";
-  return age > gapLimitMs(timing.expectedMs, 0) ? "stale" : "live";
+  const expectedMs = arrivalMs(timing);
+  if (Number.isNaN(expectedMs)) return "unknown";
+  if (age > noDataLimitMs(expectedMs)) return "nodata";
+  return age > gapLimitMs(expectedMs, 0) ? "stale" : "live";
 }
 
 /** The word and value of a chart's title row: LIVE 120 ms, LIVE 46 s · 45 s late, STALE 8 s, FINISHED 3 min ago. */

@@ -27,6 +27,8 @@ export interface SeriesRecord {
   lastIdMs: number;
   total: number;
   expectedMs: number;
+  /** How far apart the blocks come in which readings are published; 0 if each comes at its time. */
+  blocksMs: number;
   change: number;
   rate: number;
   flags: number;
@@ -67,6 +69,9 @@ function statesOf(rest: Uint8Array): Map<number, State[]> {
   return new Map(Object.entries(states).map(([index, runs]) => [Number(index), runs]));
 }
 
+/** How far apart blocks of readings come, ms, by the eight bits that tell it. */
+const blocksOf = (bits: number): number => (bits === 0 ? 0 : 1_000 * 2 ** (bits / 8));
+
 export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
   const bytes = ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
@@ -91,6 +96,7 @@ export function decodeFrame(data: ArrayBuffer | ArrayBufferView): Frame {
       lastIdMs: view.getFloat64(at + 24, true),
       total: view.getFloat64(at + 32, true),
       expectedMs: view.getFloat32(at + 40, true),
+      blocksMs: blocksOf(view.getUint8(at + 53)),
       change: view.getFloat32(at + 44, true),
       rate: view.getFloat32(at + 48, true),
       flags: view.getUint32(at + 52, true),
