@@ -248,6 +248,15 @@ export function when(
   return x - 4 - word;
 }
 
+/** Say beside the value that a series was not there before; return where that begins. */
+export function newWord(ctx: Ctx, right: number, y: number, tokens: Tokens): number {
+  ctx.font = font(500, 11);
+  ctx.textAlign = "right";
+  ctx.fillStyle = tokens.text;
+  ctx.fillText("new", right, y);
+  return right - ctx.measureText("new").width;
+}
+
 function triangle(ctx: Ctx, x: number, y: number, up: boolean): void {
   ctx.beginPath();
   // A triangle, not a glyph: ▲ drops below the baseline.

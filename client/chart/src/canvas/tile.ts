@@ -30,6 +30,8 @@ export interface TileMoment {
   prints: Prints;
   /** On a wall: the value in larger type, and no change beside it. */
   wall: boolean;
+  /** Series that were announced after this, by `performance.now()`, are new. */
+  newSince: number;
   /** Whether the page is paused: no ages are shown, since they would grow unseen. */
   paused: boolean;
 }

@@ -1,6 +1,6 @@
 /** Draws tiles on one canvas: label, state, value, unit, change, state bar, and the foot of the tile's kind. */
 
-import { withAlpha } from "../base/colour";
+import { mix, withAlpha } from "../base/colour";
 import { fullName } from "../base/naming";
 import { reportOnce } from "../base/report";
 import type { Tokens } from "../base/tokens";
@@ -13,7 +13,7 @@ import { readSpark } from "./sparkline";
 import { type TileKind, type TileMoment, type TileState, tileState } from "./tile";
 import { TILE_HEIGHT, type TileBox } from "./tile-layout";
 import { sparkTile } from "./tile-spark";
-import { fittingWord, label, NARROW_TILE, stateText, value, valueWidth, when, whenWidth } from "./tile-text";
+import { fittingWord, label, NARROW_TILE, newWord, stateText, value, valueWidth, when, whenWidth } from "./tile-text";
 
 /** The first that fits a series draws the foot of its tiles. */
 const KINDS: readonly TileKind[] = [sparkTile];
@@ -44,7 +44,8 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const named = { names: box.names ?? series.names, shorts: series.shorts };
   ctx.beginPath();
   ctx.roundRect(left, top, width, TILE_HEIGHT, 8);
-  ctx.fillStyle = tokens.cardBorder;
+  const isNew = series.bornAt > moment.newSince;
+  ctx.fillStyle = isNew ? mix(tokens.surface, tokens.accent, 0.65) : tokens.cardBorder;
   ctx.fill();
   ctx.beginPath();
   ctx.roundRect(left + 1, top + 1, width - 2, TILE_HEIGHT - 2, 7);
@@ -72,7 +73,9 @@ function paintTile(ctx: Ctx, box: TileBox, top: number, slot: Slot | undefined, 
   const end =
     moment.wall || room < (silent || state === "finished" ? WHEN_ROOM : whenWidth(ctx, slot))
       ? right - 12
-      : when(ctx, state, slot, moment.nowMs - slot.lastTimeMs, right - 12, top + 55, room, tokens);
+      : isNew && !silent
+        ? newWord(ctx, right - 12, top + 55, tokens)
+        : when(ctx, state, slot, moment.nowMs - slot.lastTimeMs, right - 12, top + 55, room, tokens);
   value(ctx, text, print.unit.text, left + 14, top + 55, end, width, silent, moment.wall, tokens);
   ctx.save();
   ctx.beginPath();

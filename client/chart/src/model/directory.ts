@@ -32,10 +32,15 @@ export interface Series {
   /** Style of its lines as the dashboard gives it, and as the deck that is shown has it. */
   readonly given: number;
   style: number;
+  /** When it was announced, by `performance.now()`, if that was after the page had a directory; else -Infinity. */
+  readonly bornAt: number;
 }
 
 /** The identity of a series, and of its label set in every metric (`*`). */
 export const seriesId = ({ metric, key }: { metric: string; key: string }): string => `${metric}\0${key}`;
+
+/** Tell whether a series is of Tidewire itself, or of the machine that it runs on. */
+export const isOwn = ({ group }: Pick<Series, "group">): boolean => ["host", "tidewire"].includes(group);
 
 export class Directory {
   readonly byIndex = new Map<number, Series>();
@@ -53,6 +58,7 @@ export class Directory {
   #styles: ReadonlyMap<string, number> = new Map();
 
   update(full: boolean, entries: readonly SeriesEntry[]): void {
+    const bornAt = full || this.version === 0 ? -Infinity : performance.now();
     if (full) this.byIndex.clear();
     for (const entry of entries) {
       const { labels } = entry;
@@ -73,6 +79,7 @@ export class Directory {
         haystack: `${entry.metric} ${short} ${key}`.toLowerCase(),
         given: entry.colour,
         style: this.#styles.get(seriesId({ metric: entry.metric, key })) ?? entry.colour,
+        bornAt: this.byIndex.get(entry.i)?.bornAt ?? bornAt,
       });
     }
     this.#shorten();
@@ -119,6 +126,7 @@ export class Directory {
         haystack: "",
         given: colour,
         style,
+        bornAt: -Infinity,
       };
       const old = before.get(i);
       return old && old.unit === unit && old.legend === made.legend && old.style === style ? old : made;

@@ -11,7 +11,7 @@ import { dot, fitCanvas, hatch } from "../canvas/draw";
 import { linear } from "../canvas/paths";
 import { timeStep, timeTicks } from "../canvas/time-scale";
 import type { AppContext } from "../panels/app-context";
-import { otherTools, snippetTabs, snippetText } from "../panels/snippets";
+import { copyButton, lineWords, otherTools, snippetTabs, snippetText, snippetUrls } from "../panels/snippets";
 import css from "./empty.css";
 
 const FOOT = 36;
@@ -23,12 +23,6 @@ export class EmptyPage {
   readonly #canvas = h("canvas", { "aria-hidden": "true" });
   readonly #tabs = h("div", { class: "tabs", role: "tablist" });
   readonly #code = h("pre", { class: "code", tabindex: "0" });
-  readonly #copy = h(
-    "button",
-    { type: "button", class: "button", "data-tw": "copy-snippet" },
-    icon("copy", 14),
-    h("span", {}, "Copy"),
-  );
   readonly #checks: { box: HTMLElement; mark: HTMLElement; name: HTMLElement; text: HTMLElement; side: HTMLElement }[] =
     [];
   #tab = 0;
@@ -49,8 +43,8 @@ export class EmptyPage {
       this.#checks.push({ box, ...check });
       list.append(box);
     }
-    this.#copy.addEventListener("click", () => void this.#copyCode());
-    const box = h("div", { class: "code-box" }, h("div", { class: "code-head" }, this.#tabs, this.#copy), this.#code);
+    const copy = copyButton(() => snippetText(snippetTabs(...snippetUrls(this.#app.session))[this.#tab]));
+    const box = h("div", { class: "code-box" }, h("div", { class: "code-head" }, this.#tabs, copy), this.#code);
     const lead = h("p", { class: "lead" }, "Publish one reading and its chart appears here within a second.");
     const other = h(
       "button",
@@ -58,7 +52,13 @@ export class EmptyPage {
         type: "button",
         class: "link",
         "data-tw": "other-tools",
-        onclick: () => this.#app.dialog.show("Publish from other tools", otherTools(...this.#urls()), undefined, true),
+        onclick: () =>
+          this.#app.dialog.show(
+            "Publish from other tools",
+            otherTools(...snippetUrls(this.#app.session)),
+            undefined,
+            true,
+          ),
       },
       "How to publish from other tools",
     );
@@ -69,17 +69,6 @@ export class EmptyPage {
     );
   }
 
-  #urls(): [string, string] {
-    const { snippet, status } = this.#app.session;
-    return [snippet?.url ?? status?.service ?? "http://127.0.0.1:8000", snippet?.redis ?? "redis://127.0.0.1:6379"];
-  }
-
-  async #copyCode(): Promise<void> {
-    await navigator.clipboard?.writeText(snippetText(snippetTabs(...this.#urls())[this.#tab]));
-    setText(this.#copy.lastElementChild as HTMLElement, "Copied");
-    window.setTimeout(() => setText(this.#copy.lastElementChild as HTMLElement, "Copy"), 1_500);
-  }
-
   draw(): void {
     this.#drawCode();
     this.#drawChecks();
@@ -87,7 +76,7 @@ export class EmptyPage {
   }
 
   #drawCode(): void {
-    const urls = this.#urls();
+    const urls = snippetUrls(this.#app.session);
     const key = `${this.#tab} ${urls.join(" ")}`;
     if (key === this.#shown) return;
     this.#shown = key;
@@ -107,12 +96,7 @@ export class EmptyPage {
     );
     this.#code.replaceChildren(
       ...tabs[this.#tab].lines.map((line, i) =>
-        h(
-          "div",
-          {},
-          h("span", { class: "line-number", "aria-hidden": "true" }, String(i + 1)),
-          ...line.map(([text, kind]) => h("span", { class: `code-${kind}` }, text)),
-        ),
+        h("div", {}, h("span", { class: "line-number", "aria-hidden": "true" }, String(i + 1)), ...lineWords(line)),
       ),
     );
   }

@@ -4,6 +4,8 @@ import { h, setText, show } from "../base/dom";
 import { shorterForms } from "../base/elision";
 import { formatNumber } from "../base/format";
 import { groupBy } from "../base/group-by";
+import { keep, readKept } from "../base/kept";
+import type { Lazy } from "../base/lazy";
 import { byName } from "../base/naming";
 import { fitCanvas } from "../canvas/draw";
 import { isNarrowWall, type TileMoment, type TileState, tileState, WALL_TILE } from "../canvas/tile";
@@ -18,11 +20,13 @@ import {
 import { drawPlaceholders, drawTilePage } from "../canvas/tile-page";
 import { FOOT_PADS } from "../canvas/tiles";
 import { type Columns, columnsOf } from "../model/columns";
-import type { Series } from "../model/directory";
+import { isOwn, type Series } from "../model/directory";
 import { Searched } from "../model/search";
 import { LIST } from "../model/session";
 import { groupsOf } from "../model/tree";
 import type { Filter, Sort } from "../model/url";
+import type { Action } from "../panels/action";
+import type { AddData } from "../panels/add-data";
 import type { AppContext } from "../panels/app-context";
 import { filterOf, sorted } from "../panels/catalogue";
 import { LabelChips } from "../panels/label-chips";
@@ -42,6 +46,13 @@ const MOST_CELLS = 600_000;
 const REST_MS = 150;
 /** Above this many series one frame a second is enough: nobody reads 500 numbers twice a second. */
 const MANY_SERIES = 500;
+/** A series that appears while the page is open is marked as new for so long. */
+const NEW_MS = 60_000;
+/** States that need a look. */
+const BAD: readonly TileState[] = ["critical", "warn", "stale", "nodata"];
+const ADD_DATA_KEY = "tidewire.add-data.hidden";
+/** Tidewire's own health, which is folded away while all is well. */
+const OWN_GROUP = "tidewire";
 /** Tiles sorted by a live value, or filtered by state, are ordered again this often. */
 const REORDER_MS = 1_000;
 const SCROLL_REST_MS = 120;
@@ -87,6 +98,7 @@ class Overview implements Page {
   readonly #levels: LevelPane;
   readonly #chips: LabelChips;
   readonly #heads: TileHeads;
+  readonly #addData: Lazy<AddData>;
   #grouping: { found: readonly Series[]; many: boolean; groups: readonly NamedGroup[] } | null = null;
   readonly #none = h("p", { class: "tile-none", "data-tw": "no-match" });
   readonly #resizer: ResizeObserver;
@@ -115,6 +127,9 @@ class Overview implements Page {
     this.#levels = new LevelPane(app);
     this.#chips = new LabelChips(app);
     this.#heads = new TileHeads(app);
+    this.#addData = app.part(() =>
+      import("../panels/add-data").then((part) => new part.AddData(app, () => this.#hideAddData())),
+    );
     this.#links.element.prepend(this.#heads.element);
     this.#scroller.append(this.#canvas, this.#links.element);
     applySidebar(this.element);
@@ -156,10 +171,32 @@ class Overview implements Page {
   }
 
   directoryChanged(): void {
+    if (this.#isFirstRun()) this.#showAddData();
     this.#updateLevels();
     this.#requestViews();
     this.#layoutKey = "";
     this.refresh();
+  }
+
+  /** Whether there is nothing yet but what Tidewire publishes itself, and nobody has said that this is enough. */
+  #isFirstRun(): boolean {
+    const { measured } = this.#app.session.directory;
+    const { kiosk, embed } = this.#app.state;
+    if (this.#addData.here || kiosk || embed || measured.length === 0) return false;
+    return measured.every(isOwn) && readKept(ADD_DATA_KEY) === null;
+  }
+
+  #showAddData(): void {
+    this.#addData.use(({ element }) => {
+      if (!element.isConnected) this.#scroller.before(element);
+      show(element, true);
+      this.refresh();
+    });
+  }
+
+  #hideAddData(): void {
+    keep(ADD_DATA_KEY, "1");
+    this.#addData.use(({ element }) => show(element, false));
   }
 
   /** Whether there are so many series that levels, not one list of tiles, lead to them. */
@@ -219,6 +256,7 @@ class Overview implements Page {
       alarms: session.alarms,
       prints: session.prints,
       wall: this.#scale > 1,
+      newSince: timeline.paused ? Infinity : performance.now() - NEW_MS,
       paused: timeline.paused,
     };
   }
@@ -243,6 +281,7 @@ class Overview implements Page {
     this.#order(moment, now);
     this.#paint(moment);
     this.#levels.draw();
+    this.#addData.here?.draw();
     this.#toolbar.setRate(this.#app.session.status?.readings_per_s ?? 0);
   }
 
@@ -284,6 +323,7 @@ class Overview implements Page {
         ),
       }))
       .filter(({ series }) => series.length > 0)
+      .sort((a, b) => Number(a.group.path === OWN_GROUP) - Number(b.group.path === OWN_GROUP))
       .map(({ group, series }) =>
         this.#tileGroup(group, series, states, groups.length > 1 ? ROWS * columns : Infinity),
       );
@@ -324,15 +364,15 @@ class Overview implements Page {
     most: number,
   ): TileGroup {
     const fold = `${path}/`;
-    const open = this.#app.state.folds.get(fold);
     const count = (...wanted: TileState[]): number =>
       series.filter((one) => wanted.includes(states.get(one) ?? "unknown")).length;
+    const open = this.#app.state.folds.get(fold) ?? (this.#hidesOwn(path) && count(...BAD) === 0 ? false : undefined);
     const shown = this.#many && open !== true && series.length > most ? series.slice(0, most) : series;
     const rest = series.slice(shown.length);
     const well = rest.every((one) => ["live", "unknown"].includes(states.get(one) ?? ""));
     const last = path.slice(path.lastIndexOf("/") + 1);
     return {
-      name,
+      name: path === OWN_GROUP ? "Tidewire itself" : name,
       series: shown,
       fold,
       folded: open === false,
@@ -343,6 +383,15 @@ class Overview implements Page {
       silent: count("stale", "nodata"),
       namesOf: ({ metric }) => names?.get(metric),
     };
+  }
+
+  /** Whether a group is Tidewire's own health, and not what somebody looks for. */
+  #hidesOwn(path: string): boolean {
+    const { query, filter, labels, kiosk } = this.#app.state;
+    const searched = query !== "" || filter !== "all" || kiosk || Object.keys(labels).length > 0;
+    return (
+      path === OWN_GROUP && !searched && !this.#app.session.directory.measured.every(({ group }) => group === path)
+    );
   }
 
   /** Say why there are no tiles. */
@@ -380,7 +429,9 @@ class Overview implements Page {
     this.#app.session.gaze.list(tiles.map(({ series }) => series.index));
   }
 
-  readonly actions = [];
+  readonly actions: Action[] = [
+    { keys: [], words: "Add data", page: "overview", menu: true, run: () => this.#showAddData() },
+  ];
 
   watched(): Iterable<number> {
     return this.#app.session.directory.byIndex.keys();

@@ -52,5 +52,6 @@ export function describe(series: Series, slot: Slot | undefined, moment: TileMom
   const alarm = state === "warn" || state === "critical";
   const age = moment.paused ? "as it was when paused" : spoken(alarm ? "live" : state, ageOf(slot, moment.nowMs));
   const change = Number.isNaN(slot.change) ? "" : `, ${changeWords(slot.change, moment.windowMs)}`;
-  return `${name}, ${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}${change}`;
+  const fresh = series.bornAt > moment.newSince ? "new, " : "";
+  return `${name}, ${fresh}${printValue(slot.lastValue, print)} ${print.unit.text}, ${alarm ? `${state}, ` : ""}${age}${change}`;
 }

@@ -1,5 +1,7 @@
 /** The room of the sidebar, which a page keeps free before the sidebar is here: its width is kept for this browser. */
 
+import { keep, readKept } from "../base/kept";
+
 export const LEAST = 220;
 export const MOST = 560;
 export const USUAL = 280;
@@ -11,27 +13,9 @@ export const SIDEBAR_WINDOW_MS = 120_000;
 /** Px of its sparklines. */
 export const SPARK_WIDTH = 40;
 
-/** Return what this browser keeps, null if it keeps nothing or allows no storage. */
-function read(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-/** Keep a text for this browser; one that allows no storage forgets it with the page. */
-function keep(key: string, text: string): void {
-  try {
-    localStorage.setItem(key, text);
-  } catch {
-    // as said
-  }
-}
-
 /** Return the width that this browser keeps; where it keeps nothing, the usual one. */
 export function keptWidth(): number {
-  const width = Number(read(KEY));
+  const width = Number(readKept(KEY));
   return width >= LEAST && width <= MOST ? width : USUAL;
 }
 
@@ -39,7 +23,7 @@ export const keepWidth = (width: number): void => keep(KEY, String(width));
 
 /** Show the list at the left of a page, or hide it, as this browser keeps it. */
 export function applySidebar(page: HTMLElement): void {
-  page.classList.toggle("bare", read(HIDDEN_KEY) === "1");
+  page.classList.toggle("bare", readKept(HIDDEN_KEY) === "1");
 }
 
 /** Show the list, or hide it, and keep that. */

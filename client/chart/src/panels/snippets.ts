@@ -1,5 +1,6 @@
-/** The ways to publish a first reading, as the "No metrics yet" page shows them. */
-import { h } from "../base/dom";
+/** The ways to publish a first reading. */
+import { h, icon, setText } from "../base/dom";
+import type { Session } from "../model/session";
 
 /** A word of code and how it is coloured. */
 export type Token = readonly [text: string, kind: "plain" | "word" | "string"];
@@ -9,24 +10,31 @@ export interface SnippetTab {
   lines: readonly (readonly Token[])[];
 }
 
+const FIRST = "furnace/temperature";
+
 const word = (text: string): Token => [text, "word"];
 const string = (text: string): Token => [text, "string"];
 const plain = (text: string): Token => [text, "plain"];
 
-export function snippetTabs(url: string, redis: string): SnippetTab[] {
+/** Return the addresses of the service and of Redis, as far as the dashboard has said. */
+export function snippetUrls({ snippet, status }: Pick<Session, "snippet" | "status">): [string, string] {
+  return [snippet?.url ?? status?.service ?? "http://127.0.0.1:8000", snippet?.redis ?? "redis://127.0.0.1:6379"];
+}
+
+/** Return a snippet for each way, with the metric that it publishes. */
+export function snippetTabs(
+  url: string,
+  redis: string,
+  metrics: readonly string[] = [FIRST, FIRST, FIRST],
+): SnippetTab[] {
+  const [python, curl, cli] = metrics;
   return [
     {
       name: "Python",
       lines: [
         [word("from"), plain(" tidewire "), word("import"), plain(" Publisher")],
         [plain("publisher = Publisher("), string(`"${url}"`), plain(")")],
-        [
-          plain("publisher.publish("),
-          string('"furnace/temperature"'),
-          plain(", 921.4, unit="),
-          string('"Cel"'),
-          plain(")"),
-        ],
+        [plain("publisher.publish("), string(`"${python}"`), plain(", 921.4, unit="), string('"Cel"'), plain(")")],
       ],
     },
     {
@@ -34,18 +42,35 @@ export function snippetTabs(url: string, redis: string): SnippetTab[] {
       lines: [
         [word("curl"), plain(` ${url}/v1/readings \\`)],
         [plain("  -H "), string("'Content-Type: application/json'"), plain(" \\")],
-        [plain("  -d "), string(`'{"metric":"furnace/temperature","value":[921.4],"unit":"Cel"}'`)],
+        [plain("  -d "), string(`'{"metric":"${curl}","value":[921.4],"unit":"Cel"}'`)],
       ],
     },
     {
       name: "redis-cli",
-      lines: [[word("redis-cli"), plain(` -u ${redis} \\`)], [plain("  PUBLISH tw:in:furnace/temperature 921.4")]],
+      lines: [[word("redis-cli"), plain(` -u ${redis} \\`)], [plain(`  PUBLISH tw:in:${cli} 921.4`)]],
     },
   ];
 }
 
 export function snippetText(tab: SnippetTab): string {
   return tab.lines.map((line) => line.map(([text]) => text).join("")).join("\n");
+}
+
+/** Return the words of a line, coloured. */
+export const lineWords = (line: readonly Token[]): HTMLElement[] =>
+  line.map(([text, kind]) => h("span", { class: `code-${kind}` }, text));
+
+/** Return a button that copies a text, and says so; `copied` is called then. */
+export function copyButton(text: () => string, copied: () => void = () => undefined): HTMLButtonElement {
+  const words = h("span", {}, "Copy");
+  const copy = async (): Promise<void> => {
+    copied();
+    await navigator.clipboard?.writeText(text());
+    setText(words, "Copied");
+    window.setTimeout(() => setText(words, "Copy"), 1_500);
+  };
+  const attributes = { type: "button", class: "button", "data-tw": "copy-snippet", onclick: () => void copy() };
+  return h("button", attributes, icon("copy", 14), words);
 }
 
 /** Other tools that can publish, with an example each. */

@@ -11,7 +11,7 @@ import type { AppContext } from "./app-context";
 import { describe } from "./catalogue";
 
 /** The page that a tile opens: the deck of its group, with one chart. */
-function pageOf({ group, metric }: Series): Partial<PageState> {
+export function pageOf({ group, metric }: Series): Partial<PageState> {
   return { page: "deck", slug: group, ...FRESH, charts: [{ series: [{ metric }], columns: 12 }] };
 }
 
