@@ -1,4 +1,4 @@
-"""Answers the requests of viewers that need the service: statistics, tables, exports, saved decks, thresholds."""
+"""Answers the requests of viewers that need the service: statistics, tables, exports, decks, thresholds, events."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from msgspec import UNSET
 
 from tidewire.errors import InvalidFormula, LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.messages import (
+    AddEvent,
     Answer,
     DeckList,
     DeckSaved,
     DeleteDeck,
+    EventAdded,
     ExportAnswer,
     ExportRequest,
     FormulaHelpRequest,
@@ -47,7 +49,9 @@ from tidewire_dashboard.saved_decks import SavedDecks
 __all__ = ["Requester", "ViewerRequests"]
 
 _log = logging.getLogger("tidewire")
-ServiceRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds
+Change: TypeAlias = SaveDeck | DeleteDeck | SaveThresholds | AddEvent
+"""What changes something for everybody."""
+ServiceRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | Change
 """What only the service can answer."""
 Results: TypeAlias = Callable[[str, Login, float, float], Awaitable[Sequence[Part]]]
 _MAX_PER_VIEWER: Final = 4
@@ -122,7 +126,7 @@ class ViewerRequests:
 
     async def _answer(self, viewer: Requester, request: ViewerRequest) -> None:
         current = asyncio.current_task()
-        if current is not None and isinstance(request, SaveDeck | DeleteDeck | SaveThresholds):
+        if current is not None and isinstance(request, Change):
             current.set_name("save")
         try:
             if viewer.login.narrowed_to and isinstance(request, ListDecks):
@@ -147,13 +151,13 @@ class ViewerRequests:
             ServiceRefused: the token allows no changes, or only some metrics while decks and thresholds cover all.
         """
         login = viewer.login
-        if isinstance(request, SaveDeck | DeleteDeck | SaveThresholds) and not login.edit:
+        if isinstance(request, Change) and not login.edit:
             # The dashboard asks the service with a token of its own, which may do more than this viewer's.
             raise ServiceRefused(403, "Your token may view but not change anything; make one with --edit.")
         if not login.narrowed_to:
             return request
         if not isinstance(request, WindowRequest):
-            raise ServiceRefused(403, "Your token may see some metrics only; decks and thresholds cover all.")
+            raise ServiceRefused(403, "Your token may see some metrics only; decks, thresholds and events cover all.")
         series = self._store.series
         visible = [index for index in request.series if index < len(series) and login.may_see(series[index].metric)]
         return msgspec.structs.replace(request, series=visible)
@@ -174,6 +178,9 @@ class ViewerRequests:
                 return DeckList(decks=await saved.decks())
             case SaveThresholds(thresholds=thresholds):
                 return await self._save_thresholds(thresholds)
+            case AddEvent(time_ms=time_ms, text=text, labels=labels):
+                await saved.add_event(time_ms, text, labels)
+                return EventAdded()
 
     async def _answer_window(self, request: WindowRequest, login: Login) -> Answer:
         known: list[Series] = [self._store.series[i] for i in request.series if i < len(self._store.series)]

@@ -1,8 +1,8 @@
-"""Reads and writes the decks and thresholds that the service stores, for every viewer."""
+"""Reads and writes what viewers share through the service: decks, thresholds, events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ import msgspec
 from tidewire.errors import ServiceRefused
 from tidewire.livestore.messages import DeckAnswer
 from tidewire.model.answers import DeckInfo, DecksJson
+from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.threshold import Threshold
 from tidewire.subscribing.service_answer import Answer
 from tidewire.subscribing.service_client import AsyncServiceClient
@@ -23,7 +24,7 @@ _TIMEOUT_S: Final = 5.0
 
 
 class SavedDecks:
-    """Reads and writes decks and thresholds over the service's HTTP; used in one event loop, and closed.
+    """Reads and writes decks, thresholds and events over the service's HTTP; used in one event loop, and closed.
 
     Args:
         url: the service.
@@ -56,6 +57,21 @@ class SavedDecks:
             await self._fetch("PUT", "/v1/thresholds", body, if_match=self._thresholds.etag)
         finally:
             await self._thresholds.refresh()
+
+    async def add_event(self, time_ms: float, text: str, labels: Mapping[str, str]) -> None:
+        """Publish an event.
+
+        Args:
+            time_ms: Unix time.
+            text: what happened.
+            labels: whose charts it is below; empty for all.
+
+        Raises:
+            ServiceUnavailable: the service does not answer.
+            ServiceRefused: the text is invalid, or the dashboard's token may not publish.
+        """
+        body = {"metric": ANNOTATIONS, "labels": labels, "time": [time_ms], "value": [None], "text": [text]}
+        await self._fetch("POST", "/v1/readings", msgspec.json.encode(body))
 
     async def decks(self) -> list[DeckInfo]:
         """Return the saved decks, newest first.

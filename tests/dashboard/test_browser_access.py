@@ -195,7 +195,7 @@ async def test_a_phone_has_one_column_nothing_beside_it_and_targets_for_thumbs(t
     await tab.until("() => location.pathname === '/'")
 
 
-async def test_two_fingers_zoom_a_chart(dashboard: Any, browser: Any, service: Any) -> None:
+async def test_two_fingers_zoom_a_chart_and_one_drags_its_corner(dashboard: Any, browser: Any, service: Any) -> None:
     await plant(service)
     context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = await context.new_page()
@@ -221,6 +221,16 @@ async def test_two_fingers_zoom_a_chart(dashboard: Any, browser: Any, service: A
     await page.wait_for_function("() => location.search.includes('from=')", polling=50)
     shown = await page.evaluate("() => window.__tidewire.state().shown")
     assert 50_000 < shown["endMs"] - shown["startMs"] < 110_000, "four times as near"
+
+    # On a tablet one finger drags the corner of a chart.
+    await page.set_viewport_size({"width": 1180, "height": 820})
+    await page.goto(f"{dashboard.url}/d/furnace?c=furnace/temperature:6x4")
+    await page.locator('[data-tw="plot"]').wait_for()
+    corner = await page.locator('[data-tw="chart-grip"]').bounding_box()
+    for kind, by in (("touchStart", 0), *(("touchMove", by) for by in (10, 60, 118)), ("touchEnd", None)):
+        points = [] if by is None else [{"x": corner["x"] + 2 - by, "y": corner["y"] + 2 + by}]
+        await cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    await page.wait_for_function("() => /temperature:[345]x6/.test(location.search)", polling=50)
     await context.close()
 
 

@@ -270,9 +270,18 @@ async def test_a_save_over_a_newer_version_asks(tab: Any, readings: pd.DataFrame
     await other.reload()
     await charts(other, ["furnace/temperature"])
 
-    await other.keyboard.press("S")
-    await other.locator('[data-tw="save-delete"]').click()
-    await other.locator('[data-tw="save-delete-yes"]').click()
+    async def delete() -> None:
+        await other.keyboard.press("S")
+        await other.locator('[data-tw="save-delete"]').click()
+        await other.locator('[data-tw="save-delete-yes"]').click()
+        await other.get_by_text("Deck “shift” deleted").wait_for()
+
+    await delete()
+    await other.keyboard.press("Control+z")
+    await other.locator('[data-tw="toast"]').wait_for(state="hidden")
+    await tab.open("/")
+    await tab.page.locator('[data-tw="saved-deck"]').wait_for()
+    await delete()
     await other.goto(f"{tab.base}/")
     await other.locator('[data-tw="tile"]').first.wait_for()
     assert await other.locator('[data-tw="saved-deck"]').count() == 0

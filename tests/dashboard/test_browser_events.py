@@ -48,14 +48,20 @@ async def test_events_are_marks_below_the_plot_with_their_words_on_hover_and_by_
 
     strip, card = tab.page.locator('[data-tw="events"]'), tab.page.locator('[data-tw="event-card"]')
     box = await strip.bounding_box()
-    await tab.page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 8, steps=4)
+
+    async def place(at_ms: float) -> tuple[float, float]:
+        """Return where the mark of a time is by now: a window moves on while a busy machine takes its time."""
+        start_ms, end_ms = await tab.page.evaluate(f"() => {CHARTS}[0].shown")
+        return box["x"] + box["width"] * (at_ms - start_ms) / (end_ms - start_ms), box["y"] + 8
+
+    await tab.page.mouse.move(*await place(now_ms - 200_000), steps=4)
     await card.wait_for()
     assert "valve opened 0" in await card.inner_text()
-    await tab.page.mouse.move(box["x"] + box["width"] * 2 / 3, box["y"] + 8, steps=4)
+    await tab.page.mouse.move(*await place(now_ms - 100_000), steps=4)
     await card.get_by_text("12 events").wait_for()
     assert (await card.inner_text()).count("valve opened") == 3
     assert "and 9 more" in await card.inner_text()
-    await tab.page.mouse.click(box["x"] + box["width"] * 2 / 3, box["y"] + 8)
+    await tab.page.mouse.click(*await place(now_ms - 100_000))
     await card.get_by_text("valve opened 12").wait_for()
     await tab.page.mouse.move(5, 5)
     await card.wait_for(state="hidden")
@@ -139,3 +145,32 @@ async def test_twenty_thousand_events_are_some_counts_below_the_plot(tab: Any, s
         assert card["x"] >= 0
         assert card["x"] + card["width"] <= width
         assert tab.errors == []
+
+
+async def test_an_event_is_added_by_hand_where_the_pointer_is(tab: Any, service: Any) -> None:
+    """By the key at the crosshair, and by a right click; below all charts, or those of the labels of a chart."""
+    await plant(service)
+    await tab.open("/d/furnace?c=furnace/temperature(site=A)&c=furnace/temperature(site=B)")
+    await told(tab, 0)
+    await told(tab, 0, chart=1)
+    plot, text = tab.page.locator('[data-tw="plot"]').first, tab.page.locator('[data-tw="event-text"]')
+    box = await plot.bounding_box()
+    await tab.page.mouse.move(box["x"] + 200, box["y"] + 60, steps=3)
+    before_ms = time.time() * 1e3
+    await tab.page.keyboard.press("a")
+    await text.fill("valve opened")
+    await tab.page.keyboard.press("Enter")
+    await told(tab, 1)
+    await told(tab, 1, chart=1)
+    [event] = await tab.page.evaluate(f"() => {CHARTS}[0].events")
+    window = await tab.page.evaluate(f"() => {CHARTS}[0].shown")
+    assert window[0] < event["timeMs"] < before_ms - 60_000, "at the crosshair, and not now"
+    assert event["text"] == "valve opened"
+
+    await plot.click(button="right", position={"x": 300, "y": 60})
+    await text.fill("burner off")
+    await tab.page.locator('[data-tw="event-where"]').select_option("own")
+    await tab.page.locator('[data-tw="event-add"]').click()
+    await told(tab, 2)
+    assert [one["text"] for one in await tab.page.evaluate(f"() => {CHARTS}[1].events")] == ["valve opened"]
+    assert tab.errors == []

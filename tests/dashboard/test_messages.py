@@ -46,6 +46,8 @@ def bounded(hint: Any) -> st.SearchStrategy[Any]:
     if inner in (int, float):
         low = meta.ge if meta.ge is not None else (0 if meta.gt is None else meta.gt + 1)
         return (st.integers if inner is int else st.floats)(low, meta.le if meta.le is not None else 2**31)
+    if get_origin(inner) is dict:
+        return st.dictionaries(st.text(), st.text(), max_size=meta.max_length)
     (element,) = get_args(inner)
     return st.lists(bounded(element), min_size=meta.min_length or 0, max_size=min(meta.max_length or 9, 9))
 

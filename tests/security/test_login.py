@@ -321,6 +321,7 @@ async def test_who_may_look_may_not_change(board: Dashboard, http: httpx.AsyncCl
     changes: list[dict[str, Any]] = [
         {"t": "save_deck", "slug": "x", "deck": {}, "over": None}, {"t": "delete_deck", "slug": "x"},
         {"t": "save_thresholds", "thresholds": []},
+        {"t": "add_event", "time_ms": 1.0, "text": "x", "labels": {}},
     ]  # fmt: skip
     for change in changes:
         await socket.write_message(json.dumps(change))

@@ -49,6 +49,7 @@ const base: PageState = {
   zone: "America/New_York",
   compareMs: 604_800_000,
   kiosk: true,
+  turnMs: 30_000,
   embed: true,
   drawer: 1,
   only: 2,
@@ -273,6 +274,7 @@ test("zone and comparison have names in the address; what cannot be read is said
   assert.equal(parseState("/d/a", "", "").zone, null);
   for (const [wrong, says] of [
     ["tz=Mars/Phobos", /“tz=Mars\/Phobos” is no time zone/],
+    ["turn=1s", /“turn=1s” is no time from 2s to 1h/],
     ["cmp=soon", /“cmp=soon” is no span/],
     ["from=now-1x&to=2026-11-20T08:00Z", /“from=now-1x” is no time/],
     ["from=2026-11-20T08:00Z", /“to=” is no time/],

@@ -21,6 +21,7 @@ from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire.model.threshold import Level, Threshold
 
 __all__ = [
+    "AddEvent",
     "ANSWERS",
     "LANES",
     "MAX_VIEWS",
@@ -36,6 +37,7 @@ __all__ = [
     "DeckSaved",
     "DeleteDeck",
     "Directory",
+    "EventAdded",
     "Events",
     "ExportAnswer",
     "ExportRequest",
@@ -228,6 +230,14 @@ class SaveThresholds(_Message, frozen=True, kw_only=True, tag="save_thresholds")
     thresholds: Annotated[list[Threshold], Meta(max_length=_MAX_THRESHOLDS)]
 
 
+class AddEvent(_Message, frozen=True, kw_only=True, tag="add_event"):
+    """Publish an event for everybody: a mark below all charts, or below those of its labels."""
+
+    time_ms: Annotated[float, Meta(gt=0)]
+    text: Annotated[str, Meta(min_length=1, max_length=200)]
+    labels: Annotated[dict[str, str], Meta(max_length=8)]
+
+
 class FormulaHelpRequest(_Message, frozen=True, kw_only=True, tag="formula_help"):
     """Ask what is wrong with a formula that is being written, and what may stand at a place of it, in UTF-16 units."""
 
@@ -257,7 +267,15 @@ class RunsRequest(_Message, frozen=True, kw_only=True, tag="runs"):
 
 WindowRequest: TypeAlias = StatisticsRequest | TableRequest | ExportRequest
 ViewerRequest: TypeAlias = (
-    WindowRequest | ListDecks | ReadDeck | SaveDeck | DeleteDeck | SaveThresholds | FormulaHelpRequest | RunsRequest
+    WindowRequest
+    | ListDecks
+    | ReadDeck
+    | SaveDeck
+    | DeleteDeck
+    | SaveThresholds
+    | AddEvent
+    | FormulaHelpRequest
+    | RunsRequest
 )
 """What needs the service: answered by one message, or by `Refused`."""
 
@@ -491,6 +509,10 @@ class ThresholdsSaved(_Message, frozen=True, kw_only=True, tag="thresholds_saved
     conflict: bool
 
 
+class EventAdded(_Message, frozen=True, kw_only=True, tag="event_added"):
+    """An event was published; it comes to all pages by the stream."""
+
+
 class FormulaCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """What may stand at a place of a formula; the cursor goes ``back`` so many units from its end."""
 
@@ -585,6 +607,7 @@ Answer: TypeAlias = (
     | DeckAnswer
     | DeckSaved
     | ThresholdsSaved
+    | EventAdded
     | FormulaHelp
     | RunsAnswer
 )
@@ -612,6 +635,7 @@ ANSWERS: Final[dict[type[ViewerRequest], type[Answer]]] = {
     SaveDeck: DeckSaved,
     DeleteDeck: DeckList,
     SaveThresholds: ThresholdsSaved,
+    AddEvent: EventAdded,
     FormulaHelpRequest: FormulaHelp,
     RunsRequest: RunsAnswer,
 }

@@ -48,7 +48,8 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
           moment.endMs,
         )
       : sharedGaps(traces.filter((trace) => trace.n > 0));
-  const tailText = silent && state === "nodata" && newest ? silentWords(age.ms, Math.max(newest.expectedMs, newest.blocksMs)) : [];
+  const tailText =
+    silent && state === "nodata" && newest ? silentWords(age.ms, Math.max(newest.expectedMs, newest.blocksMs)) : [];
   const loading = loadingPart(slots, traces, moment);
   const said = tailText.length > 0 || loading !== null;
   return {

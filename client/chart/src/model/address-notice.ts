@@ -8,6 +8,7 @@ import {
   parseState,
   parseTime,
   RUN_AXES,
+  turnOf,
   windowName,
   windowNamed,
 } from "./url";
@@ -15,7 +16,7 @@ import {
 /** Return what a page must say of its address, empty if all of it is shown. */
 export function addressNotice(search: string): string {
   const fields = new URLSearchParams(search);
-  const [window, from, to, zone, compare, x, smoothing] = ["w", "from", "to", "tz", "cmp", "x", "sm"].map(
+  const [window, from, to, zone, compare, x, smoothing, turn] = ["w", "from", "to", "tz", "cmp", "x", "sm", "turn"].map(
     (name) => fields.get(name) ?? undefined,
   );
   const unknown = parseState("", search, "").charts?.flatMap((chart) => chart.unknown ?? []) ?? [];
@@ -26,6 +27,7 @@ export function addressNotice(search: string): string {
     (compare && parseCompare(compare) === null ? `“cmp=${compare}” is no span such as 1h, 1d or 1w` : "") ||
     (x && !(RUN_AXES as readonly string[]).includes(x) ? `“x=${x}” is no x axis: step, rel or time` : "") ||
     (smoothing && parseSmoothing(smoothing) === null ? `“sm=${smoothing}” is no smoothing from 0 to 0.99` : "") ||
+    (turn && turnOf(turn) === undefined ? `“turn=${turn}” is no time from 2s to 1h` : "") ||
     (unknown.length ? `“${unknown.join(";")}” is no option of a chart that this deck knows` : "")
   );
 }

@@ -98,6 +98,8 @@ export interface PageState {
   compareMs: number | null;
   /** A wall: no header, no sidebar. */
   kiosk: boolean;
+  /** How long a wall shows each part of what does not fit, ms. */
+  turnMs: number;
   /** A page in a frame of another site: nothing can be changed. */
   embed: boolean;
   /** Series that are hidden in the legend. */
@@ -198,6 +200,14 @@ export function parseLength(text: string): number {
 export function windowNamed(text: string | undefined): number {
   const ms = parseLength(text ?? "");
   return ms > 0 ? Math.min(MOST_WINDOW_MS, Math.max(LEAST_WINDOW_MS, ms)) : DEFAULT_WINDOW_MS;
+}
+
+const TURN_MS = 10_000;
+
+/** Return how long `turn=` is, from 2 s to an hour; undefined if it is not. */
+export function turnOf(text: string | undefined): number | undefined {
+  const ms = parseLength(text ?? "");
+  return ms >= 2_000 && ms <= 3_600_000 ? ms : undefined;
 }
 
 /** 604800000 → 1w, 86400000 → 1d, 0 → 0. */
@@ -426,6 +436,7 @@ export function parseState(
     zone: knownZone(fields.get("tz") ?? ""),
     compareMs: parseCompare(fields.get("cmp")),
     kiosk: fields.get("kiosk") === "1",
+    turnMs: turnOf(fields.get("turn")) ?? TURN_MS,
     embed: fields.get("embed") === "1",
     hidden,
     colours,
@@ -451,6 +462,7 @@ export function formatState(state: PageState, prefix: string): string {
   fields.push(...formatLabels(state.labels));
   if (state.folds.size) fields.push(`f=${formatFolds(state.folds)}`);
   if (state.kiosk) fields.push("kiosk=1");
+  if (state.turnMs !== TURN_MS) fields.push(`turn=${state.turnMs / 1_000}s`);
   if (state.embed) fields.push("embed=1");
   if (state.zoom)
     fields.push(`from=${new Date(state.zoom.startMs).toISOString()}`, `to=${new Date(state.zoom.endMs).toISOString()}`);

@@ -166,6 +166,7 @@ export function chartActions(deck: DeckCharts): Action[] {
         deck.setCharts(changeChart(deck.specs(), at, { byValue }));
       }),
     },
+    { keys: ["a"], words: "Add an event at the crosshair", page: "deck", menu: true, run: () => deck.addEvent() },
     { keys: ["v"], words: "Show alone, or show all charts", page: "deck", run: withCurrent((at) => deck.alone(at)) },
     { keys: ["f"], words: "Drawer: statistics, thresholds, export", page: "deck", run: () => deck.toggleDrawer() },
     { keys: ["d"], words: "Data table", page: "deck", run: () => deck.current()?.chart.toggleTable() },

@@ -354,8 +354,13 @@ export class App implements AppContext {
     this.#toast.use((toast) => toast.show(more));
   }
 
+  offerUndo(words: string, undo: () => void): void {
+    this.#toast.use((toast) => toast.offer(words, undo));
+  }
+
   /** Undo the last change of the deck, as Back does; false if the last step was another. */
   #undoChange(): boolean {
+    if (this.#toast.here?.undo()) return true;
     if ((history.state as { undo?: boolean } | null)?.undo !== true) return false;
     history.back();
     return true;

@@ -33,6 +33,7 @@ import { boundColumns, boundRows, type ChartSpec, type KeptColour } from "../mod
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import type { Drawer } from "../panels/drawer";
+import type { EventForm } from "../panels/event-form";
 import type { FormulaEditor } from "../panels/formula-editor";
 import type { Rearrange } from "../panels/rearrange";
 import { applySidebar, keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH, toggleSidebar } from "../panels/side-room";
@@ -87,6 +88,7 @@ class DeckPage implements Page, GridOwner {
   readonly #rearrange: Lazy<Rearrange>;
   readonly #axis: Lazy<YMenu>;
   readonly #formula: Lazy<FormulaEditor>;
+  readonly #event: Lazy<EventForm>;
   readonly #views: ChartViews;
   #drawnVersion = "";
   #listVersion = -1;
@@ -126,6 +128,7 @@ class DeckPage implements Page, GridOwner {
       this.element.append(drawer.element);
       return drawer;
     });
+    this.#event = app.part(async () => new (await import("../panels/event-form")).EventForm(app));
     this.#compared = app.part(
       async () => new (await import("../chart/compared")).Compared(app.session, () => this.refresh()),
     );
@@ -253,6 +256,12 @@ class DeckPage implements Page, GridOwner {
     return this.#grid.current();
   }
 
+  addEvent(): void {
+    const { chart } = this.current() ?? {};
+    const timeMs = chart?.crossTime || this.#app.timeline.now();
+    this.#event.use((form) => form.open(timeMs, chart?.series ?? []));
+  }
+
   /** Hide or show a series; with `alone`, all others of its chart. */
   press(series: Series, alone: boolean): void {
     const own = this.#grid.cards.find((one) => one.series.includes(series))?.series ?? [];
@@ -261,7 +270,14 @@ class DeckPage implements Page, GridOwner {
 
   attach(chart: Chart): void {
     this.crosshair.attach(chart);
-    if (!this.#app.state.embed) this.#rearrange.use((one) => one.attach(chart.card.head, chart.card.element));
+    if (this.#app.state.embed) return;
+    chart.card.plotHost.addEventListener("contextmenu", (event) => {
+      // With Shift, the browser's own menu; a long press is a crosshair.
+      if (event.shiftKey || (event as PointerEvent).pointerType !== "mouse") return;
+      event.preventDefault();
+      this.addEvent();
+    });
+    this.#rearrange.use((one) => one.attach(chart.card.head, chart.card.element));
   }
 
   /** Let cards be moved and resized, and series and levels dropped on them. */
@@ -531,10 +547,11 @@ class DeckPage implements Page, GridOwner {
         alarms,
         wall: !isNarrowWall(this.#scroller.clientWidth),
         paused: false,
+        newSince: Infinity,
       },
       this.#wallWidth(),
     );
-    this.#app.turns.draw(this.#scroller, this.#wallRows());
+    this.#app.turns.draw(this.#scroller, this.#wallRows(), this.#app.state.turnMs);
   }
 
   key(event: KeyboardEvent): boolean {

@@ -57,6 +57,8 @@ export interface DeckCharts {
   alone(at: number): void;
   /** Open the menu of the current chart's y axis, or close it. */
   openAxis(): void;
+  /** Ask what happened at the crosshair of the current chart, or now. */
+  addEvent(): void;
   /** Write the formula of the current chart, or of a new one. */
   openFormula(): void;
   /** Open the drawer of the chart at an index. */

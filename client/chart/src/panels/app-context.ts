@@ -64,6 +64,8 @@ export interface AppContext {
   change(part: Partial<PageState>, push?: boolean): void;
   /** Say that the deck has so many charts more, or 0: others, and offer to undo it. */
   undoable(more: number): void;
+  /** Say what was done, and offer to undo it. */
+  offerUndo(words: string, undo: () => void): void;
   addressOf(part: Partial<PageState>): string;
   /** Return the address of the page as others shall see it, also after the dashboard has started anew. */
   sharedAddress(): string;

@@ -2,7 +2,7 @@
 
 import { h, messageLine } from "../base/dom";
 import { clock } from "../base/format";
-import { slugOf } from "../model/saved-decks";
+import { type SavedDeck, slugOf } from "../model/saved-decks";
 import type { AppContext } from "./app-context";
 
 export class Saving {
@@ -86,7 +86,10 @@ export class Saving {
     const yes = this.#button("Delete", "save-delete-yes", () => {
       savedDecks
         .remove(saved.slug)
-        .then(() => dialog.close())
+        .then(() => {
+          dialog.close();
+          this.#app.offerUndo(`Deck “${saved.name}” deleted`, () => void this.#restore(saved));
+        })
         .catch((error: Error) => this.#fail(error));
     });
     this.#buttons.replaceChildren(
@@ -94,6 +97,16 @@ export class Saving {
       this.#button("Keep", "save-delete-no", () => this.#showButtons()),
     );
     yes.focus();
+  }
+
+  /** Save a deck that was deleted, unless there is another of its name by now. */
+  async #restore({ name, state }: SavedDeck): Promise<void> {
+    const failed = (reason: string): void => this.#app.notify(`Not restored: ${reason}`);
+    try {
+      if ((await this.#app.savedDecks.save(name, state, "")) !== null) failed("another deck has its name");
+    } catch (error) {
+      failed((error as Error).message);
+    }
   }
 
   #fail(error: Error): void {

@@ -10,8 +10,14 @@ export class Toast {
   readonly element: HTMLElement;
   readonly #words = h("span", { role: "status" });
   #timer = 0;
+  /** What undoes what it says, if that is no step of the browser's history. */
+  #own: (() => void) | null = null;
 
-  constructor(undo: () => void) {
+  /** `back` undoes a step of the browser's history. */
+  constructor(back: () => void) {
+    const undo = (): void => {
+      if (!this.undo()) back();
+    };
     const button = h(
       "button",
       { type: "button", class: "button", "data-tw": "undo", "aria-keyshortcuts": "Control+Z", onclick: undo },
@@ -33,12 +39,31 @@ export class Toast {
   /** Say that the deck has so many charts more; 0: others. */
   show(more: number): void {
     const [many, done] = [Math.abs(more), more < 0 ? "removed" : more > 0 ? "added" : "changed"];
-    setText(this.#words, many > 1 ? `${many} charts ${done}` : `Chart ${done}`);
+    this.#say(many > 1 ? `${many} charts ${done}` : `Chart ${done}`, null);
+  }
+
+  /** Say what was done, and offer to undo it. */
+  offer(words: string, undo: () => void): void {
+    this.#say(words, undo);
+  }
+
+  /** Undo what it offers; false if that is a step of the browser's history, or nothing. */
+  undo(): boolean {
+    const own = this.#own;
+    this.hide();
+    own?.();
+    return own !== null;
+  }
+
+  #say(words: string, undo: (() => void) | null): void {
+    this.#own = undo;
+    setText(this.#words, words);
     show(this.element, true);
     this.#later();
   }
 
   hide(): void {
+    this.#own = null;
     window.clearTimeout(this.#timer);
     show(this.element, false);
   }

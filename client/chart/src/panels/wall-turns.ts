@@ -2,7 +2,6 @@
 
 import { h, show } from "../base/dom";
 
-const TURN_MS = 10_000;
 /** Whoever touches a wall is left alone for so long. */
 const HOLD_MS = 60_000;
 
@@ -39,8 +38,8 @@ export class WallTurns {
     show(this.element, false);
   }
 
-  /** Show the turn that is due; `rows` are what the scroller holds, from the top of its content. */
-  draw(scroller: HTMLElement, rows: readonly (readonly [top: number, bottom: number])[]): void {
+  /** Show the turn that is due, each for `turnMs`; `rows` are what the scroller holds, from the top of its content. */
+  draw(scroller: HTMLElement, rows: readonly (readonly [top: number, bottom: number])[], turnMs: number): void {
     const turns = turnsOf(rows, scroller.clientHeight);
     const now = performance.now();
     show(this.element, turns.length > 1);
@@ -49,7 +48,7 @@ export class WallTurns {
       scroller.style.clipPath = "";
       return;
     }
-    if (now - this.#turnedAt >= TURN_MS) [this.#turn, this.#turnedAt] = [this.#turn + 1, now];
+    if (now - this.#turnedAt >= turnMs) [this.#turn, this.#turnedAt] = [this.#turn + 1, now];
     this.#turn %= turns.length;
     const { top, bottom } = turns[this.#turn];
     scroller.scrollTop = top;

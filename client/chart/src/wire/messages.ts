@@ -132,6 +132,14 @@ export interface SaveThresholds {
   thresholds: readonly Threshold[];
 }
 
+/** Publish an event for everybody: a mark below all charts, or below those of its labels. */
+export interface AddEvent {
+  t: "add_event";
+  time_ms: number;
+  text: string;
+  labels: Record<string, string>;
+}
+
 /** Ask what is wrong with a formula that is being written, and what may stand at a place of it, in UTF-16 units. */
 export interface FormulaHelpRequest {
   t: "formula_help";
@@ -374,6 +382,11 @@ export interface ThresholdsSaved {
   conflict: boolean;
 }
 
+/** An event was published; it comes to all pages by the stream. */
+export interface EventAdded {
+  t: "event_added";
+}
+
 /** What may stand at a place of a formula; the cursor goes `back` so many units from its end. */
 export interface FormulaCompletion {
   kind: "metric" | "label" | "value" | "function";
@@ -449,6 +462,7 @@ export type ViewerRequest =
   | SaveDeck
   | DeleteDeck
   | SaveThresholds
+  | AddEvent
   | FormulaHelpRequest
   | RunsRequest;
 
@@ -468,6 +482,7 @@ export type DeckMessage =
   | SaveDeck
   | DeleteDeck
   | SaveThresholds
+  | AddEvent
   | FormulaHelpRequest
   | RunsRequest;
 
@@ -479,6 +494,7 @@ export type Answer =
   | DeckAnswer
   | DeckSaved
   | ThresholdsSaved
+  | EventAdded
   | FormulaHelp
   | RunsAnswer;
 
@@ -500,6 +516,7 @@ export type PythonMessage =
   | DeckAnswer
   | DeckSaved
   | ThresholdsSaved
+  | EventAdded
   | FormulaHelp
   | RunsAnswer;
 
@@ -516,6 +533,7 @@ export interface Answers {
   save_deck: DeckSaved;
   delete_deck: DeckList;
   save_thresholds: ThresholdsSaved;
+  add_event: EventAdded;
   formula_help: FormulaHelp;
   runs: RunsAnswer;
 }
@@ -530,6 +548,7 @@ export const ANSWER_TAGS = {
   save_deck: "saved",
   delete_deck: "decks",
   save_thresholds: "thresholds_saved",
+  add_event: "event_added",
   formula_help: "formula_help",
   runs: "runs",
 } as const satisfies Record<ViewerRequest["t"], Answer["t"]>;
