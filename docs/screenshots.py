@@ -214,6 +214,14 @@ def staged() -> Iterator[Stage]:
         yield stage
 
 
+def save_small(page: Page, path: Path) -> None:
+    """Save what a page shows; it has few colours, and a palette of them is a third of the bytes."""
+    page.screenshot(path=path)
+    picture = Image.open(path).convert("RGB")
+    small = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=4, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+
+
 def take(browser: Browser, stage: Stage, picture: Picture, out: Path) -> None:
     """Take one picture in each of its themes."""
     width, height = picture.size
@@ -226,14 +234,7 @@ def take(browser: Browser, stage: Stage, picture: Picture, out: Path) -> None:
         picture.prepare(page)
         time.sleep(3)  # for the eye: fonts are in, the first frames have settled
         path = out / f"{picture.name}{f'-{theme}' if len(picture.themes) > 1 else ''}.png"
-        page.screenshot(path=path)
-        # A page has few colours: a palette of them is a third of the bytes.
-        palette = (
-            Image.open(path)
-            .convert("RGB")
-            .quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=4, dither=Image.Dither.NONE)
-        )
-        palette.save(path, optimize=True)
+        save_small(page, path)
         print(path, flush=True)
         context.close()
 
