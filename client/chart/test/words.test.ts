@@ -160,7 +160,7 @@ test("the age is that of the newest reading's own time, and what came late or fr
 
 test("a chart has the freshness of its newest living series, and is finished when all of them are", () => {
   const slot = (part: Partial<Slot>): Slot =>
-    ({ lastTimeMs: 1_000_000, lastIdMs: 1_000_000, expectedMs: 1_000, flags: 0, ...part }) as Slot;
+    ({ lastTimeMs: 1_000_000, lastIdMs: 1_000_000, expectedMs: 1_000, blocksMs: 0, flags: 0, ...part }) as Slot;
   const state = (...slots: (Slot | undefined)[]): [string, number] => {
     const found = chartFreshness(slots, 1_010_000);
     return [found.state, found.age.ms];

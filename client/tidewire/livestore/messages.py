@@ -21,12 +21,12 @@ from tidewire.model.table_writers import TABLE_FORMATS
 from tidewire.model.threshold import Level, Threshold
 
 __all__ = [
-    "AddEvent",
     "ANSWERS",
     "LANES",
     "MAX_VIEWS",
     "MAX_WINDOW_MS",
     "Acknowledgement",
+    "AddEvent",
     "AlarmEntry",
     "Alarms",
     "Answer",

@@ -2,7 +2,7 @@
 
 import { h, messageLine } from "../base/dom";
 import { clock, day } from "../base/format";
-import { type Labels, legendLabel } from "../base/naming";
+import { type Labels, labelOf, legendLabel } from "../base/naming";
 import type { Series } from "../model/directory";
 import type { AppContext } from "./app-context";
 
@@ -69,7 +69,7 @@ export class EventForm {
 function sharedLabels(series: readonly Series[]): Labels {
   const [first, ...others] = series.map(({ labels }) => labels);
   const shared = Object.entries(first ?? {}).filter(([name, value]) =>
-    others.every((labels) => labels[name] === value),
+    others.every((labels) => labelOf(labels, name) === value),
   );
   return Object.fromEntries(shared);
 }
