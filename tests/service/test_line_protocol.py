@@ -259,6 +259,26 @@ def test_whatever_comes_is_stored_or_named(text: str) -> None:
     assert batches[0]["metric"] == "first/f"
 
 
+RECORDED = (
+    b"cpu,cpu=cpu0,host=pc usage_user=3.1,usage_idle=95.7 1796000000000000000\n"
+    b'system,host=pc load1=0.21,n_cpus=4i,uptime_format="11 days,  4:05" 1796000000000000000\n'
+    b'\xc2\xb0C,domain=sensor,entity_id=kitchen value=21.5,friendly_name_str="Kitchen \\"A\\"" 1796000000\n'
+    b'cpustat,object=nodes,host=pve\\ 1 avg1=0.5,kversion="Linux 6.8" 1796000000000\n'
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(RECORDED)), st.integers(0, 9), st.binary(max_size=4)), max_size=6))
+def test_mutated_recordings_are_stored_or_named(changes: list[tuple[int, int, bytes]]) -> None:
+    body = bytearray(RECORDED)
+    for at, cut, put in changes:
+        body[at : at + cut] = put
+    for precision in ("ns", "auto", "s"):
+        for part in slices(bytes(body), precision):
+            taken = {row for rows in part.intake.rows for row in rows}
+            assert part.refused == len({row.row for row in part.intake.rejected})
+            assert taken | {row.row for row in part.intake.rejected} <= set(part.starts)
+
+
 HOSTILE = {
     "10^5 tags": "m," + ",".join(f"t{n}=1" for n in range(100_000)) + " f=1",
     "tags up to the length of a line": "m," + ",".join(f"{n:x}=1" for n in range(9_000)) + " f=1",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
@@ -46,7 +46,7 @@ __all__ = ["INFLUX_ROUTES", "InfluxWrites"]
 _INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 2 ms; more goes to a thread
 _LARGE_BYTES: Final = 1 << 20
 _LARGE_AT_ONCE: Final = 4  # bodies above 16 KiB that are unpacked and parsed; others wait
-_LARGE_BODIES: Final = 8  # times `max_foreign_body_bytes` that all bodies above 1 MiB together may have
+_LARGE_BODIES: Final = 8  # times `max_foreign_body_bytes` that bodies together may have, each beyond its first MiB
 _ONCE_MS: Final = 15 * 60_000  # clients repeat within minutes; 1,000 agents with a body each 10 s are 90,000 keys
 _NAMED: Final = 100  # refused lines that an answer names
 _QUERY_BYTES: Final = 64 * 1024
@@ -82,6 +82,35 @@ class _Outcome:
         self.named += [(row, part.starts.get(row.row, "")) for row in rejected[: _NAMED - len(self.named)]]
 
 
+class _LargeBodies:
+    """Bounds the memory of all bodies together that have more than 1 MiB; smaller ones are bounded by their number."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    @contextmanager
+    def one(self) -> Iterator[Callable[[int], None]]:
+        """Return a context for one body, and what to call with its size as it grows; that raises `RateExceeded`."""
+        held = 0
+
+        def on_size(size: int) -> None:
+            nonlocal held
+            more = size - _LARGE_BYTES - held
+            if more <= 0:
+                return
+            if self._held + more > self._most:
+                detail = f"large bodies of {self._held >> 20} MiB are in progress; try again"
+                raise RateExceeded(detail, limit="max_posts", retry_after_s=1.0)
+            held += more
+            self._held += more
+
+        try:
+            yield on_size
+        finally:
+            self._held -= held
+
+
 class InfluxWrites:
     """Accepts bodies of line protocol, in slices: each is parsed, appended and forgotten before the next.
 
@@ -102,7 +131,7 @@ class InfluxWrites:
         self._quota = quota
         self._slots = slots
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._held_bytes = 0
+        self._held = _LargeBodies(_LARGE_BODIES * settings.max_foreign_body_bytes)
 
     async def write(self, request: Request[Any, Any, State], version: Version) -> Response[bytes]:
         """Store the good lines of a body and name the bad ones, in the words of a version."""
@@ -112,47 +141,23 @@ class InfluxWrites:
         if self._quota.memory_short:
             raise MemoryShort
         identity = identity_of_request(request.scope)
-        with self._slots.held(identity.id, address_of(request.scope)) as slot, self._held(request):
-            body = await self._body(request, slot)
+        with self._slots.held(identity.id, address_of(request.scope)) as slot, self._held.one() as on_size:
+            body = await self._body(request, slot, on_size)
             async with self._turn(body):
                 outcome = await self._store(body, precision, identity, whole=whole)
         return _answer(version, outcome, stored=not whole or not outcome.refused)
 
-    async def _body(self, request: Request[Any, Any, State], slot: Slot) -> bytes:
+    async def _body(self, request: Request[Any, Any, State], slot: Slot, on_size: Callable[[int], None]) -> bytes:
         packed = checked_encoding(request.headers.get("content-encoding", ""))
         limit = "max_foreign_body_bytes"
         async with slot.waiting():
-            body = await read_body(request, getattr(self._settings, limit), limit=limit, may_be_empty=True)
+            most = getattr(self._settings, limit)
+            body = await read_body(request, most, limit=limit, may_be_empty=True, on_size=on_size)
         if packed:
             limit = "max_foreign_decompressed_bytes"
             async with self._large:
                 body = await asyncio.to_thread(unpacked, body, getattr(self._settings, limit), limit=limit)
         return body
-
-    @contextmanager
-    def _held(self, request: Request[Any, Any, State]) -> Iterator[None]:
-        """Count the bytes of a large body while it is held.
-
-        Raises:
-            RateExceeded: large bodies together are larger than allowed.
-        """
-        most = self._settings.max_foreign_body_bytes
-        declared = request.headers.get("content-length", "")
-        size = min(int(declared), most) if declared.isascii() and declared.isdigit() and len(declared) < 16 else most
-        if size <= _LARGE_BYTES:
-            yield
-            return
-        if self._held_bytes + size > _LARGE_BODIES * most:
-            raise RateExceeded(
-                f"large bodies of {self._held_bytes >> 20} MiB are in progress; try again",
-                limit="max_posts",
-                retry_after_s=1.0,
-            )
-        self._held_bytes += size
-        try:
-            yield
-        finally:
-            self._held_bytes -= size
 
     @asynccontextmanager
     async def _turn(self, body: bytes) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from litestar import Request
@@ -72,7 +73,12 @@ def _checked_key(key: str) -> str:
 
 
 async def read_body(
-    request: Request[Any, Any, State], max_bytes: int, *, limit: str = "max_body_bytes", may_be_empty: bool = False
+    request: Request[Any, Any, State],
+    max_bytes: int,
+    *,
+    limit: str = "max_body_bytes",
+    may_be_empty: bool = False,
+    on_size: Callable[[int], None] | None = None,
 ) -> bytes:
     """Return the body.
 
@@ -81,6 +87,7 @@ async def read_body(
         max_bytes: of the body as it is sent.
         limit: the setting that says so.
         may_be_empty: an empty body is no error.
+        on_size: called with the size of what has arrived so far; may raise to refuse it.
 
     Raises:
         LimitExceeded: the body is longer. Some of the rest is read and dropped, so that the sender reads the answer.
@@ -99,6 +106,8 @@ async def read_body(
             async for piece in request.stream():
                 size += len(piece)
                 if size <= max_bytes:
+                    if on_size is not None:
+                        on_size(size)
                     pieces.append(piece)
                     continue
                 pieces.clear()
