@@ -291,10 +291,10 @@ HOSTILE = {
     "backslashes": "\\" * 1_000_000,
     "blanks": " " * 1_000_000,
     "line feeds": "\n" * 400_000,
-    "short bad lines": "a\n" * 400_000,
+    "short bad lines": "a\n" * 150_000,
     "one line of 1 MB": "m f=" + "1" * 1_000_000,
     "digits": "m f=1 " + "9" * 60_000,
-    "series": "".join(f"m{n} f=1\n" for n in range(50_000)),
+    "series": "".join(f"m{n} f=1\n" for n in range(20_000)),
 }
 
 
