@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from tidewire.errors import InvalidFormula
-from tidewire.livestore.messages import FormulaCompletion, FormulaFault, FormulaHelp, FormulaHelpRequest, FormulaState
+from tidewire.livestore.messages import (
+    FormulaCompletion,
+    FormulaFault,
+    FormulaHelp,
+    FormulaHelpRequest,
+    FormulaState,
+    OpenView,
+    RangeRequest,
+)
 from tidewire.livestore.store import Store
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.formulas.completion import complete
@@ -20,9 +30,13 @@ def fault_of(text: str, error: InvalidFormula) -> FormulaFault:
     return FormulaFault(position=position, end=end, message=error.message, remedy=error.remedy)
 
 
-def fault_state(text: str, error: InvalidFormula) -> FormulaState:
-    """Return that a formula has no result, and why."""
-    return FormulaState(formula=text, series=[], loading=False, reads=0, warnings=[], error=fault_of(text, error))
+def fault_state(request: OpenView | RangeRequest, error: InvalidFormula) -> FormulaState:
+    """Return that the formula of a request has no result, and why."""
+    text = request.formula or ""
+    return FormulaState(
+        formula=text, series=[], loading=False, reads=0, warnings=[], error=fault_of(text, error),
+        summary=request.summary or UNSET,
+    )  # fmt: skip
 
 
 def help_with(request: FormulaHelpRequest, store: Store, login: Login) -> FormulaHelp:

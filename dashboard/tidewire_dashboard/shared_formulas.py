@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ from tidewire.livestore.formula_view import FormulaView, pack_values
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.messages import FormulaSeries, FormulaState, RangeRequest
 from tidewire.livestore.store import Store
+from tidewire.livestore.summary import Row, Summary, SummaryKind, summarize
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import series_key
 from tidewire.model.bucket_steps import column_step_for
@@ -42,6 +43,8 @@ from tidewire_dashboard.login import Login
 __all__ = ["FormulaKey", "FormulaWindow", "OpenFormula", "SharedFormulas"]
 
 _log = logging.getLogger("tidewire")
+_MOST_ROWS: Final = 512  # of the summaries of one formula: a heat map has up to 41, and a zoom has its own
+_ROLE_COLOURS: Final = {"highest": 1, "changed": 2, "lowest": 5}
 _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
 _SLACK_MS: Final = 60_000.0
 _AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
@@ -52,10 +55,14 @@ _TICK_BUDGET_MS: Final = 40.0  # of the 100 between two ticks
 
 
 class FormulaKey(NamedTuple):
-    """Identifies a formula as it is written, in which errors have their place, and the metrics that it may read."""
+    """Identifies a formula as it is written, in which errors have their place, and the metrics that it may read.
+
+    With a summary, it is what is sent in the place of its series.
+    """
 
     text: str
     seen: tuple[str, ...]
+    summary: SummaryKind | None = None
 
 
 class OpenFormula:
@@ -67,6 +74,7 @@ class OpenFormula:
         may_see: tells which metrics it may read.
         entries: the series that its results may have, by their sorted labels.
         valued: those that had a value in a window so far.
+        rows: those of its summaries, live and of fixed windows, the newest `_MOST_ROWS`.
         windows: how many windows of it are open.
     """
 
@@ -76,6 +84,7 @@ class OpenFormula:
         self.may_see = login.may_see
         self.entries: dict[tuple[tuple[str, str], ...], FormulaSeries] = {}
         self.valued: set[tuple[tuple[str, str], ...]] = set()
+        self.rows: dict[tuple[str, tuple[tuple[str, str], ...]], FormulaSeries] = {}
         self.windows = 0
         self._store = store
         self._numbers = numbers
@@ -109,6 +118,26 @@ class OpenFormula:
         """Return the series that had a value, live or past, in the order of their labels."""
         return [self.entries[key] for key in sorted(self.valued)]
 
+    def row(self, row: Row) -> FormulaSeries:
+        """Return a row of a summary as viewers know it; the first time it gets an index."""
+        known = self.rows.pop(row.key, None)
+        if known is None:
+            name, own = row.labels.get(METRIC, ""), bare(row.labels)
+            colour = _ROLE_COLOURS.get(row.role, 0)
+            known = FormulaSeries(
+                i=next(self._numbers), name=name, labels=own, unit=row.unit, colour=colour, role=row.role
+            )
+        known = self.rows[row.key] = msgspec.structs.replace(known, unit=row.unit)
+        while len(self.rows) > _MOST_ROWS:
+            del self.rows[next(iter(self.rows))]
+        return known
+
+    def state(self, **figures: Any) -> FormulaState:
+        """Return what there is of it, with other `figures` of the message."""
+        if self.key.summary is None:
+            return FormulaState(series=self.series(), **figures)
+        return FormulaState(series=list(self.rows.values()), summary=self.key.summary, of=len(self.valued), **figures)
+
 
 class FormulaWindow:
     """A live window of an open formula, as `SharedViews` shares it.
@@ -132,15 +161,23 @@ class FormulaWindow:
         self.cost_ms = 0.0  # of the last tick
         self._readings = readings
         self._seen: object = None
-        self.view = FormulaView(readings, formula.node, window_ms, buckets, lambda labels: formula.entry(labels).i)
+        self._valued: tuple[list[Labels], list[int]] = ([], [])
+        kind = formula.key.summary
+        self.view = FormulaView(
+            readings, formula.node, window_ms, buckets, lambda labels: formula.entry(labels).i,
+            summary=None if kind is None else Summary(kind), row_index_of=lambda row: formula.row(row).i,
+        )  # fmt: skip
 
     def tick(self, seq: int, now_ms: float) -> None:
         """Advance the window to the log's clock; call once per tick, before `frame`."""
         self.seq = seq
         self.view.tick(seq, now_ms)
         labels = self.view.plan.labels
-        for row in self.view.valued_rows():
-            self.formula.has_value(labels[row])
+        valued = self.view.valued_rows()
+        if (labels, valued) != self._valued:
+            for row in valued:
+                self.formula.has_value(labels[row])
+            self._valued = labels, valued
         seen = self.view.version, self.view.error, self.view.loading, len(self.formula.valued)
         if seen != self._seen:
             self._seen = seen
@@ -153,11 +190,14 @@ class FormulaWindow:
     def state(self, text: str) -> FormulaState:
         """Return what there is of it, for a viewer who wrote it so."""
         plan, error = self.view.plan, self.view.error
-        for labels, unit in zip(plan.labels, plan.units, strict=True):
-            self.formula.entry(labels, unit)
-        return FormulaState(
+        if self.view.summary is None:
+            for labels, unit in zip(plan.labels, plan.units, strict=True):
+                self.formula.entry(labels, unit)
+        else:
+            for row in self.view.summary.rows:  # the newest: they are kept
+                self.formula.row(row)
+        return self.formula.state(
             formula=text,
-            series=self.formula.series(),
             loading=self.view.loading,
             reads=len(plan.used),
             warnings=list(plan.warnings),
@@ -305,22 +345,27 @@ class SharedFormulas:
             InvalidFormula: it cannot be read, or not be evaluated over the series that there are.
             ServiceUnavailable: the service did not answer, or refused; says why.
         """
-        formula = self._formula(FormulaKey(text, login.narrowed_to), login)
+        formula = self._formula(FormulaKey(text, login.narrowed_to, request.summary), login)
         step_ms = column_step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
         first = math.ceil(request.end_ms / step_ms) - request.buckets - BEYOND
         count = request.buckets + 2 * BEYOND
         result, reads = await self._evaluate(formula, first, count, step_ms)
-        entries = [formula.entry(one.labels, one.unit) for one in result.series]
         for one in result.series:
             formula.has_value(one.labels)
         value = past_of(result, first, first + count).value
         rows = [value[tuple(sorting(one.labels))] for one in result.series]
+        if request.summary is None:
+            entries = [formula.entry(one.labels, one.unit) for one in result.series]
+        else:
+            labels, units = [one.labels for one in result.series], [one.unit for one in result.series]
+            every = np.array(rows).reshape(len(rows), count)
+            chosen, summary = await asyncio.to_thread(summarize, request.summary, labels, units, every)
+            entries, rows = [formula.row(row) for row in chosen], list(summary)
         frame = pack_values(
             [one.i for one in entries], rows, first, count, step_ms,
             request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
         )  # fmt: skip
-        warnings = list(result.warnings)
-        return frame, FormulaState(formula=text, series=formula.series(), loading=False, reads=reads, warnings=warnings)
+        return frame, formula.state(formula=text, loading=False, reads=reads, warnings=list(result.warnings))
 
     async def results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
         """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.

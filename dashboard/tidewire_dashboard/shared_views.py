@@ -336,7 +336,7 @@ class SharedViews:
             viewer.send_problem(str(error))
             return
         except InvalidFormula as error:
-            viewer.send_formula(fault_state(str(request.formula), error))
+            viewer.send_formula(fault_state(request, error))
             return
         viewer.send_range(frame, request.lane)
         if problem:

@@ -207,11 +207,11 @@ class Viewer:
         if request.formula is None:
             series, formula = self._shared.visible(request.series, self.login), None
         else:
-            series, formula = (), FormulaKey(request.formula, self.login.narrowed_to)
+            series, formula = (), FormulaKey(request.formula, self.login.narrowed_to, request.summary)
         try:
             shared = self._shared.watch(ViewKey(series, request.window_ms, request.buckets, formula), self.login)
         except InvalidFormula as error:
-            self._faults[request.view] = fault_state(str(request.formula), error)
+            self._faults[request.view] = fault_state(request, error)
             self.send_formula(self._faults[request.view])
             return
         shared.everything = request.series is None

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from waiting import HANG_S, Eventually
 
-from tidewire.errors import ServiceUnavailable
+from tidewire.errors import InvalidInput, ServiceUnavailable
 from tidewire.livestore.formula_view import FormulaView
 from tidewire.livestore.view_frame import DELTA, FLAG_PARTIAL, RANGE, SNAPSHOT, exponents_of, unpack_frame
 from tidewire_dashboard import shared_formulas
@@ -80,9 +80,9 @@ class Page:
 
     sign_out = fail
 
-    def ask(self, formula: str, window_ms: float = 60_000.0, view: int = 3, buckets: int = 60) -> None:
+    def ask(self, formula: str, window_ms: float = 60_000.0, view: int = 3, buckets: int = 60, **more: str) -> None:
         request = {"t": "view", "view": view, "series": [], "window_ms": window_ms, "buckets": buckets, "fps": 10}
-        self.viewer.receive(json.dumps({**request, "formula": formula}))
+        self.viewer.receive(json.dumps({**request, "formula": formula, **more}))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -332,3 +332,75 @@ async def test_a_past_that_cannot_be_read_is_loading_and_its_reason_is_said(
         await eventually(lambda: page.flags and not any(flags & FLAG_PARTIAL for flags in page.flags))
         assert json.loads(shared.status_message(0))["past_reason"] == ""
         page.viewer.close()
+
+
+async def fleet(service: Any, since_s: float, until_s: float = 0.0, nodes: int = 40) -> None:
+    """Publish the load of some nodes, of each its number; of the last but one it rises by 20, of node 7 by 10."""
+    now_ms = time.time() * 1e3
+    times = np.arange(now_ms - since_s * 1e3, now_ms - until_s * 1e3, 1_000.0)
+    for node in range(nodes):
+        rise = {nodes - 2: 20.0, 7: 10.0}.get(node, 0.0)
+        values = node + np.linspace(0.0, rise, times.size)
+        await service.publish("fleet/cpu", *values.tolist(), time=times.tolist(), unit="%", labels={"node": f"{node}"})
+
+
+async def test_many_series_are_summarized_live_in_the_past_and_once_for_all_viewers(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await fleet(service, 50)
+    await eventually(lambda: len(live.source.store.series) == 40)
+    pages = [Page(live), Page(live)]
+    for page in pages:
+        page.ask("fleet/cpu", summary="band")
+    page = pages[0]
+
+    def row(role: str, values: dict[int, dict[float, float]]) -> list[float]:
+        entries = [one["i"] for one in page.state["series"] if one.get("role") == role]
+        return list(next((values[i] for i in entries if i in values), {}).values())
+
+    await eventually(lambda: all(len(one.values) == 9 and one.state["of"] == 40 for one in pages))
+    await eventually(lambda: len(row("p50", page.values)) > 40)
+    assert (page.state["summary"], page.state["reads"]) == ("band", 40)
+    assert row("count", page.values)[20] == 40
+    expected = np.quantile([*range(40)], [0.05, 0.5])
+    # Two nodes rise, both from above the first quantile; the middle moves by less than one node.
+    assert row("p5", page.values)[20] == pytest.approx(expected[0], abs=0.01)
+    assert row("p50", page.values)[20] == pytest.approx(expected[1], abs=1)
+    named = {one["role"]: one["labels"]["node"] for one in page.state["series"] if one["labels"]}
+    assert named == {"highest": "38", "lowest": "0", "changed": "7"}
+    assert len(live.hub.shared._formulas._windows) == 1
+    assert pages[0].state["series"] == pages[1].state["series"]
+    now_ms = time.time() * 1e3
+    span = {"start_ms": now_ms - 40_000, "end_ms": now_ms - 10_000, "buckets": 30}
+    page.viewer.receive(
+        json.dumps({"t": "range", "id": 7, "series": [], **span, "formula": "fleet/cpu", "summary": "heat"})
+    )
+    await eventually(lambda: RANGE in page.kinds)
+    assert page.state["summary"] == "heat"
+    cells = {one["i"]: one["labels"] for one in page.state["series"] if one["role"] == "cell"}
+    at = sorted(row("count", page.range))
+    assert at[-1] == 40
+    sums = np.zeros(len(row("count", page.range)))
+    times = sorted({time_ms for values in page.range.values() for time_ms in values})
+    for index, labels in cells.items():
+        for time_ms, count in page.range[index].items():
+            sums[times.index(time_ms)] += count
+        assert float(labels["from"]) < float(labels["to"])
+    assert sums[times.index(max(times))] == 40, "each series is counted in one range"
+
+
+async def test_more_series_than_are_summarized_are_refused_in_place(
+    live: Dashboard, service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fleet(service, 5, nodes=30)
+    await eventually(lambda: len(live.source.store.series) == 30)
+    monkeypatch.setattr("tidewire.evaluation.plan.MAX_SERIES", 20)
+    page = Page(live)
+    page.ask("fleet/cpu", summary="top")
+    page.ask("fleet/cpu{node=~'1.*'}", view=4, summary="top")
+    await eventually(lambda: any(not state["error"] and state["series"] for state in page.states))
+    [refused] = {state["error"]["message"] for state in page.states if state["error"]}
+    assert "more than 20 series match" in refused
+    assert {state["summary"] for state in page.states} == {"top"}
+    with pytest.raises(InvalidInput, match="of which the summary is"):
+        page.viewer.receive('{"t":"view","view":5,"series":[1],"window_ms":60000,"buckets":60,"summary":"band"}')

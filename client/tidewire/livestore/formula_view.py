@@ -1,7 +1,7 @@
 """Packs the sliding window of a formula once per tick, for every viewer that shares it; no I/O.
 
-It serves as a `LiveView` does, but its series are those of the result, and have indices that the owner gives. Each
-bucket is one value: its smallest, largest, first and last.
+It serves as a `LiveView` does, but its series are those of the result, or a summary's rows in their place, and have
+indices that the owner gives. Each bucket is one value: its smallest, largest, first and last.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tidewire.evaluation.reading_table import Floats
 from tidewire.evaluation.vectors import Labels, sorting
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.live_formula import LiveFormula
+from tidewire.livestore.summary import Row, Summary
 from tidewire.livestore.view_frame import (
     BUCKET,
     DELTA,
@@ -69,13 +70,15 @@ class FormulaView:
         window_ms: length of the window; it ends at the log's clock.
         buckets: how many columns of pixels hold the window; `BEYOND` more let its lines enter.
         index_of: gives a series of the result the index by which viewers know it.
+        summary: what is sent in the place of the series, if not they.
+        row_index_of: gives a row of the summary its index.
 
     Attributes:
         live: the formula's values.
         step_ms: width of its buckets.
         count: how many there are.
         partial: its past is still to come from the history; set by the owner.
-        version: rises when the series of the result change: viewers need their labels and units anew.
+        version: rises when what is sent is of other series or rows: viewers need their labels and units anew.
         error: why the last tick computed nothing, None if it did; what was computed before is still packed.
 
     Raises:
@@ -89,6 +92,9 @@ class FormulaView:
         window_ms: float,
         buckets: int,
         index_of: Callable[[Labels], int] | None = None,
+        *,
+        summary: Summary | None = None,
+        row_index_of: Callable[[Row], int] | None = None,
     ) -> None:
         self.step_ms = column_step_for(window_ms, buckets)
         self.count = buckets + BEYOND
@@ -96,7 +102,11 @@ class FormulaView:
         self.error: InvalidFormula | None = None
         self.live = LiveFormula(readings, node, self.step_ms, self.count)
         self.partial = False
+        self.summary = summary
         self._index_of = index_of
+        self._row_index_of = row_index_of
+        self._rows: Floats = np.zeros((0, self.count))  # of the summary …
+        self._rows_first = 0  # … and the number of their first bucket
         self._past = NO_PAST
         self._plan = self.live.plan
         self._seq = -1
@@ -117,6 +127,8 @@ class FormulaView:
 
     def valued_rows(self) -> list[int]:
         """Return which series of the plan have a value in the window."""
+        if self.summary is not None:
+            return self.summary.valued
         return np.flatnonzero(self._records["total"]).tolist()
 
     @property
@@ -136,6 +148,7 @@ class FormulaView:
             self._ticks.clear()
             self._packed.clear()
             self._lay_past(self.live.first)
+            self._summarize(self.live.first)
             self._describe(self.live.first)
 
     def close(self) -> None:
@@ -162,11 +175,10 @@ class FormulaView:
             self.error = None
         if live.plan is not self._plan:
             self._plan = live.plan
-            self.version += 1
-            self._empty_records()
-            self._ticks.clear()
+            self._other_rows()
         if changed < self._past.end:
             self._lay_past(changed)
+        changed = self._summarize(changed)
         if self._describe(changed):
             changed = live.first
         self._ticks.append((seq, changed))
@@ -180,10 +192,38 @@ class FormulaView:
         packed = self._packed.get((view, first))
         if packed is None:
             kind = SNAPSHOT if first == live.first else DELTA
-            body = self._body(live.value[:, first - live.first :])
+            body = self._body(self._value[:, first - live.first :])
             frame = ViewFrame(kind, self._seq, self._now_ms, first, view, self.step_ms, self._records, body)
             packed = self._packed[view, first] = pack_frame(frame)
         return packed
+
+    @property
+    def _value(self) -> Floats:
+        """Return what is sent, float64[rows, count]."""
+        return self.live.value if self.summary is None else self._rows
+
+    def _other_rows(self) -> None:
+        self.version += 1
+        self._empty_records()
+        self._ticks.clear()
+
+    def _summarize(self, changed: int) -> int:
+        """Compute the rows of the summary from a bucket on; return the first one that may differ."""
+        live, summary = self.live, self.summary
+        if summary is None:
+            return changed
+        plan = self._plan
+        if summary.choose(plan.labels, plan.units, live.value, self._now_ms, max(0, changed - live.first)):
+            self._other_rows()
+        shift = live.first - self._rows_first
+        if len(summary.rows) != self._rows.shape[0] or not self._ticks or not 0 <= shift < live.count:
+            self._rows, changed = np.full((len(summary.rows), live.count), np.nan), live.first
+        elif shift:
+            self._rows[:, :-shift] = self._rows[:, shift:]
+        self._rows_first = live.first
+        since = min(changed - live.first, live.count - shift) if 0 <= shift < live.count else 0
+        self._rows[:, since:] = summary.compute(live.value[:, since:])
+        return changed
 
     def _lay_past(self, since: int) -> None:
         """Write what the history gave over the buckets from one on."""
@@ -202,21 +242,28 @@ class FormulaView:
         live.value[:, start - live.first : end - live.first] = value
 
     def _empty_records(self) -> None:
-        count = len(self._plan.labels)
-        self._records = np.zeros(count, dtype=RECORD)
-        index_of = self._index_of
-        self._records["index"] = range(count) if index_of is None else [index_of(one) for one in self._plan.labels]
+        self._records = np.zeros(len(indices := self._indices()), dtype=RECORD)
+        count = len(indices)
+        self._records["index"] = indices
         self._records["change"] = self._records["last_value"] = self._records["rate"] = np.nan
         self._records["expected_ms"] = self.step_ms
         self._low: Floats = np.full(count, np.nan)
         self._high: Floats = np.full(count, np.nan)
         self._exponents = np.zeros(count, dtype=np.int32)
 
+    def _indices(self) -> Sequence[int]:
+        """Return by what viewers know what is sent."""
+        if self.summary is not None:
+            rows, row_index_of = self.summary.rows, self._row_index_of
+            return range(len(rows)) if row_index_of is None else [row_index_of(row) for row in rows]
+        labels, index_of = self._plan.labels, self._index_of
+        return range(len(labels)) if index_of is None else [index_of(one) for one in labels]
+
     def _describe(self, changed: int) -> bool:
         """Update the records; tell whether what is drawn before `changed` is written otherwise now."""
-        live, records = self.live, self._records
+        live, records, value = self.live, self._records, self._value
         review = self._seq % _REVIEW_TICKS == 0 or changed == live.first
-        new = live.value if review else live.value[:, max(0, changed - live.first) :]
+        new = value if review else value[:, max(0, changed - live.first) :]
         if new.size:
             low, high = np.fmin.reduce(new, axis=1), np.fmax.reduce(new, axis=1)
             if not review:
@@ -234,11 +281,11 @@ class FormulaView:
         records["flags"] = (self._exponents & 0xFFFF) << EXPONENT_SHIFT
         if self.loading:
             records["flags"] |= FLAG_PARTIAL
-        there = ~np.isnan(live.value)
+        there = ~np.isnan(value)
         records["total"] = there.sum(axis=1)
-        newest = live.value.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
+        newest = value.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
         known = np.flatnonzero(there.any(axis=1))
-        records["last_value"][known] = live.value[known, newest[known]]
+        records["last_value"][known] = value[known, newest[known]]
         time_ms = np.minimum((live.first + newest[known] + 1) * self.step_ms, self._now_ms)
         records["last_time_ms"][known] = records["last_id_ms"][known] = time_ms
         return rewritten

@@ -108,6 +108,7 @@ FormulaText = Annotated[str, Meta(min_length=1, max_length=4_096)]
 Slug = Annotated[str, Meta(min_length=1, max_length=64)]
 Version = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}\\Z")]  # of a document; it becomes a header
 State = Literal["connecting", "live", "reconnecting", "ended"]
+SummaryName = Literal["band", "heat", "top"]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
@@ -127,7 +128,8 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
 class OpenView(_Message, frozen=True, kw_only=True, tag="view"):
     """Open a view or change it; ``series`` null means all. ``buckets``: columns of pixels that hold the window.
 
-    With a ``formula``, it is of the series of its result, which `FormulaState` names; ``series`` is empty then.
+    With a ``formula``, it is of the series of its result, which `FormulaState` names; ``series`` is empty then. With a
+    ``summary`` it is of a few rows in the place of those series.
     """
 
     view: ViewNumber
@@ -136,6 +138,7 @@ class OpenView(_Message, frozen=True, kw_only=True, tag="view"):
     buckets: Buckets
     fps: Annotated[int, Meta(ge=1, le=10)] = 5
     formula: FormulaText | None = None
+    summary: SummaryName | None = None
 
 
 class CloseView(_Message, frozen=True, kw_only=True, tag="close"):
@@ -158,6 +161,7 @@ class RangeRequest(_Message, frozen=True, kw_only=True, tag="range"):
     buckets: Buckets
     lane: Annotated[int, Meta(ge=0, le=LANES - 1)] = 0
     formula: FormulaText | None = None
+    summary: SummaryName | None = None
 
 
 class Look(_Message, frozen=True, kw_only=True, tag="look"):
@@ -313,7 +317,9 @@ class Directory(_Message, frozen=True, kw_only=True, tag="series"):
 class FormulaSeries(msgspec.Struct, frozen=True, kw_only=True):
     """One series of a formula's result; ``i`` is no other series', and its own while somebody has the formula open.
 
-    ``name`` is its metric where the formula keeps it, else empty.
+    ``name`` is its metric where the formula keeps it, else empty. Of a row of a summary ``role`` says what it is: a
+    quantile ``p5`` to ``p95``; ``count``, of the series with a value; ``highest``, ``lowest`` or ``changed`` (over the
+    widest range) of the series; ``top``, one of the ten; ``cell``, how many series are between two values, its labels.
     """
 
     i: int
@@ -321,6 +327,7 @@ class FormulaSeries(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     unit: str
     colour: int
+    role: str | UnsetType = UNSET
 
 
 class FormulaFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -336,7 +343,8 @@ class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
     """What there is of a formula that is open, at each change.
 
     ``series`` are those that had a value, live or in a fixed window; ``loading``: more of its window is still to come;
-    ``reads`` is how many series it reads. With an ``error`` there may be no series: what was drawn before stays.
+    ``reads`` is how many series it reads. With an ``error`` there may be no series: what was drawn before stays. Of a
+    ``summary`` the series are its rows, those of a fixed window too, and ``of`` is how many series had a value.
     """
 
     formula: str
@@ -345,6 +353,8 @@ class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
     reads: int
     warnings: list[str]
     error: FormulaFault | None = None
+    summary: SummaryName | UnsetType = UNSET
+    of: int | UnsetType = UNSET
 
 
 class GapSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -664,6 +674,8 @@ def decode_message(text: str | bytes) -> DeckMessage:
         raise InvalidInput("message", text[:_SHOWN_CHARS], str(error)) from None
     if isinstance(message, WindowRequest) and not message.series and message.formula is None:
         raise InvalidInput("message", text[:_SHOWN_CHARS], "expected series, or a formula")
+    if isinstance(message, OpenView | RangeRequest) and message.summary and message.formula is None:
+        raise InvalidInput("message", text[:_SHOWN_CHARS], "expected a formula, of which the summary is")
     return message
 
 

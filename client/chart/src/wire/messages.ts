@@ -21,6 +21,7 @@ export interface OpenView {
   buckets: number;
   fps?: number;
   formula?: string | null;
+  summary?: "band" | "heat" | "top" | null;
 }
 
 /** Close a view. */
@@ -39,6 +40,7 @@ export interface RangeRequest {
   buckets: number;
   lane?: number;
   formula?: string | null;
+  summary?: "band" | "heat" | "top" | null;
 }
 
 /** Tell which series are on the screen, whole again at each change: their past is read first. */
@@ -186,6 +188,7 @@ export interface FormulaSeries {
   labels: Record<string, string>;
   unit: string;
   colour: number;
+  role?: string;
 }
 
 /** Why a formula has no result, and where: from `position` to before `end`, in UTF-16 units. */
@@ -205,6 +208,8 @@ export interface FormulaState {
   reads: number;
   warnings: readonly string[];
   error: FormulaFault | null;
+  summary?: "band" | "heat" | "top";
+  of?: number;
 }
 
 /** Times between which readings cannot be replayed. */
