@@ -2,13 +2,14 @@
 import { h, icon, setAttribute, setText, show } from "../base/dom";
 import { type Freshness, isSilent } from "../model/freshness";
 import { EventStrip } from "./event-strip";
-import { FigureTable } from "./figures";
+import type { FigureTable } from "./figure-table";
 import { Legend, type Press } from "./legend";
 
 /** Writes to the page only what differs from before. */
 export class ChartFrame {
   readonly legend: Legend;
-  readonly table = new FigureTable();
+  /** Covers the plot while it is open; null before that. */
+  table: FigureTable | null = null;
   readonly events = new EventStrip();
   readonly menu = h("div", { class: "card-menu" });
   readonly plotHost = h("div", { class: "plot", "data-tw": "plot", tabindex: "0", role: "img" });
@@ -65,7 +66,6 @@ export class ChartFrame {
       this.plotHost,
       this.#fault,
       this.events.element,
-      this.table.element,
       this.#skeleton,
       this.#nothing,
       this.#error,

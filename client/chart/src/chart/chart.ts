@@ -21,7 +21,7 @@ import { type Sides, sidesOf } from "../model/axes";
 import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import { extentOf, NOTHING, Trace } from "../model/buckets";
-import { type Columns, columnsOf, shownBy } from "../model/columns";
+import { type Columns, columnsOf, leastPx, shownBy } from "../model/columns";
 import type { Series } from "../model/directory";
 import { ChartEvents } from "../model/events";
 import { chartWords, emptyWords, type Freshness, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
@@ -48,7 +48,7 @@ import { type FigureRow, figuresOf } from "./figures";
 import type { Drawing } from "./kinds/kind";
 import type { LegendStats, Press } from "./legend";
 import { isLoading } from "./loading-part";
-import type { ChangeDeck, Moment, Parts } from "./moment";
+import type { ChangeDeck, Many, Moment, Parts } from "./moment";
 import { Overlay, type OverlayRow } from "./overlay";
 
 /** The y ranges of the charts that one chart was split into. */
@@ -86,13 +86,15 @@ export class Chart implements Parts {
     words(tokens: Tokens): { ago: string; value: string; colour: string };
     rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[];
   } | null = null;
-  /** What is drawn in the place of series; undefined: series. */
+  /** What is drawn in the place of series: see `sourceOf`; undefined: series. */
   formula: string | undefined;
   kind: PlotKind = "auto";
   /** What it shows in the place of a plot, null: a plot. */
   other: OtherKind | null = null;
   /** Whether its legend begins with the greatest newest value. */
   byValue = false;
+  /** What draws it, and says what it is, if others stand in the place of its series or may. */
+  many: Many | null = null;
   axis: AxisOptions = {};
   /** Tells which series stand on the right axis by hand, null if none does. */
   #right: ((one: Series) => boolean) | null = null;
@@ -101,6 +103,7 @@ export class Chart implements Parts {
   readonly #special = new Lazy(() => import("../canvas/special"), this.#unloaded);
   readonly #kinds = new Lazy(() => import("./kinds/kinds"), this.#unloaded);
   #drawing: Drawing | null = null;
+  readonly #table = new Lazy(() => import("./figure-table"), this.#unloaded);
   #facet = "";
   #stats: FigureRow[] = [];
   /** What the values of the legend are as wide as, ch. */
@@ -183,10 +186,10 @@ export class Chart implements Parts {
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
-    if (this.formula !== undefined) return this.formula || "New formula";
-    return this.series.length > 0
+    if (this.formula !== undefined && !this.many) return this.formula || "New formula";
+    return this.series.length > 0 && !this.many
       ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim()
-      : this.#plannedTitle;
+      : `${this.#plannedTitle} ${this.#facet}`.trim();
   }
 
   /** Return the x of a pointer in layout px of the plot; a wall is drawn larger than it is laid out. */
@@ -283,10 +286,14 @@ export class Chart implements Parts {
 
   /** Show or hide the data table over the plot. */
   toggleTable(): void {
-    this.card.table.toggle();
-    this.#statsAt = -Infinity;
-    if (this.#moment) this.draw(this.#moment);
-    (this.card.table.open ? this.card.table.element : this.card.plotHost).focus();
+    this.#table.use(({ FigureTable }) => {
+      const { card } = this;
+      card.table ??= new FigureTable(card.element);
+      card.table.toggle();
+      this.#statsAt = -Infinity;
+      if (this.#moment) this.draw(this.#moment);
+      (card.table.open ? card.table.element : card.plotHost).focus();
+    });
   }
 
   /** `plannedTitle` names the chart while none of its series is known; empty while the directory is not. */
@@ -331,6 +338,7 @@ export class Chart implements Parts {
   /** Draw what is visible. */
   draw(moment: Moment): void {
     this.#moment = moment;
+    this.many?.fit(moment.ring(this.devicePx, this.formula));
     this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx, this.formula), this.series));
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
@@ -378,6 +386,7 @@ export class Chart implements Parts {
     // Ticks that are differences come once they are loaded.
     if (!this.special && this.traces.some(({ n, lo, hi }) => n > 0 && isOffset(lo, hi)))
       this.#special.use(() => this.#moment && this.draw(this.#moment));
+    this.many?.prepare(ring, moment);
     const picture = composePicture(this, moment);
     const stays = this.#eventStrip && this.events.shown && (moment.zoomed || moment.paused);
     picture.eventStrip = this.#eventStrip = stays || picture.events.length > 0;
@@ -444,7 +453,7 @@ export class Chart implements Parts {
   /** Choose the columns, and which window they show where. */
   #place({ startMs, endMs }: Moment): void {
     const ratio = devicePixelRatio * this.#zoom;
-    this.columns = columnsOf(endMs - startMs, this.devicePx);
+    this.columns = columnsOf(endMs - startMs, this.devicePx, leastPx(this.devicePx, this.formula));
     this.shown = shownBy(this.columns, endMs);
     const a = this.columns.px / ratio / this.columns.stepMs;
     this.x = { a, b: edgesOf(this.#width, ratio, this.units.length).right / ratio - a * this.shown.endMs };
@@ -528,12 +537,12 @@ export class Chart implements Parts {
     const words = empty ? emptyWords(age) : chartWords(state, age);
     this.card.update(this.title, this.titleUnit, state, words, alert, moment.paused);
     this.#figures(moment);
-    const roomy = this.#width >= STATS_PX && !this.card.table.open;
+    const roomy = this.#width >= STATS_PX && !this.card.table?.open;
     this.card.legend.fit(this.#width - LEGEND_PAD, this.#widths, roomy ? this.#statTexts() : []);
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${this.words}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
+        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.many?.spoken || this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${this.words}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
       );
   }
 
@@ -555,7 +564,7 @@ export class Chart implements Parts {
         this.#density[i] = `${plural(readings, "reading", "readings")} · ${formatNumber(each, 1)} per pixel column`;
       return [one.legend || one.name, this.#last(i), least, most, printMean(mean, print, min, max, error)] as const;
     });
-    if (this.card.table.open) this.card.table.fill(this.title, this.#stats);
+    if (this.card.table?.open) this.card.table.fill(this.title, this.#stats);
   }
 
   /** Of each series min, max and mean, and more where there is room for it; or the shares of its words. */
@@ -573,6 +582,7 @@ export class Chart implements Parts {
   }
 
   #legendValues(moment: Moment): void {
+    this.many?.words(moment);
     const colours = this.bands && wordColours(this.bands.flat().map(([, , text]) => text));
     const values = this.series.map((_, i) =>
       this.bands ? this.#wordAt(i) : printValue(this.#valueAt(i) ?? this.slots[i]?.lastValue ?? NaN, this.prints[i]),
@@ -632,7 +642,7 @@ export class Chart implements Parts {
       this.overlay.hide();
       return;
     }
-    const now = rowsAt(this, plot, this.#crossMs, moment.tokens);
+    const now = this.many?.rows(this.#crossMs) ?? rowsAt(this, plot, this.#crossMs, moment.tokens);
     const rows = [...now, ...(this.earlier?.rows(this.#crossMs, now, moment.tokens) ?? [])];
     const events = eventsAt(this.events, plot, this.#crossMs);
     const ago = moment.zoomed ? NaN : moment.endMs - this.#crossMs;
@@ -684,6 +694,7 @@ export class Chart implements Parts {
       events: this.events.shown ? this.events.within(this.shown) : [],
       kind: this.other ?? this.kind,
       says: this.words,
+      many: this.many?.debug() ?? null,
       series: this.series.map((one, i) => ({
         key: one.key,
         style: one.style,
@@ -698,6 +709,7 @@ export class Chart implements Parts {
   }
 
   destroy(): void {
+    this.many?.destroy();
     this.range?.delete(this);
     this.#sizes.disconnect();
     this.#clear();

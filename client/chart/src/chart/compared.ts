@@ -75,13 +75,16 @@ class Earlier {
   /** Read the ring of the span earlier, moved to the time of the page. */
   read(ring: BucketRing | null, { startMs, endMs }: Moment, compareMs: number): void {
     const chart = this.#chart;
-    const comparable = chart.kind !== "stacked" && chart.bands === null;
+    const summary = chart.many?.summary ?? null;
+    const comparable = chart.kind !== "stacked" && chart.bands === null && (summary === null || summary === "band");
     this.#compareMs = compareMs;
     if (this.traces.length !== chart.series.length) this.traces = chart.series.map(() => new Trace());
-    chart.series.forEach(({ index }, i) => {
+    chart.series.forEach(({ index, role }, i) => {
       const trace = this.traces[i];
       const slot = ring?.slots.get(index);
-      if (!ring || !slot || !comparable || chart.hides(index)) return trace.clear();
+      // Of a band its middle alone: three quantiles under three others could not be told apart.
+      const shown = comparable && (summary === null || role === "p50") && !chart.hides(index);
+      if (!ring || !slot || !shown) return trace.clear();
       const gapMs = gapLimitMs(slot.expectedMs, ring.stepMs);
       trace.read(ring, slot, startMs - compareMs, endMs - compareMs, gapMs, chart.traces[i]?.steps ? "steps" : "line");
       for (const times of [trace.time, trace.gapFrom, trace.gapTo])

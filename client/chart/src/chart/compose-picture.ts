@@ -32,7 +32,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   const axes = parts.units.map((_, side) => axisOf(parts, moment, side, drawn, lines));
   const isSwitch = axes[0].lo === SWITCH_RANGE[0] && axes[0].hi === SWITCH_RANGE[1];
   const { special } = parts;
-  const ink = special?.INKS.get(parts.kind) ?? null;
+  const ink = parts.many?.ink ?? special?.INKS.get(parts.kind) ?? null;
   const states = slots.map((slot) => (slot ? freshness(slot, nowMs) : "nodata"));
   const stale = states.map(isSilent);
   const silent =
@@ -75,7 +75,7 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     alpha: moment.offline ? 0.75 : 1,
     stale: moment.zoomed ? stale.map(() => false) : stale,
     ended: states.map((one) => one === "finished"),
-    edges: !moment.zoomed,
+    edges: !moment.zoomed && parts.many?.edges !== false,
     area: series.length === 1 && (isSwitch || isAmount(parts.codes[0])) && !ink,
     points: traces.every((trace) => apartPx(trace, parts.x) > POINT_PX),
     thresholdLines: lines,

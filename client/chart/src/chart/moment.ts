@@ -4,6 +4,7 @@ import type { Tokens } from "../base/tokens";
 import type { ShownUnit } from "../base/units";
 import type { Scale } from "../canvas/axis";
 import type { Linear } from "../canvas/paths";
+import type { TraceInk } from "../canvas/picture";
 import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import type { Trace } from "../model/buckets";
@@ -16,6 +17,7 @@ import type { Print } from "../model/reading";
 import type { ChartSpec, Span } from "../model/url";
 import type { State } from "../wire/frame";
 import type { Threshold } from "../wire/messages";
+import type { OverlayRow } from "./overlay";
 
 /** Changes the charts of a deck to what `make` returns; `at` is the index of the chart that asks. */
 export type ChangeDeck = (
@@ -47,6 +49,32 @@ export interface Moment extends EventSources {
   speak: boolean;
 }
 
+/** What a chart shows in the place of very many series: see `many/`. */
+export interface Many {
+  /** What summarizes them: `band`, `heat` or `top`; null: they are drawn themselves. */
+  readonly summary: string | null;
+  /** All series of the chart, and the formula whose result they are. */
+  readonly all: readonly Series[];
+  readonly formula: string | undefined;
+  /** Draws a trace, null: as a line; and whether a line ends in a dot. */
+  readonly ink: TraceInk | null;
+  readonly edges: boolean;
+  /** What a screen reader is told in the place of all values; empty: those. */
+  readonly spoken: string;
+  /** Give the chart the rows that a ring holds. */
+  fit(ring: BucketRing): void;
+  /** Read what is drawn besides the traces; before the picture is composed. */
+  prepare(ring: BucketRing, moment: Moment): void;
+  /** Write the legend. */
+  words(moment: Moment): void;
+  /** Return the rows of the tooltip at a time, null for those of the traces. */
+  rows(timeMs: number): OverlayRow[] | null;
+  /** Show the next view, and tell that there is one. */
+  step(): boolean;
+  debug(): unknown;
+  destroy(): void;
+}
+
 /** The parts of a chart, in one order: a series, its slot (if it is loaded), its trace. */
 export interface Parts {
   series: readonly Series[];
@@ -72,6 +100,7 @@ export interface Parts {
   shown: Span;
   x: Linear;
   kind: PlotKind;
+  many: Many | null;
   /** How the left axis is set by hand. */
   axis: AxisOptions;
   /** The scale that an axis was drawn with last. */

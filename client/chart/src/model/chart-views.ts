@@ -1,6 +1,6 @@
 /** The views of a page's charts: one for each width of their plots, since a bucket is a column of pixels. */
 import type { BucketRing } from "./bucket-ring";
-import { type Columns, columnsOf } from "./columns";
+import { type Columns, columnsOf, leastPx, mostFps } from "./columns";
 import { CHARTS, LIST, MAX_VIEWS, NO_VIEW, type Session } from "./session";
 
 /** The plot of one chart. */
@@ -8,7 +8,7 @@ export interface PlotNeeds {
   series: readonly number[];
   /** Width in device pixels; 0 while it is not known. */
   devicePx: number;
-  /** What is drawn in the place of series, if it is a formula. */
+  /** What is drawn in the place of series, if it is a formula or summarizes one: see `sourceOf`. */
   formula?: string | undefined;
 }
 
@@ -79,7 +79,7 @@ export class ChartViews {
     const used = new Set<number>();
     for (const { view, series, columns, formula } of this.parts(windowMs)) {
       used.add(view);
-      const request = { series, window_ms: windowMs, buckets: columns.count, fps };
+      const request = { series, window_ms: windowMs, buckets: columns.count, fps: Math.min(fps, mostFps(formula)) };
       this.#session.requestView(view, formula === undefined ? request : { ...request, formula });
     }
     for (const view of NUMBERS) if (!used.has(view)) this.#session.requestView(view, null);
@@ -95,7 +95,7 @@ export class ChartViews {
       ...[...this.#formulas.values()].map(({ view, devicePx, formula }) => ({
         view,
         series: [],
-        columns: columnsOf(windowMs, devicePx),
+        columns: columnsOf(windowMs, devicePx, leastPx(devicePx, formula)),
         formula,
       })),
     ];

@@ -15,6 +15,28 @@ const MOST_COLUMNS = 2_000;
 export const MOST_OVER = 0.15;
 const WIDEST_PX = 32;
 
+/** Most columns of what stands in the place of very many series. */
+const FEW: ReadonlyMap<string | undefined, number> = new Map([
+  ["band", 300],
+  ["heat", 60],
+  ["top", 60],
+]);
+
+/**
+ * What is drawn in the place of series, as the views of a page are known by: a formula, and after a NUL what summarizes
+ * its series, such as `rate(x)` and `rate(x)\0band`.
+ */
+export const sourceOf = (formula: string, summary?: string): string => (summary ? `${formula}\0${summary}` : formula);
+
+const summaryOf = (source = ""): string | undefined => source.split("\0")[1];
+
+/** Most frames per second: what changes with a wide column needs few. */
+export const mostFps = (source?: string): number => (summaryOf(source) ? 2 : 10);
+
+/** Least width of a column of a source. */
+export const leastPx = (devicePx: number, source?: string): number =>
+  Math.ceil(devicePx / (FEW.get(summaryOf(source)) ?? Infinity)) || 1;
+
 /** How a plot of some width shows a window. */
 export interface Columns {
   stepMs: number;

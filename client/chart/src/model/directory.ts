@@ -12,6 +12,7 @@ import {
   tellingLabels,
 } from "../base/naming";
 import type { FormulaState, SeriesEntry } from "../wire/messages";
+import { sourceOf } from "./columns";
 
 export interface Series {
   readonly index: number;
@@ -34,6 +35,8 @@ export interface Series {
   style: number;
   /** When it was announced, by `performance.now()`, if that was after the page had a directory; else -Infinity. */
   readonly bornAt: number;
+  /** What it says of many series in whose place it stands, such as `p50`: see `FormulaSeries`. */
+  readonly role?: string | undefined;
 }
 
 /** The identity of a series, and of its label set in every metric (`*`). */
@@ -90,7 +93,7 @@ export class Directory {
     this.version++;
   }
 
-  /** What there is of a formula; undefined if it was not asked for. */
+  /** What there is of a formula, or of what summarizes it: see `sourceOf`; undefined if it was not asked for. */
   formula(text: string): { state: FormulaState; series: Series[] } | undefined {
     return this.#formulas.get(text);
   }
@@ -102,11 +105,12 @@ export class Directory {
 
   /** Take what there is of a formula. Its series are in none of the lists: they are those of its charts alone. */
   setFormula(state: FormulaState): void {
-    const known = this.#formulas.get(state.formula);
+    const source = sourceOf(state.formula, state.summary);
+    const known = this.#formulas.get(source);
     const before = new Map(known?.series.map((one) => [one.index, one]));
     const metric = `=${state.formula}`;
     const all = state.series.map(({ name, labels }) => (name ? { __name__: name, ...labels } : labels));
-    const series = state.series.map(({ i, name, unit, colour }, at): Series => {
+    const series = state.series.map(({ i, name, unit, colour, role }, at): Series => {
       const labels = all[at];
       const key = labelKey(labels);
       const telling = all.length > 1 ? tellingLabels(labels, all) : labels;
@@ -127,12 +131,13 @@ export class Directory {
         given: colour,
         style,
         bornAt: -Infinity,
+        role,
       };
       const old = before.get(i);
       return old && old.unit === unit && old.legend === made.legend && old.style === style ? old : made;
     });
     // With an error what was drawn before stays.
-    this.#formulas.set(state.formula, {
+    this.#formulas.set(source, {
       state,
       series: state.error && known && !series.length ? known.series : series,
     });

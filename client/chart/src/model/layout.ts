@@ -5,7 +5,7 @@ import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import { unitKey } from "../base/units";
 import { changedAxis } from "./axis-options";
 import type { Directory, Series } from "./directory";
-import { DEFAULT_COLUMNS } from "./kinds";
+import { DEFAULT_COLUMNS, otherKind } from "./kinds";
 import type { ChartSpec, SeriesRef } from "./url";
 
 const DEFAULT_CHARTS = 12;
@@ -29,6 +29,16 @@ export function chartsOfLevel(directory: Directory, path: string): ChartSpec[] {
     columns: DEFAULT_COLUMNS,
   }));
 }
+
+/** From so many series on a chart shows others in their place, unless it was told to draw all. */
+const MANY = 25;
+
+/** Whether a chart of these series shows others in their place, or may. */
+export const isMany = ({ kind, view }: ChartSpec, { length }: { length: number }): boolean =>
+  !otherKind(kind) && (view !== undefined || length >= MANY);
+
+/** Whether all series of a card are drawn; else they need no colours. */
+export const isDrawn = ({ spec, series }: Cell): boolean => spec.view === "lines" || !isMany(spec, series);
 
 /** Return the series of a chart, each once, in the order of its references. */
 export function resolve(directory: Directory, chart: ChartSpec): Series[] {

@@ -33,7 +33,14 @@ export const NO_VIEW = MAX_VIEWS;
 /** Series in alarm, by index. Python evaluates `for_s` and `hysteresis` once for all viewers. */
 export type Alarms = ReadonlyMap<number, Level>;
 
-export type ViewRequest = Required<Omit<OpenView, "t" | "view" | "formula">> & Pick<OpenView, "formula">;
+export type ViewRequest = Required<Omit<OpenView, "t" | "view" | "formula" | "summary">> & { formula?: string };
+
+/** What a message says of a source. */
+function sourced(source: string | undefined): Pick<OpenView, "formula" | "summary"> {
+  if (source === undefined) return {};
+  const [formula, summary] = source.split("\0") as [string, NonNullable<OpenView["summary"]>?];
+  return summary ? { formula, summary } : { formula };
+}
 
 /** Events kept, as many as Python keeps; the oldest go first. */
 const MAX_EVENTS = 21_000;
@@ -112,7 +119,7 @@ export class Session {
 
   /** Request a view, or close it; send nothing if it is unchanged. */
   requestView(view: number, request: ViewRequest | null): void {
-    const message = request ? JSON.stringify({ t: "view", view, ...request }) : undefined;
+    const message = request ? JSON.stringify({ t: "view", view, ...request, ...sourced(request.formula) }) : undefined;
     if (this.#requestedViews.get(view) === message) return;
     if (message === undefined) {
       this.#requestedViews.delete(view);
@@ -159,7 +166,7 @@ export class Session {
       end_ms: endMs,
       buckets,
       ...(lane === SHOWN ? {} : { lane }),
-      ...(formula === undefined ? {} : { formula }),
+      ...sourced(formula),
     };
     this.port?.send({ t: "range", id: this.#rangeId, series, ...asked });
   }

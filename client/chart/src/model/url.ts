@@ -18,6 +18,9 @@ export const SORTS = ["state", "name", "value", "rate", "age"] as const;
 export const FILTERS = ["all", "live", "stale", "nodata", "finished", "warn"] as const;
 /** Height of a chart, in rows of 44 px. */
 export const DEFAULT_ROWS = 5;
+/** What a chart of very many series shows: all of them, or a few rows in their place. */
+export const VIEWS = ["lines", "band", "heat", "top"] as const;
+export type View = (typeof VIEWS)[number];
 export type Sort = (typeof SORTS)[number];
 export type Filter = (typeof FILTERS)[number];
 export type Theme = "dark" | "light" | "auto";
@@ -49,6 +52,8 @@ export interface ChartSpec {
   kind?: Kind | undefined;
   /** Whether its legend begins with the greatest newest value; absent: it is in the order of its series. */
   byValue?: boolean | undefined;
+  /** Absent: lines, or of many series a band. */
+  view?: View | undefined;
   /** How its y axis is set by hand; absent: not at all. */
   axis?: AxisOptions | undefined;
   /** Options of the address that this deck does not know: kept, not obeyed. */
@@ -253,6 +258,7 @@ export function formatChart(chart: ChartSpec): string {
   const options = [
     ...(chart.kind && chart.kind !== "auto" ? [`k=${chart.kind}`] : []),
     ...(chart.byValue ? [BY_VALUE] : []),
+    ...(chart.view ? [`v=${chart.view}`] : []),
     ...axisOptions(chart.axis ?? {}, escapePart),
     ...(chart.unknown ?? []),
   ];
@@ -285,8 +291,10 @@ export function parseChart(text: string): ChartSpec | null {
   const axis: AxisOptions = {};
   for (const option of options.filter(Boolean)) {
     const kind = KINDS.find((one) => option === `k=${one}`);
+    const view = VIEWS.find((one) => option === `v=${one}`);
     if (kind) chart.kind = kind;
     else if (option === BY_VALUE) chart.byValue = true;
+    else if (view) chart.view = view;
     else if (takeAxisOption(axis, option, unescapePart)) chart.axis = axis;
     else chart.unknown = [...(chart.unknown ?? []), option];
   }

@@ -145,6 +145,12 @@ export function chartActions(deck: DeckCharts): Action[] {
       run: withCurrent((at) => deck.setCharts(splitChart(deck.directory, deck.specs(), at))),
     },
     {
+      keys: ["b"],
+      words: "Of many series: lines, band, heat map, top 10",
+      page: "deck",
+      run: () => deck.current()?.chart.many?.step() ?? false,
+    },
+    {
       keys: ["y"],
       words: "y axis: range, scale, kind",
       page: "deck",

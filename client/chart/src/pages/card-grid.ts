@@ -6,7 +6,7 @@ import { chartTitle } from "../base/naming";
 import { Chart, type SharedRange } from "../chart/chart";
 import type { Press } from "../chart/legend";
 import { tagsOf } from "../model/axis-options";
-import { cells, named, resolve } from "../model/layout";
+import { cells, changeChart, isMany, named, resolve } from "../model/layout";
 import { type ChartSpec, DEFAULT_ROWS, formatChart } from "../model/url";
 import type { AppContext } from "../panels/app-context";
 import { cardButtons } from "./card-menu";
@@ -40,6 +40,7 @@ export class CardGrid {
   readonly #placeholders: Chart[] = [];
   readonly #watcher: IntersectionObserver;
   readonly #formulas: Lazy<typeof import("../panels/formula-card")>;
+  readonly #many: Lazy<typeof import("../panels/many")>;
   readonly #app: AppContext;
   readonly #deck: GridOwner;
 
@@ -47,6 +48,7 @@ export class CardGrid {
     this.#app = app;
     this.#deck = deck;
     this.#formulas = app.part(() => import("../panels/formula-card"));
+    this.#many = app.part(() => import("../panels/many"));
     this.#watcher = new IntersectionObserver((entries) => this.#onIntersect(entries), {
       root: scroller,
       rootMargin: "80px",
@@ -107,13 +109,26 @@ export class CardGrid {
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
       chart.card.lacks = series.length === 0 && resolve(directory, spec).length > 0 ? labels : "";
-      chart.setSeries(series, spec.formula ?? (directory.list.length > 0 ? chartTitle(names) : ""));
+      const title = spec.formula ?? (directory.list.length > 0 ? chartTitle(names) : "");
+      if (chart.many || isMany(spec, series)) this.#dressMany(chart, title);
+      else chart.setSeries(series, title);
       chart.hide(hidden);
       element.style.gridColumn = `span ${spec.columns}`;
       element.style.gridRow = `span ${spec.rows ?? DEFAULT_ROWS}`;
       element.dataset.columns = String(spec.columns);
       if (this.element.children[i] !== element) this.element.insertBefore(element, this.element.children[i] ?? null);
       this.#updateButtons(this.cards[i]);
+    });
+  }
+
+  /** Let others stand in the place of very many series. */
+  #dressMany(chart: Chart, title: string): void {
+    this.#many.use(({ dress }) => {
+      const own = this.cards.find((card) => card.chart === chart);
+      if (!own) return;
+      const source = chart.formula;
+      dress(own, title, this.#app, (part) => this.#deck.setCharts(changeChart(this.#deck.specs(), own.at, part)));
+      if (chart.formula !== source) this.#deck.plotResized();
     });
   }
 

@@ -22,6 +22,7 @@ import {
   changeChart,
   chartsOfLevel,
   defaultCharts,
+  isDrawn,
   isOnDeck,
   moveChart,
   pressed,
@@ -236,7 +237,7 @@ class DeckPage implements Page, GridOwner {
 
   watched(): Iterable<number> {
     const published = this.#grid.cards.filter(({ spec }) => spec.formula === undefined);
-    return new Set(published.flatMap((one) => one.chart.series.map((series) => series.index)));
+    return new Set(published.flatMap((one) => one.series.map((series) => series.index)));
   }
 
   get directory(): Directory {
@@ -340,7 +341,8 @@ class DeckPage implements Page, GridOwner {
   /** Give the series of the charts their styles, and keep in the address what the dashboard would give otherwise. */
   #restyle(): void {
     const app = this.#app;
-    const charts = cells(this.directory, this.specs(), app.state.labels).map(({ series }) => series);
+    const shown = cells(this.directory, this.specs(), app.state.labels);
+    const charts = shown.filter(isDrawn).map(({ series }) => series);
     if (app.state.colours !== this.#colours) this.#styles = keptStyles(app.state.colours);
     for (const [id, style] of deckStyles(this.directory, charts, this.#styles)) this.#styles.set(id, style);
     this.directory.restyle(this.#styles);
@@ -350,7 +352,7 @@ class DeckPage implements Page, GridOwner {
 
   /** Return the charts, and the styles of all their series. */
   written(): { charts: ChartSpec[]; colours: KeptColour[] } {
-    const series = this.#grid.cards.flatMap((card) => card.series);
+    const series = this.#grid.cards.filter(isDrawn).flatMap((card) => card.series);
     return { charts: this.specs(), colours: allColours(this.directory, series) };
   }
 

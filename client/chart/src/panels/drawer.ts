@@ -124,16 +124,21 @@ export class Drawer {
     const chart = charts[0] ?? null;
     if (chart !== this.#chart) this.#message.textContent = "";
     this.#chart = chart;
-    this.#series = charts.flatMap((one) => one.series).slice(0, MOST_SERIES);
+    this.#series = charts.flatMap((one) => one.many?.all ?? one.series).slice(0, MOST_SERIES);
     show(this.element, chart !== null);
     // A result has no readings, and no thresholds: those are of metrics.
-    const published = chart?.formula === undefined;
+    const published = this.#formula === undefined;
     for (const part of [this.#copy, this.#readings, this.#thresholds.element]) show(part, published);
+  }
+
+  /** The formula of the chart, if its series are published by nobody. */
+  get #formula(): string | undefined {
+    return this.#chart?.many ? this.#chart.many.formula : this.#chart?.formula;
   }
 
   /** What a request is about. */
   get #subject(): { series: number[]; formula?: string } {
-    const formula = this.#chart?.formula;
+    const formula = this.#formula;
     return formula === undefined ? { series: this.#series.map(({ index }) => index) } : { series: [], formula };
   }
 
@@ -153,13 +158,13 @@ export class Drawer {
     if (this.#series.length === 0) return this.#drawNothing(chart, tokens);
     const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
-    setText(this.#title, chart.formula ?? chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
+    setText(this.#title, this.#formula ?? chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
     setText(this.#unit, chart.titleUnit);
     const stretch =
       zoom || paused ? spanText(startMs, endMs, app.session.now()) : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // New columns are empty: fetch their numbers.
-    const rate = chart.formula === undefined ? "readings/s" : "values/s";
+    const rate = this.#formula === undefined ? "readings/s" : "values/s";
     if (this.#statistics.shape(this.#series, tokens, rate)) this.#requestKey = "";
     this.#thresholds.update(app.session.thresholds, this.#series, chart.unit);
     this.#drawEvents({ startMs, endMs });
@@ -193,7 +198,8 @@ export class Drawer {
       const rows = answer.rows;
       const { unit } = this.#chart;
       const { prints, views } = this.#app.session;
-      const { formula, prints: own, series: drawn } = this.#chart;
+      const { prints: own, series: drawn } = this.#chart;
+      const formula = this.#formula;
       this.#statistics.fill(series, rows, (one) =>
         formula === undefined
           ? printIn(unit, prints.of(one, views[LIST]))

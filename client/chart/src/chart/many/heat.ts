@@ -1,0 +1,162 @@
+/** How many of very many series have a value in each range, column by column, as a heat map. */
+
+import { h, setText, show } from "../../base/dom";
+import { formatNumber, plural, span, stepDecimals, withoutZeros } from "../../base/format";
+import { shownUnit } from "../../base/units";
+import type { TraceInk } from "../../canvas/picture";
+import type { Series } from "../../model/directory";
+import type { Chart } from "../chart";
+import type { Moment } from "../moment";
+import type { OverlayRow } from "../overlay";
+import { type Counts, columnAt, type Face, heatColour } from "./face";
+
+/** Shades of the ramp. */
+const SHADES = 64;
+
+export class Heat implements Face {
+  readonly edges = false;
+  ends: readonly [number, number] | null = null;
+  readonly #cell = h("div", { class: "heat-cell", "data-tw": "heat-cell" });
+  readonly #ramp = h("i", { class: "heat-ramp" });
+  readonly #most = h("b", { "data-tw": "heat-most" });
+  readonly #size = h("span", { class: "many-size", "data-tw": "heat-size" });
+  readonly #parts = [
+    h("span", { class: "many-item" }, h("span", {}, "0"), this.#ramp, this.#most),
+    this.#size,
+  ] as const;
+  /** The range of values of each row. */
+  #ranges: readonly (readonly [number, number])[] = [];
+  #fullest = 0;
+  #shades: string[] = [];
+  #shadesOf = "";
+  #chart: Chart | null = null;
+  #moment: Moment | null = null;
+
+  arrange(rows: readonly Series[]): Series[] {
+    const cells = rows.filter(({ role }) => role === "cell").map((one) => ({ one, range: rangeOf(one) }));
+    cells.sort((a, b) => a.range[0] - b.range[0]);
+    this.#ranges = cells.map(({ range }) => range);
+    const all = this.#ranges.flat();
+    this.ends = cells.length ? [Math.min(...all), Math.max(...all)] : null;
+    return cells.map(({ one, range }) => ({ ...one, legend: this.#text(range, one.unit) }));
+  }
+
+  /** 55 – 57.5 % */
+  #text([low, high]: readonly [number, number], code: string): string {
+    const unit = shownUnit(code, Math.max(...(this.ends ?? [low, high]).map(Math.abs)));
+    const decimals = Math.max(...[low, high].map((end) => stepDecimals(Math.abs(end) / unit.divisor)));
+    const [from, to] = [low, high].map((end) => withoutZeros(formatNumber(end / unit.divisor, Math.min(decimals, 9))));
+    return `${from} – ${to} ${unit.text}`.trim();
+  }
+
+  prepare(chart: Chart, moment: Moment): void {
+    [this.#chart, this.#moment] = [chart, moment];
+    this.#fullest = 0;
+    for (const trace of chart.traces)
+      for (let k = 0; k < trace.n; k++) this.#fullest = Math.max(this.#fullest, trace.last[k]);
+    const { surface } = moment.tokens;
+    if (surface !== this.#shadesOf) {
+      this.#shadesOf = surface;
+      this.#shades = Array.from({ length: SHADES + 1 }, (_, i) => heatColour(i / SHADES, moment.tokens));
+      this.#ramp.style.background = `linear-gradient(90deg,${this.#shades.filter((_, i) => i % 8 === 0).join()})`;
+    }
+    if (this.#cell.parentElement !== chart.overlay.element) chart.overlay.element.prepend(this.#cell);
+    show(this.#cell, !Number.isNaN(chart.crossTime));
+  }
+
+  readonly ink: TraceInk = (ctx, { traces, x, columns, alpha }, i, y) => {
+    const range = this.#ranges[i];
+    if (!range) return;
+    const trace = traces[i];
+    ctx.globalAlpha = alpha; // a range that is empty now is not stale
+    const pixel = 1 / devicePixelRatio;
+    const whole = (px: number): number => Math.round(px / pixel) * pixel;
+    const [bottom, top] = range.map((end) => whole(y.a * end + y.b)).sort((a, b) => b - a);
+    const wide = x.a * columns.stepMs;
+    let shade = "";
+    for (let k = 0; k < trace.n; k++) {
+      const own = this.#shades[Math.round((SHADES * trace.last[k]) / this.#fullest)];
+      if (own !== shade) ctx.fillStyle = shade = own;
+      const left = whole(x.a * trace.time[k] + x.b - wide / 2);
+      ctx.fillRect(left, top, whole(left + wide) - left, bottom - top);
+    }
+  };
+
+  legend(host: HTMLElement): void {
+    if (host.firstChild !== this.#parts[0]) host.replaceChildren(...this.#parts);
+    setText(this.#most, `${formatNumber(this.#fullest, 0)} series per cell`);
+    const [first] = this.#ranges;
+    const chart = this.#chart;
+    if (!chart || !first) return setText(this.#size, "");
+    const { text, divisor } = shownUnit(chart.codes[0], Math.max(...(this.ends ?? first).map(Math.abs)));
+    const width = (first[1] - first[0]) / divisor;
+    const high = formatNumber(Number(width.toPrecision(3)), stepDecimals(Number(width.toPrecision(3))));
+    setText(this.#size, `cells ${`${high} ${text}`.trim()} × ${span(chart.columns.stepMs)}`);
+  }
+
+  /** The cell under the pointer, or without one the fullest of its column. */
+  rows(timeMs: number): OverlayRow[] {
+    const [chart, plot] = [this.#chart, this.#chart?.plot];
+    if (!chart || !plot || !this.#moment || this.#ranges.length === 0) return [];
+    const counts = chart.traces.map((trace) => {
+      const k = trace.n ? columnAt(trace, timeMs) : -1;
+      return k < 0 || Math.abs(trace.time[k] - timeMs) > trace.stepMs / 2 ? 0 : trace.last[k];
+    });
+    const { pointerY } = chart.overlay;
+    const { a, b } = plot.ys[0];
+    const value = (pointerY - b) / a;
+    let i = this.#ranges.findIndex(([low, high]) => value >= low && value < high);
+    if (Number.isNaN(pointerY)) i = counts.indexOf(Math.max(...counts));
+    if (i < 0) {
+      show(this.#cell, false);
+      return [];
+    }
+    const [low, high] = this.#ranges[i].map((end) => a * end + b);
+    const [top, bottom] = [Math.min(low, high), Math.max(low, high)];
+    const wide = plot.x.a * chart.columns.stepMs;
+    const middle = plot.x.a * timeMs + plot.x.b;
+    show(this.#cell, true);
+    this.#cell.style.transform = `translate(${middle - wide / 2}px,${top}px)`;
+    this.#cell.style.width = `${wide}px`;
+    this.#cell.style.height = `${bottom - top}px`;
+    const colour = heatColour(counts[i] / (this.#fullest || 1), this.#moment.tokens);
+    return [
+      {
+        colour,
+        swatch: counts[i] > 0 ? colour : "none",
+        label: chart.series[i].legend,
+        value: counts[i] > 0 ? `${formatNumber(counts[i], 0)} series` : "no series",
+        range: "",
+        x: middle,
+        y: (top + bottom) / 2,
+        pale: true,
+      },
+    ];
+  }
+
+  spoken({ live }: Counts): string {
+    const chart = this.#chart;
+    if (!chart) return "";
+    const newest = chart.traces.map((trace) => (trace.n ? trace.last[trace.n - 1] : 0));
+    const i = newest.indexOf(Math.max(...newest));
+    const words = `heat map of ${plural(live, "series", "series")}`;
+    return i < 0 ? words : `${words}, most of them (${formatNumber(newest[i], 0)}) ${chart.series[i].legend}`;
+  }
+
+  debug(): Record<string, unknown> {
+    const chart = this.#chart;
+    const at = (timeMs: number, k: number): number => {
+      const trace = chart?.traces[k];
+      const column = trace?.n ? columnAt(trace, timeMs) : -1;
+      return trace && column >= 0 && Math.abs(trace.time[column] - timeMs) < 1 ? trace.last[column] : 0;
+    };
+    const times = [...new Set(chart?.traces.flatMap(({ n, time }) => [...time.slice(0, n)]))].sort((a, b) => a - b);
+    return { ranges: this.#ranges, times, cells: this.#ranges.map((_, k) => times.map((time) => at(time, k))) };
+  }
+
+  destroy(): void {
+    this.#cell.remove();
+  }
+}
+
+const rangeOf = ({ labels }: Series): [number, number] => [Number(labels.from), Number(labels.to)];
