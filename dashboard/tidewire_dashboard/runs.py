@@ -41,7 +41,7 @@ _TIMEOUT_S: Final = 30.0
 _AT_ONCE: Final = 2  # metrics that are read at a time
 _BEGIN_MS: Final = 366 * 86_400_000.0  # runs are looked for so far back, as far as the log reaches
 _MAX_READINGS: Final = 5_000_000  # of one metric
-_MAX_SERIES: Final = 1_000  # of one metric: 150 kB each
+_MAX_SERIES: Final = 1_000  # of all metrics: 150 kB each
 _MAX_METRICS: Final = 64  # that are kept; those that nobody asks for go first
 _MAX_RUNS: Final = 200  # of an answer, the newest
 _MAX_POINTS: Final = 60_000  # of an answer; more come with the next
@@ -60,6 +60,7 @@ class _Followed:
         self.metric = metric
         self.series: dict[int, RunSeries] = {}
         self.journal: Journal | None = None
+        self.left_out = False  # it has more series than there is room for
         self.upto = 0  # id in the log
         self.generation = -1  # of the store when it was read
         self.reading: asyncio.Task[None] | None = None
@@ -103,7 +104,8 @@ class Runs:
 
     def answer(self, request: RunsRequest, login: Login) -> RunsAnswer:
         """Return what is there now; what is not is on its way."""
-        metrics = [metric for metric in dict.fromkeys(request.metrics) if login.may_see(metric)]
+        known = self._store.knows  # a pattern is no metric
+        metrics = [metric for metric in dict.fromkeys(request.metrics) if known(metric) and login.may_see(metric)]
         followed = [one for metric in metrics if (one := self._follow(metric)) is not None]
         for one in followed:
             self._catch_up(one)
@@ -112,10 +114,12 @@ class Runs:
         problem = next((one.problem for one in followed if one.problem), "")
         if len(followed) < len(metrics):
             problem = f"More than {_MAX_METRICS} metrics are compared by step at the moment; some are left out."
+        elif not problem and (one := next((one for one in followed if one.left_out), None)) is not None:
+            problem = f"There is room for {_MAX_SERIES:,} series by step; some runs of {one.metric} are left out."
         return RunsAnswer(
             id=request.id,
             axis=request.axis,
-            loading=any(one.loading for one in followed),
+            loading=any(one.loading for one in followed) or not self._store.metrics,
             more=more,
             of=len(runs),
             runs=runs[:_MAX_RUNS],
@@ -183,7 +187,7 @@ class Runs:
         params = [*selection([followed.metric], {}), ("start", begin_ms), ("page", "first")]
         path, upto, count = "/v1/history", 0, 0
         found: dict[int, RunSeries] = {}
-        left_out: set[str] = set()
+        left_out = False
         version = round(time.time() * 1e3)  # above that of every line that was there before
         while path:
             answer = await self._client.get(path, params)
@@ -195,10 +199,11 @@ class Runs:
                     continue
                 count += len(columns.time)
                 index = self._index(columns.labels, columns.metric)
-                series = None if index is None else _kept(found, index, version)
-                if series is None:
-                    left_out.add(series_key(columns.labels))
-                else:
+                if index is None:
+                    continue
+                series = self._kept(followed, found, index, version)
+                left_out = left_out or series is None
+                if series is not None:
                     await asyncio.to_thread(series.add, *_columns(columns))
             if count > _MAX_READINGS:
                 raise LimitExceeded(
@@ -209,9 +214,7 @@ class Runs:
         if generation != self._store.generation:
             raise ServiceUnavailable("The log has changed meanwhile", 0.0)
         followed.series, followed.upto, followed.generation = found, upto, generation
-        followed.journal = journal
-        if left_out:
-            _log.warning("%d series of %s are not compared by step", len(left_out), followed.metric)
+        followed.journal, followed.left_out = journal, left_out
 
     def _index(self, labels: Mapping[str, str], metric: str) -> int | None:
         series = self._store.find(metric, dict(labels))
@@ -232,9 +235,19 @@ class Runs:
             if index is not None:
                 by_series.setdefault(index, []).append(batch)
         for index, own in by_series.items():
-            series = _kept(followed.series, index, round(time.time() * 1e3))
+            series = self._kept(followed, followed.series, index, round(time.time() * 1e3))
+            followed.left_out = followed.left_out or series is None
             if series is not None:
                 series.add(*_joined(own))
+
+    def _kept(self, followed: _Followed, found: dict[int, RunSeries], index: int, version: int) -> RunSeries | None:
+        """Return what is kept of a series, None if there is no room for another."""
+        if index not in found:
+            others = sum(len(one.series) for one in self._followed.values() if one is not followed)
+            if others + len(found) >= _MAX_SERIES:
+                return None
+            found[index] = RunSeries(version)
+        return found[index]
 
     # -- the answer ----------------------------------------------------------------------------------------------
 
@@ -330,14 +343,6 @@ class Runs:
             elif series.words is not None and (words := series.words.since(math.inf)):
                 found[name] = words[-1].text
         return dict(sorted(found.items()))
-
-
-def _kept(found: dict[int, RunSeries], index: int, version: int) -> RunSeries | None:
-    if index not in found:
-        if len(found) >= _MAX_SERIES:
-            return None
-        found[index] = RunSeries(version)
-    return found[index]
 
 
 def _id_of(cursor: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -265,7 +264,20 @@ async def test_what_nobody_asks_for_is_forgotten(
         await loaded(runs, eventually, "t/loss")
         await eventually(lambda: not runs._followed)
         assert runs._store._journals == {}
-        for n in range(64):
-            asked(runs, f"t/{n}")
-        assert "left out" in asked(runs, *(f"t/{n}" for n in range(30)), "t/more").problem
-        await asyncio.sleep(0)
+
+
+async def test_no_more_is_kept_than_there_is_room_for_and_a_pattern_reads_nothing(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire_dashboard.runs._MAX_SERIES", 3)
+    monkeypatch.setattr("tidewire_dashboard.runs._MAX_METRICS", 2)
+    for run in ("a", "b"):
+        for metric in ("t/loss", "t/more", "t/most"):
+            await service.publish(metric, 1.0, step=[0], labels={"run": run})
+    async with comparing(service, eventually) as runs:
+        await loaded(runs, eventually, "t/loss")
+        await eventually(lambda: "some runs of t/more are left out" in asked(runs, "t/loss", "t/more").problem)
+        assert sum(len(one.series) for one in runs._followed.values()) == 3
+        assert "some are left out" in asked(runs, "t/loss", "t/more", "t/most").problem
+        assert asked(runs, "**", "t/*", "nothing").runs == []
+        assert set(runs._followed) == {"t/loss", "t/more"}

@@ -526,6 +526,10 @@ class Store:
         """Return the number of different metrics."""
         return len(self._metrics)
 
+    def knows(self, metric: str) -> bool:
+        """Return whether it has a series of this metric."""
+        return metric in self._metrics
+
     def find(self, metric: str, labels: dict[str, str]) -> Series | None:
         """Return the series of these labels, None if it was never seen."""
         return self._by_key.get((metric, series_key(labels)))

@@ -3,7 +3,7 @@
  * of runs, which is its catalogue. Python is asked for what has changed once a second.
  */
 
-import { h, iconButton, show } from "../base/dom";
+import { h, iconButton, setText, show } from "../base/dom";
 import { formatNumber, plural } from "../base/format";
 import { chartTitle } from "../base/naming";
 import { unitKey } from "../base/units";
@@ -207,9 +207,14 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
   #ask(): void {
     window.clearTimeout(this.#timer);
     if (this.#gone || this.#asking) return;
-    const { session, timeline } = this.#app;
+    const { session } = this.#app;
     const metrics = this.#metrics();
-    if (document.hidden || session.link.state !== "open" || metrics.length === 0 || (timeline.paused && this.#answer)) {
+    if (
+      document.hidden ||
+      session.link.state !== "open" ||
+      metrics.length === 0 ||
+      (this.#frozen && this.#wanted().every((i) => this.#lines.get(i)))
+    ) {
       this.#timer = window.setTimeout(() => this.#ask(), SOON_MS * 2);
       return;
     }
@@ -218,9 +223,10 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     if (asked !== this.#asked) this.#lines.clear();
     this.#asked = asked;
     const indices = this.#wanted();
+    const lines = this.#lines.wanted(indices).filter(({ version }) => version === 0 || !this.#frozen);
     this.#asking = true;
     session.requests
-      .send({ t: "runs", metrics, axis, lines: this.#lines.wanted(indices) }, true)
+      .send({ t: "runs", metrics, axis, lines }, true)
       .then(
         (answer) => {
           if (asked === this.#asked) this.#take(answer as RunsAnswer);
@@ -237,6 +243,11 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
       });
   }
 
+  /** Whether the page shows what it showed when it was paused: then only lines that were not drawn are asked for. */
+  get #frozen(): boolean {
+    return this.#app.timeline.paused && this.#answer !== null;
+  }
+
   /** Ask again at once: what is wanted has changed. */
   #askSoon(): void {
     if (this.#asking) return;
@@ -245,8 +256,8 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
   }
 
   #take(answer: RunsAnswer): void {
-    this.#answer = answer;
     this.#lines.take(answer.lines);
+    if (!this.#frozen) this.#answer = answer;
     this.#say(answer.problem);
     this.#choose();
     this.refresh();
@@ -263,8 +274,13 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
   }
 
   #say(problem: string): void {
-    this.#problem.textContent = problem;
-    show(this.#problem, problem !== "");
+    const formulas = this.#specs().filter(({ formula }) => formula !== undefined).length;
+    const elsewhere = formulas
+      ? `${plural(formulas, "formula is", "formulas are")} drawn over time, on the live deck.`
+      : "";
+    const words = `${problem} ${elsewhere}`.trim();
+    setText(this.#problem, words);
+    show(this.#problem, words !== "");
   }
 
   #restyle(): void {
@@ -406,7 +422,10 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     this.#crosshair.frame(shown);
     const answer = this.#answer;
     const steps = this.#runs.some(({ entry }) => entry.step !== null);
-    const empty = answer !== null && !answer.loading && axis === "step" && !steps;
+    // Of formulas alone there is nothing to ask for.
+    const none = this.#cards.length === 0 && this.#directory.list.length > 0 && !this.#app.savedDecks.reading;
+    const empty = none || (answer !== null && !answer.loading && axis === "step" && !steps);
+    if (none) this.#say("This deck has no chart of published readings.");
     show(this.#empty, empty);
     show(this.#grid, !empty && this.#cards.length > 0);
     for (const [{ chart }, lines] of traces) {
@@ -433,7 +452,9 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     const drawn = this.#drawn.size;
     const count = answer
       ? `${formatNumber(drawn, 0)} of ${plural(this.#runs.length, "run", "runs")} shown · ${formatNumber(live, 0)} live`
-      : "reading the runs…";
+      : none
+        ? ""
+        : "reading the runs…";
     this.#bar.update(axis, this.#smoothing, state.raw, state.differing, count);
     this.#fillTable();
   }
