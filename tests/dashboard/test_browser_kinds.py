@@ -164,7 +164,7 @@ async def test_a_kind_is_chosen_by_keyboard_and_kept_in_the_address(tab: Any, pl
     await menu.locator('[data-value="stat"]').click()
     await page.locator('.card.of-kind[data-kind="stat"]').wait_for()
     assert await menu.locator('[data-tw="y-lo"]').is_disabled()
-    assert "A stat has no y axis" in await menu.locator('[data-tw="y-fault"]').inner_text()
+    assert "Stat: the y axis is not used" in await menu.locator('[data-tw="y-fault"]').inner_text()
     await page.reload()
     await page.locator('.card.of-kind[data-kind="stat"]').wait_for()
     assert ";k=stat;y=4.." in page.url

@@ -1,13 +1,15 @@
 /** Draws a chart as a PNG: title, legend, plot and time, sharp enough to be printed. */
 import { withAlpha } from "../base/colour";
 import { elided } from "../base/elision";
-import { spanText } from "../base/format";
+import { clock, spanText } from "../base/format";
 import { font, lineColour, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
 import { wordOf } from "../model/states";
 import type { Chart } from "./chart";
 
+/** Px of title and legend; what is no plot has no legend. */
 const HEAD = 53;
+const TITLE = 33;
 
 /** Least pixels per CSS px: reports show pictures larger than here. */
 const LEAST_RATIO = 2;
@@ -16,11 +18,9 @@ const LEAST_RATIO = 2;
 export interface CardWords {
   title: string;
   unit: string;
-  /** What its x axis shows. */
-  when: string;
+  /** What its x axis shows, longest first: as much as there is room for. */
+  when: readonly string[];
   rows: readonly { label: string; value: string; colour: string; dash: readonly number[] }[];
-  /** What is said in the place of a legend, empty if nothing. */
-  said: string;
   /** What it is compared with; null: nothing. */
   compared: { ago: string; value: string; colour: string } | null;
 }
@@ -30,33 +30,32 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
   const words = (span: { startMs: number; endMs: number }): CardWords => ({
     title: chart.title,
     unit: chart.titleUnit,
-    when: spanText(span.startMs, span.endMs, NaN),
-    rows: chart.series.map((one, i) => ({
+    when: [spanText(span.startMs, span.endMs, NaN), `${clock(span.startMs)} – ${clock(span.endMs)}`],
+    rows: (chart.plot ? chart.series : []).map((one, i) => ({
       label: one.legend || one.name,
       value: wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN),
       colour: lineColour(tokens, one.style),
       dash: chart.dashes[i],
     })),
-    // What no plot says of itself tells more than a legend.
-    said: chart.words.replace(/^\. /, ""),
-    compared: (chart.earlier?.canvas.isConnected && chart.earlier.words(tokens)) || null,
+    compared: (chart.plot && chart.earlier?.canvas.isConnected && chart.earlier.words(tokens)) || null,
   });
-  return pngOfCard(tokens, (ratio, copy) => words(chart.pictured(ratio, copy)));
+  return pngOfCard(tokens, (ratio, copy) => words(chart.pictured(ratio, copy)), chart.plot ? HEAD : TITLE);
 }
 
 /** Draw a card: `draw` draws at a pixel ratio, passes each canvas to `copy`, the lowest first, and returns the words. */
 export async function pngOfCard(
   tokens: Tokens,
   draw: (ratio: number, copy: (layer: HTMLCanvasElement) => void) => CardWords,
+  head = HEAD,
 ): Promise<Blob> {
   const ratio = Math.max(LEAST_RATIO, devicePixelRatio);
   const canvas = document.createElement("canvas");
   const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
   let started = false;
-  const { title, unit, when, rows, said, compared } = draw(ratio, (layer) => {
+  const { title, unit, when, rows, compared } = draw(ratio, (layer) => {
     if (!started) {
       canvas.width = layer.width;
-      canvas.height = layer.height + Math.round(HEAD * ratio);
+      canvas.height = layer.height + Math.round(head * ratio);
       ctx.fillStyle = tokens.surface;
       ctx.fillRect(0, 0, canvas.width, canvas.height);
     }
@@ -71,10 +70,13 @@ export async function pngOfCard(
     ctx.fillText(canvasName(words), x, y);
     return x + ctx.measureText(words).width;
   };
-  const after = text(title, 14, 22, 600, 13, tokens.text);
-  text(unit, after + 6, 22, 400, 12, tokens.muted);
+  const wide = (one: string): number => ctx.measureText(canvasName(one)).width;
+  ctx.font = font(600, 13);
+  let after = text(elided(title, width - 28, wide), 14, 22, 600, 13, tokens.text);
+  if (after + 20 + unit.length * 8 < width) after = text(unit, after + 6, 22, 400, 12, tokens.muted);
   ctx.font = font(400, 11);
-  text(when, width - 14 - ctx.measureText(when).width, 22, 400, 11, tokens.muted);
+  const times = when.find((one) => after + 12 + wide(one) <= width - 14) ?? "";
+  text(times, width - 14 - wide(times), 22, 400, 11, tokens.muted);
   let x = 14;
   const line = (colour: string): void => {
     ctx.strokeStyle = colour;
@@ -84,18 +86,7 @@ export async function pngOfCard(
     ctx.lineTo(x + 8, 43);
     ctx.stroke();
   };
-  if (said) {
-    ctx.font = font(400, 12);
-    text(
-      elided(said, width - 28, (one) => ctx.measureText(one).width),
-      14,
-      47,
-      400,
-      12,
-      tokens.secondary,
-    );
-  }
-  for (const [i, { label, value, colour, dash }] of said ? [] : rows.entries()) {
+  for (const [i, { label, value, colour, dash }] of rows.entries()) {
     ctx.font = font(600, 12);
     if (i > 0 && x + ctx.measureText(`${label} ${value}`).width > width - 48) {
       text(`+${rows.length - i}`, x, 47, 500, 11, tokens.muted);

@@ -386,14 +386,13 @@ export class RunChart implements Crossed {
     const words: CardWords = {
       title,
       unit: this.#unit.text,
-      when: `${smoothing}${from} – ${to.replace(/^(step|after) /, "")}`,
+      when: [`${smoothing}${from} – ${to.replace(/^(step|after) /, "")}`],
       rows: this.traces.map((one) => ({
         label: one.label,
         value: printValue(one.smooth[one.smooth.length - 1], this.#print),
         colour: lineColour(moment.tokens, one.style),
         dash: one.dash,
       })),
-      said: "",
       compared: null,
     };
     return pngOfCard(moment.tokens, (ratio, copy) => {

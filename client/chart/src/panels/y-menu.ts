@@ -223,7 +223,7 @@ export class YMenu {
   /** Switch off what a kind does not obey. */
   #grey(kind: Kind): void {
     const other = CHART_KINDS.get(otherKind(kind) as never);
-    const why = other ? `${other.text} has no such axis` : "";
+    const why = other ? `${other.text}: not used` : "";
     const grey = (parts: Iterable<Element>, off: boolean): void => {
       for (const part of parts) {
         (part as HTMLButtonElement).disabled = off;
@@ -246,9 +246,9 @@ export class YMenu {
   #warning({ lo, hi, log }: AxisOptions, chart: Chart): string {
     const other = CHART_KINDS.get(this.#owner?.spec()?.kind as never);
     if (other) {
-      const kept = other.ranged ? "has a range, and nothing else of a y axis" : "has no y axis";
+      const used = other.ranged ? "of the y axis only the range is used" : "the y axis is not used";
       this.#fault.classList.toggle("y-note", this.#misfit(other.name) === "");
-      return this.#misfit(other.name) || `A ${other.text.toLowerCase()} ${kept}`;
+      return this.#misfit(other.name) || `${other.text}: ${used}`;
     }
     this.#fault.classList.remove("y-note");
     if (log && ((lo ?? 1) <= 0 || (hi ?? 1) <= 0)) return "A log axis begins above 0: this end is automatic";

@@ -10,7 +10,7 @@ import { printValue } from "../../model/reading";
 import { thresholdLines } from "../../model/thresholds";
 import { figuresOf } from "../figures";
 import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
-import { countText, newestOf, oneUnit, shownOf, stateOf, windowText } from "./readings";
+import { countText, lengthText, newestOf, oneUnit, shownOf, stateOf } from "./readings";
 import { rowNames, sorted } from "./rows";
 import { outward, typedRange } from "./span";
 
@@ -96,7 +96,7 @@ function paint(face: Face, order: readonly number[], by: string): Said {
   const inside = lines.filter(({ value }) => value > lo && value < hi);
   const foot = inside.length > 0 ? FOOT : 6;
   const count = rowsShown(order.length, Math.floor((height - TOP - foot) / PITCH));
-  const note = `latest ${per ? `per ${per}` : moment.zoomed ? `of ${windowText(moment, true)}` : "values"} · ${countText(chart)} · ${SORTED.get(by) ?? `sorted by ${by.replace("-", "")}`}`;
+  const note = `latest ${per ? `per ${per}` : moment.zoomed ? `of ${lengthText(moment)}` : "values"} · ${countText(chart)} · ${SORTED.get(by) ?? `sorted by ${by.replace("-", "")}`}`;
   const known = values.some((value) => !Number.isNaN(value));
   if (!known) {
     const why = picture.loading?.words ?? picture.emptyText;

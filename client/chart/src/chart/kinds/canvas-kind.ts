@@ -12,6 +12,9 @@ import { type Fresh, freshOf } from "./readings";
 /** Px of the row of words: as high as a legend. */
 export const NOTE_PX = 20;
 
+/** Px of a card that has no room to say more than its value. */
+const NARROW_PX = 240;
+
 /** What a kind paints with, px of layout. */
 export interface Face {
   ctx: Ctx;
@@ -26,6 +29,9 @@ export interface Face {
 
 /** What the row above the canvas says, and a screen reader. */
 export interface Said {
+  /** Of which of several series it is, and how fresh: a picture needs no freshness. */
+  name?: string;
+  fresh?: string;
   note: string;
   /** Of a card without room for it in its head: STALE and the like, or WARN and CRITICAL. */
   pill?: { icon: "clock" | "warn" | "critical"; text: string } | null;
@@ -60,10 +66,11 @@ class CanvasDrawing implements Drawing {
     const { tokens } = moment;
     const fresh = freshOf(chart, moment, picture);
     this.#face = { width, height: Math.max(1, height - NOTE_PX), tokens, chart, moment, picture, fresh };
-    const { note, pill = null, words } = this.#onto(this.#canvas, ratio, this.#face);
+    const { name, fresh: age, note, pill = null, words } = this.#onto(this.#canvas, ratio, this.#face);
     this.words = words;
-    const loading = picture.loading?.words[0];
-    const said = [loading ?? note, chart.earlier ? "not compared" : ""].filter(Boolean).join(" · ");
+    const rest = picture.loading?.words[0] ? [picture.loading.words[0]] : [age, note];
+    const compared = chart.earlier && width > NARROW_PX ? "not compared" : "";
+    const said = [name, ...rest, compared].filter(Boolean).join(" · ");
     setText(this.#note, said);
     this.#note.title = said;
     const key = `${pill?.icon} ${pill?.text}`;
@@ -76,9 +83,18 @@ class CanvasDrawing implements Drawing {
   }
 
   picture(ratio: number): HTMLCanvasElement {
-    const canvas = document.createElement("canvas");
-    if (this.#face) this.#onto(canvas, ratio, this.#face);
-    return canvas;
+    const [canvas, whole] = [document.createElement("canvas"), document.createElement("canvas")];
+    const face = this.#face;
+    if (!face) return canvas;
+    const { name, note } = this.#onto(canvas, ratio, face);
+    fitCanvas(whole, face.width, face.height + NOTE_PX, ratio);
+    const ctx = whole.getContext("2d") as Ctx;
+    ctx.drawImage(canvas, 0, whole.height - canvas.height);
+    ctx.scale(ratio, ratio);
+    ctx.font = font(400, 11);
+    ctx.fillStyle = face.tokens.secondary;
+    ctx.fillText([name, note].filter(Boolean).join(" · "), 14, 14, face.width - 28);
+    return whole;
   }
 
   #onto(canvas: HTMLCanvasElement, ratio: number, face: Omit<Face, "ctx">): Said {

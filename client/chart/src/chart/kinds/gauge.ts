@@ -8,7 +8,7 @@ import type { AxisOptions } from "../../model/axis-options";
 import { printValue } from "../../model/reading";
 import { limitText, type ThresholdLine, thresholdLines } from "../../model/thresholds";
 import { canvasKind, type Face, fitText, middleWords, type Said } from "./canvas-kind";
-import { newestOf, oneSeries, oneUnit, shownOf, windowText } from "./readings";
+import { nameOf, newestOf, oneSeries, oneUnit, shownOf, windowText } from "./readings";
 import { outward, typedRange } from "./span";
 
 /** Angles of the dial's ends, from the x axis, clockwise. */
@@ -137,9 +137,11 @@ function paint(face: Face): Said {
   const limits = lines.map(({ level, side, value: at }) => `${level} ${side} ${limitText(at, unit)}`).join(" · ");
   ctx.fillStyle = tokens.secondary;
   if (!low) fitText(ctx, limits, cx, Math.min(height - 10, foot + ENDS + FOOT), width - 24, 500, 11, 10);
-  const outside = known && (value < lo || value > hi) ? ` · outside ${least} – ${most}` : "";
+  const outside = known && (value < lo || value > hi) ? `outside ${least} – ${most}` : "";
   return {
-    note: `${fresh.silent ? windowText(moment, true) : fresh.words}${outside}`,
+    name: nameOf(chart, i),
+    fresh: fresh.silent ? windowText(moment) : fresh.words,
+    note: outside,
     words: `. On a dial from ${least} to ${most}${limits && `; ${limits}`}`,
   };
 }

@@ -1,13 +1,13 @@
 /** How often the readings of the window have which values, all shown series together. */
 
 import { withAlpha } from "../../base/colour";
-import { compact, formatNumber, formatReading, longSpan, plural, stepDecimals, withoutZeros } from "../../base/format";
+import { compact, formatNumber, formatReading, plural, stepDecimals, withoutZeros } from "../../base/format";
 import { font, LIGHT, lineColour } from "../../base/tokens";
 import { linear } from "../../canvas/paths";
 import { niceStep, ticksIn, tickTexts, wholeStep } from "../../canvas/scale";
 import type { Trace } from "../../model/buckets";
 import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
-import { countText, oneUnit, shownOf, windowText } from "./readings";
+import { countText, lengthText, nameOf, oneUnit, shownOf } from "./readings";
 
 const MOST_BINS = 40;
 const MANTISSAS = [1, 2, 2.5, 5, 10];
@@ -178,10 +178,10 @@ function paint(face: Face, { bins, p50, p95, exact }: Counted): Said {
   const [right, bottom] = [box.left + box.width, box.top + box.height];
   const { from, width: step, counts, total } = bins;
   const unit = chart.units[0].text;
-  const several = chart.series.length > 1 ? ` of ${countText(chart)}` : "";
-  const when = moment.zoomed
-    ? windowText(moment, false)
-    : longSpan(Math.round((moment.endMs - moment.startMs) / 1_000) * 1_000);
+  const shown = shownOf(chart);
+  const of = chart.series.length > 1 ? countText(chart) : shown.length === 1 ? nameOf(chart, shown[0]) : "";
+  const several = of && ` of ${of}`;
+  const when = lengthText(moment);
   if (total === 0) {
     const why = picture.loading?.words ?? picture.emptyText;
     const words = why.length > 0 ? why : [chart.allHidden ? "all series are hidden" : "no number"];

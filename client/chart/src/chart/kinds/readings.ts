@@ -1,6 +1,6 @@
 /** What the kinds read of a chart: its last values, its words, which of its series are shown. */
 
-import { longSpan, plural, shortAge, spanText } from "../../base/format";
+import { longSpan, plural, shortAge } from "../../base/format";
 import type { Picture } from "../../canvas/picture";
 import type { Trace } from "../../model/buckets";
 import { chartWords, emptyWords, type Freshness, freshness, isSilent } from "../../model/freshness";
@@ -63,11 +63,19 @@ export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
   return { silent, words, short: words.replace(/^LIVE /, ""), brief };
 }
 
-/** "last 5 min", or the stretch of time that is shown: in full, or only how long it is. */
-export function windowText({ startMs, endMs, nowMs, zoomed, paused }: Moment, short: boolean): string {
-  const long = longSpan(Math.round((endMs - startMs) / 1_000) * 1_000);
-  if (!zoomed && !paused) return `last ${long}`;
-  return short ? long : spanText(startMs, endMs, nowMs);
+/** How long the window is: "5 min". */
+export const lengthText = ({ startMs, endMs }: Moment): string =>
+  longSpan(Math.round((endMs - startMs) / 1_000) * 1_000);
+
+/** "last 5 min", or how long the stretch of the past is that is shown. */
+export function windowText(moment: Moment): string {
+  return moment.zoomed || moment.paused ? lengthText(moment) : `last ${lengthText(moment)}`;
+}
+
+/** Return what tells a series from others of its metric, and of a chart of several metrics its name too. */
+export function nameOf({ series }: Shown, i: number): string {
+  const { metric, name, legend } = series[i];
+  return series.every((one) => one.metric === metric) ? legend : `${name} ${legend}`.trim();
 }
 
 /** "7 series", or "6 of 7 series" while the legend hides some. */

@@ -10,7 +10,7 @@ import { fillBands } from "../../canvas/state-bands";
 import { printValue } from "../../model/reading";
 import { wordColours } from "../../model/states";
 import { canvasKind, type Face, fitText, middleWords, type Said } from "./canvas-kind";
-import { newestOf, oneSeries, shownOf, windowText, wordWithin } from "./readings";
+import { nameOf, newestOf, oneSeries, shownOf, windowText, wordWithin } from "./readings";
 
 const PAD = 14;
 /** Of a line of 48 px for figures of 44; in a low card figures, and what is around them, are smaller. */
@@ -61,7 +61,9 @@ function paint(face: Face): Said {
   const alarm = fresh.silent || moment.zoomed ? null : (moment.alarms.get(chart.series[i].index) ?? null);
   const compared = Number.isNaN(change) ? "" : `. ${changeWords(change, moment.endMs - moment.startMs)}`;
   return {
-    note: fresh.silent ? "" : `${fresh.short} · ${windowText(moment, true)}`,
+    name: nameOf(chart, i),
+    fresh: fresh.silent ? "" : fresh.short,
+    note: fresh.silent ? "" : windowText(moment),
     pill: fresh.silent
       ? { icon: "clock", text: fresh.brief }
       : alarm && { icon: alarm, text: alarm === "warn" ? "WARN" : "CRITICAL" },

@@ -2,7 +2,6 @@
 
 import { h, setAttribute, setText, show } from "../../base/dom";
 import { elided } from "../../base/elision";
-import { longSpan } from "../../base/format";
 import { fullName } from "../../base/naming";
 import { font } from "../../base/tokens";
 import { type Ctx, canvasName, fitCanvas } from "../../canvas/draw";
@@ -19,7 +18,7 @@ import { figuresOf } from "../figures";
 import type { Moment } from "../moment";
 import type { ChartKind, Drawing, Shown } from "./kind";
 import css from "./kinds.css";
-import { newestOf, shownOf, stateOf, wordWithin } from "./readings";
+import { lengthText, newestOf, shownOf, stateOf, wordWithin } from "./readings";
 import { nextOrder, type RowValues, rowNames, sorted, sortWords } from "./rows";
 
 const ROW_PX = 26;
@@ -192,9 +191,9 @@ class TableDrawing implements Drawing {
   }
 
   /** Write heads, caption and what has no row. */
-  #frame({ title, axis }: Shown, { startMs, endMs }: Moment, width: number, count: number): void {
+  #frame({ title, axis }: Shown, moment: Moment, width: number, count: number): void {
     this.#element.classList.toggle("narrow", width < NARROW_PX);
-    const window = longSpan(Math.round((endMs - startMs) / 1_000) * 1_000);
+    const window = lengthText(moment);
     setText(this.#caption, `${title}: last, mean and greatest value of each series in ${window}`);
     setText(this.#heads[4], window);
     COLUMNS.forEach(([column], k) => {
