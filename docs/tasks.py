@@ -115,6 +115,7 @@ def plant(stage: Stage) -> None:
                 totals.append(float(round(total)))
             add("http/requests_total", recent, list(totals), "1", code=code, site=site)
     publish(stage.service, rows)
+    publish(stage.service, training(now_ms))
     robots = [f"plant/hall-{n // 1_000}/cell-{n // 100 % 10:02}/robot-{n % 100:02}/temperature" for n in range(ROBOTS)]
     publish(
         stage.service,
@@ -127,6 +128,28 @@ def plant(stage: Stage) -> None:
         ],
     )
     stage.limits([{"metric": "plant/**", "critical_above": 90}])
+
+
+def training(now_ms: float) -> list[dict[str, object]]:
+    """Return nine training runs of two days: of three learning rates, some with another batch size."""
+    rows: list[dict[str, object]] = []
+    for n, (rate, batch) in enumerate((rate, batch) for rate in (0.1, 0.03, 0.01) for batch in (32, 64, 128)):
+        run, chance = f"lr-{rate:g} b{batch}", random.Random(n)
+        began_ms, labels = now_ms - (9 - n) * 5 * 3_600_000.0, {"run": run}
+        count = 400 if n < 8 else 250
+        times, steps = [began_ms + 5_000.0 * k for k in range(count)], [25 * k for k in range(count)]
+        floor, pace = 0.06 + abs(rate - 0.03) + 0.0004 * batch, 0.02 / rate * 60
+        loss = [(2.3 * math.exp(-k / pace) + floor) * math.exp(chance.gauss(0, 0.07)) for k in range(count)]
+        right = [100 - 90 * math.exp(-k / pace) - 60 * floor + chance.gauss(0, 0.4) for k in range(count)]
+        ends: list[str | None] = [None] * (count - 1) + ["finished"]
+        for metric, values, unit in (("train/loss", loss, ""), ("train/val/accuracy", right, "%")):
+            told = {"metric": metric, "time": times, "value": values, "step": steps, "labels": labels, "unit": unit}
+            rows.append({**told, "text": ends} if n < 8 else told)
+        for name, value in (("lr", rate), ("batch", float(batch))):
+            rows.append({"metric": f"train/config/{name}", "time": times[:1], "value": [value], "labels": labels})
+        words = {"metric": "train/config/optimiser", "time": times[:1], "value": [None], "text": ["AdamW"]}
+        rows.append({**words, "labels": labels})
+    return rows
 
 
 # -- the tasks
@@ -144,6 +167,21 @@ def errors_by_code(hand: Hand) -> None:
     hand.press("Escape")
     hand.press("Enter")
     drawn(page, "charts[0].series.length === 3 && charts[0].series[0].buckets > 20")
+
+
+def two_runs(hand: Hand) -> None:
+    """Two runs compared by step."""
+    page = hand.page
+    hand.press("g")
+    hand.click(page.get_by_role("menuitem", name="train"))
+    drawn(page, "charts.length >= 2 && charts.every((one) => one.series.length > 0)")
+    hand.press("X")
+    drawn(page, "charts.length === 2 && charts.every((one) => one.lines?.length === 9)")
+    hand.click(hook(page, "run-all"))
+    for run in ("lr-0.03 b64", "lr-0.01 b64"):
+        hand.click(page.get_by_label(f"Draw {run}", exact=True))
+    drawn(page, "charts.every((one) => one.lines?.length === 2)")
+    hand.point(hook(page, "plot"), 0.4, 0.5)
 
 
 def last_week(hand: Hand) -> None:
@@ -177,6 +215,7 @@ def door(hand: Hand) -> None:
 
 TASKS: dict[str, Callable[[Hand], None]] = {
     "errors": errors_by_code,
+    "runs": two_runs,
     "week": last_week,
     "robot": worst_robot,
     "door": door,

@@ -107,6 +107,27 @@ async def test_runs_of_other_hours_begin_together_and_go_on_live(tab: Any, servi
     assert (await pill.inner_text()).startswith("step ")
     assert await page.locator(".cross:visible").count() == 2
     assert await page.locator('[data-tw="tooltip"]').first.locator(".tip-row").count() >= 2
+    # A drag shows a part of all charts, Esc shows all again.
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 60, steps=4)
+    await page.mouse.up()
+    await tab.until(f"() => ({CHARTS})().every((c) => c.span.startMs > 100 && c.span.endMs < 1_900)")
+    await page.keyboard.press("Escape")
+    await tab.until(f"() => ({CHARTS})().every((c) => c.span.startMs === 0)")
+    await page.locator('[data-tw="chart"]').first.hover()
+    async with page.expect_download() as download:
+        await page.locator('[data-tw="chart-png"]').first.click()
+    assert (await download.value).suggested_filename == "cats-loss-by-step.png"
+    # Paused, nothing moves; a run that is ticked is drawn all the same.
+    await page.get_by_label("Draw bad").uncheck()
+    await drawn(tab, 2)
+    await page.locator('[data-tw="pause"]').click()
+    await tab.until("() => window.__tidewire.state().paused")
+    await page.get_by_label("Draw bad").focus()
+    await page.keyboard.press(" ")
+    await drawn(tab, 3)
+    await page.keyboard.press("Escape")
+    await tab.until("() => !window.__tidewire.state().paused")
     await page.mouse.move(0, 0)
     assert await violations(page) == []
     assert tab.errors == []

@@ -5,6 +5,7 @@ import { stepTicks } from "../src/chart/run-chart";
 import { addressNotice } from "../src/model/address-notice";
 import {
   drawnRuns,
+  isSetting,
   leastIsBest,
   placed,
   pointAt,
@@ -180,6 +181,10 @@ test("a table is sorted by numbers and by words, and what has none comes last ei
     false,
     false,
   ]);
+});
+
+test("a setting is below a level config", () => {
+  assert.deepEqual(["config/lr", "a/config/lr", "a/config", "a/configs/b"].map(isSetting), [true, true, false, false]);
 });
 
 test("ticks of steps are whole and do not touch", () => {

@@ -174,6 +174,9 @@ export function settingsOf(runs: readonly Run[], differing: boolean): string[] {
   return differing ? names.filter((name) => new Set(runs.map(({ settings }) => settings.get(name))).size > 1) : names;
 }
 
+/** Tell whether a metric is a setting of a run: the table has those, and no chart. */
+export const isSetting = (metric: string): boolean => /(^|\/)config\//.test(metric);
+
 /** Names of what is better the smaller it is. */
 const SMALLER = /loss|err|perplex|ppl|mae|mse|rmse|wer|cer|fid|regret|latenc|second|duration|cost|miss|drop/i;
 

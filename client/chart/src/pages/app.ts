@@ -454,12 +454,14 @@ export class App implements AppContext {
   #key(event: KeyboardEvent): void {
     const target = event.composedPath()[0] as HTMLElement;
     const typing =
-      target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target.isContentEditable;
+      (target instanceof HTMLInputElement && target.type !== "checkbox") ||
+      target instanceof HTMLTextAreaElement ||
+      target.isContentEditable;
     if (!typing && (event.ctrlKey || event.metaKey) && event.key === "z" && !event.altKey && this.#undoChange())
       event.preventDefault();
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    // Space presses a focused button.
-    if (event.key === " " && target instanceof HTMLButtonElement) return;
+    // Space presses a focused button, and ticks.
+    if (event.key === " " && (target instanceof HTMLButtonElement || target instanceof HTMLInputElement)) return;
     if (
       this.dialog.key(event) ||
       this.#help.here?.key(event) ||

@@ -17,6 +17,7 @@ import { DEFAULT_COLUMNS } from "../model/kinds";
 import { changeChart, defaultCharts, hasLabels } from "../model/layout";
 import {
   drawnRuns,
+  isSetting,
   placed,
   type Run,
   RunLines,
@@ -53,6 +54,11 @@ const SNIPPET = 'tidewire.init("train", name="lr-0.03", config={"lr": 0.03})\nti
 
 /** Make the page of a deck over steps. */
 export const openRuns = (app: AppContext): Page => new RunsPage(app);
+
+/** The metrics of a chart that are drawn: none of a formula, or of settings alone. */
+const metricsOf = ({ series }: ChartSpec): string[] => [
+  ...new Set(series.map(({ metric }) => metric).filter((metric) => !isSetting(metric))),
+];
 
 interface Card {
   at: number;
@@ -193,10 +199,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   /** The metrics of all charts, in their order. */
   #metrics(): string[] {
-    return [...new Set(this.#specs().flatMap(({ series }) => series.map(({ metric }) => metric)))].slice(
-      0,
-      MOST_METRICS,
-    );
+    return [...new Set(this.#specs().flatMap(metricsOf))].slice(0, MOST_METRICS);
   }
 
   #wanted(): number[] {
@@ -303,7 +306,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   #reconcile(): void {
     const specs = this.#specs();
-    const cards = specs.flatMap((spec, at) => (spec.formula === undefined ? [{ spec, at }] : []));
+    const cards = specs.flatMap((spec, at) => (metricsOf(spec).length ? [{ spec, at }] : []));
     while (this.#cards.length > cards.length) this.#cards.pop()?.chart.destroy();
     cards.forEach(({ spec, at }, i) => {
       let card = this.#cards[i];
@@ -315,7 +318,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
         chart.card.loading(true, "Loading");
       }
       card.at = at;
-      card.metrics = [...new Set(spec.series.map(({ metric }) => metric))];
+      card.metrics = metricsOf(spec);
       card.chart.title = chartTitle([...card.metrics]);
       card.chart.axisOptions = spec.axis ?? {};
       card.chart.byValue = spec.byValue ?? false;
