@@ -20,7 +20,10 @@ SERVICE = (
     "before", "s1", "s2", "s3", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart",
     "shape", "auth", "soak",
 )  # fmt: skip
-DASHBOARD = ("viewers", "opening", "returning", "browser", "store", "formulas", "many_series", "sessions", "loads")
+DASHBOARD = (
+    "viewers", "opening", "returning", "browser", "store", "formulas", "many_series", "runs", "sessions",
+    "loads",
+)  # fmt: skip
 ORDER = (*SERVICE, *DASHBOARD)
 HEAD = """# Results
 
@@ -32,7 +35,7 @@ counted and its sequence checked. Ratios within one run count; absolute numbers 
     for each in fanout latency idle storm stalled append publisher conflation restart shape auth loads; do
         python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
     done
-    for each in viewers opening browser store formulas many_series sessions; do  # the dashboard; `sessions --full`: 2 h
+    for each in viewers opening browser store formulas many_series runs sessions; do  # `sessions --full`: 2 h
         python benchmarks/$each.py --full
     done
 
