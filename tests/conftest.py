@@ -62,6 +62,10 @@ _NEEDS = {
         "needs two proxies: apt-get install caddy nginx",
     ),
     "influxd": (lambda: shutil.which("influxd"), "needs InfluxDB 1.6: apt-get install influxdb"),
+    "pushgateway": (
+        lambda: shutil.which("prometheus-pushgateway"),
+        "needs a Pushgateway: apt-get install prometheus-pushgateway",
+    ),
     "node": (lambda: shutil.which("node"), "needs Node.js 20 or newer"),
 }
 

@@ -39,6 +39,7 @@ from tidewire_service.routes.health import get_live, get_ready
 from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.influx import INFLUX_ROUTES, InfluxWrites
 from tidewire_service.routes.metrics import get_metrics
+from tidewire_service.routes.pushgateway import PUSH_ROUTES, Pushes
 from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
 from tidewire_service.routes.stream import StreamShortcut, parse_stream_query, stream_route
@@ -150,10 +151,12 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             get_schema_asset,
             *DOCUMENT_ROUTES,
             *INFLUX_ROUTES,
+            *PUSH_ROUTES,
         ],
         dependencies={
             "posts": _dependency(posts),
             "influx": _dependency(InfluxWrites(hub, settings, telemetry, streams.quota, posts.slots)),
+            "pushes": _dependency(Pushes(hub, settings, telemetry, streams.quota, posts.slots)),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
             "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),

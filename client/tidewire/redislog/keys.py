@@ -73,6 +73,10 @@ class Keys:
         """Return the key of a stream ticket, by the hash of its text."""
         return f"{self.base}ticket:{hashed}"
 
+    def group(self, hashed: str) -> str:
+        """Return the key that holds the series of a pushed group, by the hash of its labels."""
+        return f"{self.base}group:{hashed}"
+
     def inbox_metric(self, channel: str) -> str:
         """Return the metric that an inbox channel names."""
         return channel.removeprefix(self.inbox_channels[:-1])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -18,6 +17,7 @@ from line_protocol_parser import LineFormatError, parse_line
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import IngestLimits, checked_labels, checked_name, checked_unit, is_plausible_time
 from tidewire_service.errors import limit_of
+from tidewire_service.ingest.foreign_names import readable_name, readable_value
 from tidewire_service.ingest.home_assistant import Entity, entity_of, is_entity
 from tidewire_service.ingest.rows import Group, Intake, Rejected, encode_group
 
@@ -38,7 +38,6 @@ _CACHED_CHARS: Final = 1_024  # longer names and tags are parsed anew: the cache
 _NAMED: Final = 100  # refused lines of a slice that are named, all are counted
 _SHOWN: Final = 20  # bytes of a refused line that InfluxDB 3 shows
 _EXACT: Final = 1 << 53
-_CONTROLS: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # A line with quotes: up to the first blank that is not escaped, then fields, where only ``="`` opens a string.
 _QUOTED_LINE: Final = re.compile(
     rb'(?:[^\\ \n]++|\\[^\n])*+ (?:[^=\\\n]++|\\[^\n]|="(?:[^"\\]++|\\.)*+"|=)*+', re.DOTALL
@@ -329,10 +328,10 @@ def _parsed_head(head: str, max_labels: int) -> tuple[str, dict[str, str], Entit
         measurement = entity.metric
     labels: dict[str, str] = {}
     for tag in sorted(given):
-        name = _readable(tag).replace("/", ".")
+        name = readable_name(tag).replace("/", ".")
         if name in labels:
             raise InvalidInput("labels", tag, f"would be the label {name!r}, as another tag; rename one of them")
-        labels[name or "_"] = _without(given[tag], ("Cc",))
+        labels[name or "_"] = readable_value(given[tag])
     return measurement, checked_labels(labels, IngestLimits(labels=max_labels)), entity
 
 
@@ -349,19 +348,5 @@ def _metric(measurement: str, field: str) -> str:
 
 def _levels(parts: Iterable[str]) -> Iterator[str]:
     for part in parts:
-        levels = [level for text in _readable(part).split("/") if (level := text.strip())]
+        levels = [level for text in readable_name(part).split("/") if (level := text.strip())]
         yield from levels or ["_"]
-
-
-def _readable(text: str) -> str:
-    """Return a name without what a name may not hold: patterns and controls are ``_``."""
-    return _without(unicodedata.normalize("NFC", text), _CONTROLS, "*?[]").strip()
-
-
-def _without(text: str, categories: Iterable[str], characters: str = "") -> str:
-    if text.isascii() and text.isprintable() and not any(character in text for character in characters):
-        return text
-    return "".join(
-        "_" if character in characters or unicodedata.category(character) in categories else character
-        for character in text
-    )

@@ -261,7 +261,7 @@ def _answer(version: Version, outcome: _Outcome, *, stored: bool) -> Response[by
     what = "partial write" if some else "unable to parse" if stored else "nothing was written"
     message = f"{what}: {outcome.refused} of {outcome.lines} lines: {reason}"
     if not some and outcome.only_scope:
-        return _respond(_refusal(version, 403, f"forbidden: {reason}"))
+        return _refusal(version, 403, f"forbidden: {reason}").response()
     content: dict[str, Any] = {"error": message}
     if version == "v2":
         content = {"code": "invalid", "message": message, "line": first.row}
@@ -287,11 +287,6 @@ def _refusal(version: Version, status: int, text: str, headers: dict[str, str] |
         return Refusal(status, "text/plain; charset=utf-8", text.encode(), headers)
     content = {"code": _CODES.get(status, "internal error"), "message": text} if version == "v2" else {"error": text}
     return Refusal(status, _JSON, msgspec.json.encode(content), headers)
-
-
-def _respond(refusal: Refusal) -> Response[bytes]:
-    status, media_type, body, headers = refusal
-    return Response(body, status_code=status, media_type=media_type, headers=headers)
 
 
 def _wording(version: Version) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from litestar.connection import ASGIConnection
@@ -158,7 +159,15 @@ class RouteTable:
             self._exact[route.path_format] = declared
             if "{" in route.path_format:
                 levels = route.path_format.split("/")
-                pattern = "/".join("[^/]+" if level.startswith("{") else re.escape(level) for level in levels)
+                whole = {
+                    f"{{{part.name}}}"
+                    for part in route.path_components
+                    if not isinstance(part, str) and part.type is Path
+                }
+                pattern = "/".join(
+                    (".+" if level in whole else "[^/]+") if level.startswith("{") else re.escape(level)
+                    for level in levels
+                )
                 self._patterns.append((re.compile(pattern), declared))
 
     def find(self, method: str, path: str) -> Declaration | None:

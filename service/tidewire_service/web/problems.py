@@ -95,6 +95,11 @@ class Refusal(NamedTuple):
     body: bytes
     headers: dict[str, str]
 
+    def response(self) -> Response[bytes]:
+        """Return it as the answer of a handler."""
+        media_type = self.media_type.partition(";")[0]  # to a text Litestar adds the charset
+        return Response(self.body, status_code=self.status, media_type=media_type, headers=self.headers)
+
 
 Wording = Callable[[Exception], Refusal]
 """What words the refusals of a route whose clients understand no problems."""
@@ -205,8 +210,7 @@ def exception_handler(limit_counters: LimitCounters) -> Callable[[Request[Any, A
         if problem_of(error)[0].status >= 500 and not isinstance(error, LogUnavailable):
             id_, path = request_id(request.scope), shown(request.scope["path"])
             _log.error("request_failed", request=id_, method=request.method, path=path, exc_info=error)
-        status, media_type, body, headers = refusal
-        return Response(body, status_code=status, media_type=media_type, headers=headers)
+        return refusal.response()
 
     return answer
 

@@ -1,0 +1,116 @@
+"""Parses what is pushed to a Pushgateway: the labels in its path, and samples in Prometheus' text format; pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tidewire.errors import InvalidInput, LimitExceeded
+from tidewire.model.batch import IngestLimits, checked_labels, checked_name, checked_value, series_key
+from tidewire_service.errors import MalformedBody
+from tidewire_service.ingest.foreign_names import readable_value
+
+__all__ = ["Sample", "Samples", "group_labels", "read_samples"]
+
+_LINE_BYTES: Final = 64 * 1024  # the parser's time grows with the square of the labels of a line: 1 s for 60,000
+_BASE64: Final = "@base64"
+_COUNTER: Final = re.compile(r"^# TYPE (\S+) counter\s*$", re.MULTILINE)
+_BUCKET: Final = "_bucket"
+
+
+class Sample(NamedTuple):
+    """One sample: the metric and labels of its series, checked, and its value; None for what is not finite."""
+
+    metric: str
+    labels: dict[str, str]
+    value: float | None
+
+
+class Samples(NamedTuple):
+    """The samples of a body, and how many were left out: the buckets of histograms, whose count and sum stay."""
+
+    found: list[Sample]
+    left_out: int
+
+
+def group_labels(path: str) -> dict[str, str]:
+    """Return the labels that a path names: ``/metrics/job/<job>/<label>/<value>…``.
+
+    Args:
+        path: percent-encoded. After ``@base64`` at the end of a label, the value is URL-safe base64, ``=`` if empty.
+
+    Raises:
+        InvalidInput: no job, half a pair, or base64 that is none.
+    """
+    parts = [unquote(part) for part in path.split("/")[2:]]
+    if len(parts) % 2:
+        raise InvalidInput("path", path, "expected /metrics/job/<job> and pairs of label and value")
+    labels: dict[str, str] = {}
+    for given, text in zip(parts[::2], parts[1::2], strict=True):
+        name = given.removesuffix(_BASE64)
+        if name in labels:
+            raise InvalidInput("path", name, "is given twice")
+        labels[name] = text if name == given else _decoded(text)
+    if not labels.get("job"):
+        raise InvalidInput("path", path, "the job is empty")
+    return {name: value for name, value in checked_labels(labels).items() if value}
+
+
+def _decoded(text: str) -> str:
+    bare = text.rstrip("=")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidInput("path", text, "is not URL-safe base64 of UTF-8") from None
+
+
+def read_samples(body: bytes, group: dict[str, str], limits: IngestLimits, most: int) -> Samples:
+    """Parse a body as a whole: a group is replaced by all of it or by nothing.
+
+    Args:
+        body: text format 0.0.4, UTF-8.
+        group: the labels of the path, which win over those of the body.
+        limits: of labels.
+        most: largest number of samples.
+
+    Raises:
+        MalformedBody: a line cannot be parsed, or has a time of its own, which a Pushgateway does not take either.
+        InvalidInput: a name or label cannot be stored, or a series comes twice.
+        LimitExceeded: too many samples or labels.
+    """
+    if any(len(line) > _LINE_BYTES for line in body.split(b"\n")):
+        raise MalformedBody("body", body[:60], f"has a line of more than {_LINE_BYTES} bytes")
+    try:
+        text = body.decode()
+        bare = set(_COUNTER.findall(text))
+        families = list(text_string_to_metric_families(text))
+    except (ValueError, IndexError, KeyError) as error:
+        raise MalformedBody("body", body[:60], f"is not in Prometheus' text format: {str(error)[:200]}") from None
+    found: list[Sample] = []
+    seen: set[tuple[str, str]] = set()
+    left_out = 0
+    for family in families:
+        for sample in family.samples:
+            if sample.timestamp is not None:
+                raise MalformedBody("body", sample.name, "has a timestamp; a push is of now: leave it out")
+            if family.type == "histogram" and sample.name.endswith(_BUCKET):
+                left_out += 1
+                continue
+            name = sample.name
+            if family.type == "counter" and family.name in bare:
+                name = name.removesuffix("_total")  # which the parser adds
+            own = {name: readable_value(value) for name, value in sample.labels.items()}
+            labels = checked_labels({**own, **group}, limits)
+            key = (checked_name(name), series_key(labels))
+            if key in seen:
+                raise InvalidInput("body", name, f"comes twice with the labels {key[1]}")
+            seen.add(key)
+            found.append(Sample(name, labels, checked_value(sample.value)))
+            if len(found) > most:
+                raise LimitExceeded("max_rows", most, len(found), "push fewer samples at a time")
+    return Samples(found, left_out)
