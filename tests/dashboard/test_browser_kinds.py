@@ -308,6 +308,10 @@ async def test_values_move_with_their_readings_until_a_pause(tab: Any, service: 
     assert "77" in await texts(page, 0, "77")
     await page.keyboard.press("Escape")
     await texts(page, 0, "88")
+    await service.publish("kind/live", 88.0, 99.0, text=[None, "finished"])
+    await page.locator('[data-tw="kind-note"]').first.get_by_text("FINISHED").wait_for()
+    assert "99" in await texts(page, 0, "99"), "what it ended with is not stale"
+    assert await page.locator(".kind-table tr.silent").count() == 0
 
 
 async def test_what_is_no_plot_is_a_picture_and_a_file_too(tab: Any, plant: float) -> None:

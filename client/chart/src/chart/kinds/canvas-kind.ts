@@ -13,7 +13,7 @@ import { type Fresh, freshOf } from "./readings";
 export const NOTE_PX = 20;
 
 /** Px of a card that has no room to say more than its value. */
-const NARROW_PX = 240;
+const NARROW_PX = 300;
 
 /** What a kind paints with, px of layout. */
 export interface Face {

@@ -48,9 +48,10 @@ export interface Fresh {
   silent: boolean;
   /** "LIVE 60 ms", "STALE 8 s", "PAUSED", "newest 20 min ago". */
   words: string;
-  /** The same without the word LIVE; and of what is silent without the way of its last reading. */
+  /** The same without the word LIVE; and the word and the age apart, without the way of the last reading. */
   short: string;
-  brief: string;
+  word: string;
+  age: string;
 }
 
 export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
@@ -59,8 +60,8 @@ export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
   const { word, value } = live && picture.emptyText.length > 0 ? emptyWords(age) : chartWords(state, age);
   const silent = isSilent(state) && !moment.zoomed;
   const words = moment.paused && !silent ? "PAUSED" : `${word} ${value}`.trim();
-  const brief = Number.isFinite(age.ms) ? `${word} ${shortAge(age.ms)}` : word;
-  return { silent, words, short: words.replace(/^LIVE /, ""), brief };
+  const old = Number.isFinite(age.ms) ? shortAge(age.ms) : "";
+  return { silent, words, short: words.replace(/^LIVE /, ""), word, age: old };
 }
 
 /** How long the window is: "5 min". */

@@ -62,10 +62,10 @@ function paint(face: Face): Said {
   const compared = Number.isNaN(change) ? "" : `. ${changeWords(change, moment.endMs - moment.startMs)}`;
   return {
     name: nameOf(chart, i),
-    fresh: fresh.silent ? "" : fresh.short,
+    fresh: fresh.silent ? fresh.age : fresh.short,
     note: fresh.silent ? "" : windowText(moment),
     pill: fresh.silent
-      ? { icon: "clock", text: fresh.brief }
+      ? { icon: "clock", text: fresh.word }
       : alarm && { icon: alarm, text: alarm === "warn" ? "WARN" : "CRITICAL" },
     words: compared,
   };
