@@ -7,6 +7,7 @@ import type { Picture } from "../../canvas/picture";
 import type { Moment } from "../moment";
 import type { ChartKind, Drawing, Shown } from "./kind";
 import css from "./kinds.css";
+import { Pace } from "./pace";
 import { type Fresh, freshOf } from "./readings";
 
 /** Px of the row of words: as high as a legend. */
@@ -52,6 +53,7 @@ class CanvasDrawing implements Drawing {
     this.#canvas,
   );
   #pillShown = "";
+  readonly #pace = new Pace();
   /** What was drawn last. */
   #face: Omit<Face, "ctx"> | null = null;
   readonly #paint: (face: Face) => Said;
@@ -63,6 +65,7 @@ class CanvasDrawing implements Drawing {
   }
 
   draw(picture: Picture, width: number, height: number, ratio: number, chart: Shown, moment: Moment): void {
+    if (!this.#pace.due([width, height, ratio], chart, moment)) return;
     const { tokens } = moment;
     const fresh = freshOf(chart, moment, picture);
     this.#face = { width, height: Math.max(1, height - NOTE_PX), tokens, chart, moment, picture, fresh };

@@ -29,8 +29,9 @@ export interface Drawing {
   /** What a screen reader is told besides title, freshness and last values: sentences that begin with a point, or nothing. */
   readonly words: string;
   /**
-   * Draw a moment, `width` × `height` px of layout, each `ratio` pixels of the screen. The picture is that of the plot:
-   * colours, thresholds, range, what is loading, why it is empty, how pale it is.
+   * Draw a moment, `width` × `height` px of layout, each `ratio` pixels of the screen. Called with every frame: `Pace` tells
+   * whether to draw. The picture is that of the plot: colours, thresholds, range, what is loading, why it is empty, how
+   * pale it is.
    */
   draw(picture: Picture, width: number, height: number, ratio: number, chart: Shown, moment: Moment): void;
   /** Return what was drawn last, `ratio` pixels for each px, for a PNG. */

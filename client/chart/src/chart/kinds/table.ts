@@ -18,6 +18,7 @@ import { figuresOf } from "../figures";
 import type { Moment } from "../moment";
 import type { ChartKind, Drawing, Shown } from "./kind";
 import css from "./kinds.css";
+import { Pace } from "./pace";
 import { lengthText, newestOf, shownOf, stateOf, wordWithin } from "./readings";
 import { nextOrder, type RowValues, rowNames, sorted, sortWords } from "./rows";
 
@@ -88,6 +89,7 @@ class TableDrawing implements Drawing {
   #orderKey = "";
   #orderedAt = -Infinity;
   #sparkAt = -Infinity;
+  readonly #pace = new Pace();
   #nameKey = "";
   #picture: { texts: string[][]; tokens: Moment["tokens"]; silent: boolean[]; width: number; height: number } | null =
     null;
@@ -123,6 +125,7 @@ class TableDrawing implements Drawing {
 
   draw(picture: Picture, width: number, height: number, ratio: number, chart: Shown, moment: Moment): void {
     this.#chart = chart;
+    if (!this.#pace.due([width, height, ratio], chart, moment)) return;
     const { series, traces, slots, prints, axis } = chart;
     const shown = shownOf(chart);
     const { names } = rowNames(series);
