@@ -191,7 +191,9 @@ async def test_an_empty_page_knows_other_tools(tab: Any, service: Any) -> None:
     await tab.open("/")
     await tab.page.locator('[data-tw="other-tools"]').click()
     text = await tab.page.locator('[data-tw="dialog"]').inner_text()
-    for words in ("XADD tw:in", "text/csv", "tidewire replay", "fetch("):
+    port = service.url.rpartition(":")[2]
+    influx = ("[[outputs.influxdb]]", f"port: {port}", "/write -H 'Authorization: Token TOKEN'", "/metrics/job/backup")
+    for words in ("XADD tw:in", "text/csv", "tidewire replay", "fetch(", *influx):
         assert words in text
     assert service.url in text
 

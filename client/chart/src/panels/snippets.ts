@@ -75,6 +75,9 @@ export function copyButton(text: () => string, copied: () => void = () => undefi
 
 /** Other tools that can publish, with an example each. */
 export function otherTools(url: string, redis: string): HTMLElement {
+  const { hostname, protocol, port: given } = new URL(url);
+  const ssl = protocol === "https:";
+  const port = given || (ssl ? "443" : "80");
   const ways: [string, string][] = [
     [
       "Node, Deno or a page: anything that speaks HTTP",
@@ -90,6 +93,22 @@ export function otherTools(url: string, redis: string): HTMLElement {
     ],
     ["A recorded file, replayed as if it were live", `tidewire replay readings.csv --speed 10 --to ${url}`],
     ["CPU, memory, disk and network of a machine", `tidewire host --to ${url}`],
+    [
+      "Telegraf, with all that it collects",
+      `[[outputs.influxdb]]\n  urls = ["${url}"]\n  database = "any"\n  username = "any"\n  password = "TOKEN"`,
+    ],
+    [
+      "Home Assistant: each entity with its unit",
+      `influxdb:\n  api_version: 1\n  host: ${hostname}\n  port: ${port}\n  ssl: ${ssl}\n  username: any\n  password: TOKEN`,
+    ],
+    [
+      "Proxmox, Glances and other clients of InfluxDB; any database or bucket will do",
+      `curl ${url}/write -H 'Authorization: Token TOKEN' \\\n  --data-binary 'furnace,site=A temperature=921.4'`,
+    ],
+    [
+      "Scripts that push to a Prometheus Pushgateway",
+      `echo "backup_seconds 12.5" | curl --data-binary @- ${url}/metrics/job/backup`,
+    ],
   ];
   const all = h(
     "a",
