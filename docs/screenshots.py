@@ -173,9 +173,9 @@ class Stage:
         self.stack.callback(self.end, process)
         return process
 
-    def serve(self) -> subprocess.Popen[bytes]:
+    def serve(self, *options: str) -> subprocess.Popen[bytes]:
         """Start the service and wait until it is ready."""
-        process = self.run("-m", "tidewire", "serve", "--port", str(self.service_port))
+        process = self.run("-m", "tidewire", "serve", "--port", str(self.service_port), *options)
         answers(f"{self.service}/health/ready")
         return process
 

@@ -39,7 +39,7 @@ class Hand:
         """Point at something and press."""
         self.clicks += 1
         self.steps += 1
-        found.first.click()
+        found.locator("visible=true").first.click()
 
     def point(self, found: Locator, x: float, y: float) -> None:
         """Point at a place of something, in parts of its size."""
@@ -162,11 +162,10 @@ def errors_by_code(hand: Hand) -> None:
     hand.click(page.get_by_role("menuitem", name="http"))
     drawn(page, "charts.length === 1 && charts[0].series[0]?.buckets > 20")
     hand.press("q")
-    hand.press("Control+a")
+    hook(page, "formula-input").wait_for()
     hand.type("sum by (code) (rate(http/requests_total))")
-    hand.press("Escape")
     hand.press("Enter")
-    drawn(page, "charts[0].series.length === 3 && charts[0].series[0].buckets > 20")
+    drawn(page, "charts.at(-1).series.length === 3 && charts.at(-1).series[0].buckets > 20")
 
 
 def two_runs(hand: Hand) -> None:
@@ -193,14 +192,14 @@ def last_week(hand: Hand) -> None:
     hand.press("p")
     hand.click(page.get_by_text("Last 7 days"))
     hand.press("p")
-    hand.click(page.get_by_text("a week"))
-    hand.press("Enter")
+    hand.click(page.get_by_text("1 week", exact=True))
+    hand.click(page.get_by_text("Show 7 d"))
     drawn(page, "location.search.includes('cmp=1w') && charts.some((one) => one.series[0]?.buckets > 200)")
 
 
 def worst_robot(hand: Hand) -> None:
     """The worst robot of 9,000."""
-    hand.click(hook(hand.page, "tile"))
+    hand.click(hand.page.locator('[data-tw="tile"][aria-label*="critical"]'))
     drawn(hand.page, "charts.length === 1 && charts[0].series.some((one) => one.last > 90)")
 
 
@@ -228,8 +227,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "screenshots")
     parser.add_argument("--only", default="", help="names that begin so")
     given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     with staged() as stage, sync_playwright() as playwright:
-        stage.serve()
+        stage.serve("--retention-age-s", str(30 * 86_400))
         stage.run("-m", "tidewire", "dashboard", "--port", str(stage.dashboard_port))
         answers(stage.dashboard)
         plant(stage)

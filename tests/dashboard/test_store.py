@@ -425,3 +425,20 @@ def test_a_view_draws_only_the_piece_of_the_newest_unit() -> None:
     drawn, base = view._window.data[0], view._window.records[0]["base"]
     assert np.nanmin(drawn["min"] + base) >= 68
     assert np.nanmax(drawn["max"] + base) == 69
+
+
+def test_readings_that_came_too_late_for_memory_are_asked_for_from_the_history() -> None:
+    """Somebody imports the last two weeks of a series that is live: no window of them may look empty."""
+    store, now_ms, hour_ms = Store(), 1_790_000_000_000.0, 3_600_000.0
+    store.covered_from_ms = -math.inf
+    store.append(Batch(metric="m", time=[now_ms - 1_000], value=[2.0]), int(now_ms) << 32)
+    week = LiveView(store, (0,), 168 * hour_ms, 300)
+    week.tick(1, now_ms)
+    assert week.partial == []
+    past = [now_ms - n * hour_ms for n in range(336, 8, -1)]
+    store.append(Batch(metric="m", time=past, value=[1.0] * len(past)), (int(now_ms) << 32) + 1)
+    week.tick(2, now_ms)
+    assert week.partial == [0]
+    minutes = LiveView(store, (0,), 600_000, 300)
+    minutes.tick(2, now_ms)
+    assert minutes.partial == []

@@ -63,7 +63,7 @@ class Series:
         raw: readings (time, value).
         levels: which of its values tell whether it is drawn as steps.
         seconds: buckets of one second.
-        evicted_ms: log time at which its blocks were last taken from it, -inf if never.
+        evicted_ms: log time before which readings were last taken from it or not kept, -inf if never.
         deliveries: the silences for which blocks of readings made up; None if there was none.
         late: (version, oldest time) of arrivals that were not newer than all before.
         words: texts of its readings without a number; None if it never had one.
@@ -227,7 +227,7 @@ class Series:
         """Merge readings of which some are not newer than all before, float64[2, n] in order of time, n ≥ 1.
 
         Args:
-            rows: those before `oldest_second_ms` leave no trace.
+            rows: of those before `oldest_second_ms` only that they are in the history.
             version: the version of the series that holds them.
             oldest_raw_ms: readings before it go to the seconds only.
             oldest_second_ms: bound of the seconds.
@@ -243,6 +243,8 @@ class Series:
             tail = np.concatenate((held[:, at:], recent), axis=1)
             self.raw.replace_tail(self.raw.size - at, tail[:, np.argsort(tail[0], kind="stable")])
         self._merge_seconds(rows[:, rows[0] >= oldest_second_ms], oldest_raw_ms)
+        if rows[0, 0] < oldest_second_ms:
+            self.evicted_ms = max(self.evicted_ms, oldest_second_ms)
         self.late.append((version, float(rows[0, 0])))
 
     def _merge_seconds(self, rows: Floats, oldest_raw_ms: float) -> None:
