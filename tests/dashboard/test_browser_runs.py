@@ -217,6 +217,18 @@ async def test_a_deck_without_a_step_says_how_to_publish_one_and_draws_over_run_
     await ends_at(tab, 4)
     (chart,) = await drawn(tab, 1)
     assert chart["lines"][0]["run"] == "run=b"
+    # A label that is not the run's name is a chip, and a column of its settings.
+    await page.set_viewport_size({"width": 1440, "height": 900})
+    await service.publish("mice/loss", 0.5, step=[9], labels={"run": "c", "team": "x"})
+    await service.publish("mice/loss", 0.5, step=[9], labels={"run": "d", "team": "y"})
+    await drawn(tab, 3)
+    assert await page.locator('[data-column="set team"]').count() == 1
+    await page.locator('[data-tw="chip"][data-label="team"]').click()
+    assert await violations(page) == []
+    await page.locator('[data-tw="chip-value"]').filter(has_text="y").click()
+    await tab.until("() => location.search.includes('l.team=y')")
+    (chart,) = await drawn(tab, 1)
+    assert chart["lines"][0]["run"] == "run=d,team=y"
 
 
 async def test_a_legend_by_value_begins_with_the_greatest_and_follows(tab: Any, service: Any) -> None:

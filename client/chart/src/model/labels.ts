@@ -1,6 +1,5 @@
 /** The labels by which series can be chosen: those that divide them best are offered first; pure. */
 import { byName, type Labels } from "../base/naming";
-import type { Series } from "./directory";
 
 /** Labels of which a chip is offered; the others are behind `+ label`. */
 export const MOST_CHIPS = 4;
@@ -14,7 +13,7 @@ export interface LabelChoice {
 }
 
 /** Return the labels with two or more values, those that divide the series best first: O(n) in all labels. */
-export function labelChoices(series: readonly Series[]): LabelChoice[] {
+export function labelChoices(series: readonly { readonly labels: Labels }[]): LabelChoice[] {
   const counts = new Map<string, Map<string, number>>();
   for (const { labels } of series)
     for (const [name, value] of Object.entries(labels)) {

@@ -14,6 +14,7 @@ import { allColours, changedColours, deckStyles, keptStyles } from "../model/dec
 import { saveFile } from "../model/deck-file";
 import type { Directory, Series } from "../model/directory";
 import { DEFAULT_COLUMNS } from "../model/kinds";
+import { withLabel } from "../model/labels";
 import { changeChart, defaultCharts, hasLabels } from "../model/layout";
 import {
   drawnRuns,
@@ -32,8 +33,10 @@ import { LIST } from "../model/session";
 import { type ChartSpec, type KeptColour, MOST_RUNS, type RunAxis, type Span } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
+import { LabelChips } from "../panels/label-chips";
 import { RunBar, type RunBarOwner } from "../panels/run-bar";
 import { RunTable, type RunTableOwner } from "../panels/run-table";
+import chipsCss from "../panels/tree-view.css";
 import type { RunsAnswer } from "../wire/messages";
 import type { Page } from "./page";
 import css from "./runs.css";
@@ -75,6 +78,8 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
   readonly #problem = h("p", { class: "runs-problem", role: "status", "data-tw": "runs-problem" });
   readonly #empty: HTMLElement;
   readonly #bar: RunBar;
+  /** Of all labels but the one that names a run. */
+  readonly #chips: LabelChips;
   readonly #table: RunTable;
   readonly #crosshair: Crosshair;
   readonly #lines = new RunLines();
@@ -97,7 +102,12 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   constructor(app: AppContext) {
     this.#app = app;
-    this.#bar = new RunBar(this);
+    this.#chips = new LabelChips(app, () =>
+      this.#metrics()
+        .flatMap((metric) => this.#directory.byMetric.get(metric) ?? [])
+        .map(({ labels }) => ({ labels: withLabel(labels, "run", null) })),
+    );
+    this.#bar = new RunBar(this, this.#chips.element);
     this.#table = new RunTable(this);
     this.#empty = h(
       "section",
@@ -108,7 +118,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
       h("p", {}, "Each run is a label set, such as one value of the label run. Run time and Clock need no steps."),
     );
     this.#scroller.append(this.#problem, this.#empty, this.#grid, this.#table.element);
-    this.element.append(h("style", {}, css), this.#bar.element, this.#scroller);
+    this.element.append(h("style", {}, chipsCss, css), this.#bar.element, this.#scroller);
     show(this.#empty, false);
     show(this.#problem, false);
     this.#crosshair = new Crosshair(
@@ -223,7 +233,11 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     }
     const axis = this.#axis === "step" ? "step" : "time";
     const asked = `${axis} ${metrics.join("\0")}`;
-    if (asked !== this.#asked) this.#lines.clear();
+    if (asked !== this.#asked) {
+      this.#lines.clear();
+      this.#chips.forget();
+      this.#chips.update();
+    }
     this.#asked = asked;
     const indices = this.#wanted();
     const lines = this.#lines.wanted(indices).filter(({ version }) => version === 0 || !this.#frozen);
@@ -503,6 +517,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   stateChanged(): void {
     this.#reconcile();
+    this.#chips.update();
     if (this.#answer) this.#choose();
     this.refresh();
     this.#askSoon();
@@ -550,6 +565,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   destroy(): void {
     this.#gone = true;
+    this.#chips.destroy();
     window.clearTimeout(this.#timer);
     for (const { chart } of this.#cards) chart.destroy();
     this.#directory.restyle(new Map());

@@ -3,7 +3,7 @@
 import { h, icon, show } from "../base/dom";
 import { formatNumber } from "../base/format";
 import { Menu } from "../base/menu";
-import { labelOf } from "../base/naming";
+import { type Labels, labelOf } from "../base/naming";
 import { chipsOf, type LabelChoice, labelChoices, withLabel } from "../model/labels";
 import type { AppContext } from "./app-context";
 
@@ -18,9 +18,15 @@ export class LabelChips {
   #drawn = "";
   #added: string[] = [];
   readonly #app: AppContext;
+  readonly #labelled: () => readonly { readonly labels: Labels }[];
 
-  constructor(app: AppContext) {
+  /** `labelled` returns what has the labels; by default all series. */
+  constructor(
+    app: AppContext,
+    labelled = (): readonly { readonly labels: Labels }[] => app.session.directory.measured,
+  ) {
     this.#app = app;
+    this.#labelled = labelled;
     show(this.element, false);
   }
 
@@ -30,7 +36,7 @@ export class LabelChips {
     const { labels } = this.#app.state;
     if (directory.version !== this.#version) {
       this.#version = directory.version;
-      this.#choices = labelChoices(directory.measured);
+      this.#choices = labelChoices(this.#labelled());
     }
     const names = chipsOf(this.#choices, labels, this.#added);
     const key = JSON.stringify([names, labels, this.#choices.map(({ name, values }) => [name, values.length])]);
@@ -42,6 +48,11 @@ export class LabelChips {
     const others = this.#choices.filter(({ name }) => !names.includes(name));
     if (others.length) this.#menus.push(this.#more(others));
     this.element.replaceChildren(...this.#menus.map((menu) => menu.element));
+  }
+
+  /** Have the labels read anew by the next update: they are of other series. */
+  forget(): void {
+    this.#version = -1;
   }
 
   #chip(name: string, chosen: string | null): Menu {

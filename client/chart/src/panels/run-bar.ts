@@ -30,7 +30,8 @@ export class RunBar {
   readonly #count = h("span", { class: "run-count", role: "status", "data-tw": "run-count" });
   readonly #differing: HTMLButtonElement;
 
-  constructor(owner: RunBarOwner) {
+  /** `chips` choose the labels that runs must have. */
+  constructor(owner: RunBarOwner, chips: HTMLElement) {
     this.#axes = new Segments("x axis", "run-axis", AXES, (axis) => owner.setAxis(axis as RunAxis));
     this.#slider = h("input", {
       type: "range",
@@ -81,6 +82,7 @@ export class RunBar {
       this.#slider,
       this.#field,
       this.#raw,
+      chips,
       h("span", { class: "grow" }),
       this.#count,
       this.#differing,

@@ -38,7 +38,7 @@ export interface RunTableOwner {
 const STATES: Record<RunEntry["state"], [word: string, icon: IconName | null]> = {
   live: ["LIVE", null],
   stale: ["STALE", "clock"],
-  finished: ["FINISHED", "check"],
+  finished: ["FINISHED", "done"],
   stopped: ["STOPPED", "pause"],
   failed: ["FAILED", "critical"],
 };
