@@ -159,5 +159,5 @@ async def test_each_view_can_be_read_by_everybody(tab: Any, service: Any, view: 
     assert await violations(tab.page) == []
     await tab.until("() => document.documentElement.dataset.theme === 'light'")
     spoken = await tab.page.locator('[data-tw="plot"]').get_attribute("aria-label")
-    assert "series" in spoken
+    assert f"of {NODES}" in spoken or f"{NODES} series" in spoken
     assert tab.errors == []

@@ -65,7 +65,7 @@ export function sharePrint(chart: Chart): void {
   if (there.length === 0) return;
   const [lo, hi] = [Math.min(...there.map((one) => one.lo)), Math.max(...there.map((one) => one.hi))];
   const print = printOf(chart.unit, { lo, hi, integers: there.every(({ integers }) => integers) });
-  const decimals = Math.max(0, print.decimals - 1);
+  const decimals = print.decimals > 1 ? print.decimals - 1 : print.decimals;
   chart.prints = chart.prints.map(() => ({ ...print, decimals }));
 }
 
