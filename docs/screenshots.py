@@ -35,6 +35,7 @@ CHARTS = (
 DECK = "/d/Furnace%20shift?" + "&".join(f"c={chart}" for chart in CHARTS.split())
 WALL = "/d/Furnace%20shift?kiosk=1&c=furnace/temperature:6&c=furnace/power:6&c=line-1/pressure&c=line-1/flow&c=host/cpu"
 TROUBLE = "/d/trouble?c=furnace/temperature,host/memory&c=line-3/unborn&c=line-2/vibration&c=furnace/temperature@site:6"
+MANY = "/d/fleet?c=fleet/cpu:6x11&c=fleet/cpu:6x11;v=heat&c=fleet/cpu:4x7;v=top&c=fleet/cpu@az:4x7"
 ALERTS = [
     {"metric": "furnace/temperature", "warn_above": 935},
     {"metric": "line-1/flow", "critical_below": 131},
@@ -88,6 +89,14 @@ def alarmed(page: Page) -> None:
 def counted(page: Page) -> None:
     """Wait until the tab's title counts the alarms."""
     page.wait_for_function("() => document.title.startsWith('(')")
+
+
+def drawn(page: Page) -> None:
+    """Wait until the charts on the screen have values."""
+    live(page)
+    page.wait_for_function(
+        "() => window.__tidewire?.state().charts.slice(0, 5).every((one) => one.series.some(({ buckets }) => buckets > 20))"
+    )
 
 
 def numbers(page: Page) -> None:
@@ -268,6 +277,10 @@ def main() -> None:
         wanted(Picture("alert-deck", DECK, prepare=alarmed))
         wanted(Picture("alert-overview", "/?filter=warn", prepare=counted, themes=("dark",)))
         stage.limits(THRESHOLDS)
+        fleet = stage.run(str(Path(__file__).with_name("fleet.py")))
+        time.sleep(15)  # until the past of 1,000 series is there
+        wanted(Picture("many", MANY, prepare=drawn))
+        stage.end(fleet)
         # The page is opened before its service goes away.
         wanted(
             Picture(

@@ -340,7 +340,7 @@ export class Chart implements Parts {
     this.#moment = moment;
     this.many?.fit(moment.ring(this.devicePx, this.formula));
     this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx, this.formula), this.series));
-    this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.#plannedTitle);
+    this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.title);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     this.#guarded(() => this.#paint(moment));
   }

@@ -13,7 +13,7 @@ import { type Counts, type Face, sharePrint } from "./face";
 
 const SPARK = { width: 56, height: 14 } as const;
 const SPARK_PX = 1.1;
-/** A row moves at most this often. */
+/** The list changes at most this often. */
 const RANK_MS = 1_000;
 
 interface Row {
@@ -33,6 +33,8 @@ export class Top implements Face {
   #rows: Row[] = [];
   #order: number[] = [];
   #rankedAt = -Infinity;
+  /** What was ranked. */
+  #of = "";
   #chart: Chart | null = null;
 
   arrange(rows: readonly Series[]): Series[] {
@@ -50,10 +52,10 @@ export class Top implements Face {
     const newest = chart.traces.map(({ n, last }) => (n ? last[n - 1] : -Infinity));
     const now = performance.now();
     const shown = newest.map((_, i) => i).filter((i) => newest[i] > -Infinity);
-    if (now - this.#rankedAt >= RANK_MS || shown.length !== this.#order.length || moment.paused) {
-      this.#rankedAt = now;
-      this.#order = shown.sort((a, b) => newest[b] - newest[a]);
-    }
+    const of = `${chart.series.map(({ index }) => index).join()} ${shown.length} ${moment.tokens.surface}`;
+    if (now - this.#rankedAt < RANK_MS && of === this.#of && !moment.paused) return;
+    [this.#rankedAt, this.#of] = [now, of];
+    this.#order = shown.sort((a, b) => newest[b] - newest[a]);
     this.#fill(chart, moment);
   }
 
