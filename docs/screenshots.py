@@ -95,7 +95,8 @@ def drawn(page: Page) -> None:
     """Wait until the charts on the screen have values."""
     live(page)
     page.wait_for_function(
-        "() => window.__tidewire?.state().charts.slice(0, 5).every((one) => one.series.some(({ buckets }) => buckets > 20))"
+        """() => window.__tidewire?.state().charts.slice(0, 5)
+            .every((one) => one.series.some(({ buckets }) => buckets > 20))"""
     )
 
 
