@@ -86,7 +86,9 @@ def publish(url: str, rows: list[dict[str, object]]) -> None:
     """Publish batches, 400 a request."""
     with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
         for start in range(0, len(rows), 400):
-            http.post("/v1/readings", json=rows[start : start + 400]).raise_for_status()
+            answer = http.post("/v1/readings", json=rows[start : start + 400]).raise_for_status().json()
+            if answer["rejected"]:
+                raise ValueError(answer["rejected"])
 
 
 def plant(stage: Stage) -> None:
@@ -102,7 +104,9 @@ def plant(stage: Stage) -> None:
     def cold(at_ms: float) -> float:
         return 4.0 + math.sin(at_ms / DAY_MS * 2 * math.pi) + 0.4 * (at_ms > now_ms - DAY_MS * 5)
 
-    add("cold-room/temperature", past, [cold(at) + chance.gauss(0, 0.15) for at in past], "Cel")
+    for start in range(0, len(past), 1_000):
+        part = past[start : start + 1_000]
+        add("cold-room/temperature", part, [cold(at) + chance.gauss(0, 0.15) for at in part], "Cel")
     opens = [bool((n // 40) % 4 == 1) for n in range(600)]
     warm = [cold(at) + 2.5 * open_ + chance.gauss(0, 0.05) for at, open_ in zip(recent, opens, strict=True)]
     add("cold-room/temperature", recent, list(warm), "Cel")
