@@ -203,7 +203,7 @@ def _page(page: str, hub: SocketHub) -> Deck:
     login = EVERYBODY if hub.logins is None else hub.logins.find(pn.state.cookies.get(COOKIE, ""))
     # A login that ended between the page's two requests gives no ticket: the page will reload.
     ticket = "" if login is None else hub.tickets.issue(login)
-    pn.state.on_session_destroyed(lambda _context: hub.tickets.revoke(ticket))
+    pn.state.on_session_destroyed(lambda _context: hub.tickets.session_ended(ticket))
     prefix = (pn.state.base_url or "/").rstrip("/")
     given = {
         "page": page,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from tornado.ioloop import PeriodicCallback
@@ -28,23 +32,32 @@ PING_S: Final = 10.0  # a viewer that vanished is noticed within two pings
 _CHECK_LOGINS_S: Final = 1.0
 _MAX_MESSAGE_BYTES: Final = 64 << 10
 _MAX_BAD_MESSAGES: Final = 20
+_GRACE_S: Final = 120.0  # in which a page whose session is over may connect again after a cut
 
 
 class Tickets:
-    """The tickets of open pages: one random ticket per page, valid until the page's session ends.
+    """The tickets of open pages: one random ticket per page, valid until its session ends and it is gone.
+
+    A page has no session for long if it went to another address before Panel's scripts ran: its socket keeps it open.
 
     Args:
         limit: most tickets at a time; the oldest is dropped first.
+        clock: seconds that only rise.
     """
 
-    def __init__(self, limit: int = 10_000) -> None:
+    def __init__(self, limit: int = 10_000, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
+        self._clock = clock
         self._tickets: dict[str, Login] = {}
+        self._sockets: Counter[str] = Counter()
+        self._ends_s: dict[str, float] = {}  # of those without a session: when they end, inf while a socket is open
 
     def issue(self, login: Login = EVERYBODY) -> str:
         """Return a new ticket for a page that this login opened."""
+        for old in [old for old in self._ends_s if not self._lasts(old)]:
+            self.revoke(old)
         while len(self._tickets) >= self._limit:
-            del self._tickets[next(iter(self._tickets))]
+            self.revoke(next(iter(self._tickets)))
         ticket = secrets.token_urlsafe(18)
         self._tickets[ticket] = login
         return ticket
@@ -52,10 +65,35 @@ class Tickets:
     def revoke(self, ticket: str) -> None:
         """Make a ticket invalid."""
         self._tickets.pop(ticket, None)
+        self._ends_s.pop(ticket, None)
+
+    def session_ended(self, ticket: str) -> None:
+        """Revoke the ticket of a page whose session is over, once the page is gone as well."""
+        if ticket in self._tickets and self._sockets[ticket]:
+            self._ends_s[ticket] = math.inf
+        else:
+            self.revoke(ticket)
+
+    def socket_opened(self, ticket: str) -> None:
+        """Note that a page with this ticket is connected."""
+        self._sockets[ticket] += 1
+        if ticket in self._ends_s:
+            self._ends_s[ticket] = math.inf
+
+    def socket_closed(self, ticket: str) -> None:
+        """Note that it is not any more."""
+        self._sockets[ticket] -= 1
+        if self._sockets[ticket] <= 0:
+            del self._sockets[ticket]
+            if ticket in self._ends_s:
+                self._ends_s[ticket] = self._clock() + _GRACE_S
 
     def login(self, ticket: str) -> Login | None:
         """Return the login of a ticket, None if the ticket is unknown."""
-        return self._tickets.get(ticket)
+        return self._tickets.get(ticket) if self._lasts(ticket) else None
+
+    def _lasts(self, ticket: str) -> bool:
+        return self._clock() < self._ends_s.get(ticket, math.inf)
 
 
 class SocketHub:
@@ -110,6 +148,7 @@ class FrameSocket(WebSocketHandler):
         """Receive the arguments of the route."""
         self._hub = hub
         self._viewer: Viewer | None = None
+        self._ticket = ""
         self._unsent = 0
         self._bad = 0
 
@@ -120,7 +159,8 @@ class FrameSocket(WebSocketHandler):
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """Accept the viewer, or close the socket with a code that tells the reason."""
-        login = self._hub.tickets.login(self.get_query_argument("ticket", ""))
+        ticket = self.get_query_argument("ticket", "")
+        login = self._hub.tickets.login(ticket)
         logins = self._hub.logins
         if login is None:
             self.close(CLOSE_UNKNOWN_TICKET, "unknown ticket: reload the page")
@@ -130,6 +170,8 @@ class FrameSocket(WebSocketHandler):
             self.close(CLOSE_FULL, "too many viewers")
         else:
             self.set_nodelay(True)
+            self._ticket = ticket
+            self._hub.tickets.socket_opened(ticket)
             self._viewer = Viewer(self._hub.shared, self, login)
             self._hub.add(self._viewer)
 
@@ -149,6 +191,7 @@ class FrameSocket(WebSocketHandler):
         """Remove the viewer."""
         if self._viewer is not None:
             self._hub.remove(self._viewer)
+            self._hub.tickets.socket_closed(self._ticket)
             self._viewer = None
 
     # -- the viewer's port ---------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Tab:
         self.errors: list[str] = []
         self._heard: dict[str, Callable[[Any], None]] = {
             "request": lambda request: self.requests.append(request.url),
-            "pageerror": lambda error: self.errors.append(str(error)),
+            "pageerror": lambda error: self.errors.append(str(getattr(error, "stack", error))),
             "console": lambda message: self.errors.append(message.text) if message.type == "error" else None,
         }
         for event, listener in self._heard.items():

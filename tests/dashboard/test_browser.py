@@ -184,6 +184,32 @@ async def test_a_dashboard_that_was_restarted_is_found_again_by_the_page(
     await tab.until(f"() => ({CHART})()?.last === 1")
 
 
+async def test_a_page_that_goes_elsewhere_at_once_needs_no_session(
+    tab: Any, dashboard: Dashboard, service: Any
+) -> None:
+    """Panel's scripts, which run some seconds after the first drawing, are relative to where the page was loaded."""
+    await service.publish("furnace/temperature", 1.0)
+    await tab.open("/?w=1m")
+    await tab.page.locator('[data-tw="tile"]').click()
+    await tab.until(f"() => ({CHART})()?.last === 1")
+    drawn_ms = await tab.page.evaluate("() => performance.now()")
+    await tab.until("(drawn) => performance.now() > drawn + 3500", drawn_ms)
+    assert tab.errors == []
+    assert not await tab.page.evaluate("() => 'Bokeh' in window")
+
+    tickets, before = dashboard.hub.tickets, set(dashboard.hub.shared.viewers)
+    for ticket in list(tickets._tickets):
+        tickets.session_ended(ticket)
+    for handler in before:
+        handler.fail()
+    async with asyncio.timeout(HANG_S):
+        while not set(dashboard.hub.shared.viewers) - before:
+            await asyncio.sleep(0.02)
+    await service.publish("furnace/temperature", 2.0)
+    await tab.until(f"() => ({CHART})()?.last === 2")
+    assert len([url for url in tab.requests if url.endswith("/?w=1m")]) == 1, "the page was not loaded again"
+
+
 NOTEBOOK = """async ([module, traits, series]) => {
     const { default: deck } = await import(module);
     const heard = {};

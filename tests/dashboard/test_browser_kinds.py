@@ -255,8 +255,9 @@ async def test_what_is_stale_does_not_look_live(tab: Any, service: Any, plant: f
     await pill.wait_for()
     assert (await pill.inner_text()).startswith(("STALE", "NO DATA"))
     heads = page.locator(".card.of-kind > .card-head [data-tw='chart-stale']:visible")
+    await heads.nth(3).wait_for()
     assert await heads.count() == 4, "a stat says it in its row of words"
-    assert await page.locator(".kind-table tr.silent").count() == 1
+    await page.locator(".kind-table tr.silent").wait_for()
     assert await violations(page) == []
     # The figures of a stat: their colour is muted.
     colours = """(canvas) => { const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 70);

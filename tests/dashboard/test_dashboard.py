@@ -24,6 +24,7 @@ from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import DELTA, RANGE, ViewFrame, unpack_frame
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.deck import bundle_path, bundle_version
+from tidewire_dashboard.frame_socket import Tickets
 from tidewire_dashboard.settings import DashboardSettings
 
 
@@ -135,6 +136,28 @@ async def test_the_past_comes_from_the_history_where_memory_does_not_reach(
 
 def _drawn(frames: list[ViewFrame]) -> list[float]:
     return [value for frame in frames for value in frame.body[0]["min"] if not np.isnan(value)]
+
+
+def test_a_ticket_lasts_as_long_as_its_session_or_its_socket() -> None:
+    now_s = [0.0]
+    tickets = Tickets(clock=lambda: now_s[0])
+    gone, there = tickets.issue(), tickets.issue()
+    tickets.session_ended(gone)
+    assert tickets.login(gone) is None
+    tickets.socket_opened(there)
+    tickets.session_ended(there)
+    now_s[0] = 1e6
+    assert tickets.login(there) is not None
+    tickets.socket_closed(there)  # a cut
+    now_s[0] += 100
+    assert tickets.login(there) is not None
+    tickets.socket_opened(there)
+    now_s[0] += 1_000
+    tickets.socket_closed(there)
+    now_s[0] += 121
+    assert tickets.login(there) is None
+    tickets.issue()
+    assert len(tickets._tickets) == 1, "what is over is forgotten"
 
 
 async def test_an_unknown_ticket_is_told_so(dashboard: Dashboard, eventually: Eventually) -> None:

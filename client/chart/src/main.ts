@@ -87,7 +87,9 @@ function startDashboard(given: PanelModel, el: ParentNode, root: HTMLElement): S
 const PANEL_AFTER_MS = 3_000;
 /** … or so long after the start, if nothing was drawn: a session without a connection is given up after 25 s. */
 const PANEL_AT_LATEST_MS = 10_000;
-const loadPanel = (): void => void import("./pages/held-scripts").then(({ runHeldScripts }) => runHeldScripts());
+const { pathname } = location;
+const loadPanel = (): void =>
+  void import("./pages/held-scripts").then(({ runHeldScripts }) => runHeldScripts(pathname));
 
 /** Start by what the page says; null on a page that says nothing. */
 function startEarly(): Started | null {

@@ -2,14 +2,18 @@
 
 let begun = false;
 
-/** Run them one after the other, once. Rejects if one cannot be fetched, which the browser reports: the deck goes on. */
-export async function runHeldScripts(): Promise<void> {
+/**
+ * Run them one after the other, once, while the page is at the path where it was loaded: their addresses, and that of the
+ * session, are relative to it. Rejects if one cannot be fetched, which the browser reports: the deck needs none of them.
+ */
+export async function runHeldScripts(pathname: string): Promise<void> {
   const held = document.getElementById("panel-scripts");
   if (begun || !(held instanceof HTMLTemplateElement)) return;
   begun = true;
   for (const one of held.content.querySelectorAll("script")) {
     const script = document.createElement("script");
     for (const { name, value } of one.attributes) script.setAttribute(name, value);
+    if (location.pathname !== pathname) return;
     script.text = one.text;
     const loaded = one.src
       ? new Promise((resolve, reject) => {
