@@ -65,21 +65,30 @@ class Tab:
 class SharedPage:
     """One page for the tests of this process, so that not each of them starts a renderer.
 
-    Each test finds it empty, with the default size and media, without anything stored, the pointer outside.
+    Each test finds it empty, with the default size and media, without anything stored, the pointer outside. A test that
+    adds a script to all pages it opens has a page of its own: such a script cannot be removed.
     """
 
     def __init__(self, browser: Any) -> None:
         self._browser = browser
         self._page: Any = None
         self._cdp: Any = None
+        self._has_scripts = False
 
     async def blank(self) -> Any:
         """Return the page as a new one is."""
-        if self._page is None or self._page.is_closed():
+        if self._page is None or self._page.is_closed() or self._has_scripts:
             await self.close()
             context = await self._browser.new_context(viewport=VIEWPORT)
             context.set_default_timeout(HANG_MS)
             self._page = await context.new_page()
+            self._has_scripts, add = False, self._page.add_init_script
+
+            async def add_noted(script: str) -> None:
+                self._has_scripts = True
+                await add(script)
+
+            self._page.add_init_script = add_noted
             self._cdp = await context.new_cdp_session(self._page)
         await self._page.goto("about:blank")
         await self._page.mouse.move(-1, -1)

@@ -241,6 +241,7 @@ async def test_what_has_no_room_in_a_legend_is_a_press_away(tab: Any, service: A
     await tab.until(figures)
     await more.click()
     rows = tab.page.locator('[data-tw="chart-table"] tbody tr')
+    await rows.nth(8).wait_for()
     assert await rows.count() == 9
     assert (await rows.nth(8).inner_text()).split()[0] == "core8"
 
