@@ -41,7 +41,7 @@ async def test_events_are_marks_below_the_plot_with_their_words_on_hover_and_by_
     await told(tab, 0)
     assert await tab.page.locator('[data-tw="events"]:visible').count() == 0
     plain = await tab.page.evaluate(f"() => {CHARTS}[0].plot")
-    await note(service, now_ms - 200_000, *(now_ms - 100_000 + n * 100 for n in range(12)))
+    await note(service, now_ms - 200_000, *(now_ms - 100_000 + n for n in range(12)))
     await told(tab, 13)
     plot = await tab.page.evaluate(f"() => {CHARTS}[0].plot")
     assert (plot["top"], plot["width"], plot["height"]) == (plain["top"], plain["width"], plain["height"] - 18)
