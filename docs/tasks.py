@@ -32,6 +32,7 @@ class Hand:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.clicks = 0
+        self.points = 0
         self.keys = 0
         self.steps = 0
 
@@ -43,7 +44,7 @@ class Hand:
 
     def point(self, found: Locator, x: float, y: float) -> None:
         """Point at a place of something, in parts of its size."""
-        self.clicks += 1
+        self.points += 1
         self.steps += 1
         box = found.first.bounding_box()
         assert box is not None
@@ -64,12 +65,19 @@ class Hand:
     @property
     def seconds(self) -> float:
         """Return how long the hand takes."""
-        return self.keys * KEY_S + self.clicks * POINT_S + self.steps * THINK_S
+        return self.keys * KEY_S + (self.clicks + self.points) * POINT_S + self.steps * THINK_S
 
 
 def hook(page: Page, name: str) -> Locator:
     """Return the visible elements with a hook."""
     return page.locator(f'[data-tw="{name}"]:visible')
+
+
+def open_deck(hand: Hand, name: str, condition: str) -> None:
+    """Open a deck by the list of decks, and wait for its charts."""
+    hand.press("g")
+    hand.click(hand.page.get_by_role("menuitem", name=name))
+    drawn(hand.page, condition)
 
 
 def drawn(page: Page, condition: str) -> None:
@@ -162,9 +170,7 @@ def training(now_ms: float) -> list[dict[str, object]]:
 def errors_by_code(hand: Hand) -> None:
     """Error rate of a counter by code."""
     page = hand.page
-    hand.press("g")
-    hand.click(page.get_by_role("menuitem", name="http"))
-    drawn(page, "charts.length === 1 && charts[0].series[0]?.buckets > 20")
+    open_deck(hand, "http", "charts.length === 1 && charts[0].series[0]?.buckets > 20")
     hand.press("q")
     hook(page, "formula-input").wait_for()
     hand.type("sum by (code) (rate(http/requests_total))")
@@ -175,9 +181,7 @@ def errors_by_code(hand: Hand) -> None:
 def two_runs(hand: Hand) -> None:
     """Two runs compared by step."""
     page = hand.page
-    hand.press("g")
-    hand.click(page.get_by_role("menuitem", name="train"))
-    drawn(page, "charts.length >= 2 && charts.every((one) => one.series.length > 0)")
+    open_deck(hand, "train", "charts.length >= 2 && charts.every((one) => one.series.length > 0)")
     hand.press("X")
     drawn(page, "charts.length === 2 && charts.every((one) => one.lines?.length === 9)")
     hand.click(hook(page, "run-all"))
@@ -190,9 +194,7 @@ def two_runs(hand: Hand) -> None:
 def last_week(hand: Hand) -> None:
     """Last week under this week."""
     page = hand.page
-    hand.press("g")
-    hand.click(page.get_by_role("menuitem", name="cold-room"))
-    drawn(page, "charts.length >= 2")
+    open_deck(hand, "cold-room", "charts.length >= 2")
     hand.press("p")
     hand.click(page.get_by_text("Last 7 days"))
     hand.press("p")
@@ -210,9 +212,7 @@ def worst_robot(hand: Hand) -> None:
 def door(hand: Hand) -> None:
     """The state of a door with its temperature."""
     page = hand.page
-    hand.press("g")
-    hand.click(page.get_by_role("menuitem", name="cold-room"))
-    drawn(page, "charts.length >= 2 && charts.every((one) => one.series[0]?.buckets > 20)")
+    open_deck(hand, "cold-room", "charts.length >= 2 && charts.every((one) => one.series[0]?.buckets > 20)")
     hand.point(hook(page, "plot"), 0.6, 0.5)
 
 

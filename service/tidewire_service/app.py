@@ -129,6 +129,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             await end_all(running)
             with contextlib.suppress(LogUnavailable):
                 await authenticator.store_last_used()
+                await self_metrics.finish()
             await streams.drain()
             await streams.close()
             await hub.close()

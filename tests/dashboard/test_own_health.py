@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from servers import StartService, Valkey
 from waiting import Eventually
 
+from tidewire.model.batch import FINISHED
 from tidewire_dashboard.app import running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_service.operations.self_metrics import SELF_METRICS, process_name, quantile
@@ -53,6 +54,17 @@ async def test_each_process_publishes_its_health(start_service: StartService, ev
     assert 20e6 < values["tidewire/memory"] < 2e9
     assert (values["tidewire/errors"], values["tidewire/gaps"]) == (0, 0)
     assert found["tidewire/latency"]["unit"] == "ms"
+
+
+async def test_the_series_of_a_process_that_ended_are_finished(
+    start_service: StartService, eventually: Eventually
+) -> None:
+    gone, service = await start_service(self_metrics_s=0.1), await start_service()
+    await eventually(lambda: _series(service))
+    await gone.stop()
+    found = await _series(service)
+    assert {series["text"] for series in found.values()} == {FINISHED}
+    assert all(series["value"] is not None for series in found.values()), "the last values stay"
 
 
 async def test_none_are_published_unless_asked_for(service: Any) -> None:

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from tidewire.errors import LogUnavailable
-from tidewire.model.batch import EncodedBatch, encode_batch, make_batch
+from tidewire.model.batch import FINISHED, EncodedBatch, encode_batch, make_batch
 from tidewire.redislog.log import RedisLog
 
 __all__ = ["SELF_METRICS", "SelfMetrics", "process_name", "quantile"]
@@ -88,6 +88,8 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
 class SelfMetrics:
     """Appends a dozen readings at an interval; readings that cannot be appended are dropped, not retried.
 
+    A process that ends says so: its series are FINISHED then, and not stale for as long as they are kept.
+
     Args:
         log: to append to.
         registry: the Prometheus metrics of this process.
@@ -110,6 +112,7 @@ class SelfMetrics:
         self._every_s = every_s
         self._clock_ms = clock_ms
         self._before: tuple[float, Mapping[str, float]] | None = None
+        self._last: dict[str, tuple[float, str]] = {}  # value and unit
 
     async def publish(self) -> None:
         """Append at each interval; until cancelled."""
@@ -121,6 +124,16 @@ class SelfMetrics:
             except LogUnavailable as error:
                 _log.debug("self_metrics_left_out", error=str(error))
             await asyncio.sleep(self._every_s)
+
+    async def finish(self) -> None:
+        """Append the end of each series.
+
+        Raises:
+            LogUnavailable: Redis does not answer.
+        """
+        ends = [self._batch(metric, value, unit, FINISHED) for metric, (value, unit) in self._last.items()]
+        if ends:
+            await self._log.append(ends)
 
     def batches(self) -> list[EncodedBatch]:
         """Return the current readings. A rate is over the time since the previous call; the first call has none."""
@@ -146,9 +159,10 @@ class SelfMetrics:
             found.append(self._batch(_LATENCY, p99_s * 1e3, "ms"))
         return found
 
-    def _batch(self, metric: str, value: float, unit: str) -> EncodedBatch:
+    def _batch(self, metric: str, value: float, unit: str, text: str | None = None) -> EncodedBatch:
+        self._last[metric] = value, unit
         now_ms = None if self._clock_ms is None else self._clock_ms()
-        return encode_batch(make_batch(metric, value, unit=unit, labels=self._labels, now_ms=now_ms))
+        return encode_batch(make_batch(metric, value, unit=unit, labels=self._labels, text=text, now_ms=now_ms))
 
     def _samples(self) -> dict[str, float]:
         """Return the sum of the samples per metric, histogram buckets by bound, and the 5xx except those of /health."""
