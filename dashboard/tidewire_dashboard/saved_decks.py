@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
@@ -59,7 +60,7 @@ class SavedDecks:
             await self._thresholds.refresh()
 
     async def add_event(self, time_ms: float, text: str, labels: Mapping[str, str]) -> None:
-        """Publish an event.
+        """Publish an event; the same one again within a day is no second one.
 
         Args:
             time_ms: Unix time.
@@ -71,7 +72,8 @@ class SavedDecks:
             ServiceRefused: the text is invalid, or the dashboard's token may not publish.
         """
         body = {"metric": ANNOTATIONS, "labels": labels, "time": [time_ms], "value": [None], "text": [text]}
-        await self._fetch("POST", "/v1/readings", msgspec.json.encode(body))
+        encoded = msgspec.json.encode(body, order="deterministic")
+        await self._fetch("POST", "/v1/readings", encoded, once=f"event-{hashlib.sha256(encoded).hexdigest()}")
 
     async def decks(self) -> list[DeckInfo]:
         """Return the saved decks, newest first.
@@ -127,11 +129,19 @@ class SavedDecks:
         await self._fetch("DELETE", _path(slug))
 
     async def _fetch(
-        self, method: str, path: str, body: bytes | None = None, *, if_match: str = "", if_none_match: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        if_match: str = "",
+        if_none_match: str = "",
+        once: str = "",
     ) -> Answer:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         headers |= {"If-Match": if_match} if if_match else {}
         headers |= {"If-None-Match": if_none_match} if if_none_match else {}
+        headers |= {"Idempotency-Key": once} if once else {}
         answer = await self._client.fetch(method, path, headers=headers, body=body)
         if answer.status == 412:
             raise SaveConflict(answer.etag)

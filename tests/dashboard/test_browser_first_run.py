@@ -34,12 +34,15 @@ async def test_a_first_reading_is_waited_for_and_shown(tab: Any, service: Any) -
     ]
     assert await violations(tab.page) == []
 
+    await tab.page.locator('[data-tw="add-way"]').first.get_by_role("button", name="Copy").click()
     await service.publish("my/heat", 20.5, 21.5, unit="Cel")
     await tab.until(NEW, "my/heat, new")
     await tab.until(f"() => ({WAYS})()[1].startsWith('Here it is: my/heat 2 readings · 21.50 °C')")
     await service.publish("furnace/heat", 921.4, unit="Cel", labels={"site": "A"})  # nobody keeps to the example's name
     await tab.until(NEW, "furnace/heat A, new")
     await tab.until(f"() => ({WAYS})()[0].startsWith('Here it is: furnace/heat')")
+    await service.publish("furnace/flow", 12.0)
+    await tab.until(NEW, "furnace/flow, new")
     ways = await tab.page.evaluate(WAYS)
     assert ways[2].startswith("Waiting"), "what came is shown once"
     assert await violations(tab.page) == []

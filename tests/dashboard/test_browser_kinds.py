@@ -331,3 +331,18 @@ async def test_what_is_no_plot_is_a_picture_and_a_file_too(tab: Any, plant: floa
         assert wide > 500
         assert high > 100
         assert sizes[1].count(b"\n") == COUNT + 1
+
+
+async def test_a_stat_is_as_fresh_as_the_series_that_it_shows(tab: Any, service: Any) -> None:
+    """The other one is live and hidden; with its legend it can be shown again."""
+    now_ms = math.floor(time.time() * 1e3)
+    old = [float(now_ms - 90_000 - 1_000 * n) for n in range(20, 0, -1)]
+    await service.publish("kind/s", *(float(n) for n in range(20)), time=old, labels={"l": "A"})
+    await service.publish("kind/s", 1.0, 2.0, 3.0, 4.0, labels={"l": "B"})
+    page = await opened(tab, "w=5m&c=kind/s;k=stat&hide=kind/s(l=B)", ["stat"])
+    pill = page.locator(".card.of-kind .kind-note .pill")
+    await pill.get_by_text("NO DATA").or_(pill.get_by_text("STALE")).wait_for()
+    assert "LIVE" not in await page.locator(".card.of-kind .kind-note").inner_text()
+    await page.locator(".card.of-kind [data-tw='legend-item']").nth(1).click()
+    await tab.until("() => !location.search.includes('hide=')")
+    assert tab.errors == []

@@ -15,7 +15,10 @@ test("a part is fetched once, and then used at once", async () => {
   part.use((one) => used.push(`${one} first`));
   part.use((one) => used.push(`${one} second`));
   assert.equal(used.length, 0);
+  assert.equal(part.awaited, true, "what is typed now is meant for it");
   await settled();
+  await settled();
+  assert.equal(part.awaited, false);
   part.use((one) => used.push(`${one} third`));
   assert.deepEqual(used, ["part 1 first", "part 1 second", "part 1 third"]);
 });

@@ -93,15 +93,18 @@ test("a state survives its address", () => {
       only: null,
       x: null,
       smoothing: null,
-      raw: true,
+      raw: null,
       runs: null,
-      by: "",
-      differing: false,
+      by: null,
+      differing: null,
       filter: "stale",
       sort: "rate",
     };
     assert.deepEqual(round(overview, prefix), overview);
     assert.deepEqual(round({ ...base, charts: [] }, prefix).charts, []);
+    // What was chosen against a saved deck stays chosen.
+    const against: PageState = { ...base, raw: true, by: "", differing: false };
+    assert.deepEqual(round(against, prefix), against);
   }
 });
 

@@ -4,6 +4,7 @@ export class Lazy<T> {
   /** The part; null until it is here. */
   here: T | null = null;
   #loading: Promise<T> | null = null;
+  #asked = 0;
   readonly #load: () => Promise<T>;
   readonly #failed: () => void;
 
@@ -19,7 +20,17 @@ export class Lazy<T> {
    */
   use(run: (part: T) => void): void {
     if (this.here) run(this.here);
-    else this.#fetch().then(run, this.#failed);
+    else {
+      this.#asked++;
+      void this.#fetch()
+        .then(run, this.#failed)
+        .finally(() => this.#asked--);
+    }
+  }
+
+  /** Whether somebody waits for it: what is typed meanwhile is meant for it. */
+  get awaited(): boolean {
+    return this.#asked > 0;
   }
 
   /** Fetch it before it is asked for, so that it is here when the network is not. */

@@ -180,6 +180,10 @@ export class Chart implements Parts {
     return this.#width === 0 ? 0 : Math.max(0, right - left);
   }
 
+  get heard(): readonly (Slot | undefined)[] {
+    return this.allHidden ? this.slots : this.slots.filter((_, i) => !this.hides(this.series[i].index));
+  }
+
   get allHidden(): boolean {
     return this.series.every(({ index }) => this.#hidden.has(index));
   }
@@ -300,7 +304,8 @@ export class Chart implements Parts {
   setSeries(series: Series[], plannedTitle = ""): void {
     this.#plannedTitle = plannedTitle;
     // A table has a row for each series, whatever its unit.
-    const sides = sidesOf(series, this.#right, this.other === "table" ? Infinity : 2);
+    const right = this.other ? null : this.#right;
+    const sides = sidesOf(series, right, this.other === "table" ? Infinity : 2);
     const key = `${series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join()} ${sides.of} ${this.byValue}`;
     if (key === this.#reported) return;
     this.#reported = key;
@@ -338,7 +343,7 @@ export class Chart implements Parts {
   /** Draw what is visible. */
   draw(moment: Moment): void {
     this.#moment = moment;
-    this.many?.fit(moment.ring(this.devicePx, this.formula));
+    this.#guarded(() => this.many?.fit(moment.ring(this.devicePx, this.formula)));
     this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx, this.formula), this.series));
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.title);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
@@ -372,6 +377,8 @@ export class Chart implements Parts {
     this.#tokens = tokens;
     this.#place(moment);
     this.#read(ring, moment);
+    // Without its legend nobody could show a series again.
+    this.card.element.classList.toggle("has-hidden", this.heard.length < this.slots.length || this.allHidden);
     const drawing = this.#kinds.here?.drawingOf(this, this.#drawing) ?? null;
     if (drawing !== this.#drawing) this.#clear();
     this.#drawing = drawing;
@@ -508,7 +515,7 @@ export class Chart implements Parts {
   /** Tell whether the texts are drawn as well: of a live chart with every second frame, unless one says something new. */
   #wordsAreDue(moment: Moment): boolean {
     const now = performance.now();
-    const { state } = chartFreshness(this.slots, moment.nowMs);
+    const { state } = chartFreshness(this.heard, moment.nowMs);
     const before = this.#worded;
     const same =
       before.state === state &&
@@ -522,7 +529,7 @@ export class Chart implements Parts {
   }
 
   #words(moment: Moment): void {
-    const { state: own, age } = chartFreshness(this.slots, moment.nowMs);
+    const { state: own, age } = chartFreshness(this.heard, moment.nowMs);
     const live = own === "live" || own === "unknown";
     // What is not in the window is not live to who looks at it, though readings of another time may come.
     const empty = live && (this.#drawn?.emptyText.length ?? 0) > 0;
@@ -587,7 +594,7 @@ export class Chart implements Parts {
     const values = this.series.map((_, i) =>
       this.bands ? this.#wordAt(i) : printValue(this.#valueAt(i) ?? this.slots[i]?.lastValue ?? NaN, this.prints[i]),
     );
-    const { state } = chartFreshness(this.slots, moment.nowMs);
+    const { state } = chartFreshness(this.heard, moment.nowMs);
     this.card.legend.update(
       values,
       this.#statTexts(),
@@ -690,7 +697,7 @@ export class Chart implements Parts {
       tailMs: this.#drawn?.tailMs ?? null,
       empty: this.#drawn?.emptyText[0] ?? "",
       loading: this.#drawn?.loading ?? null,
-      state: this.#drawn && this.#moment ? chartFreshness(this.slots, this.#moment.nowMs).state : null,
+      state: this.#drawn && this.#moment ? chartFreshness(this.heard, this.#moment.nowMs).state : null,
       events: this.events.shown ? this.events.within(this.shown) : [],
       kind: this.other ?? this.kind,
       says: this.words,

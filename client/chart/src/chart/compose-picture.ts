@@ -9,8 +9,9 @@ import type { Linear } from "../canvas/paths";
 import type { AxisLine, Picture } from "../canvas/picture";
 import { SWITCH_RANGE, yRange } from "../canvas/scale";
 import type { StateRow } from "../canvas/state-bands";
+import type { Slot } from "../model/bucket-ring";
 import { sharedGaps, type Trace } from "../model/buckets";
-import { freshness, isSilent, silentWords } from "../model/freshness";
+import { type Freshness, freshness, isSilent, silentWords } from "../model/freshness";
 import { chartFreshness } from "../model/reading";
 import { wordColours } from "../model/states";
 import { thresholdLines } from "../model/thresholds";
@@ -24,7 +25,7 @@ const POINT_PX = 5;
 const NEAR = 0.5;
 
 export function composePicture(parts: Parts, moment: Moment): Picture {
-  const { series, slots, traces } = parts;
+  const { series, slots, heard, traces } = parts;
   const { nowMs, tokens } = moment;
   const { startMs, endMs } = parts.shown;
   const drawn = traces.map((trace) => trace);
@@ -33,14 +34,16 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
   const isSwitch = axes[0].lo === SWITCH_RANGE[0] && axes[0].hi === SWITCH_RANGE[1];
   const { special } = parts;
   const ink = parts.many?.ink ?? special?.INKS.get(parts.kind) ?? null;
-  const states = slots.map((slot) => (slot ? freshness(slot, nowMs) : "nodata"));
+  const stateOf = (slot: Slot | undefined): Freshness => (slot ? freshness(slot, nowMs) : "nodata");
+  const states = slots.map(stateOf);
   const stale = states.map(isSilent);
+  const told = heard.map(stateOf);
+  const { state, age, newest } = chartFreshness(heard, nowMs);
   const silent =
-    slots.some((slot, i) => slot && stale[i]) &&
-    states.every((one, i) => stale[i] || one === "finished") &&
+    heard.some((slot, i) => slot && isSilent(told[i])) &&
+    told.every((one) => isSilent(one) || one === "finished") &&
     !moment.zoomed;
   const lastMs = Math.max(...slots.map((slot) => slot?.lastTimeMs ?? -Infinity));
-  const { state, age, newest } = chartFreshness(slots, nowMs);
   const gaps =
     moment.zoomed && moment.settled
       ? sharedGaps(

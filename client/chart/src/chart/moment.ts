@@ -79,6 +79,8 @@ export interface Many {
 export interface Parts {
   series: readonly Series[];
   slots: readonly (Slot | undefined)[];
+  /** Those of the series that the legend shows, or of all if it hides all: what the freshness of the chart is of. */
+  heard: readonly (Slot | undefined)[];
   traces: readonly Trace[];
   /** The axis of each series: 0, 1, or -1 for one that is not drawn. */
   sides: readonly number[];

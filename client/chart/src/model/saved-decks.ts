@@ -45,7 +45,7 @@ function kept(state: PageState): string {
     events ?? ALL_EVENTS,
     ...formatLabels(labels),
     ...(charts ?? []).map(formatChart),
-    `${x ?? 0} ${smoothing ?? 0} ${raw} ${runs?.map(formatRef) ?? ""} ${by} ${differing}`,
+    `${x ?? 0} ${smoothing ?? 0} ${raw ?? true} ${runs?.map(formatRef) ?? ""} ${by ?? ""} ${differing ?? false}`,
   ];
   return [...shown, "hide", ...hidden.map(formatRef)].join(" ");
 }
@@ -135,8 +135,7 @@ export class SavedDecks {
    *
    * Returns the version that is in the way, or null when it was saved.
    */
-  async save(name: string, state: PageState, over: string | null): Promise<string | null> {
-    const slug = slugOf(name);
+  async save(name: string, state: PageState, over: string | null, slug = slugOf(name)): Promise<string | null> {
     const own: PageState = {
       ...state,
       page: "deck",

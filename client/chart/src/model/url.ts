@@ -117,14 +117,16 @@ export interface PageState {
   x: RunAxis | null;
   /** Weight of what came before in the mean of a run's line, 0 to 0.99; null: as in the saved deck, else 0. */
   smoothing: number | null;
-  /** Whether the lines of runs are drawn as they were read too. */
-  raw: boolean;
+  /** Whether the lines of runs are drawn as they were read too; null: as in the saved deck, else they are. */
+  raw: boolean | null;
   /** The runs that are drawn: a value of the label `run`, or a label set; null: the newest. */
   runs: readonly SeriesRef[] | null;
-  /** The column by which the table of runs is sorted, after a `-` if its greatest come first; empty: the newest first. */
-  by: string;
-  /** Whether the table has only those settings that differ. */
-  differing: boolean;
+  /** The column by which the table of runs is sorted, after a `-` if its greatest come first; empty: the newest
+   * first; null: as in the saved deck, else those.
+   */
+  by: string | null;
+  /** Whether the table has only those settings that differ; null: as in the saved deck, else all. */
+  differing: boolean | null;
   /** Index of the chart whose drawer is open; null: none. */
   drawer: number | null;
   /** Index of the only chart that is shown; null: all are. */
@@ -165,10 +167,10 @@ export const FRESH: Pick<
   only: null,
   x: null,
   smoothing: null,
-  raw: true,
+  raw: null,
   runs: null,
-  by: "",
-  differing: false,
+  by: null,
+  differing: null,
 };
 
 export const DEFAULT_WINDOW_MS = 300_000;
@@ -364,6 +366,9 @@ export function parseSpan(from: string | undefined, to: string | undefined): Spa
   return startMs >= 0 && endMs > startMs ? { startMs, endMs } : null;
 }
 
+/** Parse what is on or off; null if it is neither. */
+const flagOf = (text: string | undefined): boolean | null => (text === "1" ? true : text === "0" ? false : null);
+
 /** Parse the weight of smoothing; null if it is none. */
 export function parseSmoothing(text: string | undefined): number | null {
   const weight = Number(text || NaN);
@@ -451,10 +456,10 @@ export function parseState(
     events: fields.get("ev") || null,
     x: RUN_AXES.find((x) => x === fields.get("x")) ?? null,
     smoothing: parseSmoothing(fields.get("sm")),
-    raw: fields.get("raw") !== "0",
+    raw: flagOf(fields.get("raw")),
     runs,
-    by: fields.get("by") ?? "",
-    differing: fields.get("diff") === "1",
+    by: fields.get("by") ?? null,
+    differing: flagOf(fields.get("diff")),
     drawer: parseIndex(fields.get("drawer")),
     only: parseIndex(fields.get("only")),
   };
@@ -487,10 +492,10 @@ export function formatState(state: PageState, prefix: string): string {
     if (state.events !== null) fields.push(`ev=${escapePart(state.events)}`);
     if (state.x) fields.push(`x=${state.x}`);
     if (state.smoothing !== null) fields.push(`sm=${state.smoothing}`);
-    if (!state.raw) fields.push("raw=0");
+    if (state.raw !== null) fields.push(`raw=${Number(state.raw)}`);
     if (state.runs) fields.push(`runs=${state.runs.map(formatRef).join(",")}`);
-    if (state.by) fields.push(`by=${escapePart(state.by)}`);
-    if (state.differing) fields.push("diff=1");
+    if (state.by !== null) fields.push(`by=${escapePart(state.by)}`);
+    if (state.differing !== null) fields.push(`diff=${Number(state.differing)}`);
     if (state.drawer !== null) fields.push(`drawer=${state.drawer + 1}`);
     if (state.only !== null) fields.push(`only=${state.only + 1}`);
   }

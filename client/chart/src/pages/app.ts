@@ -313,10 +313,10 @@ export class App implements AppContext {
       colours: this.state.colours.length ? this.state.colours : state.colours,
       x: this.state.x ?? state.x,
       smoothing: this.state.smoothing ?? state.smoothing,
-      raw: this.state.raw && state.raw,
+      raw: this.state.raw ?? state.raw,
       runs: this.state.runs ?? state.runs,
-      by: this.state.by || state.by,
-      differing: this.state.differing || state.differing,
+      by: this.state.by ?? state.by,
+      differing: this.state.differing ?? state.differing,
     });
   }
 
@@ -456,6 +456,7 @@ export class App implements AppContext {
     const typing =
       (target instanceof HTMLInputElement && target.type !== "checkbox") ||
       target instanceof HTMLTextAreaElement ||
+      target instanceof HTMLSelectElement ||
       target.isContentEditable;
     if (!typing && (event.ctrlKey || event.metaKey) && event.key === "z" && !event.altKey && this.#undoChange())
       event.preventDefault();

@@ -557,7 +557,7 @@ class DeckPage implements Page, GridOwner {
   }
 
   key(event: KeyboardEvent): boolean {
-    return this.crosshair.key(event);
+    return this.#formula.awaited || this.crosshair.key(event);
   }
 
   readonly contents = "charts";

@@ -187,8 +187,11 @@ class Overview implements Page {
   }
 
   #showAddData(): void {
-    this.#addData.use(({ element }) => {
+    this.#addData.use((part) => {
+      const { element } = part;
       if (!element.isConnected) this.#scroller.before(element);
+      else if (!element.hidden) return;
+      part.begin();
       show(element, true);
       this.refresh();
     });
@@ -197,6 +200,7 @@ class Overview implements Page {
   #hideAddData(): void {
     keep(ADD_DATA_KEY, "1");
     this.#addData.use(({ element }) => show(element, false));
+    this.#scroller.focus();
   }
 
   /** Whether there are so many series that levels, not one list of tiles, lead to them. */

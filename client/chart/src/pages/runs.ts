@@ -175,7 +175,8 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     const runs = this.#runs.filter(({ key }) => chosen.has(key)).map(({ entry }) => refOfRun(entry));
     const usual = drawnRuns(this.#runs, null, this.#axis);
     const same = usual.size === chosen.size && [...usual].every((key) => chosen.has(key));
-    this.#app.change({ runs: same ? null : runs });
+    // Where the saved deck chose others, the newest are a choice too.
+    this.#app.change({ runs: same && !this.#app.savedDecks.saved?.state.runs ? null : runs });
   }
 
   sort(order: RunOrder | null): void {
@@ -457,7 +458,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
           tokens,
           axis,
           span: shown,
-          raw: state.raw,
+          raw: state.raw ?? true,
           smoothing: this.#smoothing,
           unit,
           raised: this.#raised,
@@ -472,7 +473,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
       : none
         ? ""
         : "reading the runs…";
-    this.#bar.update(axis, this.#smoothing, state.raw, state.differing, count);
+    this.#bar.update(axis, this.#smoothing, state.raw ?? true, state.differing ?? false, count);
     this.#fillTable();
   }
 
@@ -498,7 +499,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
           unit: this.#directory.byMetric.get(name)?.[0].unit ?? "",
           of: (run) => run.entry.metrics.find(({ i }) => this.#directory.byIndex.get(i)?.metric === name),
         })),
-        settings: settingsOf(this.#runs, this.#app.state.differing),
+        settings: settingsOf(this.#runs, this.#app.state.differing ?? false),
         styles: new Map(this.#runs.map((run) => [run.key, this.#styleOf(run)])),
         order: by ? { column: by.replace(/^-/, ""), down: by.startsWith("-") } : null,
         tokens: this.#app.tokens,

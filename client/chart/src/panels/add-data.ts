@@ -23,6 +23,7 @@ const WAYS = [
   ["my/heat", "any language that speaks HTTP"],
   ["my/pressure", "any Redis client"],
 ] as const;
+const WAITING = "Waiting for the first reading…";
 const SPARK_WIDTH = 84;
 const SPARK_HEIGHT = 28;
 interface Way {
@@ -42,19 +43,16 @@ interface Way {
 export class AddData {
   readonly element: HTMLElement;
   readonly #ways: readonly Way[];
-  readonly #since: number;
-  /** The series that were there before. */
-  readonly #before: ReadonlySet<number>;
+  #since = NaN;
+  /** The series that were there before, and how many readings each had. */
+  #before: ReadonlyMap<number, number> = new Map();
   #copied: Way | undefined;
-  #version = -1;
   #urls = "";
   readonly #app: AppContext;
 
   /** `hide` is called to hide it. */
   constructor(app: AppContext, hide: () => void) {
     this.#app = app;
-    this.#since = app.session.now();
-    this.#before = new Set(app.session.directory.byIndex.keys());
     this.#ways = WAYS.map(([metric, about], i) => this.#way(i, metric, about));
     const others = (): void =>
       app.dialog.show("Publish from other tools", otherTools(...snippetUrls(app.session)), undefined, true);
@@ -69,7 +67,11 @@ export class AddData {
         h("p", {}, "Run one of these. Its chart appears here within a second of the first reading."),
         h("button", { type: "button", class: "button", "data-tw": "hide-add-data", onclick: hide }, "Hide until I ask"),
       ),
-      h("div", { class: "add-tabs", role: "tablist" }, ...this.#ways.map(({ tab }) => tab)),
+      h(
+        "div",
+        { class: "add-tabs", role: "group", "aria-label": "Ways to publish" },
+        ...this.#ways.map(({ tab }) => tab),
+      ),
       h("div", { class: "add-ways" }, ...this.#ways.map(({ box }) => box)),
       h(
         "button",
@@ -80,16 +82,32 @@ export class AddData {
     this.#choose(0);
   }
 
+  /** Wait for what comes from now on. */
+  begin(): void {
+    const { session } = this.#app;
+    this.#since = session.now();
+    this.#before = new Map([...session.directory.byIndex.keys()].map((i) => [i, session.slot(i)?.total ?? Infinity]));
+    this.#copied = undefined;
+    for (const way of this.#ways) {
+      way.series = null;
+      way.box.classList.remove("found");
+      way.mark.replaceChildren(icon("ring"));
+      setText(way.words, WAITING);
+      show(way.open, false);
+      show(way.canvas, false);
+    }
+  }
+
   #way(i: number, metric: string, about: string): Way {
     const { name } = snippetTabs("", "")[i];
     const choose = (): void => this.#choose(i);
     const way: Way = {
       metric,
-      tab: h("button", { type: "button", role: "tab", onclick: choose }, name),
+      tab: h("button", { type: "button", onclick: choose }, name),
       box: h("div", { class: "add-way", "data-tw": "add-way" }),
       code: h("pre", { class: "code", tabindex: "0", "aria-label": `${name} snippet` }),
       mark: h("span", { class: "add-mark" }),
-      words: h("b", {}, "Waiting for the first reading…"),
+      words: h("b", { role: "status" }, WAITING),
       more: h("span", {}),
       canvas: h("canvas", { "aria-hidden": "true" }),
       open: h("button", { type: "button", class: "button", "data-tw": "open-chart" }, "Open chart"),
@@ -102,20 +120,10 @@ export class AddData {
       },
     );
     way.open.addEventListener("click", () => way.series && this.#app.change(pageOf(way.series), true));
-    way.mark.append(icon("ring"));
-    show(way.open, false);
-    show(way.canvas, false);
     way.box.append(
       h("div", { class: "add-way-head" }, h("b", {}, name), h("span", {}, about), copy),
       way.code,
-      h(
-        "div",
-        { class: "add-status" },
-        way.mark,
-        h("p", { role: "status" }, way.words, way.more),
-        way.canvas,
-        way.open,
-      ),
+      h("div", { class: "add-status" }, way.mark, h("p", {}, way.words, way.more), way.canvas, way.open),
     );
     return way;
   }
@@ -130,18 +138,14 @@ export class AddData {
   /** Choose the way that is shown where there is room for one. */
   #choose(chosen: number): void {
     this.#ways.forEach(({ tab, box }, i) => {
-      tab.setAttribute("aria-selected", String(i === chosen));
+      tab.setAttribute("aria-pressed", String(i === chosen));
       box.classList.toggle("chosen", i === chosen);
     });
   }
 
   draw(): void {
     this.#drawCode();
-    const { directory } = this.#app.session;
-    if (directory.version !== this.#version) {
-      this.#version = directory.version;
-      this.#assign(directory.measured);
-    }
+    this.#assign(this.#app.session.directory.measured);
     for (const way of this.#ways) {
       if (way.series) this.#drawFound(way, way.series);
       else {
@@ -160,26 +164,31 @@ export class AddData {
     );
   }
 
-  /** Give what came to the way that names it; what has another name to the way that was copied last, or the first. */
+  /** Give what came to the way that names it; what has another name to the way that was copied last, or once to the first. */
   #assign(measured: readonly Series[]): void {
-    const waiting = (): Way | undefined => this.#ways.find(({ series }) => !series);
+    if (this.#ways.every(({ series }) => series)) return;
     const given = new Set(this.#ways.map(({ series }) => series?.index));
     for (const series of measured) {
       if (given.has(series.index) || isOwn(series)) continue;
+      const before = this.#before.get(series.index);
       const named = this.#ways.find(({ metric }) => metric === series.metric);
-      if (!named && this.#before.has(series.index)) continue;
-      const way = named ?? (this.#copied?.series === null ? this.#copied : waiting());
-      if (!way || way.series) continue;
-      // One button of the page is filled.
-      for (const other of this.#ways) other.open.classList.toggle("primary", other === way);
-      way.series = series;
-      way.box.classList.add("found");
-      way.mark.replaceChildren(icon("check"));
-      setText(way.words, `Here it is: ${fullName(series)}`);
-      setText(way.more, "");
-      show(way.open, true);
-      show(way.canvas, true);
+      if (before !== undefined && !(named && (this.#app.session.slot(series.index)?.total ?? 0) > before)) continue;
+      const first = this.#ways.some((way) => way.series) ? undefined : this.#ways[0];
+      const way = named ?? (this.#copied?.series === null ? this.#copied : first);
+      if (way && !way.series) this.#found(way, series);
     }
+  }
+
+  #found(way: Way, series: Series): void {
+    // One button of the page is filled.
+    for (const other of this.#ways) other.open.classList.toggle("primary", other === way);
+    way.series = series;
+    way.box.classList.add("found");
+    way.mark.replaceChildren(icon("check"));
+    setText(way.words, `Here it is: ${fullName(series)}`);
+    setText(way.more, "");
+    show(way.open, true);
+    show(way.canvas, true);
   }
 
   #drawFound(way: Way, series: Series): void {

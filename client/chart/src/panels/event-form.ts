@@ -34,6 +34,7 @@ export class EventForm {
       h("option", { value: "" }, "Below all charts"),
       own,
     );
+    const button = h("button", { type: "submit", class: "button primary", "data-tw": "event-add" }, "Add");
     const form = h(
       "form",
       { class: "form" },
@@ -41,25 +42,23 @@ export class EventForm {
       Object.keys(shared).length > 0 ? h("label", {}, "Where", where) : null,
       h("p", { class: "muted" }, `${day(timeMs)} ${clock(timeMs)}, for everybody; an event cannot be removed.`),
       message,
-      h(
-        "div",
-        { class: "row" },
-        h("button", { type: "submit", class: "button primary", "data-tw": "event-add" }, "Add"),
-      ),
+      h("div", { class: "row" }, button),
     );
     const add = async (): Promise<void> => {
       message.textContent = "Adding…";
+      button.disabled = true;
       const labels = where.value === "own" ? shared : {};
       try {
         await session.requests.send({ t: "add_event", time_ms: timeMs, text: text.value.trim(), labels });
-        dialog.close();
+        if (form.isConnected) dialog.close();
       } catch (error) {
+        button.disabled = false;
         message.textContent = `Not added: ${(error as Error).message}`;
       }
     };
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (text.value.trim()) void add();
+      if (text.value.trim() && !button.disabled) void add();
     });
     dialog.show("Add an event", form);
   }

@@ -83,15 +83,18 @@ export class Saving {
     const { saved } = savedDecks;
     if (!saved) return;
     this.#message.textContent = `Delete “${saved.name}” for everybody?`;
-    const yes = this.#button("Delete", "save-delete-yes", () => {
-      savedDecks
-        .remove(saved.slug)
-        .then(() => {
-          dialog.close();
-          this.#app.offerUndo(`Deck “${saved.name}” deleted`, () => void this.#restore(saved));
-        })
-        .catch((error: Error) => this.#fail(error));
-    });
+    const remove = async (): Promise<void> => {
+      try {
+        // What is restored is what was deleted, by whomever it was saved last.
+        const newest = (await savedDecks.read()) ?? saved;
+        await savedDecks.remove(newest.slug);
+        dialog.close();
+        this.#app.offerUndo(`Deck “${newest.name}” deleted`, () => void this.#restore(newest));
+      } catch (error) {
+        this.#fail(error as Error);
+      }
+    };
+    const yes = this.#button("Delete", "save-delete-yes", () => void remove());
     this.#buttons.replaceChildren(
       yes,
       this.#button("Keep", "save-delete-no", () => this.#showButtons()),
@@ -100,10 +103,10 @@ export class Saving {
   }
 
   /** Save a deck that was deleted, unless there is another of its name by now. */
-  async #restore({ name, state }: SavedDeck): Promise<void> {
+  async #restore({ name, state, slug }: SavedDeck): Promise<void> {
     const failed = (reason: string): void => this.#app.notify(`Not restored: ${reason}`);
     try {
-      if ((await this.#app.savedDecks.save(name, state, "")) !== null) failed("another deck has its name");
+      if ((await this.#app.savedDecks.save(name, state, "", slug)) !== null) failed("another deck has its name");
     } catch (error) {
       failed((error as Error).message);
     }

@@ -18,7 +18,7 @@ const plain = (text: string): Token => [text, "plain"];
 
 /** Return the addresses of the service and of Redis, as far as the dashboard has said. */
 export function snippetUrls({ snippet, status }: Pick<Session, "snippet" | "status">): [string, string] {
-  return [snippet?.url ?? status?.service ?? "http://127.0.0.1:8000", snippet?.redis ?? "redis://127.0.0.1:6379"];
+  return [snippet?.url || status?.service || "http://127.0.0.1:8000", snippet?.redis || "redis://127.0.0.1:6379"];
 }
 
 /** Return a snippet for each way, with the metric that it publishes. */
@@ -65,9 +65,13 @@ export function copyButton(text: () => string, copied: () => void = () => undefi
   const words = h("span", {}, "Copy");
   const copy = async (): Promise<void> => {
     copied();
-    await navigator.clipboard?.writeText(text());
-    setText(words, "Copied");
-    window.setTimeout(() => setText(words, "Copy"), 1_500);
+    try {
+      await navigator.clipboard.writeText(text());
+      setText(words, "Copied");
+    } catch {
+      setText(words, "Select it and copy"); // a page without TLS has no clipboard
+    }
+    window.setTimeout(() => setText(words, "Copy"), 2_000);
   };
   const attributes = { type: "button", class: "button", "data-tw": "copy-snippet", onclick: () => void copy() };
   return h("button", attributes, icon("copy", 14), words);

@@ -173,13 +173,15 @@ export class LatestValues {
     });
   }
 
-  /** Build one row per series; also called when the directory changes. */
-  #fill(): void {
-    const { state, session } = this.#app;
-    const query = state.query.trim();
-    const found = search(session.directory.measured, query).found;
-    this.#version = session.directory.version;
-    this.#series = this.#sorted(found).slice(0, MOST_ROWS);
+  #found(): readonly Series[] {
+    return search(this.#app.session.directory.measured, this.#app.state.query.trim()).found;
+  }
+
+  /** Build one row per series; also called when the directory changes, or their order. */
+  #fill(found = this.#found(), series = this.#sorted(found).slice(0, MOST_ROWS)): void {
+    const query = this.#app.state.query.trim();
+    this.#version = this.#app.session.directory.version;
+    this.#series = series;
     this.#cells = this.#series.map((one) => [
       h("th", { scope: "row", title: fullName(one) }, one.metric),
       h("td", {}, one.legend),
@@ -193,13 +195,12 @@ export class LatestValues {
     const all = plural(found.length, "series", "series");
     this.#count.textContent =
       found.length > this.#series.length
-        ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}; search to see others.`
+        ? `The first ${formatNumber(MOST_ROWS, 0)} of ${all}${this.#order ? " in this order" : ""}; search to see others.`
         : query
           ? `${all} with “${query}”`
           : all;
     this.#fitNames();
-    this.#drawnAt = -EVERY_MS;
-    this.draw();
+    this.#drawValues();
   }
 
   draw(): void {
@@ -212,6 +213,16 @@ export class LatestValues {
     const now = performance.now();
     if (now - this.#drawnAt < EVERY_MS) return;
     this.#drawnAt = now;
+    if (this.#order) {
+      const found = this.#found();
+      const series = this.#sorted(found).slice(0, MOST_ROWS);
+      if (series.some((one, i) => one !== this.#series[i])) return this.#fill(found, series);
+    }
+    this.#drawValues();
+  }
+
+  #drawValues(): void {
+    const { session } = this.#app;
     const nowMs = session.now();
     this.#series.forEach((one, i) => {
       const slot = session.views[LIST].slots.get(one.index);

@@ -164,7 +164,8 @@ export class YMenu {
     this.#showKinds(kind, chart);
     this.#grey(kind);
     show(this.#orderRow, kind === "bar");
-    this.#order.select(axis.order === "name" ? "name" : "last");
+    const order = axis.order ?? "last";
+    this.#order.select(order === "name" || order === "last" ? order : null);
     this.#showSides(spec, chart);
     this.#showUnits(axis, chart);
     const leaves = focusedAt(this.element) === this.#back;

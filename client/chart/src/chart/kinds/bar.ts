@@ -73,6 +73,8 @@ export const bar = canvasKind(
   },
 );
 
+/** Before the name of what is silent, whose colour alone would say it. */
+const SILENT_MARK = "○ ";
 const SORTED = new Map([
   ["last", "sorted by value"],
   ["-last", "sorted by value, the least first"],
@@ -96,7 +98,7 @@ function paint(face: Face, order: readonly number[], by: string): Said {
   const inside = lines.filter(({ value }) => value > lo && value < hi);
   const foot = inside.length > 0 ? FOOT : 6;
   const count = rowsShown(order.length, Math.floor((height - TOP - foot) / PITCH));
-  const note = `latest ${per ? `per ${per}` : moment.zoomed ? `of ${lengthText(moment)}` : "values"} · ${countText(chart)} · ${SORTED.get(by) ?? `sorted by ${by.replace("-", "")}`}`;
+  const note = `latest ${per ? `per ${per}` : moment.zoomed ? `of ${lengthText(moment)}` : "values"} · ${countText(chart)} · ${SORTED.get(by) ?? `sorted by ${by.replace("-", "")}${by.startsWith("-") ? ", reversed" : ""}`}`;
   const known = values.some((value) => !Number.isNaN(value));
   if (!known) {
     const why = picture.loading?.words ?? picture.emptyText;
@@ -109,7 +111,10 @@ function paint(face: Face, order: readonly number[], by: string): Said {
   const valueWide = Math.max(...texts.map((text) => ctx.measureText(text).width));
   ctx.font = font(400, 12);
   const measure = (text: string): number => ctx.measureText(canvasName(text)).width;
-  const labels = order.slice(0, count).map((i) => elided(names[i], width * NAMES, measure));
+  const silent = order.map((i) => isSilent(stateOf(chart, moment, i)));
+  const labels = order
+    .slice(0, count)
+    .map((i, k) => `${silent[k] ? SILENT_MARK : ""}${elided(names[i], width * NAMES, measure)}`);
   const left = PAD + Math.max(0, ...labels.map(measure)) + GAP;
   const right = width - PAD - valueWide - GAP;
   const x = linear(lo, hi, left, right);
@@ -117,13 +122,11 @@ function paint(face: Face, order: readonly number[], by: string): Said {
   const zero = at(0);
   const colour = lineColour(tokens, chart.series[0].style);
   labels.forEach((label, k) => {
-    const i = order[k];
-    const silent = isSilent(stateOf(chart, moment, i));
     const top = TOP + k * PITCH;
     const line = top + BAR / 2 + 4;
     ctx.font = font(400, 12);
     ctx.textAlign = "right";
-    ctx.fillStyle = silent ? tokens.muted : tokens.secondary;
+    ctx.fillStyle = silent[k] ? tokens.muted : tokens.secondary;
     ctx.fillText(canvasName(label), left - GAP, line);
     const fill = (from: number, to: number, style: string): void => {
       ctx.beginPath();
@@ -134,9 +137,9 @@ function paint(face: Face, order: readonly number[], by: string): Said {
     fill(left, right, withAlpha(tokens.border, 0.45));
     const end = at(values[k]);
     if (!Number.isNaN(end) && end !== zero)
-      fill(Math.min(zero, end), Math.max(zero, end), silent ? withAlpha(tokens.stale, STALE_ALPHA) : colour);
+      fill(Math.min(zero, end), Math.max(zero, end), silent[k] ? withAlpha(tokens.stale, STALE_ALPHA) : colour);
     ctx.font = font(600, 12);
-    ctx.fillStyle = silent ? tokens.muted : tokens.text;
+    ctx.fillStyle = silent[k] ? tokens.muted : tokens.text;
     ctx.fillText(texts[k], width - PAD, line);
   });
   const more = order.length - count;
@@ -148,7 +151,9 @@ function paint(face: Face, order: readonly number[], by: string): Said {
     ctx.fillText(`+${more} more`, left, bottom + PITCH - 4);
   }
   limits(face, inside, at, left, right, more > 0 ? bottom + PITCH : bottom + 6);
-  return { note, words: more > 0 ? `. ${more} more have no room` : "" };
+  const stale = order.filter((_, k) => silent[k]).map((i) => names[i]);
+  const words = [stale.length > 0 ? `silent: ${stale.join(", ")}` : "", more > 0 ? `${more} more have no room` : ""];
+  return { note, words: words.map((one) => one && `. ${one}`).join("") };
 }
 
 /** Draw limits as dashed lines down to a foot, with their words where those have room. */

@@ -77,6 +77,16 @@ export function isExact(trace: Trace): boolean {
   return true;
 }
 
+/** A column counts no further. */
+const MOST_COUNTED = 65_535;
+
+/** Tell whether a column of a window has more readings than it counts. */
+export function hasMore(trace: Trace, startMs: number, endMs: number): boolean {
+  for (let i = 0; i < trace.n; i++)
+    if (trace.count[i] >= MOST_COUNTED && trace.time[i] >= startMs && trace.time[i] <= endMs) return true;
+  return false;
+}
+
 export interface Bins {
   /** Where the first begins, and how wide each is, in the unit that is shown. */
   from: number;
@@ -136,6 +146,8 @@ interface Counted {
   p50: number;
   p95: number;
   exact: boolean;
+  /** Whether there are more readings than are counted. */
+  more: boolean;
 }
 
 export const hist = canvasKind(
@@ -159,6 +171,7 @@ export const hist = canvasKind(
           p50: quantile(readings, 0.5),
           p95: quantile(readings, 0.95),
           exact: shown.every((i) => isExact(chart.traces[i])),
+          more: shown.some((i) => hasMore(chart.traces[i], moment.startMs, moment.endMs)),
         };
         due = now + Math.max(COUNT_MS, (performance.now() - now) / COUNT_SHARE);
       }
@@ -167,7 +180,7 @@ export const hist = canvasKind(
   },
 );
 
-function paint(face: Face, { bins, p50, p95, exact }: Counted): Said {
+function paint(face: Face, { bins, p50, p95, exact, more }: Counted): Said {
   const { ctx, width, height, tokens, chart, moment, picture, fresh } = face;
   const box = {
     left: GUTTER.left,
@@ -228,13 +241,13 @@ function paint(face: Face, { bins, p50, p95, exact }: Counted): Said {
   const quantiles = quantileLines(
     face,
     [p50, p95],
-    exact,
+    exact && !more,
     step,
     (value) => x.a * (value / chart.units[0].divisor) + x.b,
     box,
   );
   const wide = `${formatNumber(step, stepDecimals(step))} ${unit}`.trim();
-  const note = `${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
+  const note = `${more ? "more than " : ""}${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
   return { note, words: `. ${note}; ${quantiles.join(", ")}` };
 }
 

@@ -55,7 +55,7 @@ export interface Fresh {
 }
 
 export function freshOf(chart: Shown, moment: Moment, picture: Picture): Fresh {
-  const { state, age } = chartFreshness(chart.slots, moment.nowMs);
+  const { state, age } = chartFreshness(chart.heard, moment.nowMs);
   const live = state === "live" || state === "unknown";
   const { word, value } = live && picture.emptyText.length > 0 ? emptyWords(age) : chartWords(state, age);
   const silent = isSilent(state) && !moment.zoomed;

@@ -274,7 +274,7 @@ class TableDrawing implements Drawing {
       ctx.font = font(head ? 400 : 500, 12);
       ctx.fillStyle = head || muted ? tokens.muted : tokens.text;
       const [name, last, unit, mean, max, age] = cells;
-      const columns = [width - 14, width - 84, width - 164, width - 244].map((right) => right);
+      const columns = [width - 14, width - 84, width - 164, width - 244];
       ctx.textAlign = "right";
       [age, max, mean, `${last} ${unit}`.trim()].forEach((text, k) => ctx.fillText(text, columns[k], top + 17));
       ctx.textAlign = "left";
