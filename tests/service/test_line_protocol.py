@@ -13,12 +13,14 @@ from waiting import generous
 
 from tidewire.errors import LimitExceeded
 from tidewire.model.batch import IngestLimits
+from tidewire_service.ingest import line_protocol
 from tidewire_service.ingest.line_protocol import LineSlice, LineSlices
 from tidewire_service.ingest.rows import Rejected
 
 NOW_MS = 1_796_000_000_000.0
 NOW_NS = int(NOW_MS) * 1_000_000
 AT = f" {NOW_NS}"
+QUOTED_LINE = line_protocol._QUOTED_LINE
 
 
 def slices(text: str | bytes, precision: str = "ns", **limits: int) -> list[LineSlice]:
@@ -279,6 +281,40 @@ def test_mutated_recordings_are_stored_or_named(changes: list[tuple[int, int, by
             assert taken | {row.row for row in part.intake.rejected} <= set(part.starts)
 
 
+CHAIN = 'm a="b"c="\n'  # each line opens a string that the next one closes
+UNFINISHED = 'x"\\\n'
+
+
+@pytest.mark.parametrize("body", [
+    CHAIN * 20_000, (CHAIN * 4_000 + UNFINISHED) * 5, CHAIN * 10 + UNFINISHED + CHAIN * 9_000 + UNFINISHED,
+    'm f="\\"\n' * 20_000, 'm a="\n' + 'n b=\\"\n' * 20_000, 'm a="b"c=" \\\n' * 10_000, 'm a="b"\\\n' * 10_000,
+])  # fmt: skip
+def test_no_place_of_a_body_is_searched_for_the_end_of_a_string_twice(
+    body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = 0
+
+    class Counting:
+        def match(self, text: bytes, at: int, end: int) -> Any:
+            nonlocal searched
+            found = QUOTED_LINE.match(text, at, end)
+            searched += 0 if found is None else found.end() - at
+            return found
+
+    monkeypatch.setattr(line_protocol, "_QUOTED_LINE", Counting())
+    parts = slices(body)
+    assert searched <= 2 * len(body)
+    assert sum(part.lines for part in parts) > 0
+
+
+def test_what_follows_a_line_that_never_ends_is_read() -> None:
+    batches, refused = read(CHAIN * 3 + UNFINISHED + 'good f="two\nlines"\nlast f=1')
+    assert [(batch["metric"], batch["value"], batch.get("text")) for batch in batches] == [
+        ("good/f", [None], ["two\nlines"]), ("last/f", [1], None),
+    ]  # fmt: skip
+    assert {row.row for row in refused} == {1, 2, 3, 4}
+
+
 HOSTILE = {
     "10^5 tags": "m," + ",".join(f"t{n}=1" for n in range(100_000)) + " f=1",
     "tags up to the length of a line": "m," + ",".join(f"{n:x}=1" for n in range(9_000)) + " f=1",
@@ -290,6 +326,7 @@ HOSTILE = {
     "quotes": '"' * 1_000_000,
     "backslashes": "\\" * 1_000_000,
     "blanks": " " * 1_000_000,
+    "strings that each line opens": CHAIN * 20_000 + UNFINISHED,
     "line feeds": "\n" * 400_000,
     "short bad lines": "a\n" * 150_000,
     "one line of 1 MB": "m f=" + "1" * 1_000_000,

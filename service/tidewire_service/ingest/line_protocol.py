@@ -87,6 +87,7 @@ class LineSlices:
         self._at = 0
         self._line = 0
         self._slice = 0
+        self._searched = 0  # the lines that begin before end at their line feeds
 
     def read(self) -> LineSlice | None:
         """Return the next slice; None at the end.
@@ -103,7 +104,7 @@ class LineSlices:
             return None
         lines_read: list[tuple[int, bytes]] = []
         while self._at < size and self._at - first < _SLICE_BYTES:
-            end = _end_of_line(self._body, self._at)
+            end = self._end_of_line()
             line = self._body[self._at : end].strip(b" \t\r")
             self._line += 1
             if line and not line.startswith(b"#"):
@@ -122,25 +123,29 @@ class LineSlices:
         intake = reader.finished()
         return LineSlice(intake, len(lines_read), len(reader.refused), starts, key, reader.lossy, reader.left_out)
 
+    def _end_of_line(self) -> int:
+        """Return where the line that begins here ends: at the next line feed that is not inside a string.
 
-def _end_of_line(body: bytes, at: int) -> int:
-    """Return where the line that begins at `at` ends: at the next line feed that is not inside a string.
-
-    A string without an end does not swallow what follows: its line ends at the line feed.
-    """
-    end = body.find(b"\n", at)
-    if end < 0:
-        return len(body)
-    if body.find(b'"', at, end) < 0:
+        A string without an end does not swallow what follows: its line ends at the line feed. What was searched for
+        its end is not searched again, so the lines in it end at their line feeds: else each of them searches 64 KiB.
+        """
+        body, at = self._body, self._at
+        end = body.find(b"\n", at)
+        if end < 0:
+            return len(body)
+        if at < self._searched or body.find(b'"', at, end) < 0:
+            return end
+        while body[at] in b" \t":
+            at += 1
+        if body[at : at + 1] == b"#":
+            return end
+        found = _QUOTED_LINE.match(body, at, at + _LINE_BYTES)
+        if found is None or found.end() <= end:
+            return end
+        if body[found.end() : found.end() + 1] in (b"\n", b""):
+            return found.end()
+        self._searched = found.end()
         return end
-    while body[at] in b" \t":
-        at += 1
-    if body[at : at + 1] == b"#":
-        return end
-    found = _QUOTED_LINE.match(body, at, at + _LINE_BYTES)
-    if found is None or found.end() <= end:
-        return end
-    return found.end() if body[found.end() : found.end() + 1] in (b"\n", b"") else end
 
 
 class _Series:
