@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gzip
 import json
 import random
 import re
@@ -15,13 +16,17 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from waiting import generous
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import IngestLimits
+from tidewire_service.errors import MalformedBody
 from tidewire_service.ingest.body import checked_format, read_rows, unpacked
 
 MIB = 1 << 20
+DECOMPRESSOR = zlib.decompressobj
 
 
 @functools.cache
@@ -119,6 +124,38 @@ def test_a_bomb_is_unpacked_no_further_than_the_bound() -> None:
         done.set()
         watcher.join()
     assert peak[0] - base < 40 * MIB
+
+
+@pytest.mark.parametrize("member", [gzip.compress(b"", mtime=0), gzip.compress(b"x", mtime=0)], ids=["empty", "short"])
+def test_gzip_members_are_bounded_and_none_is_copied_again(member: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = 0
+
+    class Counting:
+        def __init__(self, window: int) -> None:
+            self.real = DECOMPRESSOR(window)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            nonlocal fed
+            fed = max(fed, len(data))
+            return self.real.decompress(data, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+    monkeypatch.setattr(zlib, "decompressobj", Counting)
+    assert unpacked(member * 5_000 + gzip.compress(b"end"), 8 * MIB).endswith(b"end")
+    with pytest.raises(MalformedBody, match="members"):
+        unpacked(member * 200_000, 8 * MIB)
+    assert fed <= 64 * 1024, "what follows a member is copied"
+
+
+@given(st.lists(st.binary(max_size=300_000), max_size=4), st.integers(1, 9))
+def test_what_is_packed_is_unpacked(parts: list[bytes], level: int) -> None:
+    packed = b"".join(gzip.compress(part * 3, level) for part in parts)
+    assert unpacked(packed, 8 * MIB) == b"".join(part * 3 for part in parts)
+    if packed:
+        with pytest.raises(MalformedBody, match=r"truncated|not gzip"):
+            unpacked(packed[:-1], 8 * MIB)
 
 
 async def test_readings_go_on_beside_a_flood_of_large_bodies(service: Any) -> None:
