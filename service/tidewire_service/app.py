@@ -49,6 +49,7 @@ from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
 from tidewire_service.web.declaration import RouteTable, check_declared
+from tidewire_service.web.foreign_bodies import ForeignBodies
 from tidewire_service.web.head import HeadAsGet
 from tidewire_service.web.origin_guard import OriginGuard
 from tidewire_service.web.problems import exception_handler
@@ -137,6 +138,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
 
     tickets = Tickets(log, settings.stream_age_s)
     posts = Posts(hub, settings, telemetry, streams.quota)
+    bodies = ForeignBodies(settings, streams.quota, posts.slots)
     telemetry.export("tidewire_posts", lambda: {"taking": posts.in_progress}, gauge=True)
     app = Litestar(
         route_handlers=[
@@ -156,8 +158,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         ],
         dependencies={
             "posts": _dependency(posts),
-            "influx": _dependency(InfluxWrites(hub, settings, telemetry, streams.quota, posts.slots)),
-            "pushes": _dependency(Pushes(hub, settings, telemetry, streams.quota, posts.slots)),
+            "influx": _dependency(InfluxWrites(hub, settings, telemetry, streams.quota, bodies)),
+            "pushes": _dependency(Pushes(hub, settings, telemetry, streams.quota, bodies)),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
             "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),

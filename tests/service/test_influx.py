@@ -25,10 +25,14 @@ from loop_meter import measured
 from servers import Valkey
 from waiting import Eventually
 
+from tidewire_service.auth.scopes import Scopes
+from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.routes.influx import INFLUX_ROUTES
+from tidewire_service.web import foreign_bodies
 
 WRITES = {"v1": "/write?db=d", "v2": "/api/v2/write?org=o&bucket=b", "v3": "/api/v3/write_lp?db=d"}
 HELD_S = 0.02
+GZIP = {"Content-Encoding": "gzip"}
 
 
 @pytest.fixture
@@ -211,6 +215,48 @@ async def test_memory_for_large_bodies_is_bounded(start: Any, eventually: Eventu
     assert (await service.http.post("/write", content=b" " * 1_500_000)).status_code == 204
 
 
+async def test_bodies_are_unpacked_four_at_a_time_until_each_is_stored(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, unpacked, most = asyncio.Event(), 0, 0
+    stored: list[str] = []
+    real, append = foreign_bodies.unpacked, service.app.state.hub.log.append
+
+    def counting(*arguments: Any, **more: Any) -> bytes:
+        nonlocal unpacked, most
+        unpacked += 1
+        most = max(most, unpacked - len(stored))
+        return real(*arguments, **more)
+
+    async def waiting(batches: Any, **more: Any) -> Any:
+        if batches[0].metric == "small/f":
+            return await append(batches, **more)
+        await ended.wait()
+        appended = await append(batches, **more)
+        stored.append(batches[0].metric)
+        return appended
+
+    monkeypatch.setattr(foreign_bodies, "unpacked", counting)
+    monkeypatch.setattr(service.app.state.hub.log, "append", waiting)
+    posts = []
+    for n in range(16):
+        packed = gzip.compress(f"m{n} f=1".encode())
+        if n % 4:
+            sent = service.http.post("/write", content=packed, headers={"Content-Encoding": "gzip"})
+        else:
+            sent = service.http.put(
+                "/metrics/job/j", content=gzip.compress(b"a 1\n"), headers={"Content-Encoding": "gzip"}
+            )
+        posts.append(asyncio.create_task(sent))
+    await eventually(lambda: unpacked >= 4)
+    for _ in range(20):
+        assert (await write(service, "small f=1")).status_code == 204, "what is small needs no turn"
+    assert unpacked == 4
+    ended.set()
+    assert {post.status_code for post in await asyncio.gather(*posts)} == {200, 204}
+    assert (unpacked, most, len(stored)) == (16, 4, 16)
+
+
 async def test_a_large_body_leaves_the_loop_to_others(service: Any, at_ns: int) -> None:
     lines = (f"cpu,host=h{n % 50},cpu=cpu{n % 8} usage_idle={n}.5,usage_user=2.5 {at_ns + n}" for n in range(100_000))
     body = "\n".join(lines).encode()
@@ -244,8 +290,6 @@ SENT: dict[str, Callable[[str], tuple[dict[str, str], dict[str, str]]]] = {
 @pytest.mark.parametrize("way", SENT)
 async def test_scopes_hold_for_every_way_to_send_a_token(start: Any, valkey: Valkey, way: str) -> None:
     from tidewire.redislog.log import RedisLog  # noqa: PLC0415
-    from tidewire_service.auth.scopes import Scopes  # noqa: PLC0415
-    from tidewire_service.auth.tokens import TokenStore  # noqa: PLC0415
 
     log = RedisLog(valkey.url)
     store = TokenStore(log)
@@ -278,6 +322,58 @@ async def test_scopes_hold_for_every_way_to_send_a_token(start: Any, valkey: Val
     stored = (await service.http.get("/v1/history?metric=**&start=-1h", headers=reader)).json()["series"]
     times = 1 if way == "p=" else 3
     assert {s["metric"]: len(s["value"]) for s in stored} == {"cpu/f": 2 * times, "mem/f": times}
+
+
+@pytest.mark.parametrize("version", WRITES)
+async def test_a_field_that_a_token_may_not_publish_refuses_its_line_once(start: Any, version: str) -> None:
+    service = await start(auth=True)
+    store = TokenStore(service.app.state.hub.log)
+    few = (await store.create("few", Scopes(publish=("cpu/a", "g/**"), subscribe=("**",)), 3_600))[1]
+    service.http.headers.update({"Authorization": f"Bearer {few}"})
+    answer = await write(service, "cpu a=1,b=2\ng f=1", version)
+    assert (answer.status_code, "cpu/b" in answer.text) == (400, True), answer.text
+    assert version == "v3" or "1 of 2 lines" in answer.text
+    # each line is refused for one reason, or for two: it counts once
+    long = "x" * 300
+    answer = await write(service, f"cpu a=5,b=2,{long}=3\nmem a=1,{long}=1\ng f=2", version)
+    assert version == "v3" or "2 of 3 lines" in answer.text, answer.text
+    whole = await service.http.post("/api/v3/write_lp?db=d&accept_partial=false", content="cpu a=9,b=2")
+    assert whole.status_code in (400, 403)
+    assert (await service.stored()) == {"cpu/a": [1, 5], "g/f": [1, 2]}
+
+
+@pytest.mark.parametrize("version", WRITES)
+async def test_a_repeat_that_would_store_something_else_is_refused(
+    start: Any, version: str, at_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start()
+    ahead = at_ns + 66 * 60 * 10**9
+    body = f"m f=1 {at_ns}\nn f=2 {ahead}"
+    first = await write(service, body, version)
+    assert (first.status_code, (await service.stored())) == (400, {"m/f": [1]})
+    again = await write(service, body, version)
+    assert (again.status_code, again.text) == (400, first.text), "the same again is a repeat"
+    hub = service.app.state.hub
+    later_ms = hub.log_time_ms() + 5 * 60e3
+    monkeypatch.setattr(hub, "log_time_ms", lambda: later_ms)
+    answer = await write(service, body, version)
+    assert (answer.status_code, "send only the lines that were refused" in answer.text) == (400, True), answer.text
+    assert await service.stored() == {"m/f": [1]}
+    assert (await write(service, f"n f=2 {ahead}", version)).status_code == 204
+    assert await service.stored() == {"m/f": [1], "n/f": [2]}
+    # the slices beside one that conflicts are stored
+    for n, time in enumerate((at_ns, at_ns + 10**6)):
+        rest = "\n".join(f"rest,n={k % 9} f={k} {time + k}" for k in range(6_000))
+        answer = await write(service, f"big f=1 {at_ns}\nlate f=1 {ahead + 6 * 60 * 10**9}\n{rest}", version)
+        assert answer.status_code == 400
+        assert len((await service.stored())["rest/f"]) == 6_000 * (n + 1)
+
+
+async def test_what_a_limit_refuses_of_a_whole_body_is_told(start: Any) -> None:
+    service = await start(max_metrics=1)
+    answer = await service.http.post("/api/v3/write_lp?db=d&accept_partial=false", content="a f=1\nb f=2")
+    assert (answer.status_code, answer.json()["error"]) == (400, "partial write of line protocol occurred")
+    assert await service.stored() == {"a/f": [1]}
 
 
 async def test_without_a_token_each_version_says_so_in_its_own_form(start: Any) -> None:

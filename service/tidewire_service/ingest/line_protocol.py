@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -51,7 +51,7 @@ class LineSlice(NamedTuple):
     Attributes:
         intake: their batches and the refused lines, the first 100 of them; a row's number is its line's, from 1.
         lines: how many lines were read, without blank ones and comments.
-        refused: how many lines were refused, in whole or in part.
+        refused: the numbers of all lines that were refused, in whole or in part.
         starts: the beginning of each line, by number.
         key: the same for the same lines at the same place of a body; empty if a line has no time.
         lossy: integers beyond 2^53 that float64 does not hold exactly.
@@ -60,7 +60,7 @@ class LineSlice(NamedTuple):
 
     intake: Intake
     lines: int
-    refused: int
+    refused: Set[int]
     starts: dict[int, str]
     key: str
     lossy: int
@@ -121,7 +121,7 @@ class LineSlices:
         self._slice += 1
         starts = {number: line[:_SHOWN].decode(errors="replace") for number, line in lines_read}
         intake = reader.finished()
-        return LineSlice(intake, len(lines_read), len(reader.refused), starts, key, reader.lossy, reader.left_out)
+        return LineSlice(intake, len(lines_read), reader.refused, starts, key, reader.lossy, reader.left_out)
 
     def _end_of_line(self) -> int:
         """Return where the line that begins here ends: at the next line feed that is not inside a string.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Set
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
@@ -20,34 +20,34 @@ from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from tidewire.errors import InvalidInput
+from tidewire.errors import InvalidInput, PublishConflict
+from tidewire.model.batch import EncodedBatch
 from tidewire.redislog.calls import Once
 from tidewire_service.auth.credentials import bearer_of
 from tidewire_service.auth.scopes import Identity
-from tidewire_service.errors import MemoryShort, RateExceeded
+from tidewire_service.errors import RateExceeded
 from tidewire_service.hub.hub import Hub
-from tidewire_service.ingest.body import checked_encoding, unpacked
 from tidewire_service.ingest.line_protocol import PRECISIONS, LineSlice, LineSlices
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED, Rejected
-from tidewire_service.ingest.slots import Slot, Slots
 from tidewire_service.operations.readiness import Readiness
 from tidewire_service.operations.telemetry import Telemetry
-from tidewire_service.request_scope import address_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, Foreign, declare
+from tidewire_service.web.foreign_bodies import ForeignBodies, header_credentials
 from tidewire_service.web.post_request import read_body
 from tidewire_service.web.problems import Refusal, problem_of
 from tidewire_service.web.query import parse_query
 
 __all__ = ["INFLUX_ROUTES", "InfluxWrites"]
 
-_INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 2 ms; more goes to a thread
-_LARGE_BYTES: Final = 1 << 20
-_LARGE_AT_ONCE: Final = 4  # bodies above 16 KiB that are unpacked and parsed; others wait
-_LARGE_BODIES: Final = 8  # times `max_foreign_body_bytes` that bodies together may have, each beyond its first MiB
+_INLINE_BYTES: Final = 4 * 1024  # parsed on the event loop, 5 ms if each line has a series of its own
 _ONCE_MS: Final = 15 * 60_000  # clients repeat within minutes; 1,000 agents with a body each 10 s are 90,000 keys
+_STORED_OTHERWISE: Final = (
+    "and what is with it came before, and was stored with other refusals (its times, the token or a limit); send only "
+    "the lines that were refused then"
+)
 _NAMED: Final = 100  # refused lines that an answer names
 _QUERY_BYTES: Final = 64 * 1024
 _VERSION: Final = "1.8.10"  # after a 2.x some clients ask for buckets
@@ -73,42 +73,14 @@ class _Outcome:
         self.lines = self.refused = self.accepted = self.lossy = 0
         self.named: list[tuple[Rejected, str]] = []
         self.only_scope = True
+        self.stored_before = False
 
-    def add(self, part: LineSlice, rejected: list[Rejected], refused: int) -> None:
+    def add(self, part: LineSlice, rejected: list[Rejected], refused: Set[int]) -> None:
         self.lines += part.lines
         self.lossy += part.lossy
-        self.refused += refused
+        self.refused += len(refused)
         self.only_scope = self.only_scope and all(row.reason == METRIC_NOT_ALLOWED for row in rejected)
         self.named += [(row, part.starts.get(row.row, "")) for row in rejected[: _NAMED - len(self.named)]]
-
-
-class _LargeBodies:
-    """Bounds the memory of all bodies together that have more than 1 MiB; smaller ones are bounded by their number."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0
-
-    @contextmanager
-    def one(self) -> Iterator[Callable[[int], None]]:
-        """Return a context for one body, and what to call with its size as it grows; that raises `RateExceeded`."""
-        held = 0
-
-        def on_size(size: int) -> None:
-            nonlocal held
-            more = size - _LARGE_BYTES - held
-            if more <= 0:
-                return
-            if self._held + more > self._most:
-                detail = f"large bodies of {self._held >> 20} MiB are in progress; try again"
-                raise RateExceeded(detail, limit="max_posts", retry_after_s=1.0)
-            held += more
-            self._held += more
-
-        try:
-            yield on_size
-        finally:
-            self._held -= held
 
 
 class InfluxWrites:
@@ -118,51 +90,27 @@ class InfluxWrites:
         hub: whose log is written.
         settings: of the service.
         telemetry: counts.
-        quota: knows whether memory is short.
-        slots: of all bodies in progress.
+        quota: counts the limits that are reached.
+        bodies: takes what is posted.
     """
 
     def __init__(
-        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, slots: Slots
+        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, bodies: ForeignBodies
     ) -> None:
         self._hub = hub
         self._settings = settings
         self._telemetry = telemetry
         self._quota = quota
-        self._slots = slots
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._held = _LargeBodies(_LARGE_BODIES * settings.max_foreign_body_bytes)
+        self._bodies = bodies
 
     async def write(self, request: Request[Any, Any, State], version: Version) -> Response[bytes]:
         """Store the good lines of a body and name the bad ones, in the words of a version."""
         query = parse_query(request.scope["query_string"])
         precision = _precision(query.one("precision"), version)
         whole = version == "v3" and query.one("accept_partial").lower() == "false"
-        if self._quota.memory_short:
-            raise MemoryShort
-        identity = identity_of_request(request.scope)
-        with self._slots.held(identity.id, address_of(request.scope)) as slot, self._held.one() as on_size:
-            body = await self._body(request, slot, on_size)
-            async with self._turn(body):
-                outcome = await self._store(body, precision, identity, whole=whole)
-        return _answer(version, outcome, stored=not whole or not outcome.refused)
-
-    async def _body(self, request: Request[Any, Any, State], slot: Slot, on_size: Callable[[int], None]) -> bytes:
-        packed = checked_encoding(request.headers.get("content-encoding", ""))
-        limit = "max_foreign_body_bytes"
-        async with slot.waiting():
-            most = getattr(self._settings, limit)
-            body = await read_body(request, most, limit=limit, may_be_empty=True, on_size=on_size)
-        if packed:
-            limit = "max_foreign_decompressed_bytes"
-            async with self._large:
-                body = await asyncio.to_thread(unpacked, body, getattr(self._settings, limit), limit=limit)
-        return body
-
-    @asynccontextmanager
-    async def _turn(self, body: bytes) -> AsyncIterator[None]:
-        async with self._large if len(body) > _INLINE_BYTES else contextlib.nullcontext():
-            yield
+        async with self._bodies.one(request, "max_foreign_body_bytes", "max_foreign_decompressed_bytes") as body:
+            outcome = await self._store(body, precision, identity_of_request(request.scope), whole=whole)
+        return _answer(version, outcome, stored=not whole or outcome.accepted > 0)
 
     async def _store(self, body: bytes, precision: str, identity: Identity, *, whole: bool) -> _Outcome:
         """Parse and append a body, a slice at a time.
@@ -197,10 +145,8 @@ class InfluxWrites:
             part = slices.read()
             if part is None:
                 return None
-            before = len({row for rows in part.intake.rows for row in rows})
             intake = part.intake.narrowed(identity.scopes.may_publish)
-            after = len({row for rows in intake.rows for row in rows})
-            return part._replace(intake=intake, refused=part.refused + before - after)
+            return part._replace(intake=intake, refused=part.refused | {row.row for row in intake.rejected})
 
         while (part := read() if size <= _INLINE_BYTES else await asyncio.to_thread(read)) is not None:
             yield part
@@ -208,13 +154,22 @@ class InfluxWrites:
     async def _append(self, part: LineSlice, identity: Identity, outcome: _Outcome) -> None:
         intake, rejected, refused = part.intake, part.intake.rejected, part.refused
         if intake.batches:
-            digest = part.key
-            once = Once(f"{identity.id}.influx.{digest}", digest, _ONCE_MS) if digest else None
-            appended = await self._hub.log.append(intake.batches, once=once)
+            once = None
+            if part.key:
+                once = Once(f"{identity.id}.influx.{part.key}", _digest(intake.batches), _ONCE_MS)
+            try:
+                appended = await self._hub.log.append(intake.batches, once=once)
+            except PublishConflict:
+                rows = sorted({row for rows in intake.rows for row in rows})
+                again = Rejected(rows[0], "line", part.starts[rows[0]], _STORED_OTHERWISE)
+                named = sorted([*rejected, again], key=lambda row: row.row)
+                outcome.add(part, named, refused | set(rows))
+                outcome.stored_before = True
+                return
             if appended.duplicate:
                 self._telemetry.repeated.labels("influx").inc()
             late = intake.refused(appended.results) if any(isinstance(r, str) for r in appended.results) else []
-            refused += len({row.row for row in late} - {row.row for row in rejected})
+            refused = refused | {row.row for row in late}
             rejected = sorted(rejected + late, key=lambda row: row.row)
             kept = zip(intake.batches, appended.results, strict=True)
             accepted = sum(batch.readings for batch, result in kept if not isinstance(result, str))
@@ -232,6 +187,14 @@ class InfluxWrites:
             self._telemetry.rejected.labels("influx", field if field in _COUNTED else "other").inc()
         if unnamed := outcome.refused - len({row.row for row, _ in outcome.named}):
             self._telemetry.rejected.labels("influx", "other").inc(max(0, unnamed))
+
+
+def _digest(batches: Iterable[EncodedBatch]) -> str:
+    digest = hashlib.sha256()
+    for batch in batches:
+        digest.update(batch.body)
+        digest.update(b"\n")
+    return digest.hexdigest()
 
 
 def _precision(given: str, version: Version) -> str:
@@ -256,7 +219,7 @@ def _answer(version: Version, outcome: _Outcome, *, stored: bool) -> Response[by
         headers = {**_HEADERS, "Tidewire-Lossy": str(outcome.lossy)} if outcome.lossy else _HEADERS
         return Response(b"", status_code=204, headers=headers)
     first = outcome.named[0][0]
-    some = stored and outcome.accepted > 0
+    some = stored and (outcome.accepted > 0 or outcome.stored_before)
     reason = f"line {first.row}: {first.field} {first.value}: {first.reason}"
     what = "partial write" if some else "unable to parse" if stored else "nothing was written"
     message = f"{what}: {outcome.refused} of {outcome.lines} lines: {reason}"
@@ -315,13 +278,9 @@ def _credentials_v1(authorization: str, query: bytes) -> str:
     return bearer_of(authorization, parameters.get("p", ""))
 
 
-def _credentials(authorization: str, query: bytes) -> str:
-    return bearer_of(authorization)
-
-
 _V1: Final = Foreign(_wording("v1"), _credentials_v1)
-_V2: Final = Foreign(_wording("v2"), _credentials)
-_V3: Final = Foreign(_wording("v3"), _credentials)
+_V2: Final = Foreign(_wording("v2"), header_credentials)
+_V3: Final = Foreign(_wording("v3"), header_credentials)
 _LINES: Final = Body({"text/plain": Schema(type=OpenAPIType.STRING, description="line protocol")}, None)
 _WRITE: Final[dict[str, Any]] = {"status_code": 200, "include_in_schema": False}
 

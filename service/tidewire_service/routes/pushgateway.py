@@ -26,20 +26,16 @@ from tidewire.model.batch import (
     labels_of_series_key,
     series_key,
 )
-from tidewire_service.auth.credentials import bearer_of
-from tidewire_service.errors import MemoryShort, ScopeMissing
+from tidewire_service.errors import ScopeMissing
 from tidewire_service.hub.hub import Hub
-from tidewire_service.ingest.body import checked_encoding, unpacked
 from tidewire_service.ingest.prometheus_text import Samples, group_labels, read_samples
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED
-from tidewire_service.ingest.slots import Slots
 from tidewire_service.operations.telemetry import Telemetry
-from tidewire_service.request_scope import address_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, Foreign, declare
-from tidewire_service.web.post_request import read_body
+from tidewire_service.web.foreign_bodies import ForeignBodies, header_credentials
 from tidewire_service.web.problems import Refusal, problem_of
 
 __all__ = ["PUSH_ROUTES", "Pushes"]
@@ -96,18 +92,18 @@ class Pushes:
         hub: whose log is written.
         settings: of the service.
         telemetry: counts.
-        quota: knows whether memory is short.
-        slots: of all bodies in progress.
+        quota: counts the limits that are reached.
+        bodies: takes what is pushed.
     """
 
     def __init__(
-        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, slots: Slots
+        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, bodies: ForeignBodies
     ) -> None:
         self._hub = hub
         self._settings = settings
         self._telemetry = telemetry
         self._quota = quota
-        self._slots = slots
+        self._bodies = bodies
 
     async def push(self, request: Request[Any, Any, State], *, replace: bool) -> Response[bytes]:
         """Store the samples of a body.
@@ -117,15 +113,8 @@ class Pushes:
             replace: all other metrics leave the group; else only what has the name of one that comes.
         """
         group = group_labels(request.scope["raw_path"].decode("ascii", "replace"))
-        if self._quota.memory_short:
-            raise MemoryShort
         identity = identity_of_request(request.scope)
-        with self._slots.held(identity.id, address_of(request.scope)) as slot:
-            packed = checked_encoding(request.headers.get("content-encoding", ""))
-            async with slot.waiting():
-                body = await read_body(request, self._settings.max_body_bytes, may_be_empty=True)
-            if packed:
-                body = await asyncio.to_thread(unpacked, body, self._settings.max_body_bytes)
+        async with self._bodies.one(request, "max_body_bytes", "max_body_bytes") as body:
             settings, large = self._settings, len(body) > _INLINE_BYTES
             samples = await _run(large, read_samples, body, group, settings.limits, settings.max_rows)
             metrics = dict.fromkeys(sample.metric for sample in samples.found)
@@ -196,15 +185,11 @@ def _wording(error: Exception) -> Refusal:
     return Refusal(status, _TEXT, f"{problem.detail}\n".encode(), headers)
 
 
-def _credentials(authorization: str, query: bytes) -> str:
-    return bearer_of(authorization)
-
-
 _BODY: Final = Body({"text/plain": Schema(type=OpenAPIType.STRING, description="Prometheus' text format")}, None)
 _PATHS: Final = ["/metrics/job/{group:path}", "/metrics/job@base64/{group:path}"]
 _PUSHED: Final[dict[str, Any]] = {
     "include_in_schema": False,
-    **declare("publish", logged="failures", body=_BODY, foreign=Foreign(_wording, _credentials)),
+    **declare("publish", logged="failures", body=_BODY, foreign=Foreign(_wording, header_credentials)),
 }
 
 
