@@ -27,6 +27,7 @@ from waiting import Eventually
 
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
+from tidewire_service.ingest.body import unpacked as unpacked_body
 from tidewire_service.routes.influx import INFLUX_ROUTES
 from tidewire_service.web import foreign_bodies
 
@@ -220,7 +221,7 @@ async def test_bodies_are_unpacked_four_at_a_time_until_each_is_stored(
 ) -> None:
     ended, unpacked, most = asyncio.Event(), 0, 0
     stored: list[str] = []
-    real, append = foreign_bodies.unpacked, service.app.state.hub.log.append
+    real, append = unpacked_body, service.app.state.hub.log.append
 
     def counting(*arguments: Any, **more: Any) -> bytes:
         nonlocal unpacked, most
