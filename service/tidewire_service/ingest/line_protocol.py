@@ -16,8 +16,8 @@ from line_protocol_parser import LineFormatError, parse_line
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import IngestLimits, checked_labels, checked_name, checked_unit, is_plausible_time
+from tidewire.model.foreign_names import readable_name, readable_value
 from tidewire_service.errors import limit_of
-from tidewire_service.ingest.foreign_names import readable_name, readable_value
 from tidewire_service.ingest.home_assistant import Entity, entity_of, is_entity
 from tidewire_service.ingest.rows import Group, Intake, Rejected, encode_group
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import IngestLimits, checked_labels, checked_name, checked_value, series_key
-from tidewire_service.errors import MalformedBody
-from tidewire_service.ingest.foreign_names import readable_value
+from tidewire.model.exposition import read_exposition
 
 __all__ = ["Sample", "Samples", "group_labels", "read_samples"]
 
-_LINE_BYTES: Final = 64 * 1024  # the parser's time grows with the square of the labels of a line: 1 s for 60,000
 _BASE64: Final = "@base64"
-_COUNTER: Final = re.compile(r"^# TYPE (\S+) counter\s*$", re.MULTILINE)
-_BUCKET: Final = "_bucket"
 
 
 class Sample(NamedTuple):
@@ -79,38 +72,25 @@ def read_samples(body: bytes, group: dict[str, str], limits: IngestLimits, most:
         most: largest number of samples.
 
     Raises:
-        MalformedBody: a line cannot be parsed, or has a time of its own, which a Pushgateway does not take either.
-        InvalidInput: a name or label cannot be stored, or a series comes twice.
+        InvalidInput: a line cannot be parsed, or has a time of its own, which a Pushgateway does not take either; a
+            name or label cannot be stored, or a series comes twice.
         LimitExceeded: too many samples or labels.
     """
-    if any(len(line) > _LINE_BYTES for line in body.split(b"\n")):
-        raise MalformedBody("body", body[:60], f"has a line of more than {_LINE_BYTES} bytes")
-    try:
-        text = body.decode()
-        bare = set(_COUNTER.findall(text))
-        families = list(text_string_to_metric_families(text))
-    except (ValueError, IndexError, KeyError) as error:
-        raise MalformedBody("body", body[:60], f"is not in Prometheus' text format: {str(error)[:200]}") from None
     found: list[Sample] = []
     seen: set[tuple[str, str]] = set()
     left_out = 0
-    for family in families:
-        for sample in family.samples:
-            if sample.timestamp is not None:
-                raise MalformedBody("body", sample.name, "has a timestamp; a push is of now: leave it out")
-            if family.type == "histogram" and sample.name.endswith(_BUCKET):
-                left_out += 1
-                continue
-            name = sample.name
-            if family.type == "counter" and family.name in bare:
-                name = name.removesuffix("_total")  # which the parser adds
-            own = {name: readable_value(value) for name, value in sample.labels.items()}
-            labels = checked_labels({**own, **group}, limits)
-            key = (checked_name(name), series_key(labels))
-            if key in seen:
-                raise InvalidInput("body", name, f"comes twice with the labels {key[1]}")
-            seen.add(key)
-            found.append(Sample(name, labels, checked_value(sample.value)))
-            if len(found) > most:
-                raise LimitExceeded("max_rows", most, len(found), "push fewer samples at a time")
+    for name, own, value, time_ms, _, bucket in read_exposition(body):
+        if time_ms is not None:
+            raise InvalidInput("body", name, "has a timestamp; a push is of now: leave it out")
+        if bucket:
+            left_out += 1
+            continue
+        labels = checked_labels({**own, **group}, limits)
+        key = (checked_name(name), series_key(labels))
+        if key in seen:
+            raise InvalidInput("body", name, f"comes twice with the labels {key[1]}")
+        seen.add(key)
+        found.append(Sample(name, labels, checked_value(value)))
+        if len(found) > most:
+            raise LimitExceeded("max_rows", most, len(found), "push fewer samples at a time")
     return Samples(found, left_out)
