@@ -32,7 +32,10 @@ tidewire.TidewireError
 
 from __future__ import annotations
 
+from typing import Final
+
 from tidewire.errors import InvalidInput, LimitExceeded, TidewireError
+from tidewire.model.batch import IngestLimits
 
 __all__ = [
     "DataDirectoryInUse",
@@ -61,6 +64,9 @@ __all__ = [
     "UrlTooLong",
     "limit_of",
 ]
+
+
+_OF_A_BATCH: Final = frozenset(IngestLimits.__struct_fields__)  # whose settings begin with max_
 
 
 class RequestRefused(TidewireError):
@@ -269,5 +275,6 @@ class DataDirectoryInUse(EmbeddedServerFailed):
 
 
 def limit_of(error: Exception) -> str:
-    """Return the limit that an error says was exceeded; empty if none was."""
-    return error.limit if isinstance(error, (LimitExceeded, RequestRefused, MalformedBody)) else ""
+    """Return the setting that an error says was exceeded; empty if none was."""
+    limit = error.limit if isinstance(error, (LimitExceeded, RequestRefused, MalformedBody)) else ""
+    return f"max_{limit}" if limit in _OF_A_BATCH else limit

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loop_meter import measured
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, delete_from_gateway, push_to_gateway
 from prometheus_client.exposition import basic_auth_handler, pushadd_to_gateway
 
@@ -20,6 +21,8 @@ from tidewire.model.batch import IngestLimits
 from tidewire_service.ingest.prometheus_text import group_labels, read_samples
 
 LIMITS = IngestLimits()
+BYTES = 1 << 20
+HELD_S = 0.02
 
 
 async def series(service: Any, metric: str = "**") -> dict[tuple[str, tuple[tuple[str, str], ...]], list[Any]]:
@@ -67,7 +70,7 @@ def test_samples_keep_their_names_and_the_labels_of_the_path_win() -> None:
         '# HELP d help\nd{y="\\"é"} +Inf\n'
         '# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 3\nh_sum 2.5\nh_count 3\n{"dotted.name"} 7\n'
     )
-    found, left_out = read_samples(body.encode(), {"job": "j"}, LIMITS, 100)
+    found, left_out = read_samples(body.encode(), {"job": "j"}, LIMITS, 100, BYTES)
     assert [(s.metric, s.labels, s.value) for s in found] == [
         ("a", {"job": "j", "x": "1"}, 5), ("b_total", {"job": "j"}, 6), ("c", {"job": "j"}, None),
         ("d", {"job": "j", "y": '"é'}, None), ("h_sum", {"job": "j"}, 2.5), ("h_count", {"job": "j"}, 3),
@@ -83,14 +86,14 @@ def test_samples_keep_their_names_and_the_labels_of_the_path_win() -> None:
 ])  # fmt: skip
 def test_a_body_with_one_bad_line_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises((InvalidInput, LimitExceeded)) as refused:
-        read_samples(b"good 1\n" + body + b"\n", {"job": "j"}, LIMITS, 100)
+        read_samples(b"good 1\n" + body + b"\n", {"job": "j"}, LIMITS, 100, BYTES)
     assert len(str(refused.value)) < 1_000
 
 
 @given(st.text(st.sampled_from('ab{}="\\, \n#1eN.+TYPEHLcounter\t\0é'), max_size=200))
 def test_whatever_comes_is_read_or_refused(text: str) -> None:
     try:
-        found, _ = read_samples(text.encode(), {"job": "j"}, LIMITS, 1_000)
+        found, _ = read_samples(text.encode(), {"job": "j"}, LIMITS, 1_000, BYTES)
     except (InvalidInput, LimitExceeded):
         return
     assert all(sample.labels["job"] == "j" for sample in found)
@@ -124,7 +127,10 @@ async def test_post_replaces_what_has_the_same_name_and_delete_ends_the_rest(ser
         ("a", (*job, ("x", "2"))): [3, (3, "finished")],
         ("b", job): [2, (2, "finished")],
     }
-    assert not [key async for key in service.app.state.hub.log.redis.scan_iter("*:group:*")]
+    redis = service.app.state.hub.log.redis
+    keys = [key async for key in redis.scan_iter("*:group:*")]
+    assert len(keys) == 1, "nothing is remembered of a group that never was"
+    assert 0 < await redis.pttl(keys[0]) <= 60_000, "that it is empty is remembered as long as a push may take"
 
 
 async def test_a_refusal_is_a_line_of_text_and_stores_nothing(start: Any) -> None:
@@ -146,8 +152,11 @@ async def test_a_refusal_is_a_line_of_text_and_stores_nothing(start: Any) -> Non
         names = "\n".join(f"m{part}_{n} 1" for n in range(10))
         answer = await service.http.post("/metrics/job/grows", content=names + "\n")
     assert (answer.status_code, "max_rows" in answer.text) == (400, True)
-    answer = await service.http.put("/metrics/job/another", content="a 2\n")
+    answer = await service.http.put("/metrics/job/another", content="a 2\nother 3\n")
     assert (answer.status_code, "series" in answer.text) == (400, True), "one series too many"
+    answer = await service.http.delete("/metrics/job/another")
+    assert answer.status_code == 202, "what was refused is not in the group, and needs no end"
+    assert (await series(service, "other")) == {("other", (("job", "another"),)): [3, (3, "finished")]}
     assert (await series(service, "a")) == {("a", (("job", "j"),)): [1]}
 
 
@@ -168,9 +177,124 @@ async def test_scopes_hold_for_what_is_pushed_and_for_what_is_ended(start: Any) 
     assert (await put(path, content="a 1\nb 1\n", headers=basic(every))).status_code == 200
     assert (await put(path, content="b 2\n", headers=basic(few))).status_code == 403
     assert (await service.http.delete(path, headers=basic(few))).status_code == 202
-    service.http.headers.update({"Authorization": f"Bearer {every}"})
+    # a PUT ends no more than a DELETE does: what the token may publish; the rest stays in the group
+    assert (await put(path, content="a 2\n", headers=basic(few))).status_code == 200
+    assert (await service.http.post(path, content='a{x="1"} 3\n', headers=basic(few))).status_code == 200
+    assert (await put(path, content="", headers=basic(few))).status_code == 200
     job = (("job", "j"),)
-    assert await series(service) == {("a", job): [1, (1, "finished")], ("b", job): [1]}
+    service.http.headers.update({"Authorization": f"Bearer {every}"})
+    ended = {
+        ("a", job): [1, (1, "finished"), 2, (2, "finished")],
+        ("a", (*job, ("x", "1"))): [3, (3, "finished")],
+        ("b", job): [1],
+    }
+    assert await series(service) == ended
+    assert (await put(path, content="")).status_code == 200
+    assert await series(service) == ended | {("b", job): [1, (1, "finished")]}
+
+
+async def test_pushes_to_one_group_at_once_lose_nothing_of_it(start: Any) -> None:
+    """Through two service processes: what is left of the group afterwards is what is live, and all of it ends."""
+    services = [await start(), await start()]
+    path = "/metrics/job/j"
+
+    async def push(n: int) -> None:
+        answer = await services[n % 2].http.post(path, content=f'm{n} {n}\nsame{{n="{n}"}} {n}\n')
+        assert answer.status_code == 200, answer.text
+
+    await asyncio.gather(*map(push, range(30)))
+    live = {key for key, values in (await series(services[0])).items() if not isinstance(values[-1], tuple)}
+    assert len(live) == 31, "each metric of its own, and of the common one the series of the last push"
+    assert (await services[1].http.delete(path)).status_code == 202
+    found = await series(services[0])
+    assert len(found) == 60
+    assert {values[-1][1] for values in found.values()} == {"finished"}
+
+
+async def test_the_last_push_that_is_remembered_is_the_last_one_of_the_log(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await start(), await start()
+    path = "/metrics/job/j"
+    assert (await first.http.put(path, content="a 1\n")).status_code == 200
+    log, changes = first.app.state.hub.log, [("put", "b 2\n"), ("put", "a 1\n")]
+    append = log.append
+
+    async def overtaken(batches: Any, **more: Any) -> Any:
+        appended = await append(batches, **more)
+        while changes:  # the group is what it was before, and yet another
+            method, body = changes.pop(0)
+            assert (await second.http.request(method, path, content=body)).status_code in (200, 202)
+        return appended
+
+    monkeypatch.setattr(log, "append", overtaken)
+    assert (await first.http.put(path, content="c 3\n")).status_code == 200
+    monkeypatch.undo()
+    found = await series(first)
+    assert {metric: values[-1] for (metric, _), values in found.items()} == {
+        "a": (1, "finished"), "b": (2, "finished"), "c": 3,
+    }  # fmt: skip
+    assert (await second.http.put(path, content="")).status_code == 200
+    assert (await series(first, "c"))["c", (("job", "j"),)][-1] == (3, "finished")
+
+
+async def test_a_group_without_a_record_that_comes_and_goes_meanwhile(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await start(), await start()
+    path, log = "/metrics/job/j", first.app.state.hub.log
+    append, overtaking = log.append, True
+
+    async def overtaken(batches: Any, **more: Any) -> Any:
+        nonlocal overtaking
+        appended = await append(batches, **more)
+        if overtaking:
+            overtaking = False
+            assert (await second.http.put(path, content="a 5\n")).status_code == 200
+            assert (await second.http.delete(path)).status_code == 202
+        return appended
+
+    monkeypatch.setattr(log, "append", overtaken)
+    assert (await first.http.put(path, content="a 1\n")).status_code == 200
+    assert (await series(first))["a", (("job", "j"),)][-1] == 1
+
+
+async def test_a_large_group_leaves_the_loop_to_others(service: Any) -> None:
+    for part in range(9):
+        lines = "\n".join(f'm{part}{{series="{n}",more="{"x" * 60}"}} {n}' for n in range(2_000))
+        assert (await service.http.post("/metrics/job/large", content=lines)).status_code == 200
+
+    async def post() -> None:
+        answer = await service.http.post("/metrics/job/large", content="one 1\n")
+        assert answer.status_code == 200, answer.text
+
+    held_s, _ = await measured(post, HELD_S)
+    assert held_s < HELD_S, f"{held_s * 1e3:.1f} ms"
+
+    async def delete() -> None:
+        assert (await service.http.delete("/metrics/job/large")).status_code == 202
+
+    held_s, _ = await measured(delete, HELD_S)
+    assert held_s < HELD_S, f"{held_s * 1e3:.1f} ms"
+
+
+async def test_the_labels_of_the_path_make_no_large_group_of_a_small_body(service: Any) -> None:
+    path = "/metrics/job/j" + "".join(f"/label{n}/{'x' * 250}" for n in range(30))
+    body = "".join(f"a{n} 1\n" for n in range(10_000))
+    answer = await service.http.put(path, content=body)
+    assert (answer.status_code, "max_decompressed_bytes" in answer.text) == (400, True), answer.text
+    body = "".join(f"a{n} 1\n" for n in range(300))
+    assert (await service.http.put(path, content=body)).status_code == 200
+    for part in range(3):
+        body = "".join(f"a{part}_{n} 1\n" for n in range(300))
+        answer = await service.http.post(path, content=body)
+    assert (answer.status_code, "max_decompressed_bytes" in answer.text) == (400, True), "also a bit at a time"
+    many = ",".join(f'l{n}="1"' for n in range(40))
+    answer = await service.http.put("/metrics/job/j", content=f"a{{{many}}} 1\n")
+    assert (answer.status_code, "labels: 41 is more" in answer.text) == (400, True), answer.text
+    answer = await service.http.put("/metrics/job/j" + "".join(f"/l{n}/1" for n in range(40)), content="a 1\n")
+    assert (answer.status_code, "labels: 41 is more" in answer.text) == (400, True), answer.text
+    assert 'tidewire_limits_reached_total{limit="max_labels"} 2.0' in (await service.http.get("/metrics")).text
 
 
 # -- the clients

@@ -62,7 +62,7 @@ def _decoded(text: str) -> str:
         raise InvalidInput("path", text, "is not URL-safe base64 of UTF-8") from None
 
 
-def read_samples(body: bytes, group: dict[str, str], limits: IngestLimits, most: int) -> Samples:
+def read_samples(body: bytes, group: dict[str, str], limits: IngestLimits, most: int, most_bytes: int) -> Samples:
     """Parse a body as a whole: a group is replaced by all of it or by nothing.
 
     Args:
@@ -70,15 +70,16 @@ def read_samples(body: bytes, group: dict[str, str], limits: IngestLimits, most:
         group: the labels of the path, which win over those of the body.
         limits: of labels.
         most: largest number of samples.
+        most_bytes: of their series keys: the labels of the path come with each of them.
 
     Raises:
         InvalidInput: a line cannot be parsed, or has a time of its own, which a Pushgateway does not take either; a
             name or label cannot be stored, or a series comes twice.
-        LimitExceeded: too many samples or labels.
+        LimitExceeded: too many samples or labels, or too long ones.
     """
     found: list[Sample] = []
     seen: set[tuple[str, str]] = set()
-    left_out = 0
+    left_out = size = 0
     for name, own, value, time_ms, _, bucket in read_exposition(body):
         if time_ms is not None:
             raise InvalidInput("body", name, "has a timestamp; a push is of now: leave it out")
@@ -90,6 +91,10 @@ def read_samples(body: bytes, group: dict[str, str], limits: IngestLimits, most:
         if key in seen:
             raise InvalidInput("body", name, f"comes twice with the labels {key[1]}")
         seen.add(key)
+        size += len(key[1])
+        if size > most_bytes:
+            remedy = "push to more groups, or with fewer labels"
+            raise LimitExceeded("max_decompressed_bytes", most_bytes, size, remedy)
         found.append(Sample(name, labels, checked_value(value)))
         if len(found) > most:
             raise LimitExceeded("max_rows", most, len(found), "push fewer samples at a time")

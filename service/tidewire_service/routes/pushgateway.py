@@ -6,29 +6,21 @@ A group is what was pushed under one path. What leaves it has ended: its series 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
-import msgspec
 from litestar import Request, Response, delete, post, put
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.model.batch import (
-    FINISHED,
-    Batch,
-    EncodedBatch,
-    encode_batch,
-    labels_of_series_key,
-    series_key,
-)
+from tidewire.errors import InvalidInput
 from tidewire_service.errors import ScopeMissing
 from tidewire_service.hub.hub import Hub
-from tidewire_service.ingest.prometheus_text import Samples, group_labels, read_samples
+from tidewire_service.ingest.prometheus_text import Sample, Samples, group_labels, read_samples
+from tidewire_service.ingest.pushed_groups import PushedGroups, changed
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
@@ -41,52 +33,21 @@ from tidewire_service.web.problems import Refusal, problem_of
 __all__ = ["PUSH_ROUTES", "Pushes"]
 
 _INLINE_BYTES: Final = 8 * 1024  # parsed on the event loop, about 3 ms; more goes to a thread
-_FEW: Final = 100  # metrics of a group that are encoded on the event loop, about 1 ms
 _LIMITS: Final = ("series", "metrics")
 _TEXT: Final = "text/plain; charset=utf-8"
 
-T = TypeVar("T")
-Record = dict[str, dict[str, float | None]]
-"""A group as it is remembered: metric → series key → value."""
 
-
-class _Change(NamedTuple):
-    """What a push changes: the batches to append, and the group afterwards."""
-
-    batches: list[EncodedBatch]
-    record: Record
-
-
-def _changed(before: Record, samples: Samples, now_ms: float, replace: bool) -> _Change:
-    """Return what samples change in a group; with `replace`, all that does not come again has ended."""
-    pushed: Record = {}
-    for metric, labels, value in samples.found:
-        pushed.setdefault(metric, {})[series_key(labels)] = value
-    gone = {
-        metric: {key: value for key, value in series.items() if key not in pushed.get(metric, {})}
-        for metric, series in before.items()
-        if replace or metric in pushed
-    }
-    kept = {} if replace else {metric: series for metric, series in before.items() if metric not in pushed}
-    return _Change([*_encoded(pushed, now_ms, None), *_encoded(gone, now_ms, FINISHED)], kept | pushed)
-
-
-def _encoded(record: Record, now_ms: float, text: str | None) -> Iterator[EncodedBatch]:
-    """Yield a reading of each series; an end repeats the last number, and needs one."""
-    for metric, series in record.items():
-        for key, value in series.items():
-            if text is None or value is not None:
-                labels = labels_of_series_key(key)
-                texts: list[str | None] | None = None if text is None else [text]
-                yield encode_batch(Batch(metric=metric, labels=labels, time=[now_ms], value=[value], text=texts))
-
-
-async def _run(in_thread: bool, work: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.to_thread(work, *arguments) if in_thread else work(*arguments)
+def _read(body: bytes, group: dict[str, str], settings: ServiceSettings, may_publish: Callable[[str], bool]) -> Samples:
+    """Parse a body, of which all metrics may be published, or raise `ScopeMissing`."""
+    samples = read_samples(body, group, settings.limits, settings.max_rows, settings.max_decompressed_bytes)
+    for metric in dict.fromkeys(sample.metric for sample in samples.found):
+        if not may_publish(metric):
+            raise ScopeMissing(f"{metric} {METRIC_NOT_ALLOWED}")
+    return samples
 
 
 class Pushes:
-    """Stores what is pushed, and remembers each group in Redis.
+    """Stores what is pushed.
 
     Args:
         hub: whose log is written.
@@ -104,78 +65,61 @@ class Pushes:
         self._telemetry = telemetry
         self._quota = quota
         self._bodies = bodies
+        self._groups = PushedGroups(
+            hub.log, settings.max_rows, settings.max_decompressed_bytes, settings.retention_silent_s
+        )
 
     async def push(self, request: Request[Any, Any, State], *, replace: bool) -> Response[bytes]:
         """Store the samples of a body.
 
         Args:
             request: a PUT or a POST.
-            replace: all other metrics leave the group; else only what has the name of one that comes.
+            replace: all other metrics that the token may publish leave the group; else only what has the name of one
+                that comes.
         """
-        group = group_labels(request.scope["raw_path"].decode("ascii", "replace"))
-        identity = identity_of_request(request.scope)
+        group = _group_of(request)
+        may_publish = identity_of_request(request.scope).scopes.may_publish
         async with self._bodies.one(request, "max_body_bytes", "max_body_bytes") as body:
-            settings, large = self._settings, len(body) > _INLINE_BYTES
-            samples = await _run(large, read_samples, body, group, settings.limits, settings.max_rows)
-            metrics = dict.fromkeys(sample.metric for sample in samples.found)
-            forbidden = await _run(large, lambda: [m for m in metrics if not identity.scopes.may_publish(m)])
-            if forbidden:
-                raise ScopeMissing(f"{forbidden[0]} {METRIC_NOT_ALLOWED}")
-            before = await self._record(group)
-            change = await _run(
-                large or len(before) > _FEW, _changed, before, samples, self._hub.log_time_ms(), replace
-            )
-            await self._store(group, change)
-        self._telemetry.left_out.labels("pushgateway").inc(samples.left_out)
+            large = len(body) > _INLINE_BYTES
+            read = partial(_read, body, group, self._settings, may_publish)
+            found, left_out = await asyncio.to_thread(read) if large else read()
+            await self._change(group, found, may_publish, replace=replace, large=large)
+        self._telemetry.left_out.labels("pushgateway").inc(left_out)
         return Response(b"", status_code=200)
 
     async def delete(self, request: Request[Any, Any, State]) -> Response[bytes]:
-        """End all series of a group; 202, whether there was one or not."""
-        group = group_labels(request.scope["raw_path"].decode("ascii", "replace"))
-        scopes = identity_of_request(request.scope).scopes
-        before = await self._record(group)
-        gone = {metric: series for metric, series in before.items() if scopes.may_publish(metric)}
-        left = {metric: series for metric, series in before.items() if metric not in gone}
-        ends = await _run(len(before) > _FEW, lambda: list(_encoded(gone, self._hub.log_time_ms(), FINISHED)))
-        await self._store(group, _Change(ends, left))
+        """End the series of a group that the token may publish; 202, whether there was one or not."""
+        may_publish = identity_of_request(request.scope).scopes.may_publish
+        await self._change(_group_of(request), [], may_publish, replace=True)
         return Response(b"", status_code=202)
 
-    async def _store(self, group: dict[str, str], change: _Change) -> None:
-        """Append what was pushed and the ends of what is gone, then remember the group.
+    async def _change(
+        self,
+        group: dict[str, str],
+        samples: list[Sample],
+        may_publish: Callable[[str], bool],
+        *,
+        replace: bool,
+        large: bool = False,
+    ) -> None:
+        stored = await self._groups.change(
+            group,
+            lambda before: changed(before, samples, self._hub.log_time_ms(), replace=replace, may_publish=may_publish),
+            in_thread=large,
+        )
+        self._telemetry.accepted.labels("pushgateway").inc(stored.accepted)
+        self._telemetry.rejected.labels("pushgateway", "metric").inc(len(stored.refused))
+        for _, reason in stored.refused:
+            self._quota.limit_counters.count(f"max_{reason}" if reason in _LIMITS else "")
+        if stored.refused:
+            batch, reason = stored.refused[0]
+            others = len(stored.refused) - 1
+            said = f"and {others} more: a limit; the others are stored"
+            raise InvalidInput("body", f"{batch.metric}{batch.series}: {reason}", said)
 
-        A failure between the two leaves the record of before: the next push ends what it would have ended.
-        """
-        most, count = self._settings.max_rows, sum(map(len, change.record.values()))
-        if count > most:
-            raise LimitExceeded("max_rows", most, count, "push to more groups")
-        refused: list[str] = []
-        if change.batches:
-            appended = await self._hub.log.append(change.batches)
-            for batch, result in zip(change.batches, appended.results, strict=True):
-                if isinstance(result, str):
-                    refused.append(f"{batch.metric}{batch.series}: {result}")
-                    self._quota.limit_counters.count(f"max_{result}" if result in _LIMITS else "")
-            self._telemetry.accepted.labels("pushgateway").inc(len(change.batches) - len(refused))
-            self._telemetry.rejected.labels("pushgateway", "metric").inc(len(refused))
-        with self._hub.log.beside():
-            key, silent_ms = self._key(group), int(self._settings.retention_silent_s * 1e3)
-            if change.record:
-                await self._hub.log.redis.set(key, msgspec.json.encode(change.record), px=silent_ms)
-            else:
-                await self._hub.log.redis.delete(key)
-        if refused:
-            raise InvalidInput("body", refused[0], f"and {len(refused) - 1} more: a limit; the others are stored")
 
-    def _key(self, group: dict[str, str]) -> str:
-        return self._hub.log.keys.group(hashlib.sha256(series_key(group).encode()).hexdigest())
-
-    async def _record(self, group: dict[str, str]) -> Record:
-        with self._hub.log.beside():
-            found = await self._hub.log.redis.get(self._key(group))
-        try:
-            return msgspec.json.decode(found or b"{}", type=Record)
-        except msgspec.MsgspecError:
-            return {}  # another program wrote it; the next push replaces it
+def _group_of(request: Request[Any, Any, State]) -> dict[str, str]:
+    return group_labels(request.scope["raw_path"].decode("ascii", "replace"))
 
 
 def _wording(error: Exception) -> Refusal:
