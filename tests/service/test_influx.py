@@ -246,7 +246,7 @@ async def test_bodies_are_unpacked_four_at_a_time_until_each_is_stored(
             sent = service.http.post("/write", content=packed, headers={"Content-Encoding": "gzip"})
         else:
             sent = service.http.put(
-                "/metrics/job/j", content=gzip.compress(b"a 1\n"), headers={"Content-Encoding": "gzip"}
+                f"/metrics/job/j{n}", content=gzip.compress(b"a 1\n"), headers={"Content-Encoding": "gzip"}
             )
         posts.append(asyncio.create_task(sent))
     await eventually(lambda: unpacked >= 4)
@@ -390,6 +390,40 @@ async def test_without_a_token_each_version_says_so_in_its_own_form(start: Any) 
         assert (await service.http.get(path)).status_code in (200, 204), "a probe needs no token"
     host = await service.http.post("/write", content="m f=1", headers={"Host": "elsewhere.example"})
     assert (host.status_code, host.headers["content-type"]) == (421, "text/plain; charset=utf-8")
+
+
+async def test_a_refusal_says_nothing_of_the_query_that_has_the_token(start: Any, capsys: Any) -> None:
+    service = await start(auth=True, log_level="debug")
+    secret = f"tw_{'0' * 12}_{'S' * 43}"
+    many = "&".join(f"x{n}=1" for n in range(1_100))
+    for query in (
+        f"p={secret}&{many}", f"p={secret}%ff", f"p={secret}é", f"p={secret}&p={secret}2",
+        f"u=x&p={secret}&precision=q",
+        f"ticket={secret}&ticket={secret}2&metric=**", f"token={secret}&metric=**", f"ticket={secret}%ff&metric=**",
+    ):  # fmt: skip
+        for method, path in (
+            ("POST", "/write"), ("POST", "/query"), ("GET", "/query"), ("GET", "/ping"), ("POST", "/api/v2/write"),
+            ("POST", "/api/v3/write_lp"), ("PUT", "/metrics/job/j"), ("GET", "/v1/stream"), ("GET", "/v1/history"),
+            ("POST", "/v1/readings"), ("GET", "/nothing"),
+        ):  # fmt: skip
+            for headers in ({}, {"Authorization": "Bearer tw_wrong"}):
+                answer = await service.http.request(method, f"{path}?{query}", content="m f=1", headers=headers)
+                assert secret[-30:] not in answer.text, (method, path, query)
+                assert not any(secret[-30:] in value for value in answer.headers.values())
+    said = capsys.readouterr()
+    assert "request_" in said.out
+    assert secret[-30:] not in said.out + said.err
+
+
+async def test_a_token_of_its_own_query_is_not_told_again(start: Any) -> None:
+    """Of a request that is let in by `p=`, whatever else is wrong with it."""
+    service = await start(auth=True)
+    store = TokenStore(service.app.state.hub.log)
+    token = (await store.create("all", Scopes(publish=("**",)), 3_600))[1]
+    for path in ("/write", "/query"):
+        for more in ("%ff", "&precision=fortnight", "&p=" + "x" * 99, "&q=" + token, "&a=%ff&p=" + token):
+            answer = await service.http.post(f"{path}?u=x&p={token}{more}", content="m f=1")
+            assert token[-30:] not in answer.text, (path, more, answer.text)
 
 
 # -- probes

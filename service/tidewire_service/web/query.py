@@ -48,7 +48,7 @@ class Query(NamedTuple):
         """
         found = dict.fromkeys(self.all(name))
         if len(found) > 1:
-            raise InvalidInput(name, list(found), "is given more than once")
+            raise InvalidInput(name, "", "is given more than once")  # without its values: a ticket is a secret
         return next(iter(found), "")
 
     def cursor(self) -> str:
@@ -145,12 +145,12 @@ def parse_query(query: bytes, known: Collection[str] | None = None) -> Query:
             max_num_fields=_MAX_FIELDS,
         )
     except UnicodeDecodeError:
-        raise InvalidInput("query", query[:60], "is not percent-encoded UTF-8") from None
+        raise InvalidInput("query", "", "is not percent-encoded UTF-8") from None  # without it: it may have a secret
     except ValueError:
-        raise InvalidInput("query", query[:60], f"has more than {_MAX_FIELDS} fields") from None
+        raise InvalidInput("query", "", f"has more than {_MAX_FIELDS} fields") from None
     for name, _ in pairs:
         if known is not None and name not in known:
-            raise InvalidInput(name, "", _unknown(name, known))  # without its value, which may be a secret
+            raise InvalidInput(name, "", _unknown(name, known))
     return Query(tuple((name, value) for name, value in pairs if value))
 
 
