@@ -239,6 +239,8 @@ async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, ser
     assert re.search(r"ok\s+redis\s+Valkey 9", out)
     assert re.search(r"ok\s+stream\s+first bytes after", out)
     assert re.search(r"note\s+dashboard\s+no answer", out)
+    assert re.search(r"ok\s+line protocol\s+/write, /api/v2/write, /api/v3/write_lp take lines", out)
+    assert (await service.http.get("/v1/catalog")).json()["series"] == [], "doctor writes nothing"
     valkey.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     status, out, _ = await tidewire("doctor")
     assert status == 1

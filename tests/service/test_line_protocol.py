@@ -138,7 +138,7 @@ def test_bad_lines_are_named_and_the_rest_is_stored() -> None:
         "m f=1e400", "m f=1_0", "m f=0x1", "m f=9223372036854775808i", "m f=yes", 'm f="open', "m f=1 1.5",
         "m f=1 x", "m\0 f=1",
         'm f="a\0"', "m,a=1,a=2 f=1", "m f=1 12", "m f=1 99999999999999999999", f"m f=1 {NOW_NS // 10**6}",
-        f"{'x' * 300} f=1", f"m,{'t' * 300}=1 f=1", f"m,t={'v' * 300} f=1", "x,a/b=1,a.b=2 f=1",
+        f"{'x' * 300} f=1", f"m,{'t' * 300}=1 f=1", f"m,t={'v' * 300} f=1", "x,a/b=1,a.b=2 f=1", "x,\x01=1,\\ =2 f=1",
         "m f=" + "1" * 70_000,
     ]  # fmt: skip
     for line in bad:
@@ -195,19 +195,29 @@ def test_an_entity_has_its_name_and_its_unit() -> None:
         'climate.hall,domain=climate,entity_id=hall state="heat",current_temperature=20.5\n'
         'sensor__power,domain=sensor,entity_id=p,site=A unit_of_measurement_str="W",value=3\n'
         "homeassistant,domain=switch,entity_id=s value=0\n"
+        "homeassistant,domain=sensor,entity_id=all value=4\n"
+        "home,domain=sensor,entity_id=home value=4\n"
+        "€/kWh,domain=sensor,entity_id=price value=0.3\n"
+        "var,domain=sensor,entity_id=reactive value=9\n"
+        "kW/m²,domain=sensor,entity_id=sun value=1\n"
         "m,domain=example.org f=1\n"
     )
     assert refused == []
     assert [(b["metric"], b.get("unit"), b["value"], b.get("text"), b.get("labels")) for b in batches] == [
         ("ha/sensor/kitchen", "Cel", [21.5], None, None),
         ("ha/sensor/wind", "km/h", [12], None, None),
-        ("ha/sensor/walk", "steps", [12], None, None),
+        ("ha/sensor/walk", None, [12], None, None),
         ("ha/light/hall", None, [1], ["on"], None),
         ("ha/light/hall/brightness", None, [20], None, None),
         ("ha/climate/hall", None, [None], ["heat"], None),
         ("ha/climate/hall/current_temperature", None, [20.5], None, None),
         ("ha/sensor/p", "W", [3], None, {"site": "A"}),
         ("ha/switch/s", None, [0], None, None),
+        ("ha/sensor/all", None, [4], None, None),
+        ("ha/sensor/home", None, [4], None, None),
+        ("ha/sensor/price", "€/kWh", [0.3], None, None),
+        ("ha/sensor/reactive", "var", [9], None, None),
+        ("ha/sensor/sun", "kW/m²", [1], None, None),
         ("m/f", None, [1], None, {"domain": "example.org"}),
     ]
     [part] = slices('°C,domain=sensor,entity_id=kitchen friendly_name_str="Kitchen",icon_str="x",value=21.5')

@@ -32,6 +32,7 @@ _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
 _METRICS: Final = 10_000  # whose keys are looked at
 _SPOILT_KEYS: Final = 10  # that are named
+_WRITES: Final = ("/write", "/api/v2/write", "/api/v3/write_lp")
 _FROM_INFLUX: Final = re.compile(rb'^tidewire_readings_accepted_total\{ingest="influx"\} (\S+)$', re.MULTILINE)
 
 
@@ -202,14 +203,21 @@ def _version(answer: Answer) -> Iterator[Finding]:
 
 
 def _foreign(client: ServiceClient) -> Iterator[Finding]:
-    """Report whether clients of InfluxDB find what they write to, and what came from them, if the token may see it."""
-    if client.fetch("GET", "/ping").status != 204:
-        remedy = "a proxy between passes only some paths, or the service is older: docs/from-where-you-are.md"
-        yield Finding("note", "line protocol", "/ping is not answered as by InfluxDB", remedy)
+    """Report whether clients of InfluxDB can write, by empty writes, and what came from them, if that may be seen."""
+    statuses = {path: client.fetch("POST", path).status for path in _WRITES}
+    missing = {path: status for path, status in statuses.items() if status not in (204, 401, 403)}
+    if missing:
+        found = ", ".join(f"{path} answers {status}" for path, status in missing.items())
+        remedy = "a proxy between passes only some paths, or the service is older: docs/proxies.md"
+        yield Finding("note", "line protocol", found, remedy)
+        return
+    if set(statuses.values()) != {204}:
+        found = f"{', '.join(statuses)} are there, and this token may not publish"
+        yield Finding("ok", "line protocol", found, "clients of InfluxDB need a token with --publish")
         return
     counted = _FROM_INFLUX.search(client.fetch("GET", "/metrics").body)
     so_far = f"; {float(counted[1]):.0f} readings came to this process" if counted else ""
-    yield Finding("ok", "line protocol", f"/write, /api/v2/write and /api/v3/write_lp answer{so_far}")
+    yield Finding("ok", "line protocol", f"{', '.join(statuses)} take lines{so_far}")
 
 
 def _stream(client: ServiceClient) -> Iterator[Finding]:

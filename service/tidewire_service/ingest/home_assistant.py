@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 __all__ = ["Entity", "EntityReading", "entity_of", "is_entity"]
 
-# Units of Home Assistant (homeassistant/const.py) that UCUM spells in another way; others are kept as they are.
+# Units of Home Assistant (homeassistant/const.py), as UCUM spells them. Of others, what looks like a name is none.
 _UCUM: Final = {
     "°C": "Cel", "°F": "[degF]", "K": "K", "%": "%", "W": "W", "kW": "kW", "MW": "MW", "Wh": "W.h", "kWh": "kW.h",
     "MWh": "MW.h", "V": "V", "mV": "mV", "A": "A", "mA": "mA", "VA": "V.A", "Hz": "Hz", "Pa": "Pa", "hPa": "hPa",
@@ -30,6 +30,7 @@ _MEASURING: Final = frozenset({"sensor", "number", "input_number", "counter"})  
 _OBJECT_ID: Final = re.compile(r"[a-z0-9_]+", re.ASCII)
 _UNIT_FIELD: Final = "unit_of_measurement_str"
 _UNIT_CHARS: Final = 16
+_NAME: Final = re.compile(r"[\w. -]{4,}", re.ASCII)  # that a user chose for all entities: homeassistant
 
 
 class EntityReading(NamedTuple):
@@ -85,12 +86,13 @@ def entity_of(measurement: str, domain: str, entity_id: str) -> Entity:
     """Return the entity of a line.
 
     Args:
-        measurement: its unit, or its id or domain if it has none, or a name that the user chose for all.
+        measurement: its unit, or its id or domain if it has none, or a name that the user chose for all. A unit that
+            is not known is told from a name by its length or a sign: ``var``, ``€/kWh``.
         domain: such as ``sensor``.
         entity_id: without the domain, such as ``kitchen_temperature``.
     """
     unit = _UCUM.get(measurement)
     if unit is None:
-        named = measurement in (domain, f"{domain}.{entity_id}") or measurement.startswith(f"{domain}__")
-        unit = "" if named or domain not in _MEASURING or len(measurement) > _UNIT_CHARS else measurement
+        named = measurement == domain or _NAME.fullmatch(measurement) or len(measurement) > _UNIT_CHARS
+        unit = "" if named or domain not in _MEASURING else measurement
     return Entity(f"ha/{domain}/{entity_id}", unit)

@@ -333,10 +333,10 @@ def _parsed_head(head: str, max_labels: int) -> tuple[str, dict[str, str], Entit
         measurement = entity.metric
     labels: dict[str, str] = {}
     for tag in sorted(given):
-        name = readable_name(tag).replace("/", ".")
+        name = readable_name(tag).replace("/", ".") or "_"
         if name in labels:
             raise InvalidInput("labels", tag, f"would be the label {name!r}, as another tag; rename one of them")
-        labels[name or "_"] = readable_value(given[tag])
+        labels[name] = readable_value(given[tag])
     return measurement, checked_labels(labels, IngestLimits(labels=max_labels)), entity
 
 
