@@ -70,6 +70,7 @@ def nginx(directory: Path, port: int, files: Certificates, ports: dict[str, int]
     text = text.replace("tidewire.example.org", "localhost")
     text = text.replace("/etc/ssl/tidewire/chain.pem", files.certificate)
     text = text.replace("/etc/ssl/tidewire/key.pem", files.key)
+    text = text.replace("/var/log/nginx/tidewire.log", str(directory / "access.log"))
     for there, here in ports.items():
         text = text.replace(there, f"127.0.0.1:{here}")
     temporary = "".join(
@@ -77,7 +78,7 @@ def nginx(directory: Path, port: int, files: Certificates, ports: dict[str, int]
     )
     (directory / "nginx.conf").write_text(
         f"daemon off;\npid {directory}/pid;\nerror_log stderr;\nuser {os.environ.get('USER') or 'root'};\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
+        f"events {{}}\nhttp {{\n{temporary}{text}}}\n"
     )
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     return [str(program), "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "stderr"]
@@ -177,3 +178,31 @@ async def test_a_browser_has_many_live_streams_and_the_dashboard_through_a_proxy
     logged = [line for line in capsys.readouterr().out.splitlines() if "request_refused" in line]
     assert len(logged) == 2
     assert all(VIEWER in line and LIE not in line for line in logged), logged
+
+
+@pytest.mark.proxies
+async def test_clients_of_other_services_write_through_a_proxy(site: Site, token: Any, tmp_path: Path) -> None:
+    own = await token(publish=("**",), subscribe=("**",))
+    http, headers = site.http, {"Authorization": f"Token {own}"}
+    largest = b"large f=1\n#" + b" " * ((25 << 20) - 11)
+    for path in ("/write?db=d", "/api/v2/write?org=o&bucket=b", "/api/v3/write_lp?db=d"):
+        answer = await http.post(path, content=largest, headers=headers)
+        assert answer.status_code == 204, (path, answer.text)
+    assert (await http.post(f"/write?u=me&p={own}", content=b"by_query f=1")).status_code == 204
+    assert (await http.get(f"/v1/history?ticket={own}")).status_code == 401
+    for path in ("/metrics/job/a%2Fb/instance/c", "/metrics/job@base64/YS9i"):
+        assert (await http.put(path, content=b"pushed 1\n", headers=headers)).status_code == 200
+    for path, status in (("/ping", 204), ("/health", 200), ("/ready", 200), ("/api/v2/ready", 200)):
+        assert (await http.get(path)).status_code == status, path
+    assert (await http.get("/query?q=SHOW+DATABASES", headers=headers)).json()["results"][0]["series"]
+    for path in ("/metrics", "/health/ready"):
+        answer = await http.get(path, headers=headers)
+        assert (answer.status_code == 200, "tidewire_" in answer.text) != (True, True), "it is not for everybody"
+        assert not answer.headers["content-type"].startswith("application/json")
+    found = (await http.get("/v1/history?metric=**", headers={"Authorization": f"Bearer {own}"})).json()["series"]
+    assert {(s["metric"], s["labels"].get("job"), len(s["value"])) for s in found} == {
+        ("large/f", None, 3), ("by_query/f", None, 1), ("pushed", "a/b", 1),
+    }  # fmt: skip
+    logged = "".join(path.read_text() for path in (tmp_path / "proxy.log", tmp_path / "access.log") if path.exists())
+    assert "/write" in logged
+    assert own not in logged
