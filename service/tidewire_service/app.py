@@ -38,6 +38,7 @@ from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
 from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.influx import INFLUX_ROUTES, InfluxWrites
+from tidewire_service.routes.influx_store import LineStore
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.pushgateway import PUSH_ROUTES, Pushes
 from tidewire_service.routes.readings import Posts, post_readings
@@ -158,7 +159,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         ],
         dependencies={
             "posts": _dependency(posts),
-            "influx": _dependency(InfluxWrites(hub, settings, telemetry, streams.quota, bodies)),
+            "influx": _dependency(InfluxWrites(LineStore(hub, settings, telemetry, streams.quota), bodies)),
             "pushes": _dependency(Pushes(hub, settings, telemetry, streams.quota, bodies)),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),

@@ -13,14 +13,14 @@ from waiting import generous
 
 from tidewire.errors import LimitExceeded
 from tidewire.model.batch import IngestLimits
-from tidewire_service.ingest import line_protocol
+from tidewire_service.ingest import line_cutting
 from tidewire_service.ingest.line_protocol import LineSlice, LineSlices
 from tidewire_service.ingest.rows import Rejected
 
 NOW_MS = 1_796_000_000_000.0
 NOW_NS = int(NOW_MS) * 1_000_000
 AT = f" {NOW_NS}"
-QUOTED_LINE = line_protocol._QUOTED_LINE
+QUOTED_LINE = line_cutting._QUOTED_LINE
 
 
 def slices(text: str | bytes, precision: str = "ns", **limits: int) -> list[LineSlice]:
@@ -311,7 +311,7 @@ def test_no_place_of_a_body_is_searched_for_the_end_of_a_string_twice(
             searched += 0 if found is None else found.end() - at
             return found
 
-    monkeypatch.setattr(line_protocol, "_QUOTED_LINE", Counting())
+    monkeypatch.setattr(line_cutting, "_QUOTED_LINE", Counting())
     parts = slices(body)
     assert searched <= 2 * len(body)
     assert sum(part.lines for part in parts) > 0

@@ -1,48 +1,31 @@
 """Parses InfluxDB line protocol in slices: bytes into batches and refused lines; pure.
 
-`line-protocol-parser` reads one line; the cutting into lines, the bounds and the names are here. A measurement and a
-field are the metric ``measurement/field``, tags are labels, numbers and booleans values, and strings texts.
+`line-protocol-parser` reads one line; the cutting into lines, the bounds and the names are of the modules beside this
+one. Numbers and booleans are values, and strings texts.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Set
-from functools import lru_cache
+from collections.abc import Set
 from typing import Final, NamedTuple
 
 from line_protocol_parser import LineFormatError, parse_line
 
 from tidewire.errors import InvalidInput, LimitExceeded
-from tidewire.model.batch import IngestLimits, checked_labels, checked_name, checked_unit, is_plausible_time
-from tidewire.model.foreign_names import readable_name, readable_value
+from tidewire.model.batch import IngestLimits, checked_unit
 from tidewire_service.errors import limit_of
-from tidewire_service.ingest.home_assistant import Entity, entity_of, is_entity
+from tidewire_service.ingest.line_cutting import LINE_BYTES, LineCutter
+from tidewire_service.ingest.line_heads import LineHead, fault_of, head_and_rest, head_of, metric_of
+from tidewire_service.ingest.line_times import Precision, line_time_ms
 from tidewire_service.ingest.rows import Group, Intake, Rejected, encode_group
 
-__all__ = ["PRECISIONS", "LineSlice", "LineSlices", "Precision"]
+__all__ = ["LineSlice", "LineSlices"]
 
-Precision = str
-"""A key of `PRECISIONS`, or ``auto``: told from each time's size."""
-
-PRECISIONS: Final = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3, "h": 3_600e3}
-"""Milliseconds in one unit of a time."""
-_PER_MS: Final = {"ns": 1_000_000, "us": 1_000}  # exact: a time in ns has more digits than float64
-# Smaller times are of that precision: `auto` of InfluxDB 3.
-_AUTO: Final = ((5_000_000_000, "s"), (5_000_000_000_000, "ms"), (5_000_000_000_000_000, "us"))
-_LINE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 128 * 1024  # about 1,000 lines: 20 ms of a thread
-_MOST_COMMAS: Final = 256  # before the fields: the parser's time grows with the square of the tags, 0.5 s for 20,000
-_CACHED_CHARS: Final = 1_024  # longer names and tags are parsed anew: the caches hold 20 MB at most
 _NAMED: Final = 100  # refused lines of a slice that are named, all are counted
 _SHOWN: Final = 20  # bytes of a refused line that InfluxDB 3 shows
 _EXACT: Final = 1 << 53
-# A line with quotes: up to the first blank that is not escaped, then fields, where only ``="`` opens a string.
-_QUOTED_LINE: Final = re.compile(
-    rb'(?:[^\\ \n]++|\\[^\n])*+ (?:[^=\\\n]++|\\[^\n]|="(?:[^"\\]++|\\.)*+"|=)*+', re.DOTALL
-)
-_SERIES: Final = re.compile(r"(?:[^\\ ]++|\\.)*+", re.DOTALL)
 
 
 class LineSlice(NamedTuple):
@@ -80,14 +63,12 @@ class LineSlices:
 
     def __init__(self, body: bytes, limits: IngestLimits, precision: Precision, max_lines: int, now_ms: float) -> None:
         self._body = body
+        self._cutter = LineCutter(body)
         self._limits = limits
         self._precision = precision
         self._now_ms = now_ms
         self._max_lines = max_lines
-        self._at = 0
-        self._line = 0
         self._slice = 0
-        self._searched = 0  # the lines that begin before end at their line feeds
 
     def read(self) -> LineSlice | None:
         """Return the next slice; None at the end.
@@ -95,57 +76,22 @@ class LineSlices:
         Raises:
             LimitExceeded: the body has too many lines; only before the first slice.
         """
-        if not self._at:
-            lines = self._body.count(b"\n") + 1
-            if lines > self._max_lines:
-                raise LimitExceeded("max_foreign_rows", self._max_lines, lines, "send fewer lines at a time")
-        first, size = self._at, len(self._body)
-        if first >= size:
+        if not self._slice and (lines := self._body.count(b"\n") + 1) > self._max_lines:
+            raise LimitExceeded("max_foreign_rows", self._max_lines, lines, "send fewer lines at a time")
+        cut = self._cutter.cut(_SLICE_BYTES)
+        if cut is None:
             return None
-        lines_read: list[tuple[int, bytes]] = []
-        while self._at < size and self._at - first < _SLICE_BYTES:
-            end = self._end_of_line()
-            line = self._body[self._at : end].strip(b" \t\r")
-            self._line += 1
-            if line and not line.startswith(b"#"):
-                lines_read.append((self._line, line))
-            self._line += line.count(b"\n")
-            self._at = end + 1
         reader = _SliceReader(self._limits, self._precision, self._now_ms)
-        for number, line in lines_read:
+        for number, line in cut.lines:
             reader.add(number, line)
         key = ""
-        if reader.timed and lines_read:
+        if reader.timed and cut.lines:
             place = f"{self._slice} {self._precision}\n".encode()
-            key = hashlib.sha256(place + self._body[first : self._at]).hexdigest()
+            key = hashlib.sha256(place + cut.raw).hexdigest()
         self._slice += 1
-        starts = {number: line[:_SHOWN].decode(errors="replace") for number, line in lines_read}
+        starts = {number: line[:_SHOWN].decode(errors="replace") for number, line in cut.lines}
         intake = reader.finished()
-        return LineSlice(intake, len(lines_read), reader.refused, starts, key, reader.lossy, reader.left_out)
-
-    def _end_of_line(self) -> int:
-        """Return where the line that begins here ends: at the next line feed that is not inside a string.
-
-        A string without an end does not swallow what follows: its line ends at the line feed. What was searched for
-        its end is not searched again, so the lines in it end at their line feeds: else each of them searches 64 KiB.
-        """
-        body, at = self._body, self._at
-        end = body.find(b"\n", at)
-        if end < 0:
-            return len(body)
-        if at < self._searched or body.find(b'"', at, end) < 0:
-            return end
-        while body[at] in b" \t":
-            at += 1
-        if body[at : at + 1] == b"#":
-            return end
-        found = _QUOTED_LINE.match(body, at, at + _LINE_BYTES)
-        if found is None or found.end() <= end:
-            return end
-        if body[found.end() : found.end() + 1] in (b"\n", b""):
-            return found.end()
-        self._searched = found.end()
-        return end
+        return LineSlice(intake, len(cut.lines), reader.refused, starts, key, reader.lossy, reader.left_out)
 
 
 class _Series:
@@ -158,8 +104,8 @@ class _Series:
 
     __slots__ = ("entity", "fields", "groups", "labels", "measurement")
 
-    def __init__(self, measurement: str, labels: dict[str, str], entity: Entity | None) -> None:
-        self.measurement, self.labels, self.entity = measurement, labels, entity
+    def __init__(self, head: LineHead) -> None:
+        self.measurement, self.labels, self.entity = head
         self.groups: dict[tuple[str, str], Group] = {}
         self.fields: dict[str, str] = {}
 
@@ -186,13 +132,17 @@ class _SliceReader:
             try:
                 parsed = parse_line("m" + rest)
             except (LineFormatError, UnicodeError, ValueError) as error:
-                raise InvalidInput("line", whole[:60], _said(error)) from None
-            time_ms = self._time_ms(parsed["time"])
+                raise InvalidInput("line", whole[:60], fault_of(error)) from None
+            time = parsed["time"]
+            if time is None:
+                self.timed, time_ms = False, self._now_ms
+            else:
+                time_ms = line_time_ms(time, self._precision, self._now_ms)
         except InvalidInput as error:
             self._refuse(number, error.field, error.value, error.reason, limit_of(error))
             return
         except LimitExceeded as error:
-            self._refuse(number, error.limit, f"{error.got:.15g}", str(error), f"max_{error.limit}")
+            self._refuse(number, error.limit, f"{error.got:.15g}", str(error), limit_of(error))
             return
         if series.entity is not None:
             readings, left_out = series.entity.readings(parsed["fields"])
@@ -223,35 +173,11 @@ class _SliceReader:
 
     def _series_of(self, line: str) -> tuple[_Series, str]:
         """Return the series of a line, and the rest of it, which begins with the blank before the fields."""
-        found = _SERIES.match(line)
-        head = found[0] if found else ""
-        rest = line[len(head) :]
-        if not rest:
-            raise InvalidInput("line", line[:60], "has no fields; expected measurement,tag=value field=1 time")
+        head, rest = head_and_rest(line)
         series = self._series.get(head)
         if series is None:
-            parse = _parsed_head if len(head) <= _CACHED_CHARS else _parsed_head.__wrapped__
-            series = self._series[head] = _Series(*parse(head, self._limits.labels))
+            series = self._series[head] = _Series(head_of(head, self._limits.labels))
         return series, rest
-
-    def _time_ms(self, time: int | None) -> float:
-        """Return a line's time as Unix ms.
-
-        Raises:
-            InvalidInput: before 1990 or too far ahead; says of which precision it would be plausible.
-        """
-        if time is None:
-            self.timed = False
-            return self._now_ms
-        precision = self._precision
-        if precision == "auto":
-            precision = next((unit for below, unit in _AUTO if abs(time) < below), "ns")
-        time_ms = _as_ms(time, precision)
-        if is_plausible_time(time_ms, self._now_ms):
-            return time_ms
-        meant = [unit for unit in PRECISIONS if is_plausible_time(_as_ms(time, unit), self._now_ms)]
-        hint = f"; did you mean precision={meant[0]}?" if meant else ""
-        raise InvalidInput("time", time, f"is not between 1990 and 65 min from now, in {precision}{hint}")
 
     def _add(
         self, number: int, series: _Series, field: str, unit: str, time_ms: float, value: float | None, text: str | None
@@ -272,8 +198,7 @@ class _SliceReader:
         group.steps.append(None)
 
     def _new_group(self, series: _Series, field: str, unit: str) -> Group:
-        short = len(series.measurement) + len(field) <= _CACHED_CHARS
-        metric = (_metric if short else _metric.__wrapped__)(series.measurement, field)
+        metric = metric_of(series.measurement, field)
         if series.fields.setdefault(metric, field) != field:
             raise InvalidInput(
                 "metric", field, f"would be {metric}, as the field {series.fields[metric]!r}; rename one of them"
@@ -284,74 +209,11 @@ class _SliceReader:
         return group
 
 
-def _as_ms(time: int, precision: Precision) -> float:
-    per_ms = _PER_MS.get(precision)
-    return time / per_ms if per_ms else time * PRECISIONS[precision]
-
-
 def _text(line: bytes) -> str:
-    if len(line) > _LINE_BYTES:
+    if len(line) > LINE_BYTES:
         start = line[:60].decode(errors="replace")
-        raise InvalidInput("line", start, f"is {len(line)} bytes, at most {_LINE_BYTES} are allowed")
+        raise InvalidInput("line", start, f"is {len(line)} bytes, at most {LINE_BYTES} are allowed")
     try:
         return line.decode()
     except UnicodeDecodeError:
         raise InvalidInput("line", line[:60].decode(errors="replace"), "is not UTF-8") from None
-
-
-def _said(error: Exception) -> str:
-    """Return what the parser says, in the words of this service."""
-    reason = str(error).rstrip(".").removeprefix("Failed to parse ")
-    if "nanoseconds" in reason:
-        return "the time is no whole number"
-    if reason == str(error).rstrip("."):
-        return f"cannot be read: {reason}"
-    return f"cannot be read at the {reason}"
-
-
-@lru_cache(maxsize=4_096)
-def _parsed_head(head: str, max_labels: int) -> tuple[str, dict[str, str], Entity | None]:
-    """Return the measurement, the labels and the entity of what is before the fields.
-
-    Raises:
-        InvalidInput: it cannot be parsed, or a tag cannot be a label.
-        LimitExceeded: more labels than allowed.
-    """
-    tags = head.count(",")
-    if tags > _MOST_COMMAS:
-        raise LimitExceeded("labels", max_labels, tags, "use fewer tags")
-    try:
-        parsed = parse_line(head + " f=1")
-    except (LineFormatError, UnicodeError, ValueError) as error:
-        raise InvalidInput("line", head[:60], _said(error)) from None
-    if parsed is None:
-        raise InvalidInput("line", head[:60], "has no measurement")
-    measurement, given = parsed["measurement"], parsed["tags"]
-    entity = None
-    if is_entity(given):
-        entity = entity_of(measurement, given.pop("domain"), given.pop("entity_id"))
-        measurement = entity.metric
-    labels: dict[str, str] = {}
-    for tag in sorted(given):
-        name = readable_name(tag).replace("/", ".") or "_"
-        if name in labels:
-            raise InvalidInput("labels", tag, f"would be the label {name!r}, as another tag; rename one of them")
-        labels[name] = readable_value(given[tag])
-    return measurement, checked_labels(labels, IngestLimits(labels=max_labels)), entity
-
-
-@lru_cache(maxsize=16_384)
-def _metric(measurement: str, field: str) -> str:
-    """Return the metric of a field: ``measurement/field``, or the measurement alone if the field is ``value``.
-
-    Raises:
-        InvalidInput: it is longer than 255 bytes.
-    """
-    parts = (measurement,) if field == "value" else (measurement, field)
-    return checked_name("/".join(_levels(parts)))
-
-
-def _levels(parts: Iterable[str]) -> Iterator[str]:
-    for part in parts:
-        levels = [level for text in readable_name(part).split("/") if (level := text.strip())]
-        yield from levels or ["_"]
