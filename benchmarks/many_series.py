@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import math
 import shutil
-import threading
 import time
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from browser import FLAGS
 from playwright.sync_api import Browser, Page, sync_playwright
 from rig.deck import House, house
 from rig.processes import Usage
+from rig.publishing import Publishing
 from rig.results import Aim, Section, arguments
 
 import tidewire
@@ -51,36 +50,18 @@ class Found(NamedTuple):
     draws: float
 
 
-class Fleet(threading.Thread):
+class Fleet(Publishing):
     """Publishes the load of 1,000 nodes once a second, after five minutes of past."""
 
     def __init__(self, redis: str) -> None:
-        super().__init__(daemon=True)
-        self._redis = redis
-        self._ended, self._began = threading.Event(), threading.Event()
+        super().__init__(redis, 1.0)
 
-    def __enter__(self) -> Self:
-        self.start()
-        if not self._began.wait(120):
-            raise RuntimeError("the past could not be published within two minutes")
-        return self
+    def past(self, publisher: tidewire.Publisher) -> None:
+        now_s = math.floor(time.time())
+        self._publish(publisher, [now_s - PAST_S + n for n in range(PAST_S)])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self.join()
-
-    def run(self) -> None:
-        with tidewire.Publisher(self._redis) as publisher:
-            now_s = math.floor(time.time())
-            self._publish(publisher, [now_s - PAST_S + n for n in range(PAST_S)])
-            publisher.flush(60)
-            self._began.set()
-            due_s = time.monotonic()
-            while not self._ended.wait(max(0.0, due_s - time.monotonic())):
-                due_s += 1
-                self._publish(publisher, [time.time()])
+    def live(self, publisher: tidewire.Publisher) -> None:
+        self._publish(publisher, [time.time()])
 
     def _publish(self, publisher: tidewire.Publisher, times_s: list[float]) -> None:
         for node in range(SERIES):

@@ -8,12 +8,10 @@ import json
 import math
 import re
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
@@ -21,6 +19,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, w
 import tidewire
 from rig.contenders import tidewire as service_command
 from rig.processes import REDIS, SERVER, Child, Redis, free_port
+from rig.publishing import Publishing
 
 __all__ = ["CHARTS", "RATE", "SERIES_EACH", "House", "Viewer", "found_token", "house", "publishing", "value"]
 
@@ -49,53 +48,35 @@ class House(NamedTuple):
     dashboard: Child
 
 
-class _Publishing(threading.Thread):
+class _Plant(Publishing):
     """Publishes every series `rate` times a second, after `past_s` seconds of past at once."""
 
     def __init__(self, redis: str, rate: float, past_s: float, past_rate: float) -> None:
-        super().__init__(daemon=True)
-        self._redis, self._rate, self._past_s, self._past_rate = redis, rate, past_s, past_rate
-        self._ended = threading.Event()
-        self.began = threading.Event()
+        super().__init__(redis, 1 / rate)
+        self._past_s, self._past_rate = past_s, past_rate
 
-    def __enter__(self) -> Self:
-        self.start()
-        if not self.began.wait(120):
-            raise RuntimeError("the past could not be published within two minutes")
-        return self
+    def past(self, publisher: tidewire.Publisher) -> None:
+        now_s = time.time()
+        past = [now_s - self._past_s + n / self._past_rate for n in range(int(self._past_s * self._past_rate))]
+        for n in range(CHARTS * SERIES_EACH):
+            for at in range(0, len(past), 1_000):
+                part = past[at : at + 1_000]
+                self._publish(publisher, n, [value(n, each) for each in part], [each * 1e3 for each in part])
+            publisher.flush(60)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self.join()
-
-    def run(self) -> None:
-        with tidewire.Publisher(self._redis) as publisher:
-            now_s = time.time()
-            past = [now_s - self._past_s + n / self._past_rate for n in range(int(self._past_s * self._past_rate))]
-            for n in range(CHARTS * SERIES_EACH):
-                for at in range(0, len(past), 1_000):
-                    part = past[at : at + 1_000]
-                    times, values = [each * 1e3 for each in part], [value(n, each) for each in part]
-                    self._publish(publisher, n, values, times)
-                publisher.flush(60)
-            self.began.set()
-            due_s = time.monotonic()
-            while not self._ended.wait(max(0.0, due_s - time.monotonic())):
-                due_s += 1 / self._rate
-                now_s = time.time()
-                for n in range(CHARTS * SERIES_EACH):
-                    self._publish(publisher, n, [value(n, now_s)], [now_s * 1e3])
+    def live(self, publisher: tidewire.Publisher) -> None:
+        now_s = time.time()
+        for n in range(CHARTS * SERIES_EACH):
+            self._publish(publisher, n, [value(n, now_s)], [now_s * 1e3])
 
     def _publish(self, publisher: tidewire.Publisher, n: int, values: list[float], times_ms: list[float]) -> None:
         labels = {"line": str(n % SERIES_EACH)}
         publisher.publish(f"plant/{n // SERIES_EACH:02d}", values, time=times_ms, labels=labels)
 
 
-def publishing(redis: str, rate: float = RATE, past_s: float = 0.0, past_rate: float = RATE) -> _Publishing:
+def publishing(redis: str, rate: float = RATE, past_s: float = 0.0, past_rate: float = RATE) -> Publishing:
     """Return a context manager that publishes 80 series `rate` times a second, after their past."""
-    return _Publishing(redis, rate, past_s, past_rate)
+    return _Plant(redis, rate, past_s, past_rate)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import json
 import sys
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -21,6 +19,7 @@ import tidewire
 from rig.contenders import tidewire as service_command
 from rig.deck import Viewer, value
 from rig.processes import REDIS, SERVER, Child, Redis, free_port
+from rig.publishing import Publishing
 from tidewire.livestore.view_frame import FLAG_PARTIAL, SNAPSHOT, unpack_frame
 
 __all__ = ["Returned", "returned"]
@@ -28,6 +27,7 @@ __all__ = ["Returned", "returned"]
 LABELS = 4  # series of a metric
 DECK_CHARTS, DECK_WINDOW_MS = 20, 300_000
 PAST_S = 900
+EACH_S = 0.02  # between two batches of live readings
 LIMIT_S = 600
 
 
@@ -47,43 +47,27 @@ class Returned(NamedTuple):
     cpu: float
 
 
-class _Living(threading.Thread):
+class _Living(Publishing):
     """Publishes `count` series at `rate` readings/s in all, after their past at the same rate, one reading a batch."""
 
     def __init__(self, redis: str, count: int, rate: float) -> None:
-        super().__init__(daemon=True)
-        self._redis, self._count, self._rate = redis, count, rate
-        self._ended = threading.Event()
-        self.began = threading.Event()
+        super().__init__(redis, EACH_S, LIMIT_S)
+        self._count, self._rate = count, rate
+        self._next = 0
 
-    def __enter__(self) -> Self:
-        self.start()
-        if not self.began.wait(LIMIT_S):
-            raise RuntimeError("the past could not be published")
-        return self
+    def past(self, publisher: tidewire.Publisher) -> None:
+        interval_s = self._count / self._rate
+        started_s = time.time()
+        turns = int(PAST_S / interval_s)
+        for turn in range(turns):
+            for n in range(self._count):
+                self._publish(publisher, n, started_s - (turns - turn - n / self._count) * interval_s)
+            publisher.flush(60)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self.join()
-
-    def run(self) -> None:
-        with tidewire.Publisher(self._redis) as publisher:
-            interval_s = self._count / self._rate
-            started_s = time.time()
-            turns = int(PAST_S / interval_s)
-            for turn in range(turns):
-                for n in range(self._count):
-                    self._publish(publisher, n, started_s - (turns - turn - n / self._count) * interval_s)
-                publisher.flush(60)
-            self.began.set()
-            n, due_s = 0, time.monotonic()
-            while not self._ended.wait(max(0.0, due_s - time.monotonic())):
-                due_s += 0.02
-                for _ in range(round(self._rate * 0.02)):
-                    self._publish(publisher, n % self._count, time.time())
-                    n += 1
+    def live(self, publisher: tidewire.Publisher) -> None:
+        for _ in range(round(self._rate * EACH_S)):
+            self._publish(publisher, self._next % self._count, time.time())
+            self._next += 1
 
     def _publish(self, publisher: tidewire.Publisher, n: int, at_s: float) -> None:
         publisher.publish(f"plant/{n // LABELS:04d}", value(n, at_s), time=at_s * 1e3, labels={"line": str(n % LABELS)})
