@@ -1,11 +1,12 @@
 """What comparing runs by step costs the dashboard: `python benchmarks/runs.py [--full]`.
 
-The CPU time of taking a past into a line, of 50 runs with four metrics of ten readings a second each, and of the answer
-to a page that has all of their points, and to one that has none.
+The CPU time of taking a past into a line, of 50 runs with four metrics of ten readings a second each, of the answer
+to a page that has all of their points, and to one that has none; and of the list of many runs with their settings.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -15,15 +16,18 @@ import msgspec
 import numpy as np
 from rig.results import Aim, Section, arguments
 
-from tidewire.livestore.messages import RunPoints
 from tidewire.livestore.run_line import MOST_POINTS, RunLine
 from tidewire.livestore.run_series import RunSeries
+from tidewire.livestore.store import Store
+from tidewire.model.batch import Batch
+from tidewire_dashboard.run_list import RunList
 
 T0: Final = 1_790_000_000_000.0
 RUNS: Final = 50
 METRICS: Final = 4
 READINGS_PER_S: Final = 10
 BEFORE: Final = 20_000  # steps that each run has at first
+LISTS: Final = ((50, 10), (500, 30), (900, 60))
 
 
 def cost_ms(work: Callable[[], object]) -> float:
@@ -61,10 +65,36 @@ def live_ms(seconds: int) -> tuple[float, float, float]:
 
 def answer(series: list[RunSeries], seen: list[int]) -> bytes:
     """Return the lines as they are sent."""
-    parts = [(one.steps.version, one.steps.since(version)) for one, version in zip(series, seen, strict=True)]
     return msgspec.json.encode(
-        [RunPoints(i=i, version=version, **part._asdict()) for i, (version, part) in enumerate(parts)]
+        [one.steps.since(version, i) for i, (one, version) in enumerate(zip(series, seen, strict=True))]
     )
+
+
+def listed_ms(runs: int, settings: int) -> tuple[float, float]:
+    """Return ms of the list of so many runs with so many settings each: of the longest answer at first, and later."""
+    store, own = Store(), []
+    for run in range(runs):
+        labels = {"run": f"{run:04}"}
+        for n, metric in enumerate(["train/loss", *(f"train/config/{n:02}" for n in range(settings))]):
+            store.append(
+                Batch(metric=metric, labels=labels, time=[T0 + run], value=[float(n)]), (int(T0) + run << 32) + n
+            )
+        series = store.find("train/loss", labels)
+        assert series is not None
+        own.append((series, RunSeries()))
+        own[-1][1].add(np.array([T0 + run]), np.array([0.0]), np.array([1.0]), None)
+    gc.collect()
+    gc.freeze()  # a collection that visits all of the store is no part of an answer
+    listing, complete, first = RunList(store), False, []
+
+    def ask() -> None:
+        nonlocal complete
+        found, _, complete = listing.newest(own, ["train/loss"], lambda _: True, T0)
+        msgspec.json.encode(found)
+
+    while not complete:
+        first.append(cost_ms(ask))
+    return max(first), statistics.median(cost_ms(ask) for _ in range(5))
 
 
 def main() -> None:
@@ -87,6 +117,13 @@ def main() -> None:
             ("readings taken, a second", f"{taken:.1f}"),
             ("an answer with what is new", f"{followed:.1f}"),
             ("an answer with all points", f"{opened:.1f}"),
+        ],
+    )
+    section.table(
+        ["the list of runs with their settings", "longest answer at first, ms of a core", "then, ms of a core"],
+        [
+            (f"{runs} runs of {count} settings", *(f"{each:.1f}" for each in listed_ms(runs, count)))
+            for runs, count in LISTS
         ],
     )
     share = (taken + followed) / 1e3

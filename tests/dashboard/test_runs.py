@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -9,21 +10,26 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
+from history_gate import HistoryGate
 from hypothesis import given
 from hypothesis import strategies as st
+from loop_meter import HELD_S, measured
 from waiting import Eventually
 
 from tidewire.livestore.feed import Feed
 from tidewire.livestore.journal import Journal
-from tidewire.livestore.messages import RunEntry, RunLineWanted, RunsAnswer, RunsRequest
-from tidewire.livestore.run_line import MOST_POINTS, LinePart, RunLine
+from tidewire.livestore.messages import RunEntry, RunLineWanted, RunPoints, RunsAnswer, RunsRequest
+from tidewire.livestore.run_line import MOST_POINTS, RunLine
 from tidewire.livestore.run_series import RunSeries
 from tidewire.livestore.store import Store
 from tidewire.model.batch import make_batch
+from tidewire.model.cursor import Cursor
+from tidewire.model.states import StreamBatch
 from tidewire_dashboard.login import EVERYBODY, Login
-from tidewire_dashboard.runs import Runs, _prefixes
+from tidewire_dashboard.runs import Runs
 
 HOUR_MS = 3_600_000.0
 numbers = st.floats(-1e12, 1e12, allow_nan=False)
@@ -36,13 +42,17 @@ def parts(items: list[tuple[float, float]], cuts: list[int]) -> Iterator[list[tu
         yield items[start:end]
 
 
-def joined(have: LinePart | None, part: LinePart) -> LinePart:
+COLUMNS = ("x", "mean", "min", "max", "first", "last")
+
+
+def joined(have: RunPoints | None, part: RunPoints) -> RunPoints:
     """Return what a deck has after a part, as it takes one."""
-    columns = [getattr(part, name) or part.mean for name in LinePart._fields[1:]]
+    columns = {name: getattr(part, name) or part.mean for name in COLUMNS}
     if have is None:
         assert part.start == 0
-        return LinePart(0, *columns)
-    return LinePart(0, *([*old[: part.start], *new] for old, new in zip(have[1:], columns, strict=True)))
+    else:
+        columns = {name: [*getattr(have, name)[: part.start], *new] for name, new in columns.items()}
+    return RunPoints(i=part.i, version=part.version, start=0, **columns)
 
 
 @given(st.lists(st.tuples(places, numbers), min_size=1, max_size=60), st.lists(st.integers(0, 60), max_size=5))
@@ -123,24 +133,20 @@ def test_a_journal_that_nobody_takes_forgets_and_says_so() -> None:
     for id_ in range(150):
         journal.append(id_, batch)
     assert not journal.lost
-    assert len(journal.take()) == 150
+    assert [id_ for id_, _ in journal.take(100)] == list(range(100))
+    assert [id_ for id_, _ in journal.take(100)] == list(range(100, 150))
     for id_ in range(201):
         journal.append(id_, batch)
     assert journal.lost
-    assert len(journal.take()) <= 200
-    assert journal.take() == []
-
-
-def test_settings_stand_below_any_level_of_a_metric() -> None:
-    assert _prefixes("loss") == [""]
-    assert _prefixes("cats/val/loss") == ["", "/cats", "/cats/val"]
+    assert 0 < len(journal.take(1_000)) <= 200
+    assert journal.take(1_000) == []
 
 
 @asynccontextmanager
-async def comparing(service: Any, eventually: Eventually) -> AsyncIterator[Runs]:
+async def comparing(service: Any, eventually: Eventually, history: str = "") -> AsyncIterator[Runs]:
     with Feed(Store(), ("**",), url=service.url, replay_s=None) as feed:
         await eventually(lambda: feed.status.state == "live")
-        runs = Runs(feed, service.url)
+        runs = Runs(feed, history or service.url)
         try:
             yield runs
         finally:
@@ -168,7 +174,7 @@ def named(answer: RunsAnswer) -> dict[str, RunEntry]:
 
 
 async def test_runs_of_different_hours_have_their_steps_settings_and_states(
-    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    service: Any, eventually: Eventually
 ) -> None:
     now_ms = time.time() * 1e3
     early = [now_ms - 5 * HOUR_MS + 1e3 * n for n in range(40)]
@@ -191,12 +197,6 @@ async def test_runs_of_different_hours_have_their_steps_settings_and_states(
         states = {name: entry.state for name, entry in found.items()}
         # When a reading came tells, and not its own time: those of `broken` came late, but just now.
         assert states == {"old": "finished", "bad": "failed", "broken": "live", "new": "live"}
-        monkeypatch.setattr("tidewire_dashboard.runs.gap_limit_ms", lambda _: 0.0)
-        await eventually(lambda: named(asked(runs, "t/loss"))["broken"].state == "stale")
-        monkeypatch.setattr("tidewire_dashboard.runs._LEAST_STOPPED_MS", 0.0)
-        monkeypatch.setattr("tidewire_dashboard.runs._STOPPED_TIMES", 0.0)
-        await eventually(lambda: named(asked(runs, "t/loss"))["broken"].state == "stopped")
-        assert named(asked(runs, "t/loss"))["old"].state == "finished"
         old = found["old"]
         assert (old.step, old.start_ms, old.end_ms) == (39.0, early[0], early[-1])
         assert old.settings == {"lr": 0.1, "optimiser": "AdamW"}
@@ -237,47 +237,217 @@ async def test_each_reading_is_on_its_line_once_while_it_is_read_and_published(
         assert (more.start, more.x, more.mean) == (700, [700.0], [9.0])
         assert asked(runs, "t/loss", lines=((i, more.version),)).lines == [], "what has not changed is not sent"
         # A log that was read anew is told from what the deck has.
-        runs._followed["t/loss"].generation = -1
+        runs._metrics._followed["t/loss"].generation = -1
         await loaded(runs, eventually, "t/loss")
         (anew,) = asked(runs, "t/loss", lines=((i, more.version),)).lines
         assert (anew.start, len(anew.x)) == (0, 701)
 
 
-async def test_what_cannot_be_read_says_so_and_is_read_when_it_can(
+async def test_what_cannot_be_read_now_says_so_and_is_read_when_it_can(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire_dashboard.run_metrics._AGAIN_S", 0.05)
+    await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
+    async with HistoryGate(service.url) as gate, comparing(service, eventually, history=gate.url) as runs:
+        gate.open.set()
+        gate.refusal = 503, "too busy"
+        await eventually(lambda: asked(runs, "t/loss").problem)
+        assert asked(runs, "t/loss").loading
+        gate.refusal = None
+        assert (await loaded(runs, eventually, "t/loss")).runs
+
+
+async def test_a_metric_with_too_many_readings_says_so_in_its_place_and_is_not_read_again(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire_dashboard.run_metrics._MAX_READINGS", 2)
+    monkeypatch.setattr("tidewire_dashboard.run_metrics._AGAIN_S", 0.0)
+    await service.publish("t/loss", 3.0, 2.0, 1.0, step=[0, 1, 2], labels={"run": "a"})
+    await service.publish("t/acc", 1.0, step=[0], labels={"run": "a"})
+    async with HistoryGate(service.url) as gate, comparing(service, eventually, history=gate.url) as runs:
+        gate.open.set()
+        await eventually(lambda: "too many" in asked(runs, "t/loss").refused.get("t/loss", ""))
+        before = gate.asked
+        answer = await loaded(runs, eventually, "t/loss", "t/acc")
+        assert list(answer.refused) == ["t/loss"], "the other metric is drawn"
+        assert [len(run.metrics) for run in answer.runs] == [1]
+        await service.publish("t/acc", 2.0, step=[1], labels={"run": "a"})
+        await eventually(lambda: named(asked(runs, "t/loss", "t/acc"))["a"].metrics[0].count == 2)
+        assert gate.asked == before + 1, "5,000,000 readings are not read every three seconds"
+        # Of another log it may have fewer.
+        monkeypatch.setattr("tidewire_dashboard.run_metrics._MAX_READINGS", 100)
+        runs._store.generation += 1
+        await eventually(lambda: not asked(runs, "t/loss").refused and asked(runs, "t/loss").runs)
+
+
+async def test_what_the_service_refuses_is_said_in_its_place_and_tried_again(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire_dashboard.run_metrics._REFUSED_AGAIN_S", 0.05)
+    await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
+    async with HistoryGate(service.url) as gate, comparing(service, eventually, history=gate.url) as runs:
+        gate.refusal = 403, "not for you"
+        await eventually(lambda: asked(runs, "t/loss").refused == {"t/loss": "not for you"})
+        assert not asked(runs, "t/loss").loading
+        gate.refusal = None
+        gate.open.set()
+        await eventually(lambda: asked(runs, "t/loss").runs)
+        assert not asked(runs, "t/loss").refused
+
+
+async def test_a_series_that_the_history_has_before_the_stream_brings_it_is_whole(
+    service: Any, eventually: Eventually
+) -> None:
+    await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
+    async with comparing(service, eventually) as runs:
+        store = runs._store
+        with store.lock:  # the stream waits, the history is read
+            await service.publish("t/loss", 3.0, 2.0, step=[0, 1], labels={"run": "b"})
+            await loaded(runs, eventually, "t/loss")
+            assert store.find("t/loss", {"run": "b"}) is None
+        await eventually(lambda: "b" in named(asked(runs, "t/loss")))
+        await service.publish("t/loss", 1.0, step=[2], labels={"run": "b"})
+        await eventually(lambda: named(asked(runs, "t/loss"))["b"].metrics[0].count == 3)
+        i = named(asked(runs, "t/loss"))["b"].metrics[0].i
+        (line,) = asked(runs, "t/loss", lines=((i, 0),)).lines
+        assert (line.x, line.mean) == ([0.0, 1.0, 2.0], [3.0, 2.0, 1.0])
+
+
+async def test_what_came_just_before_a_metric_was_followed_must_be_in_its_history(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
-    monkeypatch.setattr("tidewire_dashboard.runs._MAX_READINGS", 0)
-    monkeypatch.setattr("tidewire_dashboard.runs._AGAIN_S", 0.05)
     async with comparing(service, eventually) as runs:
-        await eventually(lambda: "too many" in asked(runs, "t/loss").problem)
-        monkeypatch.setattr("tidewire_dashboard.runs._MAX_READINGS", 100)
-        assert (await loaded(runs, eventually, "t/loss")).runs
+        feed, follow = runs._feed, runs._store.follow
+        ahead = Cursor("abcdefg", feed.newest_id + (60_000 << 32))
+
+        def late(metric: str) -> Journal:
+            monkeypatch.undo()
+            batch = make_batch("t/loss", 2.0, step=1, labels={"run": "a"}, now_ms=feed.now_ms())
+            feed._append_batch(StreamBatch(**msgspec.structs.asdict(batch), cursor=str(ahead)))
+            return follow(metric)
+
+        monkeypatch.setattr(runs._store, "follow", late)
+        # No journal has it, and this history is behind.
+        await eventually(lambda: "behind the stream" in asked(runs, "t/loss").problem)
+
+
+async def test_a_unit_that_changes_begins_a_line_anew(service: Any, eventually: Eventually) -> None:
+    told = {"labels": {"run": "a"}}
+    await service.publish("t/took", 1.0, 2.0, step=[0, 1], unit="s", **told)
+    await service.publish("t/took", 3_000.0, step=[2], unit="ms", **told)
+    async with comparing(service, eventually) as runs:
+        (metric,) = named(await loaded(runs, eventually, "t/took"))["a"].metrics
+        assert (metric.count, metric.least, metric.greatest) == (1, 3_000.0, 3_000.0)
+        (line,) = asked(runs, "t/took", lines=((metric.i, 0),)).lines
+        await service.publish("t/took", 4_000.0, step=[3], **told)
+        await service.publish("t/took", 5.0, step=[4], unit="min", **told)
+        await eventually(lambda: named(asked(runs, "t/took"))["a"].metrics[0].last == 5.0)
+        (anew,) = asked(runs, "t/took", lines=((metric.i, line.version),)).lines
+        assert (anew.start, anew.x, anew.mean) == (0, [4.0], [5.0])
+        # Late in the unit before: it has no place on this line.
+        early = [time.time() * 1e3 - HOUR_MS]
+        await service.publish("t/took", 2_000.0, time=early, step=[1], unit="ms", **told)
+        await service.publish("t/took", 6.0, step=[5], unit="min", **told)
+        await eventually(lambda: named(asked(runs, "t/took"))["a"].metrics[0].last == 6.0)
+        assert named(asked(runs, "t/took"))["a"].metrics[0].count == 2
 
 
 async def test_what_nobody_asks_for_is_forgotten(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.runs._FORGET_S", 0.05)
+    monkeypatch.setattr("tidewire_dashboard.run_metrics._FORGET_S", 0.05)
     await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
     async with comparing(service, eventually) as runs:
         await loaded(runs, eventually, "t/loss")
-        await eventually(lambda: not runs._followed)
+        await eventually(lambda: not runs._metrics._followed)
         assert runs._store._journals == {}
 
 
-async def test_no_more_is_kept_than_there_is_room_for_and_a_pattern_reads_nothing(
+async def test_the_newest_series_are_kept_and_the_number_of_those_left_out_is_said(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.runs._MAX_SERIES", 3)
-    monkeypatch.setattr("tidewire_dashboard.runs._MAX_METRICS", 2)
-    for run in ("a", "b"):
-        for metric in ("t/loss", "t/more", "t/most"):
-            await service.publish(metric, 1.0, step=[0], labels={"run": run})
+    monkeypatch.setattr("tidewire_dashboard.run_metrics.MAX_SERIES", 4)
+    now_ms = time.time() * 1e3
+    for age, run in enumerate(("e", "d", "c", "b", "a")):  # e is the newest
+        for metric in ("t/loss", "t/acc"):
+            times = [now_ms - 1e3 * (10 + age), now_ms - 1e3 * age]
+            await service.publish(metric, 2.0, 1.0, time=times, step=[0, 1], labels={"run": run})
+    async with comparing(service, eventually) as runs:
+        await eventually(lambda: len(asked(runs, "t/loss").runs) == 4)
+        answer = asked(runs, "t/loss")
+        assert set(named(answer)) == {"e", "d", "c", "b"}
+        assert "1 of t/loss" in answer.problem
+        # Two metrics share the room, and both have the same runs.
+        await eventually(lambda: "3 of t/loss, 3 of t/acc" in asked(runs, "t/loss", "t/acc").problem)
+        found = named(asked(runs, "t/loss", "t/acc"))
+        assert {run: len(entry.metrics) for run, entry in found.items()} == {"e": 2, "d": 2}
+        # A run that begins has room; one that was left out is not shown by the half that comes from now on.
+        await service.publish("t/loss", 3.0, step=[2], labels={"run": "a"})
+        await service.publish("t/loss", 3.0, step=[0], labels={"run": "f"})
+        await eventually(lambda: "f" in named(asked(runs, "t/loss", "t/acc")))
+        found = named(asked(runs, "t/loss", "t/acc"))
+        assert {run: len(entry.metrics) for run, entry in found.items()} == {"f": 1, "e": 2, "d": 1}
+        assert "4 of t/loss, 3 of t/acc" in asked(runs, "t/loss", "t/acc").problem
+        # With more room they are read again, whole.
+        runs._metrics._forget(runs._metrics._followed["t/acc"])
+        await eventually(lambda: len(named(asked(runs, "t/loss"))) == 4)
+        assert named(asked(runs, "t/loss"))["a"].metrics[0].count == 3
+
+
+async def test_more_metrics_than_there_is_room_for_are_left_out_and_a_pattern_reads_nothing(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire_dashboard.run_metrics.MAX_METRICS", 2)
+    for metric in ("t/loss", "t/more", "t/most"):
+        await service.publish(metric, 1.0, step=[0], labels={"run": "a"})
+    async with comparing(service, eventually) as runs:
+        await loaded(runs, eventually, "t/loss", "t/more")
+        assert "1 are left out" in asked(runs, "t/loss", "t/more", "t/most").problem
+        assert asked(runs, "**", "t/*", "nothing").runs == []
+        assert set(runs._metrics._followed) == {"t/loss", "t/more"}
+
+
+async def test_taking_what_the_stream_brought_holds_the_loop_for_a_turn_and_nothing_is_lost(
+    service: Any, eventually: Eventually
+) -> None:
+    count, step = 800, 0
+    for n in range(count):
+        await service.publish("t/loss", 1.0, step=[0], labels={"run": f"{n:03}"})
     async with comparing(service, eventually) as runs:
         await loaded(runs, eventually, "t/loss")
-        await eventually(lambda: "some runs of t/more are left out" in asked(runs, "t/loss", "t/more").problem)
-        assert sum(len(one.series) for one in runs._followed.values()) == 3
-        assert "some are left out" in asked(runs, "t/loss", "t/more", "t/most").problem
-        assert asked(runs, "**", "t/*", "nothing").runs == []
-        assert set(runs._followed) == {"t/loss", "t/more"}
+        store, id_ = runs._store, runs._feed.newest_id
+
+        async def ask() -> int:
+            nonlocal step, id_
+            step += 1
+            for n in range(count):
+                batch = make_batch("t/loss", 1.0, step=step, labels={"run": f"{n:03}"}, now_ms=runs._feed.now_ms())
+                id_ += 1
+                store.append(batch, id_)
+                await asyncio.sleep(0)
+            asks = 1
+            while asked(runs, "t/loss").more:
+                asks += 1
+                await asyncio.sleep(0)
+            return asks
+
+        held_s, asks = await measured(ask)
+        assert held_s < HELD_S
+        assert asks[0] > 1, "one answer would have held it for longer"
+        found = runs._metrics.series(runs._metrics._followed["t/loss"])
+        assert [len(lines.steps) for _, lines in found] == [step + 1] * count
+
+
+async def test_while_the_stream_is_away_no_run_is_called_stopped(service: Any, eventually: Eventually) -> None:
+    await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
+    async with comparing(service, eventually) as runs:
+        await loaded(runs, eventually, "t/loss")
+        feed = runs._feed
+        feed._clock_ms += HOUR_MS
+        assert named(asked(runs, "t/loss"))["a"].state == "stopped"
+        feed._clock_ms -= HOUR_MS
+        await service.stop()
+        await eventually(lambda: feed.status.state == "reconnecting")
+        feed._clock_ms += HOUR_MS
+        assert named(asked(runs, "t/loss"))["a"].state in ("live", "stale")

@@ -134,6 +134,11 @@ class Feed:
         """Return the log's clock (Redis time) as far as it is known, Unix ms; this machine's clock before that."""
         return self._clock_ms + time.monotonic() * 1e3
 
+    def told_ms(self) -> float:
+        """Return up to when (log time) a silence is one: now, or since when the stream is away or catches up."""
+        away_ms = self._away_since_ms
+        return self.now_ms() if away_ms is None else away_ms
+
     def message(self) -> Status:
         """Return the connection's part of the `status` message (docs/view-frame.md)."""
         status, now_ms = self.status, self.now_ms()
@@ -271,12 +276,12 @@ class Feed:
 
     def _append_batch(self, batch: StreamBatch) -> None:
         id_ = Cursor.parse(batch.cursor).id if batch.cursor else 0
+        self.newest_id = max(self.newest_id, id_)  # first: what is in the store is never beyond it
         added = self.store.append(batch, id_, snapshot=not id_)
         if self._filling is not None:
             self._filling += added
         if id_:
             self._cursor = batch.cursor
-            self.newest_id = max(self.newest_id, id_)
             self._clock_ms = max(self._clock_ms, (id_ >> 32) - time.monotonic() * 1e3)
 
     def _connected(self, state: Connected) -> None:

@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from tidewire.livestore.column_ring import Floats
 
-__all__ = ["expected_interval_ms", "gap_limit_ms", "gaps_before"]
+__all__ = ["expected_interval_ms", "gap_limit_ms", "gaps_before", "no_data_limit_ms"]
 
 _EXPECTED_TIMES: Final = 3.0
 _LEAST_GAP_MS: Final = 2_000.0
 _LEAST_BUCKETS: Final = 2.0
+_NO_DATA_TIMES: Final = 30.0
+_LEAST_NO_DATA_MS: Final = 60_000.0
 # A silence is a gap if it is so many times what those around it make expected: a pace that was slower once had no gaps.
 _USUAL_TIMES: Final = 3.0
 _NEIGHBOURS: Final = 10  # silences at either side that tell what was usual
@@ -72,6 +74,11 @@ def gap_limit_ms(expected_ms: float, step_ms: float = 0.0) -> float:
     if math.isnan(expected_ms):
         return math.nan
     return max(_EXPECTED_TIMES * expected_ms, _LEAST_GAP_MS, _LEAST_BUCKETS * step_ms)
+
+
+def no_data_limit_ms(expected_ms: float) -> float:
+    """Return the silence, ms, after which no reading is waited for; NaN, which none exceeds, if nobody can tell."""
+    return math.nan if math.isnan(expected_ms) else max(_NO_DATA_TIMES * expected_ms, _LEAST_NO_DATA_MS)
 
 
 def gaps_before(number: npt.NDArray[np.int64], step_ms: float, expected_ms: float) -> npt.NDArray[np.bool_]:

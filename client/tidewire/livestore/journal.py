@@ -34,9 +34,8 @@ class Journal:
             self.lost, self._readings = True, len(batch.time)
         self._batches.append((id_, batch))
 
-    def take(self) -> list[tuple[int, Batch]]:
-        """Return the batches that came since the last call; call it under the store's lock."""
-        taken = list(self._batches)
-        self._batches.clear()
-        self._readings = 0
+    def take(self, most: int) -> list[tuple[int, Batch]]:
+        """Return the oldest batches that were not taken yet, at most so many; call it under the store's lock."""
+        taken = [self._batches.popleft() for _ in range(min(most, len(self._batches)))]
+        self._readings -= sum(len(batch.time) for _, batch in taken)
         return taken

@@ -344,7 +344,8 @@ class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
 
     ``series`` are those that had a value, live or in a fixed window; ``loading``: more of its window is still to come;
     ``reads`` is how many series it reads. With an ``error`` there may be no series: what was drawn before stays. Of a
-    ``summary`` the series are its rows, those of a fixed window too, and ``of`` is how many series had a value.
+    ``summary`` the series are the rows of one window, live or fixed; those that were named before stay known. ``of`` is
+    how many series had a value.
     """
 
     formula: str
@@ -587,8 +588,8 @@ class RunPoints(msgspec.Struct, frozen=True, kw_only=True):
 class RunsAnswer(_Message, frozen=True, kw_only=True, tag="runs"):
     """The newest runs, ``of`` how many, and lines of them that have changed.
 
-    ``loading``: their past is being read; ``more``: other lines come with the next answer; ``problem``: what is
-    missing, and why, else empty.
+    ``loading``: their past is being read; ``more``: the rest comes with the next answer; ``problem``: what is missing,
+    and why, else empty; ``refused``: why nothing is shown of a metric, by its name.
     """
 
     id: int
@@ -599,6 +600,7 @@ class RunsAnswer(_Message, frozen=True, kw_only=True, tag="runs"):
     runs: list[RunEntry]
     lines: list[RunPoints]
     problem: str
+    refused: dict[str, str]
 
 
 class Refused(_Message, frozen=True, kw_only=True, tag="refused"):

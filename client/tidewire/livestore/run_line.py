@@ -8,14 +8,15 @@ first and last of its readings (M4), so no spike is lost.
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.messages import RunPoints
 
-__all__ = ["MOST_POINTS", "LinePart", "RunLine"]
+__all__ = ["MOST_POINTS", "RunLine"]
 
 MOST_POINTS: Final = 1_024
 
@@ -33,21 +34,6 @@ _POINT: Final = np.dtype(
     ]
 )
 _LEAST_POWER, _MOST_POWER = -1_060, 1_020  # of the width of a bucket
-
-
-class LinePart(NamedTuple):
-    """The points of a line from the first that changed on; `start` is how many come before them.
-
-    `x` rises. Of points of one reading each, `min`, `max`, `first` and `last` are empty: they are `mean`.
-    """
-
-    start: int
-    x: list[float]
-    mean: list[float]
-    min: list[float]
-    max: list[float]
-    first: list[float]
-    last: list[float]
 
 
 class RunLine:
@@ -91,15 +77,16 @@ class RunLine:
         while len(self._points) > MOST_POINTS:
             self._widen()
 
-    def since(self, version: int) -> LinePart:
-        """Return what changed after a version; 0 for all."""
+    def since(self, version: int, i: int = 0) -> RunPoints:
+        """Return the points from the first that changed after a version on, 0 for all; `i` is the series' index."""
         changed = np.flatnonzero(self._points["stamp"] > version)
         start = int(changed[0]) if len(changed) else len(self._points)
         part = self._points[start:]
         single = bool((part["count"] == 1.0).all())
-        extremes = (part[name].tolist() for name in ("min", "max", "first", "last"))
-        x, mean = part["x"].tolist(), part["mean"].tolist()
-        return LinePart(start, x, mean, *(([], [], [], []) if single else extremes))
+        extremes = {name: [] if single else part[name].tolist() for name in ("min", "max", "first", "last")}
+        return RunPoints(
+            i=i, version=self.version, start=start, x=part["x"].tolist(), mean=part["mean"].tolist(), **extremes
+        )
 
     def _merged(self, points: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         """Return points of which those of one place are one; older ones come before newer ones of the same place."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.run_line import RunLine
+from tidewire.model.units import unit_key
 
 __all__ = ["RunSeries"]
 
@@ -27,19 +28,31 @@ class RunSeries:
         step: the highest, NaN without one.
         least, greatest: of all numbers, NaN without one.
         count: readings.
+        unit: of all of them; empty until one has a unit.
     """
 
-    __slots__ = ("count", "first_ms", "greatest", "last", "last_ms", "least", "step", "steps", "times")
+    __slots__ = ("count", "first_ms", "greatest", "last", "last_ms", "least", "step", "steps", "times", "unit")
 
     def __init__(self, version: int = 0) -> None:
+        self.unit = ""
+        self._begin(version)
+
+    def _begin(self, version: int) -> None:
         self.steps = RunLine(version)
         self.times = RunLine(version)
         self.first_ms, self.last_ms = math.inf, -math.inf
         self.last = self.step = self.least = self.greatest = math.nan
         self.count = 0
 
-    def add(self, time: Floats, value: Floats, step: Floats | None, ends: npt.NDArray[np.bool_] | None) -> None:
-        """Add readings.
+    def add(
+        self,
+        time: Floats,
+        value: Floats,
+        step: Floats | None,
+        ends: npt.NDArray[np.bool_] | None,
+        unit: str = "",
+    ) -> None:
+        """Add readings. Those of another unit than before begin the lines anew; older ones of another are dropped.
 
         Args:
             time: float64[n], Unix ms.
@@ -47,7 +60,14 @@ class RunSeries:
             step: float64[n], NaN where a reading has none; None if none has one.
             ends: bool[n], whether a reading says that its series has ended; None if none does. One that repeats the
                 reading before it counts once.
+            unit: of all these readings; empty for that of those before.
         """
+        if unit and time.size:
+            if unit_key(unit) != unit_key(self.unit or unit):
+                if time.max() < self.last_ms:
+                    return
+                self._begin(max(self.steps.version, self.times.version))
+            self.unit = unit
         if ends is not None:
             before = np.concatenate(([self.last_ms], time[:-1]))
             value_before = np.concatenate(([self.last], value[:-1]))

@@ -281,6 +281,20 @@ class Series:
             self._expected = float(times[-1]), times.size, expected_ms
         return expected_ms
 
+    def arrival_ms(self, came_ms: float) -> float:
+        """Return how long it is silent between two arrivals: between readings, or the blocks in which they come.
+
+        Args:
+            came_ms: log time at which its newest reading came.
+
+        Returns:
+            Milliseconds; NaN if nobody can tell.
+        """
+        expected_ms = self.expected_ms()
+        if self.deliveries is None or math.isnan(expected_ms):
+            return expected_ms
+        return max(expected_ms, self.deliveries.interval_ms(came_ms))
+
     def note_silence(self, silence_ms: float, until_ms: float) -> None:
         """Note a silence for which the batch that ended it, at this log time, made up."""
         if self.deliveries is None:

@@ -454,6 +454,7 @@ export interface RunsAnswer {
   runs: readonly RunEntry[];
   lines: readonly RunPoints[];
   problem: string;
+  refused: Record<string, string>;
 }
 
 export type Level = AlarmEntry["level"];
