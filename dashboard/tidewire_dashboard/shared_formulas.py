@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -20,31 +20,27 @@ import pyarrow as pa
 
 from tidewire.errors import InvalidFormula, ServiceUnavailable
 from tidewire.evaluation.evaluate import Result, ResultSeries
-from tidewire.evaluation.vectors import Labels, bare, sorting
+from tidewire.evaluation.vectors import Labels, sorting
 from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.formula_view import FormulaView, pack_values
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.messages import FormulaSeries, FormulaState, RangeRequest
 from tidewire.livestore.store import Store
-from tidewire.livestore.summary import Row, Summary, SummaryKind, summarize
+from tidewire.livestore.summary import Summary, summarize
 from tidewire.livestore.window import BEYOND
-from tidewire.model.batch import series_key
 from tidewire.model.bucket_steps import column_step_for
-from tidewire.model.formulas.matchers import METRIC
 from tidewire.model.formulas.parser import parse_formula
-from tidewire.model.formulas.tree import Node
 from tidewire.model.formulas.types import check_purpose
 from tidewire.model.table_writers import label_column
 from tidewire_dashboard.analysis import Part
 from tidewire_dashboard.formula_text import fault_of
 from tidewire_dashboard.login import Login
+from tidewire_dashboard.open_formula import FormulaKey, OpenFormula
 
-__all__ = ["FormulaKey", "FormulaWindow", "OpenFormula", "SharedFormulas"]
+__all__ = ["FormulaWindow", "SharedFormulas"]
 
 _log = logging.getLogger("tidewire")
-_MOST_ROWS: Final = 512  # of the summaries of one formula: a heat map has up to 41, and a zoom has its own
-_ROLE_COLOURS: Final = {"highest": 1, "changed": 2, "lowest": 5}
 _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
 _SLACK_MS: Final = 60_000.0
 _AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
@@ -52,91 +48,6 @@ _MAX_OPEN: Final = 200  # formulas of all viewers
 _AT_ONCE: Final = 2  # evaluations over the history, in threads
 _COLUMNS: Final = 1_000  # of a file
 _TICK_BUDGET_MS: Final = 40.0  # of the 100 between two ticks
-
-
-class FormulaKey(NamedTuple):
-    """Identifies a formula as it is written, in which errors have their place, and the metrics that it may read.
-
-    With a summary, it is what is sent in the place of its series.
-    """
-
-    text: str
-    seen: tuple[str, ...]
-    summary: SummaryKind | None = None
-
-
-class OpenFormula:
-    """A formula that somebody has open.
-
-    Attributes:
-        key: what it is shared by.
-        node: its tree.
-        may_see: tells which metrics it may read.
-        entries: the series that its results may have, by their sorted labels.
-        valued: those that had a value in a window so far.
-        rows: those of its summaries, live and of fixed windows, the newest `_MOST_ROWS`.
-        windows: how many windows of it are open.
-    """
-
-    def __init__(self, key: FormulaKey, node: Node, login: Login, store: Store, numbers: Iterator[int]) -> None:
-        self.key = key
-        self.node = node
-        self.may_see = login.may_see
-        self.entries: dict[tuple[tuple[str, str], ...], FormulaSeries] = {}
-        self.valued: set[tuple[tuple[str, str], ...]] = set()
-        self.rows: dict[tuple[str, tuple[tuple[str, str], ...]], FormulaSeries] = {}
-        self.windows = 0
-        self._store = store
-        self._numbers = numbers
-        self._taken = 0  # styles, as bits
-
-    def entry(self, labels: Labels, unit: str | None = None) -> FormulaSeries:
-        """Return a series of a result as viewers know it; the first time it gets an index and a colour.
-
-        Args:
-            labels: of it, with the name of its metric if it has one.
-            unit: its unit now, None to leave it.
-        """
-        key = tuple(sorting(labels))
-        known = self.entries.get(key)
-        if known is None:
-            name, own = labels.get(METRIC, ""), bare(labels)
-            owner = series_key(own) if own else name or self.key.text
-            colour = self._store.colours.suggest(owner, self._taken)
-            self._taken |= 1 << colour
-            known = FormulaSeries(i=next(self._numbers), name=name, labels=own, unit=unit or "", colour=colour)
-        elif unit is not None:
-            known = msgspec.structs.replace(known, unit=unit)
-        self.entries[key] = known
-        return known
-
-    def has_value(self, labels: Labels) -> None:
-        """Note that a series has a value in a window: of ``topk(3, …)`` over a thousand, few ever have."""
-        self.valued.add(tuple(sorting(labels)))
-
-    def series(self) -> list[FormulaSeries]:
-        """Return the series that had a value, live or past, in the order of their labels."""
-        return [self.entries[key] for key in sorted(self.valued)]
-
-    def row(self, row: Row) -> FormulaSeries:
-        """Return a row of a summary as viewers know it; the first time it gets an index."""
-        known = self.rows.pop(row.key, None)
-        if known is None:
-            name, own = row.labels.get(METRIC, ""), bare(row.labels)
-            colour = _ROLE_COLOURS.get(row.role, 0)
-            known = FormulaSeries(
-                i=next(self._numbers), name=name, labels=own, unit=row.unit, colour=colour, role=row.role
-            )
-        known = self.rows[row.key] = msgspec.structs.replace(known, unit=row.unit)
-        while len(self.rows) > _MOST_ROWS:
-            del self.rows[next(iter(self.rows))]
-        return known
-
-    def state(self, **figures: Any) -> FormulaState:
-        """Return what there is of it, with other `figures` of the message."""
-        if self.key.summary is None:
-            return FormulaState(series=self.series(), **figures)
-        return FormulaState(series=list(self.rows.values()), summary=self.key.summary, of=len(self.valued), **figures)
 
 
 class FormulaWindow:
@@ -165,7 +76,8 @@ class FormulaWindow:
         kind = formula.key.summary
         self.view = FormulaView(
             readings, formula.node, window_ms, buckets, lambda labels: formula.entry(labels).i,
-            summary=None if kind is None else Summary(kind), row_index_of=lambda row: formula.row(row).i,
+            summary=None if kind is None else Summary(kind),
+            row_indices_of=lambda rows: [row.i for row in formula.rows_of(rows, self)],
         )  # fmt: skip
 
     def tick(self, seq: int, now_ms: float) -> None:
@@ -190,13 +102,14 @@ class FormulaWindow:
     def state(self, text: str) -> FormulaState:
         """Return what there is of it, for a viewer who wrote it so."""
         plan, error = self.view.plan, self.view.error
+        rows: list[FormulaSeries] = []
         if self.view.summary is None:
             for labels, unit in zip(plan.labels, plan.units, strict=True):
                 self.formula.entry(labels, unit)
         else:
-            for row in self.view.summary.rows:  # the newest: they are kept
-                self.formula.row(row)
+            rows = self.formula.rows_of(self.view.summary.rows, self)
         return self.formula.state(
+            rows,
             formula=text,
             loading=self.view.loading,
             reads=len(plan.used),
@@ -270,6 +183,7 @@ class SharedFormulas:
         self._windows.discard(window)
         if window.reading is not None:
             window.reading.cancel()
+        window.formula.forget(window)
         window.formula.windows -= 1
         if not window.formula.windows:
             self._open.pop(window.formula.key, None)
@@ -360,12 +274,14 @@ class SharedFormulas:
             labels, units = [one.labels for one in result.series], [one.unit for one in result.series]
             every = np.array(rows).reshape(len(rows), count)
             chosen, summary = await asyncio.to_thread(summarize, request.summary, labels, units, every)
-            entries, rows = [formula.row(row) for row in chosen], list(summary)
+            summary[:, (first + np.arange(count)) * step_ms > now_ms] = np.nan  # not yet: no series is silent then
+            entries, rows = formula.rows_of(chosen), list(summary)
         frame = pack_values(
             [one.i for one in entries], rows, first, count, step_ms,
             request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
         )  # fmt: skip
-        return frame, formula.state(formula=text, loading=False, reads=reads, warnings=list(result.warnings))
+        of_rows = entries if request.summary is not None else []
+        return frame, formula.state(of_rows, formula=text, loading=False, reads=reads, warnings=list(result.warnings))
 
     async def results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
         """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.

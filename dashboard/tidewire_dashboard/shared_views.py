@@ -34,10 +34,11 @@ from tidewire.settings import without_password
 from tidewire_dashboard.analysis import Readings
 from tidewire_dashboard.formula_text import fault_state
 from tidewire_dashboard.login import EVERYBODY, Login
+from tidewire_dashboard.open_formula import FormulaKey
 from tidewire_dashboard.requests import ViewerRequests
 from tidewire_dashboard.runs import Runs
 from tidewire_dashboard.saved_decks import SavedDecks
-from tidewire_dashboard.shared_formulas import FormulaKey, FormulaWindow, SharedFormulas
+from tidewire_dashboard.shared_formulas import FormulaWindow, SharedFormulas
 from tidewire_dashboard.source import Source
 
 __all__ = ["ConnectedViewer", "SharedView", "SharedViews", "ViewKey"]

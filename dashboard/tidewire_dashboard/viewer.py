@@ -34,8 +34,9 @@ from tidewire.livestore.messages import (
 )
 from tidewire_dashboard.formula_text import fault_state
 from tidewire_dashboard.login import EVERYBODY, Login
+from tidewire_dashboard.open_formula import FormulaKey
 from tidewire_dashboard.pacing import Pacing
-from tidewire_dashboard.shared_formulas import FormulaKey, FormulaWindow
+from tidewire_dashboard.shared_formulas import FormulaWindow
 from tidewire_dashboard.shared_views import SharedView, SharedViews, ViewKey
 
 __all__ = ["Port", "Viewer"]

@@ -231,6 +231,65 @@ async def test_a_deck_without_a_step_says_how_to_publish_one_and_draws_over_run_
     assert chart["lines"][0]["run"] == "run=d,team=y"
 
 
+async def test_runs_of_two_units_have_a_chart_and_a_column_each(tab: Any, service: Any) -> None:
+    await service.publish("mice/took", 1.0, 2.0, step=[0, 1], unit="s", labels={"run": "a"})
+    await service.publish("mice/took", 900.0, 800.0, step=[0, 1], unit="ms", labels={"run": "b"})
+    await tab.open("/d/mice?c=mice/took&x=step")
+    found = await drawn(tab, 1)
+    assert [[one["run"] for one in chart["lines"]] for chart in found] == [["run=b"], ["run=a"]]
+    page = tab.page
+    heads = await page.locator('[data-tw="run-sort"]').all_inner_texts()
+    assert [one.strip() for one in heads[3:6]] == ["mice/took ms last", "greatest", "mice/took s"]
+    texts = {
+        await row.get_attribute("data-run"): await row.inner_text()
+        for row in await page.locator('[data-tw="run-row"]').all()
+    }
+    assert "800 ms" in texts["b"]
+    assert "2 s" in texts["a"]
+    await page.locator('[data-column="last mice/took s"]').click()
+    await tab.until("() => location.search.includes('by=-')")
+    await page.locator('[data-tw="run-row"]:first-child[data-run="a"]').wait_for()
+    # Of one unit again, there is one chart.
+    await page.get_by_label("Draw b").uncheck()
+    await tab.until(f"() => ({CHARTS})().length === 1")
+    assert tab.errors == []
+
+
+async def test_a_metric_that_is_refused_says_so_in_its_chart_and_the_others_are_drawn(
+    tab: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire_dashboard.run_metrics._MAX_READINGS", 3)
+    await service.publish("mice/loss", 3.0, 2.0, 1.5, 1.0, step=[0, 1, 2, 3], labels={"run": "a"})
+    await service.publish("mice/acc", 3.0, 2.0, step=[0, 1], labels={"run": "a"})
+    await tab.open("/d/mice?c=mice/loss&c=mice/acc&x=step")
+    await tab.page.locator('[data-tw="chart-absent"]:visible').filter(has_text="too many").wait_for()
+    await tab.until(f"() => ({CHARTS})()[1]?.lines?.length === 1")
+    assert await tab.page.locator('[data-tw="chart-absent"]:visible').count() == 1
+    assert await tab.page.locator('[aria-busy="true"]').count() == 0, "no chart loads for ever"
+    assert tab.errors == []
+
+
+async def test_how_a_chart_stands_is_said_and_a_pause_stops_the_ages(tab: Any, service: Any, cats: float) -> None:
+    await tab.open(DECK)
+    await drawn(tab, 3)
+    page = tab.page
+    await page.locator('[data-tw="chart-fresh"]').filter(has_text="LIVE").first.wait_for()
+    for run in ("new", "old"):
+        await page.get_by_label(f"Draw {run}").uncheck()
+    await drawn(tab, 1)
+    await page.locator('[data-tw="chart-stale"]:visible').filter(has_text="FAILED").first.wait_for()
+    await page.locator('[data-tw="pause"]').click()
+    await tab.until("() => window.__tidewire.state().paused")
+    last = page.locator('[data-tw="run-row"][data-run="new"] td').last
+    before = await last.inner_text()
+    await page.evaluate("() => { const now = Date.now; Date.now = () => now() + 3_600_000; }")
+    for _ in range(3):  # what is drawn anew draws the age of the pause
+        await page.locator('[data-tw="run-row"]').first.hover()
+        await page.locator('[data-tw="run-row"]').last.hover()
+    assert await last.inner_text() == before
+    assert tab.errors == []
+
+
 async def test_a_legend_by_value_begins_with_the_greatest_and_follows(tab: Any, service: Any) -> None:
     for site, value in (("A", 2.0), ("B", 9.0), ("C", 5.0)):
         await service.publish("tank/level", value, labels={"site": site})

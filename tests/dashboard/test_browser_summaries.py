@@ -150,6 +150,37 @@ async def test_a_formula_of_many_has_a_band_and_what_cannot_have_one_says_so(tab
     assert tab.errors == []
 
 
+async def test_a_heat_map_on_a_logarithmic_axis_has_each_range_where_its_values_are(tab: Any, service: Any) -> None:
+    now_ms = time.time() * 1e3
+    times = [now_ms - 1_000 * second for second in range(30, -1, -1)]
+    rows = [
+        {"metric": "fleet/took", "labels": {"node": f"{node:02}"}, "unit": "s", "time": times, "value": [value] * 31}
+        for node, value in enumerate([8.0] * 20 + [1.0] * 9 + [95.0])
+    ]
+    answer = await service.http.post("/v1/readings", json=rows)
+    assert answer.status_code == 200
+    await tab.open("/d/fleet?w=1m&c=fleet/took:12x12;v=heat;log")
+    await tab.until(
+        "() => { const [c] = window.__tidewire.state().charts;"
+        " return c.many?.view === 'heat' && c.range && c.range[1] > 1.5 && c.range[1] < 2.5; }"
+    )
+    chart = await tab.page.evaluate("() => window.__tidewire.state().charts[0]")
+    assert chart["range"][0] < 0.5, "heights are powers of ten"
+    low, high = chart["range"]
+    plot = tab.page.locator('[data-tw="plot"]')
+    box = chart["plot"]
+
+    async def pointed_at(value: float) -> str:
+        y = box["top"] + box["height"] * (high - math.log10(value)) / (high - low)
+        await plot.hover(position={"x": box["left"] + box["width"] * 0.8, "y": y})
+        return str(await tab.page.locator(".tip-row").first.inner_text())
+
+    assert "20 series" in await pointed_at(8.6)
+    assert "9 series" in await pointed_at(1.8)
+    assert "no series" in await pointed_at(30.0)
+    assert tab.errors == []
+
+
 @needs_axe
 @pytest.mark.parametrize("view", ["band", "heat", "top"])
 async def test_each_view_can_be_read_by_everybody(tab: Any, service: Any, view: str) -> None:

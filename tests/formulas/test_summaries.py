@@ -51,6 +51,43 @@ def test_quantiles_and_counts_are_those_of_numpy(value: npt.NDArray[np.float64])
     np.testing.assert_array_equal(np.nan_to_num(live_counts(value)), counts)
 
 
+@given(matrices)
+def test_what_is_summarized_stays_as_it_is(value: npt.NDArray[np.float64]) -> None:
+    before = value.copy()
+    extremes(value)
+    ranked(value, 10)
+    quantiles(value)
+    np.testing.assert_array_equal(value, before)
+
+
+def test_a_time_at_which_all_are_silent_counts_none_and_one_before_the_first_is_not_known() -> None:
+    nan = math.nan
+    value = np.array([[nan, 1.0, nan, 2.0, nan], [nan, nan, nan, 3.0, nan]])
+    np.testing.assert_array_equal(live_counts(value), [nan, 1, 0, 2, 0])
+    np.testing.assert_array_equal(live_counts(value[:, :1], begun=True), [0])
+    np.testing.assert_array_equal(live_counts(value[:, :1]), [nan])
+
+
+def test_when_all_series_have_fallen_silent_the_count_at_the_end_is_none() -> None:
+    store = Store()
+    for node in range(30):
+        times = [T0 - 1_000.0 * second for second in range(10, -1, -1)]
+        store.append(
+            Batch(metric="cpu", labels={"node": f"{node}"}, time=times, value=[1.0] * 11), int(T0) << 32 | node
+        )
+    readings = FormulaReadings(store, 120_000.0)
+    view = FormulaView(readings, parse_formula("cpu"), 60_000.0, 60, summary=Summary("band"))
+    drawn, counts = Drawn(view), []
+    for tick in range(400):
+        now_ms = T0 + 100.0 * tick
+        readings.refresh(now_ms)
+        view.tick(tick, now_ms)
+        drawn.take(tick)
+        counts.append(drawn.values[0].get(view.live.last, math.nan))
+    assert counts[0] == 30
+    assert counts[-1] == 0, "silent, and not as many as when they were heard last"
+
+
 @given(matrices, st.sampled_from([1e-200, 1e-3, 1.0, 1e290]))
 def test_each_value_is_counted_once_in_the_range_that_holds_it(value: npt.NDArray[np.float64], scale: float) -> None:
     value = value * scale

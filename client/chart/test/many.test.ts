@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DARK, LIGHT } from "../src/base/tokens";
+import { LINEAR } from "../src/canvas/axis";
+import { LOG } from "../src/canvas/special";
+import { fillBetween } from "../src/chart/many/band";
 import { heatColour } from "../src/chart/many/face";
+import { groundOf, heightsOf } from "../src/chart/many/heat";
+import { Trace } from "../src/model/buckets";
 import { ChartViews } from "../src/model/chart-views";
 import { columnsOf, leastPx, sourceOf } from "../src/model/columns";
 import { Directory } from "../src/model/directory";
@@ -124,6 +129,77 @@ test("rows of a summary are known by their source, apart from the result of the 
     [[8, "p50"]],
   );
   assert.equal(band?.state.of, 40);
+});
+
+test("rows of a summary that were named before stay known, of bounded number", () => {
+  const directory = new Directory();
+  const rest = { t: "formula", formula: "a", loading: false, reads: 40, warnings: [], error: null } as const;
+  const top = (...numbers: number[]) =>
+    numbers.map((i) => ({ i, name: "", labels: { node: `${i}` }, unit: "%", colour: 0, role: "top" }));
+  const known = (): number[] => directory.formula(sourceOf("a", "top"))?.series.map(({ index }) => index) ?? [];
+  directory.setFormula({ ...rest, series: top(1, 2), summary: "top", of: 40 });
+  directory.setFormula({ ...rest, series: top(2, 3), summary: "top", of: 40 });
+  assert.deepEqual(known(), [2, 3, 1], "a chart that is paused draws those that it had");
+  const error = { position: 0, end: 1, message: "too many", remedy: "" };
+  directory.setFormula({ ...rest, series: [], summary: "top", of: 40, error });
+  assert.deepEqual(known(), [2, 3, 1]);
+  for (let i = 10; i < 2_000; i += 10)
+    directory.setFormula({
+      ...rest,
+      series: top(...Array.from({ length: 10 }, (_, k) => i + k)),
+      summary: "top",
+      of: 40,
+    });
+  assert.equal(known().length, 512);
+  assert.deepEqual(known().slice(0, 2), [1_990, 1_991]);
+});
+
+test("a heat map on a logarithmic axis has its ranges at their heights", () => {
+  const ranges = [
+    [-10, 0],
+    [0, 10],
+    [10, 20],
+    [90, 100],
+  ] as const;
+  assert.equal(groundOf([], true), null);
+  assert.deepEqual(groundOf(ranges, false), { ends: [-10, 100], dropped: "" });
+  assert.deepEqual(groundOf(ranges, true), { ends: [5, 100], dropped: "values ≤ 0 are not on a log axis" });
+  assert.deepEqual(groundOf(ranges.slice(2), true), { ends: [10, 100], dropped: "" });
+  assert.deepEqual(groundOf(ranges.slice(0, 1), true)?.ends, [NaN, NaN]);
+  const axis = { scale: LOG, lo: Math.log10(5) };
+  assert.equal(heightsOf(ranges[0], axis), null);
+  assert.deepEqual(heightsOf(ranges[1], axis), [Math.log10(5), 1]);
+  assert.deepEqual(heightsOf(ranges[3], axis), [Math.log10(90), 2]);
+  assert.deepEqual(heightsOf(ranges[0], { scale: LINEAR, lo: -10 }), [-10, 0]);
+});
+
+test("a band whose lower end has no height is filled down to the foot, column by column", () => {
+  const trace = (times: number[], values: number[]): Trace => {
+    const made = new Trace();
+    made.n = times.length;
+    made.time = Float64Array.from(times);
+    made.last = Float64Array.from(values);
+    made.breaks = new Uint8Array(times.length);
+    return made;
+  };
+  const points: number[][] = [];
+  const ctx = {
+    beginPath: () => undefined,
+    closePath: () => undefined,
+    fill: () => undefined,
+    moveTo: (x: number, y: number) => points.push([x, y]),
+    lineTo: (x: number, y: number) => points.push([x, y]),
+  } as unknown as CanvasRenderingContext2D;
+  const one = { a: 1, b: 0 };
+  fillBetween(ctx, trace([1, 3], [10, 30]), trace([1, 2, 3], [11, 22, 33]), one, one, "red", 99);
+  assert.deepEqual(points, [
+    [1, 11],
+    [2, 22],
+    [3, 33],
+    [3, 30],
+    [2, 99],
+    [1, 10],
+  ]);
 });
 
 test("fuller cells are further from the card, in both themes", () => {

@@ -1,12 +1,14 @@
 /** Runs over their steps: lines as they arrive, smoothing, which are drawn, and what a table says. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { stepTicks } from "../src/chart/run-chart";
+import { standing, stepTicks } from "../src/chart/run-chart";
 import { addressNotice } from "../src/model/address-notice";
 import {
+  chartsByUnit,
   drawnRuns,
   isSetting,
   leastIsBest,
+  metricUnits,
   placed,
   pointAt,
   RunLines,
@@ -181,6 +183,44 @@ test("a table is sorted by numbers and by words, and what has none comes last ei
     false,
     false,
   ]);
+});
+
+test("a chart is divided by the units of its runs, and a metric of two units has two columns", () => {
+  const of = (metric: string, ...units: string[]): { metric: string; unit: string }[] =>
+    units.map((unit) => ({ metric, unit }));
+  assert.deepEqual(chartsByUnit(["a", "b"], []), [{ metrics: ["a", "b"], unit: null, left: 0 }]);
+  assert.deepEqual(chartsByUnit(["a", "b"], [...of("b", "°C"), ...of("a", "Cel", "K"), ...of("c", "m")]), [
+    { metrics: ["a", "b"], unit: "°C", left: 0 },
+    { metrics: ["a"], unit: "K", left: 0 },
+  ]);
+  const many = chartsByUnit(["a"], of("a", "m", "s", "K", "V", "A", "W"));
+  assert.deepEqual(
+    many.map(({ unit, left }) => [unit, left]),
+    [
+      ["A", 0],
+      ["K", 0],
+      ["m", 0],
+      ["s", 2],
+    ],
+  );
+  assert.deepEqual(metricUnits(["a", "b", "none"], [...of("b", "s"), ...of("a", "s", "Cel", "°C", "ms")]), [
+    { metric: "a", unit: "Cel", key: "°C" },
+    { metric: "a", unit: "ms", key: "ms" },
+    { metric: "a", unit: "s", key: "s" },
+    { metric: "b", unit: "s", key: "" },
+    { metric: "none", unit: "", key: "" },
+  ]);
+  assert.equal(metricUnits(["constructor"], []).length, 1);
+});
+
+test("a chart of runs says how they stand: as the freshest, and of those that are over as the worst", () => {
+  assert.deepEqual(standing([]), ["unknown", ""]);
+  assert.deepEqual(standing(["finished", "live", "failed"]), ["live", "LIVE"]);
+  assert.deepEqual(standing(["stale", "finished"]), ["stale", "STALE"]);
+  assert.deepEqual(standing(["stale"]), ["stale", "STALE"]);
+  assert.deepEqual(standing(["finished", "failed", "stopped"]), ["nodata", "FAILED"]);
+  assert.deepEqual(standing(["finished", "stopped"]), ["nodata", "STOPPED"]);
+  assert.deepEqual(standing(["finished", "finished"]), ["finished", "FINISHED"]);
 });
 
 test("a setting is below a level config", () => {

@@ -55,10 +55,17 @@ class Bins(NamedTuple):
         return float(f"{low:.12g}"), float(f"{high:.12g}")
 
 
-def live_counts(value: Floats) -> Floats:
-    """Return how many series have a value at each time, NaN where none has."""
+def live_counts(value: Floats, *, begun: bool = False) -> Floats:
+    """Return how many series have a value at each time, NaN before the first time at which any has one.
+
+    Args:
+        value: float64[series, times], NaN where there is none.
+        begun: one had a value before these times.
+    """
     count: Floats = (~np.isnan(value)).sum(axis=0).astype(np.float64)
-    count[count == 0] = np.nan
+    if not begun:
+        there = np.flatnonzero(count)
+        count[: there[0] if there.size else count.size] = np.nan
     return count
 
 
@@ -147,7 +154,7 @@ def extremes(value: Floats) -> dict[str, int]:
     Returns:
         Rows by ``highest``, ``lowest`` and ``changed``; each is another one, so there may be fewer.
     """
-    newest = _newest(value)
+    newest = _newest(value).copy()
     found: dict[str, int] = {}
     if np.isnan(newest).all():
         return found

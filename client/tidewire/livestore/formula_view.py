@@ -71,7 +71,7 @@ class FormulaView:
         buckets: how many columns of pixels hold the window; `BEYOND` more let its lines enter.
         index_of: gives a series of the result the index by which viewers know it.
         summary: what is sent in the place of the series, if not they.
-        row_index_of: gives a row of the summary its index.
+        row_indices_of: gives the rows of the summary their indices.
 
     Attributes:
         live: the formula's values.
@@ -94,7 +94,7 @@ class FormulaView:
         index_of: Callable[[Labels], int] | None = None,
         *,
         summary: Summary | None = None,
-        row_index_of: Callable[[Row], int] | None = None,
+        row_indices_of: Callable[[Sequence[Row]], Sequence[int]] | None = None,
     ) -> None:
         self.step_ms = column_step_for(window_ms, buckets)
         self.count = buckets + BEYOND
@@ -104,7 +104,7 @@ class FormulaView:
         self.partial = False
         self.summary = summary
         self._index_of = index_of
-        self._row_index_of = row_index_of
+        self._row_indices_of = row_indices_of
         self._rows: Floats = np.zeros((0, self.count))  # of the summary …
         self._rows_first = 0  # … and the number of their first bucket
         self._past = NO_PAST
@@ -222,7 +222,8 @@ class FormulaView:
             self._rows[:, :-shift] = self._rows[:, shift:]
         self._rows_first = live.first
         since = min(changed - live.first, live.count - shift) if 0 <= shift < live.count else 0
-        self._rows[:, since:] = summary.compute(live.value[:, since:])
+        begun = bool((self._rows[0, :since] >= 0).any())  # of the counts, which come first
+        self._rows[:, since:] = summary.compute(live.value[:, since:], begun=begun)
         return changed
 
     def _lay_past(self, since: int) -> None:
@@ -254,8 +255,8 @@ class FormulaView:
     def _indices(self) -> Sequence[int]:
         """Return by what viewers know what is sent."""
         if self.summary is not None:
-            rows, row_index_of = self.summary.rows, self._row_index_of
-            return range(len(rows)) if row_index_of is None else [row_index_of(row) for row in rows]
+            rows, row_indices_of = self.summary.rows, self._row_indices_of
+            return range(len(rows)) if row_indices_of is None else row_indices_of(rows)
         labels, index_of = self._plan.labels, self._index_of
         return range(len(labels)) if index_of is None else [index_of(one) for one in labels]
 

@@ -26,9 +26,10 @@ from tidewire.evaluation.summaries import (
 )
 from tidewire.evaluation.vectors import Labels, only_unit
 
-__all__ = ["Row", "Summary", "SummaryKind", "summarize"]
+__all__ = ["Row", "RowKey", "Summary", "SummaryKind", "summarize"]
 
 SummaryKind: TypeAlias = Literal["band", "heat", "top"]
+RowKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 _CHOOSE_MS: Final = {"band": 5_000.0, "heat": 5_000.0, "top": 1_000.0}
 _MOST_RANKED: Final = 10
 
@@ -48,7 +49,7 @@ class Row(NamedTuple):
     unit: str
 
     @property
-    def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+    def key(self) -> RowKey:
         """Return what tells it from the others, now and later."""
         return self.role, tuple(sorted(self.labels.items()))
 
@@ -126,9 +127,14 @@ class Summary:
             self._bins is None or not self._bins.hold(float(numbers.min()), float(numbers.max()))
         )
 
-    def compute(self, value: Floats) -> Floats:
-        """Return the rows at some times of the window, float64[rows, times]; NaN where there is nothing."""
-        count = live_counts(value)[None, :]
+    def compute(self, value: Floats, *, begun: bool = False) -> Floats:
+        """Return the rows at some times of the window, float64[rows, times]; NaN where there is nothing.
+
+        Args:
+            value: float64[series, times].
+            begun: a series had a value before these times.
+        """
+        count = live_counts(value, begun=begun)[None, :]
         if self.kind == "heat":
             return count if self._bins is None else np.concatenate((count, counts_by_bin(value, self._bins)))
         if self.kind == "top":

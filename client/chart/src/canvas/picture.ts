@@ -49,6 +49,8 @@ export interface Picture {
   /** For each trace: whether it is stale, and whether it has ended. */
   stale: readonly boolean[];
   ended: readonly boolean[];
+  /** For each trace: whether nothing more is waited for, though it did not say that it ended. */
+  broken?: readonly boolean[];
   /** The newest reading of each trace is inside the window and ends the line. */
   edges: boolean;
   area: boolean;

@@ -239,7 +239,7 @@ export class Plot {
       const x = Math.min(this.box.left + this.box.width, this.x.a * trace.endMs + this.x.b);
       const y = this.yAt(i, trace.last[trace.n - 1]);
       if (x < this.box.left || !this.holds(y)) return;
-      if (picture.stale[i]) staleDot(ctx, x, y, this.#tokens());
+      if (picture.stale[i] || picture.broken?.[i]) staleDot(ctx, x, y, this.#tokens());
       else if (picture.ended[i]) endMark(ctx, x, y, picture.colours[i]);
       else liveDot(ctx, x, y, picture.colours[i]);
     });

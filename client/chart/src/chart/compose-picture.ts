@@ -60,7 +60,9 @@ export function composePicture(parts: Parts, moment: Moment): Picture {
     axes,
     axisOf: parts.sides,
     ink,
-    foot: axes[0].scale.dropped(traces.filter((_, i) => parts.sides[i] === 0)),
+    foot:
+      parts.many?.ground(parts.axis.log ?? false)?.dropped ??
+      axes[0].scale.dropped(traces.filter((_, i) => parts.sides[i] === 0)),
     colours: series
       .map(({ style }) => lineColour(tokens, style))
       .map((colour) => (moment.offline ? paler(colour) : colour)),
@@ -99,15 +101,17 @@ function axisOf(parts: Parts, moment: Moment, side: number, drawn: Trace[], line
   if (special && kind === "stacked") special.stack(drawn, own);
   const scale =
     (special && (options.log ? special.LOG : special.offsetOf(drawn, own, options, parts.scaleBefore(side)))) ?? LINEAR;
-  for (const i of own) drawn[i] = scale.shape(drawn[i]);
+  const ground = parts.many?.ground(options.log ?? false) ?? null;
+  if (!ground) for (const i of own) drawn[i] = scale.shape(drawn[i]);
   let [lo, hi] = [Infinity, -Infinity];
   const reach = (height: number): void => {
     if (Number.isFinite(height)) [lo, hi] = [Math.min(lo, height), Math.max(hi, height)];
   };
-  for (const i of own) if (drawn[i].n > 0) for (const end of [drawn[i].lo, drawn[i].hi]) reach(end);
+  if (ground) for (const end of ground.ends) reach(scale.at(end));
+  else for (const i of own) if (drawn[i].n > 0) for (const end of [drawn[i].lo, drawn[i].hi]) reach(end);
   // A chart that is silent for longer than its window keeps the axis of its last values.
-  if (lo > hi) for (const i of own) reach(scale.at(slots[i]?.lastValue ?? NaN));
-  for (const end of parts.comparedWith(side, scale)) reach(end);
+  if (lo > hi && !ground) for (const i of own) reach(scale.at(slots[i]?.lastValue ?? NaN));
+  if (!ground) for (const end of parts.comparedWith(side, scale)) reach(end);
   [lo, hi] = parts.shareRange(side, lo, hi);
   // A threshold near the readings pulls the range; one far away would flatten them.
   const range = hi - lo || Math.abs(hi) * 0.01 || 1;

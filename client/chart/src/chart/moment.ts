@@ -49,6 +49,14 @@ export interface Moment extends EventSources {
   speak: boolean;
 }
 
+/** The y axis of a heat map. */
+export interface Ground {
+  /** Its ends in the unit of the readings; NaN without any. */
+  readonly ends: readonly [lo: number, hi: number];
+  /** What is said of the values that have no height, empty if all have one. */
+  readonly dropped: string;
+}
+
 /** What a chart shows in the place of very many series: see `many/`. */
 export interface Many {
   /** What summarizes them: `band`, `heat` or `top`; null: they are drawn themselves. */
@@ -59,6 +67,8 @@ export interface Many {
   /** Draws a trace, null: as a line; and whether a line ends in a dot. */
   readonly ink: TraceInk | null;
   readonly edges: boolean;
+  /** Return what the y axis is of where the rows are counts, which have no height; null: of the rows. */
+  ground(log: boolean): Ground | null;
   /** What a screen reader is told in the place of all values; empty: those. */
   readonly spoken: string;
   /** Give the chart the rows that a ring holds. */

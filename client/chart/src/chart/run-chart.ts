@@ -20,6 +20,7 @@ import type { AxisOptions } from "../model/axis-options";
 import { tagsOf } from "../model/axis-options";
 import type { Trace } from "../model/buckets";
 import type { Series } from "../model/directory";
+import type { Freshness } from "../model/freshness";
 import { type Print, printOf, printValue } from "../model/reading";
 import { type Line, pointAt, traceOf } from "../model/runs";
 import type { RunAxis, Span } from "../model/url";
@@ -178,6 +179,15 @@ export class RunChart implements Crossed {
     }
   }
 
+  /** Draw nothing: something else is said in its place. */
+  clear(): void {
+    this.#moment = null;
+    this.#picture = null;
+    this.plot?.destroy();
+    this.plot = null;
+    this.overlay.hide();
+  }
+
   #paint(moment: RunMoment): void {
     const { axis, span } = moment;
     if (!this.plot) {
@@ -267,7 +277,8 @@ export class RunChart implements Crossed {
       emptyText: this.traces.length > 0 || moment.axis !== "step" ? [] : ["no run has a step of this"],
       alpha: moment.offline ? 0.75 : 1,
       stale: this.traces.map(({ state }) => state === "stale"),
-      ended: this.traces.map(({ state }) => state !== "live" && state !== "stale"),
+      ended: this.traces.map(({ state }) => state === "finished"),
+      broken: this.traces.map(({ state }) => state === "stopped" || state === "failed"),
       edges: true,
       area: false,
       points: false,
@@ -289,10 +300,8 @@ export class RunChart implements Crossed {
         (_, i) => [names[i], ""],
       );
     }
-    const live = this.traces.some(({ state }) => state === "live");
-    const finished = this.traces.length > 0 && this.traces.every(({ state }) => state === "finished");
-    const word = live ? "LIVE" : finished ? "FINISHED" : "";
-    this.card.update(this.title, this.#unit.text, live ? "live" : "finished", { word, value: "" }, null, moment.paused);
+    const [state, word] = standing(this.traces.map((trace) => trace.state));
+    this.card.update(this.title, this.#unit.text, state, { word, value: "" }, null, moment.paused);
     const last = this.traces.map(({ smooth }) => smooth[smooth.length - 1]);
     const texts = last.map((value) => printValue(value, this.#print));
     if (this.byValue) this.card.legend.sort(last);
@@ -432,6 +441,21 @@ export class RunChart implements Crossed {
     this.plot = null;
     this.card.element.remove();
   }
+}
+
+/** How a chart of runs stands: as the freshest of them; of runs that are over as the worst. */
+const STANDINGS = [
+  ["live", "live", "LIVE"],
+  ["stale", "stale", "STALE"],
+  ["failed", "nodata", "FAILED"],
+  ["stopped", "nodata", "STOPPED"],
+  ["finished", "finished", "FINISHED"],
+] as const satisfies readonly (readonly [RunEntry["state"], Freshness, string])[];
+
+/** Return the freshness of a chart of runs and its word; no word without runs. */
+export function standing(states: readonly RunEntry["state"][]): [state: Freshness, word: string] {
+  const found = STANDINGS.find(([state]) => states.includes(state));
+  return found ? [found[1], found[2]] : ["unknown", ""];
 }
 
 const size = (height: number, log: boolean): number => Math.abs(log ? 10 ** height : height) || 0;

@@ -45,6 +45,9 @@ export const seriesId = ({ metric, key }: { metric: string; key: string }): stri
 /** Tell whether a series is of Tidewire itself, or of the machine that it runs on. */
 export const isOwn = ({ group }: Pick<Series, "group">): boolean => ["host", "tidewire"].includes(group);
 
+/** Rows of the summaries of one formula that are known: a heat map has up to 41, and a zoom has its own. */
+const MOST_ROWS = 512;
+
 export class Directory {
   readonly byIndex = new Map<number, Series>();
   /** All series, by metric name, then by labels. */
@@ -103,14 +106,20 @@ export class Directory {
     return [...this.#formulas.values()].flatMap(({ series }) => series);
   }
 
-  /** Take what there is of a formula. Its series are in none of the lists: they are those of its charts alone. */
+  /**
+   * Take what there is of a formula. Its series are in none of the lists: they are those of its charts alone. Rows of a
+   * summary that were named before stay known: a chart that is paused, or zoomed, has other rows than the live one.
+   */
   setFormula(state: FormulaState): void {
     const source = sourceOf(state.formula, state.summary);
     const known = this.#formulas.get(source);
     const before = new Map(known?.series.map((one) => [one.index, one]));
     const metric = `=${state.formula}`;
-    const all = state.series.map(({ name, labels }) => (name ? { __name__: name, ...labels } : labels));
-    const series = state.series.map(({ i, name, unit, colour, role }, at): Series => {
+    const named = new Set(state.series.map(({ i }) => i));
+    const others = state.summary && known ? known.state.series.filter(({ i }) => !named.has(i)) : [];
+    const entries = [...state.series, ...others].slice(0, Math.max(MOST_ROWS, state.series.length));
+    const all = entries.map(({ name, labels }) => (name ? { __name__: name, ...labels } : labels));
+    const series = entries.map(({ i, name, unit, colour, role }, at): Series => {
       const labels = all[at];
       const key = labelKey(labels);
       const telling = all.length > 1 ? tellingLabels(labels, all) : labels;
@@ -138,7 +147,7 @@ export class Directory {
     });
     // With an error what was drawn before stays.
     this.#formulas.set(source, {
-      state,
+      state: { ...state, series: entries },
       series: state.error && known && !series.length ? known.series : series,
     });
   }

@@ -1,6 +1,8 @@
 /** Runs over their steps: their lines as Python sends them, smoothing, names, settings, and which are drawn; pure. */
 
+import { groupBy } from "../base/group-by";
 import { byName, type Labels, labelKey, labelOf, legendLabel } from "../base/naming";
+import { unitKey } from "../base/units";
 import type { RunEntry, RunLineWanted, RunPoints } from "../wire/messages";
 import { Trace } from "./buckets";
 import { EVERY, MOST_RUNS, type RunAxis, type SeriesRef } from "./url";
@@ -172,6 +174,62 @@ export function drawnRuns(runs: readonly Run[], chosen: readonly SeriesRef[] | n
 export function settingsOf(runs: readonly Run[], differing: boolean): string[] {
   const names = [...new Set(runs.flatMap(({ settings }) => [...settings.keys()]))].sort(byName);
   return differing ? names.filter((name) => new Set(runs.map(({ settings }) => settings.get(name))).size > 1) : names;
+}
+
+/** A metric in one unit: lines of two units have no axis in common, and values of two no column. */
+export interface RunMetricUnit {
+  metric: string;
+  /** Of its series, as it is written. */
+  unit: string;
+  /** What tells it from the same metric in other units; empty without such. */
+  key: string;
+}
+
+/** Return the metrics of some series in their order, each as often as its series have other units, in the order of these. */
+export function metricUnits(
+  metrics: readonly string[],
+  series: Iterable<{ readonly metric: string; readonly unit: string }>,
+): RunMetricUnit[] {
+  const units = new Map(metrics.map((metric) => [metric, new Map<string, string>()]));
+  for (const { metric, unit } of series) {
+    const own = units.get(metric);
+    const key = unitKey(unit);
+    if (own && !own.has(key)) own.set(key, unit);
+  }
+  return [...units].flatMap(([metric, own]) => {
+    const keys = [...own.keys()].sort(byName);
+    if (keys.length === 0) return [{ metric, unit: "", key: "" }];
+    return keys.map((key) => ({ metric, unit: own.get(key) as string, key: keys.length > 1 ? key : "" }));
+  });
+}
+
+/** What one chart draws of a chart of the deck. */
+export interface UnitChart {
+  metrics: readonly string[];
+  /** The unit of all its lines, as `unitKey` has it; null before any is known. */
+  unit: string | null;
+  /** How many other units have no chart. */
+  left: number;
+}
+
+/** Charts of one chart of the deck at most. */
+const MOST_UNITS = 4;
+
+/** Divide a chart by the units of its series: lines of two units have no axis in common. */
+export function chartsByUnit(
+  metrics: readonly string[],
+  series: readonly { readonly metric: string; readonly unit: string }[],
+): UnitChart[] {
+  const own = series.filter(({ metric }) => metrics.includes(metric));
+  const charts = [...groupBy(own, ({ unit }) => unitKey(unit))].map(([unit, same]) => {
+    const there = new Set(same.map(({ metric }) => metric));
+    return { metrics: metrics.filter((metric) => there.has(metric)), unit };
+  });
+  if (charts.length === 0) return [{ metrics, unit: null, left: 0 }];
+  const place = (chart: (typeof charts)[number]): number => metrics.indexOf(chart.metrics[0]);
+  charts.sort((a, b) => place(a) - place(b) || byName(a.unit, b.unit));
+  const left = Math.max(0, charts.length - MOST_UNITS);
+  return charts.slice(0, MOST_UNITS).map((chart, i) => ({ ...chart, left: i === MOST_UNITS - 1 ? left : 0 }));
 }
 
 /** Tell whether a metric is a setting of a run: the table has those, and no chart. */

@@ -17,8 +17,10 @@ import { DEFAULT_COLUMNS } from "../model/kinds";
 import { withLabel } from "../model/labels";
 import { changeChart, defaultCharts, hasLabels } from "../model/layout";
 import {
+  chartsByUnit,
   drawnRuns,
   isSetting,
+  metricUnits,
   placed,
   type Run,
   RunLines,
@@ -28,6 +30,7 @@ import {
   settingsOf,
   smoothed,
   smoothingUnit,
+  type UnitChart,
 } from "../model/runs";
 import { LIST } from "../model/session";
 import { type ChartSpec, type KeptColour, MOST_RUNS, type RunAxis, type Span } from "../model/url";
@@ -63,10 +66,9 @@ const metricsOf = ({ series }: ChartSpec): string[] => [
   ...new Set(series.map(({ metric }) => metric).filter((metric) => !isSetting(metric))),
 ];
 
-interface Card {
+interface Card extends UnitChart {
   at: number;
   chart: RunChart;
-  metrics: readonly string[];
 }
 
 class RunsPage implements Page, RunBarOwner, RunTableOwner {
@@ -289,6 +291,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     this.#runs = known.filter(({ entry }) => hasLabels({ labels: entry.labels } as Series, Object.fromEntries(wanted)));
     this.#drawn = drawnRuns(this.#runs, runs, this.#axis);
     this.#restyle();
+    this.#reconcile();
   }
 
   #say(problem: string): void {
@@ -321,19 +324,20 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   #reconcile(): void {
     const specs = this.#specs();
-    const cards = specs.flatMap((spec, at) => (metricsOf(spec).length ? [{ spec, at }] : []));
+    const cards = specs.flatMap((spec, at) => this.#byUnit(metricsOf(spec)).map((own) => ({ spec, at, ...own })));
     while (this.#cards.length > cards.length) this.#cards.pop()?.chart.destroy();
-    cards.forEach(({ spec, at }, i) => {
+    cards.forEach(({ spec, at, metrics, unit, left }, i) => {
       let card = this.#cards[i];
       if (!card) {
         const chart = new RunChart((series, alone) => this.#pressed(series, alone));
         this.#crosshair.attach(chart);
-        card = this.#cards[i] = { at, chart, metrics: [] };
+        card = this.#cards[i] = { at, chart, metrics, unit, left };
         this.#grid.append(chart.card.element);
         chart.card.loading(true, "Loading");
       }
       card.at = at;
-      card.metrics = metricsOf(spec);
+      Object.assign(card, { metrics, unit, left });
+      card.chart.card.third(left ? `${plural(left, "other unit is", "other units are")} not drawn` : "", null);
       card.chart.title = chartTitle([...card.metrics]);
       card.chart.axisOptions = spec.axis ?? {};
       card.chart.byValue = spec.byValue ?? false;
@@ -345,6 +349,17 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
       this.#buttons(card);
     });
     show(this.#grid, cards.length > 0);
+  }
+
+  /** Divide a chart by the units of the runs that are drawn, or if none is of all. */
+  #byUnit(metrics: readonly string[]): UnitChart[] {
+    const drawn = this.#runs.filter(({ key }) => this.#drawn.has(key)).flatMap((run) => this.#seriesOf(run));
+    const all = metrics.flatMap((metric) => this.#directory.byMetric.get(metric) ?? []);
+    return metrics.length ? chartsByUnit(metrics, drawn.length ? drawn : all) : [];
+  }
+
+  #seriesOf(run: Run): Series[] {
+    return run.entry.metrics.flatMap(({ i }) => this.#directory.byIndex.get(i) ?? []);
   }
 
   #buttons({ chart, at }: Card): void {
@@ -396,9 +411,9 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     const found = this.#cards.map((card): [Card, Omit<RunTrace, "smooth">[]] => {
       const lines = drawn.flatMap((run) =>
         card.metrics.flatMap((metric, order): Omit<RunTrace, "smooth">[] => {
-          const own = run.entry.metrics
-            .map(({ i }) => this.#directory.byIndex.get(i))
-            .find((series) => series?.metric === metric);
+          const own = this.#seriesOf(run).find(
+            (series) => series.metric === metric && (card.unit === null || unitKey(series.unit) === card.unit),
+          );
           const line = own && this.#lines.get(own.index);
           if (!own || !line || line.x.length === 0) return [];
           const label = card.metrics.length > 1 ? `${run.name} ${own.name}` : run.name;
@@ -442,17 +457,19 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     const steps = this.#runs.some(({ entry }) => entry.step !== null);
     // Of formulas alone there is nothing to ask for.
     const none = this.#cards.length === 0 && this.#directory.list.length > 0 && !this.#app.savedDecks.reading;
-    const empty = none || (answer !== null && !answer.loading && axis === "step" && !steps);
+    const refusals = new Map(Object.entries(answer?.refused ?? {}));
+    const empty = none || (answer !== null && !answer.loading && axis === "step" && !steps && refusals.size === 0);
     if (none) this.#say("This deck has no chart of published readings.");
     show(this.#empty, empty);
     show(this.#grid, !empty && this.#cards.length > 0);
-    for (const [{ chart }, lines] of traces) {
-      const unitCode = unitKey(lines[0]?.series.unit ?? "");
-      const same = lines.filter(({ series }) => unitKey(series.unit) === unitCode);
-      const others = [...new Set(lines.filter((one) => !same.includes(one)).map(({ series }) => series.metric))];
-      chart.card.third(others.length ? `${others.join(", ")} has another unit and is not drawn here` : "", null);
-      chart.traces = same;
-      if (answer === null || (answer.loading && lines.length === 0)) chart.card.loading(true, chart.title);
+    for (const [{ chart, metrics }, lines] of traces) {
+      const refused = [...new Set(metrics.flatMap((metric) => refusals.get(metric) ?? []))].join(" ");
+      chart.traces = lines;
+      chart.card.nothing = refused;
+      chart.card.absent(refused !== "" && lines.length === 0, chart.title);
+      chart.card.fault(lines.length > 0 ? refused : "");
+      if (refused && lines.length === 0) chart.clear();
+      else if (answer === null || (answer.loading && lines.length === 0)) chart.card.loading(true, chart.title);
       else
         chart.draw({
           tokens,
@@ -494,16 +511,22 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
       {
         runs: this.#runs,
         drawn: this.#drawn,
-        metrics: this.#metrics().map((name) => ({
-          name,
-          unit: this.#directory.byMetric.get(name)?.[0].unit ?? "",
-          of: (run) => run.entry.metrics.find(({ i }) => this.#directory.byIndex.get(i)?.metric === name),
+        metrics: metricUnits(
+          this.#metrics(),
+          this.#runs.flatMap((run) => this.#seriesOf(run)),
+        ).map((own) => ({
+          ...own,
+          of: (run) =>
+            run.entry.metrics.find(({ i }) => {
+              const series = this.#directory.byIndex.get(i);
+              return series?.metric === own.metric && unitKey(series.unit) === unitKey(own.unit);
+            }),
         })),
         settings: settingsOf(this.#runs, this.#app.state.differing ?? false),
         styles: new Map(this.#runs.map((run) => [run.key, this.#styleOf(run)])),
         order: by ? { column: by.replace(/^-/, ""), down: by.startsWith("-") } : null,
         tokens: this.#app.tokens,
-        nowMs: this.#app.session.now(),
+        nowMs: this.#app.timeline.now(),
         raised: this.#raised,
       },
       left.filter(Boolean).join(" "),
@@ -517,9 +540,9 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
   }
 
   stateChanged(): void {
-    this.#reconcile();
     this.#chips.update();
     if (this.#answer) this.#choose();
+    else this.#reconcile();
     this.refresh();
     this.#askSoon();
   }

@@ -13,7 +13,7 @@ import { Band } from "../chart/many/band";
 import { type Counts, CountTrace, type Face } from "../chart/many/face";
 import { Heat } from "../chart/many/heat";
 import { Top } from "../chart/many/top";
-import type { Many, Moment } from "../chart/moment";
+import type { Ground, Many, Moment } from "../chart/moment";
 import type { OverlayRow } from "../chart/overlay";
 import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing } from "../model/bucket-ring";
@@ -79,6 +79,8 @@ class Dressed implements Many {
   #view: View = "lines";
   #offered: readonly View[] = VIEWS;
   #of = 0;
+  /** All of the window has been computed. */
+  #whole = false;
   #title = "";
   #axis: AxisOptions = {};
   /** All rows that the dashboard named, and which of them are drawn. */
@@ -112,6 +114,10 @@ class Dressed implements Many {
 
   get edges(): boolean {
     return this.#face?.edges ?? true;
+  }
+
+  ground(log: boolean): Ground | null {
+    return this.#face?.ground(log) ?? null;
   }
 
   get spoken(): string {
@@ -196,6 +202,7 @@ class Dressed implements Many {
     const found = directory.formula(chart.formula as string);
     this.#known = (found?.series ?? []).map((one) => this.#named(one, directory, series));
     this.#fitted = "";
+    this.#whole = found !== undefined && !found.state.loading;
     const error = found?.state.error ?? null;
     chart.card.fault(error ? [error.message, error.remedy].filter(Boolean).join("; ") : "");
     chart.card.nothing = !found || found.state.loading ? "Loading" : error ? "No result" : "No series has a number";
@@ -214,11 +221,12 @@ class Dressed implements Many {
   }
 
   /** Set the ends of the axis, unless somebody has. */
-  #setEnds({ ends }: Face): void {
+  #setEnds(face: Face): void {
+    const { lo, hi, log } = this.#axis;
+    const ends = face.ground(log ?? false)?.ends;
     if (!ends) return;
-    const { lo, hi } = this.#axis;
     const code = this.#known.find(({ role }) => role === "cell")?.unit;
-    const shown = shownUnit(code, Math.max(...ends.map(Math.abs)));
+    const shown = shownUnit(code, Math.max(...ends.map((end) => Math.abs(end) || 0)));
     const own = { ...this.#axis, lo: lo ?? ends[0], hi: hi ?? ends[1], ...(shown.text && { unit: shown.text }) };
     this.#chart.drawAs("auto", own, null);
   }
@@ -257,14 +265,17 @@ class Dressed implements Many {
   }
 
   #counts(timeMs = NaN): Counts {
-    return { of: this.#of || this.#counted.at(NaN), live: this.#counted.at(timeMs) };
+    const live = this.#counted.at(timeMs);
+    // Of a window that is whole and has no count at its end, no series has a value.
+    const none = Number.isNaN(live) && Number.isNaN(timeMs) && this.#whole;
+    return { of: this.#of || this.#counted.at(NaN) || 0, live: none ? 0 : live };
   }
 
   /** 1,000 series, or 12 of 1,000 silent; at a time 988 of 1,000 series. */
   #aboutText(timeMs = NaN): string {
     const { of, live } = this.#counts(timeMs);
     const all = plural(of, "series", "series");
-    if (live >= of) return this.#view === "top" ? "" : all;
+    if (Number.isNaN(live) || live >= of) return this.#view === "top" ? "" : all;
     if (!this.#counted.live || !Number.isNaN(timeMs)) return `${formatNumber(live, 0)} of ${all}`;
     return `${formatNumber(of - live, 0)} of ${formatNumber(of, 0)} silent`;
   }

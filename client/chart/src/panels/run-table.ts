@@ -5,19 +5,15 @@ import { h, type IconName, icon, setAttribute, setText, show } from "../base/dom
 import { clock, day, dayOfYear, decimalsOf, formatNumber, liveAge, longSpan } from "../base/format";
 import { lineColour, type Tokens } from "../base/tokens";
 import { shownUnit } from "../base/units";
-import { leastIsBest, type Run, type RunOrder, sortedRuns } from "../model/runs";
+import { leastIsBest, type Run, type RunMetricUnit, type RunOrder, sortedRuns } from "../model/runs";
 import type { RunEntry } from "../wire/messages";
 
 /** What the table shows. */
 export interface RunTableState {
   readonly runs: readonly Run[];
   readonly drawn: ReadonlySet<string>;
-  /** The metrics of the charts in their order, and the unit of each. */
-  readonly metrics: readonly {
-    readonly name: string;
-    readonly unit: string;
-    of(run: Run): RunEntry["metrics"][number] | undefined;
-  }[];
+  /** The metrics of the charts in their order, each in one unit. */
+  readonly metrics: readonly (RunMetricUnit & { of(run: Run): RunEntry["metrics"][number] | undefined })[];
   readonly settings: readonly string[];
   readonly styles: ReadonlyMap<string, number>;
   readonly order: RunOrder | null;
@@ -243,7 +239,8 @@ const classOf = ({ id, number, wide }: Column): string =>
 function columnsOf({ runs, metrics, settings, nowMs }: RunTableState): Column[] {
   const started = (ms: number): string =>
     day(ms) === day(nowMs) ? clock(ms, "min") : `${dayOfYear(ms, nowMs)} ${clock(ms, "min")}`;
-  const of = metrics.flatMap(({ name, unit, of }, i): Column[] => {
+  const of = metrics.flatMap(({ metric, unit, key, of }, i): Column[] => {
+    const name = `${metric} ${key}`.trim();
     const last: Column = {
       id: `last ${name}`,
       words: i === 0 ? `${name} last` : name,
@@ -254,7 +251,7 @@ function columnsOf({ runs, metrics, settings, nowMs }: RunTableState): Column[] 
       text: (run) => valueText(of(run)?.last, unit, of(run)?.count ?? 0),
     };
     if (i > 0) return [last];
-    const least = leastIsBest(name);
+    const least = leastIsBest(metric);
     const value = (run: Run): number | null => (least ? of(run)?.least : of(run)?.greatest) ?? null;
     return [
       last,

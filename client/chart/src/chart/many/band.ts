@@ -33,7 +33,6 @@ const EDGE = 12;
 
 export class Band implements Face {
   readonly edges = true;
-  readonly ends = null;
   readonly #items: readonly (readonly [HTMLElement, HTMLElement])[];
   #chart: Chart | null = null;
   #moment: Moment | null = null;
@@ -89,6 +88,10 @@ export class Band implements Face {
     return null;
   }
 
+  ground(): null {
+    return null;
+  }
+
   spoken(_counts: Counts): string {
     const chart = this.#chart;
     return chart ? chart.series.map((one, i) => `${one.legend} ${this.#value(i, NaN)}`).join(", ") : "";
@@ -106,7 +109,8 @@ export class Band implements Face {
         ["p25", "p75", INNER_ALPHA],
       ] as const) {
         const [one, other] = [this.#at(low), this.#at(high)].map((at) => picture.traces[at]);
-        if (one && other) fillBetween(ctx, one, other, picture.x, y, withAlpha(lineColour(tokens, 0), alpha));
+        const foot = y.a * picture.axes[picture.axisOf[i]].lo + y.b;
+        if (one && other) fillBetween(ctx, one, other, picture.x, y, withAlpha(lineColour(tokens, 0), alpha), foot);
       }
     } else if (role === "p50") strokeLine(ctx, trace, picture.x, y, { ...line, width: MIDDLE_PX });
     else if (WORDS.has(role)) strokeLine(ctx, trace, picture.x, y, { ...line, width: NAMED_PX });
@@ -190,19 +194,33 @@ function shortened(ctx: Ctx, text: string, width: number): string {
   return `${text.slice(0, end)}…`;
 }
 
-/** Fill what lies between two traces of the same columns, broken where they are. */
-function fillBetween(ctx: Ctx, low: Trace, high: Trace, x: Linear, y: Linear, colour: string): void {
+/**
+ * Fill what lies between two traces, broken where the higher one is; where the lower one has no height, as one at 0 on a
+ * logarithmic axis, down to `foot`.
+ */
+export function fillBetween(
+  ctx: Ctx,
+  low: Trace,
+  high: Trace,
+  x: Linear,
+  y: Linear,
+  colour: string,
+  foot: number,
+): void {
   ctx.beginPath();
-  const count = Math.min(low.n, high.n);
-  for (let from = 0; from < count; ) {
+  for (let from = 0; from < high.n; ) {
     let to = from + 1;
-    while (to < count && !low.breaks[to]) to++;
+    while (to < high.n && !high.breaks[to]) to++;
     for (let k = from; k < to; k++) {
       const at = x.a * high.time[k] + x.b;
       if (k === from) ctx.moveTo(at, y.a * high.last[k] + y.b);
       else ctx.lineTo(at, y.a * high.last[k] + y.b);
     }
-    for (let k = to - 1; k >= from; k--) ctx.lineTo(x.a * low.time[k] + x.b, y.a * low.last[k] + y.b);
+    for (let k = to - 1; k >= from; k--) {
+      const own = low.indexAt(high.time[k]);
+      const there = own < low.n && low.time[own] === high.time[k];
+      ctx.lineTo(x.a * high.time[k] + x.b, there ? y.a * low.last[own] + y.b : foot);
+    }
     ctx.closePath();
     from = to;
   }

@@ -7,10 +7,10 @@ import { Trace } from "../../model/buckets";
 import type { Series } from "../../model/directory";
 import { printOf } from "../../model/reading";
 import type { Chart } from "../chart";
-import type { Moment } from "../moment";
+import type { Ground, Moment } from "../moment";
 import type { OverlayRow } from "../overlay";
 
-/** How many series there are, and how many of them have a value at a time. */
+/** How many series there are, and how many of them have a value at a time; NaN if that is not known. */
 export interface Counts {
   of: number;
   live: number;
@@ -23,8 +23,8 @@ export interface Face {
   readonly edges: boolean;
   /** The rows in the order in which they are drawn, and named. */
   arrange(rows: readonly Series[]): Series[];
-  /** The ends of the axis in the unit of the readings, null: those of the rows. */
-  readonly ends: readonly [lo: number, hi: number] | null;
+  /** Return what the y axis is of where the rows are counts, which have no height; null: of the rows. */
+  ground(log: boolean): Ground | null;
   prepare(chart: Chart, moment: Moment): void;
   /** Write the parts of the legend, for a time; NaN: the end of the window. */
   legend(host: HTMLElement, timeMs: number, counts: Counts): void;
@@ -46,11 +46,11 @@ export class CountTrace {
     else this.#trace.clear();
   }
 
-  /** Return the count at a time, NaN: at the end; 0 where there is none. */
+  /** Return the count at a time, NaN: at the end; NaN where it is not known. */
   at(timeMs: number): number {
     const { n, last, stepMs } = this.#trace;
     const k = Number.isNaN(timeMs) ? n - 1 : this.#trace.nearest(timeMs, stepMs);
-    return k >= 0 && k < n ? Math.round(last[k]) : 0;
+    return k >= 0 && k < n ? Math.round(last[k]) : NaN;
   }
 
   /** Whether its end is the present. */

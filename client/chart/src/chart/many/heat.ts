@@ -2,11 +2,12 @@
 
 import { h, setText, show } from "../../base/dom";
 import { formatNumber, plural, span, stepDecimals, withoutZeros } from "../../base/format";
-import { shownUnit } from "../../base/units";
+import { type ShownUnit, shownUnit } from "../../base/units";
+import type { Axis } from "../../canvas/axis";
 import type { TraceInk } from "../../canvas/picture";
 import type { Series } from "../../model/directory";
 import type { Chart } from "../chart";
-import type { Moment } from "../moment";
+import type { Ground, Moment } from "../moment";
 import type { OverlayRow } from "../overlay";
 import { type Counts, columnAt, type Face, heatColour } from "./face";
 
@@ -15,7 +16,6 @@ const SHADES = 64;
 
 export class Heat implements Face {
   readonly edges = false;
-  ends: readonly [number, number] | null = null;
   readonly #cell = h("div", { class: "heat-cell", "data-tw": "heat-cell" });
   readonly #ramp = h("i", { class: "heat-ramp" });
   readonly #most = h("b", { "data-tw": "heat-most" });
@@ -36,14 +36,20 @@ export class Heat implements Face {
     const cells = rows.filter(({ role }) => role === "cell").map((one) => ({ one, range: rangeOf(one) }));
     cells.sort((a, b) => a.range[0] - b.range[0]);
     this.#ranges = cells.map(({ range }) => range);
-    const all = this.#ranges.flat();
-    this.ends = cells.length ? [Math.min(...all), Math.max(...all)] : null;
     return cells.map(({ one, range }) => ({ ...one, legend: this.#text(range, one.unit) }));
+  }
+
+  ground(log: boolean): Ground | null {
+    return groundOf(this.#ranges, log);
+  }
+
+  #unit(code: string): ShownUnit {
+    return shownUnit(code, Math.max(0, ...this.#ranges.flat().map(Math.abs)));
   }
 
   /** 55 – 57.5 % */
   #text([low, high]: readonly [number, number], code: string): string {
-    const unit = shownUnit(code, Math.max(...(this.ends ?? [low, high]).map(Math.abs)));
+    const unit = this.#unit(code);
     const decimals = Math.max(...[low, high].map((end) => stepDecimals(Math.abs(end) / unit.divisor)));
     const [from, to] = [low, high].map((end) => withoutZeros(formatNumber(end / unit.divisor, Math.min(decimals, 9))));
     return `${from} – ${to} ${unit.text}`.trim();
@@ -64,14 +70,14 @@ export class Heat implements Face {
     show(this.#cell, !Number.isNaN(chart.crossTime));
   }
 
-  readonly ink: TraceInk = (ctx, { traces, x, columns, alpha }, i, y) => {
-    const range = this.#ranges[i];
-    if (!range) return;
+  readonly ink: TraceInk = (ctx, { traces, x, columns, alpha, axes, axisOf }, i, y) => {
+    const heights = this.#ranges[i] && heightsOf(this.#ranges[i], axes[axisOf[i]]);
+    if (!heights) return;
     const trace = traces[i];
     ctx.globalAlpha = alpha; // a range that is empty now is not stale
     const pixel = 1 / devicePixelRatio;
     const whole = (px: number): number => Math.round(px / pixel) * pixel;
-    const [bottom, top] = range.map((end) => whole(y.a * end + y.b)).sort((a, b) => b - a);
+    const [bottom, top] = heights.map((end) => whole(y.a * end + y.b)).sort((a, b) => b - a);
     const wide = x.a * columns.stepMs;
     let shade = "";
     for (let k = 0; k < trace.n; k++) {
@@ -88,7 +94,7 @@ export class Heat implements Face {
     const [first] = this.#ranges;
     const chart = this.#chart;
     if (!chart || !first) return setText(this.#size, "");
-    const { text, divisor } = shownUnit(chart.codes[0], Math.max(...(this.ends ?? first).map(Math.abs)));
+    const { text, divisor } = this.#unit(chart.codes[0]);
     const width = (first[1] - first[0]) / divisor;
     const high = formatNumber(Number(width.toPrecision(3)), stepDecimals(Number(width.toPrecision(3))));
     setText(this.#size, `cells ${`${high} ${text}`.trim()} × ${span(chart.columns.stepMs)}`);
@@ -104,14 +110,17 @@ export class Heat implements Face {
     });
     const { pointerY } = chart.overlay;
     const { a, b } = plot.ys[0];
-    const value = (pointerY - b) / a;
-    let i = this.#ranges.findIndex(([low, high]) => value >= low && value < high);
+    const axis = chart.leftAxis;
+    const heights = this.#ranges.map((range) => axis && heightsOf(range, axis));
+    const height = (pointerY - b) / a;
+    let i = heights.findIndex((own) => own && height >= own[0] && height < own[1]);
     if (Number.isNaN(pointerY)) i = counts.indexOf(Math.max(...counts));
-    if (i < 0) {
+    const own = i < 0 ? null : heights[i];
+    if (!own) {
       show(this.#cell, false);
       return [];
     }
-    const [low, high] = this.#ranges[i].map((end) => a * end + b);
+    const [low, high] = own.map((end) => a * end + b);
     const [top, bottom] = [Math.min(low, high), Math.max(low, high)];
     const wide = plot.x.a * chart.columns.stepMs;
     const middle = plot.x.a * timeMs + plot.x.b;
@@ -134,12 +143,12 @@ export class Heat implements Face {
     ];
   }
 
-  spoken({ live }: Counts): string {
+  spoken({ live, of }: Counts): string {
     const chart = this.#chart;
     if (!chart) return "";
     const newest = chart.traces.map((trace) => (trace.n ? trace.last[trace.n - 1] : 0));
     const i = newest.indexOf(Math.max(...newest));
-    const words = `heat map of ${plural(live, "series", "series")}`;
+    const words = `heat map of ${plural(Number.isNaN(live) ? of : live, "series", "series")}`;
     return i < 0 ? words : `${words}, most of them (${formatNumber(newest[i], 0)}) ${chart.series[i].legend}`;
   }
 
@@ -157,6 +166,26 @@ export class Heat implements Face {
   destroy(): void {
     this.#cell.remove();
   }
+}
+
+/** Return the y axis of ranges. A logarithmic one begins at half of the first edge above 0: below is no end. */
+export function groundOf(ranges: readonly (readonly [number, number])[], log: boolean): Ground | null {
+  if (ranges.length === 0) return null;
+  const edges = ranges.flat();
+  const [lo, hi] = [Math.min(...edges), Math.max(...edges)];
+  if (!log) return { ends: [lo, hi], dropped: "" };
+  const least = lo > 0 ? lo : Math.min(...edges.filter((edge) => edge > 0)) / 2;
+  const dropped = ranges.some(([, high]) => high <= 0) ? "values ≤ 0 are not on a log axis" : "";
+  return { ends: Number.isFinite(least) ? [least, hi] : [NaN, NaN], dropped };
+}
+
+/** Return the heights of a range on an axis, null if it has none: of a range from 0 on, that of its end. */
+export function heightsOf(
+  [low, high]: readonly [number, number],
+  { scale, lo }: Pick<Axis, "scale" | "lo">,
+): readonly [number, number] | null {
+  const [from, to] = [scale.at(low), scale.at(high)];
+  return Number.isNaN(to) ? null : [Number.isNaN(from) ? Math.min(lo, to) : from, to];
 }
 
 const rangeOf = ({ labels }: Series): [number, number] => [Number(labels.from), Number(labels.to)];

@@ -27,7 +27,6 @@ interface Row {
 export class Top implements Face {
   readonly edges = true;
   readonly ink = null;
-  readonly ends = null;
   readonly #list = h("ol", { class: "top-list", "data-tw": "top-list", tabindex: "0" });
   readonly #words = h("span", { class: "many-item", "data-tw": "top-words", title: "Ranked each second" });
   #rows: Row[] = [];
@@ -100,6 +99,10 @@ export class Top implements Face {
   }
 
   rows(): null {
+    return null;
+  }
+
+  ground(): null {
     return null;
   }
 
