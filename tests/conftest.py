@@ -66,6 +66,10 @@ _NEEDS = {
         lambda: shutil.which("prometheus-pushgateway"),
         "needs a Pushgateway: apt-get install prometheus-pushgateway",
     ),
+    "node_exporter": (
+        lambda: shutil.which("prometheus-node-exporter"),
+        "needs an exporter of Prometheus: apt-get install prometheus-node-exporter",
+    ),
     "node": (lambda: shutil.which("node"), "needs Node.js 20 or newer"),
 }
 

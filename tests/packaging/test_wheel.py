@@ -152,6 +152,7 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
         (["up"], "platformdirs", "service"),
         (["serve"], "litestar", "service"),
         (["host"], "psutil", "service"),
+        (["scrape", "x:1"], "prometheus_client", "scrape"),
         (["dashboard"], "panel", "dashboard"),
     ],
 )
