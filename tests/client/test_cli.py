@@ -26,6 +26,8 @@ from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
 from tidewire.model.states import StreamBatch
+from tidewire_service.auth.scopes import Scopes
+from tidewire_service.auth.tokens import TokenStore
 
 ROWS = """\
 metric,time,value,unit,site
@@ -251,6 +253,23 @@ async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, ser
     assert status == 1
     assert out.count("WRONG") == 2
     assert "tidewire up" in out
+
+
+async def test_doctor_says_that_a_token_may_not_publish(
+    tidewire: Command, start_service: StartService, valkey: Valkey
+) -> None:
+    service = await start_service(auth=True)
+    store = TokenStore(service.app.state.hub.log)
+    for scopes, said in (
+        (Scopes(subscribe=("**",)), "this token may not publish"),
+        (Scopes(publish=("**",), subscribe=("**",)), "take lines"),
+    ):
+        tidewire.environment |= {
+            "TIDEWIRE_TOKEN": (await store.create("t", scopes, 60))[1],
+            "TIDEWIRE_URL": service.url,
+        }
+        _, out, _ = await tidewire("doctor")
+        assert re.search(rf"ok\s+line protocol\s+/write, /api/v2/write, /api/v3/write_lp .*{said}", out), out
 
 
 async def test_doctor_tells_a_service_on_another_redis_and_what_could_not_be_read(
