@@ -24,6 +24,7 @@ from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.history.rates import Rates
 from tidewire_service.http_server.slow_clients import SlowClients
 from tidewire_service.hub.hub import Hub
+from tidewire_service.ingest.group_commit import GroupCommit
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.limit_counters import LimitCounters
@@ -41,7 +42,7 @@ from tidewire_service.routes.influx import INFLUX_ROUTES, InfluxWrites
 from tidewire_service.routes.influx_store import LineStore
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.pushgateway import PUSH_ROUTES, Pushes
-from tidewire_service.routes.readings import Posts, post_readings
+from tidewire_service.routes.readings import Posts, PublishShortcut, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
 from tidewire_service.routes.stream import StreamShortcut, parse_stream_query, stream_route
 from tidewire_service.routes.tickets import create_ticket
@@ -138,7 +139,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             await log.close()
 
     tickets = Tickets(log, settings.stream_age_s)
-    posts = Posts(hub, settings, telemetry, streams.quota)
+    commits = GroupCommit(log)
+    posts = Posts(hub, settings, telemetry, streams.quota, commits)
     bodies = ForeignBodies(settings, streams.quota, posts.slots)
     telemetry.export("tidewire_posts", lambda: {"taking": posts.in_progress}, gauge=True)
     app = Litestar(
@@ -187,7 +189,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         slow_clients=slow_clients,
         failures=failures,
     )
-    shortcut = StreamShortcut(app.asgi_handler, streams)
+    shortcut = PublishShortcut(StreamShortcut(app.asgi_handler, streams), posts, limit_counters)
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
     parse_stream = partial(parse_stream_query, max_patterns=settings.max_patterns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -538,3 +539,39 @@ async def test_a_body_of_several_calls_that_was_cut_between_them_is_completed(st
     again = await service.post(rows, **{"Tidewire-Sequence": "press-7:5"})
     assert again.status_code == 200
     assert [row["row"] for row in again.json()["rejected"]] == list(range(900, 1_000))
+
+
+SAME: dict[str, tuple[Any, dict[str, str]]] = {
+    "a reading": ({"metric": "m", "value": 1}, {}),
+    "a bad row": ([{"metric": "m", "value": 1}, {"metric": "bad*", "value": 1}], {}),
+    "only bad rows": ([{"metric": "m"}], {}),
+    "no JSON": (b"{", {}),
+    "nothing": (b"", {}),
+    "another type": (b"x", {"Content-Type": "text/plain"}),
+    "another coding": (b"x", {"Content-Encoding": "br"}),
+    "two names": ({"metric": "m", "value": 1}, {"Idempotency-Key": "k", "Tidewire-Sequence": "p:1"}),
+    "a bad sequence": ({"metric": "m", "value": 1}, {"Tidewire-Sequence": "p:0"}),
+    "too long": (b" " * 200_000, {}),
+    "too many rows": ([{"metric": "m", "value": 1}] * 6, {}),
+}
+
+
+async def test_the_short_way_answers_as_the_route_does(start: Any) -> None:
+    """A page's post goes the way of other routes, any other post a short one."""
+    service = await start(max_body_bytes=100_000, max_rows=5)
+    for name, (content, headers) in SAME.items():
+        answers = []
+        for origin in ({}, {"Origin": f"http://127.0.0.1:{service.port}"}):
+            answer = await service.post(content, **{**origin, **headers})
+            told = {key: value for key, value in answer.headers.items() if key not in ("date", "tidewire-request")}
+            told["tidewire-time"] = "a time" if "tidewire-time" in told else ""
+            body = answer.json()
+            cursor = body.pop("cursor", None)
+            assert (cursor is None) == (answer.status_code != 200)
+            answers.append((answer.status_code, {**told, "content-length": ""}, body))
+        assert answers[0] == answers[1], name
+    counted = (await service.http.get("/metrics")).text
+    for status in (200, 400, 413, 415, 422):
+        labels = f'method="POST",route="/v1/readings",status="{status}"'
+        (count,) = re.findall(rf"^tidewire_http_requests_total\{{{labels}\}} (\S+)", counted, re.MULTILINE)
+        assert float(count) >= 2

@@ -478,16 +478,23 @@ def labels_of_series_key(key: str | bytes) -> dict[str, str]:
 
 def newest_of(times: Sequence[float]) -> int:
     """Return the place of the newest of n ≥ 1 times, in any order; of equal ones the last."""
-    return max(range(len(times)), key=lambda place: (times[place], place))
+    newest = max(times)
+    place = len(times) - 1  # in most batches
+    while times[place] != newest:
+        place -= 1
+    return place
 
 
-def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS, *, default_time: bool = False) -> EncodedBatch:
+def encode_batch(
+    batch: Batch, limits: IngestLimits = DEFAULT_LIMITS, *, default_time: bool = False, series: str = ""
+) -> EncodedBatch:
     """Return a batch as the log takes it.
 
     Args:
         batch: checked.
         limits: of its size.
         default_time: its times were not given, but are of the publisher's clock.
+        series: the series key, if the caller knows it.
 
     Raises:
         LimitExceeded: the encoding is larger than `limits.batch_bytes`.
@@ -496,8 +503,9 @@ def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS, *, default
     if len(body) > limits.batch_bytes:
         raise LimitExceeded("batch_bytes", limits.batch_bytes, len(body), "split the batch")
     count = len(batch.time)
-    last, newest = body, newest_of(batch.time)
+    last, newest = body, 0
     if count > 1:
+        newest = newest_of(batch.time)
         last = _encode(
             Batch(
                 metric=batch.metric,
@@ -510,7 +518,8 @@ def encode_batch(batch: Batch, limits: IngestLimits = DEFAULT_LIMITS, *, default
             )
         )
     default_from = min(batch.time) if default_time else None
-    return EncodedBatch(batch.metric, body, series_key(batch.labels), last, count, batch.time[newest], default_from)
+    series = series or series_key(batch.labels)
+    return EncodedBatch(batch.metric, body, series, last, count, batch.time[newest], default_from)
 
 
 def decode_batch(body: bytes | str) -> Batch:

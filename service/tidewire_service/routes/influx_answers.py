@@ -16,9 +16,10 @@ from tidewire.errors import InvalidInput
 from tidewire_service.auth.credentials import bearer_of
 from tidewire_service.errors import RateExceeded
 from tidewire_service.routes.influx_store import LineOutcome
+from tidewire_service.web.answer import Answer
 from tidewire_service.web.declaration import Foreign
 from tidewire_service.web.foreign_bodies import header_credentials
-from tidewire_service.web.problems import Refusal, problem_of
+from tidewire_service.web.problems import problem_of
 
 __all__ = ["HEADERS", "V1", "V2", "V3", "VERSION", "Version", "answer_to_lines", "json_answer"]
 
@@ -75,18 +76,18 @@ def answer_to_lines(version: Version, outcome: LineOutcome, *, stored: bool) -> 
     return json_answer(content, 400)
 
 
-def _refusal(version: Version, status: int, text: str, headers: dict[str, str] | None = None) -> Refusal:
+def _refusal(version: Version, status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
     headers = {**HEADERS, **(headers or {})}
     if version == "v1" and 400 <= status < 500 and status != 400:
-        return Refusal(status, "text/plain; charset=utf-8", text.encode(), headers)
+        return Answer(status, "text/plain; charset=utf-8", text.encode(), headers)
     content = {"code": _CODES.get(status, "internal error"), "message": text} if version == "v2" else {"error": text}
-    return Refusal(status, _JSON, msgspec.json.encode(content), headers)
+    return Answer(status, _JSON, msgspec.json.encode(content), headers)
 
 
 def _wording(version: Version) -> Any:
     """Return what words the refusals of a version."""
 
-    def word(error: Exception) -> Refusal:
+    def word(error: Exception) -> Answer:
         problem, headers = problem_of(error)
         status = problem.status
         if isinstance(error, InvalidInput):

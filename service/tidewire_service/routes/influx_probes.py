@@ -73,7 +73,9 @@ async def query(request: Request[Any, Any, State]) -> Response[bytes]:
     """Answer what clients ask before they write: databases are not needed here, and each of them is there."""
     parameters = dict(parse_query(request.scope["query_string"]).fields)
     if request.method == "POST":
-        body = await read_body(request, _QUERY_BYTES, limit="max_foreign_body_bytes", may_be_empty=True)
+        body = await read_body(
+            request.scope, request.receive, _QUERY_BYTES, limit="max_foreign_body_bytes", may_be_empty=True
+        )
         with contextlib.suppress(ValueError):
             parameters |= dict(parse_qsl(body.decode("latin-1"), max_num_fields=100))
     statement = " ".join(parameters.get("q", "").upper().rstrip("; ").split())

@@ -25,10 +25,11 @@ from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
+from tidewire_service.web.answer import Answer
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, Foreign, declare
 from tidewire_service.web.foreign_bodies import ForeignBodies, header_credentials
-from tidewire_service.web.problems import Refusal, problem_of
+from tidewire_service.web.problems import problem_of
 
 __all__ = ["PUSH_ROUTES", "Pushes"]
 
@@ -122,11 +123,11 @@ def _group_of(request: Request[Any, Any, State]) -> dict[str, str]:
     return group_labels(request.scope["raw_path"].decode("ascii", "replace"))
 
 
-def _wording(error: Exception) -> Refusal:
+def _wording(error: Exception) -> Answer:
     """Word a refusal as a Pushgateway does: a line of text, and 400 for whatever cannot be stored."""
     problem, headers = problem_of(error)
     status = 400 if isinstance(error, InvalidInput) or problem.status == 413 else problem.status
-    return Refusal(status, _TEXT, f"{problem.detail}\n".encode(), headers)
+    return Answer(status, _TEXT, f"{problem.detail}\n".encode(), headers)
 
 
 _BODY: Final = Body({"text/plain": Schema(type=OpenAPIType.STRING, description="Prometheus' text format")}, None)

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.enums import ScopeType
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from tidewire.errors import InvalidInput, LogFull, LogUnavailable
 from tidewire.redislog.calls import Once
+from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.errors import MemoryShort, ScopeMissing
 from tidewire_service.hub.hub import Hub
-from tidewire_service.ingest.body import (
-    INGEST_FORMATS,
-    checked_encoding,
-    checked_format,
-    read_rows,
-    unpacked,
-)
+from tidewire_service.ingest.body import INGEST_FORMATS, BodyReader, checked_encoding, checked_format, unpacked
+from tidewire_service.ingest.group_commit import GroupCommit
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED, Intake, Rejected
 from tidewire_service.ingest.slots import Slot, Slots
+from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.request_scope import address_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
+from tidewire_service.web.answer import Answer
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.declaration import Body, declare
-from tidewire_service.web.post_request import call_name, read_body
-from tidewire_service.web.problems import MEDIA_TYPE, problem_of
+from tidewire_service.web.declaration import Body, declaration_in, declare
+from tidewire_service.web.post_request import call_name, headers_of, read_body
+from tidewire_service.web.problems import MEDIA_TYPE, problem_of, refusal_of
 
-__all__ = ["AcceptedJson", "Posts", "post_readings"]
+__all__ = ["AcceptedJson", "Posts", "PublishShortcut", "post_readings"]
 
-_INLINE_BYTES: Final = 16 * 1024  # parsed on the event loop, about 1 ms; more goes to a thread
+_PATH: Final = "/v1/readings"
 
 
 class AcceptedJson(msgspec.Struct, frozen=True):
@@ -62,12 +63,16 @@ class Posts:
         slots: for bodies in progress, on other routes too.
     """
 
-    def __init__(self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota) -> None:
+    def __init__(
+        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, commits: GroupCommit
+    ) -> None:
         self._quota = quota
         self._hub = hub
-        self._log = hub.log
+        self._commits = commits
         self._settings = settings
         self._telemetry = telemetry
+        self._accepted = telemetry.accepted.labels("http")
+        self._reader = BodyReader(settings.limits, settings.max_rows)
         self.slots = Slots(settings.max_posts)
 
     @property
@@ -75,33 +80,29 @@ class Posts:
         """The number of bodies in progress."""
         return len(self.slots)
 
-    async def publish(self, request: Request[Any, Any, State]) -> Response[bytes]:
-        """Read, check and append the body of one request."""
+    async def publish(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Read, check and append the body of one request; return the answer."""
         if self._quota.memory_short:
             raise MemoryShort
-        with self.slots.held(identity_of_request(request.scope).id, address_of(request.scope)) as slot:
-            answer = await self._publish(request, slot)
+        with self.slots.held(identity_of_request(scope).id, address_of(scope)) as slot:
+            answer = await self._publish(scope, receive, slot)
         answer.headers["Tidewire-Time"] = f"{self._hub.log_time_ms():.0f}"  # for a sender whose clock is wrong
         return answer
 
-    async def _publish(self, request: Request[Any, Any, State], slot: Slot) -> Response[bytes]:
-        headers = request.headers
-        read = checked_format(headers.get("content-type", ""))
-        packed = checked_encoding(headers.get("content-encoding", ""))
+    async def _publish(self, scope: HTTPScope, receive: Receive, slot: Slot) -> Answer:
+        headers = headers_of(scope)
+        form = checked_format(headers.get(b"content-type", b"").decode("latin-1"))
+        packed = checked_encoding(headers.get(b"content-encoding", b"").decode("latin-1"))
         publisher, sequence, key = call_name(headers)
         async with slot.waiting():
-            body = await read_body(request, self._settings.max_body_bytes)
+            body = await read_body(scope, receive, self._settings.max_body_bytes)
         if packed:
             body = await asyncio.to_thread(unpacked, body, self._settings.max_decompressed_bytes)
         # whole: the text of a time has one length, so that a body that comes again is cut into the same calls
-        now_ms = float(int(self._hub.log_time_ms()))
-        bounds = self._settings.limits, self._settings.max_rows, now_ms
-        if len(body) <= _INLINE_BYTES:
-            intake = read_rows(body, read, *bounds)
-        else:
-            intake = await asyncio.to_thread(read_rows, body, read, *bounds)
-        identity = identity_of_request(request.scope)
-        intake = intake.narrowed(identity.scopes.may_publish)
+        intake = await self._reader.read(body, form, float(int(self._hub.log_time_ms())))
+        identity = identity_of_request(scope)
+        if identity is not ANYONE:
+            intake = intake.narrowed(identity.scopes.may_publish)
         if not intake.batches:
             return self._all_refused(intake.rejected)
         if identity.id:  # so that no token can use the sequences or keys of another
@@ -109,7 +110,7 @@ class Posts:
             key = key and f"{identity.id}.{key}"
         once = Once(key, hashlib.sha256(body).hexdigest()) if key else None
         try:
-            appended = await self._log.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
+            appended = await self._commits.append(intake.batches, publisher=publisher, sequence=sequence, once=once)
         except LogUnavailable as error:
             if not error.stored:
                 raise
@@ -118,7 +119,7 @@ class Posts:
             self._telemetry.repeated.labels("http").inc()
         return self._answer(intake, appended.results, str(appended.cursor))
 
-    def _answer(self, intake: Intake, results: tuple[int | str, ...], cursor: str) -> Response[bytes]:
+    def _answer(self, intake: Intake, results: tuple[int | str, ...], cursor: str) -> Answer:
         rejected = intake.rejected
         if any(isinstance(result, str) for result in results):
             rejected = sorted(rejected + intake.refused(results), key=lambda refused: refused.row)
@@ -128,15 +129,11 @@ class Posts:
         if not kept:
             return self._all_refused(rejected)
         accepted = sum(batch.readings for batch in kept)
-        self._telemetry.accepted.labels("http").inc(accepted)
+        self._accepted.inc(accepted)
         self._count(rejected)
-        return Response(
-            msgspec.json.encode(AcceptedJson(accepted, rejected, cursor)),
-            status_code=200,
-            media_type="application/json",
-        )
+        return Answer(200, "application/json", msgspec.json.encode(AcceptedJson(accepted, rejected, cursor)), {})
 
-    def _stored_in_part(self, intake: Intake, error: LogUnavailable, *, named: bool) -> Response[bytes]:
+    def _stored_in_part(self, intake: Intake, error: LogUnavailable, *, named: bool) -> Answer:
         """Answer for a body of several calls of which one failed: 503, with what was stored.
 
         Args:
@@ -148,7 +145,7 @@ class Posts:
         before = Intake(intake.batches[:count], intake.rows[:count], intake.rejected)
         stored = zip(before.batches, error.stored, strict=True)
         accepted = sum(batch.readings for batch, result in stored if not isinstance(result, str))
-        self._telemetry.accepted.labels("http").inc(accepted)
+        self._accepted.inc(accepted)
         reason = "was not stored" if isinstance(error, LogFull) else "may not have been stored"
         left = [Rejected(row, "row", "", f"{reason}; send it again") for rows in intake.rows[count:] for row in rows]
         rejected = sorted(before.rejected + before.refused(error.stored) + left, key=lambda refused: refused.row)
@@ -160,11 +157,9 @@ class Posts:
             accepted=accepted,
             rejected=[msgspec.to_builtins(row) for row in rejected],
         )
-        return Response(
-            msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
-        )
+        return Answer(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)
 
-    def _all_refused(self, rejected: list[Rejected]) -> Response[bytes]:
+    def _all_refused(self, rejected: list[Rejected]) -> Answer:
         self._count(rejected)
         first = rejected[0]
         problem, _ = problem_of(InvalidInput(first.field, None, first.reason))
@@ -176,7 +171,7 @@ class Posts:
             detail=f"no row could be stored; row {first.row}: {first.field} {first.value}: {first.reason}",
             rejected=[msgspec.to_builtins(row) for row in rejected],
         )
-        return Response(msgspec.json.encode(refused), status_code=refused.status, media_type=MEDIA_TYPE)
+        return Answer(refused.status, MEDIA_TYPE, msgspec.json.encode(refused), {})
 
     def _count(self, rejected: list[Rejected]) -> None:
         for row in rejected:
@@ -213,7 +208,7 @@ _BODY: Final = Body(
 
 
 @post(
-    "/v1/readings",
+    _PATH,
     status_code=200,
     summary="Publish readings",
     description=(
@@ -260,4 +255,39 @@ async def post_readings(
     ] = None,
 ) -> Response[bytes]:
     """Store the readings of a body."""
-    return await posts.publish(request)
+    return (await posts.publish(request.scope, request.receive)).response()
+
+
+class PublishShortcut:
+    """An ASGI middleware that takes readings without Litestar, which was more than half of the cost of a request.
+
+    It passes all other requests on: another path or method, one with a query (the app says what is wrong), and one from
+    a page of another origin (the app adds CORS headers).
+    """
+
+    def __init__(self, app: ASGIApp, posts: Posts, limit_counters: LimitCounters) -> None:
+        """Take readings with `posts`, and pass the rest to `app`."""
+        self._app = app
+        self._posts = posts
+        self._limit_counters = limit_counters
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer the request, or pass it on."""
+        if (
+            scope["type"] != ScopeType.HTTP
+            or scope["path"] != _PATH
+            or scope["method"] != "POST"
+            or scope["query_string"]
+            or declaration_in(scope) is None
+            or any(name == b"origin" for name, _ in scope["headers"])
+        ):
+            return self._app(scope, receive, send)
+        scope["path_template"] = _PATH
+        return self._answer(scope, receive, send)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._posts.publish(scope, receive)
+        except Exception as error:
+            answer = refusal_of(scope, error, self._limit_counters)
+        await answer.send(send)

@@ -72,7 +72,9 @@ class ForeignBodies:
             packed = checked_encoding(request.headers.get("content-encoding", ""))
             async with slot.waiting():
                 most = getattr(self._settings, limit)
-                body = await read_body(request, most, limit=limit, may_be_empty=True, on_size=on_size)
+                body = await read_body(
+                    request.scope, request.receive, most, limit=limit, may_be_empty=True, on_size=on_size
+                )
             async with self._turns if packed or len(body) > _SMALL_BYTES else contextlib.nullcontext():
                 if packed:
                     most = getattr(self._settings, limit_unpacked)

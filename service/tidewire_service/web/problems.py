@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -39,15 +39,16 @@ from tidewire_service.errors import (
 )
 from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.request_scope import address_of, request_id
+from tidewire_service.web.answer import Answer
 
 __all__ = [
     "MEDIA_TYPE",
     "WORDING_KEY",
     "Problem",
-    "Refusal",
     "Wording",
     "exception_handler",
     "problem_of",
+    "refusal_of",
     "refuse",
     "send_problem",
 ]
@@ -87,21 +88,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_after_s: float | None = None
 
 
-class Refusal(NamedTuple):
-    """A refusal as it is sent: status, media type, body and additional headers."""
-
-    status: int
-    media_type: str
-    body: bytes
-    headers: dict[str, str]
-
-    def response(self) -> Response[bytes]:
-        """Return it as the answer of a handler."""
-        media_type = self.media_type.partition(";")[0]  # to a text Litestar adds the charset
-        return Response(self.body, status_code=self.status, media_type=media_type, headers=self.headers)
-
-
-Wording = Callable[[Exception], Refusal]
+Wording = Callable[[Exception], Answer]
 """What words the refusals of a route whose clients understand no problems."""
 
 
@@ -203,16 +190,16 @@ def _from_litestar(error: HTTPException) -> tuple[Problem, dict[str, str]]:
 
 def exception_handler(limit_counters: LimitCounters) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
     """Return the only exception handler of the app; it counts the limits that were reached."""
+    return lambda request, error: refusal_of(request.scope, error, limit_counters).response()
 
-    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        limit_counters.count(limit_of(error))
-        refusal = _worded(request.scope, error)
-        if problem_of(error)[0].status >= 500 and not isinstance(error, LogUnavailable):
-            id_, path = request_id(request.scope), shown(request.scope["path"])
-            _log.error("request_failed", request=id_, method=request.method, path=path, exc_info=error)
-        return refusal.response()
 
-    return answer
+def refusal_of(scope: Any, error: Exception, limit_counters: LimitCounters) -> Answer:
+    """Return the answer to a request whose handler raised an error; count the limit, and log what is our fault."""
+    limit_counters.count(limit_of(error))
+    if problem_of(error)[0].status >= 500 and not isinstance(error, LogUnavailable):
+        path = shown(scope["path"])
+        _log.error("request_failed", request=request_id(scope), method=scope["method"], path=path, exc_info=error)
+    return _worded(scope, error)
 
 
 def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[None]:
@@ -228,12 +215,12 @@ def refuse(scope: HTTPScope, send: Send, refusal: RequestRefused) -> Awaitable[N
     return send_problem(scope, send, refusal)
 
 
-def _worded(scope: Any, error: Exception) -> Refusal:
+def _worded(scope: Any, error: Exception) -> Answer:
     wording: Wording | None = scope.get(WORDING_KEY)
     if wording is not None:
         return wording(error)
     problem, headers = problem_of(error)
-    return Refusal(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)
+    return Answer(problem.status, MEDIA_TYPE, msgspec.json.encode(problem), headers)
 
 
 async def send_problem(scope: HTTPScope, send: Send, error: RequestRefused) -> None:

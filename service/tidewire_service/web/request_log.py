@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.request_scope import is_head, request_id
@@ -36,7 +36,9 @@ class RequestLog:
         self._app = app
         self._telemetry = telemetry
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(3),) for number in count(1))
-        self._counted: dict[tuple[str, str, int], Counter] = {}  # methods, routes and statuses are few
+        # methods, routes and statuses are few; to look one up was a twentieth of opening a stream
+        self._counted: dict[tuple[str, str, int], Counter] = {}
+        self._timed: dict[str, Histogram] = {}
         self._log: Any = None  # bound at the first request, when logging is configured
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -60,12 +62,15 @@ class RequestLog:
         route = scope.get("path_template") or "-"
         method = "HEAD" if is_head(scope) else scope["method"] if scope["method"] in _METHODS else "other"
         counted = self._counted.get((method, route, status))
-        if counted is None:  # cached: the lookup was a twentieth of opening a stream
+        if counted is None:
             counted = self._counted[method, route, status] = self._telemetry.requests.labels(method, route, str(status))
         counted.inc()
         declaration = declaration_in(scope) if "path_template" in scope else None  # a refused request has no route yet
         if declaration is None or not declaration.stream:
-            self._telemetry.seconds.labels(route).observe(seconds)
+            timed = self._timed.get(route)
+            if timed is None:
+                timed = self._timed[route] = self._telemetry.seconds.labels(route)
+            timed.observe(seconds)
         if self._log is None:
             self._log = _log.bind()
         write = self._log.info
