@@ -41,6 +41,7 @@ from tidewire_service.routes.history import HistoryReads, get_history
 from tidewire_service.routes.influx import INFLUX_ROUTES, InfluxWrites
 from tidewire_service.routes.influx_store import LineStore
 from tidewire_service.routes.metrics import get_metrics
+from tidewire_service.routes.otlp import OtlpExports, post_metrics
 from tidewire_service.routes.pushgateway import PUSH_ROUTES, Pushes
 from tidewire_service.routes.readings import Posts, PublishShortcut, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
@@ -158,11 +159,13 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             *DOCUMENT_ROUTES,
             *INFLUX_ROUTES,
             *PUSH_ROUTES,
+            post_metrics,
         ],
         dependencies={
             "posts": _dependency(posts),
             "influx": _dependency(InfluxWrites(LineStore(hub, settings, telemetry, streams.quota), bodies)),
             "pushes": _dependency(Pushes(hub, settings, telemetry, streams.quota, bodies)),
+            "otlp": _dependency(OtlpExports(hub, settings, telemetry, streams.quota, bodies, commits)),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
             "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),

@@ -122,6 +122,12 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     max_foreign_rows: Annotated[
         int, Option("largest number of lines or samples in what clients of another service post", minimum=1)
     ] = 500_000
+    otlp_attributes: Annotated[
+        tuple[str, ...], Option("attributes of an OpenTelemetry resource that become labels, comma-separated")
+    ] = ("service.name", "service.instance.id")
+    otlp_buckets: Annotated[
+        bool, Option("store the buckets of OpenTelemetry's histograms too, not only count, sum and quantiles")
+    ] = False
     max_header_bytes: Annotated[int, Option("largest size of all headers of a request", minimum=1024)] = 16 * 1024
     max_url_bytes: Annotated[int, Option("largest size of the path and query of a request", minimum=256)] = 16 * 1024
     head_timeout_s: Annotated[float, Option("time in which a client must send the head of a request", minimum=0.1)] = (

@@ -27,6 +27,7 @@ Logged = Literal["always", "failures", "never"]
 
 _OPTION: Final = "tidewire"  # in a handler's `opt`
 _SCOPE_KEY: Final = "tidewire.declaration"
+_JSON: Final = b"application/json"
 
 
 class Body(NamedTuple):
@@ -48,10 +49,18 @@ class Foreign(NamedTuple):
         wording: words each refusal, wherever it is made.
         credentials: returns what the client's Authorization header and query string amount to: ``Bearer …``, or an
             empty text for no token.
+        json: words them for a client that sends JSON; None if as for others.
     """
 
     wording: Wording
     credentials: Callable[[str, bytes], str]
+    json: Wording | None = None
+
+    def wording_for(self, headers: Iterable[tuple[bytes, bytes]]) -> Wording:
+        """Return what words the refusals of a request."""
+        if self.json is not None and any(n == b"content-type" and v.startswith(_JSON) for n, v in headers):
+            return self.json
+        return self.wording
 
 
 class Declaration(NamedTuple):
@@ -183,7 +192,7 @@ class RouteTable:
         declaration = self.find(scope["method"], scope["path"])
         scope[_SCOPE_KEY] = declaration
         if declaration is not None and declaration.foreign is not None:
-            scope[WORDING_KEY] = declaration.foreign.wording
+            scope[WORDING_KEY] = declaration.foreign.wording_for(scope["headers"])
         return declaration
 
     def raw(self) -> Iterator[tuple[str, Operation]]:

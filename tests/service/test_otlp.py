@@ -1,0 +1,407 @@
+"""OpenTelemetry: what its SDK and its instrumentation export with OTLP over HTTP, and whatever else may be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar import Litestar, get
+from litestar.params import FromPath
+from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
+from litestar.testing import AsyncTestClient
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
+from opentelemetry.metrics import Observation
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from waiting import generous
+
+from tidewire.model.batch import IngestLimits
+from tidewire_service.auth.scopes import Scopes
+from tidewire_service.auth.tokens import TokenStore
+from tidewire_service.errors import MalformedBody
+from tidewire_service.ingest.interval_quantiles import IntervalQuantiles
+from tidewire_service.ingest.otlp import PointsReader
+from tidewire_service.ingest.otlp_messages import parse_json, parse_protobuf
+
+RESOURCE = {"service.name": "shop", "service.instance.id": "shop-1", "host.name": "not a label", "k8s/pod": "a"}
+OWN = {"service.name": "shop", "service.instance.id": "shop-1"}
+
+
+def provider(url: str, *, views: Any = (), temporality: Any = None, headers: Any = None) -> MeterProvider:
+    exporter = OTLPMetricExporter(f"{url}/v1/metrics", headers=headers, preferred_temporality=temporality)
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
+    return MeterProvider([reader], Resource(RESOURCE), shutdown_on_exit=False, views=views)
+
+
+async def flushed(meters: MeterProvider) -> None:
+    assert await asyncio.to_thread(meters.force_flush)
+
+
+async def series(service: Any, metric: str = "**") -> dict[str, list[tuple[dict[str, str], str, list[Any]]]]:
+    found: dict[str, list[tuple[dict[str, str], str, list[Any]]]] = {}
+    for one in (await service.history(metric))["series"]:
+        found.setdefault(one["metric"], []).append((one.get("labels", {}), one.get("unit", ""), one["value"]))
+    return found
+
+
+def point(value: Any = None, *, at_s: float | None = None, **more: Any) -> dict[str, Any]:
+    made = {"timeUnixNano": str(int((time.time() if at_s is None else at_s) * 1e9)), **more}
+    if value is not None:
+        made["asDouble" if isinstance(value, float) else "asInt"] = value if isinstance(value, float) else str(value)
+    return made
+
+
+def request(*metrics: dict[str, Any], **attributes: str) -> dict[str, Any]:
+    given = [{"key": key.replace("_", "."), "value": {"stringValue": value}} for key, value in attributes.items()]
+    return {"resourceMetrics": [{"resource": {"attributes": given}, "scopeMetrics": [{"metrics": list(metrics)}]}]}
+
+
+def gauge(name: str, *points: dict[str, Any], unit: str = "") -> dict[str, Any]:
+    return {"name": name, "unit": unit, "gauge": {"dataPoints": list(points)}}
+
+
+def of(kind: str, one: dict[str, Any], name: str = "h", temporality: int = 2) -> dict[str, Any]:
+    return {"name": name, kind: {"aggregationTemporality": temporality, "dataPoints": [one]}}
+
+
+async def export(service: Any, content: Any, media_type: str = "application/json", **headers: str) -> Any:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    if media_type == "application/x-protobuf" and not isinstance(content, bytes):
+        body = json_format.Parse(body, ExportMetricsServiceRequest(), ignore_unknown_fields=True).SerializeToString()
+    return await service.http.post("/v1/metrics", content=body, headers={"Content-Type": media_type, **headers})
+
+
+async def test_the_instruments_of_the_sdk(service: Any) -> None:
+    meters = provider(service.url)
+    meter = meters.get_meter("shop")
+    counter = meter.create_counter("orders", unit="{order}")
+    meter.create_observable_gauge("room.temperature", [lambda _: [Observation(21.5, {"room": "a/b"})]], unit="Cel")
+    meter.create_up_down_counter("open").add(-3)
+    took = meter.create_histogram("request.duration", unit="s", explicit_bucket_boundaries_advisory=[0.1, 0.2, 0.5, 1])
+    counter.add(2, {"code": 200, "paid": True})
+    for _ in range(100):
+        took.record(0.15)
+    await flushed(meters)
+    counter.add(5, {"code": 200, "paid": True})
+    for _ in range(100):
+        took.record(0.3)
+    await flushed(meters)
+    found = await series(service)
+    assert found["orders"] == [({"code": "200", "paid": "true", **OWN}, "{order}", [2, 7])]
+    assert found["room.temperature"] == [({"room": "a/b", **OWN}, "Cel", [21.5, 21.5])]
+    assert found["open"] == [(OWN, "", [-3, -3])]
+    assert found["request.duration/count"] == [(OWN, "", [100, 200])]
+    [(_, unit, sums)] = found["request.duration/sum"]
+    assert unit == "s"
+    assert sums == pytest.approx([15.0, 45.0])
+    [(_, unit, [first, second])] = found["request.duration/p50"]
+    assert unit == "s"
+    assert 0.1 <= first <= 0.2, "of the first interval"
+    assert 0.2 <= second <= 0.5, "of the second alone, and not of both"
+    assert found["request.duration/max"] == [(OWN, "s", [0.15, 0.3])]
+    assert not any(name.startswith("request.duration/bucket") for name in found)
+    meters.shutdown()
+
+
+async def test_deltas_are_marked_and_exponential_histograms_are_read(service: Any) -> None:
+    view = View(instrument_name="took", aggregation=ExponentialBucketHistogramAggregation())
+    deltas = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
+    meters = provider(service.url, views=[view], temporality=deltas)
+    meter = meters.get_meter("shop")
+    counter, took = meter.create_counter("orders"), meter.create_histogram("took", unit="ms")
+    for value in (10.0, 20.0):
+        counter.add(3)
+        for _ in range(50):
+            took.record(value)
+        await flushed(meters)
+    found = await series(service)
+    assert found["orders"] == [({**OWN, "temporality": "delta"}, "", [3, 3])]
+    assert found["took/count"] == [({**OWN, "temporality": "delta"}, "", [50, 50])]
+    [(_, _, [first, second])] = found["took/p95"]
+    assert (first, second) == (pytest.approx(10, rel=0.1), pytest.approx(20, rel=0.1))
+    meters.shutdown()
+
+
+async def test_a_litestar_app_and_its_process(service: Any) -> None:
+    """The instrumentation of a real app, and of the runtime beneath it."""
+
+    @get("/orders/{number:int}")
+    async def order(number: FromPath[int]) -> dict[str, int]:
+        return {"number": number}
+
+    meters = provider(service.url)
+    system = SystemMetricsInstrumentor()
+    system.instrument(meter_provider=meters)
+    try:
+        plugin = OpenTelemetryPlugin(OpenTelemetryConfig(meter_provider=meters))
+        app = Litestar([order], plugins=[plugin], logging_config=None)
+        async with AsyncTestClient(app) as client:
+            for number in range(5):
+                assert (await client.get(f"/orders/{number}")).status_code == 200
+        await flushed(meters)
+    finally:
+        system.uninstrument()
+        meters.shutdown()
+    found = await series(service)
+    durations = [name for name in found if name.startswith("http.server.") and name.endswith("duration/count")]
+    assert durations, sorted(found)
+    assert found[durations[0]][0][2] == [5]
+    assert any(name.startswith("process.") and "memory" in name for name in found), sorted(found)
+    assert any(name.startswith("system.cpu") for name in found)
+
+
+async def test_without_its_scope_the_sdk_is_refused_for_good(start: Any) -> None:
+    service = await start(auth=True)
+    store = TokenStore(service.app.state.hub.log)
+    _, some = await store.create("app", Scopes(publish=("shop/**",)), 3_600)
+    narrow = {"Authorization": f"Bearer {some}"}
+    good, bad = gauge("shop/a", point(1.5)), gauge("other", point(1.5))
+    assert (await export(service, request(good))).status_code == 401
+    partly = await export(service, request(good, bad), **narrow)
+    assert partly.status_code == 200
+    assert partly.json()["partialSuccess"]["rejectedDataPoints"] == "1"
+    assert "other" in partly.json()["partialSuccess"]["errorMessage"]
+    refused = await export(service, request(bad), "application/x-protobuf", **narrow)
+    assert (refused.status_code, refused.headers["content-type"]) == (403, "application/x-protobuf")
+    assert b"may not be published" in refused.content
+    again = await export(service, request(bad), **narrow)
+    assert (again.status_code, list(again.json())) == (403, ["message"])
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-protobuf"])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_both_encodings_and_gzip_store_the_same(service: Any, media_type: str, packed: bool) -> None:
+    at_s = round(time.time()) + 0.123456789
+    content = request(
+        gauge("g", point(1.5, at_s=at_s), point(7, at_s=at_s, attributes=[{"key": "a", "value": {"intValue": "5"}}])),
+        {"name": "s", "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point(3)]}},
+        {"name": "old", "summary": {"dataPoints": [point(
+            count="4", sum=10.0, quantileValues=[{"quantile": q, "value": q * 10} for q in (0.0, 0.5, 0.999, 1.0)]
+        )]}},
+        {"name": "unknown", "fromTheFuture": {"dataPoints": [{}]}},
+        service_name="x",
+    )  # fmt: skip
+    body = json.dumps(content).encode()
+    if media_type != "application/json":
+        body = json_format.Parse(body, ExportMetricsServiceRequest(), ignore_unknown_fields=True).SerializeToString()
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    answer = await export(service, gzip.compress(body) if packed else body, media_type, **headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+    if media_type == "application/json":
+        assert answer.json() == {}
+    else:
+        assert ExportMetricsServiceResponse.FromString(answer.content) == ExportMetricsServiceResponse()
+    found = await series(service)
+    own = {"service.name": "x"}
+    assert found["g"] == [({"a": "5", **own}, "", [7]), (own, "", [1.5])]
+    times = (await service.history("g"))["series"][0]["time"]
+    assert times == [pytest.approx(at_s * 1e3, abs=1e-3)]
+    assert found["s"] == [(own, "", [3])]
+    summary = {name: values[0][2] for name, values in found.items() if name.startswith("old/")}
+    assert summary == {
+        "old/count": [4], "old/sum": [10], "old/min": [0], "old/p50": [5], "old/p99.9": [9.99], "old/max": [10],
+    }  # fmt: skip
+
+
+async def test_a_bad_data_point_is_named_and_the_others_are_stored(service: Any) -> None:
+    wide = [{"key": f"k{n}", "value": {"stringValue": "v"}} for n in range(40)]
+    many = [
+        gauge("good", point(1)),
+        gauge("", point(1)),
+        gauge("x" * 300, point(1)),
+        gauge("m", point(1, attributes=wide)),
+        gauge("m", point(1, at_s=1.0)),
+        gauge("m", point(1), unit="u" * 80),
+        of("histogram", point(count="1", bucketCounts=["1"], explicitBounds=[1.0, 2.0])),
+        of("histogram", point(count="1", bucketCounts=["1", "0", "0"], explicitBounds=[2.0, 1.0])),
+        of("exponentialHistogram", point(count="1", scale=99)),
+        of("summary", point(count="1", quantileValues=[{"quantile": 1.5, "value": 1}])),
+        gauge("good too", point(2)),
+    ]  # fmt: skip
+    answer = await export(service, request(*many))
+    assert answer.status_code == 200, answer.text
+    partial = answer.json()["partialSuccess"]
+    assert partial["rejectedDataPoints"] == str(len(many) - 2)
+    assert "data point 1: metric" in partial["errorMessage"]
+    assert "and 4 more" in partial["errorMessage"]
+    assert await service.stored() == {"good": [1], "good too": [2]}
+    in_protobuf = await export(service, request(*many), "application/x-protobuf")
+    told = ExportMetricsServiceResponse.FromString(in_protobuf.content).partial_success
+    assert (told.rejected_data_points, told.error_message) == (len(many) - 2, partial["errorMessage"])
+
+
+async def test_names_labels_and_values_stay_as_they_are(service: Any) -> None:
+    attributes = [
+        {"key": "http.route", "value": {"stringValue": "/orders/{id}"}},
+        {"key": "a/b", "value": {"stringValue": "line\nfeed"}},
+        {"key": "on", "value": {"boolValue": True}},
+        {"key": "list", "value": {"arrayValue": {"values": [{"stringValue": "x"}, {"intValue": "2"}]}}},
+        {"key": "empty", "value": {"stringValue": ""}},
+        {"key": "bytes", "value": {"bytesValue": "AAAA"}},
+    ]
+    content = request(
+        gauge("http.server.request.duration", point(1.5, attributes=attributes), unit="By/s"),
+        gauge("nan", {"timeUnixNano": str(time.time_ns()), "asDouble": "NaN"}),
+        gauge("large", point(2**53 + 1)),
+        gauge("ended", point(flags=1)),
+    )
+    assert (await export(service, content)).json() == {}
+    found = await series(service)
+    labels = {"http.route": "/orders/{id}", "a.b": "line_feed", "on": "true", "list": '["x",2]'}
+    assert found["http.server.request.duration"] == [(labels, "By/s", [1.5])]
+    assert (found["nan"][0][2], found["large"][0][2], found["ended"][0][2]) == ([None], [2.0**53], [None])
+    counted = (await service.http.get("/metrics")).text
+    assert 'tidewire_values_lossy_total{ingest="otlp"} 1.0' in counted
+
+
+async def test_a_request_that_comes_again_stores_nothing_twice(service: Any) -> None:
+    content = request(
+        gauge("g", point(1)),
+        {"name": "h", "unit": "s", "histogram": {"aggregationTemporality": 2, "dataPoints": [point(
+            count="3", sum=4.0, bucketCounts=["1", "2"], explicitBounds=[1.0],
+            startTimeUnixNano=str(time.time_ns() - 10**9),
+        )]}},
+    )  # fmt: skip
+    for _ in range(3):
+        assert (await export(service, content)).json() == {}
+    stored = await service.stored()
+    assert {name: len(values) for name, values in stored.items()} == dict.fromkeys(
+        ("g", "h/count", "h/sum", "h/p50", "h/p95", "h/p99"), 1
+    )
+
+
+async def test_quantiles_survive_an_export_that_could_not_be_stored(start: Any, valkey: Any) -> None:
+    service = await start(redis_timeout_s=1.0)
+    start_ns = str(time.time_ns() - 10**9)
+
+    def exported(counts: list[str]) -> Any:
+        one = point(count="9", sum=4.0, bucketCounts=counts, explicitBounds=[1.0, 2.0], startTimeUnixNano=start_ns)
+        return request({"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": [one]}})
+
+    assert (await export(service, exported(["5", "0", "0"]))).status_code == 200
+    second = exported(["5", "5", "0"])
+    valkey.cli("CONFIG", "SET", "maxmemory", 1)
+    refused = await export(service, second)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    valkey.cli("CONFIG", "SET", "maxmemory", 0)
+    assert (await export(service, second)).json() == {}
+    first, again = (await service.stored())["h/p50"]
+    assert first < 1 < again < 2
+
+
+async def test_buckets_and_attributes_are_stored_by_choice(start: Any) -> None:
+    service = await start(otlp_buckets=True, otlp_attributes=("service.name", "host.name"))
+    one = point(count="6", bucketCounts=["1", "2", "3"], explicitBounds=[0.5, 1.0])
+    content = request(
+        {"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": [one]}},
+        service_name="x", host_name="h1", service_instance_id="no",
+    )  # fmt: skip
+    assert (await export(service, content)).json() == {}
+    found = {labels["le"]: values for labels, _, values in (await series(service))["h/bucket"]}
+    assert found == {"0.5": [1], "1": [3], "+Inf": [6]}
+    assert (await series(service))["h/count"][0][0] == {"service.name": "x", "host.name": "h1"}
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-protobuf"])
+async def test_what_is_no_request_is_refused_for_good(start: Any, media_type: str) -> None:
+    service = await start(max_foreign_body_bytes=5_000, max_foreign_rows=3)
+    whole = json_format.Parse(json.dumps(request(gauge("g", point(1)))), ExportMetricsServiceRequest())
+    body = whole.SerializeToString()
+    broken = [b"{", b"[]", b'{"resourceMetrics": 5}', b"[" * 4_000, b'{"a":' * 900, b"\xff\xfe"]
+    if media_type != "application/json":
+        broken = [b"\xff" * 9, body[:-1], b"\x0a\xff\xff\xff\xff\x0f", b"\x0b" * 400]
+    for one in broken:
+        answer = await export(service, one, media_type)
+        assert answer.status_code == 400, one[:40]
+        assert answer.headers["content-type"] == media_type
+    long = await export(service, b" " * 5_001, media_type)
+    assert (long.status_code, long.headers["content-type"]) == (413, media_type)
+    assert (await export(service, request(gauge("g", *[point(1)] * 4)), media_type)).status_code == 413
+    assert (await export(service, b"x", "text/plain")).status_code == 415
+    assert (await export(service, b"x", media_type, **{"Content-Encoding": "zstd"})).status_code == 415
+    assert (await export(service, b"", media_type)).status_code in (200, 400)
+    assert await service.stored() == {}
+    for path in ("/v1/traces", "/v1/logs"):
+        assert (await service.http.post(path, content=b"")).status_code == 404
+
+
+def read(parse: Callable[[bytes], Any], body: bytes) -> int:
+    try:
+        points = PointsReader(IngestLimits(), 1_000, (), IntervalQuantiles(), buckets=True).read(parse(body), 1.7e12)
+    except MalformedBody:
+        return -1
+    return len(points.intake.batches) + len(points.intake.rejected)
+
+
+SAMPLE = json_format.Parse(
+    json.dumps(request(
+        gauge("g", point(1.5, at_s=1.7e9)),
+        {"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": [point(
+            at_s=1.7e9, count="3", sum=4.0, bucketCounts=["1", "2"], explicitBounds=[1.0])]}},
+        {"name": "e", "exponentialHistogram": {"aggregationTemporality": 1, "dataPoints": [point(
+            at_s=1.7e9, count="3", scale=2, positive={"offset": -3, "bucketCounts": ["1", "2"]})]}},
+        service_name="x",
+    )),
+    ExportMetricsServiceRequest(),
+).SerializeToString()  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), max_size=6), st.integers(0, len(SAMPLE))
+)
+def test_any_bytes_are_data_points_or_a_refusal(changes: list[tuple[int, int]], end: int) -> None:
+    body = bytearray(SAMPLE)
+    for place, byte in changes:
+        body[place] = byte
+    assert read(parse_protobuf, bytes(body[:end])) >= -1
+    assert read(parse_protobuf, bytes(body)) >= -1
+
+
+KEYS = st.sampled_from(["resourceMetrics", "scopeMetrics", "metrics", "gauge", "dataPoints", "asInt", "name", "x"])
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(ANY_JSON)
+def test_any_json_is_data_points_or_a_refusal(content: Any) -> None:
+    assert read(parse_json, json.dumps(content).encode()) >= -1
+    assert read(parse_json, json.dumps(request(gauge("g", {"asDouble": 1.5, "attributes": content}))).encode()) >= -1
+
+
+def test_hostile_requests_cost_little() -> None:
+    zeros, wide = ExportMetricsServiceRequest(), ExportMetricsServiceRequest()
+    histogram = zeros.resource_metrics.add().scope_metrics.add().metrics.add(name="e").exponential_histogram
+    for _ in range(10):
+        one = histogram.data_points.add(time_unix_nano=1_700_000_000 * 10**9, count=1)
+        one.positive.bucket_counts.extend([0] * 300_000)
+    gauge_ = wide.resource_metrics.add().scope_metrics.add().metrics.add(name="g").gauge
+    one_ = gauge_.data_points.add(time_unix_nano=1_700_000_000 * 10**9, as_int=1)
+    for number in range(100_000):
+        one_.attributes.add(key=f"k{number}").value.int_value = 1
+    for request_ in (zeros, wide):
+        body, best_s = request_.SerializeToString(), math.inf
+        for _ in range(3):
+            started = time.thread_time()
+            assert read(parse_protobuf, body) >= 1
+            best_s = min(best_s, time.thread_time() - started)
+        assert best_s < generous(1.0), f"{best_s:.2f} s"
