@@ -70,6 +70,7 @@ async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any) -> None:
 async def test_axe_finds_nothing_where_something_is_wrong(tab: Any, service: Any) -> None:
     await tab.open("/")
     await tab.page.locator('[data-tw="other-tools"]').click()
+    await tab.page.locator('[data-tw="way-status"]:visible').wait_for()
     assert await violations(tab.page) == [], "other tools"
     await plant(service)
     await service.publish("furnace/far", -1.7e308, 1.7e308)

@@ -190,12 +190,25 @@ async def test_the_reason_of_an_outage_says_for_how_long_the_log_keeps(tab: Any,
 async def test_an_empty_page_knows_other_tools(tab: Any, service: Any) -> None:
     await tab.open("/")
     await tab.page.locator('[data-tw="other-tools"]').click()
+    found = tab.page.locator('[data-tw="way-status"]:visible')
+    await found.wait_for()
     text = await tab.page.locator('[data-tw="dialog"]').inner_text()
     port = service.url.rpartition(":")[2]
     influx = ("[[outputs.influxdb]]", f"port: {port}", "/write -H 'Authorization: Token TOKEN'", "/metrics/job/backup")
-    for words in ("XADD tw:in", "text/csv", "tidewire replay", "fetch(", *influx):
+    others = (f"{service.url}/v1/metrics", "tidewire mqtt", "tidewire scrape", "tidewire statsd")
+    for words in ("XADD tw:in", "text/csv", "tidewire replay", "fetch(", *influx, *others):
         assert words in text
     assert service.url in text
+    telegraf = tab.page.locator(".ways section", has_text="Telegraf")
+    await telegraf.locator('[data-tw="copy-snippet"]').click()
+    await telegraf.locator('[data-tw="way-status"]').wait_for()
+    assert await found.all_inner_texts() == ["Listening for new series…"] * 2
+    for name in ("usage_idle", "usage_user", "usage_system", "usage_iowait"):
+        await service.publish(f"cpu/{name}", 5.0)
+    await tab.sees("and 1 more")
+    for words in await found.all_inner_texts():
+        assert words.startswith("Here it is: cpu/usage_")
+        assert words.endswith(" and 1 more")
 
 
 async def test_a_viewer_that_cannot_keep_up_is_told_so_for_as_long(tab: Any, service: Any) -> None:

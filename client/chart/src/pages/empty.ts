@@ -11,7 +11,7 @@ import { dot, fitCanvas, hatch } from "../canvas/draw";
 import { linear } from "../canvas/paths";
 import { timeStep, timeTicks } from "../canvas/time-scale";
 import type { AppContext } from "../panels/app-context";
-import { copyButton, lineWords, otherTools, snippetTabs, snippetText, snippetUrls } from "../panels/snippets";
+import { copyButton, lineWords, snippetTabs, snippetText, snippetUrls } from "../panels/snippets";
 import css from "./empty.css";
 
 const FOOT = 36;
@@ -52,13 +52,7 @@ export class EmptyPage {
         type: "button",
         class: "link",
         "data-tw": "other-tools",
-        onclick: () =>
-          this.#app.dialog.show(
-            "Publish from other tools",
-            otherTools(...snippetUrls(this.#app.session)),
-            undefined,
-            true,
-          ),
+        onclick: () => void import("../panels/other-ways").then(({ showOtherWays }) => showOtherWays(this.#app)),
       },
       "How to publish from other tools",
     );

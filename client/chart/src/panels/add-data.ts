@@ -14,7 +14,7 @@ import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
 import css from "./add-data.css";
 import type { AppContext } from "./app-context";
-import { copyButton, lineWords, otherTools, snippetTabs, snippetText, snippetUrls } from "./snippets";
+import { copyButton, lineWords, snippetTabs, snippetText, snippetUrls } from "./snippets";
 import { pageOf } from "./tile-links";
 
 /** What each way publishes, and what is said of it beside its name. */
@@ -54,8 +54,7 @@ export class AddData {
   constructor(app: AppContext, hide: () => void) {
     this.#app = app;
     this.#ways = WAYS.map(([metric, about], i) => this.#way(i, metric, about));
-    const others = (): void =>
-      app.dialog.show("Publish from other tools", otherTools(...snippetUrls(app.session)), undefined, true);
+    const others = (): void => void import("./other-ways").then(({ showOtherWays }) => showOtherWays(app));
     this.element = h(
       "section",
       { class: "add-data", "aria-label": "Add data", "data-tw": "add-data" },

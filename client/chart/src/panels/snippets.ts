@@ -77,56 +77,6 @@ export function copyButton(text: () => string, copied: () => void = () => undefi
   return h("button", attributes, icon("copy", 14), words);
 }
 
-/** Other tools that can publish, with an example each. */
-export function otherTools(url: string, redis: string): HTMLElement {
-  const { hostname, protocol, port: given } = new URL(url);
-  const ssl = protocol === "https:";
-  const port = given || (ssl ? "443" : "80");
-  const ways: [string, string][] = [
-    [
-      "Node, Deno or a page: anything that speaks HTTP",
-      `await fetch("${url}/v1/readings", {\n  method: "POST",\n  headers: { "Content-Type": "application/json" },\n  body: JSON.stringify({ metric: "line-1/flow", value: [12.5], unit: "L/min", labels: { site: "A" } }),\n});`,
-    ],
-    [
-      "Any Redis client; kept until the service reads it",
-      `redis-cli -u ${redis} XADD tw:in '*' metric line-1/flow value 12.5 unit L/min`,
-    ],
-    [
-      "A CSV file: columns metric, time, value, unit; all others are labels",
-      `curl ${url}/v1/readings -H 'Content-Type: text/csv' --data-binary @readings.csv`,
-    ],
-    ["A recorded file, replayed as if it were live", `tidewire replay readings.csv --speed 10 --to ${url}`],
-    ["CPU, memory, disk and network of a machine", `tidewire host --to ${url}`],
-    [
-      "Telegraf, with all that it collects",
-      `[[outputs.influxdb]]\n  urls = ["${url}"]\n  database = "any"\n  username = "any"\n  password = "TOKEN"`,
-    ],
-    [
-      "Home Assistant: each entity with its unit",
-      `influxdb:\n  api_version: 1\n  host: ${hostname}\n  port: ${port}\n  ssl: ${ssl}\n  username: any\n  password: TOKEN`,
-    ],
-    [
-      "Proxmox, Glances and other clients of InfluxDB; any database or bucket will do",
-      `curl ${url}/write -H 'Authorization: Token TOKEN' \\\n  --data-binary 'furnace,site=A temperature=921.4'`,
-    ],
-    [
-      "Scripts that push to a Prometheus Pushgateway",
-      `echo "backup_seconds 12.5" | curl --data-binary @- ${url}/metrics/job/backup`,
-    ],
-  ];
-  const all = h(
-    "a",
-    { class: "link", href: `${url}/schema`, target: "_blank", rel: "noopener" },
-    "All of the service's routes, with their formats",
-  );
-  return h(
-    "div",
-    { class: "ways" },
-    ...ways.flatMap(([what, code]) => [h("h3", {}, what), h("pre", { class: "code", tabindex: "0" }, code)]),
-    all,
-  );
-}
-
 /** Return Python code that loads the readings of these series and this span into a DataFrame. */
 export function pandasSnippet(
   series: readonly { metric: string; labels: Readonly<Record<string, string>> }[],
