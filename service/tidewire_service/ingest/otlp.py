@@ -24,8 +24,8 @@ from tidewire.model.batch import (
     checked_unit,
     series_key,
 )
+from tidewire.model.foreign_names import readable_name, readable_value
 from tidewire_service.errors import limit_of
-from tidewire_service.ingest.foreign_names import readable_name, readable_value
 from tidewire_service.ingest.interval_quantiles import (
     QUANTILES,
     Histogram,
