@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "doctor": _Entry("tidewire.commands.doctor", "Check what is reachable and how to fix what is not."),
     "export": _Entry("tidewire.commands.export", "Write the readings of a span to a file."),
     "host": _Entry("tidewire_service.launch.host", "Publish this machine's CPU, memory, disk and network.", "service"),
+    "mqtt": _Entry("tidewire.commands.mqtt", "Publish what devices send to an MQTT broker.", "mqtt"),
     "publish": _Entry("tidewire.commands.publish", "Publish one reading."),
     "replay": _Entry("tidewire.commands.replay", "Publish a recorded file as if it were live."),
     "scrape": _Entry("tidewire.commands.scrape", "Publish what programs expose to Prometheus.", "scrape"),

@@ -1,0 +1,187 @@
+"""Reads what devices publish with MQTT: a topic and a payload become readings; pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tidewire.errors import InvalidInput
+from tidewire.model.batch import checked_name, checked_time_ms, checked_value
+from tidewire.model.csv_rows import parse_number
+from tidewire.model.foreign_names import readable_name
+
+__all__ = ["DeviceReading", "JsonPath", "PayloadReader"]
+
+_LEAVES: Final = 256  # readings of one message
+_LEVELS: Final = 16
+_TEXT_CHARS: Final = 256
+_SHOWN: Final = 60
+_WORDS: Final = {"on": 1.0, "true": 1.0, "off": 0.0, "false": 0.0}
+_NO_NUMBER: Final = object()  # such as nan: a reading whose value is no number
+_STEP: Final = re.compile(r"\.([^.*\[\]\s]+)|\[(\d{1,6})\]|\['([^'\]]+)'\]")
+_MIN_MS: Final = 631_152_000_000.0  # 1990: a smaller number of a time counts seconds
+
+
+class DeviceReading(NamedTuple):
+    """One reading of a message.
+
+    Attributes:
+        metric: the topic's levels, and below them those of a JSON object.
+        value: None if it is no number.
+        text: the word that it is, or that its number stands for; None if it is a number.
+        time_ms: that the message gives, Unix ms; None if it gives none.
+    """
+
+    metric: str
+    value: float | None
+    text: str | None
+    time_ms: float | None
+
+
+class JsonPath:
+    """A place in a JSON text: ``$``, and then names and indices, such as ``$.sensors[0].t`` or ``$['a b']``.
+
+    Raises:
+        InvalidInput: it is none, or has more than 16 steps.
+
+    Source: RFC 9535, of which these are the singular queries.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._steps: list[str | int] = []
+        place = 1
+        while place < len(text) and (step := _STEP.match(text, place)) is not None:
+            name, index, quoted = step.groups()
+            self._steps.append(int(index) if index is not None else name or quoted)
+            place = step.end()
+        if not text.startswith("$") or place != len(text) or len(self._steps) > _LEVELS:
+            raise InvalidInput("json", text, "expected a path such as $.t or $.sensors[0].t")
+
+    def of(self, content: Any) -> Any:
+        """Return what is at this place.
+
+        Raises:
+            InvalidInput: nothing is.
+        """
+        for step in self._steps:
+            try:
+                content = content[step] if isinstance(content, dict if isinstance(step, str) else list) else None
+            except (KeyError, IndexError):
+                content = None
+            if content is None:
+                raise InvalidInput("payload", self.text, "is not in the message, or null")
+        return content
+
+
+class PayloadReader:
+    """Reads messages.
+
+    Args:
+        value: where the value of the topic itself is; None for the whole payload, of whose objects each leaf is a
+            reading.
+        time: where the time of the message is; None if it has none.
+    """
+
+    def __init__(self, value: JsonPath | None = None, time: JsonPath | None = None) -> None:
+        self._value = value
+        self._time = time
+
+    def read(self, topic: str, payload: bytes, now_ms: float) -> list[DeviceReading]:
+        """Return the readings of a message, at least one.
+
+        Args:
+            topic: its levels become those of the metric.
+            payload: a number, a word such as ``ON``, or JSON.
+            now_ms: for the upper bound of times, Unix ms.
+
+        Raises:
+            InvalidInput: nothing of it can be published.
+        """
+        metric = checked_name("/".join(level for part in topic.split("/") if (level := readable_name(part))))
+        content = _content(payload)
+        time_ms = None if self._time is None else _time_ms(self._time.of(content), now_ms)
+        if self._value is not None:
+            content = self._value.of(content)
+        readings = []
+        for name, leaf in _leaves(metric, content, 0):
+            if len(readings) >= _LEAVES:
+                break
+            value, text = _value(leaf)
+            readings.append(DeviceReading(checked_name(name), value, text, time_ms))
+        if not readings:
+            raise InvalidInput("payload", payload[:_SHOWN], "holds no number, word or object with any of them")
+        return readings
+
+
+def _content(payload: bytes) -> Any:
+    """Return what a payload is: JSON, or the text as it is."""
+    try:
+        text = payload.decode().strip()
+    except UnicodeDecodeError:
+        raise InvalidInput("payload", payload[:_SHOWN], "is not UTF-8") from None
+    if not text:
+        raise InvalidInput("payload", "", "is empty")
+    if text[0] in '{["':
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise InvalidInput("payload", text[:_SHOWN], f"is no JSON: {error}") from None
+    if text.lower() in _WORDS or text == "null":
+        return None if text == "null" else text
+    try:
+        number = parse_number("payload", text)
+    except InvalidInput:
+        return text
+    return _NO_NUMBER if number is None else number
+
+
+def _leaves(name: str, content: Any, level: int) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of each leaf that may be a reading; a list has its indices for names."""
+    if level > _LEVELS:
+        return
+    if isinstance(content, dict):
+        for key, inner in content.items():
+            if below := readable_name(str(key)).replace("/", "_"):
+                yield from _leaves(f"{name}/{below}", inner, level + 1)
+    elif isinstance(content, list):
+        for index, inner in enumerate(content):
+            yield from _leaves(f"{name}/{index}", inner, level + 1)
+    elif content is not None:
+        yield name, content
+
+
+def _value(leaf: Any) -> tuple[float | None, str | None]:
+    """Return the number and the word of a leaf: ``ON`` is 1 and a word, 21.5 is a number, ``heat`` is a word."""
+    if leaf is _NO_NUMBER:
+        return None, None
+    if isinstance(leaf, bool):
+        return float(leaf), None
+    if isinstance(leaf, (int, float)):
+        return checked_value(leaf), None
+    text = str(leaf).strip()
+    number = _WORDS.get(text.lower())
+    if number is not None:
+        return number, text
+    try:
+        return parse_number("payload", text), None
+    except InvalidInput:
+        if not text or len(text) > _TEXT_CHARS:
+            raise InvalidInput("payload", text, f"is no number, and no text of 1 to {_TEXT_CHARS} characters") from None
+        return None, text
+
+
+def _time_ms(given: Any, now_ms: float) -> float:
+    """Return a time as Unix ms: a number of seconds or milliseconds, or RFC 3339."""
+    if isinstance(given, str):
+        try:
+            given = float(given)
+        except ValueError:
+            return checked_time_ms(given, now_ms=now_ms)
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given) and given < _MIN_MS:
+        given *= 1_000
+    return checked_time_ms(given, now_ms=now_ms)

@@ -1,0 +1,340 @@
+"""`tidewire mqtt` with a real broker: what devices publish is stored, each message once, whatever is restarted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from servers import Valkey, own_port
+from waiting import HANG_S, Eventually
+
+from tidewire.commands.mqtt import broker_of
+from tidewire.commands.mqtt_payload import DeviceReading, JsonPath, PayloadReader
+from tidewire.errors import InvalidInput
+from tidewire.model.batch import decode_batch
+
+NOW_MS = 1_796_000_000_000.0
+
+
+class Broker:
+    """Debian's mosquitto, with its sessions on disk."""
+
+    def __init__(self, directory: Path, *, users: str = "") -> None:
+        self.port = own_port()
+        self._config = directory / "mosquitto.conf"
+        lines = [
+            f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {directory}/",
+            "autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0", "max_inflight_messages 200",
+            f"password_file {users}\nallow_anonymous false" if users else "allow_anonymous true",
+            *(["user root"] if os.getuid() == 0 else []),
+        ]  # fmt: skip
+        self._config.write_text("\n".join(lines) + "\n")
+        self._log = (directory / "mosquitto.log").open("wb")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        path = os.environ["PATH"] + ":/usr/sbin"
+        program = shutil.which("mosquitto", path=path)
+        assert program, "mosquitto is not installed"
+        self.process = subprocess.Popen([program, "-c", str(self._config)], stdout=self._log, stderr=self._log)
+        deadline = time.monotonic() + HANG_S
+        while True:
+            with contextlib.suppress(OSError):
+                device = self.device("probe")
+                device.disconnect()
+                return
+            assert time.monotonic() < deadline, "mosquitto does not listen"
+            time.sleep(0.02)
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait()
+            self.process = None
+
+    def device(self, name: str) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name)
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        return client
+
+    def close(self) -> None:
+        self.end()
+        self._log.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    (tmp_path / "broker").mkdir()
+    broker = Broker(tmp_path / "broker")
+    broker.start()
+    yield broker
+    broker.close()
+
+
+class Bridge:
+    """The command, in a process of its own."""
+
+    def __init__(self, url: str, *arguments: str, target: str, folder: Path, spool: bool = False) -> None:
+        environment = {**os.environ, "TIDEWIRE_SPOOL": str(folder / "spool") if spool else ""}
+        self.said = folder / "said"
+        with self.said.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tidewire", "mqtt", url, *arguments, "--to", target],
+                stderr=file,
+                env=environment,
+            )
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(HANG_S)
+
+    @property
+    def words(self) -> str:
+        return self.said.read_text()
+
+
+@pytest.fixture
+def bridge(broker: Broker, valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
+    running: list[Bridge] = []
+
+    def start(*arguments: str, **more: Any) -> Bridge:
+        one = Bridge(f"mqtt://127.0.0.1:{broker.port}", *arguments, target=valkey.url, folder=tmp_path, **more)
+        running.append(one)
+        return one
+
+    yield start
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+
+
+def stored(valkey: Valkey) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for key in valkey.client.keys("tw:{0}:log:*"):
+        for _, fields in valkey.client.xrange(key):
+            batch = decode_batch(fields[b"d"])
+            found.setdefault(batch.metric, []).append(batch)
+    return found
+
+
+def values(valkey: Valkey) -> dict[str, list[Any]]:
+    return {metric: [value for batch in batches for value in batch.value] for metric, batches in stored(valkey).items()}
+
+
+def publish(device: paho.Client, topic: str, payload: Any, **more: Any) -> None:
+    device.publish(topic, payload, qos=1, **more).wait_for_publish(HANG_S)
+
+
+async def test_topics_and_payloads_become_readings(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    device = broker.device("device")
+    publish(device, "plant/9/temperature", "18.5", retain=True)
+    one = bridge("plant/+/temperature", "zigbee/#", "--unit", "Cel", "--label", "site=A")
+    await eventually(lambda: "plant/9/temperature" in values(valkey))
+    publish(device, "plant/3/temperature", "21.5")
+    publish(device, "plant/3/humidity", "50")  # not asked for
+    publish(device, "zigbee/door", json.dumps({"state": "ON", "battery": 97, "cover": {"position": 5}, "mode": "heat"}))
+    await eventually(lambda: len(values(valkey)) >= 6)
+    assert values(valkey) == {
+        "plant/9/temperature": [18.5], "plant/3/temperature": [21.5], "zigbee/door/state": [1],
+        "zigbee/door/battery": [97], "zigbee/door/cover/position": [5], "zigbee/door/mode": [None],
+    }  # fmt: skip
+    batches = {metric: batches[0] for metric, batches in stored(valkey).items()}
+    assert {(batch.unit, str(batch.labels)) for batch in batches.values()} == {("Cel", "{'site': 'A'}")}
+    assert batches["plant/9/temperature"].text == ["retained"], "nobody knows since when"
+    assert batches["plant/3/temperature"].text is None
+    assert (batches["zigbee/door/state"].text, batches["zigbee/door/mode"].text) == (["ON"], ["heat"])
+    assert one.end() == 0
+    assert "6 readings published" in one.words
+    device.loop_stop()
+
+
+async def test_what_comes_while_the_command_is_away_is_stored_when_it_is_back(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    one = bridge("plant/#")
+    await eventually(lambda: "connected" in one.words)
+    device = broker.device("device")
+    publish(device, "plant/a", "1")
+    await eventually(lambda: values(valkey) == {"plant/a": [1]})
+    assert one.end() == 0
+    for number in range(2, 6):
+        publish(device, "plant/a", str(number))
+    one = bridge("plant/#")
+    await eventually(lambda: values(valkey) == {"plant/a": [1, 2, 3, 4, 5]})
+    assert one.end(signal.SIGINT) == 0
+    device.loop_stop()
+
+
+@pytest.mark.parametrize("spool", [False, True])
+async def test_each_message_is_stored_once_whatever_is_restarted(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually, spool: bool
+) -> None:
+    """The ledger: numbered messages, while broker and Redis are killed and started again in turn."""
+    one = bridge("ledger/#", spool=spool)
+    await eventually(lambda: "connected" in one.words)
+    device = broker.device("device")
+    device.reconnect_delay_set(1, 1)
+    taken: set[int] = set()
+    device.on_publish = lambda _client, _data, mid, *_: taken.add(mid)
+    sent = [device.publish("ledger/a", str(number), qos=1) for number in range(300)]
+    valkey.pause()
+    sent += [device.publish("ledger/a", str(number), qos=1) for number in range(300, 600)]
+    valkey.resume()
+    await eventually(lambda: len(taken) == len(sent))
+    broker.end()
+    sent += [device.publish("ledger/a", str(number), qos=1) for number in range(600, 900)]
+    broker.start()
+    await eventually(lambda: len(taken) == len(sent))
+    valkey.restart()
+    sent += [device.publish("ledger/a", str(number), qos=1) for number in range(900, 1_200)]
+    await eventually(lambda: len(set(values(valkey).get("ledger/a", ()))) == 1_200)
+    assert sorted(values(valkey)["ledger/a"]) == list(range(1_200)), "each once"
+    assert one.end() == 0
+    device.loop_stop()
+
+
+async def test_messages_lie_in_the_spool_while_redis_is_away(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually, tmp_path: Path
+) -> None:
+    one = bridge("plant/#", spool=True)
+    await eventually(lambda: "connected" in one.words)
+    valkey.stop()
+    device = broker.device("device")
+    for number in range(500):  # more than the broker lets be unacknowledged
+        publish(device, "plant/a", str(number))
+    spool = tmp_path / "spool"
+    await eventually(lambda: sum(file.stat().st_size for file in spool.rglob("*") if file.is_file()) > 30_000)
+    one.end(signal.SIGKILL)
+    valkey.start()
+    one = bridge("plant/#", spool=True)
+    await eventually(lambda: set(values(valkey).get("plant/a", ())) == set(range(500)))
+    assert one.end() == 0
+    device.loop_stop()
+
+
+async def test_a_value_and_its_time_by_path(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    device = broker.device("device")
+    at_ms = round(time.time() * 1e3) - 60_000
+    publish(device, "s/1", json.dumps({"t": [{"v": 7}], "at": at_ms / 1e3, "x": 5}), retain=True)
+    one = bridge("s/#", "--json", "$.t[0].v", "--time", "$.at")
+    await eventually(lambda: values(valkey) == {"s/1": [7]})
+    [batch] = stored(valkey)["s/1"]
+    assert batch.time == [pytest.approx(at_ms, abs=1)]
+    assert batch.text is None, "its age is known"
+    for payload in ("x", "{", json.dumps({"x": 1}), b"\xff", json.dumps({"t": [{"v": "on fire" * 99}], "at": at_ms})):
+        publish(device, "s/2", payload)
+    publish(device, "s/3", json.dumps({"t": [{"v": 8}], "at": at_ms}))
+    await eventually(lambda: "s/3" in values(valkey))
+    assert values(valkey) == {"s/1": [7], "s/3": [8]}
+    assert one.end() == 0
+    assert "5 messages unreadable" in one.words
+    assert one.words.count("s/2: ") == 5
+    device.loop_stop()
+
+
+async def test_a_broker_that_refuses_ends_the_command_with_its_reason(
+    tmp_path: Path, valkey: Valkey, eventually: Eventually
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "users").write_text("")
+    broker = Broker(tmp_path / "closed", users=str(tmp_path / "users"))
+    try:
+        with contextlib.suppress(OSError):
+            broker.start()
+        one = Bridge(f"mqtt://me:secret@127.0.0.1:{broker.port}", "a", target=valkey.url, folder=tmp_path)
+        assert one.process.wait(HANG_S) == 1
+        assert "ot authori" in one.words or "Bad user name" in one.words
+        assert "secret" not in one.words
+    finally:
+        broker.close()
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"21.5", [("a", 21.5, None)]),
+        (b" -3e2\n", [("a", -300.0, None)]),
+        (b"nan", [("a", None, None)]),
+        (b"true", [("a", 1.0, "true")]),
+        (b"OFF", [("a", 0.0, "OFF")]),
+        (b"heat", [("a", None, "heat")]),
+        (b'{"t":1,"none":null,"in":{"x/y":"2"}}', [("a/t", 1.0, None), ("a/in/x_y", 2.0, None)]),
+        (b'{"on":true}', [("a/on", 1.0, None)]),
+        (b"[1,[2]]", [("a/0", 1.0, None), ("a/1/0", 2.0, None)]),
+        (b'"5"', [("a", 5.0, None)]),
+        (b"9007199254740993", [("a", 9007199254740992.0, None)]),
+    ],
+)  # fmt: skip
+def test_a_payload_is_read(payload: bytes, expected: list[tuple[str, float | None, str | None]]) -> None:
+    found = PayloadReader().read("/a/", payload, NOW_MS)
+    assert found == [DeviceReading(metric, value, text, None) for metric, value, text in expected]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"  ", b"\xff", b"{", b"null", b"{}", b"[]", b"x" * 300, b'{"a":null}', b"[" * 9_000]
+)
+def test_what_is_no_reading_is_refused(payload: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        PayloadReader().read("a", payload, NOW_MS)
+
+
+@pytest.mark.parametrize("topic", ["", "/", "//", "\x01" * 9, "a" * 300])
+def test_a_topic_without_a_name_is_refused(topic: str) -> None:
+    if topic == "\x01" * 9:
+        assert PayloadReader().read(topic, b"1", NOW_MS)[0].metric == "_" * 9
+        return
+    with pytest.raises(InvalidInput):
+        PayloadReader().read(topic, b"1", NOW_MS)
+
+
+@given(st.text(max_size=20), st.binary(max_size=60) | st.text(max_size=30).map(str.encode))
+def test_any_message_is_readings_or_a_refusal(topic: str, payload: bytes) -> None:
+    try:
+        found = PayloadReader(None, None).read(topic, payload, NOW_MS)
+    except InvalidInput as error:
+        assert str(error)  # noqa: PT017 - either outcome is right
+        return
+    assert 0 < len(found) <= 256
+
+
+@pytest.mark.parametrize("path", ["", "t", "$t", "$.", "$..t", "$.a[", "$[x]", "$.*", "$[-1]", "$" + ".a" * 17])
+def test_a_path_that_is_none_is_refused(path: str) -> None:
+    with pytest.raises(InvalidInput, match="expected a path"):
+        JsonPath(path)
+
+
+def test_a_path_finds_what_it_names() -> None:
+    content = {"a": [{"b c": 1}], "d": 2}
+    for path, found in (("$", content), ("$.d", 2), ("$.a[0]['b c']", 1)):
+        assert JsonPath(path).of(content) == found
+    for path in ("$.x", "$.d.x", "$.a[1]", "$.a.b", "$[0]"):
+        with pytest.raises(InvalidInput):
+            JsonPath(path).of(content)
+
+
+def test_an_address_is_checked() -> None:
+    assert broker_of("mqtt://h")[:5] == ("h", 1883, False, "tcp", "/mqtt")
+    assert broker_of("mqtts://u:p%40@h:1")[:7] == ("h", 1, True, "tcp", "/mqtt", "u", "p@")
+    assert broker_of("wss://h/x")[:5] == ("h", 443, True, "websockets", "/x")
+    for url in ("h", "http://h", "mqtt://", "mqtt://h:x", "mqtt://h/topic", "mqtt://h:99999"):
+        with pytest.raises(InvalidInput):
+            broker_of(url)
