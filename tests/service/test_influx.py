@@ -259,7 +259,7 @@ async def test_bodies_are_unpacked_four_at_a_time_until_each_is_stored(
 
 
 async def test_a_large_body_leaves_the_loop_to_others(service: Any, at_ns: int) -> None:
-    lines = (f"cpu,host=h{n % 50},cpu=cpu{n % 8} usage_idle={n}.5,usage_user=2.5 {at_ns + n}" for n in range(100_000))
+    lines = (f"cpu,host=h{n % 50},cpu=cpu{n % 8} usage_idle={n}.5,usage_user=2.5 {at_ns + n}" for n in range(40_000))
     body = "\n".join(lines).encode()
     packed = gzip.compress(body, 1)
 
@@ -269,7 +269,7 @@ async def test_a_large_body_leaves_the_loop_to_others(service: Any, at_ns: int) 
 
     held_s, _ = await measured(post, HELD_S)
     assert held_s < HELD_S, f"{held_s * 1e3:.1f} ms"
-    assert len((await service.stored())["cpu/usage_idle"]) == 100_000
+    assert len((await service.stored())["cpu/usage_idle"]) == 40_000
 
 
 # -- tokens
