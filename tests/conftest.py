@@ -66,6 +66,10 @@ _NEEDS = {
         lambda: shutil.which("prometheus-pushgateway"),
         "needs a Pushgateway: apt-get install prometheus-pushgateway",
     ),
+    "mosquitto": (
+        lambda: shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin"),
+        "needs a broker of MQTT: apt-get install mosquitto",
+    ),
     "node_exporter": (
         lambda: shutil.which("prometheus-node-exporter"),
         "needs an exporter of Prometheus: apt-get install prometheus-node-exporter",

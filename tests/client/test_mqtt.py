@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from servers import Valkey, own_port
+from ports import own_port
+from servers import Valkey
 from waiting import HANG_S, Eventually
 
 from tidewire.commands.mqtt import broker_of
@@ -140,6 +141,7 @@ def publish(device: paho.Client, topic: str, payload: Any, **more: Any) -> None:
     device.publish(topic, payload, qos=1, **more).wait_for_publish(HANG_S)
 
 
+@pytest.mark.mosquitto
 async def test_topics_and_payloads_become_readings(
     broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
@@ -165,6 +167,7 @@ async def test_topics_and_payloads_become_readings(
     device.loop_stop()
 
 
+@pytest.mark.mosquitto
 async def test_what_comes_while_the_command_is_away_is_stored_when_it_is_back(
     broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
@@ -182,6 +185,7 @@ async def test_what_comes_while_the_command_is_away_is_stored_when_it_is_back(
     device.loop_stop()
 
 
+@pytest.mark.mosquitto
 @pytest.mark.parametrize("spool", [False, True])
 async def test_each_message_is_stored_once_whatever_is_restarted(
     broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually, spool: bool
@@ -210,6 +214,7 @@ async def test_each_message_is_stored_once_whatever_is_restarted(
     device.loop_stop()
 
 
+@pytest.mark.mosquitto
 async def test_messages_lie_in_the_spool_while_redis_is_away(
     broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually, tmp_path: Path
 ) -> None:
@@ -229,6 +234,7 @@ async def test_messages_lie_in_the_spool_while_redis_is_away(
     device.loop_stop()
 
 
+@pytest.mark.mosquitto
 async def test_a_value_and_its_time_by_path(
     broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
@@ -251,6 +257,7 @@ async def test_a_value_and_its_time_by_path(
     device.loop_stop()
 
 
+@pytest.mark.mosquitto
 async def test_a_broker_that_refuses_ends_the_command_with_its_reason(
     tmp_path: Path, valkey: Valkey, eventually: Eventually
 ) -> None:

@@ -153,6 +153,7 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
         (["serve"], "litestar", "service"),
         (["host"], "psutil", "service"),
         (["scrape", "x:1"], "prometheus_client", "scrape"),
+        (["mqtt", "mqtt://x", "t"], "paho", "mqtt"),
         (["dashboard"], "panel", "dashboard"),
     ],
 )

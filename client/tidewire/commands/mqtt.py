@@ -221,8 +221,8 @@ class _Bridge:
         self._reader = reader
         self._unit = unit
         self._labels = labels
-        # What was published last: if its acknowledgement is lost with the connection, it comes again, marked as a repeat
-        # and with its packet id, and is only acknowledged.
+        # What was published last: if its acknowledgement is lost with the connection, it comes again with its packet
+        # id, marked as a repeat, and is only acknowledged.
         self._known: dict[tuple[int, str, int], None] = {}
 
     def run(self, ended: threading.Event) -> None:

@@ -69,10 +69,10 @@ class JsonPath:
             InvalidInput: nothing is.
         """
         for step in self._steps:
-            try:
-                content = content[step] if isinstance(content, dict if isinstance(step, str) else list) else None
-            except (KeyError, IndexError):
-                content = None
+            if isinstance(step, str):
+                content = content.get(step) if isinstance(content, dict) else None
+            else:
+                content = content[step] if isinstance(content, list) and step < len(content) else None
             if content is None:
                 raise InvalidInput("payload", self.text, "is not in the message, or null")
         return content
@@ -107,7 +107,7 @@ class PayloadReader:
         time_ms = None if self._time is None else _time_ms(self._time.of(content), now_ms)
         if self._value is not None:
             content = self._value.of(content)
-        readings = []
+        readings: list[DeviceReading] = []
         for name, leaf in _leaves(metric, content, 0):
             if len(readings) >= _LEAVES:
                 break
