@@ -55,7 +55,8 @@ class Shape(NamedTuple):
 
 
 TIDEWIRE, ECHO, NCHAN, INFLUX = "tidewire", "bare Litestar", "nchan, in memory", "InfluxDB 1.6"
-ONE, HUNDRED, COLUMNS, LINE_PROTOCOL = "one reading", "100 batches", "columns of 1,000", "1,000 lines"
+ONE, HUNDRED, METRICS = "one reading", "100 batches of a metric", "100 batches of as many metrics"
+COLUMNS, LINE_PROTOCOL = "columns of 1,000", "1,000 lines"
 
 
 def shapes() -> list[Shape]:
@@ -67,6 +68,10 @@ def shapes() -> list[Shape]:
 
     one = [body({"metric": f"plant/{n}/temperature", "unit": "Cel", "value": 20.5 + n}) for n in range(640)]
     hundred = [
+        body([{"metric": f"plant/{n}/robots", "labels": {"robot": f"r{m}"}, "value": 20.5 + m} for m in range(100)])
+        for n in range(16)
+    ]
+    metrics = [
         body([{"metric": f"plant/{n}/m{m}", "labels": {"site": "A"}, "value": 20.5 + m} for m in range(100)])
         for n in range(16)
     ]
@@ -80,7 +85,7 @@ def shapes() -> list[Shape]:
     ]  # fmt: skip
     lines = [
         "\n".join(
-            f"cpu,host=h{n},cpu=cpu{m} usage_user={m % 90}.5,usage_system={m % 7}.25,usage_idle=3i"
+            f"cpu,host=h{n},cpu=cpu{m % 250} usage_user={m % 90}.5,usage_system={m % 7}.25,usage_idle=3i"
             for m in range(1_000)
         ).encode()
         for n in range(4)
@@ -89,6 +94,7 @@ def shapes() -> list[Shape]:
     return [
         Shape(ONE, JSON, one, 1, "posts", {**posted, ECHO: "/echo", NCHAN: "/pub?id=bench/0"}, 1, 64),
         Shape(HUNDRED, JSON, hundred, 100, "batches", {**posted, ECHO: "/echo", NCHAN: "/pub?id=bench/0"}, 100, 16),
+        Shape(METRICS, JSON, metrics, 100, "batches", posted, 100, 16),
         Shape(COLUMNS, JSON, columns, 1_000, "readings", posted, 1_000, 16),
         Shape(LINE_PROTOCOL, LINES, lines, 1_000, "lines", {TIDEWIRE: "/write?db=d", INFLUX: "/write?db=d"}, 3_000, 8),
     ]

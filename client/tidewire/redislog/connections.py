@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import redis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
+
+try:
+    import hiredis
+except ImportError:  # an extra
+    hiredis = None
 
 __all__ = ["ConnectionPool", "Wire", "names_another_server"]
 
@@ -52,11 +58,29 @@ class Wire:
         return replies
 
 
+@lru_cache
+def _packing(connection: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return a class of connection that packs commands in C; redis-py for asyncio does not: 4 µs for a batch, not 1."""
+    if hiredis is None:
+        return connection
+    pack = hiredis.pack_command
+
+    class Packing(connection):  # type: ignore[misc,valid-type]  # of a class that is given
+        def pack_command(self, *words: Any) -> list[bytes]:
+            if isinstance(words[0], str) and " " in words[0]:
+                packed: list[bytes] = super().pack_command(*words)  # several words, which redis-py parts
+                return packed
+            return [pack(words)]
+
+    return Packing
+
+
 class ConnectionPool(redis.asyncio.BlockingConnectionPool):
     """A bounded pool that can give up all its connections at once."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.connection_class = _packing(self.connection_class)
         self._given_up: set[AbstractConnection] = set()
 
     def give_up(self) -> None:

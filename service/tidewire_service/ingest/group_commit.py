@@ -1,7 +1,7 @@
 """Appends the batches of requests that wait at the same time in one call of the log: a group commit.
 
-A call costs a round trip, and Redis about 60 µs before its first batch. While one is on its way, the requests that come
-wait, and the next call takes all of them; when none is on its way, a request does not wait.
+A call costs a round trip, and Redis about 60 µs before its first batch. While two are on their way, the requests that
+come wait, and the next call takes all of them; else a request does not wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tidewire.redislog.log import RedisLog
 __all__ = ["GroupCommit"]
 
 _PATIENCE_S: Final = 0.1  # so long the first that waits does; then it is called beside the call that is on its way
-_CALLS: Final = 8  # on their way at a time; the log has 16 connections
+_CALLS: Final = 2  # on their way at a time: while Redis does one, the next is made
+_MOST_CALLS: Final = 8  # if some hang; the log has 16 connections
 
 
 class _Waiting(NamedTuple):
@@ -60,7 +61,7 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         appended: asyncio.Future[Appended] = loop.create_future()
         self._waiting.append(_Waiting(batches, size, appended))
-        if not self._calls:
+        if len(self._calls) < _CALLS:
             self._begin()
         else:
             self._be_patient()
@@ -72,7 +73,7 @@ class GroupCommit:
 
     def _lose_patience(self) -> None:
         self._patience = None
-        if self._waiting and len(self._calls) < _CALLS:
+        if self._waiting and len(self._calls) < _MOST_CALLS:
             self._begin()
 
     def _begin(self) -> None:
