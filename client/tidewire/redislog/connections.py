@@ -5,17 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, Final
 
 import redis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
-
-try:
-    import hiredis
-except ImportError:  # an extra
-    hiredis = None
 
 __all__ = ["ConnectionPool", "Wire", "names_another_server"]
 
@@ -58,12 +52,12 @@ class Wire:
         return replies
 
 
-@lru_cache
 def _packing(connection: type[AbstractConnection]) -> type[AbstractConnection]:
     """Return a class of connection that packs commands in C; redis-py for asyncio does not: 4 µs for a batch, not 1."""
-    if hiredis is None:
+    try:
+        from hiredis import pack_command as pack  # noqa: PLC0415 - an extra
+    except ImportError:
         return connection
-    pack = hiredis.pack_command
 
     class Packing(connection):  # type: ignore[misc,valid-type]  # of a class that is given
         def pack_command(self, *words: Any) -> list[bytes]:
