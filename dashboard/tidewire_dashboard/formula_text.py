@@ -1,19 +1,10 @@
-"""Formulas as a browser writes them: what is wrong with one and where, and what may stand at its cursor."""
+"""Formulas as a browser writes them: what is wrong with one, and what may stand at its cursor."""
 
 from __future__ import annotations
 
-from msgspec import UNSET
-
 from tidewire.errors import InvalidFormula
-from tidewire.livestore.messages import (
-    FormulaCompletion,
-    FormulaFault,
-    FormulaHelp,
-    FormulaHelpRequest,
-    FormulaState,
-    OpenView,
-    RangeRequest,
-)
+from tidewire.livestore.formula_faults import fault_of, units_of
+from tidewire.livestore.messages import FormulaCompletion, FormulaHelp, FormulaHelpRequest
 from tidewire.livestore.store import Store
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.formulas.completion import complete
@@ -21,22 +12,7 @@ from tidewire.model.formulas.parser import parse_formula
 from tidewire.model.formulas.types import check_purpose
 from tidewire_dashboard.login import Login
 
-__all__ = ["fault_of", "fault_state", "help_with"]
-
-
-def fault_of(text: str, error: InvalidFormula) -> FormulaFault:
-    """Return an error at its place in a text, in UTF-16 units as a browser counts."""
-    position, end = (_units(text[:at]) for at in (error.position, error.end))
-    return FormulaFault(position=position, end=end, message=error.message, remedy=error.remedy)
-
-
-def fault_state(request: OpenView | RangeRequest, error: InvalidFormula) -> FormulaState:
-    """Return that the formula of a request has no result, and why."""
-    text = request.formula or ""
-    return FormulaState(
-        formula=text, series=[], loading=False, reads=0, warnings=[], error=fault_of(text, error),
-        summary=request.summary or UNSET,
-    )  # fmt: skip
+__all__ = ["help_with"]
 
 
 def help_with(request: FormulaHelpRequest, store: Store, login: Login) -> FormulaHelp:
@@ -59,12 +35,8 @@ def help_with(request: FormulaHelpRequest, store: Store, login: Login) -> Formul
             text=one.text,
             shown=one.shown,
             meaning=one.meaning,
-            back=_units(one.text[len(one.text) - one.back :]),
+            back=units_of(one.text[len(one.text) - one.back :]),
         )
         for one in found.items
     ]
-    return FormulaHelp(id=request.id, error=error, start=_units(text[: found.start]), items=items)
-
-
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
+    return FormulaHelp(id=request.id, error=error, start=units_of(text[: found.start]), items=items)

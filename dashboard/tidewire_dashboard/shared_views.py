@@ -18,6 +18,7 @@ import msgspec
 
 from tidewire.errors import InvalidFormula, LimitExceeded, ServiceUnavailable
 from tidewire.livestore.alarms import Alarms, EventsVersion
+from tidewire.livestore.formula_faults import fault_state
 from tidewire.livestore.history_cache import HistoryCache, answer_range
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.messages import (
@@ -29,16 +30,16 @@ from tidewire.livestore.messages import (
     directory_message,
     encode_message,
 )
+from tidewire.livestore.open_formula import FormulaKey
+from tidewire.livestore.shared_formulas import FormulaWindow, SharedFormulas
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.settings import without_password
-from tidewire_dashboard.analysis import Readings
-from tidewire_dashboard.formula_text import fault_state
+from tidewire_dashboard.analysis import Part, Readings
+from tidewire_dashboard.formula_results import parts_of
 from tidewire_dashboard.login import EVERYBODY, Login
-from tidewire_dashboard.open_formula import FormulaKey
 from tidewire_dashboard.requests import ViewerRequests
 from tidewire_dashboard.runs import Runs
 from tidewire_dashboard.saved_decks import SavedDecks
-from tidewire_dashboard.shared_formulas import FormulaWindow, SharedFormulas
 from tidewire_dashboard.source import Source
 
 __all__ = ["ConnectedViewer", "SharedView", "SharedViews", "ViewKey"]
@@ -140,9 +141,7 @@ class SharedViews:
         self.readings = Readings(source.url, token)
         self._formulas = SharedFormulas(source.store, history_cache, self._want_past_of, clock_ms)
         self._runs = Runs(source.feed, source.url, token)
-        self.requests = ViewerRequests(
-            source.store, self.readings, self.saved_decks, self._formulas.results, self._runs
-        )
+        self.requests = ViewerRequests(source.store, self.readings, self.saved_decks, self._results, self._runs)
         self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
@@ -342,6 +341,9 @@ class SharedViews:
         viewer.send_range(frame, request.lane)
         if problem:
             viewer.send_problem(problem)
+
+    async def _results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
+        return parts_of(await self._formulas.results(text, login, start_ms, end_ms))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

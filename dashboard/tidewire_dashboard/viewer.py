@@ -13,6 +13,7 @@ import msgspec
 
 from tidewire.errors import InvalidFormula
 from tidewire.livestore.alarms import EventsVersion
+from tidewire.livestore.formula_faults import fault_state
 from tidewire.livestore.messages import (
     LANES,
     MAX_VIEWS,
@@ -32,11 +33,10 @@ from tidewire.livestore.messages import (
     encode_message,
     parse_acknowledgement,
 )
-from tidewire_dashboard.formula_text import fault_state
+from tidewire.livestore.open_formula import FormulaKey
+from tidewire.livestore.shared_formulas import FormulaWindow
 from tidewire_dashboard.login import EVERYBODY, Login
-from tidewire_dashboard.open_formula import FormulaKey
 from tidewire_dashboard.pacing import Pacing
-from tidewire_dashboard.shared_formulas import FormulaWindow
 from tidewire_dashboard.shared_views import SharedView, SharedViews, ViewKey
 
 __all__ = ["Port", "Viewer"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+from tidewire.livestore.open_formula import FormulaKey, OpenFormula
 from tidewire.livestore.store import Store
 from tidewire.livestore.summary import Row
 from tidewire.model.formulas.parser import parse_formula
 from tidewire_dashboard.login import EVERYBODY
-from tidewire_dashboard.open_formula import FormulaKey, OpenFormula
 
 
 def cells(*, first: int, count: int = 40) -> list[Row]:

@@ -17,9 +17,9 @@ import pytest
 from waiting import HANG_S, Eventually
 
 from tidewire.errors import InvalidInput, ServiceUnavailable
+from tidewire.livestore import shared_formulas
 from tidewire.livestore.formula_view import FormulaView
 from tidewire.livestore.view_frame import DELTA, FLAG_PARTIAL, RANGE, SNAPSHOT, exponents_of, unpack_frame
-from tidewire_dashboard import shared_formulas
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.settings import DashboardSettings

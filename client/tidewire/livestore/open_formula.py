@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,12 +14,34 @@ from tidewire.livestore.summary import Row, RowKey, SummaryKind
 from tidewire.model.batch import series_key
 from tidewire.model.formulas.matchers import METRIC
 from tidewire.model.formulas.tree import Node
-from tidewire_dashboard.login import Login
 
-__all__ = ["FormulaKey", "OpenFormula"]
+__all__ = ["EVERYTHING", "FormulaAsker", "FormulaKey", "OpenFormula"]
 
 _MOST_ROWS: Final = 512  # of fixed windows of one formula, besides those of its live ones: a heat map has up to 41
 _ROLE_COLOURS: Final = {"highest": 1, "changed": 2, "lowest": 5}
+
+
+class FormulaAsker(Protocol):
+    """Whoever asks for a formula."""
+
+    @property
+    def narrowed_to(self) -> tuple[str, ...]:
+        """The patterns of the metrics that it may read, sorted; empty if it may read everything."""
+
+    def may_see(self, metric: str) -> bool:
+        """Tell whether it may read a metric."""
+
+
+class _Everything:
+    """May read all metrics."""
+
+    narrowed_to: tuple[str, ...] = ()
+
+    def may_see(self, metric: str) -> bool:
+        return True
+
+
+EVERYTHING: Final = _Everything()
 
 
 class FormulaKey(NamedTuple):
@@ -46,10 +68,10 @@ class OpenFormula:
         windows: how many windows of it are open.
     """
 
-    def __init__(self, key: FormulaKey, node: Node, login: Login, store: Store, numbers: Iterator[int]) -> None:
+    def __init__(self, key: FormulaKey, node: Node, asker: FormulaAsker, store: Store, numbers: Iterator[int]) -> None:
         self.key = key
         self.node = node
-        self.may_see = login.may_see
+        self.may_see = asker.may_see
         self.entries: dict[tuple[tuple[str, str], ...], FormulaSeries] = {}
         self.valued: set[tuple[tuple[str, str], ...]] = set()
         self.rows: dict[RowKey, FormulaSeries] = {}

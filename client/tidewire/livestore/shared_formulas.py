@@ -1,7 +1,8 @@
 """The formulas that viewers share: their readings, the series of their results, and their past from the history.
 
-All formulas of logins that see the same metrics share one copy of the readings. A formula is open while somebody
-watches a window of it; until then the indices of its series stay what they are.
+All formulas of viewers that see the same metrics share one copy of the readings. A formula is open while somebody
+watches a window of it; until then the indices of its series stay what they are. The dashboard has them for all its
+viewers, a notebook chart for itself.
 """
 
 from __future__ import annotations
@@ -11,34 +12,29 @@ import itertools
 import logging
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from tidewire.errors import InvalidFormula, ServiceUnavailable
-from tidewire.evaluation.evaluate import Result, ResultSeries
+from tidewire.evaluation.evaluate import Result
+from tidewire.evaluation.reading_table import Floats
 from tidewire.evaluation.vectors import Labels, sorting
+from tidewire.livestore.formula_faults import fault_of
 from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.formula_view import FormulaView, pack_values
 from tidewire.livestore.history_cache import HistoryCache
 from tidewire.livestore.messages import FormulaSeries, FormulaState, RangeRequest
+from tidewire.livestore.open_formula import FormulaAsker, FormulaKey, OpenFormula
 from tidewire.livestore.store import Store
 from tidewire.livestore.summary import Summary, summarize
 from tidewire.livestore.window import BEYOND
 from tidewire.model.bucket_steps import column_step_for
 from tidewire.model.formulas.parser import parse_formula
 from tidewire.model.formulas.types import check_purpose
-from tidewire.model.table_writers import label_column
-from tidewire_dashboard.analysis import Part
-from tidewire_dashboard.formula_text import fault_of
-from tidewire_dashboard.login import Login
-from tidewire_dashboard.open_formula import FormulaKey, OpenFormula
 
-__all__ = ["FormulaWindow", "SharedFormulas"]
+__all__ = ["FormulaResult", "FormulaWindow", "SharedFormulas"]
 
 _log = logging.getLogger("tidewire")
 _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
@@ -48,6 +44,24 @@ _MAX_OPEN: Final = 200  # formulas of all viewers
 _AT_ONCE: Final = 2  # evaluations over the history, in threads
 _COLUMNS: Final = 1_000  # of a file
 _TICK_BUDGET_MS: Final = 40.0  # of the 100 between two ticks
+
+
+class FormulaResult(NamedTuple):
+    """A series of a result over a fixed window.
+
+    Attributes:
+        entry: as viewers know it.
+        metric: the name that it keeps, or the formula.
+        unit: of its values.
+        time_ms: float64[n], the ends of the buckets that have a value.
+        value: float64[n].
+    """
+
+    entry: FormulaSeries
+    metric: str
+    unit: str
+    time_ms: Floats
+    value: Floats
 
 
 class FormulaWindow:
@@ -158,18 +172,18 @@ class SharedFormulas:
         self._refreshed = -1
         self._spent_ms = 0.0  # in the last tick
 
-    def watch(self, key: FormulaKey, login: Login, window_ms: float, buckets: int) -> FormulaWindow:
+    def watch(self, key: FormulaKey, asker: FormulaAsker, window_ms: float, buckets: int) -> FormulaWindow:
         """Open a live window of a formula.
 
         Raises:
             InvalidFormula: it cannot be read, or not be evaluated over the series that there are; or too many are open.
         """
-        formula = self._formula(key, login)
+        formula = self._formula(key, asker)
         need = window_ms + need_ms(formula.node) + _SLACK_MS
         reach_ms = self._store.raw_ms if need <= self._store.raw_ms else self._store.seconds_ms
         readings = self._readings.get((reach_ms, key.seen))
         if readings is None:
-            readings = FormulaReadings(self._store, reach_ms, may_see=login.may_see)
+            readings = FormulaReadings(self._store, reach_ms, may_see=asker.may_see)
             self._readings[reach_ms, key.seen] = readings
         window = FormulaWindow(formula, readings, window_ms, buckets)
         self._open[key] = formula
@@ -251,7 +265,7 @@ class SharedFormulas:
             window.reading = None
 
     async def answer_range(
-        self, request: RangeRequest, text: str, login: Login, *, seq: int, now_ms: float
+        self, request: RangeRequest, text: str, asker: FormulaAsker, *, seq: int, now_ms: float
     ) -> tuple[bytes, FormulaState]:
         """Return the frame of a fixed window of a formula, and what there is of it then.
 
@@ -259,7 +273,7 @@ class SharedFormulas:
             InvalidFormula: it cannot be read, or not be evaluated over the series that there are.
             ServiceUnavailable: the service did not answer, or refused; says why.
         """
-        formula = self._formula(FormulaKey(text, login.narrowed_to, request.summary), login)
+        formula = self._formula(FormulaKey(text, asker.narrowed_to, request.summary), asker)
         step_ms = column_step_for(max(1.0, request.end_ms - request.start_ms), request.buckets)
         first = math.ceil(request.end_ms / step_ms) - request.buckets - BEYOND
         count = request.buckets + 2 * BEYOND
@@ -283,18 +297,23 @@ class SharedFormulas:
         of_rows = entries if request.summary is not None else []
         return frame, formula.state(of_rows, formula=text, loading=False, reads=reads, warnings=list(result.warnings))
 
-    async def results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
+    async def results(self, text: str, asker: FormulaAsker, start_ms: float, end_ms: float) -> list[FormulaResult]:
         """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.
 
         Raises:
             InvalidFormula, ServiceUnavailable: as `answer_range`.
         """
-        formula = self._formula(FormulaKey(text, login.narrowed_to), login)
+        formula = self._formula(FormulaKey(text, asker.narrowed_to), asker)
         step_ms = column_step_for(max(1.0, end_ms - start_ms), _COLUMNS)
-        first, last = math.ceil(start_ms / step_ms), math.ceil(end_ms / step_ms)
-        result, _ = await self._evaluate(formula, first, max(1, last - first), step_ms)
-        time_ms = np.arange(first + 1, first + 1 + max(1, last - first)) * step_ms
-        return [_part_of(formula, one, time_ms) for one in result.series]
+        first = math.ceil(start_ms / step_ms)
+        count = max(1, math.ceil(end_ms / step_ms) - first)
+        result, _ = await self._evaluate(formula, first, count, step_ms)
+        time_ms = np.arange(first + 1, first + 1 + count, dtype=np.float64) * step_ms
+        found = []
+        for one in result.series:
+            entry, there = formula.entry(one.labels, one.unit), one.here & ~np.isnan(one.value)
+            found.append(FormulaResult(entry, entry.name or text, one.unit, time_ms[there], one.value[there]))
+        return found
 
     async def _evaluate(self, formula: OpenFormula, first: int, count: int, step_ms: int) -> tuple[Result, int]:
         async with self._turns:
@@ -303,34 +322,12 @@ class SharedFormulas:
                 first=first, count=count, step_ms=step_ms,
             )  # fmt: skip
 
-    def _formula(self, key: FormulaKey, login: Login) -> OpenFormula:
+    def _formula(self, key: FormulaKey, asker: FormulaAsker) -> OpenFormula:
         formula = self._open.get(key)
         if formula is None:
             node = parse_formula(key.text)
             check_purpose(node, "chart")
             if len(self._open) >= _MAX_OPEN:
                 raise InvalidFormula("cost", 0, node.end, f"{_MAX_OPEN} formulas are open", "close other charts")
-            formula = OpenFormula(key, node, login, self._store, self._numbers)
+            formula = OpenFormula(key, node, asker, self._store, self._numbers)
         return formula
-
-
-class _NamedResult(msgspec.Struct, frozen=True):
-    index: int
-    metric: str
-    labels: Labels
-
-
-def _part_of(formula: OpenFormula, one: ResultSeries, time_ms: npt.NDArray[np.int64]) -> Part:
-    """Return a series of a result as the rows of a file; its metric is the name that it keeps, or the formula."""
-    entry = formula.entry(one.labels, one.unit)
-    metric = entry.name or formula.key.text
-    there = one.here & ~np.isnan(one.value)
-    count = int(there.sum())
-    columns = {
-        "metric": pa.array([metric] * count).dictionary_encode(),
-        "time": pa.array(time_ms[there] * 1_000, pa.timestamp("us", "UTC")),
-        "value": pa.array(one.value[there]),
-        "unit": pa.array([one.unit] * count).dictionary_encode(),
-        **{label_column(name): pa.array([text] * count).dictionary_encode() for name, text in entry.labels.items()},
-    }
-    return Part(_NamedResult(entry.i, metric, entry.labels), pa.table(columns))
