@@ -92,9 +92,13 @@ class InvalidFormula(InvalidInput):
         end: the character behind the last one that is wrong.
         message: what is wrong there.
         remedy: what to write or do, ``""`` if nobody can tell.
+        instead: what may be meant in the place of what is wrong, ``""`` if nobody can tell.
     """
 
-    def __init__(self, kind: str, position: int, end: int, message: str, remedy: str = "") -> None:
+    def __init__(
+        self, kind: str, position: int, end: int, message: str, remedy: str = "", *, instead: str = ""
+    ) -> None:
+        self.instead = instead
         self.kind = kind
         self.position = position
         self.end = end
@@ -102,6 +106,20 @@ class InvalidFormula(InvalidInput):
         self.remedy = remedy
         super().__init__("formula", "", message + (f"; {remedy}" if remedy else ""))
         self.args = (f"formula, character {position + 1}: {self.reason}",)
+
+    def marked(self, text: str) -> InvalidFormula:
+        """Return this error with the line of the formula below it, in which the place is marked.
+
+        Args:
+            text: the whole formula, of one line or several.
+        """
+        error = InvalidFormula(self.kind, self.position, self.end, self.message, self.remedy, instead=self.instead)
+        begin = text.rfind("\n", 0, self.position) + 1
+        line = text[begin:].partition("\n")[0].replace("\t", " ")
+        at = self.position - begin
+        marks = "^" * max(1, min(self.end, begin + len(line)) - self.position)
+        error.args = (f"{error.args[0]}\n  {line}\n  {' ' * at}{marks}",)
+        return error
 
 
 class LimitExceeded(TidewireError):

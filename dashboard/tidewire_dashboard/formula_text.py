@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from tidewire.errors import InvalidFormula
-from tidewire.livestore.formula_faults import fault_of, units_of
+from tidewire.livestore.formula_faults import fault_of, hint_of, units_of
 from tidewire.livestore.messages import FormulaCompletion, FormulaHelp, FormulaHelpRequest
 from tidewire.livestore.store import Store
 from tidewire.model.batch import ANNOTATIONS
@@ -17,10 +19,12 @@ __all__ = ["help_with"]
 
 def help_with(request: FormulaHelpRequest, store: Store, login: Login) -> FormulaHelp:
     """Return what is wrong with a formula, and what may stand at its cursor of what a login may see."""
-    text, error = request.formula, None
+    text, error, hint = request.formula, None, None
     try:
         if text.strip():
-            check_purpose(parse_formula(text), "chart")
+            node = parse_formula(text)
+            check_purpose(node, "chart")
+            hint = hint_of(text, node, store, login.may_see)
     except InvalidFormula as invalid:
         error = fault_of(text, invalid)
     before = text.encode("utf-16-le")[: 2 * request.position].decode("utf-16-le", "ignore")
@@ -39,4 +43,4 @@ def help_with(request: FormulaHelpRequest, store: Store, login: Login) -> Formul
         )
         for one in found.items
     ]
-    return FormulaHelp(id=request.id, error=error, start=units_of(text[: found.start]), items=items)
+    return FormulaHelp(id=request.id, error=error, hint=hint or UNSET, start=units_of(text[: found.start]), items=items)

@@ -187,9 +187,8 @@ class ViewerRequests:
         start, end, formula = request.start_ms, max(request.start_ms + 1, request.end_ms), request.formula
 
         async def read() -> Sequence[Part]:
-            if formula is not None:
-                return await self._results(formula, login, start, end)
-            return await self._readings.parts(known, start, end)
+            parts = await self._readings.parts(known, start, end) if known or formula is None else []
+            return parts if formula is None else [*parts, *await self._results(formula, login, start, end)]
 
         if isinstance(request, ExportRequest):
             key = self.exports.issue(Export(read, end, request.kind))

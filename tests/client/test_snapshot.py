@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from tidewire.livestore.series import Series
 from tidewire.livestore.store import EventMark, Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.model.batch import FINISHED, Batch
-from tidewire.notebook.snapshot import _tick_texts, snapshot_bundle, snapshot_line, snapshot_png
+from tidewire.notebook.snapshot import snapshot_bundle, snapshot_line, snapshot_png
 from tidewire.notebook.snapshot_canvas import LINE_COLOURS, Canvas
 from tidewire.notebook.snapshot_events import draw_events
+from tidewire.notebook.still_charts import charts_of
 
 NOW_MS = 1_790_000_000_000.0
 
@@ -24,6 +26,14 @@ def frame_of(store: Store, window_ms: float = 300_000.0) -> ViewFrame:
     view = LiveView(store, None, window_ms, 800)
     view.tick(1, NOW_MS)
     return unpack_frame(view.frame(0, None))
+
+
+def line_of(words: str, frame: ViewFrame, store: Store) -> str:
+    return snapshot_line(words, frame, charts_of(frame, store.series))
+
+
+def still_of(title: str, frame: ViewFrame, store: Store, events: Sequence[EventMark] = ()) -> bytes:
+    return snapshot_png(title, charts_of(frame, store.series), events)
 
 
 def filled(store: Store, metric: str, times: np.ndarray, **more: object) -> None:
@@ -47,7 +57,7 @@ def is_ink(pixels: np.ndarray, series: Series) -> np.ndarray:
 def test_the_line_says_what_the_window_ends_with() -> None:
     store = Store()
     filled(store, "furnace/temperature", np.arange(NOW_MS - 200e3, NOW_MS, 1e3), unit="Cel", labels={"line": "A"})
-    line = snapshot_line("furnace/**", frame_of(store), store.series)
+    line = line_of("furnace/**", frame_of(store), store)
     assert line.startswith("furnace/** · 1 series · 5 min to 2026-09-21 ")
     assert "furnace/temperature{line=A} 780.2 °C" in line
 
@@ -65,22 +75,14 @@ def test_the_newest_reading_is_printed_as_on_the_chart(values: list[float], unit
     store = Store()
     times = [NOW_MS - 2_000, NOW_MS - 1_000]
     store.append(Batch(metric="m", time=times, value=values, unit=unit), int(times[-1]) << 32)
-    assert snapshot_line("m", frame_of(store), store.series).endswith(f"m {said}")
-
-
-def test_an_axis_whose_numbers_are_long_is_told_from_its_lowest() -> None:
-    assert _tick_texts([921.3, 934.0, 946.7]) == ["921.3", "934.0", "946.7"]
-    assert _tick_texts([0.0, 0.5, 1.0]) == ["0.0", "0.5", "1.0"]
-    assert _tick_texts([0.0, 1.0, 2.0]) == ["0", "1", "2"]
-    approximately = "\N{ALMOST EQUAL TO}"
-    assert _tick_texts([999_999.99, 1e6, 1_000_000.01]) == [f"{approximately}1,000,000", "+0.010", "+0.020"]
+    assert line_of("m", frame_of(store), store).endswith(f"m {said}")
 
 
 def test_nothing_is_said_to_be_nothing() -> None:
     store = Store()
     frame = frame_of(store)
-    assert "no reading until" in snapshot_line("furnace/**", frame, store.series)
-    image, _ = colours(snapshot_png("nothing", frame, store.series))
+    assert "no reading until" in line_of("furnace/**", frame, store)
+    image, _ = colours(still_of("nothing", frame, store))
     assert image.height < 100
 
 
@@ -89,7 +91,7 @@ def test_a_picture_has_a_panel_for_each_metric_and_six_at_most(metrics: int) -> 
     store = Store()
     for number in range(metrics):
         filled(store, f"m/{number}", np.arange(NOW_MS - 200e3, NOW_MS, 1e3))
-    png = snapshot_png("line", frame_of(store), store.series)
+    png = still_of("line", frame_of(store), store)
     image, seen = colours(png)
     assert image.width == 1_760
     assert image.height == 2 * ({1: 220, 2: 170}.get(metrics, 130) * min(metrics, 6) + 26)
@@ -105,7 +107,7 @@ def test_a_silence_is_no_line() -> None:
         if silent:
             times = times[(times < NOW_MS - 200e3) | (times > NOW_MS - 60e3)]
         filled(store, "m", times)
-        image, _ = colours(snapshot_png("line", frame_of(store), store.series))
+        image, _ = colours(still_of("line", frame_of(store), store))
         assert bool(is_ink(np.asarray(image.crop((700, 70, 1_300, 380))), store.series[0]).any()) is not silent
 
 
@@ -113,7 +115,7 @@ def test_a_pace_that_was_slower_has_no_gaps_as_on_the_live_chart() -> None:
     store = Store()
     times = np.concatenate((np.arange(NOW_MS - 290e3, NOW_MS - 60e3, 10e3), np.arange(NOW_MS - 60e3, NOW_MS, 1e3)))
     filled(store, "m", times)
-    image, _ = colours(snapshot_png("line", frame_of(store), store.series))
+    image, _ = colours(still_of("line", frame_of(store), store))
     line = is_ink(np.asarray(image.crop((700, 70, 1_300, 380))), store.series[0])
     assert line.any(axis=0).mean() > 0.95, "a line in nearly every column, and not a dot each ten seconds"
 
@@ -126,7 +128,7 @@ def test_events_of_the_window_are_marks_below_the_panels_of_their_series() -> No
     frame = frame_of(store)
 
     def still(*events: EventMark) -> np.ndarray:
-        image = Image.open(io.BytesIO(snapshot_png("", frame, store.series, events))).convert("RGB")
+        image = Image.open(io.BytesIO(still_of("", frame, store, events))).convert("RGB")
         return np.asarray(image).astype(int)
 
     without = still()
@@ -181,7 +183,7 @@ def test_marks_of_events_are_counted_where_they_would_touch() -> None:
 def test_a_unit_is_written_as_on_the_live_chart() -> None:
     store = Store()
     store.append(Batch(metric="disk/used", time=[NOW_MS - 1e3], value=[2.5e9], unit="By"), int(NOW_MS - 1e3) << 32)
-    assert snapshot_line("disk/**", frame_of(store), store.series).endswith("disk/used 2.5 GB")
+    assert line_of("disk/**", frame_of(store), store).endswith("disk/used 2.5 GB")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_the_line_says_how_old_its_newest_reading_is(
     time_ms = NOW_MS - age_ms
     texts = None if text is None else [text]
     store.append(Batch(metric="m", time=[time_ms], value=[2.5], text=texts), int(time_ms + came_after_ms) << 32)
-    assert snapshot_line("m", frame_of(store), store.series).endswith(f" UTC · m 2.5{words}")
+    assert line_of("m", frame_of(store), store).endswith(f" UTC · m 2.5{words}")
 
 
 def test_markup_in_a_name_is_text() -> None:
@@ -215,7 +217,7 @@ def test_whole_numbers_are_steps_up_to_now() -> None:
     store = Store()
     times = NOW_MS - np.array([280e3, 200e3, 120e3, 40e3])
     store.append(Batch(metric="door", time=times.tolist(), value=[0.0, 1.0, 0.0, 0.0]), int(NOW_MS) << 32)
-    image, _ = colours(snapshot_png("line", frame_of(store), store.series))
+    image, _ = colours(still_of("line", frame_of(store), store))
     pixels = np.asarray(image.crop((2 * 58, 2 * 30, 2 * 868, 2 * 198))).astype(int)
     ink = is_ink(pixels, store.series[0])
     rows, columns = ink.sum(axis=1), ink.sum(axis=0)
@@ -236,8 +238,8 @@ def test_words_are_bands_with_their_words() -> None:
         )
         store.append(batch, int(times[-1]) << 32)
     frame = frame_of(store)
-    assert snapshot_line("mode", frame, store.series).endswith("} HEATING")
-    image, _ = colours(snapshot_png("line", frame, store.series))
+    assert line_of("mode", frame, store).endswith("} HEATING")
+    image, _ = colours(still_of("line", frame, store))
     for number, at_s in enumerate(ends_s):
         row = np.asarray(image)[2 * (30 + 43 * number + 6)].astype(int)
         idle = np.flatnonzero(np.abs(row - (0xE1, 0xE4, 0xE8)).sum(axis=1) < 12)

@@ -331,3 +331,24 @@ async def test_a_list_that_was_hidden_stays_hidden_for_this_browser(tab: Any, se
     await tab.page.keyboard.press("m")
     await drawn(tab)
     await side.wait_for()
+
+
+async def test_a_selection_of_label_sets_in_the_address_holds_for_all_charts_until_it_is_shown_all(
+    tab: Any, service: Any
+) -> None:
+    now_ms = time.time() * 1e3
+    for metric in ("fleet/cpu", "fleet/load"):
+        for az in ("az1", "az2", "az3"):
+            await service.publish(metric, 1.0, 2.0, 3.0, time=[now_ms - n for n in (3, 2, 1)], labels={"az": az})
+    counts = "() => (window.__tidewire?.state().charts ?? []).map((one) => one.series.length).join()"
+    formulas = "c==fleet/cpu&c==sum%28fleet/cpu%29"
+    await tab.open(f"/d/fleet?c=fleet/cpu&c=fleet/load&{formulas}&sel=az=az1|az3")
+    await tab.until(f"() => ({counts})() === '2,2,2,1'")
+    bar = tab.page.locator('[data-tw="selection"]')
+    await bar.filter(has_text="az is az1 or az3").wait_for()
+    await tab.page.locator('[data-tw="select-all"]').click()
+    await tab.until(f"() => ({counts})() === '3,3,3,1'")
+    assert await bar.is_hidden()
+    await tab.page.go_back()
+    await tab.until(f"() => ({counts})() === '2,2,2,1'")
+    assert tab.errors == []

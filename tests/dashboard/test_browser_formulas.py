@@ -181,3 +181,90 @@ async def test_what_is_doubtful_of_a_formula_is_said_and_a_chart_without_series_
     await says(tab, "drawer", "No series")
     await says(tab, "drawer", "nothing/here")
     assert tab.errors == []
+
+
+async def test_a_formula_beside_series_is_drawn_in_their_chart_and_kept_in_the_address(tab: Any, service: Any) -> None:
+    await counters(service)
+    total = "sum(rate(http/requests_total[20s]))"
+    await tab.open(f"/d/http?c=http/requests_total,={quote(total, safe='/')}:8")
+    found = await drawn(tab, 5)
+    assert found["title"] == f"http/requests_total + {total}"
+    assert [one["last"] for one in found["series"]][-1] == pytest.approx(7, rel=0.05)
+    units = [axis["unit"] for axis in found["axes"]]
+    assert units == ["", "/s"], "two units, two axes"
+    await tab.page.keyboard.press("Space")
+    await tab.badge("PAUSED")
+    await tab.page.keyboard.press("-")
+    await tab.until("() => window.__tidewire.state().settled && location.search.includes('from=')")
+    assert all(one["buckets"] > 10 for one in (await tab.page.evaluate(CHART))["series"])
+    await tab.page.keyboard.press("Escape")
+    await drawn(tab, 5)
+
+    await tab.page.locator('[data-tw="chart"]').hover()
+    await tab.page.keyboard.press("q")
+    await field(tab).wait_for()
+    assert await field(tab).input_value() == total
+    await tab.page.keyboard.press("Control+a")
+    await tab.page.keyboard.insert_text("max(rate(http/requests_total[20s]))")
+    await tab.page.keyboard.press("Enter")
+    await tab.until("() => location.search.includes(',=max')")
+    await drawn(tab, 5)
+    await tab.page.locator('[data-tw="chart"]').hover()
+    await tab.page.keyboard.press("f")
+    await tab.page.locator('[data-tw="drawer-about"]').filter(has_text="5 series").wait_for()
+    async with tab.page.expect_download() as download:
+        await tab.page.locator('[data-tw="export-csv"]').click()
+    text = (await (await download.value).path()).read_text()
+    assert "http/requests_total" in text
+    assert "max(rate(http/requests_total[20s]))" in text
+    await tab.page.keyboard.press("Escape")
+
+    await tab.page.locator('[data-tw="chart"]').hover()
+    await tab.page.keyboard.press("q")
+    await field(tab).wait_for()
+    await tab.page.keyboard.press("Control+a")
+    await tab.page.keyboard.press("Delete")
+    await tab.page.keyboard.press("Enter")
+    await drawn(tab, 4)
+    assert "=max" not in await tab.page.evaluate("() => location.search")
+    assert tab.errors == []
+
+
+async def test_a_formula_is_written_beside_the_series_of_a_chart(tab: Any, service: Any) -> None:
+    await counters(service)
+    await tab.open("/d/http?c=http/requests_total:8")
+    await drawn(tab, 4)
+    await tab.page.locator('[data-tw="chart"]').hover()
+    await tab.page.keyboard.press("q")
+    await field(tab).wait_for()
+    await tab.page.keyboard.insert_text("sum(http/requests_total)")
+    await tab.page.keyboard.press("Shift+Enter")
+    found = await drawn(tab, 5)
+    assert found["title"] == "http/requests_total + sum(http/requests_total)"
+    await tab.page.go_back()
+    await drawn(tab, 4)
+    assert tab.errors == []
+
+
+async def test_a_metric_that_nobody_publishes_is_said_with_the_one_that_is_meant_and_a_click_mends_it(
+    tab: Any, service: Any
+) -> None:
+    await counters(service)
+    wrong = RATES.replace("requests_total", "reqests_total")
+    await tab.open(f"/d/http?{chart(wrong, ':8')}")
+    await says(tab, "chart-fault", "No metric is called http/reqests_total. Did you mean http/requests_total?")
+    await field(tab, "mend").click()
+    found = await drawn(tab)
+    assert found["title"] == RATES
+    assert await field(tab, "chart-fault").is_hidden()
+    await tab.page.locator('[data-tw="chart"]').hover()
+    await tab.page.keyboard.press("q")
+    await field(tab).wait_for()
+    await tab.page.keyboard.press("Control+a")
+    await tab.page.keyboard.insert_text("sum(rat(http/requests_total))")
+    await says(tab, "formula-fault", "Character 5: there is no function rat. Did you mean rate?")
+    await field(tab, "mend").click()
+    assert await field(tab).input_value() == "sum(rate(http/requests_total))"
+    await tab.page.keyboard.press("Enter")
+    await drawn(tab, 1)
+    assert tab.errors == []

@@ -346,3 +346,20 @@ async def test_a_stat_is_as_fresh_as_the_series_that_it_shows(tab: Any, service:
     await page.locator(".card.of-kind [data-tw='legend-item']").nth(1).click()
     await tab.until("() => !location.search.includes('hide=')")
     assert tab.errors == []
+
+
+async def test_kinds_are_compared_with_the_span_earlier(tab: Any, plant: float) -> None:
+    span = f"from={plant - 30_000:.0f}&to={plant:.0f}&cmp=30s"
+    page = await opened(tab, f"{ALL}&{span}", KINDS)
+    notes = page.locator('[data-tw="kind-note"]')
+    await notes.nth(0).filter(has_text="30 s ago 40.7").wait_for()
+    await notes.nth(1).filter(has_text="30 s ago 4.4").wait_for()
+    await notes.nth(2).filter(has_text="pale: 30 s ago").wait_for()
+    await notes.nth(3).filter(has_text="outline: 30 s ago").wait_for()
+    table = page.locator('[data-tw="kind-table"]')
+    await table.locator("thead .kind-then").filter(has_text="30 s ago").wait_for()
+    await table.locator("tbody .kind-then").filter(has_text="0.93").first.wait_for()
+    await tab.open(f"/d/kind?{ALL}&{past(plant)}")
+    await table.wait_for()
+    assert await table.locator("thead .kind-then").is_hidden()
+    assert tab.errors == []

@@ -20,6 +20,7 @@ from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import unpack_frame
 from tidewire.model.batch import Batch
 from tidewire.notebook.snapshot import SNAPSHOT_COLUMNS, snapshot_png
+from tidewire.notebook.still_charts import charts_of
 
 WIDTHS = (2, 3, 4, 5, 7, 8, 12)  # columns of the grid
 PITCH_S, SPIKES = 27, 10
@@ -126,7 +127,7 @@ def test_spikes_have_one_height_in_the_still_of_a_notebook(phase_ms: int) -> Non
     view = LiveView(store, None, 300_000, SNAPSHOT_COLUMNS)
     view.tick(1, now_ms)
     frame = unpack_frame(view.frame(0, None))
-    image = Image.open(io.BytesIO(snapshot_png("line", frame, store.series)))
+    image = Image.open(io.BytesIO(snapshot_png("line", charts_of(frame, store.series))))
     tops = spike_tops(image, [2 * 58, 2 * 30, 2 * (880 - 70), 2 * (220 - 52)])
     assert len(tops) == values.count(15.58)
     assert len(set(tops)) == 1

@@ -302,3 +302,35 @@ async def test_the_picture_of_a_chart_has_its_earlier_line(tab: Any, service: An
 
     assert len(await inked("&w=5m")) == 1
     assert len(await inked("&w=5m&cmp=1h")) == 2
+
+
+async def test_an_empty_span_says_where_the_nearest_reading_lies_and_goes_there(tab: Any, service: Any) -> None:
+    await recent(service, "m")
+    await tab.open("/d/m")
+    await tab.until(DRAWN)
+    await choose(tab, "-3h", "-2h50m")
+    note = hook(tab, "nearest")
+    await note.filter(has_text="Nearest reading:").wait_for()
+    await hook(tab, "go-there").click()
+    await tab.until("() => window.__tidewire.state().charts[0].empty === '' && window.__tidewire.state().settled")
+    await tab.until(DRAWN)
+    span = await tab.page.evaluate(SPAN)
+    assert span["endMs"] - span["startMs"] == pytest.approx(600_000), "as long as the empty one"
+    assert await note.is_hidden()
+    assert tab.errors == []
+
+
+async def test_the_picker_says_which_day_with_a_reading_is_nearest(tab: Any, service: Any) -> None:
+    await recent(service, "m")
+    await tab.open("/d/m")
+    await tab.until(DRAWN)
+    await tab.page.keyboard.press("p")
+    await hook(tab, "picker-from").fill("-9d")
+    await hook(tab, "picker-to").fill("-8d")
+    note = hook(tab, "picker-note")
+    await note.filter(has_text="Nothing was read then; the nearest day with a reading is").wait_for()
+    await hook(tab, "picker-there").click()
+    await note.filter(has_text="Nothing was read").wait_for(state="hidden")
+    await tab.page.keyboard.press("Enter")
+    await tab.until(DRAWN)
+    assert tab.errors == []

@@ -20,6 +20,7 @@ from tidewire.livestore.view_frame import unpack_frame
 from tidewire.model.batch import Batch, series_key
 from tidewire.notebook.snapshot import snapshot_png
 from tidewire.notebook.snapshot_canvas import LINE_COLOURS, dashed, dashes_of
+from tidewire.notebook.still_charts import charts_of
 
 NOW_MS = 1_790_000_000_000.0
 TOKENS = Path(__file__).parents[2] / "client" / "chart" / "src" / "base" / "tokens.ts"
@@ -111,7 +112,9 @@ def test_a_still_has_the_colours_of_the_live_chart() -> None:
             store.append(batch, int(NOW_MS - 60e3 + at * 1e3) << 32)
     view = LiveView(store, None, 60_000.0, 800)
     view.tick(1, NOW_MS)
-    image = Image.open(io.BytesIO(snapshot_png("", unpack_frame(view.frame(0, None)), store.series))).convert("RGB")
+    image = Image.open(
+        io.BytesIO(snapshot_png("", charts_of(unpack_frame(view.frame(0, None)), store.series)))
+    ).convert("RGB")
     pixels = np.asarray(image).astype(int)
     rows = {}
     for one in store.series:

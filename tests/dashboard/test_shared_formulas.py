@@ -238,6 +238,25 @@ async def test_a_mistake_is_said_at_its_place_and_the_rest_goes_on(
     assert [state["error"] for state in page.states if state["formula"] == formula] == [fault, fault]
 
 
+async def test_a_metric_that_nobody_publishes_is_no_error_and_the_one_that_is_meant_is_said(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    await counters(service, 60)
+    page = Page(live)
+    await eventually(lambda: live.source.store.metrics > 0)
+    text = 'sum(http/reqests_total{site="A"})'
+    page.ask(text)
+    await eventually(lambda: page.states and page.state.get("hint"))
+    hint = page.state["hint"]
+    assert page.state["error"] is None
+    assert (hint["message"], hint["instead"]) == ("No metric is called http/reqests_total", "http/requests_total")
+    assert text[hint["position"] : hint["end"]] == "http/reqests_total"
+    page.ask("something/else/entirely")
+    await eventually(lambda: page.state["formula"] == "something/else/entirely" and "instead" not in page.state["hint"])
+    await service.publish("something/else/entirely", 1.0)
+    await eventually(lambda: "hint" not in page.state)
+
+
 async def test_a_formula_reads_only_what_its_viewer_may_see(
     live: Dashboard, service: Any, eventually: Eventually
 ) -> None:
@@ -332,6 +351,28 @@ async def test_a_past_that_cannot_be_read_is_loading_and_its_reason_is_said(
         monkeypatch.setattr(shared_formulas, "_AGAIN_MS", 0.0)
         await eventually(lambda: page.flags and not any(flags & FLAG_PARTIAL for flags in page.flags))
         assert json.loads(shared.status_message(0))["past_reason"] == ""
+        page.viewer.close()
+
+
+async def test_a_past_from_the_history_is_read_anew_since_readings_may_come_late(
+    service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_formulas, "_ANEW_MS", 0.0)
+    monkeypatch.setattr(shared_formulas, "_AGAIN_MS", 0.0)
+    monkeypatch.setattr(shared_formulas, "_ANEW_TIMES", 1.0)
+    now_ms = time.time() * 1e3
+    hour = 3_600_000.0
+    hours = [now_ms - n * hour for n in range(12, 0, -1)]
+    await service.publish("m", *([1.0] * 12), time=hours)
+    settings = DashboardSettings(url=service.url, dashboard_port=0)
+    async with running_dashboard(settings) as dashboard, ticking(dashboard):
+        await eventually(lambda: dashboard.source.feed.status.state == "live")
+        page = Page(dashboard)
+        page.ask("max_over_time(m[2h])", 14 * hour, buckets=280)
+        await eventually(lambda: page.flags and not any(flags & FLAG_PARTIAL for flags in page.flags))
+        await eventually(lambda: max(page.of().values(), default=0.0) == 1.0)
+        await service.publish("m", 9.0, time=[now_ms - 9.5 * hour])
+        await eventually(lambda: max(page.of().values(), default=0.0) == 9.0)
         page.viewer.close()
 
 

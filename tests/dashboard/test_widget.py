@@ -26,8 +26,9 @@ class Notebook:
         self.sent: list[tuple[float, Any, bytes | None]] = []
         self.charts: list[Chart] = []
 
-        def send(_chart: Chart, content: Any, buffers: list[bytes] | None = None) -> None:
-            self.sent.append((time.monotonic(), content, buffers[0] if buffers else None))
+        def send(_chart: Chart, content: Any, buffers: list[bytes | None] | None = None) -> None:
+            for buffer in buffers or [None]:
+                self.sent.append((time.monotonic(), content, buffer))
 
         monkeypatch.setattr(Chart, "send", send)
 
@@ -36,8 +37,15 @@ class Notebook:
         self.charts.append(chart)
         return chart
 
-    def frames(self) -> list[Any]:
-        return [unpack_frame(frame) for _, _, frame in self.sent if frame is not None]
+    def frames(self, view: int | None = None) -> list[Any]:
+        found = [unpack_frame(frame) for _, _, frame in self.sent if frame is not None]
+        return [frame for frame in found if view in (None, frame.view)]
+
+    def formula(self, text: str, summary: str | None = None) -> dict[str, Any]:
+        """Return what was said last of a formula, empty if nothing was."""
+        said = [content for _, content, _ in self.sent if content["t"] == "formula"]
+        own = [state for state in said if (state["formula"], state.get("summary")) == (text, summary)]
+        return own[-1] if own else {}
 
 
 @pytest.fixture
@@ -205,6 +213,99 @@ async def test_what_the_deck_says_is_heard_and_nonsense_is_not(
     )
     await eventually(lambda: any(frame.kind == RANGE and frame.view == 9 for frame in notebook.frames()))
     assert json.dumps([content for _, content, _ in notebook.sent])
+
+
+async def test_a_formula_has_a_view_of_its_own_beside_the_metrics(
+    service: Any, notebook: Notebook, eventually: Eventually, now_ms: float
+) -> None:
+    for site, slope in (("a", 2.0), ("b", 3.0)):
+        times = [now_ms - 60_000 + n * 1e3 for n in range(60)]
+        await service.publish("http/requests_total", *(slope * n for n in range(60)), time=times, labels={"site": site})
+    await service.publish("furnace/temperature", 7.0)
+    formula = "rate(http/requests_total[20s])"
+    chart = notebook.watch("furnace/**", f"={formula}", window="1m", url=service.url)
+    await eventually(lambda: len(notebook.formula(formula).get("series", [])) == 2)
+    state = notebook.formula(formula)
+    view = state["view"]
+    assert view >= 2
+    assert sorted(one["labels"]["site"] for one in state["series"]) == ["a", "b"]
+
+    def rates() -> list[float]:
+        values = notebook.frames(view)[-1].records["last_value"].tolist()
+        return sorted(round(value, 3) for value in values)
+
+    await eventually(lambda: notebook.frames(view) and rates() == [2.0, 3.0])
+    directory = [content for _, content, _ in notebook.sent if content["t"] == "series"]
+    shown = {one["metric"] for content in directory for one in content["series"]}
+    assert shown == {"furnace/temperature"}, "what only a formula reads has no chart"
+    assert notebook.frames(0)[-1].records["last_value"].tolist() == [7.0]
+    assert chart.to_pandas()["metric"].tolist() == ["furnace/temperature"]
+    assert chart.formulas == [formula]
+    end_ms = time.time() * 1e3
+    chart._on_message(
+        {"t": "view", "view": view, "series": [], "window_ms": 60_000, "buckets": 60, "formula": formula}, []
+    )
+    await eventually(lambda: notebook.frames(view)[-1].step_ms == 1_000)
+    span = {"start_ms": end_ms - 30_000, "end_ms": end_ms, "buckets": 30}
+    chart._on_message({"t": "range", "id": 5, "series": [], "formula": formula, **span}, [])
+    await eventually(lambda: any(frame.kind == RANGE and frame.view == 5 for frame in notebook.frames()))
+
+
+async def test_a_formula_that_cannot_be_evaluated_is_said_in_its_chart_and_the_others_go_on(
+    service: Any, notebook: Notebook, eventually: Eventually
+) -> None:
+    for site in "ab":
+        await service.publish("m", 1.0, labels={"site": site})
+        await service.publish("n", 1.0, labels={"site": site, "x": site})
+    wrong = "m + on() n"
+    notebook.watch("=m", f"={wrong}", url=service.url)
+    await eventually(lambda: notebook.formula(wrong).get("error"))
+    assert wrong[notebook.formula(wrong)["error"]["position"]] == "+"
+    await eventually(lambda: len(notebook.formula("m")["series"]) == 2)
+
+
+async def test_many_series_are_a_band_and_are_not_sent_themselves(
+    service: Any, notebook: Notebook, eventually: Eventually
+) -> None:
+    for n in range(30):
+        await service.publish("fleet/cpu", float(n), labels={"host": f"h{n}"})
+    await service.publish("fleet/load", 1.0)
+    selector = '{__name__="fleet/cpu"}'
+    chart = notebook.watch("fleet/**", url=service.url)
+    await eventually(lambda: notebook.formula(selector, "band").get("of") == 30)
+    assert {one["role"] for one in notebook.formula(selector, "band")["series"]} >= {"p5", "p50", "p95", "highest"}
+    await eventually(lambda: notebook.frames(0)[-1].records["last_value"].tolist() == [1.0])
+    assert set(chart.parts) == {"many"}
+    other = notebook.watch("fleet/**", kind="heat map", url=service.url)
+    assert set(other.parts) == {"many"}
+    await eventually(lambda: notebook.formula(selector, "heat").get("of") == 30)
+
+
+@pytest.mark.parametrize(("kind", "parts"), [(None, []), ("steps", []), ("gauge", ["kinds"]), ("histogram", ["kinds"])])
+async def test_the_page_gets_the_parts_that_a_kind_needs(
+    service: Any, notebook: Notebook, kind: str | None, parts: list[str]
+) -> None:
+    chart = notebook.watch("m", kind=kind, url=service.url)
+    assert list(chart.parts) == parts
+    assert all("TIDEWIRE_PLACE" in text for text in chart.parts.values())
+
+
+def test_a_mistake_is_said_where_it_was_written_before_anything_is_drawn() -> None:
+    with pytest.raises(ValueError, match=r"there is no function rat; did you mean rate") as caught:
+        watch("=sum(rat(http/requests_total))")
+    text, mark = str(caught.value).splitlines()[1:]
+    assert text[mark.index("^") : mark.rindex("^") + 1] == "rat"
+    for given, words in (({"kind": "guage"}, "did you mean 'gauge'"),):
+        with pytest.raises(ValueError, match=words):
+            watch("m", **given)
+    with pytest.raises(ValueError, match="behind '='"):
+        watch("=")
+    assert not widget._charts
+
+
+def test_a_name_that_looks_like_a_formula_is_warned_of(notebook: Notebook, service: Any) -> None:
+    with pytest.warns(UserWarning, match="begins with '='"):
+        notebook.watch("rate(http/requests_total)", url=service.url)
 
 
 @pytest.mark.parametrize("window", ["", "5", "5 m", "-5m", "0s", "25h", "5d"])

@@ -214,3 +214,44 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
     assert "2 series" in str(await snapshot.get_attribute("alt"))
     await lab.page.wait_for_timeout(2_000)
     assert await lab.page.get_by_text("model not found").is_hidden()
+
+
+@pytest.mark.long
+async def test_formulas_and_kinds_live_while_their_cell_sleeps_and_are_in_the_saved_file(
+    lab: Lab, publishing: None, live_service: LiveService
+) -> None:
+    url = live_service.url
+    formula = "avg_over_time(furnace/temperature[5s])"
+    show = f"import tidewire, time\ndisplay(tidewire.watch('={formula}', 'furnace/power', kind='stat', url='{url}'))\n"
+    cells = [
+        f"{show}time.sleep({4 * HANG_S})",
+        f"tidewire.watch('=sum(rat(furnace/power))', url='{url}')",
+        f"tidewire.watch('furnace/power', kind='guage', url='{url}')",
+        f"tidewire.watch('furnace/**', kind='band', window='1m', url='{url}')",
+    ]
+    lab.write("kinds.ipynb", *cells)
+    await lab.open("kinds.ipynb")
+    await lab.run(0, wait=False)
+    await lab.says("LIVE")
+    stats = lab.page.locator('.tw-deck .card.of-kind[data-kind="stat"]')
+    await stats.nth(1).wait_for(timeout=HANG_MS)
+    assert sorted(await lab.page.locator(".tw-deck .card-title").all_inner_texts()) == [formula, "furnace/power"]
+    await lab.moves()
+    assert await lab.page.locator(".jp-InputPrompt").first.inner_text() == "[*]:", "the cell still sleeps"
+    await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    await lab.page.get_by_text("KeyboardInterrupt").first.wait_for()
+
+    await lab.run(1)
+    said = await lab.printed(1)
+    assert "there is no function rat; did you mean rate?" in said
+    assert "^^^" in said
+    await lab.run(2)
+    assert "did you mean 'gauge'?" in await lab.printed(2)
+    assert await lab.page.locator(".tw-deck").count() == 1, "what is wrong draws nothing"
+    await lab.run(3)
+    await lab.page.locator(".tw-deck .card.of-many").nth(1).wait_for(timeout=HANG_MS)
+
+    outputs = [output for cell in await lab.saved("kinds.ipynb") for output in cell.get("outputs", [])]
+    texts = ["".join(output["data"]["text/plain"]) for output in outputs if "image/png" in output.get("data", {})]
+    assert len(texts) == 2
+    assert texts[0].startswith(f"furnace/power, {formula} · 2 series")

@@ -68,7 +68,10 @@ function startDashboard(given: PanelModel, el: ParentNode, root: HTMLElement): S
       return address.href;
     },
     drawn: () => {
-      (window as unknown as Record<string, unknown>).__tidewire = Object.freeze({ state: () => app.debug() });
+      void import("./pages/debug").then(({ debugState }) => {
+        const shown = window as unknown as Record<string, unknown>;
+        shown.__tidewire = Object.freeze({ state: () => debugState(app, app.debug()) });
+      });
       window.setTimeout(loadPanel, PANEL_AFTER_MS);
     },
   });

@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { matches } from "../src/base/pattern";
 import { ALIASES, SCALES, shownUnit, unitKey, WORDS } from "../src/base/units";
+import { LOCAL, setZone, UTC } from "../src/base/zone";
+import { LINEAR } from "../src/canvas/axis";
+import { OFFSET } from "../src/canvas/special";
+import { timeLabels, timeStep } from "../src/canvas/time-scale";
 import { BucketRing } from "../src/model/bucket-ring";
 import { Trace } from "../src/model/buckets";
 import { columnStep, columnsOf } from "../src/model/columns";
@@ -114,4 +118,40 @@ test("on which charts an event lies", () => {
 test("what a pattern selects", () => {
   for (const [pattern, metric, selected] of vectors<{ cases: [string, string, boolean][] }>("patterns").cases)
     assert.equal(matches(pattern, metric), selected, `${pattern} ${metric}`);
+});
+
+interface TickVectors {
+  values: {
+    lo: number;
+    hi: number;
+    divisor: number;
+    unit: string;
+    fits: number;
+    whole: boolean;
+    offset: boolean;
+    at: number[];
+    texts: string[];
+    over: string;
+    base: string;
+  }[];
+  times: { start: number; end: number; px: number; labels: [number, string][] }[];
+}
+
+test("a still in a notebook has the ticks of the chart", () => {
+  for (const one of vectors<TickVectors>("ticks").values) {
+    const { lo, hi, divisor, unit, whole, offset, fits } = one;
+    const axis = { scale: LINEAR, lo, hi, inverted: false, whole, unit: { text: unit, divisor }, swatches: [] };
+    const found = (offset ? OFFSET : LINEAR).ticks(axis, (text) => text.length <= fits);
+    const texts = found.ticks.map(({ text }) => text);
+    assert.deepEqual(texts, one.texts, JSON.stringify(one));
+    found.ticks.forEach(({ at }, i) => assert.ok(Math.abs(at - one.at[i]) <= 1e-9 * Math.abs(hi), JSON.stringify(one)));
+    assert.deepEqual([found.unit, found.base], [one.over, one.base], JSON.stringify(one));
+  }
+});
+
+test("a still in a notebook has the times of the chart", () => {
+  setZone(UTC);
+  for (const { start, end, px, labels } of vectors<TickVectors>("ticks").times)
+    assert.deepEqual(timeLabels(start, end, timeStep(end - start, px)), labels);
+  setZone(LOCAL);
 });

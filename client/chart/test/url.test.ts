@@ -22,7 +22,15 @@ import {
 } from "../src/model/layout";
 import { nextKind } from "../src/model/next-kind";
 import { slugOf } from "../src/model/saved-decks";
-import { type ChartSpec, formatChart, formatState, type PageState, parseChart, parseState } from "../src/model/url";
+import {
+  type ChartSpec,
+  formatChart,
+  formatState,
+  type PageState,
+  parseChart,
+  parseState,
+  selects,
+} from "../src/model/url";
 import { pandasSnippet } from "../src/panels/snippets";
 import { withLimit, withoutLimit } from "../src/panels/threshold-form";
 import type { Threshold } from "../src/wire/messages";
@@ -40,6 +48,7 @@ const base: PageState = {
   filter: "all",
   sort: null,
   labels: { "l,=&": "A/b é", line: "" },
+  select: "",
   folds: new Map([
     ["plant/hall 3:x", true],
     ["tidewire/", false],
@@ -470,4 +479,38 @@ test("the snippet names series and stretch", () => {
   assert.ok(text.includes('"a\\"b",'));
   assert.ok(text.includes('labels={"site": "A"},'));
   assert.ok(text.includes('start="1970-01-01T00:00:00.000Z"'));
+});
+
+test("a formula stands beside series in one chart", () => {
+  const chart = parseChart("line/flow,line/pressure(site=A),=rate%28x%2Cy%29@site:6x8;k=line");
+  assert.deepEqual(chart, {
+    series: [{ metric: "line/flow" }, { metric: "line/pressure", labels: { site: "A" } }],
+    formula: "rate(x,y)",
+    facet: "site",
+    columns: 6,
+    rows: 8,
+    kind: "line",
+  });
+  const address = formatChart(chart as ChartSpec);
+  assert.equal(address, "line/flow,line/pressure(site=A),=rate%28x%2Cy%29@site:6x8;k=line");
+  assert.deepEqual(parseChart(address), chart);
+  // As addresses had it: a formula alone, with commas or without.
+  assert.deepEqual(parseChart("=sum by (a, b) (x)"), { series: [], formula: "sum by (a, b) (x)", columns: 4 });
+  assert.deepEqual(parseChart("="), { series: [], formula: "", columns: 4 });
+  assert.deepEqual(parseChart("a=b"), { series: [{ metric: "a=b" }], columns: 4 });
+});
+
+test("a selection of label sets is in the address and chooses the series of all charts", () => {
+  assert.ok(selects("az=az1|az2,host!=web%2C1", { az: "az2", host: "web-2" }));
+  assert.ok(!selects("az=az1|az2", { az: "az3" }));
+  assert.ok(!selects("az=az1", {}), "without the label");
+  assert.ok(selects("az=", {}), "an empty value is as good as none");
+  assert.ok(selects("az=az1", {}, true), "a sum over it has it no more");
+  assert.ok(!selects("host!=web%2C1", { host: "web,1" }));
+  assert.ok(selects("constructor=x|toString", { constructor: "x" }));
+  assert.ok(selects("nonsense,,=", { az: "az1" }));
+  const address = "/d/x?c=fleet/cpu&sel=az=az1|az2,host!=web%2C1";
+  const state = parseState("/d/x", address.slice(4), "");
+  assert.equal(state.select, "az=az1|az2,host!=web%2C1");
+  assert.equal(formatState(state, ""), address);
 });

@@ -74,6 +74,7 @@ __all__ = [
     "StatisticsRequest",
     "StatisticsRow",
     "Status",
+    "SummaryName",
     "TableAnswer",
     "TableRequest",
     "TableRow",
@@ -331,12 +332,16 @@ class FormulaSeries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FormulaFault(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a formula has no result, and where: from ``position`` to before ``end``, in UTF-16 units."""
+    """Why a formula has no result, and where: from ``position`` to before ``end``, in UTF-16 units.
+
+    ``instead`` is what may be meant in that place, if anybody can tell.
+    """
 
     position: int
     end: int
     message: str
     remedy: str
+    instead: str | UnsetType = UNSET
 
 
 class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
@@ -345,7 +350,8 @@ class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
     ``series`` are those that had a value, live or in a fixed window; ``loading``: more of its window is still to come;
     ``reads`` is how many series it reads. With an ``error`` there may be no series: what was drawn before stays. Of a
     ``summary`` the series are the rows of one window, live or fixed; those that were named before stay known. ``of`` is
-    how many series had a value.
+    how many series had a value. In a notebook the kernel decides which view its frames have:
+    ``view``. A ``hint`` is no error: a metric that nobody publishes, and which may be meant.
     """
 
     formula: str
@@ -356,6 +362,8 @@ class FormulaState(_Message, frozen=True, kw_only=True, tag="formula"):
     error: FormulaFault | None = None
     summary: SummaryName | UnsetType = UNSET
     of: int | UnsetType = UNSET
+    view: int | UnsetType = UNSET
+    hint: FormulaFault | UnsetType = UNSET
 
 
 class GapSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -435,7 +443,7 @@ class Problem(_Message, frozen=True, kw_only=True, tag="error"):
 
 
 class FrameAttached(_Message, frozen=True, kw_only=True, tag="f"):
-    """In a notebook: the view frame is this message's buffer."""
+    """In a notebook: the view frames are this message's buffers."""
 
 
 class StatisticsRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -535,10 +543,14 @@ class FormulaCompletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FormulaHelp(_Message, frozen=True, kw_only=True, tag="formula_help"):
-    """What is wrong with a formula, if anything, and what may stand from ``start`` to the place that was asked for."""
+    """What is wrong with a formula, if anything, and what may stand from ``start`` to the place that was asked for.
+
+    A ``hint`` is no error: see `FormulaState`.
+    """
 
     id: int
     error: FormulaFault | None
+    hint: FormulaFault | UnsetType = UNSET
     start: int
     items: list[FormulaCompletion]
 

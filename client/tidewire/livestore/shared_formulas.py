@@ -15,17 +15,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec import UNSET
 
 from tidewire.errors import InvalidFormula, ServiceUnavailable
 from tidewire.evaluation.evaluate import Result
 from tidewire.evaluation.reading_table import Floats
 from tidewire.evaluation.vectors import Labels, sorting
-from tidewire.livestore.formula_faults import fault_of
+from tidewire.livestore.formula_faults import fault_of, hint_of
 from tidewire.livestore.formula_history import evaluate_history, need_ms, past_of
 from tidewire.livestore.formula_readings import FormulaReadings
 from tidewire.livestore.formula_view import FormulaView, pack_values
 from tidewire.livestore.history_cache import HistoryCache
-from tidewire.livestore.messages import FormulaSeries, FormulaState, RangeRequest
+from tidewire.livestore.messages import FormulaFault, FormulaSeries, FormulaState, RangeRequest
 from tidewire.livestore.open_formula import FormulaAsker, FormulaKey, OpenFormula
 from tidewire.livestore.store import Store
 from tidewire.livestore.summary import Summary, summarize
@@ -39,7 +40,9 @@ __all__ = ["FormulaResult", "FormulaWindow", "SharedFormulas"]
 _log = logging.getLogger("tidewire")
 _FIRST_INDEX: Final = 1 << 24  # beyond those of the store's series
 _SLACK_MS: Final = 60_000.0
-_AGAIN_MS: Final = 15_000.0  # before the past of a window is read again
+_AGAIN_MS: Final = 15_000.0  # before the past of a window is read again that could not be read, or is too short
+_ANEW_MS: Final = 300_000.0  # before it is read again since readings may have come late …
+_ANEW_TIMES: Final = 50.0  # … and at least so many times what reading it took
 _MAX_OPEN: Final = 200  # formulas of all viewers
 _AT_ONCE: Final = 2  # evaluations over the history, in threads
 _COLUMNS: Final = 1_000  # of a file
@@ -80,11 +83,16 @@ class FormulaWindow:
         self.version = 0
         self.reading: asyncio.Task[None] | None = None
         self.requested_ms = -math.inf
+        self.read_ms = math.inf  # when its past was read last …
+        self.took_ms = 0.0  # … and how long that took
         self.problem = ""
         self.seq = -1  # of the last tick
         self.due = 0  # the tick from which on it may be computed again
         self.cost_ms = 0.0  # of the last tick
         self._readings = readings
+        self._store = readings.store
+        self._hinted: tuple[str, int] = ("", -1)
+        self._hint_now: FormulaFault | None = None
         self._seen: object = None
         self._valued: tuple[list[Labels], list[int]] = ([], [])
         kind = formula.key.summary
@@ -104,7 +112,8 @@ class FormulaWindow:
             for row in valued:
                 self.formula.has_value(labels[row])
             self._valued = labels, valued
-        seen = self.view.version, self.view.error, self.view.loading, len(self.formula.valued)
+        unknown = self._store.metrics if self._hint_now is not None else 0
+        seen = self.view.version, self.view.error, self.view.loading, len(self.formula.valued), unknown
         if seen != self._seen:
             self._seen = seen
             self.version += 1
@@ -129,7 +138,18 @@ class FormulaWindow:
             reads=len(plan.used),
             warnings=list(plan.warnings),
             error=None if error is None else fault_of(text, error),
+            hint=self._hint(text) or UNSET,
         )
+
+    def _hint(self, text: str) -> FormulaFault | None:
+        """Return what is said of a metric that nobody publishes; looked for when there are other metrics."""
+        metrics = self._store.metrics
+        if self._store.covered_from_ms == math.inf:
+            return None  # nothing is known yet
+        if self._hinted != (text, metrics):
+            self._hinted = text, metrics
+            self._hint_now = hint_of(text, self.formula.node, self._store, self.formula.may_see)
+        return self._hint_now
 
     def lacking_from(self, store: Store) -> int:
         """Return the first bucket from which on memory holds all that its values need."""
@@ -244,19 +264,24 @@ class SharedFormulas:
         lacks = end > max(view.first, view.past_end)
         fits = window.window_ms + need + _SLACK_MS <= store.raw_ms
         view.partial = lacks
-        if not lacks or (fits and waiting) or window.reading is not None:
+        now = self._clock_ms()
+        outdated = view.past_end > view.first and now - window.read_ms > max(_ANEW_MS, _ANEW_TIMES * window.took_ms)
+        if not (lacks or outdated) or (lacks and fits and waiting) or window.reading is not None:
             return
-        if self._clock_ms() - window.requested_ms > _AGAIN_MS:
-            window.requested_ms = self._clock_ms()
-            window.reading = start(self._read_past(window, end))
+        if now - window.requested_ms > _AGAIN_MS:
+            window.requested_ms = now
+            window.reading = start(self._read_past(window, max(end, view.past_end)))
 
     async def _read_past(self, window: FormulaWindow, end: int) -> None:
         view, formula = window.view, window.formula
         first = view.first
         count = min(end - first, view.count)
+        begun_ms = self._clock_ms()
         try:
             result, _ = await self._evaluate(formula, first, count, view.step_ms)
             view.set_past(past_of(result, first, first + count))
+            window.read_ms = self._clock_ms()
+            window.took_ms = window.read_ms - begun_ms
             window.problem = ""
         except (ServiceUnavailable, InvalidFormula) as error:
             window.problem = f"the past of a formula is missing: {error}"

@@ -9,7 +9,7 @@ import math
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-__all__ = ["as_given", "decimals_for", "reading_text"]
+__all__ = ["as_given", "decimals_for", "grouped", "reading_text"]
 
 _MOST_DECIMALS: Final = 3  # unless the range needs more
 _ROUNDING: Final = 1e-12  # values that differ by less than this share of them differ by rounding
@@ -62,6 +62,12 @@ def as_given(value: float) -> str:
     """Return a number with the digits that it was given with, such as a limit: 0.85, 935, 1.5e-09."""
     text = repr(float(f"{value:.15g}"))
     return text.removesuffix(".0")
+
+
+def grouped(value: float, decimals: int) -> str:
+    """Return a finite number with so many decimals, such as the text of a tick: what rounds to zero has no sign."""
+    text = _fixed(abs(value), decimals)
+    return f"\N{MINUS SIGN}{text}" if value < 0 and text.strip("0.,") else text
 
 
 def _fixed(size: float, decimals: int) -> str:

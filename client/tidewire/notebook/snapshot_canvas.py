@@ -9,7 +9,20 @@ from typing import Any, Final
 
 from tidewire.livestore.colours import COLOURS
 
-__all__ = ["FLAG", "HAIRLINE", "LINE_COLOURS", "MUTED", "SHARP", "TEXT", "WIDTH", "Canvas", "dashed", "dashes_of"]
+__all__ = [
+    "FLAG",
+    "HAIRLINE",
+    "LINE_COLOURS",
+    "MUTED",
+    "SHARP",
+    "TEXT",
+    "WIDTH",
+    "Canvas",
+    "blend",
+    "dashed",
+    "dashes_of",
+    "heat_colour",
+]
 
 WIDTH: Final = 880
 """Px, as the image is shown; it is drawn `SHARP` times as large."""
@@ -20,6 +33,9 @@ LINE_COLOURS: Final = (
     *("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C"),
     *("#D03260", "#1E00B7", "#624000", "#511A7C", "#2E7793", "#8030DB"),
 )
+_NO_GLYPH: Final = "\N{MINUS SIGN}", "\N{EN DASH}"  # the font has the other
+_HEAT: Final = ("#FFFFFF", "#D3E2F7", "#86AFE6", "#3B6DBD", "#122C5E")
+_HEAT_PART, _HEAT_POWER = (0.12, 0.98), 0.8
 _DASHES: Final = ((), (6, 3), (2, 3), (9, 3, 2, 3))  # px on and off in turn
 
 
@@ -47,6 +63,12 @@ class Canvas:
         """Fill a circle."""
         self._draw.circle((x * self._scale, y * self._scale), radius * self._scale, fill=colour)
 
+    def arc(self, x: float, y: float, radius: float, start: float, end: float, colour: str, width: float) -> None:
+        """Draw a part of a circle between two angles, radians from the x axis clockwise; `radius` is its middle."""
+        far = (radius + width / 2) * self._scale
+        corners = [x * self._scale - far, y * self._scale - far, x * self._scale + far, y * self._scale + far]
+        self._draw.arc(corners, math.degrees(start), math.degrees(end), fill=colour, width=round(width * self._scale))
+
     def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
         """Fill a box."""
         self._draw.rectangle([edge * self._scale for edge in (left, top, right, bottom)], fill=colour)
@@ -63,6 +85,7 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
         """Write words and return the x where they end."""
+        words = words.replace(*_NO_GLYPH)
         width = self.wide(words, size)
         left = x - width if right else x
         self._draw.text((left * self._scale, y * self._scale), words, fill=colour, font=self._font(size))
@@ -70,7 +93,7 @@ class Canvas:
 
     def wide(self, words: str, size: int) -> float:
         """Return how wide words are, px."""
-        return float(self._draw.textlength(words, font=self._font(size))) / self._scale
+        return float(self._draw.textlength(words.replace(*_NO_GLYPH), font=self._font(size))) / self._scale
 
     def _font(self, size: int) -> Any:
         from PIL import ImageFont  # noqa: PLC0415 - heavy
@@ -78,6 +101,28 @@ class Canvas:
         if size not in self._fonts:
             self._fonts[size] = ImageFont.load_default(size * self._scale)
         return self._fonts[size]
+
+
+def _channels(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+
+
+def _mixed(low: str, high: str, share: float) -> str:
+    pairs = zip(_channels(low), _channels(high), strict=True)
+    return "#" + "".join(f"{round(one + (other - one) * share):02X}" for one, other in pairs)
+
+
+def blend(colour: str, alpha: float) -> str:
+    """Return what a colour is over the surface."""
+    return _mixed(_SURFACE, colour, alpha)
+
+
+def heat_colour(share: float) -> str:
+    """Return the colour of a cell with such a share of the fullest one's series, as the deck has it."""
+    low, high = _HEAT_PART
+    at = (low + (high - low) * share**_HEAT_POWER) * (len(_HEAT) - 1)
+    below = min(int(at), len(_HEAT) - 2)
+    return _mixed(_HEAT[below], _HEAT[below + 1], at - below)
 
 
 def dashes_of(styles: Sequence[int]) -> list[tuple[int, ...]]:

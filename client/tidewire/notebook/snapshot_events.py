@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import UNSET
 
-from tidewire.livestore.series import Series
 from tidewire.livestore.store import EventMark
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.threshold import Level
@@ -26,6 +25,18 @@ _APART_WORDS: Final = 24  # px between words left of the last mark and what they
 _MOST_CHARACTERS: Final = 200  # of a text are measured
 
 
+class Labelled(Protocol):
+    """A series, as far as events are told of it."""
+
+    @property
+    def metric(self) -> str:
+        """Return its metric."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Return its labels."""
+
+
 class _Mark(NamedTuple):
     """Events that are drawn as one: their middle and its half width, px."""
 
@@ -35,7 +46,7 @@ class _Mark(NamedTuple):
     level: Level | None
 
 
-def lies_on(event: EventMark, series: Sequence[Series]) -> bool:
+def lies_on(event: EventMark, series: Sequence[Labelled]) -> bool:
     """Tell whether an event is of a chart: an annotation by its labels, another event by its metric as well."""
     annotation = event.metric == ANNOTATIONS
     if annotation and not event.labels:
@@ -45,7 +56,9 @@ def lies_on(event: EventMark, series: Sequence[Series]) -> bool:
     )
 
 
-def events_of(events: Sequence[EventMark], series: Sequence[Series], start_ms: float, end_ms: float) -> list[EventMark]:
+def events_of(
+    events: Sequence[EventMark], series: Sequence[Labelled], start_ms: float, end_ms: float
+) -> list[EventMark]:
     """Return the events of some series in a window, oldest first."""
     found = [event for event in events if start_ms <= event.time_ms < end_ms and lies_on(event, series)]
     return sorted(found, key=lambda event: event.time_ms)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import itertools
 import math
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,6 @@ import msgspec
 from tidewire.errors import InvalidInput, MissingExtra
 from tidewire.livestore.alarms import Alarms
 from tidewire.model.batch import ANNOTATIONS, checked_labels
-from tidewire.model.pattern import compile_patterns
 from tidewire.model.table_writers import label_column, label_of_column
 from tidewire.notebook.jupyter_kernel import current_cell, running_kernel
 from tidewire.settings import ClientSettings, load_settings
@@ -42,8 +42,11 @@ from tidewire.livestore.messages import Hello, OpenView, PythonMessage, RangeReq
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import unpack_frame
 from tidewire.model.durations import parse_duration_ms
-from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, ViewRequest, push_frames, read_message
+from tidewire.notebook.drawn import Drawn, Source, checked_drawn
+from tidewire.notebook.formula_frames import Result
+from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, Shown, ViewRequest, push_frames, read_message
 from tidewire.notebook.snapshot import SNAPSHOT_COLUMNS, snapshot_bundle, snapshot_line, snapshot_png
+from tidewire.notebook.still_charts import charts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,22 +57,26 @@ _SHOWN: Final = 1.05  # of the window: whole columns, and the two beyond it of a
 _REPLAY_S: Final = (60, 6 * 3_600)  # of the stream; older windows come from the history
 _STORE_BYTES: Final = 64 << 20
 _SNAPSHOT_WAIT_S: Final = 0.8  # how long a cell waits for what its first snapshot shows
-_SNAPSHOT_EVERY_S: Final = 60.0
+_SNAPSHOT_SOON_S, _SNAPSHOT_EVERY_S = 3.0, 60.0
+_STATIC: Final = Path(__file__).parents[1] / "static"
 
 
 class Chart(anywidget.AnyWidget):
     """A live chart in a notebook; made by `watch`.
 
     Args:
-        patterns: metrics to draw.
+        drawn: what it draws.
         window_ms: length of the window.
         url: the service.
         token: bearer token, empty for none.
         labels: labels that must hold.
     """
 
-    _esm = (Path(__file__).parents[1] / "static" / "notebook.js").read_text(encoding="utf-8")
+    _esm = (_STATIC / "notebook.js").read_text(encoding="utf-8")
     pattern = traitlets.Unicode("").tag(sync=True)
+    formulas: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    kind = traitlets.Unicode("").tag(sync=True)
+    parts: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
     dashboard_url = traitlets.Unicode("").tag(sync=True)
@@ -78,30 +85,33 @@ class Chart(anywidget.AnyWidget):
 
     def __init__(
         self,
-        patterns: tuple[str, ...],
+        drawn: Drawn,
         window_ms: float,
         *,
         url: str,
         token: str = "",
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(pattern=", ".join(patterns), window_ms=window_ms)
+        formulas = list(drawn.formulas)
+        super().__init__(pattern=drawn.words, formulas=formulas, kind=drawn.kind, window_ms=window_ms)
+        self._drawn_of = drawn
         self._store = Store(store_bytes=_STORE_BYTES)
         self._view_request = view_request = ViewRequest(window_ms)
-        self._chosen = compile_patterns(patterns)
+        self._results: dict[Source, Result] = {}
+        self.need(Shown(self._store, drawn).parts)
         alarms = self._alarms = Alarms(self._store)
         self._drawn = 0  # readings of the last snapshot
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
         feed = self._feed = Feed(
             self._store,
-            patterns if self._shows(ANNOTATIONS) else (*patterns, ANNOTATIONS),
+            drawn.read if drawn.shows(ANNOTATIONS) else (*drawn.read, ANNOTATIONS),
             url=url,
             token=token,
             labels=labels,
-            replay_s=math.ceil(min(max(_SHOWN * window_ms / 1e3, shortest), longest)),
+            replay_s=math.ceil(min(max((_SHOWN * window_ms + drawn.need_ms) / 1e3, shortest), longest)),
             beside=(
-                lambda: push_frames(lambda: _shown(this), feed, view_request, alarms),
+                lambda: push_frames(lambda: _shown(this), feed, view_request, alarms, drawn),
                 lambda: _poll_thresholds(feed.url, token, alarms),
                 lambda: _refresh_snapshots(this),
             ),
@@ -150,7 +160,7 @@ class Chart(anywidget.AnyWidget):
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         show(data, metadata=metadata, raw=True)
         until_s = time.monotonic() + _SNAPSHOT_WAIT_S
-        while self._feed is not None and self._feed.status.state != "live" and time.monotonic() < until_s:
+        while not self._settled and time.monotonic() < until_s:
             time.sleep(0.01)
         self.refresh_snapshot()
 
@@ -163,18 +173,26 @@ class Chart(anywidget.AnyWidget):
         show: Any = display  # it has no types
         show(self._snapshot(), raw=True, display_id=self.snapshot_key, update=True)
 
+    @property
+    def _settled(self) -> bool:
+        """Tell whether there is all that the first snapshot shows."""
+        live = self._feed is None or self._feed.status.state == "live"
+        return live and all(source in self._results for source in Shown(self._store, self._drawn_of).sources)
+
     def _readings(self) -> int:
         return int(self._store.state["total"].sum())
 
     def _snapshot(self) -> dict[str, object]:
         self._drawn = self._readings()
-        view = LiveView(self._store, None, self._view_request.window_ms, SNAPSHOT_COLUMNS)
+        shown = Shown(self._store, self._drawn_of)
+        view = LiveView(self._store, shown.lines, self._view_request.window_ms, SNAPSHOT_COLUMNS)
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
         frame = unpack_frame(view.frame(0, None))
-        line = snapshot_line(self.pattern, frame, self._store.series)
+        charts = charts_of(frame, self._store.series, self._drawn_of, self._results)
+        line = snapshot_line(self.pattern, frame, charts)
         with self._store.lock:
             events = [*self._store.events, *self._alarms.excursions]
-        return snapshot_bundle(snapshot_png(line, frame, self._store.series, events), line, self.snapshot_key)
+        return snapshot_bundle(snapshot_png(line, charts, events), line, self.snapshot_key)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the readings of the window that are in memory (raw ones: the last 16 minutes at most).
@@ -189,7 +207,7 @@ class Chart(anywidget.AnyWidget):
         since_ms = now_ms - self.window_ms
         parts = []
         with self._store.lock:
-            for series in filter(lambda series: self._shows(series.metric), self._store.series):
+            for series in filter(lambda series: self._drawn_of.shows(series.metric), self._store.series):
                 rows = series.raw.rows()
                 rows = rows[:, np.searchsorted(rows[0], max(since_ms, series.unit_since_ms)) :].copy()
                 labels = {label_column(name): value for name, value in series.labels.items()}
@@ -201,9 +219,6 @@ class Chart(anywidget.AnyWidget):
         names = [name for name in table.columns if label_of_column(name) is not None]
         table = table[["time", "metric", *names, "value"]]
         return table.sort_values(["metric", *names, "time"], kind="stable", ignore_index=True)
-
-    def _shows(self, metric: str) -> bool:
-        return any(pattern.matches(metric) for pattern in self._chosen)
 
     @property
     def running(self) -> bool:
@@ -219,16 +234,26 @@ class Chart(anywidget.AnyWidget):
                 self._feed.retry_now()
             case RangeRequest() as request:
                 self._view_request.add_range(request)
-            case OpenView(buckets=buckets, window_ms=window_ms) if window_ms >= SHORTEST_MS:
-                self._view_request.buckets = buckets
+            case OpenView(window_ms=window_ms) as view if window_ms >= SHORTEST_MS:
+                self._view_request.open_view(view)
                 self.window_ms = window_ms
 
     def _resized(self, _change: object) -> None:
         self._view_request.window_ms = min(LONGEST_MS, max(SHORTEST_MS, self.window_ms))
 
-    def push(self, message: PythonMessage, frame: bytes | None = None) -> None:
-        """Send the deck a text message, or a frame."""
-        self.send(msgspec.to_builtins(message), buffers=None if frame is None else [frame])
+    def push(self, message: PythonMessage, frames: Sequence[bytes] = ()) -> None:
+        """Send the deck a text message, or view frames."""
+        self.send(msgspec.to_builtins(message), buffers=list(frames) or None)
+
+    def keep(self, results: dict[Source, Result]) -> None:
+        """Note what there is of formulas and summaries, for a snapshot."""
+        self._results = results
+
+    def need(self, parts: Iterable[str]) -> None:
+        """Give the page these parts of the chart's module, unless it has them."""
+        if missing := [name for name in parts if name not in self.parts]:
+            texts = {name: (_STATIC / f"notebook-{name}.js").read_text(encoding="utf-8") for name in missing}
+            self.parts = {**self.parts, **texts}
 
 
 def _shown(this: weakref.ref[Chart]) -> Chart | None:
@@ -246,9 +271,9 @@ async def _poll_thresholds(url: str, token: str, alarms: Alarms) -> None:
 
 
 async def _refresh_snapshots(chart_now: Callable[[], Chart | None]) -> None:
-    """Update the snapshot every minute until the chart is gone."""
-    while True:
-        await asyncio.sleep(_SNAPSHOT_EVERY_S)
+    """Update the snapshot soon, since formulas take a moment, then every minute until the chart is gone."""
+    for pause_s in itertools.chain((_SNAPSHOT_SOON_S,), itertools.repeat(_SNAPSHOT_EVERY_S)):
+        await asyncio.sleep(pause_s)
         chart = chart_now()
         if chart is None:
             return
@@ -262,18 +287,24 @@ _charts: dict[str, list[tuple[str, Chart]]] = {}  # by cell: the execution that 
 def watch(
     *patterns: str,
     window: str = "5m",
+    kind: str | None = None,
     url: str | None = None,
     labels: Mapping[str, str] | None = None,
     dashboard: str | None = None,
     token: str | None = None,
 ) -> Chart:
-    """Return a live chart of metrics, to be the last expression of a notebook cell.
+    """Return a live chart of metrics and formulas, to be the last expression of a notebook cell.
 
     Running the cell again replaces its charts: one thread and one connection each, however often.
 
     Args:
-        patterns: metrics, such as ``"furnace/**"``.
+        patterns: metrics, such as ``"furnace/**"``, of which each has a chart; and formulas, which begin with ``=`` as
+            in the address of a deck: ``"=sum by (site) (rate(http/requests_total))"``.
         window: how much time it shows, such as ``"90s"``, ``"5m"`` or ``"1h"``; at most 24 h.
+        kind: what the charts are, by the names of a deck: ``line``, ``steps``, ``bars``, ``points``, ``stacked``;
+            ``stat``, ``gauge``, ``bar`` (the newest values), ``hist`` or ``histogram``, ``table``; of very many series
+            ``lines``, ``band``, ``heat`` or ``heat map``, ``top``. If None, what fits the readings: words are states,
+            switches are steps, and from 25 series on a band.
         url: the service; ``TIDEWIRE_URL`` if None.
         labels: labels that must hold.
         dashboard: what the chart's "open" button opens; if None, ``TIDEWIRE_DASHBOARD``, but nothing with a `url` of
@@ -281,29 +312,28 @@ def watch(
         token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
     Raises:
-        InvalidInput: a pattern, the window, a label, a URL or the token can never work.
+        InvalidInput: a pattern, the window, a kind, a label, a URL or the token can never work; of a formula
+            an `InvalidFormula`, which marks the place.
         MissingExtra: the extra `notebook` is not installed.
     """
     window_ms = parse_duration_ms("window", window)
     if not SHORTEST_MS <= window_ms <= LONGEST_MS:
         raise InvalidInput("window", window, "expected from 1s to 24h, such as 5m")
-    compile_patterns(patterns)
-    if not patterns:
-        raise InvalidInput("patterns", patterns, "name at least one metric or pattern, such as 'furnace/**'")
+    drawn = checked_drawn(patterns, kind)
     labels = checked_labels(labels)
     settings = load_settings(ClientSettings, {"token": token})
     if dashboard is None:
         dashboard = settings.dashboard if url is None else ""
     link = dashboard_url(dashboard)
     address, token = service_url(url), checked_token(settings.token)
-    cell, execution = current_cell(", ".join(patterns))
+    cell, execution = current_cell(drawn.words)
     for made_by, chart in [each for each in _charts.pop(cell, []) if each[1].running]:
         if made_by == execution:
             _charts.setdefault(cell, []).append((made_by, chart))
         else:
             chart.snapshot_key = ""  # its output is gone
             chart.close()
-    chart = Chart(tuple(patterns), window_ms, url=address, token=token, labels=labels)
+    chart = Chart(drawn, window_ms, url=address, token=token, labels=labels)
     chart.dashboard_url = link
     _charts.setdefault(cell, []).append((execution, chart))
     return chart

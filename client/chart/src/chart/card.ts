@@ -30,6 +30,7 @@ export class ChartFrame {
   readonly #fault = h("p", { class: "card-fault", "data-tw": "chart-fault", role: "status" });
   readonly #third = h("div", { class: "card-third", "data-tw": "chart-third" });
   #thirdShown = "";
+  #faultShown = "";
   readonly #nothing = h("p", { class: "card-absent", "data-tw": "chart-absent" });
   #alertNow = "";
   #tagsShown = "";
@@ -80,9 +81,10 @@ export class ChartFrame {
     this.#tags.replaceChildren(...texts.map((text) => h("span", { class: "card-tag", "data-tw": "chart-tag" }, text)));
   }
 
-  /** Say what is wrong with the chart's formula; what it was before stays, paler. Empty: nothing. */
-  fault(words: string): void {
-    setText(this.#fault, words);
+  /** Say what is wrong with the chart's formula, and what mends it; what it was before stays, paler. Empty: nothing. */
+  fault(words: string, more: Node | "" = ""): void {
+    if (words !== this.#faultShown) this.#fault.replaceChildren(words, more);
+    this.#faultShown = words;
     show(this.#fault, words !== "");
     this.element.classList.toggle("faulty", words !== "");
   }

@@ -22,7 +22,7 @@ import type { AxisOptions } from "../model/axis-options";
 import type { BucketRing, Slot } from "../model/bucket-ring";
 import { extentOf, NOTHING, Trace } from "../model/buckets";
 import { type Columns, columnsOf, leastPx, shownBy } from "../model/columns";
-import type { Series } from "../model/directory";
+import { isResult, type Series } from "../model/directory";
 import { ChartEvents } from "../model/events";
 import { chartWords, emptyWords, type Freshness, freshness, gapLimitMs, isSilent, spoken } from "../model/freshness";
 import { type Kind, type OtherKind, otherKind, type PlotKind } from "../model/kinds";
@@ -34,7 +34,6 @@ import {
   printMean,
   printOf,
   printValue,
-  slotsOf,
   valueWidthCh,
 } from "../model/reading";
 import { bandAt, bandsOf, sharesOf, wordColours, wordOf } from "../model/states";
@@ -78,6 +77,9 @@ export class Chart implements Parts {
   /** What it is compared with; null: nothing. */
   earlier: {
     readonly canvas: HTMLCanvasElement;
+    /** Of each series, at the times of the page, and how much earlier they are. */
+    readonly traces: readonly Trace[];
+    readonly ago: string;
     /** Return the least and the greatest height of what stands on an axis; nothing if none does. */
     reach(axis: number, scale: Scale): readonly number[];
     /** Draw as large as the plot, of which each CSS px is `ratio` pixels. */
@@ -86,7 +88,7 @@ export class Chart implements Parts {
     words(tokens: Tokens): { ago: string; value: string; colour: string };
     rows(timeMs: number, now: readonly OverlayRow[], tokens: Tokens): OverlayRow[];
   } | null = null;
-  /** What is drawn in the place of series: see `sourceOf`; undefined: series. */
+  /** What is drawn beside its series, or in the place of any: see `sourceOf`; undefined: nothing. */
   formula: string | undefined;
   kind: PlotKind = "auto";
   /** What it shows in the place of a plot, null: a plot. */
@@ -190,9 +192,11 @@ export class Chart implements Parts {
 
   /** Title of the chart; also what its buttons are named after. */
   get title(): string {
-    if (this.formula !== undefined && !this.many) return this.formula || "New formula";
-    return this.series.length > 0 && !this.many
-      ? `${chartTitle([...new Set(this.series.map((one) => one.metric))])} ${this.#facet}`.trim()
+    const published = this.series.filter((one) => !isResult(one));
+    const formula = this.many ? undefined : this.formula;
+    if (formula !== undefined && published.length === 0) return formula || "New formula";
+    return published.length > 0 && !this.many
+      ? `${chartTitle([...new Set(published.map((one) => one.metric)), ...(formula ? [formula] : [])])} ${this.#facet}`.trim()
       : `${this.#plannedTitle} ${this.#facet}`.trim();
   }
 
@@ -274,6 +278,11 @@ export class Chart implements Parts {
     return this.#drawn?.axes[0];
   }
 
+  /** Whether there is no reading in the span that is shown, and it says so. */
+  get empty(): boolean {
+    return (this.#drawn?.emptyText.length ?? 0) > 0;
+  }
+
   /** What is said of it besides its values, if it is no plot. */
   get words(): string {
     return this.#drawing?.words ?? "";
@@ -344,10 +353,20 @@ export class Chart implements Parts {
   draw(moment: Moment): void {
     this.#moment = moment;
     this.#guarded(() => this.many?.fit(moment.ring(this.devicePx, this.formula)));
-    this.loading = !moment.zoomed && isLoading(slotsOf(moment.ring(this.devicePx, this.formula), this.series));
+    this.loading = !moment.zoomed && isLoading(this.#slotsAt(moment));
     this.card.absent(this.series.length === 0 && this.#plannedTitle !== "", this.title);
     if (!this.visible || this.card.failed || this.series.length === 0) return;
     this.#guarded(() => this.#paint(moment));
+  }
+
+  /** The ring of a series: those of a formula have another than those beside it. */
+  #ringOf(moment: Moment, one: Pick<Series, "index">): BucketRing {
+    return moment.ring(this.devicePx, isResult(one) ? this.formula : undefined);
+  }
+
+  /** The slot of each series; undefined for one without, so that indices stay aligned. */
+  #slotsAt(moment: Moment): (Slot | undefined)[] {
+    return this.series.map((one) => this.#ringOf(moment, one).slots.get(one.index));
   }
 
   /** Run what a bad series may break: an error stops this chart and no other. */
@@ -368,7 +387,7 @@ export class Chart implements Parts {
     const width = this.#width;
     const height = this.#height;
     const ring = moment.ring(this.devicePx, this.formula);
-    this.slots = slotsOf(ring, this.series).map((slot, i) => (this.sides[i] < 0 ? undefined : slot));
+    this.slots = this.#slotsAt(moment).map((slot, i) => (this.sides[i] < 0 ? undefined : slot));
     const loaded = this.slots.some((slot) => slot !== undefined);
     const waits = this.#awaited;
     this.card.loading(!loaded || waits !== undefined, this.title);
@@ -376,7 +395,7 @@ export class Chart implements Parts {
     if (!loaded || waits || width < 120 || height < 60) return;
     this.#tokens = tokens;
     this.#place(moment);
-    this.#read(ring, moment);
+    this.#read(moment);
     // Without its legend nobody could show a series again.
     this.card.element.classList.toggle("has-hidden", this.heard.length < this.slots.length || this.allHidden);
     const drawing = this.#kinds.here?.drawingOf(this, this.#drawing) ?? null;
@@ -387,7 +406,8 @@ export class Chart implements Parts {
       host.append(this.overlay.element);
     }
     const { ring: before, version } = this.#seen;
-    this.freshMs = ring === before ? ring.changedSince(version) * ring.stepMs : -Infinity;
+    const mixed = this.formula !== undefined && !isResult(this.series[0]);
+    this.freshMs = ring === before && !mixed ? ring.changedSince(version) * ring.stepMs : -Infinity;
     this.#seen = { ring, version: ring.version };
     this.events.update(this.series, moment, this.bands !== null);
     // Ticks that are differences come once they are loaded.
@@ -466,22 +486,24 @@ export class Chart implements Parts {
     this.x = { a, b: edgesOf(this.#width, ratio, this.units.length).right / ratio - a * this.shown.endMs };
   }
 
-  #read(ring: BucketRing, { zoomed, nowMs, prints }: Moment): void {
+  #read(moment: Moment): void {
+    const { zoomed, nowMs, prints } = moment;
     const { startMs, endMs } = this.shown;
-    const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - ring.stepMs / 2;
+    const { stepMs } = moment.ring(this.devicePx, this.formula);
+    const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - stepMs / 2;
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
       if (!slot || this.#hidden.has(slot.index)) {
         trace.clear();
         return;
       }
-      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.kind);
+      trace.read(this.#ringOf(moment, slot), slot, startMs, endMs, gapLimitMs(slot.expectedMs, stepMs), this.kind);
       trace.hold(slot, zoomed || !isSilent(freshness(slot, nowMs)) ? presentMs : NaN);
     });
     this.bands = this.#bands(presentMs, zoomed, nowMs);
     const off = this.series.map(({ index }) => this.#hidden.has(index));
     const extents = this.slots.map((slot, i) =>
-      slot ? extentOr(off[i] ? extentOf(ring, slot) : this.traces[i], slot.lastValue) : NOTHING,
+      slot ? extentOr(off[i] ? extentOf(this.#ringOf(moment, slot), slot) : this.traces[i], slot.lastValue) : NOTHING,
     );
     this.units = this.codes.map((code, side) => {
       const sizes = extents.map((extent, i) => (off[i] || this.sides[i] !== side ? 0 : magnitudeOf(extent)));
@@ -679,40 +701,9 @@ export class Chart implements Parts {
     return drawn;
   }
 
-  /** For browser tests: what the plot ends with. */
-  debug(): Record<string, unknown> {
-    return {
-      title: this.title,
-      plot: this.plot?.box,
-      columns: this.columns,
-      window: this.#moment && this.#drawn ? [this.#moment.startMs, this.#moment.endMs] : null,
-      shown: [this.shown.startMs, this.shown.endMs],
-      range: this.#drawn ? [this.#drawn.axes[0].lo, this.#drawn.axes[0].hi] : null,
-      axes: this.#drawn?.axes.map(({ lo, hi, inverted, unit }) => ({ lo, hi, inverted, unit: unit.text })) ?? [],
-      foot: this.#drawn?.foot ?? "",
-      ticks: this.plot?.ticks[0]?.ticks.map(({ text }) => text) ?? [],
-      base: this.plot?.ticks[0]?.base ?? "",
-      ink: this.#drawn?.ink ? this.kind : "",
-      gaps: this.#drawn?.gaps ?? [],
-      tailMs: this.#drawn?.tailMs ?? null,
-      empty: this.#drawn?.emptyText[0] ?? "",
-      loading: this.#drawn?.loading ?? null,
-      state: this.#drawn && this.#moment ? chartFreshness(this.heard, this.#moment.nowMs).state : null,
-      events: this.events.shown ? this.events.within(this.shown) : [],
-      kind: this.other ?? this.kind,
-      says: this.words,
-      many: this.many?.debug() ?? null,
-      series: this.series.map((one, i) => ({
-        key: one.key,
-        style: one.style,
-        buckets: this.traces[i]?.n ?? 0,
-        steps: this.traces[i]?.steps ?? false,
-        heldMs: this.traces[i]?.heldMs || null,
-        bands: this.bands?.[i] ?? [],
-        last: this.slots[i]?.lastValue ?? null,
-        end: this.traces[i]?.n ? this.traces[i].last[this.traces[i].n - 1] : null,
-      })),
-    };
+  /** What was drawn last, and of which moment; for browser tests. */
+  get inside(): { moment: Moment | null; drawn: Picture | null } {
+    return { moment: this.#moment, drawn: this.#drawn };
   }
 
   destroy(): void {

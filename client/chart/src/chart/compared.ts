@@ -12,6 +12,7 @@ import { fillEnvelope, isDense, strokeLine } from "../canvas/ink";
 import type { BucketRing } from "../model/bucket-ring";
 import { Trace } from "../model/buckets";
 import type { ChartViews, ViewPart } from "../model/chart-views";
+import { isResult, type Series } from "../model/directory";
 import { gapLimitMs } from "../model/freshness";
 import { printValue } from "../model/reading";
 import { COMPARED, type Session } from "../model/session";
@@ -62,6 +63,7 @@ class Earlier {
   readonly #swatch = h("i", {});
   readonly #ago = h("span", { class: "legend-label" });
   readonly #value = h("b", {});
+  /** Of each series, at the times of the page; empty where nothing is compared. */
   traces: Trace[] = [];
   #dense: boolean[] = [];
   #compareMs = 0;
@@ -73,14 +75,16 @@ class Earlier {
   }
 
   /** Read the ring of the span earlier, moved to the time of the page. */
-  read(ring: BucketRing | null, { startMs, endMs }: Moment, compareMs: number): void {
+  read(ringOf: (one: Series) => BucketRing | null, { startMs, endMs }: Moment, compareMs: number): void {
     const chart = this.#chart;
     const summary = chart.many?.summary ?? null;
     const comparable = chart.kind !== "stacked" && chart.bands === null && (summary === null || summary === "band");
     this.#compareMs = compareMs;
     if (this.traces.length !== chart.series.length) this.traces = chart.series.map(() => new Trace());
-    chart.series.forEach(({ index, role }, i) => {
+    chart.series.forEach((one, i) => {
+      const { index, role } = one;
       const trace = this.traces[i];
+      const ring = ringOf(one);
       const slot = ring?.slots.get(index);
       // Of a band its middle alone: three quantiles under three others could not be told apart.
       const shown = comparable && (summary === null || role === "p50") && !chart.hides(index);
@@ -90,6 +94,11 @@ class Earlier {
       for (const times of [trace.time, trace.gapFrom, trace.gapTo])
         for (let k = 0; k < trace.n; k++) times[k] += compareMs;
     });
+  }
+
+  /** How much earlier: "a week ago". */
+  get ago(): string {
+    return agoText(this.#compareMs);
   }
 
   /** Return the least and the greatest height of what stands on an axis. */
@@ -224,7 +233,9 @@ export class Compared {
     for (const chart of charts) {
       const earlier = this.#charts.get(chart) ?? new Earlier(chart);
       this.#charts.set(chart, earlier);
-      earlier.read(this.#views.get(views.viewOf(chart.devicePx, chart.formula))?.ring ?? null, moment, this.#compareMs);
+      const ringOf = (one: Series): BucketRing | null =>
+        this.#views.get(views.viewOf(chart.devicePx, isResult(one) ? chart.formula : undefined))?.ring ?? null;
+      earlier.read(ringOf, moment, this.#compareMs);
       chart.earlier = earlier;
     }
   }

@@ -39,6 +39,12 @@ export interface Series {
   readonly role?: string | undefined;
 }
 
+/** Series of results have indices from here on, as Python has it in `livestore/shared_formulas.py`. */
+const FIRST_RESULT = 1 << 24;
+
+/** Tell whether a series is of the result of a formula, and published by nobody. */
+export const isResult = ({ index }: Pick<Series, "index">): boolean => index >= FIRST_RESULT;
+
 /** The identity of a series, and of its label set in every metric (`*`). */
 export const seriesId = ({ metric, key }: { metric: string; key: string }): string => `${metric}\0${key}`;
 

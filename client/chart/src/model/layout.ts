@@ -4,9 +4,9 @@ import { groupBy } from "../base/group-by";
 import { byName, groupOf, type Labels, labelOf } from "../base/naming";
 import { unitKey } from "../base/units";
 import { changedAxis } from "./axis-options";
-import type { Directory, Series } from "./directory";
+import { type Directory, isResult, type Series } from "./directory";
 import { DEFAULT_COLUMNS, otherKind } from "./kinds";
-import type { ChartSpec, SeriesRef } from "./url";
+import { type ChartSpec, type PageState, type SeriesRef, selects } from "./url";
 
 const DEFAULT_CHARTS = 12;
 
@@ -40,14 +40,13 @@ export const isMany = ({ kind, view }: ChartSpec, { length }: { length: number }
 /** Whether all series of a card are drawn; else they need no colours. */
 export const isDrawn = ({ spec, series }: Cell): boolean => spec.view === "lines" || !isMany(spec, series);
 
-/** Return the series of a chart, each once, in the order of its references. */
+/** Return the series of a chart, each once, in the order of its references, and those of its formula. */
 export function resolve(directory: Directory, chart: ChartSpec): Series[] {
-  if (chart.formula !== undefined) return directory.formula(chart.formula)?.series ?? [];
   const found = new Set<Series>();
   for (const ref of chart.series) {
     for (const series of directory.byMetric.get(ref.metric) ?? []) if (named([ref], series)) found.add(series);
   }
-  return [...found];
+  return [...found, ...((chart.formula !== undefined && directory.formula(chart.formula)?.series) || [])];
 }
 
 function sameLabels(a: Labels, b: Labels): boolean {
@@ -70,12 +69,17 @@ export const hasLabels = (series: Series, labels: Labels): boolean =>
   Object.keys(labels).every((key) => labelOf(series.labels, key) === labels[key]);
 
 /**
- * The cards of a deck: one per chart, but one per value of the label for a chart that is split. `labels` are those that a
- * series must have to be shown.
+ * The cards of a deck: one per chart, but one per value of the label for a chart that is split. `labels` and `select` tell
+ * which series are shown.
  */
-export function cells(directory: Directory, charts: readonly ChartSpec[], labels: Labels = {}): Cell[] {
+export function cells(
+  directory: Directory,
+  charts: readonly ChartSpec[],
+  { labels, select }: Pick<PageState, "labels" | "select"> = { labels: {}, select: "" },
+): Cell[] {
   return charts.flatMap((spec, at): Cell[] => {
-    const series = resolve(directory, spec).filter((one) => hasLabels(one, labels));
+    const shows = (one: Series): boolean => hasLabels(one, labels) && selects(select, one.labels, isResult(one));
+    const series = resolve(directory, spec).filter(shows);
     const { facet } = spec;
     const values =
       facet === undefined ? [] : [...new Set(series.map((one) => labelOf(one.labels, facet) ?? ""))].sort(byName);
@@ -183,9 +187,9 @@ function withoutSeries(directory: Directory, charts: readonly ChartSpec[], serie
       kept.push(chart);
       continue;
     }
-    const others = held.filter((one) => one !== series);
+    const others = held.filter((one) => one !== series && !isResult(one));
     const refs = others.map((one) => ({ metric: one.metric, labels: one.labels }));
-    if (refs.length) kept.push({ ...chart, series: refs, ...rightOf(chart, others) });
+    if (refs.length || chart.formula !== undefined) kept.push({ ...chart, series: refs, ...rightOf(chart, others) });
   }
   return kept;
 }

@@ -2,9 +2,8 @@
 
 import { decimalsFor, decimalsOf, formatReading, MOST_DIGITS, withoutZeros } from "../base/format";
 import type { ShownUnit } from "../base/units";
-import type { BucketRing, Slot } from "./bucket-ring";
+import type { Slot } from "./bucket-ring";
 import type { Extent, Trace } from "./buckets";
-import type { Series } from "./directory";
 import { type Age, ageOf, type Freshness, freshness, isAhead } from "./freshness";
 
 /** How the values of one series are printed. */
@@ -101,9 +100,4 @@ export function chartFreshness(
     if (order === true || order > 0) [newest, state] = [slot, own];
   }
   return { state, age: newest ? ageOf(newest, nowMs) : { ms: NaN, wayMs: NaN }, newest };
-}
-
-/** Return the slot of each series; undefined for one without, so that indices stay aligned. */
-export function slotsOf(ring: BucketRing, series: readonly Series[]): (Slot | undefined)[] {
-  return series.map((one) => ring.slots.get(one.index));
 }

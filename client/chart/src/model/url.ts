@@ -1,6 +1,6 @@
 /** Converts the state of a page to its URL and back. */
 import { STYLES } from "../base/colour";
-import type { Labels } from "../base/naming";
+import { type Labels, labelOf } from "../base/naming";
 import { knownZone } from "../base/zone";
 import { type AxisOptions, axisOptions, takeAxisOption } from "./axis-options";
 import { DEFAULT_COLUMNS, defaultColumns, KINDS, type Kind } from "./kinds";
@@ -40,7 +40,7 @@ export interface KeptColour {
 
 export interface ChartSpec {
   series: SeriesRef[];
-  /** What is drawn in the place of series; empty while it is being written. */
+  /** What is drawn beside its series, or in the place of any; empty while it is being written. */
   formula?: string | undefined;
   /** 2 … 12 */
   columns: number;
@@ -91,6 +91,8 @@ export interface PageState {
   sort: Sort | null;
   /** Labels that a series must have to be shown. */
   labels: Labels;
+  /** Which label sets the charts show, as the address has it: see `selects`; empty: all. */
+  select: string;
   /** Levels that were folded or unfolded by hand, by their path; one that ends with `/` is a group of tiles. */
   folds: ReadonlyMap<string, boolean>;
   /** null: the deck's default charts. */
@@ -139,6 +141,7 @@ export const FRESH: Pick<
   | "charts"
   | "query"
   | "labels"
+  | "select"
   | "folds"
   | "zoom"
   | "compareMs"
@@ -157,6 +160,7 @@ export const FRESH: Pick<
   charts: null,
   query: "",
   labels: {},
+  select: "",
   folds: new Map(),
   zoom: null,
   compareMs: null,
@@ -238,6 +242,19 @@ function escapePart(text: string): string {
     .replace(/[(),:=@]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
+/**
+ * Tell whether a label set is one of a selection, `az=az1|az2,host!=web-1`: each of its terms holds, by any of its values;
+ * names and values are escaped. A term that is none holds; so does with `lax` one of a label that is absent.
+ */
+export function selects(selection: string, labels: Labels, lax = false): boolean {
+  return selection.split(",").every((term) => {
+    const [, name, not, values] = /^([^=!]+)(!?)=(.*)$/.exec(term) ?? [];
+    const own = name && labelOf(labels, unescapePart(name));
+    if (name === undefined || (lax && own === undefined)) return true;
+    return values.split("|").some((one) => unescapePart(one) === (own ?? "")) !== (not === "!");
+  });
+}
+
 function unescapePart(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -264,8 +281,9 @@ export function formatChart(chart: ChartSpec): string {
     ...axisOptions(chart.axis ?? {}, escapePart),
     ...(chart.unknown ?? []),
   ];
+  const formula = chart.formula === undefined ? [] : [`=${escapePart(chart.formula)}`];
   return (
-    (chart.formula === undefined ? chart.series.map(formatRef).join(",") : `=${escapePart(chart.formula)}`) +
+    [...chart.series.map(formatRef), ...formula].join() +
     (chart.facet === undefined ? "" : `@${escapePart(chart.facet)}`) +
     size +
     options.map((option) => `;${option}`).join("")
@@ -279,9 +297,10 @@ export function parseChart(text: string): ChartSpec | null {
   // A `;` in a name is escaped.
   const [what, ...options] = text.split(";");
   const match = /^(.*?)(?:@([^@:,()]+))?(?::(\d{1,2})(?:x(\d{1,2}))?)?$/s.exec(what) as RegExpExecArray;
-  // In a name it is escaped.
-  const formula = match[1].startsWith("=") ? unescapePart(match[1].slice(1)) : undefined;
-  const series = formula === undefined ? parseRefs(match[1]) : [];
+  // In a name it is escaped. A formula is the last.
+  const [, names, own] = /^(.*?)(?:(?:^|,)=(.*))?$/s.exec(match[1]) as RegExpExecArray;
+  const formula = own === undefined ? undefined : unescapePart(own);
+  const series = parseRefs(names);
   if (series.length === 0 && formula === undefined) return null;
   const chart: ChartSpec = {
     series,
@@ -408,6 +427,7 @@ export function parseState(
   const colours: KeptColour[] = [];
   let runs: SeriesRef[] | null = null;
   const labels = new Map<string, string>();
+  let select = "";
   let folds = FRESH.folds;
   let anyChart = false;
   for (const pair of search.replace(/^\?/, "").split("&")) {
@@ -421,6 +441,8 @@ export function parseState(
       runs = [...(runs ?? []), ...parseRefs(value)].slice(0, MOST_RUNS);
     } else if (name === "col") {
       colours.push(...parseColours(value));
+    } else if (name === "sel") {
+      select = value;
     } else if (name === "f") {
       folds = parseFolds(value);
     } else if (name.startsWith("l.") && name.length > 2) {
@@ -443,6 +465,7 @@ export function parseState(
     filter: oneOf(FILTERS, fields.get("filter"), "all"),
     sort: SORTS.find((sort) => sort === fields.get("sort")) ?? null,
     labels: Object.fromEntries(labels),
+    select,
     folds,
     charts: anyChart ? charts : null,
     zoom: parseSpan(fields.get("from"), fields.get("to")),
@@ -486,6 +509,7 @@ export function formatState(state: PageState, prefix: string): string {
   } else {
     if (state.charts?.length === 0) fields.push("c=");
     for (const chart of state.charts ?? []) fields.push(`c=${formatChart(chart)}`);
+    if (state.select) fields.push(`sel=${state.select}`);
     if (state.hidden.length) fields.push(`hide=${state.hidden.map(formatRef).join(",")}`);
     if (state.colours.length) fields.push(`col=${state.colours.map(formatColour).join(",")}`);
     if (state.compareMs !== null) fields.push(`cmp=${compareName(state.compareMs)}`);

@@ -32,7 +32,6 @@ import { Header } from "../panels/header";
 import { WallTurns } from "../panels/wall-turns";
 import { type Link, SocketPort } from "../wire/port";
 import { pageActions } from "./actions";
-import { debugState } from "./debug";
 import { DrawLoop } from "./draw-loop";
 import type { Page } from "./page";
 import { reloadOnce } from "./reload";
@@ -533,8 +532,8 @@ export class App implements AppContext {
     return new URL(this.addressOf({ colours: this.exported().colours }), location.href).href;
   }
 
-  debug(): Record<string, unknown> {
-    return debugState(this, this.#page?.debug() ?? []);
+  debug(): ReturnType<Page["debug"]> {
+    return this.#page?.debug() ?? [];
   }
 
   destroy(): void {

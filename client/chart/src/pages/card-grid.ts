@@ -72,7 +72,7 @@ export class CardGrid {
       [...directory.list, ...directory.results()].filter((one) => named(state.hidden, one)).map(({ index }) => index),
     );
     const ranges = new Map<number, SharedRange>();
-    this.cards = cells(directory, this.#deck.specs(), state.labels).map((cell) => {
+    this.cards = cells(directory, this.#deck.specs(), state).map((cell) => {
       const name = `${formatChart({ ...pick(cell.spec), columns: 4 })} ${cell.facet ?? ""}`;
       const copy = seen.get(name) ?? 0;
       seen.set(name, copy + 1);
@@ -89,6 +89,7 @@ export class CardGrid {
     }
     const labels = Object.entries(state.labels)
       .map(([name, value]) => `${name}: ${value}`)
+      .concat(state.select ? ["the labels of the selection"] : [])
       .join(", ");
     const only = this.cards.some(({ at }) => this.#deck.isAlone(at)) ? state.only : null;
     this.element.classList.toggle("alone", only !== null);
@@ -105,11 +106,17 @@ export class CardGrid {
       const { formula } = spec;
       const tags = tagsOf(kind, axis);
       if (formula === undefined) chart.card.tags(tags);
-      else this.#formulas.use(({ dress }) => dress(chart.card, formula, directory.formula(formula)?.state, tags));
+      else
+        this.#formulas.use(({ dress }) =>
+          dress(chart.card, spec, directory.formula(formula)?.state, tags, (mended) =>
+            this.#deck.setCharts(changeChart(this.#deck.specs(), at, { formula: mended })),
+          ),
+        );
       if (facet !== null && !ranges.has(at)) ranges.set(at, new Map());
       chart.range = facet === null ? null : (ranges.get(at) as SharedRange);
       chart.card.lacks = series.length === 0 && resolve(directory, spec).length > 0 ? labels : "";
-      const title = spec.formula ?? (directory.list.length > 0 ? chartTitle(names) : "");
+      const title =
+        formula !== undefined || directory.list.length > 0 ? chartTitle([...names, ...(formula ? [formula] : [])]) : "";
       if (chart.many || isMany(spec, series)) this.#dressMany(chart, title);
       else chart.setSeries(series, title);
       chart.hide(hidden);

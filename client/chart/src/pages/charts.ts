@@ -15,7 +15,7 @@ import type { Moment } from "../chart/moment";
 import { ChartViews } from "../model/chart-views";
 import { type Columns, columnsOf } from "../model/columns";
 import { allColours, changedColours, deckStyles, keptStyles } from "../model/deck-colours";
-import type { Directory, Series } from "../model/directory";
+import { type Directory, isResult, type Series } from "../model/directory";
 import { DEFAULT_COLUMNS } from "../model/kinds";
 import {
   cells,
@@ -36,7 +36,9 @@ import type { AppContext } from "../panels/app-context";
 import type { Drawer } from "../panels/drawer";
 import type { EventForm } from "../panels/event-form";
 import type { FormulaEditor } from "../panels/formula-editor";
+import type { Nearest } from "../panels/nearest";
 import type { Rearrange } from "../panels/rearrange";
+import type { SelectionBar } from "../panels/selection-bar";
 import { applySidebar, keptWidth, SIDEBAR_WINDOW_MS, SPARK_WIDTH, toggleSidebar } from "../panels/side-room";
 import type { Sidebar } from "../panels/sidebar";
 import type { WallTiles } from "../panels/wall-tiles";
@@ -66,6 +68,9 @@ export const openCharts = (app: AppContext): Page => new DeckPage(app);
 /** Load the page of a deck over steps; from here, so that it shares what these charts have loaded. */
 export const loadRuns = async (): Promise<typeof openCharts> => (await import("./runs")).openRuns;
 
+const publishedOf = (series: readonly Series[]): number[] =>
+  series.flatMap((one) => (isResult(one) ? [] : [one.index]));
+
 class DeckPage implements Page, GridOwner {
   readonly element = h("div", { class: "deck-page" });
   readonly crosshair: Crosshair;
@@ -82,6 +87,8 @@ class DeckPage implements Page, GridOwner {
   readonly #sidebar: Lazy<Sidebar>;
   readonly #drawer: Lazy<Drawer>;
   readonly #compared: Lazy<Compared>;
+  readonly #selection: Lazy<SelectionBar>;
+  readonly #nearest: Lazy<Nearest>;
   #compareMs = 0;
   readonly #wall: Lazy<WallTiles>;
   readonly #grid: CardGrid;
@@ -133,6 +140,12 @@ class DeckPage implements Page, GridOwner {
     this.#compared = app.part(
       async () => new (await import("../chart/compared")).Compared(app.session, () => this.refresh()),
     );
+    this.#selection = app.part(async () => {
+      const bar = new (await import("../panels/selection-bar")).SelectionBar(app);
+      this.#scroller.prepend(bar.element);
+      return bar;
+    });
+    this.#nearest = app.part(async () => new (await import("../panels/nearest")).Nearest(app, this.element));
     this.#grid = new CardGrid(app, this, this.#scroller);
     this.#wall = app.part(async () => {
       const wall = new (await import("../panels/wall-tiles")).WallTiles();
@@ -236,8 +249,7 @@ class DeckPage implements Page, GridOwner {
   }
 
   watched(): Iterable<number> {
-    const published = this.#grid.cards.filter(({ spec }) => spec.formula === undefined);
-    return new Set(published.flatMap((one) => one.series.map((series) => series.index)));
+    return new Set(this.#grid.cards.flatMap(({ series }) => publishedOf(series)));
   }
 
   get directory(): Directory {
@@ -324,7 +336,7 @@ class DeckPage implements Page, GridOwner {
     const series = this.directory.byIndex.get(index);
     if (!series || this.#grid.cards.some((one) => one.at === at && one.series.includes(series))) return;
     const specs = this.specs();
-    if (at >= specs.length || specs[at].formula !== undefined) return this.#toggle(series);
+    if (at >= specs.length || specs[at].formula === "") return this.#toggle(series);
     this.setCharts(changeChart(specs, at, { series: [...specs[at].series, refOf(this.directory, series)] }));
   }
 
@@ -341,7 +353,7 @@ class DeckPage implements Page, GridOwner {
   /** Give the series of the charts their styles, and keep in the address what the dashboard would give otherwise. */
   #restyle(): void {
     const app = this.#app;
-    const shown = cells(this.directory, this.specs(), app.state.labels);
+    const shown = cells(this.directory, this.specs(), app.state);
     const charts = shown.filter(isDrawn).map(({ series }) => series);
     if (app.state.colours !== this.#colours) this.#styles = keptStyles(app.state.colours);
     for (const [id, style] of deckStyles(this.directory, charts, this.#styles)) this.#styles.set(id, style);
@@ -369,6 +381,7 @@ class DeckPage implements Page, GridOwner {
     show(this.#none, this.#grid.cards.length === 0 && this.directory.list.length > 0 && !this.#app.savedDecks.reading);
     this.#drawerOf();
     this.#axis.here?.refresh();
+    if (this.#app.state.select || this.#selection.here) this.#selection.use((bar) => bar.update());
     this.#requestViews();
     this.refresh();
   }
@@ -389,11 +402,10 @@ class DeckPage implements Page, GridOwner {
     const { windowMs, kiosk } = this.#app.state;
     const fps = windowMs >= SLOW_WINDOW_MS ? 2 : FPS;
     this.#views.set(
-      this.#grid.cards.map(({ chart }) => ({
-        series: chart.series.map(({ index }) => index),
-        devicePx: chart.devicePx,
-        formula: chart.formula,
-      })),
+      this.#grid.cards.flatMap(({ chart: { series, devicePx, formula } }) => [
+        { series: publishedOf(series), devicePx },
+        { series: [], devicePx, formula },
+      ]),
     );
     this.#views.request(windowMs, fps);
     const { timeline } = this.#app;
@@ -486,12 +498,11 @@ class DeckPage implements Page, GridOwner {
     compared?.prepare(charts, this.#views, moment);
     for (const chart of charts) chart.draw(moment);
     compared?.paint(moment);
+    const { zoom, settled } = timeline;
+    if (this.#nearest.here || (zoom && settled && charts.some((chart) => chart.empty)))
+      this.#nearest.use((nearest) => nearest.update(charts, settled ? timeline.zoom : null));
     session.loading.update(moment.paused ? [] : charts.map((chart) => chart.loading), now);
-    session.gaze.charts(
-      charts.flatMap((chart) =>
-        chart.visible && chart.formula === undefined ? chart.series.map(({ index }) => index) : [],
-      ),
-    );
+    session.gaze.charts(charts.flatMap((chart) => (chart.visible ? publishedOf(chart.series) : [])));
     this.#drawer.here?.draw(this.#app.tokens);
     if (this.#app.state.kiosk) this.#drawWall(moment);
   }
@@ -573,8 +584,8 @@ class DeckPage implements Page, GridOwner {
     this.#sidebar.use((sidebar) => sidebar.focus());
   }
 
-  debug(): Record<string, unknown>[] {
-    return this.#grid.cards.map(({ chart }) => chart.debug());
+  debug(): Chart[] {
+    return this.#grid.cards.map(({ chart }) => chart);
   }
 
   destroy(): void {

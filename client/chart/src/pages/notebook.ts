@@ -1,25 +1,34 @@
-/** The notebook frame: one chart per metric of the pattern, fed by the kernel. */
+/** The notebook frame: one chart per metric of the patterns and one per formula, fed by the kernel. */
 
 import { h, setAttribute, setText, show } from "../base/dom";
+import { Lazy } from "../base/lazy";
+import { chartTitle } from "../base/naming";
 import { applyTokens, DARK, hostIsDark, type Tokens } from "../base/tokens";
 import { edgesOf } from "../canvas/plot";
 import { Chart } from "../chart/chart";
 import { Crosshair } from "../chart/crosshair";
 import type { Moment } from "../chart/moment";
-import { type Columns, columnsOf } from "../model/columns";
+import { tagsOf } from "../model/axis-options";
+import type { ViewPart } from "../model/chart-views";
+import { type Columns, columnsOf, leastPx, sourceOf } from "../model/columns";
 import { allColours } from "../model/deck-colours";
-import { CHARTS, Session } from "../model/session";
+import { KINDS } from "../model/kinds";
+import { isMany, resolve } from "../model/layout";
+import { CHARTS, NO_VIEW, Session } from "../model/session";
 import { shownSpan, Timeline } from "../model/timeline";
-import { ALL_EVENTS, DEFAULT_WINDOW_MS, NO_EVENTS } from "../model/url";
+import { ALL_EVENTS, type ChartSpec, DEFAULT_WINDOW_MS, NO_EVENTS, VIEWS } from "../model/url";
 import { ConnectionBadge } from "../panels/connection-badge";
 import { waitingFor } from "../panels/connection-state";
+import { dress } from "../panels/formula-card";
 import { NotebookHead } from "../panels/notebook-head";
+import type { PythonMessage } from "../wire/messages";
 import { type WidgetModel, WidgetPort } from "../wire/port";
 import { DrawLoop } from "./draw-loop";
 
 const FPS = 5;
-/** Charts of one frame; a wider pattern belongs on the dashboard. */
+/** Charts of one frame; a wider pattern belongs on the dashboard. As Python has it, in `frame_pusher.py`. */
 const MAX_CHARTS = 24;
+const COLUMNS = 12;
 const SPEAK_MS = 5_000;
 
 export class NotebookFrame {
@@ -27,6 +36,13 @@ export class NotebookFrame {
   readonly timeline: Timeline;
   #tokens: Tokens = DARK;
   readonly #charts = new Map<string, Chart>();
+  readonly #specs = new Map<Chart, ChartSpec>();
+  /** The view that the kernel gave a formula, or what summarizes one: see `sourceOf`. */
+  readonly #views = new Map<string, number>();
+  readonly #many = new Lazy(
+    () => import("../panels/many"),
+    () => undefined, // its text comes with the next change of the widget's parts
+  );
   readonly #body = h("div", { class: "nb-charts" });
   readonly #wait = h("p", { class: "nb-wait", "data-tw": "wait" });
   readonly #problem = h("p", { class: "nb-problem", role: "status", "data-tw": "problem" });
@@ -52,6 +68,7 @@ export class NotebookFrame {
   readonly #onAddress = (): void => this.#updateLink();
   readonly #onTheme = (): void => this.#applyTheme();
   readonly #onWindow = (): void => this.#setWindow(Number(this.#model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
+  readonly #onParts = (): void => this.#updateCharts();
   readonly #model: WidgetModel;
   readonly #root: HTMLElement;
 
@@ -115,11 +132,12 @@ export class NotebookFrame {
     model.on("change:theme", this.#onTheme);
     model.on("change:window_ms", this.#onWindow);
     model.on("change:dashboard_url", this.#onAddress);
+    model.on("change:parts", this.#onParts);
     this.#dark.addEventListener("change", this.#onTheme);
     for (const element of [document.documentElement, document.body]) this.#host.observe(element, { attributes: true });
     document.addEventListener("visibilitychange", this.#onVisible);
     this.#port = new WidgetPort(model, {
-      text: (message) => this.session.onText(message),
+      text: (message) => this.#onText(message),
       frame: (data) => this.session.onFrame(data),
       link: (link) => {
         this.session.link = link;
@@ -154,27 +172,56 @@ export class NotebookFrame {
     this.#requestDraw();
   }
 
-  #indices(): number[] {
-    return this.session.directory.measured.map((series) => series.index);
+  #onText(message: PythonMessage): void {
+    if (message.t === "formula" && message.view !== undefined) {
+      this.#views.set(sourceOf(message.formula, message.summary), message.view);
+      this.#requestViews();
+    }
+    this.session.onText(message);
+  }
+
+  #viewOf(source: string | undefined): number {
+    return source === undefined ? CHARTS : (this.#views.get(source) ?? NO_VIEW);
   }
 
   /** All charts have one width. */
-  #columns(windowMs: number): Columns {
+  #columns(windowMs: number, source?: string): Columns {
     const charts = [...this.#charts.values()];
     const { left, right } = edgesOf(this.#root.clientWidth, devicePixelRatio);
-    return columnsOf(windowMs, Math.max(2, charts.find(({ devicePx }) => devicePx > 0)?.devicePx ?? right - left));
+    const px = Math.max(2, charts.find(({ devicePx }) => devicePx > 0)?.devicePx ?? right - left);
+    return columnsOf(windowMs, px, leastPx(px, source));
+  }
+
+  /** The views that the charts are drawn from: that of the series, and one of each formula or summary. */
+  #parts(windowMs: number): ViewPart[] {
+    const charts = [...this.#charts.values()];
+    const own = charts.filter(({ formula }) => formula === undefined);
+    const series = own.flatMap((chart) => chart.series.map(({ index }) => index));
+    const sources = [...new Set(charts.flatMap(({ formula }) => (formula === undefined ? [] : [formula])))];
+    return [
+      { view: CHARTS, series, columns: this.#columns(windowMs) },
+      ...sources
+        .filter((source) => this.#views.has(source))
+        .map((formula) => ({
+          view: this.#viewOf(formula),
+          series: [],
+          columns: this.#columns(windowMs, formula),
+          formula,
+        })),
+    ];
   }
 
   #fetch(): void {
     const { startMs, endMs } = this.timeline.window(this.#windowMs);
-    const part = { view: CHARTS, series: this.#indices(), columns: this.#columns(endMs - startMs) };
-    this.timeline.fetch([part], this.#windowMs, () => this.#requestDraw());
+    this.timeline.fetch(this.#parts(endMs - startMs), this.#windowMs, () => this.#requestDraw());
   }
 
   #requestViews(): void {
     if (this.#root.clientWidth === 0) return;
-    const buckets = this.#columns(this.#windowMs).count;
-    this.session.requestView(CHARTS, { series: null, window_ms: this.#windowMs, buckets, fps: FPS });
+    for (const { view, columns, formula } of this.#parts(this.#windowMs)) {
+      const request = { series: null, window_ms: this.#windowMs, buckets: columns.count, fps: FPS };
+      this.session.requestView(view, formula === undefined ? request : { ...request, series: [], formula });
+    }
   }
 
   #setWindow(windowMs: number, save: boolean): void {
@@ -205,34 +252,80 @@ export class NotebookFrame {
     this.#requestDraw();
   }
 
-  /** Keep one chart for each metric of the directory. */
+  /** What is drawn: a chart of each metric of the directory, and of each formula. */
+  #drawn(): Map<string, ChartSpec> {
+    const name = String(this.#model.get("kind") ?? "");
+    const kind = KINDS.find((one) => one === name);
+    const view = VIEWS.find((one) => one === name);
+    const how = { columns: COLUMNS, ...(kind && { kind }), ...(view && { view }) };
+    const formulas = (this.#model.get("formulas") ?? []) as readonly string[];
+    const metrics = [...new Set(this.session.directory.measured.map(({ metric }) => metric))];
+    const all: [string, ChartSpec][] = [
+      ...metrics.map((metric): [string, ChartSpec] => [metric, { series: [{ metric }], ...how }]),
+      ...formulas.map((formula): [string, ChartSpec] => [`=${formula}`, { series: [], formula, ...how }]),
+    ];
+    return new Map(all.slice(0, MAX_CHARTS));
+  }
+
   #updateCharts(): void {
-    const { byMetric, measured } = this.session.directory;
-    this.#head.setCount(measured.length);
-    const metrics = [...new Set(measured.map(({ metric }) => metric))].slice(0, MAX_CHARTS);
-    for (const [metric, chart] of this.#charts) {
-      if (metrics.includes(metric)) continue;
+    const { directory } = this.session;
+    const drawn = this.#drawn();
+    this.#head.setCount(directory.measured.length);
+    for (const [key, chart] of this.#charts) {
+      if (drawn.has(key)) continue;
       this.#watcher.unobserve(chart.card.element);
       chart.destroy();
-      this.#charts.delete(metric);
+      this.#charts.delete(key);
+      this.#specs.delete(chart);
     }
-    metrics.forEach((metric, i) => {
-      let chart = this.#charts.get(metric);
-      if (!chart) {
-        chart = new Chart(
-          null,
-          () => this.#requestViews(),
-          () => this.#switchEvents(),
-        );
-        this.#charts.set(metric, chart);
-        this.#crosshair.attach(chart);
-        this.#watcher.observe(chart.card.element);
-      }
-      chart.setSeries(byMetric.get(metric) ?? []);
+    [...drawn].forEach(([key, spec], i) => {
+      const chart = this.#charts.get(key) ?? this.#create(key);
+      this.#specs.set(chart, spec);
+      this.#dress(chart, spec);
       if (this.#body.children[i] !== chart.card.element)
         this.#body.insertBefore(chart.card.element, this.#body.children[i] ?? null);
     });
-    this.#updateLink(metrics);
+    this.#requestViews();
+    this.#updateLink();
+  }
+
+  #create(key: string): Chart {
+    const chart = new Chart(
+      null,
+      () => this.#requestViews(),
+      () => this.#switchEvents(),
+    );
+    this.#charts.set(key, chart);
+    this.#crosshair.attach(chart);
+    this.#watcher.observe(chart.card.element);
+    return chart;
+  }
+
+  /** Show a chart as it is set, and its series. */
+  #dress(chart: Chart, spec: ChartSpec): void {
+    const { directory } = this.session;
+    const { formula, kind = "auto" } = spec;
+    const series = resolve(directory, spec);
+    const title = formula ?? chartTitle(spec.series.map(({ metric }) => metric));
+    chart.formula = formula;
+    chart.drawAs(kind, {}, null);
+    const tags = tagsOf(kind, {});
+    if (formula === undefined) chart.card.tags(tags);
+    else dress(chart.card, spec, directory.formula(formula)?.state, tags, null);
+    if (!chart.many && !isMany(spec, { length: Math.max(series.length, this.#summarized(formula)) }))
+      return chart.setSeries(series, title);
+    this.#many.use((many) => {
+      if (this.#specs.get(chart) !== spec) return;
+      const page = { session: this.session, state: { embed: true } };
+      many.dress({ chart, spec, series: resolve(directory, spec) }, title, page, () => undefined);
+      this.#requestViews();
+      this.#requestDraw();
+    });
+  }
+
+  /** How many series of a formula a band stands for; 0 if none does. */
+  #summarized(formula: string | undefined): number {
+    return (formula && this.session.directory.formula(sourceOf(formula, "band"))?.state.of) || 0;
   }
 
   #switchEvents(): void {
@@ -240,13 +333,14 @@ export class NotebookFrame {
     this.#requestDraw();
   }
 
-  #updateLink(metrics: readonly string[] = [...this.#charts.keys()]): void {
+  #updateLink(): void {
     const { directory } = this.session;
+    const specs = [...this.#drawn().values()];
     const colours = allColours(
       directory,
-      metrics.flatMap((metric) => directory.byMetric.get(metric) ?? []),
+      specs.flatMap((spec) => resolve(directory, spec)),
     );
-    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), metrics, this.#windowMs, colours);
+    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), specs, this.#windowMs, colours);
   }
 
   #requestDraw(): void {
@@ -261,11 +355,10 @@ export class NotebookFrame {
     setText(this.#problem, session.problem);
     show(this.#problem, session.problem !== "");
     setText(this.#wait, waitingFor(String(this.#model.get("pattern") ?? ""), session.status));
-    show(this.#wait, this.#charts.size === 0);
     const speak = now - this.#spokenAt > SPEAK_MS;
     if (speak) this.#spokenAt = now;
     const moment: Moment = {
-      ring: () => timeline.ring(CHARTS),
+      ring: (_, source) => timeline.ring(this.#viewOf(source)),
       ...timeline.window(this.#windowMs),
       nowMs: timeline.now(),
       paused: timeline.paused,
@@ -297,6 +390,7 @@ export class NotebookFrame {
     this.#model.off("change:theme", this.#onTheme);
     this.#model.off("change:window_ms", this.#onWindow);
     this.#model.off("change:dashboard_url", this.#onAddress);
+    this.#model.off("change:parts", this.#onParts);
     this.#dark.removeEventListener("change", this.#onTheme);
     this.#host.disconnect();
     document.removeEventListener("visibilitychange", this.#onVisible);

@@ -33,8 +33,8 @@ export interface Page {
   toggleSidebar(): void;
   /** Fetch its parts that nobody has asked for yet. */
   warm?(): void;
-  /** Describe its charts for browser tests. */
-  debug(): Record<string, unknown>[];
+  /** Its charts, or what there is to say of them, for browser tests. */
+  debug(): readonly (Chart | Record<string, unknown>)[];
   destroy(): void;
 }
 

@@ -8,7 +8,7 @@ import type { Chart } from "../chart/chart";
 import { pngOf } from "../chart/image-file";
 import { NOTHING } from "../model/buckets";
 import { saveFile } from "../model/deck-file";
-import type { Series } from "../model/directory";
+import { isResult, type Series } from "../model/directory";
 import { liesOn } from "../model/events";
 import { freshness, isSilent } from "../model/freshness";
 import { printIn, printOf } from "../model/reading";
@@ -80,7 +80,7 @@ export class Drawer {
         type: "button",
         class: "button wide",
         "data-tw": "readings",
-        onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#series, this.#span()),
+        onclick: () => void showReadings(app, this.#title.textContent ?? "", this.#published, this.#span()),
       },
       icon("table", 14),
       "Show the readings",
@@ -127,11 +127,16 @@ export class Drawer {
     this.#series = charts.flatMap((one) => one.many?.all ?? one.series).slice(0, MOST_SERIES);
     show(this.element, chart !== null);
     // A result has no readings, and no thresholds: those are of metrics.
-    const published = this.#formula === undefined;
+    const published = this.#formula === undefined || this.#published.length > 0;
     for (const part of [this.#copy, this.#readings, this.#thresholds.element]) show(part, published);
   }
 
-  /** The formula of the chart, if its series are published by nobody. */
+  /** The series that are published: a formula may stand beside them. */
+  get #published(): Series[] {
+    return this.#series.filter((one) => !isResult(one));
+  }
+
+  /** The formula of the chart, whose series are published by nobody. */
   get #formula(): string | undefined {
     return this.#chart?.many ? this.#chart.many.formula : this.#chart?.formula;
   }
@@ -139,7 +144,7 @@ export class Drawer {
   /** What a request is about. */
   get #subject(): { series: number[]; formula?: string } {
     const formula = this.#formula;
-    return formula === undefined ? { series: this.#series.map(({ index }) => index) } : { series: [], formula };
+    return { series: this.#published.map(({ index }) => index), ...(formula !== undefined && { formula }) };
   }
 
   focus(): void {
@@ -158,15 +163,17 @@ export class Drawer {
     if (this.#series.length === 0) return this.#drawNothing(chart, tokens);
     const { startMs, endMs } = this.#span();
     const { paused, zoom } = app.timeline;
-    setText(this.#title, this.#formula ?? chartTitle([...new Set(this.#series.map(({ metric }) => metric))]));
+    const published = this.#published;
+    const metrics = new Set(published.map(({ metric }) => metric));
+    setText(this.#title, chartTitle([...metrics, ...(this.#formula === undefined ? [] : [this.#formula])]));
     setText(this.#unit, chart.titleUnit);
     const stretch =
       zoom || paused ? spanText(startMs, endMs, app.session.now()) : `window ${windowName(app.state.windowMs)}`;
     setText(this.#about, `${plural(this.#series.length, "series", "series")} · ${stretch}`);
     // New columns are empty: fetch their numbers.
-    const rate = this.#formula === undefined ? "readings/s" : "values/s";
+    const rate = published.length > 0 ? "readings/s" : "values/s";
     if (this.#statistics.shape(this.#series, tokens, rate)) this.#requestKey = "";
-    this.#thresholds.update(app.session.thresholds, this.#series, chart.unit);
+    this.#thresholds.update(app.session.thresholds, published, chart.unit);
     this.#drawEvents({ startMs, endMs });
     const live = !zoom && !paused;
     const key = `${this.#series.map(({ index }) => index).join()} ${live ? app.state.windowMs : `${startMs} ${endMs}`}`;
@@ -199,14 +206,13 @@ export class Drawer {
       const { unit } = this.#chart;
       const { prints, views } = this.#app.session;
       const { prints: own, series: drawn } = this.#chart;
-      const formula = this.#formula;
       this.#statistics.fill(series, rows, (one) =>
-        formula === undefined
+        !isResult(one)
           ? printIn(unit, prints.of(one, views[LIST]))
           : (own[drawn.indexOf(one)] ?? printOf(unit, NOTHING)),
       );
       const readings = rows.reduce((sum, row) => sum + row.count, 0);
-      const [one, many] = formula === undefined ? ["reading", "readings"] : ["value", "values"];
+      const [one, many] = this.#formula === undefined ? ["reading", "readings"] : ["value", "values"];
       setText(this.#count, plural(readings, one, many));
       setText(this.#problem, "");
     } catch (error) {
@@ -294,7 +300,7 @@ export class Drawer {
   }
 
   async #copyPandas(): Promise<void> {
-    const text = pandasSnippet(this.#series, this.#span(), this.#app.session.snippet?.url ?? "");
+    const text = pandasSnippet(this.#published, this.#span(), this.#app.session.snippet?.url ?? "");
     try {
       await navigator.clipboard.writeText(text);
       this.#copyWords("Copied", true);

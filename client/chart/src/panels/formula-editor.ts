@@ -5,6 +5,7 @@ import type { Chart } from "../chart/chart";
 import type { ChartSpec, SeriesRef } from "../model/url";
 import type { FormulaCompletion, FormulaFault, FormulaHelp } from "../wire/messages";
 import type { AppContext } from "./app-context";
+import { faultParts } from "./formula-card";
 import css from "./formula-editor.css";
 
 /** The chart whose formula is written. */
@@ -24,8 +25,8 @@ export interface WrittenDeck {
   added(charts: ChartSpec[]): void;
 }
 
-/** The formula that was written; null: the old one stays. */
-export type Done = (formula: string | null) => void;
+/** The formula that was written, and whether it is drawn beside the series of the chart; null: the old one stays. */
+export type Done = (formula: string | null, beside?: boolean) => void;
 
 const ASK_MS = 120;
 /** A word of so many letters opens the list. */
@@ -92,17 +93,20 @@ export class FormulaEditor {
   readonly #shown = h("div", { class: "formula-shown", "aria-hidden": "true" });
   readonly #fault = h("p", { class: "formula-fault", role: "status", "data-tw": "formula-fault" });
   readonly #list = h("div", { class: "formula-list", "data-tw": "formula-list" });
+  readonly #keys = h("p", { class: "formula-keys" });
   readonly #items = h("div", { role: "listbox", id: "tw-formula-list", "aria-label": "What may stand here" });
   #help: FormulaHelp | null = null;
   #chosen = 0;
   #asking = 0;
   #done: Done | null = null;
+  /** Whether the chart has series, and whether its formula stands beside them. */
+  #series = false;
+  #mixed = false;
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
     this.#app = app;
-    const keys = "Tab takes · ↑ ↓ choose · Enter draws · Esc leaves the old one";
-    this.#list.append(this.#items, h("p", { class: "formula-keys" }, keys));
+    this.#list.append(this.#items, this.#keys);
     this.element.append(
       h("style", {}, css),
       h("div", { class: "formula-field" }, this.#shown, this.#input),
@@ -123,14 +127,17 @@ export class FormulaEditor {
   write(deck: WrittenDeck): void {
     const own = deck.card();
     if (!own) return;
-    this.#open(own, (formula) => {
+    this.#open(own, (formula, beside) => {
       const at = deck.card()?.at;
       if (at === undefined) return;
       const specs = deck.specs();
-      const { axis: _, ...spec } = specs[at];
+      const { axis, ...spec } = specs[at];
       const isNew = spec.formula === "";
+      const kept = beside ? { axis } : { series: [] };
       if (formula !== null)
-        deck[isNew ? "added" : "set"](specs.map((one, i) => (i === at ? { ...spec, series: [], formula } : one)));
+        deck[isNew ? "added" : "set"](
+          specs.map((one, i) => (i === at ? { ...spec, ...kept, formula: formula || undefined } : one)),
+        );
       else if (isNew) history.back(); // to the deck without it
     });
   }
@@ -138,6 +145,10 @@ export class FormulaEditor {
   #open({ chart, spec }: Written, done: Done): void {
     this.#end(null);
     this.#done = done;
+    this.#series = spec.series.length > 0;
+    this.#mixed = this.#series && spec.formula !== undefined;
+    const enter = this.#series && !this.#mixed ? "Enter draws · Shift Enter draws beside the series" : "Enter draws";
+    setText(this.#keys, `Tab takes · ↑ ↓ choose · ${enter} · Esc leaves the old one`);
     this.#input.value = spec.formula ?? formulaOf(spec.series);
     chart.card.element.append(this.element);
     this.#help = null;
@@ -146,13 +157,13 @@ export class FormulaEditor {
     if (spec.formula === undefined) this.#input.select();
   }
 
-  #end(formula: string | null): void {
+  #end(formula: string | null, beside = false): void {
     const done = this.#done;
     if (!done) return; // What is removed loses the focus, and would end again.
     this.#done = null;
     window.clearTimeout(this.#asking);
     this.element.remove();
-    done(formula);
+    done(formula, beside);
   }
 
   /** Draw what is written, and ask about it once the keys rest. */
@@ -170,7 +181,7 @@ export class FormulaEditor {
       if (!this.#done || formula !== this.#input.value) return null;
       this.#help = help;
       this.#chosen = 0;
-      this.#draw(help.error, quiet);
+      this.#draw(help.error ?? help.hint ?? null, quiet);
       return help;
     } catch (error) {
       if (this.#done) this.#say((error as Error).message);
@@ -202,9 +213,15 @@ export class FormulaEditor {
     this.#drawList(quiet);
   }
 
-  #sayFault({ position, message, remedy }: FormulaFault): void {
+  #sayFault(fault: FormulaFault): void {
+    const { position, end } = fault;
     const where = `Character ${[...this.#input.value.slice(0, position)].length + 1}: `;
-    this.#fault.replaceChildren(h("b", {}, where), message, remedy ? `; ${remedy}` : "");
+    const mend = (instead: string): void => {
+      this.#input.setRangeText(instead, position, end, "end");
+      this.#input.focus();
+      this.#changed();
+    };
+    this.#fault.replaceChildren(h("b", {}, where), ...faultParts(fault, mend));
   }
 
   #say(words: string): void {
@@ -268,7 +285,7 @@ export class FormulaEditor {
     const open = !this.#list.hidden;
     const count = this.#items.childElementCount;
     if (event.key === "Escape") return this.#end(null);
-    if (event.key === "Enter") return void this.#enter();
+    if (event.key === "Enter") return void this.#enter(event.shiftKey);
     if (event.key === "Tab" && open) {
       event.preventDefault();
       return this.#take(this.#chosen);
@@ -300,14 +317,15 @@ export class FormulaEditor {
     this.#changed();
   }
 
-  /** Draw the formula if there is nothing wrong with it. */
-  async #enter(): Promise<void> {
+  /** Draw the formula if there is nothing wrong with it; an empty one beside series goes. */
+  async #enter(shift: boolean): Promise<void> {
     window.clearTimeout(this.#asking);
     const formula = this.#input.value.trim();
-    if (formula === "") return this.#end(null);
+    const beside = this.#mixed || (shift && this.#series);
+    if (formula === "") return this.#mixed ? this.#end("", true) : this.#end(null);
     const help = await this.#ask(true);
     if (!help || !this.#done) return;
-    if (!help.error) return this.#end(formula);
+    if (!help.error) return this.#end(formula, beside);
     this.element.classList.add("wrong");
     show(this.#fault, true);
     this.#sayFault(help.error);

@@ -21,8 +21,8 @@ import { sourceOf } from "../model/columns";
 import type { Directory, Series } from "../model/directory";
 import { isMany } from "../model/layout";
 import { selectorOf } from "../model/selector";
-import { type ChartSpec, VIEWS, type View } from "../model/url";
-import type { AppContext } from "./app-context";
+import type { Session } from "../model/session";
+import { type ChartSpec, type PageState, VIEWS, type View } from "../model/url";
 import css from "./many.css";
 
 const WORDS: readonly (readonly [View, string])[] = [
@@ -44,8 +44,14 @@ interface Card {
   series: readonly Series[];
 }
 
+/** The page of a chart, of a deck or in a notebook. */
+export interface ManyPage {
+  readonly session: Session;
+  readonly state: Pick<PageState, "embed">;
+}
+
 /** Show a chart as it is set; `change` sets it otherwise. */
-export function dress(card: Card, title: string, app: AppContext, change: (part: Partial<ChartSpec>) => void): void {
+export function dress(card: Card, title: string, app: ManyPage, change: (part: Partial<ChartSpec>) => void): void {
   const { chart, spec, series } = card;
   const { directory } = app.session;
   const found = VIEWS.map((view) => (spec.formula && directory.formula(sourceOf(spec.formula, view))?.state.of) || 0);
@@ -146,11 +152,12 @@ class Dressed implements Many {
   }
 
   /** Show these series as the chart is set, as far as that can be. */
-  set(spec: ChartSpec, series: readonly Series[], of: number, title: string, app: AppContext): void {
+  set(spec: ChartSpec, series: readonly Series[], of: number, title: string, app: ManyPage): void {
     const { directory } = app.session;
     const chart = this.#chart;
     [this.all, this.formula, this.#of] = [series, spec.formula, of];
-    const source = spec.formula ?? (series.length ? selectorOf(directory, series) : null);
+    const own = spec.series.length === 0 ? spec.formula : undefined;
+    const source = own ?? (series.length ? selectorOf(directory, series) : null);
     const fault = this.#fault(spec, series, source);
     this.source = source ?? "";
     this.#offered = fault === "" ? VIEWS : ["lines"];
@@ -241,6 +248,8 @@ class Dressed implements Many {
 
   /** Return why nothing can stand in the place of the series, empty if something can. */
   #fault(spec: ChartSpec, series: readonly Series[], source: string | null): string {
+    if (spec.formula !== undefined && spec.series.length > 0)
+      return "Series beside a formula have no band in common with it";
     if (spec.formula !== undefined) return spec.formula === "" ? "There is no formula yet" : "";
     if (series.length === 0) return "";
     if (new Set(series.map(({ unit }) => unitKey(unit))).size > 1)
@@ -251,7 +260,7 @@ class Dressed implements Many {
   }
 
   /** Words have no quantiles; and what was drawn otherwise by hand stays so. */
-  #usual(spec: ChartSpec, series: readonly Series[], app: AppContext): View {
+  #usual(spec: ChartSpec, series: readonly Series[], app: ManyPage): View {
     const first = series[0] && app.session.slot(series[0].index);
     const words = first !== undefined && first.states.length > 0 && Number.isNaN(first.lastValue);
     const byHand = spec.kind !== undefined && !["auto", "line"].includes(spec.kind);

@@ -3,7 +3,15 @@
 import { h, icon, iconButton, Segments, setAttribute, setText, show } from "../base/dom";
 import { plural } from "../base/format";
 import { groupOf } from "../base/naming";
-import { DEFAULT_WINDOW_MS, formatState, type KeptColour, parseState, WINDOWS, windowName } from "../model/url";
+import {
+  type ChartSpec,
+  DEFAULT_WINDOW_MS,
+  formatState,
+  type KeptColour,
+  parseState,
+  WINDOWS,
+  windowName,
+} from "../model/url";
 
 export class NotebookHead {
   readonly element: HTMLElement;
@@ -55,14 +63,14 @@ export class NotebookHead {
     setAttribute(this.#pause, "aria-label", paused ? "Back to live" : "Pause");
   }
 
-  /** Link to charts of the same metrics, in these colours, on the dashboard; show no link if its address is unknown. */
-  linkTo(dashboard: string, metrics: readonly string[], windowMs: number, colours: readonly KeptColour[]): void {
+  /** Link to the same charts, in these colours, on the dashboard; show no link if its address is unknown. */
+  linkTo(dashboard: string, specs: readonly ChartSpec[], windowMs: number, colours: readonly KeptColour[]): void {
     const base = dashboard.replace(/\/$/, "");
-    const known = /^https?:\/\//.test(base) && metrics.length > 0;
+    const known = /^https?:\/\//.test(base) && specs.length > 0;
     show(this.#link, known);
     if (!known) return;
-    const charts = metrics.map((metric) => ({ series: [{ metric }], columns: metrics.length > 1 ? 6 : 12 }));
-    this.#link.href =
-      base + formatState({ ...parseState("/d/x", "", ""), slug: groupOf(metrics[0]), windowMs, charts, colours }, "");
+    const charts = specs.map((spec) => ({ ...spec, columns: specs.length > 1 ? 6 : 12 }));
+    const slug = groupOf(specs[0].series[0]?.metric ?? "formulas");
+    this.#link.href = base + formatState({ ...parseState("/d/x", "", ""), slug, windowMs, charts, colours }, "");
   }
 }

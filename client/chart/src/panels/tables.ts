@@ -2,19 +2,24 @@
 
 import { h, setAttribute, setText } from "../base/dom";
 import { elided } from "../base/elision";
-import { clock, day, formatNumber, formatReading, plural, spanText } from "../base/format";
+import { clock, day, formatNumber, formatReading, longSpan, plural, spanText } from "../base/format";
 import { fullName } from "../base/naming";
-import { font } from "../base/tokens";
+import { font, lineColour } from "../base/tokens";
+import { fitCanvas } from "../canvas/draw";
+import { drawSpark, readSpark } from "../canvas/sparkline";
 import { tileState } from "../canvas/tile";
+import { figuresOf } from "../chart/figures";
 import { nextOrder, sorted, sortWords } from "../chart/kinds/rows";
+import { columnsOf } from "../model/columns";
 import type { Series } from "../model/directory";
-import { ageOf, ageWords, shortAgeWords } from "../model/freshness";
-import { printValue } from "../model/reading";
+import { ageOf, ageWords, freshness, shortAgeWords } from "../model/freshness";
+import { printMean, printValue } from "../model/reading";
 import { search } from "../model/search";
 import { LIST } from "../model/session";
 import { wordOf } from "../model/states";
 import type { Span } from "../model/url";
 import type { AppContext } from "./app-context";
+import { SIDEBAR_WINDOW_MS } from "./side-room";
 import css from "./tables.css";
 
 /** Rows of the latest values; more can be searched for. */
@@ -23,9 +28,14 @@ const EVERY_MS = 1_000;
 /** Px at the sides of a cell. */
 const CELL_PAD = 20;
 
-const NUMBERS = new Set(["Value", "Rate /s"]);
+const NUMBERS = new Set(["Value", "Mean", "Rate /s"]);
 /** What each column of the latest values is sorted by, empty for those that are not. */
-const SORTED_BY = ["name", "", "last", "", "age", "rate", ""];
+const SORTED_BY = ["name", "", "last", "", "", "", "age", "rate", ""];
+/** Places of the columns that a row fills by itself. */
+const MEAN = 4;
+const SPARK = 5;
+const SPARK_PX = { width: 72, height: 16 } as const;
+const ROW_PX = 26;
 const head = (names: readonly string[]): HTMLElement =>
   h(
     "thead",
@@ -110,7 +120,8 @@ export class LatestValues {
   }
 
   open(): void {
-    const heads = head(["Metric", "Labels", "Value", "Unit", "Age", "Rate /s", "State"]);
+    const names = ["Metric", "Labels", "Value", "Unit", "Mean", longSpan(SIDEBAR_WINDOW_MS), "Age", "Rate /s", "State"];
+    const heads = head(names);
     this.#heads = Array.from(heads.querySelectorAll("th")).flatMap((one, k): [string, HTMLElement][] => {
       const column = SORTED_BY[k];
       if (column === "") return [];
@@ -124,6 +135,7 @@ export class LatestValues {
       { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Latest values" },
       table,
     );
+    body.addEventListener("scroll", () => this.#drawSparks(this.#app.session.now()), { passive: true });
     this.#shown = true;
     this.#fill();
     this.#app.dialog.show(
@@ -187,6 +199,8 @@ export class LatestValues {
       h("td", {}, one.legend),
       h("td", { class: "number" }),
       h("td", {}),
+      h("td", { class: "number" }),
+      h("td", {}, h("canvas", { "aria-hidden": "true" })),
       h("td", {}),
       h("td", { class: "number" }),
       h("td", {}),
@@ -233,12 +247,44 @@ export class LatestValues {
       const texts = [
         wordOf(slot) || printValue(slot.lastValue, print),
         print.unit.text,
+        null,
+        null,
         shortAgeWords(age),
         formatReading(slot.rate, 2),
         state === "nodata" ? "no data" : state === "unknown" ? "–" : state,
       ];
-      texts.forEach((text, k) => setText(this.#cells[i][k + 2], text));
-      setAttribute(this.#cells[i][4], "title", ageWords(age));
+      texts.forEach((text, k) => text === null || setText(this.#cells[i][k + 2], text));
+      setAttribute(this.#cells[i][6], "title", ageWords(age));
     });
+    this.#drawSparks(nowMs);
+  }
+
+  /** Write the mean and draw the line of the rows that are in view. */
+  #drawSparks(nowMs: number): void {
+    const { session, tokens } = this.#app;
+    const ring = session.views[LIST];
+    const scroller = this.#rows.closest<HTMLElement>(".table-scroll");
+    const first = Math.max(0, Math.floor((scroller?.scrollTop ?? 0) / ROW_PX) - 2);
+    const last = first + Math.ceil((scroller?.clientHeight || ROW_PX * 40) / ROW_PX) + 4;
+    const startMs = nowMs - SIDEBAR_WINDOW_MS;
+    const columns = columnsOf(SIDEBAR_WINDOW_MS, SPARK_PX.width * devicePixelRatio);
+    for (let i = first; i < Math.min(last, this.#series.length); i++) {
+      const slot = ring.slots.get(this.#series[i].index);
+      const canvas = this.#cells[i][SPARK].firstElementChild as HTMLCanvasElement;
+      const ctx = canvas.getContext("2d");
+      if (!slot || !ctx) continue;
+      const trace = readSpark(ring, slot, columns, nowMs);
+      const print = session.prints.of(this.#series[i], ring);
+      const { min, max, mean, error } = figuresOf(trace, startMs, nowMs);
+      setText(this.#cells[i][MEAN], printMean(mean, print, min, max, error));
+      const { width, height } = SPARK_PX;
+      if (!fitCanvas(canvas, width, height, devicePixelRatio)) ctx.clearRect(0, 0, canvas.width, canvas.height);
+      ctx.save();
+      ctx.scale(devicePixelRatio, devicePixelRatio);
+      const box = { left: 0, top: 1, width: width - 3, height: height - 2, hatchRight: width };
+      const style = { colour: lineColour(tokens, this.#series[i].style), width: 1.1, dot: 0, alpha: 1 };
+      drawSpark(ctx, tokens, trace, slot, box, columns, nowMs, freshness(slot, nowMs), style);
+      ctx.restore();
+    }
   }
 }

@@ -119,6 +119,8 @@ export class TimePicker {
   #shown: Chosen = { startMs: 0, endMs: 0, live: true };
   #written: readonly [string, string] = ["", ""];
   #surveys = 0;
+  /** Days with a reading, as far as that is known. */
+  #days: ReadonlySet<Day> = new Set();
   readonly #away = (event: Event): void => {
     const path = event.composedPath();
     if (!path.includes(this.element) && !path.includes(this.#app.header.timeButton)) this.close(false);
@@ -369,7 +371,25 @@ export class TimePicker {
     if (chosen) this.#calendar.select(daysOf(chosen));
     const keptMs = this.#app.session.status?.retention_ms;
     const before = chosen && keptMs && chosen.startMs < this.#now() - keptMs - MINUTE_MS;
-    setText(this.#note, before ? `Begins before what is kept: the log keeps ${longSpan(keptMs)}` : "");
+    const nearest = chosen && !chosen.live ? this.#nearestDay(chosen) : null;
+    const words = before ? `Begins before what is kept: the log keeps ${longSpan(keptMs)}. ` : "";
+    if (nearest === null) return setText(this.#note, words.trim());
+    const there = dayOfYear(fromWall(nearest * DAY_MS), this.#now());
+    const link = h("button", { type: "button", class: "link-button", "data-tw": "picker-there" }, "Go there");
+    link.addEventListener("click", () => this.#picked(nearest, false));
+    this.#note.replaceChildren(`${words}Nothing was read then; the nearest day with a reading is ${there} `, link);
+  }
+
+  /** Return the day with a reading that is nearest to a span without any; null if it has one, or if none is known. */
+  #nearestDay(chosen: Chosen): Day | null {
+    const [first, last] = daysOf(chosen);
+    let best: Day | null = null;
+    const away = (day: Day): number => Math.max(first - day, day - last);
+    for (const day of this.#days) {
+      if (away(day) <= 0) return null;
+      if (best === null || away(day) < away(best)) best = day;
+    }
+    return best;
   }
 
   #picked(day: Day, extend: boolean): void {
@@ -464,6 +484,8 @@ export class TimePicker {
     survey(session, [...this.#app.watched()], ({ firstMs, days }) => {
       if (own !== this.#surveys) return;
       this.#calendar.kept(days);
+      this.#days = days;
+      this.#typed();
       if (Number.isNaN(firstMs))
         return setText(this.#keptWords, [kept, "nothing was read"].filter(Boolean).join(" · "));
       const first = `first reading ${dayOfYear(firstMs, this.#now())} ${clock(firstMs, "min")}`;

@@ -197,6 +197,7 @@ export interface FormulaFault {
   end: number;
   message: string;
   remedy: string;
+  instead?: string;
 }
 
 /** What there is of a formula that is open, at each change. */
@@ -210,6 +211,8 @@ export interface FormulaState {
   error: FormulaFault | null;
   summary?: "band" | "heat" | "top";
   of?: number;
+  view?: number;
+  hint?: FormulaFault;
 }
 
 /** Times between which readings cannot be replayed. */
@@ -291,7 +294,7 @@ export interface Problem {
   reason: string;
 }
 
-/** In a notebook: the view frame is this message's buffer. */
+/** In a notebook: the view frames are this message's buffers. */
 export interface FrameAttached {
   t: "f";
 }
@@ -406,6 +409,7 @@ export interface FormulaHelp {
   t: "formula_help";
   id: number;
   error: FormulaFault | null;
+  hint?: FormulaFault;
   start: number;
   items: readonly FormulaCompletion[];
 }

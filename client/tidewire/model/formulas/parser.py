@@ -239,8 +239,9 @@ class _Parser:
         if name in REFUSED:
             raise InvalidFormula("unsupported", token.position, token.end, f"{name} is not supported", REFUSED[name])
         if name not in FUNCTIONS:
+            remedy, instead = _meant(name)
             raise InvalidFormula(
-                "unknown_function", token.position, token.end, f"there is no function {name}", _meant(name)
+                "unknown_function", token.position, token.end, f"there is no function {name}", remedy, instead=instead
             )
         arguments = self.arguments(depth)
         return self.made(Call(name, arguments, position=token.position, end=self.at))
@@ -344,13 +345,13 @@ class _Parser:
         return token.number
 
 
-def _meant(name: str) -> str:
-    """Return what somebody may have meant by an unknown function."""
+def _meant(name: str) -> tuple[str, str]:
+    """Return what somebody may have meant by an unknown function: in words, and what to write in its place."""
     cut = max(name.rfind("/"), name.rfind("-"))
     if cut > 0:
-        return f"to calculate, write spaces: {name[:cut]} {name[cut]} {name[cut + 1 :]}(…)"
+        return f"to calculate, write spaces: {name[:cut]} {name[cut]} {name[cut + 1 :]}(…)", ""
     near = difflib.get_close_matches(name.lower()[:64], [*FUNCTIONS, *AGGREGATORS], n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else "see the list of functions"
+    return (f"did you mean {near[0]}?", near[0]) if near else ("see the list of functions", "")
 
 
 def _checked_name(name: str, token: Token) -> str:

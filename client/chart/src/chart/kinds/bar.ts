@@ -10,7 +10,17 @@ import { printValue } from "../../model/reading";
 import { thresholdLines } from "../../model/thresholds";
 import { figuresOf } from "../figures";
 import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
-import { countText, lengthText, newestOf, oneUnit, shownOf, stateOf } from "./readings";
+import {
+  countText,
+  EARLIER_ALPHA,
+  earlierOf,
+  earlierWords,
+  lengthText,
+  newestOf,
+  oneUnit,
+  shownOf,
+  stateOf,
+} from "./readings";
 import { rowNames, sorted } from "./rows";
 import { outward, typedRange } from "./span";
 
@@ -84,6 +94,7 @@ function paint(face: Face, order: readonly number[], by: string): Said {
   const { ctx, width, height, tokens, chart, moment, picture } = face;
   const { per, names } = rowNames(chart.series);
   const values = order.map((i) => newestOf(chart, moment, i));
+  const then = order.map((i) => earlierOf(chart, moment, i));
   const unit = chart.units[0];
   const lines = thresholdLines(
     moment.thresholds,
@@ -92,13 +103,14 @@ function paint(face: Face, order: readonly number[], by: string): Said {
   );
   const [lo, hi] = barRange(
     chart.axis,
-    values,
+    [...values, ...then],
     lines.map(({ value }) => value),
   );
   const inside = lines.filter(({ value }) => value > lo && value < hi);
   const foot = inside.length > 0 ? FOOT : 6;
   const count = rowsShown(order.length, Math.floor((height - TOP - foot) / PITCH));
-  const note = `latest ${per ? `per ${per}` : moment.zoomed ? `of ${lengthText(moment)}` : "values"} · ${countText(chart)} · ${SORTED.get(by) ?? `sorted by ${by.replace("-", "")}${by.startsWith("-") ? ", reversed" : ""}`}`;
+  const compared = earlierWords(chart, moment, null);
+  const note = `${compared ? `${compared} · ` : ""}latest ${per ? `per ${per}` : moment.zoomed ? `of ${lengthText(moment)}` : "values"} · ${countText(chart)} · ${SORTED.get(by) ?? `sorted by ${by.replace("-", "")}${by.startsWith("-") ? ", reversed" : ""}`}`;
   const known = values.some((value) => !Number.isNaN(value));
   if (!known) {
     const why = picture.loading?.words ?? picture.emptyText;
@@ -138,6 +150,11 @@ function paint(face: Face, order: readonly number[], by: string): Said {
     const end = at(values[k]);
     if (!Number.isNaN(end) && end !== zero)
       fill(Math.min(zero, end), Math.max(zero, end), silent[k] ? withAlpha(tokens.stale, STALE_ALPHA) : colour);
+    if (!Number.isNaN(then[k])) {
+      // A mark as long as a bar is high: where it ended then.
+      ctx.fillStyle = withAlpha(tokens.text, EARLIER_ALPHA);
+      ctx.fillRect(Math.round(at(then[k])) - 1, top - 2, 2, BAR + 4);
+    }
     ctx.font = font(600, 12);
     ctx.fillStyle = silent[k] ? tokens.muted : tokens.text;
     ctx.fillText(texts[k], width - PAD, line);

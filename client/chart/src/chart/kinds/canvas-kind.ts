@@ -13,9 +13,6 @@ import { type Fresh, freshOf } from "./readings";
 /** Px of the row of words: as high as a legend. */
 export const NOTE_PX = 20;
 
-/** Px of a card that has no room to say more than its value. */
-const NARROW_PX = 300;
-
 /** What a kind paints with, px of layout. */
 export interface Face {
   ctx: Ctx;
@@ -72,8 +69,7 @@ class CanvasDrawing implements Drawing {
     const { name, fresh: age, note, pill = null, words } = this.#onto(this.#canvas, ratio, this.#face);
     this.words = words;
     const rest = picture.loading?.words[0] ? [picture.loading.words[0]] : [age, note];
-    const compared = chart.earlier && width > NARROW_PX ? "not compared" : "";
-    const said = [name, ...rest, compared].filter(Boolean).join(" · ");
+    const said = [name, ...rest].filter(Boolean).join(" · ");
     setText(this.#note, said);
     this.#note.title = said;
     const key = `${pill?.icon} ${pill?.text}`;

@@ -8,7 +8,17 @@ import type { AxisOptions } from "../../model/axis-options";
 import { printValue } from "../../model/reading";
 import { limitText, type ThresholdLine, thresholdLines } from "../../model/thresholds";
 import { canvasKind, type Face, fitText, middleWords, type Said } from "./canvas-kind";
-import { nameOf, newestOf, oneSeries, oneUnit, shownOf, windowText } from "./readings";
+import {
+  EARLIER_ALPHA,
+  earlierOf,
+  earlierWords,
+  nameOf,
+  newestOf,
+  oneSeries,
+  oneUnit,
+  shownOf,
+  windowText,
+} from "./readings";
 import { outward, typedRange } from "./span";
 
 /** Angles of the dial's ends, from the x axis, clockwise. */
@@ -96,6 +106,7 @@ function paint(face: Face): Said {
   };
   arc(r, FROM, TO, withAlpha(tokens.border, 0.9), STROKE);
   const known = !Number.isNaN(value);
+  const then = earlierOf(chart, moment, i);
   if (known) {
     const colour = fresh.silent ? withAlpha(tokens.stale, STALE_ALPHA) : picture.colours[i];
     const zero = angle(Math.min(hi, Math.max(lo, 0)));
@@ -104,17 +115,19 @@ function paint(face: Face): Said {
   }
   for (const [from, to, level] of zonesOf(lines, lo, hi))
     arc(r + MARK.at, angle(from), angle(to), level === "warn" ? tokens.warnMark : tokens.critical, MARK.width);
-  if (known) {
-    ctx.strokeStyle = fresh.silent ? tokens.muted : tokens.text;
+  const pointer = (at: number, colour: string): void => {
+    ctx.strokeStyle = colour;
     ctx.lineWidth = 2;
     ctx.beginPath();
     for (const [run, out] of [
       ["moveTo", -STROKE / 2 - 2],
       ["lineTo", STROKE / 2 + 2],
     ] as const)
-      ctx[run](cx + (r + out) * Math.cos(angle(value)), cy + (r + out) * Math.sin(angle(value)));
+      ctx[run](cx + (r + out) * Math.cos(angle(at)), cy + (r + out) * Math.sin(angle(at)));
     ctx.stroke();
-  }
+  };
+  if (!Number.isNaN(then)) pointer(then, withAlpha(tokens.text, EARLIER_ALPHA));
+  if (known) pointer(value, fresh.silent ? tokens.muted : tokens.text);
   const scale = r / RADIUS;
   ctx.textAlign = "center";
   const words = picture.loading?.bare && !known ? picture.loading.words : known ? [] : picture.emptyText;
@@ -141,7 +154,7 @@ function paint(face: Face): Said {
   return {
     name: nameOf(chart, i),
     fresh: fresh.silent ? windowText(moment) : fresh.words,
-    note: outside,
+    note: [outside, earlierWords(chart, moment, i)].filter(Boolean).join(" · "),
     words: `. On a dial from ${least} to ${most}${limits && `; ${limits}`}`,
   };
 }

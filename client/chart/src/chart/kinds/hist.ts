@@ -19,6 +19,8 @@ const COUNT_MS = 1_000;
 const COUNT_SHARE = 0.05;
 const FILL = { dark: 0.62, light: 0.75 };
 const LINE_ALPHA = 0.75;
+/** Of the outline of what was read earlier. */
+const OUTLINE_PX = 1.25;
 
 /** So many readings of one value; a fraction where a column tells no more. */
 export type Weighted = readonly [value: number, count: number];
@@ -97,22 +99,33 @@ export interface Bins {
 
 /**
  * Count readings in 20 to 40 bins of a width of 1, 2, 2.5 or 5 times a power of ten; in fewer where they are few whole
- * numbers, each in the middle of its bin. Values are divided by `divisor` first.
+ * numbers, each in the middle of its bin. Values are divided by `divisor` first; `given` is a width to take instead.
  */
-export function binsOf(readings: readonly Weighted[], whole: boolean, divisor = 1): Bins {
+export function binsOf(readings: readonly Weighted[], whole: boolean, divisor = 1, given = NaN): Bins {
   let [lo, hi, total] = [Infinity, -Infinity, 0];
   for (const [value, count] of readings) {
     [lo, hi] = [Math.min(lo, value / divisor), Math.max(hi, value / divisor)];
     total += count;
   }
   if (total === 0) return { from: 0, width: 1, counts: [], total };
-  const width = binWidth(lo, hi, whole);
+  const width = Number.isNaN(given) ? binWidth(lo, hi, whole) : given;
   const shift = whole ? 0.5 : 0;
   const place = (value: number): number => Math.floor(value / width + shift / width + 1e-9);
   const first = place(lo);
   const counts = new Array<number>(place(hi) - first + 1).fill(0);
   for (const [value, count] of readings) counts[place(value / divisor) - first] += count;
   return { from: first * width - shift, width, counts, total };
+}
+
+/** Beyond so many bins of the present what was read earlier is not drawn. */
+const MOST_OUTLINED = 4 * MOST_BINS;
+
+/** Count what was read earlier in bins of the width of others; null if it lies too far away from them. */
+export function outlineOf(earlier: readonly Weighted[], bins: Bins, whole: boolean, divisor = 1): Bins | null {
+  const reach = MOST_OUTLINED * bins.width;
+  const end = bins.from + bins.counts.length * bins.width;
+  const far = earlier.some(([value]) => value / divisor < bins.from - reach || value / divisor > end + reach);
+  return far ? null : binsOf(earlier, whole, divisor, bins.width);
 }
 
 function binWidth(lo: number, hi: number, whole: boolean): number {
@@ -143,6 +156,8 @@ export function quantile(readings: readonly Weighted[], share: number): number {
 
 interface Counted {
   bins: Bins;
+  /** What was read earlier, in the same bins and further ones of their width; null: nothing is compared. */
+  then: Bins | null;
   p50: number;
   p95: number;
   exact: boolean;
@@ -161,13 +176,19 @@ export const hist = canvasKind(
       const shown = shownOf(chart);
       const now = performance.now();
       const { divisor } = chart.units[0];
-      const own = `${shown.map((i) => chart.series[i].index).join()} ${divisor} ${moment.endMs - moment.startMs} ${moment.startMs * Number(moment.zoomed)} ${moment.settled}`;
+      const own = `${shown.map((i) => chart.series[i].index).join()} ${divisor} ${moment.endMs - moment.startMs} ${moment.startMs * Number(moment.zoomed)} ${moment.settled} ${chart.earlier?.ago} ${chart.earlier?.traces.some(({ n }) => n > 0)}`;
       if (!counted || own !== key || now > due) {
         key = own;
         const whole = divisor === 1 && shown.every((i) => chart.traces[i].n === 0 || chart.traces[i].integers);
         const readings = shown.flatMap((i) => readingsOf(chart.traces[i], moment.startMs, moment.endMs, whole));
+        const bins = binsOf(readings, whole, divisor);
+        const earlier = shown.flatMap((i) =>
+          chart.earlier?.traces[i] ? readingsOf(chart.earlier.traces[i], moment.startMs, moment.endMs, whole) : [],
+        );
+        const then = earlier.length > 0 && bins.total > 0 ? outlineOf(earlier, bins, whole, divisor) : null;
         counted = {
-          bins: binsOf(readings, whole, divisor),
+          bins,
+          then,
           p50: quantile(readings, 0.5),
           p95: quantile(readings, 0.95),
           exact: shown.every((i) => isExact(chart.traces[i])),
@@ -180,7 +201,7 @@ export const hist = canvasKind(
   },
 );
 
-function paint(face: Face, { bins, p50, p95, exact, more }: Counted): Said {
+function paint(face: Face, { bins, then, p50, p95, exact, more }: Counted): Said {
   const { ctx, width, height, tokens, chart, moment, picture, fresh } = face;
   const box = {
     left: GUTTER.left,
@@ -201,10 +222,16 @@ function paint(face: Face, { bins, p50, p95, exact, more }: Counted): Said {
     middleWords(face, words, box.left + box.width / 2, box.top + box.height / 2, box.width);
     return { note: `no readings in ${when}${several}`, words: "" };
   }
-  const most = Math.max(...counts) * HEADROOM;
+  // As many readings as there are now, so that the shapes are compared and not how often something was read.
+  const scale = then ? total / then.total : 1;
+  const outline = (then?.counts ?? []).map((count) => count * scale);
+  const most = Math.max(...counts, ...outline) * HEADROOM;
   // One bin alone stands in the middle.
   const spare = counts.length < 3 ? step : 0;
-  const x = linear(from - spare, from + step * counts.length + spare, box.left, right);
+  const least = Math.min(from, then?.from ?? from) - spare;
+  const greatest =
+    Math.max(from + step * counts.length, then ? then.from + step * then.counts.length : -Infinity) + spare;
+  const x = linear(least, greatest, box.left, right);
   const y = linear(0, most, bottom, box.top);
   const texts = (ticks: readonly number[], each: number, room: number): string[] =>
     tickTexts(ticks, each, (text) => ctx.measureText(text).width <= room);
@@ -228,9 +255,21 @@ function paint(face: Face, { bins, p50, p95, exact, more }: Counted): Said {
     const top = Math.min(bottom - 1, y.a * count + y.b);
     ctx.fillRect(left, top, Math.max(1, end - left - 1), bottom - top);
   });
+  if (then) {
+    ctx.strokeStyle = withAlpha(tokens.text, LINE_ALPHA);
+    ctx.lineWidth = OUTLINE_PX;
+    ctx.lineJoin = "miter";
+    ctx.beginPath();
+    ctx.moveTo(x.a * then.from + x.b, bottom);
+    outline.forEach((count, k) => {
+      for (const end of [k, k + 1]) ctx.lineTo(x.a * (then.from + end * step) + x.b, y.a * count + y.b);
+    });
+    ctx.lineTo(x.a * (then.from + outline.length * step) + x.b, bottom);
+    ctx.stroke();
+  }
   ctx.textAlign = "center";
   ctx.fillStyle = tokens.muted;
-  const [first, last] = [from - spare, from + step * counts.length + spare];
+  const [first, last] = [least, greatest];
   const pitch = niceStep(first, last);
   const marks = ticksIn(first, last, pitch);
   texts(marks, pitch, box.width / (marks.length + 1)).forEach((text, k) => {
@@ -247,7 +286,8 @@ function paint(face: Face, { bins, p50, p95, exact, more }: Counted): Said {
     box,
   );
   const wide = `${formatNumber(step, stepDecimals(step))} ${unit}`.trim();
-  const note = `${more ? "more than " : ""}${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
+  const ago = chart.earlier ? `${then ? "outline" : "nothing"}: ${chart.earlier.ago} · ` : "";
+  const note = `${ago}${more ? "more than " : ""}${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
   return { note, words: `. ${note}; ${quantiles.join(", ")}` };
 }
 

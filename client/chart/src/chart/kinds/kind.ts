@@ -8,6 +8,7 @@
  */
 
 import type { Picture } from "../../canvas/picture";
+import type { Trace } from "../../model/buckets";
 import type { OtherKind } from "../../model/kinds";
 import type { ChartFrame } from "../card";
 import type { ChangeDeck, Moment, Parts } from "../moment";
@@ -17,8 +18,8 @@ export interface Shown extends Parts {
   readonly other: OtherKind | null;
   readonly title: string;
   readonly card: ChartFrame;
-  /** What it is compared with, null: nothing. */
-  readonly earlier: object | null;
+  /** What it is compared with, at the times of the page, and how much earlier it is; null: nothing. */
+  readonly earlier: { readonly traces: readonly Trace[]; readonly ago: string } | null;
   readonly changeDeck: ChangeDeck | null;
   hides(index: number): boolean;
 }

@@ -4,7 +4,7 @@ import { longSpan, plural, shortAge } from "../../base/format";
 import type { Picture } from "../../canvas/picture";
 import type { Trace } from "../../model/buckets";
 import { chartWords, emptyWords, type Freshness, freshness, isSilent } from "../../model/freshness";
-import { chartFreshness } from "../../model/reading";
+import { chartFreshness, printValue } from "../../model/reading";
 import { bandAt, bandsOf, wordOf } from "../../model/states";
 import type { Moment } from "../moment";
 import type { Shown } from "./kind";
@@ -24,6 +24,24 @@ export function lastWithin(trace: Trace, startMs: number, endMs: number): number
 export function newestOf(chart: Shown, moment: Moment, i: number): number {
   if (chart.hides(chart.series[i].index)) return NaN;
   return moment.zoomed ? lastWithin(chart.traces[i], moment.startMs, moment.endMs) : (chart.slots[i]?.lastValue ?? NaN);
+}
+
+/** How pale is what a chart is compared with. */
+export const EARLIER_ALPHA = 0.42;
+
+/** Return what a series was at the end of the window, that much earlier; NaN if nothing is compared, or if there was nothing. */
+export function earlierOf(chart: Shown, { startMs, endMs }: Moment, i: number): number {
+  const trace = chart.earlier?.traces[i];
+  return trace && !chart.hides(chart.series[i].index) ? lastWithin(trace, startMs, endMs) : NaN;
+}
+
+/** "a week ago 924.6", or only "a week ago" of several series; empty if nothing is compared. */
+export function earlierWords(chart: Shown, moment: Moment, i: number | null): string {
+  if (!chart.earlier) return "";
+  const value = i === null ? NaN : earlierOf(chart, moment, i);
+  const known = i === null ? chart.earlier.traces.some(({ n }) => n > 0) : !Number.isNaN(value);
+  if (!known) return `nothing ${chart.earlier.ago}`;
+  return i === null ? `pale: ${chart.earlier.ago}` : `${chart.earlier.ago} ${printValue(value, chart.prints[i])}`;
 }
 
 /** Return the word of a series of words at the end of the window, empty if it is none. */

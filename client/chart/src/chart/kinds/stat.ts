@@ -10,7 +10,7 @@ import { fillBands } from "../../canvas/state-bands";
 import { printValue } from "../../model/reading";
 import { wordColours } from "../../model/states";
 import { canvasKind, type Face, fitText, middleWords, type Said } from "./canvas-kind";
-import { nameOf, newestOf, oneSeries, shownOf, windowText, wordWithin } from "./readings";
+import { EARLIER_ALPHA, earlierWords, nameOf, newestOf, oneSeries, shownOf, windowText, wordWithin } from "./readings";
 
 const PAD = 14;
 /** Of a line of 48 px for figures of 44; in a low card figures, and what is around them, are smaller. */
@@ -63,7 +63,7 @@ function paint(face: Face): Said {
   return {
     name: nameOf(chart, i),
     fresh: fresh.silent ? fresh.age : fresh.short,
-    note: fresh.silent ? "" : windowText(moment),
+    note: [fresh.silent ? "" : windowText(moment), earlierWords(chart, moment, i)].filter(Boolean).join(" · "),
     pill: fresh.silent
       ? { icon: "clock", text: fresh.word }
       : alarm && { icon: alarm, text: alarm === "warn" ? "WARN" : "CRITICAL" },
@@ -102,13 +102,23 @@ function spark(face: Face, i: number, top: number): void {
     const colours = wordColours(bands.map(([, , text]) => text));
     fillBands(ctx, tokens, { bands, colours }, x, { left: box.left, right, top: box.top + high - 16, height: 16 });
   } else if (trace.n > 0) {
-    const least = Math.max(Math.abs(trace.lo), Math.abs(trace.hi)) * LEAST_SPAN || 1e-9;
-    const spare = Math.max(0, least - (trace.hi - trace.lo)) / 2;
-    const y = linear(trace.lo - spare, trace.hi + spare, box.top + high - 4, box.top + 4);
+    const earlier = chart.earlier?.traces[i];
+    const [lo, hi] = earlier?.n
+      ? [Math.min(trace.lo, earlier.lo), Math.max(trace.hi, earlier.hi)]
+      : [trace.lo, trace.hi];
+    const least = Math.max(Math.abs(lo), Math.abs(hi)) * LEAST_SPAN || 1e-9;
+    const spare = Math.max(0, least - (hi - lo)) / 2;
+    const y = linear(lo - spare, hi + spare, box.top + high - 4, box.top + 4);
     const pixel = 1 / ctx.getTransform().a;
     const colour = picture.colours[i];
     const ink = { colour, width: 1.5, dash: [], columnPx: Math.max(pixel, x.a * trace.stepMs), pixel };
     const style = { ...ink, text: tokens.text, surface: tokens.surface };
+    if (earlier?.n) {
+      const opacity = ctx.globalAlpha;
+      ctx.globalAlpha = opacity * EARLIER_ALPHA;
+      strokeLine(ctx, earlier, x, y, { ...style, width: 1.25 });
+      ctx.globalAlpha = opacity;
+    }
     if (isDense(trace, y)) fillEnvelope(ctx, trace, x, y, style);
     else {
       fillArea(ctx, trace, x, y, box.top, box.top + high, colour);

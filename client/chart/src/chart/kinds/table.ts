@@ -19,7 +19,7 @@ import type { Moment } from "../moment";
 import type { ChartKind, Drawing, Shown } from "./kind";
 import css from "./kinds.css";
 import { Pace } from "./pace";
-import { lengthText, newestOf, shownOf, stateOf, wordWithin } from "./readings";
+import { earlierOf, lengthText, newestOf, shownOf, stateOf, wordWithin } from "./readings";
 import { nextOrder, type RowValues, rowNames, sorted, sortWords } from "./rows";
 
 const ROW_PX = 26;
@@ -34,9 +34,10 @@ const SORT_MS = 1_000;
 /** The mark of a state and its distance from the name. */
 const MARK_PX = 16;
 
-const COLUMNS: readonly (readonly [column: keyof RowValues | "spark", text: string])[] = [
+const COLUMNS: readonly (readonly [column: keyof RowValues | "spark" | "then", text: string])[] = [
   ["name", "Series"],
   ["last", "Last"],
+  ["then", ""],
   ["mean", "Mean"],
   ["max", "Max"],
   ["spark", ""],
@@ -50,6 +51,7 @@ interface Row {
   name: HTMLElement;
   last: HTMLElement;
   unit: HTMLElement;
+  then: HTMLElement;
   mean: HTMLElement;
   max: HTMLElement;
   spark: HTMLCanvasElement;
@@ -60,18 +62,20 @@ function newRow(): Row {
   const [mark, state, name] = [h("i", { class: "age" }), h("span", { class: "spoken" }), h("span", {})];
   const [last, unit] = [h("b", {}), h("small", {})];
   const [mean, max, age] = [h("td", {}), h("td", {}), h("td", { class: "kind-age" })];
+  const then = h("td", { class: "kind-then" });
   const spark = h("canvas", { "aria-hidden": "true" });
   const element = h(
     "tr",
     {},
     h("th", { scope: "row" }, mark, name, state),
     h("td", {}, last, unit),
+    then,
     mean,
     max,
     h("td", {}, spark),
     age,
   );
-  return { element, mark, state, name, last, unit, mean, max, spark, age };
+  return { element, mark, state, name, last, unit, then, mean, max, spark, age };
 }
 
 class TableDrawing implements Drawing {
@@ -98,6 +102,7 @@ class TableDrawing implements Drawing {
     this.#chart = chart;
     this.#heads = COLUMNS.map(([column, text]) => {
       if (column === "spark") return h("th", { scope: "col" });
+      if (column === "then") return h("th", { scope: "col", class: "kind-then" });
       const button = h("button", { type: "button", "data-column": column, onclick: () => this.#sort(column) }, text);
       return h("th", { scope: "col" }, button);
     });
@@ -176,6 +181,7 @@ class TableDrawing implements Drawing {
         printValue(max, print),
         moment.paused || !Number.isFinite(age.ms) ? "–" : shortAgeWords(age),
       ];
+      setText(row.then, chart.earlier ? printValue(earlierOf(chart, moment, i), print) : "");
       setText(row.last, cells[1]);
       setText(row.unit, cells[2]);
       setText(row.mean, cells[3]);
@@ -194,13 +200,15 @@ class TableDrawing implements Drawing {
   }
 
   /** Write heads, caption and what has no row. */
-  #frame({ title, axis }: Shown, moment: Moment, width: number, count: number): void {
+  #frame({ title, axis, earlier }: Shown, moment: Moment, width: number, count: number): void {
     this.#element.classList.toggle("narrow", width < NARROW_PX);
+    this.#element.classList.toggle("compared", earlier !== null);
+    setText(this.#heads[2], earlier?.ago ?? "");
     const window = lengthText(moment);
     setText(this.#caption, `${title}: last, mean and greatest value of each series in ${window}`);
-    setText(this.#heads[4], window);
+    setText(this.#heads[5], window);
     COLUMNS.forEach(([column], k) => {
-      if (column === "spark") return;
+      if (column === "spark" || column === "then") return;
       setAttribute(this.#heads[k], "aria-sort", sortWords(axis.order, column));
     });
     const more = count - this.#order.length;

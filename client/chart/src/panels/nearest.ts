@@ -1,0 +1,91 @@
+/** Says on each chart without a reading in the span that is shown where the nearest one lies, and goes there. */
+
+import { h, setText, show } from "../base/dom";
+import { clock, dayOfYear } from "../base/format";
+import type { Chart } from "../chart/chart";
+import { isResult } from "../model/directory";
+import { nearestReading, spanAt } from "../model/nearest";
+import type { Span } from "../model/url";
+import type { AppContext } from "./app-context";
+import css from "./nearest.css";
+
+/** A slot says "before" by whole seconds, 0 for none. */
+const LEAST_MS = 1_000;
+
+interface Note {
+  element: HTMLElement;
+  words: HTMLElement;
+  link: HTMLElement;
+  /** What it is about. */
+  key: string;
+  timeMs: number;
+}
+
+export class Nearest {
+  readonly #notes = new Map<Chart, Note>();
+  readonly #style = h("style", {}, css);
+  /** What is asked for, one chart after another. */
+  #queue: Promise<void> = Promise.resolve();
+  readonly #app: AppContext;
+
+  constructor(app: AppContext, root: HTMLElement) {
+    this.#app = app;
+    root.append(this.#style);
+  }
+
+  /** Update the notes of charts; those that hold a reading have none. */
+  update(charts: readonly Chart[], span: Span | null): void {
+    for (const [chart, note] of this.#notes) {
+      if (charts.includes(chart)) continue;
+      note.element.remove();
+      this.#notes.delete(chart);
+    }
+    for (const chart of charts) {
+      const series = chart.series.filter((one) => !isResult(one)).map(({ index }) => index);
+      if (span && chart.empty && series.length > 0) this.#ask(chart, series, span);
+      else this.#hide(chart);
+    }
+  }
+
+  #hide(chart: Chart): void {
+    const note = this.#notes.get(chart);
+    if (!note) return;
+    note.key = "";
+    show(note.element, false);
+  }
+
+  #make(chart: Chart): Note {
+    const words = h("span", {});
+    const go = (): void => {
+      const { state, time } = this.#app;
+      if (state.zoom && !Number.isNaN(note.timeMs)) time.zoomTo(spanAt(state.zoom, note.timeMs));
+    };
+    const link = h("button", { type: "button", class: "link-button", "data-tw": "go-there", onclick: go }, "Go there");
+    const element = h("p", { class: "nearest", "data-tw": "nearest", role: "status" }, words, link);
+    const note: Note = { element, words, link, key: "", timeMs: NaN };
+    chart.card.element.append(element);
+    this.#notes.set(chart, note);
+    return note;
+  }
+
+  #ask(chart: Chart, series: readonly number[], span: Span): void {
+    const note = this.#notes.get(chart) ?? this.#make(chart);
+    const key = `${span.startMs} ${span.endMs} ${series.join()}`;
+    if (note.key === key) return;
+    note.key = key;
+    show(note.element, false);
+    const before = Math.max(...chart.slots.map((slot) => slot?.beforeMs ?? 0));
+    this.#queue = this.#queue.then(async () => {
+      if (note.key !== key) return;
+      const { session } = this.#app;
+      const timeMs = await nearestReading(session, series, span, before > LEAST_MS ? before : NaN);
+      if (note.key !== key) return;
+      const known = !Number.isNaN(timeMs);
+      note.timeMs = timeMs;
+      const at = known ? `${dayOfYear(timeMs, session.now())} ${clock(timeMs)}` : "";
+      setText(note.words, known ? `Nearest reading: ${at} · ` : "No other reading is kept");
+      show(note.link, known);
+      show(note.element, true);
+    });
+  }
+}

@@ -1,0 +1,2 @@
+/*! The Tidewire deck, Apache-2.0; built from client/chart, do not edit. */
+import{F as e}from"./deck.js";function N(i,s,t){let[o,u,a,r,m,f]=[1/0,-1/0,0,0,0,0];for(let n=0;n<i.n;n++)i.time[n]<s||i.time[n]>t||(o=Math.min(o,i.min[n]),u=Math.max(u,i.max[n]),a+=i.mean[n]*i.count[n],r+=(i.max[n]-i.min[n])*i.count[n],m+=i.count[n],f++);return m===0?{min:NaN,max:NaN,mean:NaN,error:0,readings:0,columns:f}:{min:o,max:u,mean:a/m,error:r/m/(2*e),readings:m,columns:f}}export{N as f};
