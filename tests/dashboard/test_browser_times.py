@@ -317,6 +317,17 @@ async def test_an_empty_span_says_where_the_nearest_reading_lies_and_goes_there(
     span = await tab.page.evaluate(SPAN)
     assert span["endMs"] - span["startMs"] == pytest.approx(600_000), "as long as the empty one"
     assert await note.is_hidden()
+
+    now_ms = time.time() * 1e3
+    await service.publish("n", 1.5, 2.25, 3.75, time=[now_ms - n * HOUR_S * 1e3 for n in (9.2, 9.1, 0.001)])
+    await tab.open("/d/n")
+    await tab.until("() => window.__tidewire?.state().charts.length === 1")
+    await choose(tab, "-9h", "-8h")
+    await note.filter(has_text="Nearest reading:").wait_for()
+    await hook(tab, "go-there").click()
+    await tab.until("() => window.__tidewire.state().charts[0].empty === '' && window.__tidewire.state().settled")
+    await tab.page.go_back()
+    await note.filter(has_text="Nearest reading:").wait_for()
     assert tab.errors == []
 
 

@@ -1,4 +1,4 @@
-/** Finds the reading that is nearest to a span without any: the newest before it is known, the first after it is looked for. */
+/** Finds the reading that is nearest to a span without any: the newest before it, or the first after it. */
 import { Trace } from "./buckets";
 import { type Session, SURVEY } from "./session";
 import type { Span } from "./url";
@@ -6,12 +6,19 @@ import type { Span } from "./url";
 const MOST_COLUMNS = 800;
 /** Series that are looked through, as many as a viewer may ask for. */
 const MOST_SERIES = 100;
+/** Longest time that is looked through if the log says no end of what it keeps. */
+const MOST_MS = 366 * 86_400_000;
 /** What was found is as exact as this share of the span: it shows the reading then. */
 const EXACT = 0.25;
 const MOST_LOOKS = 4;
 
-/** Ask for the begin of the first column with a reading in a stretch of time, and how wide it is; NaN if there is none. */
-function firstIn(session: Session, series: readonly number[], { startMs, endMs }: Span): Promise<[number, number]> {
+/** Ask for the first or the last column with a reading in a stretch of time; null if there is none. */
+function columnIn(
+  session: Session,
+  series: readonly number[],
+  { startMs, endMs }: Span,
+  last: boolean,
+): Promise<Span | null> {
   return new Promise((done) => {
     session.requestRange(
       series.slice(0, MOST_SERIES),
@@ -19,51 +26,63 @@ function firstIn(session: Session, series: readonly number[], { startMs, endMs }
       endMs,
       MOST_COLUMNS,
       (ring) => {
-        let first = NaN;
+        let found = NaN;
+        const note = (at: number): void => {
+          if (at >= startMs - ring.stepMs && at < endMs && !(last ? at <= found : at >= found)) found = at;
+        };
         const trace = new Trace();
         for (const slot of ring.slots.values()) {
-          trace.read(ring, slot, startMs, endMs, NaN);
-          let k = 0;
-          while (k < trace.n && trace.count[k] === 0) k++;
-          const times = [...(k < trace.n ? [trace.time[k] - trace.stepMs / 2] : []), ...slot.states.map(([at]) => at)];
-          for (const at of times) if (at >= startMs - ring.stepMs && !(at >= first)) first = at;
+          // The middle of the last column may lie after the end.
+          trace.read(ring, slot, startMs, endMs + ring.stepMs, NaN);
+          for (let k = 0; k < trace.n; k++) if (trace.count[k] > 0) note(trace.time[k] - ring.stepMs / 2);
+          for (const [sinceMs] of slot.states) note(sinceMs);
         }
-        done([Math.max(startMs, first), ring.stepMs]);
+        done(Number.isNaN(found) ? null : { startMs: found, endMs: found + ring.stepMs });
       },
       { lane: SURVEY },
     );
   });
 }
 
-/**
- * Return the time of the reading that is nearest to a span, NaN if none is kept. `beforeMs` is the newest before the span, NaN
- * without one. One after another: a survey of another time would replace the one before.
- */
-export async function nearestReading(
+/** Return about when the first or the last reading of a stretch was; NaN without one. */
+async function edgeOf(
   session: Session,
   series: readonly number[],
-  span: Span,
-  beforeMs: number,
+  within: Span,
+  last: boolean,
+  exactMs: number,
 ): Promise<number> {
-  const nowMs = session.now();
-  // Nothing after the span is nearer than what lies so much before it.
-  const reach = Number.isNaN(beforeMs) ? Infinity : span.startMs - beforeMs;
-  let [startMs, endMs] = [span.endMs, Math.min(nowMs, span.endMs + reach)];
-  let after = NaN;
-  for (let look = 0; look < MOST_LOOKS && endMs > startMs; look++) {
-    const [first, stepMs] = await firstIn(session, series, { startMs, endMs });
-    if (Number.isNaN(first)) break;
-    after = first;
-    if (stepMs <= (span.endMs - span.startMs) * EXACT) break;
-    [startMs, endMs] = [first, first + stepMs];
+  let [stretch, time] = [within, NaN];
+  for (let look = 0; look < MOST_LOOKS && stretch.endMs > stretch.startMs; look++) {
+    const column = await columnIn(session, series, stretch, last);
+    if (!column) break;
+    time = Math.min(within.endMs, Math.max(within.startMs, last ? column.endMs : column.startMs));
+    if (column.endMs - column.startMs <= exactMs) break;
+    stretch = column;
   }
-  return Number.isNaN(after) ? beforeMs : after;
+  return time;
+}
+
+/**
+ * Return the time of the reading that is nearest to a span, NaN if none is kept. One question after another: a survey of
+ * another time would replace the one before.
+ */
+export async function nearestReading(session: Session, series: readonly number[], span: Span): Promise<number> {
+  const nowMs = session.now();
+  const exactMs = (span.endMs - span.startMs) * EXACT;
+  const oldest = Math.max(0, nowMs - Math.min(MOST_MS, session.status?.retention_ms ?? MOST_MS));
+  const before = await edgeOf(session, series, { startMs: oldest, endMs: span.startMs }, true, exactMs);
+  const away = span.startMs - before;
+  // Nothing after the span is nearer than what lies so much before it.
+  const endMs = Math.min(nowMs, Number.isNaN(away) ? Infinity : span.endMs + away);
+  const after = await edgeOf(session, series, { startMs: span.endMs, endMs }, false, exactMs);
+  return Number.isNaN(after) ? before : after;
 }
 
 /** Return a span as long as one that shows a reading near its end if it lies before, near its begin if after. */
 export function spanAt({ startMs, endMs }: Span, timeMs: number): Span {
   const long = endMs - startMs;
-  return timeMs < startMs
-    ? { startMs: timeMs - 0.9 * long, endMs: timeMs + 0.1 * long }
-    : { startMs: timeMs - 0.1 * long, endMs: timeMs + 0.9 * long };
+  return timeMs <= startMs
+    ? { startMs: timeMs - 0.7 * long, endMs: timeMs + 0.3 * long }
+    : { startMs: timeMs - 0.3 * long, endMs: timeMs + 0.7 * long };
 }

@@ -9,9 +9,6 @@ import type { Span } from "../model/url";
 import type { AppContext } from "./app-context";
 import css from "./nearest.css";
 
-/** A slot says "before" by whole seconds, 0 for none. */
-const LEAST_MS = 1_000;
-
 interface Note {
   element: HTMLElement;
   words: HTMLElement;
@@ -74,11 +71,10 @@ export class Nearest {
     if (note.key === key) return;
     note.key = key;
     show(note.element, false);
-    const before = Math.max(...chart.slots.map((slot) => slot?.beforeMs ?? 0));
     this.#queue = this.#queue.then(async () => {
       if (note.key !== key) return;
       const { session } = this.#app;
-      const timeMs = await nearestReading(session, series, span, before > LEAST_MS ? before : NaN);
+      const timeMs = await nearestReading(session, series, span);
       if (note.key !== key) return;
       const known = !Number.isNaN(timeMs);
       note.timeMs = timeMs;
