@@ -320,7 +320,11 @@ class SharedFormulas:
             request_id=request.id & 0xFFFF, seq=seq, now_ms=now_ms,
         )  # fmt: skip
         of_rows = entries if request.summary is not None else []
-        return frame, formula.state(of_rows, formula=text, loading=False, reads=reads, warnings=list(result.warnings))
+        hint = hint_of(text, formula.node, self._store, formula.may_see)
+        state = formula.state(
+            of_rows, formula=text, loading=False, reads=reads, warnings=list(result.warnings), hint=hint or UNSET
+        )
+        return frame, state
 
     async def results(self, text: str, asker: FormulaAsker, start_ms: float, end_ms: float) -> list[FormulaResult]:
         """Return what a formula was over a window, in the steps of a chart of `_COLUMNS` columns, for files and tables.

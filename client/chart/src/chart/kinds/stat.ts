@@ -63,7 +63,7 @@ function paint(face: Face): Said {
   return {
     name: nameOf(chart, i),
     fresh: fresh.silent ? fresh.age : fresh.short,
-    note: [fresh.silent ? "" : windowText(moment), earlierWords(chart, moment, i)].filter(Boolean).join(" · "),
+    note: [earlierWords(chart, moment, i), fresh.silent ? "" : windowText(moment)].filter(Boolean).join(" · "),
     pill: fresh.silent
       ? { icon: "clock", text: fresh.word }
       : alarm && { icon: alarm, text: alarm === "warn" ? "WARN" : "CRITICAL" },
