@@ -241,8 +241,13 @@ async def test_doctor_says_what_is_well_and_what_is_wrong(tidewire: Command, ser
     assert re.search(r"ok\s+redis\s+Valkey 9", out)
     assert re.search(r"ok\s+stream\s+first bytes after", out)
     assert re.search(r"note\s+dashboard\s+no answer", out)
-    assert re.search(r"ok\s+line protocol\s+/write, /api/v2/write, /api/v3/write_lp take lines", out)
+    assert re.search(r"ok\s+line protocol\s+/write, /api/v2/write, /api/v3/write_lp take readings; none came", out)
+    assert re.search(rf"ok\s+Pushgateway\s+/metrics/job/\S+ take readings; none came.*\s+try echo .*{service.url}", out)
+    assert re.search(r"ok\s+OpenTelemetry\s+/v1/metrics take readings; none came to this process yet", out)
     assert (await service.http.get("/v1/catalog")).json()["series"] == [], "doctor writes nothing"
+    await service.http.post("/write", content=b"a,n=1 f=1\na,n=2 f=2,g=3")
+    _, out, _ = await tidewire("doctor")
+    assert re.search(r"ok\s+line protocol\s+\S+, \S+, \S+ take readings; 3 came to this process\s*\n", out)
     valkey.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     status, out, _ = await tidewire("doctor")
     assert status == 1
@@ -262,7 +267,7 @@ async def test_doctor_says_that_a_token_may_not_publish(
     store = TokenStore(service.app.state.hub.log)
     for scopes, said in (
         (Scopes(subscribe=("**",)), "this token may not publish"),
-        (Scopes(publish=("**",), subscribe=("**",)), "take lines"),
+        (Scopes(publish=("**",), subscribe=("**",)), "take readings"),
     ):
         tidewire.environment |= {
             "TIDEWIRE_TOKEN": (await store.create("t", scopes, 60))[1],

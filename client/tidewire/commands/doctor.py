@@ -32,8 +32,41 @@ _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
 _METRICS: Final = 10_000  # whose keys are looked at
 _SPOILT_KEYS: Final = 10  # that are named
-_WRITES: Final = ("/write", "/api/v2/write", "/api/v3/write_lp")
-_FROM_INFLUX: Final = re.compile(rb'^tidewire_readings_accepted_total\{ingest="influx"\} (\S+)$', re.MULTILINE)
+_ACCEPTED: Final = re.compile(rb'^tidewire_readings_accepted_total\{ingest="(\w+)"\} (\S+)$', re.MULTILINE)
+
+
+class _Foreign(NamedTuple):
+    """What takes the readings of programs that know nothing of Tidewire.
+
+    Attributes:
+        what: the format.
+        ingest: how its readings are counted.
+        paths: that take them; an empty body is taken by each, and stores nothing.
+        media_type: of a body.
+        example: a line to paste, with the service's address as ``{url}``.
+    """
+
+    what: str
+    ingest: str
+    paths: tuple[str, ...]
+    media_type: str
+    example: str
+
+
+_FOREIGN: Final = (
+    _Foreign(
+        "line protocol", "influx", ("/write", "/api/v2/write", "/api/v3/write_lp"), "text/plain",
+        "curl {url}/write --data-binary 'furnace,site=A temperature=921.4'",
+    ),
+    _Foreign(
+        "Pushgateway", "pushgateway", ("/metrics/job/tidewire-doctor",), "text/plain",
+        "echo 'backup_seconds 12.5' | curl --data-binary @- {url}/metrics/job/backup",
+    ),
+    _Foreign(
+        "OpenTelemetry", "otlp", ("/v1/metrics",), "application/x-protobuf",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT={url}/v1/metrics",
+    ),
+)  # fmt: skip
 
 
 class Finding(NamedTuple):
@@ -203,21 +236,27 @@ def _version(answer: Answer) -> Iterator[Finding]:
 
 
 def _foreign(client: ServiceClient) -> Iterator[Finding]:
-    """Report whether clients of InfluxDB can write, by empty writes, and what came from them, if that may be seen."""
-    statuses = {path: client.fetch("POST", path).status for path in _WRITES}
-    missing = {path: status for path, status in statuses.items() if status not in (204, 401, 403)}
-    if missing:
-        found = ", ".join(f"{path} answers {status}" for path, status in missing.items())
-        remedy = "a proxy between passes only some paths, or the service is older: docs/proxies.md"
-        yield Finding("note", "line protocol", found, remedy)
-        return
-    if set(statuses.values()) != {204}:
-        found = f"{', '.join(statuses)} are there, and this token may not publish"
-        yield Finding("ok", "line protocol", found, "clients of InfluxDB need a token with --publish")
-        return
-    counted = _FROM_INFLUX.search(client.fetch("GET", "/metrics").body)
-    so_far = f"; {float(counted[1]):.0f} readings came to this process" if counted else ""
-    yield Finding("ok", "line protocol", f"{', '.join(statuses)} take lines{so_far}")
+    """Report whether clients of other services can write, by empty writes, and what came from them, if that is seen."""
+    metrics = client.fetch("GET", "/metrics")
+    counted = {name.decode(): float(count) for name, count in _ACCEPTED.findall(metrics.body)}
+    for one in _FOREIGN:
+        headers = {"Content-Type": one.media_type}
+        statuses = {path: client.fetch("POST", path, headers=headers, body=b"").status for path in one.paths}
+        missing = {path: status for path, status in statuses.items() if status not in (200, 204, 401, 403)}
+        paths, example = ", ".join(statuses), one.example.format(url=client.base)
+        if missing:
+            found = ", ".join(f"{path} answers {status}" for path, status in missing.items())
+            remedy = "a proxy between passes only some paths, or the service is older: docs/proxies.md"
+            yield Finding("note", one.what, found, remedy)
+        elif set(statuses.values()) & {401, 403}:
+            found = f"{paths} are there, and this token may not publish"
+            yield Finding("ok", one.what, found, f"it needs a token with --publish: {example}")
+        elif metrics.status != 200:
+            yield Finding("ok", one.what, f"{paths} take readings", f"try {example}")
+        else:
+            count = counted.get(one.ingest, 0)
+            so_far = f"{count:.0f} came to this process" if count else "none came to this process yet"
+            yield Finding("ok", one.what, f"{paths} take readings; {so_far}", "" if count else f"try {example}")
 
 
 def _stream(client: ServiceClient) -> Iterator[Finding]:
