@@ -6,9 +6,10 @@ import { gaugeRange, zonesOf } from "../src/chart/kinds/gauge";
 import { binsOf, isExact, quantile, readingsOf, type Weighted } from "../src/chart/kinds/hist";
 import type { Shown } from "../src/chart/kinds/kind";
 import { CHART_KINDS } from "../src/chart/kinds/kinds";
-import { lastWithin } from "../src/chart/kinds/readings";
+import { earlierWords, lastWithin } from "../src/chart/kinds/readings";
 import { nextOrder, type RowValues, rowNames, sorted } from "../src/chart/kinds/rows";
 import { outward, typedRange } from "../src/chart/kinds/span";
+import type { Moment } from "../src/chart/moment";
 import { Trace } from "../src/model/buckets";
 import type { Series } from "../src/model/directory";
 import { OTHER_KINDS, type OtherKind } from "../src/model/kinds";
@@ -240,4 +241,13 @@ test("the value of a span is the last one inside it", () => {
   assert.ok(Number.isNaN(lastWithin(trace, 5_000, 9_000)), "what was read before it is no value of it");
   trace.steps = true;
   assert.equal(lastWithin(trace, 5_000, 9_000), 4, "a step holds");
+});
+
+test("what is compared is not said to be nothing until it has come", () => {
+  const chart = (ready: boolean, n: number): Shown =>
+    ({ earlier: { traces: [{ n }], ago: "a day ago", ready } }) as unknown as Shown;
+  const moment = {} as Moment;
+  assert.equal(earlierWords(chart(false, 0), moment, null), "a day ago: loading");
+  assert.equal(earlierWords(chart(true, 0), moment, null), "nothing a day ago");
+  assert.equal(earlierWords(chart(true, 5), moment, null), "pale: a day ago");
 });

@@ -80,6 +80,8 @@ export class Chart implements Parts {
     /** Of each series, at the times of the page, and how much earlier they are. */
     readonly traces: readonly Trace[];
     readonly ago: string;
+    /** Whether what was asked for has come. */
+    readonly ready: boolean;
     /** Return the least and the greatest height of what stands on an axis; nothing if none does. */
     reach(axis: number, scale: Scale): readonly number[];
     /** Draw as large as the plot, of which each CSS px is `ratio` pixels. */

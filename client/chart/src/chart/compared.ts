@@ -65,6 +65,8 @@ class Earlier {
   readonly #value = h("b", {});
   /** Of each series, at the times of the page; empty where nothing is compared. */
   traces: Trace[] = [];
+  /** Whether what was asked for has come: until then, nothing can be said of it. */
+  ready = false;
   #dense: boolean[] = [];
   #compareMs = 0;
   readonly #chart: Chart;
@@ -235,6 +237,7 @@ export class Compared {
       this.#charts.set(chart, earlier);
       const ringOf = (one: Series): BucketRing | null =>
         this.#views.get(views.viewOf(chart.devicePx, isResult(one) ? chart.formula : undefined))?.ring ?? null;
+      earlier.ready = chart.series.every((one) => ringOf(one) !== null);
       earlier.read(ringOf, moment, this.#compareMs);
       chart.earlier = earlier;
     }

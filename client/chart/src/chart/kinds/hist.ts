@@ -7,6 +7,7 @@ import { linear } from "../../canvas/paths";
 import { niceStep, ticksIn, tickTexts, wholeStep } from "../../canvas/scale";
 import type { Trace } from "../../model/buckets";
 import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
+import type { Shown } from "./kind";
 import { countText, lengthText, nameOf, oneUnit, shownOf } from "./readings";
 
 const MOST_BINS = 40;
@@ -286,9 +287,16 @@ function paint(face: Face, { bins, then, p50, p95, exact, more }: Counted): Said
     box,
   );
   const wide = `${formatNumber(step, stepDecimals(step))} ${unit}`.trim();
-  const ago = chart.earlier ? `${then ? "outline" : "nothing"}: ${chart.earlier.ago} · ` : "";
+  const ago = chart.earlier ? `${outlineWords(chart.earlier, then !== null)} · ` : "";
   const note = `${ago}${more ? "more than " : ""}${plural(total, "reading", "readings")}${several} in ${when} · bins of ${wide}`;
   return { note, words: `. ${note}; ${quantiles.join(", ")}` };
+}
+
+/** Say what the outline is, or why there is none. */
+function outlineWords({ ago, ready, traces }: NonNullable<Shown["earlier"]>, drawn: boolean): string {
+  if (drawn) return `outline: ${ago}`;
+  if (!ready) return `${ago}: loading`;
+  return traces.some(({ n }) => n > 0) ? `${ago}: too far away to draw` : `nothing ${ago}`;
 }
 
 /** Draw p50 and p95 as dashed lines with their values, the second a row lower; return what they say. */

@@ -18,8 +18,8 @@ export interface Shown extends Parts {
   readonly other: OtherKind | null;
   readonly title: string;
   readonly card: ChartFrame;
-  /** What it is compared with, at the times of the page, and how much earlier it is; null: nothing. */
-  readonly earlier: { readonly traces: readonly Trace[]; readonly ago: string } | null;
+  /** What it is compared with, at the times of the page, how much earlier it is, and whether it has come; null: nothing. */
+  readonly earlier: { readonly traces: readonly Trace[]; readonly ago: string; readonly ready: boolean } | null;
   readonly changeDeck: ChangeDeck | null;
   hides(index: number): boolean;
 }
