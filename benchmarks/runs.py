@@ -17,10 +17,10 @@ import numpy as np
 from rig.results import Aim, Section, arguments
 
 from tidewire.livestore.run_line import MOST_POINTS, RunLine
+from tidewire.livestore.run_list import RunList
 from tidewire.livestore.run_series import RunSeries
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
-from tidewire_dashboard.run_list import RunList
 
 T0: Final = 1_790_000_000_000.0
 RUNS: Final = 50

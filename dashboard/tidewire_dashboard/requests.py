@@ -35,6 +35,7 @@ from tidewire.livestore.messages import (
     ViewerRequest,
     WindowRequest,
 )
+from tidewire.livestore.runs import Runs
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.threshold import Threshold
@@ -43,7 +44,6 @@ from tidewire_dashboard.errors import SaveConflict
 from tidewire_dashboard.exports import Export, Exports
 from tidewire_dashboard.formula_text import help_with
 from tidewire_dashboard.login import Login
-from tidewire_dashboard.runs import Runs
 from tidewire_dashboard.saved_decks import SavedDecks
 
 __all__ = ["Requester", "ViewerRequests"]

@@ -31,6 +31,7 @@ from tidewire.livestore.messages import (
     encode_message,
 )
 from tidewire.livestore.open_formula import FormulaKey
+from tidewire.livestore.runs import Runs
 from tidewire.livestore.shared_formulas import FormulaWindow, SharedFormulas
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.settings import without_password
@@ -38,7 +39,6 @@ from tidewire_dashboard.analysis import Part, Readings
 from tidewire_dashboard.formula_results import parts_of
 from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.requests import ViewerRequests
-from tidewire_dashboard.runs import Runs
 from tidewire_dashboard.saved_decks import SavedDecks
 from tidewire_dashboard.source import Source
 

@@ -258,7 +258,7 @@ async def test_runs_of_two_units_have_a_chart_and_a_column_each(tab: Any, servic
 async def test_a_metric_that_is_refused_says_so_in_its_chart_and_the_others_are_drawn(
     tab: Any, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics._MAX_READINGS", 3)
+    monkeypatch.setattr("tidewire.livestore.run_metrics._MAX_READINGS", 3)
     await service.publish("mice/loss", 3.0, 2.0, 1.5, 1.0, step=[0, 1, 2, 3], labels={"run": "a"})
     await service.publish("mice/acc", 3.0, 2.0, step=[0, 1], labels={"run": "a"})
     await tab.open("/d/mice?c=mice/loss&c=mice/acc&x=step")

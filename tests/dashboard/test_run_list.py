@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from loop_meter import HELD_S, measured
 
+from tidewire.livestore.run_list import MAX_RUNS, RunList, config_prefixes
 from tidewire.livestore.run_series import RunSeries
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.batch import Batch
-from tidewire_dashboard.run_list import MAX_RUNS, RunList, config_prefixes
 
 T0 = 1_790_000_000_000.0
 

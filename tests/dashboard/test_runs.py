@@ -24,12 +24,12 @@ from tidewire.livestore.journal import Journal
 from tidewire.livestore.messages import RunEntry, RunLineWanted, RunPoints, RunsAnswer, RunsRequest
 from tidewire.livestore.run_line import MOST_POINTS, RunLine
 from tidewire.livestore.run_series import RunSeries
+from tidewire.livestore.runs import Runs
 from tidewire.livestore.store import Store
 from tidewire.model.batch import make_batch
 from tidewire.model.cursor import Cursor
 from tidewire.model.states import StreamBatch
 from tidewire_dashboard.login import EVERYBODY, Login
-from tidewire_dashboard.runs import Runs
 
 HOUR_MS = 3_600_000.0
 numbers = st.floats(-1e12, 1e12, allow_nan=False)
@@ -246,7 +246,7 @@ async def test_each_reading_is_on_its_line_once_while_it_is_read_and_published(
 async def test_what_cannot_be_read_now_says_so_and_is_read_when_it_can(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics._AGAIN_S", 0.05)
+    monkeypatch.setattr("tidewire.livestore.run_metrics._AGAIN_S", 0.05)
     await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
     async with HistoryGate(service.url) as gate, comparing(service, eventually, history=gate.url) as runs:
         gate.open.set()
@@ -260,8 +260,8 @@ async def test_what_cannot_be_read_now_says_so_and_is_read_when_it_can(
 async def test_a_metric_with_too_many_readings_says_so_in_its_place_and_is_not_read_again(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics._MAX_READINGS", 2)
-    monkeypatch.setattr("tidewire_dashboard.run_metrics._AGAIN_S", 0.0)
+    monkeypatch.setattr("tidewire.livestore.run_metrics._MAX_READINGS", 2)
+    monkeypatch.setattr("tidewire.livestore.run_metrics._AGAIN_S", 0.0)
     await service.publish("t/loss", 3.0, 2.0, 1.0, step=[0, 1, 2], labels={"run": "a"})
     await service.publish("t/acc", 1.0, step=[0], labels={"run": "a"})
     async with HistoryGate(service.url) as gate, comparing(service, eventually, history=gate.url) as runs:
@@ -275,7 +275,7 @@ async def test_a_metric_with_too_many_readings_says_so_in_its_place_and_is_not_r
         await eventually(lambda: named(asked(runs, "t/loss", "t/acc"))["a"].metrics[0].count == 2)
         assert gate.asked == before + 1, "5,000,000 readings are not read every three seconds"
         # Of another log it may have fewer.
-        monkeypatch.setattr("tidewire_dashboard.run_metrics._MAX_READINGS", 100)
+        monkeypatch.setattr("tidewire.livestore.run_metrics._MAX_READINGS", 100)
         runs._store.generation += 1
         await eventually(lambda: not asked(runs, "t/loss").refused and asked(runs, "t/loss").runs)
 
@@ -283,7 +283,7 @@ async def test_a_metric_with_too_many_readings_says_so_in_its_place_and_is_not_r
 async def test_what_the_service_refuses_is_said_in_its_place_and_tried_again(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics._REFUSED_AGAIN_S", 0.05)
+    monkeypatch.setattr("tidewire.livestore.run_metrics._REFUSED_AGAIN_S", 0.05)
     await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
     async with HistoryGate(service.url) as gate, comparing(service, eventually, history=gate.url) as runs:
         gate.refusal = 403, "not for you"
@@ -356,7 +356,7 @@ async def test_a_unit_that_changes_begins_a_line_anew(service: Any, eventually: 
 async def test_what_nobody_asks_for_is_forgotten(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics._FORGET_S", 0.05)
+    monkeypatch.setattr("tidewire.livestore.run_metrics._FORGET_S", 0.05)
     await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
     async with comparing(service, eventually) as runs:
         await loaded(runs, eventually, "t/loss")
@@ -367,7 +367,7 @@ async def test_what_nobody_asks_for_is_forgotten(
 async def test_the_newest_series_are_kept_and_the_number_of_those_left_out_is_said(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics.MAX_SERIES", 4)
+    monkeypatch.setattr("tidewire.livestore.run_metrics.MAX_SERIES", 4)
     now_ms = time.time() * 1e3
     for age, run in enumerate(("e", "d", "c", "b", "a")):  # e is the newest
         for metric in ("t/loss", "t/acc"):
@@ -398,7 +398,7 @@ async def test_the_newest_series_are_kept_and_the_number_of_those_left_out_is_sa
 async def test_more_metrics_than_there_is_room_for_are_left_out_and_a_pattern_reads_nothing(
     service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidewire_dashboard.run_metrics.MAX_METRICS", 2)
+    monkeypatch.setattr("tidewire.livestore.run_metrics.MAX_METRICS", 2)
     for metric in ("t/loss", "t/more", "t/most"):
         await service.publish(metric, 1.0, step=[0], labels={"run": "a"})
     async with comparing(service, eventually) as runs:

@@ -22,7 +22,7 @@ _ROLE_COLOURS: Final = {"highest": 1, "changed": 2, "lowest": 5}
 
 
 class FormulaAsker(Protocol):
-    """Whoever asks for a formula."""
+    """Whoever asks for a formula, or for runs."""
 
     @property
     def narrowed_to(self) -> tuple[str, ...]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from tidewire.livestore import run_metrics
 from tidewire.livestore.feed import Feed
+from tidewire.livestore.followed_metric import FollowedMetric
 from tidewire.livestore.messages import RunPoints, RunsAnswer, RunsRequest
+from tidewire.livestore.open_formula import FormulaAsker
+from tidewire.livestore.run_list import RunList
+from tidewire.livestore.run_metrics import RunMetrics
 from tidewire.model.batch import series_key
-from tidewire_dashboard import run_metrics
-from tidewire_dashboard.followed_metric import FollowedMetric
-from tidewire_dashboard.login import Login
-from tidewire_dashboard.run_list import RunList
-from tidewire_dashboard.run_metrics import RunMetrics
 
 __all__ = ["Runs"]
 
-_MAX_POINTS: Final = 60_000  # of an answer; more come with the next
+_MAX_POINTS: Final = 60_000  # of an answer of a dashboard
 
 
 class Runs:
@@ -26,10 +26,12 @@ class Runs:
         feed: the stream, and the store that it fills.
         url: the service.
         token: bearer token, empty for none.
+        most_points: of an answer, about; more come with the next.
     """
 
-    def __init__(self, feed: Feed, url: str, token: str = "") -> None:
+    def __init__(self, feed: Feed, url: str, token: str = "", *, most_points: int = _MAX_POINTS) -> None:
         self._feed = feed
+        self._most_points = most_points
         self._store = feed.store
         self._metrics = RunMetrics(feed, url, token)
         self._list = RunList(feed.store)
@@ -38,14 +40,14 @@ class Runs:
         """Cancel what is being read, and close the connections."""
         await self._metrics.close()
 
-    def answer(self, request: RunsRequest, login: Login) -> RunsAnswer:
+    def answer(self, request: RunsRequest, asker: FormulaAsker) -> RunsAnswer:
         """Return what is there now; what is not is on its way."""
         known = self._store.knows  # a pattern is no metric
-        metrics = [metric for metric in dict.fromkeys(request.metrics) if known(metric) and login.may_see(metric)]
+        metrics = [metric for metric in dict.fromkeys(request.metrics) if known(metric) and asker.may_see(metric)]
         followed = self._metrics.follow(metrics)
         caught_up = self._metrics.catch_up(followed)
         series = [own for one in followed for own in self._metrics.series(one)]
-        listed = self._list.newest(series, metrics, login.may_see, self._feed.told_ms())
+        listed = self._list.newest(series, metrics, asker.may_see, self._feed.told_ms())
         lines, more = self._lines(request, followed)
         return RunsAnswer(
             id=request.id,
@@ -73,7 +75,7 @@ class Runs:
             line = own.steps if request.axis == "step" else own.times
             if line.version <= wanted.version:
                 continue
-            if points >= _MAX_POINTS:
+            if points >= self._most_points:
                 return lines, True
             part = line.since(wanted.version, wanted.i)
             points += len(part.x)

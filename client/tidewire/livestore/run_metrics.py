@@ -1,7 +1,7 @@
-"""Follows metrics for the page of runs: their past from the service's history, then what the stream brings.
+"""Follows metrics for runs by step: their past from the service's history, then what the stream brings.
 
-The past of a metric is read once for all viewers, and nothing is there twice. When nobody has asked for a minute, it is
-forgotten.
+The past of a metric is read once for all viewers of a dashboard, and nothing is there twice. When nobody has asked for
+a minute, it is forgotten.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from tidewire.errors import InvalidCursor, LimitExceeded, ServiceRefused, ServiceUnavailable
 from tidewire.livestore.feed import Feed
+from tidewire.livestore.followed_metric import FollowedMetric, HeldSeries, KeptSeries, kept_in
 from tidewire.livestore.run_readings import add_batches, add_columns
 from tidewire.livestore.run_series import RunSeries
 from tidewire.livestore.series import Series
@@ -23,7 +24,6 @@ from tidewire.model.batch import Batch, series_key
 from tidewire.model.cursor import Cursor
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
-from tidewire_dashboard.followed_metric import FollowedMetric, HeldSeries, KeptSeries, kept_in
 
 __all__ = ["MAX_METRICS", "MAX_SERIES", "RunMetrics"]
 
@@ -159,7 +159,7 @@ class RunMetrics:
             self._refuse(followed, str(error))
             followed.final = True
         except Exception:  # of one metric; the others go on, and it is tried again
-            self._note(followed, f"{followed.metric} could not be read; see the log of the dashboard.", _AGAIN_S)
+            self._note(followed, f"{followed.metric} could not be read; see the log.", _AGAIN_S)
             _log.exception("cannot read the runs of %s", followed.metric)
         finally:
             followed.reading = followed.coming = None

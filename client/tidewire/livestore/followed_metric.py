@@ -1,4 +1,4 @@
-"""One metric that the page of runs follows: its series, and the batches that wait to be added to them; no I/O."""
+"""One metric that is followed for runs by step: its series, and the batches that wait to be added to them; no I/O."""
 
 from __future__ import annotations
 
