@@ -17,6 +17,7 @@ const MAX_WITH_PART_BYTES = 210_000;
 const PARTS = new Map([
   ["src/chart/kinds/kinds.ts", "kinds"],
   ["src/panels/many.ts", "many"],
+  ["src/pages/notebook-runs.ts", "runs"],
 ]);
 /** The modules that pages start with, by the name of their file. */
 const PAGES = ["deck-overview.js", "deck-charts.js"];

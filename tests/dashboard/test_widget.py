@@ -295,9 +295,16 @@ def test_a_mistake_is_said_where_it_was_written_before_anything_is_drawn() -> No
         watch("=sum(rat(http/requests_total))")
     text, mark = str(caught.value).splitlines()[1:]
     assert text[mark.index("^") : mark.rindex("^") + 1] == "rat"
-    for given, words in (({"kind": "guage"}, "did you mean 'gauge'"),):
+    for given, words in (
+        ({"kind": "guage"}, "did you mean 'gauge'"),
+        ({"x": "stpe"}, "expected one of clock, step, rel; did you mean 'step'"),
+        ({"x": 7}, "expected one of clock, step, rel"),
+        ({"x": "step", "kind": "gauge"}, "runs are lines over x='step'"),
+    ):
         with pytest.raises(ValueError, match=words):
-            watch("m", **given)
+            watch("m", **given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a formula has no runs"):
+        watch("m", "=rate(m)", x="rel")
     with pytest.raises(ValueError, match="behind '='"):
         watch("=")
     assert not widget._charts

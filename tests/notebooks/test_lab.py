@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,74 @@ async def test_formulas_and_kinds_live_while_their_cell_sleeps_and_are_in_the_sa
     texts = ["".join(output["data"]["text/plain"]) for output in outputs if "image/png" in output.get("data", {})]
     assert len(texts) == 2
     assert texts[0].startswith(f"furnace/power, {formula} · 2 series")
+
+
+@pytest.fixture
+def training(valkey: Valkey) -> Iterator[None]:
+    """Two runs: one of an hour ago, which is over, and one that goes on for as long as the test lasts."""
+    over = threading.Event()
+    publisher = tidewire.Publisher(valkey.url)
+    before = time.time() - 3_600
+    for step in range(60):
+        told = {"time": (before + step) * 1e3, "step": float(step), "labels": {"run": "lr-0.1"}}
+        publisher.publish("train/loss", 2.0 * 0.96**step, **told)
+        publisher.publish("train/accuracy", 1.0 - 0.9 * 0.97**step, **told)
+    publisher.publish("train/config/lr", 0.1, labels={"run": "lr-0.1"})
+    publisher.publish("plain", 1.0, labels={"run": "lr-0.1"})  # without a step
+
+    def publish() -> None:
+        step = 0
+        while not over.wait(0.2):
+            told = {"step": float(step), "labels": {"run": "lr-0.03"}}
+            publisher.publish("train/loss", 2.2 * 0.98**step, **told)
+            publisher.publish("train/accuracy", 1.0 - 0.95 * 0.98**step, **told)
+            step += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    publisher.close()
+
+
+@pytest.mark.long
+async def test_runs_begin_together_at_step_0_live_while_their_cell_sleeps_and_in_the_saved_file(
+    lab: Lab, training: None, live_service: LiveService, eventually: Eventually
+) -> None:
+    url = live_service.url
+    show = f"import tidewire, time\ndisplay(tidewire.watch('train/**', x='step', url='{url}'))\n"
+    cells = [
+        f"{show}time.sleep({4 * HANG_S})",
+        f"tidewire.watch('train/**', x='stpe', url='{url}')",
+        f"tidewire.watch('plain', x='step', url='{url}')",
+        f"tidewire.watch('train/loss', x='rel', url='{url}')",
+    ]
+    lab.write("runs.ipynb", *cells)
+    await lab.open("runs.ipynb")
+    await lab.run(0, wait=False)
+    runs = lab.page.locator('.tw-deck [data-tw="runs"]')
+    await runs.first.locator(".card", has_text="lr-0.03").nth(1).wait_for(timeout=HANG_MS)
+    await runs.first.locator(".card", has_text="lr-0.1").nth(1).wait_for(timeout=HANG_MS)
+    assert await runs.locator(".card-title").all_inner_texts() == ["train/accuracy", "train/loss"]
+    await lab.page.locator(".nb-count", has_text="2 runs").wait_for(timeout=HANG_MS)
+    await lab.moves()
+    assert await lab.page.locator(".jp-InputPrompt").first.inner_text() == "[*]:", "the cell still sleeps"
+    await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    await lab.page.get_by_text("KeyboardInterrupt").first.wait_for()
+
+    await lab.run(1)
+    assert "did you mean 'step'?" in await lab.printed(1)
+    assert await lab.page.locator(".tw-deck").count() == 1, "what is wrong draws nothing"
+    await lab.run(2)
+    absent = lab.page.locator('.tw-deck [data-tw="chart-absent"]', has_text="No run has published a step of this")
+    await absent.first.wait_for(timeout=HANG_MS)
+    await lab.run(3)
+    await runs.nth(2).locator(".card", has_text="lr-0.1").wait_for(timeout=HANG_MS)
+
+    async def saved() -> Any:
+        outputs = [output for cell in await lab.saved("runs.ipynb") for output in cell.get("outputs", [])]
+        texts = ["".join(output["data"]["text/plain"]) for output in outputs if "image/png" in output.get("data", {})]
+        return [text for text in texts if text.startswith("train/** · 2 runs · step ")]
+
+    assert await eventually(saved)

@@ -9,6 +9,7 @@ import { LOCAL, setZone, UTC } from "../src/base/zone";
 import { LINEAR } from "../src/canvas/axis";
 import { OFFSET } from "../src/canvas/special";
 import { timeLabels, timeStep } from "../src/canvas/time-scale";
+import { placeTicks } from "../src/chart/run-chart";
 import { BucketRing } from "../src/model/bucket-ring";
 import { Trace } from "../src/model/buckets";
 import { columnStep, columnsOf } from "../src/model/columns";
@@ -135,6 +136,7 @@ interface TickVectors {
     base: string;
   }[];
   times: { start: number; end: number; px: number; labels: [number, string][] }[];
+  places: { axis: "step" | "rel"; start: number; end: number; px: number; labels: [number, string][] }[];
 }
 
 test("a still in a notebook has the ticks of the chart", () => {
@@ -154,4 +156,13 @@ test("a still in a notebook has the times of the chart", () => {
   for (const { start, end, px, labels } of vectors<TickVectors>("ticks").times)
     assert.deepEqual(timeLabels(start, end, timeStep(end - start, px)), labels);
   setZone(LOCAL);
+});
+
+test("a still in a notebook has the steps and run times of the chart", () => {
+  // Without the sign of -0.
+  for (const { axis, start, end, px, labels } of vectors<TickVectors>("ticks").places)
+    assert.deepEqual(
+      placeTicks(axis, { startMs: start, endMs: end }, px).map(([at, text]) => [at + 0, text]),
+      labels,
+    );
 });

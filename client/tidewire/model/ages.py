@@ -1,10 +1,13 @@
-"""How old a reading is and how late it came, in the words of the deck (`client/chart/src/model/freshness.ts`); pure."""
+"""Spans of time, how old a reading is and how late it came, in the words of the deck; pure.
+
+The deck has them in `client/chart/src/base/format.ts` and `model/freshness.ts`.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["span_text", "way_text"]
+__all__ = ["long_span_text", "span_text", "way_text"]
 
 _NO_WAY_MS: Final = 1_000.0  # a way of this length is not worth a word, and clocks differ by as much
 
@@ -17,6 +20,19 @@ def span_text(span_ms: float) -> str:
     if seconds < 3_600:
         return f"{seconds // 60} min"
     return f"{seconds // 3_600} h" if seconds < 172_800 else f"{seconds // 86_400} d"
+
+
+def long_span_text(span_ms: float) -> str:
+    """Return 42 s, 3 min 20 s, 5 h 4 min or 2 d 3 h: two units, rounded to seconds."""
+    seconds = int(max(0.0, span_ms) / 1_000 + 0.5)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3_600:
+        return f"{seconds // 60} min {seconds % 60} s" if seconds % 60 else f"{seconds // 60} min"
+    hours, minutes = seconds // 3_600, seconds % 3_600 // 60
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def way_text(time_ms: float, came_ms: float) -> str:

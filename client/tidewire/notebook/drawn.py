@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from tidewire.errors import InvalidFormula, InvalidInput
 from tidewire.livestore.formula_history import need_ms
@@ -16,7 +16,9 @@ from tidewire.model.formulas.tree import Node
 from tidewire.model.formulas.types import check_purpose
 from tidewire.model.pattern import Pattern, compile_patterns
 
-__all__ = ["KINDS", "Drawn", "Source", "checked_drawn"]
+__all__ = ["AXES", "KINDS", "Axis", "Drawn", "Source", "checked_drawn"]
+
+Axis: TypeAlias = Literal["clock", "step", "rel"]
 
 _PLOTS: Final = ("auto", "line", "steps", "bars", "points", "stacked")
 _OTHERS: Final = ("stat", "gauge", "bar", "hist", "table")
@@ -32,6 +34,8 @@ _ALIASES: Final = {
     "state timeline": "states",
     "timeline": "states",
 }
+AXES: Final[dict[str, Axis]] = {"clock": "clock", "time": "clock", "step": "step", "rel": "rel", "relative": "rel"}
+"""What ``x`` may be, and what it means."""
 _SUMMARIES: Final[dict[str, SummaryName]] = {"band": "band", "heat": "heat", "top": "top"}
 
 
@@ -49,11 +53,13 @@ class Drawn(NamedTuple):
         patterns: the metrics that have a chart each.
         formulas: those that have a chart each, as they are written, without the ``=``.
         kind: how, by a name of `KINDS`; empty for what fits the readings.
+        axis: of x; on all but the clock runs begin together at 0.
     """
 
     patterns: tuple[Pattern, ...]
     formulas: tuple[str, ...]
     kind: str
+    axis: Axis = "clock"
 
     def shows(self, metric: str) -> bool:
         """Tell whether a metric has a chart."""
@@ -63,6 +69,11 @@ class Drawn(NamedTuple):
     def words(self) -> str:
         """Return the patterns and formulas as a person reads them."""
         return ", ".join((*(pattern.text for pattern in self.patterns), *self.formulas))
+
+    @property
+    def by_run(self) -> bool:
+        """Tell whether each label set is a line over its steps, or over the time since it began."""
+        return self.axis != "clock"
 
     @property
     def summary(self) -> SummaryName | None:
@@ -91,12 +102,13 @@ class Drawn(NamedTuple):
         return max(map(need_ms, self.nodes), default=0.0)
 
 
-def checked_drawn(given: Sequence[str], kind: str | None) -> Drawn:
+def checked_drawn(given: Sequence[str], kind: str | None, x: str | None = None) -> Drawn:
     """Return what a chart draws.
 
     Args:
         given: patterns, and formulas that begin with ``=``.
         kind: a name of `KINDS`, or a word for it.
+        x: a name of `AXES`; None for the clock.
 
     Raises:
         InvalidInput: one of them can never be drawn; of a formula an `InvalidFormula` with its place marked.
@@ -110,7 +122,12 @@ def checked_drawn(given: Sequence[str], kind: str | None) -> Drawn:
     if not given:
         raise InvalidInput("patterns", tuple(given), "name at least one metric or pattern, such as 'furnace/**'")
     chosen = _chosen("kind", kind, {name: name for name in KINDS} | _ALIASES)
-    return Drawn(compile_patterns(patterns), tuple(dict.fromkeys(formulas)), chosen)
+    axis = AXES[_chosen("x", x, AXES) or "clock"]
+    if axis != "clock" and formulas:
+        raise InvalidInput("x", x, "a formula has no runs; expected metrics alone, or no x")
+    if axis != "clock" and chosen not in ("", "line"):
+        raise InvalidInput("kind", kind, f"runs are lines over x={x!r}; leave kind out")
+    return Drawn(compile_patterns(patterns), tuple(dict.fromkeys(formulas)), chosen, axis)
 
 
 def _check_formula(text: str) -> None:
@@ -135,7 +152,7 @@ def _check_pattern(text: str) -> None:
     warnings.warn(told, stacklevel=4)
 
 
-def _chosen(field: str, given: str | None, known: dict[str, str]) -> str:
+def _chosen(field: str, given: str | None, known: Mapping[str, str]) -> str:
     """Return what a word means, empty for none.
 
     Raises:

@@ -29,6 +29,7 @@ from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.units import unit_key
 from tidewire.notebook.drawn import Drawn, Source
 from tidewire.notebook.formula_frames import MANY, FormulaFrames, Result
+from tidewire.notebook.run_frames import RunFrames
 
 __all__ = ["LONGEST_MS", "SHORTEST_MS", "Shown", "ViewRequest", "push_frames", "read_message", "selector_of"]
 
@@ -99,6 +100,9 @@ class Target(Protocol):
     def keep(self, results: dict[Source, Result]) -> None:
         """Note what there is of formulas and summaries."""
 
+    def keep_runs(self, runs: messages.RunsAnswer) -> None:
+        """Note what there is of runs."""
+
     def need(self, parts: Iterable[str]) -> None:
         """Give the page these parts of the chart's module, unless it has them."""
 
@@ -118,10 +122,14 @@ class Shown:
 
     def __init__(self, store: Store, drawn: Drawn, many_results: Container[str] = ()) -> None:
         self.lines: tuple[int, ...] | None = None
+        self.sources: list[Source] = []
         usual: messages.SummaryName | None = "band" if drawn.kind in _DRAWN_AS_LINES else None
         own = [
             Source(formula, drawn.summary or (usual if formula in many_results else None)) for formula in drawn.formulas
         ]
+        if drawn.by_run:
+            self.lines, self.parts = (), ["runs"]
+            return
         with store.lock:
             by_metric: dict[str, list[Series]] = {}
             for series in store.series:
@@ -160,6 +168,7 @@ class _Pusher:
         self.store = feed.store
         self.drawn = drawn
         self.formulas = FormulaFrames(feed, history_cache)
+        self.runs = RunFrames(feed, drawn) if drawn.by_run else None
         self.shown = Shown(feed.store, drawn)
         self.many: set[str] = set()  # formulas of very many series
         self.alarms = alarms
@@ -190,6 +199,9 @@ class _Pusher:
         elif now - self.snapshot_at > _SNAPSHOT_S and now - self.said_at > self._say_again_s:
             self._say_all()  # a browser that rendered the chart late has not heard what was said once
         self._texts(target)
+        if self.runs is not None:
+            self._runs(target, self.runs, anew=anew)
+            return
         while self.view_request.ranges:
             await self._range(target, self.view_request.ranges.popleft())
         paused = self.view_request.paused
@@ -224,6 +236,22 @@ class _Pusher:
         if replayed and self.view.partial and now - self.history_at > _HISTORY_AGAIN_S:
             self.history_at = now
             await self._read_history(self.view)
+
+    def _runs(self, target: Target, runs: RunFrames, *, anew: bool) -> None:
+        """Send what has changed of runs over their steps, in the place of frames."""
+        target.need(self.shown.parts)
+        if self.view_request.paused:
+            return
+        answer = runs.tick(anew=anew)
+        if answer is not None and runs.answer is not None:
+            target.push(answer)
+            target.keep_runs(runs.answer)
+
+    async def close(self) -> None:
+        """Cancel what is being read."""
+        await self.formulas.close()
+        if self.runs is not None:
+            await self.runs.close()
 
     def _say_all(self) -> None:
         """Have all that is said once said again."""
@@ -315,5 +343,5 @@ async def push_frames(
             await asyncio.sleep(_TICK_S)
         feed.stop()
     finally:
-        await pusher.formulas.close()
+        await pusher.close()
         await history_cache.close()

@@ -1,7 +1,7 @@
 """Draws the snapshot of a live chart that a saved notebook keeps: a PNG and a one-line caption; pure.
 
 It is drawn from the same frames as the chart in the browser, in the colours of the light theme, one panel for each
-chart: `still_plots` draws plots, `still_kinds` what stands in their place.
+chart: `still_plots` draws plots, `still_kinds` what stands in their place, `still_runs` runs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from tidewire.notebook.still_charts import StillChart, StillSeries
 from tidewire.notebook.still_frame import LEFT, RIGHT
 from tidewire.notebook.still_kinds import drawing_of
 from tidewire.notebook.still_plots import draw_plot
+from tidewire.notebook.still_runs import StillRuns, draw_runs
 
-__all__ = ["SNAPSHOT_COLUMNS", "snapshot_bundle", "snapshot_line", "snapshot_png"]
+__all__ = ["SNAPSHOT_COLUMNS", "snapshot_bundle", "snapshot_line", "snapshot_png", "time_text"]
 
 _PANEL: Final = {1: 220, 2: 170}
 _LOW_PANEL: Final = 130
@@ -47,7 +48,7 @@ def snapshot_line(words: str, frame: ViewFrame, charts: Sequence[StillChart]) ->
         frame: its window is told.
         charts: of the snapshot.
     """
-    at = f"{_utc(frame.now_ms):%Y-%m-%d %H:%M:%S} UTC"
+    at = time_text(frame.now_ms)
     known = [
         (float(chart.frame.records["last_time_ms"][row]), chart, place)
         for chart in charts
@@ -85,7 +86,7 @@ def _freshness(chart: StillChart, place: int) -> str:
     return ", ".join(filter(None, [old, way_text(time_ms, float(record["last_id_ms"]))]))
 
 
-def snapshot_png(title: str, charts: Sequence[StillChart], events: Sequence[EventMark] = ()) -> bytes:
+def snapshot_png(title: str, charts: Sequence[StillChart | StillRuns], events: Sequence[EventMark] = ()) -> bytes:
     """Return the picture: one panel each for at most six charts; the last line says how many more there are.
 
     Args:
@@ -96,13 +97,15 @@ def snapshot_png(title: str, charts: Sequence[StillChart], events: Sequence[Even
     from PIL import Image  # noqa: PLC0415 - heavy
 
     shown = charts[:_MAX_PANELS]
-    drawings = [drawing_of(chart) for chart in shown]
+    drawings = [None if isinstance(chart, StillRuns) else drawing_of(chart) for chart in shown]
     height = _PANEL.get(len(shown), _LOW_PANEL)
     heights = [_HIGH_PANEL if drawing is not None else height for drawing in drawings]
     canvas = Canvas(sum(heights) + 26)
     top = 0
     for chart, drawing, high in zip(shown, drawings, heights, strict=True):
-        if drawing is None:
+        if isinstance(chart, StillRuns):
+            draw_runs(canvas, top, high, chart)
+        elif drawing is None:
             draw_plot(canvas, top, high, chart, events)
         else:
             drawing(canvas, top, high, chart)
@@ -135,8 +138,9 @@ def snapshot_bundle(png: bytes, line: str, key: str) -> dict[str, Any]:
     return {"text/html": figure, "image/png": data, "text/plain": line}
 
 
-def _utc(ms: float) -> datetime:
-    return datetime.fromtimestamp(ms / 1e3, UTC)
+def time_text(ms: float) -> str:
+    """Return when a snapshot was taken, in UTC."""
+    return f"{datetime.fromtimestamp(ms / 1e3, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _named(one: StillSeries) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "step_decimals",
     "ticks_in",
     "time_labels",
+    "time_step",
     "value_ticks",
     "without_zeros",
     "y_range",
@@ -150,13 +151,19 @@ def offset_ticks(low: float, high: float, divisor: float, unit: str) -> Ticks:
     return Ticks(ticks, prefix + unit, f"±0 = {full} {unit}".strip())
 
 
+def time_step(span_ms: float, px: float) -> int:
+    """Return the ms from tick to tick of a time axis of some px."""
+    fits = (
+        step
+        for step in _TIME_STEPS
+        if step / span_ms * px >= (_PITCH_WIDE if step < _MIN or step >= _D else _PITCH_MIN)
+    )
+    return next(fits, _TIME_STEPS[-1])
+
+
 def time_labels(start_ms: float, end_ms: float, px: float) -> list[tuple[float, str]]:
     """Return the ticks of a time axis of some px, and their texts in UTC: the time, and the day at midnight."""
-    span = end_ms - start_ms
-    fits = (
-        step for step in _TIME_STEPS if step / span * px >= (_PITCH_WIDE if step < _MIN or step >= _D else _PITCH_MIN)
-    )
-    step = next(fits, _TIME_STEPS[-1])
+    step = time_step(end_ms - start_ms, px)
     origin = 4 * _D if step % (7 * _D) == 0 else 0
     first = math.ceil((start_ms - origin) / step)
     labels, before = [], ""

@@ -38,15 +38,16 @@ except ImportError as error:  # the SDK alone does not need them
 
 from tidewire.livestore.feed import Feed
 from tidewire.livestore.live_view import LiveView
-from tidewire.livestore.messages import Hello, OpenView, PythonMessage, RangeRequest, Retry
+from tidewire.livestore.messages import Hello, OpenView, PythonMessage, RangeRequest, Retry, RunsAnswer
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import unpack_frame
 from tidewire.model.durations import parse_duration_ms
 from tidewire.notebook.drawn import Drawn, Source, checked_drawn
 from tidewire.notebook.formula_frames import Result
 from tidewire.notebook.frame_pusher import LONGEST_MS, SHORTEST_MS, Shown, ViewRequest, push_frames, read_message
-from tidewire.notebook.snapshot import SNAPSHOT_COLUMNS, snapshot_bundle, snapshot_line, snapshot_png
+from tidewire.notebook.snapshot import SNAPSHOT_COLUMNS, snapshot_bundle, snapshot_line, snapshot_png, time_text
 from tidewire.notebook.still_charts import charts_of
+from tidewire.notebook.still_runs import runs_line, runs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,7 @@ class Chart(anywidget.AnyWidget):
     pattern = traitlets.Unicode("").tag(sync=True)
     formulas: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
     kind = traitlets.Unicode("").tag(sync=True)
+    x = traitlets.Unicode("clock").tag(sync=True)
     parts: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
@@ -93,23 +95,25 @@ class Chart(anywidget.AnyWidget):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         formulas = list(drawn.formulas)
-        super().__init__(pattern=drawn.words, formulas=formulas, kind=drawn.kind, window_ms=window_ms)
+        super().__init__(pattern=drawn.words, formulas=formulas, kind=drawn.kind, x=drawn.axis, window_ms=window_ms)
         self._drawn_of = drawn
         self._store = Store(store_bytes=_STORE_BYTES)
         self._view_request = view_request = ViewRequest(window_ms)
         self._results: dict[Source, Result] = {}
+        self._runs: RunsAnswer | None = None
         self.need(Shown(self._store, drawn).parts)
         alarms = self._alarms = Alarms(self._store)
-        self._drawn = 0  # readings of the last snapshot
+        self._drawn: object = None  # what the last snapshot was drawn from
         this = weakref.ref(self)
         shortest, longest = _REPLAY_S
+        replay_s = math.ceil(min(max((_SHOWN * window_ms + drawn.need_ms) / 1e3, shortest), longest))
         feed = self._feed = Feed(
             self._store,
             drawn.read if drawn.shows(ANNOTATIONS) else (*drawn.read, ANNOTATIONS),
             url=url,
             token=token,
             labels=labels,
-            replay_s=math.ceil(min(max((_SHOWN * window_ms + drawn.need_ms) / 1e3, shortest), longest)),
+            replay_s=None if drawn.by_run else replay_s,  # runs of long ago are in the catalogue
             beside=(
                 lambda: push_frames(lambda: _shown(this), feed, view_request, alarms, drawn),
                 lambda: _poll_thresholds(feed.url, token, alarms),
@@ -177,13 +181,21 @@ class Chart(anywidget.AnyWidget):
     def _settled(self) -> bool:
         """Tell whether there is all that the first snapshot shows."""
         live = self._feed is None or self._feed.status.state == "live"
+        if self._drawn_of.by_run:
+            return live and self._runs is not None and not (self._runs.loading or self._runs.more)
         return live and all(source in self._results for source in Shown(self._store, self._drawn_of).sources)
 
-    def _readings(self) -> int:
-        return int(self._store.state["total"].sum())
+    def _readings(self) -> object:
+        """Return what changes with the readings that a snapshot would show."""
+        runs = self._runs
+        return int(self._store.state["total"].sum()), runs and [(line.i, line.version) for line in runs.lines]
 
     def _snapshot(self) -> dict[str, object]:
         self._drawn = self._readings()
+        if self._drawn_of.by_run:
+            line = runs_line(self.pattern, self._runs, time_text(time.time() * 1e3))
+            panels = runs_of(self._runs, self._store.series, self._drawn_of.axis)
+            return snapshot_bundle(snapshot_png(line, panels), line, self.snapshot_key)
         shown = Shown(self._store, self._drawn_of)
         view = LiveView(self._store, shown.lines, self._view_request.window_ms, SNAPSHOT_COLUMNS)
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
@@ -249,6 +261,10 @@ class Chart(anywidget.AnyWidget):
         """Note what there is of formulas and summaries, for a snapshot."""
         self._results = results
 
+    def keep_runs(self, runs: RunsAnswer) -> None:
+        """Note what there is of runs, for a snapshot."""
+        self._runs = runs
+
     def need(self, parts: Iterable[str]) -> None:
         """Give the page these parts of the chart's module, unless it has them."""
         if missing := [name for name in parts if name not in self.parts]:
@@ -288,6 +304,7 @@ def watch(
     *patterns: str,
     window: str = "5m",
     kind: str | None = None,
+    x: str | None = None,
     url: str | None = None,
     labels: Mapping[str, str] | None = None,
     dashboard: str | None = None,
@@ -305,6 +322,8 @@ def watch(
             ``stat``, ``gauge``, ``bar`` (the newest values), ``hist`` or ``histogram``, ``table``; of very many series
             ``lines``, ``band``, ``heat`` or ``heat map``, ``top``. If None, what fits the readings: words are states,
             switches are steps, and from 25 series on a band.
+        x: ``"step"``: runs begin together at step 0; ``"rel"``: at the time of their first reading. Each label set is a
+            line then, over its whole past, and `window` has no meaning. If None, the clock.
         url: the service; ``TIDEWIRE_URL`` if None.
         labels: labels that must hold.
         dashboard: what the chart's "open" button opens; if None, ``TIDEWIRE_DASHBOARD``, but nothing with a `url` of
@@ -312,14 +331,14 @@ def watch(
         token: bearer token; ``TIDEWIRE_TOKEN`` if None.
 
     Raises:
-        InvalidInput: a pattern, the window, a kind, a label, a URL or the token can never work; of a formula
+        InvalidInput: a pattern, the window, a kind, an axis, a label, a URL or the token can never work; of a formula
             an `InvalidFormula`, which marks the place.
         MissingExtra: the extra `notebook` is not installed.
     """
     window_ms = parse_duration_ms("window", window)
     if not SHORTEST_MS <= window_ms <= LONGEST_MS:
         raise InvalidInput("window", window, "expected from 1s to 24h, such as 5m")
-    drawn = checked_drawn(patterns, kind)
+    drawn = checked_drawn(patterns, kind, x)
     labels = checked_labels(labels)
     settings = load_settings(ClientSettings, {"token": token})
     if dashboard is None:

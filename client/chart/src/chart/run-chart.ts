@@ -109,7 +109,8 @@ export function placeText(x: number, axis: RunAxis, spanX: number): string {
     : `step ${stepText(x)}`;
 }
 
-function ticksOf({ axis, span: { startMs, endMs } }: RunMoment, px: number): (readonly [number, string])[] {
+/** Return the ticks of an x axis of some px. */
+export function placeTicks(axis: RunAxis, { startMs, endMs }: Span, px: number): (readonly [number, string])[] {
   if (axis === "step") return stepTicks(startMs, endMs, px);
   const step = timeStep(endMs - startMs, px * 0.8);
   return axis === "time"
@@ -286,7 +287,7 @@ export class RunChart implements Crossed {
       loading: null,
       events: [],
       eventStrip: false,
-      xTicks: ticksOf(moment, (right - left) / ratio),
+      xTicks: placeTicks(moment.axis, span, (right - left) / ratio),
     };
   }
 

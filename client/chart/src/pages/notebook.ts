@@ -24,6 +24,7 @@ import { NotebookHead } from "../panels/notebook-head";
 import type { PythonMessage } from "../wire/messages";
 import { type WidgetModel, WidgetPort } from "../wire/port";
 import { DrawLoop } from "./draw-loop";
+import type { NotebookRuns } from "./notebook-runs";
 
 const FPS = 5;
 /** Charts of one frame; a wider pattern belongs on the dashboard. As Python has it, in `frame_pusher.py`. */
@@ -46,6 +47,11 @@ export class NotebookFrame {
   readonly #body = h("div", { class: "nb-charts" });
   readonly #wait = h("p", { class: "nb-wait", "data-tw": "wait" });
   readonly #problem = h("p", { class: "nb-problem", role: "status", "data-tw": "problem" });
+  /** What draws runs over their steps, or the time since they began, in the place of the charts. */
+  readonly #runs = new Lazy(
+    async () => this.#openRuns((await import("./notebook-runs")).NotebookRuns),
+    () => undefined,
+  );
   readonly #badge: ConnectionBadge;
   readonly #head: NotebookHead;
   /** Hides the snapshot before this chart, which is for a notebook without a kernel. */
@@ -122,9 +128,10 @@ export class NotebookFrame {
     this.#resizer.observe(root);
     // Only while focused: the notebook has shortcuts of its own.
     root.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.#live();
+      if (event.key === "Escape" && !this.#runs.here) this.#live();
       if (event.key === "n" && !event.ctrlKey && !event.metaKey && !event.altKey) this.#switchEvents();
-      if (this.#crosshair.key(event)) {
+      if (this.#runs.here ? this.#runs.here.key(event) : this.#crosshair.key(event)) {
+        this.#requestDraw();
         event.preventDefault();
         event.stopPropagation();
       }
@@ -150,6 +157,7 @@ export class NotebookFrame {
     });
     this.session.port = this.#port;
     this.#head.setWindow(this.#windowMs);
+    if (this.#axis !== "clock") this.#head.withoutWindows();
   }
 
   #hideSnapshot(): void {
@@ -172,7 +180,26 @@ export class NotebookFrame {
     this.#requestDraw();
   }
 
+  /** The x axis: runs begin together on all but the clock. */
+  get #axis(): "clock" | "step" | "rel" {
+    const x = this.#model.get("x");
+    return x === "step" || x === "rel" ? x : "clock";
+  }
+
+  #openRuns(Runs: typeof NotebookRuns): NotebookRuns {
+    const runs = new Runs(this.session.directory, this.#axis === "rel" ? "rel" : "step", MAX_CHARTS, () =>
+      this.#requestDraw(),
+    );
+    this.#body.replaceWith(runs.element);
+    return runs;
+  }
+
   #onText(message: PythonMessage): void {
+    if (message.t === "runs")
+      return this.#runs.use((runs) => {
+        runs.take(message, this.timeline.paused);
+        this.#requestDraw();
+      });
     if (message.t === "formula" && message.view !== undefined) {
       this.#views.set(sourceOf(message.formula, message.summary), message.view);
       this.#requestViews();
@@ -269,8 +296,8 @@ export class NotebookFrame {
 
   #updateCharts(): void {
     const { directory } = this.session;
-    const drawn = this.#drawn();
-    this.#head.setCount(directory.measured.length);
+    const drawn = this.#axis === "clock" ? this.#drawn() : new Map<string, ChartSpec>();
+    if (this.#axis === "clock") this.#head.setCount(directory.measured.length);
     for (const [key, chart] of this.#charts) {
       if (drawn.has(key)) continue;
       this.#watcher.unobserve(chart.card.element);
@@ -340,7 +367,8 @@ export class NotebookFrame {
       directory,
       specs.flatMap((spec) => resolve(directory, spec)),
     );
-    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), specs, this.#windowMs, colours);
+    const x = this.#axis === "clock" ? null : this.#axis;
+    this.#head.linkTo(String(this.#model.get("dashboard_url") ?? ""), specs, this.#windowMs, colours, x);
   }
 
   #requestDraw(): void {
@@ -355,6 +383,15 @@ export class NotebookFrame {
     setText(this.#problem, session.problem);
     show(this.#problem, session.problem !== "");
     setText(this.#wait, waitingFor(String(this.#model.get("pattern") ?? ""), session.status));
+    const runs = this.#runs.here;
+    show(this.#wait, runs ? runs.empty : this.#charts.size === 0);
+    if (runs) {
+      this.#head.setCount(runs.count ?? 0, "run", "runs");
+      const offline = session.link.state === "silent" || session.status?.state === "ended";
+      runs.draw({ tokens: this.#tokens, paused: timeline.paused, offline });
+      setText(this.#problem, session.problem || runs.problem);
+      show(this.#problem, this.#problem.textContent !== "");
+    }
     const speak = now - this.#spokenAt > SPEAK_MS;
     if (speak) this.#spokenAt = now;
     const moment: Moment = {
@@ -398,6 +435,7 @@ export class NotebookFrame {
     this.#resizer.disconnect();
     this.#port.close();
     for (const chart of this.#charts.values()) chart.destroy();
+    this.#runs.here?.destroy();
     this.#root.remove();
   }
 }

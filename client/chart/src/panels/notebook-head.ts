@@ -9,6 +9,7 @@ import {
   formatState,
   type KeptColour,
   parseState,
+  type RunAxis,
   WINDOWS,
   windowName,
 } from "../model/url";
@@ -50,8 +51,13 @@ export class NotebookHead {
     );
   }
 
-  setCount(series: number): void {
-    setText(this.#count, plural(series, "series", "series"));
+  setCount(count: number, one = "series", many = "series"): void {
+    setText(this.#count, plural(count, one, many));
+  }
+
+  /** Offer no windows: what is drawn has none. */
+  withoutWindows(): void {
+    show(this.#windows.element, false);
   }
 
   setWindow(windowMs: number): void {
@@ -64,13 +70,19 @@ export class NotebookHead {
   }
 
   /** Link to the same charts, in these colours, on the dashboard; show no link if its address is unknown. */
-  linkTo(dashboard: string, specs: readonly ChartSpec[], windowMs: number, colours: readonly KeptColour[]): void {
+  linkTo(
+    dashboard: string,
+    specs: readonly ChartSpec[],
+    windowMs: number,
+    colours: readonly KeptColour[],
+    x: RunAxis | null,
+  ): void {
     const base = dashboard.replace(/\/$/, "");
     const known = /^https?:\/\//.test(base) && specs.length > 0;
     show(this.#link, known);
     if (!known) return;
     const charts = specs.map((spec) => ({ ...spec, columns: specs.length > 1 ? 6 : 12 }));
     const slug = groupOf(specs[0].series[0]?.metric ?? "formulas");
-    this.#link.href = base + formatState({ ...parseState("/d/x", "", ""), slug, windowMs, charts, colours }, "");
+    this.#link.href = base + formatState({ ...parseState("/d/x", "", ""), slug, windowMs, charts, colours, x }, "");
   }
 }
