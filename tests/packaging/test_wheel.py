@@ -95,7 +95,7 @@ def test_what_others_made_is_named_with_its_licence_and_is_what_it_was(wheel: Pa
         for part in parts:
             digest = hashlib.sha256(archive.read(part["name"])).hexdigest()
             assert part["hashes"] == [{"alg": "SHA-256", "content": digest}]
-        ours = re.compile(r".*/page\.js|tidewire/static/(deck(-[a-z-]+)?|notebook)\.js")
+        ours = re.compile(r".*/page\.js|tidewire/static/(deck|notebook)(-[a-z-]+)?\.js")
         scripts = {name for name in names if name.endswith((".js", ".css", ".woff2")) and not ours.fullmatch(name)}
         assert scripts == {part["name"] for part in parts}, "a file that nobody accounts for"
         modules = [archive.read(name).decode() for name in names if name.startswith("tidewire/static/")]
