@@ -29,9 +29,9 @@ _PAGE: Final = """<!doctype html>
 <link rel="icon" href="data:,">
 <style nonce="{nonce}">
 :root {{ --page: #0E1116; --card: #161B22; --line: #2A313C; --text: #E6EAF0; --soft: #9AA4B2; --accent: #2F81F7;
-  --bad: #FF7B72; }}
+  --fill: #1A66D9; --bad: #FF7B72; }}
 @media (prefers-color-scheme: light) {{ :root {{ --page: #F4F6F9; --card: #FFF; --line: #D5DBE3; --text: #1B222C;
-  --soft: #5B6675; --accent: #0B62D6; --bad: #B42318; }} }}
+  --soft: #5B6675; --accent: #0B62D6; --fill: #0B62D6; --bad: #B42318; }} }}
 body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--page); color: var(--text);
   font: 15px/1.5 Inter, system-ui, sans-serif; }}
 form {{ width: min(360px, calc(100vw - 48px)); padding: 28px; box-sizing: border-box; background: var(--card);
@@ -42,7 +42,7 @@ label {{ display: block; margin-bottom: 6px; font-weight: 500; }}
 input {{ width: 100%; box-sizing: border-box; padding: 9px 11px; font: inherit; color: inherit;
   background: var(--page); border: 1px solid var(--line); border-radius: 8px; }}
 button, .provider {{ width: 100%; margin-top: 16px; padding: 9px; font: inherit; font-weight: 600; color: #FFF;
-  background: var(--accent); border: 0; border-radius: 8px; cursor: pointer; }}
+  background: var(--fill); border: 0; border-radius: 8px; cursor: pointer; }}
 .provider {{ display: block; box-sizing: border-box; margin: 0 0 20px; text-align: center; text-decoration: none; }}
 :is(input, button, .provider):focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
 .bad {{ color: var(--bad); }}
@@ -50,6 +50,7 @@ code {{ font-size: 13px; }}
 </style>
 </head>
 <body>
+<main>
 <form method="post" action="{action}">
 <h1>Tidewire</h1>
 {message}{provider}
@@ -58,6 +59,7 @@ code {{ font-size: 13px; }}
 <input name="next" type="hidden" value="{next}">
 <button>Log in</button>
 </form>
+</main>
 <script nonce="{nonce}">
 // A share link carries its token behind the "#", which no browser sends and no server logs.
 const link = new URLSearchParams(location.hash.slice(1));

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from axe import needs_axe, violations
 
+from tidewire_dashboard.app import running_dashboard
+from tidewire_dashboard.settings import DashboardSettings
+
 pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=window.hacked=1>"
 # All elements, those in shadow roots included.
@@ -64,6 +67,54 @@ async def test_axe_finds_nothing_on_any_page(tab: Any, service: Any) -> None:
     assert await violations(tab.page) == []
     await tab.page.set_viewport_size({"width": 390, "height": 844})
     assert await violations(tab.page) == []
+
+
+@needs_axe
+async def test_axe_finds_nothing_on_the_log_in_page(tab: Any, service: Any) -> None:
+    settings = DashboardSettings(url=service.url, dashboard_port=0, dashboard_login=True)
+    async with running_dashboard(settings) as dashboard:
+        await tab.open("/")
+        context = await tab.page.context.browser.new_context(bypass_csp=True)  # the page allows no script but its own
+        page = await context.new_page()
+        try:
+            for path in ("/login", "/"):
+                await page.goto(f"{dashboard.url}{path}")
+                await page.get_by_role("textbox").or_(page.locator("input")).first.wait_for()
+                assert await violations(page, by_media=True) == [], path
+            await page.locator("input").first.fill("no token")
+            await page.keyboard.press("Enter")
+            await page.locator(".bad").wait_for()
+            assert await violations(page, by_media=True) == [], "a token that is refused"
+        finally:
+            await context.close()
+
+
+@needs_axe
+async def test_axe_finds_nothing_where_a_deck_is_changed(tab: Any, service: Any) -> None:
+    """A save that meets another's, an event by hand, a selector of a deck, and a span without readings."""
+    await plant(service)
+    await drawn(tab, "/d/furnace")
+    await service.http.put(
+        "/v1/decks/hall", json={"tidewire": "deck", "version": 1, "name": "Hall", "address": "?w=5m"}
+    )
+    await tab.page.locator('[data-tw="chart"]').first.hover()
+    await tab.page.keyboard.press("S")
+    await tab.page.locator('[data-tw="save-name"]').fill("Hall")
+    await tab.page.locator('[data-tw="save"]').click()
+    await tab.page.locator('[data-tw="save-over"]').wait_for()
+    assert await violations(tab.page) == [], "a save that meets another's"
+    await tab.page.keyboard.press("Escape")
+    await tab.page.locator('[data-tw="plot"]').first.hover()
+    await tab.page.keyboard.press("a")
+    await tab.page.locator('[data-tw="event-text"]').wait_for()
+    assert await violations(tab.page) == [], "an event by hand"
+    await tab.page.keyboard.press("Escape")
+    await drawn(tab, "/d/furnace?c=furnace/temperature&c=furnace/power&sel=site=A")
+    assert await violations(tab.page) == [], "a selector of a deck"
+    now_ms = time.time() * 1e3
+    await tab.open(f"/d/furnace?c=furnace/temperature&from={now_ms - 7_200_000:.0f}&to={now_ms - 3_600_000:.0f}")
+    await tab.sees("Go there")
+    assert await violations(tab.page) == [], "a span without readings"
 
 
 @needs_axe
