@@ -275,6 +275,38 @@ async def test_a_broker_that_refuses_ends_the_command_with_its_reason(
         broker.close()
 
 
+@pytest.mark.mosquitto
+async def test_what_redis_refuses_is_said(
+    broker: Broker, tmp_path: Path, eventually: Eventually, start_service: Any
+) -> None:
+    service = await start_service(max_series=1, max_metrics=1)
+    one = Bridge(f"mqtt://127.0.0.1:{broker.port}", "many/#", target=service.url, folder=tmp_path)
+    try:
+        await eventually(lambda: "connected" in one.words)
+        device = broker.device("device")
+        for number in range(3):
+            publish(device, f"many/{number}", "1")
+        await eventually(lambda: "readings could not be stored so far: " in one.words)
+        one.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: one.process.poll() is not None)
+        assert one.process.returncode == 1
+        assert "readings refused (" in one.words
+        device.loop_stop()
+    finally:
+        one.process.kill()
+        one.process.wait()
+
+
+def test_one_bad_value_of_an_object_leaves_the_others() -> None:
+    reader = PayloadReader()
+    payload = json.dumps({"t": 21.5, "about": "x" * 300, "in": {"*": 1, "n" * 300: 2}, "on": True})
+    found = {reading.metric: reading.value for reading in reader.read("a", payload.encode(), NOW_MS)}
+    assert found == {"a/t": 21.5, "a/in/_": 1, "a/on": 1}
+    assert reader.left_out == 2
+    reader.read("a", json.dumps(list(range(300))).encode(), NOW_MS)
+    assert reader.left_out == 2 + 300 - 256
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [

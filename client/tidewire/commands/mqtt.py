@@ -30,9 +30,10 @@ __all__ = ["Broker", "Subscriber", "broker_of", "command"]
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _TOGETHER: Final = 2_000  # messages that are published and acknowledged together
 _GATHER_S: Final = 0.05
-_LOOK_S: Final = 0.02
+_LOOK_S: Final = 0.5  # a flush ends the publisher's pause between two attempts, so not more often
 _SHOWN_ERRORS: Final = 5
 _LAST_S: Final = 3.0
+_SAY_S: Final = 60.0
 _KEEPALIVE_S: Final = 30
 _RECONNECT_S: Final = (1, 30)
 _MOST_ARRIVED: Final = 200_000  # messages in memory; the broker holds back what is to be acknowledged, but not QoS 0
@@ -216,6 +217,7 @@ class _Bridge:
         self, subscriber: Subscriber, publisher: Publisher, reader: PayloadReader, unit: str, labels: dict[str, str]
     ) -> None:
         self.readings = self.unreadable = 0
+        self._said_lost, self._said_s = 0, float("-inf")
         self._subscriber = subscriber
         self._publisher = publisher
         self._reader = reader
@@ -241,6 +243,15 @@ class _Bridge:
             if messages and self._safe(ended):
                 for message in messages:
                     self._subscriber.acknowledge(message)
+            self._say_what_is_lost()
+
+    def _say_what_is_lost(self) -> None:
+        """Say what the service refused or the publisher gave up, once a minute while it becomes more."""
+        stats = self._publisher.stats
+        lost = stats.rejected + stats.dropped
+        if lost > self._said_lost and time.monotonic() - self._said_s > _SAY_S:
+            self._said_lost, self._said_s = lost, time.monotonic()
+            echo(f"mqtt: {lost} readings could not be stored so far: {stats.last_error}", err=True)
 
     def _publish(self, message: _Message) -> None:
         try:
@@ -322,10 +333,17 @@ def command(
         subscriber.stop()
         publisher.close()
     where = without_password(publish_url(target))
-    lost = f", {subscriber.lost} lost (use --qos 1)" if subscriber.lost else ""
+    stats = publisher.stats
+    counts = (
+        (reader.left_out, "values left out"), (subscriber.lost, "messages lost (use --qos 1)"),
+        (stats.rejected, f"readings refused ({stats.last_error})"), (stats.dropped, "readings given up"),
+    )  # fmt: skip
+    others = "".join(f", {count} {what}" for count, what in counts if count)
     echo(
-        f"mqtt: {bridge.readings} readings published to {where}, {bridge.unreadable} messages unreadable{lost}",
+        f"mqtt: {bridge.readings} readings published to {where}, {bridge.unreadable} messages unreadable{others}",
         err=True,
     )
     if subscriber.refused:
         raise click.ClickException(subscriber.refused)
+    if stats.rejected or stats.dropped:
+        raise click.ClickException("not all that came could be stored")

@@ -85,9 +85,13 @@ class PayloadReader:
         value: where the value of the topic itself is; None for the whole payload, of whose objects each leaf is a
             reading.
         time: where the time of the message is; None if it has none.
+
+    Attributes:
+        left_out: values of messages that were not published while others of the same message were.
     """
 
     def __init__(self, value: JsonPath | None = None, time: JsonPath | None = None) -> None:
+        self.left_out = 0
         self._value = value
         self._time = time
 
@@ -108,13 +112,22 @@ class PayloadReader:
         if self._value is not None:
             content = self._value.of(content)
         readings: list[DeviceReading] = []
+        bad = InvalidInput("payload", payload[:_SHOWN], "holds no number, word or object with any of them")
+        left_out = 0
         for name, leaf in _leaves(metric, content, 0):
-            if len(readings) >= _LEAVES:
-                break
-            value, text = _value(leaf)
-            readings.append(DeviceReading(checked_name(name), value, text, time_ms))
+            try:
+                value, text = _value(leaf)
+                reading = DeviceReading(checked_name(name), value, text, time_ms)
+            except InvalidInput as error:
+                bad, left_out = error, left_out + 1
+                continue
+            if len(readings) < _LEAVES:
+                readings.append(reading)
+            else:
+                left_out += 1
         if not readings:
-            raise InvalidInput("payload", payload[:_SHOWN], "holds no number, word or object with any of them")
+            raise bad
+        self.left_out += left_out
         return readings
 
 
