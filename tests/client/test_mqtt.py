@@ -21,7 +21,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from ports import own_port
 from servers import Valkey
-from waiting import HANG_S, Eventually
+from waiting import HANG_S, Eventually, generous
 
 from tidewire.commands.mqtt import broker_of
 from tidewire.commands.mqtt_payload import DeviceReading, JsonPath, PayloadReader
@@ -304,7 +304,20 @@ def test_one_bad_value_of_an_object_leaves_the_others() -> None:
     assert found == {"a/t": 21.5, "a/in/_": 1, "a/on": 1}
     assert reader.left_out == 2
     reader.read("a", json.dumps(list(range(300))).encode(), NOW_MS)
-    assert reader.left_out == 2 + 300 - 256
+    assert reader.left_out == 3, "and whatever is behind the 256th"
+
+
+def test_a_hostile_message_costs_little_and_ends_nothing() -> None:
+    reader = PayloadReader(None, JsonPath("$.ts"))
+    with pytest.raises(InvalidInput):
+        reader.read("a", b'{"v":1,"ts":' + b"1" * 400 + b"}", NOW_MS)
+    long = b'{"' + b"k" * 100_000 + b'":[' + b",".join([b"1"] * 50_000) + b'],"t":1}'
+    started = time.thread_time()
+    assert [one.metric for one in PayloadReader().read("a", long, NOW_MS)] == ["a/t"]
+    assert len(PayloadReader().read("a", b"[" + b",".join([b"1"] * 400_000) + b"]", NOW_MS)) == 256
+    assert time.thread_time() - started < generous(0.3)
+    with pytest.raises(InvalidInput, match="at most"):
+        PayloadReader().read("a", b" " * (2 << 20), NOW_MS)
 
 
 @pytest.mark.parametrize(

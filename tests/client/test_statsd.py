@@ -22,7 +22,7 @@ from servers import Valkey
 from waiting import HANG_S, Eventually
 
 from tidewire.commands.statsd_lines import StatsdLine, parse_line
-from tidewire.commands.statsd_totals import Totals
+from tidewire.commands.statsd_totals import Totals, _Series
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import FINISHED
 
@@ -276,3 +276,13 @@ async def test_what_is_no_line_is_counted_and_said(running: Running, stored: Any
     await running.ends()
     assert "lines refused so far, the last: " in running.err
     assert len(running.err) < 5_000
+
+
+def test_one_line_does_not_spoil_a_total() -> None:
+    with pytest.raises(InvalidInput, match="expected 1e-06 to 1"):
+        parse_line(b"x:1|c|@1e-320", {})
+    lines = [parse_line(line, {}) for line in (b"x:1|c", b"x:1e308|c|@0.5", b"x:2|c")]
+    series = _Series(lines[0])
+    for line in lines:
+        series.add(line)
+    assert list(series.readings()) == [("x", 3, "")]

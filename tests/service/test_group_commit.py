@@ -181,6 +181,33 @@ async def test_a_fault_of_ours_reaches_each_and_the_next_are_served(
     assert (await commits.append([batch("m")])).results == tuple(ids(valkey, "m"))
 
 
+async def test_one_who_comes_as_a_call_ends_waits_for_nobody(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both calls end in one turn of the loop, and another request comes in that turn."""
+    commits, append = GroupCommit(log), log.append
+    patience: list[float] = []
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda delay, *rest: patience.append(delay) or later(delay, *rest))
+    both = asyncio.Event()
+
+    async def at_once(batches: Any, **more: Any) -> Any:
+        await both.wait()
+        return await append(batches, **more)
+
+    monkeypatch.setattr(log, "append", at_once)
+
+    async def again(number: int) -> None:
+        await commits.append([batch(f"m/{number}")])
+        monkeypatch.setattr(log, "append", append)
+        await commits.append([batch(f"n/{number}")])
+
+    running = [asyncio.create_task(again(number)) for number in range(2)]
+    await asyncio.sleep(0)
+    both.set()
+    await asyncio.gather(*running)
+    assert 0.1 not in patience
+
+
 async def test_64_publishers_lose_and_double_nothing_while_redis_restarts(start: Any, valkey: Valkey) -> None:
     """Each numbers its readings and repeats a post, under its key, until it is answered with 200."""
     service = await start(redis_timeout_s=2.0)

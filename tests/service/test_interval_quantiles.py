@@ -132,7 +132,11 @@ def test_any_scale_and_offset_have_bounds(scale: int, offset: int) -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
+    """In buckets, since a histogram may have one or two thousand."""
     quantiles = IntervalQuantiles()
-    for n in range(60_000):
-        quantiles.remember((f"m/{n}", "{}"), Histogram(1.0, 2.0, {}))
-    assert len(quantiles._last) == 50_000
+    buckets = explicit_buckets([float(n) for n in range(989)], [1] * 990)
+    for n in range(1_100):
+        quantiles.remember((f"m/{n}", "{}"), Histogram(1.0, 2.0, buckets))
+        quantiles.remember((f"m/{n}", "{}"), Histogram(1.0, 3.0, buckets))
+    assert len(quantiles._last) == 1_000
+    assert quantiles._size == 1_000_000

@@ -305,6 +305,48 @@ async def test_quantiles_survive_an_export_that_could_not_be_stored(start: Any, 
     assert first < 1 < again < 2
 
 
+async def test_points_without_a_time_are_new_each_time(service: Any) -> None:
+    content = request(gauge("g", {"asInt": "7"}))
+    for _ in range(3):
+        assert (await export(service, content)).json() == {}
+    assert await service.stored() == {"g": [7, 7, 7]}
+
+
+async def test_two_exports_of_a_histogram_in_one_request(service: Any) -> None:
+    """A collector sends several at once: each counts since the one before, and not since the request before."""
+    now_s = time.time()
+
+    def one(counts: list[str], at_s: float) -> dict[str, Any]:
+        start_ns = str(int((now_s - 60) * 1e9))
+        return point(at_s=at_s, count="1", bucketCounts=counts, explicitBounds=[1.0, 10.0], startTimeUnixNano=start_ns)
+
+    await export(service, request(of("histogram", one(["0", "0", "0"], now_s - 3))))
+    two = {
+        "aggregationTemporality": 2,
+        "dataPoints": [one(["100", "0", "0"], now_s - 2), one(["100", "100", "0"], now_s - 1)],
+    }
+    assert (await export(service, request({"name": "h", "histogram": two}))).json() == {}
+    assert (await service.stored())["h/p50"] == [0.5, 5.5]
+
+
+async def test_attributes_that_would_be_one_label_are_refused(service: Any) -> None:
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in (("a/b", "1"), ("a.b", "2"))]
+    answer = await export(service, request(gauge("g", point(1, attributes=attributes)), gauge("h", point(2))))
+    assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "1"
+    assert "as another attribute is" in answer.json()["partialSuccess"]["errorMessage"]
+    assert await service.stored() == {"h": [2]}
+
+
+async def test_what_one_data_point_may_hold_is_bounded(service: Any) -> None:
+    quantiles = [{"quantile": 0.5, "value": 1}] * 101
+    wide = point(count="1", scale=2, positive={"bucketCounts": ["1"] * 2_001})
+    answer = await export(
+        service, request(of("summary", point(quantileValues=quantiles)), of("exponentialHistogram", wide))
+    )
+    assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "2"
+    assert await service.stored() == {}
+
+
 async def test_buckets_and_attributes_are_stored_by_choice(start: Any) -> None:
     service = await start(otlp_buckets=True, otlp_attributes=("service.name", "host.name"))
     one = point(count="6", bucketCounts=["1", "2", "3"], explicitBounds=[0.5, 1.0])

@@ -114,3 +114,17 @@ def test_series_with_long_labels_are_not_remembered() -> None:
     assert intake is not None
     assert [batch.readings for batch in intake.batches] == [5]
     assert reader._known == {}
+
+
+@pytest.mark.parametrize("body", [b'{"metric":"m","value":1}{"metric":"m","value":1}', b'{"metric":"m",\n"value":1}'])
+def test_a_row_has_a_line_of_its_own(body: bytes) -> None:
+    assert TypedRows(LIMITS, MAX_ROWS).intake(body, typed_ndjson, NOW_MS) is None
+
+
+def test_labels_in_another_order_are_the_same_series() -> None:
+    rows = [
+        {"metric": "m", "value": 1, "labels": {"a": "1", "b": "2"}},
+        {"metric": "m", "value": 2, "labels": {"b": "2", "a": "1"}},
+    ]
+    body = json.dumps(rows).encode()
+    assert TypedRows(LIMITS, MAX_ROWS).intake(body, typed_json, NOW_MS) == slowly(body)

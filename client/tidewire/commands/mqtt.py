@@ -194,12 +194,16 @@ class Subscriber:
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         arrived_ms = time.time() * 1e3
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # an error here would end the client's thread
+            topic = ""
         if message.qos == 0 and self._arrived.qsize() >= _MOST_ARRIVED:
             self.lost += 1
             return
         self._arrived.put(
             _Message(
-                self._connections, message.mid, message.qos, message.topic, message.payload, message.retain,
+                self._connections, message.mid, message.qos, topic, message.payload, message.retain,
                 message.dup, arrived_ms,
             )
         )  # fmt: skip

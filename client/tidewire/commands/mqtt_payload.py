@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -18,6 +17,8 @@ __all__ = ["DeviceReading", "JsonPath", "PayloadReader"]
 
 _LEAVES: Final = 256  # readings of one message
 _LEVELS: Final = 16
+_NAME_CHARS: Final = 255
+_PAYLOAD_BYTES: Final = 1 << 20
 _TEXT_CHARS: Final = 256
 _SHOWN: Final = 60
 _WORDS: Final = {"on": 1.0, "true": 1.0, "off": 0.0, "false": 0.0}
@@ -87,7 +88,7 @@ class PayloadReader:
         time: where the time of the message is; None if it has none.
 
     Attributes:
-        left_out: values of messages that were not published while others of the same message were.
+        left_out: places in messages from which values were not published while others of the same message were.
     """
 
     def __init__(self, value: JsonPath | None = None, time: JsonPath | None = None) -> None:
@@ -115,16 +116,16 @@ class PayloadReader:
         bad = InvalidInput("payload", payload[:_SHOWN], "holds no number, word or object with any of them")
         left_out = 0
         for name, leaf in _leaves(metric, content, 0):
+            if len(readings) == _LEAVES:
+                left_out += 1
+                break  # and whatever else there is
             try:
                 value, text = _value(leaf)
                 reading = DeviceReading(checked_name(name), value, text, time_ms)
             except InvalidInput as error:
                 bad, left_out = error, left_out + 1
                 continue
-            if len(readings) < _LEAVES:
-                readings.append(reading)
-            else:
-                left_out += 1
+            readings.append(reading)
         if not readings:
             raise bad
         self.left_out += left_out
@@ -133,6 +134,8 @@ class PayloadReader:
 
 def _content(payload: bytes) -> Any:
     """Return what a payload is: JSON, or the text as it is."""
+    if len(payload) > _PAYLOAD_BYTES:
+        raise InvalidInput("payload", f"{len(payload)} bytes", f"at most {_PAYLOAD_BYTES} are read")
     try:
         text = payload.decode().strip()
     except UnicodeDecodeError:
@@ -155,7 +158,8 @@ def _content(payload: bytes) -> Any:
 
 def _leaves(name: str, content: Any, level: int) -> Iterator[tuple[str, Any]]:
     """Yield the name and value of each leaf that may be a reading; a list has its indices for names."""
-    if level > _LEVELS:
+    if level > _LEVELS or len(name) > _NAME_CHARS:
+        yield name, None  # left out, with all that is below
         return
     if isinstance(content, dict):
         for key, inner in content.items():
@@ -172,6 +176,8 @@ def _value(leaf: Any) -> tuple[float | None, str | None]:
     """Return the number and the word of a leaf: ``ON`` is 1 and a word, 21.5 is a number, ``heat`` is a word."""
     if leaf is _NO_NUMBER:
         return None, None
+    if leaf is None:
+        raise InvalidInput("payload", "", "lies too deep, or its name is too long")
     if isinstance(leaf, bool):
         return float(leaf), None
     if isinstance(leaf, (int, float)):
@@ -195,6 +201,6 @@ def _time_ms(given: Any, now_ms: float) -> float:
             given = float(given)
         except ValueError:
             return checked_time_ms(given, now_ms=now_ms)
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given) and given < _MIN_MS:
-        given *= 1_000
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and given < _MIN_MS:
+        given *= 1_000  # an integer may be beyond float64
     return checked_time_ms(given, now_ms=now_ms)

@@ -246,6 +246,8 @@ class Target:
         body = bytearray()
         try:
             for piece in answer.iter_raw():
+                if unpack is not None and unpack.eof:
+                    raise ServiceUnavailable("its answer goes on behind its end")
                 body += piece if unpack is None else unpack.decompress(piece, most + 1 - len(body))
                 if len(body) > most:
                     raise LimitExceeded("max_bytes", most, len(body), "scrape less of it")
@@ -253,6 +255,8 @@ class Target:
                     raise ServiceUnavailable(f"no whole answer within {self._fetching.timeout_s:g} s")
         except zlib.error:
             raise ServiceUnavailable("its answer is no gzip") from None
+        if unpack is not None and unpack.unused_data:
+            raise ServiceUnavailable("its answer goes on behind its end")
         if unpack is not None and not unpack.eof:
             raise ServiceUnavailable("its answer ends in the middle")
         return bytes(body)

@@ -18,6 +18,7 @@ __all__ = ["Kind", "StatsdLine", "is_left_out", "parse_line"]
 
 Kind = Literal["counter", "gauge", "timer", "set"]
 
+_LEAST_RATE: Final = 1e-6
 _LINE_BYTES: Final = 8 * 1024
 _KINDS: Final[dict[str, tuple[Kind, str]]] = {
     "c": ("counter", ""), "g": ("gauge", ""), "ms": ("timer", "ms"), "h": ("timer", ""), "d": ("timer", ""),
@@ -79,8 +80,8 @@ def parse_line(line: bytes, labels: Mapping[str, str]) -> StatsdLine:
             rate = _number(field[1:])
         elif field.startswith("#"):
             tags = field[1:]  # other fields are of DogStatsD: a time, a container
-    if not 0 < rate <= 1:
-        raise InvalidInput("rate", f"{rate:g}", "expected more than 0, at most 1")
+    if not _LEAST_RATE <= rate <= 1:
+        raise InvalidInput("rate", f"{rate:g}", f"expected {_LEAST_RATE:g} to 1")
     each = values.split(":")
     if kind == "set":
         each = [value for value in each if value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Final
@@ -16,6 +17,11 @@ _SAMPLES: Final = 10_000  # of a timer and an interval that quantiles are taken 
 _MEMBERS: Final = 10_000  # of a set and an interval
 _FORGET_S: Final = 3_600.0
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def _added(total: float, value: float) -> float:
+    """Return a sum, or the total as it was if float64 cannot hold it: one line must not spoil all later ones."""
+    return found if math.isfinite(found := total + value) else total
 
 
 class _Series:
@@ -55,12 +61,12 @@ class _Series:
                 continue
             value = float(text)
             if self.kind == "counter":
-                self.number += value / line.rate
+                self.number = _added(self.number, value / line.rate)
             elif self.kind == "gauge":
-                self.number = self.number + value if text[0] in "+-" else value
+                self.number = _added(self.number, value) if text[0] in "+-" else value
             else:
                 self.count += 1 / line.rate
-                self.total += value / line.rate
+                self.total = _added(self.total, value / line.rate)
                 self.seen += 1
                 if len(self.samples) < _SAMPLES:
                     self.samples.append(value)

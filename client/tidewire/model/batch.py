@@ -51,6 +51,7 @@ FINISHED: Final = "finished"
 LEAD_MS: Final = 65 * 60_000.0
 
 _NAME_BYTES: Final = 255
+_FEW_LABELS: Final = 8  # series of more are not remembered
 _UNIT_BYTES: Final = 63
 _MIN_MS: Final = 631_152_000_000.0  # 1990-01-01T00:00:00Z
 _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -449,14 +450,18 @@ def make_batch(
     )
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _series_key(items: tuple[tuple[str, str], ...]) -> str:
     return _encode(dict(items)).decode()
 
 
 def series_key(labels: Mapping[str, str]) -> str:
     """Return the key of a series within its metric: compact JSON of the labels sorted by name, ``{}`` if none."""
-    return _series_key(tuple(sorted(labels.items()))) if labels else "{}"
+    if not labels:
+        return "{}"
+    # 16,384 of 32 long labels would be 0.5 GB
+    key = _series_key if len(labels) <= _FEW_LABELS else _series_key.__wrapped__
+    return key(tuple(sorted(labels.items())))
 
 
 def series_order(metric: str, labels: Mapping[str, str]) -> tuple[str, bool, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import redis
 
@@ -77,9 +77,13 @@ class GroupCommit:
             self._begin()
 
     def _begin(self) -> None:
-        call = asyncio.create_task(self._append_waiting(), name="tidewire-group-commit")
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        self._calls.add(asyncio.create_task(self._run(), name="tidewire-group-commit"))
+
+    async def _run(self) -> None:
+        try:
+            await self._append_waiting()
+        finally:  # at once: who comes in this turn of the loop must not take it for one that is on its way
+            self._calls.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _append_waiting(self) -> None:
         while self._waiting:

@@ -17,7 +17,8 @@ __all__ = ["QUANTILES", "Buckets", "Histogram", "IntervalQuantiles", "explicit_b
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """The quantiles by the names of their metrics."""
-_MAX_HISTOGRAMS: Final = 50_000  # remembered, about 0.5 KB each; of those the one that was not seen for longest goes
+_MAX_BUCKETS: Final = 1_000_000  # remembered, about 150 bytes each; what was not seen for longest goes
+_HISTOGRAM: Final = 10  # what a histogram takes besides its buckets, counted in these
 _YOUNG_MS: Final = 5 * 60_000.0  # a histogram that is no older when it is first seen counted all of it just now
 
 Buckets = Mapping[tuple[float, float], float]
@@ -87,18 +88,22 @@ class IntervalQuantiles:
 
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[str, str], Histogram] = OrderedDict()
+        self._size = 0
 
-    def of(self, key: tuple[str, str], now: Histogram, *, delta: bool) -> dict[str, float]:
+    def of(
+        self, key: tuple[str, str], now: Histogram, *, delta: bool, latest: Histogram | None = None
+    ) -> dict[str, float]:
         """Return the quantiles of what was counted since the export before; none if that is unknown or nothing.
 
         Args:
             key: metric and series key.
             now: the export.
             delta: it holds what was counted since the export before.
+            latest: the export before, if it is not stored yet.
         """
         if delta:
             return _quantiles(now.buckets, now.least, now.greatest)
-        before = self._last.get(key)
+        before = latest or self._last.get(key)
         if before is None:
             young = now.start_ms > 0 and now.time_ms - now.start_ms <= _YOUNG_MS
             return _quantiles(now.buckets, now.least, now.greatest) if young else {}
@@ -122,10 +127,15 @@ class IntervalQuantiles:
         before = self._last.get(key)
         if before is not None and now.time_ms <= before.time_ms:
             return
+        self._size += _size(now) - (0 if before is None else _size(before))
         self._last[key] = now
         self._last.move_to_end(key)
-        if len(self._last) > _MAX_HISTOGRAMS:
-            self._last.popitem(last=False)
+        while self._size > _MAX_BUCKETS:
+            self._size -= _size(self._last.popitem(last=False)[1])
+
+
+def _size(histogram: Histogram) -> int:
+    return len(histogram.buckets) + _HISTOGRAM
 
 
 def _quantiles(buckets: Buckets, least: float | None, greatest: float | None) -> dict[str, float]:

@@ -44,6 +44,9 @@ _NO_VALUE: Final = 1  # the flag of a data point that says that its series has e
 _EXACT: Final = 2**53
 _DELTA: Final = 1  # AggregationTemporality
 _MAX_BUCKETS: Final = 1_000_000
+_MAX_POINT_BUCKETS: Final = 2_000  # an SDK makes 160
+_MAX_QUANTILES: Final = 100
+_MAX_ATTRIBUTES: Final = 1_000  # of which those without a value are no labels
 _QUANTILE_NAMES: Final = {0.0: "min", 1.0: "max"}
 _TEMPORALITY: Final = "temporality"
 _QUANTILES: Final = tuple(f"/{name}" for name in QUANTILES)
@@ -56,12 +59,14 @@ class Points(NamedTuple):
         intake: batches and refusals; a row is a data point.
         points: number of data points.
         lossy: integers that float64 does not hold exactly.
+        timed: each has a time of its own: what comes again is a repeat, and not a new reading.
         histograms: to remember once the batches are stored.
     """
 
     intake: Intake
     points: int
     lossy: int
+    timed: bool
     histograms: list[tuple[tuple[str, str], Histogram]]
 
 
@@ -111,7 +116,7 @@ class PointsReader:
         reading = _Request(self._limits, self._quantiles, now_ms, buckets=self._buckets)
         for resource in request.resource_metrics:
             own = {
-                attribute.key: text
+                readable_name(attribute.key).replace("/", "."): readable_value(text)
                 for attribute in resource.resource.attributes
                 if attribute.key in self._attributes and (text := _text(attribute.value))
             }
@@ -146,6 +151,8 @@ class _Request:
         self._buckets = buckets
         self._lossy = 0
         self._bucket_count = 0
+        self._timed = True
+        self._latest: dict[tuple[str, str], Histogram] = {}
         self._groups: dict[tuple[str, str, str], Group] = {}
         self._full: list[Group] = []
         self._rejected: list[Rejected] = []
@@ -165,20 +172,12 @@ class _Request:
 
     def _add(self, number: int, metric: Any, own: dict[str, str], point: Any, kind: str, *, delta: bool) -> None:
         name = checked_name(readable_name(metric.name))
-        labels = {**own, **{attribute.key: _text(attribute.value) for attribute in point.attributes}}
-        if delta:
-            labels[_TEMPORALITY] = "delta"
-        stored = checked_labels(
-            {
-                readable_name(label).replace("/", "."): readable_value(text)
-                for label, text in labels.items()
-                if text and label
-            },
-            self._limits,
-        )
+        stored = checked_labels(self._labels(own, point, delta=delta), self._limits)
         time_ms = self._now_ms
         if point.time_unix_nano:
             time_ms = checked_time_ms(_ms(point.time_unix_nano), now_ms=self._now_ms)
+        else:
+            self._timed = False
         readings = list(self._readings(metric, point, kind, (name, series_key(stored)), time_ms, delta=delta))
         made = [
             (
@@ -191,6 +190,21 @@ class _Request:
         ]
         for metric_name, labels_, unit, value in made:  # all of them or none
             self._collect(number, metric_name, labels_, unit, time_ms, value)
+
+    def _labels(self, own: dict[str, str], point: Any, *, delta: bool) -> dict[str, str]:
+        """Return the labels of a data point; its own attributes win over those of the resource.
+
+        Raises:
+            InvalidInput: two of them would be one label.
+        """
+        if len(point.attributes) > _MAX_ATTRIBUTES:
+            raise LimitExceeded("labels", self._limits.labels, len(point.attributes), "use fewer attributes")
+        labels = {} if not delta else {_TEMPORALITY: "delta"}
+        for attribute in point.attributes:
+            name, text = readable_name(attribute.key).replace("/", "."), readable_value(_text(attribute.value))
+            if name and text and labels.setdefault(name, text) != text:
+                raise InvalidInput("labels", attribute.key, f"would be the label {name!r}, as another attribute is")
+        return own | labels
 
     def _readings(
         self, metric: Any, point: Any, kind: str, key: tuple[str, str], time_ms: float, *, delta: bool
@@ -206,6 +220,8 @@ class _Request:
         if ended:
             return
         if kind == "summary":
+            if len(point.quantile_values) > _MAX_QUANTILES:
+                raise InvalidInput("quantile_values", len(point.quantile_values), f"are at most {_MAX_QUANTILES}")
             for one in point.quantile_values:
                 yield _Reading(_quantile_name(one.quantile), unit, _finite(one.value))
             return
@@ -214,7 +230,7 @@ class _Request:
                 yield _Reading(level, unit, _finite(getattr(point, level)))
         self._count_buckets(point, kind)
         histogram = _histogram(point, kind, time_ms)
-        for level, value in self._quantiles.of(key, histogram, delta=delta).items():
+        for level, value in self._quantiles.of(key, histogram, delta=delta, latest=self._latest.get(key)).items():
             yield _Reading(level, unit, _finite(value))
         if self._buckets:
             total = 0.0
@@ -222,14 +238,18 @@ class _Request:
                 total += count
                 yield _Reading("bucket", "", total, {"le": "+Inf" if high == math.inf else f"{high:.12g}"})
         if not delta:
+            self._latest[key] = histogram
             self._histograms.append((key, histogram))
 
     def _count_buckets(self, point: Any, kind: str) -> None:
         """Bound the work of a request: a bucket takes a byte of it, and 1 µs."""
         if kind == "histogram":
-            self._bucket_count += len(point.bucket_counts) + len(point.explicit_bounds)
+            count = len(point.bucket_counts) + len(point.explicit_bounds)
         else:
-            self._bucket_count += len(point.positive.bucket_counts) + len(point.negative.bucket_counts)
+            count = len(point.positive.bucket_counts) + len(point.negative.bucket_counts)
+        if count > _MAX_POINT_BUCKETS:
+            raise InvalidInput("buckets", count, f"of a data point are at most {_MAX_POINT_BUCKETS}")
+        self._bucket_count += count
         if self._bucket_count > _MAX_BUCKETS:
             raise InvalidInput(
                 "buckets", self._bucket_count, f"of one request are at most {_MAX_BUCKETS}; export fewer"
@@ -264,7 +284,7 @@ class _Request:
         for group in groups:
             encode_group(group, 0, len(group.rows), self._limits, intake)
         intake.rejected.sort(key=lambda rejected: rejected.row)
-        return Points(intake, self.points, self._lossy, self._histograms)
+        return Points(intake, self.points, self._lossy, self._timed, self._histograms)
 
 
 def _histogram(point: Any, kind: str, time_ms: float) -> Histogram:

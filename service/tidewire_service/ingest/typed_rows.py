@@ -113,7 +113,7 @@ def typed_ndjson(body: bytes) -> Sequence[_Row]:
     Raises:
         MsgspecError: one has other types or fields.
     """
-    return _one.decode_lines(body)
+    return [_one.decode(line) for line in body.split(b"\n") if line and not line.isspace()]  # a row on each line
 
 
 class TypedRows:
@@ -149,8 +149,7 @@ class TypedRows:
         limits, most = self._limits, self._limits.readings
         known, own = self._known, _Known()  # of this body: another thread may begin a new table meanwhile
         found: list[_Single | Group | tuple[int, _Series, Batch]] = []
-        places: dict[int, int] = {}  # id of a series → its open entry in `found`; `rows` and `_known` keep it alive
-        kept: list[_Series] = []
+        places: dict[tuple[str, str, str], int] = {}  # of a series its open entry in `found`
         for number, row in enumerate(rows):
             series, value = self._series(row, known, own), row.value
             if type(value) is list:
@@ -169,17 +168,17 @@ class TypedRows:
                 time_ms = time
             else:
                 time_ms = checked_time_ms(time, now_ms=now_ms)
-            place = places.get(id(series))
+            which = series.metric, series.unit, series.key
+            place = places.get(which)
             entry = None if place is None else found[place]
             if entry is None:
-                places[id(series)] = len(found)
-                kept.append(series)
+                places[which] = len(found)
                 found.append(_Single(number, series, row, time_ms, value))  # type: ignore[arg-type]
                 continue
             if type(entry) is _Single:
                 entry = found[place] = entry.group()  # type: ignore[index]
             if len(entry.rows) >= most:  # type: ignore[union-attr]
-                places[id(series)] = len(found)
+                places[which] = len(found)
                 found.append(_Single(number, series, row, time_ms, value))  # type: ignore[arg-type]
                 continue
             _add(entry, number, row, time_ms, value)  # type: ignore[arg-type]

@@ -107,13 +107,17 @@ class OtlpExports:
             return intake.rejected
         # of what is stored of the body, not its bytes: with another token or limit that may be more
         kept = hashlib.sha256(repr(sorted({row for rows in intake.rows for row in rows})).encode()).hexdigest()
-        once = Once(f"{identity.id}.otlp.{digest}", kept, _ONCE_MS)
+        # a point without a time is of now: what comes again is another reading
+        once = Once(f"{identity.id}.otlp.{digest}", kept, _ONCE_MS) if points.timed else None
         try:
             appended = await self._commits.append(intake.batches, once=once)
         except PublishConflict:
             raise InvalidInput("body", digest[:12], _STORED_OTHERWISE) from None
+        pairs = zip(intake.batches, appended.results, strict=True)
+        stored_series = {(batch.metric, batch.series) for batch, result in pairs if not isinstance(result, str)}
         for key, histogram in points.histograms:
-            self._quantiles.remember(key, histogram)
+            if (f"{key[0]}/count", key[1]) in stored_series:
+                self._quantiles.remember(key, histogram)
         if appended.duplicate:
             self._telemetry.repeated.labels("otlp").inc()
         else:
