@@ -351,4 +351,12 @@ async def test_a_selection_of_label_sets_in_the_address_holds_for_all_charts_unt
     assert await bar.is_hidden()
     await tab.page.go_back()
     await tab.until(f"() => ({counts})() === '2,2,2,1'")
+    await tab.page.locator('[data-tw="plot"]').first.hover()
+    await tab.page.keyboard.press("S")
+    await tab.page.locator('[data-tw="save-name"]').fill("Zones")
+    await tab.page.locator('[data-tw="save"]').click()
+    await tab.until("() => location.pathname.endsWith('/zones')")
+    await tab.open("/d/zones")
+    await bar.filter(has_text="az is az1 or az3").wait_for()
+    await tab.until(f"() => ({counts})() === '2,2,2,1'")
     assert tab.errors == []

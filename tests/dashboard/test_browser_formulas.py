@@ -246,6 +246,18 @@ async def test_a_formula_is_written_beside_the_series_of_a_chart(tab: Any, servi
     assert tab.errors == []
 
 
+async def test_the_series_beside_a_formula_with_a_mistake_have_no_gaps_of_their_own(tab: Any, service: Any) -> None:
+    """The formula has no ring, and no step; columns of 14 s are no silence of a series with a reading a second."""
+    now_ms = time.time() * 1e3
+    times = [now_ms - n * 1_000 for n in range(900, 0, -1)]
+    await service.publish("plant/steady", *(float(n % 9) for n in range(900)), time=times)
+    wide = "w=6h&c=plant/steady"
+    for beside in ("", ",=rate(nope("):
+        await tab.open(f"/d/plant?{wide}{beside}")
+        await tab.until("() => window.__tidewire?.state().charts[0]?.series[0]?.buckets > 5")
+        assert await tab.page.evaluate("() => window.__tidewire.state().charts[0].gaps.length") <= 1, beside
+
+
 async def test_a_metric_that_nobody_publishes_is_said_with_the_one_that_is_meant_and_a_click_mends_it(
     tab: Any, service: Any
 ) -> None:

@@ -290,6 +290,30 @@ async def test_the_page_gets_the_parts_that_a_kind_needs(
     assert all("TIDEWIRE_PLACE" in text for text in chart.parts.values())
 
 
+@pytest.mark.parametrize("kind", [None, "lines", "steps", "bars", "points", "stacked", "gauge"])
+async def test_a_chart_of_many_series_gets_the_part_that_draws_them(
+    service: Any, notebook: Notebook, eventually: Eventually, kind: str | None
+) -> None:
+    """The page takes it for any plot of 25 series, and for `lines` of one; without it the card would stay empty."""
+    for n in range(30):
+        await service.publish("fleet/cpu", float(n), labels={"host": f"h{n}"})
+    chart = notebook.watch("fleet/cpu", kind=kind, url=service.url)
+    wanted = "kinds" if kind == "gauge" else "many"
+    await eventually(lambda: wanted in chart.parts)
+    if kind not in (None, "gauge"):
+        await eventually(lambda: [len(frame.records) for frame in notebook.frames(0)][-1:] == [30])
+
+
+async def test_many_series_of_different_units_are_lines(
+    service: Any, notebook: Notebook, eventually: Eventually
+) -> None:
+    for n in range(30):
+        await service.publish("fleet/mixed", float(n), unit=("Cel", "W")[n % 2], labels={"host": f"h{n}"})
+    chart = notebook.watch("fleet/mixed", url=service.url)
+    await eventually(lambda: [len(frame.records) for frame in notebook.frames(0)][-1:] == [30])
+    assert {"kinds", "many"} <= set(chart.parts)
+
+
 def test_a_mistake_is_said_where_it_was_written_before_anything_is_drawn() -> None:
     with pytest.raises(ValueError, match=r"there is no function rat; did you mean rate") as caught:
         watch("=sum(rat(http/requests_total))")

@@ -245,7 +245,7 @@ test("the value of a span is the last one inside it", () => {
 
 test("what is compared is not said to be nothing until it has come", () => {
   const chart = (ready: boolean, n: number): Shown =>
-    ({ earlier: { traces: [{ n }], ago: "a day ago", ready } }) as unknown as Shown;
+    ({ earlier: { traces: [{ n }], ago: "a day ago", ready, comparable: true } }) as unknown as Shown;
   const moment = {} as Moment;
   assert.equal(earlierWords(chart(false, 0), moment, null), "a day ago: loading");
   assert.equal(earlierWords(chart(true, 0), moment, null), "nothing a day ago");

@@ -140,7 +140,12 @@ class Shown:
             self.sources = [*own, *summaries]
             mixed = any(len({unit_key(one.unit) for one in same}) > 1 for same in by_metric.values())
             apart = drawn.other or mixed or bool(own)  # also what says that a unit has no axis
-            many_parts = drawn.summary is not None or any(source.summary for source in self.sources)
+            # as the page decides: `isMany` in layout.ts
+            long = any(len(same) >= MANY for same in by_metric.values()) or any(
+                f in many_results for f in drawn.formulas
+            )
+            asked = drawn.kind == "lines" or drawn.summary is not None
+            many_parts = not drawn.other and (asked or long or any(source.summary for source in self.sources))
             self.parts = [name for name, needed in (("kinds", apart), ("many", many_parts)) if needed]
             if many or drawn.formulas:
                 kept = [one for metric, same in by_metric.items() if metric not in many for one in same]
@@ -154,6 +159,8 @@ def selector_of(metric: str) -> str:
 
 
 def _is_many(drawn: Drawn, series: Sequence[Series]) -> bool:
+    if len({unit_key(one.unit) for one in series}) > 1:
+        return False  # what has different units has no band in common: the page draws lines
     if drawn.summary is not None:
         return True
     return drawn.kind in _DRAWN_AS_LINES and len(series) >= MANY and not any(one.has_states for one in series[:1])
@@ -263,6 +270,10 @@ class _Pusher:
     def _say_again_s(self) -> float:
         return _SNAPSHOT_S if len(self.store.series) <= _FEW_SERIES else _MANY_S
 
+    def _sees(self, metric: str) -> bool:
+        """Tell whether something of a metric is for this chart: a formula may read all that there are."""
+        return metric == ANNOTATIONS or self.drawn.shows(metric)
+
     def _texts(self, target: Target) -> None:
         store = self.store
         if self.directory_version != store.directory_version:
@@ -276,14 +287,15 @@ class _Pusher:
         alarms.evaluate(self.feed.now_ms())
         if self.events_version != alarms.events_version:
             with store.lock:
-                events, self.events_version = alarms.events_message(self.events_version), alarms.events_version
+                events = alarms.events_message(self.events_version, self._sees)
+                self.events_version = alarms.events_version
             target.push(events)
         if self.thresholds_version != alarms.thresholds_version:
             self.thresholds_version = alarms.thresholds_version
-            target.push(alarms.thresholds_message())
+            target.push(alarms.thresholds_message(self._sees))
         if self.alarms_version != alarms.version:
             self.alarms_version = alarms.version
-            target.push(alarms.alarms_message())
+            target.push(alarms.alarms_message(self._sees))
         if self.status is not self.feed.status or self.seq % _TEXTS_EVERY == 0:
             self.status = self.feed.status
             message = self.feed.message()

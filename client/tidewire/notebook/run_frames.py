@@ -55,6 +55,7 @@ class RunFrames:
         self._whole: dict[int, RunPoints] = {}
         self._wanted: list[int] = []
         self._due_s = self._not_before_s = self._again_s = 0.0
+        self._said: RunsAnswer | None = None  # without its lines
         self.answer: RunsAnswer | None = None
 
     async def close(self) -> None:
@@ -70,6 +71,7 @@ class RunFrames:
         now_s = time.monotonic()
         if anew or now_s > self._again_s:
             self._sent.clear()
+            self._said = None
             self._due_s = 0.0
             points = sum(len(line.x) for line in self._whole.values())
             self._again_s = now_s + max(_AGAIN_S, _AGAIN_TIMES * points * _BYTES_OF_POINT / _BYTES_PER_S)
@@ -88,8 +90,14 @@ class RunFrames:
         self._whole = {index: whole[index] for index in self._wanted if index in whole}
         self.answer = msgspec.structs.replace(answer, lines=list(self._whole.values()))
         self._due_s = now_s + (0.0 if answer.loading or answer.more else _EVERY_S)
-        self._not_before_s = now_s + len(msgspec.json.encode(answer)) / _BYTES_PER_S
-        return answer
+        slim = msgspec.structs.replace(
+            answer, runs=[msgspec.structs.replace(run, settings={}) for run in answer.runs]
+        )  # a notebook has no table of settings
+        if not slim.lines and slim == self._said:
+            return None
+        self._said = msgspec.structs.replace(slim, lines=[])
+        self._not_before_s = now_s + len(msgspec.json.encode(slim)) / _BYTES_PER_S
+        return slim
 
     def _metrics(self) -> list[str]:
         store = self._feed.store

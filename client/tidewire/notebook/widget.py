@@ -188,7 +188,12 @@ class Chart(anywidget.AnyWidget):
     def _readings(self) -> object:
         """Return what changes with the readings that a snapshot would show."""
         runs = self._runs
-        return int(self._store.state["total"].sum()), runs and [(line.i, line.version) for line in runs.lines]
+        of_runs = runs and (runs.loading, runs.problem, len(runs.runs), [(line.i, line.version) for line in runs.lines])
+        results = {
+            source: (result.state.loading, result.state.error, len(result.state.series), result.frame is not None)
+            for source, result in self._results.items()
+        }
+        return int(self._store.state["total"].sum()), of_runs, results
 
     def _snapshot(self) -> dict[str, object]:
         self._drawn = self._readings()

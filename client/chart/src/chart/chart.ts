@@ -82,6 +82,8 @@ export class Chart implements Parts {
     readonly ago: string;
     /** Whether what was asked for has come. */
     readonly ready: boolean;
+    /** Whether there are values that can be compared. */
+    readonly comparable: boolean;
     /** Return the least and the greatest height of what stands on an axis; nothing if none does. */
     reach(axis: number, scale: Scale): readonly number[];
     /** Draw as large as the plot, of which each CSS px is `ratio` pixels. */
@@ -491,15 +493,15 @@ export class Chart implements Parts {
   #read(moment: Moment): void {
     const { zoomed, nowMs, prints } = moment;
     const { startMs, endMs } = this.shown;
-    const { stepMs } = moment.ring(this.devicePx, this.formula);
-    const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - stepMs / 2;
+    const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - this.columns.stepMs / 2;
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
       if (!slot || this.#hidden.has(slot.index)) {
         trace.clear();
         return;
       }
-      trace.read(this.#ringOf(moment, slot), slot, startMs, endMs, gapLimitMs(slot.expectedMs, stepMs), this.kind);
+      const ring = this.#ringOf(moment, slot); // a formula's and its neighbours' differ
+      trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.kind);
       trace.hold(slot, zoomed || !isSilent(freshness(slot, nowMs)) ? presentMs : NaN);
     });
     this.bands = this.#bands(presentMs, zoomed, nowMs);

@@ -67,6 +67,8 @@ class Earlier {
   traces: Trace[] = [];
   /** Whether what was asked for has come: until then, nothing can be said of it. */
   ready = false;
+  /** Whether there are values that can be compared: words and stacked areas have none. */
+  comparable = true;
   #dense: boolean[] = [];
   #compareMs = 0;
   readonly #chart: Chart;
@@ -82,6 +84,7 @@ class Earlier {
     const summary = chart.many?.summary ?? null;
     const comparable = chart.kind !== "stacked" && chart.bands === null && (summary === null || summary === "band");
     this.#compareMs = compareMs;
+    this.comparable = comparable;
     if (this.traces.length !== chart.series.length) this.traces = chart.series.map(() => new Trace());
     chart.series.forEach((one, i) => {
       const { index, role } = one;
@@ -208,10 +211,19 @@ class Earlier {
   }
 }
 
+/** Of one view: what was asked for, when, and what came, of which span. */
+interface Asked {
+  key: string;
+  asked: number;
+  ring: BucketRing | null;
+  answered: boolean;
+  fromMs: number;
+  toMs: number;
+}
+
 export class Compared {
   readonly #charts = new Map<Chart, Earlier>();
-  /** Of each view: what was asked for, when, and what came. */
-  readonly #views = new Map<number, { key: string; asked: number; ring: BucketRing | null; answered: boolean }>();
+  readonly #views = new Map<number, Asked>();
   #compareMs = 0;
   readonly #session: Session;
   readonly #redraw: () => void;
@@ -235,9 +247,14 @@ export class Compared {
     for (const chart of charts) {
       const earlier = this.#charts.get(chart) ?? new Earlier(chart);
       this.#charts.set(chart, earlier);
-      const ringOf = (one: Series): BucketRing | null =>
-        this.#views.get(views.viewOf(chart.devicePx, isResult(one) ? chart.formula : undefined))?.ring ?? null;
-      earlier.ready = chart.series.every((one) => ringOf(one) !== null);
+      const askedOf = (one: Series): Asked | undefined =>
+        this.#views.get(views.viewOf(chart.devicePx, isResult(one) ? chart.formula : undefined));
+      const ringOf = (one: Series): BucketRing | null => askedOf(one)?.ring ?? null;
+      const from = moment.startMs - this.#compareMs;
+      earlier.ready = chart.series.every((one) => {
+        const asked = askedOf(one);
+        return asked?.ring && (asked.answered || (asked.fromMs <= from && from < asked.toMs));
+      });
       earlier.read(ringOf, moment, this.#compareMs);
       chart.earlier = earlier;
     }
@@ -267,13 +284,13 @@ export class Compared {
       if (series.length === 0 && formula === undefined) continue;
       const buckets = Math.min(MOST_BUCKETS, Math.max(2, Math.ceil((toMs - fromMs) / columns.stepMs)));
       const key = `${fromMs} ${toMs} ${buckets} ${formula ?? series.join()}`;
-      const own = this.#views.get(view) ?? { key: "", asked: 0, ring: null, answered: false };
+      const own = this.#views.get(view) ?? { key: "", asked: 0, ring: null, answered: false, fromMs: NaN, toMs: NaN };
       if (own.key === key && (own.answered || now - own.asked < AGAIN_MS)) continue;
       this.#views.set(view, own);
       [own.key, own.asked, own.answered] = [key, now, false];
       const answer = (ring: BucketRing): void => {
         if (own.key !== key) return;
-        [own.ring, own.answered] = [ring, true];
+        [own.ring, own.answered, own.fromMs, own.toMs] = [ring, true, fromMs, toMs];
         this.#redraw();
       };
       this.#session.requestRange(series, Math.max(0, fromMs), toMs, buckets, answer, { lane: COMPARED, formula });

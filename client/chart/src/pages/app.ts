@@ -308,6 +308,7 @@ export class App implements AppContext {
     this.change({
       windowMs: windowGiven ? this.state.windowMs : state.windowMs,
       labels: Object.keys(this.state.labels).length ? this.state.labels : state.labels,
+      select: this.state.select || state.select,
       hidden: this.state.hidden.length ? this.state.hidden : state.hidden,
       colours: this.state.colours.length ? this.state.colours : state.colours,
       x: this.state.x ?? state.x,

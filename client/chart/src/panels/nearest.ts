@@ -9,6 +9,11 @@ import type { Span } from "../model/url";
 import type { AppContext } from "./app-context";
 import css from "./nearest.css";
 
+/** An answer that has not come by then does not come. */
+const GIVE_UP_MS = 15_000;
+
+const later = (ms: number): Promise<null> => new Promise((done) => window.setTimeout(() => done(null), ms));
+
 interface Note {
   element: HTMLElement;
   words: HTMLElement;
@@ -74,8 +79,12 @@ export class Nearest {
     this.#queue = this.#queue.then(async () => {
       if (note.key !== key) return;
       const { session } = this.#app;
-      const timeMs = await nearestReading(session, series, span);
+      const timeMs = await Promise.race([nearestReading(session, series, span), later(GIVE_UP_MS)]);
       if (note.key !== key) return;
+      if (timeMs === null) {
+        note.key = ""; // no answer came, or another question of the page took its place: asked again
+        return;
+      }
       const known = !Number.isNaN(timeMs);
       note.timeMs = timeMs;
       const at = known ? `${dayOfYear(timeMs, session.now())} ${clock(timeMs)}` : "";

@@ -19,7 +19,12 @@ export interface Shown extends Parts {
   readonly title: string;
   readonly card: ChartFrame;
   /** What it is compared with, at the times of the page, how much earlier it is, and whether it has come; null: nothing. */
-  readonly earlier: { readonly traces: readonly Trace[]; readonly ago: string; readonly ready: boolean } | null;
+  readonly earlier: {
+    readonly traces: readonly Trace[];
+    readonly ago: string;
+    readonly ready: boolean;
+    readonly comparable: boolean;
+  } | null;
   readonly changeDeck: ChangeDeck | null;
   hides(index: number): boolean;
 }

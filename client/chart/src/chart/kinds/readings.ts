@@ -38,6 +38,7 @@ export function earlierOf(chart: Shown, { startMs, endMs }: Moment, i: number): 
 /** "a week ago 924.6", or only "a week ago" of several series; empty if nothing is compared. */
 export function earlierWords(chart: Shown, moment: Moment, i: number | null): string {
   if (!chart.earlier) return "";
+  if (!chart.earlier.comparable) return "not compared";
   if (!chart.earlier.ready) return `${chart.earlier.ago}: loading`;
   const value = i === null ? NaN : earlierOf(chart, moment, i);
   const known = i === null ? chart.earlier.traces.some(({ n }) => n > 0) : !Number.isNaN(value);
