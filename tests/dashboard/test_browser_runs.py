@@ -133,6 +133,15 @@ async def test_runs_of_other_hours_begin_together_and_go_on_live(tab: Any, servi
     assert tab.errors == []
 
 
+async def test_a_selection_of_the_deck_holds_for_its_runs_and_is_said(tab: Any, cats: float) -> None:
+    await tab.open(f"{DECK}&sel=run=old|new")
+    await drawn(tab, 2)
+    await tab.page.locator('[data-tw="selection"]').filter(has_text="run is old or new").wait_for()
+    await tab.page.locator('[data-tw="select-all"]').click()
+    await drawn(tab, 3)
+    assert tab.errors == []
+
+
 async def test_axis_smoothing_and_ticks_are_in_the_address_and_in_a_saved_deck(tab: Any, cats: float) -> None:
     await tab.open(DECK)
     raw = (await drawn(tab, 3))[0]

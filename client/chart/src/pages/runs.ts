@@ -5,6 +5,7 @@
 
 import { h, iconButton, setText, show } from "../base/dom";
 import { formatNumber, plural } from "../base/format";
+import type { Lazy } from "../base/lazy";
 import { chartTitle } from "../base/naming";
 import { unitKey } from "../base/units";
 import { Crosshair } from "../chart/crosshair";
@@ -33,12 +34,13 @@ import {
   type UnitChart,
 } from "../model/runs";
 import { LIST } from "../model/session";
-import { type ChartSpec, type KeptColour, MOST_RUNS, type RunAxis, type Span } from "../model/url";
+import { type ChartSpec, type KeptColour, MOST_RUNS, type RunAxis, type Span, selects } from "../model/url";
 import type { Action } from "../panels/action";
 import type { AppContext } from "../panels/app-context";
 import { LabelChips } from "../panels/label-chips";
 import { RunBar, type RunBarOwner } from "../panels/run-bar";
 import { RunTable, type RunTableOwner } from "../panels/run-table";
+import type { SelectionBar } from "../panels/selection-bar";
 import chipsCss from "../panels/tree-view.css";
 import type { RunsAnswer } from "../wire/messages";
 import type { Page } from "./page";
@@ -100,6 +102,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
   #gone = false;
   #dirty = true;
   #asked = "";
+  readonly #selection: Lazy<SelectionBar>;
   readonly #app: AppContext;
 
   constructor(app: AppContext) {
@@ -120,6 +123,11 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
       h("p", {}, "Each run is a label set, such as one value of the label run. Run time and Clock need no steps."),
     );
     this.#scroller.append(this.#problem, this.#empty, this.#grid, this.#table.element);
+    this.#selection = app.part(async () => {
+      const bar = new (await import("../panels/selection-bar")).SelectionBar(app);
+      this.#scroller.prepend(bar.element);
+      return bar;
+    });
     this.element.append(h("style", {}, chipsCss, css), this.#bar.element, this.#scroller);
     show(this.#empty, false);
     show(this.#problem, false);
@@ -285,10 +293,15 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
 
   /** Note which runs there are, which are drawn, and their colours. */
   #choose(): void {
-    const { labels, runs } = this.#app.state;
+    const { labels, runs, select } = this.#app.state;
     const known = runsOf(this.#answer?.runs ?? []);
     const wanted = Object.entries(labels);
-    this.#runs = known.filter(({ entry }) => hasLabels({ labels: entry.labels } as Series, Object.fromEntries(wanted)));
+    this.#runs = known.filter(
+      ({ entry }) =>
+        hasLabels({ labels: entry.labels } as Series, Object.fromEntries(wanted)) &&
+        (select === "" || selects(select, entry.labels)),
+    );
+    if (select || this.#selection.here) this.#selection.use((bar) => bar.update());
     this.#drawn = drawnRuns(this.#runs, runs, this.#axis);
     this.#restyle();
     this.#reconcile();
