@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import httpx
 import redis as redis_py
 from rig.contenders import CONTENDERS, PEERS, Contender, Running, start
-from rig.load import Load
+from rig.load import Load, built
 from rig.processes import LOAD, Redis, Usage, out
 from rig.results import Aim, Section, arguments
 
@@ -138,13 +138,6 @@ def contenders() -> dict[str, Contender]:
     return found
 
 
-def _client() -> str:
-    binary, source = out("bin", "post"), PEERS.parent / "load" / "post.c"
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["cc", "-O2", "-o", str(binary), str(source)], check=True)
-    return str(binary)
-
-
 class Measured(NamedTuple):
     """One measurement.
 
@@ -172,7 +165,7 @@ def measure(running: Running, shape: Shape, seconds: float, rate: float = 0.0) -
             Path(directory, f"{number:04}").write_bytes(body)
         usage = Usage(running.child.pid)
         said = subprocess.run(
-            ["taskset", "-c", ",".join(map(str, LOAD)), _client(), "--port", str(running.port),
+            ["taskset", "-c", ",".join(map(str, LOAD)), built("post"), "--port", str(running.port),
              "--path", shape.of[running.contender.name], "--type", shape.media_type, "--bodies", directory,
              "--connections", str(shape.connections), "--seconds", str(seconds), "--rate", str(rate)],
             check=True, capture_output=True, text=True, timeout=seconds + 60,

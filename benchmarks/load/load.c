@@ -38,7 +38,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 18, SUB = 32, BUCKETS = SUB * 40, ID_BYTES = 64, MAX_THREADS = 16 };
+#include "latency.h"
+
+enum { BUFFER = 1 << 18, ID_BYTES = 64, MAX_THREADS = 16 };
 enum state { IDLE, CONNECTING, HEADERS, BODY, CLOSED };
 enum chunk { RAW, SIZE, DATA, END };
 
@@ -94,19 +96,6 @@ static int64_t real_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
-}
-
-static int bucket(int64_t us) {
-    if (us < SUB) return us < 0 ? 0 : (int)us;
-    int shift = 63 - __builtin_clzll((uint64_t)us) - 5;
-    int index = SUB * (shift + 1) + (int)((us >> shift) - SUB);
-    return index < BUCKETS ? index : BUCKETS - 1;
-}
-
-static double bucket_ms(int index) {
-    if (index < SUB) return index / 1e3;
-    int shift = index / SUB - 1;
-    return (double)(((int64_t)(SUB + index % SUB) << shift) + ((1LL << shift) >> 1)) / 1e3;
 }
 
 /* ---- one connection */

@@ -25,7 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SUB = 32, BUCKETS = SUB * 40, MAX_BODIES = 4096, ANSWER = 1 << 16 };
+#include "latency.h"
+
+enum { MAX_BODIES = 4096, ANSWER = 1 << 16 };
 
 struct request { char *bytes; size_t size; };
 struct conn { int fd; bool busy; size_t sent; const struct request *request; int64_t due_us; char answer[ANSWER]; size_t held; };
@@ -39,19 +41,6 @@ static int64_t now_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
-}
-
-static int bucket(int64_t us) {
-    if (us < SUB) return us < 0 ? 0 : (int)us;
-    int shift = 63 - __builtin_clzll((uint64_t)us) - 5;
-    int index = SUB * (shift + 1) + (int)((us >> shift) - SUB);
-    return index < BUCKETS ? index : BUCKETS - 1;
-}
-
-static double bucket_ms(int index) {
-    if (index < SUB) return index / 1e3;
-    int shift = index / SUB - 1;
-    return (double)(((int64_t)(SUB + index % SUB) << shift) + ((1LL << shift) >> 1)) / 1e3;
 }
 
 static double percentile(double share) {

@@ -12,15 +12,16 @@ from typing import Any
 from rig.contenders import Running
 from rig.processes import LOAD, Child, Stopped, out
 
-__all__ = ["BASE", "Load", "targets"]
+__all__ = ["BASE", "Load", "built", "targets"]
 
 BASE = 1_000_000_000  # sequences start above it, so that every event of a metric has the same length
 
 
-def _built() -> str:
-    binary, source = out("bin", "load"), Path(__file__).parents[1] / "load" / "load.c"
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["cc", "-O2", "-pthread", "-o", str(binary), str(source)], check=True)
+def built(name: str) -> str:
+    """Return the path of a client of load/, compiled if it or its headers are newer."""
+    folder, binary = Path(__file__).parents[1] / "load", out("bin", name)
+    if not binary.exists() or binary.stat().st_mtime < max(file.stat().st_mtime for file in folder.iterdir()):
+        subprocess.run(["cc", "-O2", "-pthread", "-o", str(binary), str(folder / f"{name}.c")], check=True)
     return str(binary)
 
 
@@ -53,7 +54,7 @@ class Load(Stopped):
             file.writelines(f"{path}\t{','.join(map(str, numbers))}\n" for path, numbers in lines)
             file.flush()
             command = [
-                _built(),
+                built("load"),
                 "--port",
                 str(running.port),
                 "--targets",
