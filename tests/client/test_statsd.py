@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from servers import Valkey
 from waiting import HANG_S, Eventually
 
+from tidewire.commands.statsd import StatsdServer, _listen
 from tidewire.commands.statsd_lines import StatsdLine, parse_line
 from tidewire.commands.statsd_totals import Totals, _Series
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import FINISHED
+from tidewire.publishing.publisher import Publisher
 
 # -- lines
 
@@ -276,6 +278,29 @@ async def test_what_is_no_line_is_counted_and_said(running: Running, stored: Any
     await running.ends()
     assert "lines refused so far, the last: " in running.err
     assert len(running.err) < 5_000
+
+
+async def test_any_port_is_one_that_is_free_of_udp_and_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 0 had the port from UDP, and ended if some connection on the machine had it of TCP."""
+    start_server, taken = asyncio.start_server, []
+
+    async def first_is_taken(connected: Any, host: str, port: int, **options: Any) -> asyncio.Server:
+        if not taken:
+            taken.append(await start_server(connected, host, port))
+        return await start_server(connected, host, port, **options)
+
+    monkeypatch.setattr(asyncio, "start_server", first_is_taken)
+    with Publisher("redis://127.0.0.1:1") as publisher:
+        server = StatsdServer(publisher, {}, 10)
+        transport, listening = await _listen(server, "127.0.0.1", 0, tcp=True)
+        assert listening is not None
+        port = transport.get_extra_info("sockname")[1]
+        assert listening.sockets[0].getsockname()[1] == port != taken[0].sockets[0].getsockname()[1]
+        with pytest.raises(OSError, match="in use"):  # a port that was asked for is that one or none
+            await _listen(server, "127.0.0.1", port, tcp=True)
+        transport.close()
+        listening.close()
+        taken[0].close()
 
 
 def test_one_line_does_not_spoil_a_total() -> None:

@@ -24,6 +24,7 @@ from tidewire.settings import without_password
 __all__ = ["StatsdServer", "command"]
 
 _RECEIVE_BYTES: Final = 4 << 20  # of the kernel for datagrams, as far as it allows: what does not fit is lost
+_PORT_TRIES: Final = 16  # of any port: one that is free of UDP may be taken of TCP
 _LINE_BYTES: Final = 64 * 1024  # of a TCP connection, without a line feed
 _CONNECTIONS: Final = 256
 
@@ -110,6 +111,28 @@ class StatsdServer(asyncio.DatagramProtocol):
             echo("; ".join(said), err=True)
 
 
+async def _listen(
+    server: StatsdServer, host: str, port: int, *, tcp: bool
+) -> tuple[asyncio.DatagramTransport, asyncio.Server | None]:
+    """Open UDP, and TCP on the same port; where any port will do, try another if one of them has it already."""
+    loop = asyncio.get_running_loop()
+    tries_left = _PORT_TRIES if port == 0 else 1
+    while True:
+        transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(host, port))
+        own: socket.socket = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        if not tcp:
+            return transport, None
+        try:
+            found = own.getsockname()[1]
+            return transport, await asyncio.start_server(server.connected, host, found, limit=_LINE_BYTES)
+        except OSError:
+            transport.close()
+            tries_left -= 1
+            if not tries_left:
+                raise
+
+
 async def serve(server: StatsdServer, host: str, port: int, every_s: float, *, tcp: bool) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -126,13 +149,8 @@ async def serve(server: StatsdServer, host: str, port: int, every_s: float, *, t
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(host, port))
-    own: socket.socket = transport.get_extra_info("socket")
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-    port = own.getsockname()[1]
-    listening = None
-    if tcp:
-        listening = await asyncio.start_server(server.connected, host, port, limit=_LINE_BYTES)
+    transport, listening = await _listen(server, host, port, tcp=tcp)
+    port = transport.get_extra_info("sockname")[1]
     echo(f"Listening on {host}:{port}, UDP{' and TCP' if tcp else ''}; Ctrl-C ends it.")
     due_s = time.monotonic() + every_s
     while not ended.is_set():
