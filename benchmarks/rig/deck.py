@@ -9,6 +9,7 @@ import math
 import re
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +96,7 @@ def house(rate: float = RATE, past_s: float = 0.0, past_rate: float = RATE, *, p
         command = [program, "dashboard", "--port", str(dashboard_port), "--url", f"http://127.0.0.1:{port}"]
         dashboard = stack.enter_context(Child(command, SERVER, name="dashboard"))
         dashboard.listening(dashboard_port)
+        _with_panel(f"http://127.0.0.1:{dashboard_port}/")
         yield House(f"http://127.0.0.1:{dashboard_port}", redis.url, dashboard)
 
 
@@ -115,9 +117,12 @@ class Viewer:
         self.bytes = 0
 
     async def page(self) -> str:
-        """Open the page and its document; return its ticket."""
+        """Open the page, and its document if it comes with one; return its ticket."""
         answer = await AsyncHTTPClient().fetch(f"{self._url}{self._path}", request_timeout=60)
-        token = found_token(answer.body.decode())
+        html = answer.body.decode()
+        if _TOKEN.search(html) is None:  # the dashboard has not imported Panel: the page asks for it when it has drawn
+            return _found(_TICKET, html)
+        token = found_token(html)
         socket = await websocket_connect(
             HTTPRequest(f"{self._url.replace('http', 'ws', 1)}{self._path.rstrip('/')}/ws", request_timeout=60),
             subprotocols=["bokeh", token],
@@ -169,6 +174,13 @@ class Viewer:
         """Close the page, as a tab that is closed does."""
         for socket in self._sockets:
             socket.close()
+
+
+def _with_panel(url: str) -> None:
+    """Ask for a page with Panel's scripts, so that all later pages come with them."""
+    request = urllib.request.Request(url, headers={"Tidewire-Panel": "1"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found_token(answer.read().decode())
 
 
 async def _message(socket: WebSocketClientConnection) -> str:

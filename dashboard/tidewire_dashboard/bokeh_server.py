@@ -10,7 +10,7 @@ the same number in tests/dashboard/test_bokeh_reliance.py, which fails when an u
 | 3 | `default_router.rules` is a list that is matched in order | Tornado 6.6.1 | none | puts the guard first |
 | 4 | `transforms` is a list of classes applied to every answer | Tornado 6.6.1 | none | adds our headers |
 | 5 | `websocket_origins` is a set that Bokeh's socket reads anew | Bokeh 3.9.2 | none: sockets refused | is read |
-| 6 | a handler's `application` has `auth_provider` and `prefix` | Bokeh 3.9.2 | none: no log-in | has them |
+| 6 | Panel puts a dot before the address of the log-in page | Panel 1.9.4 | none: no log-in | does so |
 | 7 | `_component_resource_path` gives a component's module address | Panel 1.9.4 | Panel's own address | is called |
 | 8 | `AUTH_PROVIDERS`, and the names of the cookies of the redirects | Panel 1.9.4 | none: no start | exist |
 | 9 | `_redirect_uri`, `set_secure_cookie`, `get_authenticated_user` of these handlers | Panel 1.9.4 | none | are used |
@@ -20,9 +20,10 @@ the same number in tests/dashboard/test_bokeh_reliance.py, which fails when an u
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
+from bokeh.server.auth_provider import AuthProvider
 from bokeh.server.server import Server
 from panel.auth import AUTH_PROVIDERS, CODE_COOKIE_NAME, STATE_COOKIE_NAME
 from panel.custom import JSComponent
@@ -33,11 +34,10 @@ from tornado.web import Application, OutputTransform, RequestHandler
 __all__ = [
     "OAUTH_HANDLERS",
     "OAUTH_STATE_COOKIES",
+    "BokehLogin",
     "VersionedComponent",
     "application_of",
-    "auth_provider_of",
     "configure_application",
-    "path_in_application",
 ]
 
 OAUTH_HANDLERS: Final[dict[str, type[RequestHandler]]] = AUTH_PROVIDERS
@@ -80,15 +80,35 @@ def configure_application(
     allowed.update(origins)
 
 
-def auth_provider_of(handler: RequestHandler) -> Any:
-    """Return the auth provider that the server was given."""
-    return handler.application.auth_provider  # type: ignore[attr-defined]  # BokehTornado's
+class BokehLogin(AuthProvider):
+    """Tells Bokeh who a request comes from.
 
+    Args:
+        name_of: gives the name of a request's viewer, None for a stranger.
+        login_path: gives the way from a request's page to the log-in page, beginning with a dot.
+    """
 
-def path_in_application(handler: RequestHandler) -> str:
-    """Return the path of a request without the server's ``--prefix``."""
-    prefix: str = handler.application.prefix  # type: ignore[attr-defined]  # BokehTornado's
-    return handler.request.path.removeprefix(prefix)
+    def __init__(
+        self, name_of: Callable[[RequestHandler], Awaitable[str | None]], login_path: Callable[[RequestHandler], str]
+    ) -> None:
+        self._name_of = name_of
+        self._login_path = login_path
+        super().__init__()
+
+    @property
+    def get_user_async(self) -> Callable[[Any], Awaitable[str | None]]:  # type: ignore[override]  # handed handlers
+        """Return the function that finds the name of a request's viewer."""
+        return self._name_of
+
+    @property
+    def get_login_url(self) -> Callable[[Any], str]:
+        """Return the function that gives the address of the log-in page, before which Panel puts a dot."""
+        return lambda handler: self._login_path(handler).removeprefix(".")
+
+    @property
+    def get_user(self) -> None:
+        """Return None: `get_user_async` is used instead."""
+        return
 
 
 class VersionedComponent(JSComponent):

@@ -1,4 +1,4 @@
-"""The command `tidewire dashboard`: the readings are on their way while Panel is imported, which takes a second."""
+"""The command `tidewire dashboard`: answers pages and readings at once, and imports Panel when a page has drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,24 +17,40 @@ from tidewire_dashboard.logs import configure_logging
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.source import Source
 
+if TYPE_CHECKING:
+    from tidewire_dashboard.server import DashboardServer
+
 __all__ = ["command"]
+
+_PANEL_AFTER_S: Final = 10.0
 
 if find_spec("panel") is None:
     raise ImportError("No module named 'panel'", name="panel")  # said now, as long as nothing has started
 
 
 async def _serve(settings: DashboardSettings, source: Source) -> None:
-    from tidewire_dashboard.app import running_dashboard  # noqa: PLC0415 - imports Panel
+    from tidewire_dashboard.app import running_dashboard  # noqa: PLC0415 - while the catalogue is on its way
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with running_dashboard(settings, source) as dashboard:
-        for number in (signal.SIGINT, signal.SIGTERM):  # after Panel has installed its own handler of SIGINT
+    async with running_dashboard(settings, source, panel_later=not settings.dashboard_oauth_provider) as dashboard:
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
         for warning in warnings(settings):
             click.echo(f"Warning: {warning}", err=True)
+        loading = asyncio.create_task(_load_panel_later(dashboard.server), name="tidewire-panel-later")
+        loading.add_done_callback(lambda ended: stop.set() if not ended.cancelled() and ended.exception() else None)
         await stop.wait()
+        loading.cancel()
+        if loading.done():
+            loading.result()  # if it has failed, the dashboard cannot go on
+
+
+async def _load_panel_later(server: DashboardServer) -> None:
+    """Import Panel also if no page asks for it, so that the first one that does need not wait."""
+    await asyncio.sleep(_PANEL_AFTER_S)
+    await server.load_panel()
 
 
 @click.command(name="dashboard")

@@ -52,14 +52,16 @@ class Tickets:
         self._sockets: Counter[str] = Counter()
         self._ends_s: dict[str, float] = {}  # of those without a session: when they end, inf while a socket is open
 
-    def issue(self, login: Login = EVERYBODY) -> str:
-        """Return a new ticket for a page that this login opened."""
+    def issue(self, login: Login = EVERYBODY, *, with_session: bool = True) -> str:
+        """Return a new ticket for a page that this login opened; without a session it ends as after one."""
         for old in [old for old in self._ends_s if not self._lasts(old)]:
             self.revoke(old)
         while len(self._tickets) >= self._limit:
             self.revoke(next(iter(self._tickets)))
         ticket = secrets.token_urlsafe(18)
         self._tickets[ticket] = login
+        if not with_session:
+            self._ends_s[ticket] = self._clock() + _GRACE_S
         return ticket
 
     def revoke(self, ticket: str) -> None:

@@ -1,21 +1,18 @@
-"""Serves the log-in page, and tells Bokeh which requests come from a viewer who is logged in."""
+"""Serves the log-in page, and tells which requests come from a viewer who is logged in."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from html import escape
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
 from tidewire.errors import ServiceRefused, ServiceUnavailable
-from tidewire_dashboard.bokeh_server import auth_provider_of, path_in_application
-from tidewire_dashboard.login import Logins
+from tidewire_dashboard.login import Login, Logins
 
-__all__ = ["COOKIE", "LoginPage", "LoginProvider", "local_path"]
+__all__ = ["COOKIE", "LoginGate", "LoginPage", "local_path"]
 
 COOKIE: Final = "tidewire_login"
 _MAX_NEXT_CHARS: Final = 8_192
@@ -96,12 +93,11 @@ class LoginPage(RequestHandler):
 
     COOKIE: Final = COOKIE
 
-    def initialize(self) -> None:
-        """Get the logins from the application."""
-        provider: LoginProvider = auth_provider_of(self)
-        self._logins = provider.logins
-        self._https = provider.https
-        self._oauth = provider.oauth is not None
+    def initialize(self, gate: LoginGate) -> None:
+        """Receive the arguments of the route."""
+        self._logins = gate.logins
+        self._https = gate.https
+        self._oauth = gate.oauth is not None
 
     def _request_summary(self) -> str:
         """Return the request for the log, without its query, which may hold a code of the identity provider."""
@@ -173,8 +169,8 @@ class _LogoutHandler(LoginPage):
         self.redirect(f"{self.request.path.rpartition('/')[0]}/login", status=303)
 
 
-class LoginProvider(AuthProvider):
-    """Tells Bokeh who a request comes from; Bokeh asks for each page and socket.
+class LoginGate:
+    """Tells who a request comes from; every page and socket is asked for it.
 
     Args:
         logins: the viewers who are logged in.
@@ -186,38 +182,24 @@ class LoginProvider(AuthProvider):
         self.logins = logins
         self.https = https
         self.oauth = oauth
-        super().__init__()
+
+    async def login_of(self, handler: RequestHandler) -> Login | None:
+        """Return the login that a request comes with, None for a stranger's."""
+        return await self.logins.find_checked(handler.get_cookie(COOKIE) or "")
+
+    async def name_of(self, handler: RequestHandler) -> str | None:
+        """Return the name of who a request comes from, None for a stranger's."""
+        login = await self.login_of(handler)
+        return None if login is None else login.name
+
+    def login_path(self, handler: RequestHandler) -> str:
+        """Return the way from the page of a request to the log-in page: ``./login``, ``./../login``."""
+        depth = handler.request.path.count("/") - 1
+        return f"./{'../' * depth}login"
 
     @property
-    def get_user_async(self) -> Callable[[Any], Awaitable[str | None]]:  # type: ignore[override]  # handed handlers
-        """Return the function that finds the name of a request's viewer; it gives None for a stranger."""
-
-        async def user(handler: RequestHandler) -> str | None:
-            login = await self.logins.find_checked(handler.get_cookie(COOKIE) or "")
-            return None if login is None else login.name
-
-        return user
-
-    @property
-    def get_login_url(self) -> Callable[[Any], str]:
-        """Return the function that gives the address of the log-in page.
-
-        Panel puts a dot before the address, so it has to lead from the page up to the root.
-        """
-
-        def upward(handler: RequestHandler) -> str:
-            depth = path_in_application(handler).count("/") - 1
-            return f"/{'../' * depth}login"
-
-        return upward
-
-    @property
-    def routes(self) -> list[tuple[str, type[RequestHandler]]]:
+    def routes(self) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
         """The routes of log-in and log-out."""
         oauth = [] if self.oauth is None else [("/oauth", self.oauth)]
-        return [("/login", _LoginHandler), ("/logout", _LogoutHandler), *oauth]
-
-    @property
-    def get_user(self) -> None:
-        """Return None: `get_user_async` is used instead."""
-        return
+        handlers = [("/login", _LoginHandler), ("/logout", _LogoutHandler), *oauth]
+        return [(path, handler, {"gate": self}) for path, handler in handlers]

@@ -13,7 +13,7 @@ from tornado.routing import HostMatches, Matcher, PathMatches, Rule
 from tornado.web import RequestHandler
 
 from tidewire.errors import shown
-from tidewire_dashboard.bokeh_server import auth_provider_of
+from tidewire_dashboard.login_page import LoginGate
 from tidewire_dashboard.page_headers import is_embedded
 
 __all__ = ["guard_rules"]
@@ -67,10 +67,13 @@ class _HeadOfPage(Matcher):
 class _Head(RequestHandler):
     """Answers as GET: with the page's status, or the way to the log-in."""
 
+    def initialize(self, gate: LoginGate | None) -> None:
+        """Receive the arguments of the route."""
+        self._gate = gate
+
     async def head(self) -> None:
         """Answer."""
-        provider = auth_provider_of(self)
-        if provider.get_user_async and not await provider.get_user_async(self):
+        if self._gate is not None and await self._gate.login_of(self) is None:
             self.redirect("/login")
             return
         self.set_header("Content-Type", "text/html; charset=utf-8")
@@ -123,12 +126,13 @@ class _NotServed(_Refusal):
         self.refuse(404, "There is nothing at this path.")
 
 
-def guard_rules(hosts: Iterable[str], *, embeds: bool = False) -> list[Rule]:
+def guard_rules(hosts: Iterable[str], *, embeds: bool = False, gate: LoginGate | None = None) -> list[Rule]:
     """Return the routing rules that are matched before all others.
 
     Args:
         hosts: allowed host names of the dashboard, at any port.
         embeds: other sites may embed its pages.
+        gate: tells who is logged in; None if everybody may see everything.
     """
     allowed = "|".join(re.escape(host) for host in hosts)
     return [
@@ -136,5 +140,5 @@ def guard_rules(hosts: Iterable[str], *, embeds: bool = False) -> list[Rule]:
         Rule(HostMatches(rf"(?i:(?!(?:{allowed})$).*)$"), _WrongHost),
         Rule(_ForeignPage(embeds=embeds), _Foreign),
         Rule(PathMatches(r".*/autoload\.js"), _NotServed),  # other sites would embed our pages by it
-        Rule(_HeadOfPage(), _Head),
+        Rule(_HeadOfPage(), _Head, {"gate": gate}),
     ]

@@ -8,21 +8,28 @@ from typing import Any
 
 import httpx
 import pytest
+from bokeh.server.server import Server
 from bokeh.server.views import ws
-from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from panel.auth import OAuthLoginHandler
 from panel.custom import JSComponent
-from tornado.web import Application, RequestHandler
+from panel.io.server import LoginUrlMixin
+from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 from waiting import HANG_S
 
 from tidewire_dashboard import bokeh_server, frame_socket
 from tidewire_dashboard.app import Dashboard
+from tidewire_dashboard.assets import bundle_version
 from tidewire_dashboard.bokeh_server import OAUTH_HANDLERS, OAUTH_STATE_COOKIES, application_of
-from tidewire_dashboard.deck import Deck, bundle_version
+from tidewire_dashboard.deck import Deck
 from tidewire_dashboard.logs import log_request
 from tidewire_dashboard.oauth import PROVIDERS
 from tidewire_dashboard.origin_guard import guard_rules
+
+
+def panel_of(dashboard: Dashboard) -> Server:
+    assert dashboard.server.panel is not None
+    return dashboard.server.panel
 
 
 def test_every_row_of_the_table_has_its_test() -> None:
@@ -33,11 +40,11 @@ def test_every_row_of_the_table_has_its_test() -> None:
 
 
 async def test_row_1_a_server_has_a_tornado_application(dashboard: Dashboard) -> None:
-    assert isinstance(application_of(dashboard.server), Application)
+    assert isinstance(application_of(panel_of(dashboard)), Application)
 
 
 async def test_row_2_the_settings_are_those_that_tornado_reads(dashboard: Dashboard) -> None:
-    settings = application_of(dashboard.server).settings
+    settings = application_of(panel_of(dashboard)).settings
     assert settings["websocket_ping_interval"] == settings["websocket_ping_timeout"] == frame_socket.PING_S
     assert settings["log_function"] is log_request
     assert '"log_function"' in inspect.getsource(Application.log_request)
@@ -47,7 +54,7 @@ async def test_row_2_the_settings_are_those_that_tornado_reads(dashboard: Dashbo
 
 
 async def test_row_3_rules_are_matched_in_order_and_the_guard_is_first(dashboard: Dashboard) -> None:
-    rules = application_of(dashboard.server).default_router.rules
+    rules = application_of(panel_of(dashboard)).default_router.rules
     guard = guard_rules(["localhost"])
     assert [rule.target for rule in rules[: len(guard)]] == [rule.target for rule in guard]
     async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
@@ -63,18 +70,15 @@ async def test_row_4_the_transform_is_applied_to_every_answer(dashboard: Dashboa
 
 
 async def test_row_5_bokehs_socket_reads_the_set_of_origins(dashboard: Dashboard) -> None:
-    application: Any = application_of(dashboard.server)
+    application: Any = application_of(panel_of(dashboard))
     origins = application.websocket_origins
     assert isinstance(origins, set)
     assert "127.0.0.1:*" in origins
     assert "self.application.websocket_origins" in inspect.getsource(ws.WSHandler.check_origin)
 
 
-async def test_row_6_an_application_has_its_auth_provider_and_prefix(dashboard: Dashboard) -> None:
-    application: Any = application_of(dashboard.server)
-    assert application.prefix == ""
-    assert hasattr(application, "auth_provider")
-    assert issubclass(AuthRequestHandler, RequestHandler)
+def test_row_6_panel_puts_a_dot_before_the_address_of_the_log_in_page() -> None:
+    assert "return '.' + self.application.auth_provider.get_login_url(self)" in inspect.getsource(LoginUrlMixin)
 
 
 def test_row_7_a_component_gives_the_address_of_its_module() -> None:

@@ -16,7 +16,7 @@ import tidewire
 from tidewire.model.batch import encode_batch, make_batch
 from tidewire.redislog.calls import Retention
 from tidewire.redislog.log import RedisLog
-from tidewire_dashboard import app
+from tidewire_dashboard import panel_app
 from tidewire_dashboard.app import Dashboard
 
 pytestmark = pytest.mark.browser
@@ -303,7 +303,7 @@ async def test_a_page_that_says_nothing_of_itself_starts_the_deck_in_panels_comp
     """So does any other Panel application that shows the component."""
     body = '<div style="height: 100%">{% for root in roots %}{{ embed(root) }}{% endfor %}</div>'
     plain = f"{{% extends base %}}{{% block contents %}}{body}{{% endblock %}}"
-    monkeypatch.setattr(app, "_PAGE", Template(plain))
+    monkeypatch.setattr(panel_app, "PAGE", Template(plain))
     await service.publish("furnace/temperature", 921.5, 922.5, unit="Cel")
     await tab.open("/d/furnace")
     await tab.until(f"() => ({CHART})()?.last === 922.5")

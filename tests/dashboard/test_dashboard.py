@@ -23,7 +23,7 @@ from waiting import HANG_S, Eventually, generous
 from tidewire.errors import InvalidInput
 from tidewire.livestore.view_frame import DELTA, RANGE, ViewFrame, unpack_frame
 from tidewire_dashboard.app import Dashboard, running_dashboard
-from tidewire_dashboard.deck import bundle_path, bundle_version
+from tidewire_dashboard.assets import bundle_path, bundle_version
 from tidewire_dashboard.frame_socket import Tickets
 from tidewire_dashboard.settings import DashboardSettings
 
@@ -158,6 +158,19 @@ def test_a_ticket_lasts_as_long_as_its_session_or_its_socket() -> None:
     assert tickets.login(there) is None
     tickets.issue()
     assert len(tickets._tickets) == 1, "what is over is forgotten"
+
+
+def test_a_ticket_of_a_page_without_a_session_waits_for_its_socket() -> None:
+    now_s = [0.0]
+    tickets = Tickets(clock=lambda: now_s[0])
+    unused, there = tickets.issue(with_session=False), tickets.issue(with_session=False)
+    tickets.socket_opened(there)
+    now_s[0] = 121
+    assert tickets.login(unused) is None
+    assert tickets.login(there) is not None
+    tickets.socket_closed(there)
+    now_s[0] += 121
+    assert tickets.login(there) is None
 
 
 async def test_an_unknown_ticket_is_told_so(dashboard: Dashboard, eventually: Eventually) -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from waiting import Eventually
 
-from tidewire_dashboard import app, frame_socket
+from tidewire_dashboard import frame_socket, panel_app
 from tidewire_dashboard.app import Dashboard, running_dashboard
 from tidewire_dashboard.settings import DashboardSettings
 
@@ -24,15 +24,15 @@ CLOSING_HANDSHAKE_S = 5.0  # Tornado's
 
 
 def test_a_page_that_vanishes_is_forgotten_within_a_minute() -> None:
-    assert 2 * frame_socket.PING_S + CLOSING_HANDSHAKE_S + app.SESSION_S + app.CHECK_SESSIONS_S <= 60
+    assert 2 * frame_socket.PING_S + CLOSING_HANDSHAKE_S + panel_app.SESSION_S + panel_app.CHECK_SESSIONS_S <= 60
 
 
 @pytest.fixture
 async def impatient(service: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dashboard]:
     """A dashboard that counts in seconds; a busy machine's browser must still answer a ping in time."""
     monkeypatch.setattr(frame_socket, "PING_S", 4.0)
-    monkeypatch.setattr(app, "SESSION_S", 10.0)  # a page connects its session three seconds after its first drawing
-    monkeypatch.setattr(app, "CHECK_SESSIONS_S", 0.2)
+    monkeypatch.setattr(panel_app, "SESSION_S", 10.0)  # a page connects its session 3 s after its first drawing
+    monkeypatch.setattr(panel_app, "CHECK_SESSIONS_S", 0.2)
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
         await eventually(lambda: dashboard.source.feed.status.state == "live")
         yield dashboard
@@ -40,13 +40,14 @@ async def impatient(service: Any, eventually: Eventually, monkeypatch: pytest.Mo
 
 def held(dashboard: Dashboard) -> dict[str, int]:
     """Count what a viewer has."""
-    room = dashboard.hub.shared
+    room, panel = dashboard.hub.shared, dashboard.server.panel
+    assert panel is not None
     return {
         "viewers": len(room.viewers),
         "views": len(room._views),
         "tickets": len(dashboard.hub.tickets._tickets),
-        "sessions": sum(len(list(context.sessions)) for context in dashboard.server._tornado._applications.values()),
-        "sockets": len(dashboard.server._tornado._clients),
+        "sessions": sum(len(list(context.sessions)) for context in panel._tornado._applications.values()),
+        "sockets": len(panel._tornado._clients),
     }
 
 

@@ -85,7 +85,8 @@ async def test_each_route_by_each_kind_of_viewer(guarded: Any, token: Any, store
         await store.revoke(tokens["revoked"].split("_")[1])
         await asyncio.sleep(1 + lifetime_s / 2)
 
-        application: Any = dashboard.server._tornado
+        panel: Any = dashboard.server.panel
+        application = panel._tornado
         rules = [*application.wildcard_router.rules, *application.default_router.rules]
         patterns = {rule.matcher.regex.pattern.removesuffix("$") for rule in rules if hasattr(rule.matcher, "regex")}
         version = next(found[1] for found in (re.match(r"/assets/(\w+)/\(deck", p) for p in patterns) if found)
@@ -193,4 +194,5 @@ async def test_head_answers_as_get_and_opens_no_session(service: Any, login: boo
             assert answer.content == b""
         assert (await http.head("/", headers={"Host": "evil.example"})).status_code == 421
         assert (await http.head("/", headers={"Origin": "http://evil.example"})).status_code == 403
-        assert dashboard.server.get_sessions() == []
+        assert dashboard.server.panel is not None
+        assert dashboard.server.panel.get_sessions() == []

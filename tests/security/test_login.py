@@ -374,3 +374,29 @@ async def test_a_viewer_reads_who_they_are_and_leaves(board: Dashboard, browser:
     await page.goto(f"{board.url}/d/plant")
     assert "/login" in page.url, "the way back is a log-in"
     await page.close()
+
+
+async def test_a_log_in_needs_no_panel(guarded: Any, token: MakeToken) -> None:
+    text = await token("sees", subscribe=("**",))
+    settings = DashboardSettings(url=guarded.url, token=text, dashboard_port=0, dashboard_login=True)
+    async with (
+        running_dashboard(settings, panel_later=True) as dashboard,
+        httpx.AsyncClient(base_url=dashboard.url, trust_env=False, timeout=HANG_S) as http,
+    ):
+
+        async def seen() -> list[tuple[int, str]]:
+            answers = [await http.get(path) for path in ("/", "/d/plant?w=5m")]
+            return [(answer.status_code, answer.headers.get("location", "")) for answer in answers]
+
+        strange = await seen()
+        assert strange == [(302, "./login?next=%2F"), (302, "./../login?next=%2Fd%2Fplant%3Fw%3D5m")]
+        answer = await http.post("/login", data={"token": text, "next": "/d/plant"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/d/plant")
+        page = await http.get("/d/plant")
+        assert page.status_code == 200
+        assert '"viewer": "sees"' in page.text
+        assert dashboard.server.panel is None
+        await dashboard.server.load_panel()
+        assert '"viewer": "sees"' in (await http.get("/d/plant")).text
+        http.cookies.delete(COOKIE)
+        assert await seen() == strange

@@ -64,7 +64,7 @@ function startDashboard(given: PanelModel, el: ParentNode, root: HTMLElement): S
       address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
       address.hash = "";
       address.search = "";
-      if (model.ticket) address.searchParams.set("ticket", model.ticket);
+      if (given.ticket) address.searchParams.set("ticket", given.ticket);
       return address.href;
     },
     drawn: () => {
