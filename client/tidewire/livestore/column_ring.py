@@ -116,8 +116,8 @@ class ColumnRing:
 
     def grow(self, capacity: int) -> None:
         """Give the ring room for more rows; it keeps those it has."""
-        rows = self.rows()
-        buffer = np.empty((rows.shape[0], 2 * capacity))
         size = self.size
-        buffer[:, :size] = buffer[:, capacity : capacity + size] = rows
+        buffer = np.empty((self._buffer.shape[0], 2 * capacity))
+        if size:
+            buffer[:, :size] = buffer[:, capacity : capacity + size] = self.rows()
         self._buffer, self.capacity, self._end = buffer, capacity, size % capacity

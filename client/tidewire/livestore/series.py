@@ -319,14 +319,13 @@ class Series:
         held = self.seconds.rows()
         first_s = float(math.ceil(max(first * step_ms, self.unit_since_ms) / SECOND_MS))
         first_s = max(first_s, self.known_from_s)
-        low, high = np.searchsorted(held[NUMBER], (first_s, end_ms / SECOND_MS), "left")
+        low, high = held[NUMBER].searchsorted(first_s), held[NUMBER].searchsorted(end_ms / SECOND_MS)
         return regroup(held[:, low:high], SECOND_MS, step_ms)
 
     def readings_between(self, start_ms: float, end_ms: float) -> Floats:
         """Return the readings held of [start, end), float64[2, n]; a view."""
         held = self.raw.rows()
-        low, high = np.searchsorted(held[0], (start_ms, end_ms), "left")
-        return held[:, low:high]
+        return held[:, held[0].searchsorted(start_ms) : held[0].searchsorted(end_ms)]
 
     def readings_from(self, time_ms: float) -> Floats:
         """Return a copy of the readings held from a time on, float64[2, n]."""
@@ -343,13 +342,13 @@ class Series:
         """Return the newest number known from before a time in the unit of the series; NaN if there is none."""
         since_ms = max(self.unit_since_ms, self.known_from_ms)
         times, values = self.raw.rows()
-        at = int(np.searchsorted(times, time_ms, "left"))
+        at = int(times.searchsorted(time_ms))
         while at and times[at - 1] >= since_ms:
             at -= 1
             if not math.isnan(values[at]):
                 return float(values[at])
         seconds = self.seconds.rows()
-        before = int(np.searchsorted(seconds[NUMBER], time_ms // SECOND_MS, "left"))
+        before = int(seconds[NUMBER].searchsorted(time_ms // SECOND_MS))
         return (
             float(seconds[LAST, before - 1])
             if before and seconds[NUMBER, before - 1] >= since_ms / SECOND_MS

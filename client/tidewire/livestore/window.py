@@ -259,7 +259,7 @@ class Window:
         start = self.first * self.step_ms / SECOND_MS
         for at, series in enumerate(self.series):
             seconds = series.seconds.rows()[NUMBER]
-            before = int(np.searchsorted(seconds, start, "left"))
+            before = int(seconds.searchsorted(start))
             known = before and seconds[before - 1] >= series.known_from_s
             self.records[at]["before_s"] = seconds[before - 1] if known else 0
             if self.data[at, 0]["count"]:
