@@ -130,7 +130,7 @@ def test_what_counts_in_a_bucket(case: dict[str, Any]) -> None:
 
     conflator = Conflator(1_000)
     encoded = encode_batch(Batch(metric="m", time=times, value=case["values"]))
-    conflator.add(RingEntry(T0 << 32, encoded.metric, encoded.body, b""))
+    conflator.add(RingEntry(T0 << 32, encoded.metric, encoded.body, "epoch"))
     [event] = conflator.pop_closed()
     [batch] = json.loads(event.data)["batches"]
     assert batch["count"] == [case["count"]]

@@ -105,10 +105,7 @@ def _log_page_with(self: Subscription, *, metrics_first: bool = False, recheck: 
             return
         page = at_once(page_reading.merging_page(metrics, lists, after, barrier, tails, count))
     gaps = b"".join([self._gap(hole) for hole in page.holes])
-    entries = []
-    for found in page.entries:
-        data = encode_data(core.minting_epoch(found.id), found.id, found.body)
-        entries.append(RingEntry(found.id, found.metric, found.body, data))
+    entries = [RingEntry(one.id, one.metric, one.body, core.minting_epoch(one.id)) for one in page.entries]
     self._hand_page(gaps + self._encoded(entries, page.bound, barrier), Cursor(epoch, page.bound))
 
 

@@ -15,7 +15,7 @@ from tidewire.redislog.lineage import Clock, Watermark
 from tidewire.redislog.log import RedisLog
 from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.conflation import Skipped, Thinner
-from tidewire_service.hub.event_ring import EventRing, RingEntry, encode_data
+from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.hub import Hub
 from tidewire_service.hub.live_frame import parse_frame
 from tidewire_service.hub.partition import Partition
@@ -72,7 +72,7 @@ def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> Non
     partition = Partition(ring)
     for n in range(1, 5):
         encoded = encode_batch(make_batch("m", [float(n)], labels={"site": "AB"[n % 2]}))
-        ring.append(RingEntry(n, "m", encoded.body, encode_data("abc1234", n, encoded.body)))
+        ring.append(RingEntry(n, "m", encoded.body, "abc1234"))
     selection = Selection(SelectionKey(("m",), (("site", "A"),)), compile_patterns(("m",)), partition)
     selection.metrics.add("m")
     entries = list(selection.wanted(0, 4))
@@ -83,7 +83,7 @@ def test_the_ring_holds_bytes_whoever_read_from_it_by_label_or_was_slow() -> Non
 
 def test_a_slow_subscriber_is_spared_all_but_the_newest_reading_of_a_series() -> None:
     def entry(id_: int, *times: float, metric: str = "m") -> RingEntry:
-        return RingEntry(id_, metric, encode_batch(make_batch(metric, list(times), time=list(times))).body, b"")
+        return RingEntry(id_, metric, encode_batch(make_batch(metric, list(times), time=list(times))).body, "epoch")
 
     t = 1.7e12
     entries = [

@@ -87,7 +87,7 @@ def test_no_interval_of_a_conflated_stream_mixes_two_units(name: str) -> None:
     conflator = Conflator(60_000)
     for n, (value, unit) in enumerate(readings, 1):
         body = encode_batch(make_batch("m", value, unit=unit, time=1.7e12 + n)).body
-        conflator.add(RingEntry(n, "m", body, b""))
+        conflator.add(RingEntry(n, "m", body, "epoch"))
     (event,) = conflator.pop_closed()
     found = {batch.get("unit", ""): batch["count"][0] for batch in json.loads(event.data)["batches"]}
     assert sum(found.values()) == len(readings)

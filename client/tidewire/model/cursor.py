@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 
 from tidewire.errors import InvalidCursor
 
-__all__ = ["Cursor", "base36", "id_counter", "id_from_ms", "id_ms", "id_text", "parse_id"]
+__all__ = ["MS_STEP", "Cursor", "base36", "id_counter", "id_from_ms", "id_ms", "id_text", "parse_id"]
 
 _N_BITS: Final = 32
 _N_MASK: Final = (1 << _N_BITS) - 1
+MS_STEP: Final = 1 << _N_BITS
+"""From an id to the one with the same counter a millisecond later."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MAX_CHARS: Final = 64
 _MAX_MS: Final = 1 << 48  # the year 10889; keeps a forged cursor from making giant integers

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from tidewire.redislog.lineage import Clock, fork_after, minting_epoch
 from tidewire_service.hub.effects import Effects, ReadClock, ReadEntries, ReadTails
-from tidewire_service.hub.event_ring import RingEntry, encode_data
+from tidewire_service.hub.event_ring import RingEntry
 from tidewire_service.hub.live_frame import LiveFrame
 from tidewire_service.hub.log_page import PageEntry, merge_page
 from tidewire_service.hub.partition import Partition
@@ -250,7 +250,7 @@ class ContinuityTracker:
         newest = chain[-1]
         for id_, metric, body in entries:
             epoch = newest.epoch if id_ > newest.fork else minting_epoch(chain, id_)
-            entry = RingEntry(id_, metric, body, encode_data(epoch, id_, body))
+            entry = RingEntry(id_, metric, body, epoch)
             tail = tails.get(metric)
             if tail is None:
                 self._listener.born(metric)

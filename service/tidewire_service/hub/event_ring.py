@@ -37,18 +37,32 @@ def _id_head(epoch: str, ms: int) -> bytes:
 class RingEntry:
     """One batch as it goes out: its id, its metric and its SSE event.
 
+    Args:
+        id_: in the log.
+        metric: its name.
+        body: its canonical encoding.
+        epoch: in which the id was minted.
+
     Attributes:
         kept: the decoded batch, from its first use until `release`.
     """
 
-    __slots__ = ("body", "data", "id", "kept", "metric")
+    __slots__ = ("_data", "body", "epoch", "id", "kept", "metric")
 
-    def __init__(self, id_: int, metric: str, body: bytes, data: bytes) -> None:
+    def __init__(self, id_: int, metric: str, body: bytes, epoch: str) -> None:
         self.id = id_
         self.metric = metric
         self.body = body
-        self.data = data
+        self.epoch = epoch
         self.kept: Batch | None = None
+        self._data: bytes | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The SSE event, encoded for whoever wants it first: most batches of a busy log nobody here does."""
+        if self._data is None:
+            self._data = encode_data(self.epoch, self.id, self.body)
+        return self._data
 
     @property
     def batch(self) -> Batch | None:
@@ -99,9 +113,14 @@ class EventRing:
 
     def append(self, entry: RingEntry) -> None:
         """Add the newest batch."""
-        self._ids.append(entry.id)
+        ids = self._ids
+        ids.append(entry.id)
         self._entries.append(entry)
         self.bytes += 2 * len(entry.body) + _ENTRY_OVERHEAD
+        if self.bytes > self._max_bytes or len(ids) - self._start > self._max_batches:
+            self._evict()
+
+    def _evict(self) -> None:
         while self.bytes > self._max_bytes or len(self) > self._max_batches:
             oldest = self._entries[self._start]
             self.floor = oldest.id

@@ -32,7 +32,7 @@ from tidewire_service.hub.control_events import (
     trimmed_gap_event,
 )
 from tidewire_service.hub.effects import Drain, Effects, ReadLast, SyncClock, Turn, Wait
-from tidewire_service.hub.event_ring import RingEntry, encode_data
+from tidewire_service.hub.event_ring import RingEntry
 from tidewire_service.hub.log_page import Hole, PageEntry
 from tidewire_service.hub.page_reading import LOOKED_AT, in_order, in_turns, read_page, spent
 from tidewire_service.hub.partition import Partition
@@ -378,10 +378,7 @@ class Subscription:
     def _some(self, entries: Iterator[PageEntry]) -> list[RingEntry]:
         """Return the next batches of a page of the log, encoded."""
         mint = self._partition.minting_epoch
-        return [
-            RingEntry(id_, metric, body, encode_data(mint(id_), id_, body))
-            for id_, metric, body in islice(entries, _ENCODED)
-        ]
+        return [RingEntry(id_, metric, body, mint(id_)) for id_, metric, body in islice(entries, _ENCODED)]
 
     def _forgotten(self, after: int, forgot: int) -> bytes:
         """Return the gap of metrics that have left the directory, once: nobody knows which they were (rule 17)."""
