@@ -18,7 +18,7 @@ __all__ = ["Aim", "Section", "arguments"]
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 SERVICE = (
     "before", "s1", "s2", "s3", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart",
-    "shape", "auth", "ingest", "soak",
+    "shape", "auth", "ingest", "day", "soak",
 )  # fmt: skip
 DASHBOARD = (
     "viewers", "opening", "returning", "browser", "store", "formulas", "many_series", "runs", "sessions",
@@ -32,7 +32,7 @@ feeder and the load client (C, `load/load.c`); with two cores they share that of
 counted and its sequence checked. Ratios within one run count; absolute numbers are this machine's, on that day.
 
     python benchmarks/peers/install.py        # once: nchan, Node's client, the Python peers, for the benchmarks only
-    for each in fanout latency idle storm stalled append publisher conflation restart shape auth ingest loads; do
+    for each in fanout latency idle storm stalled append publisher conflation restart shape auth ingest day loads; do
         python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
     done
     for each in viewers opening browser store formulas many_series runs sessions; do  # `sessions --full`: 2 h

@@ -92,3 +92,37 @@ async def test_a_viewer_of_the_benchmarks_is_sent_frame_after_frame(
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
+
+
+def test_the_ledger_of_a_day_finds_what_is_lost_doubled_changed_and_unknown(load: Load) -> None:
+    day, recordings = load("day"), load("rig.recordings")
+    lines = recordings._lines(b'cpu,host=a total=1,idle=2i\nload,host=a value=0.5,note="up"')
+    glances = recordings.Recording([b"", b""], [lines, [(key, 7.0) for key, _ in lines[:1]]])
+    exporter = recordings.Recording([b""], [recordings._samples(b'up_s{le="1"} 3\nx{a="b"} 4\ny NaN\n', "nas:9100")])
+
+    def events(*left_out: int) -> list[Any]:
+        sent = [*lines, (lines[0][0], 7.0), *exporter.readings[0]]
+        found = []
+        for number, ((metric, labels), value) in enumerate(sent):
+            text = value if isinstance(value, str) else None
+            event = day.Event(metric, [None if text else value], dict(labels), [text] if text else None)
+            found += [] if number in left_out else [event]
+        return found
+
+    def outcome(seen: list[Any]) -> tuple[int, int, int]:
+        ledger = day.Ledger(glances, exporter)
+        for event in seen:
+            ledger.take(event)
+        sent = day.sent_readings(glances, 2) + day.sent_readings(exporter, 1)
+        return ledger.missing(sent), len(ledger.wrong), ledger.unknown.total()
+
+    assert len(events()) == 7, "buckets are left out"
+    assert outcome(events()) == (0, 0, 0)
+    assert outcome(events(3)) == (1, 0, 0), "lost"
+    assert outcome(events(0)) == (1, 1, 0), "lost, and the next is not what had to come"
+    assert outcome([*events(), events()[2]]) == (1, 0, 0), "doubled"
+    changed = events()
+    changed[1].value = [3.0]
+    assert outcome(changed) == (0, 1, 0)
+    assert outcome([*events(), day.Event("other", [1.0])]) == (0, 0, 1)
+    assert outcome([*events(), day.Event("up", [1.0]), day.Event("x", [4.0], text=["finished"])]) == (0, 0, 0)
