@@ -34,6 +34,7 @@ from tidewire_service.operations.redis_checks import check_when_reached
 from tidewire_service.operations.self_metrics import SelfMetrics, process_name
 from tidewire_service.operations.tasks import end_all, keep_running
 from tidewire_service.operations.telemetry import Telemetry
+from tidewire_service.routes import otlp, readings
 from tidewire_service.routes.catalog import CatalogReads, get_catalog
 from tidewire_service.routes.documents import DOCUMENT_ROUTES, SavedDocuments
 from tidewire_service.routes.health import get_live, get_ready
@@ -43,7 +44,7 @@ from tidewire_service.routes.influx_store import LineStore
 from tidewire_service.routes.metrics import get_metrics
 from tidewire_service.routes.otlp import OtlpExports, post_metrics
 from tidewire_service.routes.pushgateway import PUSH_ROUTES, Pushes
-from tidewire_service.routes.readings import Posts, PublishShortcut, post_readings
+from tidewire_service.routes.readings import Posts, post_readings
 from tidewire_service.routes.schema import add_policy, get_schema_asset, openapi_config
 from tidewire_service.routes.stream import StreamShortcut, parse_stream_query, stream_route
 from tidewire_service.routes.tickets import create_ticket
@@ -57,6 +58,7 @@ from tidewire_service.web.head import HeadAsGet
 from tidewire_service.web.origin_guard import OriginGuard
 from tidewire_service.web.problems import exception_handler
 from tidewire_service.web.request_log import RequestLog
+from tidewire_service.web.shortcut import PostShortcut
 
 if TYPE_CHECKING:
     from tidewire_service.auth.jwt import JwtVerifier
@@ -143,6 +145,8 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     commits = GroupCommit(log)
     posts = Posts(hub, settings, telemetry, streams.quota, commits)
     bodies = ForeignBodies(settings, streams.quota, posts.slots)
+    influx = InfluxWrites(LineStore(hub, settings, telemetry, streams.quota), bodies)
+    exports = OtlpExports(hub, settings, telemetry, streams.quota, bodies, commits)
     telemetry.export("tidewire_posts", lambda: {"taking": posts.in_progress}, gauge=True)
     app = Litestar(
         route_handlers=[
@@ -163,9 +167,9 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         ],
         dependencies={
             "posts": _dependency(posts),
-            "influx": _dependency(InfluxWrites(LineStore(hub, settings, telemetry, streams.quota), bodies)),
+            "influx": _dependency(influx),
             "pushes": _dependency(Pushes(hub, settings, telemetry, streams.quota, bodies)),
-            "otlp": _dependency(OtlpExports(hub, settings, telemetry, streams.quota, bodies, commits)),
+            "otlp": _dependency(exports),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
             "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),
@@ -192,7 +196,11 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
         slow_clients=slow_clients,
         failures=failures,
     )
-    shortcut = PublishShortcut(StreamShortcut(app.asgi_handler, streams), posts, limit_counters)
+    shortcut = PostShortcut(
+        StreamShortcut(app.asgi_handler, streams),
+        {readings.PATH: posts.publish, otlp.PATH: exports.export, **influx.handlers},
+        limit_counters,
+    )
     token_rates = RequestRates(settings.max_requests_per_s, "max_requests_per_s")
     address_rates = RequestRates(settings.max_requests_per_s_per_address, "max_requests_per_s_per_address")
     parse_stream = partial(parse_stream_query, max_patterns=settings.max_patterns)

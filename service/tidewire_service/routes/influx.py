@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from litestar import Request, Response, post
@@ -9,19 +10,23 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.types import HTTPScope, Receive
 
 from tidewire.errors import InvalidInput
 from tidewire_service.ingest.line_times import PRECISIONS, Precision
 from tidewire_service.routes.influx_answers import V1, V2, V3, Version, answer_to_lines
 from tidewire_service.routes.influx_probes import INFLUX_PROBES
 from tidewire_service.routes.influx_store import LineStore
+from tidewire_service.web.answer import Answer
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, declare
 from tidewire_service.web.foreign_bodies import ForeignBodies
 from tidewire_service.web.query import parse_query
+from tidewire_service.web.shortcut import Handler
 
 __all__ = ["INFLUX_ROUTES", "InfluxWrites"]
 
+_PATHS: Final[dict[Version, str]] = {"v1": "/write", "v2": "/api/v2/write", "v3": "/api/v3/write_lp"}
 _ALIASES: Final = {
     "n": "ns", "nanosecond": "ns", "u": "us", "µ": "us", "μ": "us", "microsecond": "us", "millisecond": "ms",
     "second": "s",
@@ -40,13 +45,18 @@ class InfluxWrites:
         self._store = store
         self._bodies = bodies
 
-    async def write(self, request: Request[Any, Any, State], version: Version) -> Response[bytes]:
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What answers the paths of all versions."""
+        return {path: partial(self.write, version) for version, path in _PATHS.items()}
+
+    async def write(self, version: Version, scope: HTTPScope, receive: Receive) -> Answer:
         """Store the good lines of a body and name the bad ones, in the words of a version."""
-        query = parse_query(request.scope["query_string"])
+        query = parse_query(scope["query_string"])
         precision = _precision(query.one("precision"), version)
         whole = version == "v3" and query.one("accept_partial").lower() == "false"
-        async with self._bodies.one(request, "max_foreign_body_bytes", "max_foreign_decompressed_bytes") as body:
-            outcome = await self._store.store(body, precision, identity_of_request(request.scope), whole=whole)
+        async with self._bodies.one(scope, receive, "max_foreign_body_bytes", "max_foreign_decompressed_bytes") as body:
+            outcome = await self._store.store(body, precision, identity_of_request(scope), whole=whole)
         return answer_to_lines(version, outcome, stored=not whole or outcome.accepted > 0)
 
 
@@ -71,22 +81,22 @@ _LINES: Final = Body({"text/plain": Schema(type=OpenAPIType.STRING, description=
 _WRITE: Final[dict[str, Any]] = {"status_code": 200, "include_in_schema": False}
 
 
-@post("/write", **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=V1))
+@post(_PATHS["v1"], **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=V1))
 async def write_v1(request: Request[Any, Any, State], influx: NamedDependency[InfluxWrites]) -> Response[bytes]:
     """Store line protocol as InfluxDB 1 does."""
-    return await influx.write(request, "v1")
+    return (await influx.write("v1", request.scope, request.receive)).response()
 
 
-@post("/api/v2/write", **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=V2))
+@post(_PATHS["v2"], **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=V2))
 async def write_v2(request: Request[Any, Any, State], influx: NamedDependency[InfluxWrites]) -> Response[bytes]:
     """Store line protocol as InfluxDB 2 does."""
-    return await influx.write(request, "v2")
+    return (await influx.write("v2", request.scope, request.receive)).response()
 
 
-@post("/api/v3/write_lp", **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=V3))
+@post(_PATHS["v3"], **_WRITE, **declare("publish", logged="failures", body=_LINES, foreign=V3))
 async def write_v3(request: Request[Any, Any, State], influx: NamedDependency[InfluxWrites]) -> Response[bytes]:
     """Store line protocol as InfluxDB 3 does."""
-    return await influx.write(request, "v3")
+    return (await influx.write("v3", request.scope, request.receive)).response()
 
 
 INFLUX_ROUTES: Final = [write_v1, write_v2, write_v3, *INFLUX_PROBES]

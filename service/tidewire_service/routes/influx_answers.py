@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Response
 
 from tidewire.errors import InvalidInput
 from tidewire_service.auth.credentials import bearer_of
@@ -34,12 +33,12 @@ _CODES: Final = {
 Version = Literal["v1", "v2", "v3"]
 
 
-def json_answer(content: Any, status: int = 200) -> Response[bytes]:
+def json_answer(content: Any, status: int = 200) -> Answer:
     """Return an answer in JSON, with the headers by which clients know a server."""
-    return Response(msgspec.json.encode(content), status_code=status, media_type=_JSON, headers=HEADERS)
+    return Answer(status, _JSON, msgspec.json.encode(content), HEADERS)
 
 
-def answer_to_lines(version: Version, outcome: LineOutcome, *, stored: bool) -> Response[bytes]:
+def answer_to_lines(version: Version, outcome: LineOutcome, *, stored: bool) -> Answer:
     """Return the answer to a body of lines.
 
     Args:
@@ -49,14 +48,14 @@ def answer_to_lines(version: Version, outcome: LineOutcome, *, stored: bool) -> 
     """
     if not outcome.refused:
         headers = {**HEADERS, "Tidewire-Lossy": str(outcome.lossy)} if outcome.lossy else HEADERS
-        return Response(b"", status_code=204, headers=headers)
+        return Answer(204, "", b"", headers)
     first = outcome.named[0][0]
     some = stored and (outcome.accepted > 0 or outcome.stored_before)
     reason = f"line {first.row}: {first.field} {first.value}: {first.reason}"
     what = "partial write" if some else "unable to parse" if stored else "nothing was written"
     message = f"{what}: {outcome.refused} of {outcome.lines} lines: {reason}"
     if not some and outcome.only_scope:
-        return _refusal(version, 403, f"forbidden: {reason}").response()
+        return _refusal(version, 403, f"forbidden: {reason}")
     content: dict[str, Any] = {"error": message}
     if version == "v2":
         content = {"code": "invalid", "message": message, "line": first.row}

@@ -34,7 +34,7 @@ def ping(request: Request[Any, Any, State]) -> Response[bytes]:
     verbose = parse_query(request.scope["query_string"]).one("verbose")
     if verbose in ("", "0", "false"):
         return Response(b"", status_code=204, headers=HEADERS)
-    return json_answer({"version": VERSION})
+    return json_answer({"version": VERSION}).response()
 
 
 @get("/health", include_in_schema=False, **declare("nothing", logged="never", foreign=V2))
@@ -48,7 +48,7 @@ async def health(readiness: NamedDependency[Readiness]) -> Response[bytes]:
         "checks": [],
         "version": VERSION,
     }
-    return json_answer(content, 200 if ready else 503)
+    return json_answer(content, 200 if ready else 503).response()
 
 
 @get(
@@ -59,7 +59,7 @@ async def health(readiness: NamedDependency[Readiness]) -> Response[bytes]:
 )
 def ready() -> Response[bytes]:
     """Answer that a server has started."""
-    return json_answer({"status": "ready"})
+    return json_answer({"status": "ready"}).response()
 
 
 @route(
@@ -85,7 +85,7 @@ async def query(request: Request[Any, Any, State]) -> Response[bytes]:
         result["series"] = [{"name": "databases", "columns": ["name"], "values": values}]
     elif not statement.startswith(("CREATE DATABASE ", "CREATE RETENTION POLICY ")):
         result["error"] = "this server only takes writes; GET /v1/history reads what was written"
-    return json_answer({"results": [result]})
+    return json_answer({"results": [result]}).response()
 
 
 INFLUX_PROBES: Final = [ping, health, ready, query]

@@ -15,6 +15,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.types import HTTPScope, Receive
 
 from tidewire.errors import InvalidInput, PublishConflict
 from tidewire.redislog.calls import Once
@@ -33,10 +34,12 @@ from tidewire_service.web.answer import Answer
 from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import Body, Foreign, declare
 from tidewire_service.web.foreign_bodies import ForeignBodies, header_credentials
+from tidewire_service.web.post_request import headers_of
 from tidewire_service.web.problems import problem_of
 
-__all__ = ["OtlpExports", "post_metrics"]
+__all__ = ["PATH", "OtlpExports", "post_metrics"]
 
+PATH: Final = "/v1/metrics"
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 _ONCE_MS: Final = 15 * 60_000  # an exporter repeats within a minute
@@ -80,15 +83,16 @@ class OtlpExports:
             buckets=settings.otlp_buckets,
         )
 
-    async def export(self, request: Request[Any, Any, State]) -> Answer:
+    async def export(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Store the good data points of a request, and say how many are not."""
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        given = headers_of(scope).get(b"content-type", b"").decode("latin-1")
+        media_type = given.partition(";")[0].strip().lower()
         if media_type not in (_PROTOBUF, _JSON):
             accept = f"{_PROTOBUF}, {_JSON}"
             raise MediaTypeNotSupported(f"the Content-Type must be one of {accept}", accept=accept)
         parse = parse_json if media_type == _JSON else parse_protobuf
-        identity = identity_of_request(request.scope)
-        async with self._bodies.one(request, "max_foreign_body_bytes", "max_foreign_decompressed_bytes") as body:
+        identity = identity_of_request(scope)
+        async with self._bodies.one(scope, receive, "max_foreign_body_bytes", "max_foreign_decompressed_bytes") as body:
             now_ms = float(int(self._hub.log_time_ms()))
 
             def read() -> tuple[Points, str]:
@@ -186,7 +190,7 @@ _BODY: Final = Body(
 
 
 @post(
-    "/v1/metrics",
+    PATH,
     status_code=200,
     include_in_schema=False,
     **declare(
@@ -195,4 +199,4 @@ _BODY: Final = Body(
 )
 async def post_metrics(request: Request[Any, Any, State], otlp: NamedDependency[OtlpExports]) -> Response[bytes]:
     """Store the data points of an export."""
-    return (await otlp.export(request)).response()
+    return (await otlp.export(request.scope, request.receive)).response()

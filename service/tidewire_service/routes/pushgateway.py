@@ -80,7 +80,7 @@ class Pushes:
         """
         group = _group_of(request)
         may_publish = identity_of_request(request.scope).scopes.may_publish
-        async with self._bodies.one(request, "max_body_bytes", "max_body_bytes") as body:
+        async with self._bodies.one(request.scope, request.receive, "max_body_bytes", "max_body_bytes") as body:
             large = len(body) > _INLINE_BYTES
             read = partial(_read, body, group, self._settings, may_publish)
             found, left_out = await asyncio.to_thread(read) if large else read()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.enums import ScopeType
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import HeaderParameter
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive
 
 from tidewire.errors import InvalidInput, LogFull, LogUnavailable
 from tidewire.redislog.calls import Once
@@ -26,20 +24,19 @@ from tidewire_service.ingest.body import INGEST_FORMATS, BodyReader, checked_enc
 from tidewire_service.ingest.group_commit import GroupCommit
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED, Intake, Rejected
 from tidewire_service.ingest.slots import Slot, Slots
-from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.operations.telemetry import Telemetry
 from tidewire_service.request_scope import address_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.answer import Answer
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.declaration import Body, declaration_in, declare
+from tidewire_service.web.declaration import Body, declare
 from tidewire_service.web.post_request import call_name, headers_of, read_body
-from tidewire_service.web.problems import MEDIA_TYPE, problem_of, refusal_of
+from tidewire_service.web.problems import MEDIA_TYPE, problem_of
 
-__all__ = ["AcceptedJson", "Posts", "PublishShortcut", "post_readings"]
+__all__ = ["PATH", "AcceptedJson", "Posts", "post_readings"]
 
-_PATH: Final = "/v1/readings"
+PATH: Final = "/v1/readings"
 
 
 class AcceptedJson(msgspec.Struct, frozen=True):
@@ -208,7 +205,7 @@ _BODY: Final = Body(
 
 
 @post(
-    _PATH,
+    PATH,
     status_code=200,
     summary="Publish readings",
     description=(
@@ -256,38 +253,3 @@ async def post_readings(
 ) -> Response[bytes]:
     """Store the readings of a body."""
     return (await posts.publish(request.scope, request.receive)).response()
-
-
-class PublishShortcut:
-    """An ASGI middleware that takes readings without Litestar, which was more than half of the cost of a request.
-
-    It passes all other requests on: another path or method, one with a query (the app says what is wrong), and one from
-    a page of another origin (the app adds CORS headers).
-    """
-
-    def __init__(self, app: ASGIApp, posts: Posts, limit_counters: LimitCounters) -> None:
-        """Take readings with `posts`, and pass the rest to `app`."""
-        self._app = app
-        self._posts = posts
-        self._limit_counters = limit_counters
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer the request, or pass it on."""
-        if (
-            scope["type"] != ScopeType.HTTP
-            or scope["path"] != _PATH
-            or scope["method"] != "POST"
-            or scope["query_string"]
-            or declaration_in(scope) is None
-            or any(name == b"origin" for name, _ in scope["headers"])
-        ):
-            return self._app(scope, receive, send)
-        scope["path_template"] = _PATH
-        return self._answer(scope, receive, send)
-
-    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        try:
-            answer = await self._posts.publish(scope, receive)
-        except Exception as error:
-            answer = refusal_of(scope, error, self._limit_counters)
-        await answer.send(send)

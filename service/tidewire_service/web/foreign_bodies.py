@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request
-from litestar.datastructures import State
+from litestar.types import HTTPScope, Receive
 
 from tidewire_service.auth.credentials import bearer_of
 from tidewire_service.errors import MemoryShort, RateExceeded
@@ -19,7 +18,7 @@ from tidewire_service.request_scope import address_of
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.stream_quota import StreamQuota
 from tidewire_service.web.authorization import identity_of_request
-from tidewire_service.web.post_request import read_body
+from tidewire_service.web.post_request import headers_of, read_body
 
 __all__ = ["ForeignBodies", "header_credentials"]
 
@@ -50,11 +49,12 @@ class ForeignBodies:
         self._held = 0
 
     @asynccontextmanager
-    async def one(self, request: Request[Any, Any, State], limit: str, limit_unpacked: str) -> AsyncIterator[bytes]:
+    async def one(self, scope: HTTPScope, receive: Receive, limit: str, limit_unpacked: str) -> AsyncIterator[bytes]:
         """Return a context for the body of a request, unpacked; what stores it is done in it.
 
         Args:
-            request: whose body has not been read.
+            scope: of the request.
+            receive: gives its body, of which nothing has been read.
             limit: the setting of its largest size as it is sent.
             limit_unpacked: the setting of its largest size when it is unpacked.
 
@@ -67,14 +67,12 @@ class ForeignBodies:
         """
         if self._quota.memory_short:
             raise MemoryShort
-        identity = identity_of_request(request.scope)
-        with self._slots.held(identity.id, address_of(request.scope)) as slot, self._large() as on_size:
-            packed = checked_encoding(request.headers.get("content-encoding", ""))
+        identity = identity_of_request(scope)
+        with self._slots.held(identity.id, address_of(scope)) as slot, self._large() as on_size:
+            packed = checked_encoding(headers_of(scope).get(b"content-encoding", b"").decode("latin-1"))
             async with slot.waiting():
                 most = getattr(self._settings, limit)
-                body = await read_body(
-                    request.scope, request.receive, most, limit=limit, may_be_empty=True, on_size=on_size
-                )
+                body = await read_body(scope, receive, most, limit=limit, may_be_empty=True, on_size=on_size)
             async with self._turns if packed or len(body) > _SMALL_BYTES else contextlib.nullcontext():
                 if packed:
                     most = getattr(self._settings, limit_unpacked)
