@@ -33,6 +33,7 @@ async def impatient(service: Any, eventually: Eventually, monkeypatch: pytest.Mo
     monkeypatch.setattr(frame_socket, "PING_S", 4.0)
     monkeypatch.setattr(panel_app, "SESSION_S", 10.0)  # a page connects its session 3 s after its first drawing
     monkeypatch.setattr(panel_app, "CHECK_SESSIONS_S", 0.2)
+    monkeypatch.setattr(frame_socket, "_GRACE_S", 2.0)  # of a page whose session had ended before it connected
     async with running_dashboard(DashboardSettings(url=service.url, dashboard_port=0)) as dashboard:
         await eventually(lambda: dashboard.source.feed.status.state == "live")
         yield dashboard
@@ -40,12 +41,12 @@ async def impatient(service: Any, eventually: Eventually, monkeypatch: pytest.Mo
 
 def held(dashboard: Dashboard) -> dict[str, int]:
     """Count what a viewer has."""
-    room, panel = dashboard.hub.shared, dashboard.server.panel
+    room, tickets, panel = dashboard.hub.shared, dashboard.hub.tickets, dashboard.server.panel
     assert panel is not None
     return {
         "viewers": len(room.viewers),
         "views": len(room._views),
-        "tickets": len(dashboard.hub.tickets._tickets),
+        "tickets": sum(map(tickets._lasts, tickets._tickets)),
         "sessions": sum(len(list(context.sessions)) for context in panel._tornado._applications.values()),
         "sockets": len(panel._tornado._clients),
     }
