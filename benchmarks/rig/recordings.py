@@ -63,7 +63,8 @@ async def record_glances(seconds: float) -> Recording:
         with Child(command, LOAD, name="glances", environment={**os.environ, "HOME": folder}):
             await asyncio.sleep(seconds)
     server.close()
-    return Recording(bodies, [_lines(body) for body in bodies])
+    whole = list(bodies)  # what is on its way may come yet
+    return Recording(whole, [_lines(body) for body in whole])
 
 
 async def record_exporter(seconds: float, place: str, every_s: float = 1.0) -> Recording:
@@ -100,5 +101,8 @@ def _samples(body: bytes, place: str) -> list[tuple[Key, Shown]]:
         for sample in family.samples:
             if "le" not in sample.labels:
                 value = None if math.isnan(sample.value) else float(sample.value)
-                found.append(((sample.name, frozenset({**sample.labels, "instance": place}.items())), value))
+                labels = {
+                    name: text for name, text in sample.labels.items() if text
+                }  # to Prometheus an empty one is none
+                found.append(((sample.name, frozenset({**labels, "instance": place}.items())), value))
     return found
