@@ -57,7 +57,9 @@ REDIS_TIMEOUT_S: Final = 5.0  # of one command
 _SERVICE_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
 _EXPECTED: Final = {bool: "expected true or false", int: "expected a whole number", float: "expected a number"}
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_SECRETS: Final = frozenset({"password", "username", "ssl_password"})  # in the query of a URL
+_SECRETS: Final = frozenset(  # in the query of a URL
+    {"password", "username", "ssl_password", "sentinel_password", "sentinel_username"}
+)
 
 
 class Option(NamedTuple):
@@ -120,7 +122,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class ClientSettings(Settings, frozen=True, kw_only=True):
     """Where the SDK publishes to and reads from by default."""
 
-    redis: Annotated[str, Option("Redis to publish to, redis:// or rediss://")] = "redis://127.0.0.1:6379"
+    redis: Annotated[str, Option("Redis to publish to, redis://, rediss:// or redis+sentinel://")] = (
+        "redis://127.0.0.1:6379"
+    )
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = (
         f"http://127.0.0.1:{SERVICE_PORT}"
     )

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -50,6 +51,9 @@ _LOOK_MS: Final = 400.0  # between two looks at what a view lacks
 _EAGER_SERIES: Final = 400  # a view of everything lacks no more than so many: all are read, also those off the screen
 _EVENTS_EVERY: Final = 10  # ticks
 _MAX_VIEWERS: Final = 5_000
+_WITH_SENTINELS: Final = re.compile(  # scheme, host and port of the first of them, name of the primary, /database
+    r"(rediss?)\+sentinel://(\[[\w:.]+\]|[\w.-]+)(?::(\d+))?(?:,[^/?#]*)?/([\w.-]+)(/\d+)?", re.ASCII
+)
 
 
 class ViewKey(NamedTuple):
@@ -142,7 +146,7 @@ class SharedViews:
         self._formulas = SharedFormulas(source.store, history_cache, self._want_past_of, clock_ms)
         self._runs = Runs(source.feed, source.url, token)
         self.requests = ViewerRequests(source.store, self.readings, self.saved_decks, self._results, self._runs)
-        self.snippet = encode_message(Snippet(url=source.url, redis=without_password(redis)))
+        self.snippet = encode_message(Snippet(url=source.url, redis=_for_redis_cli(redis)))
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
         self._annotated: tuple[int, list[int]] = (-1, [])
@@ -384,6 +388,17 @@ class SharedViews:
             metrics = len({series[index].metric for index in self.visible(None, login) or ()})
             message = msgspec.structs.replace(message, metrics=metrics)
         return encode_message(message)
+
+
+def _for_redis_cli(url: str) -> str:
+    """Return what follows ``redis-cli -u`` to reach a Redis: it asks no Sentinels by itself, so the shell does."""
+    shown = without_password(url)
+    found = _WITH_SENTINELS.match(shown)
+    if found is None:
+        return shown
+    scheme, host, port, name, database = found.groups()
+    ask = f"redis-cli -h {host.strip('[]')} -p {port or 26379} SENTINEL GET-MASTER-ADDR-BY-NAME {name}"
+    return f"{scheme}://$({ask} | paste -sd:){database or ''}"
 
 
 def _report(task: asyncio.Task[None]) -> None:

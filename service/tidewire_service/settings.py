@@ -37,7 +37,11 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     """
 
     redis: Annotated[
-        str, Option("Redis or Valkey that holds the log, redis://, rediss:// or unix://", section="Redis")
+        str,
+        Option(
+            "Redis or Valkey that holds the log, redis://, rediss://, unix:// or redis+sentinel://a,b,c/NAME",
+            section="Redis",
+        ),
     ] = default_of(ClientSettings, "redis")
     prefix: Annotated[str, Option("first part of every Redis key, without braces")] = default_of(
         ClientSettings, "prefix"

@@ -14,6 +14,7 @@ from tidewire.commands.cli import main
 from tidewire.errors import InvalidInput
 from tidewire.publishing.publisher import Publisher
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
+from tidewire.redislog.redis_url import Address, Sentinels, parse_redis_url
 from tidewire.settings import without_password
 
 NEVER = {  # address: what the refusal says
@@ -52,13 +53,53 @@ NEVER = {  # address: what the refusal says
     "unix://": "three slashes",
     f"unix:///{'x' * 200}": "at most 10",
     "redis:6379": "redis://host:port",
+    "redis://a,b": "redis+sentinel://",
+    "redis+sentinel://a,b": "/NAME",
+    "redis+sentinel://": "/NAME",
+    "redis+sentinel:///tw": "/NAME",
+    "redis+sentinel://a,,b/tw": "/NAME",
+    "redis+sentinel://a,b/tw/x": "…/NAME/3 for the database 3",
+    "redis+sentinel://a,b/tw/-1": "…/NAME/3 for the database 3",
+    "redis+sentinel://a,b/tw/3/4": "…/NAME/3 for the database 3",
+    "redis+sentinel://a,b/tw;FLUSHALL": "/NAME",
+    "redis+sentinel://a,b/t%0Aw": "/NAME",
+    "redis+sentinel://a,b/tw\r\n": "/NAME",
+    "redis+sentinel://a:0/tw": "/NAME",
+    "redis+sentinel://a:99999/tw": "/NAME",
+    "redis+sentinel://a:٣/tw": "/NAME",
+    "redis+sentinel://::1/tw": "/NAME",
+    "redis+sentinel://my host/tw": "/NAME",
+    "redis+sentinel://a..b/tw": "label",
+    "redis+sentinel://a,b,a:26379/tw": "a:26379 is given twice",
+    "redis+sentinel://" + ",".join(f"s{n}" for n in range(16)) + "/tw": "at most 15",
+    "redis+sentinel://u:secret@a,u:secret@b/tw": "given once, before the first host",
+    "redis+sentinel://:half/secret@a,b/tw": "%2F",
+    "redis+sentinel://:half?secret@a,b/tw": "%3F",
+    "redis+sentinel://:half#secret@a,b/tw": "%23",
+    "redis+sentinel://:half@secret@a,b/tw": "%40",
+    "redis+sentinel://a/tw?sentinel_password=secret&sentinel_password=secret": "sentinel_password is given twice",
+    "redis+sentinel://a/tw?sentinel_username=me": "needs sentinel_password",
+    "redis+sentinel://a/tw?master=tw": "master is not an option",
+    "redis+sentinel://a/tw?ssl_cert_reqs=none": "use rediss:// or rediss+sentinel://",
+    "rediss+sentinel://a/tw?ssl_ca_certs=/nowhere.pem": "ssl_ca_certs: '/nowhere.pem' cannot be read",
+    "redis://h?sentinel_password=secret": "sentinel_password is not an option",
+    "sentinel://a/tw": "redis+sentinel://",
+    "redis-sentinel://a:secret@h": "redis+sentinel://",
+    "rediss-sentinel://a/tw": "redis+sentinel://",
+    "redis+cluster://:secret@a,b:2": "a Cluster is not supported yet",
+    "rediss+cluster://a": "a Cluster is not supported yet",
+    "valkey://h": "redis://",
+    "valkeys://:secret@h": "rediss://",
+    "redis-socket:///tmp/redis.sock": "unix:///",
     "redis://h\n": "redis://host:port",
 }
 FINE = [
     "redis://h", "redis://h/", "redis://h:6380/3", "redis://user:p%23w@h?db=2&socket_timeout=1.5", "redis://[::1]:6379",
     "redis://bücher.example", "redis://h?client_name=plc", "rediss://h?ssl_cert_reqs=none",
     "rediss://h?ssl_cert_reqs=optional&ssl_check_hostname=false&ssl_min_version=771", "unix:///tmp/redis.sock?db=2",
-    "unix://user:password@/tmp/redis.sock", "redis://h?password=a@b",
+    "unix://user:password@/tmp/redis.sock", "redis://h?password=a@b", "redis+sentinel://a/tw",
+    "redis+sentinel://a,b:26380,[::1]:26379/tw/", "redis+sentinel://u:p%23%40w@a,b,c/my.primary-1/3?socket_timeout=2",
+    "rediss+sentinel://a/tw?ssl_cert_reqs=none&sentinel_username=u&sentinel_password=p%26w", "redis+sentinel://a/tw?db=3",
 ]  # fmt: skip
 
 
@@ -87,8 +128,33 @@ async def test_files_of_an_address_are_read_when_it_is_given(tmp_path: Path) -> 
         RedisLog(tls)
 
 
+def test_an_address_with_sentinels_is_taken_apart() -> None:
+    target = parse_redis_url(
+        "rediss+sentinel://u:p%23w@a,b:1,[::1]:2/my.tw/3?sentinel_username=s&sentinel_password=x%26y&socket_timeout=2"
+    )
+    assert target.url == "rediss://u:p%23w@a:26379/3?socket_timeout=2"
+    assert target.sentinels == Sentinels(
+        (Address("a", 26_379), Address("b", 1), Address("::1", 2)), "my.tw", "s", "x&y"
+    )
+    assert "x&y" not in repr(target.sentinels)
+    assert str(Address("::1", 2)) == "[::1]:2"
+    assert parse_redis_url("redis://h").sentinels is None
+
+
+async def test_a_log_of_sentinels_names_its_channels_by_the_database_of_the_primary() -> None:
+    log = RedisLog("redis+sentinel://a/tw/3")
+    assert log.keys.live == RedisLog("redis://a/3").keys.live
+    await log.close()
+
+
 @pytest.mark.parametrize("command", ["serve --redis", "publish a 1 --to", "host --to"])
-@pytest.mark.parametrize("url", ["redis://h?ssl_cert_reqs=none", "redis://h/production", "redis://:half#secret@h"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h?ssl_cert_reqs=none", "redis://h/production", "redis://:half#secret@h", "redis+sentinel://:secret@a,b",
+        "redis+cluster://:secret@a", "sentinel://:secret@a/tw",
+    ],
+)  # fmt: skip
 def test_a_command_says_so_in_one_sentence(url: str, command: str) -> None:
     result = CliRunner().invoke(main, [*command.split(), url])
     assert result.exit_code in {1, 2}
@@ -113,6 +179,11 @@ def test_an_address_of_a_service_that_can_never_work_is_refused(url: str) -> Non
         ("redis://h?pass%77ord=secret", "redis://h?pass%77ord=…"),
         ("rediss://h?ssl_password=secret&username=me", "rediss://h?ssl_password=…&username=…"),
         ("redis://:half?secret@h", "redis://h"),
+        ("redis+sentinel://user:secret@a,b:1/tw/3", "redis+sentinel://a,b:1/tw/3"),
+        ("redis+sentinel://a/tw?sentinel_password=secret&db=1", "redis+sentinel://a/tw?sentinel_password=…&db=1"),
+        ("redis+sentinel://a/tw?SENTINEL_password=secret", "redis+sentinel://a/tw?SENTINEL_password=…"),
+        ("rediss+sentinel://a/tw?sentinel_username=secret", "rediss+sentinel://a/tw?sentinel_username=…"),
+        ("redis+sentinel://u:secret@a,u:secret@b/tw", "redis+sentinel://b/tw"),
         ("redis://:half/secret@h", "redis://h"),
     ],
 )

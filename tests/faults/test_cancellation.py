@@ -12,7 +12,9 @@ from waiting import HANG_S, eventually
 
 from tidewire.model.batch import IngestLimits
 from tidewire.redislog.keys import Keys
+from tidewire.redislog.locator import locator_of
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.redis_url import parse_redis_url
 from tidewire_service.documents import Documents
 from tidewire_service.hub.live_connection import LiveConnection
 from tidewire_service.ingest.inbox import Inbox
@@ -98,7 +100,8 @@ async def test_a_live_connection_ends_when_it_is_cancelled_as_it_connects_or_is_
     world: World, monkeypatch: pytest.MonkeyPatch, event: str, ticks: int
 ) -> None:
     """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes with the result: a shutdown never ended."""
-    connection = LiveConnection(world.valkey.url, Keys("tw"), lambda channel, payload: None)
+    locator = locator_of(parse_redis_url(world.valkey.url))
+    connection = LiveConnection(locator, Keys("tw"), lambda channel, payload: None)
     connect, connecting, may_connect = connection._connect, asyncio.Event(), asyncio.Event()
 
     async def slow_connect() -> Any:

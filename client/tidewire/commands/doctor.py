@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +20,11 @@ from tidewire._version import __version__
 from tidewire.commands.terminal import plain, print_table
 from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
+from tidewire.redislog.locator import BlockingSentinel
 from tidewire.redislog.log import BlockingRedisLog
-from tidewire.redislog.server_checks import check_server, key_types
+from tidewire.redislog.redis_url import Address
+from tidewire.redislog.refusals import NoLog, said
+from tidewire.redislog.server_checks import check_replicas, check_server, key_types
 from tidewire.settings import ClientSettings, click_options, load_settings
 from tidewire.subscribing.service_address import service_url
 from tidewire.subscribing.service_answer import Answer
@@ -32,6 +36,13 @@ _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
 _METRICS: Final = 10_000  # whose keys are looked at
 _SPOILT_KEYS: Final = 10  # that are named
+_SENTINELS: Final = 3  # of which one may fail
+_ELSEWHERE: Final = (  # what another server should be asked instead
+    NoLog,
+    redis.ReadOnlyError,
+    redis.exceptions.AskError,  # MOVED too
+    redis.exceptions.ClusterDownError,
+)
 _ACCEPTED: Final = re.compile(rb'^tidewire_readings_accepted_total\{ingest="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
@@ -109,10 +120,14 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
     """Check Redis; add the epochs of its log to `epochs`."""
     try:
         log = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S)
+        if isinstance(log.locator, BlockingSentinel):
+            yield from _sentinels(log.locator)
         seconds = log.ping()
         info = parse_info(log.redis.info())
         yield from _server(info, f"{log.url}, {seconds * 1e3:.1f} ms")
-        spoilt = _spoilt(log)
+        if isinstance(log.locator, BlockingSentinel):
+            yield from _replicas(log, info)
+        spoilt = [] if info.cluster else _spoilt(log)  # its keys are in many places
         for key, found, remedy in spoilt[:_SPOILT_KEYS]:
             yield Finding("wrong", "keys", f"{key} {found}", remedy)
         if len(spoilt) > _SPOILT_KEYS:
@@ -128,18 +143,55 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
             yield Finding("note", "clock", found, "let NTP set both clocks: ages look wrong")
         yield Finding("ok", "log", f"epoch {clock.epoch}, {len(clock.chain)} in its chain")
         yield from _channels(log)
-        yield from _unread(log)
+        if not info.cluster:
+            yield from _unread(log)
         log.close()
     except (TidewireError, redis.RedisError, OSError) as error:
+        cause = error.__cause__ or error
         remedy = "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours"
-        if isinstance(error.__cause__ or error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+        if isinstance(cause, _ELSEWHERE):
+            by_sentinel = "+sentinel://" in url
+            remedy = "a failover may be under way: ask again" if by_sentinel else "point TIDEWIRE_REDIS at it"
+        if isinstance(cause, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
             remedy = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
-        yield Finding("wrong", "redis", str(error), remedy)
+        yield Finding("wrong", "redis", str(error) if isinstance(error, TidewireError) else said(error), remedy)
 
 
 def _server(info: ServerInfo, where: str) -> Iterator[Finding]:
     yield Finding("ok", "redis", f"{info.name} {info.version} at {where}")
     yield from (Finding(*finding) for finding in check_server(info))
+
+
+def _sentinels(sentinel: BlockingSentinel) -> Iterator[Finding]:
+    """Report what each Sentinel says."""
+    nodes, said = 0, set()
+    for node, answer in sentinel.ask_all():
+        nodes += 1
+        if isinstance(answer, Address):
+            said.add(answer)
+            yield Finding("ok", "sentinel", f"{node} says that the primary is {answer}")
+        else:
+            remedy = "a majority of those in TIDEWIRE_REDIS must answer, and say the same"
+            yield Finding("note", "sentinel", f"{node}: {answer}", remedy)
+    if len(said) > 1:
+        remedy = "the majority counts; a failover may be under way: ask again"
+        yield Finding("note", "sentinel", "they do not say the same", remedy)
+    if nodes < _SENTINELS:
+        remedy = (
+            f"run {_SENTINELS} on machines of their own, and name all: with fewer, a failure of one stops failovers"
+        )
+        yield Finding("note", "sentinel", f"{nodes} named", remedy)
+
+
+def _replicas(log: BlockingRedisLog, info: ServerInfo) -> Iterator[Finding]:
+    """Report the primary that was found, its replicas and what a failover may lose."""
+    needed = "above 0" if info.replicas_needed else "0"
+    with suppress(redis.RedisError):  # not every user may see the configuration
+        needed = str(log.redis.config_get("min-replicas-to-write")["min-replicas-to-write"])
+    replicas = ", ".join(info.replicas) or "none"
+    found = f"{log.locator.address}; replicas: {replicas}; min-replicas-to-write {needed}"
+    yield Finding("ok", "primary", found)
+    yield from (Finding(*finding) for finding in check_replicas(info))
 
 
 def _spoilt(log: BlockingRedisLog) -> list[tuple[str, str, str]]:

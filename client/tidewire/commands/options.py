@@ -15,7 +15,10 @@ label_option = click.option(
 )
 url_option = click_options(ClientSettings, "url")
 target_option = click.option(
-    "--to", "target", default=None, help="redis:// or http:// URL to publish to.  [TIDEWIRE_REDIS or TIDEWIRE_URL]"
+    "--to",
+    "target",
+    default=None,
+    help="redis://, redis+sentinel:// or http:// URL to publish to.  [TIDEWIRE_REDIS or TIDEWIRE_URL]",
 )
 
 

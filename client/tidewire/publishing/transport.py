@@ -199,15 +199,15 @@ def open_transport(url: str, *, token: str, prefix: str) -> Transport:
     """Return the transport that a URL names; nothing is connected yet.
 
     Raises:
-        InvalidInput: a scheme other than redis, rediss, unix, http or https; a host, port or token that can never work.
+        InvalidInput: a scheme that is none of a Redis, http or https; a host, port or token that can never work.
     """
     scheme = url.partition("://")[0] if isinstance(url, str) else ""
-    if scheme in {"redis", "rediss", "unix"}:
-        return RedisTransport(url, prefix=prefix)
     if scheme in {"http", "https"}:
         return HttpTransport(url, token=token)
+    if "redis" in scheme or scheme in {"unix", "sentinel", "valkey", "valkeys"}:  # some are refused, with a remedy
+        return RedisTransport(url, prefix=prefix)
     raise InvalidInput(
         "url",
         without_password(str(url)).rpartition("@")[2],
-        "expected redis://, rediss://, unix://, http:// or https://",
+        "expected redis://, rediss://, unix://, redis+sentinel://, http:// or https://",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -88,7 +89,11 @@ class LastReading(NamedTuple):
 
 
 class ServerInfo(NamedTuple):
-    """A Redis server's description of itself; memory in bytes, 0 for no limit; `replica_of` is empty on a primary."""
+    """A Redis server's description of itself.
+
+    Memory is in bytes, 0 for no limit; `replica_of` is empty on a primary. `replicas` are those that are in step, as
+    ``host:port``; `replicas_needed` says that appends are refused when too few are.
+    """
 
     name: str
     version: str
@@ -99,6 +104,8 @@ class ServerInfo(NamedTuple):
     append_only_written: bool = True
     replica_of: str = ""
     cluster: bool = False
+    replicas: tuple[str, ...] = ()
+    replicas_needed: bool = False
 
 
 class Appended(NamedTuple):
@@ -320,4 +327,10 @@ def parse_info(info: dict[str, Any]) -> ServerInfo:
         if info.get("role", "master") == "master"
         else f"{info.get('master_host')}:{info.get('master_port')}",
         cluster=bool(int(info.get("cluster_enabled", 0))),
+        replicas=tuple(
+            f"{facts['ip']}:{facts['port']}"
+            for name, facts in info.items()
+            if re.fullmatch(r"slave\d+", name) and isinstance(facts, dict) and facts.get("state") == "online"
+        ),
+        replicas_needed="min_slaves_good_slaves" in info,  # told only if both of its settings are above zero
     )

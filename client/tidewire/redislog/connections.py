@@ -1,17 +1,23 @@
-"""The connections of one asyncio log: several reads down one of them, and giving up all of them."""
+"""The connections of a log: several reads down one of them, giving up all of them, and leaving a server at once."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import redis
 import redis.asyncio
+import redis.connection
 from redis.asyncio.connection import AbstractConnection
 
-__all__ = ["ConnectionPool", "Wire", "names_another_server"]
+from tidewire.redislog.locator import BlockingSentinel, Fixed, Locator, Sentinel
+from tidewire.redislog.redis_url import Address
+from tidewire.redislog.refusals import NoLog, refusal_of
+
+__all__ = ["BlockingConnections", "ConnectionPool", "Wire", "names_another_server"]
 
 _COMMANDS_AT_ONCE: Final = 200  # sent before their replies are read: bounds what Redis buffers for us
 
@@ -30,6 +36,19 @@ def names_another_server(error: BaseException | None) -> bool:
     if isinstance(error, redis.exceptions.ConnectionError) and isinstance(error.__cause__, asyncio.TimeoutError):
         return False  # all connections of the pool were busy
     return isinstance(error, _ELSEWHERE) and not isinstance(error, redis.exceptions.AuthenticationError)
+
+
+def _check(answer: Any, address: Address | None, *, by_sentinel: bool) -> None:
+    """Check what a server says of itself.
+
+    Raises:
+        NoLog: it can hold no log.
+        ReadOnlyError: it was the primary a moment ago, or will be one in a moment.
+    """
+    if by_sentinel and isinstance(answer, list) and answer[:1] == [b"slave"]:
+        raise redis.ReadOnlyError(f"{address} says so")
+    if not by_sentinel and (refusal := refusal_of(answer, str(address))):
+        raise NoLog(refusal)
 
 
 class Wire:
@@ -69,13 +88,61 @@ def _packing(connection: type[AbstractConnection]) -> type[AbstractConnection]:
     return Packing
 
 
-class ConnectionPool(redis.asyncio.BlockingConnectionPool):
-    """A bounded pool that can give up all its connections at once."""
+def _following(connection: type[AbstractConnection], sentinel: Sentinel) -> type[AbstractConnection]:
+    """Return a class of connection that leads to whatever server is the primary when it connects."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    class Following(connection):  # type: ignore[misc,valid-type]  # of a class that is given
+        async def _connect(self) -> None:
+            self.host, self.port = address = await sentinel.locate()
+            await super()._connect()
+            if address != sentinel.address:
+                self.leave()  # whoever left the old primary meanwhile could not know of this connection
+
+        def leave(self) -> None:
+            """Break off: also a command in flight ends at once, with an error."""
+            if self._writer is not None:
+                self._writer.transport.abort()
+
+    return Following
+
+
+class ConnectionPool(redis.asyncio.BlockingConnectionPool):
+    """A bounded pool that can give up all its connections at once.
+
+    Args:
+        locator: where they lead. A server that a URL names is asked once what it is; one that Sentinels name must say
+            on every connection that it is a primary.
+        options: of redis-py's pool.
+    """
+
+    def __init__(self, *, locator: Locator, **options: Any) -> None:
+        super().__init__(**options, redis_connect_func=self._on_connect)
         self.connection_class = _packing(self.connection_class)
+        self._locator = locator
+        self._known = False  # what the server is
+        if isinstance(locator, Sentinel):
+            self.connection_class = _following(self.connection_class, locator)
         self._given_up: set[AbstractConnection] = set()
+
+    async def _on_connect(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        by_sentinel = isinstance(self._locator, Sentinel)
+        if self._known and not by_sentinel:
+            return
+        await connection.send_command("ROLE" if by_sentinel else "HELLO")
+        try:
+            answer = await connection.read_response()
+        except redis.ResponseError:  # before Redis 6, or a user who may not ask
+            answer = None
+        _check(answer, self._locator.address, by_sentinel=by_sentinel)
+        self._known = True
+
+    def leave(self, address: Address) -> None:
+        """Break off all connections that lead to another address; commands in flight fail."""
+        connections: list[Any] = [*self._available_connections, *self._in_use_connections]
+        for connection in connections:
+            if (connection.host, connection.port) != address:
+                connection.leave()
 
     def give_up(self) -> None:
         """Use no connection of now for another command; one whose command is in flight lets it end."""
@@ -100,3 +167,69 @@ class ConnectionPool(redis.asyncio.BlockingConnectionPool):
             raise
         finally:
             await asyncio.shield(self.release(connection))
+
+
+def _blocking_following(
+    connection: type[redis.connection.Connection], sentinel: BlockingSentinel
+) -> type[redis.connection.Connection]:
+    """Return a class of connection that leads to whatever server is the primary when it connects."""
+
+    class Following(connection):  # type: ignore[misc,valid-type]  # of a class that is given
+        _open: socket.socket | None = None
+
+        def _connect(self) -> socket.socket:
+            self.host, self.port = address = sentinel.locate()
+            opened: socket.socket = super()._connect()
+            self._open = opened
+            if address != sentinel.address:
+                self.leave()  # whoever left the old primary meanwhile could not know of this connection
+            return opened
+
+        def leave(self) -> None:
+            """Break off, from any thread: a command in flight ends at once, with an error."""
+            if self._open is not None:
+                with suppress(OSError):  # it is closed already
+                    socket.socket.shutdown(self._open, socket.SHUT_RDWR)  # not that of TLS, which is of one thread
+
+    return Following
+
+
+class BlockingConnections(redis.ConnectionPool):
+    """The connections of a blocking log; they lead where a locator says, as those of `ConnectionPool`."""
+
+    def __init__(self, *, locator: Fixed | BlockingSentinel, **options: Any) -> None:
+        super().__init__(**options, redis_connect_func=self._on_connect)
+        self._locator = locator
+        self._known = False  # what the server is
+        if isinstance(locator, BlockingSentinel):
+            self.connection_class = _blocking_following(self.connection_class, locator)
+
+    def reset(self) -> None:
+        """Forget all connections: at the start, and in the child of a fork, where they are the parent's."""
+        super().reset()
+        self._made: list[Any] = []  # of one thread, one
+
+    def make_connection(self) -> Any:
+        """Return a new connection, which can be told to leave."""
+        made = super().make_connection()
+        self._made.append(made)
+        return made
+
+    def _on_connect(self, connection: Any) -> None:
+        connection.on_connect()
+        by_sentinel = isinstance(self._locator, BlockingSentinel)
+        if self._known and not by_sentinel:
+            return
+        connection.send_command("ROLE" if by_sentinel else "HELLO")
+        try:
+            answer = connection.read_response()
+        except redis.ResponseError:  # before Redis 6, or a user who may not ask
+            answer = None
+        _check(answer, self._locator.address, by_sentinel=by_sentinel)
+        self._known = True
+
+    def leave(self, address: Address) -> None:
+        """Break off all connections that lead to another address, from any thread; a command in flight fails."""
+        for connection in tuple(self._made):
+            if (connection.host, connection.port) != address:
+                connection.leave()

@@ -40,10 +40,12 @@ from tidewire.redislog.calls import (
     parse_last_readings,
     split_calls,
 )
-from tidewire.redislog.connections import ConnectionPool, Wire, names_another_server
+from tidewire.redislog.connections import BlockingConnections, ConnectionPool, Wire, names_another_server
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Evidence, Watermark
-from tidewire.redislog.redis_url import check_redis_url
+from tidewire.redislog.locator import BlockingSentinel, Fixed, locator_of
+from tidewire.redislog.redis_url import Address, RedisTarget, parse_redis_url
+from tidewire.redislog.refusals import said
 from tidewire.settings import DEFAULT_PREFIX, REDIS_TIMEOUT_S, without_password
 
 __all__ = ["BlockingRedisLog", "RedisLog"]
@@ -54,13 +56,6 @@ _PARSED_AT_ONCE: Final = 500
 _SERIES_A_SWEEP: Final = 2_000  # of one call: about 2 ms of Redis
 _GIVE_UP_EACH_S: Final = 0.1  # a server that refuses every command costs ten rounds of connections a second
 _OnError = Callable[[BaseException], None]
-
-
-def _said(error: BaseException) -> str:
-    """Return what an error says; redis-py leaves only the slot and the address of a redirection."""
-    if isinstance(error, redis.exceptions.AskError):
-        return f"{'MOVED' if isinstance(error, redis.exceptions.MovedError) else 'ASK'} {error}"
-    return str(error) or type(error).__name__
 
 
 @contextmanager
@@ -80,7 +75,7 @@ def _translated(url: str, on_error: _OnError | None = None) -> Iterator[None]:
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
         if on_error is not None:
             on_error(error)
-        raise LogUnavailable(f"Redis at {url}: {_said(error)}") from error
+        raise LogUnavailable(f"Redis at {url}: {said(error, by_sentinel='+sentinel://' in url)}") from error
     except RuntimeError as error:
         if "the handler is closed" not in str(error):
             raise
@@ -121,7 +116,7 @@ class _Base:
         """Prepare a log; nothing is connected until the first call.
 
         Args:
-            url: ``redis://``, ``rediss://`` or ``unix://``.
+            url: ``redis://``, ``rediss://``, ``unix://`` or one with Sentinels, see `parse_redis_url`.
             prefix: first part of every key.
             retention: how long batches are kept by appends of this log.
             limits: what appends of this log accept.
@@ -130,9 +125,9 @@ class _Base:
         Raises:
             InvalidInput: a URL that can never work, see `check_redis_url`.
         """
-        check_redis_url(url)
+        self._target: RedisTarget = parse_redis_url(url)
         self.url = without_password(url)
-        self.keys = Keys(prefix, database=parse_url(url).get("db", 0))
+        self.keys = Keys(prefix, database=parse_url(self._target.url).get("db", 0))
         self.functions = LogFunctions(self.keys, retention, limits)
         self.skipped_entries = self.forgotten_series = 0
         self.timeout_s = timeout_s
@@ -170,6 +165,7 @@ class RedisLog(_Base):
         url: where it is, without a password.
         skipped_entries: entries and fields in the log's keys that no append of ours wrote, skipped so far.
         forgotten_series: series that sweeps have forgotten so far.
+        locator: where the server is.
         on_given_up: called when all connections were given up, so that others to the same URL follow; or None.
 
     What is read is judged by a clock. Each read returns the clock with what it read, from the end of the same
@@ -180,9 +176,12 @@ class RedisLog(_Base):
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
+        self.locator = locator_of(self._target)
+        self.locator.on_moved = self._leave
         with _translated(self.url):
             self._pool = ConnectionPool.from_url(
-                url,
+                self._target.url,
+                locator=self.locator,
                 max_connections=_POOL,
                 timeout=self.timeout_s,
                 socket_timeout=self.timeout_s,
@@ -239,6 +238,12 @@ class RedisLog(_Base):
         self._gave_up_s, self._giving_up = monotonic(), None
         self._pool.give_up()
         if also_others and self.on_given_up is not None:
+            self.on_given_up()
+
+    def _leave(self, address: Address) -> None:
+        """Let no connection stay at another server than the one that is the primary now."""
+        self._pool.leave(address)
+        if self.on_given_up is not None:
             self.on_given_up()
 
     async def clock(self, watermark: Watermark | None = None) -> Clock:
@@ -452,6 +457,7 @@ class RedisLog(_Base):
         """Close all connections; one that a hanging server keeps open is left behind after 2 s, without an error."""
         if self._giving_up is not None:
             self._giving_up.cancel()
+        await self.locator.close()
         with suppress(redis.RedisError, OSError):
             await self.redis.aclose()
 
@@ -459,20 +465,28 @@ class RedisLog(_Base):
 class BlockingRedisLog(_Base):
     """The log for one thread, such as a publisher's: the clock and append, over one connection.
 
+    Attributes:
+        locator: where the server is.
+
     Raises (every method): LogUnavailable: no answer in time, or a refusal that may pass.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
+        sentinels = self._target.sentinels is not None
+        self.locator = BlockingSentinel(self._target) if sentinels else Fixed(self._target)
         with _translated(self.url):
-            self.redis = redis.Redis.from_url(
-                url,
+            connections = BlockingConnections.from_url(
+                self._target.url,
+                locator=self.locator,
                 socket_timeout=self.timeout_s,
                 socket_connect_timeout=min(self.timeout_s, 2.0),
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
                 client_name="tidewire-publisher",
             )
+        self.locator.on_moved = connections.leave
+        self.redis = redis.Redis.from_pool(connections)
 
     def _on_error(self, error: BaseException) -> None:
         if names_another_server(error):
@@ -524,4 +538,6 @@ class BlockingRedisLog(_Base):
 
     def close(self) -> None:
         """Close the connection."""
+        if isinstance(self.locator, BlockingSentinel):
+            self.locator.close()
         self.redis.close()

@@ -1,12 +1,12 @@
-"""Checks the URL of a Redis: what can never work is said when it is given, and not at each attempt to connect."""
+"""Parses the URL of a Redis: what can never work is said when it is given, and not at each attempt to connect."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
 from redis.asyncio.connection import SSLConnection
@@ -15,14 +15,32 @@ from redis.connection import parse_url
 from tidewire.errors import InvalidInput
 from tidewire.settings import without_password
 
-__all__ = ["check_redis_url"]
+__all__ = ["Address", "RedisTarget", "Sentinels", "check_redis_url", "parse_redis_url"]
 
 _EXPECTED: Final = "expected redis://host:port, or …/3 for the database 3"
-_ESCAPED: Final = "in a password, # is written %23, ? %3F and / %2F"
+_EXPECTED_SENTINELS: Final = (
+    "expected redis+sentinel://host:port,host:port,host:port/NAME with the name of the primary, or …/NAME/3 for the "
+    "database 3"
+)
+_ESCAPED: Final = "in a password, # is written %23, ? %3F, / %2F and @ %40"
+_NO_CLUSTER: Final = "a Cluster is not supported yet: use one server, redis://…, or Sentinel, redis+sentinel://…"
+_OTHER_FORMS: Final = {  # scheme: what to write instead
+    "redis+cluster": _NO_CLUSTER,
+    "rediss+cluster": _NO_CLUSTER,
+    "valkey": "Valkey is written redis://",
+    "valkeys": "Valkey over TLS is written rediss://",
+    "redis+unix": "a socket is written unix:///path/of/the.socket",
+    "redis-socket": "a socket is written unix:///path/of/the.socket",
+    "redis+ssl": "Redis over TLS is written rediss://",
+    "redis+tls": "Redis over TLS is written rediss://",
+}
+_SENTINEL_PORT: Final = 26_379
+_MOST_SENTINELS: Final = 15
 _OPTIONS: Final = frozenset(
     {"client_name", "db", "health_check_interval", "max_connections", "password", "username"}
     | {"socket_connect_timeout", "socket_keepalive", "socket_read_size", "socket_timeout"}
 )
+_SENTINEL_OPTIONS: Final = frozenset({"sentinel_password", "sentinel_username"})
 _TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers"}
     | {"ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile", "ssl_min_version", "ssl_password"}
@@ -30,6 +48,58 @@ _TLS_OPTIONS: Final = frozenset(
 _FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _POSITIVE: Final = ("max_connections", "socket_connect_timeout", "socket_read_size", "socket_timeout")
 _SOCKET_PATH_BYTES: Final = 103 if sys.platform == "darwin" else 107  # with its end, what the system has room for
+_SENTINEL_FORM: Final = re.compile(
+    r"(?P<scheme>rediss?)\+sentinel://(?:(?P<user>[^/?#]*)@)?(?P<nodes>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
+)
+_NODE: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)  # as Sentinel's own documentation has it
+
+
+class Address(NamedTuple):
+    """Where a server listens.
+
+    Attributes:
+        host: a name or an address; or the path of a socket.
+        port: 0 for a socket.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Sentinels(NamedTuple):
+    """Who is asked for the primary; its repr has no password.
+
+    Attributes:
+        nodes: the Sentinels, at most 15, each once.
+        name: of the primary, as they know it.
+        username: of the Sentinels, empty for none.
+        password: of the Sentinels, empty for none.
+    """
+
+    nodes: tuple[Address, ...]
+    name: str
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"Sentinels({', '.join(map(str, self.nodes))}, name={self.name!r})"
+
+
+class RedisTarget(NamedTuple):
+    """What a URL names.
+
+    Attributes:
+        url: of one server, as redis-py takes it, with its password. With Sentinels its host is the first of them: only
+            the user, the database and the options are the primary's.
+        sentinels: who says where the primary is; None if the URL does.
+    """
+
+    url: str
+    sentinels: Sentinels | None = None
 
 
 def check_redis_url(url: str) -> None:
@@ -39,19 +109,87 @@ def check_redis_url(url: str) -> None:
         InvalidInput: no URL of a Redis; a host, database, path or option that can never work; a file of an option
             that cannot be read.
     """
+    parse_redis_url(url)
+
+
+def parse_redis_url(url: str) -> RedisTarget:
+    """Return what a URL names; see `check_redis_url` for what is refused.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``; or ``redis+sentinel://`` or ``rediss+sentinel://``, followed by
+            ``[user:password@]host[:port],host[:port]…/NAME[/DATABASE]``, whose ``?sentinel_username=`` and
+            ``&sentinel_password=`` are those of the Sentinels.
+
+    Raises:
+        InvalidInput: it can never work.
+    """
+    target = RedisTarget(url)
     try:
-        parts = urlsplit(url)
-        fault = _fault(url, parts)
+        if url.startswith(("redis+sentinel://", "rediss+sentinel://")):
+            target = _with_sentinels(url)
+            fault = _fault(target.url, urlsplit(target.url))
+        else:
+            fault = _fault(url, urlsplit(url))
     except (ValueError, OSError, redis.RedisError) as error:  # UnicodeError and SSLError are among them
         fault = str(error)
     if fault:
         raise InvalidInput("url", without_password(url), fault)
+    return target
+
+
+def _with_sentinels(url: str) -> RedisTarget:
+    """Return what the form with Sentinels names; of the rest of it, `_fault` finds the faults.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    found = _SENTINEL_FORM.fullmatch(url)
+    if found is None or not url.isprintable():
+        raise ValueError(f"{_EXPECTED_SENTINELS}; {_ESCAPED}")
+    user, query = found["user"], parse_qsl(found["query"] or "", keep_blank_values=True)
+    if user is not None and "@" in user:
+        raise ValueError(f"user and password are given once, before the first host; {_ESCAPED}")
+    name, *database = found["path"].removeprefix("/").removesuffix("/").split("/")
+    if not _NAME.fullmatch(unquote(name)) or len(database) > 1:
+        raise ValueError(f"{_EXPECTED_SENTINELS}; {_ESCAPED}")
+    if len(database) == 1 and not (database[0].isascii() and database[0].isdecimal()):
+        raise ValueError(_EXPECTED_SENTINELS)
+    own = {option: value for option, value in query if option in _SENTINEL_OPTIONS}
+    for option in own:
+        if [given for given, _ in query].count(option) > 1:
+            raise ValueError(f"{option} is given twice")
+    if own.get("sentinel_username") and not own.get("sentinel_password"):
+        raise ValueError("sentinel_username needs sentinel_password beside it")
+    nodes = _nodes(found["nodes"])
+    rest = urlencode([(option, value) for option, value in query if option not in own], quote_via=quote)
+    plain = f"{found['scheme']}://{'' if user is None else user + '@'}{nodes[0]}/{''.join(database)}"
+    sentinels = Sentinels(nodes, unquote(name), own.get("sentinel_username", ""), own.get("sentinel_password", ""))
+    return RedisTarget(f"{plain}?{rest}" if rest else plain, sentinels)
+
+
+def _nodes(listed: str) -> tuple[Address, ...]:
+    nodes: dict[Address, None] = {}
+    for node in listed.split(","):
+        found = _NODE.fullmatch(node)
+        port = int((found and found["port"]) or _SENTINEL_PORT)
+        if found is None or not 0 < port < 1 << 16:  # what it is may be a part of a password
+            raise ValueError(f"{_EXPECTED_SENTINELS}; {_ESCAPED}")
+        address = Address(found["v6"] or found["host"], port)
+        address.host.encode("idna")
+        if address in nodes:  # its word would count twice
+            raise ValueError(f"{address} is given twice")
+        nodes[address] = None
+    if len(nodes) > _MOST_SENTINELS:
+        raise ValueError(f"expected at most {_MOST_SENTINELS} Sentinels")
+    return tuple(nodes)
 
 
 def _fault(url: str, parts: SplitResult) -> str:
     """Return what is wrong, empty if nothing is."""
     if not url.startswith(("redis://", "rediss://", "unix://")) or not url.isprintable():
-        return _EXPECTED
+        if "sentinel" in parts.scheme:  # sentinel://, redis-sentinel:// of other clients
+            return f"Sentinels are written so: {_EXPECTED_SENTINELS.removeprefix('expected ')}"
+        return _OTHER_FORMS.get(parts.scheme, f"{_EXPECTED}, unix:///path, or redis+sentinel://…/NAME for Sentinels")
     try:
         good = parts.port != 0 and "#" not in url
     except ValueError:  # says what it found, which may be a part of a password
@@ -68,6 +206,8 @@ def _fault(url: str, parts: SplitResult) -> str:
         database, host = parts.path.strip("/"), unquote(parts.hostname or "")
         if (database and not (database.isascii() and database.isdecimal())) or " " in host:
             return _EXPECTED
+        if "," in host:
+            return f"expected one host; Sentinels are written so: {_EXPECTED_SENTINELS.removeprefix('expected ')}"
         host.encode("idna")
     return _fault_of_options(url, parts)
 
@@ -78,7 +218,7 @@ def _fault_of_options(url: str, parts: SplitResult) -> str:
     for name in names:
         shown = name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "…"  # it may be a part of a password
         if name in _TLS_OPTIONS and parts.scheme != "rediss":
-            return f"{name} is an option of TLS: use rediss://, or leave it out"
+            return f"{name} is an option of TLS: use rediss:// or rediss+sentinel://, or leave it out"
         if name not in known:
             return f"{shown} is not an option; those are {', '.join(sorted(known))}; {_ESCAPED}"
         if names.count(name) > 1:

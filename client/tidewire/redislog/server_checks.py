@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from tidewire.redislog.calls import ServerInfo
 from tidewire.redislog.keys import Keys
 
-__all__ = ["ServerFinding", "check_server", "key_types"]
+__all__ = ["ServerFinding", "check_replicas", "check_server", "key_types"]
 
 _OLDEST: Final = (7, 0)  # FUNCTION
 _FULL: Final = 0.95  # of maxmemory
@@ -43,7 +43,7 @@ def check_server(info: ServerInfo) -> list[ServerFinding]:
         remedy = "it takes no readings: point TIDEWIRE_REDIS at its primary"
         found.append(ServerFinding("wrong", "role", f"a replica of {info.replica_of}", remedy))
     if info.cluster:
-        remedy = "use a Redis that is not part of a cluster"
+        remedy = "a Cluster is not supported yet: use a Redis that is not part of one"
         found.append(ServerFinding("wrong", "cluster", "part of a cluster", remedy))
     if info.eviction_policy not in ("noeviction", "?"):
         remedy = "when memory is short, Redis deletes readings without a word: set maxmemory-policy to noeviction"
@@ -59,6 +59,26 @@ def check_server(info: ServerInfo) -> list[ServerFinding]:
     elif not info.append_only_written:
         remedy = "a restart of Redis loses readings: check its disk"
         found.append(ServerFinding("wrong", "persistence", "the append-only file could not be written", remedy))
+    return found
+
+
+def check_replicas(info: ServerInfo) -> list[ServerFinding]:
+    """Return what a failover of a primary that Sentinels watch can lose, the worst first; empty if that is little."""
+    if info.replica_of:
+        return []
+    if not info.replicas:
+        remedy = "nothing can take over from it: run two replicas"
+        return [ServerFinding("note", "replicas", "the primary has none in step", remedy)]
+    found = []
+    if not info.replicas_needed:
+        remedy = (
+            "a primary that is cut off goes on taking readings, which are lost afterwards: run two replicas, and "
+            "set min-replicas-to-write to 1"
+        )
+        found.append(ServerFinding("note", "replicas", "min-replicas-to-write is 0", remedy))
+    elif len(info.replicas) == 1:
+        remedy = "while it is away, nothing can be written: run two replicas"
+        found.append(ServerFinding("note", "replicas", "one, and the primary writes only with replicas", remedy))
     return found
 
 

@@ -56,7 +56,7 @@ class Hub:
 
     Args:
         log: the Redis log.
-        settings: the URL of Redis for the live connection, tick and bounds; each hello shows the limits.
+        settings: tick and bounds; each hello shows the limits.
 
     Attributes:
         log: the Redis log.
@@ -82,7 +82,7 @@ class Hub:
             self._partition,
             self._fanout,
             log,
-            settings.redis,
+            log.locator,
             log.keys,
             changed=self._schedule_flush,
             moved=self._tell_moved,

@@ -15,8 +15,10 @@ from typing import Any, Final, cast
 import hiredis
 import structlog
 from redis.asyncio.connection import SSLConnection, parse_url
+from redis.exceptions import RedisError
 
 from tidewire.redislog.keys import Keys
+from tidewire.redislog.locator import Locator
 
 __all__ = ["LiveConnection"]
 
@@ -109,13 +111,14 @@ class LiveConnection:
     """Keeps one subscribed connection up.
 
     Args:
-        url: of Redis.
+        locator: where Redis is; asked at each attempt to connect.
         keys: whose live channel and inbox channels to listen to.
         on_message: called with (channel, payload) for each message; must be quick.
     """
 
-    def __init__(self, url: str, keys: Keys, on_message: Callable[[bytes, bytes], None]) -> None:
-        self._options: dict[str, Any] = dict(parse_url(url))
+    def __init__(self, locator: Locator, keys: Keys, on_message: Callable[[bytes, bytes], None]) -> None:
+        self._locator = locator
+        self._options: dict[str, Any] = dict(parse_url(locator.target.url))
         self._tls = _tls(self._options)
         self._keys = keys
         self._on_message = on_message
@@ -139,7 +142,7 @@ class LiveConnection:
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     reader = await self._connect()
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, RedisError) as error:
                 logger.debug("live_connection_failed", error=str(error))
                 reader = None
             if reader is not None:
@@ -160,11 +163,13 @@ class LiveConnection:
         loop, options = asyncio.get_running_loop(), self._options
         reader = _Reader(self._on_message)
         try:
-            if "path" in options:
-                await loop.create_unix_connection(lambda: reader, options["path"])
+            address = await self._locator.locate()
+            if address.port == 0:
+                await loop.create_unix_connection(lambda: reader, address.host)
             else:
-                host, port = options.get("host", "127.0.0.1"), int(options.get("port", 6379))
-                await loop.create_connection(lambda: reader, host, port, ssl=self._tls)
+                await loop.create_connection(lambda: reader, *address, ssl=self._tls)
+            if address != self._locator.address:  # the primary is another one since, and `rebuild` was called too soon
+                raise ConnectionAbortedError(f"{address} is the primary no more")
         except BaseException:
             reader.abort()  # it may have been made in the moment in which it was no longer wanted
             raise

@@ -19,6 +19,7 @@ import structlog
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock
+from tidewire.redislog.locator import Locator
 from tidewire_service.errors import FrameMalformed
 from tidewire_service.hub.continuity import ContinuityTracker, Listener
 from tidewire_service.hub.effects import Effect, Effects, ReadTails, run_effects
@@ -44,7 +45,7 @@ class PartitionFeed:
         partition: what is kept current.
         listener: told of each change of the partition.
         log: the Redis log.
-        url: of Redis, for the live connection (with its password).
+        locator: where Redis is, for the live connection.
         keys: names of the partition's channels.
         changed: called when applied batches may be waiting for a flush.
         moved: called after each operation of the tracker.
@@ -60,7 +61,7 @@ class PartitionFeed:
         partition: Partition,
         listener: Listener,
         log: ReadableLog,
-        url: str,
+        locator: Locator,
         keys: Keys,
         *,
         changed: Callable[[], None],
@@ -73,7 +74,7 @@ class PartitionFeed:
         self._counters = partition.counters
         self._listener = listener
         self._tracker = ContinuityTracker(partition, listener)
-        self._connection = LiveConnection(url, keys, self._on_message)
+        self._connection = LiveConnection(locator, keys, self._on_message)
         self._live_channel = keys.live.encode()
         self._redis = log.url
         self._changed = changed

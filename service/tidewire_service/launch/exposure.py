@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from tidewire.redislog.redis_url import parse_redis_url
 from tidewire.settings import is_loopback
 from tidewire_service.settings import ServiceSettings
 
@@ -28,9 +29,13 @@ def warnings(settings: ServiceSettings) -> list[str]:
                 f"allowed_hosts has {', '.join(foreign)}: requests through a proxy need no token; "
                 "add --auth unless the proxy authenticates"
             )
-    redis = urlsplit(settings.redis)
-    if redis.scheme == "redis" and not is_loopback(redis.hostname or "localhost"):
-        found.append("Redis is reached over the network without TLS; use rediss://")
-    if redis.scheme in ("redis", "rediss") and not is_loopback(redis.hostname or "localhost") and not redis.password:
+    target = parse_redis_url(settings.redis)
+    redis = urlsplit(target.url)
+    hosts = [node.host for node in target.sentinels.nodes] if target.sentinels else [redis.hostname or "localhost"]
+    over_network = redis.scheme != "unix" and not all(map(is_loopback, hosts))
+    if redis.scheme == "redis" and over_network:
+        tls = "rediss+sentinel://" if target.sentinels else "rediss://"
+        found.append(f"Redis is reached over the network without TLS; use {tls}")
+    if over_network and not redis.password:
         found.append("Redis on the network is used without a password; give its users passwords (docs/security.md)")
     return found

@@ -9,7 +9,7 @@ import structlog
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.log import RedisLog
-from tidewire.redislog.server_checks import check_server
+from tidewire.redislog.server_checks import check_replicas, check_server
 
 __all__ = ["check_when_reached"]
 
@@ -26,6 +26,7 @@ async def check_when_reached(log: RedisLog) -> None:
             await asyncio.sleep(_PAUSE_S)
             continue
         _log.info("redis_reached", server=info.name, version=info.version, redis=log.url)
-        for finding in check_server(info):
+        watched = log.locator.target.sentinels is not None
+        for finding in (*check_server(info), *(check_replicas(info) if watched else ())):
             _log.warning("redis_setting_risky", finding=f"{finding.found}: {finding.remedy}")
         return

@@ -1,0 +1,55 @@
+"""Says what a server that cannot hold the log answers, in one sentence with the remedy; pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis
+
+__all__ = ["NoLog", "refusal_of", "said"]
+
+_ONE_SERVER: Final = "use the address of a Redis that is part of no Cluster"
+
+
+class NoLog(redis.ConnectionError):
+    """The server that answered can hold no log, whatever is asked of it; the message says which one can."""
+
+
+def refusal_of(hello: Any, address: str) -> str:
+    """Return why a server cannot hold the log, from its reply to HELLO; empty if it can, or does not say.
+
+    Args:
+        hello: names and values in turn, as protocol 2 has them; another thing from a server that knows no HELLO.
+        address: where it was asked.
+    """
+    if not isinstance(hello, list):
+        return ""
+    facts = dict(zip(hello[::2], hello[1::2], strict=False))
+    if facts.get(b"mode") == b"sentinel":
+        return f"it is a Sentinel, which holds no data: write redis+sentinel://{address}/NAME, with its primary's name"
+    return ""
+
+
+def said(error: BaseException, *, by_sentinel: bool = False) -> str:
+    """Return what an error says, and what to do about it if the server is the wrong one.
+
+    Args:
+        error: of redis-py, which leaves only the slot and the address of a redirection.
+        by_sentinel: the address of the server is what Sentinels said.
+    """
+    if isinstance(error, redis.exceptions.MovedError):
+        return (
+            f"it is a node of a Cluster, and the log would be at {error.host}:{error.port} (MOVED {error.slot_id}): "
+            f"{_ONE_SERVER}"
+        )
+    if isinstance(error, redis.exceptions.AskError):
+        return f"it is a node of a Cluster that is moving the log (ASK {error}): {_ONE_SERVER}"
+    text = str(error) or type(error).__name__
+    if isinstance(error, redis.ReadOnlyError):
+        remedy = "the Sentinels are asked again" if by_sentinel else "use the address of its primary"
+        return f"it is a replica, which takes no readings ({text}): {remedy}"
+    if "SELECT is not allowed in cluster mode" in text:
+        return f"it is a node of a Cluster, which has the database 0 only ({text}): {_ONE_SERVER}"
+    if isinstance(error, redis.exceptions.ClusterDownError) and not isinstance(error, redis.exceptions.MasterDownError):
+        return f"it is a node of a Cluster ({text}): {_ONE_SERVER}"
+    return text

