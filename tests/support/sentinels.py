@@ -168,22 +168,26 @@ class Sentinels:
         return [server for server in self.servers if server is not primary]
 
     def fail_over(self, *how: str) -> None:
-        """Ask a Sentinel for a failover, as an operator does; returns at once.
+        """Ask a Sentinel for a failover, as an operator does, until it has done it.
 
         Args:
             how: ``COORDINATED``: the old primary hands over, and loses nothing.
         """
+        asked = self.sentinels[0]
+        before = self.said(asked)
 
-        def taken() -> bool:
-            try:
-                self.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", self.name, *how)
-            except redis.ResponseError as error:
-                if "NOGOODSLAVE" in str(error) or "INPROG" in str(error):
-                    return False
-                raise
-            return True
+        def done() -> bool:
+            if self.said(asked) != before:
+                return True
+            if "failover_in_progress" not in self._master(asked)["flags"]:  # nor if the others did not elect it
+                try:
+                    asked.client.execute_command("SENTINEL", "FAILOVER", self.name, *how)
+                except redis.ResponseError as error:
+                    if "NOGOODSLAVE" not in str(error) and "INPROG" not in str(error):
+                        raise
+            return False
 
-        _until(taken, "a Sentinel takes the order")
+        _until(done, "a Sentinel fails over")
 
     def mend(self) -> None:
         """Start what is down, resume what is stopped; wait until all follow one primary and every Sentinel knows it."""
