@@ -8,6 +8,7 @@ import redis
 
 __all__ = ["NoLog", "refusal_of", "said"]
 
+_NO_DATABASE: Final = ("SELECT is not allowed in cluster mode", "DB index is out of range")  # Redis, and both
 _ONE_SERVER: Final = "use the address of a Redis that is part of no Cluster"
 
 
@@ -48,8 +49,8 @@ def said(error: BaseException, *, by_sentinel: bool = False) -> str:
     if isinstance(error, redis.ReadOnlyError):
         remedy = "the Sentinels are asked again" if by_sentinel else "use the address of its primary"
         return f"it is a replica, which takes no readings ({text}): {remedy}"
-    if "SELECT is not allowed in cluster mode" in text:
-        return f"it is a node of a Cluster, which has the database 0 only ({text}): {_ONE_SERVER}"
+    if any(refusal in text for refusal in _NO_DATABASE):
+        return f"it has no database of that number ({text}): a Cluster has 0 alone, others as many as 'databases' says"
     if isinstance(error, redis.exceptions.ClusterDownError) and not isinstance(error, redis.exceptions.MasterDownError):
         return f"it is a node of a Cluster ({text}): {_ONE_SERVER}"
     return text
