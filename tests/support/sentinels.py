@@ -55,11 +55,13 @@ class Server:
         client: for looking, and for what an operator would do.
     """
 
-    def __init__(self, directory: Path, *words: str) -> None:
+    def __init__(self, directory: Path, *words: str, password: str = "") -> None:
         self.port = own_port()
         self.address = ("127.0.0.1", self.port)
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.client: Any = redis.Redis(port=self.port, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0))
+        self.client: Any = redis.Redis(
+            port=self.port, password=password or None, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0)
+        )
         self._directory = directory / str(self.port)
         self._words = words
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,13 +115,27 @@ class Sentinels:
         name: of the primary, as the Sentinels know it.
         servers: with data; which of them is the primary changes.
         sentinels: who watch.
-        url: of the whole.
+        url: of the whole, with the passwords.
+
+    Args:
+        password: of the servers with data; "" for none.
+        sentinel_password: of the Sentinels; "" for none.
     """
 
-    def __init__(self, directory: Path, *, replicas: int = 1, sentinels: int = 3) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        replicas: int = 1,
+        sentinels: int = 3,
+        password: str = "",
+        sentinel_password: str = "",
+    ) -> None:
         self.name = "tw"
-        data = ("--save", "", "--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
-        self.servers = [Server(directory, *data) for _ in range(1 + replicas)]
+        data = ["--save", "", "--repl-diskless-sync-delay", "0", "--repl-timeout", "5"]
+        if password:
+            data += ["--requirepass", password, "--primaryauth", password]
+        self.servers = [Server(directory, *data, password=password) for _ in range(1 + replicas)]
         self.sentinels = []
         for number in range(sentinels):
             config = directory / f"sentinel-{number}.conf"  # each rewrites its own
@@ -127,9 +143,13 @@ class Sentinels:
                 f"sentinel monitor {self.name} 127.0.0.1 {self.servers[0].port} {sentinels // 2 + 1}\n"
                 f"sentinel down-after-milliseconds {self.name} {_DOWN_MS}\n"
                 f"sentinel failover-timeout {self.name} 5000\n"
+                + (f"sentinel auth-pass {self.name} {password}\n" if password else "")
+                + (f"requirepass {sentinel_password}\n" if sentinel_password else "")
             )
-            self.sentinels.append(Server(directory, str(config), "--sentinel"))
-        self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/{self.name}"
+            self.sentinels.append(Server(directory, str(config), "--sentinel", password=sentinel_password))
+        nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        self.url = f"redis+sentinel://{f':{password}@' if password else ''}{nodes}/{self.name}"
+        self.url += f"?sentinel_password={sentinel_password}" if sentinel_password else ""
 
     def start(self) -> None:
         """Start all, and wait until they know each other."""

@@ -32,6 +32,7 @@ __all__ = ["BlockingSentinel", "Fixed", "Locator", "Sentinel", "Votes", "locator
 
 _EVERY_S: Final = 0.25  # from one question to the next
 _PAUSE_S: Final = 0.05  # at least; a Sentinel that switches many primaries says so many times
+_REST_S: Final = _EVERY_S - _PAUSE_S
 _ANSWER_S: Final = 0.5  # that one Sentinel has for an answer, or for a connection
 _SHOWN: Final = 3  # Sentinels whose failure is told
 _SWITCHED: Final = "+switch-master"  # the channel of every Sentinel
@@ -139,6 +140,7 @@ def _connection(target: RedisTarget, node: Address, parse: Callable[[str], dict[
         "socket_timeout": _ANSWER_S,
         "socket_connect_timeout": _ANSWER_S,
         "protocol": 2,
+        "client_name": "tidewire-locator",
     }
 
 
@@ -228,12 +230,16 @@ class Sentinel:
         async with redis.asyncio.Redis.from_pool(pool) as asked, asked.pubsub() as switches:
             async with asyncio.timeout(_ANSWER_S):
                 await switches.subscribe(_SWITCHED)
+            may_hear = True
             while not self._closed:
                 async with asyncio.timeout(_ANSWER_S):
                     answer = await asked.execute_command(*self._question)  # type: ignore[no-untyped-call]
                 self._note(node, _parsed(answer, self._sentinels.name))
                 await asyncio.sleep(_PAUSE_S)
-                await switches.get_message(timeout=_EVERY_S - _PAUSE_S)
+                try:
+                    await (switches.get_message(timeout=_REST_S) if may_hear else asyncio.sleep(_REST_S))
+                except redis.exceptions.NoPermissionError:
+                    may_hear = False  # a switch is found by asking
 
     def _note(self, node: Address, answer: Address | str) -> None:
         before = self._votes.address
@@ -328,10 +334,14 @@ class BlockingSentinel:
             try:
                 with self._client(node) as asked, asked.pubsub() as switches:
                     switches.subscribe(_SWITCHED)
+                    may_hear = True
                     while not closed.is_set():
                         self._note(node, self._asked(asked))
                         closed.wait(_PAUSE_S)
-                        switches.get_message(timeout=_EVERY_S - _PAUSE_S)
+                        try:
+                            _ = switches.get_message(timeout=_REST_S) if may_hear else closed.wait(_REST_S)
+                        except redis.exceptions.NoPermissionError:
+                            may_hear = False  # a switch is found by asking
             except (redis.RedisError, OSError, ValueError) as error:
                 self._note(node, _why(error))
             except Exception as error:  # the top of a thread: it must go on

@@ -1,0 +1,254 @@
+"""The primary on which Sentinels agree: what counts as a majority, who is asked and how, and what ends with a log."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sentinels import Sentinels
+from servers import Valkey
+from waiting import eventually, generous
+
+from tidewire.errors import LogUnavailable
+from tidewire.model.batch import encode_batch, make_batch
+from tidewire.redislog.locator import Fixed, Sentinel, Votes, locator_of
+from tidewire.redislog.log import BlockingRedisLog, RedisLog
+from tidewire.redislog.redis_url import Address, parse_redis_url
+from tidewire.redislog.redis_url import Sentinels as Named
+
+_PASSWORD, _SENTINEL_PASSWORD = "of-the-data", "of-the-sentinels"
+_BATCHES = [encode_batch(make_batch("m", 1.0))]
+NODES = tuple(Address(f"s{n}", 26_379) for n in range(5))
+OLD, NEW = Address("old", 1), Address("new", 1)
+
+
+def _votes(count: int) -> Votes:
+    return Votes(Named(NODES[:count], "tw"))
+
+
+@pytest.mark.parametrize(("count", "enough"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
+def test_more_than_half_of_those_that_are_named_must_agree(count: int, enough: int) -> None:
+    votes = _votes(count)
+    for node in NODES[: enough - 1]:
+        assert not votes.note(node, OLD)
+        assert not votes.note(node, OLD), "who says it twice counts once"
+    assert votes.address is None
+    assert votes.note(NODES[enough - 1], OLD)
+    assert votes.address == OLD
+    for node in NODES[enough:count]:
+        assert not votes.note(node, NEW)
+    assert votes.address == OLD
+    for node in NODES[: enough - 1]:
+        votes.note(node, NEW)
+    moved = votes.address == NEW or votes.note(NODES[enough - 1], NEW)
+    assert moved
+    assert votes.address == NEW
+
+
+def test_silence_and_disagreement_keep_the_last_address() -> None:
+    votes = _votes(3)
+    for node in NODES[:2]:
+        votes.note(node, OLD)
+    for node in NODES[:3]:
+        assert not votes.note(node, "no answer")
+    assert votes.address == OLD
+    for node, said in zip(NODES[:3], (OLD, NEW, Address("other", 1)), strict=True):
+        assert not votes.note(node, said)
+    assert votes.address == OLD
+
+
+def test_what_each_said_is_told_and_bounded() -> None:
+    votes = _votes(5)
+    votes.note(NODES[0], OLD)
+    votes.note(NODES[1], "no answer within 0.5 s")
+    assert votes.trouble == (
+        "no majority of 5 Sentinels says where 'tw' is "
+        "(s0:26379: old:1; s1:26379: no answer within 0.5 s; s2:26379: no answer yet; …)"
+    )
+
+
+async def test_an_address_without_sentinels_is_where_it_says() -> None:
+    for url, address in {
+        "redis://h": ("h", 6_379),
+        "rediss://h:1/3": ("h", 1),
+        "redis://[::1]:2": ("::1", 2),
+        "unix:///tmp/r.sock": ("/tmp/r.sock", 0),
+    }.items():
+        locator = locator_of(parse_redis_url(url))
+        assert isinstance(locator, Fixed)
+        assert await locator.locate() == locator.address == address
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    started = Sentinels(tmp_path_factory.mktemp("sentinels"), password=_PASSWORD, sentinel_password=_SENTINEL_PASSWORD)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture
+def sentinels(processes: Sentinels) -> Sentinels:
+    processes.mend()
+    return processes
+
+
+async def _append(log: Any) -> None:
+    if isinstance(log, RedisLog):
+        await log.append(_BATCHES)
+    else:
+        await asyncio.to_thread(log.append, _BATCHES)
+
+
+async def _close(log: Any) -> None:
+    if isinstance(log, RedisLog):
+        await log.close()
+    else:
+        log.close()
+
+
+both = pytest.mark.parametrize("make", [RedisLog, BlockingRedisLog])
+
+
+@both
+async def test_sentinels_and_primary_have_passwords_of_their_own(sentinels: Sentinels, make: Any) -> None:
+    log = make(sentinels.url)
+    assert _PASSWORD not in log.url
+    assert _SENTINEL_PASSWORD not in log.url
+    await _append(log)
+    assert log.locator.address == sentinels.primary.address
+    await _close(log)
+    for without, told in (
+        (sentinels.url.partition("?")[0], "give user and password of the Sentinels as ?sentinel_username="),
+        (sentinels.url.replace(f":{_PASSWORD}@", ""), "NOAUTH|Authentication required"),
+    ):
+        log = make(without)
+        with pytest.raises(LogUnavailable, match=re.escape(told) if "?" in told else told) as refused:
+            await _append(log)
+        assert _PASSWORD not in str(refused.value)
+        assert _SENTINEL_PASSWORD not in str(refused.value)
+        await _close(log)
+
+
+@both
+async def test_a_user_needs_role_to_be_told_from_a_replica_and_goes_on_without(sentinels: Sentinels, make: Any) -> None:
+    for server in sentinels.servers:
+        server.client.execute_command("ACL", "SETUSER", "some", "on", ">some", "+@all", "~*", "&*", "-role")
+    log = make(sentinels.url.replace(f"//:{_PASSWORD}@", "//some:some@"))
+    await _append(log)
+    await _close(log)
+
+
+@both
+async def test_a_name_that_no_sentinel_knows_and_a_server_that_is_none_are_told(
+    sentinels: Sentinels, valkey: Valkey, make: Any
+) -> None:
+    log = make(sentinels.url.replace(f"/{sentinels.name}?", "/other?"))
+    with pytest.raises(LogUnavailable, match="watches no primary named 'other'"):
+        await _append(log)
+    await _close(log)
+    log = make(f"redis+sentinel://127.0.0.1:{valkey.port}/tw")
+    with pytest.raises(LogUnavailable, match=rf"127.0.0.1:{valkey.port}: is no Sentinel"):
+        await _append(log)
+    await _close(log)
+
+
+@both
+async def test_a_sentinel_that_hangs_delays_nobody_for_longer_than_its_time(sentinels: Sentinels, make: Any) -> None:
+    sentinels.sentinels[0].signal(signal.SIGSTOP)  # the first that is asked
+    log = make(sentinels.url)
+    began = time.monotonic()
+    await _append(log)
+    assert time.monotonic() - began < generous(1.0)
+    await _close(log)
+
+
+@both
+async def test_connections_to_the_sentinels_are_two_each_and_end_with_the_log(sentinels: Sentinels, make: Any) -> None:
+    def connected() -> list[int]:
+        return [len(sentinel.connections()) for sentinel in sentinels.sentinels]
+
+    await eventually(lambda: connected() == [0, 0, 0])
+    log = make(sentinels.url)
+    await _append(log)
+    await eventually(lambda: connected() == [2, 2, 2])
+    assert _watching()
+    await _close(log)
+    assert not _watching()
+    await eventually(lambda: connected() == [0, 0, 0])
+
+
+@both
+async def test_a_user_of_the_sentinels_who_may_not_listen_is_told_when_asking(sentinels: Sentinels, make: Any) -> None:
+    """The rules are those that the documentation of Sentinel gives for clients."""
+    rules = "-@all +auth +client|setname +hello +ping +role +sentinel|get-master-addr-by-name"
+    for sentinel in sentinels.sentinels:
+        sentinel.client.execute_command("ACL", "SETUSER", "asks", "on", ">asks", *rules.split())
+    log = make(f"{sentinels.url.partition('?')[0]}?sentinel_username=asks&sentinel_password=asks")
+    old = sentinels.primary
+    await _append(log)
+    await asyncio.to_thread(sentinels.fail_over, "COORDINATED")
+    assert old is not await asyncio.to_thread(lambda: sentinels.primary)
+
+    async def follows() -> bool:
+        try:
+            await _append(log)
+        except LogUnavailable:
+            return False
+        return bool(log.locator.address != old.address)
+
+    await eventually(follows)
+    await _close(log)
+
+
+def _watching() -> list[str]:
+    """Return the names of what asks Sentinels: tasks and threads."""
+    names = [task.get_name() for task in asyncio.all_tasks()] + [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("tidewire-sentinel")]
+
+
+async def test_a_log_that_was_closed_finds_the_primary_again(sentinels: Sentinels) -> None:
+    for make in (RedisLog, BlockingRedisLog):
+        log = make(sentinels.url)
+        await _append(log)
+        await _close(log)
+        await _append(log)
+        await _close(log)
+
+
+async def test_all_that_wait_for_the_first_answer_get_it(sentinels: Sentinels) -> None:
+    locator = locator_of(parse_redis_url(sentinels.url))
+    assert isinstance(locator, Sentinel)
+    found = await asyncio.gather(*[locator.locate() for _ in range(20)])
+    assert set(found) == {sentinels.primary.address}
+    await locator.close()
+
+
+async def test_no_connection_leads_to_a_replica_that_sentinels_take_for_the_primary(tmp_path: Path) -> None:
+    """Sentinels that know of nothing but one server, which follows another: ROLE tells."""
+    alone = Sentinels(tmp_path, replicas=1, sentinels=1)
+    try:
+        alone.start()
+        primary, [replica] = alone.primary, alone.replicas
+        log, blocking = RedisLog(alone.url), BlockingRedisLog(alone.url)
+        await _append(log)
+        await _append(blocking)
+        primary.client.execute_command("REPLICAOF", "127.0.0.1", replica.port)  # by hand, and unknown to the Sentinel
+        for one in (log, blocking):
+            with pytest.raises(LogUnavailable):
+                await _append(one)
+            with pytest.raises(LogUnavailable, match=r"it is a replica, which takes no readings .* are asked again"):
+                await _append(one)
+        await _close(log)
+        await _close(blocking)
+    finally:
+        alone.close()
