@@ -158,6 +158,7 @@ async def test_row_31_a_primary_that_ends_or_hangs_is_replaced(
     if how == signal.SIGSTOP:
         old.signal(signal.SIGCONT)  # it takes itself for the primary until a Sentinel tells it
         await eventually(lambda: old.client.role()[0] == b"slave")
+        assert not old.connections(), "nobody went back to it"
     pause_s = await load.settle(primary, ended_s)
     print(f"row 31, {how.name}: {pause_s:.2f} s without an acknowledgement, {await load.gone()} gone and announced")
     assert pause_s < world.lateness.allow(_DOWN_S + 2.0)

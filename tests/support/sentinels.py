@@ -217,6 +217,9 @@ class Sentinels:
             else:
                 server.start()
         primary = self.primary
+        for server in self.servers:  # a Sentinel tells them too, ten seconds later
+            if server is not primary and server.client.role()[0] == b"master":
+                server.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
 
         def in_order() -> bool:
             replicas = [server for server in self.servers if server is not primary]
