@@ -176,7 +176,6 @@ class Sentinel:
         self.on_moved: Callable[[Address], None] | None = None
         self._sentinels = target.sentinels
         self._votes = Votes(self._sentinels)
-        self._question = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._sentinels.name
         self._heard = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
@@ -226,20 +225,29 @@ class Sentinel:
     async def _listen(self, node: Address) -> None:
         """Ask one Sentinel again and again; until an error, or a cancellation that redis-py swallowed."""
         options = _connection(self.target, node, parse_async_url)  # type: ignore[arg-type]  # of a TypedDict
-        pool = redis.asyncio.ConnectionPool(**options, retry=AsyncRetry(NoBackoff(), 0))
-        async with redis.asyncio.Redis.from_pool(pool) as asked, asked.pubsub() as switches:
+        make = options.pop("connection_class", redis.asyncio.Connection)
+        asked, hearing = (make(**options, retry=AsyncRetry(NoBackoff(), 0)) for _ in range(2))
+        question = asked.pack_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._sentinels.name)
+        try:
             async with asyncio.timeout(_ANSWER_S):
-                await switches.subscribe(_SWITCHED)
+                await asked.connect()
+                await hearing.connect()
+                await hearing.send_command("SUBSCRIBE", _SWITCHED)
             may_hear = True
             while not self._closed:
                 async with asyncio.timeout(_ANSWER_S):
-                    answer = await asked.execute_command(*self._question)  # type: ignore[no-untyped-call]
+                    await asked.send_packed_command(question)
+                    answer = await asked.read_response()
                 self._note(node, _parsed(answer, self._sentinels.name))
-                await asyncio.sleep(_PAUSE_S)
                 try:
-                    await (switches.get_message(timeout=_REST_S) if may_hear else asyncio.sleep(_REST_S))
+                    heard = await (hearing.read_response(timeout=_EVERY_S) if may_hear else asyncio.sleep(_EVERY_S))
                 except redis.exceptions.NoPermissionError:
-                    may_hear = False  # a switch is found by asking
+                    heard, may_hear = None, False  # a switch is found by asking
+                if heard is not None:
+                    await asyncio.sleep(_PAUSE_S)
+        finally:
+            for connection in (asked, hearing):
+                await connection.disconnect(nowait=True)
 
     def _note(self, node: Address, answer: Address | str) -> None:
         before = self._votes.address
