@@ -23,6 +23,7 @@ from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire.redislog.redis_url import Address, parse_redis_url
 from tidewire.redislog.redis_url import Sentinels as Named
 
+ROOT = Path(__file__).parents[2]
 _PASSWORD, _SENTINEL_PASSWORD = "of-the-data", "of-the-sentinels"
 _BATCHES = [encode_batch(make_batch("m", 1.0))]
 NODES = tuple(Address(f"s{n}", 26_379) for n in range(5))
@@ -187,12 +188,19 @@ async def test_connections_to_the_sentinels_are_two_each_and_end_with_the_log(se
     await eventually(lambda: connected() == [0, 0, 0])
 
 
+USER = re.search(r"`(-@all \+auth .*? &\+switch-master)`", (ROOT / "docs/security.md").read_text(), re.DOTALL)
+
+
 @both
-async def test_a_user_of_the_sentinels_who_may_not_listen_is_told_when_asking(sentinels: Sentinels, make: Any) -> None:
-    """The rules are those that the documentation of Sentinel gives for clients."""
-    rules = "-@all +auth +client|setname +hello +ping +role +sentinel|get-master-addr-by-name"
+@pytest.mark.parametrize("denied", ["", "+subscribe", "&+switch-master"])
+async def test_a_user_of_the_sentinels_follows_also_one_who_may_not_listen(
+    sentinels: Sentinels, make: Any, denied: str
+) -> None:
+    assert USER
+    rules = [rule for rule in USER[1].split() if rule != denied]
     for sentinel in sentinels.sentinels:
-        sentinel.client.execute_command("ACL", "SETUSER", "asks", "on", ">asks", *rules.split())
+        sentinel.client.execute_command("ACL", "SETUSER", "asks", "reset", "on", ">asks", "resetchannels", *rules)
+        sentinel.client.execute_command("ACL", "LOG", "RESET")
     log = make(f"{sentinels.url.partition('?')[0]}?sentinel_username=asks&sentinel_password=asks")
     old = sentinels.primary
     await _append(log)
@@ -208,6 +216,8 @@ async def test_a_user_of_the_sentinels_who_may_not_listen_is_told_when_asking(se
 
     await eventually(follows)
     await _close(log)
+    refused = [sentinel.client.execute_command("ACL", "LOG") for sentinel in sentinels.sentinels]
+    assert any(refused) == bool(denied)
 
 
 def _watching() -> list[str]:

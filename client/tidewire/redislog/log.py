@@ -167,6 +167,7 @@ class RedisLog(_Base):
         forgotten_series: series that sweeps have forgotten so far.
         locator: where the server is.
         on_given_up: called when all connections were given up, so that others to the same URL follow; or None.
+        on_moved: called when the primary is another server, so that others follow at once; or None.
 
     What is read is judged by a clock. Each read returns the clock with what it read, from the end of the same
     connection: over another one, the server of a moment ago may answer the read and the new one confirm it.
@@ -192,6 +193,7 @@ class RedisLog(_Base):
             )
         self.redis = redis.asyncio.Redis.from_pool(self._pool)
         self.on_given_up: Callable[[], None] | None = None
+        self.on_moved: Callable[[], None] | None = None
         self._gave_up_s = float("-inf")
         self._giving_up: asyncio.TimerHandle | None = None  # again, when the pause after the last time is over
         self._others_too = False
@@ -243,8 +245,8 @@ class RedisLog(_Base):
     def _leave(self, address: Address) -> None:
         """Let no connection stay at another server than the one that is the primary now."""
         self._pool.leave(address)
-        if self.on_given_up is not None:
-            self.on_given_up()
+        if self.on_moved is not None:
+            self.on_moved()
 
     async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""

@@ -89,6 +89,7 @@ class Hub:
         )
         self._reads = self._feed.reads
         log.on_given_up = self._feed.reconnect
+        log.on_moved = self._feed.move
         self._tick_s = settings.tick_ms / 1e3
         self._max_matching_s = settings.max_matching_s
         self._intervals_wanted = asyncio.Event()

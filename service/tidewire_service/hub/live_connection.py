@@ -123,6 +123,7 @@ class LiveConnection:
         self._keys = keys
         self._on_message = on_message
         self._reader: _Reader | None = None
+        self._moved = asyncio.Event()
         self.connects = 0
 
     @property
@@ -134,6 +135,11 @@ class LiveConnection:
         """Drop the connection; `run` makes a new one."""
         if self._reader is not None:
             self._reader.abort()
+
+    def move(self) -> None:
+        """Drop the connection; `run` makes a new one without a pause."""
+        self._moved.set()
+        self.rebuild()
 
     async def run(self) -> None:
         """Connect, listen, reconnect with jitter; until cancelled."""
@@ -156,8 +162,11 @@ class LiveConnection:
                 elif reader.refusal and reader.refusal != refusal:  # once, and not at each attempt
                     refusal = reader.refusal
                     logger.warning("live_connection_refused", error=refusal, remedy=_REMEDY)
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff_s * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter
+                    await self._moved.wait()
+            backoff_s = 0.05 if self._moved.is_set() else min(_MAX_BACKOFF_S, backoff_s * 2)
+            self._moved.clear()
 
     async def _connect(self) -> _Reader:
         loop, options = asyncio.get_running_loop(), self._options

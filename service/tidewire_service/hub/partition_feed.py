@@ -109,6 +109,10 @@ class PartitionFeed:
         """Make the live connection anew: the server behind the URL may be another one."""
         self._connection.rebuild()
 
+    def move(self) -> None:
+        """Make the live connection anew at once, also if it waits before its next attempt: the primary is another."""
+        self._connection.move()
+
     async def listen(self) -> None:
         """Keep the live connection up; until cancelled."""
         await self._connection.run()
