@@ -397,7 +397,8 @@ def _for_redis_cli(url: str) -> str:
     if found is None:
         return shown
     scheme, host, port, name, database = found.groups()
-    ask = f"redis-cli -h {host.strip('[]')} -p {port or 26379} SENTINEL GET-MASTER-ADDR-BY-NAME {name}"
+    tls = " --tls" if scheme == "rediss" else ""
+    ask = f"redis-cli{tls} -h {host.strip('[]')} -p {port or 26379} SENTINEL GET-MASTER-ADDR-BY-NAME {name}"
     return f"{scheme}://$({ask} | paste -sd:){database or ''}"
 
 

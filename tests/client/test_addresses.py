@@ -16,6 +16,8 @@ from tidewire.publishing.publisher import Publisher
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire.redislog.redis_url import Address, Sentinels, parse_redis_url
 from tidewire.settings import without_password
+from tidewire_service.launch.exposure import warnings
+from tidewire_service.settings import ServiceSettings
 
 NEVER = {  # address: what the refusal says
     "redis://h?ssl_cert_reqs=none": "use rediss://",
@@ -189,3 +191,20 @@ def test_an_address_of_a_service_that_can_never_work_is_refused(url: str) -> Non
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://127.0.0.1:6379", []),
+        ("unix:///tmp/redis.sock", []),
+        ("redis://h", ["use rediss://", "without a password"]),
+        ("redis+sentinel://127.0.0.1,127.0.0.1:1/tw", []),
+        ("redis+sentinel://127.0.0.1,h/tw", ["use rediss+sentinel://", "without a password"]),
+        ("rediss+sentinel://:secret@a,b/tw", []),
+    ],
+)
+def test_a_redis_on_the_network_is_warned_of(url: str, said: list[str]) -> None:
+    found = warnings(ServiceSettings(redis=url))
+    assert len(found) == len(said)
+    assert all(word in warning for word, warning in zip(said, found, strict=True))
