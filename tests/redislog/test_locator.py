@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.pretty import pretty_repr
 from sentinels import Sentinels
 from servers import Valkey
 from waiting import eventually, generous
@@ -101,6 +102,19 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 def sentinels(processes: Sentinels) -> Sentinels:
     processes.mend()
     return processes
+
+
+async def test_what_a_log_of_sentinels_shows_has_no_password(processes: Sentinels) -> None:
+    log, blocking = RedisLog(processes.url), BlockingRedisLog(processes.url)
+    await _append(log)
+    await _append(blocking)
+    for one in (log, blocking):
+        shown = "\n".join([repr(one), str(one.__dict__), str(one.locator.__dict__), pretty_repr(one.locator.target)])
+        assert processes.name in shown
+        assert _PASSWORD not in shown
+        assert _SENTINEL_PASSWORD not in shown
+    await _close(log)
+    await _close(blocking)
 
 
 async def _append(log: Any) -> None:

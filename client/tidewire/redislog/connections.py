@@ -38,17 +38,56 @@ def names_another_server(error: BaseException | None) -> bool:
     return isinstance(error, _ELSEWHERE) and not isinstance(error, redis.exceptions.AuthenticationError)
 
 
-def _check(answer: Any, address: Address | None, *, by_sentinel: bool) -> None:
-    """Check what a server says of itself.
+class _Greeting:
+    """What a log asks of the server at the other end of a new connection; shared by the connections of a pool."""
 
-    Raises:
-        NoLog: it can hold no log.
-        ReadOnlyError: it was the primary a moment ago, or will be one in a moment.
-    """
-    if by_sentinel and isinstance(answer, list) and answer[:1] == [b"slave"]:
-        raise redis.ReadOnlyError(f"{address} says so")
-    if not by_sentinel and (refusal := refusal_of(answer, str(address))):
-        raise NoLog(refusal)
+    def __init__(self, locator: Locator | BlockingSentinel) -> None:
+        self._locator = locator
+        self._by_sentinel = locator.target.sentinels is not None
+        self._known = False  # what the server is
+
+    @property
+    def _question(self) -> str:
+        """The role of each server that Sentinels name; else what it is, until that is known."""
+        if self._by_sentinel:
+            return "ROLE"
+        return "" if self._known else "HELLO"
+
+    async def exchange(self, connection: AbstractConnection) -> None:
+        """Log in, select the database, and ask.
+
+        Raises:
+            NoLog: the server can hold no log.
+            ReadOnlyError: it was the primary a moment ago, or will be one in a moment.
+        """
+        await connection.on_connect()
+        if question := self._question:
+            await connection.send_command(question)
+            try:
+                answer = await connection.read_response()
+            except redis.ResponseError:  # before Redis 6, or a user who may not ask
+                answer = None
+            self._check(answer)
+
+    def exchange_blocking(self, connection: Any) -> None:
+        """Do as `exchange`."""
+        connection.on_connect()
+        if question := self._question:
+            connection.send_command(question)
+            try:
+                answer = connection.read_response()
+            except redis.ResponseError:  # as above
+                answer = None
+            self._check(answer)
+
+    def _check(self, answer: Any) -> None:
+        address = self._locator.address
+        if self._by_sentinel:
+            if isinstance(answer, list) and answer[:1] == [b"slave"]:
+                raise redis.ReadOnlyError(f"{address} says so")
+        elif refusal := refusal_of(answer, str(address)):
+            raise NoLog(refusal)
+        self._known = True
 
 
 class Wire:
@@ -116,26 +155,11 @@ class ConnectionPool(redis.asyncio.BlockingConnectionPool):
     """
 
     def __init__(self, *, locator: Locator, **options: Any) -> None:
-        super().__init__(**options, redis_connect_func=self._on_connect)
+        super().__init__(**options, redis_connect_func=_Greeting(locator).exchange)
         self.connection_class = _packing(self.connection_class)
-        self._locator = locator
-        self._known = False  # what the server is
         if isinstance(locator, Sentinel):
             self.connection_class = _following(self.connection_class, locator)
         self._given_up: set[AbstractConnection] = set()
-
-    async def _on_connect(self, connection: AbstractConnection) -> None:
-        await connection.on_connect()
-        by_sentinel = isinstance(self._locator, Sentinel)
-        if self._known and not by_sentinel:
-            return
-        await connection.send_command("ROLE" if by_sentinel else "HELLO")
-        try:
-            answer = await connection.read_response()
-        except redis.ResponseError:  # before Redis 6, or a user who may not ask
-            answer = None
-        _check(answer, self._locator.address, by_sentinel=by_sentinel)
-        self._known = True
 
     def leave(self, address: Address) -> None:
         """Break off all connections that lead to another address; commands in flight fail."""
@@ -198,9 +222,7 @@ class BlockingConnections(redis.ConnectionPool):
     """The connections of a blocking log; they lead where a locator says, as those of `ConnectionPool`."""
 
     def __init__(self, *, locator: Fixed | BlockingSentinel, **options: Any) -> None:
-        super().__init__(**options, redis_connect_func=self._on_connect)
-        self._locator = locator
-        self._known = False  # what the server is
+        super().__init__(**options, redis_connect_func=_Greeting(locator).exchange_blocking)
         if isinstance(locator, BlockingSentinel):
             self.connection_class = _blocking_following(self.connection_class, locator)
 
@@ -214,19 +236,6 @@ class BlockingConnections(redis.ConnectionPool):
         made = super().make_connection()
         self._made.append(made)
         return made
-
-    def _on_connect(self, connection: Any) -> None:
-        connection.on_connect()
-        by_sentinel = isinstance(self._locator, BlockingSentinel)
-        if self._known and not by_sentinel:
-            return
-        connection.send_command("ROLE" if by_sentinel else "HELLO")
-        try:
-            answer = connection.read_response()
-        except redis.ResponseError:  # before Redis 6, or a user who may not ask
-            answer = None
-        _check(answer, self._locator.address, by_sentinel=by_sentinel)
-        self._known = True
 
     def leave(self, address: Address) -> None:
         """Break off all connections that lead to another address, from any thread; a command in flight fails."""

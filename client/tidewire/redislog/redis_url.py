@@ -90,7 +90,7 @@ class Sentinels(NamedTuple):
 
 
 class RedisTarget(NamedTuple):
-    """What a URL names.
+    """What a URL names; its repr has no password.
 
     Attributes:
         url: of one server, as redis-py takes it, with its password. With Sentinels its host is the first of them: only
@@ -100,6 +100,9 @@ class RedisTarget(NamedTuple):
 
     url: str
     sentinels: Sentinels | None = None
+
+    def __repr__(self) -> str:
+        return f"RedisTarget({without_password(self.url)!r}, {self.sentinels!r})"
 
 
 def check_redis_url(url: str) -> None:
