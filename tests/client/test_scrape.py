@@ -6,13 +6,14 @@ import asyncio
 import gzip
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 from certificates import make_certificates
 from click.testing import CliRunner
+from dripping import HEAD, dripping
+from forward_proxy import forward_proxy
 from ports import own_port
 from servers import Valkey
 from waiting import HANG_S, Eventually
@@ -203,6 +206,42 @@ def test_answers_are_bounded_in_bytes_samples_and_time(program: Exposing) -> Non
     program.text(good, content_encoding="gzip")
     assert read(target) == {"a": (1, None)}
     target.close()
+
+
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\nX: ", HEAD], ids=["line", "headers", "body"])
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
+def test_a_target_that_drips_has_the_time_of_a_whole_answer(
+    begins: bytes, proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never ends by itself, and no wait for a piece is long."""
+    with dripping(begins) as port, forward_proxy(f"http://127.0.0.1:{port}") as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        target = only("drips.invalid" if proxied else f"127.0.0.1:{port}", timeout_s=0.5)
+        with pytest.raises(ServiceUnavailable, match=r"no whole answer within 0\.5 s"):
+            target.scrape()
+        target.close()
+        assert bool(proxy.paths) is proxied
+
+
+def test_a_name_with_two_addresses_of_which_one_is_silent_is_reached_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with exposing() as program, socket.socket() as silent, ExitStack() as waiting:
+        program.text("a 1\n")
+        port = int(program.place.rpartition(":")[2])
+        silent.bind(("127.0.0.2", port))
+        silent.listen(0)
+        for _ in range(8):  # its queue is full: it answers no further connection
+            queued = waiting.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(("127.0.0.2", port))
+        both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (2, 1)]
+        asked = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda host, *a, **k: both if host == "two.invalid" else asked(host, *a, **k)
+        )
+        target = only(f"two.invalid:{port}", timeout_s=6)
+        assert read(target) == {"a": (1, None)}
+        target.close()
 
 
 def test_what_is_no_exposition_is_no_series(program: Exposing) -> None:

@@ -16,6 +16,7 @@ from tidewire.errors import InvalidInput, LimitExceeded, ServiceUnavailable
 from tidewire.model.batch import FINISHED, Batch, checked_labels, checked_name, checked_time_ms, checked_value
 from tidewire.model.exposition import ExposedSample, read_exposition
 from tidewire.settings import without_password
+from tidewire.subscribing.deadline import BoundedClient, Deadline
 from tidewire.subscribing.service_address import checked_token, client_options
 
 __all__ = ["Fetching", "Scrape", "Target", "targets_of"]
@@ -30,7 +31,7 @@ class Fetching(NamedTuple):
     """How targets are asked.
 
     Attributes:
-        timeout_s: for a whole answer, seconds.
+        timeout_s: for a whole answer, from the connection on, seconds.
         max_bytes: of an answer, unpacked.
         max_samples: of an answer.
         headers: sent with each request.
@@ -143,7 +144,7 @@ class Target:
         if fetching.verify is not None:
             options["verify"] = fetching.verify
         headers = {"Accept": _ACCEPT, "Accept-Encoding": "gzip", "User-Agent": "tidewire-scrape"}
-        self._http = httpx.Client(**options, timeout=fetching.timeout_s, headers={**headers, **fetching.headers})
+        self._http = BoundedClient(**options, timeout=fetching.timeout_s, headers={**headers, **fetching.headers})
         self._known: dict[_Key, _Known] = {}
 
     def close(self) -> None:
@@ -216,13 +217,17 @@ class Target:
 
     def _fetched(self) -> tuple[bytes, bool]:
         """Return the body of the answer, and whether it is OpenMetrics."""
+        headers, timeout_s, deadline = self._bearer(), self._fetching.timeout_s, Deadline()
+        deadline.begin()
         try:
-            with self._http.stream("GET", self._url, headers=self._bearer()) as answer:
+            with deadline.within(timeout_s), self._http.stream("GET", self._url, headers=headers) as answer:
                 if answer.status_code != 200:
                     to = " to another address, which is not followed" if answer.is_redirect else ""
                     raise ServiceUnavailable(f"it answers {answer.status_code} {answer.reason_phrase}{to}")
                 body = self._read(answer)
                 return body, "application/openmetrics-text" in answer.headers.get("content-type", "")
+        except httpx.TimeoutException:
+            raise ServiceUnavailable(f"no whole answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise ServiceUnavailable(str(error) or type(error).__name__) from None
 
@@ -237,8 +242,8 @@ class Target:
         return {"Authorization": f"Bearer {checked_token(token)}"}
 
     def _read(self, answer: httpx.Response) -> bytes:
-        """Return a body: in time, within its bound, and unpacked a piece at a time."""
-        most, ends_s = self._fetching.max_bytes, time.monotonic() + self._fetching.timeout_s
+        """Return a body: within its bound, and unpacked a piece at a time."""
+        most = self._fetching.max_bytes
         packed = answer.headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("identity", "gzip"):
             raise ServiceUnavailable(f"its answer is packed as {packed[:20]!r}, which was not asked for")
@@ -251,8 +256,6 @@ class Target:
                 body += piece if unpack is None else unpack.decompress(piece, most + 1 - len(body))
                 if len(body) > most:
                     raise LimitExceeded("max_bytes", most, len(body), "scrape less of it")
-                if time.monotonic() > ends_s:
-                    raise ServiceUnavailable(f"no whole answer within {self._fetching.timeout_s:g} s")
         except zlib.error:
             raise ServiceUnavailable("its answer is no gzip") from None
         if unpack is not None and unpack.unused_data:
