@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import structlog
 from click.testing import CliRunner
+from dripping import HEAD, dripping
 from rich.text import Text
 from servers import StartService, Valkey
 from waiting import HANG_S, Eventually
@@ -344,6 +345,16 @@ async def test_doctor_tells_a_missing_token_another_server_and_a_proxy_that_buff
         status, out, _ = await tidewire("doctor", "--url", url)
         assert re.search(r"WRONG\s+stream\s+no first byte", out)
         assert "proxy" in out
+
+
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\nX: ", HEAD], ids=["headers", "body"])
+async def test_doctor_tells_what_drips_in_time(tidewire: Command, begins: bytes) -> None:
+    with dripping(begins) as port:
+        url = f"http://127.0.0.1:{port}"
+        status, out, _ = await asyncio.wait_for(tidewire("doctor", "--url", url, "--dashboard", url), HANG_S)
+    assert status == 1
+    assert re.search(r"WRONG\s+service\s+no answer from .*ReadTimeout", out), out
+    assert re.search(r"note\s+dashboard\s+no answer from .*ReadTimeout", out), out
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "ndjson"])

@@ -12,10 +12,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from dripping import HEAD, dripping
 from waiting import HANG_S, generous
 
-from tidewire.errors import InvalidInput
+from tidewire.errors import InvalidInput, ServiceUnavailable
+from tidewire.model.batch import Batch, encode_batch
 from tidewire.publishing.publisher import Publisher
+from tidewire.publishing.transport import HttpTransport
 
 
 class FakeService:
@@ -211,3 +214,12 @@ def test_calls_are_quick_while_the_service_hangs(fake_service: FakeService) -> N
     publisher.close()
     assert fake_service.kept == [float(n) for n in range(20_000)]
     assert sorted(took)[10_000] < generous(200e-6), "a call must not wait for the network"
+
+
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\nX: ", HEAD], ids=["headers", "body"])
+def test_an_answer_that_drips_holds_no_publisher(begins: bytes) -> None:
+    with dripping(begins) as port:
+        transport = HttpTransport(f"http://127.0.0.1:{port}", timeout_s=0.3)
+        with pytest.raises(ServiceUnavailable, match="ReadTimeout"):
+            transport.send([encode_batch(Batch(metric="a", time=[0.0], value=[1.0]))], "p", 1)
+        transport.close()

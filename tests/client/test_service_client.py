@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from dripping import HEAD, dripping
 from forward_proxy import forward_proxy
 from ports import own_port
 from waiting import HANG_S
@@ -190,6 +191,47 @@ async def test_an_answer_that_is_cut_is_an_error(fetch: Fetch) -> None:
 async def test_an_answer_without_end_is_not_read_to_its_end(fetch: Fetch, status: int, error: type[Exception]) -> None:
     with answering(b"HTTP/1.1 %d X\r\n\r\n" % status, endless=b"x" * 65_536) as url, pytest.raises(error):
         await asyncio.wait_for(fetch(url, "/v1/catalog"), HANG_S)
+
+
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\nX: ", HEAD], ids=["line", "headers", "body"])
+@pytest.mark.parametrize("kind", ["blocking", "async"])
+async def test_an_answer_that_drips_has_an_end(begins: bytes, kind: str) -> None:
+    """Its head has the time of a wait for a piece, all of it a time of its own."""
+
+    def blocking(url: str) -> Answer:
+        with ServiceClient(url, "", timeout_s=0.5, answer_s=1.0) as client:
+            return client.fetch("POST", "/v1/readings", body=b"[]")
+
+    async def by_async(url: str) -> Answer:
+        async with AsyncServiceClient(url, "", timeout_s=0.5, answer_s=1.0) as client:
+            return await client.fetch("POST", "/v1/readings", body=b"[]")
+
+    with dripping(begins) as port:
+        url = f"http://127.0.0.1:{port}"
+        asked = by_async(url) if kind == "async" else asyncio.to_thread(blocking, url)
+        with pytest.raises(ServiceUnreachable, match="ReadTimeout"):
+            await asyncio.wait_for(asked, HANG_S)
+
+
+async def test_a_body_that_takes_longer_than_a_wait_is_read() -> None:
+    """A stream goes on for ever: only its head is bounded, and the wait for each piece."""
+    with dripping(HEAD) as port:
+        url, began = f"http://127.0.0.1:{port}", time.monotonic()
+
+        def blocking() -> None:
+            with ServiceClient(url, "", timeout_s=1) as client, client.stream("GET", "/v1/stream") as answer:
+                for _ in answer.chunks():
+                    if time.monotonic() > began + 2:
+                        return
+
+        async def by_async() -> None:
+            client = AsyncServiceClient(url, "", timeout_s=1)
+            async with client, client.stream("GET", "/v1/stream") as answer:
+                async for _ in answer.chunks():
+                    if time.monotonic() > began + 2:
+                        return
+
+        await asyncio.wait_for(asyncio.gather(asyncio.to_thread(blocking), by_async()), HANG_S)
 
 
 # -- one rule for the machine's proxy

@@ -34,6 +34,7 @@ __all__ = ["Finding", "command", "examine"]
 
 _CLOCK_MS: Final = 1_000.0
 _TIMEOUT_S: Final = 3.0
+_ANSWER_S: Final = 6.0  # for a whole answer of the service, and of the dashboard
 _METRICS: Final = 10_000  # whose keys are looked at
 _SPOILT_KEYS: Final = 10  # that are named
 _SENTINELS: Final = 3  # of which one may fail
@@ -251,7 +252,7 @@ def _unread(log: BlockingRedisLog) -> Iterator[Finding]:
 
 def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
     try:
-        with ServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
+        with ServiceClient(url, token, timeout_s=_TIMEOUT_S, answer_s=_ANSWER_S) as client:
             started = time.monotonic()
             live = client.fetch("GET", "/health/live")
             took_ms = (time.monotonic() - started) * 1e3
@@ -332,7 +333,7 @@ def _stream(client: ServiceClient) -> Iterator[Finding]:
 
 def _dashboard(url: str) -> Iterator[Finding]:
     try:
-        with ServiceClient(url, token="", timeout_s=_TIMEOUT_S) as client:
+        with ServiceClient(url, token="", timeout_s=_TIMEOUT_S, answer_s=_ANSWER_S) as client:
             answer = client.fetch("GET", "/")
     except TidewireError as error:
         why = error.why if isinstance(error, ServiceUnreachable) else str(error)

@@ -22,6 +22,7 @@ __all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transpo
 
 _GZIP_FROM_BYTES: Final = 1_024
 _PAUSE_S: Final = 1.0  # where the service asks for a pause and does not say how long
+_ANSWER_WAITS: Final = 6  # for a whole answer, times the wait for a piece of it
 _LONGEST_PAUSE_S: Final = 300.0
 _STEP_MS: Final = 1_000.0  # by which clocks may drift apart between two calls
 _REASONS: Final[Mapping[str, str]] = {
@@ -121,7 +122,7 @@ class HttpTransport:
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 10.0) -> None:
         from tidewire.subscribing.service_client import ServiceClient  # noqa: PLC0415 - httpx costs 80 ms at import
 
-        self._client = ServiceClient(url, token, timeout_s=timeout_s)
+        self._client = ServiceClient(url, token, timeout_s=timeout_s, answer_s=_ANSWER_WAITS * timeout_s)
         # at the last answer, ms: the log's clock, this machine's, and the monotonic one
         self._answered: tuple[float, float, float] | None = None
         self._warning = _ClockWarning("the service")

@@ -7,14 +7,16 @@ for every request, but never for this machine; servers are verified as `service_
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from typing import Any, Final, Generic, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 
 from tidewire.errors import ServiceUnreachable
 from tidewire.settings import ClientSettings, load_settings, without_password
+from tidewire.subscribing.deadline import SENT, BoundedClient, Deadline
 from tidewire.subscribing.service_address import checked_token, client_options, service_url
 from tidewire.subscribing.service_answer import Answer, AnswerBody
 from tidewire.subscribing.service_request import Params, bearer
@@ -53,10 +55,12 @@ class AnswerHead:
         headers: by name in lower case.
     """
 
-    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
+    def __init__(self, response: httpx.Response, max_bytes: int, deadline: Deadline, answer_s: float | None) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = dict(response.headers)
         self._response = response
+        self._deadline = deadline
+        self._answer_s = answer_s
         self._body = AnswerBody(self.status, self.headers, max_bytes)
 
 
@@ -69,9 +73,10 @@ class StreamedAnswer(AnswerHead):
 
     def read(self) -> Answer:
         """Return the whole answer, within the bounds of its client."""
-        for piece in self._response.iter_bytes():
-            if not self._body.feed(piece):
-                break
+        with self._deadline.within(self._answer_s):
+            for piece in self._response.iter_bytes():
+                if not self._body.feed(piece):
+                    break
         return self._body.answer()
 
 
@@ -84,9 +89,13 @@ class AsyncStreamedAnswer(AnswerHead):
 
     async def read(self) -> Answer:
         """Return the whole answer, within the bounds of its client."""
-        async for piece in self._response.aiter_bytes():
-            if not self._body.feed(piece):
-                break
+        try:
+            async with asyncio.timeout(None if self._answer_s is None else self._deadline.left_s(self._answer_s)):
+                async for piece in self._response.aiter_bytes():
+                    if not self._body.feed(piece):
+                        break
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"no whole answer within {self._answer_s:g} s") from None
         return self._body.answer()
 
 
@@ -96,7 +105,9 @@ class _Connections(Generic[_Http]):
     Args:
         url: of the service; ``TIDEWIRE_URL`` if None.
         token: bearer token, empty for none; ``TIDEWIRE_TOKEN`` if None.
-        timeout_s: longest wait for a piece of an answer; at most 5 s of it for a connection.
+        timeout_s: longest wait for the head of an answer, once its request is sent, and for each piece of its body; at
+            most 5 s of it for a connection.
+        answer_s: longest time for a whole answer that is read, once its request is sent; None for no bound.
         max_bytes: largest body of a success.
 
     Attributes:
@@ -115,10 +126,13 @@ class _Connections(Generic[_Http]):
         token: str | None = None,
         *,
         timeout_s: float = 10.0,
+        answer_s: float | None = None,
         max_bytes: int = _MAX_ANSWER_BYTES,
     ) -> None:
         self.base = service_url(url)
         self.shown_base = without_password(self.base)
+        self._timeout_s = timeout_s
+        self._answer_s = answer_s
         self._max_bytes = max_bytes
         token = checked_token(load_settings(ClientSettings).token if token is None else token)
         connect_s = min(timeout_s, _CONNECT_S)
@@ -133,7 +147,7 @@ class _Connections(Generic[_Http]):
 class ServiceClient(_Connections[httpx.Client]):
     """Blocking connections to one service; a context manager."""
 
-    _http_class = httpx.Client
+    _http_class = BoundedClient
 
     def __enter__(self) -> Self:
         return self
@@ -157,9 +171,18 @@ class ServiceClient(_Connections[httpx.Client]):
         Raises:
             ServiceUnreachable: no connection, or it was cut or silent for too long, also while the body is read.
         """
+        deadline = Deadline()
+
+        def trace(event: str, _facts: Any) -> None:
+            if event == SENT:
+                deadline.begin()
+
+        asked = self._http.build_request(method, self.base + path, **_arguments(**request), extensions={"trace": trace})
         try:
-            with self._http.stream(method, self.base + path, **_arguments(**request)) as response:
-                yield StreamedAnswer(response, self._max_bytes)
+            with deadline.within(self._timeout_s):
+                response = self._http.send(asked, stream=True)
+            with closing(response):
+                yield StreamedAnswer(response, self._max_bytes, deadline, self._answer_s)
         except _FAULTS as error:
             raise _unreachable(error) from error
 
@@ -201,11 +224,28 @@ class AsyncServiceClient(_Connections[httpx.AsyncClient]):
     @asynccontextmanager
     async def stream(self, method: str, path: str, **request: Unpack[_Request]) -> AsyncIterator[AsyncStreamedAnswer]:
         """Send a request and yield its answer; as `ServiceClient.stream`."""
+        deadline = Deadline()
         try:
-            async with self._http.stream(method, self.base + path, **_arguments(**request)) as response:
-                yield AsyncStreamedAnswer(response, self._max_bytes)
+            response = await self._sent(method, path, deadline, _arguments(**request))
+            async with aclosing(response):
+                yield AsyncStreamedAnswer(response, self._max_bytes, deadline, self._answer_s)
         except _FAULTS as error:
             raise _unreachable(error) from error
+
+    async def _sent(self, method: str, path: str, deadline: Deadline, arguments: Any) -> httpx.Response:
+        """Return the answer to a request once its head is there."""
+
+        async def trace(event: str, _facts: Any) -> None:
+            if event == SENT:
+                deadline.begin()
+                limit.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+
+        asked = self._http.build_request(method, self.base + path, **arguments, extensions={"trace": trace})
+        try:
+            async with asyncio.timeout(None) as limit:
+                return await self._http.send(asked, stream=True)
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"no head of an answer within {self._timeout_s:g} s") from None
 
     async def fetch(self, method: str, path: str, **request: Unpack[_Request]) -> Answer:
         """Return the answer to a request, whatever its status; as `ServiceClient.fetch`."""
