@@ -22,9 +22,11 @@ import jwt
 import msgspec
 import pytest
 import redis
+import structlog
 from certificates import Certificates, make_certificates
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
+from dripping import HEAD, dripping
 from forward_proxy import forward_proxy
 from ports import own_port
 from servers import StartService, Valkey
@@ -301,3 +303,18 @@ async def test_the_system_runs_on_a_redis_behind_tls(
     )  # fmt: skip
     assert made.stdout.startswith("tw_")
     publisher.close()
+
+
+async def test_a_provider_of_keys_that_drips_holds_no_token(files: Certificates) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    with dripping(HEAD, b" ", tls=context) as port:
+        verifier = JwtVerifier(
+            ServiceSettings(
+                auth=True, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, egress_hosts=("localhost",),
+                jwt_jwks=f"https://localhost:{port}/keys",
+            )
+        )  # fmt: skip
+        with structlog.testing.capture_logs() as logged:
+            await asyncio.wait_for(verifier.refresh(), HANG_S)
+    assert [(line["event"], line["error"]) for line in logged] == [("jwks_not_read", "TimeoutError")]

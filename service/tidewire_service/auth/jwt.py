@@ -30,7 +30,7 @@ _ALGORITHMS: Final = frozenset(
 )  # asymmetric only: a key that verifies cannot sign
 _MAX_CACHED: Final = 2_048  # verified tokens; checking a signature takes about 50 µs, a cache lookup 2
 _MAX_JWKS_BYTES: Final = 256 * 1024
-_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 5.0  # for a whole answer, from the connection on
 _REFRESH_S: Final = 300.0
 _MIN_REFRESH_S: Final = 10.0  # between two fetches, however many tokens with unknown key ids arrive
 _LEEWAY_S: Final = 10
@@ -129,6 +129,7 @@ class JwtVerifier:
         url = self._settings.jwt_jwks
         # through the machine's proxy if it has one: TLS still proves that the answer is from a host in --egress-hosts
         async with (
+            asyncio.timeout(_TIMEOUT_S),
             httpx.AsyncClient(timeout=_TIMEOUT_S, **client_options(url)) as http,
             http.stream("GET", url) as answer,
         ):
