@@ -122,6 +122,31 @@ def test_labels_are_kept_and_those_of_the_target_have_other_names(program: Expos
     target.close()
 
 
+def test_a_label_whose_other_name_is_taken_gets_a_longer_one(program: Exposing) -> None:
+    """As by Prometheus: `exported_` again until the name is free; two series never become one."""
+    program.text(
+        'a{exported_instance="x",instance="1"} 1\na{exported_instance="x",instance="2"} 2\n'
+        'b{instance="1",exported_instance=""} 3\n'
+        'c{site="B",exported_site="C",exported_exported_site="D"} 4\n'
+    )
+    [target] = targets_of([program.place], {"site": "A", "exported_site": "E"}, Fetching())
+    scraped = target.scrape()
+    target.close()
+    ours = {"instance": program.place, "site": "A", "exported_site": "E"}
+    assert [(b.metric, {n: t for n, t in b.labels.items() if n not in ours}) for b in scraped.batches] == [
+        ("a", {"exported_instance": "x", "exported_exported_instance": "1"}),
+        ("a", {"exported_instance": "x", "exported_exported_instance": "2"}),
+        ("b", {"exported_instance": "1"}),
+        ("c", {
+            "exported_exported_site": "D",
+            "exported_exported_exported_site": "B",
+            "exported_exported_exported_exported_site": "C",
+        }),
+    ]  # fmt: skip
+    assert all(ours.items() <= b.labels.items() for b in scraped.batches)
+    assert scraped.why == ""
+
+
 def test_what_comes_no_more_has_ended_and_what_is_down_has_not(program: Exposing) -> None:
     target = only(program.place)
     program.text('a{x="1"} 1\na{x="2"} 2\nb NaN\nc 3\n')

@@ -122,12 +122,27 @@ def _place(parts: SplitResult) -> str:
     return f"{host}:{parts.port or _PORTS[parts.scheme]}"
 
 
+def _with_those_of_the_target(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of a sample; one of its own by the name of one of the target is renamed, as by Prometheus.
+
+    It gets ``exported_`` before its name, again until no other label has that name; shorter names come first.
+    """
+    own = {name: text for name, text in own.items() if text}  # one without is no label
+    labels = {**own, **given}
+    for name in sorted(own.keys() & given.keys(), key=lambda name: (len(name), name)):
+        free = f"exported_{name}"
+        while free in labels:
+            free = f"exported_{free}"
+        labels[free] = own[name]
+    return labels
+
+
 class Target:
     """One target.
 
     Args:
         url: with a path.
-        labels: of all its series, among them ``instance``. A label of its own by such a name becomes ``exported_…``.
+        labels: of all its series, among them ``instance``. A sample's own by such a name is ``exported_…``.
         fetching: how it is asked.
 
     Attributes:
@@ -197,11 +212,7 @@ class Target:
         timed: list[Batch],
     ) -> None:
         metric = checked_name(sample.metric)
-        labels = {**self.labels}
-        for name, text in sample.labels.items():
-            if text:  # one without is no label
-                labels[f"exported_{name}" if name in self.labels else name] = text
-        labels = checked_labels(labels)
+        labels = checked_labels(_with_those_of_the_target(sample.labels, self.labels))
         key = metric, tuple(labels.items())
         if key in known:
             raise InvalidInput("metric", metric, "comes twice with the same labels; the first is taken")
