@@ -23,10 +23,12 @@ from servers import StartService, Valkey
 from waiting import HANG_S, Eventually
 
 from tidewire.commands import cli, tail
+from tidewire.commands.doctor_refusals import refusal
 from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
 from tidewire.model.states import StreamBatch
+from tidewire.subscribing.service_answer import Answer
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 
@@ -322,7 +324,7 @@ async def test_doctor_tells_a_missing_token_another_server_and_a_proxy_that_buff
     guarded = await start_service(auth=True)
     status, out, _ = await tidewire("doctor", "--url", guarded.url)
     assert status == 1
-    assert re.search(r"WRONG\s+stream\s+HTTP 401", out)
+    assert re.search(r"WRONG\s+stream\s+HTTP 401 of the service: ", out)
     assert "TIDEWIRE_TOKEN" in out
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -345,6 +347,76 @@ async def test_doctor_tells_a_missing_token_another_server_and_a_proxy_that_buff
         status, out, _ = await tidewire("doctor", "--url", url)
         assert re.search(r"WRONG\s+stream\s+no first byte", out)
         assert "proxy" in out
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (
+            {"soft_memory_bytes": 1},
+            r"note\s+line protocol\s+/write, .*: HTTP 503 of the service: .*\n.*a pause of \d+ s",
+        ),
+        (
+            {"max_requests_per_s_per_address": 0.01},
+            r"(note|WRONG)\s+\S.*HTTP 429 of the service: .*\n.*docs/limits.md .* pause of \d+ s",
+        ),
+    ],
+    ids=["503", "429"],
+)
+async def test_doctor_tells_a_pause_of_the_service_from_a_proxys(
+    tidewire: Command, start_service: StartService, limit: dict[str, Any], said: str
+) -> None:
+    limited = await start_service(**limit)
+    _, out, _ = await tidewire("doctor", "--url", limited.url)
+    assert re.search(said, out), out
+    assert "proxy" not in out
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (401, "log-in of its own"), (403, "does not let"), (404, "only some paths"), (413, "smaller bodies"),
+        (429, "only so many"), (502, "does not reach"), (503, "does not reach"), (504, "does not reach"),
+    ],
+)  # fmt: skip
+async def test_doctor_tells_what_a_proxy_says_in_place_of_the_service(
+    tidewire: Command, status: int, remedy: str
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer that the service lives, and refuse all else as a proxy does."""
+        live = b"/health/live" in await reader.readuntil(b"\r\n\r\n")
+        body = b'{"live":true}' if live else b"<html><h1>Nothing here</h1></html>"
+        head = (
+            b"HTTP/1.1 %d X\r\nserver: nginx/1.27\r\nretry-after: 7\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        )
+        writer.write(head % (200 if live else status, len(body)) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        result, out, _ = await tidewire("doctor", "--url", url)
+    assert result == 1
+    who = rf"HTTP {status} of another program, nginx/1.27, in place of the service\s+a proxy between .*{remedy}"
+    for what in ("WRONG +readiness", "note +line protocol +/write, .*:", "note +Pushgateway .*:", "WRONG +stream"):
+        assert re.search(rf"{what}\s+{who}", out), (what, out)
+    assert "may not publish" not in out
+
+
+def test_every_refusal_of_the_service_is_told_as_its_own() -> None:
+    problem = {
+        "type": "urn:tidewire:problem:limit-exceeded",
+        "title": "A stated limit was passed",
+        "detail": "too many",
+    }
+    for status in (400, 401, 403, 404, 408, 413, 421, 429, 500, 503):
+        for headers, body in (({"tidewire-request": "1f-7"}, b"too many"), ({}, msgspec.json.encode(problem))):
+            said = refusal(Answer(status, headers, body))
+            assert said.found == f"HTTP {status} of the service: too many"
+            assert said.remedy
+            assert "proxy" not in said.remedy
+    for status in (302, 400, 401, 418, 500):
+        assert refusal(Answer(status, {}, b"{}")).found == f"HTTP {status} of another program in place of the service"
 
 
 @pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\nX: ", HEAD], ids=["headers", "body"])

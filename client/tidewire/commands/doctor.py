@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewire._version import __version__
+from tidewire.commands.doctor_refusals import refusal
 from tidewire.commands.terminal import plain, print_table
 from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
@@ -256,9 +257,12 @@ def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
             started = time.monotonic()
             live = client.fetch("GET", "/health/live")
             took_ms = (time.monotonic() - started) * 1e3
-            if live.status != 200 or live.facts().get("live") is not True:
-                detail = live.facts().get("detail") or f"{client.base} answers {live.status} and is no Tidewire service"
-                yield Finding("wrong", "service", str(detail), "check TIDEWIRE_URL, and what is between")
+            if live.succeeded and live.facts().get("live") is not True:
+                found = f"{client.base} answers {live.status} and is no Tidewire service"
+                yield Finding("wrong", "service", found, "check TIDEWIRE_URL, and what is between")
+                return
+            if not live.succeeded:
+                yield Finding("wrong", "service", *refusal(live))
                 return
             yield Finding("ok", "service", f"{client.base}, {took_ms:.0f} ms")
             yield from _ready(client.fetch("GET", "/health/ready"), epochs)
@@ -274,9 +278,11 @@ def _service(url: str, token: str, epochs: set[str]) -> Iterator[Finding]:
 
 def _ready(answer: Answer, epochs: set[str]) -> Iterator[Finding]:
     said = answer.facts()
-    if answer.status != 200:
-        found = str(said.get("reason") or answer.detail)
-        yield Finding("wrong", "readiness", found, "the service has lost its Redis; see what is said of redis")
+    if reason := said.get("reason"):
+        yield Finding("wrong", "readiness", str(reason), "the service has lost its Redis; see what is said of redis")
+        return
+    if not answer.succeeded:
+        yield Finding("wrong", "readiness", *refusal(answer))
         return
     epoch = str(said.get("position") or "").partition(".")[0]
     if epoch and epochs and epoch not in epochs:
@@ -296,14 +302,12 @@ def _foreign(client: ServiceClient) -> Iterator[Finding]:
     counted = {name.decode(): float(count) for name, count in _ACCEPTED.findall(metrics.body)}
     for one in _FOREIGN:
         headers = {"Content-Type": one.media_type}
-        statuses = {path: client.fetch("POST", path, headers=headers, body=b"").status for path in one.paths}
-        missing = {path: status for path, status in statuses.items() if status not in (200, 204, 401, 403)}
-        paths, example = ", ".join(statuses), one.example.format(url=client.base)
-        if missing:
-            found = ", ".join(f"{path} answers {status}" for path, status in missing.items())
-            remedy = "a proxy between passes only some paths, or the service is older: docs/proxies.md"
-            yield Finding("note", one.what, found, remedy)
-        elif set(statuses.values()) & {401, 403}:
+        answers = {path: client.fetch("POST", path, headers=headers, body=b"") for path in one.paths}
+        refused = {path: answer for path, answer in answers.items() if not answer.succeeded}
+        paths, example = ", ".join(answers), one.example.format(url=client.base)
+        if any(not answer.by_service or answer.status not in (401, 403) for answer in refused.values()):
+            yield from _refused(one.what, refused)
+        elif refused:
             found = f"{paths} are there, and this token may not publish"
             yield Finding("ok", one.what, found, f"it needs a token with --publish: {example}")
         elif metrics.status != 200:
@@ -314,14 +318,20 @@ def _foreign(client: ServiceClient) -> Iterator[Finding]:
             yield Finding("ok", one.what, f"{paths} take readings; {so_far}", "" if count else f"try {example}")
 
 
+def _refused(what: str, answers: dict[str, Answer]) -> Iterator[Finding]:
+    """Report refusals by what they say, each with the paths that say it."""
+    for said in dict.fromkeys(map(refusal, answers.values())):
+        paths = ", ".join(path for path, answer in answers.items() if refusal(answer) == said)
+        yield Finding("note", what, f"{paths}: {said.found}", said.remedy)
+
+
 def _stream(client: ServiceClient) -> Iterator[Finding]:
     started = time.monotonic()
     params = (("metric", "tidewire/doctor"), ("replay", "none"))
     try:
         with client.stream("GET", "/v1/stream", params=params) as coming:
             if coming.status != 200:
-                remedy = "set TIDEWIRE_TOKEN; 'tidewire token create' makes one" if coming.status == 401 else ""
-                yield Finding("wrong", "stream", f"HTTP {coming.status} {coming.read().detail}", remedy)
+                yield Finding("wrong", "stream", *refusal(coming.read()))
                 return
             next(coming.chunks(), b"")
     except ServiceUnreachable as error:

@@ -16,6 +16,7 @@ _MAX_ERROR_BYTES: Final = 64 << 10  # read of an answer that is no success; it m
 _SHOWN_CHARS: Final = 200  # of an answer that is no problem, such as a proxy's page
 _PAUSE_S: Final = 1.0  # after 429 and 503 that name no Retry-After
 _PAUSE: Final = frozenset({408, 425, 429})  # besides 5xx: the same request may succeed later
+_PROBLEM: Final = "urn:tidewire:problem:"
 _NEXT: Final = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 _T = TypeVar("_T")
@@ -48,6 +49,11 @@ class Answer(NamedTuple):
     def request_id(self) -> str:
         """The id of this request in the service's log; empty if another program answered."""
         return self.headers.get("tidewire-request", "")
+
+    @property
+    def by_service(self) -> bool:
+        """Tell of an answer that is no success whether the service gave it, and not a proxy or another program."""
+        return bool(self.request_id) or str(self.facts().get("type", "")).startswith(_PROBLEM)
 
     @property
     def next_page(self) -> str:
