@@ -48,6 +48,11 @@ class Notebook:
         return own[-1] if own else {}
 
 
+def parts_of(chart: Chart) -> list[str]:
+    """Return the names of the parts of its module that the page of a chart has."""
+    return [name for name in ("kinds", "many", "runs") if getattr(chart, f"part_{name}")]
+
+
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     notebook = Notebook(monkeypatch)
@@ -275,9 +280,9 @@ async def test_many_series_are_a_band_and_are_not_sent_themselves(
     await eventually(lambda: notebook.formula(selector, "band").get("of") == 30)
     assert {one["role"] for one in notebook.formula(selector, "band")["series"]} >= {"p5", "p50", "p95", "highest"}
     await eventually(lambda: notebook.frames(0)[-1].records["last_value"].tolist() == [1.0])
-    assert set(chart.parts) == {"many"}
+    assert parts_of(chart) == ["many"]
     other = notebook.watch("fleet/**", kind="heat map", url=service.url)
-    assert set(other.parts) == {"many"}
+    assert parts_of(other) == ["many"]
     await eventually(lambda: notebook.formula(selector, "heat").get("of") == 30)
 
 
@@ -286,8 +291,26 @@ async def test_the_page_gets_the_parts_that_a_kind_needs(
     service: Any, notebook: Notebook, kind: str | None, parts: list[str]
 ) -> None:
     chart = notebook.watch("m", kind=kind, url=service.url)
-    assert list(chart.parts) == parts
-    assert all("TIDEWIRE_PLACE" in text for text in chart.parts.values())
+    assert parts_of(chart) == parts
+    assert all("TIDEWIRE_PLACE" in getattr(chart, f"part_{name}") for name in parts)
+
+
+async def test_a_page_is_sent_each_part_once_and_one_that_is_opened_later_gets_all(
+    service: Any, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part has up to 30 kB: what a page has is not sent again with what is new."""
+    updates: list[dict[str, Any]] = []
+    monkeypatch.setattr(Chart, "_send", lambda _chart, message, buffers=None: updates.append(message["state"]))
+    chart = notebook.watch("m", kind="gauge", url=service.url)
+    updates.clear()
+    chart.need(["kinds"])
+    assert updates == []
+    chart.need(["kinds", "many"])
+    assert [list(state) for state in updates] == [["part_many"]]
+    chart.need(["runs", "many"])
+    assert [list(state) for state in updates] == [["part_many"], ["part_runs"]]
+    state = chart.get_state()
+    assert all("TIDEWIRE_PLACE" in state[f"part_{name}"] for name in ("kinds", "many", "runs"))
 
 
 @pytest.mark.parametrize("kind", [None, "lines", "steps", "bars", "points", "stacked", "gauge"])
@@ -299,7 +322,7 @@ async def test_a_chart_of_many_series_gets_the_part_that_draws_them(
         await service.publish("fleet/cpu", float(n), labels={"host": f"h{n}"})
     chart = notebook.watch("fleet/cpu", kind=kind, url=service.url)
     wanted = "kinds" if kind == "gauge" else "many"
-    await eventually(lambda: wanted in chart.parts)
+    await eventually(lambda: wanted in parts_of(chart))
     if kind not in (None, "gauge"):
         await eventually(lambda: [len(frame.records) for frame in notebook.frames(0)][-1:] == [30])
 
@@ -311,7 +334,7 @@ async def test_many_series_of_different_units_are_lines(
         await service.publish("fleet/mixed", float(n), unit=("Cel", "W")[n % 2], labels={"host": f"h{n}"})
     chart = notebook.watch("fleet/mixed", url=service.url)
     await eventually(lambda: [len(frame.records) for frame in notebook.frames(0)][-1:] == [30])
-    assert {"kinds", "many"} <= set(chart.parts)
+    assert {"kinds", "many"} <= set(parts_of(chart))
 
 
 def test_a_mistake_is_said_where_it_was_written_before_anything_is_drawn() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from waiting import Eventually
 
-from .test_widget import Notebook, notebook
+from .test_widget import Notebook, notebook, parts_of
 
 __all__ = ["notebook"]
 
@@ -23,7 +23,7 @@ async def test_runs_begin_together_at_their_first_step_however_long_ago_and_go_o
     await service.publish("t/config/lr", 0.1, labels={"run": "new"})
     await service.publish("other", 1.0, labels={"run": "new"})
     chart = notebook.watch("t/**", x="step", url=service.url)
-    assert list(chart.parts) == ["runs"]
+    assert parts_of(chart) == ["runs"]
     lines: dict[str, tuple[list[float], list[float]]] = {}
 
     def whole() -> dict[str, tuple[list[float], list[float]]]:

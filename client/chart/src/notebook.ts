@@ -7,17 +7,11 @@ import { deckRoot } from "./pages/root";
 import type { WidgetModel } from "./wire/port";
 
 function render({ model, el }: { model: WidgetModel; el: HTMLElement }): () => void {
-  const take = (): void => parts.add(model.get("parts"));
-  take();
-  model.on("change:parts", take);
   const root = deckRoot(css);
   root.classList.add("notebook");
   el.append(root);
   const frame = new NotebookFrame(model, root);
-  return () => {
-    model.off("change:parts", take);
-    frame.destroy();
-  };
+  return () => frame.destroy();
 }
 
 export { parts };

@@ -78,7 +78,10 @@ class Chart(anywidget.AnyWidget):
     formulas: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
     kind = traitlets.Unicode("").tag(sync=True)
     x = traitlets.Unicode("clock").tag(sync=True)
-    parts: traitlets.Dict[str, str] = traitlets.Dict().tag(sync=True)
+    # a part of the module each: the host sends a trait that changed, and all of them to a page that is opened later
+    part_kinds = traitlets.Unicode("").tag(sync=True)
+    part_many = traitlets.Unicode("").tag(sync=True)
+    part_runs = traitlets.Unicode("").tag(sync=True)
     window_ms = traitlets.Float(300_000.0).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
     dashboard_url = traitlets.Unicode("").tag(sync=True)
@@ -272,9 +275,9 @@ class Chart(anywidget.AnyWidget):
 
     def need(self, parts: Iterable[str]) -> None:
         """Give the page these parts of the chart's module, unless it has them."""
-        if missing := [name for name in parts if name not in self.parts]:
-            texts = {name: (_STATIC / f"notebook-{name}.js").read_text(encoding="utf-8") for name in missing}
-            self.parts = {**self.parts, **texts}
+        for name in parts:
+            if not getattr(self, f"part_{name}"):
+                setattr(self, f"part_{name}", (_STATIC / f"notebook-{name}.js").read_text(encoding="utf-8"))
 
 
 def _shown(this: weakref.ref[Chart]) -> Chart | None:

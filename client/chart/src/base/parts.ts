@@ -12,6 +12,16 @@ interface Core {
   load(name: string): Promise<unknown>;
 }
 
+/** What is asked of the widget's model. */
+interface Widget {
+  get(name: string): unknown;
+  on(name: string, callback: () => void): void;
+  off(name: string, callback: () => void): void;
+}
+
+/** The names of all parts; the kernel has a trait of the widget for each, so that it sends none twice. */
+const NAMES = ["kinds", "many", "runs"];
+
 /** In the text of a part: where its module finds this. */
 const PLACE = "TIDEWIRE_PLACE";
 
@@ -21,9 +31,24 @@ class Parts implements Core {
   readonly #loaded = new Map<string, Promise<unknown>>();
   #numbers = 0;
 
-  /** Take the texts of parts, by their names. */
-  add(texts: unknown): void {
-    for (const [name, text] of Object.entries((texts ?? {}) as Record<string, string>)) this.#texts.set(name, text);
+  /** Take what the kernel has sent so far, and from now on what comes; return how to end that. */
+  follow(model: Widget, came: () => void): () => void {
+    const ends = NAMES.map((name) => {
+      const take = (): void => {
+        const text = model.get(`part_${name}`);
+        if (text) this.#texts.set(name, String(text));
+      };
+      const change = (): void => {
+        take();
+        came();
+      };
+      take();
+      model.on(`change:part_${name}`, change);
+      return () => model.off(`change:part_${name}`, change);
+    });
+    return () => {
+      for (const end of ends) end();
+    };
   }
 
   /** Return the module of a part. */

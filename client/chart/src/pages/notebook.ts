@@ -3,6 +3,7 @@
 import { h, setAttribute, setText, show } from "../base/dom";
 import { Lazy } from "../base/lazy";
 import { chartTitle } from "../base/naming";
+import { parts } from "../base/parts";
 import { applyTokens, DARK, hostIsDark, type Tokens } from "../base/tokens";
 import { edgesOf } from "../canvas/plot";
 import { Chart } from "../chart/chart";
@@ -74,13 +75,14 @@ export class NotebookFrame {
   readonly #onAddress = (): void => this.#updateLink();
   readonly #onTheme = (): void => this.#applyTheme();
   readonly #onWindow = (): void => this.#setWindow(Number(this.#model.get("window_ms")) || DEFAULT_WINDOW_MS, false);
-  readonly #onParts = (): void => this.#updateCharts();
+  readonly #endParts: () => void;
   readonly #model: WidgetModel;
   readonly #root: HTMLElement;
 
   constructor(model: WidgetModel, root: HTMLElement) {
     this.#model = model;
     this.#root = root;
+    this.#endParts = parts.follow(model, () => this.#updateCharts());
     this.#windowMs = Number(model.get("window_ms")) || DEFAULT_WINDOW_MS;
     this.session = new Session(
       () => "deck",
@@ -139,7 +141,6 @@ export class NotebookFrame {
     model.on("change:theme", this.#onTheme);
     model.on("change:window_ms", this.#onWindow);
     model.on("change:dashboard_url", this.#onAddress);
-    model.on("change:parts", this.#onParts);
     this.#dark.addEventListener("change", this.#onTheme);
     for (const element of [document.documentElement, document.body]) this.#host.observe(element, { attributes: true });
     document.addEventListener("visibilitychange", this.#onVisible);
@@ -427,7 +428,7 @@ export class NotebookFrame {
     this.#model.off("change:theme", this.#onTheme);
     this.#model.off("change:window_ms", this.#onWindow);
     this.#model.off("change:dashboard_url", this.#onAddress);
-    this.#model.off("change:parts", this.#onParts);
+    this.#endParts();
     this.#dark.removeEventListener("change", this.#onTheme);
     this.#host.disconnect();
     document.removeEventListener("visibilitychange", this.#onVisible);
