@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,18 @@ from tidewire.livestore.messages import FormulaFault, FormulaSeries, FormulaStat
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.model.batch import Batch
+from tidewire.model.threshold import Threshold
 from tidewire.notebook.drawn import KINDS, Source, checked_drawn
 from tidewire.notebook.formula_frames import Result
 from tidewire.notebook.snapshot import snapshot_line, snapshot_png
-from tidewire.notebook.snapshot_canvas import LINE_COLOURS, Canvas
+from tidewire.notebook.snapshot_canvas import LEVEL_COLOURS, LINE_COLOURS, Canvas
 from tidewire.notebook.still_axes import offset_ticks, time_labels, value_ticks
 from tidewire.notebook.still_charts import StillChart, charts_of, legend_label, telling_labels
 from tidewire.notebook.still_kinds import drawing_of, histogram
+from tidewire.notebook.still_limits import Limit, bar_range, gauge_range, limit_text, zones_of
 
 NOW_MS = 1_790_000_000_000.0
+RANGES = json.loads((Path(__file__).parents[1] / "chart" / "vectors" / "ranges.json").read_text())
 VECTORS = json.loads((Path(__file__).parents[1] / "chart" / "vectors" / "ticks.json").read_text())
 
 
@@ -66,6 +70,13 @@ def written(chart: StillChart) -> list[str]:
     return canvas.words
 
 
+def shown(chart: StillChart, colour: str) -> bool:
+    """Tell whether a colour is in the picture of a chart."""
+    wanted = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    image = Image.open(io.BytesIO(snapshot_png("", [chart]))).convert("RGB")
+    return any(np.abs(np.array(seen) - wanted).max() < 24 for _, seen in image.getcolors(1 << 24) or [])
+
+
 @pytest.mark.parametrize("case", VECTORS["values"], ids=str)
 def test_values_have_the_ticks_of_the_live_chart(case: dict[str, Any]) -> None:
     make = offset_ticks if case["offset"] else value_ticks
@@ -99,6 +110,47 @@ def test_what_shows_one_series_prints_its_newest_value(kind: str) -> None:
     assert drawing_of(chart) is None, "a plot, as in the live chart"
 
 
+@pytest.mark.parametrize("case", RANGES["gauges"], ids=str)
+def test_a_dial_has_the_range_and_the_zones_of_the_live_one(case: dict[str, Any]) -> None:
+    limits = [Limit(**limit) for limit in case["limits"]]
+    found = gauge_range(limits, case["lo"], case["hi"], case["unit"])
+    assert found == pytest.approx(case["range"])
+    assert [list(zone) for zone in zones_of(limits, *found)] == case["zones"]
+
+
+@pytest.mark.parametrize("case", RANGES["bars"], ids=str)
+def test_bars_have_the_range_of_the_live_ones(case: dict[str, Any]) -> None:
+    values = [math.nan if value is None else value for value in case["values"]]
+    assert bar_range(values, case["limits"]) == pytest.approx(case["range"])
+
+
+@pytest.mark.parametrize("case", RANGES["texts"], ids=str)
+def test_limits_are_written_as_in_the_live_chart(case: dict[str, Any]) -> None:
+    assert limit_text(case["value"], case["divisor"]) == case["text"]
+
+
+def test_a_dial_shows_the_thresholds_of_its_series_and_the_range_that_they_give() -> None:
+    store = filled("furnace/temperature", 1)
+    drawn, thresholds = (
+        checked_drawn(["furnace/*"], "gauge"),
+        [
+            Threshold(metric="furnace/*", warn_above=850, critical_above=900),
+            Threshold(metric="furnace/temperature", labels={"line": "B"}, warn_below=-500),
+            Threshold(metric="other", warn_above=7_000),
+        ],
+    )
+    [bare] = charts_of(frame_of(store), store.series, drawn)
+    [chart] = charts_of(frame_of(store), store.series, drawn, thresholds=thresholds)
+    words = written(chart)
+    assert {"0", "990", "warn above 850 · critical above 900"} <= set(words)
+    assert not {"990", "warn above 850 · critical above 900"} & set(written(bare))
+    for level in ("warn", "critical"):
+        assert shown(chart, LEVEL_COLOURS[level])
+        assert not shown(bare, LEVEL_COLOURS[level])
+    [bars] = charts_of(frame_of(store), store.series, checked_drawn(["furnace/*"], "bar"), thresholds=thresholds)
+    assert shown(bars, LEVEL_COLOURS["critical"])
+
+
 def test_a_table_and_bars_have_a_row_for_each_series() -> None:
     store = filled("furnace/temperature", 3)
     for kind in ("table", "bar"):
@@ -130,11 +182,7 @@ def test_a_formula_is_a_panel_with_its_text_its_labels_and_its_colours() -> None
     charts = charts_of(frame_of(nothing), nothing.series, drawn, results)
     assert [chart.title for chart in charts] == ["sum by (site) (rate(m))"]
     assert [one.legend for one in charts[0].series] == ["site A", "site B"]
-    image = Image.open(io.BytesIO(snapshot_png("", charts))).convert("RGB")
-    seen = {colour for _, colour in image.getcolors(1 << 24) or []}
-    for number in (4, 5):
-        wanted = np.array([int(LINE_COLOURS[number][at : at + 2], 16) for at in (1, 3, 5)])
-        assert any(np.abs(np.array(colour) - wanted).max() < 24 for colour in seen)
+    assert all(shown(charts[0], LINE_COLOURS[number]) for number in (4, 5))
     line = snapshot_line(drawn.words, frame_of(nothing), charts)
     assert line.startswith("sum by (site) (rate(m)) · 2 series")
 

@@ -9,6 +9,8 @@ import { LOCAL, setZone, UTC } from "../src/base/zone";
 import { LINEAR } from "../src/canvas/axis";
 import { OFFSET } from "../src/canvas/special";
 import { timeLabels, timeStep } from "../src/canvas/time-scale";
+import { barRange } from "../src/chart/kinds/bar";
+import { gaugeRange, zonesOf } from "../src/chart/kinds/gauge";
 import { placeTicks } from "../src/chart/run-chart";
 import { BucketRing } from "../src/model/bucket-ring";
 import { Trace } from "../src/model/buckets";
@@ -17,6 +19,7 @@ import { Directory } from "../src/model/directory";
 import { liesOn } from "../src/model/events";
 import { gapLimitMs } from "../src/model/freshness";
 import { expectedInterval } from "../src/model/pace";
+import { limitText } from "../src/model/thresholds";
 import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame } from "./encode";
 
@@ -44,6 +47,33 @@ test("how often readings are expected", () => {
       `${what}: ${found}`,
     );
   }
+});
+
+interface Ranges {
+  gauges: {
+    limits: { level: "warn" | "critical"; side: "above" | "below"; value: number }[];
+    lo: number;
+    hi: number;
+    unit: string;
+    range: [number, number];
+    zones: [number, number, "warn" | "critical"][];
+  }[];
+  bars: { values: (number | null)[]; limits: number[]; range: [number, number] }[];
+  texts: { value: number; divisor: number; text: string }[];
+}
+
+test("the ranges of dials and bars, the zones of their thresholds, and how a limit is written", () => {
+  const { gauges, bars, texts } = vectors<Ranges>("ranges");
+  for (const { limits, lo, hi, unit, range, zones } of gauges) {
+    assert.deepEqual(gaugeRange({}, limits, { lo, hi }, unit), range, JSON.stringify(limits));
+    const lines = limits.map((limit) => ({ ...limit, text: "" }));
+    assert.deepEqual(zonesOf(lines, ...range), zones, JSON.stringify(limits));
+  }
+  for (const { values, limits, range } of bars) {
+    const given = values.map((value) => value ?? NaN);
+    assert.deepEqual(barRange({}, given, limits), range, JSON.stringify([values, limits]));
+  }
+  for (const { value, divisor, text } of texts) assert.equal(limitText(value, { text: "", divisor }), text);
 });
 
 interface Gaps {

@@ -72,7 +72,7 @@ def grouped(value: float, decimals: int) -> str:
 
 def _fixed(size: float, decimals: int) -> str:
     """Round as JavaScript does: a tie away from zero."""
-    return f"{Decimal(size).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP):,}"
+    return f"{Decimal(size).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP):,f}"
 
 
 def _scientific(size: float, decimals: int) -> str:

@@ -12,6 +12,7 @@ from tidewire.livestore.colours import COLOURS
 __all__ = [
     "FLAG",
     "HAIRLINE",
+    "LEVEL_COLOURS",
     "LINE_COLOURS",
     "MUTED",
     "SHARP",
@@ -33,6 +34,7 @@ LINE_COLOURS: Final = (
     *("#2750A2", "#A8480F", "#179B96", "#7B70E0", "#9D8E2F", "#901A5C"),
     *("#D03260", "#1E00B7", "#624000", "#511A7C", "#2E7793", "#8030DB"),
 )
+LEVEL_COLOURS: Final = {"warn": "#B06A00", "critical": "#B3123F"}
 _NO_GLYPH: Final = "\N{MINUS SIGN}", "\N{EN DASH}"  # the font has the other
 _HEAT: Final = ("#FFFFFF", "#D3E2F7", "#86AFE6", "#3B6DBD", "#122C5E")
 _HEAT_PART, _HEAT_POWER = (0.12, 0.98), 0.8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from msgspec import UNSET
@@ -16,6 +16,7 @@ from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.formulas.matchers import METRIC
 from tidewire.model.numbers import decimals_for, reading_text
+from tidewire.model.threshold import Threshold
 from tidewire.notebook.drawn import Drawn, Source
 from tidewire.notebook.formula_frames import Result
 from tidewire.notebook.frame_pusher import selector_of
@@ -62,6 +63,7 @@ class StillChart:
         summary: what stands in the place of its series.
         count: how many series it is of.
         note: what is said in the place of a drawing.
+        thresholds: in force, also those for other series.
     """
 
     title: str
@@ -72,6 +74,7 @@ class StillChart:
     summary: SummaryName | None = None
     count: int = 0
     note: str = ""
+    thresholds: tuple[Threshold, ...] = ()
 
     def values(self, place: int) -> Floats:
         """Return the columns of one series, float64[columns, 4]: first, min, max, last; NaN without a number."""
@@ -122,6 +125,7 @@ def charts_of(
     series: Sequence[Series],
     drawn: Drawn | None = None,
     results: Mapping[Source, Result] | None = None,
+    thresholds: Sequence[Threshold] = (),
 ) -> list[StillChart]:
     """Return the charts in the order of the live ones: of metrics by their names, then of formulas.
 
@@ -130,6 +134,7 @@ def charts_of(
         series: those that its records refer to by index.
         drawn: what is drawn; None for all metrics as what fits them.
         results: what there is of formulas and summaries.
+        thresholds: in force.
     """
     kind = "" if drawn is None else drawn.kind
     rows: dict[str, list[int]] = {}
@@ -150,7 +155,8 @@ def charts_of(
         else:
             of_formulas[source.formula] = chart
     formulas = [] if drawn is None else [of_formulas.get(text, _waiting(text)) for text in drawn.formulas]
-    return [*(found[metric] for metric in sorted(found)), *formulas]
+    charts = [*(found[metric] for metric in sorted(found)), *formulas]
+    return [replace(chart, thresholds=tuple(thresholds)) for chart in charts]
 
 
 def _waiting(formula: str) -> StillChart:

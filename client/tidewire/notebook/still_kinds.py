@@ -14,10 +14,11 @@ import numpy as np
 from tidewire.livestore.column_ring import Floats
 from tidewire.model.numbers import decimals_for, grouped, reading_text
 from tidewire.model.units import ShownUnit, shown_unit, unit_key
-from tidewire.notebook.snapshot_canvas import HAIRLINE, LINE_COLOURS, MUTED, TEXT, WIDTH, Canvas, blend
+from tidewire.notebook.snapshot_canvas import HAIRLINE, LEVEL_COLOURS, LINE_COLOURS, MUTED, TEXT, WIDTH, Canvas, blend
 from tidewire.notebook.still_axes import nice_step, step_decimals, ticks_in, value_ticks, without_zeros
 from tidewire.notebook.still_charts import StillChart
 from tidewire.notebook.still_frame import BOTTOM, LEFT, RIGHT, draw_head
+from tidewire.notebook.still_limits import bar_range, gauge_range, limit_text, limits_of, zones_of
 
 __all__ = ["drawing_of", "histogram"]
 
@@ -25,6 +26,7 @@ Drawing = Callable[[Canvas, int, int, StillChart], None]
 _TRACK: Final = "#EEF1F4"
 _FROM, _TO = 0.83 * math.pi, 2.17 * math.pi  # angles of a dial's ends, from the x axis, clockwise
 _MOST_BINS: Final = 40
+_ZONE_PX: Final = 11  # from the middle of a dial's track to that of its thresholds
 _POINTS: Final = 4  # at which the readings between two values of a column are counted
 _ROW_PX, _PITCH = 22, 22
 
@@ -91,7 +93,8 @@ def _gauge(canvas: Canvas, top: int, height: int, chart: StillChart) -> None:
     unit = _unit(chart, 0)
     draw_head(canvas, top, chart.title, chart.series[0].legend)
     ends, value = chart.ends(0), chart.newest(0)
-    low, high = _gauge_range(float(ends.min()), float(ends.max()), chart.series[0].unit)
+    limits = limits_of(chart.thresholds, chart.series)
+    low, high = gauge_range(limits, float(ends.min()), float(ends.max()), chart.series[0].unit)
     radius = min(84.0, (height - 70) / (1 + math.sin(_TO)))
     x, y = WIDTH / 2, top + 34 + radius
 
@@ -101,26 +104,20 @@ def _gauge(canvas: Canvas, top: int, height: int, chart: StillChart) -> None:
     canvas.arc(x, y, radius, _FROM, _TO, blend("#DDE3EA", 0.9), 12)
     zero, end = angle(min(high, max(low, 0.0))), angle(value)
     canvas.arc(x, y, radius, min(zero, end), max(zero, end), _colour(chart, 0), 12)
+    for start, stop, level in zones_of(limits, low, high):
+        canvas.arc(x, y, radius + _ZONE_PX, angle(start), angle(stop), LEVEL_COLOURS[level], 3)
     near, far = radius - 8, radius + 8
     canvas.line([(x + r * math.cos(end), y + r * math.sin(end)) for r in (near, far)], TEXT, 2)
     text = chart.text(0, unit.divisor)
     canvas.text(x - canvas.wide(text, 32) / 2, y - 24, text, TEXT, 32)
     canvas.text(x - canvas.wide(unit.text, 12) / 2, y + 16, unit.text, MUTED, 12)
     for at, side in ((low, _FROM), (high, _TO)):
-        words = without_zeros(grouped(at / unit.divisor, step_decimals(nice_step(low, high) / unit.divisor)))
-        canvas.text(
-            x + radius * math.cos(side) - canvas.wide(words, 11) / 2, y + radius * math.sin(side) + 8, words, MUTED, 11
-        )
-
-
-def _gauge_range(least: float, most: float, unit: str) -> tuple[float, float]:
-    if unit == "%" and least >= 0 and most <= 100:
-        return 0.0, 100.0
-    low, high = min(0.0, least), max(0.0, most)
-    if low == high:
-        return 0.0, 1.0
-    step = nice_step(low, high)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+        words = limit_text(at, unit.divisor)
+        left, foot = x + radius * math.cos(side) - canvas.wide(words, 11) / 2, y + radius * math.sin(side) + 8
+        canvas.text(left, foot, words, MUTED, 11)
+    said = " · ".join(f"{level} {side} {limit_text(limit, unit.divisor)}" for level, side, limit in limits)
+    if limits:
+        canvas.text(x - canvas.wide(said, 11) / 2, y + radius * math.sin(_TO) + 24, said, MUTED, 11)
 
 
 def _names(chart: StillChart) -> list[str]:
@@ -140,10 +137,8 @@ def _bar(canvas: Canvas, top: int, height: int, chart: StillChart) -> None:
     left = 14 + max(min(canvas.wide(names[place], 12), WIDTH * 0.4) for place in shown) + 10
     texts = {place: chart.text(place, unit.divisor) for place in shown}
     right = WIDTH - 14 - max(canvas.wide(text, 12) for text in texts.values()) - 10
-    known = [value for value in values if not math.isnan(value)]
-    low, high = min(0.0, *known) * 1.05, max(0.0, *known) * 1.05
-    if low == high:
-        high = 1.0
+    limits = limits_of(chart.thresholds, chart.series)
+    low, high = bar_range(values, [limit.value for limit in limits])
     zero = left + (0.0 - low) / (high - low) * (right - left)
     for number, place in enumerate(shown):
         y = top + 32 + number * _PITCH
@@ -153,6 +148,10 @@ def _bar(canvas: Canvas, top: int, height: int, chart: StillChart) -> None:
             end = left + (values[place] - low) / (high - low) * (right - left)
             canvas.box(min(zero, end), y, max(zero, end) + 0.5, y + 14, _colour(chart, 0))
         canvas.text(WIDTH - 14, y, texts[place], TEXT, 12, right=True)
+    for level, _, limit in limits:
+        if low < limit < high:
+            at = left + (limit - low) / (high - low) * (right - left)
+            canvas.line([(at, top + 28), (at, top + 26 + len(shown) * _PITCH)], LEVEL_COLOURS[level], 1.5, (4, 3))
     if len(shown) < len(order):
         canvas.text(left, top + 32 + len(shown) * _PITCH, f"+{len(order) - len(shown)} more", MUTED, 11)
 

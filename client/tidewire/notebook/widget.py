@@ -196,7 +196,7 @@ class Chart(anywidget.AnyWidget):
             source: (result.state.loading, result.state.error, len(result.state.series), result.frame is not None)
             for source, result in self._results.items()
         }
-        return int(self._store.state["total"].sum()), of_runs, results
+        return int(self._store.state["total"].sum()), of_runs, results, self._alarms.thresholds_version
 
     def _snapshot(self) -> dict[str, object]:
         self._drawn = self._readings()
@@ -208,7 +208,7 @@ class Chart(anywidget.AnyWidget):
         view = LiveView(self._store, shown.lines, self._view_request.window_ms, SNAPSHOT_COLUMNS)
         view.tick(1, time.time() * 1e3 if self._feed is None else self._feed.now_ms())
         frame = unpack_frame(view.frame(0, None))
-        charts = charts_of(frame, self._store.series, self._drawn_of, self._results)
+        charts = charts_of(frame, self._store.series, self._drawn_of, self._results, self._alarms.thresholds)
         line = snapshot_line(self.pattern, frame, charts)
         with self._store.lock:
             events = [*self._store.events, *self._alarms.excursions]
