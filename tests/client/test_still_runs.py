@@ -118,6 +118,9 @@ def test_what_has_no_step_is_said_in_its_panel_and_caption() -> None:
     assert [words for words in canvas.words if words] == ["t/time", "no run has a step of this"]
     assert runs_line("t/**", answer, "now") == "t/** · 3 runs · now"
     assert runs_line("t/**", None, "now") == "t/** · no run until now"
+    none = msgspec.structs.replace(answer, runs=[])
+    assert runs_line("t/**", none, "now") == "t/** · no run until now"
+    assert runs_line("t/**", msgspec.structs.replace(none, loading=True), "now") == "t/** · runs not read yet · now"
     assert runs_line("t/**", answered(Store(), "t/time"), "now") == "t/** · 3 runs · step 100 · now"
     assert runs_of(None, [], "step") == []
 

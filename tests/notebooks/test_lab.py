@@ -39,6 +39,15 @@ _CHANGED = f"""([notebook, seen]) => {{
 }}"""
 
 
+# Collects what the heads of charts say of how many series or runs there are.
+_WATCH_COUNTS = """() => {
+    window.counts = new Set();
+    const look = () => document.querySelectorAll(".nb-count").forEach(
+        ({ textContent }) => textContent && counts.add(textContent));
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
+
 class Lab:
     """A running JupyterLab on a directory of notebooks, and a page of it."""
 
@@ -301,12 +310,14 @@ async def test_runs_begin_together_at_step_0_live_while_their_cell_sleeps_and_in
     ]
     lab.write("runs.ipynb", *cells)
     await lab.open("runs.ipynb")
+    await lab.page.evaluate(_WATCH_COUNTS)
     await lab.run(0, wait=False)
     runs = lab.page.locator('.tw-deck [data-tw="runs"]')
     await runs.first.locator(".card", has_text="lr-0.03").nth(1).wait_for(timeout=HANG_MS)
     await runs.first.locator(".card", has_text="lr-0.1").nth(1).wait_for(timeout=HANG_MS)
     assert await runs.locator(".card-title").all_inner_texts() == ["train/accuracy", "train/loss"]
     await lab.page.locator(".nb-count", has_text="2 runs").wait_for(timeout=HANG_MS)
+    assert "0 runs" not in await lab.page.evaluate("[...counts]"), "nobody knew yet how many there are"
     await lab.moves()
     assert await lab.page.locator(".jp-InputPrompt").first.inner_text() == "[*]:", "the cell still sleeps"
     await lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")

@@ -62,10 +62,12 @@ def runs_line(words: str, answer: RunsAnswer | None, at: str) -> str:
 
     Args:
         words: the patterns.
-        answer: the runs, None if they are not known yet.
+        answer: the runs, None while there is nothing that could be one.
         at: when it is taken.
     """
-    runs = [] if answer is None or answer.loading else answer.runs
+    runs = [] if answer is None else answer.runs
+    if answer is not None and answer.loading and not runs:
+        return f"{words} · runs not read yet · {at}"
     if not runs:
         return f"{words} · no run until {at}"
     steps = [run.step for run in runs if run.step is not None]

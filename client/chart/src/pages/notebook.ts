@@ -296,9 +296,7 @@ export class NotebookFrame {
   }
 
   #updateCharts(): void {
-    const { directory } = this.session;
     const drawn = this.#axis === "clock" ? this.#drawn() : new Map<string, ChartSpec>();
-    if (this.#axis === "clock") this.#head.setCount(directory.measured.length);
     for (const [key, chart] of this.#charts) {
       if (drawn.has(key)) continue;
       this.#watcher.unobserve(chart.card.element);
@@ -386,8 +384,11 @@ export class NotebookFrame {
     setText(this.#wait, waitingFor(String(this.#model.get("pattern") ?? ""), session.status));
     const runs = this.#runs.here;
     show(this.#wait, runs ? runs.empty : this.#charts.size === 0);
+    // Before the kernel has read the catalogue, none is not yet nothing.
+    if (this.#axis === "clock")
+      this.#head.setCount(session.directory.measured.length || (session.status?.state === "live" ? 0 : null));
     if (runs) {
-      this.#head.setCount(runs.count ?? 0, "run", "runs");
+      this.#head.setCount(runs.count, "run", "runs");
       const offline = session.link.state === "silent" || session.status?.state === "ended";
       runs.draw({ tokens: this.#tokens, paused: timeline.paused, offline });
       setText(this.#problem, session.problem || runs.problem);

@@ -51,8 +51,9 @@ export class NotebookHead {
     );
   }
 
-  setCount(count: number, one = "series", many = "series"): void {
-    setText(this.#count, plural(count, one, many));
+  /** Say how many series, or runs, are drawn; null: nobody knows yet. */
+  setCount(count: number | null, one = "series", many = "series"): void {
+    setText(this.#count, count === null ? "" : plural(count, one, many));
   }
 
   /** Offer no windows: what is drawn has none. */
