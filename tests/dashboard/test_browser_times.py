@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,18 @@ async def test_an_empty_span_says_where_the_nearest_reading_lies_and_goes_there(
     await choose(tab, "-3h", "-2h50m")
     note = hook(tab, "nearest")
     await note.filter(has_text="Nearest reading:").wait_for()
+    own, times = await note.inner_text(), []
+    await tab.page.keyboard.press("p")
+    for zone in ("Asia/Tokyo", "America/Lima"):  # the note follows at once, without another question
+        before = await note.inner_text()
+        await hook(tab, "picker-zones").select_option(zone)
+        await note.filter(has_not_text=before).wait_for()
+        day = re.search(r"\d+ \w+ \d\d:\d\d:\d\d", await note.inner_text())
+        assert day is not None
+        times.append(datetime.strptime(f"{day[0]} 2024 +0000", "%d %b %H:%M:%S %Y %z"))
+    assert times[0] - times[1] == timedelta(hours=14)
+    await tab.page.keyboard.press("Escape")
+    await note.filter(has_text=own).wait_for()
     await hook(tab, "go-there").click()
     await tab.until("() => window.__tidewire.state().charts[0].empty === '' && window.__tidewire.state().settled")
     await tab.until(DRAWN)

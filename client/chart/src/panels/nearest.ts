@@ -14,13 +14,20 @@ const GIVE_UP_MS = 15_000;
 
 const later = (ms: number): Promise<null> => new Promise((done) => window.setTimeout(() => done(null), ms));
 
+/** Return where the nearest reading lies, NaN: nowhere. */
+export function nearestWords(timeMs: number, nowMs: number): string {
+  if (Number.isNaN(timeMs)) return "No other reading is kept";
+  return `Nearest reading: ${dayOfYear(timeMs, nowMs)} ${clock(timeMs)} · `;
+}
+
 interface Note {
   element: HTMLElement;
   words: HTMLElement;
   link: HTMLElement;
   /** What it is about. */
   key: string;
-  timeMs: number;
+  /** Of the nearest reading; NaN: there is none, null: not known yet. */
+  timeMs: number | null;
 }
 
 export class Nearest {
@@ -60,11 +67,11 @@ export class Nearest {
     const words = h("span", {});
     const go = (): void => {
       const { state, time } = this.#app;
-      if (state.zoom && !Number.isNaN(note.timeMs)) time.zoomTo(spanAt(state.zoom, note.timeMs));
+      if (state.zoom && note.timeMs) time.zoomTo(spanAt(state.zoom, note.timeMs));
     };
     const link = h("button", { type: "button", class: "link-button", "data-tw": "go-there", onclick: go }, "Go there");
     const element = h("p", { class: "nearest", "data-tw": "nearest", role: "status" }, words, link);
-    const note: Note = { element, words, link, key: "", timeMs: NaN };
+    const note: Note = { element, words, link, key: "", timeMs: null };
     chart.card.element.append(element);
     this.#notes.set(chart, note);
     return note;
@@ -73,8 +80,9 @@ export class Nearest {
   #ask(chart: Chart, series: readonly number[], span: Span): void {
     const note = this.#notes.get(chart) ?? this.#make(chart);
     const key = `${span.startMs} ${span.endMs} ${series.join()}`;
-    if (note.key === key) return;
+    if (note.key === key) return this.#say(note); // in a zone that may be another
     note.key = key;
+    note.timeMs = null;
     show(note.element, false);
     this.#queue = this.#queue.then(async () => {
       if (note.key !== key) return;
@@ -85,12 +93,14 @@ export class Nearest {
         note.key = ""; // no answer came, or another question of the page took its place: asked again
         return;
       }
-      const known = !Number.isNaN(timeMs);
       note.timeMs = timeMs;
-      const at = known ? `${dayOfYear(timeMs, session.now())} ${clock(timeMs)}` : "";
-      setText(note.words, known ? `Nearest reading: ${at} · ` : "No other reading is kept");
-      show(note.link, known);
+      this.#say(note);
+      show(note.link, !Number.isNaN(timeMs));
       show(note.element, true);
     });
+  }
+
+  #say({ words, timeMs }: Note): void {
+    if (timeMs !== null) setText(words, nearestWords(timeMs, this.#app.session.now()));
   }
 }

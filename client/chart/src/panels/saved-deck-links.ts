@@ -2,6 +2,7 @@
 
 import { h, icon, onFollow, show } from "../base/dom";
 import { clock, day } from "../base/format";
+import { zoneName } from "../base/zone";
 import { FRESH } from "../model/url";
 import type { AppContext } from "./app-context";
 
@@ -17,7 +18,7 @@ export class SavedDeckLinks {
 
   draw(): void {
     const { decks } = this.#app.savedDecks;
-    const key = JSON.stringify(decks);
+    const key = zoneName() + JSON.stringify(decks);
     if (key === this.#drawn) return;
     this.#drawn = key;
     const links = decks.map(({ slug, name, updated_ms: savedMs }) => {
