@@ -344,6 +344,20 @@ async def test_an_empty_span_says_where_the_nearest_reading_lies_and_goes_there(
     assert tab.errors == []
 
 
+async def test_what_was_looked_through_is_said_where_it_is_not_all(tab: Any, service: Any) -> None:
+    """A page may ask for 100 series at once: of 103 it cannot say that nothing else is kept."""
+    now_ms = time.time() * 1e3
+    for number in range(103):
+        await service.publish("fleet/cpu", 1.0, time=[now_ms], labels={"host": f"h{number}"})
+    await tab.open("/d/fleet?c=fleet/cpu:12;v=lines")
+    await tab.until("() => window.__tidewire?.state().charts[0]?.series.length === 103")
+    await choose(tab, "-3h", "-2h50m")
+    await hook(tab, "nearest").filter(has_text="Nearest reading in 100 of 103 series: ").wait_for()
+    await tab.page.keyboard.press("p")
+    await shown(tab, "picker-kept", "first reading in 100 of 103 series: ")
+    assert tab.errors == []
+
+
 async def test_the_picker_says_which_day_with_a_reading_is_nearest(tab: Any, service: Any) -> None:
     await recent(service, "m")
     await tab.open("/d/m")

@@ -1,15 +1,13 @@
 /** Asks what is kept of some series: the days that have readings, and when the first was read. */
 import { wallMs } from "../base/zone";
 import { Trace } from "./buckets";
+import { lookedMs, MOST_SERIES } from "./looked";
 import { type Session, SURVEY } from "./session";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** Series and columns of a survey: what a viewer may ask for, and no more than a chart costs. */
-const MOST_SERIES = 100;
+/** Columns of a survey: no more than a chart costs. */
 const MOST_COLUMNS = 800;
-/** Longest time that is looked through if the log says no end of what it keeps. */
-const MOST_MS = 366 * DAY_MS;
 
 /** What is kept of some series. */
 export interface Kept {
@@ -22,7 +20,7 @@ export interface Kept {
 /** Ask for what is kept of these series, in columns of an hour or as wide as they must be. */
 export function survey(session: Session, series: readonly number[], done: (kept: Kept) => void): void {
   const nowMs = session.now();
-  const longMs = Math.min(MOST_MS, session.status?.retention_ms ?? MOST_MS);
+  const longMs = lookedMs(session.status?.retention_ms);
   const columns = Math.max(2, Math.min(MOST_COLUMNS, Math.ceil(longMs / HOUR_MS)));
   const some = series.slice(0, MOST_SERIES);
   if (some.length === 0) return done({ firstMs: NaN, days: new Set() });

@@ -1,13 +1,10 @@
 /** Finds the reading that is nearest to a span without any: the newest before it, or the first after it. */
 import { Trace } from "./buckets";
+import { lookedMs, MOST_SERIES } from "./looked";
 import { type Session, SURVEY } from "./session";
 import type { Span } from "./url";
 
 const MOST_COLUMNS = 800;
-/** Series that are looked through, as many as a viewer may ask for. */
-const MOST_SERIES = 100;
-/** Longest time that is looked through if the log says no end of what it keeps. */
-const MOST_MS = 366 * 86_400_000;
 /** What was found is as exact as this share of the span: it shows the reading then. */
 const EXACT = 0.25;
 const MOST_LOOKS = 4;
@@ -64,13 +61,13 @@ async function edgeOf(
 }
 
 /**
- * Return the time of the reading that is nearest to a span, NaN if none is kept. One question after another: a survey of
+ * Return the time of the reading that is nearest to a span, NaN if there is none in what is looked through. One question after another: a survey of
  * another time would replace the one before.
  */
 export async function nearestReading(session: Session, series: readonly number[], span: Span): Promise<number> {
   const nowMs = session.now();
   const exactMs = (span.endMs - span.startMs) * EXACT;
-  const oldest = Math.max(0, nowMs - Math.min(MOST_MS, session.status?.retention_ms ?? MOST_MS));
+  const oldest = Math.max(0, nowMs - lookedMs(session.status?.retention_ms));
   const before = await edgeOf(session, series, { startMs: oldest, endMs: span.startMs }, true, exactMs);
   const away = span.startMs - before;
   // Nothing after the span is nearer than what lies so much before it.

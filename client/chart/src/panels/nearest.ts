@@ -4,6 +4,7 @@ import { h, setText, show } from "../base/dom";
 import { clock, dayOfYear } from "../base/format";
 import type { Chart } from "../chart/chart";
 import { isResult } from "../model/directory";
+import { lookedWords } from "../model/looked";
 import { nearestReading, spanAt } from "../model/nearest";
 import type { Span } from "../model/url";
 import type { AppContext } from "./app-context";
@@ -14,10 +15,11 @@ const GIVE_UP_MS = 15_000;
 
 const later = (ms: number): Promise<null> => new Promise((done) => window.setTimeout(() => done(null), ms));
 
-/** Return where the nearest reading lies, NaN: nowhere. */
-export function nearestWords(timeMs: number, nowMs: number): string {
-  if (Number.isNaN(timeMs)) return "No other reading is kept";
-  return `Nearest reading: ${dayOfYear(timeMs, nowMs)} ${clock(timeMs)} · `;
+/** Return where the nearest reading lies, NaN: nowhere in what was looked through; that is named if it is not all. */
+export function nearestWords(timeMs: number, nowMs: number, looked: string): string {
+  const within = looked && ` in ${looked}`;
+  if (Number.isNaN(timeMs)) return within ? `No other reading${within}` : "No other reading is kept";
+  return `Nearest reading${within}: ${dayOfYear(timeMs, nowMs)} ${clock(timeMs)} · `;
 }
 
 interface Note {
@@ -28,6 +30,8 @@ interface Note {
   key: string;
   /** Of the nearest reading; NaN: there is none, null: not known yet. */
   timeMs: number | null;
+  /** What was looked through, empty: all that is kept. */
+  looked: string;
 }
 
 export class Nearest {
@@ -71,7 +75,7 @@ export class Nearest {
     };
     const link = h("button", { type: "button", class: "link-button", "data-tw": "go-there", onclick: go }, "Go there");
     const element = h("p", { class: "nearest", "data-tw": "nearest", role: "status" }, words, link);
-    const note: Note = { element, words, link, key: "", timeMs: null };
+    const note: Note = { element, words, link, key: "", timeMs: null, looked: "" };
     chart.card.element.append(element);
     this.#notes.set(chart, note);
     return note;
@@ -94,13 +98,14 @@ export class Nearest {
         return;
       }
       note.timeMs = timeMs;
+      note.looked = lookedWords(series.length, session.status?.retention_ms);
       this.#say(note);
       show(note.link, !Number.isNaN(timeMs));
       show(note.element, true);
     });
   }
 
-  #say({ words, timeMs }: Note): void {
-    if (timeMs !== null) setText(words, nearestWords(timeMs, this.#app.session.now()));
+  #say({ words, timeMs, looked }: Note): void {
+    if (timeMs !== null) setText(words, nearestWords(timeMs, this.#app.session.now(), looked));
   }
 }

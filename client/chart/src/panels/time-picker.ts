@@ -6,6 +6,7 @@ import { h, icon, messageLine, Segments, setAttribute, setText, show } from "../
 import { clock, compareText, dayOfYear, longSpan } from "../base/format";
 import { browserZone, fromWall, knownZone, LOCAL, midnight, offsetText, UTC, zoneCity } from "../base/zone";
 import { survey } from "../model/kept";
+import { lookedWords } from "../model/looked";
 import { EXAMPLES, monday, readTime, type TypedTime, writeTime } from "../model/typed-time";
 import { compareName, MOST_WINDOW_MS, parseLength } from "../model/url";
 import type { AppContext } from "./app-context";
@@ -121,6 +122,8 @@ export class TimePicker {
   #surveys = 0;
   /** Days with a reading, as far as that is known. */
   #days: ReadonlySet<Day> = new Set();
+  /** What was looked through for them, if not all that is kept: ` in 100 of 250 series`. */
+  #within = "";
   readonly #away = (event: Event): void => {
     const path = event.composedPath();
     if (!path.includes(this.element) && !path.includes(this.#app.header.timeButton)) this.close(false);
@@ -377,7 +380,10 @@ export class TimePicker {
     const there = dayOfYear(fromWall(nearest * DAY_MS), this.#now());
     const link = h("button", { type: "button", class: "link-button", "data-tw": "picker-there" }, "Go there");
     link.addEventListener("click", () => this.#picked(nearest, false));
-    this.#note.replaceChildren(`${words}Nothing was read then; the nearest day with a reading is ${there} `, link);
+    this.#note.replaceChildren(
+      `${words}Nothing was read then${this.#within}; the nearest day with a reading is ${there} `,
+      link,
+    );
   }
 
   /** Return the day with a reading that is nearest to a span without any; null if it has one, or if none is known. */
@@ -481,14 +487,19 @@ export class TimePicker {
     setText(this.#keptWords, kept);
     const own = ++this.#surveys;
     if (this.#app.state.page !== "deck") return;
-    survey(session, [...this.#app.watched()], ({ firstMs, days }) => {
+    const series = [...this.#app.watched()];
+    const looked = lookedWords(series.length, keptMs);
+    const within = looked && ` in ${looked}`;
+    survey(session, series, ({ firstMs, days }) => {
       if (own !== this.#surveys) return;
       this.#calendar.kept(days);
       this.#days = days;
+      this.#within = within;
       this.#typed();
       if (Number.isNaN(firstMs))
-        return setText(this.#keptWords, [kept, "nothing was read"].filter(Boolean).join(" · "));
-      const first = `first reading ${dayOfYear(firstMs, this.#now())} ${clock(firstMs, "min")}`;
+        return setText(this.#keptWords, [kept, `nothing was read${within}`].filter(Boolean).join(" · "));
+      const at = `${dayOfYear(firstMs, this.#now())} ${clock(firstMs, "min")}`;
+      const first = `first reading${within && `${within}:`} ${at}`;
       setText(this.#keptWords, [kept, first].filter(Boolean).join(" · "));
     });
   }
