@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from axe import needs_axe, violations
 from PIL import Image
+from waiting import Eventually
 
 pytestmark = pytest.mark.browser
 HOUR_S = 3_600.0
@@ -279,6 +280,43 @@ async def test_the_earlier_line_stands_on_the_axes_of_its_chart_and_under_no_sta
     assert rows[1] == pytest.approx(sorted([row_of(two, 0, 50), row_of(two, 1, 20.5)]), abs=2)
     assert stack["axes"][0]["hi"] < 30, "it makes no room for what it does not draw"
     assert len(await tab.page.evaluate(TEXTS, "legend-then")) == 2
+    assert tab.errors == []
+
+
+async def test_what_a_comparison_says_has_its_room_in_every_legend(
+    tab: Any, service: Any, eventually: Eventually
+) -> None:
+    now_ms = time.time() * 1e3
+    for place in ("kiln east, upper burner", "kiln east, lower burner", "kiln west", "dryer"):
+        times = [now_ms - 3_600e3 * ago + second * 1e3 for ago in (1, 0) for second in range(-300, 0)]
+        await service.publish("plant/heat", *(20.5 + n % 7 for n in range(600)), time=times, labels={"at": place})
+    await service.publish("plant/flow", *(20.5 + n % 7 for n in range(600)), time=times)
+    await service.publish("annotations", None, text=["lit"], time=[now_ms - 60e3])
+    await tab.page.set_viewport_size({"width": 1_100, "height": 900})
+    await tab.open("/d/plant?c=plant/heat:3&c=plant/heat:4&c=plant/heat:6&c=plant/flow:3&cmp=1h")
+
+    async def legends() -> list[Any]:
+        """Return of each legend what is shown in it, and what of that ends beyond its edge or another's begin."""
+        return list(
+            await hook(tab, "legend").evaluate_all("""(legends) => legends.map((legend) => {
+                const edge = legend.getBoundingClientRect().right;
+                const shown = [...legend.children].filter((one) => one.checkVisibility());
+                const boxes = shown.map((one) => one.getBoundingClientRect());
+                return [shown.map((one) => one.textContent), shown.map((one) => one.className).join(" "),
+                    shown.filter((_, i) => boxes[i].right > Math.min(edge, boxes[i + 1]?.left ?? edge) + 0.5)
+                        .map((one) => one.textContent)];
+            })""")
+        )
+
+    async def whole() -> bool:
+        found = await legends()
+        return len(found) == 4 and all("legend-then" in classes and cut == [] for _, classes, cut in found)
+
+    await eventually(whole)
+    found = await legends()
+    assert all("legend-item" in classes and "legend-events" in classes for _, classes, _ in found)
+    assert all(any("an hour ago" in words for words in shown) for shown, _, _ in found)
+    assert ["+" in "".join(shown) for shown, _, _ in found] == [True, True, True, False]
     assert tab.errors == []
 
 

@@ -141,11 +141,13 @@ export class Legend {
 
   /** Fit the row into a width; `widthsCh` is the width of each item's value. */
   fit(width: number, widthsCh: readonly number[], stats: readonly LegendStats[]): void {
-    const events = this.#events.hidden ? 0 : this.#eventCount.textContent.length;
-    const key = `${width}|${events}|${widthsCh.join()}|${stats.map(([, density]) => density !== "").join()}`;
+    // The number of events, and what a comparison says at its end.
+    const others = this.element.querySelectorAll<HTMLElement>(".legend-events:not([hidden]),.legend-then");
+    const key = `${width}|${[...others].map(({ textContent }) => textContent.length)}|${widthsCh.join()}|${stats.map(([, density]) => density !== "").join()}`;
     if (key === this.#layoutKey) return;
     this.#layoutKey = key;
-    if (events > 0) width -= this.#events.offsetWidth + ROOMY_GAP;
+    this.element.classList.remove("tight");
+    for (const other of others) width -= other.offsetWidth + ROOMY_GAP;
     const attempt = (gap: number, spare = 0): boolean => {
       this.element.style.columnGap = `${gap}px`;
       let sum = -gap;
@@ -171,6 +173,7 @@ export class Legend {
       shown++;
     }
     this.#order.forEach((i, at) => show(this.#items[i].element, at < shown));
+    this.element.classList.toggle("tight", room < 0);
     setText(this.#more, `+${this.#items.length - shown}`);
     show(this.#more, shown < this.#items.length);
   }
