@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -14,6 +14,8 @@ from tidewire.errors import InvalidFormula, LimitExceeded, ServiceRefused, Servi
 from tidewire.livestore.messages import (
     AddEvent,
     Answer,
+    CellAnswer,
+    CellRequest,
     DeckList,
     DeckSaved,
     DeleteDeck,
@@ -36,8 +38,10 @@ from tidewire.livestore.messages import (
     WindowRequest,
 )
 from tidewire.livestore.runs import Runs
+from tidewire.livestore.selection import selection_of
 from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
+from tidewire.model.formulas.matchers import METRIC
 from tidewire.model.threshold import Threshold
 from tidewire_dashboard.analysis import Part, Readings, changing_units, frame_of, statistics, table
 from tidewire_dashboard.errors import SaveConflict
@@ -54,8 +58,11 @@ Change: TypeAlias = SaveDeck | DeleteDeck | SaveThresholds | AddEvent
 ServiceRequest: TypeAlias = WindowRequest | ListDecks | ReadDeck | Change
 """What only the service can answer."""
 Results: TypeAlias = Callable[[str, Login, float, float], Awaitable[Sequence[Part]]]
+ValuesAt: TypeAlias = Callable[[str, Login, float, int], Awaitable[Sequence[tuple[Mapping[str, str], float]]]]
 _MAX_PER_VIEWER: Final = 4
 _MAX_TABLE_ROWS: Final = 500
+_MAX_SELECTION_CHARS: Final = 2_000  # of a cell: an address has at most 8,192
+_ROUNDING: Final = 1e-9  # of the height of a cell, as its values are counted
 
 
 class Requester(Protocol):
@@ -80,15 +87,25 @@ class ViewerRequests:
         readings: reads statistics, tables and exports from the service.
         saved_decks: reads and writes decks and thresholds.
         results: evaluates a formula over a window for a login.
+        values_at: evaluates one in a column, which ends at a time and has a width, for a login.
         runs: compares runs by their steps.
     """
 
-    def __init__(self, store: Store, readings: Readings, saved_decks: SavedDecks, results: Results, runs: Runs) -> None:
+    def __init__(
+        self,
+        store: Store,
+        readings: Readings,
+        saved_decks: SavedDecks,
+        results: Results,
+        values_at: ValuesAt,
+        runs: Runs,
+    ) -> None:
         self.exports = Exports()
         self._store = store
         self._readings = readings
         self._saved_decks = saved_decks
         self._results = results
+        self._values_at = values_at
         self._runs = runs
         self._tasks: dict[Requester, set[asyncio.Task[None]]] = {}
 
@@ -138,11 +155,15 @@ class ViewerRequests:
             if isinstance(request, RunsRequest):
                 viewer.answer(self._runs.answer(request, viewer.login))
                 return
+            if isinstance(request, CellRequest):
+                viewer.answer(await self._cell(request, viewer.login))
+                return
             viewer.answer(await self._result(self._permitted(viewer, request), viewer.login))
         except (InvalidFormula, LimitExceeded, ServiceUnavailable, ServiceRefused) as error:
             reason = error.detail if isinstance(error, ServiceRefused) else str(error)
             to = str(type(request).__struct_config__.tag)
-            viewer.answer(Refused(to=to, reason=reason, id=request.id if isinstance(request, WindowRequest) else UNSET))
+            id_ = request.id if isinstance(request, WindowRequest | CellRequest) else UNSET
+            viewer.answer(Refused(to=to, reason=reason, id=id_))
 
     def _permitted(self, viewer: Requester, request: ServiceRequest) -> ServiceRequest:
         """Return the part of a request that the viewer's token allows.
@@ -202,6 +223,26 @@ class ViewerRequests:
             )
         rows = await asyncio.to_thread(statistics, frame, start, end)
         return StatisticsAnswer(id=request.id, start_ms=start, end_ms=end, rows=rows)
+
+    async def _cell(self, request: CellRequest, login: Login) -> CellAnswer:
+        """Return the selection of the series of a cell.
+
+        Raises:
+            LimitExceeded: it is too long for an address.
+        """
+        found = await self._values_at(request.formula, login, request.end_ms, request.step_ms)
+        meant: list[Mapping[str, str]] = []
+        others: list[Mapping[str, str]] = []
+        height = request.high - request.low
+        for labels, value in found:
+            inside = height > 0 and 0 <= (value - request.low) / height + _ROUNDING < 1
+            own = {name: text for name, text in labels.items() if name != METRIC}
+            (meant if inside else others).append(own)
+        selection = selection_of(meant, others)
+        if len(selection.text) > _MAX_SELECTION_CHARS:
+            remedy = f"choose a cell with fewer than its {len(meant)} series"
+            raise LimitExceeded("selection", _MAX_SELECTION_CHARS, len(selection.text), remedy)
+        return CellAnswer(id=request.id, select=selection.text, count=len(meant), more=selection.more)
 
     async def _save(self, request: SaveDeck) -> DeckSaved:
         try:

@@ -145,7 +145,9 @@ class SharedViews:
         self.readings = Readings(source.url, token)
         self._formulas = SharedFormulas(source.store, history_cache, self._want_past_of, clock_ms)
         self._runs = Runs(source.feed, source.url, token)
-        self.requests = ViewerRequests(source.store, self.readings, self.saved_decks, self._results, self._runs)
+        self.requests = ViewerRequests(
+            source.store, self.readings, self.saved_decks, self._results, self._values_at, self._runs
+        )
         self.snippet = encode_message(Snippet(url=source.url, redis=_for_redis_cli(redis)))
         self._views: dict[ViewKey, SharedView] = {}
         self._history_reason = ""  # why the last window could not be read
@@ -348,6 +350,11 @@ class SharedViews:
 
     async def _results(self, text: str, login: Login, start_ms: float, end_ms: float) -> list[Part]:
         return parts_of(await self._formulas.results(text, login, start_ms, end_ms))
+
+    async def _values_at(
+        self, text: str, login: Login, end_ms: float, step_ms: int
+    ) -> list[tuple[dict[str, str], float]]:
+        return await self._formulas.values_at(text, login, end_ms, step_ms)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import struct
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe import needs_axe, violations
@@ -112,6 +114,42 @@ async def test_two_hundred_series_are_a_band_a_heat_map_and_a_top_ten(tab: Any, 
         await tab.page.get_by_text("191 more").wait_for()
         await tab.page.keyboard.press("Control+z")
         await tab.until(READY, "top")
+    assert tab.errors == []
+
+
+async def test_a_click_on_a_cell_of_a_heat_map_selects_its_series_in_the_whole_deck(tab: Any, service: Any) -> None:
+    await fleet(service)
+    await tab.open("/d/fleet?w=1m&c=fleet/cpu:8x8;v=heat&c=fleet/cpu:4x8;v=lines")
+    await tab.until(READY, "heat")
+    plot = tab.page.locator('[data-tw="plot"]').first
+    await plot.hover(position={"x": 300, "y": 150})
+    tip = tab.page.locator(".tip-row").first
+    await tip.filter(has_text="series").wait_for()
+    said = int(re.search(r"(\d+) series", await tip.inner_text())[1])  # type: ignore[index]  # it says a number
+    await plot.click(position={"x": 300, "y": 150})
+    bar = tab.page.locator('[data-tw="selection"]')
+    await bar.filter(has_text="node is").wait_for()
+    kept = parse_qs(urlsplit(tab.page.url).query)["sel"][0].removeprefix("node=").split("|")
+    assert len(kept) == pytest.approx(said, abs=1), "the column may have moved on by one"
+    assert 1 <= len(kept) < 20
+    lines = "() => window.__tidewire.state().charts.map((one) => one.series.length)"
+    await tab.until(f"([count]) => ({lines})()[1] === count", [len(kept)])
+    await tab.until(READY, "heat")
+    middle = await tab.page.evaluate("() => window.__tidewire.state().charts[1].series.map((one) => one.last)")
+    assert max(middle) - min(middle) < 10, "they were in one range of values"
+    await tab.page.go_back()
+    await tab.until(f"() => ({lines})()[1] === {NODES}")
+    await plot.hover(position={"x": 300, "y": 150})
+    await plot.press("Enter")
+    await bar.filter(has_text="node is").wait_for()
+    await plot.press("Escape")
+    # a drag is a zoom, as before
+    box = await plot.bounding_box()
+    await tab.page.mouse.move(box["x"] + 200, box["y"] + 100)
+    await tab.page.mouse.down()
+    await tab.page.mouse.move(box["x"] + 400, box["y"] + 120, steps=4)
+    await tab.page.mouse.up()
+    await tab.until("() => location.search.includes('from=')")
     assert tab.errors == []
 
 

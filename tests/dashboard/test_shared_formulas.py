@@ -50,7 +50,7 @@ class Page:
             message = json.loads(data)
             if message["t"] == "formula":
                 self.states.append(message)
-            elif message["t"] in ("statistics", "export"):
+            elif message["t"] in ("statistics", "export", "cell"):
                 self.answers.append(message)
             elif message["t"] == "refused":
                 self.refused.append(message)
@@ -300,6 +300,32 @@ async def test_statistics_and_files_are_of_the_result(live: Dashboard, service: 
     page.viewer.receive(json.dumps({"t": "statistics", "id": 3, **span, "formula": "rate("}))
     await eventually(lambda: page.refused)
     assert "formula" in page.refused[0]["reason"]
+
+
+async def test_a_cell_of_a_heat_map_is_told_as_a_selection_of_its_series(
+    live: Dashboard, service: Any, eventually: Eventually
+) -> None:
+    end_ms = math.floor(time.time() / 10) * 10e3 - 20_000.0
+    for number in range(40):
+        labels = {"host": f"h{number:02}", "az": f"az{number % 4}"}
+        times = [end_ms - 60_000 + 1e3 * second for second in range(70)]
+        await service.publish("fleet/cpu", *[float(number)] * 60, *[99.0] * 10, time=times, labels=labels)
+    await eventually(lambda: len(live.source.store.series) == 40)
+    page = Page(live)
+
+    async def cell(low: float, high: float, **more: Any) -> dict[str, Any]:
+        asked = {"t": "cell", "id": len(page.answers) + len(page.refused) + 1, "formula": '{__name__="fleet/cpu"}'}
+        page.viewer.receive(json.dumps({**asked, "end_ms": end_ms, "step_ms": 5_000, "low": low, "high": high, **more}))
+        await eventually(lambda: any(one["id"] == asked["id"] for one in (*page.answers, *page.refused)))
+        return {key: value for key, value in (*page.answers, *page.refused)[-1].items() if key not in ("t", "id")}
+
+    assert await cell(10, 12) == {"select": "host=h10|h11", "count": 2, "more": 0}
+    assert await cell(0, 40) == {"select": "", "count": 40, "more": 0}
+    assert await cell(50, 60) == {"select": "", "count": 0, "more": 40}
+    assert await cell(98, 100, end_ms=end_ms + 5_000) == {"select": "", "count": 40, "more": 0}, "of its own column"
+    grouped = "sum by (az) (fleet/cpu)"
+    assert await cell(180, 185, formula=grouped) == {"select": "az=az0", "count": 1, "more": 0}
+    assert "rat" in (await cell(0, 1, formula="rat(x)"))["reason"]
 
 
 async def test_formulas_that_cost_much_take_turns_and_leave_time_for_the_rest(

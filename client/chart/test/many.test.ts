@@ -15,6 +15,7 @@ import { isDrawn, isMany } from "../src/model/layout";
 import { selectorOf } from "../src/model/selector";
 import { Session } from "../src/model/session";
 import { type ChartSpec, formatChart, parseChart } from "../src/model/url";
+import { narrowed } from "../src/panels/many";
 import type { DeckMessage } from "../src/wire/messages";
 import type { Port } from "../src/wire/port";
 
@@ -215,4 +216,10 @@ test("fuller cells are further from the card, in both themes", () => {
     const levels = shares.map((share) => way * light(heatColour(share, tokens)));
     for (let i = 1; i < levels.length; i++) assert.ok(levels[i] > levels[i - 1], `${i}`);
   }
+});
+
+test("a cell narrows what is selected: its terms replace those of the same labels", () => {
+  assert.equal(narrowed("", "host=h1|h2"), "host=h1|h2");
+  assert.equal(narrowed("az=a,host=h1|h2|h3", "host=h1"), "az=a,host=h1");
+  assert.equal(narrowed("host!=h9,hosts=x", "host=h1,az=a"), "host!=h9,hosts=x,host=h1,az=a");
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Labels } from "../src/base/naming";
 import { matches } from "../src/base/pattern";
 import { ALIASES, SCALES, shownUnit, unitKey, WORDS } from "../src/base/units";
 import { LOCAL, setZone, UTC } from "../src/base/zone";
@@ -20,6 +21,7 @@ import { liesOn } from "../src/model/events";
 import { gapLimitMs } from "../src/model/freshness";
 import { expectedInterval } from "../src/model/pace";
 import { limitText } from "../src/model/thresholds";
+import { parseState, selects } from "../src/model/url";
 import { decodeFrame } from "../src/wire/frame";
 import { encodeFrame } from "./encode";
 
@@ -74,6 +76,19 @@ test("the ranges of dials and bars, the zones of their thresholds, and how a lim
     assert.deepEqual(barRange({}, given, limits), range, JSON.stringify([values, limits]));
   }
   for (const { value, divisor, text } of texts) assert.equal(limitText(value, { text: "", divisor }), text);
+});
+
+test("a selection that Python writes holds for what is meant", () => {
+  type Case = { what: string; meant: Labels[]; others: Labels[]; text: string; more: number };
+  for (const { what, meant, others, text, more } of vectors<{ cases: Case[] }>("selections").cases) {
+    const state = parseState("/d/a", `?sel=${text}`, "");
+    assert.equal(state.select, text, what);
+    assert.ok(
+      meant.every((labels) => selects(state.select, labels)),
+      what,
+    );
+    assert.equal(others.filter((labels) => selects(state.select, labels)).length, more, what);
+  }
 });
 
 interface Gaps {

@@ -30,6 +30,8 @@ __all__ = [
     "AlarmEntry",
     "Alarms",
     "Answer",
+    "CellAnswer",
+    "CellRequest",
     "CloseView",
     "DeckAnswer",
     "DeckList",
@@ -251,6 +253,17 @@ class FormulaHelpRequest(_Message, frozen=True, kw_only=True, tag="formula_help"
     position: Annotated[int, Meta(ge=0, le=4_096)]
 
 
+class CellRequest(_Message, frozen=True, kw_only=True, tag="cell"):
+    """Ask which series of a formula are in a cell of its heat map: at a time, from one value up to another."""
+
+    id: int
+    formula: FormulaText
+    end_ms: Time
+    step_ms: Annotated[int, Meta(ge=1, le=MAX_WINDOW_MS)]
+    low: float
+    high: float
+
+
 class RunLineWanted(msgspec.Struct, frozen=True, kw_only=True):
     """The line of a series, of which the deck has the points up to a version, 0 for none."""
 
@@ -280,6 +293,7 @@ ViewerRequest: TypeAlias = (
     | SaveThresholds
     | AddEvent
     | FormulaHelpRequest
+    | CellRequest
     | RunsRequest
 )
 """What needs the service: answered by one message, or by `Refused`."""
@@ -555,6 +569,15 @@ class FormulaHelp(_Message, frozen=True, kw_only=True, tag="formula_help"):
     items: list[FormulaCompletion]
 
 
+class CellAnswer(_Message, frozen=True, kw_only=True, tag="cell"):
+    """The selection of the ``count`` series of a cell, and how many ``more`` have its labels; empty: all have them."""
+
+    id: int
+    select: str
+    count: int
+    more: int
+
+
 class RunMetric(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of a run: its series, its newest reading, null if that is no number, and the extremes of all."""
 
@@ -633,6 +656,7 @@ Answer: TypeAlias = (
     | ThresholdsSaved
     | EventAdded
     | FormulaHelp
+    | CellAnswer
     | RunsAnswer
 )
 PythonMessage: TypeAlias = (
@@ -661,6 +685,7 @@ ANSWERS: Final[dict[type[ViewerRequest], type[Answer]]] = {
     SaveThresholds: ThresholdsSaved,
     AddEvent: EventAdded,
     FormulaHelpRequest: FormulaHelp,
+    CellRequest: CellAnswer,
     RunsRequest: RunsAnswer,
 }
 """Which message answers which request."""

@@ -344,6 +344,20 @@ class SharedFormulas:
             found.append(FormulaResult(entry, entry.name or text, one.unit, time_ms[there], one.value[there]))
         return found
 
+    async def values_at(
+        self, text: str, asker: FormulaAsker, end_ms: float, step_ms: int
+    ) -> list[tuple[Labels, float]]:
+        """Return the series of a formula with a number in the column that ends nearest to a time, and the number.
+
+        Raises:
+            InvalidFormula, ServiceUnavailable: as `answer_range`.
+        """
+        formula = self._formula(FormulaKey(text, asker.narrowed_to), asker)
+        result, _ = await self._evaluate(formula, round(end_ms / step_ms) - 1, 1, step_ms)
+        return [
+            (one.labels, float(one.value[-1])) for one in result.series if one.here[-1] and np.isfinite(one.value[-1])
+        ]
+
     async def _evaluate(self, formula: OpenFormula, first: int, count: int, step_ms: int) -> tuple[Result, int]:
         async with self._turns:
             return await evaluate_history(

@@ -655,6 +655,10 @@ export class Chart implements Parts {
     return snapped(this.traces, timeMs);
   }
 
+  pick(timeMs: number): boolean {
+    return this.many?.pick(timeMs) ?? false;
+  }
+
   /** Set the shared crosshair; NaN removes it. */
   crosshair(timeMs: number, hovered: boolean): void {
     this.#crossMs = timeMs;

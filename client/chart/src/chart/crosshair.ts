@@ -22,6 +22,8 @@ export interface Crossed {
   pointer(event: MouseEvent): void;
   snap(timeMs: number): number;
   crosshair(timeMs: number, hovered: boolean): void;
+  /** Take a click at a time for what it lies on, and tell whether there is such a thing. */
+  pick?(timeMs: number): boolean;
 }
 
 export class Crosshair {
@@ -108,6 +110,7 @@ export class Crosshair {
     if (Math.abs(x - drag.startX) < DRAG_PX) {
       // A finger cannot hover: a tap places the crosshair, a tap on it removes it.
       const at = chart.snap(this.#timeAt(chart, x));
+      if (!touch && chart.pick?.(at)) return;
       const again = !touch || Math.abs((at - this.#timeMs) * chart.plot.x.a) < TAP_PX;
       this.#locked = !(this.#locked && again);
       this.#hovered = chart;
@@ -154,16 +157,19 @@ export class Crosshair {
   }
 
   key(event: KeyboardEvent): boolean {
-    if (event.key === "Escape") {
+    const { key } = event;
+    if (key === "Escape") {
       this.clear();
       return false; // Esc also means live, which the header knows.
     }
-    if ((event.key !== "ArrowLeft" && event.key !== "ArrowRight") || !this.#moment) return false;
+    if (key === "Enter" && this.#hovered?.card.plotHost.matches(":focus") && this.#hovered.pick?.(this.#timeMs))
+      return true;
+    if ((key !== "ArrowLeft" && key !== "ArrowRight") || !this.#moment) return false;
     const { startMs, endMs } = this.#moment;
     const from = Number.isNaN(this.#timeMs) ? endMs : this.#timeMs;
     const columns = (this.#hovered ?? this.#charts()[0])?.columns.stepMs ?? 0;
     const step = Math.max(columns, (endMs - startMs) / 700) * (event.shiftKey ? 10 : 1);
-    this.#timeMs = Math.min(endMs, Math.max(startMs, from + (event.key === "ArrowLeft" ? -step : step)));
+    this.#timeMs = Math.min(endMs, Math.max(startMs, from + (key === "ArrowLeft" ? -step : step)));
     this.#locked = true;
     this.#hovered ??= this.#charts()[0] ?? null;
     this.#show();

@@ -79,6 +79,8 @@ export interface Many {
   words(moment: Moment): void;
   /** Return the rows of the tooltip at a time, null for those of the traces. */
   rows(timeMs: number): OverlayRow[] | null;
+  /** Select the series of what is at a time under the pointer, and tell that there is something. */
+  pick(timeMs: number): boolean;
   /** Show the next view, and tell that there is one. */
   step(): boolean;
   debug(): unknown;

@@ -47,7 +47,16 @@ interface Card {
 /** The page of a chart, of a deck or in a notebook. */
 export interface ManyPage {
   readonly session: Session;
-  readonly state: Pick<PageState, "embed">;
+  readonly state: Pick<PageState, "embed"> & Partial<Pick<PageState, "select">>;
+  /** Change the state, as a step of the browser's history; and say something to the person. Not in a notebook. */
+  change?(part: Partial<PageState>, push: boolean): void;
+  notify?(words: string): void;
+}
+
+/** Add terms to a selection; they replace those of the same labels, which they narrow. */
+export function narrowed(before: string, terms: string): string {
+  const names = terms.split(",").map((term) => term.slice(0, term.indexOf("=") + 1));
+  return [...before.split(",").filter((term) => term && !names.some((name) => term.startsWith(name))), terms].join();
 }
 
 /** Show a chart as it is set; `change` sets it otherwise. */
@@ -96,6 +105,7 @@ class Dressed implements Many {
   #fittedFor = "";
   readonly #counted = new CountTrace();
   #counter: Series | undefined;
+  #app: ManyPage | null = null;
   readonly #chart: Chart;
   readonly #change: ((part: Partial<ChartSpec>) => void) | null;
 
@@ -134,6 +144,26 @@ class Dressed implements Many {
     if (view !== this.#view) this.#change?.({ view });
   }
 
+  /** Let the deck show the series of a cell alone. */
+  pick(timeMs: number): boolean {
+    const app = this.#app;
+    const cell = this.#face?.cell?.(timeMs);
+    if (!cell?.count || !app?.change || app.state.embed) return false;
+    const { endMs, stepMs, low, high } = cell;
+    const notify = (words: string): void => app.notify?.(words);
+    app.session.requests
+      .send({ t: "cell", formula: this.source, end_ms: endMs, step_ms: stepMs, low, high }, true)
+      .then(({ select, count, more }) => {
+        const series = plural(count, "series", "series");
+        if (count === 0) return notify("No series is in this cell any more");
+        if (select) app.change?.({ select: narrowed(app.state.select ?? "", select) }, true);
+        if (more > 0) notify(`No label tells the ${series} of this cell from ${formatNumber(more, 0)} others`);
+        else if (!select) notify(`All ${series} are in this cell`);
+      })
+      .catch((error: Error) => notify(error.message));
+    return true;
+  }
+
   step(): boolean {
     const at = this.#offered.indexOf(this.#view);
     this.#choose(this.#offered[(at + 1) % this.#offered.length]);
@@ -155,6 +185,7 @@ class Dressed implements Many {
   set(spec: ChartSpec, series: readonly Series[], of: number, title: string, app: ManyPage): void {
     const { directory } = app.session;
     const chart = this.#chart;
+    this.#app = app;
     [this.all, this.formula, this.#of] = [series, spec.formula, of];
     const own = spec.series.length === 0 ? spec.formula : undefined;
     const source = own ?? (series.length ? selectorOf(directory, series) : null);

@@ -150,6 +150,17 @@ export interface FormulaHelpRequest {
   position: number;
 }
 
+/** Ask which series of a formula are in a cell of its heat map: at a time, from one value up to another. */
+export interface CellRequest {
+  t: "cell";
+  id: number;
+  formula: string;
+  end_ms: number;
+  step_ms: number;
+  low: number;
+  high: number;
+}
+
 /** The line of a series, of which the deck has the points up to a version, 0 for none. */
 export interface RunLineWanted {
   i: number;
@@ -414,6 +425,15 @@ export interface FormulaHelp {
   items: readonly FormulaCompletion[];
 }
 
+/** The selection of the `count` series of a cell, and how many `more` have its labels; empty: all have them. */
+export interface CellAnswer {
+  t: "cell";
+  id: number;
+  select: string;
+  count: number;
+  more: number;
+}
+
 /** One metric of a run: its series, its newest reading, null if that is no number, and the extremes of all. */
 export interface RunMetric {
   i: number;
@@ -474,6 +494,7 @@ export type ViewerRequest =
   | SaveThresholds
   | AddEvent
   | FormulaHelpRequest
+  | CellRequest
   | RunsRequest;
 
 export type DeckMessage =
@@ -494,6 +515,7 @@ export type DeckMessage =
   | SaveThresholds
   | AddEvent
   | FormulaHelpRequest
+  | CellRequest
   | RunsRequest;
 
 export type Answer =
@@ -506,6 +528,7 @@ export type Answer =
   | ThresholdsSaved
   | EventAdded
   | FormulaHelp
+  | CellAnswer
   | RunsAnswer;
 
 export type PythonMessage =
@@ -528,6 +551,7 @@ export type PythonMessage =
   | ThresholdsSaved
   | EventAdded
   | FormulaHelp
+  | CellAnswer
   | RunsAnswer;
 
 /** That a frame of a view was drawn: plain text, not JSON. */
@@ -545,6 +569,7 @@ export interface Answers {
   save_thresholds: ThresholdsSaved;
   add_event: EventAdded;
   formula_help: FormulaHelp;
+  cell: CellAnswer;
   runs: RunsAnswer;
 }
 
@@ -560,5 +585,6 @@ export const ANSWER_TAGS = {
   save_thresholds: "thresholds_saved",
   add_event: "event_added",
   formula_help: "formula_help",
+  cell: "cell",
   runs: "runs",
 } as const satisfies Record<ViewerRequest["t"], Answer["t"]>;

@@ -16,6 +16,15 @@ export interface Counts {
   live: number;
 }
 
+/** A cell of a heat map: a column by its end, a range of values, and how many series are in it. */
+export interface Cell {
+  endMs: number;
+  stepMs: number;
+  low: number;
+  high: number;
+  count: number;
+}
+
 /** Draws the rows of one summary, and says what they are. */
 export interface Face {
   /** Draws a row, null: as a line. */
@@ -29,6 +38,8 @@ export interface Face {
   /** Write the parts of the legend, for a time; NaN: the end of the window. */
   legend(host: HTMLElement, timeMs: number, counts: Counts): void;
   rows(timeMs: number): OverlayRow[] | null;
+  /** Return the cell that a tooltip at a time is of, null if it is of none. */
+  cell?(timeMs: number): Cell | null;
   spoken(counts: Counts): string;
   debug(): Record<string, unknown>;
   destroy(): void;

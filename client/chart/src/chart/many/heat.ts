@@ -9,7 +9,7 @@ import type { Series } from "../../model/directory";
 import type { Chart } from "../chart";
 import type { Ground, Moment } from "../moment";
 import type { OverlayRow } from "../overlay";
-import { type Counts, columnAt, type Face, heatColour } from "./face";
+import { type Cell, type Counts, columnAt, type Face, heatColour } from "./face";
 
 /** Shades of the ramp. */
 const SHADES = 64;
@@ -100,21 +100,39 @@ export class Heat implements Face {
     setText(this.#size, `cells ${`${high} ${text}`.trim()} × ${span(chart.columns.stepMs)}`);
   }
 
-  /** The cell under the pointer, or without one the fullest of its column. */
-  rows(timeMs: number): OverlayRow[] {
-    const [chart, plot] = [this.#chart, this.#chart?.plot];
-    if (!chart || !plot || !this.#moment || this.#ranges.length === 0) return [];
+  /** The cell under the pointer, or without one the fullest of its column; -1: none. */
+  #at(timeMs: number): { i: number; counts: number[]; heights: (readonly [number, number] | null)[] } {
+    const chart = this.#chart;
+    const axis = chart?.leftAxis;
+    if (!chart?.plot || !axis) return { i: -1, counts: [], heights: [] };
     const counts = chart.traces.map((trace) => {
       const k = trace.n ? columnAt(trace, timeMs) : -1;
       return k < 0 || Math.abs(trace.time[k] - timeMs) > trace.stepMs / 2 ? 0 : trace.last[k];
     });
     const { pointerY } = chart.overlay;
-    const { a, b } = plot.ys[0];
-    const axis = chart.leftAxis;
-    const heights = this.#ranges.map((range) => axis && heightsOf(range, axis));
+    const { a, b } = chart.plot.ys[0];
+    const heights = this.#ranges.map((range) => heightsOf(range, axis));
     const height = (pointerY - b) / a;
-    let i = heights.findIndex((own) => own && height >= own[0] && height < own[1]);
-    if (Number.isNaN(pointerY)) i = counts.indexOf(Math.max(...counts));
+    const i = Number.isNaN(pointerY)
+      ? counts.indexOf(Math.max(...counts))
+      : heights.findIndex((own) => own && height >= own[0] && height < own[1]);
+    return { i, counts, heights };
+  }
+
+  cell(timeMs: number): Cell | null {
+    const { i, counts } = this.#at(timeMs);
+    const trace = this.#chart?.traces[i];
+    if (!trace) return null;
+    const [low, high] = this.#ranges[i];
+    const { stepMs } = trace;
+    return { endMs: trace.time[columnAt(trace, timeMs)] + stepMs / 2, stepMs, low, high, count: counts[i] };
+  }
+
+  rows(timeMs: number): OverlayRow[] {
+    const [chart, plot] = [this.#chart, this.#chart?.plot];
+    if (!chart || !plot || !this.#moment || this.#ranges.length === 0) return [];
+    const { a, b } = plot.ys[0];
+    const { i, counts, heights } = this.#at(timeMs);
     const own = i < 0 ? null : heights[i];
     if (!own) {
       show(this.#cell, false);
