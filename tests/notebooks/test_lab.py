@@ -227,6 +227,25 @@ async def test_two_notebooks_a_restart_and_what_a_saved_notebook_shows(
 
 
 @pytest.mark.long
+async def test_a_second_view_and_a_page_that_is_loaded_again_have_the_parts_of_a_chart(
+    lab: Lab, publishing: None, live_service: LiveService
+) -> None:
+    """The kernel sends a part once; a view that is opened later finds it in the state of the widget."""
+    watch = f"import tidewire\nchart = tidewire.watch('furnace/power', kind='stat', url='{live_service.url}')\nchart"
+    lab.write("again.ipynb", watch, "chart.need(['kinds', 'many'])\nchart")
+    await lab.open("again.ipynb")
+    stats = lab.page.locator('.tw-deck .card.of-kind[data-kind="stat"]')
+    for cell in (0, 1):
+        await lab.run(cell)
+        await stats.nth(cell).wait_for(timeout=HANG_MS)
+    await lab.saved("again.ipynb")
+    await lab.open("again.ipynb")
+    await stats.nth(1).wait_for(timeout=HANG_MS)
+    await lab.says("LIVE")
+    await lab.moves()
+
+
+@pytest.mark.long
 async def test_formulas_and_kinds_live_while_their_cell_sleeps_and_are_in_the_saved_file(
     lab: Lab, publishing: None, live_service: LiveService
 ) -> None:
