@@ -80,7 +80,8 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
         if count >= wanted:
             if bound == float("inf"):
                 return low
-            return low + (bound - low) * ((wanted - below) / (count - below) if count > below else 0.0)
+            found = low + (bound - low) * ((wanted - below) / (count - below) if count > below else 0.0)
+            return min(found, bound)  # 0.001 + 0.009 is more than 0.01
         low, below = bound, count
     return low
 
