@@ -415,6 +415,8 @@ def test_every_refusal_of_the_service_is_told_as_its_own() -> None:
             assert said.found == f"HTTP {status} of the service: too many"
             assert said.remedy
             assert "proxy" not in said.remedy
+    other = refusal(Answer(503, {"server": "gate"}, b'{"type":"about:blank","detail":"no upstream"}'))
+    assert other.found == "HTTP 503 of another program, gate, in place of the service: no upstream"
     for status in (302, 400, 401, 418, 500):
         assert refusal(Answer(status, {}, b"{}")).found == f"HTTP {status} of another program in place of the service"
 

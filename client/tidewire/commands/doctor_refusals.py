@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
     """An answer that is no success, in words.
 
     Attributes:
-        found: the status, who gave it, and why if that was the service.
+        found: the status, who gave it, and why if it is said.
         remedy: what to do.
     """
 
@@ -49,4 +49,5 @@ def refusal(answer: Answer) -> Refusal:
     name = " ".join(answer.headers.get("server", "").split())[:_SERVER_CHARS]
     who = f"another program, {name}," if name else "another program"
     remedy = _OTHERS.get(502 if status in (503, 504) else status, _ELSE)
-    return Refusal(f"HTTP {status} of {who} in place of the service", remedy)
+    said = answer.facts().get("detail")  # a page is not shown, a sentence is
+    return Refusal(f"HTTP {status} of {who} in place of the service{f': {said}' if said else ''}", remedy)
