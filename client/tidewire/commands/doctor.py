@@ -320,9 +320,9 @@ def _foreign(client: ServiceClient) -> Iterator[Finding]:
 
 def _refused(what: str, answers: dict[str, Answer]) -> Iterator[Finding]:
     """Report refusals by what they say, each with the paths that say it."""
-    for said in dict.fromkeys(map(refusal, answers.values())):
-        paths = ", ".join(path for path, answer in answers.items() if refusal(answer) == said)
-        yield Finding("note", what, f"{paths}: {said.found}", said.remedy)
+    for worded in dict.fromkeys(map(refusal, answers.values())):
+        paths = ", ".join(path for path, answer in answers.items() if refusal(answer) == worded)
+        yield Finding("note", what, f"{paths}: {worded.found}", worded.remedy)
 
 
 def _stream(client: ServiceClient) -> Iterator[Finding]:
