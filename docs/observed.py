@@ -13,6 +13,7 @@ import asyncio
 import random
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -27,16 +28,16 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from playwright.sync_api import sync_playwright
-from screenshots import FLAGS, Picture, answers, staged, take
+from screenshots import FLAGS, Picture, answers, drawn, staged, take
 
 WATCHED_S = 150.0
 MACHINE = (
-    "/d/machine?w=2m&c=cpu/user,cpu/system,cpu/iowait:6x5&c=mem/percent:6x5;v=gauge&c=load/min1,load/min5:4x5"
+    "/d/machine?w=2m&c=cpu/user,cpu/system,cpu/iowait:6x5&c=mem/percent:6x5;k=gauge&c=load/min1,load/min5:4x5"
     "&c=network/bytes_recv_rate_per_sec:4x5&c=processcount/total,processcount/running:4x5&c=percpu/total:6x5&c=fs/percent:6x5"
 )
 APP = (
-    "/d/app?w=2m&c=http.server.request.duration/p50,http.server.request.duration/p95,http.server.request.duration/p99:6x5"
-    "&c==rate(http.server.request.duration/count[10s]):6x5&c=http.server.active_requests:4x5"
+    "/d/app?w=2m&c=http.server.duration/p50,http.server.duration/p95,http.server.duration/p99:6x5"
+    "&c==sum(rate(http.server.duration/count[10s]))+by+(http.status_code):6x5&c=http.server.active_requests:4x5"
     "&c=process.memory.usage:4x5&c=process.cpu.utilization:4x5"
 )
 
@@ -50,19 +51,18 @@ async def order(number: FromPath[int]) -> dict[str, int]:
     return {"number": number}
 
 
-async def ask(service: str, seconds: float) -> None:
-    """Run an app with its instrumentation and that of its process, and ask it for so long."""
+async def ask(service: str, done: threading.Event) -> None:
+    """Run an app with its instrumentation and that of its process, and ask it until that is enough."""
     exporter = OTLPMetricExporter(endpoint=f"{service}/v1/metrics")
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=2_000)
-    meters = MeterProvider([reader], resource=Resource.create({"service.name": "orders"}))
+    meters = MeterProvider([reader], resource=Resource.create({"service.name": "orders", "service.instance.id": "a"}))
     SystemMetricsInstrumentor().instrument(meter_provider=meters)
     plugin = OpenTelemetryPlugin(OpenTelemetryConfig(meter_provider=meters))
     app = Litestar([order], plugins=[plugin], logging_config=None)
-    ends = time.monotonic() + seconds
     async with AsyncTestClient(app) as client:
 
         async def visitor() -> None:
-            while time.monotonic() < ends:
+            while not done.is_set():
                 await client.get(f"/orders/{random.randrange(1_000)}")
                 await asyncio.sleep(random.expovariate(4))
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "screenshots")
     given = parser.parse_args()
-    with staged() as stage, tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with staged() as stage, tempfile.TemporaryDirectory() as folder:
         stage.serve()
         stage.run("-m", "tidewire", "dashboard", "--port", str(stage.dashboard_port))
         answers(stage.dashboard)
@@ -83,11 +83,19 @@ def main() -> None:
         where = ("host=127.0.0.1", f"port={stage.service_port}", "protocol=http", "user=glances", "password=none")
         config.write_text("\n".join(("[influxdb2]", *where, "org=o", "bucket=b", "token=TOKEN")), encoding="utf-8")
         stage.run("-m", "glances", "--export", "influxdb2", "-C", str(config), "-t", "1", "--quiet")
-        asyncio.run(ask(stage.service, WATCHED_S))
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for name, path in (("from-glances", MACHINE), ("from-otel", APP)):
-            take(browser, stage, Picture(name, path, themes=("dark",)), given.out)
-        browser.close()
+        done = threading.Event()
+        asking = threading.Thread(target=lambda: asyncio.run(ask(stage.service, done)))
+        asking.start()
+        try:
+            time.sleep(WATCHED_S)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+                for name, path in (("from-glances", MACHINE), ("from-otel", APP)):
+                    take(browser, stage, Picture(name, path, prepare=drawn, themes=("dark",)), given.out)
+                browser.close()
+        finally:
+            done.set()
+            asking.join()
 
 
 if __name__ == "__main__":
