@@ -2,7 +2,8 @@
 
 Glances, with all its plugins and by its own InfluxDB client, and Debian's node exporter watch this machine for two
 minutes, unmodified. Their bodies are sent again, one after the other, until a day has passed: a body of Glances each
-2 s and a scrape each 15 s, 100 times as fast. Without `--full` it is an hour.
+2 s and a scrape each 15 s, 100 times as fast, or as fast as one client of each gets answers. Without `--full` it is an
+hour, with `--hours 4` so many.
 
 One stream of everything is the ledger: each series must show each of its values once, in order. What is expected of a
 body is told by parsers that are not ours.
@@ -236,9 +237,9 @@ async def replay(section: Section, day_s: float) -> None:
 
 
 def main() -> None:
-    given = arguments(str(__doc__).splitlines()[0])
+    given = arguments(str(__doc__).splitlines()[0], hours=(0.0, "instead of 24 with --full, and 1 without"))
     section = Section("day", "A day of a machine, at 100 times its speed", given)
-    asyncio.run(replay(section, 86_400 if given.full else 3_600))
+    asyncio.run(replay(section, 3_600 * (given.hours or (24 if given.full else 1))))
     section.write()
 
 
