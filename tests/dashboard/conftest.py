@@ -48,6 +48,11 @@ class Tab:
         await self.page.goto(self.base + path)
 
     async def until(self, script: str, argument: Any = None, limit_s: float = HANG_S) -> Any:
+        """Wait until a script returns something; one that asks for the page's state waits for the first drawing too."""
+        if "window.__tidewire.state()" in script:
+            await self.page.wait_for_function(
+                "() => window.__tidewire !== undefined", timeout=limit_s * 1e3, polling=50
+            )
         handle = await self.page.wait_for_function(script, arg=argument, timeout=limit_s * 1e3, polling=50)
         return await handle.json_value()
 
