@@ -16,12 +16,8 @@ from tidewire.commands.doctor import Finding, _redis
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
-    started = Sentinels(tmp_path_factory.mktemp("sentinels"), password="secret", sentinel_password="hidden")
-    try:
-        started.start()
+    with Sentinels(tmp_path_factory.mktemp("sentinels"), password="secret", sentinel_password="hidden") as started:
         yield started
-    finally:
-        started.close()
 
 
 @pytest.fixture

@@ -30,12 +30,8 @@ METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
-    started = Sentinels(tmp_path_factory.mktemp("sentinels"))
-    try:
-        started.start()
+    with Sentinels(tmp_path_factory.mktemp("sentinels")) as started:
         yield started
-    finally:
-        started.close()
 
 
 @pytest.fixture

