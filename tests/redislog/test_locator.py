@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from rich.pretty import pretty_repr
 from sentinels import Sentinels
 from servers import Valkey
-from waiting import eventually, generous
+from waiting import HANG_S, eventually, generous
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import encode_batch, make_batch
@@ -269,3 +270,47 @@ async def test_no_connection_leads_to_a_replica_that_sentinels_take_for_the_prim
                 await _append(one)
         await _close(log)
         await _close(blocking)
+
+
+async def test_far_sentinels_are_far_and_not_away(processes: Sentinels, tmp_path: Path) -> None:
+    """Two connections with their log-ins take some ways to and fro: no answer of any takes half a second."""
+    async with contextlib.AsyncExitStack() as stack:
+        far = [await stack.enter_async_context(_far(server.port, 0.075)) for server in processes.sentinels]
+        nodes = ",".join(f"127.0.0.1:{port}" for port in far)
+        url = f"redis+sentinel://:{_PASSWORD}@{nodes}/{processes.name}?sentinel_password={_SENTINEL_PASSWORD}"
+        locator = Sentinel(parse_redis_url(url))
+        stack.push_async_callback(locator.close)
+        assert (await asyncio.wait_for(locator.locate(), HANG_S)).port == processes.primary.port
+
+
+@contextlib.asynccontextmanager
+async def _far(port: int, one_way_s: float) -> AsyncIterator[int]:
+    """A port that leads to another one over a long way; gives its number."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                asyncio.get_running_loop().call_later(one_way_s, writer.write, data)
+        writer.close()
+
+    async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    server = await asyncio.start_server(joined, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_a_call_ends_when_its_log_is_closed() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    log = RedisLog(f"redis+sentinel://127.0.0.1:{server.sockets[0].getsockname()[1]}/tw")
+    waiting = asyncio.create_task(log.clock())
+    await eventually(lambda: "tidewire-sentinels" in {task.get_name() for task in asyncio.all_tasks()})
+    await log.close()
+    with pytest.raises(LogUnavailable, match="closed"):
+        await asyncio.wait_for(waiting, HANG_S)
+    server.close()

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,7 +34,8 @@ __all__ = ["BlockingSentinel", "Fixed", "Locator", "Sentinel", "Votes", "locator
 _EVERY_S: Final = 0.25  # from one question to the next
 _PAUSE_S: Final = 0.05  # at least; a Sentinel that switches many primaries says so many times
 _REST_S: Final = _EVERY_S - _PAUSE_S
-_ANSWER_S: Final = 0.5  # that one Sentinel has for an answer, or for a connection
+_ANSWER_S: Final = 0.5  # that one Sentinel has for an answer
+_CONNECT_S: Final = 2.0  # for the connections to one: some way to and fro for each, more with a log-in and TLS
 _SHOWN: Final = 3  # Sentinels whose failure is told
 _SWITCHED: Final = "+switch-master"  # the channel of every Sentinel
 
@@ -192,18 +194,21 @@ class Sentinel:
         if self._watch is None or self._watch.done():
             self._closed = False
             self._watch = asyncio.create_task(self._follow_all(), name="tidewire-sentinels")
-        votes = self._votes
+        votes, watch = self._votes, self._watch
         while votes.address is None and not votes.complete:
             self._heard.clear()
             await self._heard.wait()
+            if self._watch is not watch:
+                raise redis.ConnectionError("the log was closed meanwhile")
         if votes.address is None:
             raise redis.ConnectionError(votes.trouble)
         return votes.address
 
     async def close(self) -> None:
-        """End the connections to the Sentinels; the last address stays."""
+        """End the connections to the Sentinels, until `locate` is called again; the last address stays."""
         self._closed = True
         watch, self._watch = self._watch, None
+        self._heard.set()  # for who waits for the first answer
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -231,9 +236,8 @@ class Sentinel:
         asked, hearing = (make(**options, retry=AsyncRetry(NoBackoff(), 0)) for _ in range(2))
         question = asked.pack_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._sentinels.name)
         try:
-            async with asyncio.timeout(_ANSWER_S):
-                await asked.connect()
-                await hearing.connect()
+            async with asyncio.timeout(_CONNECT_S):
+                await asyncio.gather(asked.connect(), hearing.connect())
                 await hearing.send_command("SUBSCRIBE", _SWITCHED)
             may_hear = True
             while not self._closed:
@@ -318,8 +322,9 @@ class BlockingSentinel:
         """End the threads, which takes a quarter of a second at most, or as long as a Sentinel has for an answer."""
         self._closed.set()
         if self._process == os.getpid():
+            ends_s = time.monotonic() + _ANSWER_S
             for thread in self._threads:
-                thread.join(_ANSWER_S)
+                thread.join(max(0.0, ends_s - time.monotonic()))
 
     def _start(self) -> None:
         for node in self._sentinels.nodes:
