@@ -41,6 +41,7 @@ __all__ = [
     "is_loopback",
     "load_settings",
     "settings_table",
+    "url_fault",
     "with_home",
     "without_password",
 ]
@@ -297,6 +298,12 @@ def check_host_name(option: str, name: str) -> None:
     except ValueError:
         reason = "expected a name or an address without scheme and port, such as plant.example.org"
         raise InvalidInput(option, name, reason) from None
+
+
+def url_fault(error: ValueError) -> str:
+    """Return why a URL cannot be read, as the standard library says it unless it quotes what may be of a password."""
+    quotes = "'" in str(error)
+    return "cannot be read; in a password, # is written %23, ? %3F, / %2F and @ %40" if quotes else str(error)
 
 
 def without_password(url: str) -> str:

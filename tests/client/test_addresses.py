@@ -11,11 +11,13 @@ from certificates import make_certificates
 from click.testing import CliRunner
 
 from tidewire.commands.cli import main
+from tidewire.commands.mqtt import broker_of
 from tidewire.errors import InvalidInput
 from tidewire.publishing.publisher import Publisher
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire.redislog.redis_url import Address, Sentinels, parse_redis_url
 from tidewire.settings import without_password
+from tidewire.subscribing.service_address import service_url
 from tidewire_service.launch.exposure import warnings
 from tidewire_service.settings import ServiceSettings
 
@@ -51,6 +53,8 @@ NEVER = {  # address: what the refusal says
     "redis://:half#secret@h": "%23",
     "redis://:half?secret@h": "%3F",
     "redis://:half/secret@h": "%2F",
+    "redis://:half℀secret@h": "%23",  # its fold has a slash: the standard library quotes the whole of it
+    "redis+sentinel://:half℀secret@a,b/tw": "%23",
     "unix://tmp/redis.sock": "three slashes",
     "unix://": "three slashes",
     f"unix:///{'x' * 200}": "at most 10",
@@ -170,6 +174,16 @@ def test_a_command_says_so_in_one_sentence(url: str, command: str) -> None:
 def test_an_address_of_a_service_that_can_never_work_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput):
         Publisher(url)
+
+
+@pytest.mark.parametrize("rest", ["half/secret@h", "half#secret@h", "half℀secret@h", "half@[secret]"])
+@pytest.mark.parametrize(("read", "scheme"), [(service_url, "https"), (broker_of, "mqtts"), (RedisLog, "rediss")])
+def test_no_part_of_a_password_is_in_a_refusal(read: Callable[[str], Any], scheme: str, rest: str) -> None:
+    """The standard library quotes what it takes for a host or a port."""
+    with pytest.raises(InvalidInput) as refused:
+        read(f"{scheme}://user:{rest}")
+    assert "half" not in str(refused.value)
+    assert "%2F" in str(refused.value) or "expected" in str(refused.value)
 
 
 @pytest.mark.parametrize(

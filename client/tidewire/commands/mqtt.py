@@ -23,7 +23,7 @@ from tidewire.commands.terminal import echo
 from tidewire.errors import InvalidInput, LimitExceeded, MissingExtra
 from tidewire.model.batch import checked_labels, checked_unit
 from tidewire.publishing.publisher import Publisher, publish_url
-from tidewire.settings import without_password
+from tidewire.settings import url_fault, without_password
 
 __all__ = ["Broker", "Subscriber", "broker_of", "command"]
 
@@ -63,7 +63,7 @@ def broker_of(url: str) -> Broker:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise InvalidInput("url", shown_url, str(error)) from None
+        raise InvalidInput("url", shown_url, url_fault(error)) from None
     if parts.scheme not in _PORTS or not parts.hostname:
         raise InvalidInput("url", shown_url, f"expected {', '.join(f'{each}://' for each in _PORTS)} and a host")
     web = parts.scheme.startswith("ws")

@@ -13,7 +13,7 @@ from redis.asyncio.connection import SSLConnection
 from redis.connection import parse_url
 
 from tidewire.errors import InvalidInput
-from tidewire.settings import without_password
+from tidewire.settings import url_fault, without_password
 
 __all__ = ["Address", "RedisTarget", "Sentinels", "check_redis_url", "parse_redis_url"]
 
@@ -130,14 +130,26 @@ def parse_redis_url(url: str) -> RedisTarget:
     try:
         if url.startswith(("redis+sentinel://", "rediss+sentinel://")):
             target = _with_sentinels(url)
-            fault = _fault(target.url, urlsplit(target.url))
+            fault = _fault(target.url, _split(target.url))
         else:
-            fault = _fault(url, urlsplit(url))
+            fault = _fault(url, _split(url))
     except (ValueError, OSError, redis.RedisError) as error:  # UnicodeError and SSLError are among them
         fault = str(error)
     if fault:
         raise InvalidInput("url", without_password(url), fault)
     return target
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    Raises:
+        ValueError: it has none.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ValueError(url_fault(error)) from None
 
 
 def _with_sentinels(url: str) -> RedisTarget:

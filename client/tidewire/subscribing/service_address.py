@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tidewire.errors import InvalidInput
-from tidewire.settings import ClientSettings, load_settings, without_password
+from tidewire.settings import ClientSettings, load_settings, url_fault, without_password
 
 __all__ = ["checked_token", "client_options", "dashboard_url", "service_url", "verification"]
 
@@ -29,7 +29,7 @@ def service_url(url: str | None) -> str:
         host = (parts.hostname or "").encode("idna")
         good = parts.scheme in {"http", "https"} and host and parts.port != 0 and base.isprintable()
     except ValueError as error:
-        raise InvalidInput("url", without_password(base), f"{error}; {_EXPECTED}") from None
+        raise InvalidInput("url", without_password(base), f"{url_fault(error)}; {_EXPECTED}") from None
     if not good or {" ", "?", "#"} & set(base):  # paths are appended to it
         raise InvalidInput("url", without_password(base), _EXPECTED)
     return base.rstrip("/")
