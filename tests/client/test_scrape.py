@@ -269,6 +269,15 @@ def test_a_name_with_two_addresses_of_which_one_is_silent_is_reached_in_time(mon
         target.close()
 
 
+@pytest.mark.parametrize("place", ["a..b:9100", f"{'x' * 64}.example:9100"])
+def test_a_name_that_no_resolver_takes_is_a_target_that_is_away(place: str) -> None:
+    """Its error is none of the network: it ended the thread of the target."""
+    target = only(place, timeout_s=1)
+    with pytest.raises(ServiceUnavailable):
+        target.scrape()
+    target.close()
+
+
 def test_what_is_no_exposition_is_no_series(program: Exposing) -> None:
     target = only(program.place)
     for body, headers in (("<html>", {}), ("a 1\n", {"content_type": "application/openmetrics-text; version=1.0.0"})):

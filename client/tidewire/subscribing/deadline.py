@@ -107,13 +107,14 @@ class _Network(httpcore.SyncBackend):
             return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # no resolver takes every name that a URL may have
             raise httpcore.ConnectError(str(error)) from error
         failed: Exception = httpcore.ConnectError("it has no address")
         for tried, (*_, address) in enumerate(found):
             share_s = _left_s(timeout, httpcore.ConnectTimeout, among=len(found) - tried)
             try:
-                return _Stream(super().connect_tcp(str(address[0]), port, share_s, local_address, socket_options))
+                numeric, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)  # with its zone
+                return _Stream(super().connect_tcp(numeric, port, share_s, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
