@@ -31,20 +31,22 @@ if find_spec("panel") is None:
 async def _serve(settings: DashboardSettings, source: Source) -> None:
     from tidewire_dashboard.app import running_dashboard  # noqa: PLC0415 - while the catalogue is on its way
 
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with running_dashboard(settings, source, panel_later=not settings.dashboard_oauth_provider) as dashboard:
+        stop = dashboard.server.stop
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         click.echo(f"Dashboard at {dashboard.url}, reading {dashboard.source.url}")
         for warning in warnings(settings):
             click.echo(f"Warning: {warning}", err=True)
         loading = asyncio.create_task(_load_panel_later(dashboard.server), name="tidewire-panel-later")
-        loading.add_done_callback(lambda ended: stop.set() if not ended.cancelled() and ended.exception() else None)
         await stop.wait()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)  # a second one ends at once: an import may take a while
         loading.cancel()
-        if loading.done():
-            loading.result()  # if it has failed, the dashboard cannot go on
+        await asyncio.gather(loading, return_exceptions=True)  # its fault is the server's
+        if (fault := dashboard.server.fault) is not None:
+            raise click.ClickException(f"Panel cannot be imported: {fault}") from fault
 
 
 async def _load_panel_later(server: DashboardServer) -> None:

@@ -29,6 +29,7 @@ window.esmsInitOptions = { skip: [{{ module_folder|tojson }}] };
 {% block postamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="dark light">
+<link rel="icon" href="data:,">
 {% for module in modules %}<link rel="modulepreload" href="{{ module }}">
 {% endfor %}<style>
 html, body { margin: 0; height: 100%; background: #0E1116; overflow: hidden; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -52,7 +53,8 @@ def panel_server(
         keep_alive_milliseconds=0,  # Bokeh's pings expect no answer; Tornado's do
     )
     server.unlisten()  # the event loop has not accepted anything on this port of its own
-    signal.signal(signal.SIGINT, handler)  # Panel has installed one that stops the event loop
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGINT, handler)  # Panel has installed one that stops the event loop
     return server
 
 

@@ -50,6 +50,8 @@ class DashboardServer:
     Attributes:
         port: that it listens on.
         panel: Panel's server, which holds the sessions; None until `hand_over`.
+        stop: set by whoever ends the dashboard; by the server itself when Panel cannot be imported.
+        fault: why it cannot; None otherwise.
 
     Raises:
         InvalidInput: a file cannot be read, the port is taken, or a setting of the identity provider is wrong.
@@ -57,6 +59,9 @@ class DashboardServer:
 
     def __init__(self, settings: DashboardSettings, hub: SocketHub) -> None:
         self.panel: Server | None = None
+        self.stop = asyncio.Event()
+        self.fault: BaseException | None = None
+        self._closing = False
         self._settings = settings
         self._hub = hub
         self._loading: asyncio.Task[None] | None = None
@@ -81,6 +86,7 @@ class DashboardServer:
         """Import Panel in a thread, and hand over to its application; once, whoever asks."""
         if self._loading is None:
             self._loading = asyncio.create_task(self._load_panel(), name="tidewire-panel")
+            self._loading.add_done_callback(self._note_fault)
         await asyncio.shield(self._loading)
 
     def hand_over(self) -> None:
@@ -106,6 +112,7 @@ class DashboardServer:
     async def close(self) -> None:
         """Accept nothing more, and end Panel's sessions."""
         self._http.stop()
+        self._closing = True
         if self._loading is not None:
             await asyncio.gather(self._loading, return_exceptions=True)  # nothing ends a thread that imports
         if self.panel is not None:
@@ -113,7 +120,13 @@ class DashboardServer:
 
     async def _load_panel(self) -> None:
         await asyncio.to_thread(_import_panel)
-        self.hand_over()
+        if not self._closing:
+            self.hand_over()
+
+    def _note_fault(self, loading: asyncio.Task[None]) -> None:
+        if not loading.cancelled() and (fault := loading.exception()) is not None:
+            self.fault = fault
+            self.stop.set()
 
     def _routes(self) -> list[Any]:
         return [

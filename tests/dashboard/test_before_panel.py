@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,11 +43,14 @@ async def http(early: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def started_command(
-    *arguments: str, port: int | None = 0, program: str = "from tidewire_dashboard.command import command; command()"
+    *arguments: str,
+    port: int | None = 0,
+    program: str = "from tidewire_dashboard.command import command; command()",
+    **options: Any,
 ) -> tuple[asyncio.subprocess.Process, str]:
     """Start the command in a process of its own; return that, and the address which it says."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, "--port", str(port), *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", program, "--port", str(port), *arguments, stdout=asyncio.subprocess.PIPE, **options
     )
     assert process.stdout is not None
     said = (await asyncio.wait_for(process.stdout.readline(), HANG_S)).decode()
@@ -167,3 +174,46 @@ async def test_the_command_imports_panel_once_a_page_asks_for_it() -> None:
     assert await asyncio.wait_for(process.stdout.readline(), HANG_S) == b"imported\n"
     process.terminate()
     assert await asyncio.wait_for(process.wait(), HANG_S) == 0
+
+
+def panel_that(does: str, folder: Path) -> dict[str, str]:
+    """Return an environment in which Panel is a module of this text."""
+    (folder / "panel.py").write_text(does)
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+async def test_a_panel_that_cannot_be_imported_ends_the_command_with_a_sentence(tmp_path: Path) -> None:
+    environment = panel_that("raise ImportError('a library is broken')", tmp_path)
+    process, url = await started_command("--url", "http://127.0.0.1:9", env=environment, stderr=asyncio.subprocess.PIPE)
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
+        assert (await http.get(url)).status_code == 200
+        with contextlib.suppress(httpx.HTTPError):  # it may end before it answers
+            assert (await http.get(url, headers={PANEL_HEADER: "1"})).status_code == 500
+    _, said = await asyncio.wait_for(process.communicate(), HANG_S)
+    assert process.returncode == 1
+    assert said.decode().splitlines()[-1] == "Error: Panel cannot be imported: a library is broken"
+
+
+async def test_a_second_signal_does_not_wait_for_an_import(tmp_path: Path) -> None:
+    process, url = await started_command(
+        "--url", "http://127.0.0.1:9", env=panel_that(f"import time; time.sleep({2 * HANG_S})", tmp_path)
+    )
+    async with httpx.AsyncClient(trust_env=False, timeout=HANG_S) as http:
+        asked = asyncio.create_task(http.get(url, headers={PANEL_HEADER: "1"}))
+        await http.get(url)  # behind it, so the import has begun
+        process.terminate()
+        while process.returncode is None:  # once the first has been handled
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 0.1)
+        assert process.returncode == -signal.SIGTERM
+        with pytest.raises(httpx.HTTPError):
+            await asked
+
+
+async def test_a_page_has_an_icon_so_that_no_browser_asks_for_one(early: Dashboard, http: httpx.AsyncClient) -> None:
+    """To ask for one is to ask for what only Panel serves: it would be imported while the page draws."""
+    assert '<link rel="icon" href="data:,">' in (await http.get("/")).text
+    await early.server.load_panel()
+    assert (await http.get("/")).text.count('rel="icon"') == 1
