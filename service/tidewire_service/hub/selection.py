@@ -130,7 +130,7 @@ class Selection:
         most = _PAGE_DECODED if self.decodes or self._labels else _PAGE_BATCHES
         for looked_at, entry in enumerate(self._partition.batches(after, upto), 1):
             if entry.metric in self.metrics:
-                size += len(entry.data)
+                size += len(entry.body)  # not of the event, which is not encoded for batches that are left out
                 if self.wants(entry):
                     found.append(entry)
                 entry.release()

@@ -176,8 +176,6 @@ class _Request:
         time_ms = self._now_ms
         if point.time_unix_nano:
             time_ms = checked_time_ms(_ms(point.time_unix_nano), now_ms=self._now_ms)
-        else:
-            self._timed = False
         readings = list(self._readings(metric, point, kind, (name, series_key(stored)), time_ms, delta=delta))
         made = [
             (
@@ -188,6 +186,8 @@ class _Request:
             )
             for one in readings
         ]
+        if not point.time_unix_nano:
+            self._timed = False  # not by a point that is refused
         for metric_name, labels_, unit, value in made:  # all of them or none
             self._collect(number, metric_name, labels_, unit, time_ms, value)
 
