@@ -51,8 +51,16 @@ export function mix(hex: string, other: string, share: number): string {
   return `#${(channel(16) | channel(8) | channel(0)).toString(16).padStart(6, "0")}`;
 }
 
+/** Colours of the two themes by alpha: drawings ask for the same ones thousands of times a second. */
+const made = new Map<number, Map<string, string>>();
+
 /** A `#RRGGBB` colour with an alpha, for canvas fills. */
 export function withAlpha(hex: string, alpha: number): string {
+  const same = made.get(alpha) ?? new Map<string, string>();
+  const before = same.get(hex);
+  if (before) return before;
   const n = parseInt(hex.slice(1), 16);
-  return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
+  const colour = `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
+  made.set(alpha, same.set(hex, colour));
+  return colour;
 }

@@ -119,15 +119,15 @@ export function fillEnvelope(
   }
   ctx.fillStyle = withAlpha(ink.colour, EDGE_ALPHA);
   ctx.fill();
-  const medians = [max, min].map((values) => [AROUND, NEAR].map((around) => new Median(values, trace.n, around)));
+  const [highs, nearHighs, lows, nearLows] = MEDIANS.map((median, i) => median.of(i < 2 ? max : min, trace.n));
+  const wide = Math.max(columnPx, ink.width);
   ctx.beginPath();
   for (let i = from; i < trace.n; i++) {
-    const [[high, nearHigh], [low, nearLow]] = medians.map((both) => both.map((median) => median.at(i)));
+    const [high, low] = [highs.at(i), lows.at(i)];
     const half = (high - low) / 2;
-    const wide = Math.max(columnPx, ink.width);
     const at = left(i) + (columnPx - wide) / 2;
-    if (max[i] > Math.max(high, nearHigh) + half) ctx.rect(at, y.a * max[i] + y.b, wide, y.a * (high - max[i]));
-    if (min[i] < Math.min(low, nearLow) - half) ctx.rect(at, y.a * low + y.b, wide, y.a * (min[i] - low));
+    if (max[i] > Math.max(high, nearHighs.at(i)) + half) ctx.rect(at, y.a * max[i] + y.b, wide, y.a * (high - max[i]));
+    if (min[i] < Math.min(low, nearLows.at(i)) - half) ctx.rect(at, y.a * low + y.b, wide, y.a * (min[i] - low));
   }
   ctx.fillStyle = ink.colour;
   ctx.fill();
@@ -181,38 +181,50 @@ function meanPath(
 
 /** The running median of a value and so many at either side; to be asked in rising order. */
 class Median {
-  readonly #sorted: number[] = [];
+  /** In order, and how many: so few are moved by hand sooner than by `splice`. */
+  readonly #sorted: Float64Array;
+  #size = 0;
   #from = 0;
   #to = 0;
-  readonly #values: Float64Array;
-  readonly #n: number;
+  #values: Float64Array = new Float64Array(0);
+  #n = 0;
   readonly #around: number;
 
-  constructor(values: Float64Array, n: number, around: number) {
+  constructor(around: number) {
+    this.#around = around;
+    this.#sorted = new Float64Array(2 * around + 2);
+  }
+
+  /** Begin with the first of `n` values. */
+  of(values: Float64Array, n: number): this {
     this.#values = values;
     this.#n = n;
-    this.#around = around;
+    this.#size = this.#from = this.#to = 0;
+    return this;
   }
 
   at(i: number): number {
     const [from, to] = [Math.max(0, i - this.#around), Math.min(this.#n, i + this.#around + 1)];
     if (this.#to < from) this.#from = this.#to = from;
-    for (; this.#to < to; this.#to++) {
-      const value = this.#values[this.#to];
-      this.#sorted.splice(this.#place(value), 0, value);
-    }
-    for (; this.#from < from; this.#from++) this.#sorted.splice(this.#place(this.#values[this.#from]), 1);
-    return this.#sorted[this.#sorted.length >> 1];
+    for (; this.#to < to; this.#to++) this.#add(this.#values[this.#to]);
+    for (; this.#from < from; this.#from++) this.#remove(this.#values[this.#from]);
+    return this.#sorted[this.#size >> 1];
   }
 
-  /** Index of the first value that is not smaller. */
-  #place(value: number): number {
-    let [lo, hi] = [0, this.#sorted.length];
-    while (lo < hi) {
-      const middle = (lo + hi) >> 1;
-      if (this.#sorted[middle] < value) lo = middle + 1;
-      else hi = middle;
-    }
-    return lo;
+  #add(value: number): void {
+    const sorted = this.#sorted;
+    let at = this.#size++;
+    for (; at > 0 && sorted[at - 1] > value; at--) sorted[at] = sorted[at - 1];
+    sorted[at] = value;
+  }
+
+  #remove(value: number): void {
+    const sorted = this.#sorted;
+    let at = 0;
+    while (sorted[at] < value) at++;
+    for (this.#size--; at < this.#size; at++) sorted[at] = sorted[at + 1];
   }
 }
+
+/** Of the tops and of the bottoms of one envelope, each among many and among few. */
+const MEDIANS = [AROUND, NEAR, AROUND, NEAR].map((around) => new Median(around));

@@ -126,6 +126,10 @@ export class Plot {
   }
 
   #events(ctx: Ctx, picture: Picture): void {
+    if (picture.events.length === 0) {
+      this.marks = [];
+      return;
+    }
     const { left, top, width, height } = this.box;
     ctx.font = font(600, 11);
     const wide = (text: string): number => {
@@ -247,8 +251,8 @@ export class Plot {
 
   #gapLabels(ctx: Ctx, picture: Picture): void {
     const { left, top, width, height } = this.box;
-    ctx.font = font(500, 11);
     const label = (fromMs: number, toMs: number, words: readonly string[], middle: boolean): void => {
+      ctx.font = font(500, 11);
       const from = Math.max(left, this.x.a * fromMs + this.x.b);
       const to = Math.min(left + width, this.x.a * toMs + this.x.b);
       const text = words.find((one) => ctx.measureText(one).width + 12 <= to - from - 2);

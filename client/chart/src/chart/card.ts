@@ -103,7 +103,7 @@ export class ChartFrame {
     show(this.#skeleton, yes);
     setAttribute(this.element, "aria-busy", String(yes));
     setAttribute(this.element, "aria-label", title);
-    this.element.dataset.metric = title;
+    setAttribute(this.element, "data-metric", title);
     if (this.silent) setAttribute(this.plotHost, "aria-label", `${title || "Chart"}, loading`);
     if (yes) setText(this.#name, "");
   }
@@ -138,7 +138,7 @@ export class ChartFrame {
   ): void {
     setText(this.#name, title);
     setText(this.#unit, unit);
-    this.element.dataset.state = state;
+    setAttribute(this.element, "data-state", state);
     const silent = isSilent(state);
     show(this.#pill, silent);
     if (silent) setText(this.#pillText, `${words.word} ${words.value}`.trim());

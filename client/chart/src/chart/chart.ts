@@ -364,13 +364,14 @@ export class Chart implements Parts {
   }
 
   /** The ring of a series: those of a formula have another than those beside it. */
-  #ringOf(moment: Moment, one: Pick<Series, "index">): BucketRing {
-    return moment.ring(this.devicePx, isResult(one) ? this.formula : undefined);
+  #ringOf(moment: Moment, one: Pick<Series, "index">, devicePx = this.devicePx): BucketRing {
+    return moment.ring(devicePx, isResult(one) ? this.formula : undefined);
   }
 
   /** The slot of each series; undefined for one without, so that indices stay aligned. */
   #slotsAt(moment: Moment): (Slot | undefined)[] {
-    return this.series.map((one) => this.#ringOf(moment, one).slots.get(one.index));
+    const { devicePx } = this;
+    return this.series.map((one) => this.#ringOf(moment, one, devicePx).slots.get(one.index));
   }
 
   /** Run what a bad series may break: an error stops this chart and no other. */
@@ -427,8 +428,9 @@ export class Chart implements Parts {
     else this.plot?.draw(picture, width, height, ratio);
     this.card.events.update(this.plot, this.title);
     this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
-    if (this.#wordsAreDue(moment)) this.#words(moment);
     this.#updateOverlay();
+    // After the plots of the other charts: each change of a text makes the next font of a canvas wait for the styles.
+    if (this.#wordsAreDue(moment)) queueMicrotask(() => this.#guarded(() => this.#words(moment)));
   }
 
   /** Return a part that is needed and not here yet. */
@@ -494,13 +496,14 @@ export class Chart implements Parts {
     const { zoomed, nowMs, prints } = moment;
     const { startMs, endMs } = this.shown;
     const presentMs = zoomed ? Math.min(endMs, nowMs) : endMs - this.columns.stepMs / 2;
+    const { devicePx } = this;
     this.slots.forEach((slot, i) => {
       const trace = this.traces[i];
       if (!slot || this.#hidden.has(slot.index)) {
         trace.clear();
         return;
       }
-      const ring = this.#ringOf(moment, slot); // a formula's and its neighbours' differ
+      const ring = this.#ringOf(moment, slot, devicePx); // a formula's and its neighbours' differ
       trace.read(ring, slot, startMs, endMs, gapLimitMs(slot.expectedMs, ring.stepMs), this.kind);
       trace.hold(slot, zoomed || !isSilent(freshness(slot, nowMs)) ? presentMs : NaN);
     });

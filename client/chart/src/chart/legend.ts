@@ -136,7 +136,7 @@ export class Legend {
     setText(this.#eventCount, roomy ? plural(count, "event", "events") : formatNumber(count, 0));
     setAttribute(this.#events, "aria-pressed", String(drawn));
     setAttribute(this.#events, "aria-label", `${plural(count, "event", "events")}, ${drawn ? "shown" : "hidden"} (n)`);
-    this.#events.title = drawn ? "Hide events (n)" : "Show events (n)";
+    setAttribute(this.#events, "title", drawn ? "Hide events (n)" : "Show events (n)");
   }
 
   /** Fit the row into a width; `widthsCh` is the width of each item's value. */

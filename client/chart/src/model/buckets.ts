@@ -24,6 +24,8 @@ export interface Extent {
 
 export const NOTHING: Extent = { lo: NaN, hi: NaN, integers: false };
 
+const NEVER: { of: readonly unknown[]; version: number; newest: number } = { of: [], version: 0, newest: 0 };
+
 /** The columns of one series that hold a reading, oldest first. The arrays are reused from draw to draw. */
 export class Trace implements Extent {
   n = 0;
@@ -56,9 +58,12 @@ export class Trace implements Extent {
   /** Its series has ended in the window or before: its silence since then is none. */
   over = false;
   #gapMs = NaN;
+  /** What was read last. */
+  #was = NEVER;
 
   #reserve(n: number): void {
     if (this.time.length >= n) return;
+    this.#was = NEVER;
     const size = n + 16;
     for (const name of ["time", "first", "last", "min", "max", "mean", "count"] as const)
       this[name] = new Float64Array(size);
@@ -67,7 +72,10 @@ export class Trace implements Extent {
     this.breaks = new Uint8Array(size);
   }
 
-  /** Read the window [startMs, endMs] of one series, split where the silence exceeds `gapMs`. */
+  /**
+   * Read the window [startMs, endMs] of one series, split where the silence exceeds `gapMs`. Columns that cannot have
+   * changed since the last time stay: of a live chart that are all but the newest.
+   */
   read(ring: BucketRing, slot: Slot, startMs: number, endMs: number, gapMs: number, kind: PlotKind = "auto"): void {
     const step = ring.stepMs;
     // A reading beyond each edge, so that the line enters and leaves the plot instead of starting inside it; in the
@@ -84,13 +92,22 @@ export class Trace implements Extent {
     this.steps = kind === "steps" || (exact && (kind === "auto" || kind === "stacked"));
     this.heldMs = NaN;
     const newest = Math.floor(slot.lastTimeMs / step);
-    let n = 0;
+    const { exponent, flags, beforeValue } = slot;
+    const stays = this.#staysTo(ring, newest, [ring, slot, from, this.steps, base, exponent, flags, beforeValue]);
+    let n = this.indexAt(Math.min(stays, to + 1) * step);
+    if (n < 2) n = 0;
     let lo = Infinity;
     let hi = -Infinity;
     let integers = true;
-    let previousEnd = lastBefore(ring, slot, from);
+    for (let i = 0; i < n; i++) {
+      if (this.min[i] < lo) lo = this.min[i];
+      if (this.max[i] > hi) hi = this.max[i];
+      integers &&= this.integers || (whole(this.min[i], base) && whole(this.max[i], base));
+    }
+    const kept = n;
+    let previousEnd = n ? this.time[n - 1] + step / 2 : lastBefore(ring, slot, from);
     this.stepMs = step;
-    if (this.steps && from <= to && isEmpty(ring, slot, from) && heldBefore(slot)) {
+    if (n === 0 && this.steps && from <= to && isEmpty(ring, slot, from) && heldBefore(slot)) {
       // What it was before the window holds into it. No reading: the count is 0.
       const before = exact ? Math.round(slot.beforeValue) : slot.beforeValue;
       for (const name of ["first", "last", "min", "max", "mean"] as const) this[name][0] = before;
@@ -101,7 +118,7 @@ export class Trace implements Extent {
       integers = whole(lo, base);
       n = 1;
     }
-    for (let bucket = from; bucket <= to; bucket++) {
+    for (let bucket = kept ? Math.round(previousEnd / step) : from; bucket <= to; bucket++) {
       const offset = ring.offset(bucket);
       const least = floats[4 * offset];
       // biome-ignore lint/suspicious/noSelfCompare: the cheapest test for NaN, in the innermost loop of a draw
@@ -133,7 +150,7 @@ export class Trace implements Extent {
       if (integers && !(whole(min, base) && whole(max, base))) integers = false;
     }
     this.n = n;
-    for (let i = 0; i < n; i++) {
+    for (let i = gapMs === this.#gapMs ? Math.max(0, kept - NEIGHBOURS) : 0; i < n; i++) {
       const silence = this.gapTo[i] - this.gapFrom[i];
       this.breaks[i] = silence > gapMs - step && !(silence + step <= USUAL_TIMES * this.#expectedAround(i)) ? 1 : 0;
     }
@@ -143,6 +160,17 @@ export class Trace implements Extent {
     this.lo = n ? lo : NaN;
     this.hi = n ? hi : NaN;
     this.integers = integers && n > 0;
+  }
+
+  /**
+   * Return the first bucket that may differ from what was read last, -Infinity if all may; `of` is what all columns
+   * depend on, and the newest bucket has the exact last value.
+   */
+  #staysTo(ring: BucketRing, newest: number, of: readonly unknown[]): number {
+    const { of: before, version, newest: newestBefore } = this.#was;
+    this.#was = { of, version: ring.version, newest };
+    if (of.some((one, i) => !Object.is(one, before[i]))) return -Infinity;
+    return Math.min(ring.changedSince(version), newestBefore, newest);
   }
 
   /**
@@ -189,6 +217,7 @@ export class Trace implements Extent {
 
   /** Draw nothing. */
   clear(): void {
+    this.#was = NEVER;
     this.n = 0;
     this.heldMs = NaN;
     this.lo = NaN;

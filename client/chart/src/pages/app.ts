@@ -29,7 +29,6 @@ import { Alerts } from "../panels/alerts";
 import type { AppContext, Opener } from "../panels/app-context";
 import { Footer } from "../panels/footer";
 import { Header } from "../panels/header";
-import { WallTurns } from "../panels/wall-turns";
 import { type Link, SocketPort } from "../wire/port";
 import { pageActions } from "./actions";
 import { DrawLoop } from "./draw-loop";
@@ -76,7 +75,7 @@ export class App implements AppContext {
     this.options.root.append(picker.element);
     return picker;
   });
-  readonly turns = new WallTurns();
+  readonly turns = h("span", { class: "wall-turns", "data-tw": "wall-turns", "aria-hidden": "true", hidden: true });
   readonly header: Header;
   readonly time = new TimeControl(this);
   readonly alerts: Alerts;
@@ -542,7 +541,6 @@ export class App implements AppContext {
     for (const undo of this.#undo) undo();
     this.#page?.destroy();
     this.header.destroy();
-    this.turns.destroy();
     this.#port.close();
     this.options.root.remove();
   }

@@ -148,7 +148,7 @@ class DeckPage implements Page, GridOwner {
     this.#nearest = app.part(async () => new (await import("../panels/nearest")).Nearest(app, this.element));
     this.#grid = new CardGrid(app, this, this.#scroller);
     this.#wall = app.part(async () => {
-      const wall = new (await import("../panels/wall-tiles")).WallTiles();
+      const wall = new (await import("../panels/wall-tiles")).WallTiles(app.turns);
       this.#scroller.prepend(wall.element);
       return wall;
     });
@@ -528,8 +528,8 @@ class DeckPage implements Page, GridOwner {
 
   /** Let charts and tiles fill the screen of a wall. */
   #fitWall(): void {
-    if (!this.#app.state.kiosk) return this.#app.turns.leave(this.#scroller);
     const wall = this.#wall.here;
+    if (!this.#app.state.kiosk) return wall?.turns.leave(this.#scroller);
     if (wall) wall.fill(this.#scroller, this.#grid.element, this.#wallSeries(), this.#wallWidth());
     else this.#wall.use(() => !this.#gone && this.#reconcile());
   }
@@ -564,7 +564,7 @@ class DeckPage implements Page, GridOwner {
       },
       this.#wallWidth(),
     );
-    this.#app.turns.draw(this.#scroller, this.#wallRows(), this.#app.state.turnMs);
+    this.#wall.here?.turns.draw(this.#scroller, this.#wallRows(), this.#app.state.turnMs);
   }
 
   key(event: KeyboardEvent): boolean {
@@ -594,7 +594,7 @@ class DeckPage implements Page, GridOwner {
     this.#grid.destroy();
     this.#axis.here?.destroy();
     this.#resizer.disconnect();
-    this.#app.turns.leave(this.#scroller);
+    this.#wall.here?.turns.destroy(this.#scroller);
     this.#gone = true;
     this.#sidebar.here?.destroy();
     this.directory.restyle(new Map());

@@ -10,7 +10,6 @@ import type { KeptColour, PageState, Span } from "../model/url";
 import type { Action } from "./action";
 import type { Alerts } from "./alerts";
 import type { BadgeState } from "./connection-state";
-import type { WallTurns } from "./wall-turns";
 
 /** A dialog that can be opened. */
 export interface Opener {
@@ -59,7 +58,8 @@ export interface AppContext {
   readonly signIn: Lazy<Opener>;
   /** The time picker. */
   readonly picker: Lazy<Opener>;
-  readonly turns: WallTurns;
+  /** At the foot of a wall: which of its parts is shown. */
+  readonly turns: HTMLElement;
   /** Change the state and the URL; `push` adds a step to the browser's history. */
   change(part: Partial<PageState>, push?: boolean): void;
   /** Say that the deck has so many charts more, or 0: others, and offer to undo it. */

@@ -34,7 +34,7 @@ export class Footer {
       mark(20),
       this.#name,
       this.#span,
-      app.turns.element,
+      app.turns,
       h("span", { class: "grow" }),
       leave,
       this.#critical,

@@ -6,6 +6,7 @@ import { isNarrowWall, type TileMoment, WALL_CHART, WALL_TILE } from "../canvas/
 import { GAP, layoutTiles, TILE_HEIGHT, tileColumns } from "../canvas/tile-layout";
 import { drawTile, FOOT_PADS } from "../canvas/tiles";
 import type { Series } from "../model/directory";
+import { WallTurns } from "./wall-turns";
 
 const ROW_GAP = 12;
 const NARROW_GAP = 10;
@@ -76,6 +77,12 @@ function formOf(width: number): Form {
 
 export class WallTiles {
   readonly element = h("canvas", { class: "wall-tiles", "aria-hidden": "true", "data-tw": "wall-tiles" });
+  readonly turns: WallTurns;
+
+  /** `dots` is at the foot of the wall. */
+  constructor(dots: HTMLElement) {
+    this.turns = new WallTurns(dots);
+  }
 
   /** Return the device pixels of a sparkline in tiles across this width. */
   sparkPx(charts: readonly (readonly Series[])[], width: number): number {

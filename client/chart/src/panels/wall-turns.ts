@@ -23,8 +23,7 @@ export function turnsOf(rows: readonly (readonly [top: number, bottom: number])[
 }
 
 export class WallTurns {
-  /** A dot for each turn, for the foot of the wall. */
-  readonly element = h("span", { class: "wall-turns", "data-tw": "wall-turns", "aria-hidden": "true" });
+  readonly #dots: HTMLElement;
   #turn = 0;
   #turnedAt = 0;
   #heldUntil = -Infinity;
@@ -32,17 +31,18 @@ export class WallTurns {
     this.#heldUntil = performance.now() + HOLD_MS;
   };
 
-  constructor() {
+  /** `dots` is at the foot of the wall: it gets one for each turn. */
+  constructor(dots: HTMLElement) {
+    this.#dots = dots;
     for (const name of ["pointerdown", "keydown", "wheel"])
       window.addEventListener(name, this.#hold, { passive: true });
-    show(this.element, false);
   }
 
   /** Show the turn that is due, each for `turnMs`; `rows` are what the scroller holds, from the top of its content. */
   draw(scroller: HTMLElement, rows: readonly (readonly [top: number, bottom: number])[], turnMs: number): void {
     const turns = turnsOf(rows, scroller.clientHeight);
     const now = performance.now();
-    show(this.element, turns.length > 1);
+    show(this.#dots, turns.length > 1);
     scroller.classList.toggle("turning", turns.length > 1);
     if (turns.length < 2 || now < this.#heldUntil) {
       scroller.style.clipPath = "";
@@ -54,18 +54,19 @@ export class WallTurns {
     scroller.scrollTop = top;
     // A chart of which only a part would be seen is not seen.
     scroller.style.clipPath = `inset(0 0 ${Math.max(0, scroller.clientHeight - (bottom - scroller.scrollTop))}px 0)`;
-    if (this.element.childElementCount !== turns.length) this.element.replaceChildren(...turns.map(() => h("i", {})));
-    Array.from(this.element.children).forEach((dot, i) => dot.classList.toggle("on", i === this.#turn));
+    if (this.#dots.childElementCount !== turns.length) this.#dots.replaceChildren(...turns.map(() => h("i", {})));
+    Array.from(this.#dots.children).forEach((dot, i) => dot.classList.toggle("on", i === this.#turn));
   }
 
   /** The page is no wall any more. */
   leave(scroller: HTMLElement): void {
-    show(this.element, false);
+    show(this.#dots, false);
     scroller.classList.remove("turning");
     scroller.style.clipPath = "";
   }
 
-  destroy(): void {
+  destroy(scroller: HTMLElement): void {
+    this.leave(scroller);
     for (const name of ["pointerdown", "keydown", "wheel"]) window.removeEventListener(name, this.#hold);
   }
 }
